@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Time: the only place that reads a clock.
+
+Stamps are UTC ms of `Clock.now_utc_ms`; durations come from `Clock.monotonic_s`. Only schedules and stamps use a
+`Clock`: timeouts of I/O, keep-alives and back-off are real time (`asyncio.timeout`), also in a simulated run.
+
+In a simulated run the simulator process keeps the time. `SimulatedClock` asks it over a local socket to advance; the
+protocol is 8 bytes, a big-endian signed UTC ms, each way: on connection the server says what time it is; the client
+sends the instant it waits for; the server answers with the instant reached once every connected client waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+from collector.errors import LinkError
+
+
+class Clock(Protocol):
+    """What schedules and stamps need of a clock."""
+
+    def now_utc_ms(self) -> int:
+        """UTC milliseconds since 1970."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds that never step, for durations."""
+        ...
+
+    async def sleep_until(self, time_utc_ms: int) -> None:
+        """Return at or after the instant; at once if it has passed."""
+        ...
+
+
+class SystemClock:
+    """The host's clock."""
+
+    def now_utc_ms(self) -> int:
+        """UTC milliseconds since 1970."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_s(self) -> float:
+        """Seconds since an arbitrary start."""
+        return time.monotonic()
+
+    async def sleep_until(self, time_utc_ms: int) -> None:
+        """Sleeps in steps of at most a second, so that a step of the wall clock is noticed."""
+        while (wait_ms := time_utc_ms - self.now_utc_ms()) > 0:
+            await asyncio.sleep(min(wait_ms / 1000, 1.0))
+
+
+class SimulatedClock:
+    """A clock that the simulator keeps. Connect with `connect` before use; one task may wait at a time per clock."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, now_utc_ms: int) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._now_utc_ms = now_utc_ms
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    async def connect(cls, host: str, port: int) -> SimulatedClock:
+        """Open the time socket of a simulator and learn what time it is there.
+
+        Raises:
+            LinkError: no simulator answers there.
+        """
+        try:
+            async with asyncio.timeout(10):
+                reader, writer = await asyncio.open_connection(host, port)
+                first = await reader.readexactly(8)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise LinkError(f"no simulated time here: {error!r}", subject=f"{host}:{port}") from error
+        return cls(reader, writer, int.from_bytes(first, "big", signed=True))
+
+    def now_utc_ms(self) -> int:
+        """The simulated instant last reached."""
+        return self._now_utc_ms
+
+    def monotonic_s(self) -> float:
+        """Simulated seconds; simulated time never steps back."""
+        return self._now_utc_ms / 1000
+
+    async def sleep_until(self, time_utc_ms: int) -> None:
+        """Ask the simulator to advance. Waits without a limit: the simulator may be held on purpose.
+
+        Raises:
+            LinkError: the simulator has gone.
+        """
+        async with self._lock:
+            if time_utc_ms <= self._now_utc_ms:
+                return
+            try:
+                self._writer.write(time_utc_ms.to_bytes(8, "big", signed=True))
+                answer = await self._reader.readexactly(8)
+            except (OSError, asyncio.IncompleteReadError) as error:
+                raise LinkError("the simulator that keeps the time has gone", subject="time") from error
+            self._now_utc_ms = int.from_bytes(answer, "big", signed=True)
+
+    async def close(self) -> None:
+        """Let go of the time; others advance without us."""
+        self._writer.close()

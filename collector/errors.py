@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can go wrong, as a tree; every error names its subject, what was found, what was expected and the remedy.
+
+CollectorError
+├── ConfigError      a file a person wrote: configuration, point table, settlement folder (carries every problem at once)
+├── DeviceError      an exchange with a device
+│   ├── Silent       no answer in time
+│   ├── Refused      the device answered with an error
+│   └── Garbled      the answer can't be understood
+├── LinkError        broker or network
+├── StoreError       buffer, journal, lake
+├── RuleError        the rulebook has no (or two) answers
+└── InvariantBroken  a bug or a damaged store: the process stops
+
+A device that fails is data (a record with a bad quality); a broken invariant stops the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class CollectorError(Exception):
+    """Base of all errors of this program. `subject`: device, point, batch, file or key path."""
+
+    def __init__(self, message: str, *, subject: str = "") -> None:
+        super().__init__(f"{subject}: {message}" if subject else message)
+        self.subject = subject
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One finding in a file: where it is, what was found and what to do.
+
+    `row` is the line as an editor or a spreadsheet counts it (header = 1), 0 where the file as a whole is meant.
+    """
+
+    file: str
+    row: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file + (f":{self.row}" if self.row else "")
+        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+
+
+class ConfigError(CollectorError):
+    """Everything found wrong in what a person wrote, all at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = f"{count} problem{'s' if count != 1 else ''}"
+        super().__init__("\n".join([head, *(f"  {p}" for p in self.problems)]))
+
+
+class DeviceError(CollectorError):
+    """An exchange with a device did not give a value."""
+
+
+class Silent(DeviceError):  # noqa: N818 - a state of the device, in the field's words
+    """No answer within the time allowed."""
+
+
+class Refused(DeviceError):  # noqa: N818
+    """The device answered with an error: exception code, negative confirmation, error frame."""
+
+    def __init__(self, message: str, *, subject: str = "", code: int | None = None) -> None:
+        super().__init__(message, subject=subject)
+        self.code = code
+
+
+class Garbled(DeviceError):  # noqa: N818
+    """The answer can't be understood: checksum, length, sequence."""
+
+
+class LinkError(CollectorError):
+    """Broker or network."""
+
+
+class StoreError(CollectorError):
+    """Buffer, journal or lake: damaged, full, or in use by another process."""
+
+
+class RuleError(CollectorError):
+    """The rulebook has no value, or two, for a date and key."""
+
+
+class InvariantBroken(CollectorError):  # noqa: N818
+    """What can't happen has happened; the process stops and its supervisor starts it again."""

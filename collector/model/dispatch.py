@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the dispatching side delivers beside the records, row by row (formats.md, a settlement folder).
+
+Plans and voltage bands are long and travel as columns (settlement/inputs.py); everything here is short.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+
+class OrderKind(StrEnum):
+    """Kinds of dispatch order."""
+
+    START_STOP = "start_stop"
+    SPILL = "spill"
+    REACTIVE = "reactive"
+    CONDENSER = "condenser"
+
+
+class ReserveKind(StrEnum):
+    """Kinds of reserve of Art. 17."""
+
+    SPINNING = "spinning"
+    HOT = "hot"
+
+
+class ExclusionReason(StrEnum):
+    """Why time is taken out (test, dispatch, grid) or is the plant's own fault (I-19)."""
+
+    OWN_FAULT = "own_fault"
+    TEST = "test"
+    DISPATCH = "dispatch"
+    GRID = "grid"
+
+
+class RevenueKind(StrEnum):
+    """Kinds of revenue of Art. 22."""
+
+    ENERGY = "energy"
+    CAPACITY = "capacity"
+    LEASE = "lease"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A dispatch order over [start, end)."""
+
+    id: str
+    unit: str
+    kind: OrderKind
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Reserve of the day-ahead plan over [start, end); `power_kw` None: the cell was empty."""
+
+    unit: str
+    kind: ReserveKind
+    start_ms: int
+    end_ms: int
+    power_kw: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Time taken out of one service (`*`: of all)."""
+
+    unit: str
+    service: str
+    start_ms: int
+    end_ms: int
+    reason: ExclusionReason
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Revenue:
+    """One row of revenue.csv; `amount_yuan` None: the cell was empty (missing, not zero)."""
+
+    plant: str
+    month: str
+    kind: RevenueKind
+    amount_yuan: Decimal | None
+    area: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A delivered rate, used where nothing could be judged (I-11)."""
+
+    unit: str
+    month: str
+    kind: str
+    value: Decimal | None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartStopRow:
+    """A row of the table of Art. 13(4), half-open in capacity and gap; amount in 万元."""
+
+    capacity_from_mw: Decimal
+    capacity_to_mw: Decimal
+    gap_from_h: Decimal
+    gap_to_h: Decimal
+    amount_wan_yuan: Decimal
+    from_day: date
+    document: str

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Money: Decimal yuan from text, rounded once to the fen, shares that sum exactly."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from typing import Final
+
+FEN: Final = Decimal("0.01")
+
+
+def round_to_fen(amount_yuan: Fraction) -> Decimal:
+    """An exact amount to 0.01 yuan, half away from zero (rules.md section 4)."""
+    cents = abs(amount_yuan) * 100
+    whole = (2 * cents.numerator + cents.denominator) // (2 * cents.denominator)
+    return Decimal(whole if amount_yuan >= 0 else -whole).scaleb(-2)
+
+
+def format_yuan(amount_yuan: Decimal) -> str:
+    """With two decimals, no thousands separator, never `-0.00`."""
+    rounded = amount_yuan.quantize(FEN, rounding=ROUND_HALF_UP)
+    return f"{rounded + 0:.2f}" if rounded else "0.00"
