@@ -47,7 +47,7 @@ class SystemClock:
 
     async def sleep_until(self, time_utc_ms: int) -> None:
         """Sleeps in steps of at most a second, so that a step of the wall clock is noticed."""
-        while (wait_ms := time_utc_ms - self.now_utc_ms()) > 0:
+        while (wait_ms := time_utc_ms - self.now_utc_ms()) > 0:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(min(wait_ms / 1000, 1.0))
 
 

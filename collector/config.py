@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -164,10 +164,10 @@ def load_settings(path: Path, model: type[S]) -> S:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError([_problem(str(path), data, detail, model) for detail in error.errors()]) from error
+        raise ConfigError([_problem(str(path), detail, model) for detail in error.errors()]) from error
 
 
-def _problem(file: str, data: Any, detail: Any, model: type[BaseModel]) -> Problem:
+def _problem(file: str, detail: Any, model: type[BaseModel]) -> Problem:
     location = [part for part in detail["loc"] if not (isinstance(part, str) and part.startswith("constrained"))]
     key = ""
     for part in location:
@@ -221,7 +221,10 @@ def load_agent(path: Path) -> AgentConfig:
 
 
 def _check_references(file: str, settings: AgentSettings, problems: list[Problem]) -> None:
-    for name, rows in (("plant", settings.plant), ("unit", settings.unit), ("device", settings.device)):
+    tables: dict[str, Sequence[Plant | Unit | Device]] = {
+        "plant": settings.plant, "unit": settings.unit, "device": settings.device,
+    }  # fmt: skip
+    for name, rows in tables.items():
         seen: set[str] = set()
         for index, row in enumerate(rows, 1):
             if row.id in seen:

@@ -2,7 +2,7 @@
 """What can go wrong, as a tree; every error names its subject, what was found, what was expected and the remedy.
 
 CollectorError
-├── ConfigError      a file a person wrote: configuration, point table, settlement folder (carries every problem at once)
+├── ConfigError      a file a person wrote: configuration, point table, settlement folder (every problem at once)
 ├── DeviceError      an exchange with a device
 │   ├── Silent       no answer in time
 │   ├── Refused      the device answered with an error

@@ -93,8 +93,9 @@ class Point:
 
 
 COLUMNS: Final = (
-    "name", "description", "device", "unit", "quantity", "area", "type", "address", "common_address", "registers", "bit",
-    "order", "scale", "offset", "raw_unit", "sign", "min", "max", "deadband", "period_s", "backup", "guard", "no_value",
+    "name", "description", "device", "unit", "quantity", "area", "type", "address", "common_address", "registers",
+    "bit", "order", "scale", "offset", "raw_unit", "sign", "min", "max", "deadband", "period_s", "backup", "guard",
+    "no_value",
 )  # fmt: skip
 _REQUIRED: Final = ("name", "area", "type", "address")
 
@@ -185,18 +186,23 @@ def _rows(path: Path, problems: list[Problem]) -> list[_Row]:
             return []
     reader = csv.DictReader(io.StringIO(text, newline=""))
     header = [h.strip() for h in reader.fieldnames or []]
-    for name in header:
-        if name not in COLUMNS:
-            problems.append(
-                Problem(str(path), 1, name, "unknown column" + _hint(difflib.get_close_matches(name, COLUMNS, 1)))
-            )
+    problems.extend(
+        Problem(str(path), 1, name, "unknown column" + _hint(difflib.get_close_matches(name, COLUMNS, 1)))
+        for name in header
+        if name not in COLUMNS
+    )
     problems.extend(Problem(str(path), 1, name, "column missing") for name in _REQUIRED if name not in header)
     if problems:
         return []
     reader.fieldnames = header
-    return [
-        _Row(str(path), reader.line_num, cells, problems) for cells in reader if any((v or "") for v in cells.values())
-    ]
+    rows = []
+    for cells in reader:
+        if None in cells or None in cells.values():
+            message = f"the row has not the {len(header)} cells of the header"
+            problems.append(Problem(str(path), reader.line_num, "", message))
+        elif any(cells.values()):
+            rows.append(_Row(str(path), reader.line_num, cells, problems))
+    return rows
 
 
 def _point(row: _Row, protocol: str) -> Point:
@@ -278,7 +284,7 @@ def _check_meaning(row: _Row, point: Point) -> None:
             "raw_unit", f"{quantity.name} is given in {' or '.join(allowed) or 'no unit'}, got {point.raw_unit!r}"
         )
     if point.low is not None and point.high is not None and point.low > point.high:
-        row.problem("min", f"min {float(point.low)} is above max {float(point.high)}")
+        row.problem("min", f"min {_plain(point.low)} is above max {_plain(point.high)}")
     if quantity.kind is Kind.STATUS and point.type.startswith(("float", "bcd")) and row.text("type"):
         row.problem("type", f"a status can't be {point.type}; use bit, or an integer with a bit number")
 
@@ -315,11 +321,10 @@ def _check_duplicates(points: list[Point], problems: list[Problem]) -> None:
     names: dict[str, Point] = {}
     meanings: dict[tuple[str, str, bool], Point] = {}
     for point in points:
-        if first := names.setdefault(point.name, point):
-            if first is not point:
-                problems.append(
-                    Problem(point.file, point.row, "name", f"{point.name!r} is already used in row {first.row}")
-                )
+        first = names.setdefault(point.name, point)
+        if first is not point:
+            message = f"{point.name!r} is already used in row {first.row}"
+            problems.append(Problem(point.file, point.row, "name", message))
         if point.guard or not point.quantity:
             continue
         key = (point.unit, point.quantity, point.backup)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Imports point one way, and each protocol library is imported in one place."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# part -> what of ours it may import (itself always). The longest matching prefix decides.
+ALLOWED: dict[str, set[str]] = {
+    "collector": set(),  # the package docstring
+    "collector.errors": set(),
+    "collector.model": {"collector.errors"},
+    "collector.clock": {"collector.errors", "collector.model"},
+    "collector.points": {"collector.errors", "collector.model"},
+    "collector.config": {"collector.errors", "collector.model", "collector.points"},
+    "collector.wire": {"collector.errors", "collector.model"},
+    "collector.tables": {"collector.errors", "collector.model"},
+    "collector.agent": {"collector.errors", "collector.model", "collector.clock", "collector.points",
+                        "collector.config", "collector.wire"},
+    "collector.center": {"collector.errors", "collector.model", "collector.clock", "collector.config",
+                         "collector.wire", "collector.tables"},
+    "collector.settlement": {"collector.errors", "collector.model"},
+    "collector.report": {"collector.errors", "collector.model", "collector.settlement"},
+    "simulators": {"collector.errors", "collector.model", "collector.clock", "collector.points", "collector.config"},
+    "collector.cli": {"collector", "simulators"},
+    # the one place in the center that may meet the settlement
+    "collector.center.app": {"collector"},
+}  # fmt: skip
+
+# library -> the only files that may import it
+HOMES: dict[str, set[str]] = {
+    "pymodbus": {"collector/agent/device/modbus.py"},
+    "c104": {"collector/agent/device/iec104.py"},
+    "serialx": {"collector/agent/device/serial.py", "simulators/"},
+    "sqlalchemy": {"collector/center/"},
+    "amqtt": {"collector/cli/broker.py"},
+}
+
+# what the settlement must not know of: it is pure and synchronous
+FORBIDDEN_IN_SETTLEMENT = {"asyncio", "sqlite3", "logging", "time", "os", "socket", "threading", "random"}
+
+
+def modules() -> Iterator[tuple[str, str, set[str]]]:
+    """(dotted name, path, imported dotted names) of each module of the product."""
+    for top in ("collector", "simulators"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            relative = path.relative_to(ROOT)
+            name = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+            yield name, relative.as_posix(), imports(path, name)
+
+
+def imports(path: Path, name: str) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name}: write the whole name of an import"
+            found.add(node.module or "")
+    return found
+
+
+def part_of(name: str) -> str:
+    return max((p for p in ALLOWED if name == p or name.startswith(p + ".")), key=len)
+
+
+@pytest.mark.parametrize(("name", "path", "imported"), [pytest.param(*m, id=m[0]) for m in modules()])
+def test_imports_point_one_way(name: str, path: str, imported: set[str]) -> None:
+    part = part_of(name)
+    for target in sorted(i for i in imported if i.split(".")[0] in ("collector", "simulators")):
+        near = part_of(target)
+        fine = near == part or any(near == a or near.startswith(a + ".") for a in ALLOWED[part])
+        assert fine or (part == "collector.center.app"), f"{name} must not import {target}"
+        if part == "collector.center" and target.startswith("collector.center.app"):
+            pytest.fail(f"{name} must not import {target}")
+    del path
+
+
+@pytest.mark.parametrize(("name", "path", "imported"), [pytest.param(*m, id=m[0]) for m in modules()])
+def test_each_protocol_library_lives_in_one_place(name: str, path: str, imported: set[str]) -> None:
+    for library, homes in HOMES.items():
+        if any(i.split(".")[0] == library for i in imported):
+            assert any(path.startswith(home) for home in homes), f"{name} imports {library}"
+
+
+def test_the_settlement_is_pure() -> None:
+    for name, _, imported in modules():
+        if name.startswith("collector.settlement"):
+            assert not {i.split(".")[0] for i in imported} & FORBIDDEN_IN_SETTLEMENT, name
+
+
+def test_the_model_needs_the_standard_library_only() -> None:
+    import sys
+
+    for name, _, imported in modules():
+        if name.startswith("collector.model"):
+            outside = {i.split(".")[0] for i in imported} - set(sys.stdlib_module_names) - {"collector"}
+            assert not outside, f"{name} imports {outside}"
