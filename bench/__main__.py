@@ -26,10 +26,8 @@ def main() -> None:
         for figure in importlib.import_module(f"bench.{name}").measure():
             figures.append(figure)
             mark = "ok  " if figure.ok else "MISS"
-            print(
-                f"{mark} {figure.name:<46} {figure.value:>12.4g} {figure.unit:<14} {figure.ratio:>8.3g} x {figure.floor}",
-                flush=True,
-            )
+            measured = f"{figure.value:>12.4g} {figure.unit:<14} {figure.ratio:>8.3g} x {figure.floor}"
+            print(f"{mark} {figure.name:<46} {measured}", flush=True)
     arguments.out.write_text(json.dumps([f.row() for f in figures], indent=2) + "\n", "utf-8")
 
 
