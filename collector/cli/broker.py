@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The embedded MQTT broker for demo and tests, in a process of its own: `python -m collector.cli.broker --listen …`.
+
+amqtt in memory, anonymous, MQTT 3.1.1 only: it forgets its queues when it stops and the queue of an anonymous session
+when that goes away. Nothing of ours relies on a broker's memory, so it is a fair enemy; in production use Mosquitto.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+
+
+async def serve(listen: str) -> None:
+    """Run a broker on HOST:PORT until SIGTERM or SIGINT; prints `listening HOST:PORT` once it accepts connections."""
+    from amqtt.broker import Broker
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    broker = Broker(
+        {
+            "listeners": {"default": {"type": "tcp", "bind": listen}},
+            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+        }
+    )
+    await broker.start()
+    print(f"listening {listen}", flush=True)
+    await stop.wait()
+    # Clients that never answer must not keep the process: what amqtt holds is in memory and worth nothing.
+    try:
+        await asyncio.wait_for(broker.shutdown(), 5)
+    except (TimeoutError, Exception) as error:
+        logging.getLogger("collector.broker").info("broker ended roughly: %r", error)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(prog="collector-broker", description=__doc__)
+    parser.add_argument("--listen", default="127.0.0.1:1883", metavar="HOST:PORT")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    # amqtt logs every lost connection as an error with its traceback; the other end of each one logs it already.
+    logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    logging.getLogger("transitions").setLevel(logging.CRITICAL)
+    asyncio.run(serve(options.listen))
+
+
+if __name__ == "__main__":
+    main()
