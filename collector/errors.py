@@ -74,7 +74,11 @@ class Refused(DeviceError):  # noqa: N818
 
 
 class Garbled(DeviceError):  # noqa: N818
-    """The answer can't be understood: checksum, length, sequence."""
+    """The answer can't be understood: checksum, length, sequence. `code` names the finding for the other side."""
+
+    def __init__(self, message: str, *, subject: str = "", code: str = "malformed") -> None:
+        super().__init__(message, subject=subject)
+        self.code = code
 
 
 class LinkError(CollectorError):

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Between steps 4 and 5: one batch and one ack, to and from bytes; version, checksum, signature, topic names.
+
+Limits are in `batch.py`. Whatever bytes come in, only `Garbled` goes out, with a `code` the other side is told.
+"""
+
+from collector.wire.batch import MAX_PAYLOAD_BYTES, MAX_RECORDS, Batch, Stream, is_name
+from collector.wire.columns import BatchColumns, UnitColumns
+from collector.wire.envelope import (
+    SCHEMA_VERSION,
+    Envelope,
+    decode_batch,
+    decode_columns,
+    encode_batch,
+    open_envelope,
+    verify_signature,
+)
+from collector.wire.keys import Signer, generate_key_pair, is_signed_by, key_id, load_public_key, load_signing_key
+from collector.wire.messages import Ack, Ask, decode_ack, decode_ask, encode_ack, encode_ask, epoch_text
+from collector.wire.topics import Address, Leaf, parse_topic, subscription, topic
+
+__all__ = [
+    "MAX_PAYLOAD_BYTES",
+    "MAX_RECORDS",
+    "SCHEMA_VERSION",
+    "Ack",
+    "Address",
+    "Ask",
+    "Batch",
+    "BatchColumns",
+    "Envelope",
+    "Leaf",
+    "Signer",
+    "Stream",
+    "UnitColumns",
+    "decode_ack",
+    "decode_ask",
+    "decode_batch",
+    "decode_columns",
+    "encode_ack",
+    "encode_ask",
+    "encode_batch",
+    "epoch_text",
+    "generate_key_pair",
+    "is_name",
+    "is_signed_by",
+    "key_id",
+    "load_public_key",
+    "load_signing_key",
+    "open_envelope",
+    "parse_topic",
+    "subscription",
+    "topic",
+    "verify_signature",
+]

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Topic names: `<root>/v1/<plant>/<gateway>/<leaf>`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from collector.errors import Garbled
+from collector.wire.batch import is_name
+
+Leaf = Literal["batch", "ack", "state", "ask"]
+LEAVES: Final[tuple[str, ...]] = get_args(Leaf)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a message belongs: a gateway of a plant, and which of its topics."""
+
+    plant: str
+    gateway: str
+    leaf: str
+
+
+def topic(root: str, plant: str, gateway: str, leaf: Leaf) -> str:
+    """The topic of one kind of message of a gateway of a plant."""
+    return f"{root}/v1/{plant}/{gateway}/{leaf}"
+
+
+def subscription(root: str, leaf: Leaf) -> str:
+    """The filter for one kind of message of every gateway, for the center."""
+    return f"{root}/v1/+/+/{leaf}"
+
+
+def parse_topic(root: str, text: str) -> Address:
+    """The parts of a topic under `root`.
+
+    Raises:
+        Garbled: another root or version, no such leaf, or a name that can't be one.
+    """
+    prefix = f"{root}/v1/"
+    parts = text.removeprefix(prefix).split("/") if text.startswith(prefix) else []
+    if len(parts) != 3 or parts[2] not in LEAVES or not (is_name(parts[0]) and is_name(parts[1])):
+        raise Garbled(f"expected {prefix}<plant>/<gateway>/<{'|'.join(LEAVES)}>, got {text[:200]!r}", code="topic")
+    return Address(*parts)
