@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every byte a face receives, and whether each request was one that only reads.
+
+Allowed are Modbus functions 1-4; 104 U and S frames and types 100 and 101; DL/T 645 control 11H and 12H. Anything
+else is noted here and, unless a test asks for it on purpose, in `FORBIDDEN`, which the pytest plugin turns into a
+failed run: the proof that the agent can't write to a device.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+FORBIDDEN: Final[list[str]] = []
+_CHUNKS_KEPT: Final = 1_000_000
+
+
+class Audit:
+    """What arrived at the faces of one simulation. `report_to` takes a line per forbidden request."""
+
+    def __init__(self, report_to: list[str] | None = None) -> None:
+        self.chunks: deque[tuple[str, bytes]] = deque(maxlen=_CHUNKS_KEPT)
+        self.violations: list[str] = []
+        self._report_to = FORBIDDEN if report_to is None else report_to
+
+    def forbid(self, face: str, request: bytes, why: str) -> None:
+        """Note a request that is not a reading one."""
+        line = f"{face}: {why}: {request.hex(' ')}"
+        self.violations.append(line)
+        self._report_to.append(line)
+
+    def bytes_of(self, face: str) -> bytes:
+        """Everything one face received, in order."""
+        return b"".join(data for name, data in self.chunks if name == face)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stored integer becomes what the device holds: the point table read from the device's side.
+
+The table says value = (raw × scale + offset) × sign in `raw_unit`; here it is solved for raw, exactly, in integers.
+Orders: the letters name bytes, A the most significant. CDAB and DCBA put the least significant word first, BADC and
+DCBA swap the two bytes of every word; a value of four registers is treated the same way.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from math import lcm
+from typing import Final
+
+from collector.model.quantity import BY_NAME
+from collector.points import RAW_UNITS, Point
+
+_STRUCTS: Final = {
+    "int16": struct.Struct(">h"), "uint16": struct.Struct(">H"), "int32": struct.Struct(">i"),
+    "uint32": struct.Struct(">I"), "int64": struct.Struct(">q"), "uint64": struct.Struct(">Q"),
+    "float32": struct.Struct(">f"), "float64": struct.Struct(">d"),
+}  # fmt: skip
+_LIMITS: Final = {
+    "int16": (-(2**15), 2**15 - 1), "uint16": (0, 2**16 - 1), "int32": (-(2**31), 2**31 - 1), "uint32": (0, 2**32 - 1),
+    "int64": (-(2**63), 2**63 - 1), "uint64": (0, 2**64 - 1), "bcd16": (0, 9999), "bcd32": (0, 99_999_999),
+}  # fmt: skip
+
+
+class RawScale:
+    """raw = (stored × num + add) ÷ den of one point, as integers."""
+
+    __slots__ = ("add", "den", "num")
+
+    def __init__(self, point: Point) -> None:
+        quantity = BY_NAME[point.quantity]
+        slope = 1 / (point.scale * point.sign * RAW_UNITS[point.raw_unit][1] * quantity.scale)
+        shift = -point.offset / point.scale
+        self.den = lcm(slope.denominator, shift.denominator)
+        self.num = int(slope * self.den)
+        self.add = int(shift * self.den)
+
+    def whole(self, stored: int) -> int:
+        """The raw integer, rounded half away from zero."""
+        top = stored * self.num + self.add
+        doubled = (2 * abs(top) + self.den) // (2 * self.den)
+        return doubled if top >= 0 else -doubled
+
+    def real(self, stored: int) -> float:
+        """The raw number as the nearest double."""
+        return (stored * self.num + self.add) / self.den
+
+
+def guard_raw(point: Point) -> Fraction:
+    """The raw value a guard point shows: the one value, or the lower end of the range, its row asks for."""
+    low = point.guard.partition("..")[0].strip()
+    return (Fraction(low) * point.sign - point.offset) / point.scale
+
+
+def pack_raw(type_name: str, raw: float | int) -> bytes:
+    """Big-endian register bytes of a raw number; an integer beyond the type's range saturates, as devices do."""
+    if type_name in ("float32", "float64"):
+        return _STRUCTS[type_name].pack(raw)
+    low, high = _LIMITS[type_name]
+    whole = min(max(int(raw), low), high)
+    if type_name.startswith("bcd"):
+        digits = 4 if type_name == "bcd16" else 8
+        return bytes.fromhex(f"{whole:0{digits}d}")
+    return _STRUCTS[type_name].pack(whole)
+
+
+def arrange(big_endian: bytes, order: str) -> bytes:
+    """Register bytes in the order the point table names."""
+    if order == "ABCD":
+        return big_endian
+    if order == "DCBA":
+        return big_endian[::-1]
+    words = [big_endian[i : i + 2] for i in range(0, len(big_endian), 2)]
+    if order == "CDAB":
+        return b"".join(reversed(words))
+    return b"".join(word[::-1] for word in words)
+
+
+def register_encoder(point: Point) -> Callable[[int | None], bytes | None]:
+    """A function from stored integer to the register bytes of `point`; None where the registers stay as they are.
+
+    A missing value is shown as the point's first `no_value`, else as NaN where the type has one, else not at all.
+    """
+    type_name, order = point.type, point.order
+    scale = RawScale(point)
+    missing: bytes | None = None
+    if point.no_value:
+        width = 2 * point.registers
+        missing = arrange((point.no_value[0] & ((1 << 8 * width) - 1)).to_bytes(width, "big"), order)
+    elif type_name.startswith("float"):
+        missing = arrange(pack_raw(type_name, float("nan")), order)
+    if type_name.startswith("float"):
+        return lambda stored: missing if stored is None else arrange(pack_raw(type_name, scale.real(stored)), order)
+    return lambda stored: missing if stored is None else arrange(pack_raw(type_name, scale.whole(stored)), order)

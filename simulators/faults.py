@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Devices that misbehave like devices: faults per device, switched while it runs, repeatable from one seed.
+
+Kinds that change what is sent (any protocol): silence, delay, jitter, garbage, checksum, truncate, glue, reset,
+half_open. Kinds that change the device: exception, register_shift, swap_words (Modbus); no_termination,
+sequence, invalid, summer_time, clock_hour (IEC 104); frozen, refuse (any).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from collector.errors import CollectorError
+
+# Kind -> what `value` means.
+KINDS: Final[dict[str, str]] = {
+    "silence": "-", "delay": "ms", "jitter": "ms at most", "garbage": "bytes", "checksum": "-",
+    "truncate": "bytes kept, 0: half", "glue": "-", "reset": "-", "half_open": "-", "refuse": "-", "frozen": "-",
+    "exception": "code 1-11", "register_shift": "registers", "swap_words": "-", "no_termination": "-",
+    "sequence": "-", "invalid": "-", "summer_time": "-", "clock_hour": "ms, 0: one hour",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of one device. `value`: see `KINDS`; `probability`: share of answers it spoils."""
+
+    device: str
+    kind: str
+    value: int = 0
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise CollectorError(f"no such fault {self.kind!r}; there are {', '.join(KINDS)}", subject=self.device)
+        if not 0 < self.probability <= 1:
+            raise CollectorError(f"a probability is above 0 and at most 1, got {self.probability}", subject=self.device)
+
+
+class Faults:
+    """What is wrong at present. `on_switch` hooks are called with (fault, on) so that devices change themselves."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self._random = random.Random(f"{seed}/faults")
+        self._active: dict[str, dict[str, Fault]] = {}
+        self._hooks: list[Callable[[Fault, bool], None]] = []
+        self.hits: dict[tuple[str, str], int] = {}
+
+    def watch(self, hook: Callable[[Fault, bool], None]) -> None:
+        """Tell `hook` of every switch."""
+        self._hooks.append(hook)
+
+    def switch_on(self, fault: Fault) -> None:
+        """Begin to misbehave."""
+        self._active.setdefault(fault.device, {})[fault.kind] = fault
+        for hook in self._hooks:
+            hook(fault, True)
+
+    def switch_off(self, device: str, kind: str) -> None:
+        """End one fault; nothing happens where it is not on."""
+        fault = self._active.get(device, {}).pop(kind, None)
+        if fault is not None:
+            if not self._active[device]:
+                del self._active[device]
+            for hook in self._hooks:
+                hook(fault, False)
+
+    def active(self) -> tuple[Fault, ...]:
+        """All faults that are on."""
+        return tuple(fault for kinds in self._active.values() for fault in kinds.values())
+
+    def any_at(self, device: str) -> bool:
+        """Whether the device misbehaves in any way."""
+        return device in self._active
+
+    def hit(self, device: str, kind: str) -> Fault | None:
+        """The fault if it strikes this time."""
+        fault = self._active.get(device, {}).get(kind) if self._active else None
+        if fault is None or (fault.probability < 1 and self._random.random() >= fault.probability):
+            return None
+        self.hits[device, kind] = self.hits.get((device, kind), 0) + 1
+        return fault
+
+    def deliver(self, transport: asyncio.Transport, frame: bytes, device: str) -> None:
+        """Send an answer, or what a device with these faults makes of it."""
+        if device not in self._active:
+            transport.write(frame)
+            return
+        if self.hit(device, "half_open"):
+            transport.pause_reading()
+            return
+        if self.hit(device, "silence"):
+            return
+        if self.hit(device, "reset"):
+            transport.abort()
+            return
+        spoilt, wait_ms = self._spoil(frame, device), 0
+        if fault := self.hit(device, "delay"):
+            wait_ms += fault.value
+        if fault := self.hit(device, "jitter"):
+            wait_ms += self._random.randint(0, fault.value)
+        if wait_ms:
+            asyncio.get_running_loop().call_later(wait_ms / 1000, _write_if_open, transport, spoilt)
+        else:
+            transport.write(spoilt)
+
+    def _spoil(self, frame: bytes, device: str) -> bytes:
+        if fault := self.hit(device, "garbage"):
+            return self._random.randbytes(fault.value or len(frame))
+        if self.hit(device, "checksum"):
+            frame = frame[:-1] + bytes((frame[-1] ^ 0x55,))
+        if fault := self.hit(device, "truncate"):
+            frame = frame[: fault.value or len(frame) // 2]
+        if self.hit(device, "glue"):
+            frame = frame + frame
+        return frame
+
+
+def _write_if_open(transport: asyncio.Transport, data: bytes) -> None:
+    if not transport.is_closing():
+        transport.write(data)

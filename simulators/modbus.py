@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The simulated Modbus devices' own codec, no I/O: register images, requests, answers, both framings.
+
+A slave's registers are byte images that change only when a signal does; a request that was valid once is remembered
+by its bytes, so that the usual poll costs one look-up and one slice. Only functions 1-4 are answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from collector.points import Point
+from simulators.encoding import RawScale, arrange, guard_raw, pack_raw, register_encoder
+from simulators.signals import Board
+
+READ_FUNCTIONS: Final = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
+ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, TARGET_SILENT = 1, 2, 3, 11
+
+
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        crc = byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
+        table.append(crc)
+    return tuple(table)
+
+
+_CRC: Final = _crc_table()
+
+
+def crc16(data: bytes) -> bytes:
+    """The RTU checksum, low byte first. Source: Modbus over Serial Line V1.02, 6.2.2."""
+    crc = 0xFFFF
+    for byte in data:
+        crc = (crc >> 8) ^ _CRC[(crc ^ byte) & 0xFF]
+    return crc.to_bytes(2, "little")
+
+
+class Area:
+    """One of the four tables of a slave: bytes per register (or per bit, one byte each), and which exist."""
+
+    def __init__(self, name: str, addresses: set[int], width: int) -> None:
+        self.name = name
+        self.width = width
+        self.base = min(addresses, default=0)
+        span = max(addresses, default=-1) + 1 - self.base
+        self.image = bytearray(span * width)
+        self.defined = bytearray(span)
+        for address in addresses:
+            self.defined[address - self.base] = 1
+
+    def offset(self, address: int) -> int:
+        """Where an address begins in the image."""
+        return (address - self.base) * self.width
+
+
+class Slave:
+    """One Modbus unit id: its tables, filled from the board, and how often it was asked.
+
+    `strict_holes`: an undefined register inside the table refuses the request, as most devices do; else it reads 0.
+    """
+
+    def __init__(self, device: str, unit_id: int, points: Sequence[Point], *, strict_holes: bool = True) -> None:
+        self.device = device
+        self.unit_id = unit_id
+        self.requests = 0
+        self.strict_holes = strict_holes
+        self.address_shift = 0
+        self.swap_words = False
+        self._areas: dict[str, Area] = {}
+        self._frozen: dict[str, bytes] = {}
+        for name in READ_FUNCTIONS.values():
+            own = [p for p in points if p.area == name]
+            addresses = {p.address + i for p in own for i in range(p.registers)}
+            self._areas[name] = Area(name, addresses, 1 if name in ("coil", "discrete") else 2)
+
+    def connect(self, points: Sequence[Point], board: Board, default_unit: str) -> None:
+        """Let the signals of the board write into the tables."""
+        for point in points:
+            area = self._areas[point.area]
+            if point.guard:
+                place = area.offset(point.address)
+                raw = arrange(pack_raw(point.type, float(guard_raw(point))), point.order)
+                area.image[place : place + len(raw)] = raw
+            else:
+                sink = _bit_sink(area, point) if point.bit is not None or area.width == 1 else _word_sink(area, point)
+                board.signal(point.unit or default_unit, point.quantity).connect(sink)
+
+    def freeze(self, frozen: bool) -> None:
+        """Go on showing the present values although the plant moves; afterwards the true ones again."""
+        self._frozen = {name: bytes(area.image) for name, area in self._areas.items()} if frozen else {}
+
+    def window(self, function: int, address: int, count: int) -> tuple[Area, int, int] | int:
+        """The stretch of an image a read means, or the exception code that refuses it."""
+        name = READ_FUNCTIONS.get(function)
+        if name is None:
+            return ILLEGAL_FUNCTION
+        area = self._areas[name]
+        if not 1 <= count <= (2000 if area.width == 1 else 125):
+            return ILLEGAL_VALUE
+        first = address - self.address_shift - area.base
+        if first < 0 or first + count > len(area.defined):
+            return ILLEGAL_ADDRESS
+        if self.strict_holes and 0 in area.defined[first : first + count]:
+            return ILLEGAL_ADDRESS
+        return area, first * area.width, (first + count) * area.width
+
+    def answer(self, pdu: bytes) -> bytes:
+        """The answering PDU. A request of another function than 1-4, or of a wrong length, is refused."""
+        function = pdu[0]
+        if function in READ_FUNCTIONS and len(pdu) != 5:
+            return bytes((function | 0x80, ILLEGAL_VALUE))
+        address, count = int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big")
+        window = self.window(function, address, count)
+        if isinstance(window, int):
+            return bytes((function & 0x7F | 0x80, window))
+        area, start, end = window
+        data = bytes(self._frozen.get(area.name, area.image)[start:end])
+        if area.width == 1:
+            data = _pack_bits(data)
+        elif self.swap_words:
+            data = b"".join(data[i + 2 : i + 4] + data[i : i + 2] for i in range(0, len(data), 4))
+        return bytes((function, len(data))) + data
+
+
+def _pack_bits(bits: bytes) -> bytes:
+    packed = bytearray((len(bits) + 7) // 8)
+    for index, bit in enumerate(bits):
+        if bit:
+            packed[index >> 3] |= 1 << (index & 7)
+    return bytes(packed)
+
+
+def _word_sink(area: Area, point: Point) -> Callable[[int | None, int], None]:
+    image, place, encode = area.image, area.offset(point.address), register_encoder(point)
+    end = place + 2 * point.registers
+
+    def sink(value: int | None, _time_utc_ms: int) -> None:
+        raw = encode(value)
+        if raw is not None:
+            image[place:end] = raw
+
+    return sink
+
+
+def _bit_sink(area: Area, point: Point) -> Callable[[int | None, int], None]:
+    image, place, scale = area.image, area.offset(point.address), RawScale(point)
+    if area.width == 1:
+
+        def coil_sink(value: int | None, _time_utc_ms: int) -> None:
+            image[place] = 0 if value is None else scale.whole(value) & 1
+
+        return coil_sink
+    number = point.bit or 0
+    if point.order in ("BADC", "DCBA"):
+        number = (number + 8) % 16
+    index, mask = place + (0 if number >= 8 else 1), 1 << (number % 8)
+
+    def bit_sink(value: int | None, _time_utc_ms: int) -> None:
+        if value is not None and scale.whole(value) & 1:
+            image[index] |= mask
+        else:
+            image[index] &= ~mask & 0xFF
+
+    return bit_sink
+
+
+class TcpFramer:
+    """Modbus TCP (MBAP): cuts a stream into (transaction, unit id, PDU).  Source: Messaging on TCP/IP V1.0b, 3.1.3."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[bytes, int, bytes]] | None:
+        """Complete requests so far; None if the stream can't be Modbus and must be closed."""
+        buffer = self._buffer
+        buffer += data
+        frames: list[tuple[bytes, int, bytes]] = []
+        while len(buffer) >= 7:
+            length = int.from_bytes(buffer[4:6], "big")
+            if buffer[2:4] != b"\0\0" or not 2 <= length <= 254:
+                return None
+            if len(buffer) < 6 + length:
+                break
+            frames.append((bytes(buffer[:2]), buffer[6], bytes(buffer[7 : 6 + length])))
+            del buffer[: 6 + length]
+        return frames
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is half received."""
+        return not self._buffer
+
+    @staticmethod
+    def frame(transaction: bytes, unit_id: int, pdu: bytes) -> bytes:
+        """A response as sent."""
+        return transaction + b"\0\0" + (len(pdu) + 1).to_bytes(2, "big") + bytes((unit_id,)) + pdu
+
+
+class RtuFramer:
+    """Modbus RTU requests in a stream without the 3.5 character gaps: by length, checked by CRC."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[bytes, int, bytes]] | None:
+        """Complete requests so far, transaction empty. Noise is dropped up to the next frame with a right checksum."""
+        buffer = self._buffer
+        buffer += data
+        frames: list[tuple[bytes, int, bytes]] = []
+        while len(buffer) >= 4:
+            size = _rtu_request_size(buffer)
+            if size > len(buffer):
+                break
+            frame = bytes(buffer[:size])
+            if crc16(frame[:-2]) == frame[-2:]:
+                frames.append((b"", frame[0], frame[1:-2]))
+                del buffer[:size]
+            else:
+                del buffer[:1]
+        return frames
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is half received."""
+        return not self._buffer
+
+    @staticmethod
+    def frame(_transaction: bytes, unit_id: int, pdu: bytes) -> bytes:
+        """A response as sent."""
+        body = bytes((unit_id,)) + pdu
+        return body + crc16(body)
+
+
+def _rtu_request_size(buffer: bytearray) -> int:
+    """Bytes of the request that begins here, as its function says. Source: Modbus Application Protocol V1.1b3, 6."""
+    function = buffer[1]
+    if function in (15, 16):
+        return 9 + buffer[6] if len(buffer) > 6 else 9
+    if function == 23:
+        return 13 + buffer[10] if len(buffer) > 10 else 13
+    if function in (7, 11, 12, 17):
+        return 4
+    if function == 22:
+        return 10
+    return 8

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the plants say: one signal per unit and quantity, handed to every face that shows it, only when it changes.
+
+A value is the stored integer of model/quantity.py (kW, kvar, V, µHz, Wh, 0 or 1), None where the device has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from collector.model.quantity import BY_NAME, to_scaled
+
+Sink = Callable[[int | None, int], None]
+
+
+class Signal:
+    """One quantity of one unit. Sinks get (value, instant of the change in UTC ms)."""
+
+    __slots__ = ("_sinks", "quantity", "unit", "value")
+
+    def __init__(self, unit: str, quantity: str) -> None:
+        self.unit = unit
+        self.quantity = quantity
+        self.value: int | None = None
+        self._sinks: tuple[Sink, ...] = ()
+
+    def connect(self, sink: Sink) -> None:
+        """Show this signal at one more place, beginning with its present value."""
+        self._sinks = (*self._sinks, sink)
+        sink(self.value, 0)
+
+    def set(self, value: int | None, time_utc_ms: int) -> None:
+        """Change the value at an instant; an unchanged value costs nothing."""
+        if value != self.value:
+            self.value = value
+            for sink in self._sinks:
+                sink(value, time_utc_ms)
+
+
+class Board:
+    """All signals of a simulation by (unit, quantity)."""
+
+    def __init__(self) -> None:
+        self._signals: dict[tuple[str, str], Signal] = {}
+
+    def signal(self, unit: str, quantity: str) -> Signal:
+        """The signal, made at its first use."""
+        key = (unit, quantity)
+        found = self._signals.get(key)
+        if found is None:
+            found = self._signals[key] = Signal(unit, BY_NAME[quantity].name)
+        return found
+
+    def signals(self) -> Iterable[Signal]:
+        """All of them, in the order of their first use."""
+        return self._signals.values()
+
+    def show(self, unit: str, quantity: str, value: Decimal | str | int | None, *, time_utc_ms: int = 0) -> None:
+        """Set a value written in the unit of the quantity's name (MW, kV, 0/1): for tests and for hands."""
+        scaled = None if value is None else to_scaled(Decimal(value), BY_NAME[quantity].scale)
+        self.signal(unit, quantity).set(scaled, time_utc_ms)
