@@ -1,17 +1,303 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Dated values of the rule."""
+"""Loading a rulebook from its directory: one TOML file per article, every value dated and cited, nothing skipped.
+
+A file holds `article`, `title` and any of [[service]], [[value]], [[reading]]; `rulebook.toml` names the rule. Rows are
+append-only: a new row with a later `from` takes over; an old one is never edited. All problems are reported at once.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+import hashlib
+import tomllib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, Final
 
+from collector.errors import ConfigError, Problem
+from collector.model.quantity import parse_decimal
+from collector.model.register import AREA_IDS, UnitKind
+from collector.settlement.catalogue import KEY_DOMAINS, READINGS, SERVICES, VALUES
+from collector.settlement.rules import (
+    Reading,
+    ReadingRow,
+    Rulebook,
+    RuleRow,
+    RuleState,
+    RuleValue,
+    Service,
+    ServiceRow,
+)
 
-@dataclass(frozen=True)
-class Rulebook:
-    """All of a rule's values."""
+__all__ = ["Rulebook", "load_rulebook"]
+
+_FILE_KEYS: Final = frozenset({"article", "title", "service", "value", "reading"})
+_VALUE_KEYS: Final = frozenset({"id", "unit", "key", "clause", "note", "row"})
+_ROW_KEYS: Final = frozenset({"value", "from", "until", "state", "cite", "area", "placeholder", "note"})
+_SERVICE_KEYS: Final = frozenset({"id", "clause", "title", "quantity_unit", "unit_kinds", "row"})
+_SERVICE_ROW_KEYS: Final = frozenset({"from", "until", "state", "cite", "area", "factor", "placeholder", "note"})
+_READING_KEYS: Final = frozenset({"id", "clause", "question", "choices", "row"})
+_READING_ROW_KEYS: Final = frozenset({"adopted", "from", "cite", "placeholder", "note"})
+_BOOK_KEYS: Final = frozenset({"id", "title", "text"})
+
+Table = Mapping[str, Any]
 
 
 def load_rulebook(directory: Path) -> Rulebook:
-    """From config/rules/<rule>/."""
-    raise NotImplementedError
+    """The rulebook in `directory`.
+
+    Raises:
+        ConfigError: every problem found, each with file and place.
+    """
+    loader = _Loader()
+    files = sorted(directory.glob("*.toml")) if directory.is_dir() else []
+    digest = hashlib.sha256()
+    head: Table = {}
+    if not any(path.name == "rulebook.toml" for path in files):
+        loader.problem(str(directory), "", "no rulebook.toml here: a rulebook is a directory with one file per article")
+    for path in files:
+        raw = path.read_bytes()
+        digest.update(f"{path.name}\0{len(raw)}\0".encode() + raw)
+        try:
+            table = tomllib.loads(raw.decode())
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            loader.problem(path.name, "", f"not TOML: {error}")
+            continue
+        if path.name == "rulebook.toml":
+            loader.known(path.name, "", table, _BOOK_KEYS)
+            head = table
+        else:
+            loader.file(path.name, table)
+    loader.complete()
+    if loader.problems:
+        raise ConfigError(sorted(loader.problems))
+    title, book = str(head.get("title", "")), str(head.get("id", directory.name))
+    return Rulebook(book, title, loader.values, loader.services, loader.readings, digest.hexdigest())
+
+
+class _Loader:
+    """Collects what the files say, and every problem with it."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.values: dict[str, RuleValue] = {}
+        self.services: dict[str, Service] = {}
+        self.readings: dict[str, Reading] = {}
+
+    def problem(self, file: str, key: str, message: str) -> None:
+        self.problems.append(Problem(file, 0, key, message))
+
+    def known(self, file: str, place: str, table: Table, keys: Iterable[str]) -> None:
+        for key in table:
+            if key not in keys:
+                near = difflib.get_close_matches(key, list(keys), 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                self.problem(file, f"{place}.{key}".lstrip("."), f"unknown key{hint}")
+
+    def tables(self, file: str, place: str, table: Table, key: str) -> list[Table]:
+        found = table.get(key, [])
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            self.problem(file, f"{place}.{key}".lstrip("."), "expected a list of tables")
+            return []
+        return found
+
+    def file(self, file: str, table: Table) -> None:
+        self.known(file, "", table, _FILE_KEYS)
+        article = self.text(file, "", table, "article")
+        readers: dict[str, Callable[[str, str, str, Table], None]] = {
+            "service": self.service,
+            "value": self.value,
+            "reading": self.reading,
+        }
+        for kind, read in readers.items():
+            for item in self.tables(file, "", table, kind):
+                ident = self.text(file, kind, item, "id")
+                if ident:
+                    read(file, article, ident, item)
+
+    def text(self, file: str, place: str, table: Table, key: str) -> str:
+        found = table.get(key)
+        if not isinstance(found, str) or not found:
+            self.problem(file, f"{place}.{key}".lstrip("."), f"expected a text, got {found!r}")
+            return ""
+        return found
+
+    def day(self, file: str, place: str, table: Table, key: str, *, required: bool) -> date | None:
+        found = table.get(key)
+        if found is None and not required:
+            return None
+        if not isinstance(found, date) or isinstance(found, datetime):
+            self.problem(file, f"{place}.{key}", f"expected a local date like 2009-01-01, got {found!r}")
+            return None
+        return found
+
+    def decimal(self, file: str, place: str, found: object) -> Decimal | None:
+        try:
+            if not isinstance(found, str):
+                raise ValueError(f'write numbers as text, e.g. "0.40", got {found!r}')
+            return parse_decimal(found)
+        except ValueError as error:
+            self.problem(file, place, str(error))
+            return None
+
+    def state(self, file: str, place: str, table: Table) -> RuleState:
+        found = table.get("state", "")
+        if found not in tuple(RuleState):
+            self.problem(file, f"{place}.state", f"expected one of {', '.join(RuleState)}, got {found!r}")
+            return RuleState.UNKNOWN
+        return RuleState(found)
+
+    def area(self, file: str, place: str, table: Table) -> str:
+        found = table.get("area", "")
+        if found and found not in AREA_IDS:
+            self.problem(file, f"{place}.area", f"expected one of {', '.join(AREA_IDS)}, got {found!r}")
+        return str(found)
+
+    def value(self, file: str, article: str, ident: str, item: Table) -> None:
+        place = ident
+        self.known(file, place, item, _VALUE_KEYS)
+        spec = VALUES.get(ident)
+        if spec is None:
+            near = difflib.get_close_matches(ident, VALUES, 1)
+            self.problem(file, place, "nothing reads this value" + (f"; did you mean {near[0]!r}?" if near else ""))
+            return
+        if item.get("unit") != spec.unit:
+            self.problem(file, f"{place}.unit", f"expected {spec.unit!r}, got {item.get('unit')!r}")
+        if item.get("key", "") != spec.key:
+            self.problem(file, f"{place}.key", f"expected {spec.key!r}, got {item.get('key', '')!r}")
+        if ident in self.values:
+            self.problem(file, place, f"declared twice, first in {self.values[ident].file}")
+            return
+        rows: list[RuleRow] = []
+        for number, table in enumerate(self.tables(file, place, item, "row"), 1):
+            rows += self.value_rows(file, f"{place}.row[{number}]", table, spec.key)
+        rows.sort(key=lambda row: row.from_day)
+        self.spans(file, place, [((row.key, row.area), row.from_day, row.until_day, row.state) for row in rows])
+        for member in KEY_DOMAINS[spec.key] if spec.key else ("",):
+            if not any(row.key == member and not row.area for row in rows):
+                self.problem(file, place, f"no row for {spec.key} {member!r}" if member else "no row")
+        clause = str(item.get("clause", article))
+        self.values[ident] = RuleValue(ident, spec.unit, clause, spec.key, tuple(rows), file)
+
+    def value_rows(self, file: str, place: str, table: Table, key: str) -> list[RuleRow]:
+        """One row; a key may be a list where several members have the same value."""
+        self.known(file, place, table, _ROW_KEYS | ({key} if key else set()))
+        from_day = self.day(file, place, table, "from", required=True)
+        until = self.day(file, place, table, "until", required=False)
+        state, cite = self.state(file, place, table), self.text(file, place, table, "cite")
+        value = None
+        if state in (RuleState.IN_FORCE, RuleState.EXPECTED):
+            value = self.decimal(file, f"{place}.value", table.get("value"))
+        elif "value" in table:
+            self.problem(file, f"{place}.value", f"a row that is {state} has no value")
+        members: list[str] = [""]
+        if key:
+            found = table.get(key)
+            members = found if isinstance(found, list) else [str(found)]
+            for member in members:
+                if member not in KEY_DOMAINS[key]:
+                    expected = ", ".join(KEY_DOMAINS[key])
+                    self.problem(file, f"{place}.{key}", f"expected one of {expected}, got {member!r}")
+        # A value keyed by area names its area as the key; every other one may make an exception for an area.
+        area = "" if key == "area" else self.area(file, place, table)
+        mark, note = bool(table.get("placeholder", False)), str(table.get("note", ""))
+        if from_day is None:
+            return []
+        return [RuleRow(value, from_day, state, cite, m, area, until, mark, note) for m in members]
+
+    def spans(self, file: str, place: str, rows: list[tuple[tuple[str, str], date, date | None, RuleState]]) -> None:
+        """Duplicates, overlaps and gaps among the rows of one key and area, given in order of their first day."""
+        groups: dict[tuple[str, str], list[tuple[date, date | None]]] = defaultdict(list)
+        for key, start, until, state in rows:
+            if until is not None and until <= start:
+                self.problem(file, place, f"the row from {start} ends on {until}, before it begins")
+            if state is not RuleState.EXPECTED:
+                groups[key].append((start, until))
+        for (key_name, area), spans in groups.items():
+            of = f" of {key_name or area}" if key_name or area else ""
+            for (start, until), (following, _) in pairwise(spans):
+                if start == following:
+                    self.problem(file, place, f"duplicate rows{of} from {start}")
+                elif until is not None and until > following:
+                    self.problem(file, place, f"rows{of} overlap from {following} to {until}")
+                elif until is not None and until < following and not area:
+                    self.problem(file, place, f"gap between rows{of} from {until} to {following}")
+
+    def service(self, file: str, article: str, ident: str, item: Table) -> None:
+        self.known(file, ident, item, _SERVICE_KEYS)
+        if ident not in SERVICES:
+            self.problem(file, ident, f"no such service; known: {', '.join(SERVICES)}")
+            return
+        if ident in self.services:
+            self.problem(file, ident, f"declared twice, first in {self.services[ident].file}")
+            return
+        kinds = item.get("unit_kinds", [])
+        for kind in kinds:
+            if kind not in tuple(UnitKind):
+                self.problem(file, f"{ident}.unit_kinds", f"expected some of {', '.join(UnitKind)}, got {kind!r}")
+        rows: list[ServiceRow] = []
+        for number, table in enumerate(self.tables(file, ident, item, "row"), 1):
+            place = f"{ident}.row[{number}]"
+            self.known(file, place, table, _SERVICE_ROW_KEYS)
+            from_day = self.day(file, place, table, "from", required=True)
+            until = self.day(file, place, table, "until", required=False)
+            factor = self.decimal(file, f"{place}.factor", table.get("factor", "1"))
+            state, cite, area = self.state(file, place, table), self.text(file, place, table, "cite"), ""
+            area = self.area(file, place, table)
+            mark, note = bool(table.get("placeholder", False)), str(table.get("note", ""))
+            if from_day is not None and factor is not None:
+                rows.append(ServiceRow(from_day, state, factor, cite, area, until, mark, note))
+        rows.sort(key=lambda row: row.from_day)
+        self.spans(file, ident, [(("", row.area), row.from_day, row.until_day, row.state) for row in rows])
+        if not any(not row.area for row in rows):
+            self.problem(file, ident, "no row that holds for all areas")
+        title, unit = self.text(file, ident, item, "title"), self.text(file, ident, item, "quantity_unit")
+        clause = str(item.get("clause", article))
+        self.services[ident] = Service(ident, clause, title, unit, frozenset(kinds), tuple(rows), file)
+
+    def reading(self, file: str, article: str, ident: str, item: Table) -> None:
+        self.known(file, ident, item, _READING_KEYS)
+        if ident not in READINGS:
+            self.problem(file, ident, f"no such reading; known: {', '.join(READINGS)}")
+            return
+        if ident in self.readings:
+            self.problem(file, ident, "declared twice")
+            return
+        choices = item.get("choices", {})
+        if not isinstance(choices, dict) or set(choices) != set(READINGS[ident]):
+            self.problem(file, f"{ident}.choices", f"expected {', '.join(READINGS[ident])}, got {choices!r}")
+            choices = {}
+        rows: list[ReadingRow] = []
+        for number, table in enumerate(self.tables(file, ident, item, "row"), 1):
+            place = f"{ident}.row[{number}]"
+            self.known(file, place, table, _READING_ROW_KEYS)
+            from_day = self.day(file, place, table, "from", required=True)
+            adopted, cite = self.text(file, place, table, "adopted"), self.text(file, place, table, "cite")
+            if adopted not in READINGS[ident]:
+                self.problem(file, f"{place}.adopted", f"expected one of {', '.join(READINGS[ident])}")
+            if from_day is not None and from_day.day != 1:
+                self.problem(file, f"{place}.from", "a reading changes with a month, on its first day")
+            if from_day is not None:
+                rows.append(ReadingRow(adopted, from_day, cite, bool(table.get("placeholder", False))))
+        rows.sort(key=lambda row: row.from_day)
+        self.spans(file, ident, [(("", ""), row.from_day, None, RuleState.IN_FORCE) for row in rows])
+        if not rows:
+            self.problem(file, ident, "no row: which choice is adopted, from when?")
+        question = self.text(file, ident, item, "question")
+        texts = {str(k): str(v) for k, v in choices.items()}
+        self.readings[ident] = Reading(ident, str(item.get("clause", article)), question, texts, tuple(rows))
+
+    def complete(self) -> None:
+        """Everything the computation reads must be there."""
+        for kind, wanted, found in (
+            ("value", VALUES, self.values),
+            ("service", SERVICES, self.services),
+            ("reading", READINGS, self.readings),
+        ):
+            for ident in wanted:
+                if ident not in found:
+                    self.problem("rulebook", ident, f"this {kind} is missing: no file declares it")

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the computation asks of a rulebook: the names, units and keys of its values, and the readings it can follow.
+
+No number of the law stands here, only what a number must look like: the loader refuses a file that declares another
+unit or key, leaves one of these out, or adds one nobody reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from collector.model.register import AREA_IDS, DispatchMode, UnitKind
+
+AREA: Final = "area"
+MODE: Final = "dispatch_mode"
+KIND: Final = "unit_kind"
+CHOICE: Final = "choice"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSpec:
+    """A value the computation reads: its unit, and the key (one of area, dispatch_mode, unit_kind, choice) or none."""
+
+    id: str
+    unit: str
+    key: str = ""
+
+
+VALUES: Final[dict[str, ValueSpec]] = {
+    spec.id: spec
+    for spec in (
+        ValueSpec("deep_peak.lower_limit_ratio", "1", AREA),
+        ValueSpec("deep_peak.gate_ratio", "1"),
+        ValueSpec("deep_peak.price", "yuan/MWh", MODE),
+        ValueSpec("start_stop.max_gap", "h"),
+        ValueSpec("coal_start_stop.price", "10000 yuan"),
+        ValueSpec("gas_start_stop.price", "yuan/MW"),
+        ValueSpec("hydro_spill.ratio", "1"),
+        ValueSpec("hydro_start_stop.price", "yuan/MW"),
+        ValueSpec("agc_basic.price", "yuan/MW"),
+        ValueSpec("agc_up.price", "yuan/MWh", MODE),
+        ValueSpec("agc_down.price", "yuan/MWh", MODE),
+        ValueSpec("reactive.free_ratio_lag", "1"),
+        ValueSpec("reactive.free_ratio_lead", "1"),
+        ValueSpec("reactive_lag.price", "yuan/Mvarh"),
+        ValueSpec("reactive_lead.price", "yuan/Mvarh"),
+        ValueSpec("condenser_start.price", "yuan/MW"),
+        ValueSpec("condenser_run.price", "yuan/MWh"),
+        ValueSpec("avc.price", "yuan/MWh"),
+        ValueSpec("avc.settle", "s", CHOICE),
+        ValueSpec("avc.high_class", "kV"),
+        ValueSpec("avc.middle_class", "kV"),
+        ValueSpec("avc.high_band", "kV"),
+        ValueSpec("avc.middle_band", "kV"),
+        ValueSpec("avc.low_band_ratio", "1"),
+        ValueSpec("spinning_reserve.price", "yuan/MWh", MODE),
+        ValueSpec("hot_reserve.price", "yuan/MWh", MODE),
+        ValueSpec("black_start.price", "yuan/month", KIND),
+        ValueSpec("primary_frequency.dead_band", "Hz", KIND),
+        ValueSpec("primary_frequency.nominal", "Hz"),
+        ValueSpec("policy.hold_limit", "s"),
+        ValueSpec("policy.min_coverage", "1"),
+        ValueSpec("policy.provisional_coverage", "1"),
+        ValueSpec("policy.at_limit_tolerance", "Mvar"),
+        ValueSpec("policy.on_grid_ratio", "1"),
+        ValueSpec("policy.meter_difference_ratio", "1"),
+    )
+}
+
+# Which choices of each reading the computation can follow; the first is the one rules.md adopts.
+READINGS: Final[dict[str, tuple[str, ...]]] = {
+    "I-01": ("unknown_is_pending",),
+    "I-02": ("dispatching_authority",),
+    "I-03": ("from_lower_limit", "from_gate_line"),
+    "I-04": ("unit_or_group", "plant", "all_members"),
+    "I-05": ("per_record", "quarter_hour_mean"),
+    "I-06": ("month_of_restart", "month_of_stop"),
+    "I-07": ("on_grid_hours", "calendar_hours"),
+    "I-08a": ("measured_output", "set_point"),
+    "I-08b": ("netted_by_quarter_hour", "per_record"),
+    "I-08c": ("paid_for_both", "deep_peak_first"),
+    "I-08d": ("step", "linear"),
+    "I-09": ("per_record", "quarter_hour_mean", "voltage_curve_is_order"),
+    "I-10": ("not_paid_here",),
+    "I-11": ("settle_60_s", "settle_120_s"),
+    "I-12": ("planned_verified", "planned_as_is", "capped_by_headroom"),
+    "I-13": ("same_month",),
+    "I-14": ("only_disclosure_moves",),
+    "I-15": ("full_month", "by_days"),
+    "I-16": ("pumped_storage_is_hydro", "pumped_storage_is_its_own"),
+    "I-17": ("counted", "missing"),
+    "I-18": ("ramps_not_paid", "ramps_paid"),
+    "I-19": ("known_unpaid", "leaves_scope"),
+}
+
+# The members of each key: a keyed value needs a row for every one of them.
+KEY_DOMAINS: Final[dict[str, tuple[str, ...]]] = {
+    AREA: AREA_IDS,
+    MODE: tuple(str(m) for m in DispatchMode),
+    KIND: tuple(str(k) for k in UnitKind),
+    CHOICE: READINGS["I-11"],
+}
+
+# Services in the order of the statement; each has its own scope, exclusions and coverage.
+SERVICES: Final[tuple[str, ...]] = (
+    "deep_peak",
+    "coal_start_stop",
+    "gas_start_stop",
+    "hydro_spill",
+    "hydro_start_stop",
+    "agc_basic",
+    "agc_up",
+    "agc_down",
+    "reactive_lag",
+    "reactive_lead",
+    "condenser_start",
+    "condenser_run",
+    "avc",
+    "spinning_reserve",
+    "hot_reserve",
+    "black_start",
+    "primary_frequency",
+)
