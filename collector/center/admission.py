@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a message may enter the journal: size, topic, checksum, plant, signature, units, and that it can be read.
+
+Pure but for the key files read at the start. Whatever bytes come, the answer is an arrival for the journal; checks go
+from cheap to dear and nothing is unpacked for a stranger. The codes a plant may be told:
+
+oversized · topic · malformed · bad_checksum · unknown_version · wrong_topic (the header names another plant or gateway
+than the topic) · unknown_plant · unknown_key · bad_signature · foreign_unit · epoch_conflict (found by the journal)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from collector import wire
+from collector.center.days import split_days
+from collector.center.journal import Accepted, AgentState, Arrival, Rejected
+from collector.center.settings import CenterSettings
+from collector.errors import Garbled
+
+MAX_STATE_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledPlant:
+    """Who may send for which units. No keys: a trial plant, whose batches are taken unsigned."""
+
+    units: frozenset[str]
+    keys: dict[str, Ed25519PublicKey]
+
+
+class Admission:
+    """The checks, with the plants enrolled. Stateless once built: any thread may use it."""
+
+    def __init__(self, *, root: str, plants: dict[str, EnrolledPlant], max_batch_bytes: int) -> None:
+        self._root = root
+        self._plants = plants
+        self._max_batch_bytes = min(max_batch_bytes, wire.MAX_PAYLOAD_BYTES)
+
+    @classmethod
+    def from_settings(cls, settings: CenterSettings) -> Admission:
+        """Read the public keys that the settings name.
+
+        Raises:
+            ConfigError: a key file is missing or is none.
+        """
+        plants = {}
+        for plant in settings.plant:
+            keys = [wire.load_public_key(Path(name)) for name in plant.public_key_files]
+            plants[plant.id] = EnrolledPlant(frozenset(plant.units), {wire.key_id(key): key for key in keys})
+        return cls(root=settings.mqtt.root, plants=plants, max_batch_bytes=settings.receiver.max_batch_bytes)
+
+    def admit(self, topic: str, payload: bytes) -> Arrival | None:
+        """What the journal is to do with a message; None: nothing (a state message that says nothing usable)."""
+        try:
+            address = wire.parse_topic(self._root, topic)
+        except Garbled as error:
+            return self._reject(wire.Address("", "", ""), topic, payload, error.code, error.message)
+        if address.leaf == "state":
+            known = address.plant in self._plants and 0 < len(payload) <= MAX_STATE_BYTES
+            return AgentState(address.plant, address.gateway, payload) if known else None
+        return self._admit_batch(address, topic, payload)
+
+    def _admit_batch(self, address: wire.Address, topic: str, payload: bytes) -> Arrival:
+        envelope: wire.Envelope | None = None
+        authentic = False
+        try:
+            envelope = wire.open_envelope(payload)
+            plant = self._authenticate(address, envelope)
+            authentic = True
+            if len(payload) > self._max_batch_bytes:
+                raise Garbled(f"{len(payload)} bytes, at most {self._max_batch_bytes} taken", code="oversized")
+            columns = wire.decode_columns(envelope)
+            named = {u.unit for u in columns.units} | {unit for g in columns.gaps for unit in g.units}
+            if foreign := sorted(named - plant.units):
+                raise Garbled(f"not a unit of {address.plant}: {', '.join(foreign)[:200]}", code="foreign_unit")
+        except Garbled as error:
+            return self._reject(address, topic, payload, error.code, error.message, envelope, authentic=authentic)
+        return Accepted(
+            plant=address.plant,
+            gateway=address.gateway,
+            epoch=envelope.stream.epoch,
+            sequence=envelope.sequence,
+            sha256=hashlib.sha256(payload).digest(),
+            payload=payload,
+            record_count=envelope.record_count,
+            first_ms=envelope.first_ms,
+            last_ms=envelope.last_ms,
+            parts=tuple(p for u in columns.units if len(u.time_utc_ms) for p in split_days(u.unit, u.time_utc_ms)),
+            gaps=columns.gaps,
+            topic=topic,
+        )
+
+    def _authenticate(self, address: wire.Address, envelope: wire.Envelope) -> EnrolledPlant:
+        """The plant that sent it.
+
+        Raises:
+            Garbled: codes wrong_topic, unknown_plant, unknown_key, bad_signature.
+        """
+        stream = envelope.stream
+        if (stream.plant, stream.gateway) != (address.plant, address.gateway):
+            raise Garbled(f"the header names {stream.plant}/{stream.gateway}", code="wrong_topic")
+        plant = self._plants.get(address.plant)
+        if plant is None:
+            raise Garbled(f"plant {address.plant!r} is not enrolled here", code="unknown_plant")
+        if plant.keys:
+            if not envelope.signature:
+                raise Garbled("it is not signed; this plant signs", code="bad_signature")
+            key = plant.keys.get(envelope.key_id)
+            if key is None:
+                raise Garbled(f"key {envelope.key_id!r} is not enrolled for {address.plant}", code="unknown_key")
+            wire.verify_signature(envelope, key)
+        return plant
+
+    @staticmethod
+    def _reject(
+        address: wire.Address,
+        topic: str,
+        payload: bytes,
+        code: str,
+        reason: str,
+        envelope: wire.Envelope | None = None,
+        *,
+        authentic: bool = False,
+    ) -> Rejected:
+        return Rejected(
+            plant=address.plant,
+            gateway=address.gateway,
+            topic=topic,
+            sha256=hashlib.sha256(payload).digest(),
+            payload=payload,
+            code=code,
+            reason=reason,
+            epoch=envelope.stream.epoch if envelope else None,
+            sequence=envelope.sequence if envelope else None,
+            authentic=authentic,
+        )
+
+    def admit_all(self, messages: Iterable[tuple[str, bytes]]) -> list[Arrival]:
+        """`admit` over a group of (topic, payload)."""
+        arrivals = (self.admit(topic, payload) for topic, payload in messages)
+        return [arrival for arrival in arrivals if arrival is not None]

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which local days a batch touches, and which day files it makes stale; kept in the committing transaction.
+
+A late record makes stale the file of its day; the file of the day before, where it lies in that one's tail; and, where
+it became its unit's last record of the day, every later file whose head shows it: up to the unit's next day with
+records (usually just the next day).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from collector.center.schema import lake_day, unit_day
+from collector.center.store import insert_new
+from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, local_day, local_midnight_ms
+
+if TYPE_CHECKING:
+    from collector.center.journal import Accepted
+
+EDGE_MS: Final = 900_000  # of the next day, at the tail of a day file
+MINUTE_MS: Final = 60_000
+MINUTES: Final = 1440
+_BEFORE_ALL: Final = {"first_ms": 1 << 62, "last_ms": -(1 << 62)}
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPart:
+    """What one batch holds of one unit on one local day (ISO text). `minutes`: as in the unit_day table."""
+
+    unit: str
+    day: str
+    count: int
+    first_ms: int
+    last_ms: int
+    minutes: bytes
+
+
+def split_days(unit: str, times_ms: npt.NDArray[np.int64]) -> tuple[UnitPart, ...]:
+    """The parts of a unit's record times, one per local day, in the order of the days. Times may be in any order."""
+    first, last = int(times_ms.min()), int(times_ms.max())
+    number, last_number = (first + LOCAL_OFFSET_MS) // DAY_MS, (last + LOCAL_OFFSET_MS) // DAY_MS
+    if number == last_number:  # nearly always: a batch is a minute
+        return (_part(unit, number, times_ms, first, last),)
+    numbers = (times_ms + LOCAL_OFFSET_MS) // DAY_MS
+    return tuple(part for n in np.unique(numbers) for part in split_days(unit, times_ms[numbers == n]))
+
+
+def _part(unit: str, day_number: int, times_ms: npt.NDArray[np.int64], first_ms: int, last_ms: int) -> UnitPart:
+    midnight_ms = day_number * DAY_MS - LOCAL_OFFSET_MS
+    bits = np.zeros(MINUTES, dtype=np.uint8)
+    bits[(times_ms - midnight_ms) // MINUTE_MS] = 1
+    day = local_day(midnight_ms).isoformat()
+    return UnitPart(unit, day, len(times_ms), first_ms, last_ms, np.packbits(bits).tobytes())
+
+
+@dataclass
+class _Sum:
+    count: int = 0
+    first_ms: int = 1 << 62
+    last_ms: int = -(1 << 62)
+    minutes: int = 0
+
+    def add(self, part: UnitPart) -> None:
+        self.count += part.count
+        self.first_ms = min(self.first_ms, part.first_ms)
+        self.last_ms = max(self.last_ms, part.last_ms)
+        self.minutes |= int.from_bytes(part.minutes, "big")
+
+
+def record_parts(connection: Connection, fresh: Sequence[Accepted], now_ms: int) -> None:
+    """Add committed batches to the days of their units and mark the day files they make stale."""
+    by_plant: dict[str, dict[tuple[str, str], _Sum]] = defaultdict(lambda: defaultdict(_Sum))
+    for arrival in fresh:
+        for part in arrival.parts:
+            by_plant[arrival.plant][part.unit, part.day].add(part)
+    for plant in sorted(by_plant):
+        sums = by_plant[plant]
+        became_last = _merge_unit_days(connection, plant, sums)
+        _mark_stale(connection, plant, sums, became_last, now_ms)
+
+
+def _merge_unit_days(connection: Connection, plant: str, sums: dict[tuple[str, str], _Sum]) -> list[tuple[str, str]]:
+    """Returns the (unit, day) whose last record of the day is now another one."""
+    where = (
+        (unit_day.c.plant == plant)
+        & unit_day.c.unit.in_(sorted({unit for unit, _ in sums}))
+        & unit_day.c.day.in_(sorted({day for _, day in sums}))
+    )
+    query = select(unit_day).where(where).with_for_update()
+    stored = {(r.unit, r.day): r for r in connection.execute(query)}
+    missing = [key for key in sorted(sums) if key not in stored]
+    if missing:
+        # An empty row first, so that two receivers that see a new day at once meet in the row and not in an error.
+        empty = {"plant": plant, "received": 0, "minutes": bytes(MINUTES // 8)} | _BEFORE_ALL
+        connection.execute(insert_new(connection, unit_day), [empty | {"unit": u, "day": d} for u, d in missing])
+        stored = {(r.unit, r.day): r for r in connection.execute(query)}
+    changed = []
+    for (unit, day), total in sorted(sums.items()):
+        row = stored[unit, day]
+        minutes = total.minutes | int.from_bytes(row.minutes, "big")
+        values = {
+            "received": total.count + int(row.received),
+            "first_ms": min(total.first_ms, int(row.first_ms)),
+            "last_ms": max(total.last_ms, int(row.last_ms)),
+            "minutes": minutes.to_bytes(MINUTES // 8, "big"),
+        }
+        changed.append({"key_unit": unit, "key_day": day} | values)
+    key = (unit_day.c.unit == bindparam("key_unit")) & (unit_day.c.day == bindparam("key_day"))
+    values = {name: bindparam(name) for name in ("received", "first_ms", "last_ms", "minutes")}
+    connection.execute(update(unit_day).where((unit_day.c.plant == plant) & key).values(values), changed)
+    return [key for key, total in sums.items() if total.last_ms > int(stored[key].last_ms)]
+
+
+def _mark_stale(
+    connection: Connection,
+    plant: str,
+    sums: dict[tuple[str, str], _Sum],
+    became_last: Sequence[tuple[str, str]],
+    now_ms: int,
+) -> None:
+    days = {day for _, day in sums}
+    stale = set(days)
+    for (_, day), total in sums.items():
+        if total.first_ms < local_midnight_ms(date.fromisoformat(day)) + EDGE_MS:
+            stale.add((date.fromisoformat(day) - timedelta(days=1)).isoformat())
+    fresh_days = [{"plant": plant, "day": day, "wanted": 0, "sealed": 0, "changed_ms": now_ms} for day in sorted(days)]
+    connection.execute(insert_new(connection, lake_day), fresh_days)
+    where = (lake_day.c.plant == plant) & (lake_day.c.day >= min(stale))
+    stored = list(connection.execute(select(lake_day.c.day).where(where)).scalars())
+    for unit, day in became_last:
+        later = [other for other in stored if other > day]
+        if later:
+            until = _next_day_of(connection, plant, unit, day)
+            stale.update(other for other in later if until is None or other <= until)
+    where = (lake_day.c.plant == plant) & lake_day.c.day.in_(sorted(stale))
+    connection.execute(update(lake_day).where(where).values(wanted=lake_day.c.wanted + 1, changed_ms=now_ms))
+
+
+def _next_day_of(connection: Connection, plant: str, unit: str, day: str) -> str | None:
+    where = (unit_day.c.plant == plant) & (unit_day.c.unit == unit) & (unit_day.c.day > day)
+    found = connection.execute(select(func.min(unit_day.c.day)).where(where)).scalar()
+    return None if found is None else str(found)

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What arrived, exactly once: step 6's journal.
+
+A group of arrivals is committed in one transaction, and only what that transaction says is acknowledged. Invariants:
+
+- A batch id (plant, gateway, epoch, sequence) is stored at most once. The same bytes again are a repeat: counted and
+  acknowledged again. Other bytes under a stored id (a cloned disk) go to quarantine and are refused `epoch_conflict`.
+- `through` and the ranges beyond it are computed in the committing transaction from what is committed, refused or
+  declared lost by gap records; order, repetition and grouping of arrivals do not change them.
+- A refusal counts as settled only when its sender was authenticated: anybody may send rubbish under a plant's next
+  sequence, and the plant's own batch must still be wanted then.
+- A sequence declared lost or refused that arrives after all is committed: data is better than its absence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from collector.center import days, ranges
+from collector.center.days import UnitPart
+from collector.center.schema import agent_state, batch, batch_day, covered, gap, payload, quarantine, stream
+from collector.center.store import insert_new
+from collector.model.record import GapRecord
+
+MAX_ALSO: Final = 256  # ranges beyond `through` named in one ack; the rest come with later ones
+
+StreamKey = tuple[str, str, int]  # plant, gateway, epoch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Accepted:
+    """A batch that passed every check, with what the journal indexes it by.
+
+    `first_ms`, `last_ms`: of its records, else of its gaps. `parts`: one per unit and local day.
+    """
+
+    plant: str
+    gateway: str
+    epoch: int
+    sequence: int
+    sha256: bytes
+    payload: bytes
+    record_count: int
+    first_ms: int
+    last_ms: int
+    parts: tuple[UnitPart, ...]
+    gaps: tuple[GapRecord, ...]
+    topic: str = ""
+
+    @property
+    def stream(self) -> StreamKey:
+        """Whose sequence it is in."""
+        return self.plant, self.gateway, self.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """What can't be accepted. `epoch` and `sequence` are None where the header can't be read.
+
+    `authentic`: the plant's own signature (or its trial setting) vouches for plant, gateway, epoch and sequence.
+    """
+
+    plant: str
+    gateway: str
+    topic: str
+    sha256: bytes
+    payload: bytes
+    code: str
+    reason: str
+    epoch: int | None = None
+    sequence: int | None = None
+    authentic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AgentState:
+    """What a gateway said on its state topic."""
+
+    plant: str
+    gateway: str
+    payload: bytes
+
+
+Arrival = Accepted | Rejected | AgentState
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is to be acknowledged to one stream after the commit."""
+
+    plant: str
+    gateway: str
+    epoch: int
+    through: int
+    also: tuple[tuple[int, int], ...]
+    refused: tuple[tuple[int, str], ...]
+
+
+@dataclass
+class _Touched:
+    """What one group does to one stream."""
+
+    cover: list[ranges.Range] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
+    known: bool = True
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """What a committed group was: counts of each outcome, and the acknowledgements now due."""
+
+    settled: tuple[Settled, ...]
+    committed: int
+    records: int
+    repeated: int
+    refused: int
+
+
+def commit_group(
+    connection: Connection, arrivals: Sequence[Arrival], *, now_ms: int, quarantine_max_bytes: int
+) -> GroupResult:
+    """Store a group of arrivals in the transaction of `connection`; acknowledge the result after its commit."""
+    touched: dict[StreamKey, _Touched] = defaultdict(_Touched)
+    rejected = [a for a in arrivals if isinstance(a, Rejected)]
+    by_stream: dict[StreamKey, list[Accepted]] = defaultdict(list)
+    for arrival in arrivals:
+        if isinstance(arrival, Accepted):
+            by_stream[arrival.stream].append(arrival)
+        elif isinstance(arrival, AgentState):
+            _store_state(connection, arrival, now_ms)
+    fresh: dict[Accepted, int] = {}
+    repeated = 0
+    # Streams in one order in every process: two receivers can't wait for each other's rows.
+    for key in sorted(by_stream):
+        new, repeats, conflicts = _split(connection, _stream_id(connection, key, now_ms), by_stream[key])
+        fresh |= new
+        repeated += repeats
+        rejected += conflicts
+        touched[key].seen += [a.sequence for a in by_stream[key]]
+        touched[key].cover += [(a.sequence, a.sequence) for a in new]
+    _insert(connection, fresh, now_ms)
+    days.record_parts(connection, list(fresh), now_ms)
+    _declare_lost(fresh, touched)
+    _refuse(connection, rejected, touched, now_ms, quarantine_max_bytes)
+    settled = tuple(_settle(connection, key, touched[key], now_ms) for key in sorted(touched))
+    records = sum(a.record_count for a in fresh)
+    return GroupResult(settled, len(fresh), records, repeated, len(rejected))
+
+
+def _stream_id(connection: Connection, key: StreamKey, now_ms: int) -> int:
+    """The stream's row, made where missing and locked until the commit."""
+    plant, gateway, epoch = key
+    row = {"plant": plant, "gateway": gateway, "epoch": f"{epoch:016x}", "through": 0}
+    found = _find_stream(connection, key)
+    if found is None:
+        times = {"first_received_ms": now_ms, "last_received_ms": now_ms}
+        connection.execute(insert_new(connection, stream).values(row | times))
+        found = _find_stream(connection, key)
+    assert found is not None
+    return found
+
+
+def _find_stream(connection: Connection, key: StreamKey) -> int | None:
+    plant, gateway, epoch = key
+    where = (stream.c.plant == plant) & (stream.c.gateway == gateway) & (stream.c.epoch == f"{epoch:016x}")
+    found = connection.execute(select(stream.c.id).where(where).with_for_update()).scalar()
+    return None if found is None else int(found)
+
+
+def _split(
+    connection: Connection, stream_id: int, arrivals: Sequence[Accepted]
+) -> tuple[dict[Accepted, int], int, list[Rejected]]:
+    """New batches with how often each came again in this group; the number of repeats; and the conflicts."""
+    wanted = sorted({a.sequence for a in arrivals})
+    where = (batch.c.stream_id == stream_id) & batch.c.sequence.in_(wanted)
+    rows = connection.execute(select(batch.c.sequence, batch.c.sha256).where(where))
+    stored = {int(row.sequence): bytes(row.sha256) for row in rows}
+    new: dict[int, Accepted] = {}
+    repeats: Counter[int] = Counter()
+    conflicts: list[Rejected] = []
+    for arrival in arrivals:
+        sequence = arrival.sequence
+        known = new[sequence].sha256 if sequence in new else stored.get(sequence)
+        if known is None:
+            new[sequence] = arrival
+        elif known == arrival.sha256:
+            repeats[sequence] += 1
+        else:
+            conflicts.append(_conflict(arrival, known))
+    for sequence in sorted(set(repeats) - set(new)):
+        where = (batch.c.stream_id == stream_id) & (batch.c.sequence == sequence)
+        connection.execute(update(batch).where(where).values(repeats=batch.c.repeats + repeats[sequence]))
+    return {a: repeats[a.sequence] for a in new.values()}, repeats.total(), conflicts
+
+
+def _conflict(arrival: Accepted, stored_sha256: bytes) -> Rejected:
+    return Rejected(
+        plant=arrival.plant,
+        gateway=arrival.gateway,
+        topic=arrival.topic,
+        sha256=arrival.sha256,
+        payload=arrival.payload,
+        code="epoch_conflict",
+        reason=f"this id is stored with SHA-256 {stored_sha256.hex()}; a second gateway uses a copy of the buffer",
+        epoch=arrival.epoch,
+        sequence=arrival.sequence,
+        authentic=True,
+    )
+
+
+def _insert(connection: Connection, fresh: Mapping[Accepted, int], now_ms: int) -> None:
+    if not fresh:
+        return
+    ids = {key: _stream_id(connection, key, now_ms) for key in sorted({a.stream for a in fresh})}
+    connection.execute(insert(batch), [_batch_row(a, ids[a.stream], now_ms, n) for a, n in fresh.items()])
+    rows = [{"stream_id": ids[a.stream], "sequence": a.sequence, "bytes": a.payload} for a in fresh]
+    connection.execute(insert(payload), rows)
+    day_rows = [
+        {"plant": a.plant, "day": day, "stream_id": ids[a.stream], "sequence": a.sequence}
+        for a in fresh
+        for day in sorted({part.day for part in a.parts})
+    ]
+    if day_rows:
+        connection.execute(insert(batch_day), day_rows)
+    gap_rows = [row for a in fresh for g in a.gaps for row in _gap_rows(a, g, ids[a.stream])]
+    if gap_rows:
+        connection.execute(insert(gap), gap_rows)
+
+
+def _batch_row(arrival: Accepted, stream_id: int, now_ms: int, repeats: int) -> dict[str, object]:
+    return {
+        "stream_id": stream_id,
+        "sequence": arrival.sequence,
+        "sha256": arrival.sha256,
+        "record_count": arrival.record_count,
+        "gap_count": len(arrival.gaps),
+        "first_ms": arrival.first_ms,
+        "last_ms": arrival.last_ms,
+        "received_ms": now_ms,
+        "size_bytes": len(arrival.payload),
+        "repeats": repeats,
+    }
+
+
+def _gap_rows(arrival: Accepted, lost: GapRecord, stream_id: int) -> Iterable[dict[str, object]]:
+    for unit in lost.units:
+        yield {
+            "stream_id": stream_id,
+            "sequence": arrival.sequence,
+            "plant": arrival.plant,
+            "unit": unit,
+            "from_ms": lost.from_ms,
+            "to_ms": lost.to_ms,
+            "reason": lost.reason,
+            "epoch": None if lost.epoch is None else f"{lost.epoch:016x}",
+            "from_seq": lost.from_seq,
+            "to_seq": lost.to_seq,
+        }
+
+
+def _declare_lost(fresh: Iterable[Accepted], touched: dict[StreamKey, _Touched]) -> None:
+    """A gap record may close a hole of its own epoch or of an earlier one of the same gateway."""
+    for arrival in fresh:
+        for lost in arrival.gaps:
+            if lost.epoch is None or lost.from_seq is None or lost.to_seq is None:
+                continue
+            target = touched[arrival.plant, arrival.gateway, lost.epoch]
+            target.cover.append((lost.from_seq, lost.to_seq))
+
+
+def _refuse(
+    connection: Connection,
+    rejected: Iterable[Rejected],
+    touched: dict[StreamKey, _Touched],
+    now_ms: int,
+    quarantine_max_bytes: int,
+) -> None:
+    for refusal in rejected:
+        _quarantine(connection, refusal, now_ms, quarantine_max_bytes)
+        if refusal.epoch is None or refusal.sequence is None:
+            continue  # nobody can be told which batch was meant
+        key = (refusal.plant, refusal.gateway, refusal.epoch)
+        if key not in touched:
+            touched[key].known = False
+        touched[key].refused.append((refusal.sequence, refusal.code))
+        if refusal.authentic:
+            touched[key].known = True
+            touched[key].cover.append((refusal.sequence, refusal.sequence))
+
+
+def _quarantine(connection: Connection, refusal: Rejected, now_ms: int, max_bytes: int) -> None:
+    """Keep it whole, once; when the quarantine is full (its overflow decision) keep its hash and facts only."""
+    topic = refusal.topic[:512]
+    where = (
+        (quarantine.c.sha256 == refusal.sha256) & (quarantine.c.topic == topic) & (quarantine.c.code == refusal.code)
+    )
+    again = update(quarantine).where(where).values(repeats=quarantine.c.repeats + 1, last_received_ms=now_ms)
+    if connection.execute(again).rowcount:
+        return
+    kept = connection.execute(select(func.coalesce(func.sum(func.length(quarantine.c.bytes)), 0))).scalar_one()
+    row = {
+        "sha256": refusal.sha256,
+        "topic": topic,
+        "code": refusal.code,
+        "reason": refusal.reason[:1000],
+        "plant": refusal.plant,
+        "gateway": refusal.gateway,
+        "epoch": None if refusal.epoch is None else f"{refusal.epoch:016x}",
+        "sequence": refusal.sequence,
+        "received_ms": now_ms,
+        "last_received_ms": now_ms,
+        "repeats": 0,
+        "size_bytes": len(refusal.payload),
+        "bytes": refusal.payload if int(kept) + len(refusal.payload) <= max_bytes else b"",
+    }
+    connection.execute(insert_new(connection, quarantine).values(row))
+
+
+def _settle(connection: Connection, key: StreamKey, touched: _Touched, now_ms: int) -> Settled:
+    """Extend the stream's covered ranges and say what an acknowledgement may now promise."""
+    plant, gateway, epoch = key
+    refused = tuple(dict.fromkeys(touched.refused))
+    if not touched.known and _find_stream(connection, key) is None:
+        return Settled(plant, gateway, epoch, 0, (), refused)
+    stream_id = _stream_id(connection, key, now_ms)
+    where = covered.c.stream_id == stream_id
+    rows = connection.execute(select(covered.c.from_seq, covered.c.to_seq).where(where))
+    before = [(int(r.from_seq), int(r.to_seq)) for r in rows]
+    after = ranges.merge(before + touched.cover)
+    gone, come = set(before) - set(after), set(after) - set(before)
+    if gone:
+        starts = [start for start, _ in gone]
+        connection.execute(delete(covered).where(where & covered.c.from_seq.in_(starts)))
+    if come:
+        connection.execute(
+            insert(covered), [{"stream_id": stream_id, "from_seq": a, "to_seq": b} for a, b in sorted(come)]
+        )
+    through = ranges.through(after)
+    values = {"through": through, "last_received_ms": now_ms}
+    connection.execute(update(stream).where(stream.c.id == stream_id).values(values))
+    beyond = [r for r in after if r[0] > through]
+    return Settled(plant, gateway, epoch, through, _most_wanted(beyond, touched.seen), refused)
+
+
+def _most_wanted(beyond: list[ranges.Range], seen: Sequence[int]) -> tuple[ranges.Range, ...]:
+    """At most MAX_ALSO ranges: those of the batches just seen first, then the lowest."""
+    if len(beyond) <= MAX_ALSO:
+        return tuple(beyond)
+    now = [r for r in beyond if any(r[0] <= sequence <= r[1] for sequence in seen)]
+    rest = [r for r in beyond if r not in set(now)]
+    return tuple(sorted((now + rest)[:MAX_ALSO]))
+
+
+def _store_state(connection: Connection, state: AgentState, now_ms: int) -> None:
+    where = (agent_state.c.plant == state.plant) & (agent_state.c.gateway == state.gateway)
+    values = {"received_ms": now_ms, "bytes": state.payload}
+    if not connection.execute(update(agent_state).where(where).values(values)).rowcount:
+        row = {"plant": state.plant, "gateway": state.gateway} | values
+        connection.execute(insert_new(connection, agent_state).values(row))

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tables of the center's transactional store; plain enough for SQLite and PostgreSQL alike.
+
+A stream is (plant, gateway, epoch); an epoch is written as 16 hex digits because no database has unsigned 64-bit
+integers. Times are UTC ms, days ISO text. Payloads live apart from their batch rows, so that dropping them after the
+retention leaves the journal's own rows, which stay for good.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA_VERSION: Final = 1
+metadata: Final = MetaData()
+# SQLite gives an automatic key to INTEGER only; the same column is a bigint on PostgreSQL.
+_Key = BigInteger().with_variant(Integer(), "sqlite")
+
+store: Final = Table(
+    "store",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("store_id", String(32), nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+)
+
+stream: Final = Table(
+    "stream",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("plant", String(64), nullable=False),
+    Column("gateway", String(64), nullable=False),
+    Column("epoch", String(16), nullable=False),
+    Column("through", BigInteger, nullable=False),
+    Column("first_received_ms", BigInteger, nullable=False),
+    Column("last_received_ms", BigInteger, nullable=False),
+    UniqueConstraint("plant", "gateway", "epoch"),
+)
+
+# Sequences that are committed, refused or declared lost, as disjoint ranges; `through` is the end of the one at 1.
+covered: Final = Table(
+    "covered",
+    metadata,
+    Column("stream_id", ForeignKey("stream.id"), nullable=False),
+    Column("from_seq", BigInteger, nullable=False),
+    Column("to_seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("stream_id", "from_seq"),
+)
+
+batch: Final = Table(
+    "batch",
+    metadata,
+    Column("stream_id", ForeignKey("stream.id"), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("record_count", Integer, nullable=False),
+    Column("gap_count", Integer, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("repeats", Integer, nullable=False),
+    PrimaryKeyConstraint("stream_id", "sequence"),
+)
+
+payload: Final = Table(
+    "payload",
+    metadata,
+    Column("stream_id", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("bytes", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("stream_id", "sequence"),
+)
+
+# Which local days a batch has records in: what a day file is sealed from.
+batch_day: Final = Table(
+    "batch_day",
+    metadata,
+    Column("plant", String(64), nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("stream_id", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    PrimaryKeyConstraint("plant", "day", "stream_id", "sequence"),
+)
+
+# `minutes`: 1440 bits of the local day, set where a record lies in the minute (most significant bit first).
+unit_day: Final = Table(
+    "unit_day",
+    metadata,
+    Column("plant", String(64), nullable=False),
+    Column("unit", String(64), nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("minutes", LargeBinary(180), nullable=False),
+    PrimaryKeyConstraint("plant", "unit", "day"),
+)
+
+# One row per unit of a gap record; the epoch and sequences are those declared lost, where any were.
+gap: Final = Table(
+    "gap",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("stream_id", ForeignKey("stream.id"), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("plant", String(64), nullable=False),
+    Column("unit", String(64), nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("epoch", String(16), nullable=True),
+    Column("from_seq", BigInteger, nullable=True),
+    Column("to_seq", BigInteger, nullable=True),
+    Index("gap_by_plant", "plant", "from_ms"),
+)
+
+# What could not be accepted, whole. `bytes` is empty where the quarantine was full: the hash still names it.
+quarantine: Final = Table(
+    "quarantine",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("topic", String(512), nullable=False),
+    Column("code", String(32), nullable=False),
+    Column("reason", String(1000), nullable=False),
+    Column("plant", String(64), nullable=False),
+    Column("gateway", String(64), nullable=False),
+    Column("epoch", String(16), nullable=True),
+    Column("sequence", BigInteger, nullable=True),
+    Column("received_ms", BigInteger, nullable=False),
+    Column("last_received_ms", BigInteger, nullable=False),
+    Column("repeats", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("bytes", LargeBinary, nullable=False),
+    UniqueConstraint("sha256", "topic", "code"),
+)
+
+# What each gateway last said of itself on its state topic, as it came.
+agent_state: Final = Table(
+    "agent_state",
+    metadata,
+    Column("plant", String(64), nullable=False),
+    Column("gateway", String(64), nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+    Column("bytes", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("plant", "gateway"),
+)
+
+# What center.toml says of each plant, for those who read the store without it. `units`, `gateways`: JSON lists.
+enrolled: Final = Table(
+    "enrolled",
+    metadata,
+    Column("plant", String(64), primary_key=True),
+    Column("units", Text, nullable=False),
+    Column("gateways", Text, nullable=False),
+)
+
+# A day is to be sealed while `wanted` is ahead of `sealed`; both only grow.
+lake_day: Final = Table(
+    "lake_day",
+    metadata,
+    Column("plant", String(64), nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("wanted", BigInteger, nullable=False),
+    Column("sealed", BigInteger, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("plant", "day"),
+)
+
+# Every day file ever sealed; the current one of a day has no `superseded_ms`.
+lake_file: Final = Table(
+    "lake_file",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("plant", String(64), nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("row_count", BigInteger, nullable=False),
+    Column("other_count", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sealed_ms", BigInteger, nullable=False),
+    Column("superseded_ms", BigInteger, nullable=True),
+    Index("lake_file_by_day", "plant", "day"),
+)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""center.toml as frozen, checked data: where the store is, which broker, which plants and whose keys.
+
+The default of every key stands here and, in words, in config/center.toml.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from collector.config import Identifier, Mqtt, load_settings
+from collector.errors import ConfigError, Problem
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Center(_Section):
+    """`[center]`: this machine. `id` makes the fixed MQTT client id; `signing_key_file` signs acknowledgements."""
+
+    id: Identifier = "center"
+    state_dir: str = "/var/lib/collector-center"
+    database_url: str = ""
+    signing_key_file: str = ""
+    listen: str = "127.0.0.1:8080"
+
+
+class Receiver(_Section):
+    """`[receiver]`: limits on what comes in. `shared_group`: MQTT shared subscription of several receivers."""
+
+    queue_messages: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
+    group_messages: Annotated[int, Field(ge=1, le=10_000)] = 256
+    max_batch_bytes: Annotated[int, Field(ge=1024, le=268_435_455)] = 4_000_000
+    quarantine_max_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
+    backoff_max_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    shared_group: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
+
+
+class Lake(_Section):
+    """`[lake]`: sealing of day files. `seal_after_s`: how long a day must have been quiet."""
+
+    seal_after_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    check_every_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    keep_payload_days: Annotated[int, Field(ge=1, le=3660)] = 62
+
+
+class Plant(_Section):
+    """`[[plant]]`: who may send for which units. Several `[[plant.key]]`-s allow a change of keys without a gap.
+
+    `gateways`: the order that decides when two gateways recorded the same unit and instant; others come after it.
+    """
+
+    id: Identifier
+    units: list[Identifier]
+    public_key_files: list[str] = []
+    unsigned: bool = False
+    gateways: list[Identifier] = []
+
+
+class CenterSettings(_Section):
+    """center.toml as written."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    center: Center = Center()
+    mqtt: Mqtt = Mqtt()
+    receiver: Receiver = Receiver()
+    lake: Lake = Lake()
+    plant: list[Plant]
+
+
+def load_center(path: Path) -> CenterSettings:
+    """center.toml, checked; file names in it become relative to its own folder.
+
+    Raises:
+        ConfigError: everything wrong in it.
+    """
+    settings = load_settings(path, CenterSettings)
+    problems = _problems(str(path), settings)
+    if problems:
+        raise ConfigError(problems)
+    return _resolve(path.parent, settings)
+
+
+def _problems(file: str, settings: CenterSettings) -> list[Problem]:
+    problems: list[Problem] = []
+    plants: set[str] = set()
+    owner: dict[str, str] = {}
+    for index, plant in enumerate(settings.plant, 1):
+        key = f"plant[{index}]"
+        if plant.id in plants:
+            problems.append(Problem(file, 0, f"{key}.id", f"{plant.id!r} is used twice"))
+        plants.add(plant.id)
+        if plant.unsigned and plant.public_key_files:
+            problems.append(Problem(file, 0, f"{key}.unsigned", "a plant with keys must sign: remove one of the two"))
+        if not plant.unsigned and not plant.public_key_files:
+            message = "name the plant's public key, or write unsigned = true for a trial"
+            problems.append(Problem(file, 0, f"{key}.public_key_files", message))
+        for unit in plant.units:
+            if unit in owner:
+                problems.append(Problem(file, 0, f"{key}.units", f"{unit!r} already belongs to {owner[unit]!r}"))
+            owner[unit] = plant.id
+    return problems
+
+
+def _resolve(folder: Path, settings: CenterSettings) -> CenterSettings:
+    def resolved(name: str) -> str:
+        return str(folder / name) if name else ""
+
+    center = settings.center.model_copy(
+        update={
+            "state_dir": resolved(settings.center.state_dir),
+            "signing_key_file": resolved(settings.center.signing_key_file),
+        }
+    )
+    files = ("password_file", "ca_file", "cert_file", "key_file")
+    mqtt = settings.mqtt.model_copy(update={name: resolved(getattr(settings.mqtt, name)) for name in files})
+    plants = [
+        p.model_copy(update={"public_key_files": [resolved(n) for n in p.public_key_files]}) for p in settings.plant
+    ]
+    return settings.model_copy(update={"center": center, "mqtt": mqtt, "plant": plants})
+
+
+def with_overrides(settings: CenterSettings, *, listen: str, state: str, broker: str) -> CenterSettings:
+    """The settings with what the command line says in their place; an empty text changes nothing.
+
+    Raises:
+        ConfigError: the broker is not `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]`.
+    """
+    center = settings.center
+    if listen:
+        center = center.model_copy(update={"listen": listen})
+    if state:
+        center = center.model_copy(update={"state_dir": state})
+    mqtt = settings.mqtt
+    if broker:
+        host, port = parse_broker(broker)
+        mqtt = mqtt.model_copy(update={"host": host, "port": port})
+    return settings.model_copy(update={"center": center, "mqtt": mqtt})
+
+
+def parse_broker(url: str) -> tuple[str, int]:
+    """Host and port of `mqtt://HOST[:PORT]`, `mqtts://…` or `HOST:PORT`; 1883 and 8883 where no port is given.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    try:
+        parts = urlsplit(url if "://" in url else f"mqtt://{url}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError([Problem("--broker", 0, "", f"{error}: {url!r}")]) from error
+    if parts.scheme not in ("mqtt", "mqtts") or not host or parts.path not in ("", "/"):
+        raise ConfigError([Problem("--broker", 0, "", f"expected mqtt://HOST:PORT, got {url!r}")])
+    return host, port or (8883 if parts.scheme == "mqtts" else 1883)

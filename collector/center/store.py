@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The center's transactional store: SQLite by default, any database URL of SQLAlchemy's (PostgreSQL) otherwise.
+
+One thread owns the only writing connection of a process and runs one transaction per job; readers use connections of
+their own in whatever thread they are. SQLite: WAL, synchronous FULL, BEGIN IMMEDIATE, so that other processes (status,
+a sealing run) may read, and write in turn. Only one *receiver* may use an SQLite store: `claim_receiver`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import Insert
+from sqlalchemy.sql.schema import Table
+
+from collector.center import schema
+from collector.clock import Clock
+from collector.errors import StoreError
+
+T = TypeVar("T")
+BUSY_TIMEOUT_MS = 60_000
+
+
+class CenterStore:
+    """The open store of one process. Use as a context manager, or `close` it."""
+
+    def __init__(self, *, engine: Engine, readers: Engine, directory: Path, store_id: str, clock: Clock) -> None:
+        self._engine = engine
+        self._readers = readers
+        self._claim: IO[str] | None = None
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="center-writer")
+        self.directory = directory
+        self.store_id = store_id
+        self.clock = clock
+
+    @classmethod
+    def open(cls, directory: Path, *, clock: Clock, database_url: str = "", create: bool = True) -> CenterStore:
+        """Open the store of a state directory, creating it where allowed. The lake lies beside the database.
+
+        Raises:
+            StoreError: there is none and `create` is False, it can't be opened, or it has another schema version.
+        """
+        database = directory / "center.sqlite"
+        if not create and not database_url and not database.exists():
+            raise StoreError(
+                "no center store here; has `collector center run` used this state?", subject=str(directory)
+            )
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            url = database_url or f"sqlite:///{database}"
+            engine, readers = _engine(url, writing=True), _engine(url, writing=False)
+            with engine.begin() as connection:
+                store_id = _initialise(connection, clock.now_utc_ms(), str(directory))
+        except (OSError, DBAPIError) as error:
+            raise StoreError(f"can't be opened: {error}", subject=str(directory)) from error
+        return cls(engine=engine, readers=readers, directory=directory, store_id=store_id, clock=clock)
+
+    @property
+    def lake(self) -> Path:
+        """Where the day files are."""
+        return self.directory / "lake"
+
+    def write(self, job: Callable[[Connection], T]) -> Future[T]:
+        """Run `job` in a transaction of its own on the writer's thread; the future is done after the commit."""
+        return self._writer.submit(self._transaction, job)
+
+    def _transaction(self, job: Callable[[Connection], T]) -> T:
+        with self._engine.begin() as connection:
+            return job(connection)
+
+    def read(self, job: Callable[[Connection], T]) -> T:
+        """Run `job` in the calling thread, over one consistent view of the store."""
+        with self._readers.begin() as connection:
+            return job(connection)
+
+    def claim_receiver(self) -> None:
+        """Become the only receiver of an SQLite store; the claim ends with the process, however it ends.
+
+        Raises:
+            StoreError: another process receives into this store.
+        """
+        if self._engine.dialect.name != "sqlite" or self._claim is not None:
+            return
+        claim = (self.directory / "receiver.lock").open("w")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            claim.close()
+            message = "another receiver uses this store; several receivers need PostgreSQL (center.database_url)"
+            raise StoreError(message, subject=str(self.directory)) from error
+        self._claim = claim
+
+    def close(self) -> None:
+        """Finish the jobs handed in and let go of everything."""
+        self._writer.shutdown(wait=True)
+        self._engine.dispose()
+        self._readers.dispose()
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
+
+    def __enter__(self) -> CenterStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _engine(url: str, *, writing: bool) -> Engine:
+    engine = create_engine(url, pool_size=1 if writing else 4, max_overflow=0 if writing else 16)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        statement = "BEGIN IMMEDIATE" if writing else "BEGIN"
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # sqlite3 would begin transactions itself, late and deferred; ours begin where `begin` says.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "cache_size=-32000",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _initialise(connection: Connection, now_ms: int, subject: str) -> str:
+    """Create what is missing; the store's id, new at creation."""
+    if not inspect(connection).has_table(schema.store.name):
+        schema.metadata.create_all(connection)
+    row = connection.execute(select(schema.store.c.store_id, schema.store.c.schema_version)).one_or_none()
+    if row is None:
+        values = {
+            "id": 1,
+            "store_id": secrets.token_hex(16),
+            "schema_version": schema.SCHEMA_VERSION,
+            "since_ms": now_ms,
+        }
+        connection.execute(insert(schema.store), values)
+        return str(values["store_id"])
+    if row.schema_version != schema.SCHEMA_VERSION:
+        message = f"schema version {row.schema_version}, this program reads {schema.SCHEMA_VERSION}"
+        raise StoreError(message, subject=subject)
+    return str(row.store_id)
+
+
+def renew_store_id(connection: Connection, now_ms: int) -> str:
+    """What a restore must do: a new id tells every agent that acknowledgements of the old store no longer count."""
+    store_id = secrets.token_hex(16)
+    connection.execute(schema.store.update().values(store_id=store_id, since_ms=now_ms))
+    return store_id
+
+
+def insert_new(connection: Connection, table: Table) -> Insert:
+    """An INSERT that leaves a row already there as it is."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
