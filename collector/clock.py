@@ -58,7 +58,13 @@ class SimulatedClock:
         self._reader = reader
         self._writer = writer
         self._now_utc_ms = now_utc_ms
+        self._waiting_for_utc_ms = now_utc_ms
         self._lock = asyncio.Lock()
+
+    @property
+    def waiting_for_utc_ms(self) -> int:
+        """The instant asked for, reached or not."""
+        return self._waiting_for_utc_ms
 
     @classmethod
     async def connect(cls, host: str, port: int) -> SimulatedClock:
@@ -92,13 +98,23 @@ class SimulatedClock:
         async with self._lock:
             if time_utc_ms <= self._now_utc_ms:
                 return
+            self._waiting_for_utc_ms = time_utc_ms
             try:
                 self._writer.write(time_utc_ms.to_bytes(8, "big", signed=True))
                 answer = await self._reader.readexactly(8)
             except (OSError, asyncio.IncompleteReadError) as error:
                 raise LinkError("the simulator that keeps the time has gone", subject="time") from error
-            self._now_utc_ms = int.from_bytes(answer, "big", signed=True)
+            self._now_utc_ms = self._waiting_for_utc_ms = int.from_bytes(answer, "big", signed=True)
 
     async def close(self) -> None:
         """Let go of the time; others advance without us."""
         self._writer.close()
+
+
+def arrival_utc_ms(clock: Clock) -> int:
+    """The stamp of what arrives by itself, now.
+
+    While a simulated clock waits, time may already stand anywhere up to the instant it waits for; that instant is the
+    one at which the program learns of the arrival, so it is the stamp.
+    """
+    return clock.waiting_for_utc_ms if isinstance(clock, SimulatedClock) else clock.now_utc_ms()

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is inside an IEC 60870-5-104 message: bytes of one APDU into information objects. Pure; lengths come first.
+
+c104 keeps the link (start, windows, timers, acknowledgement); this reads what came over it. The library's own points
+would drop what we keep: the IV and SU bits of a time tag, an object that arrives with another type than was declared
+for its address (untagged when interrogated, tagged when it changes), and the quality bits as they were.
+
+Layout: 68, length, four control octets; type, VSQ, cause, originator, common address (2); objects: address (3),
+elements, quality, time tag.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from fractions import Fraction
+from typing import Final
+
+from collector.errors import Garbled
+from collector.model.record import Quality
+
+END_OF_INITIALISATION: Final = 70
+INTERROGATION: Final = 100
+COUNTER_INTERROGATION: Final = 101
+
+# Types that carry the same thing with and without time tag: an address may be answered in any of its family.
+FAMILIES: Final[dict[int, int]] = {
+    1: 1, 30: 1, 3: 3, 31: 3, 9: 9, 21: 9, 34: 9, 11: 11, 35: 11, 13: 13, 36: 13, 15: 15, 37: 15,
+}  # fmt: skip
+# type -> bytes of one object after its address
+_SIZES: Final[dict[int, int]] = {
+    1: 1, 3: 1, 9: 3, 11: 3, 13: 5, 15: 5, 21: 2, 30: 8, 31: 8, 34: 10, 35: 10, 36: 12, 37: 12,
+    END_OF_INITIALISATION: 1, INTERROGATION: 1, COUNTER_INTERROGATION: 1,
+}  # fmt: skip
+_TAGGED: Final = frozenset({30, 31, 34, 35, 36, 37})
+_TAG_BYTES: Final = 7
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Quality bits of SIQ, DIQ and QDS; the counter's sequence octet has IV in the same place.
+_OVERFLOW, _BLOCKED, _SUBSTITUTED, _NOT_TOPICAL, _INVALID = 0x01, 0x10, 0x20, 0x40, 0x80
+
+
+class Cause(IntEnum):
+    """Causes of transmission this program looks at."""
+
+    PERIODIC = 1
+    BACKGROUND = 2
+    SPONTANEOUS = 3
+    INITIALISED = 4
+    REQUEST = 5
+    ACTIVATION_CONFIRMED = 7
+    ACTIVATION_TERMINATED = 10
+    RETURN_REMOTE = 11
+    RETURN_LOCAL = 12
+    INTERROGATED = 20
+    COUNTERS_REQUESTED = 37
+
+
+# Causes of a change the station reports by itself.
+EVENT_CAUSES: Final = frozenset({Cause.SPONTANEOUS, Cause.RETURN_REMOTE, Cause.RETURN_LOCAL})
+
+
+@dataclass(frozen=True, slots=True)
+class InformationObject:
+    """One object. `raw`: value before the point table's factors; None where the state is no value (a double point
+    between its ends). A normalised value is a fraction of 32768. `tag`: the seven octets of its time, if it has one."""
+
+    address: int
+    raw: int | float | Fraction | None
+    quality: Quality
+    tag: bytes | None
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Asdu:
+    """One message. `negative`: the station says no."""
+
+    type: int
+    cause: int
+    negative: bool
+    test: bool
+    common_address: int
+    objects: tuple[InformationObject, ...]
+
+
+def decode_apdu(apdu: bytes) -> Asdu | None:
+    """The message in an APDU; None for S and U frames, which carry none, and for types nobody here asked for.
+
+    Raises:
+        Garbled: the length does not fit what it says it holds.
+    """
+    if len(apdu) < 6 or apdu[0] != 0x68 or apdu[1] != len(apdu) - 2:
+        raise Garbled(f"no APDU: {apdu[:16].hex()}", subject="iec104")
+    if apdu[2] & 1:
+        return None
+    if len(apdu) < 12:
+        raise Garbled(f"an I frame of {len(apdu)} bytes holds no ASDU", subject="iec104")
+    kind, structure, cause = apdu[6], apdu[7], apdu[8]
+    size = _SIZES.get(kind)
+    if size is None:
+        return None
+    count, in_sequence = structure & 0x7F, bool(structure & 0x80)
+    expected = 12 + (3 + count * size if in_sequence else count * (3 + size))
+    if len(apdu) != expected or not count:
+        raise Garbled(f"type {kind} with {count} objects fills {expected} bytes, got {len(apdu)}", subject="iec104")
+    objects, place, address = [], 12, -1
+    for _ in range(count):
+        if in_sequence and address >= 0:
+            address += 1
+        else:
+            address = int.from_bytes(apdu[place : place + 3], "little")
+            place += 3
+        objects.append(_object(kind, address, apdu[place : place + size]))
+        place += size
+    common_address = int.from_bytes(apdu[10:12], "little")
+    return Asdu(kind, cause & 0x3F, bool(cause & 0x40), bool(cause & 0x80), common_address, tuple(objects))
+
+
+def _object(kind: int, address: int, data: bytes) -> InformationObject:
+    tag = data[-_TAG_BYTES:] if kind in _TAGGED else None
+    family = FAMILIES.get(kind)
+    raw: int | float | Fraction | None = None
+    bits = 0
+    if family == 1:
+        raw, bits = data[0] & 1, data[0] & 0xF0
+    elif family == 3:
+        state = data[0] & 3
+        raw, bits = {1: 0, 2: 1}.get(state), data[0] & 0xF0
+    elif family == 9:
+        raw = Fraction(int.from_bytes(data[:2], "little", signed=True), 32768)
+        bits = data[2] if kind != 21 else 0
+    elif family == 11:
+        raw, bits = int.from_bytes(data[:2], "little", signed=True), data[2]
+    elif family == 13:
+        number: float = struct.unpack("<f", data[:4])[0]
+        raw, bits = (number if number - number == 0 else None), data[4]
+    elif family == 15:
+        raw, bits = int.from_bytes(data[:4], "little", signed=True), data[4] & _INVALID
+    return InformationObject(address, raw, _quality(bits, raw is None), tag, data)
+
+
+def _quality(bits: int, empty: bool) -> Quality:
+    if empty or bits & _INVALID:
+        return Quality.INVALID
+    if bits & _OVERFLOW:
+        return Quality.OUT_OF_RANGE
+    # Blocked: held at the state before; not topical: not refreshed. Both are values of an unknown age.
+    if bits & (_NOT_TOPICAL | _BLOCKED):
+        return Quality.STALE
+    return Quality.SUBSTITUTED if bits & _SUBSTITUTED else Quality.GOOD
+
+
+def decode_time(tag: bytes, utc_offset_min: int, near_utc_ms: int) -> int | None:
+    """UTC ms of a CP56Time2a; None where its IV bit is set or it is no time.
+
+    Args:
+        tag: the seven octets.
+        utc_offset_min: what the station's clock shows in standard time, minutes east of UTC; its summer bit adds 60.
+        near_utc_ms: when it came; the century is the one that lies nearest.
+    """
+    milliseconds = int.from_bytes(tag[:2], "little")
+    if tag[2] & 0x80 or milliseconds > 59_999:
+        return None
+    minute, hour, summer = tag[2] & 0x3F, tag[3] & 0x1F, bool(tag[3] & 0x80)
+    day, month, year = tag[4] & 0x1F, tag[5] & 0x0F, tag[6] & 0x7F
+    if year > 99:
+        return None
+    near_year = (_EPOCH + timedelta(milliseconds=near_utc_ms)).year
+    full_year = year + (near_year - year + 50) // 100 * 100
+    try:
+        local = datetime(full_year, month, day, hour, minute, tzinfo=UTC)
+    except ValueError:
+        return None
+    offset_ms = (utc_offset_min + (60 if summer else 0)) * 60_000
+    return (local - _EPOCH) // timedelta(milliseconds=1) + milliseconds - offset_ms

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every driver promises, whatever its protocol.
+
+`open` and `close` may be called at any time and any number of times. `read` never gives a value it did not get: what
+could not be read comes as a reading with a bad quality, or, where nothing at all could be read, as a `DeviceError`.
+Every wait ends by its own timeout, and a cancelled `read` ends within a second and leaves the device usable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from collector.errors import DeviceError, Garbled, Refused
+from collector.model.record import Quality
+from collector.points import Point
+
+
+class Reading(NamedTuple):
+    """One point, once. `value` is the stored integer of the point's quantity, None unless the quality is usable.
+
+    `time_utc_ms`: our time when the reply was complete. `device_time_utc_ms`: the device's own tag of this value.
+    `event`: the device reported a change by itself. `raw`: the bytes of this value as they came, for people.
+    """
+
+    point: Point
+    value: int | None
+    quality: Quality
+    time_utc_ms: int
+    device_time_utc_ms: int | None = None
+    event: bool = False
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one `read` gave. `holding`: points whose last reported value the device still vouches for at `time_utc_ms`
+    (a protocol that reports by exception repeats nothing while nothing changes)."""
+
+    readings: Sequence[Reading]
+    time_utc_ms: int
+    holding: Sequence[Point] = ()
+
+
+class Device(Protocol):
+    """One governor, AVC controller or meter."""
+
+    @property
+    def name(self) -> str:
+        """Its id in the configuration."""
+        ...
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Everything that is read from it."""
+        ...
+
+    async def open(self) -> None:
+        """Connect. Nothing happens if it is open.
+
+        Raises:
+            Silent: nobody answers there.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Disconnect. Nothing happens if it is closed."""
+        ...
+
+    async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+        """Ask for `points` and wait; opens first where needed. No new request starts after `budget_s` seconds.
+
+        Raises:
+            DeviceError: nothing could be read.
+        """
+        ...
+
+    def collect(self) -> list[Reading]:
+        """What the device reported by itself since the last call; never waits."""
+        ...
+
+
+def quality_of(error: DeviceError) -> Quality:
+    """A failed exchange as the quality of what should have come."""
+    if isinstance(error, Refused):
+        return Quality.REFUSED
+    return Quality.GARBLED if isinstance(error, Garbled) else Quality.SILENT
+
+
+def failed(points: Iterable[Point], error: DeviceError, time_utc_ms: int) -> list[Reading]:
+    """Readings without value for points that could not be read, and why."""
+    quality = quality_of(error)
+    return [Reading(point, None, quality, time_utc_ms) for point in points]

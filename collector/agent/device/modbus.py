@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Modbus TCP, RTU and RTU over TCP, through pymodbus: functions 1 to 4 and no other.
+
+A `ModbusLine` is one connection (a socket or a serial line) that several slaves may share; a `ModbusDevice` is one
+slave on it. One request is under way at a time on a line.
+
+What pymodbus leaves to its caller: an exception reply is returned, not raised; the number of registers that came is
+not compared with what was asked; an RTU reply carries nothing that tells a late answer to the last request from the
+answer to this one. So lengths and function codes are checked here, and after a timeout or a cancelled request the
+connection is dropped and whatever was still to come with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.client.base import ModbusBaseClient
+from pymodbus.exceptions import ConnectionException, ModbusException
+from pymodbus.framer import FramerType
+from pymodbus.pdu import ExceptionResponse, ModbusPDU
+
+from collector.agent.device.base import Answer, Reading, failed
+from collector.agent.device.plan import BIT_AREAS, Block, Limits, plan_reads
+from collector.agent.device.registers import Guard, Scaling, decode_value, scaling_of
+from collector.agent.device.serial import SerialLine
+from collector.clock import Clock
+from collector.errors import DeviceError, Garbled, Refused, Silent
+from collector.model.record import Quality
+from collector.points import Point
+
+# Longer than any timeout of ours: the waits of one request are ended here, not inside the library.
+_NEVER_S: Final = 120.0
+ILLEGAL_ADDRESS_CODES: Final = frozenset({2, 3})
+_TARGET_SILENT_CODE: Final = 11
+_EXCEPTIONS: Final = {
+    1: "illegal function", 2: "illegal data address", 3: "illegal data value", 4: "device failure", 5: "acknowledge",
+    6: "device busy", 8: "memory parity error", 10: "gateway path unavailable", 11: "gateway target silent",
+}  # fmt: skip
+_FUNCTIONS: Final = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
+
+
+class ModbusLine:
+    """One connection: `host` and `port`, or a serial line; `rtu` chooses the framing on a socket."""
+
+    def __init__(
+        self, name: str, *, host: str = "", port: int = 0, serial: SerialLine | None = None, rtu: bool
+    ) -> None:
+        self.name = name
+        self._host, self._port, self._serial, self._rtu = host, port, serial, rtu
+        self._client: ModbusBaseClient | None = None
+        self._heard = False
+        self._lock = asyncio.Lock()
+
+    async def open(self, timeout_s: float) -> None:
+        """Connect; nothing happens if it is open.
+
+        Raises:
+            Silent: nobody answers, or the serial line can't be opened.
+        """
+        if self._client is not None and self._client.connected:
+            return
+        self.drop()
+        client = self._new_client()
+        try:
+            async with asyncio.timeout(timeout_s):
+                connected = await client.connect()
+        except TimeoutError as error:
+            client.close()
+            raise Silent(f"no connection within {timeout_s} s", subject=self.name) from error
+        except asyncio.CancelledError:
+            client.close()
+            raise
+        if not connected:
+            client.close()
+            raise Silent("no connection: refused, or no such line", subject=self.name)
+        self._client = client
+
+    def _new_client(self) -> ModbusBaseClient:
+        rtu = self._rtu or self._serial is not None
+        client = AsyncModbusTcpClient(
+            self._host or "serial", port=self._port, framer=FramerType.RTU if rtu else FramerType.SOCKET,
+            name=self.name, timeout=_NEVER_S, retries=0, reconnect_delay=0, trace_packet=self._trace,
+        )  # fmt: skip
+        if self._serial is not None:
+            # pymodbus opens serial lines through pyserial, which a pty refuses at even parity: serialx opens it.
+            client.ctx.call_create = self._serial.connector(lambda: client.ctx)  # type: ignore[arg-type,return-value,assignment]
+        return client
+
+    def _trace(self, sending: bool, data: bytes) -> bytes:
+        self._heard = not sending
+        return data
+
+    def drop(self) -> None:
+        """Close at once; what was under way is lost."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    async def request(self, slave: int, block: Block, timeout_s: float) -> bytes:
+        """One exchange: the registers of `block`, two bytes each, or one byte 0 or 1 per coil.
+
+        Raises:
+            Silent, Refused, Garbled: no, an error, or a wrong answer.
+        """
+        subject = f"{self.name} slave {slave} {block.area} {block.address}+{block.count}"
+        async with self._lock:
+            await self.open(timeout_s)
+            assert self._client is not None
+            self._heard = False
+            try:
+                async with asyncio.timeout(timeout_s):
+                    reply = await _READS[block.area](self._client, block.address, block.count, slave)
+            except TimeoutError as error:
+                self.drop()
+                if self._heard:
+                    raise Garbled(f"bytes came, no valid frame within {timeout_s} s", subject=subject) from error
+                raise Silent(f"no answer within {timeout_s} s", subject=subject) from error
+            except ConnectionException as error:
+                self.drop()
+                raise Silent("the connection was lost", subject=subject) from error
+            except ModbusException as error:
+                self.drop()
+                raise Garbled(str(error), subject=subject) from error
+            except BaseException:
+                self.drop()
+                raise
+            try:
+                return _payload(reply, block, subject)
+            except Garbled:
+                self.drop()
+                raise
+
+
+def _payload(reply: ModbusPDU, block: Block, subject: str) -> bytes:
+    function = _FUNCTIONS[block.area]
+    if isinstance(reply, ExceptionResponse) or reply.isError():
+        code = reply.exception_code
+        if reply.function_code & 0x7F != function:
+            raise Garbled(f"error reply to function {reply.function_code & 0x7F}, asked {function}", subject=subject)
+        words = f"exception {code} ({_EXCEPTIONS.get(code, 'unknown')})"
+        if code == _TARGET_SILENT_CODE:
+            raise Silent(words, subject=subject)
+        raise Refused(words, subject=subject, code=code)
+    if reply.function_code != function:
+        raise Garbled(f"reply to function {reply.function_code}, asked {function}", subject=subject)
+    if block.area in BIT_AREAS:
+        if len(reply.bits) != (block.count + 7) // 8 * 8:
+            raise Garbled(f"{len(reply.bits)} coils came, asked {block.count}", subject=subject)
+        return bytes(reply.bits[: block.count])
+    if len(reply.registers) != block.count:
+        raise Garbled(f"{len(reply.registers)} registers came, asked {block.count}", subject=subject)
+    return struct.pack(f">{block.count}H", *reply.registers)
+
+
+async def _read_coils(client: ModbusBaseClient, address: int, count: int, slave: int) -> ModbusPDU:
+    return await client.read_coils(address, count=count, device_id=slave)
+
+
+async def _read_discrete(client: ModbusBaseClient, address: int, count: int, slave: int) -> ModbusPDU:
+    return await client.read_discrete_inputs(address, count=count, device_id=slave)
+
+
+async def _read_holding(client: ModbusBaseClient, address: int, count: int, slave: int) -> ModbusPDU:
+    return await client.read_holding_registers(address, count=count, device_id=slave)
+
+
+async def _read_input(client: ModbusBaseClient, address: int, count: int, slave: int) -> ModbusPDU:
+    return await client.read_input_registers(address, count=count, device_id=slave)
+
+
+_READS: Final = {"coil": _read_coils, "discrete": _read_discrete, "holding": _read_holding, "input": _read_input}
+
+
+class ModbusDevice:
+    """One slave. `retry_refused_s`: how long a point at an illegal address is left alone before it is asked again."""
+
+    def __init__(
+        self, name: str, line: ModbusLine, points: tuple[Point, ...], clock: Clock, *, slave: int, timeout_s: float,
+        limits: Limits, pause_s: float = 0.0, retry_refused_s: float = 600.0,
+    ) -> None:  # fmt: skip
+        self.name, self.points = name, points
+        self._line, self._clock, self._slave = line, clock, slave
+        self._timeout_s, self._limits, self._pause_s, self._retry_refused_s = (
+            timeout_s,
+            limits,
+            pause_s,
+            retry_refused_s,
+        )
+        self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
+        self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
+        # Points at addresses the device refuses -> (real time of the next try, the refusal).
+        self._refused: dict[str, tuple[float, Refused]] = {}
+        self._plans: dict[int, tuple[Sequence[Point], tuple[Block, ...]]] = {}
+        self._next_block = 0
+
+    async def open(self) -> None:
+        """Connect the line; nothing happens if it is open. Raises `Silent`."""
+        await self._line.open(self._timeout_s)
+
+    async def close(self) -> None:
+        """Let go of the line; another slave on it opens it again by itself."""
+        self._line.drop()
+
+    def collect(self) -> list[Reading]:
+        """Nothing: a slave speaks only when spoken to."""
+        return []
+
+    async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+        """As the protocol says. What did not fit into the budget comes first the next time."""
+        blocks = self._blocks(points)
+        first = self._next_block % len(blocks) if blocks else 0
+        self._next_block = 0
+        readings = self._left_alone(points)
+        end = asyncio.get_running_loop().time() + budget_s
+        order = [*range(first, len(blocks)), *range(first)]
+        for position, index in enumerate(order):
+            if position and asyncio.get_running_loop().time() >= end:
+                self._next_block = index
+                late = Silent(f"not asked: the budget of {budget_s} s was used up", subject=self.name)
+                readings += self._failed([blocks[i] for i in order[position:]], late)
+                break
+            try:
+                readings += await self._read_block(blocks[index])
+            except Silent as error:
+                # One missing answer costs one timeout, not one for each request.
+                readings += self._failed([blocks[i] for i in order[position:]], error)
+                break
+        return Answer(self._guarded(readings), self._clock.now_utc_ms())
+
+    def _blocks(self, points: Sequence[Point]) -> tuple[Block, ...]:
+        now = asyncio.get_running_loop().time()
+        if again := [name for name, (retry_at, _) in self._refused.items() if retry_at <= now]:
+            # Asked once more, each alone; if it is refused again its time starts anew.
+            for name in again:
+                del self._refused[name]
+            self._plans.clear()
+            alone = [p for p in points if p.name in again]
+            rest = [p for p in points if p.name not in again and p.name not in self._refused]
+            return plan_reads(rest, self._limits) + tuple(b for p in alone for b in plan_reads([p], self._limits))
+        known = self._plans.get(id(points))
+        if known is None or known[0] is not points:
+            asked = [p for p in points if p.name not in self._refused]
+            known = self._plans[id(points)] = (points, plan_reads(asked, self._limits))
+        return known[1]
+
+    def _left_alone(self, points: Sequence[Point]) -> list[Reading]:
+        if not self._refused:
+            return []
+        now = self._clock.now_utc_ms()
+        return [Reading(p, None, Quality.REFUSED, now) for p in points if p.name in self._refused]
+
+    def _failed(self, blocks: Sequence[Block], error: DeviceError) -> list[Reading]:
+        now = self._clock.now_utc_ms()
+        return [reading for block in blocks for reading in failed(block.points, error, now)]
+
+    async def _read_block(self, block: Block) -> list[Reading]:
+        """One request; an illegal address in it is found by halving. Raises only `Silent`."""
+        if self._pause_s:
+            await asyncio.sleep(self._pause_s)
+        try:
+            data = await self._line.request(self._slave, block, self._timeout_s)
+        except Refused as error:
+            if error.code not in ILLEGAL_ADDRESS_CODES:
+                return self._failed([block], error)
+            return await self._bisect(block, error)
+        except Garbled as error:
+            return self._failed([block], error)
+        return self._decode(block, data)
+
+    async def _bisect(self, block: Block, error: Refused) -> list[Reading]:
+        if len({(p.address, p.registers) for p in block.points}) == 1:
+            retry_at = asyncio.get_running_loop().time() + self._retry_refused_s
+            self._refused.update({p.name: (retry_at, error) for p in block.points})
+            self._plans.clear()
+            return self._failed([block], error)
+        middle = len(block.points) // 2
+        while middle < len(block.points) - 1 and block.points[middle].address == block.points[middle - 1].address:
+            middle += 1
+        readings: list[Reading] = []
+        for half in (block.points[:middle], block.points[middle:]):
+            for part in plan_reads(half, self._limits):
+                readings += await self._read_block(part)
+        return readings
+
+    def _decode(self, block: Block, data: bytes) -> list[Reading]:
+        now = self._clock.now_utc_ms()
+        scalings, bits = self._scalings, block.area in BIT_AREAS
+        readings = []
+        for point in block.points:
+            offset = point.address - block.address
+            if bits:
+                raw: int | float | None = data[offset]
+                value_bytes = data[offset : offset + 1]
+            else:
+                value_bytes = data[2 * offset : 2 * (offset + point.registers)]
+                raw = decode_value(value_bytes, point.type, point.order, point.bit)
+            scaling = scalings.get(point.name)
+            if scaling is None:
+                held = self._guards[point.name].holds(point, raw)
+                readings.append(Reading(point, None, Quality.GOOD if held else Quality.SUSPECT, now, raw=value_bytes))
+                continue
+            pattern = int.from_bytes(value_bytes, "big") if point.no_value else None
+            value, quality = scaling.judge(raw, pattern)
+            readings.append(Reading(point, value, quality, now, None, False, value_bytes))
+        return readings
+
+    def _guarded(self, readings: list[Reading]) -> list[Reading]:
+        """Where a guard point does not match, or could not be read, the values of its area are not trusted."""
+        if not self._guards:
+            return readings
+        shifted = {r.point.area for r in readings if r.point.guard and r.quality is not Quality.GOOD}
+        return [
+            r._replace(value=None, quality=Quality.SUSPECT) if r.quality.usable and r.point.area in shifted else r
+            for r in readings
+            if not r.point.guard
+        ]

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The register codec: words of a device into raw values, raw values into the stored integers of their quantity.
+
+Exact throughout: integers and fractions, also for floating point values, whose binary value is taken as it is (a
+float32 is widened to 64 bits before any factor) and rounded once, half away from zero.
+
+Word orders are named as the trade does, A the most significant byte of a 32-bit value: ABCD high word first, CDAB low
+word first, BADC and DCBA the same two with the bytes of each word exchanged. 64-bit values follow the same pattern
+over four words; in one register ABCD and CDAB are alike, and BADC and DCBA.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from collector.model.quantity import BY_NAME, Kind, parse_decimal
+from collector.model.record import Quality
+from collector.points import RAW_UNITS, Point
+
+_SIGNED: Final = frozenset({"int16", "int32", "int64"})
+_FLOAT: Final = {"float32": struct.Struct(">f"), "float64": struct.Struct(">d")}
+
+Raw = int | float | Fraction
+
+
+def in_order(data: bytes, order: str) -> bytes:
+    """The bytes of one value, most significant first. `data`: whole registers as they came; `order`: as above."""
+    words = [data[i : i + 2] for i in range(0, len(data), 2)]
+    if order in ("CDAB", "DCBA"):
+        words.reverse()
+    if order in ("BADC", "DCBA"):
+        words = [word[::-1] for word in words]
+    return b"".join(words)
+
+
+def decode_value(data: bytes, kind: str, order: str, bit: int | None) -> int | float | None:
+    """The raw value in whole registers; None where the bytes are no number of this type (BCD above 9, NaN, infinity).
+
+    Args:
+        data: the registers of the value as they came, two bytes each.
+        kind: the type column of the point table.
+        order: ABCD, CDAB, BADC or DCBA.
+        bit: number of the bit wanted, 0 least significant; None: the whole value.
+    """
+    ordered = in_order(data, order) if order != "ABCD" else data
+    if bit is not None:
+        return int.from_bytes(ordered, "big") >> bit & 1
+    if kind in _FLOAT:
+        value: float = _FLOAT[kind].unpack(ordered)[0]
+        return value if math.isfinite(value) else None
+    if kind.startswith("bcd"):
+        digits = ordered.hex()
+        return int(digits) if digits.isdecimal() else None
+    return int.from_bytes(ordered, "big", signed=kind in _SIGNED)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """A point's arithmetic, worked out once: stored = (raw × numerator + addend) ÷ denominator.
+
+    `low`, `high`: the stored integers allowed: the quantity's plausible range narrowed by the row's own.
+    `sentinels`: raw integers meaning "no value"; a value also matches by its bit pattern (65535 and -1 in int16).
+    """
+
+    numerator: int
+    addend: int
+    denominator: int
+    low: int
+    high: int
+    sentinels: frozenset[int]
+
+    def judge(self, raw: Raw | None, pattern: int | None = None) -> tuple[int | None, Quality]:
+        """The stored integer and its quality; None unless it is usable. `pattern`: the raw bits as they came."""
+        if raw is None:
+            return None, Quality.INVALID
+        if self.sentinels and (raw in self.sentinels or pattern in self.sentinels):
+            return None, Quality.INVALID
+        if isinstance(raw, int):
+            scaled, denominator = raw * self.numerator + self.addend, self.denominator
+        else:
+            above, below = raw.as_integer_ratio()
+            scaled, denominator = above * self.numerator + self.addend * below, self.denominator * below
+        if denominator == 1:
+            stored = scaled
+        elif scaled >= 0:
+            stored = (2 * scaled + denominator) // (2 * denominator)
+        else:
+            stored = -((denominator - 2 * scaled) // (2 * denominator))
+        if self.low <= stored <= self.high:
+            return stored, Quality.GOOD
+        return None, Quality.OUT_OF_RANGE
+
+
+def scaling_of(point: Point) -> Scaling:
+    """The arithmetic of a point that carries a quantity."""
+    quantity = BY_NAME[point.quantity]
+    to_stored = RAW_UNITS[point.raw_unit][1] * quantity.scale
+    factor, addend = point.scale * point.sign * to_stored, point.offset * point.sign * to_stored
+    denominator = math.lcm(factor.denominator, addend.denominator)
+    low, high = quantity.low_scaled, quantity.high_scaled
+    if point.low is not None:
+        low = max(low, math.ceil(point.low * to_stored))
+    if point.high is not None:
+        high = min(high, math.floor(point.high * to_stored))
+    if quantity.kind is Kind.STATUS:
+        low, high = max(low, 0), min(high, 1)
+    return Scaling(
+        int(factor * denominator), int(addend * denominator), denominator, low, high, frozenset(point.no_value)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A constant or range that must be found at a known place before the values around it are trusted."""
+
+    low: Fraction
+    high: Fraction
+
+    @classmethod
+    def parse(cls, text: str) -> Guard:
+        """From `2009` or `2000..2100`.
+
+        Raises:
+            ValueError: not numbers, or a range that ends before it begins.
+        """
+        first, dots, last = text.partition("..")
+        low = Fraction(parse_decimal(first.strip()))
+        high = Fraction(parse_decimal(last.strip())) if dots else low
+        if low > high:
+            raise ValueError(f"the range ends before it begins: {text!r}")
+        return cls(low, high)
+
+    def holds(self, point: Point, raw: Raw | None) -> bool:
+        """Whether the value found is what must be there; in the row's own unit, after scale, offset and sign."""
+        if raw is None:
+            return False
+        return self.low <= (Fraction(raw) * point.scale + point.offset) * point.sign <= self.high
