@@ -100,6 +100,10 @@ class Settled:
     also: tuple[tuple[int, int], ...]
     refused: tuple[tuple[int, str], ...]
 
+    def covers(self, sequence: int) -> bool:
+        """Whether the store is done with `sequence`."""
+        return sequence <= self.through or any(first <= sequence <= last for first, last in self.also)
+
 
 @dataclass
 class _Touched:
@@ -107,6 +111,7 @@ class _Touched:
 
     cover: list[ranges.Range] = field(default_factory=list)
     refused: list[tuple[int, str]] = field(default_factory=list)
+    unproven: list[tuple[int, str]] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
     known: bool = True
 
@@ -219,8 +224,8 @@ def _insert(connection: Connection, fresh: Mapping[Accepted, int], now_ms: int) 
         return
     ids = {key: _stream_id(connection, key, now_ms) for key in sorted({a.stream for a in fresh})}
     connection.execute(insert(batch), [_batch_row(a, ids[a.stream], now_ms, n) for a, n in fresh.items()])
-    rows = [{"stream_id": ids[a.stream], "sequence": a.sequence, "bytes": a.payload} for a in fresh]
-    connection.execute(insert(payload), rows)
+    keys = [{"stream_id": ids[a.stream], "sequence": a.sequence, "received_ms": now_ms} for a in fresh]
+    connection.execute(insert(payload), [k | {"bytes": a.payload} for k, a in zip(keys, fresh, strict=True)])
     day_rows = [
         {"plant": a.plant, "day": day, "stream_id": ids[a.stream], "sequence": a.sequence}
         for a in fresh
@@ -288,10 +293,12 @@ def _refuse(
         key = (refusal.plant, refusal.gateway, refusal.epoch)
         if key not in touched:
             touched[key].known = False
-        touched[key].refused.append((refusal.sequence, refusal.code))
         if refusal.authentic:
             touched[key].known = True
+            touched[key].refused.append((refusal.sequence, refusal.code))
             touched[key].cover.append((refusal.sequence, refusal.sequence))
+        else:
+            touched[key].unproven.append((refusal.sequence, refusal.code))
 
 
 def _quarantine(connection: Connection, refusal: Rejected, now_ms: int, max_bytes: int) -> None:
@@ -325,9 +332,8 @@ def _quarantine(connection: Connection, refusal: Rejected, now_ms: int, max_byte
 def _settle(connection: Connection, key: StreamKey, touched: _Touched, now_ms: int) -> Settled:
     """Extend the stream's covered ranges and say what an acknowledgement may now promise."""
     plant, gateway, epoch = key
-    refused = tuple(dict.fromkeys(touched.refused))
     if not touched.known and _find_stream(connection, key) is None:
-        return Settled(plant, gateway, epoch, 0, (), refused)
+        return Settled(plant, gateway, epoch, 0, (), tuple(dict.fromkeys(touched.unproven)))
     stream_id = _stream_id(connection, key, now_ms)
     where = covered.c.stream_id == stream_id
     rows = connection.execute(select(covered.c.from_seq, covered.c.to_seq).where(where))
@@ -345,6 +351,9 @@ def _settle(connection: Connection, key: StreamKey, touched: _Touched, now_ms: i
     values = {"through": through, "last_received_ms": now_ms}
     connection.execute(update(stream).where(stream.c.id == stream_id).values(values))
     beyond = [r for r in after if r[0] > through]
+    # What a stranger sent under a sequence that is settled is no news for the plant.
+    unproven = [u for u in touched.unproven if not any(a <= u[0] <= b for a, b in after)]
+    refused = tuple(dict.fromkeys(touched.refused + unproven))
     return Settled(plant, gateway, epoch, through, _most_wanted(beyond, touched.seen), refused)
 
 

@@ -83,8 +83,10 @@ payload: Final = Table(
     metadata,
     Column("stream_id", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
     Column("bytes", LargeBinary, nullable=False),
     PrimaryKeyConstraint("stream_id", "sequence"),
+    Index("payload_by_age", "received_ms"),
 )
 
 # Which local days a batch has records in: what a day file is sealed from.

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The center's connection to the broker: MQTT 5 where the broker has it, else 3.1.1; persistent session, fixed id.
+
+One trap of the client library is dealt with here: it hands messages over through an unbounded queue. Ours has limits
+in messages and bytes; what finds it full is dropped, which loses nothing, because only the center's acknowledgement
+frees data at the plant and the batch comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from pathlib import Path
+from typing import Final, cast
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from collector.config import Mqtt
+from collector.errors import ConfigError, Problem
+
+CONNECT_TIMEOUT_S: Final = 10.0
+SESSION_EXPIRY_S: Final = 7 * 86_400
+_UNSUPPORTED_V5: Final = 132
+_UNSUPPORTED_V311: Final = 1
+
+logger = logging.getLogger("collector.center.mqtt")
+
+
+class Inbox(asyncio.Queue[aiomqtt.Message]):
+    """Messages waiting for admission. Overflow decision: drop the newest; its batch is sent again by the plant."""
+
+    def __init__(self, *, max_messages: int, max_bytes: int) -> None:
+        super().__init__(maxsize=max_messages)
+        self._max_bytes = max_bytes
+        self._held_bytes = 0
+        self.dropped = 0
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        """As the queue's, with the limit in bytes; what doesn't fit is counted and let go."""
+        size = _size(item)
+        if self.full() or (self._held_bytes and self._held_bytes + size > self._max_bytes):
+            self.dropped += 1
+            return
+        self._held_bytes += size
+        super().put_nowait(item)
+
+    def _get(self) -> aiomqtt.Message:  # asyncio's own hook for subclasses
+        item: aiomqtt.Message = super()._get()
+        self._held_bytes -= _size(item)
+        return item
+
+
+def _size(message: aiomqtt.Message) -> int:
+    return len(message.payload) if isinstance(message.payload, bytes | bytearray) else 0
+
+
+class BrokerLink:
+    """Makes clients, remembering which protocol version the broker spoke."""
+
+    def __init__(self, settings: Mqtt, *, client_id: str, inbox: Inbox) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._inbox = inbox
+        self._protocol = aiomqtt.ProtocolVersion.V5
+        self._password = _read_secret(settings.password_file)
+        self._tls = _tls_context(settings)
+
+    def client(self) -> aiomqtt.Client:
+        """A client to be entered; call again for every attempt."""
+        five = self._protocol is aiomqtt.ProtocolVersion.V5
+        properties = None
+        if five:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        client = aiomqtt.Client(
+            self._settings.host,
+            self._settings.port,
+            username=self._settings.username or None,
+            password=self._password,
+            identifier=self._client_id,
+            protocol=self._protocol,
+            clean_session=None if five else False,
+            clean_start=False if five else 3,  # 3: paho's own default, which 3.1.1 insists on
+            properties=properties,
+            keepalive=self._settings.keepalive_s,
+            timeout=CONNECT_TIMEOUT_S,
+            tls_context=self._tls,
+            queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: self._inbox),  # noqa: ARG005
+            logger=logger,
+        )
+        client.pending_calls_threshold = 1 << 30  # many acknowledgements in flight are no news
+        return client
+
+    def learn(self, error: aiomqtt.MqttError) -> bool:
+        """Take note of a failed attempt; True where another protocol version should be tried at once."""
+        if self._protocol is not aiomqtt.ProtocolVersion.V5 or not isinstance(error, MqttConnectError):
+            return False
+        code = error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
+        if code not in (_UNSUPPORTED_V5, _UNSUPPORTED_V311):
+            return False
+        self._protocol = aiomqtt.ProtocolVersion.V311
+        return True
+
+
+def _read_secret(name: str) -> str | None:
+    if not name:
+        return None
+    try:
+        return Path(name).read_text("utf-8").strip()
+    except OSError as error:
+        raise ConfigError([Problem(name, 0, "", f"can't be read: {error.strerror}")]) from error
+
+
+def _tls_context(settings: Mqtt) -> ssl.SSLContext | None:
+    if not (settings.ca_file or settings.cert_file):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file or None)
+        if settings.cert_file:
+            context.load_cert_chain(settings.cert_file, settings.key_file or None)
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(n for n in (settings.ca_file, settings.cert_file, settings.key_file) if n)
+        raise ConfigError([Problem(files, 0, "", f"no usable certificates: {error}")]) from error
+    return context

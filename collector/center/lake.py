@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step 6's lake: one immutable, self-contained Parquet file per plant and local day, sealed from the journal.
+
+Sealing reads one consistent view of the journal, writes the file (temporary, fsync, rename), then lists it in a
+transaction. A crash anywhere leaves the old list and whole files; what is not listed is not part of the lake. The same
+set of batches gives the same bytes in whatever order, grouping and repetition it arrived. Sealing may run in several
+processes at once: files are named by content and a day's `sealed` only moves forward.
+
+The head of a file (place -1) holds, for each unit, its last record before the day; the tail (place 1) the first 900 s
+of the next day, so that whoever measures a day needs no other file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from sqlalchemy import Connection, func, insert, select, update
+
+from collector import wire
+from collector.center.days import EDGE_MS
+from collector.center.lake_file import (
+    DAY,
+    HEAD,
+    TAIL,
+    DayRows,
+    Origin,
+    Piece,
+    build_day,
+    clip,
+    piece_of,
+    read_pieces,
+    write_table,
+)
+from collector.center.schema import batch, batch_day, enrolled, lake_day, lake_file, payload, stream, unit_day
+from collector.center.store import CenterStore
+from collector.clock import Clock, SystemClock
+from collector.errors import Garbled, InvariantBroken
+from collector.model.interval import Month, day_interval
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StaleDay:
+    """A day whose file lacks something the journal has. `wanted`: the state of the day that was looked at."""
+
+    plant: str
+    day: str
+    wanted: int
+
+
+def find_stale_days(
+    connection: Connection, *, quiet_since_ms: int | None = None, days: Sequence[date] | None = None
+) -> list[StaleDay]:
+    """Days to be sealed, oldest first: of `days` only, and only those quiet since `quiet_since_ms`, where given."""
+    where = lake_day.c.wanted > lake_day.c.sealed
+    if quiet_since_ms is not None:
+        where &= lake_day.c.changed_ms <= quiet_since_ms
+    if days is not None:
+        where &= lake_day.c.day.in_([d.isoformat() for d in days])
+    query = select(lake_day.c.plant, lake_day.c.day, lake_day.c.wanted).where(where)
+    rows = connection.execute(query.order_by(lake_day.c.day, lake_day.c.plant))
+    return [StaleDay(r.plant, r.day, int(r.wanted)) for r in rows]
+
+
+def seal_day(store: CenterStore, stale: StaleDay) -> Path:
+    """Write the file of one day as the journal has it now, and list it in place of the one before.
+
+    Raises:
+        OSError: the disk refuses.
+        InvariantBroken: a stored batch can't be read back.
+    """
+    wanted, rows = store.read(lambda connection: _gather(connection, store.lake, stale.plant, stale.day))
+    path, sha256 = write_table(rows.table, store.lake / stale.plant, stale.day)
+    if len(rows.others):
+        write_table(rows.others, store.directory / "lake-others" / stale.plant, stale.day)
+    entry = {
+        "plant": stale.plant,
+        "day": stale.day,
+        "name": path.name,
+        "sha256": sha256,
+        "row_count": rows.day_count,
+        "other_count": len(rows.others),
+        "size_bytes": path.stat().st_size,
+    }
+    store.write(lambda connection: _list(connection, entry, wanted, store.clock.now_utc_ms())).result()
+    return path
+
+
+def seal_quiet_days(store: CenterStore, *, seal_after_s: float) -> list[Path]:
+    """Seal every stale day that has been quiet for so long."""
+    quiet_since_ms = store.clock.now_utc_ms() - int(seal_after_s * 1000)
+    stale = store.read(lambda connection: find_stale_days(connection, quiet_since_ms=quiet_since_ms))
+    return [seal_day(store, day) for day in stale]
+
+
+def seal_month(
+    state_dir: Path, month: Month, *, clock: Clock | None = None, database_url: str = ""
+) -> tuple[Path, ...]:
+    """Bring the day files of a month up to date, quiet or not, and return them by plant and day.
+
+    Safe beside a running receiver: it sees what is committed now.
+
+    Raises:
+        StoreError: there is no store.
+    """
+    with CenterStore.open(state_dir, clock=clock or SystemClock(), database_url=database_url, create=False) as store:
+        return seal_month_of(store, month)
+
+
+def seal_month_of(store: CenterStore, month: Month) -> tuple[Path, ...]:
+    """`seal_month` on an open store."""
+    for stale in store.read(lambda connection: find_stale_days(connection, days=month.days)):
+        seal_day(store, stale)
+    return store.read(lambda connection: list_files(connection, store.lake, month.days))
+
+
+def list_files(connection: Connection, lake: Path, days: Sequence[date]) -> tuple[Path, ...]:
+    """The current file of each plant and day."""
+    wanted = [d.isoformat() for d in days]
+    where = lake_file.c.superseded_ms.is_(None) & lake_file.c.day.in_(wanted)
+    query = select(lake_file.c.plant, lake_file.c.name).where(where).order_by(lake_file.c.plant, lake_file.c.day)
+    return tuple(lake / r.plant / r.name for r in connection.execute(query))
+
+
+def count_records(files: Iterable[Path]) -> int:
+    """Records of the days of these files, heads and tails apart, counted in the files themselves."""
+    return sum(pq.read_table(path, columns=["place"]).column("place").to_pylist().count(DAY) for path in files)
+
+
+def _gather(connection: Connection, lake: Path, plant: str, day: str) -> tuple[int, DayRows]:
+    """The day's `wanted` and its rows, from one view of the journal."""
+    where = (lake_day.c.plant == plant) & (lake_day.c.day == day)
+    wanted = connection.execute(select(lake_day.c.wanted).where(where)).scalar_one()
+    source = _Source(connection, lake, plant, _gateway_ranks(connection, plant))
+    interval = day_interval(date.fromisoformat(day))
+    next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+    pieces = list(source.pieces(day, DAY, interval.start_ms, interval.end_ms))
+    pieces += source.pieces(next_day, TAIL, interval.end_ms, interval.end_ms + EDGE_MS)
+    for unit, last_day, last_ms in _last_before(connection, plant, day):
+        pieces += [p for p in source.pieces(last_day, HEAD, last_ms, last_ms + 1) if p.unit == unit]
+    return int(wanted), build_day(pieces, plant=plant, day=day)
+
+
+def _last_before(connection: Connection, plant: str, day: str) -> list[tuple[str, str, int]]:
+    """Per unit: the latest day before `day` with records, and the time of the last one."""
+    where = (unit_day.c.plant == plant) & (unit_day.c.day < day)
+    latest = select(unit_day.c.unit, func.max(unit_day.c.day).label("day")).where(where).group_by(unit_day.c.unit)
+    found = latest.subquery()
+    joined = (unit_day.c.unit == found.c.unit) & (unit_day.c.day == found.c.day) & (unit_day.c.plant == plant)
+    query = select(unit_day.c.unit, unit_day.c.day, unit_day.c.last_ms).join(found, joined).order_by(unit_day.c.unit)
+    return [(r.unit, r.day, int(r.last_ms)) for r in connection.execute(query)]
+
+
+def _gateway_ranks(connection: Connection, plant: str) -> Mapping[str, int]:
+    text = connection.execute(select(enrolled.c.gateways).where(enrolled.c.plant == plant)).scalar()
+    return {gateway: rank for rank, gateway in enumerate(json.loads(text) if text else [])}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a plant's records are read from: payloads while they are kept, after that the files they went into."""
+
+    connection: Connection
+    lake: Path
+    plant: str
+    ranks: Mapping[str, int]
+
+    def pieces(self, day: str, place: int, from_ms: int, to_ms: int) -> Iterator[Piece]:
+        """Records of `day` in [from_ms, to_ms)."""
+        pruned = False
+        for row in self._batches(day, from_ms, to_ms):
+            if row.bytes is None:
+                pruned = True
+                continue
+            rank = self.ranks.get(row.gateway, len(self.ranks))
+            origin = Origin(rank, row.gateway, int(row.epoch, 16), int(row.sequence))
+            for columns in _read_back(row.bytes, origin).units:
+                if len(columns.time_utc_ms) and (piece := clip(piece_of(columns, origin, place), from_ms, to_ms)):
+                    yield piece
+        if pruned:
+            where = (lake_file.c.plant == self.plant) & (lake_file.c.day == day) & lake_file.c.superseded_ms.is_(None)
+            name = self.connection.execute(select(lake_file.c.name).where(where)).scalar_one()
+            yield from read_pieces(self.lake / self.plant / name, place=place, from_ms=from_ms, to_ms=to_ms)
+
+    def _batches(self, day: str, from_ms: int, to_ms: int) -> Iterable[Any]:
+        ids = (batch_day.c.stream_id == batch.c.stream_id) & (batch_day.c.sequence == batch.c.sequence)
+        kept = (payload.c.stream_id == batch.c.stream_id) & (payload.c.sequence == batch.c.sequence)
+        where = (batch_day.c.plant == self.plant) & (batch_day.c.day == day)
+        overlaps = (batch.c.last_ms >= from_ms) & (batch.c.first_ms < to_ms)
+        query = (
+            select(stream.c.gateway, stream.c.epoch, batch.c.sequence, payload.c.bytes)
+            .select_from(
+                batch_day.join(batch, ids).join(stream, stream.c.id == batch.c.stream_id).outerjoin(payload, kept)
+            )
+            .where(where & overlaps)
+            .order_by(stream.c.gateway, stream.c.epoch, batch.c.sequence)
+        )
+        return self.connection.execute(query)
+
+
+def _read_back(stored: bytes, origin: Origin) -> wire.BatchColumns:
+    """A stored batch; what was readable on arrival must be readable now."""
+    try:
+        return wire.decode_columns(wire.open_envelope(stored))
+    except Garbled as error:
+        subject = f"{origin.gateway}/{origin.epoch:016x}/{origin.sequence}"
+        raise InvariantBroken(f"a stored batch can't be read back: {error}", subject=subject) from error
+
+
+def _list(connection: Connection, entry: Mapping[str, object], wanted: int, now_ms: int) -> None:
+    """Make a written file the current one of its day, unless another process sealed a later state meanwhile."""
+    where = (lake_day.c.plant == entry["plant"]) & (lake_day.c.day == entry["day"])
+    moved = connection.execute(update(lake_day).where(where & (lake_day.c.sealed < wanted)).values(sealed=wanted))
+    if not moved.rowcount:
+        return
+    current = (
+        (lake_file.c.plant == entry["plant"]) & (lake_file.c.day == entry["day"]) & lake_file.c.superseded_ms.is_(None)
+    )
+    name = connection.execute(select(lake_file.c.name).where(current)).scalar()
+    if name == entry["name"]:
+        return
+    connection.execute(update(lake_file).where(current).values(superseded_ms=now_ms))
+    connection.execute(insert(lake_file), dict(entry) | {"sealed_ms": now_ms, "superseded_ms": None})
+
+
+def enrol(connection: Connection, plants: Mapping[str, tuple[Sequence[str], Sequence[str]]]) -> None:
+    """Write down units and gateway order of each plant, for sealing and status."""
+    for plant, (units, gateways) in plants.items():
+        values = {"units": json.dumps(list(units)), "gateways": json.dumps(list(gateways))}
+        if not connection.execute(update(enrolled).where(enrolled.c.plant == plant).values(values)).rowcount:
+            connection.execute(insert(enrolled), {"plant": plant} | values)

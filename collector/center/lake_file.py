@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A day file of the lake: Parquet columns from pieces of records, and pieces from a file again. No database here.
+
+Columns: unit, time (UTC ms), cause, era, clock, device_time, place (-1 the last record before the day, 0 the day, 1 the
+first 900 s after it), and per quantity a decimal column of its name and `<quantity>_quality`. A value is null where
+there is none; a quality is null where the unit's records do not carry the quantity at all. Rows by unit, then time.
+
+(unit, time) is unique within a place. Of several records for one instant the first counts in this order: synchronised
+clock; what an earlier file already holds (only where its payloads are gone); the plant's gateway order; the later
+clock era; then epoch, sequence and position, which say nothing but make the choice the same in any order of arrival.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from collector.model.quantity import BY_NAME, QUANTITIES, Kind, Quantity
+from collector.model.record import USABLE_BELOW, ClockState, Quality
+from collector.wire import UnitColumns
+
+LAKE_VERSION: Final = 1
+HEAD, DAY, TAIL = -1, 0, 1
+FILE_RANK: Final = -1  # gateway rank of rows read back from a file
+NOT_CARRIED: Final = 255  # in memory, the quality of a quantity that the record does not have at all
+_DIGITS: Final = 18  # what a decimal stored as a 64-bit integer can hold
+_LIMIT: Final = 10**_DIGITS
+_ROW_GROUP_ROWS: Final = 131_072
+
+Int64s = npt.NDArray[np.int64]
+UInt64s = npt.NDArray[np.uint64]
+UInt8s = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where records came from; `rank` is the gateway's place in the plant's order."""
+
+    rank: int
+    gateway: str
+    epoch: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One quantity of a piece: stored integers, where there is a value, and the quality or NOT_CARRIED."""
+
+    values: Int64s
+    present: Bools
+    qualities: UInt8s
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Records of one unit from one origin, for one place of a day file."""
+
+    unit: str
+    place: int
+    origin: Origin
+    time: Int64s
+    era: Int64s
+    cause: Int64s
+    clock: Int64s
+    tagged: Bools
+    device_time: Int64s
+    columns: dict[str, Column]
+
+    def select(self, keep: Bools | npt.NDArray[np.intp]) -> Piece:
+        """The same with some of its records."""
+        return Piece(
+            unit=self.unit,
+            place=self.place,
+            origin=self.origin,
+            time=self.time[keep],
+            era=self.era[keep],
+            cause=self.cause[keep],
+            clock=self.clock[keep],
+            tagged=self.tagged[keep],
+            device_time=self.device_time[keep],
+            columns={
+                name: Column(c.values[keep], c.present[keep], c.qualities[keep]) for name, c in self.columns.items()
+            },
+        )
+
+
+def piece_of(columns: UnitColumns, origin: Origin, place: int) -> Piece:
+    """What a batch holds of one unit."""
+    return Piece(
+        unit=columns.unit,
+        place=place,
+        origin=origin,
+        time=columns.time_utc_ms,
+        era=columns.era,
+        cause=columns.cause,
+        clock=columns.clock,
+        tagged=columns.tagged,
+        device_time=columns.device_time_utc_ms,
+        columns={
+            name: Column(columns.values[i], columns.present[i], columns.qualities[i])
+            for i, name in enumerate(columns.quantities)
+        },
+    )
+
+
+def clip(piece: Piece, from_ms: int, to_ms: int) -> Piece | None:
+    """Its records in [from_ms, to_ms); None where there are none."""
+    keep = (piece.time >= from_ms) & (piece.time < to_ms)
+    if not keep.any():
+        return None
+    return piece if keep.all() else piece.select(keep)
+
+
+@dataclass(frozen=True, slots=True)
+class DayRows:
+    """A day's rows in file order, and beside them the records that lost an instant to another."""
+
+    table: pa.Table
+    others: pa.Table
+    day_count: int
+
+
+def build_day(pieces: Iterable[Piece], *, plant: str, day: str) -> DayRows:
+    """Choose, order and lay out the records of one plant and local day."""
+    by_unit: dict[str, list[Piece]] = defaultdict(list)
+    for piece in pieces:
+        by_unit[piece.unit].append(piece)
+    chosen, others = [], []
+    for unit in sorted(by_unit):
+        rows = _Rows.joined(by_unit[unit])
+        order, is_first = rows.order()
+        chosen.append(rows.take(order[is_first]))
+        others.append(rows.take(order[~is_first]))
+    metadata = {"collector_lake": str(LAKE_VERSION), "plant": plant, "day": day}
+    table = _table(chosen, metadata, with_origin=False)
+    lost = _table(others, metadata, with_origin=True)
+    return DayRows(table, lost, sum(int((rows.place == DAY).sum()) for rows in chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """All records of one unit, from every piece."""
+
+    unit: str
+    fixed: dict[str, npt.NDArray[Any]]
+    columns: dict[str, Column]
+
+    @property
+    def place(self) -> npt.NDArray[Any]:
+        return self.fixed["place"]
+
+    @classmethod
+    def joined(cls, pieces: Sequence[Piece]) -> _Rows:
+        sizes = [len(p.time) for p in pieces]
+
+        def spread(values: Sequence[int], kind: type[np.generic]) -> npt.NDArray[Any]:
+            return np.repeat(np.array(values, dtype=kind), sizes)
+
+        fixed = {name: np.concatenate([getattr(p, name) for p in pieces]) for name in _OF_PIECE}
+        gateways = sorted({p.origin.gateway for p in pieces})
+        fixed |= {
+            "place": spread([p.place for p in pieces], np.int8),
+            "rank": spread([p.origin.rank for p in pieces], np.int64),
+            "gateway": np.repeat(np.array([p.origin.gateway for p in pieces], dtype=object), sizes),
+            "gateway_order": spread([gateways.index(p.origin.gateway) for p in pieces], np.int64),
+            "epoch": spread([p.origin.epoch for p in pieces], np.uint64),
+            "sequence": spread([p.origin.sequence for p in pieces], np.int64),
+            "position": np.concatenate([np.arange(size) for size in sizes]),
+        }
+        names = {name for p in pieces for name in p.columns}
+        return cls(pieces[0].unit, fixed, {name: _join_column(name, pieces) for name in sorted(names)})
+
+    def order(self) -> tuple[npt.NDArray[np.intp], Bools]:
+        """Rows by place and time with the one that counts first; and which are that one."""
+        f = self.fixed
+        unsynchronised = f["clock"] != ClockState.SYNCHRONISED
+        keys = (
+            *(f["position"], f["sequence"], f["epoch"], -f["era"], f["gateway_order"], f["rank"]),
+            *(unsynchronised, f["time"]),
+        )
+        order = np.lexsort(keys)
+        time, place = f["time"][order], f["place"][order]
+        first = np.ones(len(order), dtype=np.bool_)
+        first[1:] = (time[1:] != time[:-1]) | (place[1:] != place[:-1])
+        return order, first
+
+    def take(self, rows: npt.NDArray[np.intp]) -> _Rows:
+        columns = {name: Column(c.values[rows], c.present[rows], c.qualities[rows]) for name, c in self.columns.items()}
+        return _Rows(self.unit, {name: values[rows] for name, values in self.fixed.items()}, columns)
+
+
+_OF_PIECE: Final = ("time", "era", "cause", "clock", "tagged", "device_time")
+
+
+def _join_column(name: str, pieces: Sequence[Piece]) -> Column:
+    """One quantity over all pieces of a unit."""
+    columns = [p.columns.get(name) or _not_carried(len(p.time)) for p in pieces]
+    return _within_range(BY_NAME[name], _concatenated(columns))
+
+
+def _not_carried(size: int) -> Column:
+    nothing = np.zeros(size, dtype=np.bool_)
+    return Column(np.zeros(size, dtype=np.int64), nothing, np.full(size, NOT_CARRIED, dtype=np.uint8))
+
+
+def _concatenated(columns: Sequence[Column]) -> Column:
+    return Column(
+        np.concatenate([c.values for c in columns]),
+        np.concatenate([c.present for c in columns]),
+        np.concatenate([c.qualities for c in columns]),
+    )
+
+
+def _within_range(quantity: Quantity, column: Column) -> Column:
+    """A value the file's type can't hold becomes none, out of range; no gateway of ours sends one as usable."""
+    limit = 128 if quantity.kind is Kind.STATUS else _LIMIT
+    beyond = column.present & ((column.values >= limit) | (column.values <= -limit))
+    if not beyond.any():
+        return column
+    # Unusable qualities keep their own reason.
+    usable = beyond & (column.qualities < USABLE_BELOW)
+    qualities = np.where(usable, np.uint8(Quality.OUT_OF_RANGE), column.qualities)
+    return Column(np.where(beyond, 0, column.values), column.present & ~beyond, qualities)
+
+
+def _table(units: Sequence[_Rows], metadata: dict[str, str], *, with_origin: bool) -> pa.Table:
+    names = [q.name for q in QUANTITIES if any(q.name in rows.columns for rows in units)]
+
+    def fixed(name: str) -> npt.NDArray[Any]:
+        return np.concatenate([rows.fixed[name] for rows in units]) if units else np.zeros(0, dtype=np.int64)
+
+    sizes = [len(rows.fixed["time"]) for rows in units]
+    indices = np.repeat(np.arange(len(units), dtype=np.int32), sizes)
+    unit = pa.DictionaryArray.from_arrays(pa.array(indices), pa.array([rows.unit for rows in units], pa.string()))
+    arrays: dict[str, pa.Array] = {
+        "unit": unit,
+        "time": pa.array(fixed("time").astype(np.int64)),
+        "place": pa.array(fixed("place").astype(np.int8)),
+        "cause": pa.array(fixed("cause").astype(np.uint8)),
+        "era": pa.array(fixed("era").astype(np.uint16)),
+        "clock": pa.array(fixed("clock").astype(np.uint8)),
+        "device_time": pa.array(fixed("device_time").astype(np.int64), mask=~fixed("tagged").astype(np.bool_)),
+    }
+    if with_origin:
+        arrays["gateway"] = pa.array(fixed("gateway"), pa.string())
+        arrays["epoch"] = pa.array(fixed("epoch").astype(np.uint64))
+        arrays["sequence"] = pa.array(fixed("sequence").astype(np.int64))
+    for name in names:
+        arrays |= _quantity_arrays(BY_NAME[name], units, sizes)
+    return pa.table(arrays).replace_schema_metadata(metadata)
+
+
+def _quantity_arrays(quantity: Quantity, units: Sequence[_Rows], sizes: Sequence[int]) -> dict[str, pa.Array]:
+    parts = [rows.columns.get(quantity.name) or _not_carried(n) for rows, n in zip(units, sizes, strict=True)]
+    column = _concatenated(parts)
+    if quantity.kind is Kind.STATUS:
+        array = pa.array(column.values.astype(np.int8), mask=~column.present)
+    else:
+        array = decimal_array(column.values, column.present, len(str(quantity.scale)) - 1)
+    quality = pa.array(column.qualities, mask=column.qualities == NOT_CARRIED)
+    return {quantity.name: array, f"{quantity.name}_quality": quality}
+
+
+def decimal_array(values: Int64s, present: Bools, digits: int) -> pa.Array:
+    """Stored integers as exact decimals with `digits` places: 128 bits each, the upper ones the sign."""
+    wide = np.empty((len(values), 2), dtype="<i8")
+    wide[:, 0] = np.where(present, values, 0)
+    wide[:, 1] = wide[:, 0] >> 63
+    validity = pa.py_buffer(np.packbits(present, bitorder="little").tobytes())
+    return pa.Array.from_buffers(pa.decimal128(_DIGITS, digits), len(values), [validity, pa.py_buffer(wide.tobytes())])
+
+
+def stored_integers(array: pa.Array) -> Int64s:
+    """The other way: the 64-bit integers of a decimal column, 0 where null."""
+    buffer = array.buffers()[1]
+    wide = np.frombuffer(buffer, dtype="<i8").reshape(-1, 2)[array.offset : array.offset + len(array), 0]
+    return np.where(_valid(array), wide, 0)
+
+
+def _valid(array: pa.Array) -> Bools:
+    return np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def write_table(table: pa.Table, folder: Path, day: str) -> tuple[Path, str]:
+    """Write a file named by its content; it appears whole or not at all. Returns its path and SHA-256.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{day}-{os.getpid()}-{id(table):x}.tmp"
+    decimals = [f.name for f in table.schema if pa.types.is_decimal(f.type)]
+    integers = [*decimals, "time", "device_time"]
+    try:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            compression_level=5,
+            row_group_size=_ROW_GROUP_ROWS,
+            use_dictionary=[n for n in table.column_names if n not in integers],
+            column_encoding=dict.fromkeys(integers, "DELTA_BINARY_PACKED"),
+            store_decimal_as_integer=True,
+            version="2.6",
+        )
+        sha256 = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        _sync(temporary)
+        final = folder / f"{day}-{sha256[:12]}.parquet"
+        temporary.rename(final)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(folder)
+    _sync(folder.parent)
+    return final, sha256
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_pieces(path: Path, *, place: int, from_ms: int, to_ms: int) -> list[Piece]:
+    """The day's own records of a file in [from_ms, to_ms), as pieces again."""
+    filters = [("place", "=", DAY), ("time", ">=", from_ms), ("time", "<", to_ms)]
+    table = pq.read_table(path, filters=filters).combine_chunks()
+    units = table.column("unit").cast(pa.string()).to_numpy()
+    return [_piece_from(table.filter(pa.array(units == unit)), str(unit), place) for unit in sorted(set(units))]
+
+
+def _piece_from(table: pa.Table, unit: str, place: int) -> Piece:
+    def integers(name: str, absent: int = 0) -> Int64s:
+        filled = _single(table, name).fill_null(absent)
+        return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+    columns = {}
+    for quantity in QUANTITIES:
+        if quantity.name not in table.column_names:
+            continue
+        array = _single(table, quantity.name)
+        values = integers(quantity.name) if quantity.kind is Kind.STATUS else stored_integers(array)
+        qualities = integers(f"{quantity.name}_quality", NOT_CARRIED).astype(np.uint8)
+        if (qualities != NOT_CARRIED).any():
+            columns[quantity.name] = Column(values, _valid(array), qualities)
+    return Piece(
+        unit=unit,
+        place=place,
+        origin=Origin(FILE_RANK, "", 0, 0),
+        time=integers("time"),
+        era=integers("era"),
+        cause=integers("cause"),
+        clock=integers("clock"),
+        tagged=_valid(_single(table, "device_time")),
+        device_time=integers("device_time"),
+        columns=columns,
+    )
+
+
+def _single(table: pa.Table, name: str) -> pa.Array:
+    column = table.column(name)
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
