@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CSV, XLSX and Parquet → checked columns and rows, for `settle` and `center import` (formats.md, a settlement folder).
+
+Every reader takes bytes or a file, a `Findings` list and the ids the register knows; it returns what is good and adds
+what is not, with file, row, column and remedy. The caller refuses the whole folder if anything was found: nothing is
+skipped, defaulted or repaired. An absent file is None (*not delivered*), a header without rows is empty.
+
+    files.py      bytes of a file: size limits, no links out of the folder, NUL bytes, SHA-256
+    findings.py   all problems, each once, long repetitions counted
+    cells.py      one cell: text → value
+    grid.py       a header and rows of text, from CSV or XLSX; XLSX itself in xlsx.py
+    columns.py    long tables (records, plan, voltage band): exact integers without Python per row
+    parquet.py    records as Parquet, also the day files of the lake
+    records.py    records/: all files together, (unit, time) unique
+    schedules.py  plan.csv, voltage_band.csv
+    dispatch.py   the short tables, row by row
+    register.py   register.toml
+"""

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One cell: stripped text → value. Each parser raises ValueError with what was found, expected and to do.
+
+An empty cell never comes here: it is *missing*, and the caller knows whether that is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from collector.model.interval import Month, parse_time_ms
+from collector.model.quantity import parse_decimal, to_scaled
+from collector.tables.findings import nearest
+
+C = TypeVar("C", bound=StrEnum)
+
+# Integer times below this (March 1973) are seconds taken for milliseconds; the rule is younger than both.
+EARLIEST_MS: Final = 100_000_000_000
+LATEST_MS: Final = 7_258_118_400_000  # 2200-01-01
+# A million MW, Mvar or kV is a slip of the decimal point, and a month of it would still fit 64 bits in kW·ms.
+LARGEST_ANALOG: Final = 1_000_000
+LARGEST_COUNTER: Final = 10**10
+
+
+def parse_instant(text: str) -> int:
+    """UTC ms from ISO 8601 with offset or integer UTC ms."""
+    if re.match(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}", text) and not re.search(r"(Z|[+-]\d{2}:?\d{2})$", text):
+        raise ValueError(f"time without offset {text!r}; write it like 2026-03-01T00:00:00+08:00")
+    try:
+        time_utc_ms = parse_time_ms(text)
+    except (ValueError, OverflowError) as error:
+        reason = str(error) if repr(text) in str(error) else f"{error}: {text!r}"
+        raise ValueError(f"not a time: {reason}") from None
+    if not EARLIEST_MS <= time_utc_ms < LATEST_MS:
+        hint = "; are these seconds?" if 0 < time_utc_ms < EARLIEST_MS else ""
+        raise ValueError(f"no plausible time {text!r}: expected UTC milliseconds or ISO 8601 with offset{hint}")
+    return time_utc_ms
+
+
+def parse_number(text: str) -> Decimal:
+    """A finite decimal, exactly."""
+    try:
+        return parse_decimal(text)
+    except ValueError:
+        comma = "; no thousands separator, decimal point '.'" if "," in text or "，" in text else ""
+        raise ValueError(f"not a number {text!r}{comma}; leave the cell empty where the value is missing") from None
+
+
+def parse_analog(text: str, scale: int) -> int:
+    """A measured or planned value as its stored integer, rounded half away from zero."""
+    value = parse_number(text)
+    if abs(value) > LARGEST_ANALOG:
+        raise ValueError(f"{text} is beyond any plausible value (±{LARGEST_ANALOG}); check unit and decimal point")
+    return to_scaled(value, scale)
+
+
+def parse_counter(text: str, scale: int) -> int:
+    """A meter register as its stored integer."""
+    value = parse_number(text)
+    if not 0 <= value <= LARGEST_COUNTER:
+        raise ValueError(f"{text} is no meter register (0 to 10^10)")
+    return to_scaled(value, scale)
+
+
+def parse_status(text: str) -> int:
+    """0 or 1."""
+    if text not in ("0", "1"):
+        raise ValueError(f"not a boolean {text!r}: expected 0 or 1")
+    return int(text)
+
+
+def parse_month(text: str) -> str:
+    """`YYYY-MM`."""
+    try:
+        return str(Month.parse(text))
+    except ValueError:
+        raise ValueError(f"not a month {text!r}: expected YYYY-MM") from None
+
+
+def parse_day(text: str) -> date:
+    """A local date, `YYYY-MM-DD`."""
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+            raise ValueError
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"not a date {text!r}: expected YYYY-MM-DD") from None
+
+
+def parse_id(text: str) -> str:
+    """An identifier: printable, at most 64 characters."""
+    if len(text) > 64 or not text.isprintable():
+        raise ValueError(f"not an id {text[:80]!r}: at most 64 printable characters")
+    return text
+
+
+def parse_ratio(text: str) -> Decimal:
+    """A ratio between 0 and 1."""
+    value = parse_number(text)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{text} is no ratio: expected 0 to 1, not percent")
+    return value
+
+
+def choice_of(kinds: type[C]) -> Callable[[str], C]:
+    """A parser for the words of an enumeration."""
+
+    def parse_choice(text: str) -> C:
+        try:
+            return kinds(text)
+        except ValueError:
+            words = [kind.value for kind in kinds]
+            raise ValueError(f"{text!r} is none of {', '.join(words)}{nearest(text, words)}") from None
+
+    return parse_choice
+
+
+def one_of(words: Collection[str]) -> Callable[[str], str]:
+    """A parser for one of `words`."""
+
+    def parse_word(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{text!r} is none of {', '.join(sorted(words))}{nearest(text, words)}")
+        return text
+
+    return parse_word

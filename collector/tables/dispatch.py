@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The short tables of the dispatching side, row by row: orders, reserves, exclusions, revenue, rates, price table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from collector.model.dispatch import (
+    Exclusion,
+    ExclusionReason,
+    Order,
+    OrderKind,
+    Rate,
+    Reserve,
+    ReserveKind,
+    Revenue,
+    RevenueKind,
+    StartStopRow,
+)
+from collector.model.interval import Month, format_time
+from collector.model.register import PlantState, Register, RevenueBasis
+from collector.tables.cells import (
+    choice_of,
+    one_of,
+    parse_analog,
+    parse_day,
+    parse_id,
+    parse_instant,
+    parse_month,
+    parse_number,
+    parse_ratio,
+)
+from collector.tables.files import Delivered
+from collector.tables.findings import Findings, nearest
+from collector.tables.grid import Field, open_grid, parse_rows
+
+Values = Mapping[str, Any]
+
+_KINDS_OF_BASIS: Final[Mapping[RevenueBasis, frozenset[RevenueKind]]] = {
+    RevenueBasis.ON_GRID: frozenset({RevenueKind.ENERGY}),
+    RevenueBasis.LEASE: frozenset({RevenueKind.LEASE}),
+    RevenueBasis.TWO_PART: frozenset({RevenueKind.ENERGY, RevenueKind.CAPACITY}),
+}
+_UNIT: Final = Field("unit", parse_id)
+_START: Final = Field("start", parse_instant)
+_END: Final = Field("end", parse_instant)
+
+
+def _kilo(text: str) -> int:
+    return parse_analog(text, 1000)
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def read_orders(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> tuple[Order, ...]:
+    """orders.csv: ids unique, orders of one unit and kind without overlap."""
+    fields = (Field("id", parse_id), _UNIT, Field("kind", choice_of(OrderKind)), _START, _END)
+    rows = _rows(delivered, fields, units, findings)
+    _check_unique(delivered.name, "id", ((row, (v["id"],)) for row, v in rows), findings)
+    _check_overlap(delivered.name, ((row, (v["unit"], v["kind"]), v) for row, v in rows), findings)
+    return tuple(Order(v["id"], v["unit"], v["kind"], v["start"], v["end"]) for _, v in rows)
+
+
+def read_reserves(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> tuple[Reserve, ...]:
+    """reserve.csv: rows of one unit and kind without overlap; power not negative."""
+    fields = (_UNIT, Field("kind", choice_of(ReserveKind)), _START, _END, Field("power_mw", _kilo, filled=False))
+    rows = _rows(delivered, fields, units, findings)
+    for row, v in rows:
+        if v["power_mw"] is not None and v["power_mw"] < 0:
+            findings.add(delivered.name, row, "power_mw", "a reserve is not negative")
+    _check_overlap(delivered.name, ((row, (v["unit"], v["kind"]), v) for row, v in rows), findings)
+    return tuple(Reserve(v["unit"], v["kind"], v["start"], v["end"], v["power_mw"]) for _, v in rows)
+
+
+def read_exclusions(
+    delivered: Delivered, units: Collection[str] | None, services: Collection[str], findings: Findings
+) -> tuple[Exclusion, ...]:
+    """exclusions.csv: `service` one of `services` or `*`; they may overlap, their union counts."""
+    fields = (
+        _UNIT,
+        Field("service", one_of({*services, "*"})),
+        _START,
+        _END,
+        Field("reason", choice_of(ExclusionReason)),
+        Field("note", _text, required=False, filled=False),
+    )
+    rows = _rows(delivered, fields, units, findings)
+    return tuple(
+        Exclusion(v["unit"], v["service"], v["start"], v["end"], v["reason"], v["note"] or "") for _, v in rows
+    )
+
+
+def read_revenue(delivered: Delivered, register: Register | None, findings: Findings) -> tuple[Revenue, ...]:
+    """revenue.csv: known plants, kinds of the plant's basis, one row per plant, month, kind and area."""
+    fields = (
+        Field("plant", parse_id),
+        Field("month", parse_month),
+        Field("kind", choice_of(RevenueKind)),
+        Field("amount_yuan", parse_number, filled=False),
+        Field("area", parse_id, required=False, filled=False),
+    )
+    grid = open_grid(delivered, findings)
+    rows = parse_rows(grid, fields, findings) if grid else []
+    keys: list[tuple[int, tuple[str, ...]]] = []
+    for row, v in rows:
+        area = v["area"]
+        if register is not None:
+            area = _check_revenue(delivered.name, row, v, register, findings)
+        keys.append((row, (v["plant"], v["month"], v["kind"].value, area or "")))
+    _check_unique(delivered.name, "plant", keys, findings)
+    return tuple(Revenue(v["plant"], v["month"], v["kind"], v["amount_yuan"], v["area"]) for _, v in rows)
+
+
+def _check_revenue(file: str, row: int, v: Values, register: Register, findings: Findings) -> str | None:
+    """The area the row is for."""
+    plants = {state.id for state in register.plants}
+    areas = {state.id for state in register.areas}
+    if v["area"] and v["area"] not in areas:
+        message = f"unknown area {v['area']!r}: not in register.toml{nearest(v['area'], areas)}"
+        findings.add(file, row, "area", message, kind="unknown area")
+    if v["plant"] not in plants:
+        message = f"unknown plant {v['plant']!r}: not in register.toml{nearest(v['plant'], plants)}"
+        findings.add(file, row, "plant", message, kind="unknown plant")
+        return v["area"] or None
+    states = _states_in(register.plants, v["plant"], Month.parse(v["month"]))
+    kinds = frozenset[RevenueKind]().union(*(_KINDS_OF_BASIS[state.revenue_basis] for state in states))
+    if v["kind"] not in kinds:
+        bases = "/".join(sorted({state.revenue_basis.value for state in states}))
+        wanted = ", ".join(sorted(kind.value for kind in kinds))
+        message = f"{v['kind'].value!r} is foreign to plant {v['plant']} ({bases}); it takes {wanted}"
+        findings.add(file, row, "kind", message, kind="foreign kind")
+    return v["area"] or states[0].area
+
+
+def _states_in(states: Iterable[PlantState], plant: str, month: Month) -> list[PlantState]:
+    """The plant's states that touch the month; all of them where none does (its revenue is then not used)."""
+    mine = [state for state in states if state.id == plant]
+    first, after = month.first_day, month.next().first_day
+    touching = [s for s in mine if (not s.from_day or s.from_day < after) and (not s.until_day or s.until_day > first)]
+    return touching or mine
+
+
+def read_rates(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> tuple[Rate, ...]:
+    """rates.csv: delivered rates, one per unit, month and kind, between 0 and 1."""
+    fields = (
+        _UNIT,
+        Field("month", parse_month),
+        Field("kind", one_of({"avc_pass"})),
+        Field("value", parse_ratio, filled=False),
+        Field("source", _text, required=False, filled=False),
+    )
+    rows = _rows(delivered, fields, units, findings)
+    _check_unique(delivered.name, "unit", ((row, (v["unit"], v["month"], v["kind"])) for row, v in rows), findings)
+    return tuple(Rate(v["unit"], v["month"], v["kind"], v["value"], v["source"] or "") for _, v in rows)
+
+
+def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[StartStopRow, ...]:
+    """start_stop_table.csv: half-open in capacity and gap; rows with the same `from` may not overlap."""
+    numbers = ("capacity_from_mw", "capacity_to_mw", "gap_from_h", "gap_to_h", "amount_wan_yuan")
+    fields = (
+        *(Field(name, parse_number) for name in numbers),
+        Field("from", parse_day),
+        Field("document", _text, required=False, filled=False),
+    )
+    grid = open_grid(delivered, findings)
+    rows = parse_rows(grid, fields, findings) if grid else []
+    for row, v in rows:
+        for low, high in (("capacity_from_mw", "capacity_to_mw"), ("gap_from_h", "gap_to_h")):
+            if v[low] >= v[high]:
+                findings.add(delivered.name, row, high, f"is not above {low}")
+    for place, (row, v) in enumerate(rows):
+        for other_row, other in rows[:place]:
+            if v["from"] == other["from"] and _boxes_overlap(v, other):
+                message = f"capacity and gap overlap row {other_row} of the same date; one pair must have one amount"
+                findings.add(delivered.name, row, "capacity_from_mw", message, kind="overlap")
+                break
+    return tuple(
+        StartStopRow(**{name: v[name] for name in numbers}, from_day=v["from"], document=v["document"] or "")
+        for _, v in rows
+    )
+
+
+def _boxes_overlap(one: Values, other: Values) -> bool:
+    return all(
+        one[low] < other[high] and other[low] < one[high]
+        for low, high in (("capacity_from_mw", "capacity_to_mw"), ("gap_from_h", "gap_to_h"))
+    )
+
+
+# ---- what these tables share ---------------------------------------------------------------------------------------
+
+
+def _rows(
+    delivered: Delivered, fields: Sequence[Field], units: Collection[str] | None, findings: Findings
+) -> list[tuple[int, Values]]:
+    """Rows of a table by unit, with units and intervals checked."""
+    grid = open_grid(delivered, findings)
+    rows = parse_rows(grid, fields, findings) if grid else []
+    unknown: dict[str, list[int]] = defaultdict(list)
+    for row, v in rows:
+        if units is not None and v["unit"] not in units:
+            unknown[v["unit"]].append(row)
+        if "start" in v and v["start"] >= v["end"]:
+            findings.add(delivered.name, row, "end", "is not after start")
+    for unit, places in unknown.items():
+        message = f"unknown unit {unit!r}: not in register.toml{nearest(unit, units or ())}"
+        findings.add(delivered.name, places[0], "unit", message, kind="unknown unit", count=len(places))
+    return [(row, v) for row, v in rows if "start" not in v or v["start"] < v["end"]]
+
+
+def _check_unique(file: str, column: str, keys: Iterable[tuple[int, tuple[str, ...]]], findings: Findings) -> None:
+    seen: dict[tuple[str, ...], int] = {}
+    for row, key in keys:
+        if key in seen:
+            text = ", ".join(part for part in key if part)
+            findings.add(file, row, column, f"{text} is there twice, first in row {seen[key]}", kind="duplicate")
+        else:
+            seen[key] = row
+
+
+def _check_overlap(file: str, rows: Iterable[tuple[int, Hashable, Values]], findings: Findings) -> None:
+    groups: dict[Hashable, list[tuple[int, int, int]]] = defaultdict(list)
+    for row, key, v in rows:
+        groups[key].append((v["start"], v["end"], row))
+    for spans in groups.values():
+        spans.sort()
+        _, longest_end, longest_row = spans[0]
+        for start, end, row in spans[1:]:
+            if start < longest_end:
+                message = f"from {format_time(start)} overlaps row {longest_row} of the same unit and kind"
+                findings.add(file, row, "start", message, kind="overlap")
+            if end > longest_end:
+                longest_end, longest_row = end, row

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A header and rows of text, whatever file they came in; the checks every table shares.
+
+`row` counts as an editor or a spreadsheet does: the header is row 1, blank lines count and are skipped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from collector.tables.files import Delivered, text_of
+from collector.tables.findings import Findings, nearest
+from collector.tables.xlsx import read_sheet
+
+MAX_COLUMNS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column of a file: how a cell is parsed, whether the column must exist and its cells be filled."""
+
+    name: str
+    parse: Callable[[str], Any]
+    required: bool = True
+    filled: bool = True
+
+
+class Grid(Protocol):
+    """A table of stripped text cells."""
+
+    @property
+    def name(self) -> str:
+        """The file."""
+        ...
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Column names."""
+        ...
+
+    def rows(self, findings: Findings) -> Iterator[tuple[int, Sequence[str]]]:
+        """(row, cells) of every row that is not blank; can be asked for again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SheetGrid:
+    """A worksheet already in memory."""
+
+    name: str
+    header: tuple[str, ...]
+    body: tuple[tuple[int, tuple[str, ...]], ...]
+
+    def rows(self, findings: Findings) -> Iterator[tuple[int, Sequence[str]]]:
+        """A sheet is rectangular; only cells beyond the header can be wrong."""
+        width = len(self.header)
+        for row, cells in self.body:
+            if any(cells[width:]):
+                findings.add(self.name, row, "", "has a cell beyond the last column of the header", kind="ragged")
+                continue
+            yield row, (*cells[:width], *([""] * (width - len(cells))))
+
+
+@dataclass(frozen=True, slots=True)
+class CsvGrid:
+    """A CSV text, parsed again for every pass, so that a long file is never held as rows."""
+
+    name: str
+    header: tuple[str, ...]
+    text: str
+
+    def rows(self, findings: Findings) -> Iterator[tuple[int, Sequence[str]]]:
+        """Rows of another length than the header are found and left out."""
+        reader = csv.reader(io.StringIO(self.text, newline=""), strict=True)
+        width = len(self.header)
+        try:
+            for number, cells in enumerate(reader):
+                if number == 0 or not any(map(str.strip, cells)):
+                    continue
+                if len(cells) != width:
+                    message = f"has {len(cells)} cells, the header has {width}"
+                    findings.add(self.name, reader.line_num, "", message, kind="ragged")
+                    continue
+                yield reader.line_num, [cell.strip() for cell in cells]
+        except csv.Error as error:
+            findings.add(self.name, reader.line_num, "", f"is no proper CSV: {error}")
+
+
+def open_grid(delivered: Delivered, findings: Findings) -> Grid | None:
+    """The table in a CSV or XLSX file. None where the file as a whole was refused."""
+    if delivered.suffix == ".xlsx":
+        sheet = read_sheet(delivered, findings)
+        return None if sheet is None else SheetGrid(delivered.name, sheet[0], sheet[1])
+    text = text_of(delivered, findings)
+    if text is None:
+        return None
+    header = csv_header(text)
+    if header is None:
+        findings.add(delivered.name, 0, "", "is empty; a file without rows still has its header")
+        return None
+    return CsvGrid(delivered.name, header, text)
+
+
+def csv_header(text: str) -> tuple[str, ...] | None:
+    """The cells of the first line; None where there is none."""
+    try:
+        cells = next(csv.reader(io.StringIO(text[:65_536], newline="")), [])
+    except csv.Error:
+        return None
+    header = tuple(cell.strip() for cell in cells)
+    return header if any(header) else None
+
+
+def check_header(name: str, header: Sequence[str], fields: Sequence[Field], findings: Findings) -> dict[str, int]:
+    """Where each known column is. Unknown, doubled and missing ones are found."""
+    known = [field.name for field in fields]
+    places: dict[str, int] = {}
+    if len(header) > MAX_COLUMNS:
+        findings.add(name, 1, "", f"has {len(header)} columns; no table has more than {MAX_COLUMNS}")
+        return places
+    for index, column in enumerate(header):
+        if column in places:
+            findings.add(name, 1, column, "is there twice; keep one")
+        elif column in known:
+            places[column] = index
+        elif not column:
+            findings.add(name, 1, "", f"column {index + 1} has no name in the header")
+        else:
+            findings.add(name, 1, column, f"unknown column{nearest(column, known) or '; expected ' + ', '.join(known)}")
+    for field in fields:
+        if field.required and field.name not in places:
+            findings.add(name, 1, field.name, "column is missing")
+    return places
+
+
+def parse_rows(grid: Grid, fields: Sequence[Field], findings: Findings) -> list[tuple[int, Mapping[str, Any]]]:
+    """(row, values by column) of a short table; an empty or absent optional cell is None; bad rows are left out."""
+    places = check_header(grid.name, grid.header, fields, findings)
+    result: list[tuple[int, Mapping[str, Any]]] = []
+    for row, cells in grid.rows(findings):
+        values: dict[str, Any] = {}
+        good = True
+        for field in fields:
+            text = cells[places[field.name]] if field.name in places else ""
+            values[field.name] = None
+            if text:
+                try:
+                    values[field.name] = field.parse(text)
+                except ValueError as error:
+                    findings.add(grid.name, row, field.name, str(error), kind="cell")
+                    good = False
+            elif field.filled:
+                good = False
+                if field.name in places:
+                    findings.add(grid.name, row, field.name, "is empty; a value is needed here", kind="empty")
+        if good:
+            result.append((row, values))
+    return result

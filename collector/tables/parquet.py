@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records as Parquet: from any program, and the day files of the lake.
+
+Types taken: unit text or dictionary; time integer UTC ms, timestamp with time zone, or text; values decimals, integers
+or floats (read as the decimal a reader sees), statuses integers or booleans. A day file of the lake also has, beside
+each quantity, its quality (an unusable value is missing), and says where a row belongs: `place` 0 the day itself, -1
+and 1 copies of the neighbour days' rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from collector.model.quantity import BY_NAME
+from collector.model.record import USABLE_BELOW
+from collector.tables.cells import EARLIEST_MS, LATEST_MS, parse_instant
+from collector.tables.columns import UNIT_TYPE, Column, Form, LongTable, decimal_to_scaled, floats_to_scaled
+from collector.tables.files import Delivered
+from collector.tables.findings import Findings, nearest
+
+MAX_ROWS: Final = 200_000_000
+MAX_UNCOMPRESSED_BYTES: Final = 16 * 1024**3
+# Columns of a day file that the settlement does not compute with.
+LAKE_COLUMNS: Final = frozenset({"cause", "era", "clock", "device_time", *(f"{name}_quality" for name in BY_NAME)})
+PLACE: Final = "place"
+
+
+class _WrongError(Exception):
+    """A column can't be taken: message, index of the first bad row or None."""
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+def read_parquet(
+    delivered: Delivered, columns: Mapping[str, Column], findings: Findings, *, threads: bool
+) -> LongTable | None:
+    """A Parquet file of records as integer columns, and `place` where the file has it. None where it was refused."""
+    mine = Findings()
+    table = _load(delivered, columns, mine, threads=threads)
+    built: dict[str, Any] = {}
+    if table is not None:
+        for name in [name for name in table.column_names if name in columns]:
+            try:
+                built[columns[name].target] = _convert(_usable(table, name), columns[name])
+            except _WrongError as wrong:
+                row = 0 if wrong.index is None else wrong.index + 1
+                mine.add(delivered.name, row, name, str(wrong), kind="cell")
+    findings.extend(mine)
+    if mine or table is None:
+        return None
+    lacking = _lacking(table, built["unit"])
+    if PLACE in table.column_names:
+        built[PLACE] = table[PLACE].cast(pa.int64())
+    return LongTable(delivered.name, pa.table(built), lambda indices: {i: i + 1 for i in indices}, lacking)
+
+
+def _usable(table: pa.Table, name: str) -> Any:
+    """The column, null where its quality says that the value does not count."""
+    if f"{name}_quality" not in table.column_names:
+        return table[name]
+    usable = pc.less(table[f"{name}_quality"].cast(pa.int64()), USABLE_BELOW)
+    return pc.if_else(usable, table[name], pa.scalar(None, table[name].type))
+
+
+def _lacking(table: pa.Table, unit: Any) -> dict[str, frozenset[str]]:
+    """Quantities a unit's records do not carry at all: their quality is null throughout."""
+    lacking: dict[str, set[str]] = {}
+    for name in [name for name in BY_NAME if f"{name}_quality" in table.column_names and name in table.column_names]:
+        quality = table[f"{name}_quality"]
+        if not quality.null_count:
+            continue
+        carriers = set(pc.unique(unit.cast(pa.string()).filter(quality.is_valid())).to_pylist())
+        for other in set(pc.unique(unit.cast(pa.string())).to_pylist()) - carriers:
+            lacking.setdefault(other, set()).add(name)
+    return {name: frozenset(quantities) for name, quantities in lacking.items()}
+
+
+def _load(delivered: Delivered, columns: Mapping[str, Column], findings: Findings, *, threads: bool) -> pa.Table | None:
+    try:
+        file = pq.ParquetFile(pa.BufferReader(delivered.data), read_dictionary=["unit"])
+        groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+        size = sum(group.total_byte_size for group in groups)
+        if file.metadata.num_rows > MAX_ROWS or size > MAX_UNCOMPRESSED_BYTES:
+            message = f"has {file.metadata.num_rows} rows, {size} bytes unpacked; split it (at most {MAX_ROWS} rows)"
+            findings.add(delivered.name, 0, "", message)
+            return None
+        if not _check_columns(delivered.name, file.schema_arrow.names, columns, findings):
+            return None
+        return file.read(use_threads=threads)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        findings.add(delivered.name, 0, "", f"is no Parquet file that can be read: {error}")
+        return None
+
+
+def _check_columns(name: str, header: list[str], columns: Mapping[str, Column], findings: Findings) -> bool:
+    good = True
+    for column in header:
+        if header.count(column) > 1:
+            findings.add(name, 0, column, "is there twice; keep one")
+            good = False
+        elif column not in columns and column not in LAKE_COLUMNS and column != PLACE:
+            findings.add(name, 0, column, f"unknown column{nearest(column, columns)}")
+            good = False
+    for wanted in columns.values():
+        if wanted.required and wanted.name not in header:
+            findings.add(name, 0, wanted.name, "column is missing")
+            good = False
+    return good
+
+
+def _convert(raw: Any, column: Column) -> Any:
+    if column.filled and raw.null_count:
+        raise _WrongError("is empty; a value is needed here", pc.index(raw.is_null(), True).as_py())
+    converters: Mapping[Form, Callable[[Any], Any]] = {
+        Form.UNIT: _unit,
+        Form.TIME: _time,
+        Form.STATUS: _status,
+        Form.ANALOG: partial(_number, column=column),
+        Form.COUNTER: partial(_number, column=column),
+    }
+    return converters[column.form](raw)
+
+
+def _unit(raw: Any) -> Any:
+    kind = raw.type.value_type if pa.types.is_dictionary(raw.type) else raw.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise _WrongError(f"is {raw.type}, expected text")
+    return raw.cast(UNIT_TYPE).unify_dictionaries()
+
+
+def _time(raw: Any) -> Any:
+    kind = raw.type
+    if pa.types.is_timestamp(kind):
+        if kind.tz is None:
+            raise _WrongError("is a timestamp without time zone; store it with UTC, or as integer UTC ms")
+        try:
+            values = raw.cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
+        except pa.ArrowInvalid:
+            raise _WrongError("has times finer than a millisecond") from None
+    elif pa.types.is_int64(kind):
+        values = raw
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pa.chunked_array([_parsed_times(raw)], pa.int64())
+    else:
+        raise _WrongError(f"is {kind}, expected integer UTC ms, a timestamp with time zone, or text")
+    _check_extent(values, EARLIEST_MS, LATEST_MS - 1, "is no plausible time; expected UTC milliseconds")
+    return values
+
+
+def _parsed_times(raw: Any) -> Any:
+    times: list[int] = []
+    for index, text in enumerate(raw.to_pylist()):
+        try:
+            times.append(parse_instant(text.strip()))
+        except ValueError as error:
+            raise _WrongError(str(error), index) from None
+    return pa.array(times, pa.int64())
+
+
+def _status(raw: Any) -> Any:
+    kind = raw.type
+    if pa.types.is_null(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        values = raw.cast(pa.int64())
+    elif pa.types.is_floating(kind):  # pandas makes floats of integers with gaps
+        try:
+            values = raw.cast(pa.int64())
+        except pa.ArrowInvalid:
+            raise _WrongError("is no boolean: expected 0 or 1") from None
+    else:
+        raise _WrongError(f"is {kind}, expected 0 or 1")
+    _check_extent(values, 0, 1, "is no boolean: expected 0 or 1")
+    return values
+
+
+def _number(raw: Any, column: Column) -> Any:
+    kind, scale = raw.type, column.scale
+    if pa.types.is_null(kind):
+        return raw.cast(pa.int64())
+    low, high = column.extent
+    if pa.types.is_integer(kind):
+        values = raw.cast(pa.int64())
+        _check_extent(values, low // scale, high // scale, "is beyond any plausible value")
+        return pc.multiply(values, scale)
+    if pa.types.is_decimal(kind):
+        values = decimal_to_scaled(raw.cast(pa.decimal128(38, kind.scale)), kind.scale, scale)
+    elif pa.types.is_float32(kind) or pa.types.is_float64(kind):
+        values = pa.chunked_array([_floats(chunk, scale, high) for chunk in raw.chunks], pa.int64())
+    else:
+        raise _WrongError(f"is {kind}, expected a decimal or a number")
+    _check_extent(values, low, high, "is beyond any plausible value; check unit and decimal point")
+    return values
+
+
+def _floats(chunk: Any, scale: int, high: int) -> Any:
+    missing = chunk.is_null().to_numpy(zero_copy_only=False)
+    values = chunk.fill_null(0).to_numpy(zero_copy_only=False)
+    if not np.isfinite(values).all():
+        raise _WrongError("holds NaN or infinity; store null where the value is missing")
+    if (np.abs(values) > 2.0 * high / scale).any():
+        raise _WrongError("is beyond any plausible value; check unit and decimal point")
+    return pa.array(floats_to_scaled(values, scale), pa.int64(), mask=missing)
+
+
+def _check_extent(values: Any, low: int, high: int, message: str) -> None:
+    if values.null_count == len(values):
+        return
+    extent = pc.min_max(values).as_py()
+    if extent["min"] < low or extent["max"] > high:
+        outside = pc.fill_null(pc.or_(pc.less(values, low), pc.greater(values, high)), False)
+        raise _WrongError(message, pc.index(outside, True).as_py())

@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""register.toml → `Register`: areas, plants and units as dated states, every problem with line and key.
+
+Numbers may be text or TOML numbers; both are read as exact decimals. Nothing that decides money has a default.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from collector.model.register import (
+    AREA_IDS,
+    AreaState,
+    DispatchMode,
+    LocalSpan,
+    PlantState,
+    Register,
+    RevenueBasis,
+    UnitKind,
+    UnitState,
+)
+from collector.tables.cells import choice_of, one_of, parse_day, parse_id, parse_number
+from collector.tables.files import Delivered
+from collector.tables.findings import Findings, nearest
+
+E = TypeVar("E", bound=StrEnum)
+S = TypeVar("S")
+_UNIT_NUMBERS: Final = (
+    "agc_lower_mw",
+    "agc_upper_mw",
+    "nominal_kv",
+    "droop_ratio",
+    "q_max_mvar",
+    "q_min_mvar",
+    "tariff_yuan_per_mwh",
+)
+_DATES: Final = ("from", "until")
+_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "policy": ("hold_limit_s", "min_coverage", "provisional_coverage", "settle_s", "at_limit_tolerance_mvar"),
+    "area": ("id", "name", "dispatch_mode", "valley_hours", "peak_hours", "hours_filing", *_DATES),
+    "plant": ("id", "name", "area", "revenue_basis", "shares", "settles_with", *_DATES),
+    "unit": (
+        *("id", "plant", "kind", "rated_mw", "avc", "area", "evidence", "black_start", "black_start_document"),
+        *("peak_group", *_UNIT_NUMBERS, *_DATES),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterFile:
+    """What was read. `register` is None where something was found; the ids serve to check the other files anyway."""
+
+    register: Register | None
+    units: frozenset[str] | None
+    plants: frozenset[str] | None
+
+
+def load_register(delivered: Delivered, findings: Findings) -> RegisterFile:
+    """Parse and check register.toml."""
+    try:
+        text = delivered.data.decode("utf-8-sig")
+        data = tomllib.loads(text, parse_float=Decimal)
+    except UnicodeDecodeError:
+        findings.add(delivered.name, 0, "", "is not UTF-8; TOML always is")
+        return RegisterFile(None, None, None)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        line = re.search(r"at line (\d+)", str(error))
+        findings.add(delivered.name, int(line[1]) if line else 0, "", f"is not TOML: {error}")
+        return RegisterFile(None, None, None)
+    mine = Findings()
+    for key in data.keys() - _KEYS.keys():
+        mine.add(delivered.name, _line_of(text, key), key, f"unknown key{nearest(key, _KEYS)}")
+    tables = {name: _tables(delivered.name, text, data, name, mine) for name in ("area", "plant", "unit")}
+    register = Register(
+        _policy(delivered.name, text, data.get("policy", {}), mine),
+        _states(tables["area"], _area),
+        _states(tables["plant"], _plant),
+        _states(tables["unit"], _unit),
+    )
+    _check_references(tables)
+    for rows in tables.values():
+        _check_dates(rows)
+    _check_groups(tables["unit"])
+    findings.extend(mine)
+    ids = {name: frozenset(t.data["id"] for t in tables[name] if isinstance(t.data.get("id"), str)) for name in tables}
+    return RegisterFile(None if mine else register, ids["unit"], ids["plant"])
+
+
+def _states(tables: Iterable[_Table], build: Callable[[_Table], S | None]) -> tuple[S, ...]:
+    return tuple(state for table in tables if (state := build(table)) is not None)
+
+
+# ---- one [[table]] -------------------------------------------------------------------------------------------------
+
+
+def _line_of(text: str, key: str) -> int:
+    """The line on which a top-level key or table first stands."""
+    found = re.search(rf"^\s*(\[+\s*)?[\"']?{re.escape(key)}[\"']?\s*(=|\]|\.)", text, re.MULTILINE)
+    return text.count("\n", 0, found.start()) + text[found.start() : found.end()].count("\n") + 1 if found else 0
+
+
+@dataclass(slots=True)
+class _Table:
+    """One [[area]], [[plant]], [[unit]] or [policy]: its keys, where they stand, and what was found in it."""
+
+    file: str
+    name: str
+    line: int
+    data: Mapping[str, Any]
+    findings: Findings
+    lines: Mapping[str, int] = field(default_factory=dict)
+    good: bool = True
+
+    def wrong(self, key: str, message: str) -> None:
+        """Note a problem; the place is the key's own line, or that of the table."""
+        identity = self.data.get("id")
+        label = f"{self.name}[{identity}]" if isinstance(identity, str) and identity else self.name
+        self.findings.add(self.file, self.lines.get(key, self.line), f"{label}.{key}", message)
+        self.good = False
+
+    def read(self, key: str, parse: Callable[[Any], Any], *, needed: bool = False) -> Any:
+        """The parsed value; None where it is absent, empty or wrong."""
+        raw = self.data.get(key)
+        if raw is None or raw == "":
+            if needed:
+                self.wrong(key, "is missing" if raw is None else "is empty")
+            return None
+        try:
+            return parse(raw)
+        except ValueError as error:
+            self.wrong(key, str(error))
+            return None
+
+
+def _tables(file: str, text: str, data: Mapping[str, Any], name: str, findings: Findings) -> list[_Table]:
+    """The [[name]] tables in order, unknown keys found."""
+    raw = data.get(name, [])
+    if not isinstance(raw, list) or not all(isinstance(row, dict) for row in raw):
+        findings.add(file, _line_of(text, name), name, f"is written as [[{name}]]")
+        return []
+    if not raw:
+        findings.add(file, 0, name, f"at least one [[{name}]] is needed")
+    lines = text.split("\n")
+    heads = [number for number, line in enumerate(lines, 1) if re.match(rf"\s*\[\[\s*{name}\s*\]\]", line)]
+    if len(heads) != len(raw):
+        heads = [0] * len(raw)  # written inline: no line of its own
+    pairs = zip(heads, raw, strict=True)
+    tables = [_Table(file, name, head, row, findings, _key_lines(lines, head)) for head, row in pairs]
+    for table in tables:
+        _check_keys(table)
+    return tables
+
+
+def _key_lines(lines: Sequence[str], head: int) -> dict[str, int]:
+    """Key → line, below the header on line `head` up to the next header."""
+    places: dict[str, int] = {}
+    for number in range(head + 1, len(lines) + 1) if head else ():
+        line = lines[number - 1]
+        if re.match(r"\s*\[", line):
+            break
+        if found := re.match(r"\s*[\"']?([A-Za-z0-9_-]+)[\"']?\s*=", line):
+            places.setdefault(found[1], number)
+    return places
+
+
+def _check_keys(table: _Table) -> None:
+    known = _KEYS[table.name]
+    for key in table.data:
+        if key not in known:
+            table.wrong(key, f"unknown key{nearest(key, known)}")
+
+
+# ---- values --------------------------------------------------------------------------------------------------------
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str):
+        raise ValueError(f"expected text in quotes, got {raw!r}")
+    return parse_id(raw) if len(raw) <= 64 else _printable(raw)
+
+
+def _printable(raw: str) -> str:
+    if len(raw) > 1000 or not raw.isprintable():
+        raise ValueError("expected at most 1000 printable characters")
+    return raw
+
+
+def _id(raw: Any) -> str:
+    if not isinstance(raw, str) or raw != raw.strip():
+        raise ValueError(f"expected an id in quotes without spaces around it, got {raw!r}")
+    return parse_id(raw)
+
+
+def _truth(raw: Any) -> bool:
+    if not isinstance(raw, bool):
+        raise ValueError(f"expected true or false, got {raw!r}")
+    return raw
+
+
+def _number(raw: Any) -> Decimal:
+    if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
+        raise ValueError(f"not a number: {raw!r}")
+    value = parse_number(str(raw))
+    if abs(value) > 10**9:
+        raise ValueError(f"{raw} is beyond any plausible value")
+    return value
+
+
+def _positive(raw: Any) -> Decimal:
+    value = _number(raw)
+    if value <= 0:
+        raise ValueError(f"{raw} is not above 0")
+    return value
+
+
+def _not_negative(raw: Any) -> Decimal:
+    value = _number(raw)
+    if value < 0:
+        raise ValueError(f"{raw} is below 0")
+    return value
+
+
+def _ratio(raw: Any) -> Decimal:
+    value = _number(raw)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{raw} is no ratio: expected 0 to 1, not percent")
+    return value
+
+
+def _choice(kinds: type[E]) -> Callable[[Any], E]:
+    parse = choice_of(kinds)
+    return lambda raw: parse(_text(raw))
+
+
+def _area_id(raw: Any) -> str:
+    return one_of(AREA_IDS)(_text(raw))
+
+
+def _day(raw: Any) -> date:
+    if isinstance(raw, datetime) or not isinstance(raw, str | date):
+        raise ValueError(f"expected a local date like 2026-01-01, got {raw!r}")
+    return raw if isinstance(raw, date) else parse_day(raw)
+
+
+def _spans(raw: Any) -> tuple[LocalSpan, ...]:
+    """Daily local hours; no instant of the day may be in two spans of the list."""
+    if not isinstance(raw, list):
+        raise ValueError('expected a list like ["00:00-08:00"]; [] where there are none')
+    spans = tuple(_span(text) for text in raw)
+    minutes: set[int] = set()
+    for text, span in zip(raw, spans, strict=True):
+        end = span.end_min if span.end_min > span.start_min else span.end_min + 1440
+        covered = {minute % 1440 for minute in range(span.start_min, end)}
+        if covered & minutes:
+            raise ValueError(f"{text!r} overlaps another span of the list")
+        minutes |= covered
+    return spans
+
+
+def _span(raw: Any) -> LocalSpan:
+    found = re.fullmatch(r"(\d{2}):(\d{2})-(\d{2}):(\d{2})", raw, re.ASCII) if isinstance(raw, str) else None
+    if not found:
+        raise ValueError(f"not a span {raw!r}: expected HH:MM-HH:MM")
+    start, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
+    if start >= 1440 or end > 1440 or int(found[2]) > 59 or int(found[4]) > 59:
+        raise ValueError(f"no such hours {raw!r}: 00:00 to 24:00")
+    if start == end:
+        raise ValueError(f"{raw!r} is empty; the whole day is 00:00-24:00")
+    return LocalSpan(start, end)
+
+
+# ---- states --------------------------------------------------------------------------------------------------------
+
+
+def _policy(file: str, text: str, raw: Any, findings: Findings) -> dict[str, Decimal]:
+    if not isinstance(raw, dict):
+        findings.add(file, _line_of(text, "policy"), "policy", "is written as [policy]")
+        return {}
+    head = _line_of(text, "policy")
+    table = _Table(file, "policy", head, raw, findings, _key_lines(text.split("\n"), head))
+    _check_keys(table)
+    parsers = {"hold_limit_s": _positive, "min_coverage": _ratio, "provisional_coverage": _ratio}
+    values = {key: table.read(key, parsers.get(key, _not_negative)) for key in _KEYS["policy"]}
+    for key in ("hold_limit_s", "settle_s"):
+        if values[key] is not None and (values[key] * 1000 % 1 or values[key] > 86_400):
+            table.wrong(key, "expected seconds, at most a day, no finer than a millisecond")
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _dates(table: _Table) -> tuple[date | None, date | None]:
+    first, until = table.read("from", _day), table.read("until", _day)
+    if first and until and first >= until:
+        table.wrong("until", "is not after from")
+    return first, until
+
+
+def _area(table: _Table) -> AreaState | None:
+    identity = table.read("id", _area_id, needed=True)
+    mode = table.read("dispatch_mode", _choice(DispatchMode), needed=True)
+    valley = table.read("valley_hours", _spans, needed=True)
+    peak = table.read("peak_hours", _spans, needed=True)
+    name, filing = table.read("name", _text), table.read("hours_filing", _text)
+    days = _dates(table)
+    return AreaState(identity, name or identity, mode, valley, peak, filing, *days) if table.good else None
+
+
+def _plant(table: _Table) -> PlantState | None:
+    identity = table.read("id", _id, needed=True)
+    area = table.read("area", _area_id, needed=True)
+    basis = table.read("revenue_basis", _choice(RevenueBasis), needed=True)
+    shares = table.read("shares", _truth, needed=True)
+    name, settles_with = table.read("name", _text), table.read("settles_with", _text)
+    days = _dates(table)
+    if not table.good:
+        return None
+    return PlantState(identity, name or identity, area, basis, shares, settles_with or "", *days)
+
+
+def _unit(table: _Table) -> UnitState | None:
+    identity = table.read("id", _id, needed=True)
+    plant = table.read("plant", _id, needed=True)
+    kind = table.read("kind", _choice(UnitKind), needed=True)
+    rated = table.read("rated_mw", _positive, needed=True)
+    parsers = {"nominal_kv": _positive, "droop_ratio": _positive}
+    numbers = {key: table.read(key, parsers.get(key, _number)) for key in _UNIT_NUMBERS}
+    words = {key: table.read(key, _text) for key in ("evidence", "black_start_document", "peak_group")}
+    area = table.read("area", _area_id)
+    avc, black_start = bool(table.read("avc", _truth)), bool(table.read("black_start", _truth))
+    days = _dates(table)
+    _check_limits(table, numbers, avc=avc)
+    if not table.good:
+        return None
+    return UnitState(
+        identity, plant, kind, rated, avc=avc, area=area, black_start=black_start, **numbers, **words,
+        from_day=days[0], until_day=days[1],
+    )  # fmt: skip
+
+
+def _check_limits(table: _Table, numbers: Mapping[str, Decimal | None], *, avc: bool) -> None:
+    """What belongs together: both AGC limits or none, low not above high, a nominal voltage for AVC."""
+    for low, high in (("agc_lower_mw", "agc_upper_mw"), ("q_min_mvar", "q_max_mvar")):
+        lower, upper = numbers[low], numbers[high]
+        if lower is not None and upper is not None and lower > upper:
+            table.wrong(low, f"is above {high}")
+    given = [key for key in ("agc_lower_mw", "agc_upper_mw") if table.data.get(key, "") != ""]
+    if len(given) == 1:
+        other = "agc_upper_mw" if given[0] == "agc_lower_mw" else "agc_lower_mw"
+        table.wrong(other, f"is missing: {given[0]} is given, and AGC limits go together")
+    if avc and table.data.get("nominal_kv", "") == "":
+        table.wrong("nominal_kv", "is missing: needed where avc = true")
+
+
+# ---- across tables -------------------------------------------------------------------------------------------------
+
+
+def _check_references(tables: Mapping[str, Iterable[_Table]]) -> None:
+    ids = {name: {t.data["id"] for t in rows if isinstance(t.data.get("id"), str)} for name, rows in tables.items()}
+    for name, key, target in (("plant", "area", "area"), ("unit", "plant", "plant"), ("unit", "area", "area")):
+        for table in tables[name]:
+            value = table.data.get(key)
+            if not isinstance(value, str) or not value or value in ids[target]:
+                continue
+            if target == "area" and value not in AREA_IDS:
+                continue  # already found: no such area exists
+            table.wrong(key, f"no [[{target}]] has id {value!r}{nearest(value, ids[target])}")
+    plants: dict[str, str] = {}
+    for table in tables["unit"]:
+        unit, plant = table.data.get("id"), table.data.get("plant")
+        if isinstance(unit, str) and isinstance(plant, str) and plants.setdefault(unit, plant) != plant:
+            table.wrong("id", f"is also a unit of {plants[unit]}; unit ids are unique over all plants")
+
+
+def _check_dates(tables: Iterable[_Table]) -> None:
+    """States of one id may not overlap; a state whose own dates are wrong is not compared."""
+    by_id: dict[str, list[tuple[date, date, _Table]]] = defaultdict(list)
+    for table in tables:
+        try:
+            first = _day(table.data.get("from") or date.min)
+            until = _day(table.data.get("until") or date.max)
+        except ValueError:
+            continue
+        if isinstance(table.data.get("id"), str) and first < until:
+            by_id[table.data["id"]].append((first, until, table))
+    for spans in by_id.values():
+        spans.sort(key=lambda span: span[:2])
+        for (_, until, before), (first, _, table) in itertools.pairwise(spans):
+            if first < until:
+                where = f"the one on line {before.line}" if before.line else "another"
+                table.wrong("from", f"overlaps {where} with the same id; give from and until")
+
+
+def _check_groups(tables: Iterable[_Table]) -> None:
+    """A peak group lies inside one plant (rules.md section 2)."""
+    plants: dict[str, str] = {}
+    for table in tables:
+        group, plant = table.data.get("peak_group"), table.data.get("plant")
+        if isinstance(group, str) and group and isinstance(plant, str) and plants.setdefault(group, plant) != plant:
+            table.wrong("peak_group", f"{group!r} is also a group of {plants[group]}; a group lies inside one plant")

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""plan.csv and voltage_band.csv: long tables of intervals, which may not overlap where only one can be in force."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.model.interval import format_time
+from collector.tables.columns import Column, Form, LongTable, empty_table, read_long
+from collector.tables.files import Delivered
+from collector.tables.findings import Findings
+from collector.tables.records import check_units, unit_codes, unit_names
+
+_SPAN: Final = (
+    Column("unit", Form.UNIT, "unit"),
+    Column("start", Form.TIME, "start"),
+    Column("end", Form.TIME, "end"),
+)
+PLAN_COLUMNS: Final = (
+    *_SPAN,
+    Column("power_mw", Form.ANALOG, "power_kw", 1000, filled=False),
+    Column("issued", Form.TIME, "issued", required=False, filled=False),
+)
+BAND_COLUMNS: Final = (
+    *_SPAN,
+    Column("low_kv", Form.ANALOG, "low_v", 1000, filled=False),
+    Column("high_kv", Form.ANALOG, "high_v", 1000, filled=False),
+)
+
+
+def read_plan(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> pa.Table | None:
+    """unit, start, end, power_kw, issued. Rows of one unit with the same `issued` may not overlap."""
+    return _read(delivered, PLAN_COLUMNS, units, findings)
+
+
+def read_voltage_band(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> pa.Table | None:
+    """unit, start, end, low_v, high_v. Rows of one unit may not overlap; low may not be above high."""
+    return _read(delivered, BAND_COLUMNS, units, findings)
+
+
+def _read(
+    delivered: Delivered, columns: Sequence[Column], units: Collection[str] | None, findings: Findings
+) -> pa.Table | None:
+    long = read_long(delivered, columns, findings, threads=True)
+    if long is None:
+        return None
+    missing = [column for column in columns if column.target not in long.table.column_names]
+    table = long.table
+    for column in missing:
+        table = table.append_column(column.target, pa.nulls(len(table), pa.int64()))
+    if not len(table):
+        return empty_table(columns)
+    long = LongTable(long.name, table, long.rows_of)
+    check_units(long, units, findings)
+    backwards = np.flatnonzero(table["start"].to_numpy() >= table["end"].to_numpy())
+    _report(long, backwards, "end", "is not after start", findings)
+    if "low_v" in table.column_names:
+        above = pc.fill_null(pc.greater(table["low_v"], table["high_v"]), False).to_numpy()
+        _report(long, np.flatnonzero(above), "low_kv", "is above high_kv", findings)
+    if not len(backwards):
+        _check_overlap(long, findings)
+    return table.select([column.target for column in columns])
+
+
+def _report(long: LongTable, indices: np.ndarray[Any, Any], column: str, message: str, findings: Findings) -> None:
+    rows = long.rows_of(set(indices.tolist())) if len(indices) else {}
+    for index in indices.tolist():
+        findings.add(long.name, rows.get(index, 0), column, message)
+
+
+def _check_overlap(long: LongTable, findings: Findings) -> None:
+    table = long.table
+    names = sorted(unit_names(table))
+    unit = unit_codes(table, names)
+    start, end = table["start"].to_numpy(), table["end"].to_numpy()
+    issued = pc.fill_null(table["issued"], -1).to_numpy() if "issued" in table.column_names else np.zeros_like(unit)
+    order = np.lexsort((end, start, issued, unit))
+    same = (unit[order[1:]] == unit[order[:-1]]) & (issued[order[1:]] == issued[order[:-1]])
+    if not bool((same & (start[order[1:]] < end[order[:-1]])).any()):
+        return
+    # Some overlap: walk them, so that a row inside a long earlier one is found too.
+    found: list[tuple[int, int]] = []
+    longest = int(order[0])
+    for place in range(1, len(order)):
+        index = int(order[place])
+        if not same[place - 1]:
+            longest = index
+            continue
+        if start[index] < end[longest]:
+            found.append((index, longest))
+        if end[index] > end[longest]:
+            longest = index
+    rows = long.rows_of({index for pair in found for index in pair})
+    for index, other in found:
+        message = f"{names[unit[index]]} from {format_time(int(start[index]))} overlaps row {rows.get(other, 0)}"
+        findings.add(long.name, rows.get(index, 0), "start", message, kind="overlap")

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A worksheet as text, with the limits a hostile workbook needs.
+
+A workbook is a ZIP of XML: its uncompressed size is bounded before anything is parsed (a ZIP member never yields more
+than it declares). Formulas are refused: what they show depends on who computed them last. A number is read as the
+shortest decimal that names it, which is what the reader of the sheet sees.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+from datetime import date, datetime, time
+from typing import Any, Final
+
+from collector.tables.files import Delivered
+from collector.tables.findings import Findings
+
+MAX_UNCOMPRESSED_BYTES: Final = 512 * 1024**2
+MAX_MEMBERS: Final = 1000
+MAX_SHEET_COLUMNS: Final = 256
+
+Sheet = tuple[tuple[str, ...], tuple[tuple[int, tuple[str, ...]], ...]]
+
+
+def read_sheet(delivered: Delivered, findings: Findings) -> Sheet | None:
+    """Header and (row, cells) of the only sheet with content. None where the workbook was refused."""
+    if not _bounded(delivered, findings):
+        return None
+    import openpyxl
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # openpyxl warns of styles and validations it does not keep
+            book = openpyxl.load_workbook(io.BytesIO(delivered.data), read_only=True, data_only=False, keep_links=False)
+            try:
+                sheets = [sheet for sheet in (_read(delivered.name, ws, findings) for ws in book.worksheets) if sheet]
+            finally:
+                book.close()
+    except Exception as error:  # openpyxl raises whatever its XML and ZIP parsers raise
+        findings.add(delivered.name, 0, "", f"is no workbook that can be read: {type(error).__name__}: {error}")
+        return None
+    if len(sheets) != 1:
+        what = "is empty" if not sheets else f"has {len(sheets)} sheets with content; keep one"
+        findings.add(delivered.name, 0, "", what)
+        return None
+    return sheets[0]
+
+
+def _bounded(delivered: Delivered, findings: Findings) -> bool:
+    try:
+        with zipfile.ZipFile(io.BytesIO(delivered.data)) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, OverflowError) as error:
+        findings.add(delivered.name, 0, "", f"is no XLSX workbook: {error}")
+        return False
+    total = sum(member.file_size for member in members)
+    if total > MAX_UNCOMPRESSED_BYTES or len(members) > MAX_MEMBERS:
+        limit = f"at most {MAX_UNCOMPRESSED_BYTES} in {MAX_MEMBERS} are read; use CSV"
+        message = f"unpacks to {total} bytes in {len(members)} parts; {limit}"
+        findings.add(delivered.name, 0, "", message)
+        return False
+    return True
+
+
+def _read(name: str, worksheet: Any, findings: Findings) -> Sheet | None:
+    """One sheet; None where it has no content. Rows are counted as Excel does."""
+    if not hasattr(worksheet, "reset_dimensions"):
+        return None  # a chart sheet
+    worksheet.reset_dimensions()  # the declared size may be wrong
+    header: tuple[str, ...] | None = None
+    body: list[tuple[int, tuple[str, ...]]] = []
+    for row, cells in enumerate(worksheet.iter_rows(), 1):
+        texts: list[str] = []
+        for index, cell in enumerate(cells[: MAX_SHEET_COLUMNS + 1]):
+            column = header[index] if header and index < len(header) else f"column {index + 1}"
+            try:
+                texts.append(_text(cell, column))
+            except ValueError as error:
+                findings.add(name, row, column, str(error), kind="cell")
+                texts.append("")
+        while texts and not texts[-1]:
+            texts.pop()
+        if not texts:
+            continue
+        if header is None:
+            header = tuple(texts)
+        else:
+            body.append((row, tuple(texts)))
+    return None if header is None else (header, tuple(body))
+
+
+def _text(cell: Any, column: str) -> str:
+    """The cell as a CSV would hold it."""
+    value = cell.value
+    if value is None:
+        return ""
+    if cell.data_type == "f":
+        raise ValueError("holds a formula; paste the value itself (paste special: values)")
+    if cell.data_type == "e":
+        raise ValueError(f"holds the error {value}; leave the cell empty where the value is missing")
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, datetime):
+        return _date_text(value, column)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+    return str(value).strip()
+
+
+def _date_text(value: datetime, column: str) -> str:
+    """Excel turns typed months and days into dates; an instant it can't hold, for want of an offset."""
+    if column == "month" and (value.day, value.time()) == (1, time()):
+        return f"{value:%Y-%m}"
+    if column == "from" and value.time() == time():
+        return f"{value:%Y-%m-%d}"
+    remedy = "write it as text like 2026-03-01T00:00:00+08:00"
+    raise ValueError(f"holds an Excel date ({value.isoformat()}), which has no offset; {remedy}")
