@@ -66,7 +66,7 @@ def load_folder(directory: Path) -> Inputs:
     reserves = table("reserve", lambda d: read_reserves(d, units, findings))
     bands = table("voltage_band", lambda d: read_voltage_band(d, units, findings))
     exclusions = table("exclusions", lambda d: read_exclusions(d, units, SERVICES, findings))
-    revenue = table("revenue", lambda d: read_revenue(d, known.register, findings))
+    revenue = table("revenue", lambda d: read_revenue(d, known, findings))
     rates = table("rates", lambda d: read_rates(d, units, findings))
     prices = table("start_stop_table", lambda d: read_start_stop_table(d, findings))
     findings.refuse_if_any()
@@ -93,10 +93,10 @@ def _register(directory: Path, sources: dict[str, str], findings: Findings) -> R
     path = directory / "register.toml"
     if not path.exists() and not path.is_symlink():
         findings.add("register.toml", 0, "", "is missing; it names areas, plants and units")
-        return RegisterFile(None, None, None)
+        return RegisterFile(None, None, None, None)
     delivered = read_delivered(path, "register.toml", findings)
     if delivered is None:
-        return RegisterFile(None, None, None)
+        return RegisterFile(None, None, None, None)
     sources[delivered.name] = delivered.sha256
     return load_register(delivered, findings)
 

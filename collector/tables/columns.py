@@ -99,6 +99,25 @@ class LongTable:
     rows_of: Callable[[Collection[int]], Mapping[int, int]]
     lacking: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
+    def where(self, mask: np.ndarray[Any, Any]) -> LongTable:
+        """Only the rows of `mask`, still knowing their place in the file."""
+        if bool(mask.all()):
+            return self
+        kept = np.flatnonzero(mask)
+
+        def rows_of(indices: Collection[int]) -> Mapping[int, int]:
+            places = {int(kept[index]): index for index in indices}
+            return {places[place]: row for place, row in self.rows_of(places.keys()).items()}
+
+        return LongTable(self.name, self.table.filter(pa.array(mask)), rows_of, self.lacking)
+
+    def filled(self, names: Sequence[str]) -> LongTable:
+        """Only the rows that have a value in all of `names`: where cells were refused, others can still be checked."""
+        mask = np.ones(len(self.table), bool)
+        for name in names:
+            mask &= self.table[name].is_valid().to_numpy()
+        return self.where(mask)
+
 
 class _OddError(Exception):
     """The quick way can't tell; the careful way must look."""
@@ -107,9 +126,10 @@ class _OddError(Exception):
 def read_long(
     delivered: Delivered, columns: Sequence[Column], findings: Findings, *, threads: bool
 ) -> LongTable | None:
-    """A CSV or XLSX file as integer columns named by `target`. None where something was found.
+    """A CSV or XLSX file as integer columns named by `target`; a refused cell is null there.
 
-    `threads`: let Arrow use all cores for this one file; off where files are read side by side.
+    None where a column that is needed can't be had. `threads`: let Arrow use all cores for this one file; off where
+    files are read side by side.
     """
     if delivered.suffix == ".csv":
         try:
@@ -118,11 +138,11 @@ def read_long(
             pass
         else:
             return LongTable(delivered.name, table, partial(_rows_in, delivered))
-    mine = Findings()
-    grid = open_grid(delivered, mine)
-    table = None if grid is None else _read_careful(grid, columns, mine)
-    findings.extend(mine)
-    if mine or table is None:
+    grid = open_grid(delivered, findings)
+    if grid is None:
+        return None
+    table = _read_careful(grid, columns, findings)
+    if any(column.required and column.target not in table.column_names for column in columns):
         return None
     return LongTable(delivered.name, table, partial(_rows_in, delivered))
 

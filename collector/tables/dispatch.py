@@ -20,7 +20,7 @@ from collector.model.dispatch import (
     StartStopRow,
 )
 from collector.model.interval import Month, format_time
-from collector.model.register import PlantState, Register, RevenueBasis
+from collector.model.register import PlantState, RevenueBasis
 from collector.tables.cells import (
     choice_of,
     one_of,
@@ -35,6 +35,7 @@ from collector.tables.cells import (
 from collector.tables.files import Delivered
 from collector.tables.findings import Findings, nearest
 from collector.tables.grid import Field, open_grid, parse_rows
+from collector.tables.register import RegisterFile
 
 Values = Mapping[str, Any]
 
@@ -94,7 +95,7 @@ def read_exclusions(
     )
 
 
-def read_revenue(delivered: Delivered, register: Register | None, findings: Findings) -> tuple[Revenue, ...]:
+def read_revenue(delivered: Delivered, known: RegisterFile, findings: Findings) -> tuple[Revenue, ...]:
     """revenue.csv: known plants, kinds of the plant's basis, one row per plant, month, kind and area."""
     fields = (
         Field("plant", parse_id),
@@ -107,33 +108,29 @@ def read_revenue(delivered: Delivered, register: Register | None, findings: Find
     rows = parse_rows(grid, fields, findings) if grid else []
     keys: list[tuple[int, tuple[str, ...]]] = []
     for row, v in rows:
-        area = v["area"]
-        if register is not None:
-            area = _check_revenue(delivered.name, row, v, register, findings)
-        keys.append((row, (v["plant"], v["month"], v["kind"].value, area or "")))
+        area = _check_revenue(delivered.name, row, v, known, findings)
+        keys.append((row, (v["plant"], v["month"], v["kind"].value, area)))
     _check_unique(delivered.name, "plant", keys, findings)
     return tuple(Revenue(v["plant"], v["month"], v["kind"], v["amount_yuan"], v["area"]) for _, v in rows)
 
 
-def _check_revenue(file: str, row: int, v: Values, register: Register, findings: Findings) -> str | None:
-    """The area the row is for."""
-    plants = {state.id for state in register.plants}
-    areas = {state.id for state in register.areas}
-    if v["area"] and v["area"] not in areas:
-        message = f"unknown area {v['area']!r}: not in register.toml{nearest(v['area'], areas)}"
-        findings.add(file, row, "area", message, kind="unknown area")
-    if v["plant"] not in plants:
-        message = f"unknown plant {v['plant']!r}: not in register.toml{nearest(v['plant'], plants)}"
-        findings.add(file, row, "plant", message, kind="unknown plant")
-        return v["area"] or None
-    states = _states_in(register.plants, v["plant"], Month.parse(v["month"]))
+def _check_revenue(file: str, row: int, v: Values, known: RegisterFile, findings: Findings) -> str:
+    """The area the row is for; empty where that can't be told."""
+    for key, ids in (("area", known.areas), ("plant", known.plants)):
+        if v[key] and ids is not None and v[key] not in ids:
+            message = f"unknown {key} {v[key]!r}: not in register.toml{nearest(v[key], ids)}"
+            findings.add(file, row, key, message, kind=f"unknown {key}")
+    plants = known.register.plants if known.register else ()
+    states = _states_in(plants, v["plant"], Month.parse(v["month"]))
+    if not states:
+        return str(v["area"] or "")
     kinds = frozenset[RevenueKind]().union(*(_KINDS_OF_BASIS[state.revenue_basis] for state in states))
     if v["kind"] not in kinds:
         bases = "/".join(sorted({state.revenue_basis.value for state in states}))
         wanted = ", ".join(sorted(kind.value for kind in kinds))
         message = f"{v['kind'].value!r} is foreign to plant {v['plant']} ({bases}); it takes {wanted}"
         findings.add(file, row, "kind", message, kind="foreign kind")
-    return v["area"] or states[0].area
+    return str(v["area"] or states[0].area)
 
 
 def _states_in(states: Iterable[PlantState], plant: str, month: Month) -> list[PlantState]:

@@ -71,7 +71,7 @@ def read_records(folder: Path, units: Collection[str] | None, findings: Findings
     good = [file.long for file in files if file.long is not None]
     for long in good:
         check_units(long, units, findings)
-    table = _join(good, findings)
+    table = _join([long.filled(("unit", "time")) for long in good], findings)
     sources = {f"records/{path.name}": file.sha256 for path, file in zip(paths, files, strict=True)}
     return Records(table, _unit_columns(good), sources)
 
@@ -106,7 +106,7 @@ def _read_one(path: Path, *, threads: bool) -> _File:
 
 def check_units(long: LongTable, units: Collection[str] | None, findings: Findings) -> None:
     """Find units the register does not know, each once per file, with its first row and how many rows it has."""
-    if units is None or not len(long.table):
+    if units is None:
         return
     unknown = sorted(set(unit_names(long.table)) - set(units))
     if not unknown:
@@ -124,7 +124,8 @@ def check_units(long: LongTable, units: Collection[str] | None, findings: Findin
 
 def unit_names(table: pa.Table) -> list[str]:
     """The distinct units of a table, in no particular order."""
-    return [str(name) for name in pc.unique(table["unit"].cast(pa.string())).to_pylist()] if len(table) else []
+    names = pc.unique(table["unit"].cast(pa.string())).to_pylist() if len(table) else []
+    return [str(name) for name in names if name is not None]
 
 
 def unit_codes(table: pa.Table, names: Sequence[str]) -> np.ndarray[Any, Any]:

@@ -17,6 +17,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
+from collector.model.quantity import parse_decimal
 from collector.model.register import (
     AREA_IDS,
     AreaState,
@@ -28,7 +29,7 @@ from collector.model.register import (
     UnitKind,
     UnitState,
 )
-from collector.tables.cells import choice_of, one_of, parse_day, parse_id, parse_number
+from collector.tables.cells import choice_of, one_of, parse_day, parse_id
 from collector.tables.files import Delivered
 from collector.tables.findings import Findings, nearest
 
@@ -57,11 +58,15 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class RegisterFile:
-    """What was read. `register` is None where something was found; the ids serve to check the other files anyway."""
+    """What was read: where something was found, only the states without a finding.
+
+    The ids are all that the file names, to check the other files against; None where it can't be read at all.
+    """
 
     register: Register | None
-    units: frozenset[str] | None
+    areas: frozenset[str] | None
     plants: frozenset[str] | None
+    units: frozenset[str] | None
 
 
 def load_register(delivered: Delivered, findings: Findings) -> RegisterFile:
@@ -71,17 +76,16 @@ def load_register(delivered: Delivered, findings: Findings) -> RegisterFile:
         data = tomllib.loads(text, parse_float=Decimal)
     except UnicodeDecodeError:
         findings.add(delivered.name, 0, "", "is not UTF-8; TOML always is")
-        return RegisterFile(None, None, None)
+        return RegisterFile(None, None, None, None)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         line = re.search(r"at line (\d+)", str(error))
         findings.add(delivered.name, int(line[1]) if line else 0, "", f"is not TOML: {error}")
-        return RegisterFile(None, None, None)
-    mine = Findings()
+        return RegisterFile(None, None, None, None)
     for key in data.keys() - _KEYS.keys():
-        mine.add(delivered.name, _line_of(text, key), key, f"unknown key{nearest(key, _KEYS)}")
-    tables = {name: _tables(delivered.name, text, data, name, mine) for name in ("area", "plant", "unit")}
+        findings.add(delivered.name, _line_of(text, key), key, f"unknown key{nearest(key, _KEYS)}")
+    tables = {name: _tables(delivered.name, text, data, name, findings) for name in ("area", "plant", "unit")}
     register = Register(
-        _policy(delivered.name, text, data.get("policy", {}), mine),
+        _policy(delivered.name, text, data.get("policy", {}), findings),
         _states(tables["area"], _area),
         _states(tables["plant"], _plant),
         _states(tables["unit"], _unit),
@@ -90,9 +94,8 @@ def load_register(delivered: Delivered, findings: Findings) -> RegisterFile:
     for rows in tables.values():
         _check_dates(rows)
     _check_groups(tables["unit"])
-    findings.extend(mine)
     ids = {name: frozenset(t.data["id"] for t in tables[name] if isinstance(t.data.get("id"), str)) for name in tables}
-    return RegisterFile(None if mine else register, ids["unit"], ids["plant"])
+    return RegisterFile(register, ids["area"], ids["plant"], ids["unit"])
 
 
 def _states(tables: Iterable[_Table], build: Callable[[_Table], S | None]) -> tuple[S, ...]:
@@ -209,7 +212,10 @@ def _truth(raw: Any) -> bool:
 def _number(raw: Any) -> Decimal:
     if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
         raise ValueError(f"not a number: {raw!r}")
-    value = parse_number(str(raw))
+    try:
+        value = parse_decimal(str(raw))
+    except ValueError:
+        raise ValueError(f"not a number: {raw!r}") from None
     if abs(value) > 10**9:
         raise ValueError(f"{raw} is beyond any plausible value")
     return value

@@ -57,13 +57,16 @@ def _read(
         return empty_table(columns)
     long = LongTable(long.name, table, long.rows_of)
     check_units(long, units, findings)
+    long = long.filled(("unit", "start", "end"))
+    table = long.table
+    if not len(table):
+        return empty_table(columns)
     backwards = np.flatnonzero(table["start"].to_numpy() >= table["end"].to_numpy())
     _report(long, backwards, "end", "is not after start", findings)
     if "low_v" in table.column_names:
         above = pc.fill_null(pc.greater(table["low_v"], table["high_v"]), False).to_numpy()
         _report(long, np.flatnonzero(above), "low_kv", "is above high_kv", findings)
-    if not len(backwards):
-        _check_overlap(long, findings)
+    _check_overlap(long.where(table["start"].to_numpy() < table["end"].to_numpy()), findings)
     return table.select([column.target for column in columns])
 
 
@@ -75,6 +78,8 @@ def _report(long: LongTable, indices: np.ndarray[Any, Any], column: str, message
 
 def _check_overlap(long: LongTable, findings: Findings) -> None:
     table = long.table
+    if not len(table):
+        return
     names = sorted(unit_names(table))
     unit = unit_codes(table, names)
     start, end = table["start"].to_numpy(), table["end"].to_numpy()
