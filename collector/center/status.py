@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the center knows of each plant and unit: last record, gateways as they last described themselves, completeness.
+
+Read from the store alone, so it works beside a running receiver and on a copy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select
+
+from collector.center.days import MINUTE_MS, MINUTES
+from collector.center.schema import agent_state, batch, covered, enrolled, gap, lake_day, quarantine, stream, unit_day
+from collector.model.interval import Interval, Month, day_interval
+
+HOLD_LIMIT_S: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class UnitStatus:
+    """One unit over the elapsed part of a month. `last_record_ms`: of all time, None where none ever came.
+
+    `known_min`: minutes with a record, or within the hold limit after one. `gaps`: gap records touching the month.
+    """
+
+    plant: str
+    unit: str
+    last_record_ms: int | None
+    received: int
+    known_min: int
+    elapsed_min: int
+    gaps: int
+
+    @property
+    def completeness_ratio(self) -> float | None:
+        """Known time in elapsed time, 0..1; None before the month has begun."""
+        return self.known_min / self.elapsed_min if self.elapsed_min else None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStatus:
+    """One gateway of a plant over all its epochs. `state`: what it last said of itself, None where nothing came."""
+
+    plant: str
+    gateway: str
+    epochs: int
+    batches: int
+    records: int
+    repeats: int
+    missing_sequences: int
+    last_received_ms: int | None
+    state: Mapping[str, Any] | None
+    state_received_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CenterStatus:
+    """Everything `center status` shows."""
+
+    month: Month
+    units: tuple[UnitStatus, ...]
+    gateways: tuple[GatewayStatus, ...]
+    quarantined: Mapping[str, int]
+    unsealed_days: int
+
+
+def read_status(connection: Connection, month: Month, *, now_ms: int, hold_limit_s: int = HOLD_LIMIT_S) -> CenterStatus:
+    """The status of all enrolled plants and of whatever else has sent."""
+    codes = connection.execute(select(quarantine.c.code, func.count()).group_by(quarantine.c.code))
+    unsealed = select(func.count()).select_from(lake_day).where(lake_day.c.wanted > lake_day.c.sealed)
+    return CenterStatus(
+        month=month,
+        units=_units(connection, month, now_ms, hold_limit_s),
+        gateways=_gateways(connection),
+        quarantined={code: int(count) for code, count in codes},
+        unsealed_days=int(connection.execute(unsealed).scalar_one()),
+    )
+
+
+def latest_month(connection: Connection) -> Month | None:
+    """The month of the latest record; None in an empty store."""
+    day = connection.execute(select(func.max(unit_day.c.day))).scalar()
+    return None if day is None else Month.parse(str(day)[:7])
+
+
+def _units(connection: Connection, month: Month, now_ms: int, hold_limit_s: int) -> tuple[UnitStatus, ...]:
+    last = {
+        (r.plant, r.unit): int(r.last_ms)
+        for r in connection.execute(
+            select(unit_day.c.plant, unit_day.c.unit, func.max(unit_day.c.last_ms).label("last_ms")).group_by(
+                unit_day.c.plant, unit_day.c.unit
+            )
+        )
+    }
+    known = set(last)
+    for row in connection.execute(select(enrolled.c.plant, enrolled.c.units)):
+        known |= {(row.plant, unit) for unit in json.loads(row.units)}
+    interval = month.interval
+    # A simulated month may lie ahead of the center's own clock; its records say how far it has come.
+    now_ms = max(now_ms, *(last or {("", ""): now_ms}).values())
+    elapsed = Interval(interval.start_ms, max(interval.start_ms, min(now_ms, interval.end_ms)))
+    first, until = month.first_day.isoformat(), month.next().first_day.isoformat()
+    in_month = (unit_day.c.day >= first) & (unit_day.c.day < until)
+    days: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for row in connection.execute(select(unit_day).where(in_month)):
+        days[row.plant, row.unit].append(row)
+    touching = (gap.c.from_ms < interval.end_ms) & (gap.c.to_ms > interval.start_ms)
+    counted = select(gap.c.plant, gap.c.unit, func.count().label("n")).where(touching).group_by(gap.c.plant, gap.c.unit)
+    gaps = {(r.plant, r.unit): int(r.n) for r in connection.execute(counted)}
+    return tuple(
+        UnitStatus(
+            plant=plant,
+            unit=unit,
+            last_record_ms=last.get((plant, unit)),
+            received=sum(int(r.received) for r in days[plant, unit]),
+            known_min=_known_minutes({r.day: r.minutes for r in days[plant, unit]}, elapsed, hold_limit_s),
+            elapsed_min=(elapsed.end_ms - elapsed.start_ms) // MINUTE_MS,
+            gaps=gaps.get((plant, unit), 0),
+        )
+        for plant, unit in sorted(known)
+    )
+
+
+def _known_minutes(minutes_of_day: Mapping[str, bytes], elapsed: Interval, hold_limit_s: int) -> int:
+    """Minutes of the elapsed part of a month with a record in them or held from one; the most significant bit first."""
+    size = (elapsed.end_ms - elapsed.start_ms) // MINUTE_MS
+    month = 0
+    for day, minutes in minutes_of_day.items():
+        after = (day_interval(date.fromisoformat(day)).start_ms - elapsed.start_ms) // MINUTE_MS + MINUTES
+        bits = int.from_bytes(minutes, "big")
+        month |= bits << (size - after) if after <= size else bits >> (after - size)
+    held = month
+    for _ in range(hold_limit_s // 60 - 1):
+        held |= held >> 1
+    return held.bit_count()
+
+
+def _gateways(connection: Connection) -> tuple[GatewayStatus, ...]:
+    counts = (func.count().label("batches"), func.sum(batch.c.record_count).label("records"))
+    totals = select(batch.c.stream_id, *counts, func.sum(batch.c.repeats).label("repeats"))
+    totals_of = totals.group_by(batch.c.stream_id).subquery()
+    width = func.sum(covered.c.to_seq - covered.c.from_seq + 1)
+    missing = (func.max(covered.c.to_seq) - width).label("missing")
+    missing_of = select(covered.c.stream_id, missing).group_by(covered.c.stream_id).subquery()
+    query = (
+        select(stream, totals_of.c.batches, totals_of.c.records, totals_of.c.repeats, missing_of.c.missing)
+        .outerjoin(totals_of, totals_of.c.stream_id == stream.c.id)
+        .outerjoin(missing_of, missing_of.c.stream_id == stream.c.id)
+    )
+    rows: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for row in connection.execute(query):
+        rows[row.plant, row.gateway].append(row)
+    states = {(r.plant, r.gateway): r for r in connection.execute(select(agent_state))}
+    return tuple(_gateway(key, rows[key], states.get(key)) for key in sorted({*rows, *states}))
+
+
+def _gateway(key: tuple[str, str], streams: list[Any], state: Any) -> GatewayStatus:
+    return GatewayStatus(
+        plant=key[0],
+        gateway=key[1],
+        epochs=len(streams),
+        batches=sum(int(s.batches or 0) for s in streams),
+        records=sum(int(s.records or 0) for s in streams),
+        repeats=sum(int(s.repeats or 0) for s in streams),
+        missing_sequences=sum(int(s.missing or 0) for s in streams),
+        last_received_ms=max((int(s.last_received_ms) for s in streams), default=None),
+        state=None if state is None else _state(state.bytes),
+        state_received_ms=None if state is None else int(state.received_ms),
+    )
+
+
+def _state(payload: bytes) -> Mapping[str, Any]:
+    """A state message as an object; one that is none is shown as its text."""
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {"text": payload[:200].decode("utf-8", "replace")}

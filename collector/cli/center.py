@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector center …`: the dispatch side."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collector.center.status import CenterStatus, GatewayStatus
+    from collector.center.store import CenterStore
+
+app = typer.Typer(no_args_is_help=True, help="The dispatch side: receive, store, settle. 主站。")
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="center.toml")],
+    listen: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Pages and REST.")] = "",
+    state: Annotated[
+        str, typer.Option("--state", metavar="DIR", help="Store and lake, in place of center.state_dir.")
+    ] = "",
+    broker: Annotated[str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of [mqtt].")] = "",
+) -> None:
+    """Run the center: receiver and sealing. 接收、入库、封存。"""
+    import asyncio
+
+    from collector.center.app import run_center
+    from collector.center.settings import load_center, with_overrides
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    settings = with_overrides(load_center(config), listen=listen, state=state, broker=broker)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(run_center(settings))
+
+
+def _loop_factory() -> Any:
+    """uvloop where it is installed, which is everywhere but on foreign platforms."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return None
+    return uvloop.new_event_loop
+
+
+@app.command()
+def status(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="center.toml")] = None,
+    state: Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")] = "",
+    month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Default: of the latest record.")] = "",
+    hold_limit_s: Annotated[int, typer.Option("--hold", min=60, help="How long a record counts as known, s.")] = 600,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Plants and units: last record, buffer as last reported, completeness. 数据到达与完整率。"""
+    from collector.center.status import latest_month, read_status
+    from collector.model.interval import Month
+
+    try:
+        wanted = Month.parse(month) if month else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--month") from error
+    with _open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms()
+        wanted = wanted or store.read(latest_month) or _month_of(now_ms)
+        found = store.read(lambda c: read_status(c, wanted, now_ms=now_ms, hold_limit_s=hold_limit_s))
+    if as_json:
+        print(json.dumps(_as_json(found), ensure_ascii=False, indent=2))
+    else:
+        _print_status(found)
+
+
+def _month_of(now_ms: int) -> Any:
+    from collector.model.interval import Month, local_day
+
+    day = local_day(now_ms)
+    return Month(day.year, day.month)
+
+
+def _open_store(config: Path | None, state: str) -> CenterStore:
+    from collector.center.settings import load_center
+    from collector.center.store import CenterStore
+    from collector.clock import SystemClock
+
+    if config is None and not state:
+        raise typer.BadParameter("name center.toml, or the state directory with --state")
+    settings = load_center(config) if config else None
+    directory = state or (settings.center.state_dir if settings else "")
+    url = settings.center.database_url if settings else ""
+    return CenterStore.open(Path(directory), clock=SystemClock(), database_url=url, create=False)
+
+
+def _as_json(found: CenterStatus) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "month": str(found.month),
+        "units": [asdict(u) | {"completeness_ratio": u.completeness_ratio} for u in found.units],
+        "gateways": [asdict(g) for g in found.gateways],
+        "quarantined": dict(found.quarantined),
+        "unsealed_days": found.unsealed_days,
+    }
+
+
+def _print_status(found: CenterStatus) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from collector.model.interval import format_time
+
+    console = Console()
+    units = Table(title=f"{found.month}: units · 机组", title_justify="left")
+    for name in ("plant", "unit", "last record", "records", "completeness", "gaps"):
+        units.add_column(name, justify="right" if name in ("records", "completeness", "gaps") else "left")
+    for u in found.units:
+        last = "never" if u.last_record_ms is None else format_time(u.last_record_ms)
+        ratio = "" if u.completeness_ratio is None else f"{u.completeness_ratio:.2%}"
+        units.add_row(u.plant, u.unit, last, str(u.received), ratio, str(u.gaps))
+    console.print(units)
+    gateways = Table(title="gateways · 网关", title_justify="left")
+    for name in (
+        "plant",
+        "gateway",
+        "last batch",
+        "batches",
+        "records",
+        "repeats",
+        "missing",
+        "buffer, as last reported",
+    ):
+        gateways.add_column(name, justify="right" if name in ("batches", "records", "repeats", "missing") else "left")
+    for g in found.gateways:
+        last = "" if g.last_received_ms is None else format_time(g.last_received_ms)
+        counts = (str(g.batches), str(g.records), str(g.repeats), str(g.missing_sequences))
+        gateways.add_row(g.plant, g.gateway, last, *counts, _buffer_words(g))
+    console.print(gateways)
+    quarantined = ", ".join(f"{code} {count}" for code, count in sorted(found.quarantined.items())) or "empty"
+    console.print(f"quarantine · 隔离区: {quarantined}; days to be sealed · 待封存: {found.unsealed_days}")
+
+
+def _buffer_words(gateway: GatewayStatus) -> str:
+    if gateway.state is None:
+        return "nothing reported"
+    said = gateway.state.get("online")
+    online = "online" if said is True else "offline" if said is False else ""
+    buffer = gateway.state.get("buffer")
+    details = [f"{k} {v}" for k, v in buffer.items()] if isinstance(buffer, dict) else [str(buffer)] if buffer else []
+    return ", ".join([*([online] if online else []), *details])
