@@ -12,10 +12,14 @@ sends the instant it waits for; the server answers with the instant reached once
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import functools
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from collector.errors import LinkError
+from collector.model.record import ClockState
 
 
 class Clock(Protocol):
@@ -30,7 +34,7 @@ class Clock(Protocol):
         ...
 
     async def sleep_until(self, time_utc_ms: int) -> None:
-        """Return at or after the instant; at once if it has passed."""
+        """Return at or after the instant; at once if it has passed, and early if the clock stepped back meanwhile."""
         ...
 
 
@@ -118,3 +122,36 @@ def arrival_utc_ms(clock: Clock) -> int:
     one at which the program learns of the arrival, so it is the stamp.
     """
     return clock.waiting_for_utc_ms if isinstance(clock, SimulatedClock) else clock.now_utc_ms()
+
+
+class _Timex(ctypes.Structure):
+    """struct timex of adjtimex(2), as far as it is read; the kernel fills 208 bytes on 64-bit machines."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long), ("status", ctypes.c_int), ("rest", ctypes.c_char * 256),
+    )  # fmt: skip
+
+
+_STA_UNSYNC: Final = 0x0040
+_TIME_ERROR: Final = 5
+
+
+def clock_state(clock: Clock) -> ClockState:
+    """What is known of the clock: simulated time is the truth, the host's is as good as its kernel says."""
+    if isinstance(clock, SimulatedClock):
+        return ClockState.SYNCHRONISED
+    if not isinstance(clock, SystemClock):
+        return ClockState.UNKNOWN
+    timex = _Timex()  # modes 0: read, change nothing
+    state = _libc_adjtimex()(ctypes.byref(timex))
+    if state < 0:
+        return ClockState.UNKNOWN
+    unsynchronised = state == _TIME_ERROR or timex.status & _STA_UNSYNC
+    return ClockState.UNSYNCHRONISED if unsynchronised else ClockState.SYNCHRONISED
+
+
+@functools.cache
+def _libc_adjtimex() -> Callable[[object], int]:
+    function = getattr(ctypes.CDLL(None, use_errno=True), "adjtimex", None)
+    return function if function is not None else lambda _: -1

@@ -90,7 +90,9 @@ class Unit(_Section):
 class Device(_Section):
     """`[[device]]`: one governor, AVC controller or meter. `unit`: default generating unit of its points.
 
-    `slave`: Modbus unit id. `common_addresses`: 104 stations asked on the link. `address`: DL/T 645 meter, 12 digits.
+    `slave`: Modbus unit id. `max_registers`, `max_coils`, `max_gap`, `one_point_per_request`, `pause_ms`: what the
+    device takes. `retry_refused_s`: rest of a point at a refused address. `backoff_max_s`: longest of a silent device.
+    `common_addresses`: 104 stations asked on the link. `address`: DL/T 645 meter, 12 digits.
     """
 
     id: Identifier
@@ -109,7 +111,11 @@ class Device(_Section):
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     pause_ms: Annotated[int, Field(ge=0, le=10_000)] = 0
     max_registers: Annotated[int, Field(ge=1, le=125)] = 125
+    max_coils: Annotated[int, Field(ge=1, le=2000)] = 2000
     max_gap: Annotated[int, Field(ge=0, le=124)] = 0
+    one_point_per_request: bool = False
+    retry_refused_s: Annotated[int, Field(ge=1, le=86_400)] = 600
+    backoff_max_s: Annotated[float, Field(ge=0.5, le=300)] = 10.0
     interrogation_period_s: Annotated[int, Field(ge=1, le=86_400)] = 900
     k: Annotated[int, Field(ge=1, le=32767)] = 12
     w: Annotated[int, Field(ge=1, le=32767)] = 8

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Configuration into devices, grouped by the line they share. Nothing is connected here.
+
+Protocol libraries are imported when a device of theirs is configured, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from collector.agent.device.base import Device
+from collector.agent.device.plan import Limits
+from collector.agent.device.serial import SerialLine
+from collector.clock import Clock
+from collector.config import AgentConfig
+from collector.config import Device as Settings
+from collector.errors import ConfigError, Problem
+from collector.points import Point
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOnLine:
+    """A device, its settings, and the name of the socket or serial line it shares with others of the same name."""
+
+    line: str
+    settings: Settings
+    device: Device
+
+
+def line_name(settings: Settings) -> str:
+    """What a device shares: a serial line, a socket; a 104 link is never shared."""
+    if settings.serial:
+        return settings.serial
+    place = f"{settings.host}:{settings.port}"
+    return f"{place} {settings.id}" if settings.protocol == "iec104" else place
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the device takes in one request."""
+    return Limits(settings.max_registers, settings.max_coils, settings.max_gap, settings.one_point_per_request)
+
+
+def serial_line(settings: Settings) -> SerialLine | None:
+    """The serial line of a device, if it is on one."""
+    return SerialLine(settings.serial, settings.baud, settings.parity) if settings.serial else None
+
+
+def build_devices(config: AgentConfig, clock: Clock) -> list[DeviceOnLine]:
+    """Every device of the configuration.
+
+    Raises:
+        ConfigError: a protocol that this version can't read.
+    """
+    lines: dict[str, object] = {}
+    built = []
+    for settings in config.settings.device:
+        build = _BUILDERS.get(settings.protocol)
+        if build is None:
+            raise ConfigError([Problem("", 0, f"device {settings.id}", f"{settings.protocol} is not available here")])
+        name = line_name(settings)
+        built.append(DeviceOnLine(name, settings, build(settings, config.points[settings.id], clock, name, lines)))
+    return built
+
+
+_Builder = Callable[[Settings, tuple[Point, ...], Clock, str, dict[str, object]], Device]
+
+
+def _modbus(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
+    from collector.agent.device.modbus import ModbusDevice, ModbusLine
+
+    line = lines.get(name)
+    if not isinstance(line, ModbusLine):
+        line = lines[name] = ModbusLine(
+            name, host=settings.host, port=settings.port or 0, serial=serial_line(settings),
+            rtu=settings.protocol != "modbus_tcp",
+        )  # fmt: skip
+    return ModbusDevice(
+        settings.id, line, points, clock, slave=settings.slave, timeout_s=settings.timeout_s,
+        limits=limits_of(settings), pause_s=settings.pause_ms / 1000, retry_refused_s=settings.retry_refused_s,
+    )  # fmt: skip
+
+
+def _iec104(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
+    del name, lines
+    from collector.agent.device.iec104 import Iec104Device
+
+    return Iec104Device(settings, points, clock)
+
+
+_BUILDERS: dict[str, _Builder] = {
+    "modbus_tcp": _modbus, "modbus_rtu": _modbus, "modbus_rtu_over_tcp": _modbus, "iec104": _iec104,
+}  # fmt: skip

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Words to systemd (Type=notify, WatchdogSec=): one datagram each; nothing happens where no systemd listens."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+
+def notify(message: str) -> None:
+    """Send e.g. `READY=1`, `WATCHDOG=1`, `STATUS=…` or `STOPPING=1`."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as datagram:
+        try:
+            datagram.sendto(message.encode(), address)
+        except OSError:
+            # A supervisor that does not listen must not stop the collection; its watchdog will say so.
+            return

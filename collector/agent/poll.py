@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When devices are read: one worker per channel, so that a dead or slow device delays nobody but its own line.
+
+Schedules run on the `Clock`; timeouts and back-off are real time. A worker never overlaps itself: what is due again
+before it was read is read once. A failed read becomes the quality of every point it should have given. A device that
+stays silent is asked less and less often, up to its `backoff_max_s`, and never given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from collector.agent.device.base import Answer, Device, Reading, failed
+from collector.clock import Clock
+from collector.errors import DeviceError, Silent
+from collector.model.record import Quality
+from collector.points import Point
+
+_LOG = logging.getLogger(__name__)
+# One lost answer is no reason to wait: back-off begins with the second failure in a row.
+_PATIENCE: Final = 2
+_BACKOFF_FIRST_S: Final = 0.5
+_NO_ANSWER: Final = frozenset({Quality.SILENT, Quality.GARBLED})
+
+Sink = Callable[[Answer], None]
+
+
+@dataclass(slots=True)
+class DeviceHealth:
+    """What has become of the reads of one device; counters only grow."""
+
+    reads: int = 0
+    failures: int = 0
+    overruns: int = 0
+    failures_in_a_row: int = 0
+    last_error: str = ""
+    last_good_utc_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Job:
+    """Points of one device with one period. `next_ms`: when they are due; `budget_s`: real time it may take a cycle."""
+
+    device: Device
+    points: Sequence[Point]
+    period_ms: int
+    budget_s: float
+    backoff_max_s: float = 10.0
+    next_ms: int = 0
+    health: DeviceHealth = field(default_factory=DeviceHealth)
+    retry_at_s: float = 0.0
+    error: DeviceError | None = None
+
+    def start_at(self, time_utc_ms: int) -> None:
+        """First due at the first multiple of the period at or after this instant."""
+        self.next_ms = -(-time_utc_ms // self.period_ms) * self.period_ms
+
+
+class Channel:
+    """One socket or serial line with the devices on it, read one after the other."""
+
+    def __init__(self, name: str, jobs: Sequence[Job], clock: Clock, sink: Sink) -> None:
+        self.name, self.jobs = name, tuple(jobs)
+        self._clock, self._sink = clock, sink
+        self._due: dict[int, Job] = {}
+        self._wanted = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def start(self, now_ms: int) -> None:
+        """Hand the jobs that are due to the worker; returns at once."""
+        for job in self.jobs:
+            if job.next_ms > now_ms:
+                continue
+            if id(job) in self._due:
+                job.health.overruns += 1
+            self._due[id(job)] = job
+            # A clock that jumped forward leaves no row of missed reads behind it.
+            job.start_at(now_ms + 1)
+        if self._due:
+            self._idle.clear()
+            self._wanted.set()
+
+    async def finished(self) -> None:
+        """Return when nothing is due or under way."""
+        await self._idle.wait()
+
+    def collect(self) -> list[Reading]:
+        """What the devices reported by themselves."""
+        return [
+            reading for device in {id(j.device): j.device for j in self.jobs}.values() for reading in device.collect()
+        ]
+
+    async def run(self) -> None:
+        """Read what is due, for ever; closes its devices when cancelled."""
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                while self._due:
+                    key, job = next(iter(self._due.items()))
+                    await self._serve(job)
+                    del self._due[key]
+                self._idle.set()
+        finally:
+            for device in {id(j.device): j.device for j in self.jobs}.values():
+                await device.close()
+
+    async def _serve(self, job: Job) -> None:
+        loop = asyncio.get_running_loop()
+        if job.error is not None and loop.time() < job.retry_at_s:
+            self._give_failed(job, job.error)
+            return
+        job.health.reads += 1
+        try:
+            answer = await job.device.read(job.points, budget_s=job.budget_s)
+        except DeviceError as error:
+            self._on_failure(job, error)
+            self._give_failed(job, error)
+            return
+        if answer.readings and all(r.quality in _NO_ANSWER for r in answer.readings):
+            self._on_failure(job, Silent("no point could be read", subject=job.device.name))
+        else:
+            job.error, job.health.failures_in_a_row = None, 0
+            job.health.last_good_utc_ms = answer.time_utc_ms
+        self._sink(answer)
+
+    def _on_failure(self, job: Job, error: DeviceError) -> None:
+        health = job.health
+        health.failures += 1
+        health.failures_in_a_row += 1
+        if health.failures_in_a_row == 1 or str(error) != health.last_error:
+            _LOG.warning("channel=%s device=%s %s", self.name, job.device.name, error)
+        health.last_error, job.error = str(error), error
+        beyond = health.failures_in_a_row - _PATIENCE
+        if beyond >= 0:
+            wait_s = min(_BACKOFF_FIRST_S * 2 ** min(beyond, 16), job.backoff_max_s)
+            job.retry_at_s = asyncio.get_running_loop().time() + wait_s * random.uniform(0.75, 1.0)
+
+    def _give_failed(self, job: Job, error: DeviceError) -> None:
+        now = self._clock.now_utc_ms()
+        self._sink(Answer(failed((p for p in job.points if not p.guard), error, now), now))
+
+
+def next_due_ms(channels: Sequence[Channel]) -> int:
+    """The earliest instant at which something is due."""
+    return min(job.next_ms for channel in channels for job in channel.jobs)

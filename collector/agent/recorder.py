@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step 2, record: readings become one record per unit and tick, and one more at every status change. Pure, no waiting.
+
+A tick record carries the scheduled tick as its time, and for each quantity the newest value known by then; what is
+older than its source's limit is nothing, quality stale. It is asked for `reorder_ms` after its instant, so that a
+change tagged by its device before the tick has arrived and takes its place; a change tagged before the last record of
+its unit comes too late for that and is recorded at its arrival, quality late_tag, tag kept.
+
+Within one clock era the times of a unit strictly grow (B9): a step back of the clock opens a new era. Where a quantity
+has a primary and a backup source, the backup stands in while the primary gives nothing usable; the values it gave are
+substituted, which is how a switch is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from collector.agent.device.base import Reading
+from collector.errors import InvariantBroken
+from collector.model.quantity import QUANTITIES
+from collector.model.record import Cause, ClockState, GapRecord, Quality, UnitLayout, UnitRecord
+from collector.points import Point
+
+# A change of one of these makes a record of its own.
+CHANGE_QUANTITIES: Final = frozenset(
+    {"on_grid", "agc_in_service", "avc_in_service", "condenser", "spilling", "avc_target_kv"}
+)
+# A tag further ahead of our clock than this is not believed: the change is recorded at its arrival.
+_AHEAD_LIMIT_MS: Final = 1500
+_GAP_PERIODS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a quantity of a unit comes from. `stale_ms`: how old its newest value may be; `backup`: second choice."""
+
+    point: Point
+    unit: str
+    stale_ms: int
+
+    @property
+    def backup(self) -> bool:
+        """Whether another point is asked first."""
+        return self.point.backup
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of one source. `at_ms`: the instant its value belongs to; `held_ms`: vouched for up to then.
+
+    `watched`: first choice of a quantity whose changes make records.
+    """
+
+    source: Source
+    unit: _Unit
+    watched: bool = False
+    at_ms: int = 0
+    held_ms: int = 0
+    value: int | None = None
+    quality: Quality = Quality.SILENT
+
+    def at(self, time_ms: int) -> tuple[int | None, Quality]:
+        """The value as of `time_ms`, judged by its age."""
+        newest = max(self.at_ms, self.held_ms)
+        if self.quality < Quality.STALE and time_ms - newest > self.source.stale_ms:
+            return None, Quality.STALE
+        return self.value, self.quality
+
+
+@dataclass(slots=True)
+class _Change:
+    """A reading that waits for the record it belongs to: the instant, its order of arrival, where it goes."""
+
+    at_ms: int
+    order: int
+    state: _State
+    reading: Reading
+    late: bool
+
+
+@dataclass(slots=True)
+class _Unit:
+    layout: UnitLayout
+    choices: list[tuple[_State, ...]] = field(default_factory=list)  # per quantity: primary, then backup
+    pending: list[_Change] = field(default_factory=list)
+    last_ms: int | None = None
+    fresh_start: bool = True
+
+
+def layouts_of(sources: Iterable[Source]) -> dict[str, UnitLayout]:
+    """Per unit the quantities that some source gives it, in the order of the quantity table."""
+    found: dict[str, set[str]] = {}
+    for source in sources:
+        found.setdefault(source.unit, set()).add(source.point.quantity)
+    return {
+        unit: UnitLayout(unit, tuple(q.name for q in QUANTITIES if q.name in names)) for unit, names in found.items()
+    }
+
+
+class Recorder:
+    """All units of a gateway.
+
+    Args:
+        sources: every point that gives a quantity, for its unit.
+        period_ms: distance of the ticks.
+        last: per unit the era and time of the last record kept before this start, from the buffer.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], *, period_ms: int, last: Mapping[str, tuple[int, int] | None]
+    ) -> None:
+        self._period_ms = period_ms
+        self._units = {unit: _Unit(layout) for unit, layout in layouts_of(sources).items()}
+        # By identity: two devices may read by the same table, whose rows are then equal.
+        self._states: dict[int, _State] = {}
+        for source in sources:
+            self._states[id(source.point)] = _State(source, self._units[source.unit])
+        for name, unit in self._units.items():
+            mine = [s for s in self._states.values() if s.source.unit == name]
+            for quantity in unit.layout.quantities:
+                ways = [s for s in mine if s.source.point.quantity == quantity]
+                unit.choices.append(tuple(sorted(ways, key=lambda s: s.source.backup)))
+                unit.choices[-1][0].watched = quantity in CHANGE_QUANTITIES
+            if (before := last.get(name)) is not None:
+                unit.last_ms = before[1]
+        self.era = max((before[0] for before in last.values() if before is not None), default=0)
+        self._order = 0
+        self.late_tags = 0
+
+    @property
+    def layouts(self) -> dict[str, UnitLayout]:
+        """Per unit which quantities its records carry."""
+        return {name: unit.layout for name, unit in self._units.items()}
+
+    def feed(self, readings: Iterable[Reading]) -> None:
+        """Take what was read or reported, in order of arrival."""
+        for reading in readings:
+            state = self._states.get(id(reading.point))
+            if state is None:
+                continue
+            at_ms, late = self._instant(state.unit, reading)
+            self._order += 1
+            state.unit.pending.append(_Change(at_ms, self._order, state, reading, late))
+
+    def _instant(self, unit: _Unit, reading: Reading) -> tuple[int, bool]:
+        """The instant a reading belongs to: the device's tag where it can be kept, else when it arrived."""
+        tag, arrival_ms = reading.device_time_utc_ms, reading.time_utc_ms
+        if tag is None:
+            return arrival_ms, False
+        if tag <= arrival_ms + _AHEAD_LIMIT_MS and (unit.last_ms is None or tag > unit.last_ms):
+            return tag, False
+        return arrival_ms, True
+
+    def hold(self, points: Iterable[Point], time_utc_ms: int) -> None:
+        """The last reported values of `points` are vouched for at this instant."""
+        for point in points:
+            state = self._states.get(id(point))
+            if state is not None:
+                state.held_ms = time_utc_ms
+
+    def record(self, tick_ms: int, clock: ClockState) -> tuple[list[UnitRecord], list[GapRecord]]:
+        """The records due at a tick: changes up to it, and the tick's own, of every unit; and gaps found.
+
+        Args:
+            tick_ms: the scheduled tick, UTC ms.
+            clock: what is known of our clock now.
+        """
+        gaps: list[GapRecord] = []
+        if any(u.last_ms is not None and tick_ms <= u.last_ms for u in self._units.values()):
+            self._open_era(tick_ms)
+        else:
+            gaps = self._gaps(tick_ms)
+        records: list[UnitRecord] = []
+        for unit in self._units.values():
+            self._advance(unit, tick_ms, clock, records)
+        return records, gaps
+
+    def _open_era(self, tick_ms: int) -> None:
+        """The clock stepped back: what carries a time of the old era counts as of now."""
+        self.era += 1
+        for unit in self._units.values():
+            unit.last_ms, unit.fresh_start = None, False
+            for change in unit.pending:
+                change.at_ms = min(change.at_ms, tick_ms)
+        for state in self._states.values():
+            state.at_ms, state.held_ms = min(state.at_ms, tick_ms), min(state.held_ms, tick_ms)
+
+    def _gaps(self, tick_ms: int) -> list[GapRecord]:
+        gaps = []
+        for name, unit in self._units.items():
+            if unit.last_ms is not None and tick_ms - unit.last_ms > _GAP_PERIODS * self._period_ms:
+                reason = "agent_down" if unit.fresh_start else "missed_ticks"
+                gaps.append(GapRecord((name,), unit.last_ms, tick_ms, reason))
+            unit.fresh_start = False
+        return gaps
+
+    def _advance(self, unit: _Unit, tick_ms: int, clock: ClockState, records: list[UnitRecord]) -> None:
+        due = unit.pending
+        if due:
+            unit.pending = [c for c in due if c.at_ms > tick_ms]
+            if unit.pending:
+                due = [c for c in due if c.at_ms <= tick_ms]
+            due.sort(key=lambda c: (c.at_ms, c.order))
+        tag: int | None = None
+        index = 0
+        while index < len(due):
+            at_ms, changed, tag, following = self._apply_instant(unit, due, index, tick_ms)
+            if changed and at_ms < tick_ms:
+                self._emit(unit, at_ms, Cause.CHANGE, clock, tag, records)
+            index = following
+            tag = tag if changed and at_ms == tick_ms else None
+        self._emit(unit, tick_ms, Cause.TICK, clock, tag, records)
+
+    def _apply_instant(
+        self, unit: _Unit, due: list[_Change], index: int, tick_ms: int
+    ) -> tuple[int, bool, int | None, int]:
+        """Apply everything that belongs to one instant; two changes of one source at it are kept a millisecond apart.
+
+        Returns the instant, whether a status changed, the device's tag of that change, and where the next one begins.
+        """
+        at_ms = due[index].at_ms
+        if unit.last_ms is not None and at_ms <= unit.last_ms:
+            at_ms = min(unit.last_ms + 1, tick_ms)
+        seen: set[int] = set()
+        changed, tag = False, None
+        while index < len(due) and due[index].at_ms <= at_ms:
+            change = due[index]
+            moves = self._is_change(change)
+            if moves and id(change.state) in seen and at_ms < tick_ms:
+                break
+            if moves:
+                changed, tag = True, change.reading.device_time_utc_ms
+                seen.add(id(change.state))
+            self._apply(change)
+            index += 1
+        return at_ms, changed, tag, index
+
+    @staticmethod
+    def _is_change(change: _Change) -> bool:
+        """Whether a status reported by itself differs from what was known; the first value ever is no change."""
+        state, reading = change.state, change.reading
+        return reading.event and state.watched and state.at_ms != 0 and reading.value != state.value
+
+    def _apply(self, change: _Change) -> None:
+        state, reading = change.state, change.reading
+        state.at_ms, state.value, state.quality = change.at_ms, reading.value, reading.quality
+        if change.late and reading.event and reading.quality is Quality.GOOD:
+            state.quality = Quality.LATE_TAG
+            self.late_tags += 1
+
+    def _emit(
+        self, unit: _Unit, time_ms: int, cause: Cause, clock: ClockState, tag: int | None, records: list[UnitRecord]
+    ) -> None:
+        if unit.last_ms is not None and time_ms <= unit.last_ms:
+            raise InvariantBroken(
+                f"a record at {time_ms} would follow one at {unit.last_ms} in era {self.era}",
+                subject=unit.layout.unit,
+            )
+        values: list[int | None] = []
+        qualities: list[Quality] = []
+        for choice in unit.choices:
+            value, quality = choice[0].at(time_ms)
+            if len(choice) > 1 and not quality < Quality.STALE:
+                second, second_quality = choice[1].at(time_ms)
+                if second_quality < Quality.STALE:
+                    value, quality = second, Quality.SUBSTITUTED
+            values.append(value)
+            qualities.append(quality)
+        unit.last_ms = time_ms
+        records.append(
+            UnitRecord(unit.layout.unit, time_ms, tuple(values), tuple(qualities), cause, self.era, clock, tag)
+        )
