@@ -89,6 +89,16 @@ class Devices:
         counts.update({device: station.requests for device, station in self.stations.items()})
         return {device: counts[device] for device in self._configured if device in counts}
 
+    def darken(self, unit: str, *, dark: bool) -> None:
+        """Switch every Modbus port that serves this unit's devices off or on: connections are dropped at once."""
+        for device in self._configured.values():
+            if device.unit == unit and device.id in self.slaves:
+                self.modbus_ports[device.host, device.port or 0].darken(dark)
+
+    def peers(self, device: str) -> list[str]:
+        """Who is connected to a device, HOST:PORT."""
+        return sorted(link.peer for link in self.port_of(device).links)
+
     def port_of(self, device: str) -> ModbusPort | Station:
         """The face a device sits behind."""
         if device in self.stations:

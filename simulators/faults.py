@@ -120,6 +120,12 @@ class Faults:
         return frame
 
 
+def peer_name(transport: asyncio.BaseTransport) -> str:
+    """The other end as HOST:PORT; empty where it has none."""
+    peer = transport.get_extra_info("peername")
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
+
+
 def _write_if_open(transport: asyncio.Transport, data: bytes) -> None:
     if not transport.is_closing():
         transport.write(data)

@@ -17,7 +17,7 @@ from collector.points import Point
 from simulators import iec104
 from simulators.audit import Audit
 from simulators.encoding import RawScale
-from simulators.faults import Faults
+from simulators.faults import Faults, peer_name
 from simulators.signals import Board
 
 _QUEUE_LIMIT: Final = 20_000
@@ -148,7 +148,7 @@ class Station:
                 type_id = item.type_id if counters else iec104.UNTAGGED.get(item.type_id, item.type_id)
                 by_type.setdefault(type_id, []).append(self._encode(item, tagged=counters))
                 item.reported = item.value
-        answers = []
+        answers: list[bytes] = []
         for type_id, objects in by_type.items():
             per_asdu = max(1, min(127, _OBJECT_BYTES // len(objects[0])))
             parts = (objects[start : start + per_asdu] for start in range(0, len(objects), per_asdu))
@@ -166,7 +166,7 @@ class Station:
         self._where = self._server.sockets[0].getsockname()[:2]
         return self._where[1]
 
-    async def refuse(self) -> None:
+    def refuse(self) -> None:
         """Stop listening and reset the links."""
         if self._server is not None:
             self._server.close()
@@ -181,7 +181,7 @@ class Station:
 
     async def close(self) -> None:
         """End the port and its links."""
-        await self.refuse()
+        self.refuse()
         self._where = ("", 0)
 
 
@@ -192,6 +192,7 @@ class StationLink(asyncio.Protocol):
         self._station = station
         self._framer = iec104.Framer()
         self._transport: asyncio.Transport | None = None
+        self.peer = ""
         self._timer: asyncio.TimerHandle | None = None
         self._queue: deque[bytes] = deque()
         self._started = False
@@ -213,6 +214,7 @@ class StationLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A controlling station has come."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self.peer = peer_name(transport)
         self._station.links.add(self)
         self._last_heard_s = self._clock_s()
         self._timer = asyncio.get_running_loop().call_later(0.5, self._check_timers)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from simulators.audit import Audit
-from simulators.faults import Faults
+from simulators.faults import Faults, peer_name
 from simulators.modbus import ILLEGAL_FUNCTION, READ_FUNCTIONS, TARGET_SILENT, RtuFramer, Slave, TcpFramer, crc16
 
 _REMEMBERED: Final = 256
@@ -37,6 +37,7 @@ class ModbusPort:
         self.known: dict[bytes, _Known] = {}
         self.links: set[ModbusLink] = set()
         self.faults = faults
+        self.dark = False
         self._server: asyncio.Server | None = None
         self._address = ("", 0)
 
@@ -46,8 +47,15 @@ class ModbusPort:
         self._address = self._server.sockets[0].getsockname()[:2]
         return self._address[1]
 
-    async def refuse(self) -> None:
-        """Stop listening and drop the links: a device that is switched off."""
+    def darken(self, dark: bool) -> None:
+        """While dark every connection is dropped as soon as it is made: a device off behind its terminal server."""
+        self.dark = dark
+        if dark:
+            for link in tuple(self.links):
+                link.abort()
+
+    def refuse(self) -> None:
+        """Stop listening and drop the links: nobody at this address."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -61,7 +69,7 @@ class ModbusPort:
 
     async def close(self) -> None:
         """End the port and its links."""
-        await self.refuse()
+        self.refuse()
         self._address = ("", 0)
 
     def forget(self) -> None:
@@ -109,12 +117,16 @@ class ModbusLink(asyncio.Protocol):
         self._port = port
         self._framer = RtuFramer() if port.rtu else TcpFramer()
         self._transport: asyncio.Transport | None = None
+        self.peer = ""
         self._idle = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self.peer = peer_name(transport)
         self._port.links.add(self)
+        if self._port.dark:
+            self.abort()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """A client has gone."""

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The control socket of a simulator: a JSON object a line each way, on loopback.
+
+`status`, `hold` (at_utc_ms), `release`, `books`, `fault` (device, kind, value, probability), `clear` (device, kind),
+`stop`. What it can't do it answers with {"error": …}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Protocol
+
+from collector.errors import CollectorError
+from simulators.faults import Fault
+
+_LINE_LIMIT: Final = 65_536
+
+Answer = dict[str, Any]
+
+
+class Controlled(Protocol):
+    """What the socket controls."""
+
+    def status(self) -> Answer:
+        """Time, requests, clients."""
+        ...
+
+    def hold(self, at_utc_ms: int) -> int:
+        """Hold time; the instant it will be held at."""
+        ...
+
+    def release(self) -> None:
+        """Let time go on."""
+        ...
+
+    def books(self) -> Answer:
+        """The truth so far."""
+        ...
+
+    def fault_on(self, fault: Fault) -> None:
+        """Begin to misbehave."""
+        ...
+
+    def fault_off(self, device: str, kind: str) -> None:
+        """End one fault."""
+        ...
+
+    def stop(self) -> None:
+        """End the process."""
+        ...
+
+
+class Control:
+    """Serves one `Controlled`."""
+
+    def __init__(self, target: Controlled) -> None:
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._verbs: dict[str, Callable[[Answer], Answer]] = {
+            "status": lambda _: target.status(),
+            "hold": lambda ask: {"held": target.hold(_whole(ask, "at_utc_ms"))},
+            "release": lambda _: _done(target.release, "released"),
+            "books": lambda _: target.books(),
+            "fault": lambda ask: _done(partial(target.fault_on, _fault(ask)), "on"),
+            "clear": lambda ask: _done(partial(target.fault_off, _text(ask, "device"), _text(ask, "kind")), "off"),
+            "stop": lambda _: _done(target.stop, "stopping"),
+        }
+
+    async def listen(self, host: str, port: int) -> int:
+        """Open the socket. Returns the port."""
+        self._server = await asyncio.start_server(self._serve, host, port, limit=_LINE_LIMIT)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """End the socket and its connections."""
+        if self._server is not None:
+            self._server.close()
+        for writer in tuple(self._writers):
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while line := await reader.readline():
+                writer.write(json.dumps(self._answer(line), ensure_ascii=False).encode() + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError):
+            pass  # the other end went away, or a line beyond the limit: there is nobody to tell
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    def _answer(self, line: bytes) -> Answer:
+        try:
+            ask = json.loads(line)
+            if not isinstance(ask, dict):
+                raise CollectorError("a request is one JSON object a line")
+            verb = self._verbs.get(str(ask.get("do")))
+            if verb is None:
+                raise CollectorError(f"do is one of {', '.join(self._verbs)}, got {ask.get('do')!r}")
+            return verb(ask)
+        except (CollectorError, json.JSONDecodeError) as error:
+            return {"error": str(error)}
+
+
+def _done(action: Callable[[], None], word: str) -> Answer:
+    action()
+    return {word: True}
+
+
+def _whole(ask: Answer, key: str, default: int | None = None) -> int:
+    value = ask.get(key, default)
+    if not isinstance(value, int):
+        raise CollectorError(f"{key} is a whole number, got {value!r}")
+    return value
+
+
+def _text(ask: Answer, key: str) -> str:
+    value = ask.get(key)
+    if not isinstance(value, str):
+        raise CollectorError(f"{key} is a text, got {value!r}")
+    return value
+
+
+def _fault(ask: Answer) -> Fault:
+    probability = ask.get("probability", 1.0)
+    if not isinstance(probability, (int, float)):
+        raise CollectorError(f"probability is a number, got {probability!r}")
+    return Fault(_text(ask, "device"), _text(ask, "kind"), _whole(ask, "value", 0), float(probability))

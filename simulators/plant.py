@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Generating units that behave like units, moved from tick to tick and from switch to switch; the seeded truth.
+
+Powers are integers in kW, voltages in V, frequency in µHz, energy in kW·ms. Between two instants nothing moves, so a
+plain sum over instants is exact: P follows plan or AGC set-point with the unit's ramp at each tick, falls to 0 at the
+very opening of the breaker, and the meter's register is the integral of P.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any, Final
+
+from simulators.books import Books, Moment
+from simulators.scenario import Scenario, Unit
+from simulators.schedule import MINUTE_MS, Schedule, Switch, make_schedule
+from simulators.signals import Board
+
+_WH_DIVISOR: Final = 3_600_000 // 1000  # kW·ms in a Wh
+_REGULATION_MIN: Final = 15.0  # minutes over which AGC's request forgets itself
+
+
+class Grid:
+    """The frequency every unit sees: 50 Hz and a slow random walk of some 15 mHz."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = random.Random(f"{seed}/grid")
+        self._deviation_mhz = 0.0
+        self.frequency_uhz = 50_000_000
+
+    def step(self) -> None:
+        """One tick on."""
+        self._deviation_mhz += -0.08 * self._deviation_mhz + self._dice.gauss(0, 6.0)
+        self.frequency_uhz = 50_000_000 + round(self._deviation_mhz) * 1000
+
+
+class GeneratingUnit:
+    """One unit: its state now, how it steps, and where its signals go."""
+
+    def __init__(self, scenario: Scenario, unit: Unit, schedule: Schedule, board: Board, grid: Grid) -> None:
+        self.unit = unit
+        self.schedule = schedule
+        self._grid = grid
+        self._dice = random.Random(f"{scenario.settings.seed}/{unit.id}/moves")
+        self._rated_kw = round(float(unit.rated_mw) * 1000)
+        self._ramp_kw = round(self._rated_kw * unit.moves.ramp_ratio_per_min)
+        self._agc_kw = tuple(round(float(v) * 1000) for v in (unit.agc_lower_mw or "0", unit.agc_upper_mw or "0"))
+        self._nominal_v = round(float(unit.nominal_kv) * 1000)
+        self._q_kvar = tuple(round(float(v) * 1000) for v in (unit.q_min_mvar, unit.q_max_mvar))
+        self._regulation_kw = 0.0
+        self._held_orders = {outcome.time_ms: outcome.held for outcome in schedule.outcomes}
+        self._stop_openings = [opening for opening, _ in schedule.stops]
+        self._missing_since_ms = 0
+        self._signals = {name: board.signal(unit.id, name) for name in _QUANTITIES}
+        self.moment = Moment(on=1, avc_target_v=self._nominal_v * 102 // 100)
+        self.moment.agc = int(unit.agc_lower_mw is not None)
+        self.moment.avc = int(unit.avc)
+        self.moment.voltage_v = self.moment.avc_target_v
+        self._aim_v = self.moment.voltage_v
+        self.energy_kw_ms = unit.moves.energy_start_mwh * 1000 * 3_600_000
+
+    def begin(self, time_ms: int) -> None:
+        """The state at the start of the run, as after a long quiet time."""
+        self.moment.plan_kw = self.schedule.plan_at(time_ms)
+        self.moment.power_kw = self.moment.plan_kw
+        for name, value in (
+            ("on_grid", 1), ("agc_in_service", self.moment.agc), ("avc_in_service", self.moment.avc),
+            ("avc_at_limit", 0), ("avc_target_kv", self.moment.avc_target_v), ("condenser", 0), ("spilling", 0),
+            ("primary_frequency_in_service", 1),
+        ):  # fmt: skip
+            self._signals[name].set(value, time_ms)
+        self._show(time_ms)
+
+    def switch(self, event: Switch) -> None:
+        """A breaker, AGC, AVC, limit or target changes at its instant."""
+        moment = self.moment
+        if event.quantity == "on_grid":
+            moment.on = event.value
+            moment.power_kw = 0
+            moment.reactive_kvar = 0
+            self._signals["active_power_mw"].set(0, event.time_ms)
+            self._signals["reactive_power_mvar"].set(0, event.time_ms)
+        elif event.quantity == "agc_in_service":
+            moment.agc = event.value
+        elif event.quantity == "avc_in_service":
+            moment.avc = event.value
+        elif event.quantity == "avc_at_limit":
+            moment.at_limit = event.value
+        else:
+            self._take_target(event)
+        self._signals[event.quantity].set(event.value, event.time_ms)
+
+    def _take_target(self, event: Switch) -> None:
+        """A new voltage target: held from the next tick on, or missed by 4 to 6 ‰ of nominal for ten minutes."""
+        self.moment.avc_target_v = event.value
+        self._aim_v = event.value
+        if not self._held_orders.get(event.time_ms, True):
+            away = self._dice.choice((-1, 1)) * self._dice.randint(40, 60) * self._nominal_v // 10_000
+            self._aim_v += away * max(1, 220_000 // self._nominal_v)
+            self._missing_since_ms = event.time_ms
+
+    def step(self, time_ms: int) -> None:
+        """The tick: power, voltage and reactive power move to where they stay until the next one."""
+        moment = self.moment
+        moment.plan_kw = self.schedule.plan_at(time_ms)
+        if moment.on:
+            self._move_power(time_ms)
+        self._move_voltage(time_ms)
+        self._show(time_ms)
+
+    def _move_power(self, time_ms: int) -> None:
+        moment, gauss = self.moment, self._dice.gauss
+        share = self.unit.moves.regulation_ratio * self._rated_kw
+        self._regulation_kw += -self._regulation_kw / _REGULATION_MIN + gauss(0, share * 0.365)
+        aim = moment.plan_kw
+        if moment.agc:
+            low, high = self._agc_kw
+            aim = min(max(aim + round(self._regulation_kw), low), high)
+        moment.setpoint_kw = aim
+        if self._stops_within(time_ms, 15 * MINUTE_MS):
+            aim = self._rated_kw // 10
+        moved = min(max(aim, moment.power_kw - self._ramp_kw), moment.power_kw + self._ramp_kw)
+        moment.power_kw = min(max(moved + round(gauss(0, self._rated_kw * 0.0004)), 0), self._rated_kw)
+
+    def _stops_within(self, time_ms: int, span_ms: int) -> bool:
+        index = bisect_right(self._stop_openings, time_ms)
+        return index < len(self._stop_openings) and self._stop_openings[index] - time_ms <= span_ms
+
+    def _move_voltage(self, time_ms: int) -> None:
+        moment = self.moment
+        if self._missing_since_ms and time_ms - self._missing_since_ms > 10 * MINUTE_MS:
+            self._missing_since_ms = 0
+            self._aim_v = moment.avc_target_v
+        if moment.avc and moment.on:
+            if abs(moment.voltage_v - self._aim_v) > 300:
+                moment.voltage_v = self._aim_v
+            elif self._dice.random() < 0.08:
+                moment.voltage_v = self._aim_v + 100 * self._dice.randint(-2, 2)
+        elif self._dice.random() < 0.08:
+            moment.voltage_v += 100 * self._dice.randint(-3, 3)
+            moment.voltage_v = min(max(moment.voltage_v, self._nominal_v), self._nominal_v * 104 // 100)
+        if moment.on:
+            low, high = self._q_kvar
+            wanted = (moment.voltage_v - self._nominal_v * 1015 // 1000) * self._rated_kw // (self._nominal_v // 25)
+            moment.reactive_kvar = min(max(wanted + moment.power_kw // 10, low), high)
+
+    def _show(self, time_ms: int) -> None:
+        moment, signals = self.moment, self._signals
+        signals["active_power_mw"].set(moment.power_kw, time_ms)
+        signals["agc_setpoint_mw"].set(moment.setpoint_kw, time_ms)
+        signals["reactive_power_mvar"].set(moment.reactive_kvar, time_ms)
+        signals["bus_voltage_kv"].set(moment.voltage_v, time_ms)
+        signals["frequency_hz"].set(self._grid.frequency_uhz, time_ms)
+        signals["energy_export_mwh"].set(self.energy_kw_ms // _WH_DIVISOR, time_ms)
+
+
+_QUANTITIES: Final = (
+    "active_power_mw", "agc_setpoint_mw", "reactive_power_mvar", "bus_voltage_kv", "frequency_hz", "energy_export_mwh",
+    "on_grid", "agc_in_service", "avc_in_service", "avc_at_limit", "avc_target_kv", "condenser", "spilling",
+    "primary_frequency_in_service",
+)  # fmt: skip
+
+
+class World:
+    """All units, the grid and the books, driven to any instant of the run. Time only goes forward."""
+
+    def __init__(self, scenario: Scenario, board: Board) -> None:
+        self.scenario = scenario
+        self.books = Books(scenario)
+        self.schedules = {unit.id: make_schedule(scenario, unit) for unit in scenario.settings.unit}
+        for schedule in self.schedules.values():
+            self.books.take_orders(schedule.orders)
+        self._grid = Grid(scenario.settings.seed)
+        self._units = [
+            GeneratingUnit(scenario, unit, self.schedules[unit.id], board, self._grid)
+            for unit in scenario.settings.unit
+        ]
+        self._by_id = {unit.unit.id: unit for unit in self._units}
+        self._switches = sorted(s for schedule in self.schedules.values() for s in schedule.switches)
+        self._next_switch = 0
+        self._step_ms = scenario.settings.step_s * 1000
+        self.now_utc_ms = scenario.run.start_ms
+        self._reached_ms = scenario.run.start_ms
+        self._next_tick_ms = -(-scenario.run.start_ms // self._step_ms) * self._step_ms
+        for unit in self._units:
+            unit.begin(self.now_utc_ms)
+        while self._next_switch < len(self._switches) and self._switches[self._next_switch].time_ms < self.now_utc_ms:
+            self._next_switch += 1
+
+    @property
+    def next_instant_ms(self) -> int:
+        """When something happens next."""
+        if self._next_switch < len(self._switches):
+            return min(self._next_tick_ms, self._switches[self._next_switch].time_ms)
+        return self._next_tick_ms
+
+    def advance(self, time_utc_ms: int) -> None:
+        """Everything up to and at an instant happens, in order."""
+        while (instant := self.next_instant_ms) <= time_utc_ms:
+            self._elapse(instant)
+            if instant == self._next_tick_ms:
+                self._tick(instant)
+            else:
+                event = self._switches[self._next_switch]
+                self._next_switch += 1
+                self._by_id[event.unit].switch(event)
+                self.books.switched(event.unit, self._by_id[event.unit].moment, event)
+        self.now_utc_ms = max(self.now_utc_ms, time_utc_ms)
+
+    def _elapse(self, instant_ms: int) -> None:
+        start, span = self._reached_ms, instant_ms - self._reached_ms
+        for unit in self._units:
+            if unit.moment.on:
+                unit.energy_kw_ms += unit.moment.power_kw * span
+            self.books.elapse(unit.unit.id, unit.moment, start, instant_ms)
+        self._reached_ms = instant_ms
+
+    def _tick(self, instant_ms: int) -> None:
+        self._grid.step()
+        for unit in self._units:
+            unit.step(instant_ms)
+            self.books.ticked(unit.unit.id, unit.moment, instant_ms)
+        self._next_tick_ms += self._step_ms
+
+    def units(self) -> Sequence[GeneratingUnit]:
+        """The units, in the scenario's order."""
+        return self._units
+
+    def book_lines(self) -> list[dict[str, str]]:
+        """The truth so far, per unit and service."""
+        return self.books.lines()
+
+    def book_parts(self) -> dict[str, Any]:
+        """What the truth is made of."""
+        return dict(self.books.parts())

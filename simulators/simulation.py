@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One simulator: plants or a recording, their devices, the time and the control socket, opened and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, Self
+
+from collector.config import AgentConfig, load_agent
+from collector.errors import CollectorError, ConfigError, Problem
+from collector.model.interval import Interval
+from simulators.control import Control
+from simulators.devices import Devices
+from simulators.fault_file import FaultPlan, PlannedFault
+from simulators.faults import Fault
+from simulators.plant import World
+from simulators.scenario import Scenario
+from simulators.signals import Board
+from simulators.timekeeper import TimeKeeper
+
+
+class Played(Protocol):
+    """What a simulation plays: the plants of a scenario, or a recording."""
+
+    def advance(self, time_utc_ms: int) -> None:
+        """Everything up to and at an instant happens."""
+        ...
+
+    def book_lines(self) -> list[dict[str, str]]:
+        """The truth per unit and service; empty where nobody keeps books."""
+        ...
+
+    def book_parts(self) -> dict[str, Any]:
+        """What the lines are made of."""
+        ...
+
+
+class Simulation:
+    """Devices of an agent's configuration, moved by `Played`. Use `opened` to run it."""
+
+    def __init__(self, config: AgentConfig, devices: Devices, played: Played, run: Interval, month: str) -> None:
+        self.config = config
+        self.devices = devices
+        self.keeper = TimeKeeper(self, list(devices.stations.values()), run)
+        self.month = month
+        self.stopped = asyncio.Event()
+        self._played = played
+        self._fault_plan: FaultPlan | None = None
+        self._control = Control(self)
+        self.control_port = 0
+        self.time_port = 0
+
+    @classmethod
+    def of_scenario(cls, scenario: Scenario) -> Self:
+        """The plants of a scenario behind the devices of its agent configuration.
+
+        Raises:
+            ConfigError: the agent's configuration, or a unit of it the scenario does not have.
+        """
+        config = load_agent(scenario.agent_file)
+        known = {unit.id for unit in scenario.settings.unit}
+        missing = [unit.id for unit in config.settings.unit if unit.id not in known]
+        if missing:
+            file = str(scenario.agent_file)
+            raise ConfigError([Problem(file, 0, "unit", f"the scenario has no unit {unit!r}") for unit in missing])
+        board = Board()
+        world = World(scenario, board)
+        devices = Devices(config, board=board, now_utc_ms=lambda: world.now_utc_ms)
+        return cls(config, devices, world, scenario.run, str(scenario.month))
+
+    def plan_faults(self, planned: tuple[PlannedFault, ...]) -> None:
+        """Let these faults come and go with simulated time."""
+        self._fault_plan = FaultPlan(planned, self.devices.faults)
+        self._fault_plan.advance(self.keeper.now_utc_ms)
+
+    def advance(self, time_utc_ms: int) -> None:
+        """Faults that fall due, then everything that is played."""
+        if self._fault_plan is not None:
+            self._fault_plan.advance(time_utc_ms)
+        self._played.advance(time_utc_ms)
+
+    async def open(self, *, time_listen: str = "", control_listen: str = "") -> None:
+        """Listen everywhere. The time socket is where the agent's configuration looks for it, unless named here."""
+        await self.devices.open()
+        time_listen = time_listen or self.config.settings.gateway.time_server
+        if time_listen:
+            self.time_port = await self.keeper.listen(*split_address(time_listen))
+        if control_listen:
+            self.control_port = await self._control.listen(*split_address(control_listen))
+
+    async def close(self) -> None:
+        """End everything."""
+        self.keeper.close()
+        await self._control.close()
+        await self.devices.close()
+
+    def status(self) -> dict[str, Any]:
+        """As the control socket says it."""
+        return {
+            "now_utc_ms": self.keeper.now_utc_ms, "start_utc_ms": self.keeper.run.start_ms,
+            "end_utc_ms": self.keeper.run.end_ms, "requests": self.devices.requests(), "clients": self.keeper.clients,
+            "holding": self.keeper.holding, "violations": self.devices.audit.violations,
+            "faults": [f"{fault.device} {fault.kind} {fault.value}" for fault in self.devices.faults.active()],
+        }  # fmt: skip
+
+    def hold(self, at_utc_ms: int) -> int:
+        """Time will not go past this instant."""
+        self.keeper.hold(at_utc_ms)
+        return self.keeper.hold_at_ms or at_utc_ms
+
+    def release(self) -> None:
+        """Time goes on."""
+        self.keeper.release()
+
+    def books(self) -> dict[str, Any]:
+        """The truth so far."""
+        return {"month": self.month, "lines": self._played.book_lines(), "parts": self._played.book_parts()}
+
+    def fault_on(self, fault: Fault) -> None:
+        """Begin to misbehave."""
+        if fault.device not in self.devices.requests():
+            raise CollectorError(
+                f"no such device; there are {', '.join(self.devices.requests())}", subject=fault.device
+            )
+        self.devices.faults.switch_on(fault)
+
+    def fault_off(self, device: str, kind: str) -> None:
+        """End one fault."""
+        self.devices.faults.switch_off(device, kind)
+
+    def stop(self) -> None:
+        """End the process."""
+        self.stopped.set()
+
+
+@asynccontextmanager
+async def opened(
+    simulation: Simulation, *, time_listen: str = "", control_listen: str = ""
+) -> AsyncIterator[Simulation]:
+    """A simulation that listens for as long as the block runs."""
+    try:
+        await simulation.open(time_listen=time_listen, control_listen=control_listen)
+        yield simulation
+    finally:
+        await simulation.close()
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """HOST:PORT.
+
+    Raises:
+        CollectorError: anything else.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise CollectorError(f"an address is HOST:PORT, got {text!r}")
+    return host, int(port)
