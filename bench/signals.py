@@ -77,9 +77,7 @@ def layouts(units: int = 4) -> tuple[UnitLayout, ...]:
     return tuple(UnitLayout(f"unit-{i + 1}", QUANTITY_NAMES) for i in range(units))
 
 
-def ticks(
-    seconds: int, *, units: int = 4, seed: int = 20260301, start_ms: int = START_MS
-) -> Iterator[list[UnitRecord]]:
+def ticks(seconds: int, *, units: int = 4, seed: int = 20260301) -> Iterator[list[UnitRecord]]:
     """One list of records, one per unit, for every second."""
     plant = [Unit(layout.unit, 660.0, random.Random(seed + i)) for i, layout in enumerate(layouts(units))]
     for second in range(seconds):

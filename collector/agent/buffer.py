@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step 3, buffer: what was recorded, on disk until the center itself says that it has it.
+
+One file per gateway, in it one stream of batches per plant and epoch. Tests are named after these invariants:
+
+B1 Sequences of an epoch start at 1, only grow, are never reused, also after delete and restart; a new file opens a new
+   epoch.
+B2 What is not committed is not sent.
+B3 A batch is freed only by an ack of the present store that covers its sequence.
+B4 Each lane (live, backlog, asked) is sent in sequence order.
+B5 At the size limit the oldest is evicted and a gap record names it, never silently.
+B6 sealed = freed + pending + evicted per epoch, checked at open. (Evicted counts whatever left unacknowledged: for
+   room, unreadable, or sealed again under another epoch.)
+B7 A batch read back passes the checksum it was written with.
+B8 An ack for an unknown epoch or sequence changes nothing. (A sequence is known to the center once it was handed out
+   since the file was opened: an ack that is ahead of us was meant for a clone of this disk. After a restart this costs
+   at most one repeat of what was in flight.)
+B9 Within a clock era the times of a unit strictly grow.
+
+WAL, `synchronous=FULL`, one transaction per tick, one writer. Synchronous: call it from one worker thread
+(`BufferThread`), never from the loop. Where pieces live: `ledger.py` the file, `sealer.py` tails into batches,
+`outbox.py` sending and acks, `lost.py` what is gone, `salvage.py` a damaged file.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from collector import config
+from collector.agent import salvage
+from collector.agent.ledger import Damaged, Ledger, Lock
+from collector.agent.outbox import AckOutcome, Outbox, Outgoing, Position
+from collector.agent.sealer import Sealer
+from collector.errors import Garbled, InvariantBroken, StoreError
+from collector.model.record import GapRecord, UnitLayout, UnitRecord
+from collector.wire import Ack, Ask, Signer
+from collector.wire.batch import MAX_TIME_MS, MAX_VALUE
+from collector.wire.columns import QUANTITY_CODES
+
+__all__ = ["AckOutcome", "Buffer", "Counts", "Outgoing", "Position"]
+
+_MAX_ERA: Final = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The buffer's own books, over all its streams; each number comes from the store.
+
+    `recorded_records` is counted by appends in a table of its own; `buffered_records` is what the batches and the open
+    tail held or hold: sealed here and not lost, freed ones included. `evicted_*`: left unacknowledged, without
+    `resealed` ones, which went out under another epoch.
+    """
+
+    recorded_records: int
+    buffered_records: int
+    open_records: int
+    sealed_batches: int
+    freed_batches: int
+    pending_batches: int
+    evicted_batches: int
+    freed_records: int
+    pending_records: int
+    evicted_records: int
+    refused_batches: int
+    used_bytes: int
+    oldest_pending_ms: int | None
+
+
+class Buffer:
+    """An open buffer file. Thread-safe by one lock; made by `Buffer.open`."""
+
+    def __init__(self, ledger: Ledger, lock: Lock, sealer: Sealer, plants_of_unit: Mapping[str, str]) -> None:
+        self._ledger = ledger
+        self._file_lock = lock
+        self._sealer = sealer
+        self._outbox = Outbox(ledger, sealer)
+        self._plants_of_unit = dict(plants_of_unit)
+        self._layouts: dict[str, UnitLayout] = {}
+        self._lock = threading.RLock()
+        self._must_load = False
+        self._closed = False
+        self.salvaged: salvage.Report | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        gateway: str,
+        plants_of_unit: Mapping[str, str],
+        settings: config.Buffer,
+        layouts: Mapping[str, UnitLayout],
+        signers: Mapping[str, Signer | None],
+        now_utc_ms: int,
+    ) -> Buffer:
+        """Open or make the buffer of a gateway. A damaged file is set aside and salvaged (`salvaged` tells).
+
+        Raises:
+            StoreError: another agent holds the file, it belongs to another gateway, or the disk refuses.
+            ValueError: a layout with a quantity that can't be sent.
+        """
+        for layout in layouts.values():
+            if unknown := [q for q in layout.quantities if q not in QUANTITY_CODES]:
+                raise ValueError(f"{layout.unit}: no wire code for {unknown}")
+        lock = Lock(path)
+        try:
+            ledger, sealer, report = _open_file(path, gateway, plants_of_unit, settings, signers, now_utc_ms)
+        except BaseException:
+            lock.release()
+            raise
+        buffer = cls(ledger, lock, sealer, plants_of_unit)
+        buffer.salvaged = report
+        try:
+            buffer._start(layouts, now_utc_ms)
+        except BaseException:
+            buffer.close()
+            raise
+        return buffer
+
+    def _start(self, layouts: Mapping[str, UnitLayout], now_utc_ms: int) -> None:
+        """Give every plant its stream and every unit its layout; tails recorded under other layouts are sealed."""
+        missing = salvage.missing_epochs(self._ledger)
+        plants = dict.fromkeys(self._plants_of_unit.values())
+        with self._write():
+            sealer, db = self._sealer, self._ledger.db
+            open_units = {r.unit for tail in sealer.tails.values() for r in tail.records}
+            if any(layouts.get(unit) != sealer.layouts[unit] for unit in open_units):
+                for plant in list(sealer.tails):
+                    sealer.seal(plant)
+            for unit, plant in self._plants_of_unit.items():
+                db.execute(
+                    "INSERT INTO units (unit, plant, quantities) VALUES (?, ?, ?) ON CONFLICT (unit) DO UPDATE"
+                    " SET plant = excluded.plant, quantities = excluded.quantities",
+                    (unit, plant, ",".join(layouts[unit].quantities)),
+                )
+            for plant in plants:
+                if plant not in sealer.tails:
+                    self._ledger.add_stream(plant)
+            sealer.load()
+            for plant, gaps in salvage.gaps_of_missing(missing, self._plants_of_unit, now_utc_ms).items():
+                if plant in sealer.tails:
+                    sealer.add_gaps(plant, gaps)
+        self._layouts = dict(layouts)
+        salvage.note_epochs(self._ledger, now_utc_ms)
+
+    @contextmanager
+    def _write(self) -> Iterator[None]:
+        """One transaction; after a failure memory is read again from the file."""
+        with self._lock:
+            if self._closed:
+                raise StoreError("is closed", subject=str(self._ledger.path))
+            if self._must_load:
+                with self._ledger.errors():
+                    self._sealer.load()
+                self._must_load = False
+            try:
+                with self._ledger.transaction():
+                    yield
+            except BaseException:
+                self._must_load = True
+                raise
+
+    @contextmanager
+    def _read(self) -> Iterator[None]:
+        with self._lock, self._ledger.errors():
+            if self._closed:
+                raise StoreError("is closed", subject=str(self._ledger.path))
+            yield
+
+    def append(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord] = ()) -> None:
+        """Commit records and gaps of one tick, all or none; seals what is due by age, count or a status change.
+
+        Raises:
+            InvariantBroken: B9, or a record that does not fit its unit's layout; nothing was written.
+            StoreError: disk full or failing; nothing was written.
+        """
+        with self._write():
+            by_plant = self._check(records, gaps)
+            for plant, (some_records, some_gaps) in by_plant.items():
+                self._sealer.add(plant, some_records, some_gaps)
+            self._ledger.db.execute(
+                "UPDATE recorded SET records = records + ?, gaps = gaps + ? WHERE id = 1", (len(records), len(gaps))
+            )
+            for record in records:
+                self._sealer.last[record.unit] = (record.era, record.time_utc_ms)
+            if records:
+                self._sealer.now_ms = records[-1].time_utc_ms
+
+    def _check(
+        self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]
+    ) -> dict[str, tuple[list[UnitRecord], list[GapRecord]]]:
+        """Records and gaps by plant; B9 and the bounds of the wire hold for each."""
+        last: dict[str, tuple[int, int]] = {}
+        by_plant: dict[str, tuple[list[UnitRecord], list[GapRecord]]] = {}
+        for record in records:
+            unit, now = record.unit, (record.era, record.time_utc_ms)
+            layout = self._layouts.get(unit)
+            if layout is None or not len(layout.quantities) == len(record.values) == len(record.qualities):
+                raise InvariantBroken("a record does not fit the unit's layout", subject=unit)
+            before = last.get(unit) or self._sealer.last.get(unit)
+            if before is not None and now <= before:
+                raise InvariantBroken(f"(era, time) {now} does not follow {before} (B9)", subject=unit)
+            if not (0 <= now[0] <= _MAX_ERA and 0 <= now[1] <= MAX_TIME_MS):
+                raise InvariantBroken(f"(era, time) {now} is out of bounds", subject=unit)
+            if any(v is not None and not -MAX_VALUE <= v <= MAX_VALUE for v in record.values):
+                raise InvariantBroken(f"a value is beyond ±{MAX_VALUE}", subject=unit)
+            last[unit] = now
+            by_plant.setdefault(self._plants_of_unit[unit], ([], []))[0].append(record)
+        for gap in gaps:
+            if not all(unit in self._plants_of_unit for unit in gap.units) or gap.from_ms > gap.to_ms:
+                raise InvariantBroken("a gap of unknown units or with its ends exchanged", subject=",".join(gap.units))
+            for plant in {self._plants_of_unit[unit] for unit in gap.units}:
+                units = tuple(u for u in gap.units if self._plants_of_unit[u] == plant)
+                part = GapRecord(units, gap.from_ms, gap.to_ms, gap.reason, gap.epoch, gap.from_seq, gap.to_seq)
+                by_plant.setdefault(plant, ([], []))[1].append(part)
+        return by_plant
+
+    def last(self, unit: str) -> tuple[int, int] | None:
+        """(era, time in UTC ms) of the last record of a unit, None before the first."""
+        with self._lock:
+            return self._sealer.last.get(unit)
+
+    def seal_all(self) -> None:
+        """Close every open tail into a batch, as at shutdown.
+
+        Raises:
+            StoreError: disk full or failing; the tails are still open.
+        """
+        with self._write():
+            for plant in list(self._sealer.tails):
+                self._sealer.seal(plant)
+
+    @property
+    def plants(self) -> tuple[str, ...]:
+        """Plants with something to send: those configured, and those an older configuration left batches of."""
+        with self._lock:
+            return tuple(self._sealer.tails)
+
+    def next_batch(self, plant: str, after: Position | None, up_to: Position | None = None) -> Position | None:
+        """The first batch of a plant that is sealed and not freed, after one position and up to another (B2, B4)."""
+        with self._read():
+            return self._outbox.next_batch(plant, after, up_to)
+
+    def newest(self, plant: str) -> Position:
+        """The batch last sealed; what comes after it is live."""
+        with self._lock:
+            return self._outbox.newest(plant)
+
+    def read(self, position: Position) -> Outgoing | None:
+        """The bytes of a batch for sending, None where it is no longer here; a damaged one is given up (B7)."""
+        try:
+            with self._read():
+                return self._outbox.read(position)
+        except Garbled:
+            with self._write():
+                self._outbox.give_up(position)
+            return None
+
+    def apply_ack(self, plant: str, ack: Ack) -> AckOutcome:
+        """Let the center's word take effect: B3, B8; a new store and a conflict of epochs too.
+
+        Raises:
+            StoreError: disk full or failing; nothing changed, the ack will come again.
+        """
+        with self._write():
+            outcome = self._outbox.apply_ack(plant, ack)
+        if outcome.is_new_epoch:
+            salvage.note_epochs(self._ledger, self._sealer.now_ms)
+        return outcome
+
+    def start_epoch(self, plant: str) -> None:
+        """Go on under a new epoch: what is sealed keeps its name, what comes gets the new one."""
+        with self._write():
+            self._outbox.start_epoch(plant)
+        salvage.note_epochs(self._ledger, self._sealer.now_ms)
+
+    def reseal_some(self, plant: str, limit: int = 16) -> int:
+        """After a conflict of epochs: seal up to `limit` pending batches again under the present one; how many."""
+        with self._write():
+            return self._outbox.reseal_some(plant, limit)
+
+    def answer(self, ask: Ask) -> list[Position]:
+        """What to send for an ask by sequences or by unit and interval, in order; empty for a plant not of here."""
+        if ask.plant not in self.plants:
+            return []
+        with self._write():
+            return self._outbox.answer(ask)
+
+    def counts(self) -> Counts:
+        """The books as they stand."""
+        with self._read():
+            db = self._ledger.db
+            sealed, freed, evicted, records_sealed, records_freed, records_evicted, records_resealed = db.execute(
+                "SELECT total(sealed), total(freed), total(evicted), total(records_sealed), total(records_freed),"
+                " total(records_evicted), total(records_resealed) FROM streams"
+            ).fetchone()
+            pending, pending_records = db.execute(
+                "SELECT count(*), total(records) FROM batches WHERE state = 0"
+            ).fetchone()
+            oldest = db.execute(
+                "SELECT first_ms FROM batches WHERE state = 0 ORDER BY stream, sequence LIMIT 1"
+            ).fetchone()
+            open_records = int(db.execute("SELECT total(records) FROM tail").fetchone()[0])
+            return Counts(
+                recorded_records=self._ledger.value("SELECT records FROM recorded"),
+                buffered_records=int(records_sealed - records_evicted - records_resealed) + open_records,
+                open_records=open_records,
+                sealed_batches=int(sealed),
+                freed_batches=int(freed),
+                pending_batches=int(pending),
+                evicted_batches=int(evicted),
+                freed_records=int(records_freed),
+                pending_records=int(pending_records),
+                evicted_records=int(records_evicted),
+                refused_batches=self._ledger.value("SELECT count(*) FROM batches WHERE refused IS NOT NULL"),
+                used_bytes=self._ledger.used_bytes(),
+                oldest_pending_ms=oldest[0] if oldest else None,
+            )
+
+    def close(self) -> None:
+        """Close the file and let another process have it; may be called twice."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._ledger.close()
+                self._file_lock.release()
+
+
+def _open_file(
+    path: Path,
+    gateway: str,
+    plants_of_unit: Mapping[str, str],
+    settings: config.Buffer,
+    signers: Mapping[str, Signer | None],
+    now_utc_ms: int,
+) -> tuple[Ledger, Sealer, salvage.Report | None]:
+    """The file as it is, or, where it is damaged, a new one with what could be salvaged."""
+    try:
+        ledger = Ledger(path, gateway)
+    except Damaged as error:
+        finding = error.message
+    else:
+        sealer = Sealer(ledger, settings, signers, now_ms=now_utc_ms)
+        finding = ledger.damage() or _load(sealer) or ""
+        if not finding:
+            return ledger, sealer, None
+        ledger.close()
+    aside = salvage.set_aside(path, now_utc_ms)
+    ledger = Ledger(path, gateway)
+    try:
+        report = salvage.recover(ledger, aside, finding, plants_of_unit, now_utc_ms)
+        sealer = Sealer(ledger, settings, signers, now_ms=now_utc_ms)
+        sealer.load()
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger, sealer, report
+
+
+def _load(sealer: Sealer) -> str | None:
+    try:
+        sealer.load()
+    except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
+        return f"the open tail can't be read: {error}"
+    return None

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The SQLite file under the buffer: schema, one writer, one transaction at a time, durable when it returns.
+
+sqlite-utils makes and migrates the schema; the hot path is plain sqlite3 with prepared statements. The file runs in
+WAL with `synchronous=FULL`: a commit is on the disk when it returns. A lock file beside it keeps a second agent out;
+readers (`agent status`, the sqlite3 shell) may look at any time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import sqlite_utils
+from sqlite_utils.migrations import Migrations
+
+from collector.errors import StoreError
+from collector.wire import Stream
+
+PENDING: Final = 0  # sealed, not freed
+FREED: Final = 1  # acknowledged by the present store, payload still here
+
+_FULL_CHECK_BELOW_BYTES: Final = 64 * 1024 * 1024  # a larger file is checked page by page only under suspicion
+_WAL_PAGES: Final = 500
+_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+schema = Migrations("buffer")
+
+
+@schema(name="1_first")
+def _first(db: Any) -> None:
+    """Counters live beside the rows they count and change in the same transaction."""
+    db["meta"].create({"key": str, "value": str}, pk="key")
+    db["recorded"].create({"id": int, "records": int, "gaps": int}, pk="id")
+    db["recorded"].insert({"id": 1, "records": 0, "gaps": 0})
+    db["stores"].create({"store_id": str, "present": int}, pk="store_id")
+    db["units"].create({"unit": str, "plant": str, "quantities": str, "era": int, "time_utc_ms": int}, pk="unit")
+    counters = ("sealed", "freed", "evicted", "records_sealed", "records_freed", "records_evicted", "records_resealed")
+    streams: dict[str, Any] = {"id": int, "plant": str, "epoch": str, "current": int, "conflicted": int}
+    streams |= {"next_sequence": int, "heard_store": str} | dict.fromkeys(counters, int)
+    db["streams"].create(streams, pk="id")
+    db["streams"].create_index(["plant", "epoch"], unique=True)
+    db["tail"].create({"id": int, "stream": int, "records": int, "body": bytes}, pk="id")
+    columns: dict[str, Any] = {"id": int, "stream": int, "sequence": int, "state": int, "first_ms": int, "last_ms": int}
+    columns |= {"records": int, "gaps": int, "units": str, "refused": str, "freed_ms": int}
+    db["batches"].create(columns | {"sha256": bytes, "payload": bytes}, pk="id")
+    db["batches"].create_index(["stream", "sequence"], unique=True)
+    db.execute("CREATE INDEX batches_pending ON batches(stream, sequence, records) WHERE state = 0")
+    db.execute("CREATE INDEX batches_freed ON batches(freed_ms) WHERE state = 1")
+    lost: dict[str, Any] = {
+        "id": int,
+        "stream": int,
+        "from_seq": int,
+        "to_seq": int,
+        "from_ms": int,
+        "to_ms": int,
+        "units": str,
+    }
+    db["lost"].create(lost | {"reason": str, "due": int, "told_stream": int, "told_seq": int}, pk="id")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """A stream of this file. `current`: new batches are sealed into it; one per plant."""
+
+    id: int
+    stream: Stream
+    current: bool
+
+
+class Lock:
+    """Holds `<file>.lock` as long as the process lives, so that one agent at a time writes the file."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._descriptor = os.open(
+                path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+        except OSError as error:
+            raise StoreError(f"the lock file can't be made: {error.strerror}", subject=str(path)) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise StoreError("another agent is using this buffer; stop it first", subject=str(path)) from error
+
+    def release(self) -> None:
+        """Let another process have the file."""
+        os.close(self._descriptor)
+
+
+class Ledger:
+    """An open buffer file. Not for two threads at once; `Buffer` sees to that."""
+
+    def __init__(self, path: Path, gateway: str, *, wal_pages: int = _WAL_PAGES) -> None:
+        self.path = path
+        self.gateway = gateway
+        try:
+            self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        except sqlite3.Error as error:
+            raise StoreError(f"can't be opened: {error}", subject=str(path)) from error
+        try:
+            self._prepare(wal_pages)
+        except BaseException:
+            self.db.close()
+            raise
+
+    def _prepare(self, wal_pages: int) -> None:
+        with self.errors():
+            self.db.execute("PRAGMA journal_mode = WAL")
+            self.db.execute("PRAGMA synchronous = FULL")
+            self.db.execute("PRAGMA foreign_keys = ON")
+            self.db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
+            self.db.execute(f"PRAGMA journal_size_limit = {wal_pages * 4096}")
+            self.db.execute("PRAGMA busy_timeout = 5000")  # a reader of the status is quickly done
+            schema.apply(sqlite_utils.Database(self.db))
+            self.page_bytes = int(self.value("PRAGMA page_size"))
+        owner = self.db.execute("SELECT value FROM meta WHERE key = 'gateway'").fetchone()
+        if owner is None:
+            with self.transaction():
+                self.db.execute("INSERT INTO meta VALUES ('gateway', ?)", (self.gateway,))
+        elif owner[0] != self.gateway:
+            raise StoreError(f"belongs to gateway {owner[0]!r}, not {self.gateway!r}", subject=str(self.path))
+
+    @property
+    def suspect_path(self) -> Path:
+        """A marker: the file was found damaged while in use, check it fully at the next start."""
+        return self.path.with_name(self.path.name + ".suspect")
+
+    def damage(self) -> str | None:
+        """What is wrong with the file, None if nothing was found: pages (small files, or under suspicion) and B6."""
+        try:
+            if self.suspect_path.exists() or self.path.stat().st_size < _FULL_CHECK_BELOW_BYTES:
+                found = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if found != "ok":
+                    return str(found)
+            return self._broken_counts()
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            return str(error)
+
+    def _broken_counts(self) -> str | None:
+        """B6 and B1: sealed = freed + pending + evicted, and as many sealed as sequences were given."""
+        rows = self.db.execute("SELECT id, next_sequence, sealed, freed, evicted FROM streams").fetchall()
+        for stream, following, sealed, freed, evicted in rows:
+            pending = self.value("SELECT count(*) FROM batches WHERE stream = ? AND state = 0", stream)
+            kept = self.value("SELECT count(*) FROM batches WHERE stream = ? AND state = 1", stream)
+            if sealed != freed + pending + evicted or sealed != following - 1 or kept > freed:
+                return f"stream {stream}: {sealed} sealed, {freed} freed, {pending} pending, {evicted} evicted"
+        return None
+
+    def value(self, sql: str, *parameters: Any) -> Any:
+        """The first column of the first row."""
+        return self.db.execute(sql, parameters).fetchone()[0]
+
+    def used_bytes(self) -> int:
+        """Bytes in use in the file; pages set free inside it don't count, they are used again."""
+        pages: int = self.value("PRAGMA page_count") - self.value("PRAGMA freelist_count")
+        return pages * self.page_bytes
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn SQLite's errors into ours; damage leaves a marker, so that the next start checks the file."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
+                with suppress(OSError):
+                    self.suspect_path.touch()
+                raise Damaged(f"the file is damaged: {error}", subject=str(self.path)) from error
+            raise StoreError(f"can't be used: {error}", subject=str(self.path)) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; committed and on the disk when it ends.
+
+        Raises:
+            StoreError: disk full, I/O error, damage; nothing of the transaction is in the file.
+        """
+        with self.errors():
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.db
+                self.db.execute("COMMIT")
+            except BaseException:
+                if self.db.in_transaction:
+                    with suppress(sqlite3.Error):
+                        self.db.execute("ROLLBACK")
+                raise
+
+    def streams(self) -> list[StreamRow]:
+        """Every stream of the file, oldest first."""
+        rows = self.db.execute("SELECT id, plant, epoch, current FROM streams ORDER BY id").fetchall()
+        return [
+            StreamRow(number, Stream(plant, self.gateway, int(epoch, 16)), bool(current))
+            for number, plant, epoch, current in rows
+        ]
+
+    def add_stream(self, plant: str, *, epoch: int | None = None, current: bool = True) -> StreamRow:
+        """A stream with a new epoch (inside a transaction); where it becomes current, the plant's former one ends."""
+        epoch = secrets.randbits(64) if epoch is None else epoch
+        if current:
+            self.db.execute("UPDATE streams SET current = 0 WHERE plant = ?", (plant,))
+        cursor = self.db.execute(
+            "INSERT INTO streams (plant, epoch, current, conflicted, next_sequence, sealed, freed, evicted,"
+            " records_sealed, records_freed, records_evicted, records_resealed)"
+            " VALUES (?, ?, ?, 0, 1, 0, 0, 0, 0, 0, 0, 0)",
+            (plant, f"{epoch:016x}", int(current)),
+        )
+        return StreamRow(int(cursor.lastrowid or 0), Stream(plant, self.gateway, epoch), current)
+
+    def close(self) -> None:
+        """Close the file; what was committed stays."""
+        self.db.close()
+
+
+class Damaged(StoreError):  # noqa: N818 - a state of the file
+    """The file itself is damaged: the process stops, the next start sets the file aside."""

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sequences whose payload is no longer here: which, why, and whether the center was told by a gap record.
+
+A row is a range of sequences of one stream with one reason. `due`: the center must be told. A row is told through one
+batch (`told_stream`, `told_seq`); if that batch is lost too, the row is due again and grows together with its
+neighbours, so a long outage at the size limit stays one row. All functions run inside a transaction of the caller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from collector.agent.ledger import Ledger
+from collector.model.interval import DAY_MS
+from collector.model.record import GapRecord
+
+EVICTED: Final = "evicted"
+UNREADABLE: Final = "unreadable"
+RESEALED: Final = "resealed"  # sent under another epoch: closes a hole, no time is missing
+NOT_KEPT: Final = "not_kept"  # freed, then dropped; told only to a new store, or when asked
+
+_COLUMNS: Final = "id, stream, from_seq, to_seq, from_ms, to_ms, units, reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """One range, both ends included; times as in `GapRecord`."""
+
+    id: int
+    stream: int
+    from_seq: int
+    to_seq: int
+    from_ms: int
+    to_ms: int
+    units: str
+    reason: str
+
+    def gap(self, epoch: int) -> GapRecord:
+        """As the center is told."""
+        units = tuple(u for u in self.units.split(",") if u)
+        return GapRecord(units, self.from_ms, self.to_ms, self.reason, epoch, self.from_seq, self.to_seq)
+
+
+def add(
+    ledger: Ledger,
+    stream: int,
+    sequences: tuple[int, int],
+    span: tuple[int, int],
+    units: str,
+    reason: str,
+    *,
+    due: bool,
+) -> None:
+    """Note a range; it joins a neighbour of the same reason that is still untold."""
+    ledger.db.execute(
+        "INSERT INTO lost (stream, from_seq, to_seq, from_ms, to_ms, units, reason, due) VALUES (?,?,?,?,?,?,?,?)",
+        (stream, *sequences, *span, units, reason, int(due)),
+    )
+    _join(ledger, stream, reason)
+
+
+def _join(ledger: Ledger, stream: int, reason: str) -> None:
+    """Let adjacent untold rows become one; what is merely not kept stays apart by the day, to be told finely."""
+    limit_ms = DAY_MS if reason == NOT_KEPT else 1 << 62
+    rows = _select(
+        ledger, "stream = ? AND reason = ? AND told_seq IS NULL ORDER BY from_seq DESC LIMIT 64", stream, reason
+    )
+    for later, earlier in pairwise(rows):
+        span = min(later.from_ms, earlier.from_ms), max(later.to_ms, earlier.to_ms)
+        if earlier.to_seq + 1 != later.from_seq or span[1] - span[0] > limit_ms:
+            continue
+        units = ",".join(sorted(set(later.units.split(",")) | set(earlier.units.split(","))))
+        ledger.db.execute(
+            "UPDATE lost SET to_seq = ?, from_ms = ?, to_ms = ?, units = ?, due = max(due,"
+            " (SELECT due FROM lost WHERE id = ?)) WHERE id = ?",
+            (later.to_seq, *span, units.strip(","), later.id, earlier.id),
+        )
+        ledger.db.execute("DELETE FROM lost WHERE id = ?", (later.id,))
+        return _join(ledger, stream, reason)
+    return None
+
+
+def due(ledger: Ledger, plant: str) -> list[Lost]:
+    """What the center must still be told of a plant's streams, a bounded number at a time."""
+    condition = (
+        "due = 1 AND told_seq IS NULL AND stream IN (SELECT id FROM streams WHERE plant = ?) ORDER BY id LIMIT 256"
+    )
+    return _select(ledger, condition, plant)
+
+
+def tell(ledger: Ledger, row: Lost, stream: int, sequence: int) -> None:
+    """The batch that names the range."""
+    ledger.db.execute("UPDATE lost SET due = 1, told_stream = ?, told_seq = ? WHERE id = ?", (stream, sequence, row.id))
+
+
+def untell(ledger: Ledger, stream: int, sequence: int) -> None:
+    """The batch that named ranges is gone itself: they are due again."""
+    touched = _select(ledger, "told_stream = ? AND told_seq = ?", stream, sequence)
+    for row in touched:
+        ledger.db.execute("UPDATE lost SET told_stream = NULL, told_seq = NULL, due = 1 WHERE id = ?", (row.id,))
+    for other, reason in {(row.stream, row.reason) for row in touched}:
+        _join(ledger, other, reason)
+
+
+def retell(ledger: Ledger, old: tuple[int, int], new: tuple[int, int]) -> None:
+    """The batch that named ranges has another name now."""
+    ledger.db.execute(
+        "UPDATE lost SET told_stream = ?, told_seq = ? WHERE told_stream = ? AND told_seq = ?", (*new, *old)
+    )
+
+
+def overlapping(ledger: Ledger, stream: int, first: int, last: int) -> list[Lost]:
+    """Ranges that meet the sequences `first`..`last`."""
+    return _select(ledger, "stream = ? AND from_seq <= ? AND to_seq >= ? ORDER BY from_seq", stream, last, first)
+
+
+def in_time(ledger: Ledger, streams: list[int], unit: str, from_ms: int, to_ms: int) -> list[Lost]:
+    """Ranges that touch a unit's interval."""
+    marks = ",".join("?" * len(streams))
+    rows = _select(ledger, f"stream IN ({marks}) AND from_ms < ? AND to_ms > ? ORDER BY id", *streams, to_ms, from_ms)
+    return [row for row in rows if unit in row.units.split(",")]
+
+
+def due_to_new_store(ledger: Ledger, stream: int, through: int) -> None:
+    """A store that is new has not heard of ranges beyond its `through` whose telling batch is no longer kept."""
+    for row in _select(ledger, "stream = ? AND to_seq > ?", stream, through):
+        if row.from_seq <= through:
+            ledger.db.execute(
+                f"INSERT INTO lost ({_COLUMNS[4:]}, due) SELECT stream, from_seq, ?, from_ms, to_ms, units, reason, 0"
+                " FROM lost WHERE id = ?",
+                (through, row.id),
+            )
+            ledger.db.execute("UPDATE lost SET from_seq = ? WHERE id = ?", (through + 1, row.id))
+        ledger.db.execute(
+            "UPDATE lost SET due = 1, told_stream = NULL, told_seq = NULL WHERE id = ? AND NOT EXISTS"
+            " (SELECT 1 FROM batches WHERE batches.stream = told_stream AND batches.sequence = told_seq)"
+            " AND NOT EXISTS (SELECT 1 FROM streams WHERE streams.id = told_stream AND next_sequence = told_seq)",
+            (row.id,),
+        )
+
+
+def _select(ledger: Ledger, condition: str, *parameters: object) -> list[Lost]:
+    return [Lost(*row) for row in ledger.db.execute(f"SELECT {_COLUMNS} FROM lost WHERE {condition}", parameters)]

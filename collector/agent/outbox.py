@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sending side of the buffer: what goes next, and what the center's answers change.
+
+Sealed bytes leave as they were stored. Acks free, conflicts open a new epoch, asks bring kept bytes back into a lane.
+Everything here runs inside a transaction of the caller, except reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from collector.agent import lost
+from collector.agent.ledger import FREED, PENDING, Ledger
+from collector.agent.sealer import Sealer
+from collector.errors import Garbled
+from collector.model.record import GapRecord
+from collector.wire import Ack, Ask, decode_batch, epoch_text, open_envelope
+
+EPOCH_CONFLICT: Final = "epoch_conflict"
+NO_RECORDS: Final = "no_records"
+_ASKED_AT_MOST: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A batch of this file; ordered as batches are sent. Streams are numbered in the order they were opened."""
+
+    stream: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A sealed batch as it goes out."""
+
+    position: Position
+    plant: str
+    epoch: int
+    payload: bytes
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class AckOutcome:
+    """What an ack changed. `freed`: positions done with; `refused`: those of them with a code other than a conflict."""
+
+    freed: tuple[Position, ...] = ()
+    refused: tuple[tuple[Position, str], ...] = ()
+    is_new_store: bool = False
+    is_new_epoch: bool = False
+
+
+class Outbox:
+    """Sending state over a ledger. Kept in memory only: up to where batches were handed out since the file opened."""
+
+    def __init__(self, ledger: Ledger, sealer: Sealer) -> None:
+        self._ledger = ledger
+        self._sealer = sealer
+        self._handed: dict[int, int] = {}
+
+    def next_batch(self, plant: str, after: Position | None, up_to: Position | None = None) -> Position | None:
+        """The first unsent batch of a plant after a position (B2: sealed and committed), None at the end."""
+        streams = self._ledger.db.execute(
+            "SELECT id FROM streams WHERE plant = ? AND conflicted = 0 ORDER BY id", (plant,)
+        ).fetchall()
+        for (stream,) in streams:
+            if (after and stream < after.stream) or (up_to and stream > up_to.stream):
+                continue
+            low = after.sequence if after and stream == after.stream else 0
+            row = self._ledger.db.execute(
+                "SELECT sequence FROM batches WHERE stream = ? AND state = 0 AND sequence > ?"
+                " ORDER BY sequence LIMIT 1",
+                (stream, low),
+            ).fetchone()
+            if row is not None:
+                found = Position(stream, row[0])
+                return found if up_to is None or found <= up_to else None
+        return None
+
+    def newest(self, plant: str) -> Position:
+        """The position of the batch last sealed; sequence 0 where there is none yet."""
+        tail = self._sealer.tails[plant]
+        return Position(tail.stream.id, tail.next_sequence - 1)
+
+    def read(self, position: Position) -> Outgoing | None:
+        """The stored bytes of a batch, None where it is gone (freed and dropped, evicted).
+
+        Raises:
+            Garbled: B7, the payload is not what was written.
+        """
+        row = self._ledger.db.execute(
+            "SELECT b.payload, b.sha256, b.records, s.plant, s.epoch FROM batches b JOIN streams s ON s.id = b.stream"
+            " WHERE b.stream = ? AND b.sequence = ?",
+            (position.stream, position.sequence),
+        ).fetchone()
+        if row is None:
+            return None
+        payload, sha256, records, plant, epoch = row
+        if hashlib.sha256(payload).digest() != sha256:
+            raise Garbled("the batch does not pass its checksum", subject=f"{plant}/{epoch}/{position.sequence}")
+        self._handed[position.stream] = max(position.sequence, self._handed.get(position.stream, 0))
+        return Outgoing(position, plant, int(epoch, 16), payload, records)
+
+    def give_up(self, position: Position) -> None:
+        """A stored batch that fails its checksum: out of the file, and named in a gap record."""
+        row = self._ledger.db.execute(
+            "SELECT id FROM batches WHERE stream = ? AND sequence = ?", (position.stream, position.sequence)
+        ).fetchone()
+        if row is not None:
+            self._sealer.remove(row[0], lost.UNREADABLE)
+
+    def apply_ack(self, plant: str, ack: Ack) -> AckOutcome:
+        """Free what the present store has; see B3 and B8. A new store makes the rest unsent again."""
+        found = self._ledger.db.execute(
+            "SELECT id, heard_store FROM streams WHERE plant = ? AND epoch = ?", (plant, ack.epoch_hex)
+        ).fetchone()
+        if found is None:
+            return AckOutcome()
+        stream, heard_store = found
+        known = self._ledger.db.execute("SELECT present FROM stores WHERE store_id = ?", (ack.store_id,)).fetchone()
+        if known is not None and not known[0]:
+            return AckOutcome()
+        is_new_store = known is None and self._enter_store(ack.store_id)
+        if heard_store != ack.store_id:
+            self._ledger.db.execute("UPDATE streams SET heard_store = ? WHERE id = ?", (ack.store_id, stream))
+            lost.due_to_new_store(self._ledger, stream, ack.through)
+        conflicts, refused = self._refusals(stream, ack)
+        freed = self._free(stream, [(1, ack.through), *ack.also], conflicts)
+        if conflicts:
+            self._end_epoch(plant, stream)
+        self.tell_due(plant)
+        return AckOutcome(
+            freed=(*freed, *(position for position, _ in refused)),
+            refused=tuple(refused),
+            is_new_store=is_new_store,
+            is_new_epoch=bool(conflicts),
+        )
+
+    def _enter_store(self, store_id: str) -> bool:
+        """From now on acks of this store count; what an earlier one had acknowledged is unsent. False: the first."""
+        db = self._ledger.db
+        is_first = db.execute("SELECT 1 FROM stores").fetchone() is None
+        db.execute("UPDATE stores SET present = 0")
+        db.execute("INSERT INTO stores (store_id, present) VALUES (?, 1)", (store_id,))
+        for stream, batches, records in db.execute(
+            "SELECT stream, count(*), sum(records) FROM batches WHERE state = 1 GROUP BY stream"
+        ).fetchall():
+            db.execute(
+                "UPDATE streams SET freed = freed - ?, records_freed = records_freed - ? WHERE id = ?",
+                (batches, records, stream),
+            )
+        # freed_ms stays: it tells that this batch was out before, so that an ack may free it unsent.
+        db.execute("UPDATE batches SET state = 0, refused = NULL WHERE state = 1")
+        return not is_first
+
+    def _refusals(self, stream: int, ack: Ack) -> tuple[list[int], list[tuple[Position, str]]]:
+        """Sequences in conflict, pending again; and the others refused, freed with their code."""
+        conflicts, refused = [], []
+        for sequence, code in ack.refused:
+            row = self._ledger.db.execute(
+                "SELECT id, state, records FROM batches WHERE stream = ? AND sequence = ?"
+                " AND (sequence <= ? OR freed_ms IS NOT NULL)",
+                (stream, sequence, self._handed.get(stream, 0)),
+            ).fetchone()
+            if row is None:
+                continue
+            number, state, records = row
+            if code == EPOCH_CONFLICT:
+                conflicts.append(sequence)
+                if state == FREED:  # by an ack meant for the other bytes of the same name
+                    self._set_state(number, stream, records, PENDING, None)
+            elif state == PENDING:
+                refused.append((Position(stream, sequence), code))
+                self._set_state(number, stream, records, FREED, code)
+        return conflicts, refused
+
+    def _set_state(self, number: int, stream: int, records: int, state: int, code: str | None) -> None:
+        sign = 1 if state == FREED else -1
+        self._ledger.db.execute(
+            "UPDATE batches SET state = ?, refused = ?, freed_ms = ? WHERE id = ?",
+            (state, code, self._sealer.now_ms, number),
+        )
+        self._ledger.db.execute(
+            "UPDATE streams SET freed = freed + ?, records_freed = records_freed + ? WHERE id = ?",
+            (sign, sign * records, stream),
+        )
+
+    def _free(self, stream: int, ranges: list[tuple[int, int]], conflicts: list[int]) -> list[Position]:
+        """B3: free the pending batches of the ranges that were handed out (B8: others are not known to the center)."""
+        freed = []
+        for first, last in ranges:
+            rows = self._ledger.db.execute(
+                "SELECT id, sequence, records FROM batches WHERE stream = ? AND state = 0 AND sequence BETWEEN ? AND ?"
+                " AND (sequence <= ? OR freed_ms IS NOT NULL)",
+                (stream, first, last, self._handed.get(stream, 0)),
+            ).fetchall()
+            for number, sequence, records in rows:
+                if sequence not in conflicts:
+                    self._set_state(number, stream, records, FREED, None)
+                    freed.append(Position(stream, sequence))
+        return freed
+
+    def _end_epoch(self, plant: str, stream: int) -> None:
+        """Another file sends under our name (a cloned disk): what is pending goes out under a new epoch."""
+        self._ledger.db.execute("UPDATE streams SET conflicted = 1 WHERE id = ?", (stream,))
+        if self._sealer.tails[plant].stream.id == stream:
+            self.start_epoch(plant)
+
+    def start_epoch(self, plant: str) -> None:
+        """Seal the open tail, then go on in a stream with a new epoch and sequence 1."""
+        self._sealer.seal(plant)
+        tail = self._sealer.tails[plant]
+        tail.stream, tail.next_sequence = self._ledger.add_stream(plant), 1
+
+    def reseal_some(self, plant: str, limit: int) -> int:
+        """Give up to `limit` batches of conflicted epochs their place in the present one; how many there were."""
+        rows = self._ledger.db.execute(
+            "SELECT b.id, b.stream, b.sequence, b.payload FROM batches b JOIN streams s ON s.id = b.stream"
+            " WHERE s.plant = ? AND s.conflicted = 1 AND b.state = 0 ORDER BY b.stream, b.sequence LIMIT ?",
+            (plant, limit),
+        ).fetchall()
+        tail = self._sealer.tails[plant]
+        if rows and (tail.records or tail.gaps):
+            self._sealer.seal(plant)
+        for number, stream, sequence, payload in rows:
+            try:
+                batch = decode_batch(open_envelope(payload))
+            except Garbled:
+                self._sealer.remove(number, lost.UNREADABLE)
+                continue
+            layouts = {layout.unit: layout for layout in batch.layouts}
+            given = self._sealer.seal_batch(tail, batch.records, batch.gaps, layouts)
+            lost.retell(self._ledger, (stream, sequence), (tail.stream.id, given))
+            self._sealer.remove(number, lost.RESEALED)
+        return len(rows)
+
+    def tell_due(self, plant: str) -> None:
+        """Put what the center must hear of lost sequences into the open tail; it goes with the next batch."""
+        tail = self._sealer.tails[plant]
+        epochs = {row.id: row.stream.epoch for row in self._ledger.streams()}
+        rows = lost.due(self._ledger, plant)
+        for row in rows:
+            lost.tell(self._ledger, row, tail.stream.id, tail.next_sequence)
+        if rows:
+            self._sealer.add_gaps(plant, [row.gap(epochs[row.stream]) for row in rows])
+
+    def answer(self, ask: Ask) -> list[Position]:
+        """Batches that answer an ask, in the order of the asked lane; what is not here is answered by a gap record."""
+        self._sealer.seal(ask.plant)
+        streams = {row.id: row.stream for row in self._ledger.streams() if row.stream.plant == ask.plant}
+        if ask.epoch is not None:
+            found, rows = self._by_sequence(
+                ask, [i for i, s in streams.items() if epoch_text(s.epoch) == ask.epoch_hex]
+            )
+        else:
+            found, rows = self._by_time(ask, list(streams))
+        tail = self._sealer.tails[ask.plant]
+        gaps = [row.gap(streams[row.stream].epoch) for row in rows]
+        if not found and not gaps and ask.unit is not None and ask.from_ms is not None and ask.to_ms is not None:
+            gaps = [GapRecord((ask.unit,), ask.from_ms, ask.to_ms, NO_RECORDS)]
+        if gaps:
+            found.append(Position(tail.stream.id, tail.next_sequence))
+            self._sealer.add_gaps(ask.plant, gaps)
+            self._sealer.seal(ask.plant)
+        return found
+
+    def _by_sequence(self, ask: Ask, streams: list[int]) -> tuple[list[Position], list[lost.Lost]]:
+        found: list[Position] = []
+        rows: list[lost.Lost] = []
+        for stream in streams:
+            for first, last in ask.sequences:
+                kept = self._ledger.db.execute(
+                    "SELECT sequence FROM batches WHERE stream = ? AND sequence BETWEEN ? AND ?"
+                    " ORDER BY sequence LIMIT ?",
+                    (stream, first, last, _ASKED_AT_MOST),
+                )
+                found += [Position(stream, sequence) for (sequence,) in kept]
+                rows += [r for r in lost.overlapping(self._ledger, stream, first, last) if r not in rows]
+        return sorted(set(found)), rows
+
+    def _by_time(self, ask: Ask, streams: list[int]) -> tuple[list[Position], list[lost.Lost]]:
+        unit, from_ms, to_ms = ask.unit or "", ask.from_ms or 0, ask.to_ms or 0
+        marks = ",".join("?" * len(streams))
+        kept = self._ledger.db.execute(
+            f"SELECT stream, sequence FROM batches WHERE stream IN ({marks}) AND first_ms < ? AND last_ms >= ?"
+            " AND instr(',' || units || ',', ?) ORDER BY stream, sequence LIMIT ?",
+            (*streams, to_ms, from_ms, f",{unit},", _ASKED_AT_MOST),
+        )
+        found = [Position(*row) for row in kept]
+        return found, lost.in_time(self._ledger, streams, unit, from_ms, to_ms)

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Open tails and their sealing: rows of ticks become numbered, signed, compressed batches; the oldest make room.
+
+Each plant has one open tail: what was recorded since its last batch, as one small row per append in the file and as
+records in memory. Everything here runs inside a transaction of the caller; after one that failed, `load` again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from collector import config
+from collector.agent import lost
+from collector.agent.ledger import FREED, Ledger, StreamRow
+from collector.errors import Garbled
+from collector.model.interval import HOUR_MS
+from collector.model.record import Cause, ClockState, GapRecord, Quality, UnitLayout, UnitRecord
+from collector.wire import Batch, Signer, decode_batch, encode_batch, open_envelope
+from collector.wire.batch import MAX_GAPS
+
+_DROPS_PER_SEAL: Final = 64  # what has been kept long enough goes a little at a time
+_EVICTIONS_PER_SEAL: Final = 4096
+
+
+class _Row(msgspec.Struct, frozen=True, array_like=True):
+    """A unit record in the tail."""
+
+    unit: str
+    time_utc_ms: int
+    values: tuple[int | None, ...]
+    qualities: bytes
+    cause: int
+    era: int
+    clock: int
+    device_time_utc_ms: int | None
+
+
+class _Body(msgspec.Struct, frozen=True, array_like=True):
+    """One append of one plant."""
+
+    records: list[_Row]
+    gaps: list[GapRecord]
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(_Body)
+_QUALITIES: Final = {q.value: q for q in Quality}
+
+
+def encode_tail(records: Iterable[UnitRecord], gaps: Sequence[GapRecord]) -> bytes:
+    """One append of one plant as a row of the tail."""
+    rows = [
+        _Row(r.unit, r.time_utc_ms, r.values, bytes(r.qualities), r.cause, r.era, r.clock, r.device_time_utc_ms)
+        for r in records
+    ]
+    return _ENCODER.encode(_Body(rows, list(gaps)))
+
+
+def decode_tail(body: bytes) -> tuple[list[UnitRecord], list[GapRecord]]:
+    """A row of the tail again.
+
+    Raises:
+        msgspec.MsgspecError, KeyError, ValueError: it was damaged.
+    """
+    content = _DECODER.decode(body)
+    records = [
+        UnitRecord(
+            row.unit,
+            row.time_utc_ms,
+            row.values,
+            tuple(_QUALITIES[q] for q in row.qualities),
+            Cause(row.cause),
+            row.era,
+            ClockState(row.clock),
+            row.device_time_utc_ms,
+        )
+        for row in content.records
+    ]
+    return records, content.gaps
+
+
+@dataclass
+class Tail:
+    """What a plant recorded since its last batch. `first_ms`: time of its first record, None while there is none."""
+
+    stream: StreamRow
+    next_sequence: int
+    records: list[UnitRecord] = field(default_factory=list)
+    gaps: list[GapRecord] = field(default_factory=list)
+    first_ms: int | None = None
+
+    def extend(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
+        """Take what was appended."""
+        if records and self.first_ms is None:
+            self.first_ms = min(r.time_utc_ms for r in records)
+        self.records.extend(records)
+        self.gaps.extend(gaps)
+
+
+class Sealer:
+    """Tails of all plants of a ledger, and how they become batches. `now_ms`: newest record time seen, UTC ms."""
+
+    def __init__(
+        self, ledger: Ledger, settings: config.Buffer, signers: Mapping[str, Signer | None], *, now_ms: int
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._signers = signers
+        self.now_ms = now_ms
+        self.layouts: dict[str, UnitLayout] = {}
+        self.tails: dict[str, Tail] = {}
+        self.last: dict[str, tuple[int, int]] = {}
+
+    def load(self) -> None:
+        """Read layouts, tails and last times from the file; memory says afterwards what the file says."""
+        self.layouts.clear()
+        self.tails.clear()
+        self.last.clear()
+        for unit, quantities, era, time_utc_ms in self._ledger.db.execute(
+            "SELECT unit, quantities, era, time_utc_ms FROM units"
+        ):
+            self.layouts[unit] = UnitLayout(unit, tuple(q for q in quantities.split(",") if q))
+            if time_utc_ms is not None:
+                self.last[unit] = (era, time_utc_ms)
+        for row in self._ledger.streams():
+            if row.current:
+                following = self._ledger.value("SELECT next_sequence FROM streams WHERE id = ?", row.id)
+                tail = self.tails[row.stream.plant] = Tail(row, following)
+                for (body,) in self._ledger.db.execute("SELECT body FROM tail WHERE stream = ? ORDER BY id", (row.id,)):
+                    records, gaps = decode_tail(body)
+                    tail.extend(records, gaps)
+                    self.last.update((r.unit, (r.era, r.time_utc_ms)) for r in records)
+
+    def add(self, plant: str, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
+        """Append to a plant's tail; seals it before where its age is reached, after where count or a change ask."""
+        settings = self._settings
+        tail = self.tails[plant]
+        if records and tail.first_ms is not None:
+            age_ms = max(r.time_utc_ms for r in records) - tail.first_ms
+            if age_ms >= settings.batch_max_age_s * 1000 or age_ms < 0:
+                self.seal(plant)
+        self._ledger.db.execute(
+            "INSERT INTO tail (stream, records, body) VALUES (?, ?, ?)",
+            (tail.stream.id, len(records), encode_tail(records, gaps)),
+        )
+        tail.extend(records, gaps)
+        changed = settings.seal_on_change and any(r.cause is Cause.CHANGE for r in records)
+        if changed or len(tail.records) >= settings.batch_max_records or len(tail.gaps) >= MAX_GAPS // 2:
+            self.seal(plant)
+
+    def seal(self, plant: str) -> None:
+        """Close a plant's tail into a batch; nothing where the tail is empty."""
+        tail = self.tails[plant]
+        if not (tail.records or tail.gaps):
+            return
+        records, gaps = tail.records, tail.gaps
+        self._ledger.db.execute("DELETE FROM tail WHERE stream = ?", (tail.stream.id,))
+        tail.records, tail.gaps, tail.first_ms = [], [], None
+        self.seal_batch(tail, records, gaps)
+        last = {r.unit: (r.era, r.time_utc_ms, r.unit) for r in records}
+        self._ledger.db.executemany("UPDATE units SET era = ?, time_utc_ms = ? WHERE unit = ?", last.values())
+        self._drop_expired()
+        self.make_room()
+
+    def seal_batch(
+        self,
+        tail: Tail,
+        records: Sequence[UnitRecord],
+        gaps: Sequence[GapRecord],
+        known: Mapping[str, UnitLayout] | None = None,
+    ) -> int:
+        """Give records the next sequence (two, where they are too many for a payload); the first one given.
+
+        `known`: the layouts of records that come from an older batch.
+        """
+        units = sorted({r.unit for r in records})
+        layouts = tuple((known or self.layouts)[unit] for unit in units)
+        sequence = tail.next_sequence
+        batch = Batch(tail.stream.stream, sequence, layouts, tuple(records), tuple(gaps))
+        try:
+            payload = encode_batch(batch, self._signers.get(tail.stream.stream.plant))
+        except Garbled:
+            half = len(records) // 2
+            if not half:
+                raise
+            self.seal_batch(tail, records[:half], gaps, known)
+            self.seal_batch(tail, records[half:], (), known)
+            return sequence
+        self._store(tail.stream.id, sequence, payload, sorted({*units, *(u for g in gaps for u in g.units)}), len(gaps))
+        tail.next_sequence = sequence + 1
+        return sequence
+
+    def _store(self, stream: int, sequence: int, payload: bytes, units: Sequence[str], gaps: int) -> None:
+        head = open_envelope(payload)
+        self._ledger.db.execute(
+            "INSERT INTO batches (stream, sequence, state, first_ms, last_ms, records, gaps, units, sha256, payload)"
+            " VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                stream,
+                sequence,
+                head.first_ms,
+                head.last_ms,
+                head.record_count,
+                gaps,
+                ",".join(units),
+                hashlib.sha256(payload).digest(),
+                payload,
+            ),
+        )
+        self._ledger.db.execute(
+            "UPDATE streams SET next_sequence = ?, sealed = sealed + 1,"
+            " records_sealed = records_sealed + ? WHERE id = ?",
+            (sequence + 1, head.record_count, stream),
+        )
+
+    def _drop_expired(self) -> None:
+        """Payloads of freed batches go after `keep_after_ack_h`."""
+        limit = self.now_ms - self._settings.keep_after_ack_h * HOUR_MS
+        rows = self._ledger.db.execute(
+            "SELECT id FROM batches WHERE state = 1 AND freed_ms < ? ORDER BY freed_ms LIMIT ?",
+            (limit, _DROPS_PER_SEAL),
+        ).fetchall()
+        for (number,) in rows:
+            self.remove(number, lost.EVICTED)
+
+    def make_room(self) -> None:
+        """B5: over the size limit the oldest go: first those the center has, then those it will be told of."""
+        for _ in range(_EVICTIONS_PER_SEAL):
+            if self._ledger.used_bytes() <= self._settings.max_bytes:
+                return
+            row = self._ledger.db.execute(
+                "SELECT id FROM batches WHERE state = 1 ORDER BY freed_ms, id LIMIT 1"
+            ).fetchone()
+            row = (
+                row
+                or self._ledger.db.execute(
+                    "SELECT id FROM batches WHERE id < (SELECT max(id) FROM batches) ORDER BY id LIMIT 1"
+                ).fetchone()
+            )
+            if row is None:
+                return
+            self.remove(row[0], lost.EVICTED)
+
+    def remove(self, number: int, reason: str) -> None:
+        """Take a batch out of the file: a freed one is only noted, a pending one is lost for `reason` and due."""
+        db = self._ledger.db
+        stream, sequence, state, first_ms, last_ms, records, gaps, units = db.execute(
+            "SELECT stream, sequence, state, first_ms, last_ms, records, gaps, units FROM batches WHERE id = ?",
+            (number,),
+        ).fetchone()
+        carried = self._plain_gaps(number) if gaps and state != FREED and reason != lost.RESEALED else []
+        db.execute("DELETE FROM batches WHERE id = ?", (number,))
+        if state == FREED:
+            reason = lost.NOT_KEPT
+        else:
+            resealed = records if reason == lost.RESEALED else 0
+            db.execute(
+                "UPDATE streams SET evicted = evicted + 1, records_evicted = records_evicted + ?,"
+                " records_resealed = records_resealed + ? WHERE id = ?",
+                (records - resealed, resealed, stream),
+            )
+            if reason != lost.RESEALED:
+                lost.untell(self._ledger, stream, sequence)
+        span = (first_ms, first_ms) if reason == lost.RESEALED else (first_ms, last_ms + 1)
+        units = "" if reason == lost.RESEALED else units
+        lost.add(self._ledger, stream, (sequence, sequence), span, units, reason, due=reason != lost.NOT_KEPT)
+        for gap in carried:
+            self._carry(stream, sequence, gap)
+
+    def _plain_gaps(self, number: int) -> list[GapRecord]:
+        """Gaps of the agent itself inside a batch that goes: they must not go with it."""
+        payload = self._ledger.value("SELECT payload FROM batches WHERE id = ?", number)
+        try:
+            return [g for g in decode_batch(open_envelope(payload)).gaps if g.from_seq is None]
+        except Garbled:
+            return []
+
+    def _carry(self, stream: int, sequence: int, gap: GapRecord) -> None:
+        """Keep a gap whose batch went, unless the range it went with says as much."""
+        for row in lost.overlapping(self._ledger, stream, sequence, sequence):
+            if row.from_ms <= gap.from_ms and gap.to_ms <= row.to_ms and set(gap.units) <= set(row.units.split(",")):
+                return
+        plant = self._ledger.value("SELECT plant FROM streams WHERE id = ?", stream)
+        tail = self.tails.get(plant)
+        if tail is not None and gap not in tail.gaps:
+            self.add_gaps(plant, [gap])
+
+    def add_gaps(self, plant: str, gaps: Sequence[GapRecord]) -> None:
+        """Put gap records into the open tail without sealing it."""
+        tail = self.tails[plant]
+        self._ledger.db.execute(
+            "INSERT INTO tail (stream, records, body) VALUES (?, 0, ?)", (tail.stream.id, encode_tail((), gaps))
+        )
+        tail.extend((), gaps)
