@@ -90,10 +90,11 @@ class Devices:
         return {device: counts[device] for device in self._configured if device in counts}
 
     def darken(self, unit: str, *, dark: bool) -> None:
-        """Switch every Modbus port that serves this unit's devices off or on: connections are dropped at once."""
+        """Switch every face that serves this unit's devices off or on: connections are reset and refused at once."""
         for device in self._configured.values():
-            if device.unit == unit and device.id in self.slaves:
-                self.modbus_ports[device.host, device.port or 0].darken(dark)
+            if device.unit == unit:
+                face = self.port_of(device.id)
+                (face.refuse if dark else face.accept)()
 
     def peers(self, device: str) -> list[str]:
         """Who is connected to a device, HOST:PORT."""
@@ -107,6 +108,9 @@ class Devices:
         return self.modbus_ports[place.host, place.port or 0]
 
     def _switch(self, fault: Fault, on: bool) -> None:
+        if fault.kind == "refuse":
+            face = self.port_of(fault.device)
+            (face.refuse if on else face.accept)()
         slave = self.slaves.get(fault.device)
         if slave is None:
             return
@@ -116,9 +120,8 @@ class Devices:
             slave.swap_words = on
         elif fault.kind == "frozen":
             slave.freeze(on)
-        face = self.port_of(fault.device)
-        assert isinstance(face, ModbusPort)
-        face.forget()
+        place = self._configured[fault.device]
+        self.modbus_ports[place.host, place.port or 0].forget()
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from simulators import iec104
 from simulators.audit import Audit
 from simulators.encoding import RawScale
 from simulators.faults import Faults, peer_name
+from simulators.listener import Face
 from simulators.signals import Board
 
 _QUEUE_LIMIT: Final = 20_000
@@ -50,18 +51,19 @@ class Timing:
     t3_s: float = 20.0
 
 
-class Station:
+class Station(Face):
     """A port of one device of the point table; may have several links, each with its own sequence numbers."""
 
     def __init__(
         self, device: str, points: Sequence[Point], common_addresses: Sequence[int], audit: Audit, faults: Faults, *,
         now_utc_ms: Callable[[], int], utc_offset_min: int = 480, timing: Timing | None = None,
     ) -> None:  # fmt: skip
+        super().__init__(lambda: StationLink(self))
         self.device = device
         self.audit = audit
         self.faults = faults
         self.timing = timing or Timing()
-        self.links: set[StationLink] = set()
+        self.sessions: set[StationLink] = set()
         self.requests = 0
         self.common_addresses = tuple(common_addresses)
         self.on_acknowledged: Callable[[], None] = lambda: None
@@ -69,8 +71,6 @@ class Station:
         self._now_utc_ms = now_utc_ms
         self._offset_min = utc_offset_min
         self._objects: dict[tuple[int, int], InformationObject] = {}
-        self._server: asyncio.Server | None = None
-        self._where = ("", 0)
         self._counter_sequence = 0
         for point in points:
             place = (point.common_address or self.common_addresses[0], point.address)
@@ -90,7 +90,7 @@ class Station:
         def sink(stored: int | None, time_utc_ms: int) -> None:
             item.value = None if stored is None else scale.real(stored) if real else scale.whole(stored)
             item.time_utc_ms = time_utc_ms
-            if counter or not self.links:
+            if counter or not self.sessions:
                 return
             before, now = item.reported, item.value
             if item.deadband and before is not None and now is not None and abs(now - before) < item.deadband:
@@ -106,8 +106,8 @@ class Station:
         asdu = iec104.encode_asdu(
             item.type_id, iec104.SPONTANEOUS, item.common_address, [self._encode(item, tagged=True)]
         )
-        for link in self.links:
-            link.send(asdu)
+        for session in self.sessions:
+            session.send(asdu)
 
     def _encode(self, item: InformationObject, *, tagged: bool) -> bytes:
         type_id = item.type_id if tagged else iec104.UNTAGGED.get(item.type_id, item.type_id)
@@ -158,31 +158,7 @@ class Station:
     @property
     def acknowledged(self) -> bool:
         """Whether every started link has confirmed everything that fell due."""
-        return all(link.settled for link in self.links)
-
-    async def listen(self, host: str, port: int) -> int:
-        """Open the port; 0 takes a free one. Returns the port."""
-        self._server = await asyncio.get_running_loop().create_server(lambda: StationLink(self), host, port)
-        self._where = self._server.sockets[0].getsockname()[:2]
-        return self._where[1]
-
-    def refuse(self) -> None:
-        """Stop listening and reset the links."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for link in tuple(self.links):
-            link.abort()
-
-    async def accept(self) -> None:
-        """Listen again on the same address."""
-        if self._server is None and self._where[1]:
-            await self.listen(*self._where)
-
-    async def close(self) -> None:
-        """End the port and its links."""
-        self.refuse()
-        self._where = ("", 0)
+        return all(session.settled for session in self.sessions)
 
 
 class StationLink(asyncio.Protocol):
@@ -216,6 +192,7 @@ class StationLink(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self.peer = peer_name(transport)
         self._station.links.add(self)
+        self._station.sessions.add(self)
         self._last_heard_s = self._clock_s()
         self._timer = asyncio.get_running_loop().call_later(0.5, self._check_timers)
 
@@ -226,6 +203,7 @@ class StationLink(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._station.links.discard(self)
+        self._station.sessions.discard(self)
         self._station.on_acknowledged()
 
     def abort(self) -> None:

@@ -10,6 +10,7 @@ from typing import Final, cast
 
 from simulators.audit import Audit
 from simulators.faults import Faults, peer_name
+from simulators.listener import Face
 from simulators.modbus import ILLEGAL_FUNCTION, READ_FUNCTIONS, TARGET_SILENT, RtuFramer, Slave, TcpFramer, crc16
 
 _REMEMBERED: Final = 256
@@ -26,51 +27,17 @@ class _Known:
     end: int
 
 
-class ModbusPort:
+class ModbusPort(Face):
     """A listening port with the slaves behind it. `rtu`: RTU framing instead of MBAP."""
 
     def __init__(self, name: str, slaves: Sequence[Slave], audit: Audit, faults: Faults, *, rtu: bool) -> None:
+        super().__init__(lambda: ModbusLink(self))
         self.name = name
         self.rtu = rtu
         self.slaves = {slave.unit_id: slave for slave in slaves}
         self.audit = audit
         self.known: dict[bytes, _Known] = {}
-        self.links: set[ModbusLink] = set()
         self.faults = faults
-        self.dark = False
-        self._server: asyncio.Server | None = None
-        self._address = ("", 0)
-
-    async def listen(self, host: str, port: int) -> int:
-        """Open the port; 0 takes a free one. Returns the port."""
-        self._server = await asyncio.get_running_loop().create_server(lambda: ModbusLink(self), host, port)
-        self._address = self._server.sockets[0].getsockname()[:2]
-        return self._address[1]
-
-    def darken(self, dark: bool) -> None:
-        """While dark every connection is dropped as soon as it is made: a device off behind its terminal server."""
-        self.dark = dark
-        if dark:
-            for link in tuple(self.links):
-                link.abort()
-
-    def refuse(self) -> None:
-        """Stop listening and drop the links: nobody at this address."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for link in tuple(self.links):
-            link.abort()
-
-    async def accept(self) -> None:
-        """Listen again on the same address."""
-        if self._server is None and self._address[1]:
-            await self.listen(*self._address)
-
-    async def close(self) -> None:
-        """End the port and its links."""
-        self.refuse()
-        self._address = ("", 0)
 
     def forget(self) -> None:
         """Take the slow way for every request again, after something about the slaves has changed."""
@@ -125,8 +92,6 @@ class ModbusLink(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self.peer = peer_name(transport)
         self._port.links.add(self)
-        if self._port.dark:
-            self.abort()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """A client has gone."""

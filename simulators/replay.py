@@ -2,7 +2,7 @@
 """Recorded values played as devices: each row holds until the next; between recorded stretches nobody answers.
 
 A stretch ends one interval (the commonest distance of two rows of the unit) after its last row. Outside, the devices
-drop every connection at once, as a controller that is switched off behind its terminal server does.
+refuse connections, as a controller that is switched off behind its terminal server does.
 """
 
 from __future__ import annotations

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A listening address that can refuse connections for a while and never loses its port to somebody else.
+
+The socket stays bound while it refuses (a listening socket that is shut down refuses and can listen again), and
+listens again at once, before any event loop has turned: whoever connects meanwhile waits in the backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final, Protocol
+
+_BACKLOG: Final = 256
+
+
+class Listener:
+    """Connections to one address, each given a protocol by `factory`."""
+
+    def __init__(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        self._factory = factory
+        self._socket: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self.refusing = False
+
+    async def open(self, host: str, port: int) -> int:
+        """Listen; port 0 takes a free one. Returns the port.
+
+        Raises:
+            OSError: the address is in use, or not of this machine.
+        """
+        if port == 0:
+            with socket.socket() as probe:
+                probe.bind((host, 0))
+                port = probe.getsockname()[1]
+        self._socket = socket.socket()
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((host, port))
+            self._socket.listen(_BACKLOG)
+            await self._serve()
+        except OSError as error:
+            self.close()
+            raise OSError(error.errno, f"{error.strerror or error}: {host}:{port}") from error
+        return port
+
+    async def _serve(self) -> None:
+        assert self._socket is not None
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._factory, sock=self._socket.dup(), backlog=_BACKLOG)
+
+    def refuse(self) -> None:
+        """Refuse connections from now on; those that exist are the caller's to drop."""
+        if self._socket is None or self.refusing:
+            return
+        self.refusing = True
+        self._stop_serving()
+        self._socket.shutdown(socket.SHUT_RDWR)
+
+    def accept(self) -> None:
+        """Listen again on the same address."""
+        if self._socket is None or not self.refusing:
+            return
+        self.refusing = False
+        self._socket.listen(_BACKLOG)
+        self._starting = asyncio.get_running_loop().create_task(self._serve(), name="listen again")
+
+    def close(self) -> None:
+        """Give the address up."""
+        self._stop_serving()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _stop_serving(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+            self._starting = None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+
+class Link(Protocol):
+    """One connection of a face."""
+
+    peer: str
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        ...
+
+
+class Face:
+    """What devices at one address have in common: the listener and its links."""
+
+    def __init__(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        self._listener = Listener(factory)
+        self.links: set[Link] = set()
+
+    async def listen(self, host: str, port: int) -> int:
+        """Open the address; port 0 takes a free one. Returns the port."""
+        return await self._listener.open(host, port)
+
+    def drop_links(self) -> None:
+        """Reset every connection."""
+        for link in tuple(self.links):
+            link.abort()
+
+    def refuse(self) -> None:
+        """Nobody at this address: connections are reset and new ones refused."""
+        self._listener.refuse()
+        self.drop_links()
+
+    def accept(self) -> None:
+        """Back again at the same address."""
+        self._listener.accept()
+
+    async def close(self) -> None:
+        """Give the address up, and let the loop notice that the connections are gone."""
+        self._listener.close()
+        self.drop_links()
+        await asyncio.sleep(0)
