@@ -8,6 +8,7 @@ constant is exact and needs no time-zone database on a gateway.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -88,6 +89,14 @@ class Month:
         """Its local dates in order."""
         count = (self.next().first_day - self.first_day).days
         return tuple(self.first_day + timedelta(days=i) for i in range(count))
+
+
+def is_covered(start_ms: int, end_ms: int, spans: Iterable[tuple[int, int]]) -> bool:
+    """Whether [start, end) lies wholly in the union of half-open spans."""
+    for a, b in sorted(spans):
+        if a <= start_ms < b:
+            start_ms = b
+    return start_ms >= end_ms
 
 
 _ISO: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})\Z", re.ASCII)

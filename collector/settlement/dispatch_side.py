@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the dispatching side delivered, arranged for measuring: plan and voltage band as steps, the rest as spans.
+
+Prepared once a run; a batch asks for what touches its lanes. Where plan rows overlap, the first issued counts
+(formats.md): overlaps are resolved here, so that a later step function never has two answers.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.model.dispatch import ExclusionReason, Order, OrderKind, Reserve, ReserveKind
+from collector.settlement.inputs import Inputs
+from collector.settlement.logic import Bools, Ints, Values
+from collector.settlement.timeline import Axis, Spans
+
+
+def arrow_values(column: pa.ChunkedArray | pa.Array) -> Values:
+    """An Arrow column of 64-bit integers as stored integers and where they are valid."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(array, pa.ChunkedArray):  # combine_chunks of no chunk at all
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    bitmap, data = array.buffers()
+    if data is None or not len(array):
+        return Values(np.zeros(len(array), dtype=np.int64), np.zeros(len(array), dtype=np.bool_))
+    values = np.frombuffer(data, dtype=np.int64, count=len(array), offset=array.offset * 8)
+    if bitmap is None or not array.null_count:
+        return Values(values, np.ones(len(array), dtype=np.bool_))
+    bits = np.frombuffer(bitmap, dtype=np.uint8)[array.offset // 8 :]
+    skip = array.offset % 8
+    flags = np.unpackbits(bits, count=skip + len(array), bitorder="little")[skip:]
+    return Values(values, flags.view(np.bool_))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Rows that never overlap, sorted by unit and start. `range_of`: first and last + 1 row of each unit."""
+
+    start_utc_ms: Ints
+    end_utc_ms: Ints
+    columns: dict[str, Values]
+    range_of: dict[str, tuple[int, int]]
+
+    def on_axis(self, axis: Axis) -> Spans:
+        """The rows that touch the lanes of a batch."""
+        lanes: list[Ints] = []
+        rows: list[Ints] = []
+        for index, lane in enumerate(axis.lanes):
+            first, last = self.range_of.get(lane.unit, (0, 0))
+            begin = int(axis.start_utc_ms[index])
+            a = first + int(np.searchsorted(self.end_utc_ms[first:last], begin, side="right"))
+            b = first + int(np.searchsorted(self.start_utc_ms[first:last], begin + axis.width, side="left"))
+            if a < b:
+                rows.append(np.arange(a, b, dtype=np.int64))
+                lanes.append(np.full(b - a, index, dtype=np.int64))
+        if not rows:
+            empty = np.zeros(0, dtype=np.int64)
+            return Spans(empty, empty, empty)
+        row = np.concatenate(rows)
+        return axis.spans(np.concatenate(lanes), self.start_utc_ms[row], self.end_utc_ms[row], row)
+
+
+def compute_steps(table: pa.Table | None, names: Iterable[str]) -> Steps:
+    """Step rows from a table of unit, start, end, the named columns and perhaps `issued`."""
+    if table is None or not table.num_rows:
+        none = np.zeros(0, dtype=np.int64)
+        return Steps(none, none, {name: Values(none, none.astype(np.bool_)) for name in names}, {})
+    encoded = table.column("unit").combine_chunks()
+    if not pa.types.is_dictionary(encoded.type):
+        encoded = pc.dictionary_encode(encoded)
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    units = encoded.dictionary.to_pylist()
+    start, end = arrow_values(table.column("start")).values, arrow_values(table.column("end")).values
+    columns = {name: arrow_values(table.column(name)) for name in names}
+    order = np.lexsort((start, codes))
+    codes, start, end = codes[order], start[order], end[order]
+    row = order
+    clash = (codes[1:] == codes[:-1]) & (start[1:] < end[:-1])
+    if clash.any():
+        issued = arrow_values(table.column("issued"))
+        rank = np.where(issued.valid, issued.values, np.iinfo(np.int64).min)[order]
+        codes, start, end, row = _first_issued(codes, start, end, row, rank, set(codes[1:][clash].tolist()))
+    columns = {name: Values(v.values[row], v.valid[row]) for name, v in columns.items()}
+    first = np.searchsorted(codes, np.arange(len(units) + 1))
+    range_of = {unit: (int(first[i]), int(first[i + 1])) for i, unit in enumerate(units)}
+    return Steps(start, end, columns, range_of)
+
+
+def _first_issued(
+    codes: Ints, start: Ints, end: Ints, row: Ints, rank: Ints, clashing: set[int]
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """Rows of units whose plan was issued more than once, cut so that at every instant the first issued is left."""
+    parts: list[tuple[Ints, Ints, Ints, Ints]] = []
+    for code in np.unique(codes).tolist():
+        mine = np.flatnonzero(codes == code)
+        if code not in clashing:
+            parts.append((codes[mine], start[mine], end[mine], row[mine]))
+            continue
+        edges = np.unique(np.concatenate([start[mine], end[mine]]))
+        winner = np.full(len(edges) - 1, -1, dtype=np.int64)
+        for index in mine[np.argsort(-rank[mine], kind="stable")].tolist():  # the first issued is painted last
+            a, b = np.searchsorted(edges, (start[index], end[index]))
+            winner[a:b] = index
+        filled = np.flatnonzero(winner >= 0)
+        parts.append((np.full(len(filled), code), edges[filled], edges[filled + 1], row[winner[filled]]))
+    joined = [np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)]
+    return joined[0], joined[1], joined[2], joined[3]
+
+
+class DispatchSide:
+    """Plan, voltage band, orders, reserves and exclusions of a run."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.plan = compute_steps(inputs.plan, ("power_kw",))
+        self.band = compute_steps(inputs.voltage_band, ("low_v", "high_v"))
+        self.orders: dict[OrderKind, dict[str, list[Order]]] = {kind: defaultdict(list) for kind in OrderKind}
+        for order in sorted(inputs.orders or (), key=lambda o: (o.unit, o.start_ms, o.id)):
+            self.orders[order.kind][order.unit].append(order)
+        self.reserves: dict[ReserveKind, dict[str, list[Reserve]]] = {kind: defaultdict(list) for kind in ReserveKind}
+        for reserve in sorted(inputs.reserves or (), key=lambda r: (r.unit, r.start_ms)):
+            self.reserves[reserve.kind][reserve.unit].append(reserve)
+        self.exclusions = sorted(
+            inputs.exclusions or (), key=lambda e: (e.unit, e.start_ms, e.end_ms, e.service, e.reason)
+        )
+        self._services = frozenset(e.service for e in self.exclusions)
+
+    def order_spans(self, axis: Axis, kind: OrderKind) -> Spans:
+        """Orders of one kind on the lanes of a batch."""
+        return axis.unit_spans(_rows(axis, self.orders[kind], lambda o: (o.unit, o.start_ms, o.end_ms)))
+
+    def reserve_rows(self, axis: Axis, kind: ReserveKind) -> tuple[Spans, list[Reserve]]:
+        """Reserve rows of one kind on the lanes of a batch, and the rows the spans number."""
+        rows = [reserve for unit in axis.lanes_of for reserve in self.reserves[kind].get(unit, ())]
+        return axis.unit_spans([(r.unit, r.start_ms, r.end_ms) for r in rows]), rows
+
+    def exclusion_spans(self, axis: Axis, service: str, *, own_fault: bool) -> Spans:
+        """Exclusions of one service, own faults or the others, on the lanes of a batch."""
+        return axis.unit_spans(
+            [
+                (e.unit, e.start_ms, e.end_ms)
+                for e in self.exclusions
+                if e.service in (service, "*")
+                and (e.reason is ExclusionReason.OWN_FAULT) == own_fault
+                and e.unit in axis.lanes_of
+            ]
+        )
+
+    def exclusion_class(self, service: str) -> str:
+        """Services without rows of their own share one set of exclusions."""
+        return service if service in self._services else "*"
+
+    def excluded_spans(self, unit: str, service: str, *, own_fault: bool = True) -> list[tuple[int, int]]:
+        """Exclusions of one unit and service in UTC ms; without `own_fault`, those that leave the scope."""
+        return [
+            (e.start_ms, e.end_ms)
+            for e in self.exclusions
+            if e.unit == unit
+            and e.service in (service, "*")
+            and (own_fault or e.reason is not ExclusionReason.OWN_FAULT)
+        ]
+
+
+def _rows(
+    axis: Axis, by_unit: dict[str, list[Order]], span: Callable[[Order], tuple[str, int, int]]
+) -> list[tuple[str, int, int]]:
+    return [span(item) for unit in axis.lanes_of for item in by_unit.get(unit, ())]
+
+
+def no_flags(count: int) -> Bools:
+    """Nowhere."""
+    return np.zeros(count, dtype=np.bool_)

@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of a batch, piece by piece: the unit's states, the hours, the orders. Computed when first asked for.
+
+The services read these and nothing else of the input. A column the unit does not have is not a missing value:
+without a breaker column the power (or the condenser status) tells whether the unit is on grid, without a condenser
+column it is never a condenser (rules.md section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from collector.model.dispatch import OrderKind
+from collector.model.interval import DAY_MS, QUARTER_HOUR_MS
+from collector.model.register import LocalSpan
+from collector.settlement.dispatch_side import DispatchSide, no_flags
+from collector.settlement.logic import Bools, Ints, Tri, Values
+from collector.settlement.results import REASON_CODES, Results, SegmentSink
+from collector.settlement.rules import Rulebook
+from collector.settlement.stretches import Policy, Stretch, scaled
+from collector.settlement.timeline import Axis, Rows, Spans, Timeline
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One part of a conjunction: `unpaid` says why not where it is false, `missing` what is lacking where unknown."""
+
+    tri: Tri
+    unpaid: str
+    missing: str = "no_value"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Where a determinant counts. `within`: in scope and not excluded; `own`: own fault, known and unpaid."""
+
+    service: str
+    within: Bools
+    own: Bools | None
+    counted: Bools
+    code: np.ndarray[tuple[int], np.dtype[np.uint8]] | None
+
+
+class Facts:
+    """The batch as the services see it."""
+
+    def __init__(
+        self,
+        *,
+        axis: Axis,
+        rows: Rows,
+        columns_of: Mapping[str, frozenset[str]],
+        stretches: Mapping[str, Sequence[Stretch]],
+        dispatch: DispatchSide,
+        policy: Policy,
+        rulebook: Rulebook,
+        sink: SegmentSink | None = None,
+        together: Sequence[Sequence[int]] = (),
+    ) -> None:
+        self.axis, self.rows, self.policy, self.rulebook, self.dispatch = axis, rows, policy, rulebook, dispatch
+        self.columns_of, self.sink = columns_of, sink
+        self.results = Results.empty(axis)
+        self.lane_stretches = [
+            [(c0, c1, s) for s in stretches.get(lane.unit, ()) for c0, c1 in [_cells(axis, index, s)] if c0 < c1]
+            for index, lane in enumerate(axis.lanes)
+        ]
+        self.order_spans = {kind: dispatch.order_spans(axis, kind) for kind in OrderKind}
+        self.plan_spans, self.band_spans = dispatch.plan.on_axis(axis), dispatch.band.on_axis(axis)
+        self._excluded: dict[tuple[str, bool], Bools | None] = {}
+        self._values: dict[str, Values] = {}
+        spans = [*self.order_spans.values(), self.plan_spans, self.band_spans, self._valley, self._peak]
+        spans += [dispatch.reserve_rows(axis, kind)[0] for kind in dispatch.reserves]
+        services = {"*"} | {e.service for e in dispatch.exclusions}
+        spans += [dispatch.exclusion_spans(axis, s, own_fault=own) for s in services for own in (False, True)]
+        edges = [points for span in spans if len(span) for points in (span.start, span.end)]
+        build = {"hold_ms": policy.hold_ms, "edges": edges}
+        quarters = any(s.unit.agc_lower_mw is not None for lane in self.lane_stretches for _, _, s in lane)
+        quarters = quarters or not policy.adopts("I-05", "per_record") or policy.adopts("I-09", "quarter_hour_mean")
+        self.timeline = Timeline(axis, rows, quarters=quarters, **build)  # type: ignore[arg-type]
+        if together:
+            edges.append(_shared_edges(axis, self.timeline, together))
+            self.timeline = Timeline(axis, rows, quarters=quarters, **build)  # type: ignore[arg-type]
+
+    # -- numbers that are constant over a day ------------------------------------------------------------------------
+
+    def per_day(self, compute: Callable[[Stretch], int | None]) -> Values:
+        """A whole number per lane and day, from the stretch in force; invalid where there is none."""
+        values = np.zeros(self.axis.cells, dtype=np.int64)
+        valid = np.zeros(self.axis.cells, dtype=np.bool_)
+        for lane in self.lane_stretches:
+            for first, until, stretch in lane:
+                number = compute(stretch)
+                if number is not None:
+                    values[first:until], valid[first:until] = number, True
+        return Values(values, valid)
+
+    def per_piece(self, compute: Callable[[Stretch], int | None]) -> Values:
+        """The same number on every piece."""
+        daily = self.per_day(compute)
+        return Values(self.timeline.spread(daily.values), self.timeline.spread_flags(daily.valid))
+
+    def applies(self, test: Callable[[Stretch], bool]) -> Bools | None:
+        """Where the unit is registered and passes a test; None: nowhere in this batch."""
+        daily = self.per_day(lambda stretch: 1 if test(stretch) else None).valid
+        return self.timeline.spread_flags(daily) if daily.any() else None
+
+    # -- records -----------------------------------------------------------------------------------------------------
+
+    def has_column(self, name: str) -> list[bool]:
+        """Which lanes' units have a column."""
+        return [name in self.columns_of.get(lane.unit, frozenset()) for lane in self.axis.lanes]
+
+    def value(self, name: str) -> Values:
+        """A quantity on every piece."""
+        if name not in self._values:
+            column = self.rows.columns.get(name)
+            if column is None or not len(column.values):
+                count = len(self.timeline)
+                self._values[name] = Values(np.zeros(count, dtype=np.int64), no_flags(count))
+            else:
+                self._values[name] = self.timeline.take(column)
+        return self._values[name]
+
+    def status(self, name: str) -> Tri:
+        """A status on every piece: 1 is true, 0 is false."""
+        found = self.value(name)
+        on = found.values == 1
+        return Tri(found.valid & on, found.valid & ~on)
+
+    def lanes_with(self, name: str) -> Bools:
+        """On the pieces of lanes that have a column."""
+        return np.repeat(np.array(self.has_column(name)), self._lane_count)
+
+    @cached_property
+    def _lane_count(self) -> Ints:
+        per_lane = self.timeline.cell_count.reshape(len(self.axis.lanes), self.axis.days)
+        return np.asarray(per_lane.sum(axis=1), dtype=np.int64)
+
+    @cached_property
+    def power(self) -> Values:
+        """Active power, kW."""
+        return self.value("active_power_mw")
+
+    @cached_property
+    def condenser(self) -> Tri:
+        """Running as a synchronous condenser."""
+        return self._status_or("condenser", False)
+
+    @cached_property
+    def spilling(self) -> Tri:
+        """Spilling; a unit without the signal is taken to spill all through its order."""
+        return self._status_or("spilling", True)
+
+    def _status_or(self, name: str, absent: bool) -> Tri:
+        has = self.has_column(name)
+        constant = Tri.known(np.full(len(self.timeline), absent))
+        if not any(has):
+            return constant
+        return self.status(name) if all(has) else self.status(name).where(self.lanes_with(name), constant)
+
+    @cached_property
+    def on(self) -> Tri:
+        """On grid: the breaker; without its column, output above a small share of P_N or condenser running."""
+        has = self.has_column("on_grid")
+        if all(has):
+            return self.status("on_grid")
+        threshold = self.per_piece(lambda s: scaled(self.policy.on_grid_ratio * 1000 * _rated(s)))
+        size = Values(np.abs(self.power.values), self.power.valid & threshold.valid)
+        derived = size.above(threshold.values) | self.condenser
+        return derived if not any(has) else self.status("on_grid").where(self.lanes_with("on_grid"), derived)
+
+    # -- hours, orders, exclusions -----------------------------------------------------------------------------------
+
+    def _hours(self, spans_of: Callable[[Stretch], Sequence[LocalSpan]]) -> Spans:
+        """The daily local spans of each lane's area on the axis; one that crosses midnight is cut there."""
+        starts: list[Ints] = []
+        ends: list[Ints] = []
+        for lane in self.lane_stretches:
+            for first, until, stretch in lane:
+                midnight = np.arange(first, until, dtype=np.int64) * DAY_MS
+                for span in spans_of(stretch):
+                    a, b = span.start_min * 60_000, span.end_min * 60_000
+                    for begin, end in [(a, b)] if a < b else [(a, DAY_MS), (0, b)]:
+                        starts.append(midnight + begin)
+                        ends.append(midnight + end)
+        if not starts:
+            none = np.zeros(0, dtype=np.int64)
+            return Spans(none, none, none)
+        start = np.concatenate(starts)
+        return Spans(start, np.concatenate(ends), np.arange(len(start), dtype=np.int64))
+
+    @cached_property
+    def _valley(self) -> Spans:
+        return self._hours(lambda stretch: stretch.area.valley_hours)
+
+    @cached_property
+    def _peak(self) -> Spans:
+        return self._hours(lambda stretch: stretch.area.peak_hours)
+
+    @cached_property
+    def valley(self) -> Bools:
+        """In the valley hours of the unit's area."""
+        return self.timeline.inside(self._valley)
+
+    @cached_property
+    def peak(self) -> Bools:
+        """In the peak hours of the unit's area."""
+        return self.timeline.inside(self._peak)
+
+    def ordered(self, kind: OrderKind) -> Bools:
+        """Inside an order of a kind."""
+        return self.timeline.inside(self.order_spans[kind])
+
+    def excluded(self, service: str, *, own_fault: bool) -> Bools | None:
+        """Inside an exclusion; None: nowhere. Test, dispatch and grid prevail over own fault where they overlap."""
+        if self.policy.adopts("I-19", "leaves_scope"):
+            if own_fault:
+                return None
+            return _either(self._inside(service, own_fault=False), self._inside(service, own_fault=True))
+        found = self._inside(service, own_fault=own_fault)
+        leaves = self._inside(service, own_fault=False) if own_fault else None
+        return found & ~leaves if found is not None and leaves is not None else found
+
+    def _inside(self, service: str, *, own_fault: bool) -> Bools | None:
+        key = (self.dispatch.exclusion_class(service), own_fault)
+        if key not in self._excluded:
+            spans = self.dispatch.exclusion_spans(self.axis, service, own_fault=own_fault)
+            self._excluded[key] = self.timeline.inside(spans) if len(spans) else None
+        return self._excluded[key]
+
+    # -- measuring ---------------------------------------------------------------------------------------------------
+
+    def tally(
+        self, service: str, scope: Bools, conditions: Sequence[Condition], needs: Sequence[tuple[Bools, str]] = ()
+    ) -> Tally:
+        """Judge every piece of a scope, and write the times of the determinant.
+
+        `needs`: where a value that is integrated is present, and the reason to give where it is not.
+        """
+        timeline, put = self.timeline, self.results.put
+        leaves, own = self.excluded(service, own_fault=False), self.excluded(service, own_fault=True)
+        within = scope if leaves is None else scope & ~leaves
+        rest = within
+        if own is not None:
+            own = own & within
+            rest = within & ~own
+        together = conditions[0].tri
+        for condition in conditions[1:]:
+            together = together & condition.tri
+        counted = rest & together.true
+        for valid, _ in needs:
+            counted = counted & valid
+        known = together.false | counted if own is None else together.false | counted | own
+        put(service, "scope", timeline.time_by_cell(within))
+        put(service, "known", timeline.time_by_cell(within & known))
+        put(service, "counted", timeline.time_by_cell(counted))
+        if leaves is not None:
+            put(service, "excluded", timeline.time_by_cell(scope & leaves))
+        if own is not None:
+            put(service, "own_fault", timeline.time_by_cell(own))
+        code = None
+        if self.sink is not None:
+            code = self._codes(conditions, needs)
+            if own is not None:
+                code[own] = REASON_CODES["own_fault"]
+            if leaves is not None:
+                code[leaves] = REASON_CODES["excluded"]
+            code[~scope] = 0
+        return Tally(service, within, own, counted, code)
+
+    def _codes(
+        self, conditions: Sequence[Condition], needs: Sequence[tuple[Bools, str]]
+    ) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+        """Why each piece is paid, unpaid or missing: the first condition that is false, else the first unknown."""
+        code = np.full(len(self.timeline), REASON_CODES["counted"], dtype=np.uint8)
+        for valid, reason in reversed(needs):
+            code[~valid] = REASON_CODES[reason]
+        for condition in reversed(conditions):
+            code[condition.tri.missing] = REASON_CODES[condition.missing]
+        if not self.timeline.all_present:
+            code[~self.timeline.present & (code >= REASON_CODES["no_value"])] = REASON_CODES["no_record"]
+        for condition in reversed(conditions):
+            code[condition.tri.false] = REASON_CODES[condition.unpaid]
+        return code
+
+    def finish(self, tally: Tally, integrand: Ints | None, unit: str) -> None:
+        """Write a determinant's value (integrand × time where it counts) and its segments."""
+        pieces = self.timeline.length if integrand is None else self.timeline.length * integrand
+        pieces = pieces * tally.counted
+        self.results.put(tally.service, "value", self.timeline.sum_by_cell(pieces))
+        self.trace(tally, pieces, unit)
+
+    def trace(self, tally: Tally, pieces: Ints, unit: str) -> None:
+        """Write a determinant's segments, where somebody asked for them."""
+        if self.sink is not None and tally.code is not None:
+            self.sink.add(self.timeline, tally.service, tally.code, pieces, unit)
+
+    def quarter_mean(self, values: Values, mask: Bools) -> Values:
+        """The mean over each local quarter hour of what is known where `mask`, rounded like every stored integer."""
+        first = self.timeline.at(np.arange(0, self.axis.cells * DAY_MS, QUARTER_HOUR_MS, dtype=np.int64))
+        count = np.diff(first, append=len(self.timeline))
+        used = self.timeline.length * (mask & values.valid)
+        total, time = np.add.reduceat(values.values * used, first), np.add.reduceat(used, first)
+        size = (2 * np.abs(total) + time) // np.maximum(2 * time, 1)
+        mean = np.repeat(np.where(total < 0, -size, size), count)
+        return Values(mean, values.valid & mask)
+
+
+def _either(left: Bools | None, right: Bools | None) -> Bools | None:
+    return right if left is None else left if right is None else left | right
+
+
+def _rated(stretch: Stretch) -> Fraction:
+    return Fraction(stretch.unit.rated_mw)
+
+
+def _cells(axis: Axis, lane: int, stretch: Stretch) -> tuple[int, int]:
+    """The cells of a lane that a stretch covers: first and last + 1."""
+    first_day = axis.lanes[lane].first_day
+    a = min(max((stretch.first_day - first_day).days, 0), axis.days)
+    b = min(max((stretch.until_day - first_day).days, 0), axis.days)
+    return lane * axis.days + a, lane * axis.days + b
+
+
+def _shared_edges(axis: Axis, timeline: Timeline, together: Sequence[Sequence[int]]) -> Ints:
+    """The edges of each lane of a group, on every lane of it, so that their pieces run in step."""
+    lane_of = timeline.start // axis.width
+    edges: list[Ints] = []
+    for lanes in together:
+        offsets = np.unique(np.concatenate([timeline.start[lane_of == lane] - lane * axis.width for lane in lanes]))
+        edges += [offsets + lane * axis.width for lane in lanes]
+    return np.concatenate(edges)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Automatic generation control, Art. 14.
+
+14(2) in our words: every month each unit is paid for the product of its AGC in-service rate and the capacity AGC can
+move, the upper less the lower limit of its AGC range. The rate is a share of the hours on grid (I-07).
+14(3): the energy AGC moved the unit above or below its original plan is paid, each by its own price; within a local
+quarter hour the two are netted (I-08b). Measured output is the curve after AGC (I-08a), the plan is a step (I-08d).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from collector.model.interval import DAY_MS, QUARTER_HOUR_MS
+from collector.settlement.account import Account, Draft, Priced
+from collector.settlement.facts import Condition, Facts, Tally
+from collector.settlement.logic import Bools, Ints, Tri, Values
+from collector.settlement.results import REASON_CODES
+from collector.settlement.statement import Step
+from collector.settlement.stretches import Stretch, scaled
+
+BASIC, UP, DOWN = "agc_basic", "agc_up", "agc_down"
+_KWMS_PER_MWH = 3_600_000_000
+_QUARTERS_A_DAY = DAY_MS // QUARTER_HOUR_MS
+
+
+def has_agc(stretch: Stretch) -> bool:
+    """Whether AGC limits are registered."""
+    return stretch.unit.agc_lower_mw is not None and stretch.unit.agc_upper_mw is not None
+
+
+def capacity_kw(stretch: Stretch) -> int:
+    """Art. 14(2): the adjustable capacity is the upper less the lower limit of the range AGC may work in."""
+    upper, lower = stretch.unit.agc_upper_mw, stretch.unit.agc_lower_mw
+    assert upper is not None and lower is not None  # has_agc  # noqa: PT018
+    return scaled(Fraction(upper) * 1000) - scaled(Fraction(lower) * 1000)
+
+
+def measure(facts: Facts, deep_peak: Bools | None) -> None:
+    """AGC hours, on-grid hours, and energy above and below plan."""
+    scope = facts.applies(has_agc)
+    if scope is None:
+        return
+    agc = facts.status("agc_in_service")
+    _measure_basic(facts, scope, agc)
+    _measure_energy(facts, scope, agc, deep_peak)
+
+
+def _measure_basic(facts: Facts, scope: Bools, agc: Tri) -> None:
+    """Time on ∧ AGC, and time on. The rate needs the breaker, and AGC where on; where either lacks, both lack."""
+    on = facts.on
+    # A unit known off has AGC out of service; AGC known out says nothing where the breaker is missing.
+    in_service = Tri(agc.true, agc.false & ~on.missing)
+    conditions = [Condition(on, "off_grid", "no_breaker"), Condition(in_service, "agc_off", "no_status")]
+    tally = facts.tally(BASIC, scope, conditions)
+    known = on.false | (on.true & ~agc.missing)
+    if tally.own is not None:
+        # I-19: at the unit's own fault AGC counts as out of service, while on-grid hours follow the breaker alone.
+        known = known | tally.own
+    hours = tally.within & known
+    if facts.policy.adopts("I-07", "on_grid_hours"):
+        hours &= on.true
+    facts.results.put(BASIC, "on_grid", facts.timeline.time_by_cell(hours))
+    facts.finish(tally, None, "h")
+
+
+def _measure_energy(facts: Facts, scope: Bools, agc: Tri, deep_peak: Bools | None) -> None:
+    """∫(P − plan) over each local quarter hour with its sign, then counted up or down."""
+    plan = _plan(facts)
+    setpoint = facts.policy.adopts("I-08a", "set_point")
+    after = facts.value("agc_setpoint_mw") if setpoint else facts.power
+    moved = after - plan
+    conditions = [Condition(facts.on, "off_grid", "no_breaker"), Condition(agc, "agc_off", "no_status")]
+    if deep_peak is not None and facts.policy.adopts("I-08c", "deep_peak_first"):
+        conditions.append(Condition(Tri.known(~deep_peak), "deep_peak_paid"))
+    needs = [(plan.valid, "no_plan"), (after.valid, "no_power")]
+    for service, sign in ((UP, 1), (DOWN, -1)):
+        tally = facts.tally(service, scope, conditions, needs)
+        energy = facts.timeline.length * moved.values * tally.counted
+        if facts.policy.adopts("I-08b", "per_record"):
+            side = energy * sign > 0
+            facts.results.put(service, "value", facts.timeline.sum_by_cell(np.where(side, energy * sign, 0)))
+        else:
+            side = _net_by_quarter(facts, service, energy * sign)
+        _trace(facts, tally, side, energy * sign)
+
+
+def _net_by_quarter(facts: Facts, service: str, energy: Ints) -> Bools:
+    """Write the energy of the quarter hours whose net is on this side; answers their pieces."""
+    edges = np.arange(0, facts.axis.cells * DAY_MS, QUARTER_HOUR_MS, dtype=np.int64)
+    first = facts.timeline.at(edges)
+    net = np.add.reduceat(energy, first)
+    paid = np.maximum(net, 0)
+    facts.results.put(service, "value", paid.reshape(-1, _QUARTERS_A_DAY).sum(axis=1))
+    return np.repeat(net > 0, np.diff(first, append=len(facts.timeline)))
+
+
+def _trace(facts: Facts, tally: Tally, side: Bools, energy: Ints) -> None:
+    if tally.code is not None:
+        tally.code[tally.counted & ~side] = REASON_CODES["netted_other_way"]
+        facts.trace(tally, energy * side, "MWh")
+
+
+def _plan(facts: Facts) -> Values:
+    """The original plan on every piece, kW."""
+    row = facts.timeline.row_of(facts.plan_spans)
+    column = facts.dispatch.plan.columns["power_kw"]
+    if not len(column.values):
+        return Values(np.zeros(len(row), dtype=np.int64), np.zeros(len(row), dtype=np.bool_))
+    valid = (row >= 0) & column.valid[row]
+    if facts.policy.adopts("I-08d", "step"):
+        return Values(column.values[row], valid)
+    return Values(_on_the_line(facts, row, column), valid)
+
+
+def _on_the_line(facts: Facts, row: Ints, column: Values) -> Ints:
+    """I-08d, linear: from each start to the next one, taken at the middle of a piece and rounded to kW."""
+    plan, timeline = facts.dispatch.plan, facts.timeline
+    following = np.minimum(row + 1, len(column.values) - 1)
+    joined = (following > row) & (plan.start_utc_ms[following] == plan.end_utc_ms[row]) & column.valid[following]
+    here, there = column.values[row], np.where(joined, column.values[following], column.values[row])
+    span = plan.end_utc_ms[row] - plan.start_utc_ms[row]
+    middle2 = 2 * (facts.axis.utc_ms(timeline.start) - plan.start_utc_ms[row]) + timeline.length
+    rise = (there - here) * middle2
+    size = (np.abs(rise) + span) // (2 * span)
+    return np.asarray(here + np.where(rise < 0, -size, size), dtype=np.int64)
+
+
+def price_basic(account: Account) -> Draft:
+    """240 × rate × capacity: Σ over days of price × ∫capacity over AGC time, ÷ the on-grid time of the month."""
+    priced = Priced(account, BASIC)
+    stretches = account.stretches_of(BASIC)
+    hours_on = sum(account.sum(f"{BASIC}.on_grid", stretch) for stretch in stretches)
+    for stretch in stretches:
+        in_service = account.sum(f"{BASIC}.value", stretch)
+        share = Fraction(in_service * capacity_kw(stretch), hours_on * 1000) if hours_on else Fraction(0)
+        priced.add("agc_basic.price", stretch, share, unit="MW")
+    total = sum(account.sum(f"{BASIC}.value", stretch) for stretch in stretches)
+    if hours_on:
+        text = f"in-service rate = {total} ms ÷ {hours_on} ms on grid"
+        priced.steps.insert(0, Step(text, Fraction(total, hours_on)))
+    return priced.draft()
+
+
+def price_up(account: Account) -> Draft:
+    """E_up × the price of the area's dispatch mode."""
+    return _price_energy(account, UP)
+
+
+def price_down(account: Account) -> Draft:
+    """E_down × the price of the area's dispatch mode."""
+    return _price_energy(account, DOWN)
+
+
+def _price_energy(account: Account, service: str) -> Draft:
+    priced = Priced(account, service)
+    for stretch in account.stretches_of(service):
+        energy = Fraction(account.sum(f"{service}.value", stretch), _KWMS_PER_MWH)
+        priced.add(f"{service}.price", stretch, energy, key=str(stretch.area.dispatch_mode), unit="MWh")
+    return priced.draft()

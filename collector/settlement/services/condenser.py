@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running as a synchronous condenser on order, Art. 15(3).
+
+In our words: 15(3)1 pays each start into condenser mode by capacity; 15(3)2 pays 15 元/MWh · P_N for the hours of it.
+A start is an observed rising edge: the status before was 0 and held up to the record that shows 1.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from collector.model.dispatch import OrderKind
+from collector.settlement.account import Account, Draft, Priced
+from collector.settlement.facts import Condition, Facts
+from collector.settlement.logic import Tri
+from collector.settlement.results import REASON_CODES
+
+START, RUN = "condenser_start", "condenser_run"
+_MS_PER_HOUR = 3_600_000
+
+
+def measure(facts: Facts) -> None:
+    """Starts and hours inside condenser orders."""
+    if not len(facts.order_spans[OrderKind.CONDENSER]):
+        return
+    registered = facts.applies(lambda _: True)
+    if registered is None:
+        return
+    scope = registered & facts.ordered(OrderKind.CONDENSER)
+    running = Condition(facts.condenser, "not_condenser", "no_status")
+    facts.finish(facts.tally(RUN, scope, [running]), None, "h")
+    _measure_starts(facts, scope)
+
+
+def _measure_starts(facts: Facts, scope: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+    """A piece with status 1 directly after one with status 0 of the same lane begins with a start."""
+    timeline = facts.timeline
+    status = facts.condenser
+    # Known wherever the status is; the time of a start itself is none, so no piece is counted.
+    seen = Tri(status.true & False, status.true | status.false)
+    tally = facts.tally(START, scope, [Condition(seen, "no_edge", "no_status")])
+    before = np.append(False, status.false[:-1])
+    lane_start = timeline.start % timeline.axis.width == 0
+    edge = status.true & np.where(lane_start, _off_before(facts), before)
+    edge &= tally.within
+    if tally.own is not None:
+        edge &= ~tally.own
+    starts = edge.astype(np.int64)
+    facts.results.put(START, "value", timeline.sum_by_cell(starts))
+    if tally.code is not None:
+        tally.code[edge] = REASON_CODES["counted"]
+        facts.trace(tally, starts, "count")
+
+
+def _off_before(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """At a lane's first piece: whether the record before its first day shows 0 and holds up to there."""
+    timeline, axis, rows = facts.timeline, facts.axis, facts.rows
+    result = np.zeros(len(timeline), dtype=np.bool_)
+    column = rows.columns.get("condenser")
+    if column is None or not len(rows.lane):
+        return result
+    for lane in range(len(axis.lanes)):
+        first, last = np.searchsorted(rows.lane, (lane, lane + 1))
+        start = int(axis.start_utc_ms[lane])
+        head = int(first + np.searchsorted(rows.time_utc_ms[first:last], start) - 1)
+        if head >= first and column.valid[head] and column.values[head] == 0:
+            holds = rows.time_utc_ms[head] + facts.policy.hold_ms >= start
+            result[timeline.cell_start[lane * axis.days]] = bool(holds)
+    return result
+
+
+def price_start(account: Account) -> Draft:
+    """14 元/MW each."""
+    priced = Priced(account, START)
+    for stretch in account.stretches_of(START):
+        count = Fraction(account.sum(f"{START}.value", stretch))
+        weight = count * Fraction(stretch.unit.rated_mw)
+        priced.add("condenser_start.price", stretch, weight, unit="MW", quantity=count)
+    return priced.draft()
+
+
+def price_run(account: Account) -> Draft:
+    """15 元/MWh · P_N · t."""
+    priced = Priced(account, RUN)
+    for stretch in account.stretches_of(RUN):
+        hours = Fraction(account.sum(f"{RUN}.value", stretch), _MS_PER_HOUR)
+        weight = hours * Fraction(stretch.unit.rated_mw)
+        priced.add("condenser_run.price", stretch, weight, unit="MWh (P_N · t)", quantity=hours)
+    return priced.draft()

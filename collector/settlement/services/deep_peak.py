@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deep peak shaving, Art. 13(1)-(3) and 6(2).
+
+In our words: in valley hours a conventional coal unit that runs below the lower end of its area's basic range, and also
+below 40 % of its rated output, is paid for the energy it is short of that lower end (reading I-03). Several units may
+be judged together by their total capacity, as a peak group (I-04). Ramps inside a start-stop order are not deep peak
+(I-18); what the plant's own fault causes is not paid (13(1), I-19).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from collector.model.dispatch import OrderKind
+from collector.model.interval import QUARTER_HOUR_MS
+from collector.model.register import UnitKind
+from collector.settlement.account import Account, Draft, Priced
+from collector.settlement.facts import Condition, Facts
+from collector.settlement.logic import Bools, Ints, Tri
+from collector.settlement.results import GroupEnergy
+from collector.settlement.stretches import Policy, Stretch, scaled
+
+SERVICE = "deep_peak"
+_KWMS_PER_MWH = 3_600_000_000
+
+
+def group_of(policy: Policy, stretch: Stretch) -> tuple[str, str, str] | None:
+    """The peak group a unit belongs to on a stretch: label, plant and area (mixed areas answer apart); None: none."""
+    if stretch.unit.kind is not UnitKind.COAL:
+        return None
+    label = stretch.unit.peak_group
+    if policy.adopts("I-04", "plant"):
+        label = "*"
+    return None if label is None else (label, stretch.plant.id, stretch.area.id)
+
+
+@dataclass
+class _Judged:
+    """The arrays the conditions are made of; group members' stretches are overwritten with the group's."""
+
+    on: Tri
+    below_limit: Tri
+    below_gate: Tri
+    shortfall_kw: Ints
+
+
+def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
+    """E_deep per unit and day; answers where deep peak is paid (I-08c may need it)."""
+    coal = facts.applies(lambda stretch: stretch.unit.kind is UnitKind.COAL)
+    if coal is None:
+        return None
+    power, policy = facts.power, facts.policy
+    limit = facts.per_piece(lambda s: _limit_kw(facts, s, Fraction(s.unit.rated_mw)))
+    gate = facts.per_piece(lambda s: _gate_kw(facts, s, Fraction(s.unit.rated_mw)))
+    # I-05: the gate looks at each record, or at the mean of the quarter hour.
+    gated = power if policy.adopts("I-05", "per_record") else facts.quarter_mean(power, facts.on.true)
+    # I-03: the energy is counted from the lower limit, or from the 40 % line.
+    counted_from = limit if policy.adopts("I-03", "from_lower_limit") else gate
+    judged = _Judged(
+        on=facts.on,
+        below_limit=power.below(limit.values),
+        below_gate=gated.below(gate.values),
+        shortfall_kw=counted_from.values - power.values,
+    )
+    ramp = facts.ordered(OrderKind.START_STOP)
+    groups = _groups(facts)
+    if groups:
+        judged = _Judged(
+            Tri(judged.on.true.copy(), judged.on.false.copy()),
+            Tri(judged.below_limit.true.copy(), judged.below_limit.false.copy()),
+            Tri(judged.below_gate.true.copy(), judged.below_gate.false.copy()),
+            judged.shortfall_kw,
+        )
+        in_scope = coal & facts.valley
+        for members in groups:
+            _judge_group(facts, judged, members, in_scope, ramp)
+    conditions = [
+        Condition(judged.on, "off_grid", "no_breaker"),
+        Condition(judged.below_limit, "above_lower_limit", "no_power"),
+        Condition(judged.below_gate, "above_gate", "no_power"),
+    ]
+    if policy.adopts("I-18", "ramps_not_paid"):
+        conditions.insert(0, Condition(Tri.known(~ramp), "start_stop_order"))
+    tally = facts.tally(SERVICE, coal & facts.valley, conditions)
+    facts.finish(tally, judged.shortfall_kw, "MWh")
+    return tally.counted
+
+
+def _limit_kw(facts: Facts, stretch: Stretch, rated_mw: Fraction) -> int:
+    """Art. 6(2): the lower end of the basic range is a share of P_N that depends on the dispatching authority."""
+    ratio = facts.rulebook.number("deep_peak.lower_limit_ratio", stretch.first_day, area=stretch.area.id)
+    return scaled(ratio * rated_mw * 1000)
+
+
+def _gate_kw(facts: Facts, stretch: Stretch, rated_mw: Fraction) -> int:
+    """Art. 13(3): paid only below 40 % of rated output."""
+    ratio = facts.rulebook.number("deep_peak.gate_ratio", stretch.first_day, area=stretch.area.id)
+    return scaled(ratio * rated_mw * 1000)
+
+
+_Member = tuple[int, int, int, Stretch]  # lane, first cell, last cell + 1, stretch
+
+
+def _groups(facts: Facts) -> list[list[_Member]]:
+    """Members of each group over each run of days on which its membership stays the same."""
+    by_day: dict[tuple[tuple[str, str, str], int], list[tuple[int, Stretch]]] = defaultdict(list)
+    axis = facts.axis
+    for lane, parts in enumerate(facts.lane_stretches):
+        for first, until, stretch in parts:
+            key = group_of(facts.policy, stretch)
+            for cell in range(first, until) if key is not None else ():
+                by_day[key, axis.day(cell).toordinal()].append((lane, stretch))  # type: ignore[index]
+    runs: list[list[_Member]] = []
+    previous: tuple[object, int, list[tuple[int, Stretch]]] | None = None
+    for (key, day), members in sorted(by_day.items(), key=lambda item: item[0]):
+        cells = [lane * axis.days + day - axis.lanes[lane].first_day.toordinal() for lane, _ in members]
+        if previous is not None and previous[0] == key and previous[1] == day - 1 and previous[2] == members:
+            runs[-1] = [(lane, first, until + 1, s) for lane, first, until, s in runs[-1]]
+        else:
+            runs.append([(lane, cell, cell + 1, s) for (lane, s), cell in zip(members, cells, strict=True)])
+        previous = (key, day, members)
+    return runs
+
+
+def _judge_group(facts: Facts, judged: _Judged, members: list[_Member], scope: Bools, ramp: Bools) -> None:
+    """Judge a group as one: ΣP of its on-grid members against the ratios of their ΣP_N.
+
+    A member excluded, or inside its start-stop order, leaves the group for that time with power and capacity. The group
+    needs the breaker, and the power where on, of every member that remains; otherwise the time is missing for all.
+    """
+    timeline = facts.timeline
+    begin = [int(timeline.cell_start[first]) for _, first, _, _ in members]
+    size = sum(int(timeline.cell_count[c]) for c in range(members[0][1], members[0][2]))
+    slices = [slice(b, b + size) for b in begin]
+    paid_ramps = facts.policy.adopts("I-18", "ramps_paid")
+    gone = [facts.excluded(SERVICE, own_fault=own) for own in (False, True)]
+    missing = np.zeros(size, dtype=np.bool_)
+    on_mask = np.zeros(size, dtype=np.int64)
+    remains_mask = np.zeros(size, dtype=np.int64)
+    total = np.zeros(size, dtype=np.int64)
+    remains: list[Bools] = []
+    for index, part in enumerate(slices):
+        stays = np.ones(size, dtype=np.bool_) if paid_ramps else ~ramp[part]
+        for mask in gone:
+            if mask is not None:
+                stays &= ~mask[part]
+        remains.append(stays)
+        on, valid = Tri(judged.on.true[part], judged.on.false[part]), facts.power.valid[part]
+        missing |= stays & ~(on.false | (on.true & valid))
+        counts = stays & on.true & valid
+        on_mask += counts.astype(np.int64) << index
+        remains_mask += stays.astype(np.int64) << index
+        total += np.where(counts, facts.power.values[part], 0)
+    stretches = [stretch for *_, stretch in members]
+    capacity_mask = remains_mask if facts.policy.adopts("I-04", "all_members") else on_mask
+    limit, gate = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+    for bits in np.unique(capacity_mask).tolist():
+        rated = sum((Fraction(s.unit.rated_mw) for i, s in enumerate(stretches) if bits >> i & 1), Fraction(0))
+        here = capacity_mask == bits
+        limit[here], gate[here] = _limit_kw(facts, stretches[0], rated), _gate_kw(facts, stretches[0], rated)
+    gated = total
+    if not facts.policy.adopts("I-05", "per_record"):
+        gated = _quarter_means(timeline.start[slices[0]], timeline.length[slices[0]], total, ~missing & (on_mask > 0))
+    low, gate_low = total < limit, gated < gate
+    short = (limit if facts.policy.adopts("I-03", "from_lower_limit") else gate) - total
+    paid = scope[slices[0]] & ~missing & low & gate_low & (on_mask > 0)
+    _put_energy(facts, members, slices[0], np.where(paid, short, 0), on_mask)
+    for stays, part in zip(remains, slices, strict=True):
+        bad = stays & missing
+        judged.on.true[part] &= ~bad
+        judged.on.false[part] &= ~bad
+        for tri, outcome in ((judged.below_limit, low), (judged.below_gate, gate_low)):
+            tri.true[part], tri.false[part] = bad | outcome, ~bad & ~outcome
+        judged.shortfall_kw[part] = 0
+
+
+def _quarter_means(start: Ints, length: Ints, values: Ints, known: Bools) -> Ints:
+    """I-05: the mean over each quarter hour, rounded like every stored integer."""
+    quarter = start // QUARTER_HOUR_MS
+    first = np.flatnonzero(np.diff(quarter, prepend=-1))
+    used = length * known
+    total, time = np.add.reduceat(values * used, first), np.add.reduceat(used, first)
+    magnitude = (2 * np.abs(total) + time) // np.maximum(2 * time, 1)
+    return np.repeat(np.where(total < 0, -magnitude, magnitude), np.diff(first, append=len(start)))
+
+
+def _put_energy(facts: Facts, members: list[_Member], part: slice, short_kw: Ints, on_mask: Ints) -> None:
+    """Group energy per day and set of on-grid members: integers; the split by capacity is a fraction at closing."""
+    timeline, axis = facts.timeline, facts.axis
+    _, first, until, _ = members[0]
+    energy = short_kw * timeline.length[part]
+    offset = timeline.cell_start[first]
+    for cell in range(first, until):
+        a = int(timeline.cell_start[cell] - offset)
+        b = a + int(timeline.cell_count[cell])
+        if not energy[a:b].any():
+            continue
+        for bits in np.unique(on_mask[a:b][energy[a:b] != 0]).tolist():
+            units = tuple(axis.lanes[m[0]].unit for i, m in enumerate(members) if bits >> i & 1)
+            total = int(energy[a:b][on_mask[a:b] == bits].sum())
+            facts.results.groups.append(GroupEnergy(axis.day(cell).toordinal(), units, total))
+
+
+def price(account: Account) -> Draft:
+    """E_deep × the price of the area's dispatch mode, day by day."""
+    priced = Priced(account, SERVICE)
+    for stretch in account.stretches_of(SERVICE):
+        energy = Fraction(account.sum(f"{SERVICE}.value", stretch), _KWMS_PER_MWH) + _share(account, stretch)
+        priced.add("deep_peak.price", stretch, energy, key=str(stretch.area.dispatch_mode), unit="MWh")
+    return priced.draft()
+
+
+def _share(account: Account, stretch: Stretch) -> Fraction:
+    """The unit's part of its groups' energy, by capacity among the members on grid."""
+    energy = Fraction(0)
+    for group in account.groups:
+        if stretch.first_day.toordinal() <= group.day_ordinal < stretch.until_day.toordinal():
+            rated = [account.rated_mw(unit, group.day_ordinal) for unit in group.on_units]
+            mine = account.rated_mw(account.unit, group.day_ordinal)
+            energy += Fraction(group.energy_kwms, _KWMS_PER_MWH) * mine / sum(rated, Fraction(0))
+    return energy

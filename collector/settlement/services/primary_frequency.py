@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Primary frequency control, Art. 6(1): a basic service, never paid; what is reported is evidence.
+
+Hours in service on grid, and for each excursion of the frequency beyond the dead band the energy the unit gave and the
+energy its droop asks for: ΔP = −(Δf beyond the dead band) ÷ (50 Hz · droop) · P_N. The actual energy is counted from
+the output just before the excursion. Without a registered droop, or a known output all through, nothing is judged.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from collector.settlement.account import Account
+from collector.settlement.facts import Facts
+from collector.settlement.results import Excursion
+from collector.settlement.statement import PrimaryFrequencyRow, PrimaryFrequencyService
+from collector.settlement.stretches import Stretch, scaled
+
+SERVICE = "primary_frequency"
+_KWMS_PER_MWH = 3_600_000_000
+_UHZ = 1_000_000
+
+
+def measure(facts: Facts) -> None:
+    """In-service time on grid, and excursions as events (one that passes midnight joins at closing)."""
+    registered = facts.applies(lambda _: True)
+    if registered is None or not any(facts.has_column("frequency_hz")):
+        if registered is not None and any(facts.has_column("primary_frequency_in_service")):
+            _measure_service(facts, registered)
+        return
+    _measure_service(facts, registered)
+    frequency = facts.value("frequency_hz")
+    nominal = facts.per_piece(lambda s: scaled(_number(facts, s, "nominal") * _UHZ))
+    band = facts.per_piece(lambda s: _dead_band_uhz(facts, s))
+    deviation = frequency.values - nominal.values
+    known = registered & frequency.valid & band.valid & facts.on.true
+    side = np.where(known & (deviation > band.values), 1, np.where(known & (deviation < -band.values), -1, 0))
+    beyond = np.where(side > 0, deviation - band.values, deviation + band.values) * np.abs(side)
+    _put_excursions(facts, side, beyond)
+
+
+def _number(facts: Facts, stretch: Stretch, name: str) -> Fraction:
+    return facts.rulebook.number(f"{SERVICE}.{name}", stretch.first_day, area=stretch.area.id)
+
+
+def _dead_band_uhz(facts: Facts, stretch: Stretch) -> int | None:
+    """By kind of unit; None where the rulebook does not know one: not judged."""
+    kind, area = str(stretch.unit.kind), stretch.area.id
+    value = facts.rulebook.value(f"{SERVICE}.dead_band", stretch.first_day, area=area, key=kind)
+    return None if value is None else scaled(value * _UHZ)
+
+
+def _measure_service(facts: Facts, registered: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+    status = facts.status("primary_frequency_in_service")
+    time = facts.timeline.time_by_cell
+    facts.results.put(SERVICE, "in_service", time(registered & facts.on.true & status.true))
+    facts.results.put(SERVICE, "known_on_grid", time(registered & facts.on.true & ~status.missing))
+
+
+def _put_excursions(
+    facts: Facts, side: np.ndarray[tuple[int], np.dtype[np.int64]], beyond: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> None:
+    timeline, axis, power = facts.timeline, facts.axis, facts.power
+    lane = timeline.start // axis.width
+    first = np.flatnonzero(np.append(True, (side[1:] != side[:-1]) | (lane[1:] != lane[:-1])))
+    last = np.append(first[1:], len(side))
+    energy = np.add.reduceat(power.values * timeline.length * power.valid, first)
+    shortfall = np.add.reduceat(beyond * timeline.length, first)
+    unknown = np.add.reduceat((~power.valid).astype(np.int64), first)
+    for index in np.flatnonzero(side[first] != 0).tolist():
+        a, b = int(first[index]), int(last[index])
+        in_lane = a > 0 and lane[a - 1] == lane[a]
+        before = int(power.values[a - 1]) if in_lane and power.valid[a - 1] else None
+        start = int(axis.utc_ms(timeline.start[a : a + 1])[0])
+        end = int(axis.utc_ms(timeline.start[b - 1 : b])[0] + timeline.length[b - 1])
+        facts.results.excursions.append(
+            Excursion(
+                axis.lanes[int(lane[a])].unit,
+                start,
+                end,
+                bool(side[a] > 0),
+                before,
+                None if unknown[index] else int(energy[index]),
+                int(shortfall[index]),
+            )
+        )
+
+
+def _join(excursions: list[Excursion]) -> list[Excursion]:
+    """Excursions that touch at midnight are one."""
+    joined: list[Excursion] = []
+    for part in excursions:
+        last = joined[-1] if joined else None
+        if last is not None and last.end_ms == part.start_ms and last.above == part.above:
+            both = None if last.power_kwms is None or part.power_kwms is None else last.power_kwms + part.power_kwms
+            beyond = last.beyond_uhzms + part.beyond_uhzms
+            joined[-1] = Excursion(
+                last.unit, last.start_ms, part.end_ms, last.above, last.power_before_kw, both, beyond
+            )
+        else:
+            joined.append(part)
+    return joined
+
+
+def report(account: Account) -> tuple[list[PrimaryFrequencyRow], PrimaryFrequencyService]:
+    """The evidence of one unit and month."""
+    rows = []
+    for excursion in _join(account.case.totals.excursions.get(account.unit, [])):
+        actual = _actual_mwh(excursion)
+        theory = _theoretical_mwh(account, excursion)
+        ratio = actual / theory if actual is not None and theory else None
+        rows.append(PrimaryFrequencyRow(account.unit, excursion.start_ms, excursion.end_ms, actual, theory, ratio))
+    total = account.case.totals.sum
+    service = PrimaryFrequencyService(
+        account.unit, total(account.unit, f"{SERVICE}.in_service"), total(account.unit, f"{SERVICE}.known_on_grid")
+    )
+    return rows, service
+
+
+def _actual_mwh(excursion: Excursion) -> Fraction | None:
+    if excursion.power_before_kw is None or excursion.power_kwms is None:
+        return None
+    base = excursion.power_before_kw * (excursion.end_ms - excursion.start_ms)
+    return Fraction(excursion.power_kwms - base, _KWMS_PER_MWH)
+
+
+def _theoretical_mwh(account: Account, excursion: Excursion) -> Fraction | None:
+    stretch = account.stretch_at(excursion.start_ms)
+    if stretch is None or stretch.unit.droop_ratio is None or not stretch.unit.droop_ratio:
+        return None
+    nominal = account.case.rulebook.number(f"{SERVICE}.nominal", stretch.first_day, area=stretch.area.id)
+    rated_kw = Fraction(stretch.unit.rated_mw) * 1000
+    beyond_hz_ms = Fraction(excursion.beyond_uhzms, _UHZ)
+    return -beyond_hz_ms / (nominal * Fraction(stretch.unit.droop_ratio)) * rated_kw / _KWMS_PER_MWH

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Paid reactive energy, Art. 15(1)-(2), with the basic power factor of Art. 6(3).
+
+In our words: on order, a unit that supplies (lag) or absorbs (lead) more reactive power than its basic power factor
+goes with at its output is paid for the excess energy, provided the bus voltage is kept in its band, or the unit already
+does all it can. Pumping (P < 0) and running as a condenser are not paid here (I-10).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from collector.model.dispatch import OrderKind
+from collector.settlement.account import Account, Draft, Priced
+from collector.settlement.facts import Condition, Facts
+from collector.settlement.logic import Bools, Ints, Tri, Values
+from collector.settlement.stretches import Stretch, scaled
+
+LAG, LEAD = "reactive_lag", "reactive_lead"
+_KVARMS_PER_MVARH = 3_600_000_000
+
+
+def measure(facts: Facts) -> None:
+    """Excess reactive energy, supplied and absorbed, inside reactive orders."""
+    curve_is_order = facts.policy.adopts("I-09", "voltage_curve_is_order")
+    if not len(facts.order_spans[OrderKind.REACTIVE]) and not (curve_is_order and len(facts.band_spans)):
+        return
+    registered = facts.applies(lambda _: True)
+    if registered is None:
+        return
+    ordered = facts.ordered(OrderKind.REACTIVE)
+    if curve_is_order:
+        ordered = ordered | facts.timeline.inside(facts.band_spans)
+    scope = registered & ordered
+    power, reactive, voltage = facts.power, facts.value("reactive_power_mvar"), facts.value("bus_voltage_kv")
+    if facts.policy.adopts("I-09", "quarter_hour_mean"):
+        running = scope & facts.on.true & facts.condenser.false
+        power, reactive, voltage = (facts.quarter_mean(v, running) for v in (power, reactive, voltage))
+    in_band = _in_band(facts, voltage)
+    for service in (LAG, LEAD):
+        supplied = reactive if service == LAG else Values(-reactive.values, reactive.valid)
+        excess = Values(supplied.values - _free(facts, service, power.values), supplied.valid & power.valid)
+        conditions = [
+            Condition(facts.on, "off_grid", "no_breaker"),
+            Condition(~facts.condenser, "condenser", "no_status"),
+            Condition(power.at_least(0), "negative_power", "no_power"),
+            Condition(excess.above(0), "within_free_q", "no_reactive_power"),
+            Condition(in_band | _at_limit(facts, service, supplied), "voltage_out_of_band", "no_band"),
+        ]
+        facts.finish(facts.tally(service, scope, conditions), excess.values, "Mvarh")
+
+
+def _free(facts: Facts, service: str, power_kw: Ints) -> Ints:
+    """Art. 6(3): the reactive power that belongs to the basic power factor at this output, rounded to kvar."""
+    which = "lag" if service == LAG else "lead"
+    terms: dict[Fraction, int] = {}
+
+    def ratio(stretch: Stretch) -> Fraction:
+        area = stretch.area.id
+        return facts.rulebook.number(f"reactive.free_ratio_{which}", stretch.first_day, area=area)
+
+    def index(stretch: Stretch) -> int:
+        return terms.setdefault(ratio(stretch), len(terms))
+
+    which_term = facts.per_piece(index).values
+    free = power_kw * 0
+    for term, number in terms.items():
+        # 64 bits are enough: kW below 2·10^6 × 2 × numerator; P < 0 is not paid, so its rounding does not matter.
+        product = (2 * term.numerator * power_kw + term.denominator) // (2 * term.denominator)
+        free = product if len(terms) == 1 else free + product * (which_term == number)
+    return free
+
+
+def _in_band(facts: Facts, voltage: Values) -> Tri:
+    """low ≤ U ≤ high of the row in force, each edge judged by itself; without a row the answer is missing."""
+    row = facts.timeline.row_of(facts.band_spans)
+    columns = facts.dispatch.band.columns
+    low, high = (_column_at(columns[name], row) for name in ("low_v", "high_v"))
+    above = Tri(*_compared(voltage, low, voltage.values >= low.values))
+    below = Tri(*_compared(voltage, high, voltage.values <= high.values))
+    return above & below
+
+
+def _column_at(column: Values, row: Ints) -> Values:
+    if not len(column.values):
+        return Values(row * 0, row < -1)
+    return Values(column.values[row], column.valid[row] & (row >= 0))
+
+
+def _compared(left: Values, right: Values, outcome: Bools) -> tuple[Bools, Bools]:
+    valid = left.valid & right.valid
+    return valid & outcome, valid & ~outcome
+
+
+def _at_limit(facts: Facts, service: str, supplied: Values) -> Tri:
+    """The unit already supplies, or absorbs, all it can; never so where no limit is registered."""
+
+    def limit(stretch: Stretch) -> int | None:
+        mvar = stretch.unit.q_max_mvar if service == LAG else stretch.unit.q_min_mvar
+        if mvar is None:
+            return None
+        bound = scaled(Fraction(mvar) * 1000)
+        return (bound if service == LAG else -bound) - facts.policy.at_limit_kvar
+
+    bound = facts.per_piece(limit)
+    reached = supplied.at_least(bound.values)
+    return Tri(reached.true & bound.valid, reached.false | ~bound.valid)
+
+
+def price_lag(account: Account) -> Draft:
+    """15 元/Mvarh supplied beyond the basic power factor."""
+    return _price(account, LAG)
+
+
+def price_lead(account: Account) -> Draft:
+    """15 元/Mvarh absorbed beyond the basic power factor."""
+    return _price(account, LEAD)
+
+
+def _price(account: Account, service: str) -> Draft:
+    priced = Priced(account, service)
+    for stretch in account.stretches_of(service):
+        energy = Fraction(account.sum(f"{service}.value", stretch), _KVARMS_PER_MVARH)
+        priced.add(f"{service}.price", stretch, energy, unit="Mvarh")
+    return priced.draft()

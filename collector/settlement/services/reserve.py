@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Spinning and hot reserve, Art. 17: F = P · t · Y for what the day-ahead plan reserves in peak hours.
+
+Reading I-12: the planned amount is paid while the unit's state fits, on grid for spinning reserve, off for hot.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from collector.model.dispatch import ReserveKind
+from collector.settlement.account import Account, Draft, Priced
+from collector.settlement.facts import Condition, Facts
+from collector.settlement.logic import Bools, Tri, Values
+from collector.settlement.stretches import scaled
+
+SPINNING, HOT = "spinning_reserve", "hot_reserve"
+KIND_OF = {SPINNING: ReserveKind.SPINNING, HOT: ReserveKind.HOT}
+_KWMS_PER_MWH = 3_600_000_000
+
+
+def measure(facts: Facts) -> None:
+    """Reserved MW × time in peak hours of reserve rows, with the unit on (spinning) or off (hot)."""
+    for service, kind in KIND_OF.items():
+        _measure(facts, service, kind)
+
+
+def _measure(facts: Facts, service: str, kind: ReserveKind) -> None:
+    spans, rows = facts.dispatch.reserve_rows(facts.axis, kind)
+    if not len(spans):
+        return
+    registered = facts.applies(lambda _: True)
+    if registered is None:
+        return
+    row = facts.timeline.row_of(spans)
+    scope: Bools = registered & (row >= 0) & facts.peak
+    planned = np.array([r.power_kw or 0 for r in rows], dtype=np.int64)
+    given = np.array([r.power_kw is not None for r in rows], dtype=np.bool_)
+    power = Values(planned[row], given[row] & (row >= 0))
+    if service == SPINNING:
+        state = Condition(facts.on, "off_grid", "no_breaker")
+    else:
+        state = Condition(~facts.on, "on_grid", "no_breaker")
+    if facts.policy.adopts("I-12", "planned_as_is"):
+        state = Condition(Tri.known(scope), "not_reserved")
+    needs = [(power.valid, "no_reserve_power")]
+    amount = power.values
+    if facts.policy.adopts("I-12", "capped_by_headroom"):
+        rated = facts.per_piece(lambda s: scaled(Fraction(s.unit.rated_mw) * 1000))
+        amount = np.clip(rated.values - facts.power.values, 0, power.values)
+        needs.append((facts.power.valid, "no_power"))
+    facts.finish(facts.tally(service, scope, [state], needs), amount, "MWh")
+
+
+def price_spinning(account: Account) -> Draft:
+    """P · t · Y, Y by dispatch mode."""
+    return _price(account, SPINNING)
+
+
+def price_hot(account: Account) -> Draft:
+    """P · t · Y, Y by dispatch mode."""
+    return _price(account, HOT)
+
+
+def _price(account: Account, service: str) -> Draft:
+    priced = Priced(account, service)
+    for stretch in account.stretches_of(service):
+        energy = Fraction(account.sum(f"{service}.value", stretch), _KWMS_PER_MWH)
+        priced.add(f"{service}.price", stretch, energy, key=str(stretch.area.dispatch_mode), unit="MWh")
+    return priced.draft()

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Spilling water on order, Art. 13(6): F = 0.5 · P_N · t · C, C the approved tariff, t the hours spilt inside orders.
+
+A unit without the spilling signal is taken to spill all through its order: the order is then the only evidence.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from collector.model.dispatch import OrderKind
+from collector.settlement.account import Account, Draft, Priced
+from collector.settlement.facts import Condition, Facts
+from collector.settlement.statement import LineStatus, Step
+
+SERVICE = "hydro_spill"
+_MS_PER_HOUR = 3_600_000
+
+
+def measure(facts: Facts) -> None:
+    """Hours spilling inside spill orders."""
+    if not len(facts.order_spans[OrderKind.SPILL]):
+        return
+    registered = facts.applies(lambda _: True)
+    if registered is None:
+        return
+    scope = registered & facts.ordered(OrderKind.SPILL)
+    tally = facts.tally(SERVICE, scope, [Condition(facts.spilling, "not_spilling", "no_status")])
+    facts.finish(tally, None, "h")
+
+
+def price(account: Account) -> Draft:
+    """0.5 · P_N · t · C, day by day; no tariff, no amount."""
+    priced = Priced(account, SERVICE)
+    for stretch in account.stretches_of(SERVICE):
+        hours = Fraction(account.sum(f"{SERVICE}.value", stretch), _MS_PER_HOUR)
+        ordered = account.sum(f"{SERVICE}.scope", stretch)
+        priced.quantity += hours
+        ratio, factor = priced.price("hydro_spill.ratio", stretch), priced.factor(stretch)
+        tariff = stretch.unit.tariff_yuan_per_mwh
+        if ordered and tariff is None:
+            return Draft(_hours(account), None, LineStatus.BLOCKED, "no_tariff", rules=tuple(priced.rules))
+        if tariff is None or not hours:
+            continue
+        if ratio is None or factor is None:
+            priced.unknown = "hydro_spill.ratio"
+            continue
+        product = ratio * Fraction(stretch.unit.rated_mw) * hours * Fraction(tariff) * factor
+        priced.amount = (priced.amount or Fraction(0)) + product
+        text = f"{ratio} × {stretch.unit.rated_mw} MW × {float(hours):.6f} h × {tariff} 元/MWh"
+        priced.steps.append(Step(text, product))
+    return priced.draft()
+
+
+def _hours(account: Account) -> Fraction:
+    total = sum(account.sum(f"{SERVICE}.value", s) for s in account.stretches_of(SERVICE))
+    return Fraction(total, _MS_PER_HOUR)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stretches: runs of local days over which a unit's register states and every rulebook value stay the same.
+
+All of them change at 00:00 local, so within a stretch every limit and price is one number; measuring and pricing look
+each up once per stretch. Days on which the unit, its plant or its area is not registered belong to no stretch
+(Art. 3: commercial operation).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from fractions import Fraction
+from itertools import pairwise
+from typing import Protocol, TypeVar
+
+from collector.errors import RuleError
+from collector.model.register import AreaState, PlantState, Register, UnitState
+from collector.settlement.rules import Rulebook
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """[first_day, until_day) of one unit, with what is registered then."""
+
+    unit: UnitState
+    plant: PlantState
+    area: AreaState
+    first_day: date
+    until_day: date
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How data are treated this month: the rulebook's data policy, the folder's overrides, the readings adopted."""
+
+    hold_ms: int
+    settle_ms: int
+    at_limit_kvar: int
+    min_coverage: Fraction
+    provisional_coverage: Fraction
+    on_grid_ratio: Fraction
+    meter_difference_ratio: Fraction
+    readings: Mapping[str, str]
+
+    def adopts(self, reading: str, choice: str) -> bool:
+        """Whether a reading's adopted choice is this one."""
+        return self.readings[reading] == choice
+
+
+def compute_policy(rulebook: Rulebook, register: Register, day: date) -> Policy:
+    """The policy of the month that begins on `day`.
+
+    Raises:
+        RuleError: no value or reading holds on that day, or a duration is no whole number of milliseconds.
+    """
+    readings = {ident: rulebook.adopted(ident, day) for ident in rulebook.readings}
+
+    def chosen(name: str, value_id: str, key: str = "") -> Fraction:
+        given = register.policy.get(name)
+        return rulebook.number(value_id, day, key=key) if given is None else Fraction(given)
+
+    hold, settle = chosen("hold_limit_s", "policy.hold_limit"), chosen("settle_s", "avc.settle", readings["I-11"])
+    for name, seconds in (("hold_limit_s", hold), ("settle_s", settle)):
+        if (seconds * 1000).denominator != 1 or seconds < 0 or (name == "hold_limit_s" and not seconds):
+            raise RuleError(f"expected a duration in whole milliseconds, got {float(seconds)} s", subject=name)
+    return Policy(
+        hold_ms=int(hold * 1000),
+        settle_ms=int(settle * 1000),
+        at_limit_kvar=scaled(chosen("at_limit_tolerance_mvar", "policy.at_limit_tolerance") * 1000),
+        min_coverage=chosen("min_coverage", "policy.min_coverage"),
+        provisional_coverage=chosen("provisional_coverage", "policy.provisional_coverage"),
+        on_grid_ratio=rulebook.number("policy.on_grid_ratio", day),
+        meter_difference_ratio=rulebook.number("policy.meter_difference_ratio", day),
+        readings=readings,
+    )
+
+
+def scaled(value: Fraction) -> int:
+    """To a whole number, half away from zero (rules.md section 2)."""
+    magnitude = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)
+    return magnitude if value >= 0 else -magnitude
+
+
+class _Dated(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def from_day(self) -> date | None: ...
+    @property
+    def until_day(self) -> date | None: ...
+
+
+_State = TypeVar("_State", bound=_Dated)
+
+
+def state_on(states: Iterable[_State], day: date) -> _State | None:
+    """The state in force on a day; None: not registered."""
+    for state in states:
+        if (state.from_day is None or state.from_day <= day) and (state.until_day is None or day < state.until_day):
+            return state
+    return None
+
+
+def by_id(states: Sequence[_State]) -> dict[str, list[_State]]:
+    """States grouped by id."""
+    groups: dict[str, list[_State]] = defaultdict(list)
+    for state in states:
+        groups[state.id].append(state)
+    return groups
+
+
+def compute_stretches(
+    register: Register, rulebook: Rulebook, first_day: date, until_day: date
+) -> dict[str, tuple[Stretch, ...]]:
+    """The stretches of every unit inside [first_day, until_day), in order of time; units in order of id."""
+    areas, plants, units = by_id(register.areas), by_id(register.plants), by_id(register.units)
+    rule_days = {day for day in rulebook.change_days() if first_day < day < until_day}
+    result: dict[str, tuple[Stretch, ...]] = {}
+    for unit_id in sorted(units):
+        states = units[unit_id]
+        plant_states = [p for s in states for p in plants.get(s.plant, [])]
+        area_ids = {s.area for s in states if s.area} | {p.area for p in plant_states}
+        dated: list[_Dated] = [*states, *plant_states, *(a for i in area_ids for a in areas.get(i, []))]
+        edges = {d for s in dated for d in (s.from_day, s.until_day) if d is not None and first_day < d < until_day}
+        cuts = sorted(edges | rule_days | {first_day, until_day})
+        stretches = []
+        for first, until in pairwise(cuts):
+            unit = state_on(states, first)
+            plant = unit and state_on(plants.get(unit.plant, []), first)
+            area = unit and plant and state_on(areas.get(unit.area or plant.area, []), first)
+            if unit and plant and area:
+                stretches.append(Stretch(unit, plant, area, first, until))
+        result[unit_id] = tuple(stretches)
+    return result
+
+
+def day_before(day: date) -> date:
+    """The local date before."""
+    return day - timedelta(days=1)

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The timeline of a batch: the time of many units cut into pieces on which nothing changes.
+
+A *lane* is one unit over a whole number of local days; all lanes of a batch have the same number. Lanes are laid end to
+end on one axis, so that one vectorised pass measures many units, or many days of one, with the same code. On this axis
+    x = lane · days · DAY_MS + (time − 00:00 local of the lane's first day)
+a *cell* (one lane on one local day) is x // DAY_MS, a local quarter hour x // QUARTER_HOUR_MS, the local time of day
+x % DAY_MS. A piece lies inside one cell; it knows the record that holds on it, or that none does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.model.interval import DAY_MS, QUARTER_HOUR_MS, local_midnight_ms
+from collector.settlement.logic import Bools, Ints, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One unit from `first_day` on."""
+
+    unit: str
+    first_day: date
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The records of a batch, by lane, then time. They may begin before a lane's first day and end after its last.
+
+    `columns`: stored integers by quantity name. A lane whose unit lacks a column has nothing valid there.
+    """
+
+    lane: npt.NDArray[np.int64]
+    time_utc_ms: Ints
+    columns: dict[str, Values]
+
+
+class Spans:
+    """Intervals on the axis of a batch, clipped to their lanes; they may overlap unless a use says otherwise."""
+
+    __slots__ = ("end", "row", "start")
+
+    def __init__(self, start: Ints, end: Ints, row: Ints) -> None:
+        keep = start < end
+        self.start, self.end, self.row = start[keep], end[keep], row[keep]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+class Axis:
+    """Lanes laid end to end: the arithmetic between UTC and the axis of a batch."""
+
+    def __init__(self, lanes: Sequence[Lane], days: int) -> None:
+        self.lanes = tuple(lanes)
+        self.days = days
+        self.width = days * DAY_MS
+        self.cells = len(self.lanes) * days
+        self.start_utc_ms = np.array([local_midnight_ms(lane.first_day) for lane in self.lanes], dtype=np.int64)
+        self.lanes_of: dict[str, list[int]] = {}
+        for index, lane in enumerate(self.lanes):
+            self.lanes_of.setdefault(lane.unit, []).append(index)
+
+    def spans(self, lane: Ints, start_utc_ms: Ints, end_utc_ms: Ints, row: Ints | None = None) -> Spans:
+        """Intervals of lanes on the axis, clipped; `row` says which input row each came from."""
+        base = lane * self.width
+        origin = self.start_utc_ms[lane]
+        start = base + np.clip(start_utc_ms - origin, 0, self.width)
+        end = base + np.clip(end_utc_ms - origin, 0, self.width)
+        return Spans(start, end, np.arange(len(lane), dtype=np.int64) if row is None else row)
+
+    def unit_spans(self, rows: Sequence[tuple[str, int, int]]) -> Spans:
+        """The spans of (unit, start, end) rows on every lane of their unit."""
+        found = [(lane, s, e, i) for i, (u, s, e) in enumerate(rows) for lane in self.lanes_of.get(u, ())]
+        table = np.array(found, dtype=np.int64).reshape(-1, 4)
+        return self.spans(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+
+    def utc_ms(self, x: Ints) -> Ints:
+        """The instants of points on the axis (a lane's end belongs to the next lane: pass starts, or use `utc_end`)."""
+        lane = x // self.width
+        return np.asarray(self.start_utc_ms[lane] + (x - lane * self.width), dtype=np.int64)
+
+    def day(self, cell: int) -> date:
+        """The local date of a cell."""
+        return self.lanes[cell // self.days].first_day + timedelta(days=cell % self.days)
+
+
+class Timeline:
+    """The pieces of a batch, in order; `record` is the row that holds on a piece, -1 where none does."""
+
+    def __init__(self, axis: Axis, rows: Rows, *, hold_ms: int, edges: Sequence[Ints], quarters: bool) -> None:
+        self.axis = axis
+        end = axis.cells * DAY_MS
+        step = QUARTER_HOUR_MS if quarters else DAY_MS
+        offset = rows.time_utc_ms - axis.start_utc_ms[rows.lane]
+        inside = np.flatnonzero((offset >= 0) & (offset < axis.width))
+        x = rows.lane[inside] * axis.width + offset[inside]
+        head, head_until = _heads(axis, rows, offset, hold_ms)
+        lane_end = (x // axis.width + 1) * axis.width
+        following = np.append(x[1:], end) if len(x) else x
+        hold_end = x + hold_ms
+        hold_end = hold_end[hold_end < np.minimum(following, lane_end)]
+        extra = np.unique(np.concatenate([np.arange(0, end, step, dtype=np.int64), hold_end, head_until, *edges]))
+        extra = extra[extra < end]
+        place = np.searchsorted(x, extra)
+        new = np.ones(len(extra), dtype=np.bool_)
+        hit = place < len(x)
+        new[hit] = x[place[hit]] != extra[hit]
+        extra, place = extra[new], place[new]
+
+        count = len(x) + len(extra)
+        at_extra = place + np.arange(len(extra))
+        is_row = np.ones(count, dtype=np.bool_)
+        is_row[at_extra] = False
+        self.start: Ints = np.empty(count, dtype=np.int64)
+        self.start[at_extra], self.start[is_row] = extra, x
+        self.record: Ints = np.empty(count, dtype=np.int64)
+        self.record[is_row] = inside
+        self.record[at_extra] = _held(axis, extra, place, x, inside, head, head_until, hold_ms)
+        self.length: Ints = np.diff(self.start, append=end)
+        self.present: Bools = self.record >= 0
+        self.all_present = bool(self.present.all())
+        self.cell_start = self.at(np.arange(0, end, DAY_MS, dtype=np.int64))
+        self.cell_count = np.diff(self.cell_start, append=count)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def at(self, points: Ints) -> npt.NDArray[np.int64]:
+        """Indices of the pieces that begin at the given points, each of which is an edge."""
+        return np.searchsorted(self.start, points).astype(np.int64)
+
+    def take(self, column: Values) -> Values:
+        """A column of the records, piece by piece."""
+        valid = column.valid[self.record]
+        if not self.all_present:
+            valid &= self.present
+        return Values(column.values[self.record], valid)
+
+    def sum_by_cell(self, values: Ints) -> Ints:
+        """Exact sums per lane and local day."""
+        return np.asarray(np.add.reduceat(values, self.cell_start), dtype=np.int64)
+
+    def time_by_cell(self, mask: Bools) -> Ints:
+        """Milliseconds per lane and local day where `mask`."""
+        return self.sum_by_cell(self.length * mask)
+
+    def spread(self, per_cell: Ints) -> Ints:
+        """A number per cell, on every piece of it."""
+        return np.repeat(per_cell, self.cell_count)
+
+    def spread_flags(self, per_cell: Bools) -> Bools:
+        """A flag per cell, on every piece of it."""
+        return np.repeat(per_cell, self.cell_count)
+
+    def inside(self, spans: Spans) -> Bools:
+        """Where any of the spans holds (their ends are edges)."""
+        change = np.zeros(len(self) + 1, dtype=np.int32)
+        np.add.at(change, self.at(spans.start), 1)
+        np.add.at(change, self.at(spans.end), -1)
+        return np.asarray(np.cumsum(change[:-1]) > 0)
+
+    def row_of(self, spans: Spans) -> Ints:
+        """Which span's row holds on each piece, -1 for none; the spans must not overlap."""
+        change = np.zeros(len(self) + 1, dtype=np.int64)
+        np.add.at(change, self.at(spans.start), spans.row + 1)
+        np.add.at(change, self.at(spans.end), -(spans.row + 1))
+        return np.asarray(np.cumsum(change[:-1]) - 1, dtype=np.int64)
+
+
+def _heads(axis: Axis, rows: Rows, offset: Ints, hold_ms: int) -> tuple[Ints, Ints]:
+    """Per lane: the last record before its first day (-1: none), and the point up to which it holds."""
+    count = len(axis.lanes)
+    base = np.arange(count, dtype=np.int64) * axis.width
+    if not len(rows.lane):
+        return np.full(count, -1, dtype=np.int64), base
+    before = np.searchsorted(rows.lane, np.arange(count + 1))
+    is_before = np.concatenate([[0], np.cumsum(offset < 0)])
+    number = is_before[before[1:]] - is_before[before[:-1]]
+    head = np.where(number > 0, before[:-1] + number - 1, -1).astype(np.int64)
+    until = np.where(head >= 0, offset[head] + hold_ms, 0)
+    head = np.where(until > 0, head, -1)
+    return head, base + np.clip(until, 0, axis.width)
+
+
+def _held(
+    axis: Axis, extra: Ints, place: Ints, x: Ints, inside: Ints, head: Ints, head_until: Ints, hold_ms: int
+) -> Ints:
+    """The record that holds at each added edge: the one before it in its lane, or the lane's head; -1 for none."""
+    lane = extra // axis.width
+    previous = place - 1
+    if len(x):
+        before = x[np.maximum(previous, 0)]
+        in_lane = (previous >= 0) & (before >= lane * axis.width)
+        holds = in_lane & (extra - before < hold_ms)
+        record = np.where(holds, inside[np.maximum(previous, 0)], -1)
+    else:
+        in_lane, record = np.zeros(len(extra), dtype=np.bool_), np.full(len(extra), -1, dtype=np.int64)
+    from_head = ~in_lane & (extra < head_until[lane])
+    return np.asarray(np.where(from_head, head[lane], record), dtype=np.int64)
