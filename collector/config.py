@@ -54,13 +54,14 @@ class Mqtt(_Section):
 
 
 class Uplink(_Section):
-    """`[uplink]`: how sealed batches leave."""
+    """`[uplink]`: how sealed batches leave. `center_key_file`: the center's Ed25519 key, PEM; empty only for trials."""
 
     order: Literal["oldest_first", "live_first"] = "oldest_first"
     window: Annotated[int, Field(ge=1, le=1000)] = 16
     rate_cap_bytes_per_s: Annotated[int, Field(ge=0)] = 0
     ack_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     backoff_max_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    center_key_file: str = ""
 
 
 class Buffer(_Section):

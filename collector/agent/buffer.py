@@ -17,16 +17,17 @@ B8 An ack for an unknown epoch or sequence changes nothing. (A sequence is known
    at most one repeat of what was in flight.)
 B9 Within a clock era the times of a unit strictly grow.
 
-WAL, `synchronous=FULL`, one transaction per tick, one writer. Synchronous: call it from one worker thread
-(`BufferThread`), never from the loop. Where pieces live: `ledger.py` the file, `sealer.py` tails into batches,
+WAL, `synchronous=FULL`, one transaction per tick, one writer. Synchronous and thread-safe: call it from worker
+threads, never from the loop. Where pieces live: `ledger.py` the file, `sealer.py` tails into batches,
 `outbox.py` sending and acks, `lost.py` what is gone, `salvage.py` a damaged file.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,7 +45,7 @@ from collector.wire import Ack, Ask, Signer
 from collector.wire.batch import MAX_TIME_MS, MAX_VALUE
 from collector.wire.columns import QUANTITY_CODES
 
-__all__ = ["AckOutcome", "Buffer", "Counts", "Outgoing", "Position"]
+__all__ = ["AckOutcome", "Buffer", "Counts", "Outgoing", "Position", "read_counts"]
 
 _MAX_ERA: Final = 0xFFFF
 
@@ -53,22 +54,22 @@ _MAX_ERA: Final = 0xFFFF
 class Counts:
     """The buffer's own books, over all its streams; each number comes from the store.
 
-    `recorded_records` is counted by appends in a table of its own; `buffered_records` is what the batches and the open
-    tail held or hold: sealed here and not lost, freed ones included. `evicted_*`: left unacknowledged, without
-    `resealed` ones, which went out under another epoch.
+    In records: `recorded` is counted by appends in a table of its own; `buffered` is what the batches and the open
+    tail held or hold, freed ones included, lost ones not. `evicted_records`: left unacknowledged, without those that
+    were sealed again under another epoch. In batches: `sealed` = `freed` + `pending` + `evicted` (B6).
     """
 
-    recorded_records: int
-    buffered_records: int
+    recorded: int
+    buffered: int
     open_records: int
-    sealed_batches: int
-    freed_batches: int
-    pending_batches: int
-    evicted_batches: int
-    freed_records: int
     pending_records: int
+    freed_records: int
     evicted_records: int
-    refused_batches: int
+    sealed: int
+    freed: int
+    pending: int
+    evicted: int
+    refused: int
     used_bytes: int
     oldest_pending_ms: int | None
 
@@ -86,6 +87,7 @@ class Buffer:
         self._lock = threading.RLock()
         self._must_load = False
         self._closed = False
+        self._listeners: list[Callable[[], None]] = []
         self.salvaged: salvage.Report | None = None
 
     @classmethod
@@ -166,6 +168,8 @@ class Buffer:
             except BaseException:
                 self._must_load = True
                 raise
+        for call in tuple(self._listeners):
+            call()
 
     @contextmanager
     def _read(self) -> Iterator[None]:
@@ -296,33 +300,12 @@ class Buffer:
     def counts(self) -> Counts:
         """The books as they stand."""
         with self._read():
-            db = self._ledger.db
-            sealed, freed, evicted, records_sealed, records_freed, records_evicted, records_resealed = db.execute(
-                "SELECT total(sealed), total(freed), total(evicted), total(records_sealed), total(records_freed),"
-                " total(records_evicted), total(records_resealed) FROM streams"
-            ).fetchone()
-            pending, pending_records = db.execute(
-                "SELECT count(*), total(records) FROM batches WHERE state = 0"
-            ).fetchone()
-            oldest = db.execute(
-                "SELECT first_ms FROM batches WHERE state = 0 ORDER BY stream, sequence LIMIT 1"
-            ).fetchone()
-            open_records = int(db.execute("SELECT total(records) FROM tail").fetchone()[0])
-            return Counts(
-                recorded_records=self._ledger.value("SELECT records FROM recorded"),
-                buffered_records=int(records_sealed - records_evicted - records_resealed) + open_records,
-                open_records=open_records,
-                sealed_batches=int(sealed),
-                freed_batches=int(freed),
-                pending_batches=int(pending),
-                evicted_batches=int(evicted),
-                freed_records=int(records_freed),
-                pending_records=int(pending_records),
-                evicted_records=int(records_evicted),
-                refused_batches=self._ledger.value("SELECT count(*) FROM batches WHERE refused IS NOT NULL"),
-                used_bytes=self._ledger.used_bytes(),
-                oldest_pending_ms=oldest[0] if oldest else None,
-            )
+            return compute_counts(self._ledger.db)
+
+    def on_commit(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have `call` called, on the writing thread, after each commit, until the returned function is called."""
+        self._listeners.append(call)
+        return lambda: self._listeners.remove(call)
 
     def close(self) -> None:
         """Close the file and let another process have it; may be called twice."""
@@ -331,6 +314,50 @@ class Buffer:
                 self._closed = True
                 self._ledger.close()
                 self._file_lock.release()
+
+
+def compute_counts(db: sqlite3.Connection) -> Counts:
+    """The books of an open buffer file."""
+    sealed, freed, evicted, records_sealed, records_freed, records_evicted, records_resealed = db.execute(
+        "SELECT total(sealed), total(freed), total(evicted), total(records_sealed), total(records_freed),"
+        " total(records_evicted), total(records_resealed) FROM streams"
+    ).fetchone()
+    pending, pending_records = db.execute("SELECT count(*), total(records) FROM batches WHERE state = 0").fetchone()
+    open_records = int(db.execute("SELECT total(records) FROM tail").fetchone()[0])
+    oldest = db.execute("SELECT first_ms FROM batches WHERE state = 0 ORDER BY stream, sequence LIMIT 1").fetchone()
+    pages = db.execute("PRAGMA page_count").fetchone()[0] - db.execute("PRAGMA freelist_count").fetchone()[0]
+    return Counts(
+        recorded=db.execute("SELECT records FROM recorded").fetchone()[0],
+        buffered=int(records_sealed - records_evicted - records_resealed) + open_records,
+        open_records=open_records,
+        pending_records=int(pending_records),
+        freed_records=int(records_freed),
+        evicted_records=int(records_evicted),
+        sealed=int(sealed),
+        freed=int(freed),
+        pending=int(pending),
+        evicted=int(evicted),
+        refused=db.execute("SELECT count(*) FROM batches WHERE refused IS NOT NULL").fetchone()[0],
+        used_bytes=pages * int(db.execute("PRAGMA page_size").fetchone()[0]),
+        oldest_pending_ms=oldest[0] if oldest else None,
+    )
+
+
+def read_counts(directory: Path) -> Counts:
+    """The books of the buffer in a state folder, read beside the agent that may be running.
+
+    Raises:
+        StoreError: no buffer there, more than one, or it can't be read.
+    """
+    found = sorted(directory.glob("*.buffer"))
+    if len(found) != 1:
+        raise StoreError(f"{len(found)} buffer files, expected one", subject=str(directory))
+    try:
+        with closing(sqlite3.connect(f"{found[0].resolve().as_uri()}?mode=ro", uri=True)) as db:
+            db.execute("BEGIN")
+            return compute_counts(db)
+    except sqlite3.Error as error:
+        raise StoreError(f"can't be read: {error}", subject=str(found[0])) from error
 
 
 def _open_file(

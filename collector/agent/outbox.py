@@ -44,8 +44,12 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class AckOutcome:
-    """What an ack changed. `freed`: positions done with; `refused`: those of them with a code other than a conflict."""
+    """What an ack changed. `stream`: the one it spoke of, None where it was ignored.
 
+    `freed`: positions done with; `refused`: those of them with a code other than a conflict.
+    """
+
+    stream: int | None = None
     freed: tuple[Position, ...] = ()
     refused: tuple[tuple[Position, str], ...] = ()
     is_new_store: bool = False
@@ -132,6 +136,7 @@ class Outbox:
             self._end_epoch(plant, stream)
         self.tell_due(plant)
         return AckOutcome(
+            stream=stream,
             freed=(*freed, *(position for position, _ in refused)),
             refused=tuple(refused),
             is_new_store=is_new_store,

@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step 4, uplink: sealed batches over MQTT until the center itself acknowledges them.
+
+One client for all plants of a gateway: fixed client id, persistent session, QoS 1, MQTT 5 where the broker has it,
+else 3.1.1. What a broker acknowledges counts for nothing here (brokers acknowledge and then drop): a batch is in
+flight from its publication to the center's ack, at most `window` of them, and is published again after
+`ack_timeout_s`. A broken connection is built again, with back-off and jitter, for ever.
+
+Lanes: what was asked for again; what was sealed since the connection stands (live, with `live_first`); all the rest
+(backlog). Each is sent in sequence order (B4), and each keeps a place in the window, so none starves another.
+
+The blocking buffer is called on one worker thread; nothing but the window is held in memory, however long the backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiomqtt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from collector.agent.buffer import Buffer
+from collector.agent.lanes import Flights, take
+from collector.agent.ledger import Damaged
+from collector.config import AgentConfig, Mqtt
+from collector.errors import ConfigError, Garbled, Problem, StoreError
+from collector.wire import SCHEMA_VERSION, decode_ack, decode_ask, load_public_key, parse_topic, topic
+
+_LOG = logging.getLogger(__name__)
+_SESSION_EXPIRY_S: Final = 7 * 86_400
+_CALL_TIMEOUT_S: Final = 10.0
+_STATE_PERIOD_S: Final = 60.0
+_STORE_RETRY_S: Final = 1.0
+_FAREWELL_S: Final = 2.0
+_INCOMING_AT_MOST: Final = 1000  # more is dropped: acks come again
+_PROTOCOLS: Final = (aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311)
+
+T = TypeVar("T")
+Status = Callable[[], Mapping[str, Any]]
+Echo = Callable[[str, str], Mapping[str, Any]]
+
+
+def _no_status() -> Mapping[str, Any]:
+    return {}
+
+
+def _no_echo(device: str, point: str) -> Mapping[str, Any]:
+    return {"device": device, "point": point, "error": "not offered"}
+
+
+async def run_uplink(
+    buffer: Buffer, config: AgentConfig, *, status: Status = _no_status, echo: Echo = _no_echo
+) -> None:
+    """Send until cancelled.
+
+    Args:
+        buffer: open; called from a thread of the uplink's own.
+        config: broker, uplink and plants; key and certificate files relative to it.
+        status: adds to the retained state message, e.g. `clock` and `links`; called on the loop.
+        echo: what the agent knows of (device, point), for 对点 from the center; called on the loop.
+
+    Raises:
+        ConfigError: a key or certificate file that can't be used.
+        StoreError: the buffer is damaged; the process must start again.
+    """
+    await Uplink(buffer, config, status=status, echo=echo).run()
+
+
+class Uplink:
+    """The sending side of one gateway."""
+
+    def __init__(
+        self, buffer: Buffer, config: AgentConfig, *, status: Status = _no_status, echo: Echo = _no_echo
+    ) -> None:
+        settings = config.settings
+        self._buffer = buffer
+        self._mqtt = settings.mqtt
+        self._uplink = settings.uplink
+        self._gateway = settings.gateway.id
+        self._status = status
+        self._echo = echo
+        self._password = (
+            _read_secret(config.resolve(settings.mqtt.password_file)) if settings.mqtt.password_file else None
+        )
+        self._tls = tls_context(settings.mqtt, config.resolve)
+        key_file = settings.uplink.center_key_file
+        self._center_key: Ed25519PublicKey | None = load_public_key(config.resolve(key_file)) if key_file else None
+        self._protocol = 0
+        self._jitter = random.Random()
+        self._wake = asyncio.Event()
+        self._flights = Flights(settings.uplink)
+        self._echoes: list[Mapping[str, Any]] = []
+        self._reported = asyncio.Event()
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="uplink")
+        self.acknowledged = 0
+        self.published = 0
+        self.ignored = 0
+
+    async def run(self) -> None:
+        """Connect, send, and connect again, until cancelled."""
+        loop = asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(self._wake.set)
+
+        forget = self._buffer.on_commit(wake)
+        failures = 0
+        try:
+            while True:
+                before = self.acknowledged
+                try:
+                    await self._session()
+                except* (aiomqtt.MqttError, OSError, TimeoutError) as errors:
+                    reason = errors.exceptions[0]
+                    _LOG.warning(
+                        "gateway=%s broker=%s:%d lost: %s", self._gateway, self._mqtt.host, self._mqtt.port, reason
+                    )
+                failures = 0 if self.acknowledged > before else failures + 1
+                await asyncio.sleep(backoff_s(failures, self._uplink.backoff_max_s, self._jitter.random()))
+        finally:
+            forget()
+            self._executor.shutdown(wait=False)
+
+    async def _session(self) -> None:
+        """One connection, until it breaks."""
+        async with self._connected() as client:
+            plants = self._buffer.plants
+            newest = {plant: await self._call(self._buffer.newest, plant) for plant in plants}
+            self._flights.begin(newest)
+            for plant in plants:
+                await client.subscribe([(self._topic(plant, "ack"), 1), (self._topic(plant, "ask"), 1)])
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._receive(client), name="uplink-receive")
+                group.create_task(self._report(client), name="uplink-state")
+                group.create_task(self._send(client, group), name="uplink-send")
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
+        """A connection in MQTT 5, or in 3.1.1 where the broker would not; what worked is tried first the next time."""
+        protocol = _PROTOCOLS[self._protocol]
+        mqtt5 = protocol is aiomqtt.ProtocolVersion.V5
+        properties = None
+        if mqtt5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = _SESSION_EXPIRY_S
+        client = aiomqtt.Client(
+            self._mqtt.host,
+            self._mqtt.port,
+            identifier=self._gateway,
+            username=self._mqtt.username or None,
+            password=self._password,
+            protocol=protocol,
+            clean_session=None if mqtt5 else False,
+            clean_start=False,
+            properties=properties,
+            keepalive=self._mqtt.keepalive_s,
+            timeout=_CALL_TIMEOUT_S,
+            tls_context=self._tls,
+            max_queued_incoming_messages=_INCOMING_AT_MOST,
+            will=aiomqtt.Will(
+                self._topic(self._buffer.plants[0], "state"), self._state(online=False), qos=1, retain=True
+            ),
+        )
+        try:
+            await client.__aenter__()
+        except aiomqtt.MqttError:
+            self._protocol = 1 - self._protocol
+            raise
+        try:
+            yield client
+        finally:
+            await self._leave(client)
+
+    def _topic(self, plant: str, leaf: Any) -> str:
+        return topic(self._mqtt.root, plant, self._gateway, leaf)
+
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run a call of the buffer on the uplink's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+    async def _send(self, client: aiomqtt.Client, group: asyncio.TaskGroup) -> None:
+        """Keep the window full."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            try:
+                await self._fill(client, group)
+            except Damaged:
+                raise
+            except StoreError as error:
+                _LOG.error("gateway=%s buffer: %s", self._gateway, error)
+                await asyncio.sleep(_STORE_RETRY_S)
+            try:
+                async with asyncio.timeout(self._flights.next_timeout_s(loop.time())):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _fill(self, client: aiomqtt.Client, group: asyncio.TaskGroup) -> None:
+        """Publish what has waited too long for its ack, then what comes next, up to the window."""
+        loop = asyncio.get_running_loop()
+        for position in self._flights.overdue(loop.time()):
+            outgoing = await self._call(self._buffer.read, position)
+            if outgoing is None:
+                self._flights.land([position])
+            else:
+                await self._publish(client, group, outgoing.plant, outgoing.payload)
+                self._flights.sent_again(position, loop.time())
+        while (request := self._flights.request()) is not None:
+            choice = await self._call(take, self._buffer, request)
+            if choice is None:
+                return
+            if self._flights.depart(request, choice, loop.time()):
+                await self._publish(client, group, choice.outgoing.plant, choice.outgoing.payload)
+
+    async def _publish(self, client: aiomqtt.Client, group: asyncio.TaskGroup, plant: str, payload: bytes) -> None:
+        """Hand one batch to the connection. The PUBACK is awaited aside and only tells that the connection lives."""
+        self.published += 1
+        group.create_task(client.publish(self._topic(plant, "batch"), payload, qos=1), name="uplink-publish")
+        rate = self._uplink.rate_cap_bytes_per_s
+        await asyncio.sleep(len(payload) / rate if rate else 0)
+
+    async def _receive(self, client: aiomqtt.Client) -> None:
+        """Acks and asks of the center."""
+        async for message in client.messages:
+            payload = message.payload if isinstance(message.payload, bytes) else b""
+            try:
+                address = parse_topic(self._mqtt.root, str(message.topic))
+                if address.leaf == "ack":
+                    await self._take_ack(address.plant, payload)
+                elif address.leaf == "ask":
+                    await self._take_ask(address.plant, payload)
+            except Garbled as error:
+                self.ignored += 1
+                _LOG.warning("gateway=%s topic=%s ignored: %s (%s)", self._gateway, message.topic, error, error.code)
+            except Damaged:
+                raise
+            except StoreError as error:  # the ack comes again, the center asks again
+                _LOG.error("gateway=%s buffer: %s", self._gateway, error)
+
+    async def _take_ack(self, plant: str, payload: bytes) -> None:
+        ack = decode_ack(payload, self._center_key)
+        outcome = await self._call(self._buffer.apply_ack, plant, ack)
+        if outcome.stream is not None:
+            # Also what was asked for and had been freed before; the center asks once more if it must.
+            self._flights.land(p for p in self._flights.in_flight(outcome.stream) if ack.covers(p.sequence))
+        self.acknowledged += len(outcome.freed)
+        for position, code in outcome.refused:
+            _LOG.error("plant=%s batch=%s refused by the center: %s", plant, position, code)
+        if outcome.is_new_epoch:
+            _LOG.error("plant=%s epoch=%s another gateway sends under our name: new epoch", plant, ack.epoch_hex)
+            while await self._call(self._buffer.reseal_some, plant) > 0:
+                self._wake.set()
+        if outcome.is_new_epoch or outcome.is_new_store:
+            self._flights.restart(plant, await self._call(self._buffer.newest, plant))
+        self._wake.set()
+
+    async def _take_ask(self, plant: str, payload: bytes) -> None:
+        ask = decode_ask(payload, self._center_key)
+        if (ask.plant, ask.gateway) != (plant, self._gateway):
+            raise Garbled("the ask is for another plant or gateway", subject=ask.id)
+        if ask.echo_device is not None and ask.echo_point is not None:
+            self._echoes = [*self._echoes[-15:], {"ask": ask.id, **self._echo(ask.echo_device, ask.echo_point)}]
+            self._reported.set()
+            return
+        self._flights.ask(await self._call(self._buffer.answer, ask))
+        self._wake.set()
+
+    async def _report(self, client: aiomqtt.Client) -> None:
+        """The retained state message, at once and every minute."""
+        while True:
+            self._reported.clear()
+            await self._publish_state(client, online=True)
+            try:
+                async with asyncio.timeout(_STATE_PERIOD_S):
+                    await self._reported.wait()
+            except TimeoutError:
+                continue
+
+    async def _publish_state(self, client: aiomqtt.Client, *, online: bool) -> None:
+        counts = msgspec.to_builtins(await self._call(self._buffer.counts))
+        state = self._state(online=online, buffer=counts, echoes=self._echoes, **self._status())
+        for plant in self._buffer.plants:
+            await client.publish(self._topic(plant, "state"), state, qos=1, retain=True)
+
+    def _state(self, *, online: bool, **more: Any) -> bytes:
+        """The state message. A connection has one will, so the message names every plant it speaks for."""
+        head = {"online": online, "gateway": self._gateway, "plants": self._buffer.plants}
+        return msgspec.json.encode(head | {"versions": {"agent": _VERSION, "batch": SCHEMA_VERSION}} | more)
+
+    async def _leave(self, client: aiomqtt.Client) -> None:
+        """Say that we go, where the connection still stands; a will is only for those who can't."""
+        with suppress(aiomqtt.MqttError, OSError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                for plant in self._buffer.plants:
+                    await client.publish(self._topic(plant, "state"), self._state(online=False), qos=1, retain=True)
+        with suppress(aiomqtt.MqttError, OSError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await client.__aexit__(None, None, None)
+
+
+def backoff_s(failures: int, most_s: float, jitter: float) -> float:
+    """Seconds to wait before connecting again: doubling from half a second; `jitter` 0..1 takes up to half of it."""
+    return min(most_s, 0.5 * 2.0 ** min(failures, 20)) * (1 - jitter / 2)
+
+
+def tls_context(settings: Mqtt, resolve: Callable[[str], Path]) -> ssl.SSLContext | None:
+    """TLS with the CA of the configuration and no other, and our certificate; None where no CA is named.
+
+    Raises:
+        ConfigError: a file that can't be used.
+    """
+    if not settings.ca_file:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=str(resolve(settings.ca_file)))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.cert_file:
+            context.load_cert_chain(resolve(settings.cert_file), resolve(settings.key_file or settings.cert_file))
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ConfigError([Problem(settings.ca_file, 0, "mqtt", f"TLS files can't be used: {error}")]) from error
+    return context
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem(str(path), 0, "mqtt.password_file", "can't be read")]) from error
+
+
+def _installed_version() -> str:
+    try:
+        return version("collector")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "unknown"
+
+
+_VERSION: Final = _installed_version()
