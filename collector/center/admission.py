@@ -87,7 +87,9 @@ class Admission:
             gateway=address.gateway,
             epoch=envelope.stream.epoch,
             sequence=envelope.sequence,
-            sha256=hashlib.sha256(payload).digest(),
+            # Of the signed header, which holds the body's own: the frame around the two can be written in several ways,
+            # and who changes only that must not be able to make the plant's batch look like a conflict.
+            sha256=hashlib.sha256(envelope.header).digest(),
             payload=payload,
             record_count=envelope.record_count,
             first_ms=envelope.first_ms,

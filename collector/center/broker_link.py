@@ -12,10 +12,11 @@ import asyncio
 import logging
 import ssl
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -60,51 +61,67 @@ def _size(message: aiomqtt.Message) -> int:
 
 
 class BrokerLink:
-    """Makes clients, remembering which protocol version the broker spoke."""
+    """Makes clients for one broker, once it is known which protocol version that speaks."""
 
     def __init__(self, settings: Mqtt, *, client_id: str, inbox: Inbox) -> None:
         self._settings = settings
         self._client_id = client_id
         self._inbox = inbox
-        self._protocol = aiomqtt.ProtocolVersion.V5
+        self._protocol: aiomqtt.ProtocolVersion | None = None
         self._password = _read_secret(settings.password_file)
         self._tls = _tls_context(settings)
 
-    def client(self) -> aiomqtt.Client:
-        """A client to be entered; call again for every attempt."""
+    async def connect(self) -> aiomqtt.Client:
+        """A client to be entered; call again for every attempt.
+
+        Raises:
+            aiomqtt.MqttError: no broker answers.
+        """
+        if self._protocol is None:
+            self._protocol = await self._probe()
         five = self._protocol is aiomqtt.ProtocolVersion.V5
-        properties = None
-        if five:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = SESSION_EXPIRY_S
-        client = aiomqtt.Client(
-            self._settings.host,
-            self._settings.port,
-            username=self._settings.username or None,
-            password=self._password,
-            identifier=self._client_id,
-            protocol=self._protocol,
+        client = self._client(
+            self._client_id,
+            self._protocol,
             clean_session=None if five else False,
-            clean_start=False if five else 3,  # 3: paho's own default, which 3.1.1 insists on
-            properties=properties,
-            keepalive=self._settings.keepalive_s,
-            timeout=CONNECT_TIMEOUT_S,
-            tls_context=self._tls,
+            clean_start=False if five else MQTT_CLEAN_START_FIRST_ONLY,
+            properties=_session_expiry() if five else None,
             queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: self._inbox),  # noqa: ARG005
-            logger=logger,
         )
         client.pending_calls_threshold = 1 << 30  # many acknowledgements in flight are no news
         return client
 
-    def learn(self, error: aiomqtt.MqttError) -> bool:
-        """Take note of a failed attempt; True where another protocol version should be tried at once."""
-        if self._protocol is not aiomqtt.ProtocolVersion.V5 or not isinstance(error, MqttConnectError):
-            return False
-        code = error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
-        if code not in (_UNSUPPORTED_V5, _UNSUPPORTED_V311):
-            return False
-        self._protocol = aiomqtt.ProtocolVersion.V311
-        return True
+    async def _probe(self) -> aiomqtt.ProtocolVersion:
+        """Ask with a bare MQTT 5 connection: a 3.1.1 broker refuses one without properties, but hangs on one with."""
+        try:
+            async with self._client(f"{self._client_id}-probe", aiomqtt.ProtocolVersion.V5):
+                return aiomqtt.ProtocolVersion.V5
+        except MqttConnectError as error:
+            code = error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
+            if code not in (_UNSUPPORTED_V5, _UNSUPPORTED_V311):
+                raise
+        return aiomqtt.ProtocolVersion.V311
+
+    def _client(self, identifier: str, protocol: aiomqtt.ProtocolVersion, **options: Any) -> aiomqtt.Client:
+        return aiomqtt.Client(
+            self._settings.host,
+            self._settings.port,
+            username=self._settings.username or None,
+            password=self._password,
+            identifier=identifier,
+            protocol=protocol,
+            keepalive=self._settings.keepalive_s,
+            timeout=CONNECT_TIMEOUT_S,
+            tls_context=self._tls,
+            logger=logger,
+            **options,
+        )
+
+
+def _session_expiry() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    return properties
 
 
 def _read_secret(name: str) -> str | None:

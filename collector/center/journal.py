@@ -14,6 +14,7 @@ A group of arrivals is committed in one transaction, and only what that transact
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,8 @@ StreamKey = tuple[str, str, int]  # plant, gateway, epoch
 class Accepted:
     """A batch that passed every check, with what the journal indexes it by.
 
-    `first_ms`, `last_ms`: of its records, else of its gaps. `parts`: one per unit and local day.
+    `sha256`: of its header, which names the body's. `first_ms`, `last_ms`: of its records, else of its gaps. `parts`:
+    one per unit and local day.
     """
 
     plant: str
@@ -209,7 +211,7 @@ def _conflict(arrival: Accepted, stored_sha256: bytes) -> Rejected:
         plant=arrival.plant,
         gateway=arrival.gateway,
         topic=arrival.topic,
-        sha256=arrival.sha256,
+        sha256=hashlib.sha256(arrival.payload).digest(),
         payload=arrival.payload,
         code="epoch_conflict",
         reason=f"this id is stored with SHA-256 {stored_sha256.hex()}; a second gateway uses a copy of the buffer",

@@ -81,7 +81,7 @@ class Receiver:
         backoff_s = BACKOFF_START_S
         while True:
             try:
-                async with self._link.client() as client:
+                async with await self._link.connect() as client:
                     await self._subscribe(client)
                     backoff_s = BACKOFF_START_S
                     self._client = client
@@ -89,8 +89,6 @@ class Receiver:
                     logger.info("connected to %s:%d", self._settings.mqtt.host, self._settings.mqtt.port)
                     await self._take(client)
             except aiomqtt.MqttError as error:
-                if self._link.learn(error):
-                    continue
                 logger.warning("no broker at %s:%d: %s", self._settings.mqtt.host, self._settings.mqtt.port, error)
             finally:
                 self._client = None

@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # amqtt logs every lost connection as an error with its traceback; the other end of each one logs it already.
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
     logging.getLogger("transitions").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # amqtt leaves exceptions of half-open connections to it
     asyncio.run(serve(options.listen))
 
 

@@ -66,6 +66,15 @@ def test_other_bytes_under_a_stored_id_are_quarantined_and_refused(store: Center
     assert _count(store, "batch") == 1
 
 
+def test_a_batch_in_another_frame_is_the_same_batch(store: CenterStore) -> None:
+    """msgpack can write the outer array in several ways; only the signed header and the body tell batches apart."""
+    payload = payload_of(1, minutes("U1", NOON, 3))
+    assert payload[0] == 0x93  # an array of three in its short form
+    deliver(store, [b"\xdc\x00\x03" + payload[1:]])
+    again = deliver(store, [payload])
+    assert (again.repeated, again.refused) == (1, 0)
+
+
 def test_through_stops_at_the_first_hole_and_names_what_lies_beyond(store: CenterStore) -> None:
     payloads = {n: payload_of(n, minutes("U1", NOON + n * 600_000, 2)) for n in (1, 2, 4, 5, 7)}
     settled = deliver(store, payloads.values()).settled[0]
