@@ -111,6 +111,8 @@ class Devices:
         if fault.kind == "refuse":
             face = self.port_of(fault.device)
             (face.refuse if on else face.accept)()
+        if fault.kind == "half_open" and not on:
+            self.port_of(fault.device).drop_links()
         slave = self.slaves.get(fault.device)
         if slave is None:
             return
@@ -125,9 +127,14 @@ class Devices:
 
 
 @asynccontextmanager
-async def serve(config: AgentConfig, *, now_utc_ms: Callable[[], int] = lambda: 0) -> AsyncIterator[Devices]:
-    """The devices of a configuration, listening for as long as the block runs."""
-    devices = Devices(config, now_utc_ms=now_utc_ms)
+async def serve(
+    config: AgentConfig, *, now_utc_ms: Callable[[], int] = lambda: 0, report_to: list[str] | None = None
+) -> AsyncIterator[Devices]:
+    """The devices of a configuration, listening for as long as the block runs.
+
+    `report_to` takes forbidden requests in place of `audit.FORBIDDEN`: for tests that write on purpose.
+    """
+    devices = Devices(config, now_utc_ms=now_utc_ms, audit=Audit(report_to))
     await devices.open()
     try:
         yield devices

@@ -73,14 +73,16 @@ class Framer:
         buffer = self._buffer
         buffer += data
         frames = []
-        while len(buffer) >= 2:
+        while buffer and buffer[0] == START and len(buffer) >= 2:
             size = buffer[1] + 2
-            if buffer[0] != START or not 6 <= size <= 255:
-                raise FrameError(f"not an APDU: {bytes(buffer[:6]).hex(' ')}")
+            if not 6 <= size <= 255:
+                raise FrameError(f"not an APDU's length: {bytes(buffer[:6]).hex(' ')}")
             if len(buffer) < size:
                 break
             frames.append(_decode_frame(bytes(buffer[2:size])))
             del buffer[:size]
+        if buffer and buffer[0] != START:
+            raise FrameError(f"not an APDU's start: {bytes(buffer[:6]).hex(' ')}")
         return frames
 
 

@@ -101,7 +101,7 @@ class Slave:
         area = self._areas[name]
         if not 1 <= count <= (2000 if area.width == 1 else 125):
             return ILLEGAL_VALUE
-        first = address - self.address_shift - area.base
+        first = address - area.base
         if first < 0 or first + count > len(area.defined):
             return ILLEGAL_ADDRESS
         if self.strict_holes and 0 in area.defined[first : first + count]:
@@ -118,12 +118,22 @@ class Slave:
         if isinstance(window, int):
             return bytes((function & 0x7F | 0x80, window))
         area, start, end = window
-        data = bytes(self._frozen.get(area.name, area.image)[start:end])
+        image = bytes(self._frozen.get(area.name, area.image))
+        if self.address_shift:
+            image = _shifted(image, self.address_shift * area.width)
+        data = image[start:end]
         if area.width == 1:
             data = _pack_bits(data)
         elif self.swap_words:
             data = b"".join(data[i + 2 : i + 4] + data[i : i + 2] for i in range(0, len(data), 4))
         return bytes((function, len(data))) + data
+
+
+def _shifted(image: bytes, by: int) -> bytes:
+    """Every value `by` bytes later (earlier where negative), zeros moving in: a firmware with another register map."""
+    if by > 0:
+        return (bytes(by) + image)[: len(image)]
+    return (image + bytes(-by))[-by:]
 
 
 def _pack_bits(bits: bytes) -> bytes:

@@ -56,7 +56,7 @@ class ModbusPort(Face):
         if not pdu:
             return framer.frame(transaction, unit_id, bytes((0x80, ILLEGAL_FUNCTION)))
         if fault := self.faults.hit(slave.device, "exception"):
-            return framer.frame(transaction, unit_id, bytes((pdu[0] & 0x7F | 0x80, fault.value)))
+            return framer.frame(transaction, unit_id, bytes((pdu[0] & 0x7F | 0x80, fault.value or 4)))
         answer = framer.frame(transaction, unit_id, slave.answer(pdu))
         self._remember(slave, unit_id, pdu)
         return answer

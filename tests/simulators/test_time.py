@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulated time: it goes on when everybody waits, never past a hold, and only after what fell due has arrived."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector.clock import SimulatedClock
+from collector.model.interval import Interval
+from simulators import iec104
+from simulators.scenario import Instance, instantiate, load_scenario
+from simulators.simulation import Simulation, opened, split_address
+from simulators.timekeeper import TimeKeeper
+
+DEMO = Path(__file__).parents[2] / "config" / "demo" / "plant.toml"
+
+
+class Recorder:
+    """What time moves: remembers where it was taken."""
+
+    def __init__(self) -> None:
+        self.reached: list[int] = []
+
+    def advance(self, time_utc_ms: int) -> None:
+        self.reached.append(time_utc_ms)
+
+
+async def still_waits(awaited: Awaitable[None]) -> asyncio.Task[None]:
+    task = asyncio.ensure_future(awaited)
+    done, _ = await asyncio.wait([task], timeout=0.05)
+    assert not done
+    return asyncio.ensure_future(task)
+
+
+async def within_5_s(awaited: Awaitable[Any]) -> Any:
+    async with asyncio.timeout(5):
+        return await awaited
+
+
+def test_time_goes_to_the_nearest_target_once_all_clients_wait() -> None:
+    async def run() -> None:
+        world = Recorder()
+        keeper = TimeKeeper(world, [], Interval(1000, 100_000))
+        port = await keeper.listen("127.0.0.1", 0)
+        one, two = [await SimulatedClock.connect("127.0.0.1", port) for _ in range(2)]
+        assert one.now_utc_ms() == 1000
+        waiting = await still_waits(one.sleep_until(5000))
+        await within_5_s(two.sleep_until(3000))
+        assert (two.now_utc_ms(), world.reached) == (3000, [3000])
+        later = asyncio.ensure_future(two.sleep_until(9000))
+        await within_5_s(waiting)
+        assert (one.now_utc_ms(), world.reached) == (5000, [3000, 5000])
+        await one.close()  # who goes away is not waited for
+        await within_5_s(later)
+        assert world.reached == [3000, 5000, 9000]
+        third = await SimulatedClock.connect("127.0.0.1", port)
+        assert third.now_utc_ms() == 9000
+        for clock in (two, third):
+            await clock.close()
+        keeper.close()
+
+    asyncio.run(run())
+
+
+def test_beyond_the_end_of_the_run_nobody_is_answered() -> None:
+    async def run() -> None:
+        keeper = TimeKeeper(Recorder(), [], Interval(1000, 2000))
+        clock = await SimulatedClock.connect("127.0.0.1", await keeper.listen("127.0.0.1", 0))
+        await within_5_s(clock.sleep_until(2000))
+        task = await still_waits(clock.sleep_until(2001))
+        task.cancel()
+        await clock.close()
+        keeper.close()
+
+    asyncio.run(run())
+
+
+async def control(address: str, **ask: object) -> dict[str, Any]:
+    reader, writer = await asyncio.open_connection(*split_address(address))
+    writer.write(json.dumps(ask).encode() + b"\n")
+    answer: dict[str, Any] = json.loads(await within_5_s(reader.readline()))
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Instance:
+    return instantiate(DEMO, tmp_path)
+
+
+def test_a_hold_stops_time_at_its_instant_until_release(instance: Instance) -> None:
+    async def run() -> None:
+        simulation = Simulation.of_scenario(load_scenario(instance.scenario_file))
+        async with opened(simulation, control_listen=instance.control):
+            start = simulation.keeper.run.start_ms
+            tick = start + 120_000
+            clock = await SimulatedClock.connect(*split_address(instance.time_server))
+            assert await control(instance.control, do="hold", at_utc_ms=tick) == {"held": tick}
+            await within_5_s(clock.sleep_until(tick))
+            assert (await control(instance.control, do="status"))["holding"] is False
+            blocked = await still_waits(clock.sleep_until(tick + 1500))
+            status = await control(instance.control, do="status")
+            assert (status["holding"], status["now_utc_ms"], status["clients"]) == (True, tick, 1)
+            assert await control(instance.control, do="release") == {"released": True}
+            await within_5_s(blocked)
+            # An agent that was killed is gone; somebody else lets three minutes pass; it comes back into a later world.
+            await clock.close()
+            other = await SimulatedClock.connect(*split_address(instance.time_server))
+            await within_5_s(other.sleep_until(tick + 180_000))
+            await other.close()
+            assert (await control(instance.control, do="status"))["now_utc_ms"] == tick + 180_000
+
+    asyncio.run(run())
+
+
+def test_control_answers_books_and_names_what_it_does_not_know(instance: Instance) -> None:
+    async def run() -> None:
+        simulation = Simulation.of_scenario(load_scenario(instance.scenario_file))
+        async with opened(simulation, control_listen=instance.control):
+            books = await control(instance.control, do="books")
+            assert books["month"] == "2026-03"
+            assert {"unit", "service", "quantity", "quantity_unit"} == set(books["lines"][0])
+            assert "do is one of" in (await control(instance.control, do="dance"))["error"]
+            assert "whole number" in (await control(instance.control, do="hold"))["error"]
+            assert (
+                "no such device" in (await control(instance.control, do="fault", device="x", kind="silence"))["error"]
+            )
+            assert await control(instance.control, do="stop") == {"stopping": True}
+            assert simulation.stopped.is_set()
+
+    asyncio.run(run())
+
+
+def test_an_instant_is_answered_only_after_its_104_frames_are_confirmed(instance: Instance) -> None:
+    async def run() -> None:
+        simulation = Simulation.of_scenario(load_scenario(instance.scenario_file))
+        async with opened(simulation):
+            place = next(d for d in simulation.config.settings.device if d.id == "coal-telecontrol")
+            reader, writer = await asyncio.open_connection(place.host, place.port)
+            writer.write(iec104.encode_u(iec104.STARTDT_ACT))
+            await within_5_s(reader.readexactly(6))
+            clock = await SimulatedClock.connect(*split_address(instance.time_server))
+            signal = simulation.devices.board.signal("coal-1", "agc_in_service")
+            signal.set(1 - (signal.value or 0), clock.now_utc_ms())
+            blocked = await still_waits(clock.sleep_until(clock.now_utc_ms() + 1))
+            frame = await within_5_s(reader.readexactly(6))
+            assert frame[2] & 1 == 0
+            writer.write(iec104.encode_s(1))
+            await within_5_s(blocked)
+            writer.close()
+            await clock.close()
+
+    asyncio.run(run())
+
+
+def test_a_104_client_that_goes_away_does_not_stop_time(instance: Instance) -> None:
+    async def run() -> None:
+        simulation = Simulation.of_scenario(load_scenario(instance.scenario_file))
+        async with opened(simulation):
+            place = next(d for d in simulation.config.settings.device if d.id == "coal-telecontrol")
+            reader, writer = await asyncio.open_connection(place.host, place.port)
+            writer.write(iec104.encode_u(iec104.STARTDT_ACT))
+            await within_5_s(reader.readexactly(6))
+            clock = await SimulatedClock.connect(*split_address(instance.time_server))
+            simulation.devices.board.signal("coal-1", "on_grid").set(0, clock.now_utc_ms())
+            blocked = await still_waits(clock.sleep_until(clock.now_utc_ms() + 1))
+            writer.close()
+            await within_5_s(blocked)
+            await clock.close()
+
+    asyncio.run(run())
