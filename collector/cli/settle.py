@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector settle`: a folder in, a statement out; what a plant runs to check its bill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from collector.cli.resources import config_path
+
+if TYPE_CHECKING:
+    from collector.settlement.statement import Statement
+
+RULEBOOK = "rules/east-china-trial"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+
+    @app.command("settle")
+    def settle_command(
+        month: Annotated[str, typer.Argument(help="The month, YYYY-MM.")],
+        data: Annotated[Path, typer.Option(help="The settlement folder: register.toml, records/, plan.csv …")],
+        out: Annotated[Path, typer.Option(help="The statement folder; an earlier statement there is replaced.")],
+        rulebook: Annotated[Path | None, typer.Option(help="A rulebook directory; default: the one shipped.")] = None,
+    ) -> None:
+        """Settle a month from a folder and write the statement. 离线结算一个月。
+
+        Exit 0 when a statement was written, also provisional or blocked; 1 when the folder was refused.
+        """
+        from collector.model.interval import Month
+
+        try:
+            wanted = Month.parse(month)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="MONTH") from error
+        statement = settle_folder(wanted, data, out, rulebook or config_path(RULEBOOK))
+        show(statement, out)
+
+
+def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statement:
+    """Load, settle, write. Nothing is written where anything is refused.
+
+    Raises:
+        ConfigError: everything wrong in the folder, or `out` is not free.
+        RuleError: the rulebook has no answer for the month.
+    """
+    from collector.cli.folder import load_folder
+    from collector.report.folder import check_out, write_statement
+    from collector.settlement.rulebook import load_rulebook
+    from collector.settlement.settle import settle
+
+    check_out(out)
+    book = load_rulebook(rulebook)
+    statement = settle(month, load_folder(data), book)
+    write_statement(statement, out)
+    return statement
+
+
+def show(statement: Statement, out: Path) -> None:
+    """A short table on the screen: plants, what is open, where the files are."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from collector.report import words
+    from collector.report.numbers import format_amount
+    from collector.report.page import month_status
+
+    chinese, english = month_status(statement.status.value)
+    table = Table(title=f"{statement.month}  {chinese} {english}", title_justify="left")
+    for name in ("结算区域 area", "电厂 plant"):
+        table.add_column(name)
+    for name in ("补偿费用 compensation", "分摊费用 allocation", "结算费用 net"):
+        table.add_column(name, justify="right")
+    table.add_column("状态 status")
+    for row in statement.plants:
+        amounts = (row.compensation_yuan, row.allocation_yuan, row.net_yuan)
+        status = month_status(row.status.value)[0] + (f" {words.both(words.REASONS, row.reason)}" if row.reason else "")
+        table.add_row(
+            words.of(words.AREAS, row.area)[0], escape(row.plant), *map(format_amount, amounts), escape(status)
+        )
+    console = Console()
+    console.print(table)
+    open_lines = sum(line.amount_yuan is None for line in statement.lines)
+    console.print(f"{len(statement.lines)} lines, {open_lines} without an amount (pending or blocked)", highlight=False)
+    for finding in statement.findings[:20]:
+        console.print(f"! {escape(finding.subject)}: {escape(finding.message)}", highlight=False, soft_wrap=True)
+    if len(statement.findings) > 20:
+        console.print(f"! … {len(statement.findings) - 20} more in statement.html", highlight=False)
+    console.print(f"{out.absolute()}/statement.html", highlight=False, soft_wrap=True)

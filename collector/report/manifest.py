@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""manifest.json: everything a third party needs to repeat a run and to say which part of two runs differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from collector.report.numbers import format_amount
+from collector.settlement.statement import Statement
+
+SCHEMA_VERSION: Final = 1
+
+
+def input_hash(sources: Mapping[str, str]) -> str:
+    """One SHA-256 over the names and hashes of all input files."""
+    text = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(sources.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_id(statement: Statement) -> str:
+    """Names the run by what made it: the same inputs, rulebook and kernel give the same id."""
+    parts = (statement.month, input_hash(statement.sources), statement.rulebook_hash, statement.kernel_version)
+    return f"{statement.month}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
+
+
+def manifest_of(statement: Statement, files: Mapping[str, str]) -> dict[str, Any]:
+    """The manifest; `files`: SHA-256 of each file of the statement folder beside it."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "month": statement.month,
+        "run": run_id(statement),
+        "status": statement.status.value,
+        "result_hash": statement.result_hash(),
+        "versions": {"collector": _version("collector"), "kernel": statement.kernel_version},
+        "rulebook": {"hash": statement.rulebook_hash},
+        "readings": [
+            {"id": use.id, "clause": use.clause, "adopted": use.adopted, "from": use.from_day}
+            for use in statement.readings
+        ],
+        "policy": {key: str(value) for key, value in sorted(statement.policy.items())},
+        "input_hash": input_hash(statement.sources),
+        "inputs": dict(sorted(statement.sources.items())),
+        "rules": _rules(statement),
+        "areas": [
+            {
+                "area": area.area,
+                "status": area.status.value,
+                "compensation_yuan": format_amount(area.compensation_yuan),
+                "revenue_yuan": format_amount(area.revenue_yuan) or None,
+                "reason": area.reason,
+            }
+            for area in statement.areas
+        ],
+        "findings": [
+            {"code": f.code, "subject": f.subject, "message": f.message, "provisional": f.provisional}
+            for f in statement.findings
+        ],
+        "files": dict(sorted(files.items())),
+    }
+
+
+def manifest_json(statement: Statement, files: Mapping[str, str]) -> bytes:
+    """The manifest as the bytes of its file."""
+    return (json.dumps(manifest_of(statement, files), ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _rules(statement: Statement) -> list[dict[str, str]]:
+    """Every rulebook row that priced a line, once."""
+    used = sorted(
+        {use for line in statement.lines for use in line.rules}, key=lambda use: (use.id, use.key, use.from_day)
+    )
+    return [
+        {"id": u.id, "key": u.key, "article": u.article, "value": u.value, "unit": u.unit, "from": u.from_day}
+        for u in used
+    ]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "checkout"

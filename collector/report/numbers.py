@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Exact numbers as text. What is not known is an empty cell, never 0."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from collector.model.interval import format_time
+from collector.model.money import format_yuan
+
+QUANTITY_DIGITS: Final = 6
+
+
+def format_fraction(value: Fraction | None, digits: int = QUANTITY_DIGITS) -> str:
+    """With `digits` decimals, half away from zero, never `-0`; empty for None."""
+    if value is None:
+        return ""
+    scaled = abs(value) * 10**digits
+    whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    text = f"{whole:0{digits + 1}d}"
+    sign = "-" if value < 0 and whole else ""
+    return f"{sign}{text[:-digits]}.{text[-digits:]}" if digits else sign + text
+
+
+def format_amount(amount_yuan: Decimal | None) -> str:
+    """Yuan with two decimals; empty for None."""
+    return "" if amount_yuan is None else format_yuan(amount_yuan)
+
+
+def format_seconds(duration_ms: int) -> str:
+    """Seconds with three decimals: exact."""
+    return f"{duration_ms // 1000}.{duration_ms % 1000:03d}"
+
+
+def format_instant(time_utc_ms: int) -> str:
+    """Local ISO 8601 with offset."""
+    return format_time(time_utc_ms)
+
+
+def format_percent(ratio: Fraction | None) -> str:
+    """For the eye: percent with two decimals, cut and not rounded, so that 99.996 % is not shown as whole."""
+    if ratio is None:
+        return ""
+    hundredths = ratio.numerator * 10_000 // ratio.denominator
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"
+
+
+def group_digits(text: str) -> str:
+    """`12345.60` as `12 345.60`, for pages; narrow no-break spaces, as GB/T 15835 groups digits."""
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    whole, point, fraction = digits.partition(".")
+    groups: list[str] = []
+    while len(whole) > 3:
+        groups.insert(0, whole[-3:])
+        whole = whole[:-3]
+    return sign + "\u202f".join([whole, *groups]) + point + fraction

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""statement.html: the statement for people, in the regulation's words, printable on A4; no script, nothing fetched."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from collector.report import words
+from collector.report.manifest import input_hash, run_id
+from collector.report.numbers import (
+    format_amount,
+    format_fraction,
+    format_instant,
+    format_percent,
+    format_seconds,
+    group_digits,
+)
+from collector.report.segments import UnpaidTime
+from collector.settlement.statement import AreaRow, Line, PlantRow, Statement
+
+
+def page_html(statement: Statement, unpaid: Sequence[UnpaidTime]) -> bytes:
+    """The page as UTF-8 bytes; every text of the data is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "yuan": lambda amount: group_digits(format_amount(amount)),
+        "quantity": format_fraction,
+        "percent": format_percent,
+        "time": format_instant,
+        "hours": lambda duration_ms: _hours(duration_ms),
+    }
+    template = environment.get_template("statement.html")
+    return (template.render(**_context(statement, unpaid)) + "\n").encode()
+
+
+def _context(statement: Statement, unpaid: Sequence[UnpaidTime]) -> dict[str, Any]:
+    return {
+        "s": statement,
+        "run": run_id(statement),
+        "inputs_hash": input_hash(statement.sources),
+        "result_hash": statement.result_hash(),
+        "month_status": month_status(statement.status.value),
+        "areas": [_area(area, statement) for area in statement.areas],
+        "services": service_totals(statement.lines),
+        "unpaid": unpaid_by_service(unpaid),
+        "rules": rules_used(statement),
+        "service": lambda code: words.of(words.SERVICES, code),
+        "reason": lambda code: words.both(words.REASONS, code),
+        "status": lambda code: words.of(words.STATUSES, code),
+        "area_status": month_status,
+        "cause": lambda code: words.both(words.CLASSES, code),
+        "area_name": lambda code: words.of(words.AREAS, code)[0],
+    }
+
+
+def month_status(code: str) -> words.Words:
+    """正式, 暂定 or 不能结算."""
+    return words.MONTH_BLOCKED if code == "blocked" else words.of(words.STATUSES, code)
+
+
+def _area(area: AreaRow, statement: Statement) -> dict[str, Any]:
+    plants: list[PlantRow] = [row for row in statement.plants if row.area == area.area]
+    lines: list[Line] = [line for line in statement.lines if line.area == area.area]
+    return {
+        "row": area,
+        "plants": plants,
+        "lines": lines,
+        "allocation": _total(row.allocation_yuan for row in plants),
+        "net": _total(row.net_yuan for row in plants),
+        "bounds": any(line.low_yuan is not None or line.high_yuan is not None for line in lines),
+    }
+
+
+def _total(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known, Decimal(0)) if known else None
+
+
+def service_totals(lines: Iterable[Line]) -> list[tuple[str, Decimal, int]]:
+    """(service, sum of its amounts, lines without an amount) in the order the lines have them."""
+    totals: dict[str, Decimal] = {}
+    open_lines: dict[str, int] = defaultdict(int)
+    for line in lines:
+        totals[line.service] = totals.get(line.service, Decimal(0)) + (line.amount_yuan or Decimal(0))
+        open_lines[line.service] += line.amount_yuan is None
+    return [(service, amount, open_lines[service]) for service, amount in totals.items()]
+
+
+def unpaid_by_service(unpaid: Iterable[UnpaidTime]) -> list[UnpaidTime]:
+    """Minutes over all units: the table a reader asks for first."""
+    sums: dict[tuple[str, str, str], int] = defaultdict(int)
+    for item in unpaid:
+        sums[item.service, item.cause, item.reason] += item.duration_ms
+    return [UnpaidTime("", *key, duration) for key, duration in sorted(sums.items())]
+
+
+def rules_used(statement: Statement) -> list[Any]:
+    """Every rulebook row that priced a line, once, by article."""
+    used = {use for line in statement.lines for use in line.rules}
+    return sorted(used, key=lambda use: (use.article, use.id, use.key, use.from_day))
+
+
+def _hours(duration_ms: int) -> str:
+    return format_seconds(duration_ms // 3600)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""segments.csv, and from the same pass the time that was not paid, by unit, service and reason.
+
+Segments can be millions: they are written table by table, formatted by Arrow and not row by row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from collector.model.interval import LOCAL_OFFSET_MS
+from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Segments
+
+SEGMENT_COLUMNS: Final = ("unit", "service", "start", "end", "class", "reason", "value", "value_unit")
+_MICRO: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class UnpaidTime:
+    """Time of a determinant's scope that did not count, and why."""
+
+    unit: str
+    service: str
+    cause: str
+    reason: str
+    duration_ms: int
+
+
+def write_segments(segments: Segments, path: Path) -> tuple[UnpaidTime, ...]:
+    """Write segments.csv; returns the unpaid time, sorted.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    unpaid: dict[tuple[str, str, str, str], int] = defaultdict(int)
+    with path.open("wb") as file:
+        file.write((",".join(SEGMENT_COLUMNS) + "\n").encode())
+        for table in segments.tables():
+            if len(table):
+                _write(_as_text(table), file)
+                _add_unpaid(table, unpaid)
+    return tuple(sorted(UnpaidTime(*key, duration) for key, duration in unpaid.items()))
+
+
+def _write(table: pa.Table, file: Any) -> None:
+    for style in ("none", "needed"):
+        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style=style)
+        sink = pa.BufferOutputStream()
+        try:
+            pyarrow.csv.write_csv(table, sink, options)
+        except pa.ArrowInvalid:  # an id with a comma or a quote: then every text is quoted
+            continue
+        file.write(sink.getvalue())
+        return
+    raise AssertionError("quoting writes anything")
+
+
+def _as_text(table: pa.Table) -> pa.Table:
+    columns = {
+        "unit": table["unit"].cast(pa.string()),
+        "service": table["service"].cast(pa.string()),
+        "start": _local_times(table["start"]),
+        "end": _local_times(table["end"]),
+        "class": table["class"].cast(pa.string()),
+        "reason": pc.fill_null(table["reason"].cast(pa.string()), ""),
+        "value": _values(table),
+        "value_unit": table["value_unit"].cast(pa.string()),
+    }
+    return pa.table(columns)
+
+
+def _local_times(times: Any) -> Any:
+    """ISO 8601 with +08:00; every distinct instant is formatted once."""
+    encoded = times.combine_chunks().dictionary_encode()
+    distinct = encoded.dictionary.to_numpy() + LOCAL_OFFSET_MS
+    whole = (distinct % 1000 == 0).all()
+    kind = "datetime64[s]" if whole else "datetime64[ms]"
+    texts = np.datetime_as_string((distinct // 1000 if whole else distinct).astype(kind))
+    if not whole:
+        texts = np.array([text.removesuffix(".000") for text in texts.tolist()])
+    local = pa.array(np.char.add(texts, "+08:00").tolist(), pa.string())
+    return local.take(encoded.indices)
+
+
+def _values(table: pa.Table) -> Any:
+    """Stored integers as decimals with six places, half away from zero."""
+    unit = table["value_unit"].cast(pa.string()).to_numpy(zero_copy_only=False)
+    raw = table["value"].combine_chunks()
+    stored = raw.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    micro = np.zeros(len(stored), np.int64)
+    for name, divisor in SEGMENT_VALUE_DIVISOR.items():
+        mine = unit == name
+        common = math.gcd(divisor, _MICRO)
+        scaled, step = stored[mine] * (_MICRO // common), divisor // common
+        rounded = (2 * np.abs(scaled) + step) // (2 * step)
+        micro[mine] = np.where(scaled < 0, -rounded, rounded)
+    words = np.empty((len(micro), 2), np.int64)
+    words[:, 0], words[:, 1] = micro, micro >> 63
+    kind = pa.decimal128(38, 6)
+    return pa.Array.from_buffers(kind, len(micro), [raw.is_valid().buffers()[1], pa.py_buffer(words)])
+
+
+def _add_unpaid(table: pa.Table, unpaid: dict[tuple[str, str, str, str], int]) -> None:
+    text = pa.table(
+        {
+            **{name: table[name].cast(pa.string()) for name in ("unit", "service", "class", "reason")},
+            "duration": pc.subtract(table["end"], table["start"]),
+        }
+    )
+    sums = text.group_by(["unit", "service", "class", "reason"]).aggregate([("duration", "sum")])
+    for row in sums.to_pylist():
+        if row["class"] != "counted":
+            unpaid[row["unit"], row["service"], row["class"], row["reason"] or ""] += row["duration_sum"]
