@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from typing import Any, Final, TypeVar
 import aiomqtt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY as CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -40,6 +42,7 @@ from collector.wire import SCHEMA_VERSION, decode_ack, decode_ask, load_public_k
 
 _LOG = logging.getLogger(__name__)
 _SESSION_EXPIRY_S: Final = 7 * 86_400
+_HANDSHAKE_S: Final = 4.0
 _CALL_TIMEOUT_S: Final = 10.0
 _STATE_PERIOD_S: Final = 60.0
 _STORE_RETRY_S: Final = 1.0
@@ -163,11 +166,13 @@ class Uplink:
             password=self._password,
             protocol=protocol,
             clean_session=None if mqtt5 else False,
-            clean_start=False,
+            clean_start=False if mqtt5 else CLEAN_START_FIRST_ONLY,
             properties=properties,
             keepalive=self._mqtt.keepalive_s,
-            timeout=_CALL_TIMEOUT_S,
+            timeout=_HANDSHAKE_S,
             tls_context=self._tls,
+            # Without it two small packets wait 40 ms for each other (Nagle against delayed ACK).
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             max_queued_incoming_messages=_INCOMING_AT_MOST,
             will=aiomqtt.Will(
                 self._topic(self._buffer.plants[0], "state"), self._state(online=False), qos=1, retain=True
@@ -175,9 +180,13 @@ class Uplink:
         )
         try:
             await client.__aenter__()
-        except aiomqtt.MqttError:
-            self._protocol = 1 - self._protocol
+        except aiomqtt.MqttError as error:
+            # A broker that knows no MQTT 5 refuses it or just hangs (amqtt); one that is not there says nothing of it.
+            if isinstance(error, aiomqtt.MqttCodeError) or str(error) == "Operation timed out":
+                self._protocol = 1 - self._protocol
             raise
+        client.timeout = _CALL_TIMEOUT_S
+        client.pending_calls_threshold = 2 * self._uplink.window + 8
         try:
             yield client
         finally:
