@@ -99,7 +99,9 @@ def test_another_engine_reads_the_same_numbers(tmp_path: Path) -> None:
     with new_store(tmp_path) as store:
         deliver(store, [payload_of(1, minutes("U1", NOON, 5))])
         path = seal(store)["2026-03-10"]
-    total = duckdb.sql(f"select sum(active_power_mw), count(*) from '{path}' where place = 0").fetchall()
+    found = duckdb.sql(f"select sum(active_power_mw), count(*) from '{path}' where place = 0")
+    assert found is not None
+    total = found.fetchall()
     assert total == [(Decimal("1500.010"), 5)]  # 300.000 + … + 300.004
 
 

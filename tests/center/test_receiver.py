@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The receiver as a process behind a real broker: acknowledged is stored, and stored once, whatever is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import pytest
+from center_batches import EPOCH, NOON, batch_topic, minutes, new_signer, payload_of
+from sqlalchemy import func, select
+
+from collector import wire
+from collector.center import schema
+from collector.center.lake import count_records, seal_month
+from collector.center.store import CenterStore
+from collector.clock import SystemClock
+from collector.model.interval import Month
+
+_CENTER = "from collector.cli.center import app; app()"
+PATIENCE_S = 60.0  # for what must happen; nothing is measured by it
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running_broker(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "collector.cli.broker", "--listen", f"127.0.0.1:{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"listening")
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def start_center(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    with (folder / "center.log").open("ab") as log:
+        command = [sys.executable, "-c", _CENTER, "run", str(folder / "center.toml"), "--broker", f"127.0.0.1:{port}"]
+        return subprocess.Popen(command, stderr=log, stdout=log)
+
+
+@contextlib.contextmanager
+def running_center(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    process = start_center(folder, port)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0, (folder / "center.log").read_text("utf-8")
+
+
+def configured(folder: Path, *, lines: str = "") -> wire.Signer:
+    """A center.toml with one signing plant; returns the plant's key."""
+    signer = new_signer(folder, "plant")
+    wire.generate_key_pair(folder / "center.pem", folder / "center.pub")
+    text = f"""
+schema = 1
+[center]
+state_dir = "state"
+signing_key_file = "center.pem"
+[receiver]
+backoff_max_s = 0.5
+{lines}
+[[plant]]
+id = "P1"
+units = ["U1", "U2"]
+public_key_files = ["plant.pub"]
+"""
+    (folder / "center.toml").write_text(text, "utf-8")
+    return signer
+
+
+class Plant:
+    """A gateway's sending side at its simplest: sends what is not acknowledged, again and again, in any order."""
+
+    def __init__(self, folder: Path, port: int, payloads: dict[int, bytes]) -> None:
+        self.port = port
+        self.pending = dict(payloads)
+        self.acks: list[wire.Ack] = []
+        self.refused: dict[int, str] = {}
+        self.heard = asyncio.Event()
+        self._center_key = wire.load_public_key(folder / "center.pub")
+        self._rng = random.Random(1)
+
+    async def send_all(self) -> None:
+        """Until everything is acknowledged or refused; survives the broker's absence."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.pending:
+                try:
+                    async with aiomqtt.Client("127.0.0.1", self.port, timeout=5) as client:
+                        await client.subscribe(wire.topic("collector", "P1", "g1", "ack"), qos=1)
+                        await self._round(client)
+                except aiomqtt.MqttError:
+                    await asyncio.sleep(0.1)
+
+    async def _round(self, client: aiomqtt.Client) -> None:
+        listening = asyncio.create_task(self._listen(client))
+        try:
+            while self.pending and not listening.done():
+                for sequence in self._rng.sample(sorted(self.pending), min(20, len(self.pending))):
+                    if payload := self.pending.get(sequence):
+                        await client.publish(batch_topic(), payload, qos=1)
+                await asyncio.sleep(0.05)
+        finally:
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
+                await listening
+
+    async def _listen(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            assert isinstance(message.payload, bytes)
+            ack = wire.decode_ack(message.payload, self._center_key)
+            self.acks.append(ack)
+            self.heard.set()
+            self.refused |= dict(ack.refused)
+            self.pending = {n: p for n, p in self.pending.items() if not ack.covers(n)}
+
+
+def stored(folder: Path) -> tuple[int, int, int]:
+    """Batches, records, highest sequence up to which all are settled; from the store itself."""
+    with CenterStore.open(folder / "state", clock=SystemClock(), create=False) as store:
+        query = select(func.count(), func.sum(schema.batch.c.record_count))
+        batches, records = store.read(lambda c: c.execute(query).one())
+        through = store.read(lambda c: c.execute(select(func.max(schema.stream.c.through))).scalar())
+    return int(batches), int(records or 0), int(through or 0)
+
+
+def status_of(folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-c", _CENTER, "status", "--state", str(folder / "state"), "--json"]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found
+
+
+def test_what_is_sent_is_stored_acknowledged_with_a_signature_and_sealed(tmp_path: Path) -> None:
+    signer = configured(tmp_path)
+    port = free_port()
+    payloads = {n: payload_of(n, minutes("U1", NOON + n * 600_000, 5), signer=signer) for n in range(1, 41)}
+    payloads[41] = payload_of(41, minutes("U7", NOON, 1), signer=signer)
+    plant = Plant(tmp_path, port, payloads)
+
+    async def say_state_and_send() -> None:
+        async with aiomqtt.Client("127.0.0.1", port) as client:
+            topic = wire.topic("collector", "P1", "g1", "state")
+            await client.publish(topic, b'{"online": true, "buffer": {"pending": 3}}', qos=1, retain=True)
+        await plant.send_all()
+
+    with running_broker(port), running_center(tmp_path, port):
+        asyncio.run(say_state_and_send())
+        with pytest.raises(subprocess.CalledProcessError):  # a second receiver on the same state
+            subprocess.run(
+                [sys.executable, "-c", _CENTER, "run", str(tmp_path / "center.toml"), "--broker", f"127.0.0.1:{port}"],
+                check=True,
+                capture_output=True,
+                timeout=PATIENCE_S,
+            )
+    assert plant.refused == {41: "foreign_unit"}
+    assert stored(tmp_path) == (40, 200, 41)
+    assert {(a.epoch, len(a.store_id)) for a in plant.acks} == {(EPOCH, 32)}
+    assert count_records(seal_month(tmp_path / "state", Month(2026, 3))) == 200
+    status = status_of(tmp_path)
+    [gateway] = status["gateways"]
+    assert (gateway["batches"], gateway["records"], gateway["missing_sequences"]) == (40, 200, 0)
+    assert gateway["state"] == {"online": True, "buffer": {"pending": 3}}
+    assert status["quarantined"] == {"foreign_unit": 1}
+    assert [(u["unit"], u["received"]) for u in status["units"]] == [("U1", 200), ("U2", 0)]
+
+
+def test_the_receiver_outlives_its_broker(tmp_path: Path) -> None:
+    signer = configured(tmp_path)
+    port = free_port()
+    payloads = {n: payload_of(n, minutes("U1", NOON + n * 600_000, 2), signer=signer) for n in range(1, 21)}
+    first, second = ({n: p for n, p in payloads.items() if (n <= 10) == early} for early in (True, False))
+    with running_center(tmp_path, port):
+        with running_broker(port):
+            asyncio.run(Plant(tmp_path, port, first).send_all())
+        with running_broker(port):
+            asyncio.run(Plant(tmp_path, port, second).send_all())
+    assert stored(tmp_path) == (20, 40, 20)
+
+
+@pytest.mark.crash
+def test_twenty_kills_of_the_receiver_lose_and_double_nothing(tmp_path: Path) -> None:
+    signer = configured(tmp_path)
+    port = free_port()
+    payloads = {n: payload_of(n, minutes("U1", NOON + n * 600_000, 3), signer=signer) for n in range(1, 1201)}
+    plant = Plant(tmp_path, port, payloads)
+    rng = random.Random(7)
+    kills = 0
+
+    async def kill_and_restart() -> None:
+        nonlocal kills
+        center = start_center(tmp_path, port)
+        try:
+            sending = asyncio.create_task(plant.send_all())
+            while kills < 20:
+                # Until something new is acknowledged, so that every life of the process did some work …
+                plant.heard.clear()
+                await asyncio.wait([asyncio.create_task(plant.heard.wait()), sending], return_when="FIRST_COMPLETED")
+                plant.heard.set()
+                # … and then at any step of the next groups.
+                await asyncio.sleep(rng.uniform(0, 0.06))
+                os.kill(center.pid, signal.SIGKILL)
+                center.wait()
+                kills += 1
+                center = start_center(tmp_path, port)
+                if not plant.pending:
+                    plant.pending = dict(rng.sample(sorted(payloads.items()), 200))  # a repeat may also be killed
+                    sending = asyncio.create_task(plant.send_all())
+            await sending
+        finally:
+            center.terminate()
+            assert center.wait(PATIENCE_S) == 0
+
+    with running_broker(port):
+        asyncio.run(kill_and_restart())
+    assert kills == 20
+    assert stored(tmp_path) == (1200, 3600, 1200)
+    assert count_records(seal_month(tmp_path / "state", Month(2026, 3))) == 3600
