@@ -48,16 +48,20 @@ _LOG = logging.getLogger(__name__)
 _QUEUE_MAXIMUM: Final = 100_000
 _MUTED_PATIENCE_S: Final = 0.3
 _MUTED_LIMIT_S: Final = 5.0
+# Marks between frames, where the link began and ended.
+STARTED: Final = b"started"
+LOST: Final = b"lost"
 # A station that did not answer an interrogation in time is asked again after this long.
 _RETRY_MS: Final = 30_000
 
 
 class Link:
-    """One c104 client with one connection. Frames and losses of the link wait in `frames`: (stamp, APDU or None)."""
+    """One c104 client with one connection. What it got waits in `frames`: (stamp, APDU, or STARTED or LOST)."""
 
     def __init__(self, settings: Settings, stamp: Callable[[], int], wake: Callable[[], None]) -> None:
-        self.frames: deque[tuple[int, bytes | None]] = deque()
+        self.frames: deque[tuple[int, bytes]] = deque()
         self.overflows = 0
+        self._seen_open = False
         self._client = c104.Client(tick_rate_ms=100, command_timeout_ms=1000)
         connection = self._client.add_connection(ip=settings.host, port=settings.port or 2404, init=c104.Init.NONE)
         if connection is None:
@@ -85,19 +89,16 @@ class Link:
 
         def on_state(connection: c104.Connection, state: c104.ConnectionState) -> None:  # noqa: ARG001
             try:
-                if state not in (c104.ConnectionState.OPEN, c104.ConnectionState.OPEN_MUTED):
-                    frames.append((stamp(), None))
+                # States are told late and in order: only a link that was seen open can be lost.
+                if (state == c104.ConnectionState.OPEN) != self._seen_open:
+                    self._seen_open = not self._seen_open
+                    frames.append((stamp(), STARTED if self._seen_open else LOST))
                 wake()
             except BaseException:
                 self.overflows += 1
 
         connection.on_receive_raw(callable=on_frame)
         connection.on_state_change(callable=on_state)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether data may come."""
-        return bool(self._connection.state == c104.ConnectionState.OPEN)
 
     @property
     def is_muted(self) -> bool:
@@ -154,7 +155,7 @@ class Iec104Device:
         self._retired: list[Link] = []
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"iec104[{settings.id}]")
         self._news = asyncio.Event()
-        self._was_open = False
+        self._is_open = False
         self._muted_since_s: float | None = None
         self._fresh: list[Reading] = []
         self._reported: set[str] = set()
@@ -182,14 +183,15 @@ class Iec104Device:
             await loop.run_in_executor(self._threads, self._link.start)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                while not self._link.is_open:
+                while True:
                     self._news.clear()
+                    self._take()
+                    if self._is_open or self._link is None:
+                        break
                     await self._watch_muted(self._link)
                     await self._wait_news(0.05)
         except TimeoutError as error:
             raise Silent(f"no 104 link within {self._settings.timeout_s} s", subject=self.name) from error
-        if not self._was_open:
-            self._on_start()
 
     async def _wait_news(self, longest_s: float) -> None:
         try:
@@ -213,7 +215,7 @@ class Iec104Device:
             await asyncio.get_running_loop().run_in_executor(self._threads, link.unmute)
 
     def _on_start(self) -> None:
-        self._was_open = True
+        self._is_open = True
         self._reported.clear()
         now = self._clock.now_utc_ms()
         for station in self._stations.values():
@@ -221,8 +223,8 @@ class Iec104Device:
 
     def _on_loss(self, stamp: int) -> None:
         """All values are invalid until the station has been interrogated again."""
-        if self._was_open:
-            self._was_open = False
+        if self._is_open:
+            self._is_open = False
             self._reported.clear()
             self._fresh += [Reading(p, None, Quality.INVALID, stamp) for p in self.points]
             for station in self._stations.values():
@@ -231,7 +233,7 @@ class Iec104Device:
     async def close(self) -> None:
         """Disconnect and forget; nothing happens if it is closed."""
         link, self._link = self._link, None
-        self._was_open = False
+        self._is_open = False
         if link is not None:
             await asyncio.get_running_loop().run_in_executor(self._threads, link.stop)
             if not link.is_closed:
@@ -246,7 +248,7 @@ class Iec104Device:
     async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:  # noqa: ARG002 - all come together
         """Interrogate where it is due, then hand over what has come; see `Device.read`."""
         self._take()
-        if self._link is not None and not self._link.is_open and self._fresh:
+        if self._link is not None and not self._is_open and self._fresh:
             # The link was lost since the last read: say so at once, reconnection goes on by itself.
             return Answer(self.collect(), self._clock.now_utc_ms())
         await self.open()
@@ -302,7 +304,10 @@ class Iec104Device:
                 station.due_utc_ms = self._clock.now_utc_ms()
         while link.frames:
             stamp, data = link.frames.popleft()
-            if data is None:
+            if data is STARTED:
+                self._on_start()
+                continue
+            if data is LOST:
                 self._on_loss(stamp)
                 continue
             try:

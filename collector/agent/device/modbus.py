@@ -314,7 +314,8 @@ class ModbusDevice:
             return readings
         shifted = {r.point.area for r in readings if r.point.guard and r.quality is not Quality.GOOD}
         return [
-            r._replace(value=None, quality=Quality.SUSPECT) if r.quality.usable and r.point.area in shifted else r
+            r._replace(value=None, quality=Quality.SUSPECT)
+            if r.quality.usable and r.point.area in shifted and not r.point.guard
+            else r
             for r in readings
-            if not r.point.guard
         ]

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`agent check`: what can be known of a configuration without touching a device: problems, and the read plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from collector.agent.device.factory import limits_of, line_name, serial_line
+from collector.agent.device.plan import plan_reads
+from collector.agent.device.registers import Guard
+from collector.config import AgentConfig, Device
+from collector.errors import Problem
+from collector.points import Point
+
+_MODBUS_TCP_EXTRA_BYTES = 8
+# A device that turns a request around inside a plant network; what it really takes, `agent read` shows.
+_ROUND_TRIP_S = 0.01
+_NOT_READ_HERE = frozenset({"dlt645", "dlt645_over_tcp"})
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlan:
+    """What one cycle of a device costs. `requests`: Modbus requests, 645 frames, or 104 interrogations.
+
+    `bytes`: request and reply of a cycle, framing included, without TCP/IP. `cycle_s`: seconds a cycle takes: bits over
+    baud rate on a serial line, else a usual round trip per request, and the pauses. `worst_s`: seconds until a dead
+    device lets its line go.
+    """
+
+    device: str
+    protocol: str
+    line: str
+    period_s: float
+    requests: int
+    points: int
+    bytes: int
+    cycle_s: float
+    worst_s: float
+
+
+def compute_plan(config: AgentConfig) -> list[DevicePlan]:
+    """The read plan, device by device."""
+    return [_plan(config, device) for device in config.settings.device]
+
+
+def _plan(config: AgentConfig, device: Device) -> DevicePlan:
+    points = config.points[device.id]
+    period_s = float(device.period_s or config.settings.gateway.record_period_s)
+    if device.protocol.startswith("modbus"):
+        blocks = plan_reads(points, limits_of(device))
+        extra = _MODBUS_TCP_EXTRA_BYTES if device.protocol == "modbus_tcp" else 0
+        requests, count = len(blocks), sum(block.request_bytes + extra for block in blocks)
+    elif device.protocol == "iec104":
+        # An interrogation per station: its frame, confirmation and end, and one object each of every point.
+        period_s = float(device.interrogation_period_s)
+        requests = len(device.common_addresses)
+        count = requests * 3 * 16 + sum(_OBJECT_BYTES + _IEC104_BYTES[int(p.area)] for p in points)
+    else:
+        requests, count = len(points), sum(18 + 24 for _ in points)
+    serial = serial_line(device)
+    pauses_s = requests * device.pause_ms / 1000
+    moving_s = count * serial.bits_per_byte / serial.baud if serial else requests * _ROUND_TRIP_S
+    return DevicePlan(
+        device.id,
+        device.protocol,
+        line_name(device),
+        period_s,
+        requests,
+        len(points),
+        count,
+        round(moving_s + pauses_s, 4),
+        device.timeout_s,
+    )
+
+
+_OBJECT_BYTES = 15  # APCI, ASDU head and object address, one object a frame
+_IEC104_BYTES = {1: 1, 3: 1, 9: 3, 11: 3, 13: 5, 15: 5, 21: 2, 30: 8, 31: 8, 34: 10, 35: 10, 36: 12, 37: 12}
+
+
+def find_problems(config: AgentConfig, file: str) -> list[Problem]:
+    """What loading alone does not find: widths, guards, lines, files, units without points, periods too short."""
+    problems = list(_line_problems(config, file))
+    for index, device in enumerate(config.settings.device, 1):
+        key = f"device[{index}]"
+        if device.protocol in _NOT_READ_HERE:
+            problems.append(Problem(file, 0, f"{key}.protocol", f"{device.protocol} can't be read by this version"))
+        for point in config.points[device.id]:
+            problems += _point_problems(point, device)
+    if problems:
+        return problems
+    for index, plan in enumerate(compute_plan(config), 1):
+        if plan.cycle_s > plan.period_s:
+            message = f"one cycle takes {plan.cycle_s:.1f} s, the period is {plan.period_s:g} s"
+            problems.append(Problem(file, 0, f"device[{index}].period_s", message))
+    return problems + list(_unit_problems(config, file)) + list(_file_problems(config, file))
+
+
+def _point_problems(point: Point, device: Device) -> Iterator[Problem]:
+    if point.guard:
+        try:
+            Guard.parse(point.guard)
+        except ValueError as error:
+            yield Problem(point.file, point.row, "guard", f"expected a number or min..max: {error}")
+    if device.protocol.startswith("modbus") and point.registers > device.max_registers:
+        yield Problem(
+            point.file, point.row, "type",
+            f"{point.type} fills {point.registers} registers; device {device.id} reads at most {device.max_registers}",
+        )  # fmt: skip
+
+
+def _line_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
+    lines: dict[str, tuple[int, Device]] = {}
+    slaves: dict[tuple[str, int | str], int] = {}
+    for index, device in enumerate(config.settings.device, 1):
+        first_index, first = lines.setdefault(line_name(device), (index, device))
+        same = ("protocol", "baud", "parity") if device.serial else ("protocol",)
+        for key in same:
+            if getattr(first, key) != getattr(device, key):
+                message = f"device[{first_index}] uses the same line with {getattr(first, key)!r}"
+                yield Problem(file, 0, f"device[{index}].{key}", message)
+        if device.protocol == "iec104":
+            continue
+        address = device.slave if device.protocol.startswith("modbus") else device.address
+        if (other := slaves.setdefault((line_name(device), address), index)) != index:
+            yield Problem(file, 0, f"device[{index}].slave", f"device[{other}] is the same slave on the same line")
+
+
+def _unit_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
+    given = {
+        point.unit or device.unit
+        for device in config.settings.device
+        for point in config.points[device.id]
+        if not point.guard
+    }
+    for index, unit in enumerate(config.settings.unit, 1):
+        if unit.id not in given:
+            yield Problem(file, 0, f"unit[{index}].id", f"no point of any device is meant for {unit.id!r}")
+
+
+def _file_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
+    mqtt = config.settings.mqtt
+    named = {f"mqtt.{key}": getattr(mqtt, key) for key in ("password_file", "ca_file", "cert_file", "key_file")}
+    named["uplink.center_key_file"] = config.settings.uplink.center_key_file
+    for index, plant in enumerate(config.settings.plant, 1):
+        named[f"plant[{index}].signing_key_file"] = plant.signing_key_file
+    for key, name in named.items():
+        if name and not config.resolve(name).is_file():
+            yield Problem(file, 0, key, f"there is no file {config.resolve(name)}")
+    if bool(mqtt.cert_file) != bool(mqtt.key_file):
+        yield Problem(file, 0, "mqtt.key_file", "a certificate needs its key, and a key its certificate")

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent's one timetable: when devices are asked, when a tick's records are written, and into what.
+
+A tick at T: devices due at T are handed to their workers, which the timetable does not wait for; at T + `reorder_ms`
+what devices reported by themselves is collected, the records of T are made and queued for the store. In a simulated
+run it waits, before it asks for the next instant, until the reads have ended and the store has committed, so that what
+is recorded does not depend on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from collector.agent.device.base import Answer
+from collector.agent.poll import Channel, next_due_ms
+from collector.agent.recorder import Recorder
+from collector.clock import Clock, clock_state
+from collector.model.record import GapRecord, UnitRecord
+
+_LOG = logging.getLogger(__name__)
+# Ticks that wait for the disk. When it is full the timetable waits, ticks are missed, and a gap record says so.
+_STORE_QUEUE_MAXIMUM: Final = 64
+
+
+class Store(Protocol):
+    """Where records go: the buffer."""
+
+    def append(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord] = ()) -> None:
+        """Keep them durably, in one transaction."""
+        ...
+
+
+@dataclass(slots=True)
+class TickCounts:
+    """What the timetable has done; counters only grow."""
+
+    ticks: int = 0
+    records: int = 0
+    gaps: int = 0
+    missed: int = 0
+    clock_steps: int = 0
+
+
+class Timetable:
+    """Ticks of a gateway.
+
+    Args:
+        channels: the lines to read.
+        recorder: makes the records; `take` feeds it.
+        clock: schedules and stamps.
+        period_ms, reorder_ms: distance of ticks; how long after its instant a tick is written.
+        in_step: wait for reads and store before asking for the next instant (simulated time).
+        on_tick: called after each written tick, e.g. for a watchdog.
+    """
+
+    def __init__(
+        self, channels: Sequence[Channel], recorder: Recorder, clock: Clock, *, period_ms: int, reorder_ms: int,
+        in_step: bool, on_tick: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._channels, self._recorder, self._clock = channels, recorder, clock
+        self._period_ms, self._reorder_ms, self._in_step, self._on_tick = period_ms, reorder_ms, in_step, on_tick
+        self._queue: asyncio.Queue[tuple[list[UnitRecord], list[GapRecord]]] = asyncio.Queue(_STORE_QUEUE_MAXIMUM)
+        self._next_tick_ms = 0
+        self._unwritten: deque[int] = deque()
+        self.counts = TickCounts()
+
+    def take(self, answer: Answer) -> None:
+        """What a device gave."""
+        self._recorder.feed(answer.readings)
+        self._recorder.hold(answer.holding, answer.time_utc_ms)
+
+    async def run(self) -> None:
+        """Go from instant to instant, for ever."""
+        self._start_over()
+        while True:
+            written_ms = self._unwritten[0] + self._reorder_ms if self._unwritten else self._next_tick_ms
+            instant = min(self._next_tick_ms, written_ms, next_due_ms(self._channels))
+            await self._clock.sleep_until(instant)
+            now_ms = self._clock.now_utc_ms()
+            if now_ms < instant:
+                await self._on_step_back(now_ms)
+                continue
+            await self._on_instant(now_ms)
+            if self._in_step:
+                for channel in self._channels:
+                    await channel.finished()
+                await self._queue.join()
+
+    def _start_over(self) -> None:
+        now_ms = self._clock.now_utc_ms()
+        self._next_tick_ms = -(-now_ms // self._period_ms) * self._period_ms
+        for channel in self._channels:
+            for job in channel.jobs:
+                job.start_at(now_ms)
+
+    async def _on_step_back(self, now_ms: int) -> None:
+        """The clock stepped back: what was to be written is written in its era, then the timetable starts anew."""
+        _LOG.warning("the clock stepped back to %d; a new era begins", now_ms)
+        self.counts.clock_steps += 1
+        while self._unwritten:
+            await self._write(self._unwritten.popleft())
+        self._start_over()
+
+    async def _on_instant(self, now_ms: int) -> None:
+        while self._unwritten and self._unwritten[0] + self._reorder_ms <= now_ms:
+            await self._write(self._unwritten.popleft())
+        for channel in self._channels:
+            channel.start(now_ms)
+        if self._next_tick_ms <= now_ms:
+            tick_ms = now_ms // self._period_ms * self._period_ms
+            self.counts.missed += (tick_ms - self._next_tick_ms) // self._period_ms
+            self._unwritten.append(tick_ms)
+            self._next_tick_ms = tick_ms + self._period_ms
+
+    async def _write(self, tick_ms: int) -> None:
+        for channel in self._channels:
+            self._recorder.feed(channel.collect())
+        records, gaps = self._recorder.record(tick_ms, clock_state(self._clock))
+        self.counts.ticks += 1
+        self.counts.records += len(records)
+        self.counts.gaps += len(gaps)
+        await self._queue.put((records, gaps))
+        self._on_tick()
+
+    async def store(self, store: Store, executor: Executor) -> None:
+        """Commit what is queued, one tick after the other, in the store's own thread; for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            records, gaps = await self._queue.get()
+            await loop.run_in_executor(executor, store.append, records, gaps)
+            self._queue.task_done()
+
+    async def drain(self) -> None:
+        """Return when everything queued has been committed."""
+        await self._queue.join()

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector agent …`: the plant side."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collector.agent.check import DevicePlan
+    from collector.agent.look import Row
+    from collector.clock import Clock
+    from collector.config import AgentConfig
+    from collector.errors import Problem
+    from collector.points import Point
+
+app = typer.Typer(no_args_is_help=True, help="The plant side: read, record, buffer, send. 厂站端。")
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="agent.toml")]
+AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
+
+
+@app.command()
+def run(config: ConfigFile) -> None:
+    """Run the agent until SIGTERM or Ctrl-C. 采集、缓存、上送。"""
+    import asyncio
+
+    import uvloop
+
+    from collector.config import load_agent
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    # Each refused connection is told once, by the poller, with the device's name.
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    loaded = load_agent(config)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(loaded))
+
+
+async def _run(config: AgentConfig) -> None:
+    from collector.agent.app import run_agent
+
+    await run_agent(config, await _clock(config))
+
+
+async def _clock(config: AgentConfig) -> Clock:
+    """The host's clock, or the simulator's where the configuration names one."""
+    from collector.clock import SimulatedClock, SystemClock
+
+    if not config.settings.gateway.time_server:
+        return SystemClock()
+    host, _, port = config.settings.gateway.time_server.rpartition(":")
+    return await SimulatedClock.connect(host, int(port))
+
+
+@app.command()
+def check(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Check a configuration and its point tables, and show the read plan. 检查配置与点表。"""
+    from collector.agent.check import compute_plan, find_problems
+    from collector.config import load_agent
+    from collector.errors import ConfigError
+
+    plan: list[DevicePlan] = []
+    try:
+        loaded = load_agent(config)
+        problems: Sequence[Problem] = find_problems(loaded, str(config))
+        if not problems:
+            plan = compute_plan(loaded)
+    except ConfigError as error:
+        problems = error.problems
+    if as_json:
+        found = {"problems": [asdict(p) for p in problems], "plan": [asdict(p) for p in plan]}
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        if plan:
+            _print_plan(plan)
+    if problems:
+        if not as_json:
+            print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _print_plan(plan: Sequence[DevicePlan]) -> None:
+    headings = ("device", "protocol", "line", "period s", "requests", "points", "bytes", "seconds", "if dead s")
+    rows = [
+        (p.device, p.protocol, p.line, f"{p.period_s:g}", p.requests, p.points, p.bytes,
+         f"{p.cycle_s:.3f}", f"{p.worst_s:g}")
+        for p in plan
+    ]  # fmt: skip
+    _print_table("Read plan, per cycle", headings, rows)
+    print(f"ok: {len(plan)} devices, {sum(p.points for p in plan)} points")
+
+
+def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    # Whole lines also where the output goes into a file or a pipe: a person may search it.
+    console = Console()
+    Console(width=console.width if console.is_terminal else 200).print(table)
+
+
+@app.command()
+def read(
+    config: ConfigFile,
+    device: Annotated[str, typer.Argument(metavar="[DEVICE]", help="Only this one.")] = "",
+    candidates: Annotated[bool, typer.Option("--candidates", help="What else the same bytes could mean.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read every point once and send nothing. 读一次,不上送。"""
+    import asyncio
+
+    from collector.agent.look import candidates as other_decodings
+    from collector.agent.look import read_devices
+    from collector.config import load_agent
+
+    logging.basicConfig(level=logging.ERROR, format="%(name)s %(levelname)s %(message)s")
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    loaded = load_agent(config)
+    known = [d.id for d in loaded.settings.device]
+    if device and device not in known:
+        raise typer.BadParameter(f"no such device; the configuration has {', '.join(known)}", param_hint="DEVICE")
+
+    async def read_once() -> list[tuple[Row, Point, bytes]]:
+        return await read_devices(loaded, await _clock(loaded), device)
+
+    found = asyncio.run(read_once())
+    others = [other_decodings(raw) if candidates and point.area in ("holding", "input") else []
+              for _, point, raw in found]  # fmt: skip
+    if as_json:
+        rows: list[dict[str, Any]] = [asdict(row) for row, _, _ in found]
+        for entry, decodings in zip(rows, others, strict=True):
+            if candidates:
+                entry["candidates"] = [{"type": k, "order": o, "value": v} for k, o, v in decodings]
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        _print_readings([row for row, _, _ in found], others)
+    if any(row.value == "" and row.quantity for row, _, _ in found):
+        raise typer.Exit(1)
+
+
+def _print_readings(rows: Sequence[Row], others: Sequence[Sequence[tuple[str, str, str]]]) -> None:
+    from collector.model.interval import format_time
+
+    headings = ["device", "name", "address", "raw", "value", "unit", "quality", "device time", "our time"]
+    cells: list[list[str]] = []
+    for row in rows:
+        tag = "" if row.device_time_utc_ms is None else format_time(row.device_time_utc_ms)
+        cells.append([row.device, row.name, row.address, row.raw, row.value, row.unit, row.quality, tag,
+                      format_time(row.time_utc_ms)])  # fmt: skip
+    if any(others):
+        headings.append("could also be")
+        for line, decodings in zip(cells, others, strict=True):
+            line.append("\n".join(f"{kind} {order} {value}" for kind, order, value in decodings))
+    _print_table("Read once", headings, cells)
+    for error in dict.fromkeys(row.error for row in rows if row.error):
+        print(error, file=sys.stderr)
