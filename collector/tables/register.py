@@ -387,7 +387,7 @@ def _check_references(tables: Mapping[str, Iterable[_Table]]) -> None:
 
 def _check_dates(tables: Iterable[_Table]) -> None:
     """States of one id may not overlap; a state whose own dates are wrong is not compared."""
-    by_id: dict[str, list[tuple[date, date, _Table]]] = defaultdict(list)
+    by_id: dict[tuple[str, str], list[tuple[date, date, _Table]]] = defaultdict(list)
     for table in tables:
         try:
             first = _day(table.data.get("from") or date.min)
@@ -395,7 +395,8 @@ def _check_dates(tables: Iterable[_Table]) -> None:
         except ValueError:
             continue
         if isinstance(table.data.get("id"), str) and first < until:
-            by_id[table.data["id"]].append((first, until, table))
+            # one id in two plants has been found already
+            by_id[table.data["id"], str(table.data.get("plant"))].append((first, until, table))
     for spans in by_id.values():
         spans.sort(key=lambda span: span[:2])
         for (_, until, before), (first, _, table) in itertools.pairwise(spans):
