@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo's month: starts every part as a process of its own, lets simulated time pass, breaks things on the way.
+
+Two misfortunes are arranged at instants of simulated time, by holding the simulator's clock there: the broker is
+stopped for two days, and the agent is killed between reading its devices and committing what it read.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from collector.cli.processes import Processes, SimulatorControl, advance_time, free_ports, wait_for_port
+from collector.cli.resources import config_path
+from collector.errors import CollectorError
+from collector.model.interval import DAY_MS, HOUR_MS, Interval, Month
+from simulators.scenario import Instance, Scenario, instantiate, load_scenario
+
+POLL_S = 0.1
+DOWN_MS = 180_000  # simulated time that passes while the agent is dead
+DRAIN_TIMEOUT_S = 60.0
+
+
+class Progress(Protocol):
+    """What the run tells whoever watches."""
+
+    def stage(self, text: str) -> None:
+        """A new stage begins."""
+        ...
+
+    def time(self, now_utc_ms: int, span: Interval) -> None:
+        """How far simulated time has come."""
+        ...
+
+    def event(self, text: str) -> None:
+        """Something worth a line happened."""
+        ...
+
+
+@dataclass
+class Run:
+    """What a finished month left behind. Times of the misfortunes are simulated UTC ms."""
+
+    out: Path
+    scenario: Scenario
+    instance: Instance
+    books: dict[str, Any] = field(default_factory=dict)
+    device_requests: dict[str, int] = field(default_factory=dict)
+    kills: list[int] = field(default_factory=list)
+    broker_down: Interval | None = None
+    peak_memory_mb: float = 0.0
+
+    @property
+    def month(self) -> Month:
+        """The month that was run."""
+        return self.scenario.month
+
+    @property
+    def center_dir(self) -> Path:
+        """State of the center."""
+        return self.out / "center"
+
+    @property
+    def agent_dir(self) -> Path:
+        """State of the agent."""
+        return self.out / "agent"
+
+
+def run_month(out: Path, broker: str, progress: Progress) -> Run:
+    """Run the month and leave everything in `out`; every process is gone on return.
+
+    Raises:
+        CollectorError: a part failed; its log is named.
+    """
+    progress.stage("starting simulators, broker, center, agent · 启动")
+    broker_port = free_ports(1)[0]
+    address = broker.removeprefix("mqtt://").rstrip("/") or f"127.0.0.1:{broker_port}"
+    instance = instantiate(
+        config_path("demo/plant.toml"), out / "config", mqtt=address, edits={"state_dir": f'"{out / "agent"}"'}
+    )
+    scenario = load_scenario(instance.scenario_file)
+    _write_keys(instance, scenario, address)
+    run = Run(out, scenario, instance)
+    with Processes(out / "logs") as processes:
+        _Month(run, processes, progress, None if broker else broker_port).play()
+    run.peak_memory_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return run
+
+
+class _Month:
+    """The run while it runs. `broker_port` None: the broker is somebody else's and is left alone."""
+
+    def __init__(self, run: Run, processes: Processes, progress: Progress, broker_port: int | None) -> None:
+        self.run, self.processes, self.progress, self.broker_port = run, processes, progress, broker_port
+        self.control_port = int(run.instance.control.rpartition(":")[2])
+        self.time_port = int(run.instance.time_server.rpartition(":")[2])
+
+    def play(self) -> None:
+        """From the first process to the last."""
+        self.start_broker()
+        config = self.run.instance.directory
+        self.processes.start("center", "collector.cli.main", "center", "run", str(config / "center.toml"))
+        scenario_file, control = str(self.run.instance.scenario_file), self.run.instance.control
+        arguments = ("simulate", scenario_file, "--control", control, "--time", "driven")
+        self.processes.start("simulators", "collector.cli.main", *arguments)
+        wait_for_port(self.control_port, processes=self.processes)
+        self.control = SimulatorControl(self.control_port)
+        try:
+            self.progress.stage("one month of simulated time · 模拟一个月")
+            self.pass_time()
+            self.progress.stage("last batches to the center · 上送余量")
+            self.drain()
+            self.run.books = self.control.ask("books")
+            self.run.device_requests = dict(self.status()["requests"])
+            self.control.ask("stop")
+        finally:
+            self.control.close()
+
+    def pass_time(self) -> None:
+        """Let the month pass, with its misfortunes."""
+        start_ms = self.run.month.interval.start_ms
+        plan: list[tuple[int, Callable[[int], None]]] = [(start_ms + 20 * DAY_MS + 13 * HOUR_MS, self.kill_agent)]
+        if self.broker_port is not None:
+            plan += [(start_ms + 14 * DAY_MS, self.stop_broker), (start_ms + 16 * DAY_MS, self.restart_broker)]
+        plan.sort(key=lambda each: each[0])
+        for index, (at_ms, action) in enumerate(plan):
+            self.control.ask("hold", at_utc_ms=at_ms)
+            self.start_agent() if index == 0 else None
+            self.wait_until(lambda: bool(self.status().get("holding")))
+            action(at_ms)
+            self.control.ask("release")
+        end_ms = self.run.scenario.run.end_ms
+        self.wait_until(lambda: self.status()["now_utc_ms"] >= end_ms)
+
+    def start_agent(self) -> None:
+        """Start it, or start it again."""
+        self.processes.start("agent", "collector.cli.main", "agent", "run", str(self.run.instance.agent_file))
+
+    def kill_agent(self, at_ms: int) -> None:
+        """It has read its devices at the held tick and waits to commit: kill it there, let time run on, start again."""
+        self.processes.kill("agent")
+        self.run.kills.append(at_ms)
+        self.control.ask("release")
+        advance_time(self.time_port, DOWN_MS)
+        self.progress.event(f"agent killed between read and commit, down for {DOWN_MS // 1000} s · 采集进程被杀死")
+        self.start_agent()
+
+    def start_broker(self) -> None:
+        """The embedded one, unless another is used."""
+        if self.broker_port is not None:
+            arguments = ("--listen", f"127.0.0.1:{self.broker_port}")
+            self.processes.start("broker", "collector.cli.broker", *arguments)
+            wait_for_port(self.broker_port, processes=self.processes)
+
+    def stop_broker(self, at_ms: int) -> None:
+        """The broker goes away."""
+        self.processes.stop("broker")
+        self.run.broker_down = Interval(at_ms, at_ms)
+        self.progress.event("broker stopped · 消息代理停运")
+
+    def restart_broker(self, at_ms: int) -> None:
+        """The broker comes back."""
+        self.start_broker()
+        if self.run.broker_down is not None:
+            self.run.broker_down = Interval(self.run.broker_down.start_ms, at_ms)
+        self.progress.event("broker back after two simulated days · 消息代理恢复")
+
+    def drain(self) -> None:
+        """Every sealed batch acknowledged, then the agent's and the center's own orderly end."""
+        self.wait_until(lambda: pending_batches(self.run.agent_dir) == 0, timeout_s=DRAIN_TIMEOUT_S)
+        self.processes.stop("agent")
+        self.processes.stop("center")
+        if self.broker_port is not None:
+            self.processes.stop("broker")
+
+    def status(self) -> dict[str, Any]:
+        """The simulator's."""
+        return self.control.ask("status")
+
+    def wait_until(self, reached: Callable[[], bool], *, timeout_s: float | None = None) -> None:
+        """Poll; a part that ended by itself ends the run."""
+        started_s = time.monotonic()
+        while not reached():
+            self.processes.check()
+            self.progress.time(self.status()["now_utc_ms"], self.run.scenario.run)
+            if timeout_s is not None and time.monotonic() - started_s > timeout_s:
+                logs = self.processes.log("agent").parent
+                raise CollectorError(f"the center has not acknowledged everything after {timeout_s:g} s; logs: {logs}")
+            time.sleep(POLL_S)
+
+
+def pending_batches(agent_dir: Path) -> int:
+    """Sealed and not yet freed, by the buffer's own count."""
+    from collector.agent.buffer import read_counts
+
+    return read_counts(agent_dir).pending
+
+
+def _write_keys(instance: Instance, scenario: Scenario, address: str) -> None:
+    """A key pair per plant and one of the center; the configurations that name them."""
+    from collector.wire import generate_key_pair
+
+    keys = instance.directory / "keys"
+    keys.mkdir()
+    host, _, port = address.rpartition(":")
+    center = [
+        "schema = 1",
+        '[center]\nid = "demo-center"\nstate_dir = "../center"\nsigning_key_file = "keys/center.pem"',
+        f'[mqtt]\nhost = "{host}"\nport = {port}\nroot = "demo"',
+        "[lake]\nseal_after_s = 5.0\ncheck_every_s = 2.0",
+    ]
+    agent = instance.agent_file.read_text("utf-8")
+    generate_key_pair(keys / "center.pem", keys / "center.pub")
+    for plant in scenario.settings.plant:
+        generate_key_pair(keys / f"{plant.id}.pem", keys / f"{plant.id}.pub")
+        row = f'[[plant]]\nid = "{plant.id}"\n'
+        agent = agent.replace(row, f'{row}signing_key_file = "keys/{plant.id}.pem"\n')
+        units = ", ".join(f'"{u.id}"' for u in scenario.settings.unit if u.plant == plant.id)
+        center += [
+            "[[plant]]",
+            f'id = "{plant.id}"',
+            f"units = [{units}]",
+            f'public_key_files = ["keys/{plant.id}.pub"]',
+        ]
+    instance.agent_file.write_text(agent, "utf-8")
+    (instance.directory / "center.toml").write_text("\n".join(center) + "\n", "utf-8")

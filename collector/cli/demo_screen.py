@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the demo shows: a progress bar while the month passes, then the statement beside the truth."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from collector.cli.demo_result import LineResult, Result
+from collector.model.interval import Interval, format_time
+
+
+class Screen:
+    """The terminal; on anything else the same words without movement."""
+
+    def __init__(self) -> None:
+        self.console = Console()
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=self.console, transient=True)
+        self._task: TaskID = self._progress.add_task("", total=1.0, now="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def stage(self, text: str) -> None:
+        """A new stage begins."""
+        self._progress.update(self._task, description=text)
+        if not self.console.is_terminal:
+            self.console.print(text)
+
+    def time(self, now_utc_ms: int, span: Interval) -> None:
+        """How far simulated time has come."""
+        done = (now_utc_ms - span.start_ms) / (span.end_ms - span.start_ms)
+        self._progress.update(self._task, completed=done, now=format_time(now_utc_ms)[:16].replace("T", " "))
+
+    def event(self, text: str) -> None:
+        """Something worth a line happened."""
+        self.console.print(f"  • {text}")
+
+    def show(self, result: Result, out: Path) -> None:
+        """The statement, where the files are, and the comparison."""
+        self.console.print(_lines_table(result))
+        self.console.print(_plants_table(result))
+        self.console.print(_counts(result))
+        for name in ("statement/statement.html", "statement/lines.csv", "demo.json", "logs"):
+            self.console.print(f"  {out / name}", style="cyan", highlight=False)
+        verdict = f"finished in {result.wall_s:g} s, largest process {result.peak_memory_mb:g} MB"
+        if result.failures:
+            self.console.print(f"[bold red]NOT as it should be · 与真值不符[/]: {verdict}")
+            for failure in result.failures:
+                self.console.print(f"  ✗ {failure}", style="red")
+        else:
+            self.console.print(f"[bold green]measured = truth within 0.1 % · 计量与真值一致[/]: {verdict}")
+
+
+def _lines_table(result: Result) -> Table:
+    table = Table(title=f"{result.month} · statement beside the truth · 结算单与真值")
+    for heading in ("unit 机组", "service 服务"):
+        table.add_column(heading)
+    for heading in ("truth 真值", "measured 计量", "", "difference 差", "yuan 元"):
+        table.add_column(heading, justify="right" if heading else "left")
+    table.add_column("status")
+    for line in result.lines:
+        table.add_row(
+            line.unit, line.service, _number(line.truth), _number(line.measured), line.quantity_unit, _percent(line),
+            f"{Decimal(line.amount_yuan):,.2f}" if line.amount_yuan else "–", line.status,
+        )  # fmt: skip
+    return table
+
+
+def _plants_table(result: Result) -> Table:
+    table = Table(title="plants · 电厂")
+    for heading in ("area 区域", "plant 电厂"):
+        table.add_column(heading)
+    for heading in ("compensation 补偿费用", "allocation 分摊费用", "net 结算费用"):
+        table.add_column(heading, justify="right")
+    table.add_column("status")
+    for row in result.plants:
+        amounts = [row[k] for k in ("compensation_yuan", "allocation_yuan", "net_yuan")]
+        table.add_row(row["area"], row["plant"], *(f"{Decimal(a):,.2f}" if a else "–" for a in amounts), row["status"])
+    return table
+
+
+def _counts(result: Result) -> str:
+    requests = sum(result.device_requests.values())
+    gaps = f"{result.records_in_gaps} in {len(result.gaps)} gap records"
+    return (
+        f"device requests {requests:,} · records recorded {result.records_recorded:,} = buffered"
+        f" {result.records_buffered:,} = lake {result.records_in_lake:,} · {gaps}\n"
+        f"batches sent {result.batches_sent:,} · committed {result.batches_committed:,} · repeated"
+        f" {result.batches_repeated:,} · {result.wire_bytes_per_record:.1f} bytes a record on the wire ·"
+        f" kills {result.kills} · broker down {result.broker_down_s / 86400:g} days"
+    )
+
+
+def _number(text: str | None) -> str:
+    return f"{Decimal(text):,.3f}" if text else "–"
+
+
+def _percent(line: LineResult) -> str:
+    return f"{Decimal(line.difference_ratio) * 100:.4f} %" if line.difference_ratio else "–"

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verbs of `collector`: arguments in, exit code out (0 good, 1 findings or refused, 2 usage).
+
+Modules import what is heavy inside their functions, so that a gateway without the center
+extra has all plant-side verbs and `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from collector.cli import agent, center, demo, settle, simulate
+from collector.errors import CollectorError
+
+app = typer.Typer(
+    name="collector", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Ancillary-service records from plant devices to the monthly statement. 辅助服务:采集、上送、结算。",
+)  # fmt: skip
+app.add_typer(agent.app, name="agent")
+app.add_typer(center.app, name="center")
+demo.register(app)
+settle.register(app)
+simulate.register(app)
+
+
+def main() -> None:
+    """Entry point: every error of ours becomes words on stderr and exit code 1."""
+    try:
+        app()
+    except CollectorError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing in ("collector", "simulators"):
+            raise
+        remedy = "pip install 'collector[center,demo]'"
+        print(f"this verb needs {missing}, which is not installed: {remedy}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The child processes of a demonstration: started with a log each, killed on purpose, and never left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from collector.errors import CollectorError, LinkError
+
+STOP_TIMEOUT_S = 30.0
+
+
+class Processes:
+    """Named children of this process; leaving the `with` block ends them all."""
+
+    def __init__(self, log_dir: Path) -> None:
+        self._log_dir = log_dir
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in list(self._running):
+            self.kill(name)
+
+    def start(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        """Run `python -m …` with its output appended to `logs/<name>.log`."""
+        with (self._log_dir / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, **(environment or {})},
+            )  # fmt: skip
+
+    def check(self) -> None:
+        """Raise if one has ended by itself.
+
+        Raises:
+            CollectorError: with the end of its log.
+        """
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                tail = self.log(name).read_text("utf-8", "replace").splitlines()[-15:]
+                text = "\n".join(tail)
+                raise CollectorError(f"ended by itself with exit code {process.returncode}:\n{text}", subject=name)
+
+    def log(self, name: str) -> Path:
+        """Where its output goes."""
+        return self._log_dir / f"{name}.log"
+
+    def stop(self, name: str) -> int:
+        """SIGTERM, wait, and its exit code; killed when it does not end in time."""
+        process = self._running.pop(name)
+        process.terminate()
+        try:
+            return process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, and reaped."""
+        process = self._running.pop(name)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that were free a moment ago, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def wait_for_port(port: int, *, processes: Processes, timeout_s: float = 20.0) -> None:
+    """Return when something listens on the loopback port.
+
+    Raises:
+        LinkError: nothing does in time.
+        CollectorError: a process ended meanwhile.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        processes.check()
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise LinkError(f"nothing listens here after {timeout_s:g} s", subject=f"127.0.0.1:{port}")
+
+
+class SimulatorControl:
+    """The control socket of a simulator process: one JSON object a line each way."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self._file = self._socket.makefile("rwb")
+
+    def ask(self, do: str, **arguments: object) -> dict[str, Any]:
+        """One request and its answer.
+
+        Raises:
+            LinkError: the simulator has gone or refuses.
+        """
+        self._file.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+        self._file.flush()
+        line = self._file.readline()
+        if not line:
+            raise LinkError("the simulator has gone", subject="control")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise LinkError(str(answer["error"]), subject=f"control {do}")
+        return answer
+
+    def close(self) -> None:
+        """Let go of the simulator; it goes on."""
+        self._file.close()
+        self._socket.close()
+
+
+def advance_time(port: int, by_ms: int) -> None:
+    """Let simulated time run on while nobody else waits for it (the agent is dead)."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as link:
+        now_utc_ms = int.from_bytes(_exactly(link, 8), "big", signed=True)
+        link.sendall((now_utc_ms + by_ms).to_bytes(8, "big", signed=True))
+        _exactly(link, 8)
+
+
+def _exactly(link: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = link.recv(count - len(data))
+        if not part:
+            raise LinkError("the simulator that keeps the time has gone", subject="time")
+        data += part
+    return data
