@@ -71,17 +71,17 @@ def show(statement: Statement, out: Path) -> None:
 
     chinese, english = month_status(statement.status.value)
     table = Table(title=f"{statement.month}  {chinese} {english}", title_justify="left")
-    for name in ("结算区域 area", "电厂 plant"):
-        table.add_column(name)
-    for name in ("补偿费用 compensation", "分摊费用 allocation", "结算费用 net"):
-        table.add_column(name, justify="right")
-    table.add_column("状态 status")
+    table.add_column("结算区域\narea", no_wrap=True)
+    table.add_column("电厂\nplant")
+    for name in ("补偿费用\ncompensation", "分摊费用\nallocation", "结算费用\nnet"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=12)
+    table.add_column("状态\nstatus")
     for row in statement.plants:
-        amounts = (row.compensation_yuan, row.allocation_yuan, row.net_yuan)
+        amounts = [format_amount(a) for a in (row.compensation_yuan, row.allocation_yuan, row.net_yuan)]
         status = month_status(row.status.value)[0] + (f" {words.both(words.REASONS, row.reason)}" if row.reason else "")
-        table.add_row(
-            words.of(words.AREAS, row.area)[0], escape(row.plant), *map(format_amount, amounts), escape(status)
-        )
+        table.add_row(words.of(words.AREAS, row.area)[0], escape(row.plant), *amounts, escape(status))
+        for column, amount in zip(table.columns[2:5], amounts, strict=True):
+            column.min_width = max(column.min_width or 0, len(amount))  # money is never cut, however narrow the screen
     console = Console()
     console.print(table)
     open_lines = sum(line.amount_yuan is None for line in statement.lines)

@@ -28,6 +28,8 @@ class Findings:
 
     def add(self, file: str, row: int, column: str, message: str, *, kind: str = "", count: int = 1) -> None:
         """Note a problem at `row` (header = 1; 0: the file) of `column`; `count` rows share it."""
+        if kind == "empty" and any(p.row == row for p in self._groups.get((file, column, "cell"), ())):
+            return  # the cell was refused as it was read, and is empty only for that
         key = (file, column, kind or message)
         group = self._groups.setdefault(key, {})
         problem = Problem(file, row, column, message)

@@ -135,7 +135,8 @@ CASES: list[tuple[str, str, str]] = [
     (
         "orders.csv",
         f"id,unit,kind,start,end\n1,U1,start-stop,{SPAN}\n",
-        "orders.csv:2: kind: 'start-stop' is none of start_stop, spill, reactive, condenser; did you mean 'start_stop'?",
+        "orders.csv:2: kind: 'start-stop' is none of start_stop, spill, reactive, condenser; "
+        "did you mean 'start_stop'?",
     ),
     ("orders.csv", f"id,unit,kind,start,end\n,U1,spill,{SPAN}\n", "orders.csv:2: id: is empty; a value is needed here"),
     (
@@ -330,7 +331,8 @@ REGISTER_CASES: list[tuple[str, str, str]] = [
     ),
     (
         'rated_mw = "660"',
-        'rated_mw = "660"\npeak_group = "G1"\n[[unit]]\nid = "U3"\nplant = "P2"\nkind = "coal"\nrated_mw = 1\npeak_group = "G1"',
+        'rated_mw = "660"\npeak_group = "G1"\n[[unit]]\nid = "U3"\nplant = "P2"\nkind = "coal"\nrated_mw = 1\n'
+        'peak_group = "G1"',
         "register.toml:31: unit[U3].peak_group: 'G1' is also a group of P1; a group lies inside one plant",
     ),
     ("shares = true\n\n[[plant]]", "[[plant]]", "register.toml:8: plant[P1].shares: is missing"),
