@@ -28,10 +28,12 @@ from typing import Any, Final, TypeVar
 
 import aiomqtt
 import msgspec
+from aiomqtt.exceptions import MqttConnectError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY as CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from collector.agent.buffer import Buffer
 from collector.agent.lanes import Flights, take
@@ -42,13 +44,12 @@ from collector.wire import SCHEMA_VERSION, decode_ack, decode_ask, load_public_k
 
 _LOG = logging.getLogger(__name__)
 _SESSION_EXPIRY_S: Final = 7 * 86_400
-_HANDSHAKE_S: Final = 4.0
 _CALL_TIMEOUT_S: Final = 10.0
 _STATE_PERIOD_S: Final = 60.0
 _STORE_RETRY_S: Final = 1.0
 _FAREWELL_S: Final = 2.0
 _INCOMING_AT_MOST: Final = 1000  # more is dropped: acks come again
-_PROTOCOLS: Final = (aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311)
+_VERSION_REFUSED: Final = (1, 132)  # 3.1.1, 5: the broker does not speak this version
 
 T = TypeVar("T")
 Status = Callable[[], Mapping[str, Any]]
@@ -100,7 +101,7 @@ class Uplink:
         self._tls = tls_context(settings.mqtt, config.resolve)
         key_file = settings.uplink.center_key_file
         self._center_key: Ed25519PublicKey | None = load_public_key(config.resolve(key_file)) if key_file else None
-        self._protocol = 0
+        self._protocol: aiomqtt.ProtocolVersion | None = None
         self._jitter = random.Random()
         self._wake = asyncio.Event()
         self._flights = Flights(settings.uplink)
@@ -151,46 +152,62 @@ class Uplink:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
-        """A connection in MQTT 5, or in 3.1.1 where the broker would not; what worked is tried first the next time."""
-        protocol = _PROTOCOLS[self._protocol]
+        """A connection in MQTT 5, or in 3.1.1 where the broker knows no other; asked again after a failure."""
+        protocol = self._protocol or await self._probe()
+        self._protocol = None
         mqtt5 = protocol is aiomqtt.ProtocolVersion.V5
         properties = None
         if mqtt5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = _SESSION_EXPIRY_S
-        client = aiomqtt.Client(
-            self._mqtt.host,
-            self._mqtt.port,
-            identifier=self._gateway,
-            username=self._mqtt.username or None,
-            password=self._password,
-            protocol=protocol,
+        client = self._client(
+            self._gateway,
+            protocol,
             clean_session=None if mqtt5 else False,
             clean_start=False if mqtt5 else CLEAN_START_FIRST_ONLY,
             properties=properties,
-            keepalive=self._mqtt.keepalive_s,
-            timeout=_HANDSHAKE_S,
-            tls_context=self._tls,
-            # Without it two small packets wait 40 ms for each other (Nagle against delayed ACK).
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             max_queued_incoming_messages=_INCOMING_AT_MOST,
             will=aiomqtt.Will(
                 self._topic(self._buffer.plants[0], "state"), self._state(online=False), qos=1, retain=True
             ),
         )
-        try:
-            await client.__aenter__()
-        except aiomqtt.MqttError as error:
-            # A broker that knows no MQTT 5 refuses it or just hangs (amqtt); one that is not there says nothing of it.
-            if isinstance(error, aiomqtt.MqttCodeError) or str(error) == "Operation timed out":
-                self._protocol = 1 - self._protocol
-            raise
-        client.timeout = _CALL_TIMEOUT_S
         client.pending_calls_threshold = 2 * self._uplink.window + 8
+        await client.__aenter__()
+        self._protocol = protocol
         try:
             yield client
         finally:
             await self._leave(client)
+
+    async def _probe(self) -> aiomqtt.ProtocolVersion:
+        """Ask with a bare MQTT 5 connection: a 3.1.1 broker refuses one without properties, some hang on one with."""
+        try:
+            async with self._client(f"{self._gateway}-probe", aiomqtt.ProtocolVersion.V5):
+                return aiomqtt.ProtocolVersion.V5
+        except MqttConnectError as error:
+            code = error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
+            if code not in _VERSION_REFUSED:
+                raise
+        except aiomqtt.MqttError as error:
+            if str(error) != "Operation timed out":  # the library has no type for it: connected, and no answer
+                raise
+        return aiomqtt.ProtocolVersion.V311
+
+    def _client(self, identifier: str, protocol: aiomqtt.ProtocolVersion, **options: Any) -> aiomqtt.Client:
+        return aiomqtt.Client(
+            self._mqtt.host,
+            self._mqtt.port,
+            identifier=identifier,
+            username=self._mqtt.username or None,
+            password=self._password,
+            protocol=protocol,
+            keepalive=self._mqtt.keepalive_s,
+            timeout=_CALL_TIMEOUT_S,
+            tls_context=self._tls,
+            # Without it two small packets wait 40 ms for each other (Nagle against delayed ACK).
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            **options,
+        )
 
     def _topic(self, plant: str, leaf: Any) -> str:
         return topic(self._mqtt.root, plant, self._gateway, leaf)
