@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -301,6 +301,24 @@ def _refuse(
             touched[key].cover.append((refusal.sequence, refusal.sequence))
         else:
             touched[key].unproven.append((refusal.sequence, refusal.code))
+
+
+def readmit(connection: Connection, admit: Callable[[str, bytes], Arrival | None], *, now_ms: int) -> GroupResult:
+    """Look at the quarantine again with today's keys and units; what passes is committed and leaves it.
+
+    The plant hears of it with its next acknowledgement.
+    """
+    # Another batch under a stored id stays where it is: no key and no unit list makes it the right one.
+    query = select(quarantine.c.id, quarantine.c.topic, quarantine.c.bytes).where(quarantine.c.code != "epoch_conflict")
+    rows = connection.execute(query.order_by(quarantine.c.id))
+    passed: list[Arrival] = []
+    for row in rows.all():
+        arrival = admit(row.topic, row.bytes) if row.bytes else None
+        if isinstance(arrival, Accepted):
+            passed.append(arrival)
+            connection.execute(delete(quarantine).where(quarantine.c.id == row.id))
+    # What turns out to conflict with a batch that came since goes back to the quarantine: nothing is lost here.
+    return commit_group(connection, passed, now_ms=now_ms, quarantine_max_bytes=1 << 62)
 
 
 def _quarantine(connection: Connection, refusal: Rejected, now_ms: int, max_bytes: int) -> None:

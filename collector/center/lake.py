@@ -84,7 +84,7 @@ def seal_day(store: CenterStore, stale: StaleDay) -> Path:
         "name": path.name,
         "sha256": sha256,
         "row_count": rows.day_count,
-        "other_count": len(rows.others),
+        "other_count": rows.other_count,
         "size_bytes": path.stat().st_size,
     }
     store.write(lambda connection: _list(connection, entry, wanted, store.clock.now_utc_ms())).result()

@@ -124,11 +124,15 @@ def clip(piece: Piece, from_ms: int, to_ms: int) -> Piece | None:
 
 @dataclass(frozen=True, slots=True)
 class DayRows:
-    """A day's rows in file order, and beside them the records that lost an instant to another."""
+    """A day's rows in file order, and beside them the records that lost an instant to another.
+
+    `day_count`, `other_count`: those of the day itself, without head and tail.
+    """
 
     table: pa.Table
     others: pa.Table
     day_count: int
+    other_count: int
 
 
 def build_day(pieces: Iterable[Piece], *, plant: str, day: str) -> DayRows:
@@ -145,7 +149,8 @@ def build_day(pieces: Iterable[Piece], *, plant: str, day: str) -> DayRows:
     metadata = {"collector_lake": str(LAKE_VERSION), "plant": plant, "day": day}
     table = _table(chosen, metadata, with_origin=False)
     lost = _table(others, metadata, with_origin=True)
-    return DayRows(table, lost, sum(int((rows.place == DAY).sum()) for rows in chosen))
+    counts = [sum(int((rows.place == DAY).sum()) for rows in part) for part in (chosen, others)]
+    return DayRows(table, lost, *counts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ The default of every key stands here and, in words, in config/center.toml.
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -138,13 +139,21 @@ def with_overrides(settings: CenterSettings, *, listen: str, state: str, broker:
         center = center.model_copy(update={"state_dir": state})
     mqtt = settings.mqtt
     if broker:
-        host, port = parse_broker(broker)
-        mqtt = mqtt.model_copy(update={"host": host, "port": port})
+        host, port, tls = parse_broker(broker)
+        # mqtts without an authority of its own: the host's list of authorities.
+        ca_file = mqtt.ca_file or (ssl.get_default_verify_paths().cafile or "" if tls else "")
+        if tls and not ca_file:
+            raise ConfigError(
+                [Problem("--broker", 0, "", "mqtts needs mqtt.ca_file: this host has no list of its own")]
+            )
+        mqtt = mqtt.model_copy(update={"host": host, "port": port, "ca_file": ca_file})
     return settings.model_copy(update={"center": center, "mqtt": mqtt})
 
 
-def parse_broker(url: str) -> tuple[str, int]:
-    """Host and port of `mqtt://HOST[:PORT]`, `mqtts://…` or `HOST:PORT`; 1883 and 8883 where no port is given.
+def parse_broker(url: str) -> tuple[str, int, bool]:
+    """Host, port and whether by TLS, of `mqtt://HOST[:PORT]`, `mqtts://…` or `HOST:PORT`.
+
+    Without a port 1883, with TLS 8883.
 
     Raises:
         ConfigError: anything else.
@@ -156,4 +165,5 @@ def parse_broker(url: str) -> tuple[str, int]:
         raise ConfigError([Problem("--broker", 0, "", f"{error}: {url!r}")]) from error
     if parts.scheme not in ("mqtt", "mqtts") or not host or parts.path not in ("", "/"):
         raise ConfigError([Problem("--broker", 0, "", f"expected mqtt://HOST:PORT, got {url!r}")])
-    return host, port or (8883 if parts.scheme == "mqtts" else 1883)
+    tls = parts.scheme == "mqtts"
+    return host, port or (8883 if tls else 1883), tls

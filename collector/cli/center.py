@@ -73,6 +73,87 @@ def status(
         _print_status(found)
 
 
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
+    config: Annotated[Path | None, typer.Option("--config", metavar="CONFIG", help="center.toml")] = None,
+    state: Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")] = "",
+) -> None:
+    """Copy store and lake together, also beside a running center. 备份。"""
+    from collector.center.backup import create_backup
+
+    with _open_store(config, state) as store:
+        count = create_backup(store, target)
+    print(f"{target}: store and {count} day files")
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="BACKUP", help="A folder made by backup.")],
+    state: Annotated[Path, typer.Option("--state", metavar="DIR", help="Where the state shall be; empty or absent.")],
+) -> None:
+    """Make a state directory of a backup; agents then send again what it lacks. 恢复。"""
+    from collector.center.backup import restore_backup
+    from collector.clock import SystemClock
+
+    store_id = restore_backup(source, state, clock=SystemClock())
+    print(f"{state}: restored as store {store_id}; agents send again what they keep and this copy lacks")
+
+
+@app.command()
+def check(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="center.toml")] = None,
+    state: Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
+) -> None:
+    """Verify store and lake: hashes, counts, sequences. Changes nothing; exit 1 with findings. 校验。"""
+    from collector.center.check import check_store
+
+    with _open_store(config, state) as store:
+        findings = check_store(store)
+    if as_json:
+        print(json.dumps(findings, ensure_ascii=False, indent=2))
+    else:
+        print("\n".join(findings) or "all is well")
+    if findings:
+        raise typer.Exit(1)
+
+
+@app.command()
+def quarantine(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="center.toml")],
+    readmit: Annotated[bool, typer.Option("--readmit", help="Take what today's keys and units let pass.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
+) -> None:
+    """What was refused and is kept, and why; look at it again with --readmit. 隔离区。"""
+    from collector.center.status import list_quarantine
+
+    with _open_store(config, "") as store:
+        if readmit:
+            _readmit(config, store)
+        rows = store.read(list_quarantine)
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    for row in rows:
+        name = f"{row['plant']}/{row['gateway']}/{row['epoch']}/{row['sequence']}"
+        line = f"{row['received']}  {row['code']:16} {name}  {row['size_bytes']} bytes, {row['repeats']} repeats"
+        # A stranger may have written part of the reason: nothing of it may steer the terminal.
+        print(line + ": " + "".join(c if c.isprintable() else "�" for c in row["reason"]))
+    print(f"{len(rows)} in quarantine")
+
+
+def _readmit(config: Path, store: CenterStore) -> None:
+    from collector.center.admission import Admission
+    from collector.center.journal import readmit
+    from collector.center.settings import load_center
+
+    admission = Admission.from_settings(load_center(config))
+    now_ms = store.clock.now_utc_ms()
+    result = store.write(lambda connection: readmit(connection, admission.admit, now_ms=now_ms)).result()
+    print(f"readmitted {result.committed} batches with {result.records} records")
+
+
 def _month_of(now_ms: int) -> Any:
     from collector.model.interval import Month, local_day
 

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Backup and restore of store and lake together.
+
+The store is copied first, in one consistent state, then the day files that this state lists: they are immutable, so
+whatever the running center does meanwhile changes neither. A restore gives the store a new id: every agent then sends
+again what it still keeps and the copy may lack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from collector.center.schema import SCHEMA_VERSION, lake_file
+from collector.center.store import CenterStore, renew_store_id
+from collector.clock import Clock
+from collector.errors import StoreError
+
+MANIFEST: Final = "backup.json"
+DATABASE: Final = "center.sqlite"
+
+
+def create_backup(store: CenterStore, target: Path) -> int:
+    """Copy store and lake into a new folder, also beside a running center; returns the number of day files.
+
+    Raises:
+        StoreError: the folder is there already, the store is no SQLite file, or a listed day file is gone.
+    """
+    if not (store.directory / DATABASE).exists():
+        raise StoreError(
+            "the store is a PostgreSQL database: use pg_dump, and copy the lake after it", subject=str(target)
+        )
+    try:
+        target.mkdir(parents=True)
+    except FileExistsError as error:
+        raise StoreError(
+            "a backup needs a folder of its own; this one is there already", subject=str(target)
+        ) from error
+    _copy_database(store.directory / DATABASE, target / DATABASE)
+    with CenterStore.open(target, clock=store.clock, create=False) as copy:
+        listed = copy.read(_listed)
+    for plant, name in listed:
+        source = store.lake / plant / name
+        if not source.exists():
+            raise StoreError("listed and not there; `collector center check` says more", subject=str(source))
+        _copy(source, target / "lake" / plant / name)
+    others = store.directory / "lake-others"
+    for source in sorted(others.glob("*/*.parquet")):
+        _copy(source, target / "lake-others" / source.relative_to(others))
+    (target / "receiver.lock").unlink(missing_ok=True)
+    files = sorted(path for path in target.rglob("*") if path.is_file())
+    manifest = {
+        "collector_backup": 1,
+        "schema_version": SCHEMA_VERSION,
+        "store_id": store.store_id,
+        "made_ms": store.clock.now_utc_ms(),
+        "files": {str(path.relative_to(target)): _sha256(path) for path in files},
+    }
+    # Written last: a backup without it was not finished, and is not restored.
+    (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    return len(listed)
+
+
+def restore_backup(backup: Path, state: Path, *, clock: Clock) -> str:
+    """Make a state directory of a backup; returns the new store id.
+
+    Raises:
+        StoreError: the backup is damaged or incomplete, or there is something where the state shall be.
+    """
+    manifest = _read_manifest(backup)
+    if state.exists() and any(state.iterdir()):
+        raise StoreError("not empty: a restore never writes over a store; move it away first", subject=str(state))
+    for name, sha256 in manifest["files"].items():
+        path = backup / name
+        if not path.is_file() or _sha256(path) != sha256:
+            raise StoreError("missing, or not as it was when the backup was made", subject=str(path))
+    part = state.with_name(state.name + ".restoring")
+    shutil.rmtree(part, ignore_errors=True)
+    for name in manifest["files"]:
+        _copy(backup / name, part / name)
+    with CenterStore.open(part, clock=clock, create=False) as store:
+        store_id = store.write(lambda connection: renew_store_id(connection, clock.now_utc_ms())).result()
+    if state.exists():
+        state.rmdir()
+    part.rename(state)
+    return store_id
+
+
+def _read_manifest(backup: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((backup / MANIFEST).read_text("utf-8"))
+        names = list(manifest["files"])
+        if manifest["collector_backup"] != 1 or DATABASE not in names:
+            raise ValueError("another kind of file")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"no finished backup here: {error}", subject=str(backup)) from error
+    for name in names:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise StoreError(f"names a file outside of itself: {name!r}", subject=str(backup))
+    return manifest
+
+
+def _listed(connection: Connection) -> list[tuple[str, str]]:
+    query = select(lake_file.c.plant, lake_file.c.name).distinct().order_by(lake_file.c.plant, lake_file.c.name)
+    return [(row.plant, row.name) for row in connection.execute(query)]
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    reading, writing = sqlite3.connect(source), sqlite3.connect(target)
+    try:
+        reading.backup(writing)
+    finally:
+        reading.close()
+        writing.close()
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
