@@ -6,16 +6,18 @@ In a test: `async with serve(load_agent(path)) as devices: devices.board.show("U
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from collector.config import AgentConfig, Device
-from collector.points import Point
 from simulators.audit import Audit
+from simulators.dlt645_line import Line, Meter
 from simulators.faults import Fault, Faults
-from simulators.iec104_station import Station, Timing
+from simulators.iec104_station import Station
+from simulators.listener import Face
 from simulators.modbus import Slave
 from simulators.modbus_face import ModbusPort
+from simulators.serial_line import SerialLine
 from simulators.signals import Board
 
 
@@ -30,64 +32,81 @@ class Devices:
         self.audit = audit or Audit()
         self.faults = faults or Faults()
         self.faults.watch(self._switch)
-        self.slaves: dict[str, Slave] = {}
-        self.stations: dict[str, Station] = {}
-        self.modbus_ports: dict[tuple[str, int], ModbusPort] = {}
+        self.members: dict[str, Slave | Station | Meter] = {}
+        self._config = config
         self._now_utc_ms = now_utc_ms
+        self._configured = {device.id: device for device in config.settings.device}
+        self._faces: dict[str, Face] = {}
+        self._serial_lines: list[SerialLine] = []
+        groups: dict[str, list[Device]] = {}
         for device in config.settings.device:
-            if device.protocol == "iec104":
-                self._add_station(device, config.points[device.id])
-        self._add_modbus(config.settings.device, config.points)
+            groups.setdefault(_place(device), []).append(device)
+        for place, group in groups.items():
+            self._faces[place] = self._face(group)
 
-    def _add_station(self, device: Device, points: tuple[Point, ...]) -> None:
+    def _face(self, group: Sequence[Device]) -> Face:
+        """The face of the devices at one address."""
+        first, name = group[0], "+".join(device.id for device in group)
+        if first.protocol == "iec104":
+            return self._station(first)
+        if first.protocol.startswith("dlt645"):
+            return Line(name, [self._meter(device) for device in group], self.audit, self.faults)
+        slaves = [self._slave(device) for device in group]
+        return ModbusPort(name, slaves, self.audit, self.faults, rtu=first.protocol != "modbus_tcp")
+
+    def _station(self, device: Device) -> Station:
+        points = self._config.points[device.id]
         station = Station(
             device.id, points, device.common_addresses, self.audit, self.faults, now_utc_ms=self._now_utc_ms,
-            utc_offset_min=device.utc_offset_min, timing=Timing(),
+            utc_offset_min=device.utc_offset_min,
         )  # fmt: skip
         station.connect(points, self.board, device.unit)
-        self.stations[device.id] = station
+        self.members[device.id] = station
+        return station
 
-    def _add_modbus(self, devices: list[Device], points: Mapping[str, tuple[Point, ...]]) -> None:
-        groups: dict[tuple[str, int], list[Device]] = {}
-        for device in devices:
-            if device.protocol in ("modbus_tcp", "modbus_rtu_over_tcp"):
-                groups.setdefault((device.host, device.port or 0), []).append(device)
-        for place, group in groups.items():
-            slaves = []
-            for device in group:
-                slave = Slave(device.id, device.slave, points[device.id], strict_holes=device.max_gap == 0)
-                slave.connect(points[device.id], self.board, device.unit)
-                self.slaves[device.id] = slave
-                slaves.append(slave)
-            rtu = group[0].protocol == "modbus_rtu_over_tcp"
-            name = group[0].id if len(group) == 1 else "+".join(device.id for device in group)
-            self.modbus_ports[place] = ModbusPort(name, slaves, self.audit, self.faults, rtu=rtu)
-        self._configured = {device.id: device for device in devices}
+    def _meter(self, device: Device) -> Meter:
+        meter = Meter(device.id, device.address)
+        meter.connect(self._config.points[device.id], self.board, device.unit)
+        self.members[device.id] = meter
+        return meter
+
+    def _slave(self, device: Device) -> Slave:
+        points = self._config.points[device.id]
+        slave = Slave(device.id, device.slave, points, strict_holes=device.max_gap == 0)
+        slave.connect(points, self.board, device.unit)
+        self.members[device.id] = slave
+        return slave
 
     async def open(self) -> None:
-        """Listen on every address; a later failure closes what was opened."""
+        """Listen on every address and serial line; a later failure closes what was opened."""
         try:
-            for (host, port), face in self.modbus_ports.items():
-                await face.listen(host, port)
-            for device, station in self.stations.items():
-                place = self._configured[device]
-                await station.listen(place.host, place.port or 0)
+            for place, face in self._faces.items():
+                device = next(d for d in self._configured.values() if _place(d) == place)
+                if device.serial:
+                    line = SerialLine(self._config.resolve(device.serial), face.factory)
+                    line.open()
+                    self._serial_lines.append(line)
+                else:
+                    await face.listen(device.host, device.port or 0)
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """End every face."""
-        for face in self.modbus_ports.values():
+        for face in self._faces.values():
             await face.close()
-        for station in self.stations.values():
-            await station.close()
+        while self._serial_lines:
+            self._serial_lines.pop().close()
+
+    @property
+    def stations(self) -> dict[str, Station]:
+        """The IEC 104 stations by device."""
+        return {device: member for device, member in self.members.items() if isinstance(member, Station)}
 
     def requests(self) -> dict[str, int]:
         """Requests per device, as the devices counted them."""
-        counts = {device: slave.requests for device, slave in self.slaves.items()}
-        counts.update({device: station.requests for device, station in self.stations.items()})
-        return {device: counts[device] for device in self._configured if device in counts}
+        return {device: self.members[device].requests for device in self._configured}
 
     def darken(self, unit: str, *, dark: bool) -> None:
         """Switch every face that serves this unit's devices off or on: connections are reset and refused at once."""
@@ -100,30 +119,28 @@ class Devices:
         """Who is connected to a device, HOST:PORT."""
         return sorted(link.peer for link in self.port_of(device).links)
 
-    def port_of(self, device: str) -> ModbusPort | Station:
+    def port_of(self, device: str) -> Face:
         """The face a device sits behind."""
-        if device in self.stations:
-            return self.stations[device]
-        place = self._configured[device]
-        return self.modbus_ports[place.host, place.port or 0]
+        return self._faces[_place(self._configured[device])]
 
     def _switch(self, fault: Fault, on: bool) -> None:
+        face, member = self.port_of(fault.device), self.members[fault.device]
         if fault.kind == "refuse":
-            face = self.port_of(fault.device)
             (face.refuse if on else face.accept)()
-        if fault.kind == "half_open" and not on:
-            self.port_of(fault.device).drop_links()
-        slave = self.slaves.get(fault.device)
-        if slave is None:
-            return
-        if fault.kind == "register_shift":
-            slave.address_shift = fault.value if on else 0
-        elif fault.kind == "swap_words":
-            slave.swap_words = on
-        elif fault.kind == "frozen":
-            slave.freeze(on)
-        place = self._configured[fault.device]
-        self.modbus_ports[place.host, place.port or 0].forget()
+        elif fault.kind == "half_open" and not on:
+            face.drop_links()
+        elif fault.kind == "frozen" and not isinstance(member, Station):
+            member.freeze(on)
+        elif fault.kind == "register_shift" and isinstance(member, Slave):
+            member.address_shift = fault.value if on else 0
+        elif fault.kind == "swap_words" and isinstance(member, Slave):
+            member.swap_words = on
+        if isinstance(face, ModbusPort):
+            face.forget()
+
+
+def _place(device: Device) -> str:
+    return device.serial or f"{device.host}:{device.port}"
 
 
 @asynccontextmanager

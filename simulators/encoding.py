@@ -47,6 +47,10 @@ class RawScale:
         doubled = (2 * abs(top) + self.den) // (2 * self.den)
         return doubled if top >= 0 else -doubled
 
+    def exact(self, stored: int) -> Fraction:
+        """The raw number as it is."""
+        return Fraction(stored * self.num + self.add, self.den)
+
     def real(self, stored: int) -> float:
         """The raw number as the nearest double."""
         return (stored * self.num + self.add) / self.den

@@ -97,6 +97,7 @@ class Face:
     """What devices at one address have in common: the listener and its links."""
 
     def __init__(self, factory: Callable[[], asyncio.Protocol]) -> None:
+        self.factory = factory
         self._listener = Listener(factory)
         self.links: set[Link] = set()
 

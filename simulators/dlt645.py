@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The simulated meters' own DL/T 645-2007 codec, no I/O: frames, and how each data identifier writes its number.
+
+A frame is 68 A0…A5 68 C L data CS 16, address and data low byte first, every data byte +33H, CS the sum modulo 256 of
+all from the first 68. Numbers are BCD with the decimals their identifier fixes; the sign is the top bit of the most
+significant byte. A point's raw value is the number in the identifier's own unit (kWh, kW, V, Hz), decimals applied;
+its `scale` is the ratio of the transformers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+READ, READ_NEXT = 0x11, 0x12
+ANSWER, MORE_FOLLOWS, ERROR = 0x80, 0x20, 0x40
+NO_SUCH_DATA: Final = 0x02
+WILDCARD: Final = b"\xaa" * 6
+_OFFSET: Final = 0x33
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How an identifier writes its number: bytes, decimals, signed or not. Source: DL/T 645-2007, tables A.1, A.3."""
+
+    size: int
+    decimals: int
+    signed: bool
+
+
+ENERGY: Final = Layout(4, 2, signed=False)
+_SIGNED_ENERGY: Final = Layout(4, 2, signed=True)
+# Of an identifier's four bytes the first two decide for instantaneous values.
+_INSTANT: Final = {
+    0x0201: Layout(2, 1, signed=False),  # voltage, V
+    0x0202: Layout(3, 3, signed=True),  # current, A
+    0x0203: Layout(3, 4, signed=True),  # active power, kW
+    0x0204: Layout(3, 4, signed=True),  # reactive power, kvar
+    0x0205: Layout(3, 4, signed=True),  # apparent power, kVA
+    0x0206: Layout(2, 3, signed=True),  # power factor
+}
+_FREQUENCY: Final = 0x02800002
+
+
+def layout_of(identifier: int) -> Layout | None:
+    """The layout of a data identifier; None where these meters do not have it."""
+    if identifier == _FREQUENCY:
+        return Layout(2, 2, signed=False)
+    kind = identifier >> 24
+    if kind == 0x00:
+        combined = identifier >> 16 in (0x0000, 0x0003, 0x0004)
+        return _SIGNED_ENERGY if combined else ENERGY
+    return _INSTANT.get(identifier >> 16)
+
+
+def encode_number(value: Fraction | int | float, layout: Layout) -> bytes:
+    """BCD, low byte first; rounded half away from zero; beyond its digits it rolls over as a register does."""
+    scaled = abs(Fraction(value)) * 10**layout.decimals
+    digits = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    limit = 10 ** (2 * layout.size) if not layout.signed else 8 * 10 ** (2 * layout.size - 1)
+    data = bytearray(bytes.fromhex(f"{digits % limit:0{2 * layout.size}d}"))
+    if value < 0 and layout.signed and digits:
+        data[0] |= 0x80
+    return bytes(reversed(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame. `address` is low byte first as on the line; `data` without the offset of 33H."""
+
+    address: bytes
+    control: int
+    data: bytes
+
+
+def encode_frame(address: bytes, control: int, data: bytes, *, preamble: int = 4) -> bytes:
+    """A frame behind its FE bytes."""
+    body = bytes((0x68,)) + address + bytes((0x68, control, len(data))) + bytes((b + _OFFSET) & 0xFF for b in data)
+    return b"\xfe" * preamble + body + bytes((sum(body) & 0xFF, 0x16))
+
+
+def address_bytes(text: str) -> bytes:
+    """The 12 digits of a meter's number as they go over the line."""
+    return bytes(reversed(bytes.fromhex(text.zfill(12))))
+
+
+class Framer:
+    """Finds frames in a stream, by length; drops what is none."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Complete frames so far."""
+        buffer = self._buffer
+        buffer += data
+        frames: list[Frame] = []
+        while (start := buffer.find(0x68)) >= 0:
+            del buffer[:start]
+            if len(buffer) < 10:
+                return frames
+            size = buffer[9] + 12
+            if buffer[7] != 0x68:
+                del buffer[:1]
+            elif len(buffer) < size:
+                return frames
+            elif buffer[size - 1] == 0x16 and sum(buffer[: size - 2]) & 0xFF == buffer[size - 2]:
+                content = bytes((b - _OFFSET) & 0xFF for b in buffer[10 : size - 2])
+                frames.append(Frame(bytes(buffer[1:7]), buffer[8], content))
+                del buffer[:size]
+            else:
+                del buffer[:1]
+        buffer.clear()
+        return frames

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulated DL/T 645-2007 meters, several on one line: behind a serial server (TCP) or on a pseudo terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, cast
+
+from collector.points import Point
+from simulators import dlt645
+from simulators.audit import Audit
+from simulators.encoding import RawScale
+from simulators.faults import Faults, peer_name
+from simulators.listener import Face
+from simulators.signals import Board
+
+_SEGMENT: Final = 200  # data bytes of an answer, identifier included, before it needs a follow-up frame
+
+
+class Meter:
+    """One meter: its identifiers with their present data, and how often it was asked."""
+
+    def __init__(self, device: str, address: str) -> None:
+        self.device = device
+        self.address = dlt645.address_bytes(address)
+        self.requests = 0
+        self._data: dict[int, bytes] = {}
+        self._frozen: dict[int, bytes] | None = None
+
+    def connect(self, points: Sequence[Point], board: Board, default_unit: str) -> None:
+        """Let the board's signals fill the registers. Points of identifiers the meter lacks stay unanswered."""
+        for point in points:
+            layout = dlt645.layout_of(point.address)
+            if layout is not None and not point.guard:
+                sink = self._sink(point.address, layout, RawScale(point))
+                board.signal(point.unit or default_unit, point.quantity).connect(sink)
+
+    def _sink(self, identifier: int, layout: dlt645.Layout, scale: RawScale) -> Callable[[int | None, int], None]:
+        data = self._data
+
+        def sink(stored: int | None, _time_utc_ms: int) -> None:
+            if stored is not None:
+                data[identifier] = dlt645.encode_number(scale.exact(stored), layout)
+
+        return sink
+
+    def freeze(self, frozen: bool) -> None:
+        """Go on showing the present values although the plant moves."""
+        self._frozen = dict(self._data) if frozen else None
+
+    def answer(self, request: dlt645.Frame) -> bytes:
+        """The answering frame."""
+        self.requests += 1
+        control = request.control | dlt645.ANSWER
+        content = self._content(request.data[:4])
+        if content is None or len(request.data) not in (4, 5):
+            return self._frame(control | dlt645.ERROR, bytes((dlt645.NO_SUCH_DATA,)))
+        if request.control == dlt645.READ_NEXT:
+            number = request.data[4] if len(request.data) == 5 else 0
+            part = content[_SEGMENT * number : _SEGMENT * (number + 1)]
+            more = dlt645.MORE_FOLLOWS if len(content) > _SEGMENT * (number + 1) else 0
+            return self._frame(control | more, request.data[:4] + part + bytes((number,)))
+        more = dlt645.MORE_FOLLOWS if len(content) > _SEGMENT else 0
+        return self._frame(control | more, request.data[:4] + content[:_SEGMENT])
+
+    def _content(self, identifier: bytes) -> bytes | None:
+        """The data of an identifier; FF in its second or third byte asks for all there are, in order."""
+        data = self._frozen if self._frozen is not None else self._data
+        wanted = int.from_bytes(identifier, "little")
+        if wanted in data:
+            return data[wanted]
+        for shift in (8, 16):
+            if wanted >> shift & 0xFF == 0xFF:
+                mask = ~(0xFF << shift)
+                found = [data[key] for key in sorted(data) if key & mask == wanted & mask]
+                return b"".join(found) or None
+        return None
+
+    def _frame(self, control: int, data: bytes) -> bytes:
+        return dlt645.encode_frame(self.address, control, data)
+
+
+class Line(Face):
+    """The meters that hear each other's requests."""
+
+    def __init__(self, name: str, meters: Sequence[Meter], audit: Audit, faults: Faults) -> None:
+        super().__init__(lambda: LineLink(self))
+        self.name = name
+        self.meters = {meter.address: meter for meter in meters}
+        self.audit = audit
+        self.faults = faults
+
+    def answers(self, request: dlt645.Frame) -> list[tuple[bytes, str]]:
+        """(frame, device) of every meter that feels addressed; a wildcard makes all of them talk."""
+        if request.control & dlt645.ANSWER:
+            return []  # on a shared line one also hears the answers
+        if request.control not in (dlt645.READ, dlt645.READ_NEXT):
+            raw = request.address + bytes((request.control,)) + request.data
+            self.audit.forbid(self.name, raw, f"DL/T 645 control {request.control:02X}H is not a reading one")
+            return []
+        return [
+            (meter.answer(request), meter.device)
+            for meter in self.meters.values()
+            if request.address in (meter.address, dlt645.WILDCARD)
+        ]
+
+
+class LineLink(asyncio.Protocol):
+    """One connection to a line."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._framer = dlt645.Framer()
+        self._transport: asyncio.Transport | None = None
+        self.peer = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A reader has come."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self.peer = peer_name(transport)
+        self._line.links.add(self)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """It has gone."""
+        self._transport = None
+        self._line.links.discard(self)
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every complete request."""
+        self._line.audit.chunks.append((self._line.name, data))
+        for request in self._framer.feed(data):
+            for frame, device in self._line.answers(request):
+                if self._transport is not None:
+                    self._line.faults.deliver(self._transport, frame, device)
