@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One row while it is read: cells into numbers, words of the trade into ours, every problem with its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Final
+
+from collector.model.quantity import BY_NAME, parse_decimal
+from collector.points.findings import Findings
+from collector.points.point import RAW_UNITS
+from collector.points.words import EMPTY_WORDS, QUANTITY_WORDS, SIGN_WORDS, UNIT_WORDS, Vocabulary, fold
+
+_DECIMAL = re.compile(r"([+-]?\d{1,20})(?:\.0+)?\Z", re.ASCII)
+_HEXADECIMAL = re.compile(r"([+-]?)(?:0[xX]([0-9A-Fa-f]{1,16})|([0-9A-Fa-f]{1,16})[Hh])\Z", re.ASCII)
+# A dash in these is text.
+_TEXTS: Final = frozenset({"name", "description", "device", "unit", "guard", "sign"})
+_QUANTITIES: Final[dict[str, str]] = {
+    fold(word): name
+    for name, quantity in BY_NAME.items()
+    for word in (name, quantity.zh, *QUANTITY_WORDS.get(name, ()))
+}
+
+
+def parse_whole(text: str) -> int | None:
+    """A whole number as tables write it: 16, 0016, 16.0 (from a spreadsheet), 0x10, 10H; None where it is none."""
+    if found := _DECIMAL.match(text):
+        return int(found[1])
+    if found := _HEXADECIMAL.match(text):
+        return int(found[1] + (found[2] or found[3]), 16)
+    return None
+
+
+class Row:
+    """The cells of one row by column. `bad`: the columns in which a problem was found."""
+
+    def __init__(self, number: int, cells: Mapping[str, str], headings: Mapping[str, str], findings: Findings) -> None:
+        self.number = number
+        self.bad: set[str] = set()
+        self._cells, self._headings, self._findings = cells, headings, findings
+
+    @property
+    def file(self) -> str:
+        """The file it stands in."""
+        return self._findings.file
+
+    def find(self, code: str, key: str, /, **values: object) -> None:
+        """Remember a problem of the cell under `key`."""
+        self.bad.add(key)
+        self._findings.add(code, self.number, self._headings.get(key, key), **values)
+
+    def text(self, key: str) -> str:
+        """The cell; empty also where it is a dash that says so."""
+        text = self._cells.get(key, "").strip()
+        return "" if text in EMPTY_WORDS and key not in _TEXTS else text
+
+    def written(self) -> frozenset[str]:
+        """The columns in which this row says something."""
+        return frozenset(key for key in self._cells if self.text(key))
+
+    def number_of(self, key: str) -> Fraction | None:
+        """A decimal number, exactly; None where the cell is empty."""
+        text = self.text(key)
+        if not text:
+            return None
+        try:
+            return Fraction(parse_decimal(text))
+        except ValueError:
+            self.find("not_a_number", key, text=text)
+            return None
+
+    def whole(self, key: str, low: int, high: int) -> int | None:
+        """A whole number from `low` to `high`; None where the cell is empty."""
+        text = self.text(key)
+        if not text:
+            return None
+        value = parse_whole(text)
+        if value is None:
+            self.find("not_whole", key, text=text)
+        elif not low <= value <= high:
+            self.find("out_of_limits", key, low=low, high=high, value=value)
+        else:
+            return value
+        return None
+
+    def word(self, key: str, vocabulary: Vocabulary, default: str | None = None) -> str:
+        """Our word for the cell; `default` where it is empty, a problem where there is none."""
+        text = self.text(key)
+        folded = fold(text)
+        if not text:
+            if default is None:
+                self.find("empty", key)
+            return default or vocabulary.choices[0]
+        if folded in vocabulary.words:
+            return vocabulary.words[folded]
+        if folded in vocabulary.writing:
+            self.find("writes", key, text=text)
+        elif folded in vocabulary.traps:
+            self.find("ambiguous_word", key, text=text, meanings=vocabulary.traps[folded])
+        else:
+            self._near("not_a_choice", key, text, vocabulary.choices)
+        return default or vocabulary.choices[0]
+
+    def sign(self) -> int:
+        """1 or -1."""
+        text = self.text("sign") or "1"
+        if text in SIGN_WORDS:
+            return int(SIGN_WORDS[text])
+        if text in EMPTY_WORDS:
+            self.find("ambiguous_word", "sign", text=text, meanings="-1, 1 (empty)")
+        else:
+            self._near("not_a_choice", "sign", text, ("1", "-1"))
+        return 1
+
+    def raw_unit(self) -> str:
+        """The engineering unit; case matters (mW is not MW)."""
+        text = self.text("raw_unit")
+        unit = UNIT_WORDS.get(text, text)
+        if unit not in RAW_UNITS:
+            self._near("not_a_choice", "raw_unit", text, tuple(name for name in RAW_UNITS if name))
+            return ""
+        return unit
+
+    def quantity(self) -> str:
+        """The settlement quantity by its name or Chinese name; as written where it is unknown (a problem)."""
+        text = self.text("quantity")
+        if not text:
+            return ""
+        name = _QUANTITIES.get(fold(text))
+        if name is None:
+            known = (*BY_NAME, *(quantity.zh for quantity in BY_NAME.values()))
+            self._near("quantity_unknown", "quantity", text, known)
+        return name or text
+
+    def _near(self, code: str, key: str, text: str, choices: tuple[str, ...]) -> None:
+        self.bad.add(key)
+        heading = self._headings.get(key, key)
+        self._findings.near(code, self.number, heading, text, choices, choices=", ".join(choices))

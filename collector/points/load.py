@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows of a table into checked points; a table with one problem gives no points, and all its problems at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from collector.errors import ConfigError
+from collector.model.quantity import BY_NAME, Kind, parse_decimal
+from collector.points.cells import Row, parse_whole
+from collector.points.findings import Findings
+from collector.points.grid import Table, read_table
+from collector.points.notation import find_notation
+from collector.points.point import BIT_AREAS, INTEGER_RANGE, RAW_UNITS, REGISTERS, Point, decimal_text
+from collector.points.words import (
+    AREA_ZH,
+    BACKUP_WORDS,
+    HEADINGS,
+    IEC104_AREA_WORDS,
+    MODBUS_AREA_WORDS,
+    ORDER_LETTERS,
+    ORDER_WORDS,
+    TYPE_WORDS,
+    fold,
+)
+
+_REQUIRED: Final = {
+    "modbus": ("name", "area", "type", "address"),
+    "iec104": ("name", "area", "address"),
+    "dlt645": ("name", "address"),
+}
+_GUARD_RANGE = re.compile(r"(.+?)\.\.(.+)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of a table: the point, and the columns in which the row itself says something."""
+
+    point: Point
+    written: frozenset[str]
+
+
+def family_of(protocol: str) -> str:
+    """modbus, iec104 or dlt645: what decides how the address columns are read."""
+    return "modbus" if protocol.startswith("modbus") else protocol.removesuffix("_over_tcp")
+
+
+def load_points(path: Path, protocol: str, device: str) -> tuple[Point, ...]:
+    """The rows of a point table meant for `device` (rows with an empty device cell are meant for every device).
+
+    Args:
+        path: CSV (UTF-8, a BOM tolerated, or GBK) or XLSX (the sheet 点表, else the first).
+        protocol: modbus_tcp, modbus_rtu, modbus_rtu_over_tcp, iec104, dlt645 or dlt645_over_tcp: decides what the
+            address columns mean.
+        device: id of the device.
+
+    Raises:
+        ConfigError: every problem of the table, with file, row and column.
+    """
+    findings = Findings(str(path))
+    table = read_table(path, findings)
+    entries = [] if table is None else read_entries(table, protocol, findings, device=device)
+    if not entries and not findings.found:
+        findings.add("no_row_for_device", 0, "device", device=device)
+    if findings.found:
+        raise ConfigError([finding.problem() for finding in findings.found])
+    return tuple(entry.point for entry in entries)
+
+
+def read_entries(table: Table, protocol: str, findings: Findings, *, device: str | None = None) -> list[Entry]:
+    """The sound rows of a table, those for `device` or all; what is wrong with the others goes to `findings`."""
+    family = family_of(protocol)
+    missing = [key for key in _REQUIRED[family] if key not in table.headings]
+    for key in missing:
+        findings.add("column_missing", table.header_row, key, zh=HEADINGS[key][0])
+    if missing:
+        return []
+    entries, everything = [], []
+    for number, cells in table.rows:
+        row = Row(number, cells, table.headings, findings)
+        if device is not None and (row.text("device") or device) != device:
+            continue
+        point = _point(row, family)
+        everything.append(point)
+        if not row.bad:
+            entries.append(Entry(point, row.written()))
+    _check_duplicates(everything, table, findings)
+    return entries
+
+
+def devices_of(points: Iterable[Point]) -> tuple[str, ...]:
+    """The device ids a table names, in order; one empty id where it names none."""
+    return tuple(dict.fromkeys(point.device for point in points if point.device)) or ("",)
+
+
+def for_device(points: Sequence[Point], device: str) -> list[Point]:
+    """The rows a device reads: its own and those meant for every device."""
+    return [point for point in points if point.device in ("", device)]
+
+
+def _point(row: Row, family: str) -> Point:
+    modbus = family == "modbus"
+    kind = row.word("type", TYPE_WORDS, None if modbus else "float32")
+    area = row.text("area")
+    if family != "dlt645":
+        area = row.word("area", MODBUS_AREA_WORDS if modbus else IEC104_AREA_WORDS)
+    scale = row.number_of("scale")
+    if scale == 0:
+        row.find("scale_zero", "scale")
+    point = Point(
+        file=row.file, row=row.number, name=row.text("name"), description=row.text("description"),
+        device=row.text("device"), unit=row.text("unit"), quantity=row.quantity(), area=area, type=kind,
+        address=_address(row, family, area), common_address=row.whole("common_address", 1, 65534),
+        bit=row.whole("bit", 0, 15), order=row.word("order", ORDER_WORDS, "ABCD"), scale=scale or Fraction(1),
+        offset=row.number_of("offset") or Fraction(0), raw_unit=row.raw_unit(), sign=row.sign(),
+        low=row.number_of("min"), high=row.number_of("max"), deadband=row.number_of("deadband"),
+        period_s=row.number_of("period_s"), backup=row.word("backup", BACKUP_WORDS, "0") == "1",
+        guard=row.text("guard"), no_value=_no_value(row),
+    )  # fmt: skip
+    if not point.name:
+        row.find("empty", "name")
+    if point.unit in RAW_UNITS and point.unit:
+        row.find("unit_is_engineering", "unit", text=point.unit)
+    if point.deadband is not None and point.deadband < 0:
+        row.find("negative", "deadband", value=decimal_text(point.deadband))
+    if point.period_s is not None and point.period_s <= 0:
+        row.find("not_positive", "period_s", value=decimal_text(point.period_s))
+    _check_meaning(row, point)
+    if modbus:
+        _check_width(row, point)
+    return point
+
+
+def _no_value(row: Row) -> tuple[int, ...]:
+    values = []
+    for part in row.text("no_value").split():
+        value = parse_whole(part)
+        if value is None:
+            row.find("no_value_form", "no_value", text=part)
+        else:
+            values.append(value)
+    return tuple(values)
+
+
+def _address(row: Row, family: str, area: str) -> int:
+    text = row.text("address")
+    if not text:
+        row.find("empty", "address")
+        return 0
+    if family == "dlt645":
+        digits = text.lower().removeprefix("0x").removesuffix("h")
+        if re.fullmatch("[0-9a-f]{8}", digits) is None:
+            row.find("identifier", "address", text=text)
+            return 0
+        return int(digits, 16)
+    if family == "modbus" and _is_notation(row, text, area):
+        return 0
+    return row.whole("address", 0, 65535 if family == "modbus" else 0xFFFFFF) or 0
+
+
+def _is_notation(row: Row, text: str, area: str) -> bool:
+    """4xxxx notation is refused with the address to write: which base was meant is not ours to guess."""
+    notation = find_notation(text)
+    if notation is None:
+        return False
+    values = {"text": text, "prefix": notation.prefix, "area": notation.area, "area_zh": AREA_ZH[notation.area],
+              "address": notation.address}  # fmt: skip
+    if notation.area == area or (notation.certain and "area" in row.bad):
+        itself = parse_whole(text)
+        plain = itself is not None and itself <= 65535
+        row.find("notation" if plain else "notation_certain", "address", hexadecimal=hex(itself or 0), **values)
+        return True
+    if notation.certain:
+        row.find("notation_area", "address", given=area, given_zh=AREA_ZH.get(area, area), **values)
+    return notation.certain
+
+
+def _check_meaning(row: Row, point: Point) -> None:
+    if point.low is not None and point.high is not None and point.low > point.high:
+        row.find("min_above_max", "min", low=decimal_text(point.low), high=decimal_text(point.high))
+    if point.guard:
+        if point.quantity:
+            row.find("guard_quantity", "guard")
+        if guard_range(point.guard) is None:
+            row.find("guard_form", "guard", text=point.guard)
+        return
+    quantity = BY_NAME.get(point.quantity)
+    if quantity is None:
+        if not point.quantity:
+            row.find("quantity_empty", "quantity")
+        return
+    if "raw_unit" not in row.bad and RAW_UNITS[point.raw_unit][0] != quantity.unit:
+        allowed = [name for name, (unit, _) in RAW_UNITS.items() if unit == quantity.unit and name]
+        row.find("raw_unit", "raw_unit", quantity=quantity.name, text=point.raw_unit,
+                 choices_en=" or ".join(allowed) or "no unit", choices="、".join(allowed) or "空")  # fmt: skip
+    if (
+        "type" not in row.bad
+        and quantity.kind is Kind.STATUS
+        and point.type.startswith(("float", "bcd"))
+        and row.text("type")
+    ):
+        row.find("status_type", "type", text=point.type)
+
+
+def guard_range(text: str) -> tuple[Fraction, Fraction] | None:
+    """What a guard cell demands, both ends included; None where it is neither a number nor a range."""
+    found = _GUARD_RANGE.match(text)
+    first, last = (found[1], found[2]) if found else (text, text)
+    try:
+        low, high = Fraction(parse_decimal(first.strip())), Fraction(parse_decimal(last.strip()))
+    except ValueError:
+        return None
+    return (low, high) if low <= high else None
+
+
+def _check_width(row: Row, point: Point) -> None:
+    """The type must fit the area, the width and the value range that the row itself declares."""
+    if row.bad & {"type", "area"}:
+        return
+    single_bit = point.area in BIT_AREAS
+    if single_bit and point.type != "bit":
+        row.find("bit_area", "type", area=point.area, area_zh=AREA_ZH[point.area], type=point.type,
+                 registers=point.registers)  # fmt: skip
+    if not single_bit and point.type == "bit" and point.bit is None:
+        row.find("bit_number", "bit")
+    width = row.whole("registers", 1, 4)
+    if width is not None and width != point.registers:
+        row.find("width", "type", type=point.type, registers=point.registers, given=width)
+    letters = ORDER_LETTERS.get(fold(row.text("order")))
+    size = 2 * (REGISTERS[point.type] or 0)
+    if letters is not None and letters != size:
+        row.find("order_width", "order", text=row.text("order"), letters=letters, type=point.type, bytes=size)
+    if point.address + point.registers > 65536:
+        row.find("past_end", "address", type=point.type, address=point.address)
+    if point.type in INTEGER_RANGE and point.quantity in BY_NAME and not point.guard:
+        _check_range(row, point)
+
+
+def _check_range(row: Row, point: Point) -> None:
+    if point.reach is None:
+        return
+    low, high = point.reach
+    for key, limit in (("min", point.low), ("max", point.high)):
+        if limit is not None and not low <= limit <= high:
+            row.find("unreachable", "type", type=point.type, low=decimal_text(low), high=decimal_text(high),
+                     unit=point.raw_unit, key=key, limit=decimal_text(limit))  # fmt: skip
+
+
+def _check_duplicates(points: list[Point], table: Table, findings: Findings) -> None:
+    """A name once, a primary and a backup source of a quantity once, for each device that reads the rows."""
+    for device in devices_of(points):
+        names: dict[str, Point] = {}
+        meanings: dict[tuple[str, str, bool], Point] = {}
+        for point in for_device(points, device):
+            first = names.setdefault(point.name, point)
+            if first is not point and point.name:
+                heading = table.headings.get("name", "name")
+                findings.add("name_twice", point.row, heading, name=point.name, other=first.row)
+            if point.guard or not point.quantity:
+                continue
+            key = (point.unit, point.quantity, point.backup)
+            if (other := meanings.setdefault(key, point)) is not point:
+                findings.add("source_twice", point.row, table.headings.get("quantity", "quantity"),
+                             quantity=point.quantity, role="backup" if point.backup else "primary",
+                             role_zh="备用" if point.backup else "主用", other=other.row)  # fmt: skip
