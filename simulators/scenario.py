@@ -13,6 +13,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -191,6 +192,18 @@ def _problems(settings: Settings) -> list[tuple[str, str]]:
         if area.id not in settings.rule.deep_lower_ratio:
             found.append((f"area[{index}].id", f"[rule] deep_lower_ratio has no entry for {area.id!r}"))
     return found
+
+
+def demo_scenario() -> Path:
+    """The PLANT.toml of the demo: the checkout's own, else the one in the wheel.
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    checkout = Path(__file__).parents[1] / "config" / "demo" / "plant.toml"
+    if checkout.is_file():
+        return checkout
+    return Path(str(files("collector_config"))) / "demo" / "plant.toml"
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:

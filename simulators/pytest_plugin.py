@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulated plants and devices as pytest fixtures, and the proof that nothing but reading requests was sent.
+
+Enable it with `pytest_plugins = ["simulators.pytest_plugin"]` in the top-level conftest.py.
+
+- `modbus_device(table, protocol=…, slave=…)`, `iec104_station(table, common_addresses=…)`, `dlt645_line(table,
+  addresses=…)` serve devices from the text of a point table on free loopback ports and return a `ServedDevices`:
+  `.host`, `.port`, `.config`, `.show("active_power_mw", "380")`, `.fault("silence")`, `.clear("silence")`,
+  `.requests()`, `.received()`.
+- `simulated_plant(scenario=…)` runs a whole PLANT.toml (the demo's by default) with its time server and control
+  socket; returns a `ServedPlant`.
+- `broker` is the HOST:PORT of an embedded MQTT broker in a process of its own.
+
+Everything runs in one background thread, so that tests may block, use threads, or have an event loop of their own.
+Every test run ends with an error if any face received a request that does not only read (simulators/audit.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import pytest
+
+from collector.config import AgentConfig, load_agent
+from simulators.audit import FORBIDDEN, Audit
+from simulators.devices import Devices
+from simulators.faults import Fault
+from simulators.scenario import Instance, demo_scenario, free_ports, instantiate, load_scenario
+from simulators.simulation import Simulation
+
+_UNIT: Final = "U1"
+_START_TIMEOUT_S: Final = 30.0
+T = TypeVar("T")
+
+
+class Background:
+    """An event loop in a thread, for as long as a test runs."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="simulators", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine run there."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_START_TIMEOUT_S)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """The result of a function called there: state of the simulators is touched in their thread only."""
+
+        async def run() -> T:
+            return function()
+
+        return self.run(run())
+
+    def close(self) -> None:
+        """End the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class ServedDevices:
+    """Devices of one small configuration, served in the background. `first` device is meant where none is named."""
+
+    def __init__(self, background: Background, config: AgentConfig, report_to: list[str] | None) -> None:
+        self.config = config
+        self.devices = Devices(config, audit=Audit(report_to))
+        self.first = config.settings.device[0].id
+        self.host = config.settings.device[0].host
+        self.port = config.settings.device[0].port or 0
+        self._background = background
+        background.run(self.devices.open())
+
+    def show(
+        self, quantity: str, value: Decimal | str | int | None, *, unit: str = _UNIT, time_utc_ms: int = 0
+    ) -> None:
+        """Let the devices show a value, in the unit of the quantity's name."""
+        self._background.call(lambda: self.devices.board.show(unit, quantity, value, time_utc_ms=time_utc_ms))
+
+    def fault(self, kind: str, value: int = 0, *, device: str = "", probability: float = 1.0) -> None:
+        """Begin to misbehave (simulators/faults.py has the kinds)."""
+        fault = Fault(device or self.first, kind, value, probability)
+        self._background.call(lambda: self.devices.faults.switch_on(fault))
+
+    def clear(self, kind: str, *, device: str = "") -> None:
+        """End a fault."""
+        self._background.call(lambda: self.devices.faults.switch_off(device or self.first, kind))
+
+    def requests(self, device: str = "") -> int:
+        """How often a device was asked."""
+        return self._background.call(lambda: self.devices.requests()[device or self.first])
+
+    def received(self) -> bytes:
+        """Every byte that arrived, in order."""
+        return self._background.call(lambda: b"".join(data for _, data in self.devices.audit.chunks))
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._background.run(self.devices.close())
+
+
+class ServedPlant:
+    """A scenario running in the background; time is driven by whoever connects to `time_server`."""
+
+    def __init__(self, background: Background, instance: Instance) -> None:
+        self.instance = instance
+        self.agent_file = instance.agent_file
+        self.time_server = instance.time_server
+        self.control = instance.control
+        self.simulation = Simulation.of_scenario(load_scenario(instance.scenario_file))
+        self._background = background
+        background.run(self.simulation.open(control_listen=instance.control))
+
+    def status(self) -> dict[str, Any]:
+        """As the control socket says it."""
+        return self._background.call(self.simulation.status)
+
+    def books(self) -> dict[str, Any]:
+        """The truth so far."""
+        return self._background.call(self.simulation.books)
+
+    def fault(self, device: str, kind: str, value: int = 0, *, probability: float = 1.0) -> None:
+        """Begin to misbehave."""
+        self._background.call(lambda: self.simulation.fault_on(Fault(device, kind, value, probability)))
+
+    def clear(self, device: str, kind: str) -> None:
+        """End a fault."""
+        self._background.call(lambda: self.simulation.fault_off(device, kind))
+
+    def close(self) -> None:
+        """Stop it."""
+        self._background.run(self.simulation.close())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_reading_requests() -> Iterator[None]:
+    """Fails the run if any simulated device ever received a request that does not only read."""
+    yield
+    assert not FORBIDDEN, "requests that do not only read:\n" + "\n".join(FORBIDDEN)
+
+
+@pytest.fixture
+def simulators_background() -> Iterator[Background]:
+    """The thread the simulators of a test run in."""
+    background = Background()
+    yield background
+    background.close()
+
+
+class _Bench:
+    """Makes configurations in numbered folders and closes what was served."""
+
+    def __init__(self, background: Background, directory: Path) -> None:
+        self._background = background
+        self._directory = directory
+        self.served: list[ServedDevices | ServedPlant] = []
+
+    def serve(self, table: str, devices: Sequence[str], report_to: list[str] | None) -> ServedDevices:
+        """Devices of one table; each item of `devices` is the lines of a `[[device]]` beyond points, host, port."""
+        folder = self._directory / f"devices-{len(self.served)}"
+        folder.mkdir()
+        (folder / "points.csv").write_text(table, "utf-8")
+        units = "".join(f'[[unit]]\nid = "U{number}"\nplant = "P"\n' for number in range(1, len(devices) + 1))
+        place = f'points = "points.csv"\nhost = "127.0.0.1"\nport = {free_ports(1)[0]}\n'
+        (folder / "agent.toml").write_text(
+            f'schema = 1\n[gateway]\nid = "g"\n[[plant]]\nid = "P"\n{units}'
+            + "".join(
+                f'[[device]]\nid = "d{number}"\nunit = "U{number}"\n{lines}\n{place}'
+                for number, lines in enumerate(devices, 1)
+            ),
+            "utf-8",
+        )
+        served = ServedDevices(self._background, load_agent(folder / "agent.toml"), report_to)
+        self.served.append(served)
+        return served
+
+    def run(self, scenario: Path) -> ServedPlant:
+        """A scenario in a folder of its own."""
+        plant = ServedPlant(self._background, instantiate(scenario, self._directory / f"plant-{len(self.served)}"))
+        self.served.append(plant)
+        return plant
+
+
+@pytest.fixture
+def simulators_bench(simulators_background: Background, tmp_path: Path) -> Iterator[_Bench]:
+    """What the fixtures below share."""
+    bench = _Bench(simulators_background, tmp_path)
+    yield bench
+    for served in bench.served:
+        served.close()
+
+
+@pytest.fixture
+def modbus_device(simulators_bench: _Bench) -> Callable[..., ServedDevices]:
+    """`modbus_device(table, protocol="modbus_tcp", slave=1, report_to=None)`: one slave, unit U1."""
+
+    def start(
+        table: str, *, protocol: str = "modbus_tcp", slave: int = 1, report_to: list[str] | None = None
+    ) -> ServedDevices:
+        return simulators_bench.serve(table, [f'protocol = "{protocol}"\nslave = {slave}'], report_to)
+
+    return start
+
+
+@pytest.fixture
+def iec104_station(simulators_bench: _Bench) -> Callable[..., ServedDevices]:
+    """`iec104_station(table, common_addresses=(1,), report_to=None)`: one station, unit U1."""
+
+    def start(
+        table: str, *, common_addresses: Sequence[int] = (1,), report_to: list[str] | None = None
+    ) -> ServedDevices:
+        lines = f'protocol = "iec104"\ncommon_addresses = {list(common_addresses)}'
+        return simulators_bench.serve(table, [lines], report_to)
+
+    return start
+
+
+@pytest.fixture
+def dlt645_line(simulators_bench: _Bench) -> Callable[..., ServedDevices]:
+    """`dlt645_line(table, addresses=("1",), report_to=None)`: meters d1, d2… of units U1, U2… behind one server."""
+
+    def start(table: str, *, addresses: Sequence[str] = ("1",), report_to: list[str] | None = None) -> ServedDevices:
+        lines = [f'protocol = "dlt645_over_tcp"\naddress = "{address.zfill(12)}"' for address in addresses]
+        return simulators_bench.serve(table, lines, report_to)
+
+    return start
+
+
+@pytest.fixture
+def simulated_plant(simulators_bench: _Bench) -> Callable[..., ServedPlant]:
+    """`simulated_plant(scenario=None)`: a PLANT.toml, the demo's by default."""
+
+    def start(scenario: Path | None = None) -> ServedPlant:
+        return simulators_bench.run(scenario or demo_scenario())
+
+    return start
+
+
+@pytest.fixture
+def broker() -> Iterator[str]:
+    """HOST:PORT of an embedded broker (amqtt) in a process of its own."""
+    place = f"127.0.0.1:{free_ports(1)[0]}"
+    command = [sys.executable, "-m", "collector.cli.broker", "--listen", place]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("listening"), "the embedded broker did not start"
+            yield place
+        finally:
+            process.terminate()
+            process.wait(_START_TIMEOUT_S)
