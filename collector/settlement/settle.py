@@ -1,16 +1,287 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Steps 7 to 10 in one call: a month's inputs and a rulebook become a statement."""
+"""Steps 7 to 10 in one call: a month's inputs and a rulebook become a statement.
+
+Pure and synchronous. The center measures day by day and stores the results; `close` takes those as well as what
+`settle` measures in one go, and both come to the same bits.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import partial
+from typing import Final
 
-from collector.model.interval import Month
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.model.dispatch import OrderKind
+from collector.model.interval import Month, local_day
+from collector.settlement import meter
+from collector.settlement.account import Account, Case
+from collector.settlement.dispatch_side import DispatchSide
 from collector.settlement.inputs import Inputs
+from collector.settlement.lines import Outcome, compute_lines
+from collector.settlement.measure import KERNEL_VERSION, Batch, Context, measure, plan_batches
+from collector.settlement.plants import compute_ledger, compute_plants
+from collector.settlement.records import RecordBook, tail_of
+from collector.settlement.results import MonthTotals, Results
 from collector.settlement.rulebook import Rulebook
-from collector.settlement.statement import Statement
+from collector.settlement.services import applies, primary_frequency
+from collector.settlement.statement import (
+    Finding,
+    MonthStatus,
+    PrimaryFrequencyRow,
+    PrimaryFrequencyService,
+    ReadingUse,
+    Segments,
+    Statement,
+    check_identities,
+)
+from collector.settlement.stretches import Policy, Stretch, compute_policy, compute_stretches
+from collector.settlement.timeline import Axis, Lane
+
+_HISTORY_DAYS: Final = 62  # how far back breaker runs are looked at for orders that began before the month
 
 
 def settle(month: Month, inputs: Inputs, rulebook: Rulebook, *, executor: Executor | None = None) -> Statement:
-    """The statement of a month; the same inputs give the same bits whatever the executor."""
-    raise NotImplementedError
+    """The statement of a month; the same inputs give the same bits whatever the executor.
+
+    Raises:
+        RuleError: the rulebook has no value for a day that is measured.
+        InvariantBroken: totals do not add up; nothing was produced.
+    """
+    run = _Run(month, inputs, rulebook)
+    work = partial(measure, run.context)
+    mapped = map(work, run.batches()) if executor is None else executor.map(work, run.batches())
+    return close(month, inputs, rulebook, (results for results, _ in mapped), segments=run.segments)
+
+
+class _Run:
+    """A month's measuring, prepared."""
+
+    def __init__(self, month: Month, inputs: Inputs, rulebook: Rulebook) -> None:
+        self.month, self.inputs = month, inputs
+        self.context = prepare(month, inputs, rulebook)
+        policy = self.context.policy
+        self.book = RecordBook(
+            inputs.records,
+            tail_ms=tail_of(policy.settle_ms, policy.hold_ms),
+            unsynchronised_is_missing=policy.adopts("I-17", "missing"),
+        )
+        self.units = [unit for unit, stretches in self.context.stretches.items() if stretches]
+
+    def batches(self) -> Iterator[Batch]:
+        first, days = self.month.first_day, len(self.month.days)
+        yield from plan_batches(self.context, self.book, first, days, units=self.units)
+        yield from self._history()
+
+    def _history(self) -> Iterator[Batch]:
+        """Breaker runs before the month, for units with start-stop orders that began there."""
+        begin = self.month.interval.start_ms
+        for unit in self.units:
+            orders = self.context.dispatch.orders[OrderKind.START_STOP].get(unit, ())
+            starts = [o.start_ms for o in orders if o.start_ms < begin < o.end_ms]
+            first_record = self.book.first_time_ms(unit)
+            if not starts or first_record is None or first_record >= begin:
+                continue
+            first_day = local_day(max(min(starts), first_record))
+            days = min((self.month.first_day - first_day).days, _HISTORY_DAYS)
+            lane = Lane(unit, date.fromordinal(self.month.first_day.toordinal() - days))
+            yield Batch((lane,), days, self.book.rows(Axis((lane,), days)), runs_only=True)
+
+    def segments(self, units: frozenset[str] | None) -> Iterator[pa.Table]:
+        """Segments, measured again batch by batch: they are too many to keep."""
+        chosen = [unit for unit in self.units if units is None or unit in units]
+        if units is not None:  # members of a chosen unit's peak group are measured with it
+            chosen = self._with_groups(chosen)
+        first, days = self.month.first_day, len(self.month.days)
+        for batch in plan_batches(self.context, self.book, first, days, units=chosen, segments=True):
+            table = measure(self.context, batch)[1]
+            if table is not None and table.num_rows:
+                yield table if units is None else _only(table, units)
+
+    def _with_groups(self, chosen: list[str]) -> list[str]:
+        plants = {s.plant.id for unit in chosen for s in self.context.stretches[unit]}
+        return [u for u in self.units if any(s.plant.id in plants for s in self.context.stretches[u])]
+
+
+def _only(table: pa.Table, units: frozenset[str]) -> pa.Table:
+    names = table.column("unit").cast(pa.string())
+    return table.filter(pc.is_in(names, value_set=pa.array(sorted(units))))
+
+
+def prepare(month: Month, inputs: Inputs, rulebook: Rulebook) -> Context:
+    """What all batches of a month share. Stretches begin early enough for breaker runs before the month."""
+    first, until = month.first_day, month.next().first_day
+    policy = compute_policy(rulebook, inputs.register, first)
+    early = max(date.fromordinal(first.toordinal() - _HISTORY_DAYS), min(rulebook.change_days()))
+    whole = compute_stretches(inputs.register, rulebook, min(early, first), until)
+    inside = {unit: _clip(stretches, first) for unit, stretches in whole.items()}
+    stretches = {unit: parts for unit, parts in whole.items() if inside[unit]}
+    return Context(rulebook, policy, DispatchSide(inputs), stretches, inputs.unit_columns)
+
+
+def _clip(stretches: Sequence[Stretch], first: date) -> tuple[Stretch, ...]:
+    """The parts of stretches from a day on."""
+    parts = [s for s in stretches if s.until_day > first]
+    return tuple(Stretch(s.unit, s.plant, s.area, max(s.first_day, first), s.until_day) for s in parts)
+
+
+def close(
+    month: Month, inputs: Inputs, rulebook: Rulebook, results: Iterable[Results], *, segments: object = None
+) -> Statement:
+    """Add measured days up, price, allocate, and check that everything sums.
+
+    Raises:
+        RuleError: the rulebook has no value for a day that is priced.
+        InvariantBroken: totals do not add up.
+    """
+    context = prepare(month, inputs, rulebook)
+    first, days = month.first_day, len(month.days)
+    stretches = {unit: _clip(parts, first) for unit, parts in context.stretches.items()}
+    case = Case(
+        month=month,
+        rulebook=rulebook,
+        policy=context.policy,
+        totals=MonthTotals(results, first.toordinal(), days),
+        dispatch=context.dispatch,
+        stretches=stretches,
+        columns_of=inputs.unit_columns,
+        rates=inputs.rates or (),
+        start_stop_table=inputs.start_stop_table or (),
+    )
+    closed = _close_units(case)
+    findings = [*_undelivered(inputs), *_filings(month, inputs), *closed.findings]
+    homes = {unit: parts[-1] for unit, parts in stretches.items()}
+    lines = [outcome.line for outcome in closed.outcomes]
+    plants, areas = compute_plants(
+        month=month,
+        register=inputs.register,
+        homes=homes,
+        lines=lines,
+        revenue=inputs.revenue or (),
+        provisional_areas=frozenset(f.area for f in findings if f.provisional),
+    )
+    statuses = {row.status for row in plants}
+    worst = (MonthStatus.BLOCKED, MonthStatus.PROVISIONAL, MonthStatus.FINAL)
+    build = segments if callable(segments) else _no_segments
+    statement = Statement(
+        month=str(month),
+        status=next((s for s in worst if s in statuses), MonthStatus.FINAL),
+        lines=tuple(lines),
+        plants=tuple(plants),
+        areas=tuple(areas),
+        determinants=tuple(o.determinant for o in closed.outcomes if o.determinant is not None),
+        segments=Segments(build),
+        primary_frequency=tuple(closed.excursions),
+        primary_frequency_service=tuple(closed.in_service),
+        ledger=tuple(compute_ledger(month, plants)),
+        findings=tuple(findings),
+        readings=_readings(rulebook, first),
+        policy=_policy_texts(context.policy),
+        rulebook_hash=rulebook.hash,
+        kernel_version=KERNEL_VERSION,
+        sources=dict(inputs.sources),
+    )
+    check_identities(statement)
+    return statement
+
+
+def _no_segments(_: frozenset[str] | None) -> Iterator[pa.Table]:
+    return iter(())
+
+
+@dataclass
+class _Closed:
+    outcomes: list[Outcome]
+    findings: list[Finding]
+    excursions: list[PrimaryFrequencyRow]
+    in_service: list[PrimaryFrequencyService]
+
+
+def _close_units(case: Case) -> _Closed:
+    """Price every unit; lines in order of area, plant, unit and the regulation's services."""
+    closed = _Closed([], [], [], [])
+    tests = applies(case.policy)
+    for unit in sorted(case.stretches):
+        account = Account(case, unit, tests)
+        outcomes = compute_lines(account)
+        closed.outcomes += outcomes
+        closed.findings += [finding for outcome in outcomes for finding in outcome.findings]
+        closed.findings += _meter_findings(account)
+        rows, service = primary_frequency.report(account)
+        closed.excursions += rows
+        closed.in_service.append(service)
+    closed.outcomes.sort(key=lambda o: (o.line.area, o.line.plant, o.line.unit))
+    return closed
+
+
+def _meter_findings(account: Account) -> list[Finding]:
+    """Days whose telemetry and meter differ by more than the policy allows (Art. 19)."""
+    totals, tolerance = account.case.totals, account.case.policy.meter_difference_ratio
+    compared = totals.daily(account.unit, f"{meter.METER}.days")
+    if compared is None:
+        return []
+    found = []
+    for index, day in enumerate(account.case.month.days):
+        ordinal = day.toordinal()
+        grown, seen = (
+            totals.sum(account.unit, f"{meter.METER}.{name}", ordinal, ordinal + 1)
+            for name in ("register", "telemetry")
+        )
+        if compared[index] and meter.differs(grown, seen, tolerance):
+            message = f"telemetry {Decimal(seen) / 3_600_000_000:.6f} MWh, meter {Decimal(grown) / 1_000_000:.6f} MWh"
+            area = account.stretches[-1].area.id
+            found.append(Finding("meter_differs", f"{account.unit}/{day}", message, area=area))
+    return found
+
+
+def _undelivered(inputs: Inputs) -> list[Finding]:
+    """A file that is absent was not delivered: every area stays provisional."""
+    given = {
+        "plan.csv": inputs.plan,
+        "orders.csv": inputs.orders,
+        "reserve.csv": inputs.reserves,
+        "voltage_band.csv": inputs.voltage_band,
+        "exclusions.csv": inputs.exclusions,
+        "revenue.csv": inputs.revenue,
+        "rates.csv": inputs.rates,
+        "start_stop_table.csv": inputs.start_stop_table,
+    }
+    return [Finding("not_delivered", name, "not delivered") for name, rows in given.items() if rows is None]
+
+
+def _filings(month: Month, inputs: Inputs) -> list[Finding]:
+    """Valley and peak hours are filed with the regulator (Art. 13(3), 17(3))."""
+    first, until = month.first_day, month.next().first_day
+    return [
+        Finding("no_hours_filing", area.id, "valley and peak hours without a filing", area=area.id)
+        for area in inputs.register.areas
+        if area.hours_filing is None and (area.from_day or date.min) < until and (area.until_day or date.max) > first
+    ]
+
+
+def _readings(rulebook: Rulebook, day: date) -> tuple[ReadingUse, ...]:
+    uses = []
+    for ident, reading in sorted(rulebook.readings.items()):
+        row = rulebook.reading_row(ident, day)
+        text = reading.choices[row.adopted]
+        uses.append(ReadingUse(ident, reading.clause, row.adopted, row.from_day.isoformat(), text))
+    return tuple(uses)
+
+
+def _policy_texts(policy: Policy) -> dict[str, Decimal]:
+    def decimal(numerator: int, denominator: int) -> Decimal:
+        return Decimal(numerator) / Decimal(denominator)
+
+    return {
+        "hold_limit_s": decimal(policy.hold_ms, 1000),
+        "settle_s": decimal(policy.settle_ms, 1000),
+        "at_limit_tolerance_mvar": decimal(policy.at_limit_kvar, 1000),
+        "min_coverage": decimal(policy.min_coverage.numerator, policy.min_coverage.denominator),
+        "provisional_coverage": decimal(policy.provisional_coverage.numerator, policy.provisional_coverage.denominator),
+    }

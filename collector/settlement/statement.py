@@ -164,12 +164,13 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something a reader must know. `provisional`: it keeps the month from being final."""
+    """Something a reader must know. `provisional`: it keeps the month of `area` (`*`: every area) from being final."""
 
     code: str
     subject: str
     message: str
     provisional: bool = True
+    area: str = "*"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step 9, allocation: what an area pays in compensation is shared by its plants, to the fen (Art. 22, 23).
+
+A_i = R · F_i / ΣF, floored to the fen; the leftover fen go to the largest remainders, ties by plant id. ΣA = R exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+
+
+def allocate(total_yuan: Decimal, revenue_yuan: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Shares of `total_yuan` (a whole number of fen, ≥ 0) by revenue; the caller made sure that ΣF > 0 and no F < 0."""
+    total_fen = int(total_yuan.scaleb(2))
+    whole = sum((Fraction(f) for f in revenue_yuan.values()), Fraction(0))
+    exact = {plant: total_fen * Fraction(f) / whole for plant, f in revenue_yuan.items()}
+    fen = {plant: share.numerator // share.denominator for plant, share in exact.items()}
+    leftover = total_fen - sum(fen.values())
+    for plant in sorted(exact, key=lambda p: (fen[p] - exact[p], p))[:leftover]:
+        fen[plant] += 1
+    return {plant: Decimal(amount).scaleb(-2) for plant, amount in fen.items()}
+
+
+def why_blocked(revenue_yuan: Mapping[str, Decimal | None]) -> str:
+    """Why the sharing plants' revenue can't carry an allocation; empty: it can. A missing row is never read as 0."""
+    if any(revenue is None for revenue in revenue_yuan.values()):
+        return "no_revenue"
+    known = [revenue for revenue in revenue_yuan.values() if revenue is not None]
+    if any(revenue < 0 for revenue in known):
+        return "negative_revenue"
+    return "" if sum(known, Decimal(0)) else "zero_revenue"

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which lines a unit has and what becomes of each: scope, coverage gate, price, rounding (rules.md sections 2, 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from collector.model.dispatch import OrderKind, ReserveKind
+from collector.model.interval import Interval
+from collector.model.money import round_to_fen
+from collector.settlement.account import Account, Draft
+from collector.settlement.services import SERVICES, ServiceDef
+from collector.settlement.statement import DeterminantRow, Finding, Line, LineStatus
+from collector.settlement.stretches import Stretch
+
+_ZERO = Decimal("0.00")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A line, what was measured for it, and what it tells a reader."""
+
+    line: Line
+    determinant: DeterminantRow | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Times of one determinant over the stretches its service applies to, ms."""
+
+    scope: int
+    known: int
+    counted: int
+    excluded: int
+    own_fault: int
+
+    @property
+    def coverage(self) -> Fraction | None:
+        """Known ÷ scope; None where there is no scope."""
+        return Fraction(self.known, self.scope) if self.scope else None
+
+
+def compute_lines(account: Account) -> list[Outcome]:
+    """All lines of a unit, in the order of the regulation."""
+    found = []
+    for definition in SERVICES:
+        stretches = account.stretches_of(definition.id)
+        if stretches and _has_rows(account, definition):
+            found.append(_outcome(account, definition, stretches))
+    return found
+
+
+def _has_rows(account: Account, definition: ServiceDef) -> bool:
+    """Order and reserve services have a line only where the unit has such rows overlapping the month."""
+    case, kind = account.case, definition.rows
+    if kind is None:
+        return True
+    spans: list[Interval]
+    if isinstance(kind, ReserveKind):
+        spans = [Interval(r.start_ms, r.end_ms) for r in case.dispatch.reserves[kind].get(account.unit, ())]
+    else:
+        spans = [Interval(o.start_ms, o.end_ms) for o in case.dispatch.orders[kind].get(account.unit, ())]
+        if kind is OrderKind.REACTIVE and case.policy.adopts("I-09", "voltage_curve_is_order"):
+            a, b = case.dispatch.band.range_of.get(account.unit, (0, 0))
+            band = case.dispatch.band
+            spans += [Interval(int(band.start_utc_ms[i]), int(band.end_utc_ms[i])) for i in range(a, b)]
+    return any(span.overlaps(case.month.interval) for span in spans)
+
+
+def _outcome(account: Account, definition: ServiceDef, stretches: list[Stretch]) -> Outcome:
+    times = _times(account, definition.id, stretches)
+    draft = _judge(account, definition, times)
+    # One line per unit, service and month: its area and plant are those of the unit's last registered day.
+    home = account.stretches[-1]
+    amount, status, reason = _settle(draft)
+    gated = definition.gated and bool(times.scope)
+    service = account.case.rulebook.services[definition.id]
+    line = Line(
+        month=str(account.case.month),
+        area=home.area.id,
+        plant=home.plant.id,
+        unit=account.unit,
+        service=definition.id,
+        article=service.article,
+        quantity=draft.quantity,
+        quantity_unit=service.quantity_unit,
+        coverage=times.coverage if gated else None,
+        amount_yuan=amount,
+        status=status,
+        reason=reason,
+        steps=draft.steps,
+        rules=draft.rules,
+    )
+    return Outcome(line, _determinant(account, definition, line, times), _findings(account, definition, line, draft))
+
+
+def _times(account: Account, service: str, stretches: list[Stretch]) -> _Times:
+    def total(name: str) -> int:
+        return sum(account.sum(f"{service}.{name}", stretch) for stretch in stretches)
+
+    return _Times(total("scope"), total("known"), total("counted"), total("excluded"), total("own_fault"))
+
+
+def _judge(account: Account, definition: ServiceDef, times: _Times) -> Draft:
+    """Empty scope, then coverage, then the price; start-stop and black start have no gate."""
+    if not definition.gated:
+        return definition.price(account)
+    coverage = times.coverage
+    if coverage is None:
+        reason = "excluded" if times.excluded else definition.empty
+        return Draft(Fraction(0), Fraction(0), LineStatus.ZERO, reason)
+    draft = definition.price(account)
+    if coverage < account.case.policy.min_coverage:
+        return Draft(draft.quantity, None, LineStatus.BLOCKED, "coverage", steps=draft.steps, rules=draft.rules)
+    return draft
+
+
+def _settle(draft: Draft) -> tuple[Decimal | None, LineStatus, str]:
+    """Rounded once, half away from zero; what rounds to nothing is zero."""
+    if draft.amount is None:
+        return None, draft.status or LineStatus.BLOCKED, draft.reason
+    if draft.status is LineStatus.ZERO:
+        return _ZERO, LineStatus.ZERO, draft.reason
+    amount = round_to_fen(draft.amount)
+    if not amount:
+        return _ZERO, LineStatus.ZERO, draft.reason or "rounded"
+    return amount, LineStatus.PAID, draft.reason
+
+
+def _determinant(account: Account, definition: ServiceDef, line: Line, times: _Times) -> DeterminantRow | None:
+    if not definition.determinant:
+        return None
+    total = sum(account.sum(f"{definition.id}.value", s) for s in account.stretches_of(definition.id))
+    # A group member's energy is a share of the group's: only the priced quantity has it.
+    value = line.quantity if definition.id == "deep_peak" else Fraction(total, definition.divisor)
+    return DeterminantRow(
+        line.month,
+        line.area,
+        line.plant,
+        account.unit,
+        definition.id,
+        definition.determinant,
+        value,
+        definition.value_unit,
+        times.scope,
+        times.known,
+        times.counted,
+        times.excluded,
+        times.own_fault,
+    )
+
+
+def _findings(account: Account, definition: ServiceDef, line: Line, draft: Draft) -> tuple[Finding, ...]:
+    """Why this line keeps the month of its area from being final."""
+    subject = f"{account.unit}/{definition.id}"
+
+    def finding(code: str, message: str) -> Finding:
+        return Finding(code, subject, message, area=line.area)
+
+    found = []
+    if line.status in (LineStatus.PENDING, LineStatus.BLOCKED):
+        found.append(finding(str(line.status), f"no amount: {line.reason}"))
+    elif line.coverage is not None and line.coverage < account.case.policy.provisional_coverage:
+        found.append(finding("low_coverage", f"only {float(line.coverage):.2%} of its time is known"))
+    if draft.provisional:
+        found.append(finding(draft.provisional, "an order's breaker edge can't be told for certain"))
+    if definition.id == "black_start":
+        designated = [s for s in account.stretches_of("black_start") if s.unit.black_start]
+        if any(s.unit.black_start_document is None for s in designated):
+            found.append(finding("no_document", "the accident plan that designates the unit is not named"))
+    return tuple(found)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Step 7, measuring: records and dispatch inputs of some units over some days become integers per unit and day.
+
+A batch is measured in one vectorised pass; batches are independent, so any split over processes or machines, and any
+grouping of days, gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import pyarrow as pa
+
+from collector.settlement.dispatch_side import DispatchSide
+from collector.settlement.facts import Facts
+from collector.settlement.records import RecordBook
+from collector.settlement.results import Results, SegmentSink
+from collector.settlement.rules import Rulebook
+from collector.settlement.services import measure_all, start_stop
+from collector.settlement.services.deep_peak import group_of
+from collector.settlement.stretches import Policy, Stretch
+from collector.settlement.timeline import Axis, Lane, Rows
+
+KERNEL_VERSION: Final = "1"
+_BATCH_ROWS: Final = 50_000  # about what the second-level cache holds of a few columns
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every batch of a run shares."""
+
+    rulebook: Rulebook
+    policy: Policy
+    dispatch: DispatchSide
+    stretches: Mapping[str, Sequence[Stretch]]
+    columns_of: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Lanes to measure, their records, and which lanes may stand in one peak group."""
+
+    lanes: tuple[Lane, ...]
+    days: int
+    rows: Rows
+    together: tuple[tuple[int, ...], ...] = ()
+    runs_only: bool = False
+    segments: bool = False
+
+
+def measure(context: Context, batch: Batch) -> tuple[Results, pa.Table | None]:
+    """Everything about a batch; with segments if it asks for them."""
+    sink = SegmentSink() if batch.segments else None
+    facts = Facts(
+        axis=Axis(batch.lanes, batch.days),
+        rows=batch.rows,
+        columns_of=context.columns_of,
+        stretches=context.stretches,
+        dispatch=context.dispatch,
+        policy=context.policy,
+        rulebook=context.rulebook,
+        sink=sink,
+        together=batch.together,
+    )
+    if batch.runs_only:
+        start_stop.measure(facts)
+    else:
+        measure_all(facts)
+    return facts.results, None if sink is None else sink.table()
+
+
+def plan_batches(
+    context: Context, book: RecordBook, first_day: date, days: int, *, units: Sequence[str], segments: bool = False
+) -> Iterator[Batch]:
+    """Batches of whole units over [first_day, first_day + days); units of one peak group stay together."""
+    cluster: list[list[str]] = []
+    size = 0
+    for members in clusters(context, units):
+        count = sum(book.count(unit) for unit in members) + 1
+        if cluster and size + count > _BATCH_ROWS:
+            yield _batch(book, cluster, first_day, days, segments=segments)
+            cluster, size = [], 0
+        cluster.append(members)
+        size += count
+    if cluster:
+        yield _batch(book, cluster, first_day, days, segments=segments)
+
+
+def clusters(context: Context, units: Sequence[str]) -> list[list[str]]:
+    """Units that must be measured together, because a peak group joins them on some day."""
+    leader: dict[str, str] = {unit: unit for unit in units}
+
+    def root(unit: str) -> str:
+        while leader[unit] != unit:
+            unit = leader[unit]
+        return unit
+
+    first_of: dict[tuple[str, str, str], str] = {}
+    for unit in units:
+        for stretch in context.stretches.get(unit, ()):
+            key = group_of(context.policy, stretch)
+            if key is not None:
+                leader[root(unit)] = root(first_of.setdefault(key, unit))
+    found: dict[str, list[str]] = defaultdict(list)
+    for unit in units:
+        found[root(unit)].append(unit)
+    return list(found.values())
+
+
+def _batch(book: RecordBook, members: list[list[str]], first_day: date, days: int, *, segments: bool) -> Batch:
+    lanes = tuple(Lane(unit, first_day) for cluster in members for unit in cluster)
+    index = {lane.unit: i for i, lane in enumerate(lanes)}
+    together = tuple(tuple(index[u] for u in cluster) for cluster in members if len(cluster) > 1)
+    return Batch(lanes, days, book.rows(Axis(lanes, days)), together, segments=segments)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plants and areas of a statement: compensation, revenue, allocation, net, and the books (Art. 20-24)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from collector.model.dispatch import Revenue, RevenueKind
+from collector.model.interval import Month
+from collector.model.register import PlantState, Register, RevenueBasis
+from collector.settlement.allocate import allocate, why_blocked
+from collector.settlement.statement import AreaRow, LedgerRow, Line, MonthStatus, PlantRow
+from collector.settlement.stretches import Stretch, by_id
+
+_KINDS_OF: Final[Mapping[RevenueBasis, tuple[RevenueKind, ...]]] = {
+    RevenueBasis.ON_GRID: (RevenueKind.ENERGY,),
+    RevenueBasis.LEASE: (RevenueKind.LEASE,),
+    RevenueBasis.TWO_PART: (RevenueKind.ENERGY, RevenueKind.CAPACITY),
+}
+
+
+@dataclass
+class _Pool:
+    """One settlement area: its plants, what they earned, what they sold, who shares."""
+
+    compensation: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    revenue: dict[str, Decimal | None] = field(default_factory=dict)
+    sharing: list[str] = field(default_factory=list)
+
+
+def compute_plants(
+    *,
+    month: Month,
+    register: Register,
+    homes: Mapping[str, Stretch],
+    lines: Sequence[Line],
+    revenue: Sequence[Revenue],
+    provisional_areas: frozenset[str],
+) -> tuple[list[PlantRow], list[AreaRow]]:
+    """Rows of every plant and area. `homes`: the last stretch of each unit; `*` in provisional_areas means all."""
+    pools = _pools(month, register, homes, lines, revenue)
+    names = {area.id: area.name for area in register.areas}
+    plants: list[PlantRow] = []
+    areas: list[AreaRow] = []
+    for area_id in sorted(pools):
+        pool = pools[area_id]
+        blocked = why_blocked({plant: pool.revenue[plant] for plant in pool.sharing})
+        total = sum(pool.compensation.values(), Decimal(0))
+        shares: dict[str, Decimal] = {}
+        if not blocked:
+            shares = allocate(total, {p: f for p in pool.sharing if (f := pool.revenue[p]) is not None})
+        open_month = bool(provisional_areas & {area_id, "*"})
+        status = MonthStatus.PROVISIONAL if open_month else MonthStatus.FINAL
+        status = MonthStatus.BLOCKED if blocked else status
+        for plant in sorted(pool.compensation):
+            earned, share = pool.compensation[plant], shares.get(plant, Decimal("0.00"))
+            plants.append(
+                PlantRow(
+                    str(month),
+                    area_id,
+                    plant,
+                    earned,
+                    pool.revenue[plant],
+                    None if blocked else share,
+                    None if blocked else earned - share,
+                    status,
+                    blocked,
+                )
+            )
+        known = [pool.revenue[p] for p in pool.sharing]
+        sold = None if None in known else sum((f for f in known if f is not None), Decimal(0))
+        areas.append(AreaRow(str(month), area_id, names.get(area_id, area_id), total, sold, status, blocked))
+    return plants, areas
+
+
+def _pools(
+    month: Month,
+    register: Register,
+    homes: Mapping[str, Stretch],
+    lines: Sequence[Line],
+    revenue: Sequence[Revenue],
+) -> dict[str, _Pool]:
+    pools: dict[str, _Pool] = {}
+    for plant_id, plant in _plants_of(register, month).items():
+        dispatched = {home.area.id for home in homes.values() if home.plant.id == plant_id}
+        has_units = any(unit.plant == plant_id for unit in register.units)
+        # Art. 3: a plant none of whose units is in commercial operation yet has no share; one without units may.
+        shares = plant.shares and (bool(dispatched) or not has_units)
+        places = sorted(dispatched or {plant.area})
+        for place in places:
+            pool = pools.setdefault(place, _Pool())
+            pool.compensation[plant_id] = Decimal("0.00")
+            pool.revenue[plant_id] = _revenue_of(revenue, plant, str(month), place, places)
+            if shares:
+                pool.sharing.append(plant_id)
+    for line in lines:
+        pools[line.area].compensation[line.plant] += line.amount_yuan or Decimal("0.00")
+    return pools
+
+
+def _plants_of(register: Register, month: Month) -> dict[str, PlantState]:
+    """Plants registered on any day of the month, each in its last state of the month."""
+    first, until = month.first_day, month.next().first_day
+    found: dict[str, PlantState] = {}
+    for plant_id, states in by_id(register.plants).items():
+        touching = [s for s in states if (s.from_day or date.min) < until and (s.until_day or date.max) > first]
+        if touching:
+            found[plant_id] = max(touching, key=lambda s: s.from_day or date.min)
+    return dict(sorted(found.items()))
+
+
+def _revenue_of(
+    rows: Sequence[Revenue], plant: PlantState, month: str, place: str, places: Sequence[str]
+) -> Decimal | None:
+    """F_i of a plant in an area, by its basis (Art. 22); None: a part of it is missing.
+
+    A row without area means the plant's only area, or, where it has units of several, its own.
+    """
+    unsaid = places[0] if len(places) == 1 else plant.area
+    amounts = {
+        row.kind: row.amount_yuan
+        for row in rows
+        if row.plant == plant.id and row.month == month and (row.area or unsaid) == place
+    }
+    parts = [amounts.get(kind) for kind in _KINDS_OF[plant.revenue_basis]]
+    return None if None in parts else sum((part for part in parts if part is not None), Decimal(0))
+
+
+def compute_ledger(month: Month, plants: Sequence[PlantRow]) -> list[LedgerRow]:
+    """Balanced postings, plant against the pool of its area (Art. 20); each pool sums to 0.
+
+    The pool owes a plant its compensation (debit pool, credit plant) and is owed its share (debit plant, credit pool).
+    """
+    zero = Decimal("0.00")
+    rows: list[LedgerRow] = []
+    for row in plants:
+        if row.allocation_yuan is None:
+            continue
+        pool = f"pool:{row.area}"
+        for debtor, creditor, amount in (
+            (pool, row.plant, row.compensation_yuan),
+            (row.plant, pool, row.allocation_yuan),
+        ):
+            if amount:
+                rows.append(LedgerRow(str(month), debtor, amount, zero))
+                rows.append(LedgerRow(str(month), creditor, zero, amount))
+    return rows

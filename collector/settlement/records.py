@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records by unit: finds each unit's rows in the input table, whatever their order, and cuts out what a batch needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from collector.model.interval import DAY_MS
+from collector.model.quantity import QUANTITIES
+from collector.model.record import ClockState
+from collector.settlement.dispatch_side import arrow_values
+from collector.settlement.logic import Ints, Values
+from collector.settlement.timeline import Axis, Rows
+
+CLOCK_COLUMN = "clock"  # optional: model.record.ClockState of each record
+
+
+class RecordBook:
+    """The record table of a run, grouped by unit and ordered by time."""
+
+    def __init__(self, table: pa.Table, *, tail_ms: int, unsynchronised_is_missing: bool = False) -> None:
+        self._tail_ms = tail_ms
+        self._clock = unsynchronised_is_missing and CLOCK_COLUMN in table.column_names
+        codes, units = _unit_codes(table.column("unit"))
+        time = arrow_values(table.column("time")).values
+        order = _order(codes, time)
+        if order is not None:
+            table, codes, time = table.take(pa.array(order)), codes[order], time[order]
+        self._table, self._time = table, time
+        first = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])) if len(codes) else np.zeros(0, np.int64)
+        last = np.append(first[1:], len(codes))
+        self._range = {units[codes[a]]: (int(a), int(b)) for a, b in zip(first.tolist(), last.tolist(), strict=True)}
+        self._names = [q.name for q in QUANTITIES if q.name in table.column_names]
+
+    def count(self, unit: str) -> int:
+        """How many records a unit has."""
+        a, b = self._range.get(unit, (0, 0))
+        return b - a
+
+    def first_time_ms(self, unit: str) -> int | None:
+        """The time of a unit's first record."""
+        a, b = self._range.get(unit, (0, 0))
+        return int(self._time[a]) if a < b else None
+
+    def rows(self, axis: Axis) -> Rows:
+        """The records of a batch's lanes: the last one before each, those inside, and those soon after."""
+        parts: list[tuple[int, int]] = []
+        for index, lane in enumerate(axis.lanes):
+            a, b = self._range.get(lane.unit, (0, 0))
+            begin = int(axis.start_utc_ms[index])
+            time = self._time[a:b]
+            first = max(int(np.searchsorted(time, begin, side="left")) - 1, 0)
+            last = int(np.searchsorted(time, begin + axis.width + self._tail_ms, side="right"))
+            parts.append((a + first, a + max(first, last)))
+        lane_of = np.repeat(np.arange(len(parts), dtype=np.int64), [b - a for a, b in parts])
+        pieces = pa.concat_tables([self._table.slice(a, b - a) for a, b in parts])
+        columns = {name: arrow_values(pieces.column(name)) for name in self._names}
+        if self._clock:
+            clock = arrow_values(pieces.column(CLOCK_COLUMN))
+            good = ~(clock.valid & (clock.values == ClockState.UNSYNCHRONISED))
+            columns = {name: Values(v.values, v.valid & good) for name, v in columns.items()}
+        return Rows(lane_of, _joined(self._time, parts), columns)
+
+
+def _joined(values: Ints, parts: Sequence[tuple[int, int]]) -> Ints:
+    if len(parts) == 1:
+        return values[parts[0][0] : parts[0][1]]
+    return np.concatenate([values[a:b] for a, b in parts])
+
+
+def _unit_codes(column: pa.ChunkedArray) -> tuple[Ints, list[str]]:
+    """The unit column as numbers, equal for equal names, and the names."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    column = column.unify_dictionaries()
+    if not column.num_chunks:
+        return np.zeros(0, dtype=np.int64), []
+    codes = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    return np.concatenate(codes).astype(np.int64), column.chunk(0).dictionary.to_pylist()
+
+
+def _order(codes: Ints, time: Ints) -> Ints | None:
+    """The permutation that groups units and orders their times; None where the rows already are so."""
+
+    def ordered(codes: Ints, time: Ints) -> bool:
+        same = codes[1:] == codes[:-1]
+        return bool((~same | (time[1:] > time[:-1])).all())
+
+    runs = 1 + int((codes[1:] != codes[:-1]).sum()) if len(codes) else 0
+    if runs == len(np.unique(codes)) and ordered(codes, time):
+        return None
+    narrow = codes.astype(np.uint16) if len(codes) and codes.max() < 65536 else codes  # 16 bits sort by radix
+    order = np.argsort(narrow, kind="stable")
+    if not ordered(codes[order], time[order]):
+        order = np.lexsort((time, codes))
+    return order.astype(np.int64)
+
+
+def tail_of(settle_ms: int, hold_ms: int) -> int:
+    """How far beyond a day its records are needed: an AVC order of the last instant is judged by then."""
+    return min(settle_ms + hold_ms, DAY_MS)
