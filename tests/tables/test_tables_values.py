@@ -230,7 +230,7 @@ def test_a_workbook_has_the_same_columns(tmp_path: Path) -> None:
 
 def test_formulas_dates_and_errors_in_a_workbook_are_refused_with_the_remedy(tmp_path: Path) -> None:
     header = ["unit", "start", "end", "power_mw"]
-    rows = [header, ["U1", datetime(2026, 3, 1), T1, "=1+1"], ["U1", T1, T2, "#N/A"]]
+    rows: list[list[Any]] = [header, ["U1", datetime(2026, 3, 1), T1, "=1+1"], ["U1", T1, T2, "#N/A"]]
     problems = found(tmp_path, {"plan.xlsx": workbook(rows)})
     assert "plan.xlsx:2: power_mw: holds a formula; paste the value itself (paste special: values)" in problems
     assert (

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector settle`: exit codes, what is said where, the same bytes however the input is spread."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from collector.cli import settle
+from collector.errors import ConfigError
+from collector.model.interval import Month
+
+# Rules.md section 5: 上海 1000 MW at 380 MW for four valley hours of annual plan: 360 MWh, 3 600.00 yuan.
+REGISTER = """\
+[policy]
+hold_limit_s = 900
+[[area]]
+id = "shanghai"
+name = "上海"
+dispatch_mode = "annual_plan"
+valley_hours = ["00:00-04:00"]
+peak_hours = []
+hours_filing = "沪电调 1"
+[[plant]]
+id = "P1"
+name = "电厂"
+area = "shanghai"
+revenue_basis = "on_grid"
+shares = true
+[[unit]]
+id = "U1"
+plant = "P1"
+kind = "coal"
+rated_mw = "1000"
+"""
+HEADERS = {
+    "plan.csv": "unit,start,end,power_mw\n",
+    "orders.csv": "id,unit,kind,start,end\n",
+    "reserve.csv": "unit,kind,start,end,power_mw\n",
+    "voltage_band.csv": "unit,start,end,low_kv,high_kv\n",
+    "exclusions.csv": "unit,service,start,end,reason\n",
+    "revenue.csv": "plant,month,kind,amount_yuan\nP1,2026-03,energy,1000\n",
+    "rates.csv": "unit,month,kind,value,source\n",
+    "start_stop_table.csv": "capacity_from_mw,capacity_to_mw,gap_from_h,gap_to_h,amount_wan_yuan,from,document\n",
+}
+MINUTE_MS = 60_000
+
+
+def app() -> typer.Typer:
+    """The verb beside another, so that its name is needed."""
+    made = typer.Typer()
+    settle.register(made)
+    made.command("other")(lambda: None)
+    return made
+
+
+def rows() -> list[str]:
+    """Ten-minute records of March 2026: 380 MW in the first four hours of the month, 500 MW after."""
+    span = Month.parse("2026-03").interval
+    times = range(span.start_ms, span.end_ms, 10 * MINUTE_MS)
+    return [f"U1,{t},{380 if t - span.start_ms < 240 * MINUTE_MS else 500},1" for t in times]
+
+
+def make(folder: Path, parts: list[list[str]]) -> Path:
+    (folder / "records").mkdir(parents=True)
+    (folder / "register.toml").write_text(REGISTER)
+    for name, content in HEADERS.items():
+        (folder / name).write_text(content)
+    for index, part in enumerate(parts):
+        content = "unit,time,active_power_mw,on_grid\n" + "".join(f"{row}\n" for row in part)
+        (folder / "records" / f"{index}.csv").write_text(content)
+    return folder
+
+
+def test_a_month_is_settled_to_the_fen_and_the_files_are_named(tmp_path: Path) -> None:
+    data, out = make(tmp_path / "data", [rows()]), tmp_path / "out"
+    result = CliRunner().invoke(app(), ["settle", "2026-03", "--data", str(data), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "3600.00" in result.output
+    assert "statement.html" in result.output
+    with (out / "lines.csv").open(newline="") as file:
+        line = next(csv.DictReader(file))
+    assert line.pop("article").startswith("13")
+    assert ",".join(line.values()) == "2026-03,shanghai,P1,U1,deep_peak,360.000000,MWh,1.000000,3600.00,paid,"
+    assert (out / "plants.csv").read_text().splitlines()[1] == (
+        "2026-03,shanghai,P1,3600.00,1000.00,3600.00,0.00,final"
+    )
+
+
+def test_order_and_spread_of_records_change_no_byte(tmp_path: Path) -> None:
+    shuffled = rows()
+    random.Random(7).shuffle(shuffled)
+    spread = [shuffled[n::3] for n in range(3)]
+    hashes = []
+    for name, parts in (("plain", [rows()]), ("spread", spread)):
+        data = make(tmp_path / name, parts)
+        settle.settle_folder(
+            Month.parse("2026-03"), data, tmp_path / f"{name}-out", settle.config_path(settle.RULEBOOK)
+        )
+        hashes.append(json.loads((tmp_path / f"{name}-out" / "manifest.json").read_text())["result_hash"])
+    for name in ("lines.csv", "plants.csv"):
+        assert (tmp_path / "plain-out" / name).read_bytes() == (tmp_path / "spread-out" / name).read_bytes()
+    assert hashes[0] == hashes[1]
+
+
+def test_a_refused_folder_writes_nothing_and_says_everything(tmp_path: Path) -> None:
+    data = make(tmp_path / "data", [["U1,2026-03-01T00:00:00,380,1", "U2,2026-03-01T00:00:00+08:00,380,3"]])
+    with pytest.raises(ConfigError) as caught:
+        settle.settle_folder(Month.parse("2026-03"), data, tmp_path / "out", settle.config_path(settle.RULEBOOK))
+    assert [f"{p.row} {p.key}" for p in caught.value.problems] == ["2 time", "3 on_grid", "3 unit"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_month_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app(), ["settle", "2026-13", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+
+
+def test_a_folder_that_is_not_delivered_in_full_is_provisional_and_says_which(tmp_path: Path) -> None:
+    data, out = make(tmp_path / "data", [rows()]), tmp_path / "out"
+    (data / "plan.csv").unlink()
+    result = CliRunner().invoke(app(), ["settle", "2026-03", "--data", str(data), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "plan.csv" in result.output
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["status"] == "provisional"
+    assert [f["subject"] for f in manifest["findings"]] == ["plan.csv"]
