@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Batches to bytes and back."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+
+import msgspec
+import pytest
+import zstandard
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bench import signals
+from collector.errors import Garbled
+from collector.model.quantity import QUANTITIES
+from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
+from collector.wire import (
+    MAX_PAYLOAD_BYTES,
+    Batch,
+    Signer,
+    Stream,
+    decode_batch,
+    decode_columns,
+    encode_batch,
+    open_envelope,
+    verify_signature,
+)
+from collector.wire.columns import QUANTITY_CODES
+from tests.wire.strategies import batches
+
+SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+STREAM = Stream("plant-1", "gateway-1", 0xFEDC_BA98_7654_3210)
+LAYOUT = UnitLayout("U1", ("active_power_mw", "on_grid"))
+
+
+def record(time_utc_ms: int, power_kw: int | None, quality: Quality = Quality.GOOD) -> UnitRecord:
+    return UnitRecord("U1", time_utc_ms, (power_kw, 1), (quality, Quality.GOOD))
+
+
+def reseal(payload: bytes, **changes: object) -> bytes:
+    """The payload with header fields exchanged by position and the body's SHA-256 put right."""
+    header, signature, body = msgspec.msgpack.decode(payload)
+    fields = msgspec.msgpack.decode(header)
+    body = changes.pop("body", body)
+    fields[8] = hashlib.sha256(body).digest()  # type: ignore[arg-type]
+    for position, value in changes.items():
+        fields[int(position.removeprefix("f"))] = value
+    return msgspec.msgpack.encode([msgspec.msgpack.encode(fields), signature, body])
+
+
+@given(batches())
+@settings(max_examples=200, deadline=None)
+@example(Batch(STREAM, 1, (LAYOUT,), (), ()))
+def test_decoding_an_encoded_batch_gives_it_back(batch: Batch) -> None:
+    payload = encode_batch(batch, SIGNER)
+    envelope = open_envelope(payload)
+    verify_signature(envelope, SIGNER.public_key)
+    assert decode_batch(envelope) == batch
+    assert (envelope.stream, envelope.sequence, envelope.record_count) == (
+        batch.stream,
+        batch.sequence,
+        len(batch.records),
+    )
+    assert (envelope.first_ms, envelope.last_ms) == (batch.first_ms, batch.last_ms)
+    assert envelope.sha256 == hashlib.sha256(envelope.body).digest()
+
+
+def test_every_quantity_has_a_code_of_its_own() -> None:
+    assert set(QUANTITY_CODES) == {q.name for q in QUANTITIES}
+    assert len(set(QUANTITY_CODES.values())) == len(QUANTITY_CODES)
+
+
+def test_records_come_back_grouped_by_unit() -> None:
+    layouts = (UnitLayout("U1", ("on_grid",)), UnitLayout("U2", ("on_grid",)))
+    ticks = [UnitRecord(unit, t, (1,), (Quality.GOOD,)) for t in (1000, 2000) for unit in ("U2", "U1")]
+    decoded = decode_batch(open_envelope(encode_batch(Batch(STREAM, 1, layouts, tuple(ticks)), None)))
+    assert [(r.unit, r.time_utc_ms) for r in decoded.records] == [
+        ("U1", 1000),
+        ("U1", 2000),
+        ("U2", 1000),
+        ("U2", 2000),
+    ]
+
+
+def test_columns_carry_a_missing_value_as_absent_with_its_quality() -> None:
+    records = (record(1000, 330_000), record(2000, None, Quality.SILENT), record(3000, 330_010))
+    columns = decode_columns(open_envelope(encode_batch(Batch(STREAM, 7, (LAYOUT,), records), SIGNER)))
+    (unit,) = columns.units
+    assert unit.quantities == ("active_power_mw", "on_grid")
+    assert unit.time_utc_ms.tolist() == [1000, 2000, 3000]
+    assert unit.values.tolist() == [[330_000, 0, 330_010], [1, 1, 1]]
+    assert unit.present.tolist() == [[True, False, True], [True, True, True]]
+    assert unit.qualities.tolist() == [[0, int(Quality.SILENT), 0], [0, 0, 0]]
+    assert not unit.tagged.any()
+
+
+def test_a_change_keeps_the_tag_of_its_device() -> None:
+    change = UnitRecord("U1", 2400, (1, 0), (Quality.GOOD, Quality.LATE_TAG), Cause.CHANGE, 3, device_time_utc_ms=1234)
+    columns = decode_columns(open_envelope(encode_batch(Batch(STREAM, 7, (LAYOUT,), (record(1, 1), change)), None)))
+    (unit,) = columns.units
+    assert unit.tagged.tolist() == [False, True]
+    assert unit.device_time_utc_ms.tolist() == [0, 1234]
+    assert unit.era.tolist() == [0, 3]
+
+
+def test_a_batch_may_hold_gaps_only() -> None:
+    gap = GapRecord(("U1",), 1000, 5000, "agent_down")
+    envelope = open_envelope(encode_batch(Batch(STREAM, 2, (), (), (gap,)), SIGNER))
+    assert (envelope.record_count, envelope.first_ms, envelope.last_ms) == (0, 1000, 5000)
+    assert decode_columns(envelope).gaps == (gap,)
+
+
+def test_a_full_minute_of_four_units_takes_at_most_ten_bytes_a_record() -> None:
+    ticks = itertools.chain.from_iterable(signals.ticks(60))
+    payload = encode_batch(Batch(STREAM, 1000, signals.layouts(), tuple(ticks)), SIGNER)
+    assert len(payload) <= 10 * 240
+
+
+def test_a_signature_of_another_key_is_bad() -> None:
+    envelope = open_envelope(encode_batch(Batch(STREAM, 1, (LAYOUT,), (record(1, 2),)), SIGNER))
+    with pytest.raises(Garbled) as caught:
+        verify_signature(envelope, Ed25519PrivateKey.generate().public_key())
+    assert caught.value.code == "bad_signature"
+
+
+def test_the_signature_covers_every_field_of_the_header() -> None:
+    payload = encode_batch(Batch(STREAM, 1, (LAYOUT,), (record(1, 2),)), SIGNER)
+    for field, value in (("f1", "plant-2"), ("f2", "other"), ("f3", 5), ("f4", 2), ("f5", 3), ("f6", 0), ("f7", 9)):
+        with pytest.raises(Garbled) as caught:
+            verify_signature(open_envelope(reseal(payload, **{field: value})), SIGNER.public_key)
+        assert caught.value.code == "bad_signature"
+
+
+def test_a_flipped_bit_in_the_body_is_a_bad_checksum() -> None:
+    payload = bytearray(encode_batch(Batch(STREAM, 1, (LAYOUT,), (record(1, 2),)), SIGNER))
+    payload[-3] ^= 1
+    with pytest.raises(Garbled) as caught:
+        open_envelope(bytes(payload))
+    assert caught.value.code == "bad_checksum"
+
+
+def test_another_schema_version_is_named_as_such() -> None:
+    payload = encode_batch(Batch(STREAM, 1, (LAYOUT,), (record(1, 2),)), SIGNER)
+    with pytest.raises(Garbled) as caught:
+        open_envelope(reseal(payload, f0=2))
+    assert caught.value.code == "unknown_version"
+
+
+def test_a_header_that_says_other_things_than_the_body_is_malformed() -> None:
+    payload = encode_batch(Batch(STREAM, 1, (LAYOUT,), (record(1, 2), record(5, 2))), SIGNER)
+    for field, value in (("f5", 3), ("f6", 0), ("f7", 6)):
+        with pytest.raises(Garbled) as caught:
+            decode_columns(open_envelope(reseal(payload, **{field: value})))
+        assert caught.value.code == "malformed"
+
+
+def test_a_payload_over_the_limit_is_oversized_before_it_is_parsed() -> None:
+    with pytest.raises(Garbled) as caught:
+        open_envelope(bytes(MAX_PAYLOAD_BYTES + 1))
+    assert caught.value.code == "oversized"
+
+
+def test_a_body_that_would_unpack_to_gigabytes_is_oversized() -> None:
+    payload = encode_batch(Batch(STREAM, 1, (LAYOUT,), (record(1, 2),)), SIGNER)
+    bomb = zstandard.ZstdCompressor(level=3).compress(bytes(40 * 1024 * 1024))
+    assert len(bomb) < 5000
+    with pytest.raises(Garbled) as caught:
+        decode_columns(open_envelope(reseal(payload, body=bomb)))
+    assert caught.value.code == "oversized"
+
+
+def test_a_frame_that_does_not_tell_its_size_is_refused() -> None:
+    payload = encode_batch(Batch(STREAM, 1, (LAYOUT,), (record(1, 2),)), SIGNER)
+    silent = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1000))
+    with pytest.raises(Garbled):
+        decode_columns(open_envelope(reseal(payload, body=silent)))
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "#", "+", "a b", "x" * 65, "../p", "é"])
+def test_names_that_would_be_unsafe_in_a_topic_or_path_are_malformed(name: str) -> None:
+    payload = encode_batch(Batch(STREAM, 1, (LAYOUT,), (record(1, 2),)), SIGNER)
+    with pytest.raises(Garbled) as caught:
+        open_envelope(reseal(payload, f1=name))
+    assert caught.value.code == "malformed"
+
+
+def test_what_can_not_be_said_is_refused_when_encoding() -> None:
+    for bad in (
+        Batch(STREAM, 1, (), (record(1, 2),)),
+        Batch(STREAM, 1, (UnitLayout("U1", ("steam_t_per_h", "on_grid")),), (record(1, 2),)),
+        Batch(STREAM, 1, (UnitLayout("U1", ("on_grid",)),), (record(1, 2),)),
+        Batch(STREAM, 1, (LAYOUT,), (record(1, 1 << 62),)),
+        Batch(STREAM, 1, (LAYOUT,), (record(1, 1 << 64),)),
+    ):
+        with pytest.raises(ValueError, match=r"layout|code|values|beyond|64 bits"):
+            encode_batch(bad, None)
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=300, deadline=None)
+def test_random_bytes_are_garbled_and_nothing_else(noise: bytes) -> None:
+    with pytest.raises(Garbled):
+        decode_batch(open_envelope(noise))
+
+
+@given(batches(), st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_body_with_bytes_exchanged_is_garbled_or_a_batch(batch: Batch, data: st.DataObject) -> None:
+    raw = bytearray(zstandard.ZstdDecompressor().decompress(open_envelope(encode_batch(batch, None)).body))
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    payload = reseal(encode_batch(batch, None), body=zstandard.ZstdCompressor().compress(bytes(raw)))
+    try:
+        decode_batch(open_envelope(payload))
+    except Garbled as error:
+        assert error.code in ("malformed", "oversized")
