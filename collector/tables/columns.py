@@ -349,11 +349,22 @@ def floats_to_scaled(values: np.ndarray[Any, Any], scale: int) -> np.ndarray[Any
 
     float × scale rounds right unless it lies near a tie; there, and only there, the decimal text is needed.
     """
+    result = np.empty(len(values), np.int64)
+    for start in range(0, len(values), _BLOCK_ROWS):  # a block's intermediates stay in the processor's cache
+        block = slice(start, start + _BLOCK_ROWS)
+        result[block] = _block_to_scaled(values[block], scale)
+    return result
+
+
+def _block_to_scaled(values: np.ndarray[Any, Any], scale: int) -> np.ndarray[Any, Any]:
     product = values.astype(np.float64) * scale
-    result: np.ndarray[Any, Any] = np.rint(product).astype(np.int64)
+    whole = np.rint(product)
+    result: np.ndarray[Any, Any] = whole.astype(np.int64)
     # The shortest decimal is within half an ulp of the float; the doubt is four times that.
-    doubt = np.abs(product) * (2.0**-22 if values.dtype == np.float32 else 2.0**-51) + 2.0**-60
-    near_tie = np.flatnonzero(np.abs(np.abs(product - np.trunc(product)) - 0.5) <= doubt)
+    largest = max(-float(product.min()), float(product.max())) if len(product) else 0.0
+    doubt = largest * (2.0**-22 if values.dtype == np.float32 else 2.0**-51) + 2.0**-60
+    np.subtract(product, whole, out=product)
+    near_tie = np.flatnonzero(np.abs(product, out=product) >= 0.5 - doubt)
     if len(near_tie):
         distinct, place = np.unique(values[near_tie], return_inverse=True)
         exact = np.array([parse_scaled(str(value), scale) for value in distinct], np.int64)

@@ -9,7 +9,9 @@ and 1 copies of the neighbour days' rows.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
@@ -48,12 +50,16 @@ def read_parquet(
     table = _load(delivered, columns, mine, threads=threads)
     built: dict[str, Any] = {}
     if table is not None:
-        for name in [name for name in table.column_names if name in columns]:
-            try:
-                built[columns[name].target] = _convert(_usable(table, name), columns[name])
-            except _WrongError as wrong:
-                row = 0 if wrong.index is None else wrong.index + 1
-                mine.add(delivered.name, row, name, str(wrong), kind="cell")
+        present = [columns[name] for name in table.column_names if name in columns]
+        # numpy and Arrow let go of the interpreter, so columns are converted side by side
+        with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) if threads else 1) as pool:
+            converted = list(pool.map(lambda column: _attempt(_usable(table, column.name), column), present))
+        for column, outcome in zip(present, converted, strict=True):
+            if isinstance(outcome, _WrongError):
+                row = 0 if outcome.index is None else outcome.index + 1
+                mine.add(delivered.name, row, column.name, str(outcome), kind="cell")
+            else:
+                built[column.target] = outcome
     findings.extend(mine)
     if mine or table is None:
         return None
@@ -115,6 +121,14 @@ def _check_columns(name: str, header: list[str], columns: Mapping[str, Column], 
             findings.add(name, 0, wanted.name, "column is missing")
             good = False
     return good
+
+
+def _attempt(raw: Any, column: Column) -> Any:
+    """The converted column, or why it can't be taken."""
+    try:
+        return _convert(raw, column)
+    except _WrongError as wrong:
+        return wrong
 
 
 def _convert(raw: Any, column: Column) -> Any:
@@ -201,11 +215,14 @@ def _number(raw: Any, column: Column) -> Any:
 
 
 def _floats(chunk: Any, scale: int, high: int) -> Any:
-    missing = chunk.is_null().to_numpy(zero_copy_only=False)
-    values = chunk.fill_null(0).to_numpy(zero_copy_only=False)
-    if not np.isfinite(values).all():
+    missing = chunk.is_null().to_numpy(zero_copy_only=False) if chunk.null_count else None
+    values = (chunk.fill_null(0) if chunk.null_count else chunk).to_numpy(zero_copy_only=False)
+    if not len(values):
+        return pa.array([], pa.int64())
+    low, top = values.min(), values.max()  # NaN spreads into both
+    if not np.isfinite(low) or not np.isfinite(top):
         raise _WrongError("holds NaN or infinity; store null where the value is missing")
-    if (np.abs(values) > 2.0 * high / scale).any():
+    if max(-low, top) > 2.0 * high / scale:
         raise _WrongError("is beyond any plausible value; check unit and decimal point")
     return pa.array(floats_to_scaled(values, scale), pa.int64(), mask=missing)
 

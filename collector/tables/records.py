@@ -124,8 +124,11 @@ def check_units(long: LongTable, units: Collection[str] | None, findings: Findin
 
 def unit_names(table: pa.Table) -> list[str]:
     """The distinct units of a table, in no particular order."""
-    names = pc.unique(table["unit"].cast(pa.string())).to_pylist() if len(table) else []
-    return [str(name) for name in names if name is not None]
+    names: set[str] = set()
+    for chunk in table["unit"].chunks:
+        known = chunk.dictionary.to_pylist()
+        names.update(known[index] for index in pc.unique(chunk.indices).to_pylist() if index is not None)
+    return list(names)
 
 
 def unit_codes(table: pa.Table, names: Sequence[str]) -> np.ndarray[Any, Any]:

@@ -297,8 +297,8 @@ def _policy(file: str, text: str, raw: Any, findings: Findings) -> dict[str, Dec
     parsers = {"hold_limit_s": _positive, "min_coverage": _ratio, "provisional_coverage": _ratio}
     values = {key: table.read(key, parsers.get(key, _not_negative)) for key in _KEYS["policy"]}
     for key in ("hold_limit_s", "settle_s"):
-        if values[key] is not None and (values[key] * 1000 % 1 or values[key] > 86_400):
-            table.wrong(key, "expected seconds, at most a day, no finer than a millisecond")
+        if values[key] is not None and (values[key] * 1000 % 1 or values[key] > 366 * 86_400):
+            table.wrong(key, "expected seconds, at most a year, no finer than a millisecond")
     return {key: value for key, value in values.items() if value is not None}
 
 

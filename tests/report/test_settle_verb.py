@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from collector.cli import settle
+from collector.cli.resources import config_path
 from collector.errors import ConfigError
 from collector.model.interval import Month
 
@@ -101,7 +102,7 @@ def test_order_and_spread_of_records_change_no_byte(tmp_path: Path) -> None:
     for name, parts in (("plain", [rows()]), ("spread", spread)):
         data = make(tmp_path / name, parts)
         settle.settle_folder(
-            Month.parse("2026-03"), data, tmp_path / f"{name}-out", settle.config_path(settle.RULEBOOK)
+            Month.parse("2026-03"), data, tmp_path / f"{name}-out", config_path(settle.RULEBOOK)
         )
         hashes.append(json.loads((tmp_path / f"{name}-out" / "manifest.json").read_text())["result_hash"])
     for name in ("lines.csv", "plants.csv"):
@@ -112,7 +113,7 @@ def test_order_and_spread_of_records_change_no_byte(tmp_path: Path) -> None:
 def test_a_refused_folder_writes_nothing_and_says_everything(tmp_path: Path) -> None:
     data = make(tmp_path / "data", [["U1,2026-03-01T00:00:00,380,1", "U2,2026-03-01T00:00:00+08:00,380,3"]])
     with pytest.raises(ConfigError) as caught:
-        settle.settle_folder(Month.parse("2026-03"), data, tmp_path / "out", settle.config_path(settle.RULEBOOK))
+        settle.settle_folder(Month.parse("2026-03"), data, tmp_path / "out", config_path(settle.RULEBOOK))
     assert [f"{p.row} {p.key}" for p in caught.value.problems] == ["2 time", "3 on_grid", "3 unit"]
     assert not (tmp_path / "out").exists()
 
