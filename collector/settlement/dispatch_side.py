@@ -106,7 +106,7 @@ def _first_issued(
             continue
         edges = np.unique(np.concatenate([start[mine], end[mine]]))
         winner = np.full(len(edges) - 1, -1, dtype=np.int64)
-        for index in mine[np.argsort(-rank[mine], kind="stable")].tolist():  # the first issued is painted last
+        for index in mine[np.argsort(rank[mine], kind="stable")[::-1]].tolist():  # the first issued is painted last
             a, b = np.searchsorted(edges, (start[index], end[index]))
             winner[a:b] = index
         filled = np.flatnonzero(winner >= 0)

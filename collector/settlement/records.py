@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from collector.model.interval import DAY_MS
 from collector.model.quantity import QUANTITIES
 from collector.model.record import ClockState
 from collector.settlement.dispatch_side import arrow_values
@@ -30,8 +29,8 @@ class RecordBook:
         if order is not None:
             table, codes, time = table.take(pa.array(order)), codes[order], time[order]
         self._table, self._time = table, time
-        first = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])) if len(codes) else np.zeros(0, np.int64)
-        last = np.append(first[1:], len(codes))
+        change = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+        first, last = (np.append(0, change), np.append(change, len(codes))) if len(codes) else (change, change)
         self._range = {units[codes[a]]: (int(a), int(b)) for a, b in zip(first.tolist(), last.tolist(), strict=True)}
         self._names = [q.name for q in QUANTITIES if q.name in table.column_names]
 
@@ -101,4 +100,4 @@ def _order(codes: Ints, time: Ints) -> Ints | None:
 
 def tail_of(settle_ms: int, hold_ms: int) -> int:
     """How far beyond a day its records are needed: an AVC order of the last instant is judged by then."""
-    return min(settle_ms + hold_ms, DAY_MS)
+    return settle_ms + hold_ms
