@@ -9,15 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from collector import config
-from collector.agent.buffer import Buffer, read_counts
-from collector.errors import InvariantBroken, StoreError
-from collector.model.quantity import QUANTITIES
-from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
-from collector.wire import Ask, Signer, epoch_text, open_envelope, verify_signature
-from tests.agent.buffers import (
+from agent_buffers import (
     GOOD,
     T0,
     ack,
@@ -29,6 +21,14 @@ from tests.agent.buffers import (
     seal_one,
     times,
 )
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from collector import config
+from collector.agent.buffer import Buffer, read_counts
+from collector.errors import InvariantBroken, StoreError
+from collector.model.quantity import QUANTITIES
+from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
+from collector.wire import Ask, Signer, epoch_text, open_envelope, verify_signature
 
 
 def test_b1_sequences_start_at_one_and_only_grow_also_after_delete_and_restart(tmp_path: Path) -> None:
