@@ -116,7 +116,7 @@ class Device(_Section):
     max_gap: Annotated[int, Field(ge=0, le=124)] = 0
     one_point_per_request: bool = False
     retry_refused_s: Annotated[int, Field(ge=1, le=86_400)] = 600
-    backoff_max_s: Annotated[float, Field(ge=0.5, le=300)] = 10.0
+    backoff_max_s: Annotated[float, Field(ge=0, le=300)] = 10.0
     interrogation_period_s: Annotated[int, Field(ge=1, le=86_400)] = 900
     k: Annotated[int, Field(ge=1, le=32767)] = 12
     w: Annotated[int, Field(ge=1, le=32767)] = 8

@@ -8,20 +8,18 @@ stopped for two days, and the agent is killed between reading its devices and co
 from __future__ import annotations
 
 import resource
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from collector.cli.processes import Processes, SimulatorControl, advance_time, free_ports, wait_for_port
+from collector.cli.processes import Processes, SimulatorControl, advance_time, free_ports, wait_for_port, wait_until
 from collector.cli.resources import config_path
-from collector.errors import CollectorError
 from collector.model.interval import DAY_MS, HOUR_MS, Interval, Month
 from simulators.scenario import Instance, Scenario, instantiate, load_scenario
 
-POLL_S = 0.1
 DOWN_MS = 180_000  # simulated time that passes while the agent is dead
+RUN_TIMEOUT_S = 1800.0
 DRAIN_TIMEOUT_S = 60.0
 
 
@@ -130,11 +128,11 @@ class _Month:
         for index, (at_ms, action) in enumerate(plan):
             self.control.ask("hold", at_utc_ms=at_ms)
             self.start_agent() if index == 0 else None
-            self.wait_until(lambda: bool(self.status().get("holding")))
+            self.wait_until(lambda: bool(self.status()["holding"]), f"instant {at_ms}")
             action(at_ms)
             self.control.ask("release")
         end_ms = self.run.scenario.run.end_ms
-        self.wait_until(lambda: self.status()["now_utc_ms"] >= end_ms)
+        self.wait_until(lambda: self.status()["now_utc_ms"] >= end_ms, "the end of the month")
 
     def start_agent(self) -> None:
         """Start it, or start it again."""
@@ -171,7 +169,7 @@ class _Month:
 
     def drain(self) -> None:
         """Every sealed batch acknowledged, then the agent's and the center's own orderly end."""
-        self.wait_until(lambda: pending_batches(self.run.agent_dir) == 0, timeout_s=DRAIN_TIMEOUT_S)
+        self.wait_until(lambda: pending_batches(self.run.agent_dir) == 0, "every batch acknowledged", DRAIN_TIMEOUT_S)
         self.processes.stop("agent")
         self.processes.stop("center")
         if self.broker_port is not None:
@@ -181,16 +179,14 @@ class _Month:
         """The simulator's."""
         return self.control.ask("status")
 
-    def wait_until(self, reached: Callable[[], bool], *, timeout_s: float | None = None) -> None:
-        """Poll; a part that ended by itself ends the run."""
-        started_s = time.monotonic()
-        while not reached():
-            self.processes.check()
+    def wait_until(self, reached: Callable[[], bool], what: str, timeout_s: float = RUN_TIMEOUT_S) -> None:
+        """Wait, and tell how far time has come."""
+
+        def look() -> bool:
             self.progress.time(self.status()["now_utc_ms"], self.run.scenario.run)
-            if timeout_s is not None and time.monotonic() - started_s > timeout_s:
-                logs = self.processes.log("agent").parent
-                raise CollectorError(f"the center has not acknowledged everything after {timeout_s:g} s; logs: {logs}")
-            time.sleep(POLL_S)
+            return reached()
+
+        wait_until(look, processes=self.processes, timeout_s=timeout_s, what=what)
 
 
 def pending_batches(agent_dir: Path) -> int:

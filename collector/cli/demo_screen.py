@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -55,7 +56,7 @@ class Screen:
         self.console.print(_plants_table(result))
         self.console.print(_counts(result))
         for name in ("statement/statement.html", "statement/lines.csv", "demo.json", "logs"):
-            self.console.print(f"  {out / name}", style="cyan", highlight=False)
+            self.console.print(f"  {out / name}", style="cyan", highlight=False, soft_wrap=True)
         verdict = f"finished in {result.wall_s:g} s, largest process {result.peak_memory_mb:g} MB"
         if result.failures:
             self.console.print(f"[bold red]NOT as it should be · 与真值不符[/]: {verdict}")
@@ -66,25 +67,28 @@ class Screen:
 
 
 def _lines_table(result: Result) -> Table:
-    table = Table(title=f"{result.month} · statement beside the truth · 结算单与真值")
-    for heading in ("unit 机组", "service 服务"):
-        table.add_column(heading)
-    for heading in ("truth 真值", "measured 计量", "", "difference 差", "yuan 元"):
-        table.add_column(heading, justify="right" if heading else "left")
-    table.add_column("status")
+    table = Table(
+        title=f"{result.month} · statement beside the truth · 结算单与真值", box=box.SIMPLE, padding=(0, 1, 0, 0)
+    )
+    for heading in ("unit\n机组", "service\n服务"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("truth\n真值", "measured\n计量"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for heading in ("difference\n差", "yuan\n元"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for line in result.lines:
-        table.add_row(
-            line.unit, line.service, _number(line.truth), _number(line.measured), line.quantity_unit, _percent(line),
-            f"{Decimal(line.amount_yuan):,.2f}" if line.amount_yuan else "–", line.status,
-        )  # fmt: skip
+        amount = f"{Decimal(line.amount_yuan):,.2f}" if line.amount_yuan else line.status
+        truth, measured = _number(line.truth), _number(line.measured)
+        table.add_row(line.unit, line.service, truth, measured, line.quantity_unit, _percent(line), amount)
     return table
 
 
 def _plants_table(result: Result) -> Table:
-    table = Table(title="plants · 电厂")
-    for heading in ("area 区域", "plant 电厂"):
+    table = Table(title="plants · 电厂", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("area\n区域", "plant\n电厂"):
         table.add_column(heading)
-    for heading in ("compensation 补偿费用", "allocation 分摊费用", "net 结算费用"):
+    for heading in ("compensation\n补偿费用", "allocation\n分摊费用", "net\n结算费用"):
         table.add_column(heading, justify="right")
     table.add_column("status")
     for row in result.plants:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,11 +24,11 @@ class Processes:
     """Named children of this process; leaving the `with` block ends them all."""
 
     def __init__(self, log_dir: Path) -> None:
-        self._log_dir = log_dir
+        self.log_dir = log_dir
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        self._log_dir.mkdir(parents=True, exist_ok=True)
+        self.log_dir.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(
@@ -39,7 +39,7 @@ class Processes:
 
     def start(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         """Run `python -m …` with its output appended to `logs/<name>.log`."""
-        with (self._log_dir / f"{name}.log").open("ab") as log:
+        with (self.log_dir / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -60,7 +60,7 @@ class Processes:
 
     def log(self, name: str) -> Path:
         """Where its output goes."""
-        return self._log_dir / f"{name}.log"
+        return self.log_dir / f"{name}.log"
 
     def stop(self, name: str) -> int:
         """SIGTERM, wait, and its exit code; killed when it does not end in time."""
@@ -106,6 +106,20 @@ def wait_for_port(port: int, *, processes: Processes, timeout_s: float = 20.0) -
                 return
         time.sleep(0.05)
     raise LinkError(f"nothing listens here after {timeout_s:g} s", subject=f"127.0.0.1:{port}")
+
+
+def wait_until(reached: Callable[[], bool], *, processes: Processes, timeout_s: float, what: str = "") -> None:
+    """Return when something has come about, looked at ten times a second.
+
+    Raises:
+        CollectorError: it has not in time, or a process ended meanwhile.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not reached():
+        processes.check()
+        if time.monotonic() > deadline:
+            raise CollectorError(f"not reached after {timeout_s:g} s: {what}; logs are in {processes.log_dir}")
+        time.sleep(0.1)
 
 
 class SimulatorControl:

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector demo` as its user runs it: exit code, screen, demo.json, and nothing left running."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The folder of a finished demo and what it printed."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    command = [sys.executable, "-m", "collector.cli.main", "demo", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield out, done.stdout
+    shutil.rmtree(out)
+
+
+@pytest.fixture(scope="module")
+def result(demo: tuple[Path, str]) -> dict[str, Any]:
+    """demo.json."""
+    found: dict[str, Any] = json.loads((demo[0] / "demo.json").read_text("utf-8"))
+    return found
+
+
+def test_every_record_is_counted_alike_by_recorder_buffer_and_lake(result: dict[str, Any]) -> None:
+    assert result["records_recorded"] == result["records_buffered"] == result["records_in_lake"]
+    assert result["least_ticks_of_a_unit"] >= 44_000
+    assert result["batches_committed"] == result["batches_sent"] > 0
+
+
+def test_the_devices_were_asked_on_every_tick(result: dict[str, Any]) -> None:
+    for device, requests in result["device_requests"].items():
+        if not device.endswith("telecontrol"):  # a 104 station reports by itself
+            assert requests >= result["least_ticks_of_a_unit"], device
+
+
+def test_the_kill_shows_as_a_gap_record_of_each_unit_and_in_the_coverage(
+    demo: tuple[Path, str], result: dict[str, Any]
+) -> None:
+    assert result["kills"] == 1
+    # The tick read at 13:00 was never committed; time ran on three minutes: 13:03 is the first record again.
+    spans = {(gap["unit"], gap["from"], gap["to"], gap["reason"]) for gap in result["gaps"]}
+    down = ("2026-03-21T12:59:00+08:00", "2026-03-21T13:03:00+08:00", "agent_down")
+    assert spans == {(unit, *down) for unit in ("coal-1", "coal-2", "gas-1", "hydro-1")}
+    assert result["records_in_gaps"] == 12  # three ticks of four units
+    with (demo[0] / "statement" / "lines.csv").open(encoding="utf-8", newline="") as file:
+        coverage = {(line["unit"], line["service"]): line["coverage"] for line in csv.DictReader(file)}
+    # 180 s of the 240 s are held, one minute of 44 640 is missing.
+    assert coverage["coal-1", "avc"] == str((Decimal(44_639) / 44_640).quantize(Decimal("0.000001")))
+
+
+def test_the_broker_was_away_for_two_simulated_days(result: dict[str, Any]) -> None:
+    assert result["broker_down_s"] == 2 * 86_400
+
+
+def test_every_line_has_a_truth_and_agrees_with_it(result: dict[str, Any]) -> None:
+    assert {line["service"] for line in result["lines"]} >= {
+        "deep_peak", "gas_start_stop", "agc_basic", "agc_up", "agc_down", "avc", "black_start",
+    }  # fmt: skip
+    for line in result["lines"]:
+        assert line["status"] == "paid"
+        assert abs(Decimal(line["difference_ratio"])) <= Decimal("0.001"), line
+    assert result["failures"] == []
+
+
+def test_what_plants_pay_is_what_plants_get(result: dict[str, Any]) -> None:
+    areas = {plant["area"] for plant in result["plants"]}
+    assert len(areas) == 2
+    for area in areas:
+        rows = [plant for plant in result["plants"] if plant["area"] == area]
+        assert sum(Decimal(row["net_yuan"]) for row in rows) == 0
+
+
+def test_the_screen_ends_with_the_statement_and_where_it_is(demo: tuple[Path, str]) -> None:
+    assert "agc_basic" in demo[1]
+    assert "measured = truth" in demo[1]
+    assert str(demo[0] / "statement" / "statement.html") in demo[1].replace("\n", "")
+
+
+def test_nothing_is_left_running(demo: tuple[Path, str]) -> None:
+    left = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if str(demo[0]) in line:
+            left.append(line)
+    assert left == []
