@@ -18,7 +18,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from collector import wire
+import collector.wire as wire
 from collector.center.days import split_days
 from collector.center.journal import Accepted, AgentState, Arrival, Rejected
 from collector.center.settings import CenterSettings

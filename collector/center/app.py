@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from collector import wire
+import collector.wire as wire
 from collector.center.admission import Admission
 from collector.center.lake import enrol, find_stale_days, seal_day
 from collector.center.receiver import Receiver

@@ -17,6 +17,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from collector.center.import_schema import run, run_file
+from collector.center.runs import link_records
 from collector.center.schema import SCHEMA_VERSION, lake_file
 from collector.center.store import CenterStore, renew_store_id
 from collector.clock import Clock
@@ -53,6 +55,11 @@ def create_backup(store: CenterStore, target: Path) -> int:
     others = store.directory / "lake-others"
     for source in sorted(others.glob("*/*.parquet")):
         _copy(source, target / "lake-others" / source.relative_to(others))
+    for source in sorted((store.directory / "runs").rglob("*")):
+        inside = source.relative_to(store.directory)
+        # The records of a run are links into the lake, which is here already; a restore makes them again.
+        if source.is_file() and "records" not in inside.parts:
+            _copy(source, target / inside)
     (target / "receiver.lock").unlink(missing_ok=True)
     files = sorted(path for path in target.rglob("*") if path.is_file())
     manifest = {
@@ -85,6 +92,8 @@ def restore_backup(backup: Path, state: Path, *, clock: Clock) -> str:
     for name in manifest["files"]:
         _copy(backup / name, part / name)
     with CenterStore.open(part, clock=clock, create=False) as store:
+        for folder, plant, name in store.read(_pinned):
+            link_records(part / "runs" / folder / "data", [part / "lake" / plant / name])
         store_id = store.write(lambda connection: renew_store_id(connection, clock.now_utc_ms())).result()
     if state.exists():
         state.rmdir()
@@ -109,6 +118,11 @@ def _read_manifest(backup: Path) -> dict[str, Any]:
 def _listed(connection: Connection) -> list[tuple[str, str]]:
     query = select(lake_file.c.plant, lake_file.c.name).distinct().order_by(lake_file.c.plant, lake_file.c.name)
     return [(row.plant, row.name) for row in connection.execute(query)]
+
+
+def _pinned(connection: Connection) -> list[tuple[str, str, str]]:
+    query = select(run.c.folder, run_file.c.plant, run_file.c.name).join(run_file, run_file.c.run_id == run.c.id)
+    return [(row.folder, row.plant, row.name) for row in connection.execute(query)]
 
 
 def _copy_database(source: Path, target: Path) -> None:

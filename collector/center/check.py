@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select
 
-from collector import wire
+import collector.wire as wire
 from collector.center import ranges
 from collector.center.lake_file import DAY
 from collector.center.schema import batch, batch_day, covered, lake_day, lake_file, payload, stream, unit_day

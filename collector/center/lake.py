@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, insert, select, update
 
-from collector import wire
+import collector.wire as wire
 from collector.center.days import EDGE_MS
 from collector.center.lake_file import (
     DAY,

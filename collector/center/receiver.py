@@ -20,7 +20,7 @@ import aiomqtt
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from collector import wire
+import collector.wire as wire
 from collector.center.admission import Admission
 from collector.center.broker_link import BrokerLink, Inbox
 from collector.center.journal import Arrival, GroupResult, Settled, StreamKey, commit_group

@@ -15,13 +15,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Insert
 from sqlalchemy.sql.schema import Table
 
-from collector.center import schema
+from collector.center import import_schema, schema
 from collector.clock import Clock
 from collector.errors import StoreError
 
@@ -138,8 +138,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _initialise(connection: Connection, now_ms: int, subject: str) -> str:
     """Create what is missing; the store's id, new at creation."""
-    if not inspect(connection).has_table(schema.store.name):
-        schema.metadata.create_all(connection)
+    import_schema.metadata.create_all(connection)
     row = connection.execute(select(schema.store.c.store_id, schema.store.c.schema_version)).one_or_none()
     if row is None:
         values = {

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.cli import center_month
+from collector.cli.center_store import ConfigOption, StateOption, open_store
+
 if TYPE_CHECKING:
     from collector.center.status import CenterStatus, GatewayStatus
     from collector.center.store import CenterStore
 
 app = typer.Typer(no_args_is_help=True, help="The dispatch side: receive, store, settle. 主站。")
+center_month.register(app)
 
 
 @app.command()
@@ -63,7 +67,7 @@ def status(
         wanted = Month.parse(month) if month else None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--month") from error
-    with _open_store(config, state) as store:
+    with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         wanted = wanted or store.read(latest_month) or _month_of(now_ms)
         found = store.read(lambda c: read_status(c, wanted, now_ms=now_ms, hold_limit_s=hold_limit_s))
@@ -76,13 +80,13 @@ def status(
 @app.command()
 def backup(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
-    config: Annotated[Path | None, typer.Option("--config", metavar="CONFIG", help="center.toml")] = None,
-    state: Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")] = "",
+    config: ConfigOption = None,
+    state: StateOption = "",
 ) -> None:
     """Copy store and lake together, also beside a running center. 备份。"""
     from collector.center.backup import create_backup
 
-    with _open_store(config, state) as store:
+    with open_store(config, state) as store:
         count = create_backup(store, target)
     print(f"{target}: store and {count} day files")
 
@@ -109,7 +113,7 @@ def check(
     """Verify store and lake: hashes, counts, sequences. Changes nothing; exit 1 with findings. 校验。"""
     from collector.center.check import check_store
 
-    with _open_store(config, state) as store:
+    with open_store(config, state) as store:
         findings = check_store(store)
     if as_json:
         print(json.dumps(findings, ensure_ascii=False, indent=2))
@@ -128,7 +132,7 @@ def quarantine(
     """What was refused and is kept, and why; look at it again with --readmit. 隔离区。"""
     from collector.center.status import list_quarantine
 
-    with _open_store(config, "") as store:
+    with open_store(config, "") as store:
         if readmit:
             _readmit(config, store)
         rows = store.read(list_quarantine)
@@ -159,19 +163,6 @@ def _month_of(now_ms: int) -> Any:
 
     day = local_day(now_ms)
     return Month(day.year, day.month)
-
-
-def _open_store(config: Path | None, state: str) -> CenterStore:
-    from collector.center.settings import load_center
-    from collector.center.store import CenterStore
-    from collector.clock import SystemClock
-
-    if config is None and not state:
-        raise typer.BadParameter("name center.toml, or the state directory with --state")
-    settings = load_center(config) if config else None
-    directory = state or (settings.center.state_dir if settings else "")
-    url = settings.center.database_url if settings else ""
-    return CenterStore.open(Path(directory), clock=SystemClock(), database_url=url, create=False)
 
 
 def _as_json(found: CenterStatus) -> dict[str, Any]:

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector center import|imports|undo|settle|runs`: a month's inputs and its runs, on the center's store."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
+
+if TYPE_CHECKING:
+    from collector.center.store import CenterStore
+
+WhoOption = Annotated[str, typer.Option("--who", metavar="NAME", help="Who does it; default: the login name.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("import")(import_files)
+    app.command("imports")(show_imports)
+    app.command("undo")(undo)
+    app.command("settle")(settle_month)
+    app.command("runs")(show_runs)
+
+
+def import_files(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="register, plan, orders, reserve, revenue …")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="CSV or XLSX; the register is TOML.")],
+    config: ConfigOption = None,
+    state: StateOption = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Conflicting rows take the place of stored ones.")] = False,
+    who: WhoOption = "",
+) -> None:
+    """Take dispatch-side inputs into the store; every import is a version. 导入调度侧数据。"""
+    from collector.center.imports import ALL_KINDS, import_table
+    from collector.settlement.catalogue import SERVICES
+    from collector.tables.files import read_delivered
+    from collector.tables.findings import Findings
+
+    if kind not in ALL_KINDS:
+        raise typer.BadParameter(f"expected one of {', '.join(ALL_KINDS)}", param_hint="KIND")
+    name = who or getpass.getuser()
+    with open_store(config, state, create=True) as store:
+        for path in files:
+            findings = Findings()
+            delivered = read_delivered(path, path.name, findings)
+            findings.refuse_if_any()
+            assert delivered is not None
+            options: dict[str, Any] = {"who": name, "now_ms": store.clock.now_utc_ms(), "replace": replace}
+            result = store.write(
+                lambda c, d=delivered, o=options: import_table(c, kind, d, services=SERVICES, **o)  # type: ignore[misc]
+            ).result()
+            if result.import_id is None:
+                print(f"{path.name}: nothing new; {result.same} rows are there already")
+            else:
+                counts = f"{result.added} rows added, {result.replaced} replaced, {result.same} there already"
+                print(f"{path.name}: import {result.import_id}: {counts}")
+
+
+def show_imports(config: ConfigOption = None, state: StateOption = "", as_json: JsonOption = False) -> None:
+    """Every import: who, when, what. 导入记录。"""
+    from collector.center.imports import list_imports
+    from collector.model.interval import format_time
+
+    with open_store(config, state) as store:
+        rows = store.read(list_imports)
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    for row in rows:
+        undone = f", undone {format_time(row['undone_ms'])} by {row['undone_by']}" if row["undone_ms"] else ""
+        counts = f"{row['added']} added, {row['replaced']} replaced"
+        print(f"{row['id']}  {format_time(row['at_ms'])}  {row['who']}  {row['kind']}  {row['name']}: {counts}{undone}")
+
+
+def undo(
+    number: Annotated[int, typer.Argument(metavar="IMPORT", help="Its number, as `imports` shows it.")],
+    config: ConfigOption = None,
+    state: StateOption = "",
+    who: WhoOption = "",
+) -> None:
+    """Take an import back; what it had replaced is in force again. 撤销导入。"""
+    from collector.center.imports import undo_import
+
+    name = who or getpass.getuser()
+    with open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms()
+        store.write(lambda c: undo_import(c, number, who=name, now_ms=now_ms)).result()
+    print(f"import {number} is undone")
+
+
+def settle_month(
+    month: Annotated[str, typer.Argument(metavar="MONTH", help="YYYY-MM")],
+    config: ConfigOption = None,
+    state: StateOption = "",
+    rulebook: Annotated[Path | None, typer.Option(help="A rulebook directory; default: the one shipped.")] = None,
+    who: WhoOption = "",
+) -> None:
+    """Settle a month from what the store has now; the run pins its inputs. 结算一个月。
+
+    Exit 0 when a statement was written, also provisional or blocked; 1 when the inputs were refused.
+    """
+    from collector.cli.resources import config_path
+    from collector.cli.settle import RULEBOOK
+    from collector.model.interval import Month
+
+    try:
+        wanted = Month.parse(month)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="MONTH") from error
+    with open_store(config, state) as store:
+        _settle(store, wanted, rulebook or config_path(RULEBOOK), who or getpass.getuser())
+
+
+def _settle(store: CenterStore, month: Any, rulebook: Path, who: str) -> None:
+    """Seal, lay out the inputs, settle them as anybody could offline, and list the run. Refused: nothing is left."""
+    import shutil
+
+    from collector.center.lake import seal_month_of
+    from collector.center.runs import RunFacts, lay_out_folder, record_run
+    from collector.cli.settle import settle_folder, show
+
+    files = seal_month_of(store, month)
+    now_ms = store.clock.now_utc_ms()
+    folder = store.directory / "runs" / f"{month}-{now_ms}"
+    try:
+        store.read(lambda c: lay_out_folder(c, files, folder / "data"))
+        statement = settle_folder(month, folder / "data", folder / "statement", rulebook)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    manifest = (folder / "statement" / "manifest.json").read_text("utf-8")
+    facts = RunFacts(
+        month=month,
+        who=who,
+        folder=folder.name,
+        status=statement.status.value,
+        result_hash=json.loads(manifest)["result_hash"],
+        manifest=manifest,
+    )
+    number = store.write(lambda c: record_run(c, facts, files, now_ms=now_ms)).result()
+    show(statement, folder / "statement")
+    print(f"run {number}: {len(files)} day files pinned; repeat it with: collector settle {month} --data {folder}/data")
+
+
+def show_runs(
+    month: Annotated[str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: all.")] = "",
+    config: ConfigOption = None,
+    state: StateOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Settlement runs: when, who, status, result hash. 结算运行。"""
+    from collector.center.runs import list_runs
+    from collector.model.interval import Month, format_time
+
+    try:
+        wanted = Month.parse(month) if month else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="MONTH") from error
+    with open_store(config, state) as store:
+        rows = store.read(lambda c: list_runs(c, wanted))
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    for row in rows:
+        result = f"{row['status']}  {row['result_hash'][:16]}  runs/{row['folder']}"
+        print(f"{row['id']}  {row['month']}  {format_time(row['at_ms'])}  {row['who']}  {result}")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the verbs of `center` find their store: by center.toml, or by the state directory itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from collector.center.store import CenterStore
+
+USUAL_PLACES: Final = (Path("center.toml"), Path("/etc/collector/center.toml"))
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="CONFIG", help="center.toml")]
+StateOption = Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
+
+
+def open_store(config: Path | None, state: str, *, create: bool = False) -> CenterStore:
+    """The store; `state` goes before what center.toml names.
+
+    Raises:
+        ConfigError: center.toml is wrong.
+        StoreError: there is no store and `create` is False.
+    """
+    from collector.center.settings import load_center
+    from collector.center.store import CenterStore
+    from collector.clock import SystemClock
+
+    if config is None and not state:
+        config = next((path for path in USUAL_PLACES if path.exists()), None)
+        if config is None:
+            places = " and ".join(map(str, USUAL_PLACES))
+            raise typer.BadParameter(f"name center.toml, or the state directory with --state; there is no {places}")
+    settings = load_center(config) if config else None
+    directory = state or (settings.center.state_dir if settings else "")
+    url = settings.center.database_url if settings else ""
+    return CenterStore.open(Path(directory), clock=SystemClock(), database_url=url, create=create)
