@@ -36,10 +36,10 @@ def parse_whole(text: str) -> int | None:
 class Row:
     """The cells of one row by column. `bad`: the columns in which a problem was found."""
 
-    def __init__(self, number: int, cells: Mapping[str, str], headings: Mapping[str, str], findings: Findings) -> None:
+    def __init__(self, number: int, cells: Mapping[str, str], findings: Findings) -> None:
         self.number = number
         self.bad: set[str] = set()
-        self._cells, self._headings, self._findings = cells, headings, findings
+        self._cells, self._findings = cells, findings
 
     @property
     def file(self) -> str:
@@ -49,7 +49,7 @@ class Row:
     def find(self, code: str, key: str, /, **values: object) -> None:
         """Remember a problem of the cell under `key`."""
         self.bad.add(key)
-        self._findings.add(code, self.number, self._headings.get(key, key), **values)
+        self._findings.add(code, self.number, key, **values)
 
     def text(self, key: str) -> str:
         """The cell; empty also where it is a dash that says so."""
@@ -136,5 +136,4 @@ class Row:
 
     def _near(self, code: str, key: str, text: str, choices: tuple[str, ...]) -> None:
         self.bad.add(key)
-        heading = self._headings.get(key, key)
-        self._findings.near(code, self.number, heading, text, choices, choices=", ".join(choices))
+        self._findings.near(code, self.number, key, text, choices, choices=", ".join(choices))

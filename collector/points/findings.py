@@ -8,7 +8,7 @@ table; an error found by lint alone makes `points lint` exit 1.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -52,6 +52,7 @@ class Findings:
 
     def __init__(self, file: str) -> None:
         self.file = file
+        self.headings: Mapping[str, str] = {}  # column -> how the file heads it; findings show that
         self._found: dict[Finding, None] = {}
 
     @property
@@ -60,8 +61,8 @@ class Findings:
         return tuple(sorted(self._found, key=lambda finding: finding.row))
 
     def add(self, code: str, row: int = 0, column: str = "", /, **values: object) -> None:
-        """One finding; `values` fill the texts of its code."""
-        text = MESSAGES[code]
+        """One finding; `column` by our name of it; `values` fill the texts of its code."""
+        text, column = MESSAGES[code], self.headings.get(column, column)
         words = [template.format_map(values) for template in (text.en, text.zh, text.remedy_en, text.remedy_zh)]
         self._found[Finding(Severity(text.severity), code, self.file, row, column, *words)] = None
 

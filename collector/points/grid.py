@@ -97,6 +97,8 @@ def _table(sheet: Sheet, findings: Findings) -> Table | None:
         return None
     header = sheet.rows[at]
     places = _columns(at + 1, header, findings)
+    headings = {key: header[index] for key, index in places.items()}
+    findings.headings = headings
     for place, top, bottom in sheet.merges:
         if bottom > at and top <= len(sheet.rows):
             findings.add("merged", top, place=place)
@@ -106,7 +108,7 @@ def _table(sheet: Sheet, findings: Findings) -> Table | None:
             filled = {key: cells[index] if index < len(cells) else "" for key, index in places.items()}
             _check_characters(number, filled, findings)
             rows.append((number, filled))
-    return Table(findings.file, at + 1, {key: header[index] for key, index in places.items()}, tuple(rows))
+    return Table(findings.file, at + 1, headings, tuple(rows))
 
 
 def _header_index(rows: Sequence[Sequence[str]]) -> int | None:

@@ -188,8 +188,8 @@ OF_LINT: Final[dict[str, Text]] = {
     ),
     "no_backup": Text(
         "note",
-        "status {quantity} has no backup source in this table",
-        "状态 {quantity} 在本表没有备用来源",
+        "no backup source in this table for the status of {quantities}",
+        "以下状态在本表没有备用来源:{quantities}",
         "name one where the plant has a second signal",
         "电厂有第二路信号时填上",
     ),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -82,25 +82,28 @@ def read_entries(table: Table, protocol: str, findings: Findings, *, device: str
         return []
     entries, everything = [], []
     for number, cells in table.rows:
-        row = Row(number, cells, table.headings, findings)
+        row = Row(number, cells, findings)
         if device is not None and (row.text("device") or device) != device:
             continue
         point = _point(row, family)
         everything.append(point)
         if not row.bad:
             entries.append(Entry(point, row.written()))
-    _check_duplicates(everything, table, findings)
+    _check_duplicates(everything, findings)
     return entries
 
 
-def devices_of(points: Iterable[Point]) -> tuple[str, ...]:
-    """The device ids a table names, in order; one empty id where it names none."""
-    return tuple(dict.fromkeys(point.device for point in points if point.device)) or ("",)
-
-
-def for_device(points: Sequence[Point], device: str) -> list[Point]:
-    """The rows a device reads: its own and those meant for every device."""
-    return [point for point in points if point.device in ("", device)]
+def by_device(points: Iterable[Point]) -> dict[str, list[Point]]:
+    """Device id (empty if none is named) -> the rows it reads, in order: its own and those meant for every device."""
+    points = list(points)
+    own: dict[str, list[Point]] = {}
+    for point in points:
+        if point.device:
+            own.setdefault(point.device, []).append(point)
+    shared = [point for point in points if not point.device]
+    if not own:
+        return {"": shared}
+    return {device: sorted((*shared, *rows), key=lambda point: point.row) for device, rows in own.items()}
 
 
 def _point(row: Row, family: str) -> Point:
@@ -251,20 +254,19 @@ def _check_range(row: Row, point: Point) -> None:
                      unit=point.raw_unit, key=key, limit=decimal_text(limit))  # fmt: skip
 
 
-def _check_duplicates(points: list[Point], table: Table, findings: Findings) -> None:
+def _check_duplicates(points: list[Point], findings: Findings) -> None:
     """A name once, a primary and a backup source of a quantity once, for each device that reads the rows."""
-    for device in devices_of(points):
+    for rows in by_device(points).values():
         names: dict[str, Point] = {}
         meanings: dict[tuple[str, str, bool], Point] = {}
-        for point in for_device(points, device):
+        for point in rows:
             first = names.setdefault(point.name, point)
             if first is not point and point.name:
-                heading = table.headings.get("name", "name")
-                findings.add("name_twice", point.row, heading, name=point.name, other=first.row)
+                findings.add("name_twice", point.row, "name", name=point.name, other=first.row)
             if point.guard or not point.quantity:
                 continue
             key = (point.unit, point.quantity, point.backup)
             if (other := meanings.setdefault(key, point)) is not point:
-                findings.add("source_twice", point.row, table.headings.get("quantity", "quantity"),
+                findings.add("source_twice", point.row, "quantity",
                              quantity=point.quantity, role="backup" if point.backup else "primary",
                              role_zh="备用" if point.backup else "主用", other=other.row)  # fmt: skip

@@ -100,6 +100,13 @@ OF_FILE: Final[dict[str, Text]] = {
         "name the column or empty the cell",
         "补表头或清空该格",
     ),
+    "protocol_unknown": Text(
+        "error",
+        "can't tell which protocol it is written for",
+        "看不出是哪种规约的点表",
+        "give --protocol",
+        "用 --protocol 指明",
+    ),
     "no_rows": Text("error", "has a header and no points", "只有表头,没有测点"),
     "no_row_for_device": Text("error", "no row is meant for device {device!r}", "没有属于设备 {device} 的行"),
 }

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lint of a point table before the visit: all that load refuses, and what is allowed but rarely right.
+
+Looks at the table alone: which device and what limits read it is known to `agent check`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from collector.model.quantity import BY_NAME, Kind
+from collector.points.cells import parse_whole
+from collector.points.findings import Finding, Findings, Severity
+from collector.points.grid import Table, read_table
+from collector.points.lint_layout import lint_identifiers, lint_objects, lint_orders, lint_registers
+from collector.points.lint_meaning import lint_arithmetic, lint_ranges
+from collector.points.load import Entry, by_device, family_of, read_entries
+from collector.points.notation import find_notation
+from collector.points.point import Point
+from collector.points.words import AREA_ZH, IEC104_AREA_WORDS, MODBUS_AREA_WORDS, TYPE_WORDS, fold
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What lint found. `family`: modbus, iec104, dlt645, or empty where the table does not tell."""
+
+    file: str
+    family: str
+    points: tuple[Point, ...]
+    findings: tuple[Finding, ...]
+
+    def count(self, severity: Severity) -> int:
+        """How many findings of a severity."""
+        return sum(finding.severity is severity for finding in self.findings)
+
+
+def lint_table(path: Path, protocol: str | None = None) -> Report:
+    """Read and judge a table. `protocol` as in `load_points`; None: told by the table. Never raises for its content."""
+    findings = Findings(str(path))
+    table = read_table(path, findings)
+    family = ""
+    if protocol:
+        family = family_of(protocol)
+    elif table is not None:
+        family = guess_family(table)
+    if table is None or not family:
+        if table is not None:
+            findings.add("protocol_unknown")
+        return Report(str(path), family, (), findings.found)
+    entries = read_entries(table, family, findings)
+    if not table.rows:
+        findings.add("no_rows")
+    entry_of = {entry.point.row: entry for entry in entries}
+    for points in by_device(entry.point for entry in entries).values():
+        _lint_device([entry_of[point.row] for point in points], family, table, findings)
+    return Report(str(path), family, tuple(e.point for e in entries), findings.found)
+
+
+def guess_family(table: Table) -> str:
+    """The protocol family a table is written for; empty where it could be two."""
+    areas = {fold(cells["area"]) for _, cells in table.rows if cells.get("area")}
+    shared = {"1", "01", "3", "03"}  # function codes and ASDU types alike
+    if (areas - shared) & set(IEC104_AREA_WORDS.words) - set(MODBUS_AREA_WORDS.words):
+        return "iec104"
+    if (areas - shared) & set(MODBUS_AREA_WORDS.words):
+        return "modbus"
+    addresses = [cells.get("address", "") for _, cells in table.rows]
+    if not areas and addresses and all(re.fullmatch(r"[0-9A-Fa-f]{8}[Hh]?", text) for text in addresses):
+        return "dlt645"
+    kinds = {TYPE_WORDS.words.get(fold(cells.get("type", ""))) for _, cells in table.rows}
+    if kinds & {"int16", "uint16", "int32", "uint32", "bcd16", "bcd32"} or "registers" in table.headings:
+        return "modbus"
+    return "iec104" if "common_address" in table.headings and areas else ""
+
+
+def _lint_device(entries: list[Entry], family: str, table: Table, findings: Findings) -> None:
+    points = [entry.point for entry in entries]
+    lint_ranges(points, findings)
+    lint_arithmetic(points, family, findings)
+    _lint_sources(points, findings)
+    if family == "modbus":
+        lint_registers(points, findings)
+        lint_orders(entries, findings)
+        _lint_notation(entries, table, findings)
+    elif family == "iec104":
+        lint_objects(points, findings)
+    else:
+        lint_identifiers(points, findings)
+
+
+def _lint_sources(points: list[Point], findings: Findings) -> None:
+    """Primary and backup of one quantity: a status the bill hangs on deserves two sources, and two different ones."""
+    sources = {(p.unit, p.quantity, p.backup): p for p in points if p.quantity}
+    single: dict[str, list[Point]] = {}
+    for (unit, name, backup), point in sources.items():
+        other = sources.get((unit, name, not backup))
+        if other is None:
+            if backup:
+                findings.add("backup_alone", point.row, "backup", quantity=name)
+            elif BY_NAME[name].kind is Kind.STATUS:
+                single.setdefault(unit, []).append(point)
+        elif backup and place_of(point) == place_of(other):
+            findings.add("same_signals", point.row, "backup", quantity=name, other=other.row)
+    for statuses in single.values():
+        findings.add("no_backup", statuses[0].row, "quantity", quantities=", ".join(p.quantity for p in statuses))
+
+
+def place_of(point: Point) -> tuple[object, ...]:
+    """Where in a device the value is read."""
+    return point.area, point.common_address, point.address, point.bit
+
+
+def _lint_notation(entries: list[Entry], table: Table, findings: Findings) -> None:
+    """A plain address in one area that reads like 4xxxx notation of another."""
+    texts = {row: cells.get("address", "") for row, cells in table.rows}
+    for entry in entries:
+        text = texts[entry.point.row]
+        notation = find_notation(text)
+        if notation is None or notation.area == entry.point.area or (parse_whole(text) or 0) < 10_000:
+            continue
+        findings.add("notation_elsewhere", entry.point.row, "address", text=text, prefix=notation.prefix,
+                     area=notation.area, area_zh=AREA_ZH[notation.area], given=entry.point.area)  # fmt: skip
