@@ -3,8 +3,8 @@
 
 A tick at T: devices due at T are handed to their workers, which the timetable does not wait for; at T + `reorder_ms`
 what devices reported by themselves is collected, the records of T are made and queued for the store. In a simulated
-run it waits, before it asks for the next instant, until the reads have ended and the store has committed, so that what
-is recorded does not depend on how fast the machine is.
+run it waits for the reads before it asks for the next instant, and for the commits before it asks for the next write, so
+that what is recorded does not depend on how fast the machine is.
 """
 
 from __future__ import annotations
@@ -81,6 +81,9 @@ class Timetable:
         while True:
             written_ms = self._unwritten[0] + self._reorder_ms if self._unwritten else self._next_tick_ms
             instant = min(self._next_tick_ms, written_ms, next_due_ms(self._channels))
+            if self._in_step and instant == written_ms:
+                # What is committed up to here does not depend on the machine's speed; the disk has had the reads' time.
+                await self._queue.join()
             await self._clock.sleep_until(instant)
             now_ms = self._clock.now_utc_ms()
             if now_ms < instant:
@@ -90,7 +93,6 @@ class Timetable:
             if self._in_step:
                 for channel in self._channels:
                     await channel.finished()
-                await self._queue.join()
 
     def _start_over(self) -> None:
         now_ms = self._clock.now_utc_ms()

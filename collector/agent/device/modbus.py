@@ -114,6 +114,7 @@ class ModbusLine:
             try:
                 async with asyncio.timeout(timeout_s):
                     reply = await _READS[block.area](self._client, block.address, block.count, slave)
+                _heed_cancellation()
             except TimeoutError as error:
                 self.drop()
                 if self._heard:
@@ -133,6 +134,14 @@ class ModbusLine:
             except Garbled:
                 self.drop()
                 raise
+
+
+def _heed_cancellation() -> None:
+    """pymodbus waits with `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that comes together with
+    the reply; whoever cancelled would wait for ever."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _payload(reply: ModbusPDU, block: Block, subject: str) -> bytes:
