@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.cli import compare, duties
 from collector.cli.resources import config_path
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ RULEBOOK = "rules/east-china-trial"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb."""
+    """Add the verbs of the offline statement: settle, compare, quarter, calendar."""
+    compare.register(app)
+    duties.register(app)
 
     @app.command("settle")
     def settle_command(

@@ -101,9 +101,7 @@ def test_order_and_spread_of_records_change_no_byte(tmp_path: Path) -> None:
     hashes = []
     for name, parts in (("plain", [rows()]), ("spread", spread)):
         data = make(tmp_path / name, parts)
-        settle.settle_folder(
-            Month.parse("2026-03"), data, tmp_path / f"{name}-out", config_path(settle.RULEBOOK)
-        )
+        settle.settle_folder(Month.parse("2026-03"), data, tmp_path / f"{name}-out", config_path(settle.RULEBOOK))
         hashes.append(json.loads((tmp_path / f"{name}-out" / "manifest.json").read_text())["result_hash"])
     for name in ("lines.csv", "plants.csv"):
         assert (tmp_path / "plain-out" / name).read_bytes() == (tmp_path / "spread-out" / name).read_bytes()

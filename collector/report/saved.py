@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A statement folder read back: what `compare` and `quarter` work on. Its files must be those its manifest names."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collector.errors import ConfigError, Problem
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """lines.csv, plants.csv and determinants.csv as text, and the manifest."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    lines: tuple[Row, ...]
+    plants: tuple[Row, ...]
+    determinants: tuple[Row, ...]
+
+    @property
+    def month(self) -> str:
+        """The month settled."""
+        return str(self.manifest["month"])
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """SHA-256 of each input file by name."""
+        found: Mapping[str, str] = self.manifest["inputs"]
+        return found
+
+
+def load_saved(folder: Path) -> Saved:
+    """Read a statement folder.
+
+    Raises:
+        ConfigError: it is none, or a file is not the one the manifest names.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        hashes, _ = dict(manifest["files"]), manifest["inputs"]["register.toml"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError([Problem(str(folder), 0, "", "is no statement folder: no manifest.json of ours")]) from None
+    tables: dict[str, tuple[Row, ...]] = {}
+    problems = []
+    for name in ("lines.csv", "plants.csv", "determinants.csv"):
+        try:
+            data = (folder / name).read_bytes()
+        except OSError as error:
+            problems.append(Problem(str(folder / name), 0, "", f"can't be read: {error.strerror}"))
+            continue
+        if hashlib.sha256(data).hexdigest() != hashes.get(name):
+            problems.append(Problem(str(folder / name), 0, "", "is not the file the manifest names; it was changed"))
+        tables[name] = tuple(csv.DictReader(data.decode("utf-8").splitlines()))
+    if problems:
+        raise ConfigError(problems)
+    return Saved(folder, manifest, tables["lines.csv"], tables["plants.csv"], tables["determinants.csv"])

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Duties of a settled month (Art. 26-28) on official working days; nothing that computes money needs them.
+
+Working days come from dated tables, one per year, each copied from the State Council's notice; a year without a table
+is an error: holidays and make-up days are decided anew every year, and a guess would be silently wrong.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from collector.errors import ConfigError, Problem, RuleError
+from collector.model.interval import Month
+
+DISCLOSURE_DAY: Final = 10
+REVIEW_DAY: Final = 15
+FILING_DAY: Final = 20
+PUBLICATION_DAY: Final = 25
+ANSWER_WORKING_DAYS: Final = 3
+_KEYS: Final = frozenset({"year", "notice", "notice_date", "holiday"})
+_HOLIDAY_KEYS: Final = frozenset({"name", "first", "last", "worked"})
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingDays:
+    """Which days are worked. `free`: holidays; `made_up`: days of rest worked in exchange; `years`: those known."""
+
+    years: frozenset[int]
+    free: Mapping[date, str] = field(default_factory=dict)
+    made_up: frozenset[date] = frozenset()
+
+    def is_working(self, day: date) -> bool:
+        """Whether `day` is worked.
+
+        Raises:
+            RuleError: there is no table for its year.
+        """
+        if day.year not in self.years:
+            raise RuleError(
+                f"no working-day table for {day.year}; write one from the State Council's notice", subject="calendar"
+            )
+        return day in self.made_up or (day.weekday() < 5 and day not in self.free)
+
+    def on_or_after(self, day: date) -> date:
+        """The first working day from `day` on."""
+        while not self.is_working(day):
+            day += timedelta(days=1)
+        return day
+
+    def add(self, day: date, count: int) -> date:
+        """The `count`-th working day after `day`, which itself does not count."""
+        while count:
+            day += timedelta(days=1)
+            count -= self.is_working(day)
+        return day
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something due. `moved_from`: the day the text names, where a holiday moved it."""
+
+    id: str
+    article: str
+    due: date
+    chinese: str
+    english: str
+    moved_from: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """The duties of one settled month, in order of the text, and where they clash, in words."""
+
+    month: str
+    duties: tuple[Duty, ...]
+    clashes: tuple[str, ...]
+
+
+def compute_duties(month: Month, days: WorkingDays, received: Iterable[date] = ()) -> Duties:
+    """When what is due for `month`; an answer for each question in `received`, or for one of the last day.
+
+    Source: Art. 26-28. Text says only the 10th moves with holidays (I-14); we show what that makes impossible, because
+    the text does not say which duty gives way.
+
+    Raises:
+        RuleError: a year has no table, or a question came outside the month after `month`.
+    """
+    after = month.next()
+    named = date(after.year, after.month, DISCLOSURE_DAY)
+    disclosed = days.on_or_after(named)
+    review = date(after.year, after.month, REVIEW_DAY)
+    filing = date(after.year, after.month, FILING_DAY)
+    duties = [
+        Duty("disclosure", "26", disclosed, "披露统计结果", "disclosure", named if disclosed != named else None),
+        Duty("review", "27", review, "复核申请截止(含当日)", "last day to ask for a review"),
+    ]
+    questions = sorted(set(received)) or [review]
+    for question in questions:
+        if (question.year, question.month) != (after.year, after.month):
+            raise RuleError(f"a question on {month} is asked in {after}, not on {question}", subject="calendar")
+        due = days.add(question, ANSWER_WORKING_DAYS)
+        duties.append(Duty("answer", "27", due, f"答复 {question} 收到的问询", f"answer to a question of {question}"))
+    duties.append(Duty("filing", "28", filing, "报送监管机构", "filing with the regulator"))
+    publication = date(after.year, after.month, PUBLICATION_DAY)
+    duties.append(Duty("publication", "28", publication, "监管机构发布", "publication by the regulator"))
+    return Duties(str(month), tuple(duties), tuple(_clashes(duties, questions, days)))
+
+
+def _clashes(duties: Iterable[Duty], questions: Iterable[date], days: WorkingDays) -> Iterable[str]:
+    by_id = {duty.id: duty for duty in duties if duty.id != "answer"}
+    disclosed, review, filing = by_id["disclosure"].due, by_id["review"].due, by_id["filing"].due
+    if disclosed > review:
+        yield f"disclosed on {disclosed}, after reviews closed on {review} 披露日晚于复核截止日"
+    elif disclosed == review:
+        yield f"disclosed on {disclosed}, the last day for reviews 披露日即复核截止日"
+    for question in questions:
+        if question > review:
+            yield f"the question of {question} came after reviews closed on {review} 问询晚于复核截止日"
+    for duty in duties:
+        if duty.id == "answer" and duty.due > filing:
+            yield f"{duty.english} is due on {duty.due}, after the filing on {filing} 答复期限晚于报送日"
+    for duty in (by_id["filing"], by_id["publication"]):
+        if not days.is_working(duty.due):
+            yield f"the {duty.english} falls on {duty.due}, no working day, and does not move 期限逢休息日,不顺延"
+
+
+def load_working_days(directory: Path) -> WorkingDays:
+    """All tables `<year>.toml` of a directory.
+
+    Raises:
+        ConfigError: every problem with file and key.
+    """
+    problems: list[Problem] = []
+    free: dict[date, str] = {}
+    made_up: set[date] = set()
+    years: set[int] = set()
+    for path in sorted(directory.glob("*.toml")):
+        data = _parse(path, problems)
+        years.add(int(path.stem) if path.stem.isdigit() else 0)
+        for index, holiday in enumerate(data.get("holiday", []), 1):
+            _add_holiday(path, index, holiday, free, made_up, problems)
+    if problems:
+        raise ConfigError(problems)
+    return WorkingDays(frozenset(years), free, frozenset(made_up))
+
+
+def _parse(path: Path, problems: list[Problem]) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        problems.append(Problem(path.name, 0, "", f"can't be read as TOML: {error}"))
+        return {}
+    problems.extend(Problem(path.name, 0, key, "unknown key") for key in sorted(data.keys() - _KEYS))
+    problems.extend(Problem(path.name, 0, key, "is missing") for key in sorted(_KEYS - data.keys()))
+    if data.get("year") != (int(path.stem) if path.stem.isdigit() else None):
+        problems.append(Problem(path.name, 0, "year", f"is {data.get('year')!r}, the file is named {path.name}"))
+    return data
+
+
+def _add_holiday(
+    path: Path,
+    index: int,
+    holiday: Mapping[str, Any],
+    free: dict[date, str],
+    made_up: set[date],
+    problems: list[Problem],
+) -> None:
+    place = f"holiday[{index}]"
+    if set(holiday) != _HOLIDAY_KEYS:
+        problems.append(Problem(path.name, 0, place, f"expected the keys {', '.join(sorted(_HOLIDAY_KEYS))}"))
+        return
+    first, last, worked = holiday["first"], holiday["last"], holiday["worked"]
+    dates = [first, last, *worked]
+    if not all(isinstance(day, date) and not isinstance(day, datetime) and str(day.year) == path.stem for day in dates):
+        problems.append(Problem(path.name, 0, place, f"expected dates of {path.stem}"))
+        return
+    if not first <= last <= first + timedelta(days=14):
+        problems.append(Problem(path.name, 0, f"{place}.last", f"{last} is no end of a holiday from {first}"))
+        return
+    for offset in range((last - first).days + 1):
+        day = first + timedelta(days=offset)
+        if day in free:
+            problems.append(Problem(path.name, 0, place, f"{day} is in two holidays"))
+        free[day] = str(holiday["name"])
+    for day in worked:
+        if day.weekday() < 5 or day in made_up or day in free:
+            problems.append(Problem(path.name, 0, f"{place}.worked", f"{day} is no weekend day that could be worked"))
+        made_up.add(day)
