@@ -23,9 +23,13 @@ from collector.settlement.timeline import Axis, Spans
 
 def arrow_values(column: pa.ChunkedArray | pa.Array) -> Values:
     """An Arrow column of 64-bit integers as stored integers and where they are valid."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):  # combine_chunks of no chunk at all
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    array = column
+    if isinstance(column, pa.ChunkedArray):  # one chunk is taken as it is: combining would copy it
+        array = (
+            column.chunk(0)
+            if column.num_chunks == 1
+            else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+        )
     bitmap, data = array.buffers()
     if data is None or not len(array):
         return Values(np.zeros(len(array), dtype=np.int64), np.zeros(len(array), dtype=np.bool_))

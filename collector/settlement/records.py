@@ -88,10 +88,12 @@ def _order(codes: Ints, time: Ints) -> Ints | None:
         same = codes[1:] == codes[:-1]
         return bool((~same | (time[1:] > time[:-1])).all())
 
-    runs = 1 + int((codes[1:] != codes[:-1]).sum()) if len(codes) else 0
-    if runs == len(np.unique(codes)) and ordered(codes, time):
+    if not len(codes):
         return None
-    narrow = codes.astype(np.uint16) if len(codes) and codes.max() < 65536 else codes  # 16 bits sort by radix
+    starts = np.append(codes[0], codes[1:][codes[1:] != codes[:-1]])
+    if len(starts) == len(np.unique(starts)) and ordered(codes, time):
+        return None
+    narrow = codes.astype(np.uint16) if codes.max() < 65536 else codes  # 16 bits sort by radix
     order = np.argsort(narrow, kind="stable")
     if not ordered(codes[order], time[order]):
         order = np.lexsort((time, codes))

@@ -69,23 +69,22 @@ def _put_excursions(
     energy = np.add.reduceat(power.values * timeline.length * power.valid, first)
     shortfall = np.add.reduceat(beyond * timeline.length, first)
     unknown = np.add.reduceat((~power.valid).astype(np.int64), first)
-    for index in np.flatnonzero(side[first] != 0).tolist():
-        a, b = int(first[index]), int(last[index])
-        in_lane = a > 0 and lane[a - 1] == lane[a]
-        before = int(power.values[a - 1]) if in_lane and power.valid[a - 1] else None
-        start = int(axis.utc_ms(timeline.start[a : a + 1])[0])
-        end = int(axis.utc_ms(timeline.start[b - 1 : b])[0] + timeline.length[b - 1])
-        facts.results.excursions.append(
-            Excursion(
-                axis.lanes[int(lane[a])].unit,
-                start,
-                end,
-                bool(side[a] > 0),
-                before,
-                None if unknown[index] else int(energy[index]),
-                int(shortfall[index]),
-            )
-        )
+    chosen = np.flatnonzero(side[first] != 0)
+    a, b = first[chosen], last[chosen]
+    start, end = axis.utc_ms(timeline.start[a]), axis.utc_ms(timeline.start[b - 1]) + timeline.length[b - 1]
+    # The output just before: the piece before, if it is of the same lane.
+    previous = np.maximum(a - 1, 0)
+    known_before = (a > 0) & (lane[previous] == lane[a]) & power.valid[previous]
+    columns = (
+        lane[a], start, end, side[a] > 0, known_before, power.values[previous],
+        unknown[chosen] > 0, energy[chosen], shortfall[chosen],
+    )  # fmt: skip
+    for of, begin, until, above, seen, before, gap, kwms, beyond_uhzms in zip(
+        *map(np.ndarray.tolist, columns), strict=True
+    ):
+        unit = axis.lanes[of].unit
+        base = before if seen else None
+        facts.results.excursions.append(Excursion(unit, begin, until, above, base, None if gap else kwms, beyond_uhzms))
 
 
 def _join(excursions: list[Excursion]) -> list[Excursion]:
