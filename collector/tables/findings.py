@@ -11,12 +11,19 @@ from collector.errors import ConfigError, Problem
 
 # A mistake repeated down a column is one mistake for the reader; ten different ones must all be seen.
 LISTED_PER_KIND: Final = 20
+LONGEST_TEXT: Final = 400
 
 
 def nearest(text: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where one of `known` resembles `text`, else nothing."""
     near = difflib.get_close_matches(text, sorted(known), 1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _shown(text: str) -> str:
+    """A text out of a file as it may be printed: bounded, and nothing in it moves a cursor."""
+    cut = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in cut)
 
 
 class Findings:
@@ -28,6 +35,7 @@ class Findings:
 
     def add(self, file: str, row: int, column: str, message: str, *, kind: str = "", count: int = 1) -> None:
         """Note a problem at `row` (header = 1; 0: the file) of `column`; `count` rows share it."""
+        file, column, message = _shown(file), _shown(column), _shown(message)
         if kind == "empty" and any(p.row == row for p in self._groups.get((file, column, "cell"), ())):
             return  # the cell was refused as it was read, and is empty only for that
         key = (file, column, kind or message)

@@ -28,7 +28,7 @@ SOURCES = {"register.toml": "cd" * 32, "records/U1.csv": "ef" * 32, "plan.csv": 
 
 
 def made(**changes: Any) -> Statement:
-    return replace(BASE, sources=SOURCES, **changes)
+    return replace(BASE, **{"sources": SOURCES, **changes})
 
 
 def plants(r: str, a1: str, a2: str, **changes: Any) -> dict[str, Any]:
