@@ -162,14 +162,17 @@ class Buffer:
                 with self._ledger.errors():
                     self._sealer.load()
                 self._must_load = False
+            before = self._sealer.batches_made
             try:
                 with self._ledger.transaction():
                     yield
             except BaseException:
                 self._must_load = True
                 raise
-        for call in tuple(self._listeners):
-            call()
+            sealed = self._sealer.batches_made > before
+        if sealed:
+            for call in tuple(self._listeners):
+                call()
 
     @contextmanager
     def _read(self) -> Iterator[None]:
@@ -302,8 +305,11 @@ class Buffer:
         with self._read():
             return compute_counts(self._ledger.db)
 
-    def on_commit(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have `call` called, on the writing thread, after each commit, until the returned function is called."""
+    def on_sealed(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have `call` called, on the writing thread, after each commit that made a batch, until the returned is called.
+
+        Most ticks make none: waking the sender for nothing costs more than the commit itself.
+        """
         self._listeners.append(call)
         return lambda: self._listeners.remove(call)
 

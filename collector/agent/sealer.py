@@ -103,7 +103,10 @@ class Tail:
 
 
 class Sealer:
-    """Tails of all plants of a ledger, and how they become batches. `now_ms`: newest record time seen, UTC ms."""
+    """Tails of all plants of a ledger, and how they become batches.
+
+    `now_ms`: newest record time seen, UTC ms. `batches_made`: how many this object has sealed.
+    """
 
     def __init__(
         self, ledger: Ledger, settings: config.Buffer, signers: Mapping[str, Signer | None], *, now_ms: int
@@ -112,6 +115,7 @@ class Sealer:
         self._settings = settings
         self._signers = signers
         self.now_ms = now_ms
+        self.batches_made = 0
         self.layouts: dict[str, UnitLayout] = {}
         self.tails: dict[str, Tail] = {}
         self.last: dict[str, tuple[int, int]] = {}
@@ -197,6 +201,7 @@ class Sealer:
 
     def _store(self, stream: int, sequence: int, payload: bytes, units: Sequence[str], gaps: int) -> None:
         head = open_envelope(payload)
+        self.batches_made += 1
         self._ledger.db.execute(
             "INSERT INTO batches (stream, sequence, state, first_ms, last_ms, records, gaps, units, sha256, payload)"
             " VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",

@@ -3,8 +3,8 @@
 
 A tick at T: devices due at T are handed to their workers, which the timetable does not wait for; at T + `reorder_ms`
 what devices reported by themselves is collected, the records of T are made and queued for the store. In a simulated
-run it waits for the reads before it asks for the next instant, and for the commits before it asks for the next write, so
-that what is recorded does not depend on how fast the machine is.
+run it waits for the reads before it asks for the next instant, and for the commits before it asks for the next write,
+so that what is recorded does not depend on how fast the machine is.
 """
 
 from __future__ import annotations

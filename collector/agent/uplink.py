@@ -119,7 +119,7 @@ class Uplink:
         def wake() -> None:
             loop.call_soon_threadsafe(self._wake.set)
 
-        forget = self._buffer.on_commit(wake)
+        forget = self._buffer.on_sealed(wake)
         failures = 0
         try:
             while True:

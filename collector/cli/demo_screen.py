@@ -75,7 +75,7 @@ def _lines_table(result: Result) -> Table:
     for heading in ("truth\n真值", "measured\n计量"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for heading in ("difference\n差", "yuan\n元"):
+    for heading in ("diff. %\n差", "yuan\n元"):
         table.add_column(heading, justify="right", no_wrap=True)
     for line in result.lines:
         amount = f"{Decimal(line.amount_yuan):,.2f}" if line.amount_yuan else line.status
@@ -114,4 +114,4 @@ def _number(text: str | None) -> str:
 
 
 def _percent(line: LineResult) -> str:
-    return f"{Decimal(line.difference_ratio) * 100:.4f} %" if line.difference_ratio else "–"
+    return f"{Decimal(line.difference_ratio) * 100:.4f}" if line.difference_ratio else "–"
