@@ -13,7 +13,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +27,7 @@ from collector.wire import Stream
 PENDING: Final = 0  # sealed, not freed
 FREED: Final = 1  # acknowledged by the present store, payload still here
 
-_FULL_CHECK_BELOW_BYTES: Final = 64 * 1024 * 1024  # a larger file is checked page by page only under suspicion
+_FULL_CHECK_BELOW_BYTES: Final = 64 * 1024 * 1024  # larger ones would delay the start; damage shows when they are read
 _WAL_PAGES: Final = 500
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -120,7 +120,7 @@ class Ledger:
             self.db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
             self.db.execute(f"PRAGMA journal_size_limit = {wal_pages * 4096}")
             self.db.execute("PRAGMA busy_timeout = 5000")  # a reader of the status is quickly done
-            schema.apply(sqlite_utils.Database(self.db))
+            self._migrate()
             self.page_bytes = int(self.value("PRAGMA page_size"))
         owner = self.db.execute("SELECT value FROM meta WHERE key = 'gateway'").fetchone()
         if owner is None:
@@ -129,16 +129,31 @@ class Ledger:
         elif owner[0] != self.gateway:
             raise StoreError(f"belongs to gateway {owner[0]!r}, not {self.gateway!r}", subject=str(self.path))
 
+    def _migrate(self) -> None:
+        """Bring the tables up to date. Where even that fails over names, the text of the schema is damaged."""
+        try:
+            schema.apply(sqlite_utils.Database(self.db))
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise
+            raise Damaged(f"the tables can't be understood: {error}", subject=str(self.path)) from error
+        except (KeyError, AttributeError, TypeError, ValueError) as error:
+            raise Damaged(f"the tables can't be understood: {error!r}", subject=str(self.path)) from error
+
     @property
     def suspect_path(self) -> Path:
-        """A marker: the file was found damaged while in use, check it fully at the next start."""
+        """A marker: the file was found damaged while in use, set it aside at the next start."""
         return self.path.with_name(self.path.name + ".suspect")
 
     def damage(self) -> str | None:
-        """What is wrong with the file, None if nothing was found: pages (small files, or under suspicion) and B6."""
+        """What is wrong with the file, None if nothing was found: pages and indexes (of small files) and B6."""
+        if self.suspect_path.exists():
+            return "found damaged while in use"
         try:
-            if self.suspect_path.exists() or self.path.stat().st_size < _FULL_CHECK_BELOW_BYTES:
-                found = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if _schema_of(self.db) != _expected_schema():
+                return "its tables are not those of a buffer"
+            if self.path.stat().st_size < _FULL_CHECK_BELOW_BYTES:
+                found = self.db.execute("PRAGMA integrity_check(1)").fetchone()[0]
                 if found != "ok":
                     return str(found)
             return self._broken_counts()
@@ -218,6 +233,17 @@ class Ledger:
     def close(self) -> None:
         """Close the file; what was committed stays."""
         self.db.close()
+
+
+def _schema_of(db: sqlite3.Connection) -> list[tuple[str, str, str | None]]:
+    return db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+
+
+def _expected_schema() -> list[tuple[str, str, str | None]]:
+    """What the migrations make of nothing: a text of the schema that was damaged differs from it."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        schema.apply(sqlite_utils.Database(db))
+        return _schema_of(db)
 
 
 class Damaged(StoreError):  # noqa: N818 - a state of the file

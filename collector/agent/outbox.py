@@ -102,7 +102,7 @@ class Outbox:
         if row is None:
             return None
         payload, sha256, records, plant, epoch = row
-        if hashlib.sha256(payload).digest() != sha256:
+        if hashlib.sha256(payload).digest() != sha256 or open_envelope(payload).sequence != position.sequence:
             raise Garbled("the batch does not pass its checksum", subject=f"{plant}/{epoch}/{position.sequence}")
         self._handed[position.stream] = max(position.sequence, self._handed.get(position.stream, 0))
         return Outgoing(position, plant, int(epoch, 16), payload, records)
