@@ -162,16 +162,33 @@ def load_settings(path: Path, model: type[S]) -> S:
     Raises:
         ConfigError: every problem with its key path.
     """
+    return check_settings(read_toml(path), model, str(path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says, unchecked.
+
+    Raises:
+        ConfigError: it can't be read, or is not TOML.
+    """
     try:
-        data = tomllib.loads(path.read_text("utf-8-sig"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigError([Problem(str(path), 0, "", f"can't be read: {error.strerror}")]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([Problem(str(path), 0, "", f"is not TOML: {error}")]) from error
+
+
+def check_settings(data: Mapping[str, Any], model: type[S], file: str) -> S:
+    """`data` checked against `model`; `file` is named in the problems.
+
+    Raises:
+        ConfigError: every problem with its key path.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError([_problem(str(path), detail, model) for detail in error.errors()]) from error
+        raise ConfigError([_problem(file, detail, model) for detail in error.errors()]) from error
 
 
 def _problem(file: str, detail: Any, model: type[BaseModel]) -> Problem:

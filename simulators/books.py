@@ -13,28 +13,15 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Final
 
-from collector.model.dispatch import Order
+from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import DAY_MS, HOUR_MS, LOCAL_OFFSET_MS, QUARTER_HOUR_MS
-from simulators.scenario import Scenario, Unit, local_spans
+from simulators.books_called import Called
+from simulators.moment import Moment
+from simulators.scenario import Scenario, local_spans
+from simulators.scenario_model import Unit
 from simulators.schedule import Switch
 
 _MWH: Final = 1000 * HOUR_MS  # kW·ms in a MWh
-
-
-@dataclass(slots=True)
-class Moment:
-    """A unit's state from one instant to the next. kW, kvar, V; statuses 0 or 1."""
-
-    on: int = 0
-    agc: int = 0
-    avc: int = 0
-    at_limit: int = 0
-    avc_target_v: int = 0
-    power_kw: int = 0
-    plan_kw: int = 0
-    setpoint_kw: int = 0
-    reactive_kvar: int = 0
-    voltage_v: int = 0
 
 
 @dataclass(slots=True)
@@ -47,6 +34,7 @@ class _Page:
     capacity_kw: int
     band_v: int
     valley_minute: tuple[bool, ...]
+    called: Called
     orders: list[Order] = field(default_factory=list)
     on_ms: int = 0
     deep_kw_ms: int = 0
@@ -90,18 +78,26 @@ class Books:
             capacity_kw=_whole(capacity * 1000),
             band_v=_whole(band_kv * 1000),
             valley_minute=tuple(any(a <= minute < b for a, b in spans) for minute in range(1440)),
+            called=Called(self._scenario, unit),
         )
 
     def take_orders(self, orders: Sequence[Order]) -> None:
-        """Start-stop orders of the dispatcher."""
+        """Orders of the dispatcher."""
         for order in orders:
-            self._pages[order.unit].orders.append(order)
+            if order.kind is OrderKind.START_STOP:
+                self._pages[order.unit].orders.append(order)
+            else:
+                self._pages[order.unit].called.take_order(order)
 
     def elapse(self, unit: str, now: Moment, start_ms: int, end_ms: int) -> None:
         """The unit was in this state over [start, end), which lies between two ticks."""
-        if start_ms < self._month.start_ms or end_ms > self._month.end_ms or not now.on:
+        if start_ms < self._month.start_ms or end_ms > self._month.end_ms:
             return
         page, span = self._pages[unit], end_ms - start_ms
+        if page.called.rows:
+            page.called.elapse(now, start_ms, end_ms)
+        if not now.on:
+            return
         page.on_ms += span
         minute = (start_ms + LOCAL_OFFSET_MS) % DAY_MS // 60_000
         deep = now.power_kw < page.lower_kw and now.power_kw < page.gate_kw and page.valley_minute[minute]
@@ -120,6 +116,8 @@ class Books:
     def switched(self, unit: str, now: Moment, event: Switch) -> None:
         """A status or target has just changed; `now` is the state after it."""
         page, time_ms = self._pages[unit], event.time_ms
+        if event.quantity == "condenser" and event.value:
+            page.called.condenser_started(time_ms)
         if event.quantity == "on_grid":
             if not event.value:
                 page.opened_ms = time_ms
@@ -153,8 +151,11 @@ class Books:
         unit, found = page.unit, []
         if unit.kind == "coal":
             found.append(("deep_peak", Fraction(page.deep_kw_ms, _MWH), "MWh"))
-        if unit.kind == "gas" and page.orders:
-            found.append(("gas_start_stop", Fraction(len(self._paid_stops(page))), "count"))
+        start_stop = {"coal": "coal_start_stop", "gas": "gas_start_stop", "hydro": "hydro_start_stop",
+                      "pumped_storage": "hydro_start_stop"}.get(unit.kind)  # fmt: skip
+        if start_stop is not None and page.orders:
+            found.append((start_stop, Fraction(len(self._paid_stops(page))), "count"))
+        found.extend(page.called.services())
         if unit.agc_lower_mw is not None:
             basic = Fraction(page.agc_capacity_kw_ms, page.on_ms * 1000) if page.on_ms else Fraction(0)
             found.append(("agc_basic", basic, "MW"))
@@ -164,7 +165,7 @@ class Books:
             rate = Fraction(page.avc_passed, page.avc_judged) if page.avc_judged else Fraction(0)
             found.append(("avc", rate * Fraction(page.avc_ms, HOUR_MS), "h"))
         if unit.black_start:
-            found.append(("black_start", Fraction(1), "month"))
+            found.append(("black_start", Fraction(1), "count"))
         return found
 
     def _paid_stops(self, page: _Page) -> list[tuple[int, int]]:

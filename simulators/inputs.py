@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from collector.model.interval import QUARTER_HOUR_MS, format_time
-from simulators.scenario import Scenario, Unit
+from simulators.scenario import Scenario
+from simulators.scenario_model import Unit
 from simulators.schedule import Schedule, make_schedule
 
 _EMPTY: Final[dict[str, tuple[str, ...]]] = {
-    "reserve.csv": ("unit", "kind", "start", "end", "power_mw"),
-    "voltage_band.csv": ("unit", "start", "end", "low_kv", "high_kv"),
     "exclusions.csv": ("unit", "service", "start", "end", "reason", "note"),
     "rates.csv": ("unit", "month", "kind", "value", "source"),
     "start_stop_table.csv": (
@@ -48,6 +47,14 @@ def write_inputs(scenario: Scenario, directory: Path) -> None:
     _write(
         directory / "revenue.csv", ("plant", "month", "kind", "amount_yuan"),
         ((plant.id, str(scenario.month), "energy", plant.energy_bill_yuan) for plant in scenario.settings.plant),
+    )  # fmt: skip
+    _write(
+        directory / "reserve.csv", ("unit", "kind", "start", "end", "power_mw"),
+        ((r.unit, r.kind, r.start, r.end, r.power_mw) for r in scenario.settings.reserve),
+    )  # fmt: skip
+    _write(
+        directory / "voltage_band.csv", ("unit", "start", "end", "low_kv", "high_kv"),
+        ((b.unit, b.start, b.end, b.low_kv, b.high_kv) for b in scenario.settings.voltage_band),
     )  # fmt: skip
     for name, header in _EMPTY.items():
         _write(directory / name, header, ())

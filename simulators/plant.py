@@ -13,8 +13,11 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final
 
-from simulators.books import Books, Moment
-from simulators.scenario import Scenario, Unit
+from collector.model.interval import parse_time_ms
+from simulators.books import Books
+from simulators.moment import Moment
+from simulators.scenario import Scenario
+from simulators.scenario_model import Unit
 from simulators.schedule import MINUTE_MS, Schedule, Switch, make_schedule
 from simulators.signals import Board
 
@@ -23,17 +26,21 @@ _REGULATION_MIN: Final = 15.0  # minutes over which AGC's request forgets itself
 
 
 class Grid:
-    """The frequency every unit sees: 50 Hz and a slow random walk of some 15 mHz."""
+    """The frequency every unit sees: 50 Hz, a slow random walk of some 15 mHz, and the scenario's events."""
 
-    def __init__(self, seed: int) -> None:
-        self._dice = random.Random(f"{seed}/grid")
+    def __init__(self, scenario: Scenario) -> None:
+        self._dice = random.Random(f"{scenario.settings.seed}/grid")
+        self._events = [
+            (parse_time_ms(e.start), parse_time_ms(e.end), e.deviation_mhz) for e in scenario.settings.frequency
+        ]
         self._deviation_mhz = 0.0
         self.frequency_uhz = 50_000_000
 
-    def step(self) -> None:
+    def step(self, time_ms: int) -> None:
         """One tick on."""
         self._deviation_mhz += -0.08 * self._deviation_mhz + self._dice.gauss(0, 6.0)
-        self.frequency_uhz = 50_000_000 + round(self._deviation_mhz) * 1000
+        event_mhz = sum(mhz for start, end, mhz in self._events if start <= time_ms < end)
+        self.frequency_uhz = 50_000_000 + (round(self._deviation_mhz) + event_mhz) * 1000
 
 
 class GeneratingUnit:
@@ -53,6 +60,11 @@ class GeneratingUnit:
         self._held_orders = {outcome.time_ms: outcome.held for outcome in schedule.outcomes}
         self._stop_openings = [opening for opening, _ in schedule.stops]
         self._missing_since_ms = 0
+        self._forced: dict[str, int] = {}
+        self._noise_kw = self._rated_kw * unit.moves.noise_ratio
+        self._least_kw = -self._rated_kw if unit.kind == "pumped_storage" else 0
+        self._dead_band_uhz = round(float(unit.dead_band_hz) * 1_000_000)
+        self._kw_per_uhz = self._rated_kw / (50_000_000 * float(unit.droop_ratio)) if unit.droop_ratio else 0.0
         self._signals = {name: board.signal(unit.id, name) for name in _QUANTITIES}
         self.moment = Moment(on=1, avc_target_v=self._nominal_v * 102 // 100)
         self.moment.agc = int(unit.agc_lower_mw is not None)
@@ -74,8 +86,15 @@ class GeneratingUnit:
         self._show(time_ms)
 
     def switch(self, event: Switch) -> None:
-        """A breaker, AGC, AVC, limit or target changes at its instant."""
+        """A breaker, AGC, AVC, limit, target or mode changes at its instant; a forced analog from its tick on."""
         moment = self.moment
+        if event.quantity in _FORCEABLE:
+            self._forced.pop(event.quantity, None)
+            if event.value is not None:
+                self._forced[event.quantity] = event.value
+            return
+        if event.value is None:
+            return
         if event.quantity == "on_grid":
             moment.on = event.value
             moment.power_kw = 0
@@ -88,18 +107,24 @@ class GeneratingUnit:
             moment.avc = event.value
         elif event.quantity == "avc_at_limit":
             moment.at_limit = event.value
+        elif event.quantity == "avc_target_kv":
+            self._take_target(event.value, event.time_ms)
+        elif event.quantity == "condenser":
+            moment.condenser = event.value
+        elif event.quantity == "spilling":
+            moment.spilling = event.value
         else:
-            self._take_target(event)
+            moment.primary = event.value
         self._signals[event.quantity].set(event.value, event.time_ms)
 
-    def _take_target(self, event: Switch) -> None:
+    def _take_target(self, target_v: int, time_ms: int) -> None:
         """A new voltage target: held from the next tick on, or missed by 4 to 6 ‰ of nominal for ten minutes."""
-        self.moment.avc_target_v = event.value
-        self._aim_v = event.value
-        if not self._held_orders.get(event.time_ms, True):
+        self.moment.avc_target_v = target_v
+        self._aim_v = target_v
+        if not self._held_orders.get(time_ms, True):
             away = self._dice.choice((-1, 1)) * self._dice.randint(40, 60) * self._nominal_v // 10_000
             self._aim_v += away * max(1, 220_000 // self._nominal_v)
-            self._missing_since_ms = event.time_ms
+            self._missing_since_ms = time_ms
 
     def step(self, time_ms: int) -> None:
         """The tick: power, voltage and reactive power move to where they stay until the next one."""
@@ -108,7 +133,23 @@ class GeneratingUnit:
         if moment.on:
             self._move_power(time_ms)
         self._move_voltage(time_ms)
+        if self._forced:
+            self._force()
         self._show(time_ms)
+
+    def _force(self) -> None:
+        """What the scenario fixes; a unit off the grid has no power to fix."""
+        moment, forced = self.moment, self._forced
+        if moment.on:
+            moment.power_kw = forced.get("active_power_mw", moment.power_kw)
+            moment.reactive_kvar = forced.get("reactive_power_mvar", moment.reactive_kvar)
+        moment.voltage_v = forced.get("bus_voltage_kv", moment.voltage_v)
+
+    def _primary_kw(self) -> int:
+        """Droop: power against a frequency beyond the dead band.  ΔP = −Δf ÷ (50 Hz · droop) · P_N."""
+        off = self._grid.frequency_uhz - 50_000_000
+        beyond = max(abs(off) - self._dead_band_uhz, 0)
+        return round(-beyond * self._kw_per_uhz if off > 0 else beyond * self._kw_per_uhz)
 
     def _move_power(self, time_ms: int) -> None:
         moment, gauss = self.moment, self._dice.gauss
@@ -119,10 +160,15 @@ class GeneratingUnit:
             low, high = self._agc_kw
             aim = min(max(aim + round(self._regulation_kw), low), high)
         moment.setpoint_kw = aim
+        if moment.primary:
+            aim += self._primary_kw()
+        if moment.condenser:
+            aim = -self._rated_kw // 100
         if self._stops_within(time_ms, 15 * MINUTE_MS):
             aim = self._rated_kw // 10
         moved = min(max(aim, moment.power_kw - self._ramp_kw), moment.power_kw + self._ramp_kw)
-        moment.power_kw = min(max(moved + round(gauss(0, self._rated_kw * 0.0004)), 0), self._rated_kw)
+        least = aim if moment.condenser else self._least_kw
+        moment.power_kw = min(max(moved + round(gauss(0, self._noise_kw)), least), self._rated_kw)
 
     def _stops_within(self, time_ms: int, span_ms: int) -> bool:
         index = bisect_right(self._stop_openings, time_ms)
@@ -156,6 +202,7 @@ class GeneratingUnit:
         signals["energy_export_mwh"].set(self.energy_kw_ms // _WH_DIVISOR, time_ms)
 
 
+_FORCEABLE: Final = frozenset({"active_power_mw", "reactive_power_mvar", "bus_voltage_kv"})
 _QUANTITIES: Final = (
     "active_power_mw", "agc_setpoint_mw", "reactive_power_mvar", "bus_voltage_kv", "frequency_hz", "energy_export_mwh",
     "on_grid", "agc_in_service", "avc_in_service", "avc_at_limit", "avc_target_kv", "condenser", "spilling",
@@ -172,13 +219,14 @@ class World:
         self.schedules = {unit.id: make_schedule(scenario, unit) for unit in scenario.settings.unit}
         for schedule in self.schedules.values():
             self.books.take_orders(schedule.orders)
-        self._grid = Grid(scenario.settings.seed)
+        self._grid = Grid(scenario)
         self._units = [
             GeneratingUnit(scenario, unit, self.schedules[unit.id], board, self._grid)
             for unit in scenario.settings.unit
         ]
         self._by_id = {unit.unit.id: unit for unit in self._units}
-        self._switches = sorted(s for schedule in self.schedules.values() for s in schedule.switches)
+        every = (switch for schedule in self.schedules.values() for switch in schedule.switches)
+        self._switches = sorted(every, key=lambda switch: switch.time_ms)
         self._next_switch = 0
         self._step_ms = scenario.settings.step_s * 1000
         self.now_utc_ms = scenario.run.start_ms
@@ -187,6 +235,8 @@ class World:
         for unit in self._units:
             unit.begin(self.now_utc_ms)
         while self._next_switch < len(self._switches) and self._switches[self._next_switch].time_ms < self.now_utc_ms:
+            event = self._switches[self._next_switch]
+            self._by_id[event.unit].switch(event)  # before the run: how things stand at its beginning
             self._next_switch += 1
 
     @property
@@ -200,7 +250,8 @@ class World:
         """Everything up to and at an instant happens, in order."""
         while (instant := self.next_instant_ms) <= time_utc_ms:
             self._elapse(instant)
-            if instant == self._next_tick_ms:
+            switches, number = self._switches, self._next_switch
+            if number == len(switches) or switches[number].time_ms > instant:
                 self._tick(instant)
             else:
                 event = self._switches[self._next_switch]
@@ -218,7 +269,7 @@ class World:
         self._reached_ms = instant_ms
 
     def _tick(self, instant_ms: int) -> None:
-        self._grid.step()
+        self._grid.step(instant_ms)
         for unit in self._units:
             unit.step(instant_ms)
             self.books.ticked(unit.unit.id, unit.moment, instant_ms)

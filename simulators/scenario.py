@@ -15,127 +15,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from collector.config import load_settings
+from collector.config import check_settings, read_toml
 from collector.errors import ConfigError, Problem
-from collector.model.interval import Interval, Month
-from collector.model.register import UnitKind
-
-DecimalText = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$")]
-Ratio = Annotated[float, Field(ge=0, le=1)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Rule(_Section):
-    """`[rule]`: numbers of the regulation for the simulators' own books, each with its article in the file."""
-
-    deep_lower_ratio: dict[str, DecimalText]
-    deep_gate_ratio: DecimalText
-    start_stop_gap_h: int
-    avc_settle_s: int
-    avc_band_500_kv: DecimalText
-    avc_band_220_kv: DecimalText
-    avc_band_low_ratio: DecimalText
-
-
-class Area(_Section):
-    """`[[area]]` as in register.toml."""
-
-    id: str
-    name: str
-    dispatch_mode: Literal["energy_saving", "annual_plan"]
-    valley_hours: list[str]
-    peak_hours: list[str]
-    hours_filing: str = ""
-
-
-class Plant(_Section):
-    """`[[plant]]` as in register.toml, and its energy bill of the month."""
-
-    id: str
-    name: str
-    area: str
-    revenue_basis: Literal["on_grid"] = "on_grid"
-    shares: bool = True
-    settles_with: str = ""
-    energy_bill_yuan: DecimalText
-
-
-class Stop(_Section):
-    """A stop of the unit: `day` of the month it opens, `hours` off grid, `order`: what the dispatcher ordered.
-
-    `kept`: the restart lies inside the order; `late`: it comes after the order's end; `none`: no order at all.
-    """
-
-    day: Annotated[int, Field(ge=1, le=30)]
-    hours: Annotated[float, Field(gt=0, le=72)]
-    order: Literal["kept", "late", "none"]
-
-
-class Moves(_Section):
-    """`[unit.moves]`: how a unit behaves.
-
-    `day_ratio`: 24 hourly values of the plan as a share of P_N; `deep_night_ratio` replaces it in the valley of a
-    share `deep_nights` of the nights; `regulation_ratio`: standard deviation of what AGC asks beside the plan.
-    """
-
-    day_ratio: Annotated[list[float], Field(min_length=24, max_length=24)]
-    deep_nights: Ratio = 0.0
-    deep_night_ratio: Ratio = 0.0
-    ramp_ratio_per_min: Annotated[float, Field(gt=0, le=1)]
-    regulation_ratio: Ratio = 0.0
-    agc_drops: Ratio = 0.0
-    avc_orders_per_day: Annotated[int, Field(ge=0, le=20)] = 0
-    avc_missed: Ratio = 0.0
-    avc_at_limit: Ratio = 0.0
-    avc_drops: Ratio = 0.0
-    energy_start_mwh: Annotated[int, Field(ge=0)] = 0
-    stop: list[Stop] = []
-
-
-class Unit(_Section):
-    """`[[unit]]` as in register.toml, and how it moves."""
-
-    id: str
-    plant: str
-    kind: Literal["coal", "coal_other", "gas", "hydro", "pumped_storage", "nuclear", "wind", "solar", "other"]
-    rated_mw: DecimalText
-    agc_lower_mw: DecimalText | None = None
-    agc_upper_mw: DecimalText | None = None
-    avc: bool = False
-    nominal_kv: DecimalText = "220"
-    droop_ratio: DecimalText | None = None
-    q_max_mvar: DecimalText
-    q_min_mvar: DecimalText
-    evidence: str | None = None
-    black_start: bool = False
-    black_start_document: str | None = None
-    moves: Moves
-
-
-class Settings(_Section):
-    """PLANT.toml as written. `quiet_hours`: local hours of the day in which nothing switches and no order comes."""
-
-    schema_version: Literal[1] = Field(alias="schema")
-    agent: str
-    seed: int
-    month: str
-    step_s: Literal[60] = 60
-    lead_in_s: Annotated[int, Field(ge=0, le=86_400)] = 120
-    lead_out_s: Annotated[int, Field(ge=0, le=86_400)] = 120
-    hold_limit_s: Annotated[int, Field(ge=60, le=86_400)] = 180
-    quiet_hours: tuple[int, int] = Field(default=(12, 14), strict=False)
-    time_listen: str = ""
-    rule: Rule
-    area: list[Area]
-    plant: list[Plant]
-    unit: list[Unit]
+from collector.model.interval import Interval, Month, parse_time_ms
+from simulators.scenario_model import Area, Settings, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +37,44 @@ class Scenario:
         plant = next(p for p in self.settings.plant if p.id == unit.plant)
         return next(a for a in self.settings.area if a.id == plant.area)
 
-    def kind_of(self, unit: Unit) -> UnitKind:
-        """Its kind."""
-        return UnitKind(unit.kind)
 
-
-def load_scenario(path: Path) -> Scenario:
-    """A PLANT.toml.
+def read_settings(path: Path) -> Settings:
+    """What a PLANT.toml says, with what it takes over from its `base`.
 
     Raises:
         ConfigError: every problem, with its key.
     """
-    settings = load_settings(path, Settings)
+    return check_settings(_merged(path), Settings, str(path))
+
+
+def _merged(path: Path) -> dict[str, Any]:
+    """A file over its `base` (relative): keys replace, `[[unit]]` rows change the unit with the same id."""
+    data = read_toml(path)
+    base_name = data.pop("base", None)
+    if base_name is None:
+        return data
+    base = _merged(path.parent / str(base_name))
+    if "agent" in base:
+        base["agent"] = str(Path(str(base_name)).parent / base["agent"])
+    changes = {str(unit.get("id")): unit for unit in data.pop("unit", [])}
+    known = {unit["id"] for unit in base.get("unit", [])}
+    problems = [Problem(str(path), 0, "unit", f"the base has no unit {key!r}") for key in changes if key not in known]
+    if problems:
+        raise ConfigError(problems)
+    for unit in base.get("unit", []):
+        change = changes.get(unit["id"], {})
+        unit["moves"] = {**unit.get("moves", {}), **change.pop("moves", {})}
+        unit.update(change)
+    return {**base, **data}
+
+
+def load_scenario(path: Path) -> Scenario:
+    """A PLANT.toml. `base` names another one it changes.
+
+    Raises:
+        ConfigError: every problem, with its key.
+    """
+    settings = read_settings(path)
     problems = [Problem(str(path), 0, key, message) for key, message in _problems(settings)]
     if problems:
         raise ConfigError(problems)
@@ -191,6 +102,22 @@ def _problems(settings: Settings) -> list[tuple[str, str]]:
     for index, area in enumerate(settings.area, 1):
         if area.id not in settings.rule.deep_lower_ratio:
             found.append((f"area[{index}].id", f"[rule] deep_lower_ratio has no entry for {area.id!r}"))
+    return found + _row_problems(settings)
+
+
+def _row_problems(settings: Settings) -> list[tuple[str, str]]:
+    """Rows must name a unit of the scenario and times with an offset."""
+    found, units = [], {u.id for u in settings.unit}
+    for name in ("event", "frequency", "order", "reserve", "voltage_band"):
+        for index, row in enumerate(getattr(settings, name), 1):
+            unit = getattr(row, "unit", None)
+            if unit is not None and unit not in units:
+                found.append((f"{name}[{index}].unit", f"no [[unit]] has id {unit!r}"))
+            for key in ("at", "start", "end"):
+                try:
+                    parse_time_ms(getattr(row, key, "0"))
+                except ValueError as error:
+                    found.append((f"{name}[{index}].{key}", str(error)))
     return found
 
 
@@ -238,12 +165,11 @@ def instantiate(
         edits: further whole lines of agent.toml by their key, e.g. `{"state_dir": '"/tmp/x"'}`, the value as TOML.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    settings = load_settings(source, Settings)
-    for table in sorted(source.parent.glob("*.csv")):
+    template = source.parent / read_settings(source).agent
+    for table in sorted(template.parent.glob("*.csv")):
         shutil.copyfile(table, out_dir / table.name)
-    scenario_file = out_dir / source.name
-    shutil.copyfile(source, scenario_file)
-    text = (source.parent / settings.agent).read_text("utf-8")
+    scenario_file = _copy_scenario(source, out_dir)
+    text = template.read_text("utf-8")
     head, mark, devices = text.partition("[[device]]")
     old_ports = list(dict.fromkeys(re.findall(r"(?m)^port = (\d+)$", devices)))
     time_port, control_port, *ports = free_ports(len(old_ports) + 2)
@@ -256,9 +182,21 @@ def instantiate(
         head = section + found + _edit(_edit(rest, "host", f'"{host}"'), "port", port)
     for key, value in (edits or {}).items():
         head = _edit(head, key, value)
-    agent_file = out_dir / settings.agent
+    agent_file = out_dir / template.name
     agent_file.write_text(head + mark + devices, "utf-8")
     return Instance(out_dir, scenario_file, agent_file, time_server, f"127.0.0.1:{control_port}")
+
+
+def _copy_scenario(source: Path, out_dir: Path) -> Path:
+    """The file and the ones it is based on, side by side; each then names its neighbour and agent.toml here."""
+    text = source.read_text("utf-8")
+    target = out_dir / source.name
+    if base := re.search(r'(?m)^base = "(.*)"$', text):
+        copied = _copy_scenario(source.parent / base.group(1), out_dir)
+        text = text.replace(base.group(0), f'base = "{copied.name}"')
+    text = re.sub(r'(?m)^agent = "(?:.*/)?([^/"]+)"$', r'agent = "\1"', text)
+    target.write_text(text, "utf-8")
+    return target
 
 
 def _renumber(text: str, ports: Mapping[str, str]) -> str:

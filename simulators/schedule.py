@@ -12,20 +12,23 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from collector.model.dispatch import Order, OrderKind
-from collector.model.interval import DAY_MS, HOUR_MS, QUARTER_HOUR_MS, local_midnight_ms
-from simulators.scenario import Scenario, Unit
+from collector.model.interval import DAY_MS, HOUR_MS, QUARTER_HOUR_MS, local_midnight_ms, parse_time_ms
+from collector.model.quantity import BY_NAME, parse_scaled
+from simulators.scenario import Scenario
+from simulators.scenario_model import Unit
 
 MINUTE_MS: Final = 60_000
+_ANALOG: Final = frozenset({"active_power_mw", "reactive_power_mvar", "bus_voltage_kv"})
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Switch:
-    """At `time_ms` a status or target of a unit becomes `value` (stored integer)."""
+    """At `time_ms` a status, target or forced analog of a unit becomes `value` (stored integer); None: let it go."""
 
     time_ms: int
     unit: str
     quantity: str
-    value: int
+    value: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,24 @@ def make_schedule(scenario: Scenario, unit: Unit) -> Schedule:
         _draw_agc(schedule, unit, days, deep, dice)
     if unit.avc:
         _draw_avc(schedule, scenario, unit, days, dice)
-    schedule.switches.sort()
+    _take_rows(schedule, scenario, unit)
+    schedule.switches.sort(key=lambda switch: (switch.time_ms, switch.quantity))
     return schedule
+
+
+def _take_rows(schedule: Schedule, scenario: Scenario, unit: Unit) -> None:
+    """What the scenario itself says of this unit, beside what was drawn."""
+    for event in scenario.settings.event:
+        if event.unit == unit.id:
+            value = parse_scaled(event.value, BY_NAME[event.quantity].scale) if event.value else None
+            time_ms = parse_time_ms(event.at)
+            if event.quantity in _ANALOG:
+                time_ms = -(-time_ms // MINUTE_MS) * MINUTE_MS
+            schedule.switches.append(Switch(time_ms, unit.id, event.quantity, value))
+    for row in scenario.settings.order:
+        if row.unit == unit.id:
+            span = parse_time_ms(row.start), parse_time_ms(row.end)
+            schedule.orders.append(Order(row.id, unit.id, OrderKind(row.kind), *span))
 
 
 def _instant(dice: random.Random, low_ms: int, high_ms: int) -> int:
@@ -100,14 +119,14 @@ def _draw_plan(schedule: Schedule, unit: Unit, days: int, deep: list[bool], dice
     rated_kw = int(float(unit.rated_mw) * 1000)
     moves = unit.moves
     for day in range(days):
-        level = 1 + dice.gauss(0, 0.03)
+        level = 1 + dice.gauss(0, 0.03) if moves.plan_noise else 1.0
         for quarter in range(96):
             hour, part = divmod(quarter, 4)
             ratio = moves.day_ratio[hour]
             ratio += (moves.day_ratio[(hour + 1) % 24] - ratio) * part / 4
             if deep[day] and 2 <= quarter < 26:
                 ratio = moves.deep_night_ratio + dice.gauss(0, 0.008)
-            else:
+            elif moves.plan_noise and ratio > 0:
                 ratio = min(max(ratio * level, 0.3), 1.0)
             start = schedule.plan_from_ms + day * DAY_MS + quarter * QUARTER_HOUR_MS
             off = any(a < start + QUARTER_HOUR_MS and start < b for a, b in schedule.stops)

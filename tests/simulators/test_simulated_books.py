@@ -9,7 +9,8 @@ import pytest
 
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import HOUR_MS, Month
-from simulators.books import Books, Moment
+from simulators.books import Books
+from simulators.moment import Moment
 from simulators.scenario import load_scenario
 from simulators.schedule import Switch
 

@@ -88,7 +88,7 @@ def test_statuses_alternate(scenario: Scenario) -> None:
     for unit in scenario.settings.unit:
         switches = make_schedule(scenario, unit).switches
         for status in ("on_grid", "agc_in_service", "avc_in_service", "avc_at_limit"):
-            values = [s.value for s in switches if s.quantity == status]
+            values = [int(s.value or 0) for s in switches if s.quantity == status]
             assert values == [values[0] if index % 2 == 0 else 1 - values[0] for index in range(len(values))]
 
 

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sections of PLANT.toml: what may be written there, and what each key means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DecimalText = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$")]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Rule(_Section):
+    """`[rule]`: numbers of the regulation for the simulators' own books, each with its article in the file."""
+
+    reactive_free_lag: DecimalText = "0.75"
+    reactive_free_lead: DecimalText = "0.328684105"
+    at_limit_tolerance_mvar: DecimalText = "1"
+    deep_lower_ratio: dict[str, DecimalText]
+    deep_gate_ratio: DecimalText
+    start_stop_gap_h: int
+    avc_settle_s: int
+    avc_band_500_kv: DecimalText
+    avc_band_220_kv: DecimalText
+    avc_band_low_ratio: DecimalText
+
+
+class Area(_Section):
+    """`[[area]]` as in register.toml."""
+
+    id: str
+    name: str
+    dispatch_mode: Literal["energy_saving", "annual_plan"]
+    valley_hours: list[str]
+    peak_hours: list[str]
+    hours_filing: str = ""
+
+
+class Plant(_Section):
+    """`[[plant]]` as in register.toml, and its energy bill of the month."""
+
+    id: str
+    name: str
+    area: str
+    revenue_basis: Literal["on_grid"] = "on_grid"
+    shares: bool = True
+    settles_with: str = ""
+    energy_bill_yuan: DecimalText
+
+
+class Stop(_Section):
+    """A stop of the unit: `day` of the month it opens, `hours` off grid, `order`: what the dispatcher ordered.
+
+    `kept`: the restart lies inside the order; `late`: it comes after the order's end; `none`: no order at all.
+    """
+
+    day: Annotated[int, Field(ge=1, le=30)]
+    hours: Annotated[float, Field(gt=0, le=72)]
+    order: Literal["kept", "late", "none"]
+
+
+class Moves(_Section):
+    """`[unit.moves]`: how a unit behaves.
+
+    `day_ratio`: 24 hourly values of the plan as a share of P_N; `deep_night_ratio` replaces it in the valley of a
+    share `deep_nights` of the nights; `regulation_ratio`: standard deviation of what AGC asks beside the plan.
+    """
+
+    day_ratio: Annotated[list[float], Field(min_length=24, max_length=24)]
+    deep_nights: Ratio = 0.0
+    deep_night_ratio: Ratio = 0.0
+    ramp_ratio_per_min: Annotated[float, Field(gt=0, le=1)]
+    regulation_ratio: Ratio = 0.0
+    agc_drops: Ratio = 0.0
+    avc_orders_per_day: Annotated[int, Field(ge=0, le=20)] = 0
+    avc_missed: Ratio = 0.0
+    avc_at_limit: Ratio = 0.0
+    avc_drops: Ratio = 0.0
+    noise_ratio: Ratio = 0.0004
+    plan_noise: bool = True
+    energy_start_mwh: Annotated[int, Field(ge=0)] = 0
+    stop: list[Stop] = []
+
+
+class Unit(_Section):
+    """`[[unit]]` as in register.toml, and how it moves."""
+
+    id: str
+    plant: str
+    kind: Literal["coal", "coal_other", "gas", "hydro", "pumped_storage", "nuclear", "wind", "solar", "other"]
+    rated_mw: DecimalText
+    agc_lower_mw: DecimalText | None = None
+    agc_upper_mw: DecimalText | None = None
+    avc: bool = False
+    nominal_kv: DecimalText = "220"
+    droop_ratio: DecimalText | None = None
+    dead_band_hz: DecimalText = "0.033"
+    q_max_mvar: DecimalText
+    q_min_mvar: DecimalText
+    evidence: str | None = None
+    black_start: bool = False
+    black_start_document: str | None = None
+    moves: Moves
+
+
+class Event(_Section):
+    """`[[event]]`: at an instant a quantity of a unit becomes `value`, in the unit of the quantity's name.
+
+    Statuses and the AVC target change at that very instant; powers and voltage at the first tick from then on, and stay
+    until an event with an empty value lets the unit move by itself again. An event before the run sets the beginning.
+    """
+
+    at: str
+    unit: str
+    quantity: Literal[
+        "on_grid", "agc_in_service", "avc_in_service", "avc_at_limit", "avc_target_kv", "condenser", "spilling",
+        "primary_frequency_in_service", "active_power_mw", "reactive_power_mvar", "bus_voltage_kv",
+    ]  # fmt: skip
+    value: str
+
+
+class FrequencyEvent(_Section):
+    """`[[frequency]]`: over [start, end) the grid's frequency is off by `deviation_mhz`."""
+
+    start: str
+    end: str
+    deviation_mhz: Annotated[int, Field(ge=-2000, le=2000)]
+
+
+class OrderRow(_Section):
+    """`[[order]]` as in orders.csv."""
+
+    id: str
+    unit: str
+    kind: Literal["start_stop", "spill", "reactive", "condenser"]
+    start: str
+    end: str
+
+
+class ReserveRow(_Section):
+    """`[[reserve]]` as in reserve.csv."""
+
+    unit: str
+    kind: Literal["spinning", "hot"]
+    start: str
+    end: str
+    power_mw: DecimalText
+
+
+class BandRow(_Section):
+    """`[[voltage_band]]` as in voltage_band.csv."""
+
+    unit: str
+    start: str
+    end: str
+    low_kv: DecimalText
+    high_kv: DecimalText
+
+
+class Settings(_Section):
+    """PLANT.toml as written. `quiet_hours`: local hours of the day in which nothing switches and no order comes."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    agent: str
+    seed: int
+    month: str
+    step_s: Literal[60] = 60
+    lead_in_s: Annotated[int, Field(ge=0, le=86_400)] = 120
+    lead_out_s: Annotated[int, Field(ge=0, le=86_400)] = 120
+    hold_limit_s: Annotated[int, Field(ge=60, le=86_400)] = 180
+    quiet_hours: tuple[int, int] = Field(default=(12, 14), strict=False)
+    time_listen: str = ""
+    rule: Rule
+    area: list[Area]
+    plant: list[Plant]
+    unit: list[Unit]
+    event: list[Event] = []
+    frequency: list[FrequencyEvent] = []
+    order: list[OrderRow] = []
+    reserve: list[ReserveRow] = []
+    voltage_band: list[BandRow] = []
