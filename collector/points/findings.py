@@ -68,7 +68,8 @@ class Findings:
 
     def near(self, code: str, row: int, column: str, text: str, known: Iterable[str], /, **values: object) -> None:
         """One finding about a word that is not among `known`, with the nearest that is."""
-        close = difflib.get_close_matches(text, list(known), 1)
+        # Of a Chinese word of two characters one is half.
+        close = difflib.get_close_matches(text, list(known), 1, 0.6 if text.isascii() else 0.5)
         hint_en = f"; did you mean {close[0]!r}?" if close else ""
         hint_zh = f",是否 {close[0]}?" if close else ""
         self.add(code, row, column, text=text, hint_en=hint_en, hint_zh=hint_zh, **values)

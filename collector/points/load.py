@@ -199,7 +199,7 @@ def _check_meaning(row: Row, point: Point) -> None:
         return
     if "raw_unit" not in row.bad and RAW_UNITS[point.raw_unit][0] != quantity.unit:
         allowed = [name for name, (unit, _) in RAW_UNITS.items() if unit == quantity.unit and name]
-        row.find("raw_unit", "raw_unit", quantity=quantity.name, text=point.raw_unit,
+        row.find("unit_of_quantity", "raw_unit", quantity=quantity.name, text=point.raw_unit,
                  choices_en=" or ".join(allowed) or "no unit", choices="、".join(allowed) or "空")  # fmt: skip
     if (
         "type" not in row.bad

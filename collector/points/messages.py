@@ -202,7 +202,7 @@ OF_CELL: Final[dict[str, Text]] = {
         "填结算量或校验值,或删去本行",
     ),
     "quantity_unknown": Text("error", "unknown quantity {text!r}{hint_en}", "不认识的量 {text}{hint_zh}"),
-    "raw_unit": Text(
+    "unit_of_quantity": Text(
         "error", "{quantity} is given in {choices_en}, got {text!r}", "{quantity} 的单位应为 {choices},现为“{text}”"
     ),
     "min_above_max": Text("error", "min {low} is above max {high}", "下限 {low} 高于上限 {high}"),

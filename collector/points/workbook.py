@@ -27,6 +27,10 @@ SHEET_NAME: Final = "点表"
 
 Rows = list[tuple[str, ...]]
 
+# A cell that holds something: `<c r="B7" s="1"/>` is only painted.
+_CELL = re.compile(rb'<(?:\w+:)?c\s(?:[^>]*\s)?r="([A-Z]{1,3})\d{1,7}"[^>]*(?<!/)>')
+_UNPLACED_CELL = re.compile(rb'<(?:\w+:)?c(?:>|\s(?![^>]*\br="))')
+
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
@@ -59,8 +63,11 @@ def read_workbook(data: bytes, findings: Findings) -> Sheet | None:
                     findings.add("not_workbook", reason="no sheet")
                     return None
                 sheet: Any = next((ws for ws in sheets if ws.title.strip() == SHEET_NAME), sheets[0])
-                rows = _rows(sheet, findings)
-                return None if rows is None else Sheet(rows, tuple(_merges(data, sheet)))
+                # What openpyxl does not tell of in its read-only way stands in the part itself.
+                with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                    xml = archive.read(sheet._worksheet_path)
+                rows = _rows(sheet, xml, findings)
+                return None if rows is None else Sheet(rows, tuple(_merges(xml)))
             finally:
                 book.close()
     except Exception as error:  # openpyxl raises whatever its XML and ZIP parsers raise
@@ -83,14 +90,18 @@ def _bounded(data: bytes, findings: Findings) -> bool:
     return True
 
 
-def _rows(sheet: Any, findings: Findings) -> Rows | None:
+def _rows(sheet: Any, xml: bytes, findings: Findings) -> Rows | None:
     sheet.reset_dimensions()  # the declared size may be wrong
     rows: Rows = []
-    # One column more than allowed, so that too many are seen; never the 16 384 a crafted row may claim.
-    for number, cells in enumerate(sheet.iter_rows(max_col=MAX_COLUMNS + 1), 1):
-        if number > MAX_ROWS or (len(cells) > MAX_COLUMNS and cells[MAX_COLUMNS].value is not None):
-            findings.add("too_big", size=f"row {number} or column {MAX_COLUMNS + 1}",
-                         limit=f"{MAX_ROWS} rows, {MAX_COLUMNS} columns")  # fmt: skip
+    limit = f"{MAX_ROWS} rows, {MAX_COLUMNS} columns"
+    width = _width(xml)
+    if width > MAX_COLUMNS:
+        findings.add("too_big", size=f"a cell in column {_letters(width - 1)}", limit=limit)
+        return None
+    # Never the 16 384 columns each of a million crafted rows may claim.
+    for number, cells in enumerate(sheet.iter_rows(max_col=width), 1):
+        if number > MAX_ROWS:
+            findings.add("too_big", size="more rows", limit=limit)
             return None
         texts = [_text(cell, number, index, findings) for index, cell in enumerate(cells)]
         while texts and not texts[-1]:
@@ -121,6 +132,21 @@ def _text(cell: Any, row: int, index: int, findings: Findings) -> str:
     return str(value).strip()
 
 
+def _width(xml: bytes) -> int:
+    """How many columns hold something."""
+    if _UNPLACED_CELL.search(xml):
+        return MAX_COLUMNS
+    return 1 + max((_index(name.decode()) for name in set(_CELL.findall(xml))), default=0)
+
+
+def _index(letters: str) -> int:
+    """The other way round: A -> 0, AA -> 26."""
+    index = 0
+    for letter in letters:
+        index = index * 26 + ord(letter) - ord("A") + 1
+    return index - 1
+
+
 def _letters(index: int) -> str:
     """The name a spreadsheet gives its column: 0 -> A, 26 -> AA."""
     name, rest = "", index + 1
@@ -130,9 +156,8 @@ def _letters(index: int) -> str:
     return name
 
 
-def _merges(data: bytes, sheet: Any) -> Iterator[tuple[str, int, int]]:
-    """(range, first row, last row) of merged cells, which openpyxl does not tell of in its read-only way."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for found in _MERGE.finditer(archive.read(sheet._worksheet_path)):
-            left, top, right, bottom = (part.decode() for part in found.groups())
-            yield f"{left}{top}:{right}{bottom}", int(top), int(bottom)
+def _merges(xml: bytes) -> Iterator[tuple[str, int, int]]:
+    """(range, first row, last row) of merged cells."""
+    for found in _MERGE.finditer(xml):
+        left, top, right, bottom = (part.decode() for part in found.groups())
+        yield f"{left}{top}:{right}{bottom}", int(top), int(bottom)
