@@ -68,6 +68,7 @@ class Station(Face):
         self.common_addresses = tuple(common_addresses)
         self.on_acknowledged: Callable[[], None] = lambda: None
         self.summer = False
+        self.tag_shift_ms = 0
         self._now_utc_ms = now_utc_ms
         self._offset_min = utc_offset_min
         self._objects: dict[tuple[int, int], InformationObject] = {}
@@ -114,7 +115,7 @@ class Station(Face):
         invalid = item.value is None or self.faults.hit(self.device, "invalid") is not None
         tag = b""
         if type_id in iec104.TAGGED_TYPES:
-            time_ms = item.time_utc_ms or self._now_utc_ms()
+            time_ms = (item.time_utc_ms or self._now_utc_ms()) + self.tag_shift_ms
             if fault := self.faults.hit(self.device, "clock_hour"):
                 time_ms += fault.value or _HOUR_MS
             summer = self.summer or self.faults.hit(self.device, "summer_time") is not None
@@ -180,6 +181,7 @@ class StationLink(asyncio.Protocol):
         self._oldest_unacknowledged_s = 0.0
         self._last_heard_s = 0.0
         self._test_sent_s = 0.0
+        self._check_s = 0.5
         self.overflowed = 0
 
     @property
@@ -194,7 +196,9 @@ class StationLink(asyncio.Protocol):
         self._station.links.add(self)
         self._station.sessions.add(self)
         self._last_heard_s = self._clock_s()
-        self._timer = asyncio.get_running_loop().call_later(0.5, self._check_timers)
+        timing = self._station.timing
+        self._check_s = min(0.5, timing.t1_s / 2, timing.t2_s / 2, timing.t3_s / 2)
+        self._timer = asyncio.get_running_loop().call_later(self._check_s, self._check_timers)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """It has gone; what it did not confirm is lost with it."""
@@ -318,7 +322,7 @@ class StationLink(asyncio.Protocol):
         if self._transport is None:
             return
         now_s, timing = self._clock_s(), self._station.timing
-        self._timer = asyncio.get_running_loop().call_later(0.5, self._check_timers)
+        self._timer = asyncio.get_running_loop().call_later(self._check_s, self._check_timers)
         late_confirm = self._next_send != self._confirmed and now_s - self._oldest_unconfirmed_s > timing.t1_s
         if late_confirm or (self._test_sent_s and now_s - self._test_sent_s > timing.t1_s):
             self.abort()

@@ -47,13 +47,15 @@ def read_settings(path: Path) -> Settings:
     return check_settings(_merged(path), Settings, str(path))
 
 
-def _merged(path: Path) -> dict[str, Any]:
+def _merged(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A file over its `base` (relative): keys replace, `[[unit]]` rows change the unit with the same id."""
+    if path.resolve() in above:
+        raise ConfigError([Problem(str(path), 0, "base", "leads back to itself")])
     data = read_toml(path)
     base_name = data.pop("base", None)
     if base_name is None:
         return data
-    base = _merged(path.parent / str(base_name))
+    base = _merged(path.parent / str(base_name), (*above, path.resolve()))
     if "agent" in base:
         base["agent"] = str(Path(str(base_name)).parent / base["agent"])
     changes = {str(unit.get("id")): unit for unit in data.pop("unit", [])}
@@ -187,12 +189,12 @@ def instantiate(
     return Instance(out_dir, scenario_file, agent_file, time_server, f"127.0.0.1:{control_port}")
 
 
-def _copy_scenario(source: Path, out_dir: Path) -> Path:
+def _copy_scenario(source: Path, out_dir: Path, prefix: str = "") -> Path:
     """The file and the ones it is based on, side by side; each then names its neighbour and agent.toml here."""
     text = source.read_text("utf-8")
-    target = out_dir / source.name
+    target = out_dir / f"{prefix}{source.name}"
     if base := re.search(r'(?m)^base = "(.*)"$', text):
-        copied = _copy_scenario(source.parent / base.group(1), out_dir)
+        copied = _copy_scenario(source.parent / base.group(1), out_dir, f"base-{prefix}")
         text = text.replace(base.group(0), f'base = "{copied.name}"')
     text = re.sub(r'(?m)^agent = "(?:.*/)?([^/"]+)"$', r'agent = "\1"', text)
     target.write_text(text, "utf-8")

@@ -132,9 +132,13 @@ class TimeKeeper:
     async def follow(self, clock: Clock, speed: float, stop: asyncio.Event) -> None:
         """Move by the host's clock, `speed` simulated seconds in a real one, until the run ends or `stop`.
 
-        Clients of the time socket are answered when their instant is reached.
+        Clients of the time socket are answered when their instant is reached. At speed 1 the stations' own clocks
+        show the host's time, whatever month is played: an agent on the same host sees tags of now.
         """
         begun_s, start_ms = clock.monotonic_s(), self.now_utc_ms
+        if speed == 1:
+            for station in self._stations:
+                station.tag_shift_ms = clock.now_utc_ms() - start_ms
         while not stop.is_set() and self.now_utc_ms < self.run.end_ms:
             await asyncio.sleep(min(0.05, 1 / speed))
             reached = start_ms + int((clock.monotonic_s() - begun_s) * 1000 * speed)

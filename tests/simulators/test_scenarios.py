@@ -90,3 +90,10 @@ def test_a_scenario_that_changes_what_its_base_lacks_is_refused(tmp_path: Path) 
     file.write_text(f'base = "{CONFIG / "demo" / "plant.toml"}"\n[[unit]]\nid = "coal-9"\n', "utf-8")
     with pytest.raises(ConfigError, match="the base has no unit 'coal-9'"):
         load_scenario(file)
+
+
+def test_a_base_that_leads_back_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('base = "b.toml"\n', "utf-8")
+    (tmp_path / "b.toml").write_text('base = "a.toml"\n', "utf-8")
+    with pytest.raises(ConfigError, match="leads back to itself"):
+        load_scenario(tmp_path / "a.toml")

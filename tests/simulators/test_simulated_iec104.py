@@ -19,7 +19,10 @@ from hypothesis import strategies as st
 from collector.config import AgentConfig
 from collector.model.interval import parse_time_ms
 from simulators import iec104
+from simulators.audit import Audit
 from simulators.devices import Devices, serve
+from simulators.faults import Faults
+from simulators.iec104_station import Station, Timing
 
 STARTDT = bytes.fromhex("680407000000")
 STARTDT_CON = bytes.fromhex("68040b000000")
@@ -302,3 +305,66 @@ def test_an_independent_client_sees_values_tags_and_interrogations(config: Agent
     assert int(got[2, 16387][0]) == -7
     assert got[2, 16386][0] == 515.0
     assert int(got[1, 25601][0]) == 100_000
+
+
+@asynccontextmanager
+async def quick_station() -> AsyncIterator[RawPeer]:
+    """A station with timers of tenths of a second, and a peer that has started it."""
+    station = Station(
+        "s", (), [1], Audit([]), Faults(), now_utc_ms=lambda: 0, timing=Timing(t1_s=0.3, t2_s=0.1, t3_s=0.2)
+    )
+    port = await station.listen("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    peer = RawPeer(reader, writer)
+    await peer.start()
+    yield peer
+    writer.close()
+    await station.close()
+
+
+async def stay_alive(peer: RawPeer) -> None:
+    """Test frames for ever, and never a confirmation of what came."""
+    while True:
+        peer.writer.write(iec104.encode_u(iec104.TESTFR_ACT))
+        await peer.reader.readexactly(6)
+        await asyncio.sleep(0.05)
+
+
+def test_a_link_that_does_not_confirm_within_t1_is_closed() -> None:
+    async def run() -> None:
+        async with quick_station() as peer:
+            peer.ask("64 01 06 00 0100 000000 14")
+            assert (await peer.frame())[8] == iec104.ACTIVATION_CON
+            assert (await peer.frame())[8] == iec104.ACTIVATION_TERM
+            async with asyncio.timeout(5):
+                with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                    await stay_alive(peer)
+
+    asyncio.run(run())
+
+
+def test_an_idle_link_is_tested_after_t3_and_closed_if_the_test_stays_unanswered() -> None:
+    async def run() -> None:
+        async with quick_station() as peer:
+            assert await peer.frame() == iec104.encode_u(iec104.TESTFR_ACT)
+            peer.writer.write(iec104.encode_u(iec104.TESTFR_CON))
+            assert await peer.frame() == iec104.encode_u(iec104.TESTFR_ACT)
+            async with asyncio.timeout(5):
+                with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                    await peer.reader.readexactly(6)
+
+    asyncio.run(run())
+
+
+def test_after_stopdt_nothing_is_sent(config: AgentConfig) -> None:
+    async def run() -> None:
+        async with serve(config) as devices, raw_peer(config) as peer:
+            await peer.start()
+            peer.writer.write(iec104.encode_u(iec104.STOPDT_ACT))
+            assert await peer.frame() == iec104.encode_u(iec104.STOPDT_CON)
+            devices.board.signal("U1", "on_grid").set(1, 1)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await peer.reader.readexactly(1)
+
+    asyncio.run(run())
