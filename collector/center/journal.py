@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from collector.center import days, ranges
 from collector.center.days import UnitPart
@@ -144,18 +144,19 @@ def commit_group(
     fresh: dict[Accepted, int] = {}
     repeated = 0
     # Streams in one order in every process: two receivers can't wait for each other's rows.
-    for key in sorted(by_stream):
-        new, repeats, conflicts = _split(connection, _stream_id(connection, key, now_ms), by_stream[key])
+    ids = {key: _stream_id(connection, key, now_ms) for key in sorted(by_stream)}
+    for key, stream_id in ids.items():
+        new, repeats, conflicts = _split(connection, stream_id, by_stream[key])
         fresh |= new
         repeated += repeats
         rejected += conflicts
         touched[key].seen += [a.sequence for a in by_stream[key]]
         touched[key].cover += [(a.sequence, a.sequence) for a in new]
-    _insert(connection, fresh, now_ms)
+    _insert(connection, fresh, ids, now_ms)
     days.record_parts(connection, list(fresh), now_ms)
     _declare_lost(fresh, touched)
     _refuse(connection, rejected, touched, now_ms, quarantine_max_bytes)
-    settled = tuple(_settle(connection, key, touched[key], now_ms) for key in sorted(touched))
+    settled = tuple(_settle(connection, key, touched[key], ids.get(key), now_ms) for key in sorted(touched))
     records = sum(a.record_count for a in fresh)
     return GroupResult(settled, len(fresh), records, repeated, len(rejected))
 
@@ -173,10 +174,18 @@ def _stream_id(connection: Connection, key: StreamKey, now_ms: int) -> int:
     return found
 
 
+# Built once: making an expression costs more than running it.
+_FIND_STREAM: Final = (
+    select(stream.c.id)
+    .where(stream.c.plant == bindparam("plant"), stream.c.gateway == bindparam("gateway"))
+    .where(stream.c.epoch == bindparam("epoch"))
+    .with_for_update()
+)
+
+
 def _find_stream(connection: Connection, key: StreamKey) -> int | None:
     plant, gateway, epoch = key
-    where = (stream.c.plant == plant) & (stream.c.gateway == gateway) & (stream.c.epoch == f"{epoch:016x}")
-    found = connection.execute(select(stream.c.id).where(where).with_for_update()).scalar()
+    found = connection.execute(_FIND_STREAM, {"plant": plant, "gateway": gateway, "epoch": f"{epoch:016x}"}).scalar()
     return None if found is None else int(found)
 
 
@@ -221,10 +230,9 @@ def _conflict(arrival: Accepted, stored_sha256: bytes) -> Rejected:
     )
 
 
-def _insert(connection: Connection, fresh: Mapping[Accepted, int], now_ms: int) -> None:
+def _insert(connection: Connection, fresh: Mapping[Accepted, int], ids: Mapping[StreamKey, int], now_ms: int) -> None:
     if not fresh:
         return
-    ids = {key: _stream_id(connection, key, now_ms) for key in sorted({a.stream for a in fresh})}
     connection.execute(insert(batch), [_batch_row(a, ids[a.stream], now_ms, n) for a, n in fresh.items()])
     keys = [{"stream_id": ids[a.stream], "sequence": a.sequence, "received_ms": now_ms} for a in fresh]
     connection.execute(insert(payload), [k | {"bytes": a.payload} for k, a in zip(keys, fresh, strict=True)])
@@ -349,12 +357,12 @@ def _quarantine(connection: Connection, refusal: Rejected, now_ms: int, max_byte
     connection.execute(insert_new(connection, quarantine).values(row))
 
 
-def _settle(connection: Connection, key: StreamKey, touched: _Touched, now_ms: int) -> Settled:
+def _settle(connection: Connection, key: StreamKey, touched: _Touched, stream_id: int | None, now_ms: int) -> Settled:
     """Extend the stream's covered ranges and say what an acknowledgement may now promise."""
     plant, gateway, epoch = key
-    if not touched.known and _find_stream(connection, key) is None:
+    if stream_id is None and not touched.known and _find_stream(connection, key) is None:
         return Settled(plant, gateway, epoch, 0, (), tuple(dict.fromkeys(touched.unproven)))
-    stream_id = _stream_id(connection, key, now_ms)
+    stream_id = stream_id or _stream_id(connection, key, now_ms)
     where = covered.c.stream_id == stream_id
     rows = connection.execute(select(covered.c.from_seq, covered.c.to_seq).where(where))
     before = [(int(r.from_seq), int(r.to_seq)) for r in rows]
