@@ -44,6 +44,7 @@ from collector.settlement.statement import (
 from collector.settlement.stretches import Policy, Stretch, compute_policy, compute_stretches
 from collector.settlement.timeline import Axis, Lane
 
+_RESTART_DAYS: Final = 2  # how far ahead, where a stop counts in its own month: a restart follows within 24 hours
 _HISTORY_DAYS: Final = 62  # how far back breaker runs are looked at for orders that began before the month
 
 
@@ -78,6 +79,8 @@ class _Run:
         first, days = self.month.first_day, len(self.month.days)
         yield from plan_batches(self.context, self.book, first, days, units=self.units)
         yield from self._history()
+        if self.context.policy.adopts("I-06", "month_of_stop"):
+            yield from self._restarts()
 
     def _history(self) -> Iterator[Batch]:
         """Breaker runs before the month, for units with start-stop orders that began there."""
@@ -92,6 +95,15 @@ class _Run:
             days = min((self.month.first_day - first_day).days, _HISTORY_DAYS)
             lane = Lane(unit, date.fromordinal(self.month.first_day.toordinal() - days))
             yield Batch((lane,), days, self.book.rows(Axis((lane,), days)), runs_only=True)
+
+    def _restarts(self) -> Iterator[Batch]:
+        """Breaker runs after the month, where a stop of the month counts though its restart comes later."""
+        end = self.month.interval.end_ms
+        for unit in self.units:
+            orders = self.context.dispatch.orders[OrderKind.START_STOP].get(unit, ())
+            if any(o.start_ms < end < o.end_ms for o in orders):
+                lane = Lane(unit, self.month.next().first_day)
+                yield Batch((lane,), _RESTART_DAYS, self.book.rows(Axis((lane,), _RESTART_DAYS)), runs_only=True)
 
     def segments(self, units: frozenset[str] | None) -> Iterator[pa.Table]:
         """Segments, measured again batch by batch: they are too many to keep."""

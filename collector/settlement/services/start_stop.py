@@ -94,20 +94,23 @@ def _match(account: Account, service: str) -> _Matched:
     stretches = account.stretches_of(service)
     paid: list[tuple[Order, Occurrence, Stretch]] = []
     uncertain = False
+    by_restart = case.policy.adopts("I-06", "month_of_restart")
+
+    def instant_of(occurrence: Occurrence) -> int:
+        """I-06: an occurrence belongs to the month of the restart, or of the stop."""
+        return occurrence.closing_ms if by_restart else occurrence.opening_ms
+
     for order in case.dispatch.orders[OrderKind.START_STOP].get(account.unit, ()):
         if order.start_ms >= month.end_ms or order.end_ms <= month.start_ms:
             continue
         inside = [o for o in found if order.start_ms <= o.opening_ms and o.closing_ms < order.end_ms]
-        inside = [o for o in inside if o.closing_ms < month.end_ms]
+        inside = [o for o in inside if instant_of(o) < month.end_ms]
         good = [o for o in inside if not _touches(o, excluded)]
         certain = bool(inside)
         if good:
-            first = good[0]
-            # I-06: the month of the restart, or of the stop.
-            instant = first.closing_ms if case.policy.adopts("I-06", "month_of_restart") else first.opening_ms
-            stretch = _stretch_at(stretches, first.closing_ms)
-            if month.start_ms <= instant and stretch is not None:
-                paid.append((order, first, stretch))
+            stretch = _stretch_at(stretches, instant_of(good[0]))
+            if month.start_ms <= instant_of(good[0]) and stretch is not None:
+                paid.append((order, good[0], stretch))
         if not certain and _missing_time(runs, order, month, excluded, stretches):
             uncertain = True
     return _Matched(paid, uncertain, _empty_scope(account, service, stretches))
