@@ -8,10 +8,12 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -195,6 +197,84 @@ def test_the_receiver_outlives_its_broker(tmp_path: Path) -> None:
         with running_broker(port):
             asyncio.run(Plant(tmp_path, port, second).send_all())
     assert stored(tmp_path) == (20, 40, 20)
+
+
+@contextlib.contextmanager
+def running_mosquitto(folder: Path, port: int) -> Iterator[None]:
+    program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if program is None:
+        pytest.skip("mosquitto is not installed: nothing here proves a durable broker")
+    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n", "utf-8")
+    with subprocess.Popen([program, "-c", str(folder / "mosquitto.conf")], stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for_port(port)
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def wait_for_port(port: int) -> None:
+    for _ in range(int(PATIENCE_S * 20)):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing listens on {port}")
+
+
+def wait_for_through(folder: Path, sequence: int) -> None:
+    for _ in range(int(PATIENCE_S * 20)):
+        if stored(folder)[2] >= sequence:
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"{stored(folder)}, waiting for {sequence}")
+
+
+def wait_for_log(folder: Path, text: str, times: int) -> None:
+    for _ in range(int(PATIENCE_S * 20)):
+        log = folder / "center.log"
+        if log.exists() and log.read_text("utf-8").count(text) >= times:
+            return
+        time.sleep(0.05)
+    raise TimeoutError((folder / "center.log").read_text("utf-8"))
+
+
+def test_a_durable_broker_keeps_what_came_while_the_center_was_away(tmp_path: Path) -> None:
+    """MQTT 5, persistent session: each batch is published once only, most of them to nobody."""
+    signer = configured(tmp_path)
+    port = free_port()
+
+    async def publish(sequences: range) -> None:
+        async with aiomqtt.Client("127.0.0.1", port) as client:
+            for n in sequences:
+                payload = payload_of(n, minutes("U1", NOON + n * 600_000, 2), signer=signer)
+                await client.publish(batch_topic(), payload, qos=1)
+
+    with running_mosquitto(tmp_path, port):
+        first = start_center(tmp_path, port)
+        try:
+            wait_for_log(tmp_path, "connected", 1)
+            asyncio.run(publish(range(1, 11)))
+            wait_for_through(tmp_path, 10)
+        finally:
+            os.kill(first.pid, signal.SIGKILL)
+            first.wait()
+        asyncio.run(publish(range(11, 51)))
+        with running_center(tmp_path, port):
+            wait_for_log(tmp_path, "connected", 2)
+            wait_for_through(tmp_path, 50)
+    assert stored(tmp_path) == (50, 100, 50)
+
+
+def test_a_running_center_seals_quiet_days_by_itself(tmp_path: Path) -> None:
+    signer = configured(tmp_path, lines="[lake]\nseal_after_s = 0.0\ncheck_every_s = 0.2")
+    port = free_port()
+    payloads = {1: payload_of(1, minutes("U1", NOON, 5), signer=signer)}
+    with running_broker(port), running_center(tmp_path, port):
+        asyncio.run(Plant(tmp_path, port, payloads).send_all())
+        wait_for_log(tmp_path, "sealed 2026-03-10-", 1)
+    assert status_of(tmp_path)["unsealed_days"] == 0
 
 
 @pytest.mark.crash
