@@ -12,6 +12,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -74,18 +75,12 @@ def load_recording(path: Path, columns: str) -> Recording:
     mapping = parse_columns(columns)
     quantities = tuple(q for q in BY_NAME if q in mapping)
     problems: list[Problem] = []
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), 0, "", f"can't be read: {error}")]) from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    header = reader.fieldnames or ()
-    problems.extend(
-        Problem(str(path), 1, column, "column missing") for column in mapping.values() if column not in header
-    )
+    header, cells = _table(path)
+    absent = [column for column in mapping.values() if column not in header]
+    problems.extend(Problem(str(path), 1, column, "column missing") for column in absent)
     if problems:
         raise ConfigError(problems)
-    rows = [_row(path, reader.line_num, cells, mapping, quantities, problems) for cells in reader]
+    rows = [_row(path, number, row, mapping, quantities, problems) for number, row in cells]
     if not rows:
         problems.append(Problem(str(path), 0, "", "has no rows"))
     if problems:
@@ -94,6 +89,34 @@ def load_recording(path: Path, columns: str) -> Recording:
     units = tuple(dict.fromkeys(row[1] for row in rows))
     stretches = {unit: _stretches([row[0] for row in rows if row[1] == unit]) for unit in units}
     return Recording(quantities, units, tuple(rows), stretches)
+
+
+def _table(path: Path) -> tuple[Sequence[str], Iterable[tuple[int, Mapping[str, str]]]]:
+    """Header and numbered rows of a CSV or, by its suffix, a Parquet file, every cell as text."""
+    try:
+        if path.suffix == ".parquet":
+            return _parquet(path)
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem(str(path), 0, "", f"can't be read: {error}")]) from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    return reader.fieldnames or (), ((reader.line_num, cells) for cells in reader)
+
+
+def _parquet(path: Path) -> tuple[Sequence[str], Iterable[tuple[int, Mapping[str, str]]]]:
+    from pyarrow import parquet  # of the center extra: a gateway replays CSV
+
+    table = parquet.read_table(path)
+    rows = ({name: _text(value) for name, value in row.items()} for row in table.to_pylist())
+    return table.column_names, enumerate(rows, 2)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _row(

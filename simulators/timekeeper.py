@@ -39,6 +39,7 @@ class TimeKeeper:
         self._stations = tuple(stations)
         self._waiting: dict[TimeClient, int | None] = {}
         self._settling = False
+        self._followed = False
         self._server: asyncio.Server | None = None
         for station in self._stations:
             station.on_acknowledged = self._settle
@@ -92,7 +93,7 @@ class TimeKeeper:
 
     def consider(self) -> None:
         """Advance if everybody waits, as far as the nearest target, the hold and the end of the run allow."""
-        if self._settling or not self._waiting:
+        if self._settling or self._followed or not self._waiting:
             return
         target: int | None = None
         for wanted in self._waiting.values():
@@ -135,6 +136,7 @@ class TimeKeeper:
         Clients of the time socket are answered when their instant is reached. At speed 1 the stations' own clocks
         show the host's time, whatever month is played: an agent on the same host sees tags of now.
         """
+        self._followed = True
         begun_s, start_ms = clock.monotonic_s(), self.now_utc_ms
         if speed == 1:
             for station in self._stations:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.errors import CollectorError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -34,7 +36,10 @@ def simulate(
     time: Annotated[str, typer.Option(help="driven | real | accelerated[:SPEED]")] = "",
     seconds: Annotated[float, typer.Option(help="end after so many real seconds; 0: on SIGTERM")] = 0.0,
 ) -> None:
-    """Serve simulated devices until SIGTERM, Ctrl-C, or `stop` on the control socket."""
+    """Serve simulated devices until SIGTERM, Ctrl-C, or `stop` on the control socket. 模拟装置。
+
+    On a terminal faults are switched by typing `fault DEVICE KIND [VALUE [PROBABILITY]]` and `clear DEVICE KIND`.
+    """
     import uvloop
 
     from simulators.fault_file import load_faults
@@ -69,6 +74,8 @@ async def _run(simulation: Simulation, control: str, time: str, seconds: float) 
     async with opened(simulation, control_listen=control), asyncio.TaskGroup() as group:
         print(f"listening: {len(simulation.devices.requests())} devices", flush=True)
         tasks = [group.create_task(_show(simulation), name="table")]
+        if sys.stdin.isatty():
+            loop.add_reader(sys.stdin, _obey, simulation)
         if speed:
             from collector.clock import SystemClock
 
@@ -77,6 +84,8 @@ async def _run(simulation: Simulation, control: str, time: str, seconds: float) 
         await simulation.stopped.wait()
         for task in tasks:
             task.cancel()
+        if sys.stdin.isatty():
+            loop.remove_reader(sys.stdin)
     print("ended: " + _counts(simulation), flush=True)
 
 
@@ -91,6 +100,30 @@ def _speed(text: str) -> float:
         if kind == "accelerated" and 0 < (speed := float(factor or "60")) <= 1e6:
             return speed
     raise typer.BadParameter(f"expected driven, real or accelerated[:SPEED], got {text!r}", param_hint="--time")
+
+
+def _obey(simulation: Simulation) -> None:
+    """A line typed: `fault DEVICE KIND [VALUE [PROBABILITY]]`, `clear DEVICE KIND`, `hold`, `release`, `quit`."""
+    from simulators.faults import Fault
+
+    words = sys.stdin.readline().split()
+    try:
+        match words:
+            case ["fault", device, kind, *rest] if len(rest) <= 2:
+                value, probability = (*rest, "0", "1")[:2] if len(rest) != 1 else (rest[0], "1")
+                simulation.fault_on(Fault(device, kind, int(value), float(probability)))
+            case ["clear", device, kind]:
+                simulation.fault_off(device, kind)
+            case ["hold"]:
+                simulation.hold(simulation.keeper.now_utc_ms)
+            case ["release"]:
+                simulation.release()
+            case ["quit"] | []:
+                simulation.stop() if words else None
+            case _:
+                print("fault DEVICE KIND [VALUE [PROBABILITY]] | clear DEVICE KIND | hold | release | quit", flush=True)
+    except (CollectorError, ValueError) as error:
+        print(error, flush=True)
 
 
 def _counts(simulation: Simulation) -> str:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from collector.clock import SimulatedClock
 from collector.errors import ConfigError
@@ -92,3 +94,18 @@ def test_devices_show_the_row_in_force_and_refuse_between_stretches(recording: P
 def test_a_mapping_that_does_not_fit_is_refused_with_its_reason(recording: Path, columns: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recording(recording, columns)
+
+
+def test_a_parquet_recording_is_read_like_its_csv(recording: Path, tmp_path: Path) -> None:
+    text = recording.read_text("utf-8").splitlines()
+    columns = dict(zip(text[0].split(","), zip(*(line.split(",") for line in text[1:]), strict=True), strict=True))
+    table = pa.table(
+        {
+            "name": columns["name"],
+            "time": [parse_time_ms(time) for time in columns["time"]],
+            "p": [float(value) if value else None for value in columns["p"]],
+            "agc": [value == "1" for value in columns["agc"]],
+        }
+    )
+    parquet.write_table(table, tmp_path / "recording.parquet")
+    assert load_recording(tmp_path / "recording.parquet", COLUMNS) == load_recording(recording, COLUMNS)

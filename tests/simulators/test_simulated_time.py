@@ -14,6 +14,9 @@ import pytest
 from collector.clock import SimulatedClock
 from collector.model.interval import Interval
 from simulators import iec104
+from simulators.audit import Audit
+from simulators.faults import Faults
+from simulators.iec104_station import Station
 from simulators.scenario import Instance, instantiate, load_scenario
 from simulators.simulation import Simulation, opened, split_address
 from simulators.timekeeper import TimeKeeper
@@ -79,6 +82,50 @@ def test_beyond_the_end_of_the_run_nobody_is_answered() -> None:
         keeper.close()
 
     asyncio.run(run())
+
+
+class QuickClock:
+    """A host's clock of which half a second passes at every look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def now_utc_ms(self) -> int:
+        return 1_800_000_000_000
+
+    def monotonic_s(self) -> float:
+        self.looks += 1
+        return self.looks / 2
+
+    async def sleep_until(self, time_utc_ms: int) -> None:
+        raise AssertionError(f"nobody sleeps here until {time_utc_ms}")
+
+
+def test_accelerated_time_follows_the_hosts_clock_to_the_end_of_the_run_and_answers_clients() -> None:
+    async def run() -> list[int]:
+        world = Recorder()
+        keeper = TimeKeeper(world, [], Interval(0, 100_000))
+        client = await SimulatedClock.connect("127.0.0.1", await keeper.listen("127.0.0.1", 0))
+        following = keeper.follow(QuickClock(), 100.0, asyncio.Event())
+        waits = asyncio.ensure_future(client.sleep_until(60_000))
+        await within_5_s(following)
+        await within_5_s(waits)
+        assert client.now_utc_ms() == 100_000
+        await client.close()
+        keeper.close()
+        return world.reached
+
+    assert asyncio.run(run()) == [50_000, 100_000]
+
+
+def test_at_speed_1_the_stations_show_the_hosts_time() -> None:
+    async def run() -> int:
+        station = Station("s", (), [1], Audit(), Faults(), now_utc_ms=lambda: 0)
+        keeper = TimeKeeper(Recorder(), [station], Interval(0, 1000))
+        await within_5_s(keeper.follow(QuickClock(), 1.0, asyncio.Event()))
+        return station.tag_shift_ms
+
+    assert asyncio.run(run()) == 1_800_000_000_000
 
 
 async def control(address: str, **ask: object) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector simulate` as a process: starts, obeys its control socket and a typed line, ends cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector.config import load_agent
+from simulators.scenario import Instance, demo_scenario, instantiate
+from simulators.simulation import split_address
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Instance:
+    return instantiate(demo_scenario(), tmp_path)
+
+
+def command(instance: Instance) -> list[str]:
+    file = str(instance.scenario_file)
+    return [sys.executable, "-m", "collector.cli.main", "simulate", file, "--control", instance.control]
+
+
+def control(instance: Instance, **ask: object) -> dict[str, Any]:
+    with socket.create_connection(split_address(instance.control), timeout=10) as link, link.makefile("rwb") as file:
+        file.write(json.dumps(ask).encode() + b"\n")
+        file.flush()
+        answer: dict[str, Any] = json.loads(file.readline())
+        return answer
+
+
+def read_until(end: int, mark: str) -> str:
+    text = ""
+    while mark not in text:
+        text += os.read(end, 4096).decode("utf-8", "replace")
+    return text
+
+
+def test_it_serves_until_sigterm_and_ends_with_0(instance: Instance) -> None:
+    with subprocess.Popen(command(instance), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "listening: 11 devices\n"
+        assert control(instance, do="status")["violations"] == []
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+    assert out.startswith("ended: coal-1-governor 0, ")
+
+
+def test_a_request_that_does_not_only_read_makes_it_end_with_1(instance: Instance) -> None:
+    with subprocess.Popen(command(instance), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        governor = load_agent(instance.agent_file).settings.device[0]
+        with socket.create_connection((governor.host, governor.port or 0), timeout=10) as link:
+            link.sendall(bytes.fromhex("000100000006010600000001"))
+            assert link.recv(20)[7] == 0x86
+        control(instance, do="stop")
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "Modbus function that is not a reading one" in errors
+
+
+def test_a_fault_is_switched_from_the_keyboard(instance: Instance) -> None:
+    ours, theirs = os.openpty()
+    try:
+        with subprocess.Popen(command(instance), stdin=theirs, stdout=theirs, stderr=theirs) as process:
+            read_until(ours, "listening")
+            os.write(ours, b"fault coal-1-governor delay 30\nfault nobody delay\n")
+            read_until(ours, "no such device")
+            assert control(instance, do="status")["faults"] == ["coal-1-governor delay 30"]
+            os.write(ours, b"clear coal-1-governor delay\nquit\n")
+            read_until(ours, "ended:")
+            assert process.wait(20) == 0
+    finally:
+        os.close(ours)
+        os.close(theirs)
