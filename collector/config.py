@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from collector.errors import ConfigError, Problem
 from collector.points import Point, load_points
+from collector.points.load import load_device_ids
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -239,9 +240,22 @@ def load_agent(path: Path) -> AgentConfig:
             problems.extend(p for p in error.problems if p not in problems)
             continue
         _check_units(str(path), index, device, tables[device.id], {u.id for u in settings.unit}, problems)
+    _check_device_column(path, settings, problems)
     if problems:
         raise ConfigError(problems)
     return AgentConfig(settings, tables, path.parent)
+
+
+def _check_device_column(path: Path, settings: AgentSettings, problems: list[Problem]) -> None:
+    """A misspelt id in a table's device column would silently drop its rows."""
+    known = {device.id for device in settings.device}
+    for name in dict.fromkeys(device.points for device in settings.device):
+        for device_id, row in load_device_ids(path.parent / name).items():
+            if device_id not in known:
+                near = difflib.get_close_matches(device_id, known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                message = f"no [[device]] has id {device_id!r}{hint}"
+                problems.append(Problem(str(path.parent / name), row, "device", message))
 
 
 def _check_references(file: str, settings: AgentSettings, problems: list[Problem]) -> None:

@@ -62,7 +62,13 @@ def imports(path: Path, name: str) -> set[str]:
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{name}: write the whole name of an import"
-            found.add(node.module or "")
+            module = node.module or ""
+            folder = ROOT.joinpath(*module.split("."))
+            for (
+                alias
+            ) in node.names:  # `from collector import wire` names a module, `from collector.wire import Ack` not
+                is_module = (folder / alias.name).is_dir() or (folder / f"{alias.name}.py").is_file()
+                found.add(f"{module}.{alias.name}" if is_module else module)
     return found
 
 

@@ -90,3 +90,12 @@ def test_each_mistake_is_named(tmp_path: Path, old: str, new: str, reason: str) 
 def test_text_that_is_not_toml_names_the_file(tmp_path: Path) -> None:
     (found,) = refusals(tmp_path, "schema = \n")
     assert found.startswith("agent.toml: is not TOML: ")
+
+
+def test_a_misspelt_device_of_a_point_table_is_refused_not_dropped(tmp_path: Path) -> None:
+    points = "name,device,quantity,area,type,address,raw_unit\n" + (
+        "P,governor-1,active_power_mw,holding,int16,1,MW\nF,govenor-1,frequency_hz,holding,int16,2,mHz\n"
+    )
+    assert refusals(tmp_path, GOOD, points) == [
+        "governor.csv:3: device: no [[device]] has id 'govenor-1'; did you mean 'governor-1'?"
+    ]

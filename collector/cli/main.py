@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from collector.cli import agent, center, demo, settle, simulate
+from collector.cli import agent, center, demo, points, settle, simulate
 from collector.errors import CollectorError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(agent.app, name="agent")
 app.add_typer(center.app, name="center")
+app.add_typer(points.app, name="points")
 demo.register(app)
 settle.register(app)
 simulate.register(app)

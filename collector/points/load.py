@@ -72,6 +72,17 @@ def load_points(path: Path, protocol: str, device: str) -> tuple[Point, ...]:
     return tuple(entry.point for entry in entries)
 
 
+def load_device_ids(path: Path) -> dict[str, int]:
+    """The device ids that a table's rows name, each with its first row; empty where the table can't be read."""
+    table = read_table(path, Findings(str(path)))
+    found: dict[str, int] = {}
+    for number, cells in table.rows if table is not None else ():
+        device = Row(number, cells, Findings(str(path))).text("device")
+        if device:
+            found.setdefault(device, number)
+    return found
+
+
 def read_entries(table: Table, protocol: str, findings: Findings, *, device: str | None = None) -> list[Entry]:
     """The sound rows of a table, those for `device` or all; what is wrong with the others goes to `findings`."""
     family = family_of(protocol)
