@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 START: Final = 0x68
+BROADCAST: Final = 0xFFFF  # common address of all stations of a link
 # U frame functions (first control octet). Source: IEC 60870-5-104, 5.3.
 STARTDT_ACT, STARTDT_CON, STOPDT_ACT, STOPDT_CON, TESTFR_ACT, TESTFR_CON = 0x07, 0x0B, 0x13, 0x23, 0x43, 0x83
 # Causes of transmission. Source: IEC 60870-5-101, 7.2.3.

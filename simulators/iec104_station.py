@@ -1,29 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A simulated IEC 104 controlled station: several common addresses, interrogation, spontaneous tagged changes.
-
-Sends within the window k, acknowledges within w or t2, tests an idle link after t3, closes one that does not
-acknowledge within t1. These timers are protocol, so they run in real time also in a simulated month.
-"""
+"""A simulated IEC 104 controlled station: several common addresses, interrogation, spontaneous tagged changes."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 from collector.points import Point
 from simulators import iec104
 from simulators.audit import Audit
 from simulators.encoding import RawScale
-from simulators.faults import Faults, peer_name
+from simulators.faults import Faults
+from simulators.iec104_link import StationLink, Timing
 from simulators.listener import Face
 from simulators.signals import Board
 
-_QUEUE_LIMIT: Final = 20_000
 _OBJECT_BYTES: Final = 240  # of an ASDU's 249, objects only
-_BROADCAST: Final = 0xFFFF
 _HOUR_MS: Final = 3_600_000
 
 
@@ -38,17 +31,6 @@ class InformationObject:
     time_utc_ms: int = 0
     deadband: float = 0.0
     reported: float | int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The station's parameters (IEC 60870-5-104, 9.6), seconds."""
-
-    k: int = 12
-    w: int = 8
-    t1_s: float = 15.0
-    t2_s: float = 10.0
-    t3_s: float = 20.0
 
 
 class Station(Face):
@@ -126,7 +108,7 @@ class Station(Face):
 
     def interrogation_answer(self, request: iec104.Asdu) -> list[bytes]:
         """Everything the station says to a general (100) or counter (101) interrogation, in order."""
-        addresses = self.common_addresses if request.common_address == _BROADCAST else (request.common_address,)
+        addresses = self.common_addresses if request.common_address == iec104.BROADCAST else (request.common_address,)
         answers = []
         for address in addresses:
             answers.append(self._confirm(request, address, iec104.ACTIVATION_CON))
@@ -160,178 +142,3 @@ class Station(Face):
     def acknowledged(self) -> bool:
         """Whether every started link has confirmed everything that fell due."""
         return all(session.settled for session in self.sessions)
-
-
-class StationLink(asyncio.Protocol):
-    """One connection: sequence numbers, windows, timers."""
-
-    def __init__(self, station: Station) -> None:
-        self._station = station
-        self._framer = iec104.Framer()
-        self._transport: asyncio.Transport | None = None
-        self.peer = ""
-        self._timer: asyncio.TimerHandle | None = None
-        self._queue: deque[bytes] = deque()
-        self._started = False
-        self._next_send = 0
-        self._next_receive = 0
-        self._confirmed = 0
-        self._acknowledged_received = 0
-        self._oldest_unconfirmed_s = 0.0
-        self._oldest_unacknowledged_s = 0.0
-        self._last_heard_s = 0.0
-        self._test_sent_s = 0.0
-        self._check_s = 0.5
-        self.overflowed = 0
-
-    @property
-    def settled(self) -> bool:
-        """Nothing is queued or waits for its N(R); a stopped link owes nothing."""
-        return not self._started or (not self._queue and self._next_send == self._confirmed)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A controlling station has come."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        self.peer = peer_name(transport)
-        self._station.links.add(self)
-        self._station.sessions.add(self)
-        self._last_heard_s = self._clock_s()
-        timing = self._station.timing
-        self._check_s = min(0.5, timing.t1_s / 2, timing.t2_s / 2, timing.t3_s / 2)
-        self._timer = asyncio.get_running_loop().call_later(self._check_s, self._check_timers)
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        """It has gone; what it did not confirm is lost with it."""
-        self._transport = None
-        self._started = False
-        if self._timer is not None:
-            self._timer.cancel()
-        self._station.links.discard(self)
-        self._station.sessions.discard(self)
-        self._station.on_acknowledged()
-
-    def abort(self) -> None:
-        """Reset the connection."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Take frames in order; anything that is no APDU ends the link, as the standard asks."""
-        station = self._station
-        station.audit.chunks.append((station.device, data))
-        self._last_heard_s = self._clock_s()
-        self._test_sent_s = 0.0
-        try:
-            for frame in self._framer.feed(data):
-                if frame.kind == "U":
-                    self._take_u(frame.function)
-                    continue
-                if not self._confirm(frame.receive):
-                    self.abort()
-                    return
-                if frame.kind == "I" and not self._take_i(frame):
-                    self.abort()
-                    return
-        except iec104.FrameError as error:
-            station.audit.forbid(station.device, data, str(error))
-            self.abort()
-            return
-        self._pump()
-        if self.settled:
-            station.on_acknowledged()
-
-    def _confirm(self, receive: int) -> bool:
-        """Take an N(R); False where it confirms what was never sent."""
-        if (receive - self._confirmed) % 32768 > (self._next_send - self._confirmed) % 32768:
-            return False
-        self._confirmed = receive
-        self._oldest_unconfirmed_s = self._clock_s()
-        return True
-
-    def _take_i(self, frame: iec104.Frame) -> bool:
-        if frame.send != self._next_receive or not self._started:
-            return False
-        if self._next_receive == self._acknowledged_received:
-            self._oldest_unacknowledged_s = self._clock_s()
-        self._next_receive = (self._next_receive + 1) % 32768
-        self._serve(iec104.decode_asdu(frame.asdu), frame.asdu)
-        if (self._next_receive - self._acknowledged_received) % 32768 >= self._station.timing.w:
-            self._acknowledge()
-        return True
-
-    def _serve(self, request: iec104.Asdu, raw: bytes) -> None:
-        station = self._station
-        station.requests += 1
-        if request.type_id not in (iec104.INTERROGATION, iec104.COUNTER_INTERROGATION):
-            station.audit.forbid(station.device, raw, f"IEC 104 type {request.type_id} is not an interrogation")
-            self._refuse(raw, iec104.UNKNOWN_TYPE)
-        elif request.cause != iec104.ACTIVATION:
-            self._refuse(raw, iec104.UNKNOWN_CAUSE)
-        elif request.common_address not in (*station.common_addresses, _BROADCAST):
-            self._refuse(raw, iec104.UNKNOWN_ADDRESS)
-        else:
-            for asdu in station.interrogation_answer(request):
-                self.send(asdu)
-
-    def _refuse(self, raw: bytes, cause: int) -> None:
-        self.send(raw[:2] + bytes((cause | iec104.NEGATIVE,)) + raw[3:])
-
-    def _take_u(self, function: int) -> None:
-        if function == iec104.STARTDT_ACT:
-            self._started = True
-            self._write(iec104.encode_u(iec104.STARTDT_CON))
-        elif function == iec104.STOPDT_ACT:
-            self._started = False
-            if self._next_receive != self._acknowledged_received:
-                self._acknowledge()
-            self._write(iec104.encode_u(iec104.STOPDT_CON))
-        elif function == iec104.TESTFR_ACT:
-            self._write(iec104.encode_u(iec104.TESTFR_CON))
-        elif function != iec104.TESTFR_CON:
-            raise iec104.FrameError(f"a U frame a controlling station never sends: {function:#04x}")
-
-    def send(self, asdu: bytes) -> None:
-        """Queue an ASDU for a started link; beyond the queue's limit the oldest is dropped and counted."""
-        if not self._started:
-            return
-        if len(self._queue) >= _QUEUE_LIMIT:
-            self._queue.popleft()
-            self.overflowed += 1
-        self._queue.append(asdu)
-        self._pump()
-
-    def _pump(self) -> None:
-        while self._queue and self._started and (self._next_send - self._confirmed) % 32768 < self._station.timing.k:
-            if self._next_send == self._confirmed:
-                self._oldest_unconfirmed_s = self._clock_s()
-            skip = 1 if self._station.faults.hit(self._station.device, "sequence") else 0
-            frame = iec104.encode_i((self._next_send + skip) % 32768, self._next_receive, self._queue.popleft())
-            self._next_send = (self._next_send + 1) % 32768
-            self._acknowledged_received = self._next_receive
-            self._write(frame)
-
-    def _acknowledge(self) -> None:
-        self._acknowledged_received = self._next_receive
-        self._write(iec104.encode_s(self._next_receive))
-
-    def _write(self, frame: bytes) -> None:
-        if self._transport is not None:
-            self._station.faults.deliver(self._transport, frame, self._station.device)
-
-    def _check_timers(self) -> None:
-        if self._transport is None:
-            return
-        now_s, timing = self._clock_s(), self._station.timing
-        self._timer = asyncio.get_running_loop().call_later(self._check_s, self._check_timers)
-        late_confirm = self._next_send != self._confirmed and now_s - self._oldest_unconfirmed_s > timing.t1_s
-        if late_confirm or (self._test_sent_s and now_s - self._test_sent_s > timing.t1_s):
-            self.abort()
-            return
-        if self._next_receive != self._acknowledged_received and now_s - self._oldest_unacknowledged_s > timing.t2_s:
-            self._acknowledge()
-        if now_s - self._last_heard_s > timing.t3_s and not self._test_sent_s:
-            self._test_sent_s = now_s
-            self._write(iec104.encode_u(iec104.TESTFR_ACT))
-
-    def _clock_s(self) -> float:
-        return asyncio.get_running_loop().time()

@@ -11,6 +11,7 @@ import pytest
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
+from served_config import make_config
 
 from collector.config import AgentConfig, load_agent
 from collector.errors import CollectorError, ConfigError
@@ -22,6 +23,11 @@ from simulators.faults import KINDS, Fault, Faults
 
 REQUEST = bytes.fromhex("000100000006010300040001")
 ANSWER = bytes.fromhex("00010000000501030207ea")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> AgentConfig:
+    return make_config(tmp_path)
 
 
 async def raw_answer(config: AgentConfig, device: str = "gov-1", request: bytes = REQUEST) -> bytes:

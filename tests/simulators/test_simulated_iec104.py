@@ -9,12 +9,14 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import c104
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from served_config import make_config
 
 from collector.config import AgentConfig
 from collector.model.interval import parse_time_ms
@@ -22,10 +24,16 @@ from simulators import iec104
 from simulators.audit import Audit
 from simulators.devices import Devices, serve
 from simulators.faults import Faults
-from simulators.iec104_station import Station, Timing
+from simulators.iec104_link import Timing
+from simulators.iec104_station import Station
 
 STARTDT = bytes.fromhex("680407000000")
 STARTDT_CON = bytes.fromhex("68040b000000")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> AgentConfig:
+    return make_config(tmp_path)
 
 
 class RawPeer:

@@ -6,16 +6,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
+from served_config import make_config
 
 from collector.config import AgentConfig
 from simulators.devices import serve
 from simulators.modbus import RtuFramer, TcpFramer, crc16
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> AgentConfig:
+    return make_config(tmp_path)
 
 
 @asynccontextmanager

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Configurations for the simulators' own tests, on loopback ports that are free now."""
+"""A configuration for the simulators' own tests, on loopback ports that are free now."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import pytest
 
 from collector.config import AgentConfig, load_agent
 from simulators.scenario import free_ports
@@ -32,8 +30,7 @@ p2,U2,active_power_mw,35,int16,16387,2,,MW
 """
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> AgentConfig:
+def make_config(tmp_path: Path) -> AgentConfig:
     """Two Modbus TCP slaves on one port, one RTU slave over TCP, a station with two common addresses."""
     (tmp_path / "modbus.csv").write_text(MODBUS_TABLE, "utf-8")
     (tmp_path / "station.csv").write_text(STATION_TABLE, "utf-8")
