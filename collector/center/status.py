@@ -156,11 +156,31 @@ def _gateways(connection: Connection) -> tuple[GatewayStatus, ...]:
     rows: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in connection.execute(query):
         rows[row.plant, row.gateway].append(row)
-    states = {(r.plant, r.gateway): r for r in connection.execute(select(agent_state))}
-    return tuple(_gateway(key, rows[key], states.get(key)) for key in sorted({*rows, *states}))
+    states = {
+        (r.plant, r.gateway): (int(r.received_ms), _state(r.bytes)) for r in connection.execute(select(agent_state))
+    }
+    last_words = {key: _with_will(key, states) for key in states}
+    return tuple(_gateway(key, rows[key], last_words.get(key)) for key in sorted({*rows, *states}))
 
 
-def _gateway(key: tuple[str, str], streams: list[Any], state: Any) -> GatewayStatus:
+def _with_will(
+    key: tuple[str, str], states: Mapping[tuple[str, str], tuple[int, Mapping[str, Any]]]
+) -> tuple[int, Mapping[str, Any]]:
+    """What a gateway last said for a plant; gone where its will, on the topic of another of its plants, is newer.
+
+    A connection has one will, on one topic; the message names all plants it speaks for.
+    """
+    plant, gateway = key
+    at_ms, state = states[key]
+    for (_, other_gateway), (other_ms, other) in states.items():
+        named = other.get("plants")
+        is_will = other.get("online") is False and isinstance(named, list) and plant in named
+        if other_gateway == gateway and is_will and other_ms > at_ms:
+            at_ms, state = other_ms, {**state, "online": False}
+    return at_ms, state
+
+
+def _gateway(key: tuple[str, str], streams: list[Any], state: tuple[int, Mapping[str, Any]] | None) -> GatewayStatus:
     return GatewayStatus(
         plant=key[0],
         gateway=key[1],
@@ -170,8 +190,8 @@ def _gateway(key: tuple[str, str], streams: list[Any], state: Any) -> GatewaySta
         repeats=sum(int(s.repeats or 0) for s in streams),
         missing_sequences=sum(int(s.missing or 0) for s in streams),
         last_received_ms=max((int(s.last_received_ms) for s in streams), default=None),
-        state=None if state is None else _state(state.bytes),
-        state_received_ms=None if state is None else int(state.received_ms),
+        state=state[1] if state else None,
+        state_received_ms=state[0] if state else None,
     )
 
 

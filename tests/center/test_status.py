@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from collector.center.lake import enrol
 from collector.center.settings import Lake, Receiver, load_center, parse_broker, with_overrides
 from collector.center.status import CenterStatus, latest_month, read_status
+from collector.center.store import CenterStore
 from collector.errors import ConfigError
 from collector.model.interval import DAY_MS, Month, local_midnight_ms
 from collector.model.record import GapRecord
@@ -71,6 +72,27 @@ def test_gaps_holes_and_quarantine_are_counted(tmp_path: Path) -> None:
     assert status.units[0].gaps == 1
     assert status.quarantined == {"malformed": 1}
     assert status.unsealed_days == 1
+
+
+def test_a_gateways_will_counts_for_all_the_plants_it_names(tmp_path: Path) -> None:
+    """It comes on the topic of one plant only; a later word of the gateway for another plant counts more."""
+    clock = FixedClock()
+
+    def say(store: CenterStore, plant: str, online: str, at_ms: int) -> None:
+        clock.now_ms = at_ms
+        text = f'{{"online": {online}, "plants": ["P1", "P2"]}}'.encode()
+        deliver(store, [text], topic=f"collector/v1/{plant}/g1/state")
+
+    with new_store(tmp_path, clock) as store:
+        say(store, "P1", "true", NOON)
+        say(store, "P2", "true", NOON)
+        say(store, "P1", "false", NOON + 5)
+        one, two = store.read(_status).gateways
+        assert one.state is not None
+        assert two.state is not None
+        assert (one.state["online"], two.state["online"]) == (False, False)
+        say(store, "P2", "true", NOON + 9)
+        assert [g.state and g.state["online"] for g in store.read(_status).gateways] == [False, True]
 
 
 def test_the_sample_is_valid_and_names_every_key_with_its_default() -> None:
