@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Seeded signals of generating units as a gateway sees them: what the wire and the buffer are measured on.
 
-Resolutions are those of usual telemetry: 0.01 MW, 0.01 Mvar, 0.01 kV, 1 mHz, 1 kWh. Power follows an AGC set-point at
+Resolutions are those of usual telemetry: 0.01 MW, 0.01 Mvar, 0.01 kV, 1 mHz, 1 kWh; `finer` gives ten times as many
+steps of the first four, as transducers with floating-point registers have. Power follows an AGC set-point at
 1.5 % of capacity a minute with a slow noise of 0.3 MW; voltage and frequency wander; an AVC target moves every quarter
 of an hour; statuses hold.
 """
@@ -35,6 +36,7 @@ class Unit:
     target_kv: float = 525.0
     frequency_hz: float = 50.0
     energy_mwh: float = field(default=1_234_567.0)
+    finer: int = 1
 
     def __post_init__(self) -> None:
         self.power_mw = self.setpoint_mw = self.rated_mw * 0.75
@@ -55,10 +57,10 @@ class Unit:
         power_mw = self.power_mw + self.noise_mw
         self.energy_mwh += power_mw / 3600
         return (
-            round(power_mw * 100) * 10,
-            round(self.reactive_mvar * 100) * 10,
-            round(self.voltage_kv * 100) * 10,
-            round(self.frequency_hz * 1000) * 1000,
+            round(power_mw * 100 * self.finer) * (10 // self.finer),
+            round(self.reactive_mvar * 100 * self.finer) * (10 // self.finer),
+            round(self.voltage_kv * 100 * self.finer) * (10 // self.finer),
+            round(self.frequency_hz * 1000 * self.finer) * (1000 // self.finer),
             1,
             1,
             round(self.setpoint_mw * 10) * 100,
@@ -77,9 +79,9 @@ def layouts(units: int = 4) -> tuple[UnitLayout, ...]:
     return tuple(UnitLayout(f"unit-{i + 1}", QUANTITY_NAMES) for i in range(units))
 
 
-def ticks(seconds: int, *, units: int = 4, seed: int = 20260301) -> Iterator[list[UnitRecord]]:
-    """One list of records, one per unit, for every second."""
-    plant = [Unit(layout.unit, 660.0, random.Random(seed + i)) for i, layout in enumerate(layouts(units))]
+def ticks(seconds: int, *, units: int = 4, seed: int = 20260301, finer: int = 1) -> Iterator[list[UnitRecord]]:
+    """One list of records, one per unit, for every second. `finer`: 1 or 10."""
+    plant = [Unit(layout.unit, 660.0, random.Random(seed + i), finer=finer) for i, layout in enumerate(layouts(units))]
     for second in range(seconds):
         time_utc_ms = START_MS + second * 1000
         yield [
