@@ -7,7 +7,8 @@ Segments can be millions: they are written table by table, formatted by Arrow an
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Segments
 
 SEGMENT_COLUMNS: Final = ("unit", "service", "start", "end", "class", "reason", "value", "value_unit")
 _MICRO: Final = 1_000_000
+_AHEAD: Final = 4  # tables waiting to be written
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,25 +44,32 @@ def write_segments(segments: Segments, path: Path) -> tuple[UnpaidTime, ...]:
         OSError: the file can't be written.
     """
     unpaid: dict[tuple[str, str, str, str], int] = defaultdict(int)
-    with path.open("wb") as file:
+    formatted: deque[Future[Any]] = deque()
+    # Formatting runs beside the measuring that makes the next table; Arrow lets go of the interpreter.
+    with path.open("wb") as file, ThreadPoolExecutor(max_workers=1) as pool:
         file.write((",".join(SEGMENT_COLUMNS) + "\n").encode())
         for table in segments.tables():
             if len(table):
-                _write(_as_text(table), file)
-                _add_unpaid(table, unpaid)
+                formatted.append(pool.submit(_format, table, unpaid))
+            if len(formatted) > _AHEAD:
+                file.write(formatted.popleft().result())
+        for one in formatted:
+            file.write(one.result())
     return tuple(sorted(UnpaidTime(*key, duration) for key, duration in unpaid.items()))
 
 
-def _write(table: pa.Table, file: Any) -> None:
+def _format(table: pa.Table, unpaid: dict[tuple[str, str, str, str], int]) -> Any:
+    """The table as CSV bytes; its unpaid time is added to `unpaid` (one worker: in order, and alone)."""
+    _add_unpaid(table, unpaid)
+    text = _as_text(table)
     for style in ("none", "needed"):
         options = pyarrow.csv.WriteOptions(include_header=False, quoting_style=style)
         sink = pa.BufferOutputStream()
         try:
-            pyarrow.csv.write_csv(table, sink, options)
+            pyarrow.csv.write_csv(text, sink, options)
         except pa.ArrowInvalid:  # an id with a comma or a quote: then every text is quoted
             continue
-        file.write(sink.getvalue())
-        return
+        return sink.getvalue()
     raise AssertionError("quoting writes anything")
 
 

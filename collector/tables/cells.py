@@ -29,6 +29,8 @@ LARGEST_COUNTER: Final = 10**10
 
 def parse_instant(text: str) -> int:
     """UTC ms from ISO 8601 with offset or integer UTC ms."""
+    if re.search(r":\d{2}(\.\d+)?[+-]\d{2}$", text):
+        text += ":00"  # an offset in whole hours is an offset too
     if re.match(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}", text) and not re.search(r"(Z|[+-]\d{2}:?\d{2})$", text):
         raise ValueError(f"time without offset {text!r}; write it like 2026-03-01T00:00:00+08:00")
     try:

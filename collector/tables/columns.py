@@ -40,6 +40,7 @@ UNIT_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
 # Digits after the point tried in turn: 9 hold every instrument's text, 20 what a float exported by a program prints.
 _FRACTION_DIGITS: Final = (9, 20)
 _BLOCK_ROWS: Final = 65_536
+_BLOCK_BYTES: Final = 4 << 20
 
 
 class Form(Enum):
@@ -131,20 +132,56 @@ def read_long(
     None where a column that is needed can't be had. `threads`: let Arrow use all cores for this one file; off where
     files are read side by side.
     """
-    if delivered.suffix == ".csv":
-        try:
-            table = _read_quick(delivered.data, columns, threads=threads)
-        except (_OddError, pa.ArrowException, UnicodeDecodeError):
-            pass
-        else:
-            return LongTable(delivered.name, table, partial(_rows_in, delivered))
-    grid = open_grid(delivered, findings)
-    if grid is None:
-        return None
-    table = _read_careful(grid, columns, findings)
+    if delivered.suffix != ".csv":
+        table = _read_checked(delivered, columns, findings)
+    elif (quick := _try_quick(delivered.data, columns, threads=threads)) is not None:
+        table = quick
+    else:
+        table = pa.concat_tables(
+            [_read_block(block, columns, findings, lines_before) for block, lines_before in _split(delivered)],
+            promote_options="default",
+        )
     if any(column.required and column.target not in table.column_names for column in columns):
         return None
-    return LongTable(delivered.name, table, partial(_rows_in, delivered))
+    return LongTable(delivered.name, table.unify_dictionaries(), partial(_rows_in, delivered))
+
+
+def _try_quick(data: bytes, columns: Sequence[Column], *, threads: bool) -> pa.Table | None:
+    try:
+        return _read_quick(data, columns, threads=threads)
+    except (_OddError, pa.ArrowException, UnicodeDecodeError):
+        return None
+
+
+def _split(delivered: Delivered) -> Iterator[tuple[Delivered, int]]:
+    """The file in blocks of whole lines with the header, and the lines before each: only odd ones take the long way.
+
+    A file with quotes stays whole: a line end may be inside them.
+    """
+    data = delivered.data
+    line_end = data.find(b"\n") + 1
+    if len(data) <= 2 * _BLOCK_BYTES or not line_end or b'"' in data:
+        yield delivered, 0
+        return
+    header, start, lines_before = data[:line_end], line_end, 0
+    while start < len(data):
+        end = data.find(b"\n", min(start + _BLOCK_BYTES, len(data) - 1)) + 1 or len(data)
+        yield Delivered(delivered.name, header + data[start:end], ""), lines_before
+        lines_before += data.count(b"\n", start, end)
+        start = end
+
+
+def _read_block(block: Delivered, columns: Sequence[Column], findings: Findings, lines_before: int) -> pa.Table:
+    quick = _try_quick(block.data, columns, threads=False)
+    return _read_checked(block, columns, findings, lines_before) if quick is None else quick
+
+
+def _read_checked(
+    delivered: Delivered, columns: Sequence[Column], findings: Findings, lines_before: int = 0
+) -> pa.Table:
+    """The careful way; an empty table where the file as a whole was refused."""
+    grid = open_grid(delivered, findings, lines_before)
+    return pa.table({}) if grid is None else _read_careful(grid, columns, findings)
 
 
 def _rows_in(delivered: Delivered, indices: Collection[int]) -> dict[int, int]:

@@ -67,15 +67,19 @@ class SheetGrid:
 
 @dataclass(frozen=True, slots=True)
 class CsvGrid:
-    """A CSV text, parsed again for every pass, so that a long file is never held as rows."""
+    """A CSV text, parsed again for every pass, so that a long file is never held as rows.
+
+    `lines_before`: how many lines of the file, after its header, come before this text (a file may be read in blocks).
+    """
 
     name: str
     header: tuple[str, ...]
     text: str
+    lines_before: int = 0
 
     def rows(self, findings: Findings) -> Iterator[tuple[int, Sequence[str]]]:
         """Rows of another length than the header are found and left out."""
-        reader = csv.reader(io.StringIO(self.text, newline=""), strict=True)
+        reader = csv.reader(_lines(self.text), strict=True)
         width = len(self.header)
         try:
             for number, cells in enumerate(reader):
@@ -83,14 +87,23 @@ class CsvGrid:
                     continue
                 if len(cells) != width:
                     message = f"has {len(cells)} cells, the header has {width}"
-                    findings.add(self.name, reader.line_num, "", message, kind="ragged")
+                    findings.add(self.name, self.lines_before + reader.line_num, "", message, kind="ragged")
                     continue
-                yield reader.line_num, [cell.strip() for cell in cells]
+                yield self.lines_before + reader.line_num, [cell.strip() for cell in cells]
         except csv.Error as error:
-            findings.add(self.name, reader.line_num, "", f"is no proper CSV: {error}")
+            findings.add(self.name, self.lines_before + reader.line_num, "", f"is no proper CSV: {error}")
 
 
-def open_grid(delivered: Delivered, findings: Findings) -> Grid | None:
+def _lines(text: str) -> Iterator[str]:
+    """The text line by line (io.StringIO would hold it four times over)."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
+def open_grid(delivered: Delivered, findings: Findings, lines_before: int = 0) -> Grid | None:
     """The table in a CSV or XLSX file. None where the file as a whole was refused."""
     if delivered.suffix == ".xlsx":
         sheet = read_sheet(delivered, findings)
@@ -98,11 +111,13 @@ def open_grid(delivered: Delivered, findings: Findings) -> Grid | None:
     text = text_of(delivered, findings)
     if text is None:
         return None
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # lines of an old Macintosh
     header = csv_header(text)
     if header is None:
         findings.add(delivered.name, 0, "", "is empty; a file without rows still has its header")
         return None
-    return CsvGrid(delivered.name, header, text)
+    return CsvGrid(delivered.name, header, text, lines_before)
 
 
 def csv_header(text: str) -> tuple[str, ...] | None:

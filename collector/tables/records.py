@@ -23,7 +23,7 @@ from collector.model.interval import format_time
 from collector.model.quantity import QUANTITIES, Kind
 from collector.tables.columns import Column, Form, LongTable, empty_table, read_long
 from collector.tables.files import read_delivered
-from collector.tables.findings import Findings, nearest
+from collector.tables.findings import LISTED_PER_KIND, Findings, nearest
 from collector.tables.parquet import PLACE, read_parquet
 
 _FORM: Final = {Kind.ANALOG: Form.ANALOG, Kind.STATUS: Form.STATUS, Kind.COUNTER: Form.COUNTER}
@@ -179,12 +179,10 @@ def _settle_copies(
     if len(again):
         values = [column for column in table.column_names if column not in ("unit", "time")]
         rows = table.select(values)
-        left, right = rows.take(pa.array(order[again])), rows.take(pa.array(order[again - 1]))
-        for place in range(len(again)):
-            if left.slice(place, 1).to_pylist() != right.slice(place, 1).to_pylist():
-                index = int(order[again[place]])
-                name, row = _where(index, files)
-                findings.add(name, row, "time", "differs from the copy of this row in another day file; seal again")
+        left, right = (rows.take(pa.array(order[at])).to_pylist() for at in (again, again - 1))
+        differing = {int(order[again[n]]) for n, pair in enumerate(zip(left, right, strict=True)) if pair[0] != pair[1]}
+        for name, row in sorted(_places(differing, files).values()):
+            findings.add(name, row, "time", "differs from the copy of this row in another day file; seal again")
     return np.sort(np.concatenate([own, order[is_first]]))
 
 
@@ -201,23 +199,27 @@ def _find_duplicates(
     order = rows[np.argsort(keys[rows], kind="stable")]
     again = order[1:][keys[order[1:]] == keys[order[:-1]]]
     before = order[:-1][keys[order[1:]] == keys[order[:-1]]]
-    listed = 20
-    for index, earlier in zip(again[:listed].tolist(), before[:listed].tolist(), strict=True):
-        (name, row), (other, other_row) = _where(index, files), _where(earlier, files)
+    pairs = list(zip(again[:LISTED_PER_KIND].tolist(), before[:LISTED_PER_KIND].tolist(), strict=True))
+    places = _places({index for pair in pairs for index in pair}, files)
+    for index, earlier in pairs:
+        (name, row), (other, other_row) = places[index], places[earlier]
         unit, time = table["unit"][index].as_py(), format_time(table["time"][index].as_py())
         message = f"{unit} at {time} is there twice, also in {other} row {other_row}; keep one"
         findings.add(name, row, "time", message, kind="duplicate")
-    if len(again) > listed:
-        findings.add("records/", 0, "time", f"{len(again) - listed} more records are there twice")
+    if len(again) > LISTED_PER_KIND:
+        findings.add("records/", 0, "time", f"{len(again) - LISTED_PER_KIND} more records are there twice")
 
 
-def _where(index: int, files: Sequence[LongTable]) -> tuple[str, int]:
-    """File and row of a row of the joined table."""
+def _places(indices: set[int], files: Sequence[LongTable]) -> dict[int, tuple[str, int]]:
+    """File and row of rows of the joined table; one pass over each file that has any."""
+    places: dict[int, tuple[str, int]] = {}
+    start = 0
     for file in files:
-        if index < len(file.table):
-            return file.name, file.rows_of({index}).get(index, 0)
-        index -= len(file.table)
-    raise IndexError(index)
+        mine = {index - start for index in indices if start <= index < start + len(file.table)}
+        rows = file.rows_of(mine) if mine else {}
+        places |= {start + index: (file.name, rows.get(index, 0)) for index in mine}
+        start += len(file.table)
+    return places
 
 
 def _unit_columns(files: Sequence[LongTable]) -> dict[str, frozenset[str]]:

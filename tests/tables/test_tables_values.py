@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_folder import RECORDS, REGISTER, T0, T0_MS, T1, T2, found, make
 
+from collector.center.lake_file import Column as LakeColumn
+from collector.center.lake_file import Origin, Piece, build_day, write_table
 from collector.cli.folder import load_folder
 from collector.model.dispatch import ExclusionReason, Order, OrderKind, Reserve, ReserveKind, Revenue, RevenueKind
 from collector.model.quantity import parse_scaled, to_scaled
@@ -177,6 +179,8 @@ def test_a_chinese_unit_is_read_from_every_encoding(tmp_path: Path, encoding: st
         RECORDS.replace(T0, str(T0_MS)).replace(T1, str(T0_MS + HOUR_MS)),
         RECORDS.replace(T0, str(T0_MS)),
         RECORDS.replace(T0, "2026-02-28T16:00:00Z").replace(T1, "2026-02-28T17:00:00.000+0000"),
+        RECORDS.replace("+08:00", "+08"),
+        RECORDS.replace("+08:00", "+08").replace("600,1", "+600,1 "),
         "on_grid,time,unit,active_power_mw\n1," + f"{T1},U1,600.5\n1,{T0},U1,600\n",
     ],
 )
@@ -355,3 +359,50 @@ def test_copies_that_differ_are_refused(tmp_path: Path) -> None:
     one, other = (day_file(["U2"], [T0_MS], [power], [0], [-1]) for power in ("1", "2"))
     problems = found(tmp_path, {"records/1.parquet": one, "records/2.parquet": other})
     assert problems == ["records/2.parquet:1: time: differs from the copy of this row in another day file; seal again"]
+
+
+def test_what_the_center_seals_is_read_back_to_the_same_integers(tmp_path: Path) -> None:
+    def piece(unit: str, quantity: str, values: list[int], qualities: list[int]) -> Piece:
+        count = len(values)
+        zeros = np.zeros(count, np.int64)
+        column = LakeColumn(np.array(values), np.ones(count, bool), np.array(qualities, np.uint8))
+        return Piece(
+            unit=unit,
+            place=0,
+            origin=Origin(0, "g", 1, 1),
+            time=T0_MS + np.arange(count, dtype=np.int64),
+            era=zeros,
+            cause=zeros,
+            clock=zeros,
+            tagged=np.zeros(count, bool),
+            device_time=zeros,
+            columns={quantity: column},
+        )
+
+    good, late, out_of_range = 0, 2, 18
+    pieces = [
+        piece("U1", "active_power_mw", [600_123, -5, 9_999_999_999], [good, late, out_of_range]),
+        piece("U2", "energy_export_mwh", [1_234_567_890_123, 1, 2], [good, good, good]),
+    ]
+    day = build_day(pieces, plant="P1", day="2026-03-01")
+    path, sha256 = write_table(day.table, tmp_path / "lake", "2026-03-01")
+    files: dict[str, str | bytes] = {"records/a.csv": "unit,time\n", f"records/{path.name}": path.read_bytes()}
+    inputs = load_folder(make(tmp_path / "data", files))
+    rows = rows_of(inputs.records)
+    assert [row["active_power_mw"] for row in rows] == [600_123, -5, None, None, None, None]
+    assert [row["energy_export_mwh"] for row in rows] == [None, None, None, 1_234_567_890_123, 1, 2]
+    assert inputs.unit_columns == {"U1": frozenset({"active_power_mw"}), "U2": frozenset({"energy_export_mwh"})}
+    assert inputs.sources[f"records/{path.name}"] == sha256
+
+
+def test_a_long_file_with_one_odd_cell_keeps_its_row_numbers(tmp_path: Path) -> None:
+    rows = [f"U1,{T0_MS + n},{n}.0005,1" for n in range(300_000)]
+    odd = [*rows[:250_000], "U1,soon,1,1", *rows[250_000:]]
+    header = "unit,time,active_power_mw,on_grid\n"
+    files: dict[str, str | bytes] = {"records/a.csv": header + "\n".join(odd) + "\n"}
+    (problem,) = found(tmp_path / "odd", files)
+    assert problem.startswith("records/a.csv:250002: time: not a time")
+    mixed = [*rows, f"U1,{T2},+5,1"]  # good, but only the careful way can tell
+    records = load_folder(make(tmp_path / "mixed", {"records/a.csv": header + "\n".join(mixed)})).records
+    assert records.num_rows == 300_001
+    assert records["active_power_mw"].to_pylist()[-2:] == [300_000_000 - 1000 + 1, 5000]
