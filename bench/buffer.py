@@ -57,7 +57,9 @@ def measure() -> list[Figure]:
             buffer.seal_all()
             counts = buffer.counts()
     return [
-        Figure("buffer_append_of_4_records", append_s * 1e6, "us", "bare SQLite commit", bare_s * 1e6, 2.0, of_ratio=True),
+        Figure(
+            "buffer_append_of_4_records", append_s * 1e6, "us", "bare SQLite commit", bare_s * 1e6, 2.0, of_ratio=True
+        ),
         Figure(
             "buffer_bytes_per_record", counts.used_bytes / counts.buffered, "bytes", "wire target", 10.0, 12.0
         ),

@@ -69,7 +69,9 @@ def measure() -> list[Figure]:
     return [
         Figure("wire_bytes_per_record", sum(map(len, payloads)) / count, "bytes", "JSON rows", rows / count, 10.0),
         Figure("wire_bytes_per_record_fine_signals", finer / count, "bytes", "JSON rows", rows / count, 10.0),
-        Figure("wire_encode", encode_s / count * 1e6, "us/record", "JSON rows", dump_s / count * 1e6, 0.25, of_ratio=True),
+        Figure(
+            "wire_encode", encode_s / count * 1e6, "us/record", "JSON rows", dump_s / count * 1e6, 0.25, of_ratio=True
+        ),
         Figure(
             "wire_receive", count / receive_s, "records/s", "signature and checksum alone", count / verify_s, 300_000.0,
             at_most=False,

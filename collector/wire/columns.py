@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The body of a batch: columns of scaled integers, delta coded, in the narrowest width that holds them.
 
-All records stand in one table, grouped by unit. Its rows here are *columns*: seven of the record itself (`_TIME` …),
+All records stand in one table, grouped by unit. Its rows here are *columns*: six of the record itself (`_TIME` …),
 then one of values and one of states per quantity. Per column and unit the first value is kept (`bases`); the rest are
 differences to the record before, divided by their common divisor, zigzag coded, and stored in 0, 1, 2, 4 or 8 bytes,
 the bytes of one significance together. A column without differences (a status that holds, a quality that is good)
@@ -33,8 +33,8 @@ from collector.wire.batch import (
     MAX_VALUE,
     is_name,
 )
+from collector.wire.deltas import Int64s, Packed, pack, unpack
 
-Int64s = npt.NDArray[np.int64]
 UInt8s = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
@@ -61,8 +61,6 @@ _TIME, _ERA, _CAUSE, _CLOCK, _TAGGED, _TAG_AGE = range(6)
 _FIXED: Final = 6
 _ABSENT: Final = 0x80
 _MAX_ERA: Final = 0xFFFF
-_WIDTHS: Final = (1, 2, 4, 8)
-_GCD_PROBE: Final = 16  # differences looked at before a column is thought to have a common divisor
 
 _STATE_IS_KNOWN: Final = np.zeros(256, dtype=np.bool_)
 for _quality in Quality:
@@ -162,34 +160,24 @@ def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], ga
     counts = [len(rows) for rows in by_unit.values()]
     if len(by_unit) != len(layouts) or len(layouts) > MAX_UNITS or len(ordered) > MAX_RECORDS or len(gaps) > MAX_GAPS:
         raise ValueError(f"{len(layouts)} units, {len(ordered)} records, {len(gaps)} gaps are too many for a batch")
-    widths, planes = b"", b""
-    divisors: list[int] = []
-    bases: list[int] = []
+    packed = Packed(b"", [], [], b"")
     first_ms = min((g.from_ms for g in gaps), default=0)
     last_ms = max((g.to_ms for g in gaps), default=0)
     if ordered:
         table = _table(codes, counts, ordered)
-        starts, _ = _starts(counts)
-        widths, divisors, planes = _pack(table, starts)
-        bases = table[:, starts].ravel().tolist()
+        packed = pack(table, counts)
         first_ms, last_ms = int(table[_TIME].min()), int(table[_TIME].max())
     body = _Body(
         units=[layout.unit for layout in layouts],
         layouts=codes,
         counts=counts,
-        widths=widths,
-        divisors=divisors,
-        bases=bases,
-        planes=planes,
+        widths=packed.widths,
+        divisors=packed.divisors,
+        bases=packed.bases,
+        planes=packed.planes,
         gaps=[_Gap(list(g.units), g.from_ms, g.to_ms, g.reason, g.epoch, g.from_seq, g.to_seq) for g in gaps],
     )
     return EncodedBody(_ENCODER.encode(body), len(ordered), first_ms, last_ms)
-
-
-def _starts(counts: Sequence[int]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Where each unit that has records begins in the table, and how many it has."""
-    present = np.array([count for count in counts if count], dtype=np.intp)
-    return np.cumsum(present) - present, present
 
 
 def _union(codes: Sequence[bytes]) -> list[int]:
@@ -255,30 +243,6 @@ def _carry_forward(records: Sequence[UnitRecord], width: int) -> tuple[Int64s, B
     return np.take_along_axis(values, last, axis=1), absent
 
 
-def _pack(table: Int64s, starts: npt.NDArray[np.intp]) -> tuple[bytes, list[int], bytes]:
-    """Widths, divisors and byte planes of the differences."""
-    delta = np.empty_like(table)
-    np.subtract(table[:, 1:], table[:, :-1], out=delta[:, 1:])
-    delta[:, starts] = 0
-    moving = np.flatnonzero(delta.any(axis=1))
-    delta = delta[moving]
-    divisors = np.gcd.reduce(delta[:, :_GCD_PROBE], axis=1)
-    maybe = np.flatnonzero(divisors != 1)
-    divisors[maybe] = np.gcd.reduce(delta[maybe], axis=1)
-    dividing = np.flatnonzero(divisors != 1)
-    delta[dividing] //= divisors[dividing, None]
-    coded = ((delta << 1) ^ (delta >> 63)).view(np.uint64)
-    peak = coded.max(axis=1) if len(moving) else np.zeros(0, dtype=np.uint64)
-    width = np.select([peak < 1 << 8, peak < 1 << 16, peak < 1 << 32], [1, 2, 4], default=8)
-    widths = np.zeros(len(table), dtype=np.uint8)
-    widths[moving] = width
-    planes = []
-    for size in _WIDTHS:
-        cells = coded[width == size].astype(f"<u{size}").view(np.uint8)
-        planes.append(cells.reshape(-1, table.shape[1], size).swapaxes(1, 2).tobytes())
-    return widths.tobytes(), divisors.tolist(), b"".join(planes)
-
-
 def decode_body(raw: bytes) -> BatchColumns:
     """The columns of an uncompressed body.
 
@@ -319,7 +283,10 @@ def _units(body: _Body) -> tuple[UnitColumns, ...]:
     columns = _FIXED + 2 * len(union)
     if size > MAX_RECORDS or size * columns * 8 > MAX_BODY_BYTES * 2:
         raise ValueError(f"{size} records of {len(union)} quantities are too many for a batch")
-    table = _unpack(body, columns, size) if size else np.zeros((columns, 0), dtype=np.int64)
+    if size:
+        table = unpack(Packed(body.widths, body.divisors, body.bases, body.planes), body.counts, columns)
+    else:
+        table = np.zeros((columns, 0), dtype=np.int64)
     _check_fixed(table)
     values, raw_states = table[_FIXED : _FIXED + len(union)], table[_FIXED + len(union) :]
     if size and raw_states.size and (raw_states.min() < 0 or raw_states.max() > 0xFF):
@@ -366,37 +333,6 @@ def _check_fixed(table: Int64s) -> None:
         raise ValueError("a time, era, cause or clock state out of its range")
     if low[_TAG_AGE] < -MAX_TIME_MS or high[_TAG_AGE] > MAX_TIME_MS:
         raise ValueError("a device time out of its range")
-
-
-def _unpack(body: _Body, columns: int, size: int) -> Int64s:
-    """The table again from its bases and differences."""
-    starts, counts = _starts(body.counts)
-    widths = np.frombuffer(body.widths, np.uint8)
-    moving = np.flatnonzero(widths)
-    expected = int(widths.sum(dtype=np.int64)) * size
-    if len(widths) != columns or len(body.divisors) != len(moving) or len(body.bases) != columns * len(starts):
-        raise ValueError("columns, divisors and bases don't fit the units")
-    if expected != len(body.planes) or not np.isin(widths, (0, *_WIDTHS)).all():
-        raise ValueError("the columns don't have the length their widths give")
-    bases = np.array(body.bases, dtype=np.int64).reshape(columns, len(starts))
-    table = np.repeat(bases, counts, axis=1)
-    if not len(moving):
-        return table
-    coded = np.empty((len(moving), size), dtype=np.uint64)
-    width = widths[moving]
-    position = 0
-    for bytes_each in _WIDTHS:
-        rows = np.flatnonzero(width == bytes_each)
-        if len(rows):
-            end = position + len(rows) * size * bytes_each
-            plane = np.frombuffer(body.planes, np.uint8)[position:end].reshape(len(rows), bytes_each, size)
-            coded[rows] = np.ascontiguousarray(plane.swapaxes(1, 2)).view(f"<u{bytes_each}")[:, :, 0]
-            position = end
-    delta = (coded >> np.uint64(1)).view(np.int64) ^ -(coded & np.uint64(1)).view(np.int64)
-    delta *= np.array(body.divisors, dtype=np.int64)[:, None]
-    total = np.cumsum(delta, axis=1)
-    table[moving] += total - np.repeat(total[:, starts], counts, axis=1)
-    return table
 
 
 def to_records(columns: BatchColumns) -> tuple[UnitRecord, ...]:

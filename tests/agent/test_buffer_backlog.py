@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A long backlog is drained in constant memory. BACKLOG=41667 (10 M records) in the soak; 1500 batches otherwise."""
+"""A long backlog is drained in constant memory. BACKLOG=41667 (10 M records) in the soak; 400 batches otherwise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent_buffers import ack, open_buffer, record
 
-BACKLOG = int(os.environ.get("BACKLOG", "1500"))
+BACKLOG = int(os.environ.get("BACKLOG", "400"))
 
 
 def resident_bytes() -> int:

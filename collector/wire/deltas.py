@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Integer columns to bytes and back: differences, common divisor, zigzag, narrowest width, bytes by significance.
+
+A table has one row per column of the batch and one place per record; its records stand unit by unit. Arithmetic is
+modulo 2^64, so that whatever the differences are, their sum gives the values back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+
+_WIDTHS: Final = (1, 2, 4, 8)
+_GCD_PROBE: Final = 16  # differences looked at before a column is thought to have a common divisor
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A table as it travels.
+
+    `widths`: bytes per difference, one per column; `divisors`: one per column with a width; `bases`: first values,
+    column by column, one per unit that has records; `planes`: the differences.
+    """
+
+    widths: bytes
+    divisors: list[int]
+    bases: list[int]
+    planes: bytes
+
+
+def _starts(counts: Sequence[int]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Where each unit that has records begins in the table, and how many it has."""
+    present = np.array([count for count in counts if count], dtype=np.intp)
+    return np.cumsum(present) - present, present
+
+
+def pack(table: Int64s, counts: Sequence[int]) -> Packed:
+    """A table whose units have `counts` records."""
+    starts, _ = _starts(counts)
+    delta = np.empty_like(table)
+    np.subtract(table[:, 1:], table[:, :-1], out=delta[:, 1:])
+    delta[:, starts] = 0
+    moving = np.flatnonzero(delta.any(axis=1))
+    delta = delta[moving]
+    divisors = np.gcd.reduce(delta[:, :_GCD_PROBE], axis=1)
+    maybe = np.flatnonzero(divisors != 1)
+    divisors[maybe] = np.gcd.reduce(delta[maybe], axis=1)
+    dividing = np.flatnonzero(divisors != 1)
+    delta[dividing] //= divisors[dividing, None]
+    coded = ((delta << 1) ^ (delta >> 63)).view(np.uint64)
+    peak = coded.max(axis=1) if len(moving) else np.zeros(0, dtype=np.uint64)
+    width = np.select([peak < 1 << 8, peak < 1 << 16, peak < 1 << 32], [1, 2, 4], default=8)
+    widths = np.zeros(len(table), dtype=np.uint8)
+    widths[moving] = width
+    planes = []
+    for size in _WIDTHS:
+        cells = coded[width == size].astype(f"<u{size}").view(np.uint8)
+        planes.append(cells.reshape(-1, table.shape[1], size).swapaxes(1, 2).tobytes())
+    return Packed(widths.tobytes(), divisors.tolist(), table[:, starts].ravel().tolist(), b"".join(planes))
+
+
+def unpack(packed: Packed, counts: Sequence[int], columns: int) -> Int64s:
+    """The table again, of `columns` columns.
+
+    Raises:
+        ValueError, OverflowError: the parts don't fit each other.
+    """
+    size = sum(counts)
+    starts, present = _starts(counts)
+    widths = np.frombuffer(packed.widths, np.uint8)
+    moving = np.flatnonzero(widths)
+    expected = int(widths.sum(dtype=np.int64)) * size
+    if len(widths) != columns or len(packed.divisors) != len(moving) or len(packed.bases) != columns * len(starts):
+        raise ValueError("columns, divisors and bases don't fit the units")
+    if expected != len(packed.planes) or not np.isin(widths, (0, *_WIDTHS)).all():
+        raise ValueError("the columns don't have the length their widths give")
+    bases = np.array(packed.bases, dtype=np.int64).reshape(columns, len(starts))
+    table = np.repeat(bases, present, axis=1)
+    if not len(moving):
+        return table
+    coded = np.empty((len(moving), size), dtype=np.uint64)
+    width = widths[moving]
+    position = 0
+    for bytes_each in _WIDTHS:
+        rows = np.flatnonzero(width == bytes_each)
+        if len(rows):
+            end = position + len(rows) * size * bytes_each
+            plane = np.frombuffer(packed.planes, np.uint8)[position:end].reshape(len(rows), bytes_each, size)
+            coded[rows] = np.ascontiguousarray(plane.swapaxes(1, 2)).view(f"<u{bytes_each}")[:, :, 0]
+            position = end
+    delta = (coded >> np.uint64(1)).view(np.int64) ^ -(coded & np.uint64(1)).view(np.int64)
+    delta *= np.array(packed.divisors, dtype=np.int64)[:, None]
+    total = np.cumsum(delta, axis=1)
+    table[moving] += total - np.repeat(total[:, starts], present, axis=1)
+    return table
