@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scripted peers for the contract suite: a Modbus slave (TCP, RTU over TCP, RTU on a pty) and a 104 station.
+
+Each serves one value (4660 = 0x1234 kW in register 7, or a breaker that is closed) and behaves as it is told: `good`,
+`silent` (reads, never answers), `late` (answers after the timeout), `garbled`, `refused`, `short`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import tty
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LATE_S = 0.6
+
+
+@dataclass
+class Script:
+    """How a peer behaves now, and what it was asked."""
+
+    behaviour: str = "good"
+    asked: list[bytes] = field(default_factory=list)
+
+
+def crc16(data: bytes) -> bytes:
+    value = 0xFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ 0xA001 if value & 1 else value >> 1
+    return value.to_bytes(2, "little")
+
+
+async def answer_pdu(script: Script, pdu: bytes) -> bytes:
+    """The reply to a Modbus request as the script wants it; empty for none."""
+    script.asked.append(pdu)
+    count = int.from_bytes(pdu[3:5], "big")
+    if script.behaviour == "silent":
+        return b""
+    if script.behaviour == "late":
+        await asyncio.sleep(LATE_S)
+    if script.behaviour == "refused":
+        return bytes([pdu[0] | 0x80, 4])
+    if script.behaviour == "short":
+        return bytes([pdu[0], 2 * count - 2]) + b"\x12\x34" * (count - 1)
+    return bytes([pdu[0], 2 * count]) + b"\x12\x34" * count
+
+
+@asynccontextmanager
+async def serve(
+    talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[int]:
+    """A TCP server on a free port; ends with its connections."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await talk(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            tasks.discard(task)
+            writer.close()
+
+    server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def modbus_tcp(script: Script) -> AsyncIterator[int]:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readexactly(7)
+            pdu = await reader.readexactly(int.from_bytes(head[4:6], "big") - 1)
+            reply = await answer_pdu(script, pdu)
+            if script.behaviour == "garbled":
+                reply = bytes([0x2B]) + reply[1:]
+            if reply:
+                writer.write(head[:4] + (len(reply) + 1).to_bytes(2, "big") + head[6:7] + reply)
+
+    async with serve(talk) as port:
+        yield port
+
+
+async def rtu_reply(script: Script, frame: bytes) -> bytes:
+    assert crc16(frame[:-2]) == frame[-2:]
+    reply = await answer_pdu(script, frame[1:-2])
+    if not reply:
+        return b""
+    answer = frame[:1] + reply
+    tail = crc16(answer)
+    return answer + (bytes([tail[0] ^ 1, tail[1]]) if script.behaviour == "garbled" else tail)
+
+
+@asynccontextmanager
+async def modbus_rtu_over_tcp(script: Script) -> AsyncIterator[int]:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(await rtu_reply(script, await reader.readexactly(8)))
+
+    async with serve(talk) as port:
+        yield port
+
+
+@asynccontextmanager
+async def modbus_rtu(script: Script) -> AsyncIterator[Path]:
+    """A slave at the far end of a pty; yields the line's path."""
+    near, far = pty.openpty()
+    tty.setraw(far)
+    os.set_blocking(near, False)
+    loop = asyncio.get_running_loop()
+    bytes_in: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def on_readable() -> None:
+        try:
+            bytes_in.put_nowait(os.read(near, 256))
+        except OSError:
+            return
+
+    async def talk() -> None:
+        pending = b""
+        while True:
+            pending += await bytes_in.get()
+            while len(pending) >= 8:
+                frame, pending = pending[:8], pending[8:]
+                if reply := await rtu_reply(script, frame):
+                    os.write(near, reply)
+
+    loop.add_reader(near, on_readable)
+    task = loop.create_task(talk())
+    try:
+        yield Path(os.ttyname(far))
+    finally:
+        task.cancel()
+        loop.remove_reader(near)
+        os.close(near)
+        os.close(far)
+
+
+class Station:
+    """Sends 104 I frames with the right sequence numbers."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer, self.sent, self.received = writer, 0, 0
+
+    def send(self, asdu: bytes) -> None:
+        control = (self.sent << 1).to_bytes(2, "little") + (self.received << 1).to_bytes(2, "little")
+        self.writer.write(bytes([0x68, len(asdu) + 4]) + control + asdu)
+        self.sent += 1
+
+
+@asynccontextmanager
+async def iec104(script: Script, stations: list[Station] | None = None) -> AsyncIterator[int]:
+    """Common address 1 with a closed breaker at address 1, answered untagged (type 1)."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        station = Station(writer)
+        if stations is not None:
+            stations.append(station)
+        while True:
+            head = await reader.readexactly(2)
+            body = await reader.readexactly(head[1])
+            if body[0] & 3 == 3:  # U frame: confirm STARTDT, TESTFR
+                script.asked.append(body)
+                if script.behaviour != "silent" and body[0] in (0x07, 0x43, 0x13):
+                    confirmed = {0x07: 0x0B, 0x43: 0x83, 0x13: 0x23}[body[0]]
+                    writer.write(bytes([0x68, 4, confirmed, 0, 0, 0]))
+            elif not body[0] & 1:
+                station.received += 1
+                script.asked.append(body[4:])
+                await answer_interrogation(script, station, body[4:])
+
+    async with serve(talk) as port:
+        yield port
+
+
+async def answer_interrogation(script: Script, station: Station, asdu: bytes) -> None:
+    if script.behaviour == "late":
+        await asyncio.sleep(LATE_S)
+    if script.behaviour == "refused":
+        station.send(asdu[:2] + b"\x47" + asdu[3:])
+        return
+    station.send(asdu[:2] + b"\x07" + asdu[3:])
+    value = bytes([1, 1, 20, 0, 1, 0, 1, 0, 0, 1])
+    if script.behaviour == "garbled":
+        value = bytes([1, 2, 20, 0, 1, 0, 1, 0, 0, 1])  # says two objects, holds one
+    if script.behaviour == "short":
+        value = bytes([1, 1, 20, 0, 1, 0, 9, 0, 0, 1])  # another address than the one wanted
+    station.send(value)
+    station.send(asdu[:2] + b"\x0a" + asdu[3:])

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The promise that this program can't write to a device, as a walk over the source of the plant side."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+AGENT = Path(__file__).parents[1] / "collector" / "agent"
+SOURCES = sorted(AGENT.rglob("*.py"))
+
+# What may be called on the protocol libraries' objects. Anything else that looks like theirs fails the test.
+MODBUS_READS = {"read_coils", "read_discrete_inputs", "read_holding_registers", "read_input_registers"}
+C104_NAMES = {"Client", "Connection", "ConnectionState", "Init", "Frz"}
+FORBIDDEN_CALLS = {
+    "clock_sync", "transmit", "add_point", "execute", "report_slave_id", "mask_write_register",
+    "diag_restart_communication", "set_value", "signal_initialized",
+}  # fmt: skip
+
+
+def attributes(tree: ast.AST) -> Iterator[ast.Attribute]:
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(AGENT).as_posix())
+def test_no_writing_call_exists(path: Path) -> None:
+    for node in attributes(ast.parse(path.read_text("utf-8"))):
+        name = node.attr
+        assert not name.startswith(("write_coil", "write_register", "mask_write", "readwrite", "write_file")), name
+        if path.parent.name == "device":
+            assert name not in FORBIDDEN_CALLS, f"{path.name}:{node.lineno} {name}"
+            assert not name.startswith(("read_device_", "read_exception", "diag_")), name
+
+
+def test_modbus_offers_functions_one_to_four_and_no_other() -> None:
+    tree = ast.parse((AGENT / "device" / "modbus.py").read_text("utf-8"))
+    called = {n.attr for n in attributes(tree) if isinstance(n.value, ast.Name) and n.value.id == "client"}
+    reads = {name for name in called if "read" in name or "write" in name}
+    assert reads == MODBUS_READS
+    theirs = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("pymodbus")]
+    imported = {alias.name for node in theirs for alias in node.names}
+    assert not {name for name in imported if "Request" in name or "Write" in name}
+
+
+def test_104_takes_nothing_from_c104_but_what_listens_and_interrogates() -> None:
+    tree = ast.parse((AGENT / "device" / "iec104.py").read_text("utf-8"))
+    used = {n.attr for n in attributes(tree) if isinstance(n.value, ast.Name) and n.value.id == "c104"}
+    assert used == C104_NAMES
+    starts = [k.value for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "init"]
+    assert [ast.unparse(value) for value in starts] == ["c104.Init.NONE"]
+    freezes = [k.value for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "freeze"]
+    assert [ast.unparse(value) for value in freezes] == ["c104.Frz.READ"]
+    on_connection = {
+        n.func.attr for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and "_connection" in ast.unparse(n.func.value)
+    }  # fmt: skip
+    assert on_connection == {"unmute", "interrogation", "counter_interrogation"}
+
+
+def test_only_the_drivers_import_a_protocol_library() -> None:
+    for path in SOURCES:
+        modules = {
+            name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            for name in (
+                [a.name for a in node.names] if isinstance(node, ast.Import)
+                else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            )
+        }  # fmt: skip
+        found = modules & {"pymodbus", "c104", "serialx", "serial", "dlt645"}
+        assert found <= {{"modbus.py": "pymodbus", "iec104.py": "c104", "serial.py": "serialx"}.get(path.name, "")}
