@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from fractions import Fraction
 
 from collector.model.dispatch import Rate, StartStopRow
@@ -44,6 +45,14 @@ class Draft:
     rules: tuple[RuleUse, ...] = ()
 
 
+class Bound(Enum):
+    """As which the missing time is priced: left out, as if it could not be paid, or as if it were worth the most."""
+
+    MEASURED = "measured"
+    LOW = "low"
+    HIGH = "high"
+
+
 @dataclass(frozen=True)
 class Account:
     """One unit in one month."""
@@ -51,6 +60,7 @@ class Account:
     case: Case
     unit: str
     applies: Mapping[str, Callable[[Stretch], bool]]
+    bound: Bound = Bound.MEASURED
 
     @property
     def stretches(self) -> Sequence[Stretch]:
@@ -87,6 +97,11 @@ class Account:
         """A measured column over a stretch."""
         first, until = stretch.first_day.toordinal(), stretch.until_day.toordinal()
         return self.case.totals.sum(self.unit, column, first, until)
+
+    def measured(self, service: str, stretch: Stretch) -> int:
+        """A determinant's value over a stretch; for the high bound, with missing time at its best."""
+        value = self.sum(f"{service}.value", stretch)
+        return value + self.sum(f"{service}.best", stretch) if self.bound is Bound.HIGH else value
 
     def rated_mw(self, unit: str, day_ordinal: int) -> Fraction:
         """P_N of a unit on a day."""

@@ -46,6 +46,7 @@ class Tally:
     within: Bools
     own: Bools | None
     counted: Bools
+    missing: Bools
     code: np.ndarray[tuple[int], np.dtype[np.uint8]] | None
 
 
@@ -258,9 +259,10 @@ class Facts:
         counted = rest & together.true
         for valid, _ in needs:
             counted = counted & valid
-        known = together.false | counted if own is None else together.false | counted | own
-        put(service, "scope", timeline.time_by_cell(within))
-        put(service, "known", timeline.time_by_cell(within & known))
+        missing = rest & ~(together.false | counted)
+        scope_ms, missing_ms = timeline.time_by_cell(within), timeline.time_by_cell(missing)
+        put(service, "scope", scope_ms)
+        put(service, "known", scope_ms - missing_ms)
         put(service, "counted", timeline.time_by_cell(counted))
         if leaves is not None:
             put(service, "excluded", timeline.time_by_cell(scope & leaves))
@@ -274,7 +276,7 @@ class Facts:
             if leaves is not None:
                 code[leaves] = REASON_CODES["excluded"]
             code[~scope] = 0
-        return Tally(service, within, own, counted, code)
+        return Tally(service, within, own, counted, missing, code)
 
     def _codes(
         self, conditions: Sequence[Condition], needs: Sequence[tuple[Bools, str]]
@@ -291,12 +293,26 @@ class Facts:
             code[condition.tri.false] = REASON_CODES[condition.unpaid]
         return code
 
-    def finish(self, tally: Tally, integrand: Ints | None, unit: str) -> None:
-        """Write a determinant's value (integrand × time where it counts) and its segments."""
+    def finish(
+        self, tally: Tally, integrand: Ints | None, unit: str, *, best: Callable[[], Ints] | None = None
+    ) -> None:
+        """Write a determinant's value (integrand × time where it counts), its segments, and what gaps could be worth.
+
+        `best`: the largest integrand the unit's limits allow, for time that is missing; without one, the time itself.
+        """
         pieces = self.timeline.length if integrand is None else self.timeline.length * integrand
         pieces = pieces * tally.counted
         self.results.put(tally.service, "value", self.timeline.sum_by_cell(pieces))
+        self.put_best(tally, best)
         self.trace(tally, pieces, unit)
+
+    def put_best(self, tally: Tally, best: Callable[[], Ints] | None) -> None:
+        """Write what the missing time could be worth at most."""
+        if tally.missing.any():
+            length = self.timeline.length * tally.missing
+            self.results.put(
+                tally.service, "best", self.timeline.sum_by_cell(length if best is None else length * best())
+            )
 
     def trace(self, tally: Tally, pieces: Ints, unit: str) -> None:
         """Write a determinant's segments, where somebody asked for them."""

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
 from collector.model.dispatch import OrderKind, ReserveKind
 from collector.model.interval import Interval
 from collector.model.money import round_to_fen
-from collector.settlement.account import Account, Draft
+from collector.settlement.account import Account, Bound, Draft
 from collector.settlement.services import SERVICES, ServiceDef
 from collector.settlement.statement import DeterminantRow, Finding, Line, LineStatus
 from collector.settlement.stretches import Stretch
@@ -93,6 +93,8 @@ def _outcome(account: Account, definition: ServiceDef, stretches: list[Stretch])
         reason=reason,
         steps=draft.steps,
         rules=draft.rules,
+        low_yuan=_bound(account, definition, times, draft, Bound.LOW),
+        high_yuan=_bound(account, definition, times, draft, Bound.HIGH),
     )
     return Outcome(line, _determinant(account, definition, line, times), _findings(account, definition, line, draft))
 
@@ -116,6 +118,18 @@ def _judge(account: Account, definition: ServiceDef, times: _Times) -> Draft:
     if coverage < account.case.policy.min_coverage:
         return Draft(draft.quantity, None, LineStatus.BLOCKED, "coverage", steps=draft.steps, rules=draft.rules)
     return draft
+
+
+def _bound(account: Account, definition: ServiceDef, times: _Times, draft: Draft, bound: Bound) -> Decimal | None:
+    """What a line with gaps would be at least or at most; None where nothing is missing or nobody can say.
+
+    A start hidden in a gap can't be counted, and what a rulebook does not price has no bound.
+    """
+    uncertain = "uncertain_edge" in (draft.reason, draft.provisional)
+    if definition.id in ("condenser_start", "coal_start_stop") or not (times.known < times.scope or uncertain):
+        return None
+    amount = definition.price(replace(account, bound=bound)).amount
+    return None if amount is None else round_to_fen(amount)
 
 
 def _settle(draft: Draft) -> tuple[Decimal | None, LineStatus, str]:

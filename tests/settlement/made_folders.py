@@ -102,7 +102,7 @@ def _unit(made: Made, unit: str, plant: str, areas: list[str]) -> None:
     row.append(f"avc = {rng.choice(('true', 'false'))}")
     optional = {
         "q_max_mvar": '"300"', "q_min_mvar": '"-100.5"', "tariff_yuan_per_mwh": '"391.37"', "black_start": "true",
-        "peak_group": f'"G-{plant}"', "area": f'"{areas[-1]}"', "black_start_document": '"d"',
+        "droop_ratio": '"0.05"', "peak_group": f'"G-{plant}"', "area": f'"{areas[-1]}"', "black_start_document": '"d"',
     }  # fmt: skip
     row += [f"{key} = {value}" for key, value in optional.items() if rng.random() < 0.45]
     text = "[[unit]]\n" + "\n".join(row)
@@ -162,6 +162,7 @@ def _records(made: Made, unit: str, rated: float) -> None:
     rng = made.rng
     columns = [c for c in STATUSES if rng.random() < 0.75]
     if rng.random() < 0.9:
+        columns += ["frequency_hz", "primary_frequency_in_service"]
         columns += ["active_power_mw", "reactive_power_mvar", "bus_voltage_kv", "avc_target_kv"]
     state = {c: rng.choice("01") for c in columns}
     state.update(on_grid="1", avc_in_service="1", agc_in_service="1", avc_target_kv="505", condenser="0")
@@ -178,6 +179,8 @@ def _records(made: Made, unit: str, rated: float) -> None:
             state["avc_target_kv"] = rng.choice(("505", "505.0004", "506", "110", "220.5", ""))
         if rng.random() < 0.5:
             state["active_power_mw"] = rng.choice(powers)
+        state["frequency_hz"] = rng.choice(("50", "50.02", "50.051", "49.9", "50.1"))
+        state["primary_frequency_in_service"] = rng.choice("0111")
         state["reactive_power_mvar"] = rng.choice(("300", "299", "298.9995", "450", "-100", "-99.5", "-200", "0"))
         state["bus_voltage_kv"] = rng.choice(("505", "506.5", "506.5001", "504", "220", "110", "503.9"))
         cells = ["" if rng.random() < hidden else state.get(c, "") for c in columns]

@@ -10,11 +10,12 @@ quarter hour the two are netted (I-08b). Measured output is the curve after AGC 
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
 from collector.model.interval import DAY_MS, QUARTER_HOUR_MS
-from collector.settlement.account import Account, Draft, Priced
+from collector.settlement.account import Account, Bound, Draft, Priced
 from collector.settlement.facts import Condition, Facts, Tally
 from collector.settlement.logic import Bools, Ints, Tri, Values
 from collector.settlement.results import REASON_CODES
@@ -84,7 +85,17 @@ def _measure_energy(facts: Facts, scope: Bools, agc: Tri, deep_peak: Bools | Non
             facts.results.put(service, "value", facts.timeline.sum_by_cell(np.where(side, energy * sign, 0)))
         else:
             side = _net_by_quarter(facts, service, energy * sign)
+        facts.put_best(tally, partial(_best_kw, facts, plan, sign))
         _trace(facts, tally, side, energy * sign)
+
+
+def _best_kw(facts: Facts, plan: Values, sign: int) -> Ints:
+    """The most AGC could have moved where time is missing: to the end of its range, from the plan or the other end."""
+    lower = facts.per_piece(lambda s: scaled(Fraction(s.unit.agc_lower_mw or 0) * 1000)).values
+    upper = facts.per_piece(lambda s: scaled(Fraction(s.unit.agc_upper_mw or 0) * 1000)).values
+    far = upper if sign > 0 else lower
+    near = np.where(plan.valid, plan.values, lower if sign > 0 else upper)
+    return np.asarray(np.maximum((far - near) * sign, 0), dtype=np.int64)
 
 
 def _net_by_quarter(facts: Facts, service: str, energy: Ints) -> Bools:
@@ -133,11 +144,13 @@ def price_basic(account: Account) -> Draft:
     priced = Priced(account, BASIC)
     stretches = account.stretches_of(BASIC)
     hours_on = sum(account.sum(f"{BASIC}.on_grid", stretch) for stretch in stretches)
+    if account.bound is not Bound.MEASURED:  # missing time as on grid, with AGC out (low) or in service (high)
+        hours_on += sum(account.sum(f"{BASIC}.best", stretch) for stretch in stretches)
     for stretch in stretches:
-        in_service = account.sum(f"{BASIC}.value", stretch)
+        in_service = account.measured(BASIC, stretch)
         share = Fraction(in_service * capacity_kw(stretch), hours_on * 1000) if hours_on else Fraction(0)
         priced.add("agc_basic.price", stretch, share, unit="MW")
-    total = sum(account.sum(f"{BASIC}.value", stretch) for stretch in stretches)
+    total = sum(account.measured(BASIC, stretch) for stretch in stretches)
     if hours_on:
         text = f"in-service rate = {total} ms ÷ {hours_on} ms on grid"
         priced.steps.insert(0, Step(text, Fraction(total, hours_on)))
@@ -157,6 +170,6 @@ def price_down(account: Account) -> Draft:
 def _price_energy(account: Account, service: str) -> Draft:
     priced = Priced(account, service)
     for stretch in account.stretches_of(service):
-        energy = Fraction(account.sum(f"{service}.value", stretch), _KWMS_PER_MWH)
+        energy = Fraction(account.measured(service, stretch), _KWMS_PER_MWH)
         priced.add(f"{service}.price", stretch, energy, key=str(stretch.area.dispatch_mode), unit="MWh")
     return priced.draft()

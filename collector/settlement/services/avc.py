@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from collector.model.interval import DAY_MS
-from collector.settlement.account import Account, Draft, Priced
+from collector.settlement.account import Account, Bound, Draft, Priced
 from collector.settlement.facts import Condition, Facts
 from collector.settlement.logic import Bools, Ints, Tri, Values
 from collector.settlement.statement import LineStatus, Step
@@ -189,17 +189,19 @@ def price(account: Account) -> Draft:
     stretches = account.stretches_of(SERVICE)
     judged = sum(account.sum(f"{SERVICE}.judged", s) for s in stretches)
     passed = sum(account.sum(f"{SERVICE}.passed", s) for s in stretches)
-    hours = Fraction(sum(account.sum(f"{SERVICE}.value", s) for s in stretches), _MS_PER_HOUR)
+    hours = Fraction(sum(account.measured(SERVICE, s) for s in stretches), _MS_PER_HOUR)
     if not hours:
         return Draft(Fraction(0), Fraction(0), reason="rounded")
     ratio = Fraction(passed, judged) if judged else delivered_rate(account)
-    if ratio is None:
+    if ratio is None and account.bound is Bound.MEASURED:
         return Draft(None, None, LineStatus.BLOCKED, "no_judged_order")
+    if ratio is None:
+        ratio = Fraction(1 if account.bound is Bound.HIGH else 0)
     priced = Priced(account, SERVICE)
     origin = f"{passed} passed ÷ {judged} judged" if judged else "delivered rate"
     priced.steps.append(Step(f"λ = {origin}", ratio))
     for stretch in stretches:
-        in_service = Fraction(account.sum(f"{SERVICE}.value", stretch), _MS_PER_HOUR)
+        in_service = Fraction(account.measured(SERVICE, stretch), _MS_PER_HOUR)
         weight = ratio * Fraction(stretch.unit.rated_mw) * in_service
         priced.add("avc.price", stretch, weight, unit="MWh (λ · P_N · t)", quantity=ratio * in_service)
     return priced.draft()

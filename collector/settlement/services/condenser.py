@@ -75,7 +75,7 @@ def price_start(account: Account) -> Draft:
     """14 元/MW each."""
     priced = Priced(account, START)
     for stretch in account.stretches_of(START):
-        count = Fraction(account.sum(f"{START}.value", stretch))
+        count = Fraction(account.measured(START, stretch))
         weight = count * Fraction(stretch.unit.rated_mw)
         priced.add("condenser_start.price", stretch, weight, unit="MW", quantity=count)
     return priced.draft()
@@ -85,7 +85,7 @@ def price_run(account: Account) -> Draft:
     """15 元/MWh · P_N · t."""
     priced = Priced(account, RUN)
     for stretch in account.stretches_of(RUN):
-        hours = Fraction(account.sum(f"{RUN}.value", stretch), _MS_PER_HOUR)
+        hours = Fraction(account.measured(RUN, stretch), _MS_PER_HOUR)
         weight = hours * Fraction(stretch.unit.rated_mw)
         priced.add("condenser_run.price", stretch, weight, unit="MWh (P_N · t)", quantity=hours)
     return priced.draft()

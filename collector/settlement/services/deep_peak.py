@@ -86,7 +86,7 @@ def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
     if policy.adopts("I-18", "ramps_not_paid"):
         conditions.insert(0, Condition(Tri.known(~ramp), "start_stop_order"))
     tally = facts.tally(SERVICE, coal & facts.valley, conditions)
-    facts.finish(tally, judged.shortfall_kw, "MWh")
+    facts.finish(tally, judged.shortfall_kw, "MWh", best=lambda: counted_from.values)
     return tally.counted
 
 
@@ -209,7 +209,7 @@ def price(account: Account) -> Draft:
     """E_deep × the price of the area's dispatch mode, day by day."""
     priced = Priced(account, SERVICE)
     for stretch in account.stretches_of(SERVICE):
-        energy = Fraction(account.sum(f"{SERVICE}.value", stretch), _KWMS_PER_MWH) + _share(account, stretch)
+        energy = Fraction(account.measured(SERVICE, stretch), _KWMS_PER_MWH) + _share(account, stretch)
         priced.add("deep_peak.price", stretch, energy, key=str(stretch.area.dispatch_mode), unit="MWh")
     return priced.draft()
 

@@ -9,6 +9,7 @@ does all it can. Pumping (P < 0) and running as a condenser are not paid here (I
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 
 from collector.model.dispatch import OrderKind
 from collector.settlement.account import Account, Draft, Priced
@@ -47,7 +48,18 @@ def measure(facts: Facts) -> None:
             Condition(excess.above(0), "within_free_q", "no_reactive_power"),
             Condition(in_band | _at_limit(facts, service, supplied), "voltage_out_of_band", "no_band"),
         ]
-        facts.finish(facts.tally(service, scope, conditions), excess.values, "Mvarh")
+        tally = facts.tally(service, scope, conditions)
+        facts.finish(tally, excess.values, "Mvarh", best=partial(_best_kvar, facts, service))
+
+
+def _best_kvar(facts: Facts, service: str) -> Ints:
+    """The most the unit could have supplied or absorbed: its registered limit, else as much as its rated output."""
+
+    def most(stretch: Stretch) -> int:
+        limit = stretch.unit.q_max_mvar if service == LAG else stretch.unit.q_min_mvar
+        return scaled(abs(Fraction(stretch.unit.rated_mw if limit is None else limit)) * 1000)
+
+    return facts.per_piece(most).values
 
 
 def _free(facts: Facts, service: str, power_kw: Ints) -> Ints:
@@ -120,6 +132,6 @@ def price_lead(account: Account) -> Draft:
 def _price(account: Account, service: str) -> Draft:
     priced = Priced(account, service)
     for stretch in account.stretches_of(service):
-        energy = Fraction(account.sum(f"{service}.value", stretch), _KVARMS_PER_MVARH)
+        energy = Fraction(account.measured(service, stretch), _KVARMS_PER_MVARH)
         priced.add(f"{service}.price", stretch, energy, unit="Mvarh")
     return priced.draft()

@@ -13,7 +13,7 @@ import numpy as np
 from collector.model.dispatch import ReserveKind
 from collector.settlement.account import Account, Draft, Priced
 from collector.settlement.facts import Condition, Facts
-from collector.settlement.logic import Bools, Tri, Values
+from collector.settlement.logic import Bools, Ints, Tri, Values
 from collector.settlement.stretches import scaled
 
 SPINNING, HOT = "spinning_reserve", "hot_reserve"
@@ -48,10 +48,18 @@ def _measure(facts: Facts, service: str, kind: ReserveKind) -> None:
     needs = [(power.valid, "no_reserve_power")]
     amount = power.values
     if facts.policy.adopts("I-12", "capped_by_headroom"):
-        rated = facts.per_piece(lambda s: scaled(Fraction(s.unit.rated_mw) * 1000))
-        amount = np.clip(rated.values - facts.power.values, 0, power.values)
+        amount = np.clip(_rated_kw(facts) - facts.power.values, 0, power.values)
         needs.append((facts.power.valid, "no_power"))
-    facts.finish(facts.tally(service, scope, [state], needs), amount, "MWh")
+    facts.finish(
+        facts.tally(service, scope, [state], needs),
+        amount,
+        "MWh",
+        best=lambda: np.where(power.valid, power.values, _rated_kw(facts)),
+    )
+
+
+def _rated_kw(facts: Facts) -> Ints:
+    return facts.per_piece(lambda s: scaled(Fraction(s.unit.rated_mw) * 1000)).values
 
 
 def price_spinning(account: Account) -> Draft:
@@ -67,6 +75,6 @@ def price_hot(account: Account) -> Draft:
 def _price(account: Account, service: str) -> Draft:
     priced = Priced(account, service)
     for stretch in account.stretches_of(service):
-        energy = Fraction(account.sum(f"{service}.value", stretch), _KWMS_PER_MWH)
+        energy = Fraction(account.measured(service, stretch), _KWMS_PER_MWH)
         priced.add(f"{service}.price", stretch, energy, key=str(stretch.area.dispatch_mode), unit="MWh")
     return priced.draft()

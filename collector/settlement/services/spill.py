@@ -33,7 +33,7 @@ def price(account: Account) -> Draft:
     """0.5 · P_N · t · C, day by day; no tariff, no amount."""
     priced = Priced(account, SERVICE)
     for stretch in account.stretches_of(SERVICE):
-        hours = Fraction(account.sum(f"{SERVICE}.value", stretch), _MS_PER_HOUR)
+        hours = Fraction(account.measured(SERVICE, stretch), _MS_PER_HOUR)
         ordered = account.sum(f"{SERVICE}.scope", stretch)
         priced.quantity += hours
         ratio, factor = priced.price("hydro_spill.ratio", stretch), priced.factor(stretch)
@@ -53,5 +53,5 @@ def price(account: Account) -> Draft:
 
 
 def _hours(account: Account) -> Fraction:
-    total = sum(account.sum(f"{SERVICE}.value", s) for s in account.stretches_of(SERVICE))
+    total = sum(account.measured(SERVICE, s) for s in account.stretches_of(SERVICE))
     return Fraction(total, _MS_PER_HOUR)

@@ -16,7 +16,7 @@ import numpy as np
 
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import HOUR_MS, Interval, is_covered, local_day, local_midnight_ms
-from collector.settlement.account import Account, Draft, Priced
+from collector.settlement.account import Account, Bound, Draft, Priced
 from collector.settlement.facts import Facts
 from collector.settlement.results import BreakerRun
 from collector.settlement.statement import LineStatus, RuleUse, Step
@@ -80,7 +80,7 @@ class _Matched:
     """What the orders of a unit came to: occurrences paid this month, and whether an order is uncertain."""
 
     paid: list[tuple[Order, Occurrence, Stretch]]
-    uncertain: bool
+    uncertain: int  # orders whose missing breaker time may hide an occurrence
     empty_scope: str  # why the orders leave nothing to look at: no_order, excluded, or nothing
 
 
@@ -93,7 +93,7 @@ def _match(account: Account, service: str) -> _Matched:
     excluded = case.dispatch.excluded_spans(account.unit, service)
     stretches = account.stretches_of(service)
     paid: list[tuple[Order, Occurrence, Stretch]] = []
-    uncertain = False
+    uncertain = 0
     by_restart = case.policy.adopts("I-06", "month_of_restart")
 
     def instant_of(occurrence: Occurrence) -> int:
@@ -112,7 +112,7 @@ def _match(account: Account, service: str) -> _Matched:
             if month.start_ms <= instant_of(good[0]) and stretch is not None:
                 paid.append((order, good[0], stretch))
         if not certain and _missing_time(runs, order, month, excluded, stretches):
-            uncertain = True
+            uncertain += 1
     return _Matched(paid, uncertain, _empty_scope(account, service, stretches))
 
 
@@ -172,7 +172,12 @@ def _price_by_capacity(account: Account, service: str) -> Draft:
     for _, _, stretch in matched.paid:
         rated = Fraction(stretch.unit.rated_mw)
         priced.add(f"{service}.price", stretch, rated, unit="MW", quantity=Fraction(1))
-    return _settled(priced.draft(), matched)
+    if account.bound is Bound.MEASURED:
+        return _settled(priced.draft(), matched)
+    if account.bound is Bound.HIGH:  # each uncertain order may have been fulfilled once
+        stretch = account.stretches_of(service)[-1]
+        priced.add(f"{service}.price", stretch, matched.uncertain * Fraction(stretch.unit.rated_mw), unit="MW")
+    return priced.draft()
 
 
 def price_coal(account: Account) -> Draft:
