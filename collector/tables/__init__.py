@@ -9,10 +9,11 @@ skipped, defaulted or repaired. An absent file is None (*not delivered*), a head
     findings.py   all problems, each once, long repetitions counted
     cells.py      one cell: text → value
     grid.py       a header and rows of text, from CSV or XLSX; XLSX itself in xlsx.py
-    columns.py    long tables (records, plan, voltage band): exact integers without Python per row
+    long.py       long tables (records, plan, voltage band) without Python per row: quick.py, and careful.py for the odd
+    columns.py    their columns; exact.py: decimals and floats as stored integers
     parquet.py    records as Parquet, also the day files of the lake
     records.py    records/: all files together, (unit, time) unique
     schedules.py  plan.csv, voltage_band.csv
     dispatch.py   the short tables, row by row
-    register.py   register.toml
+    register.py   register.toml; its values in toml_values.py
 """

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from collector.model.quantity import BY_NAME
 from collector.model.record import USABLE_BELOW
 from collector.tables.cells import EARLIEST_MS, LATEST_MS, parse_instant
-from collector.tables.columns import UNIT_TYPE, Column, Form, LongTable, decimal_to_scaled, floats_to_scaled
+from collector.tables.columns import UNIT_TYPE, Column, Form, LongTable
+from collector.tables.exact import decimal_to_scaled, floats_to_scaled
 from collector.tables.files import Delivered
 from collector.tables.findings import Findings, nearest
 
@@ -102,7 +103,7 @@ def _load(delivered: Delivered, columns: Mapping[str, Column], findings: Finding
         if not _check_columns(delivered.name, file.schema_arrow.names, columns, findings):
             return None
         return file.read(use_threads=threads)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except Exception as error:  # damaged bytes make the library raise all sorts, also KeyError
         findings.add(delivered.name, 0, "", f"is no Parquet file that can be read: {error}")
         return None
 
@@ -129,6 +130,8 @@ def _attempt(raw: Any, column: Column) -> Any:
         return _convert(raw, column)
     except _WrongError as wrong:
         return wrong
+    except pa.ArrowException as error:
+        return _WrongError(f"can't be read: {error}")
 
 
 def _convert(raw: Any, column: Column) -> Any:

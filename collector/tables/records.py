@@ -21,9 +21,10 @@ import pyarrow.compute as pc
 
 from collector.model.interval import format_time
 from collector.model.quantity import QUANTITIES, Kind
-from collector.tables.columns import Column, Form, LongTable, empty_table, read_long
+from collector.tables.columns import Column, Form, LongTable, empty_table
 from collector.tables.files import read_delivered
 from collector.tables.findings import LISTED_PER_KIND, Findings, nearest
+from collector.tables.long import read_long
 from collector.tables.parquet import PLACE, read_parquet
 
 _FORM: Final = {Kind.ANALOG: Form.ANALOG, Kind.STATUS: Form.STATUS, Kind.COUNTER: Form.COUNTER}

@@ -12,28 +12,36 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from collector.model.quantity import parse_decimal
 from collector.model.register import (
     AREA_IDS,
     AreaState,
     DispatchMode,
-    LocalSpan,
     PlantState,
     Register,
     RevenueBasis,
     UnitKind,
     UnitState,
 )
-from collector.tables.cells import choice_of, one_of, parse_day, parse_id
 from collector.tables.files import Delivered
 from collector.tables.findings import Findings, nearest
+from collector.tables.toml_values import (
+    parse_area_id,
+    parse_choice_of,
+    parse_day_value,
+    parse_key,
+    parse_not_negative,
+    parse_number,
+    parse_positive,
+    parse_ratio,
+    parse_spans,
+    parse_text,
+    parse_truth,
+)
 
-E = TypeVar("E", bound=StrEnum)
 S = TypeVar("S")
 _UNIT_NUMBERS: Final = (
     "agc_lower_mw",
@@ -182,108 +190,6 @@ def _check_keys(table: _Table) -> None:
             table.wrong(key, f"unknown key{nearest(key, known)}")
 
 
-# ---- values --------------------------------------------------------------------------------------------------------
-
-
-def _text(raw: Any) -> str:
-    if not isinstance(raw, str):
-        raise ValueError(f"expected text in quotes, got {raw!r}")
-    return parse_id(raw) if len(raw) <= 64 else _printable(raw)
-
-
-def _printable(raw: str) -> str:
-    if len(raw) > 1000 or not raw.isprintable():
-        raise ValueError("expected at most 1000 printable characters")
-    return raw
-
-
-def _id(raw: Any) -> str:
-    if not isinstance(raw, str) or raw != raw.strip():
-        raise ValueError(f"expected an id in quotes without spaces around it, got {raw!r}")
-    return parse_id(raw)
-
-
-def _truth(raw: Any) -> bool:
-    if not isinstance(raw, bool):
-        raise ValueError(f"expected true or false, got {raw!r}")
-    return raw
-
-
-def _number(raw: Any) -> Decimal:
-    if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
-        raise ValueError(f"not a number: {raw!r}")
-    try:
-        value = parse_decimal(str(raw))
-    except ValueError:
-        raise ValueError(f"not a number: {raw!r}") from None
-    if abs(value) > 10**9:
-        raise ValueError(f"{raw} is beyond any plausible value")
-    return value
-
-
-def _positive(raw: Any) -> Decimal:
-    value = _number(raw)
-    if value <= 0:
-        raise ValueError(f"{raw} is not above 0")
-    return value
-
-
-def _not_negative(raw: Any) -> Decimal:
-    value = _number(raw)
-    if value < 0:
-        raise ValueError(f"{raw} is below 0")
-    return value
-
-
-def _ratio(raw: Any) -> Decimal:
-    value = _number(raw)
-    if not 0 <= value <= 1:
-        raise ValueError(f"{raw} is no ratio: expected 0 to 1, not percent")
-    return value
-
-
-def _choice(kinds: type[E]) -> Callable[[Any], E]:
-    parse = choice_of(kinds)
-    return lambda raw: parse(_text(raw))
-
-
-def _area_id(raw: Any) -> str:
-    return one_of(AREA_IDS)(_text(raw))
-
-
-def _day(raw: Any) -> date:
-    if isinstance(raw, datetime) or not isinstance(raw, str | date):
-        raise ValueError(f"expected a local date like 2026-01-01, got {raw!r}")
-    return raw if isinstance(raw, date) else parse_day(raw)
-
-
-def _spans(raw: Any) -> tuple[LocalSpan, ...]:
-    """Daily local hours; no instant of the day may be in two spans of the list."""
-    if not isinstance(raw, list):
-        raise ValueError('expected a list like ["00:00-08:00"]; [] where there are none')
-    spans = tuple(_span(text) for text in raw)
-    minutes: set[int] = set()
-    for text, span in zip(raw, spans, strict=True):
-        end = span.end_min if span.end_min > span.start_min else span.end_min + 1440
-        covered = {minute % 1440 for minute in range(span.start_min, end)}
-        if covered & minutes:
-            raise ValueError(f"{text!r} overlaps another span of the list")
-        minutes |= covered
-    return spans
-
-
-def _span(raw: Any) -> LocalSpan:
-    found = re.fullmatch(r"(\d{2}):(\d{2})-(\d{2}):(\d{2})", raw, re.ASCII) if isinstance(raw, str) else None
-    if not found:
-        raise ValueError(f"not a span {raw!r}: expected HH:MM-HH:MM")
-    start, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
-    if start >= 1440 or end > 1440 or int(found[2]) > 59 or int(found[4]) > 59:
-        raise ValueError(f"no such hours {raw!r}: 00:00 to 24:00")
-    if start == end:
-        raise ValueError(f"{raw!r} is empty; the whole day is 00:00-24:00")
-    return LocalSpan(start, end)
-
-
 # ---- states --------------------------------------------------------------------------------------------------------
 
 
@@ -294,8 +200,8 @@ def _policy(file: str, text: str, raw: Any, findings: Findings) -> dict[str, Dec
     head = _line_of(text, "policy")
     table = _Table(file, "policy", head, raw, findings, _key_lines(text.split("\n"), head))
     _check_keys(table)
-    parsers = {"hold_limit_s": _positive, "min_coverage": _ratio, "provisional_coverage": _ratio}
-    values = {key: table.read(key, parsers.get(key, _not_negative)) for key in _KEYS["policy"]}
+    parsers = {"hold_limit_s": parse_positive, "min_coverage": parse_ratio, "provisional_coverage": parse_ratio}
+    values = {key: table.read(key, parsers.get(key, parse_not_negative)) for key in _KEYS["policy"]}
     for key in ("hold_limit_s", "settle_s"):
         if values[key] is not None and (values[key] * 1000 % 1 or values[key] > 366 * 86_400):
             table.wrong(key, "expected seconds, at most a year, no finer than a millisecond")
@@ -303,28 +209,28 @@ def _policy(file: str, text: str, raw: Any, findings: Findings) -> dict[str, Dec
 
 
 def _dates(table: _Table) -> tuple[date | None, date | None]:
-    first, until = table.read("from", _day), table.read("until", _day)
+    first, until = table.read("from", parse_day_value), table.read("until", parse_day_value)
     if first and until and first >= until:
         table.wrong("until", "is not after from")
     return first, until
 
 
 def _area(table: _Table) -> AreaState | None:
-    identity = table.read("id", _area_id, needed=True)
-    mode = table.read("dispatch_mode", _choice(DispatchMode), needed=True)
-    valley = table.read("valley_hours", _spans, needed=True)
-    peak = table.read("peak_hours", _spans, needed=True)
-    name, filing = table.read("name", _text), table.read("hours_filing", _text)
+    identity = table.read("id", parse_area_id, needed=True)
+    mode = table.read("dispatch_mode", parse_choice_of(DispatchMode), needed=True)
+    valley = table.read("valley_hours", parse_spans, needed=True)
+    peak = table.read("peak_hours", parse_spans, needed=True)
+    name, filing = table.read("name", parse_text), table.read("hours_filing", parse_text)
     days = _dates(table)
     return AreaState(identity, name or identity, mode, valley, peak, filing, *days) if table.good else None
 
 
 def _plant(table: _Table) -> PlantState | None:
-    identity = table.read("id", _id, needed=True)
-    area = table.read("area", _area_id, needed=True)
-    basis = table.read("revenue_basis", _choice(RevenueBasis), needed=True)
-    shares = table.read("shares", _truth, needed=True)
-    name, settles_with = table.read("name", _text), table.read("settles_with", _text)
+    identity = table.read("id", parse_key, needed=True)
+    area = table.read("area", parse_area_id, needed=True)
+    basis = table.read("revenue_basis", parse_choice_of(RevenueBasis), needed=True)
+    shares = table.read("shares", parse_truth, needed=True)
+    name, settles_with = table.read("name", parse_text), table.read("settles_with", parse_text)
     days = _dates(table)
     if not table.good:
         return None
@@ -332,15 +238,15 @@ def _plant(table: _Table) -> PlantState | None:
 
 
 def _unit(table: _Table) -> UnitState | None:
-    identity = table.read("id", _id, needed=True)
-    plant = table.read("plant", _id, needed=True)
-    kind = table.read("kind", _choice(UnitKind), needed=True)
-    rated = table.read("rated_mw", _positive, needed=True)
-    parsers = {"nominal_kv": _positive, "droop_ratio": _positive}
-    numbers = {key: table.read(key, parsers.get(key, _number)) for key in _UNIT_NUMBERS}
-    words = {key: table.read(key, _text) for key in ("evidence", "black_start_document", "peak_group")}
-    area = table.read("area", _area_id)
-    avc, black_start = bool(table.read("avc", _truth)), bool(table.read("black_start", _truth))
+    identity = table.read("id", parse_key, needed=True)
+    plant = table.read("plant", parse_key, needed=True)
+    kind = table.read("kind", parse_choice_of(UnitKind), needed=True)
+    rated = table.read("rated_mw", parse_positive, needed=True)
+    parsers = {"nominal_kv": parse_positive, "droop_ratio": parse_positive}
+    numbers = {key: table.read(key, parsers.get(key, parse_number)) for key in _UNIT_NUMBERS}
+    words = {key: table.read(key, parse_text) for key in ("evidence", "black_start_document", "peak_group")}
+    area = table.read("area", parse_area_id)
+    avc, black_start = bool(table.read("avc", parse_truth)), bool(table.read("black_start", parse_truth))
     days = _dates(table)
     _check_limits(table, numbers, avc=avc)
     if not table.good:
@@ -390,8 +296,8 @@ def _check_dates(tables: Iterable[_Table]) -> None:
     by_id: dict[tuple[str, str], list[tuple[date, date, _Table]]] = defaultdict(list)
     for table in tables:
         try:
-            first = _day(table.data.get("from") or date.min)
-            until = _day(table.data.get("until") or date.max)
+            first = parse_day_value(table.data.get("from") or date.min)
+            until = parse_day_value(table.data.get("until") or date.max)
         except ValueError:
             continue
         if isinstance(table.data.get("id"), str) and first < until:

@@ -24,9 +24,11 @@ from collector.cli.folder import load_folder
 from collector.model.dispatch import ExclusionReason, Order, OrderKind, Reserve, ReserveKind, Revenue, RevenueKind
 from collector.model.quantity import parse_scaled, to_scaled
 from collector.model.register import LocalSpan, UnitKind
-from collector.tables.columns import Column, Form, floats_to_scaled, read_long
+from collector.tables.columns import Column, Form
+from collector.tables.exact import floats_to_scaled
 from collector.tables.files import Delivered
 from collector.tables.findings import Findings
+from collector.tables.long import read_long
 
 HOUR_MS = 3_600_000
 ANALOG = (Column("v", Form.ANALOG, "v", 1000, filled=False),)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The careful way to read a long table: cell by cell with the parsers of cells.py, which alone say what is wrong.
+
+Equal texts are parsed once, and rows are held a block at a time.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from collector.tables.columns import UNIT_TYPE, Column, Form
+from collector.tables.findings import Findings
+from collector.tables.grid import Grid, check_header
+
+_BLOCK_ROWS: Final = 65_536
+
+
+def read_careful(grid: Grid, columns: Sequence[Column], findings: Findings) -> pa.Table:
+    """The columns that are there; a refused cell is found and null."""
+    fields = [column.cell for column in columns]
+    places = check_header(grid.name, grid.header, fields, findings)
+    present = [column for column in columns if column.name in places]
+    parsers = [_CellParser(grid.name, column, findings) for column in present]
+    chunks: list[list[Any]] = [[] for _ in present]
+    for rows, block in _blocks(grid, findings):
+        for column, parser, chunk in zip(present, parsers, chunks, strict=True):
+            chunk.append(parser.parse(rows, [cells[places[column.name]] for cells in block]))
+    types = {column: pa.string() if column.form is Form.UNIT else pa.int64() for column in present}
+    built = {c.target: pa.chunked_array(chunk, types[c]) for c, chunk in zip(present, chunks, strict=True)}
+    if "unit" in built:
+        built["unit"] = built["unit"].dictionary_encode().cast(UNIT_TYPE).unify_dictionaries()
+    return pa.table(built)
+
+
+def _blocks(grid: Grid, findings: Findings) -> Iterator[tuple[array[int], list[Sequence[str]]]]:
+    rows, block = array("q"), list[Sequence[str]]()
+    for row, cells in grid.rows(findings):
+        rows.append(row)
+        block.append(cells)
+        if len(block) == _BLOCK_ROWS:
+            yield rows, block
+            rows, block = array("q"), []
+    if block:
+        yield rows, block
+
+
+class _CellParser:
+    """Parses one column; equal texts once, up to a bound."""
+
+    def __init__(self, file: str, column: Column, findings: Findings) -> None:
+        self._file = file
+        self._column = column
+        self._parse = column.cell.parse
+        self._findings = findings
+        self._known: dict[str, Any] = {}
+
+    def parse(self, rows: Sequence[int], texts: Sequence[str]) -> Any:
+        known = self._known
+        if len(known) > 4 * _BLOCK_ROWS:
+            known.clear()
+        values: list[Any] = []
+        for row, text in zip(rows, texts, strict=True):
+            if text in known:
+                values.append(known[text])
+            else:
+                values.append(self._first(row, text))
+        return pa.array(values, pa.string() if self._column.form is Form.UNIT else pa.int64())
+
+    def _first(self, row: int, text: str) -> Any:
+        """A text not seen before; a bad one is found again wherever it stands."""
+        if not text:
+            if self._column.filled:
+                message = "is empty; a value is needed here"
+                self._findings.add(self._file, row, self._column.name, message, kind="empty")
+            else:
+                self._known[text] = None
+            return None
+        try:
+            value = self._parse(text)
+        except ValueError as error:
+            self._findings.add(self._file, row, self._column.name, str(error), kind="cell")
+            return None
+        self._known[text] = value
+        return value

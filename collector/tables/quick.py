@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The quick way to read a long CSV: Arrow parses decimals (never binary floats) and whole columns are rounded at once.
+
+It gives up at the first oddity, without a finding: the careful way then says what it is, or that it is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from collector.tables.columns import UNIT_TYPE, Column, Form, empty_table
+from collector.tables.exact import decimal_to_scaled
+from collector.tables.grid import csv_header
+
+# Digits after the point tried in turn: 9 hold every instrument's text, 20 what a float exported by a program prints.
+_FRACTION_DIGITS: Final = (9, 20)
+
+
+class _OddError(Exception):
+    """The quick way can't tell; the careful way must look."""
+
+
+def try_quick(data: bytes, columns: Sequence[Column], *, threads: bool) -> pa.Table | None:
+    """The table, or None where anything is unusual. `threads`: let Arrow use all cores."""
+    try:
+        return _read_quick(data, columns, threads=threads)
+    except (_OddError, pa.ArrowException, UnicodeDecodeError):
+        return None
+
+
+def _read_quick(data: bytes, columns: Sequence[Column], *, threads: bool) -> pa.Table:
+    """Raises _OddError or an Arrow error where anything is unusual; then nothing is known yet."""
+    line_end = data.find(b"\n")
+    header = csv_header(data[: line_end + 1].decode("utf-8-sig")) if 0 < line_end < 65_536 else None
+    if header is None or b"\0" in data:
+        raise _OddError
+    present = [column for column in columns if column.name in header]
+    if len(present) != len(header) or any(c.required and c not in present for c in columns):
+        raise _OddError
+    if len(data) - line_end < 256 and not data[line_end + 1 :].strip():
+        return empty_table(present)
+    error: Exception = _OddError()
+    for digits in _FRACTION_DIGITS:
+        try:
+            raw = _parse(data, header, line_end, present, digits, threads=threads)
+            return pa.table({column.target: _column(raw[column.name], column, digits) for column in present})
+        except pa.ArrowInvalid as invalid:
+            error = invalid
+            if "Rescaling" not in str(invalid):
+                break
+    raise error
+
+
+def _parse(
+    data: bytes, header: Sequence[str], line_end: int, present: Sequence[Column], digits: int, *, threads: bool
+) -> pa.Table:
+    types = {
+        Form.UNIT: UNIT_TYPE,
+        Form.STATUS: pa.int8(),
+        Form.ANALOG: pa.decimal128(38, digits),
+        Form.COUNTER: pa.decimal128(38, digits),
+    }
+    first = data[line_end + 1 : line_end + 4097].split(b"\n", 1)[0].decode("utf-8").split(",")
+    chosen: dict[str, Any] = {}
+    for column in present:
+        if column.form is Form.TIME:
+            place = header.index(column.name)
+            text = first[place].strip().strip('"') if place < len(first) else ""
+            chosen[column.name] = pa.int64() if text.isascii() and text.isdigit() else pa.timestamp("ms", "UTC")
+        else:
+            chosen[column.name] = types[column.form]
+    return pa.csv.read_csv(
+        pa.BufferReader(data),
+        # names are given, because a header may hold spaces around them
+        read_options=pa.csv.ReadOptions(
+            use_threads=threads, block_size=4 << 20, skip_rows=1, column_names=list(header)
+        ),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=chosen, null_values=[""], strings_can_be_null=True, include_columns=[c.name for c in present]
+        ),
+    )
+
+
+def _column(raw: Any, column: Column, digits: int) -> Any:
+    """A parsed column as checked integers."""
+    if column.filled and raw.null_count:
+        raise _OddError
+    if column.form is Form.UNIT:
+        unified = raw.unify_dictionaries()
+        if unified.num_chunks and any(_unclean(text) for text in unified.chunk(0).dictionary.to_pylist()):
+            raise _OddError
+        return unified
+    exact = column.form in (Form.TIME, Form.STATUS)
+    values = raw.cast(pa.int64()) if exact else decimal_to_scaled(raw, digits, column.scale)
+    if values.null_count < len(values):
+        extent = pc.min_max(values).as_py()
+        low, high = column.extent
+        # A value at the very limit may have been rounded to it; the careful way tells.
+        if extent["min"] < low + (not exact and low < 0) or extent["max"] > high - (not exact):
+            raise _OddError
+    return values
+
+
+def _unclean(text: str) -> bool:
+    return text != text.strip() or len(text) > 64 or not text.isprintable()

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One value of register.toml: TOML value → checked value. Each parser raises ValueError with found and expected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from collector.model.quantity import parse_decimal
+from collector.model.register import AREA_IDS, LocalSpan
+from collector.tables.cells import choice_of, one_of, parse_day, parse_id
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def parse_text(raw: Any) -> str:
+    """A text in quotes."""
+    if not isinstance(raw, str):
+        raise ValueError(f"expected text in quotes, got {raw!r}")
+    return parse_id(raw) if len(raw) <= 64 else _printable(raw)
+
+
+def _printable(raw: str) -> str:
+    if len(raw) > 1000 or not raw.isprintable():
+        raise ValueError("expected at most 1000 printable characters")
+    return raw
+
+
+def parse_key(raw: Any) -> str:
+    """An id."""
+    if not isinstance(raw, str) or raw != raw.strip():
+        raise ValueError(f"expected an id in quotes without spaces around it, got {raw!r}")
+    return parse_id(raw)
+
+
+def parse_truth(raw: Any) -> bool:
+    """true or false."""
+    if not isinstance(raw, bool):
+        raise ValueError(f"expected true or false, got {raw!r}")
+    return raw
+
+
+def parse_number(raw: Any) -> Decimal:
+    """A TOML number or its text, as an exact decimal."""
+    if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
+        raise ValueError(f"not a number: {raw!r}")
+    try:
+        value = parse_decimal(str(raw))
+    except ValueError:
+        raise ValueError(f"not a number: {raw!r}") from None
+    if abs(value) > 10**9:
+        raise ValueError(f"{raw} is beyond any plausible value")
+    return value
+
+
+def parse_positive(raw: Any) -> Decimal:
+    """A number above 0."""
+    value = parse_number(raw)
+    if value <= 0:
+        raise ValueError(f"{raw} is not above 0")
+    return value
+
+
+def parse_not_negative(raw: Any) -> Decimal:
+    """A number not below 0."""
+    value = parse_number(raw)
+    if value < 0:
+        raise ValueError(f"{raw} is below 0")
+    return value
+
+
+def parse_ratio(raw: Any) -> Decimal:
+    """A ratio, 0 to 1."""
+    value = parse_number(raw)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{raw} is no ratio: expected 0 to 1, not percent")
+    return value
+
+
+def parse_choice_of(kinds: type[E]) -> Callable[[Any], E]:
+    """A parser for the words of an enumeration."""
+    parse = choice_of(kinds)
+    return lambda raw: parse(parse_text(raw))
+
+
+def parse_area_id(raw: Any) -> str:
+    """A settlement area of Art. 6(2) and 21."""
+    return one_of(AREA_IDS)(parse_text(raw))
+
+
+def parse_day_value(raw: Any) -> date:
+    """A TOML date, or its text."""
+    if isinstance(raw, datetime) or not isinstance(raw, str | date):
+        raise ValueError(f"expected a local date like 2026-01-01, got {raw!r}")
+    return raw if isinstance(raw, date) else parse_day(raw)
+
+
+def parse_spans(raw: Any) -> tuple[LocalSpan, ...]:
+    """Daily local hours; no instant of the day may be in two spans of the list."""
+    if not isinstance(raw, list):
+        raise ValueError('expected a list like ["00:00-08:00"]; [] where there are none')
+    spans = tuple(_span(text) for text in raw)
+    minutes: set[int] = set()
+    for text, span in zip(raw, spans, strict=True):
+        end = span.end_min if span.end_min > span.start_min else span.end_min + 1440
+        covered = {minute % 1440 for minute in range(span.start_min, end)}
+        if covered & minutes:
+            raise ValueError(f"{text!r} overlaps another span of the list")
+        minutes |= covered
+    return spans
+
+
+def _span(raw: Any) -> LocalSpan:
+    found = re.fullmatch(r"(\d{2}):(\d{2})-(\d{2}):(\d{2})", raw, re.ASCII) if isinstance(raw, str) else None
+    if not found:
+        raise ValueError(f"not a span {raw!r}: expected HH:MM-HH:MM")
+    start, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
+    if start >= 1440 or end > 1440 or int(found[2]) > 59 or int(found[4]) > 59:
+        raise ValueError(f"no such hours {raw!r}: 00:00 to 24:00")
+    if start == end:
+        raise ValueError(f"{raw!r} is empty; the whole day is 00:00-24:00")
+    return LocalSpan(start, end)
