@@ -47,7 +47,7 @@ class ModbusLine:
     """One connection: `host` and `port`, or a serial line; `rtu` chooses the framing on a socket."""
 
     def __init__(
-        self, name: str, *, host: str = "", port: int = 0, serial: SerialLine | None = None, rtu: bool
+        self, name: str, *, host: str = "", port: int = 0, serial: SerialLine | None = None, rtu: bool = False
     ) -> None:
         self.name = name
         self._host, self._port, self._serial, self._rtu = host, port, serial, rtu

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Workers and timetable: who is read when, what a dead device costs, and what reaches the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from agent_points import point
+
+from collector.agent.device.base import Answer, Reading
+from collector.agent.poll import Channel, Job
+from collector.agent.recorder import Recorder, Source
+from collector.agent.ticks import Timetable
+from collector.errors import Silent
+from collector.model.record import GapRecord, Quality, UnitRecord
+from collector.points import Point
+
+T = 1_700_000_000_000
+
+
+class SteppedClock:
+    """Goes at once where it is asked to; `steps` holds instants at which it jumps to another."""
+
+    def __init__(self, now_utc_ms: int = T, end_utc_ms: int = T + 10_000) -> None:
+        self.now, self.end = now_utc_ms, end_utc_ms
+        self.jumps: dict[int, int] = {}
+        self.over = asyncio.Event()
+
+    def now_utc_ms(self) -> int:
+        return self.now
+
+    def monotonic_s(self) -> float:
+        return self.now / 1000
+
+    async def sleep_until(self, time_utc_ms: int) -> None:
+        await asyncio.sleep(0.001)
+        if time_utc_ms > self.end:
+            self.over.set()
+            await asyncio.Event().wait()
+        self.now = self.jumps.pop(time_utc_ms, max(self.now, time_utc_ms))
+
+
+class FakeDevice:
+    """Counts its reads; answers `value`, hangs while `hanging`, or is silent."""
+
+    def __init__(self, name: str, clock: SteppedClock) -> None:
+        self.name, self._clock = name, clock
+        self.points: tuple[Point, ...] = (point("active_power_mw", name=name, raw_unit="kW"),)
+        self.reads, self.under_way, self.most_under_way, self.closed = 0, 0, 0, 0
+        self.hanging_s, self.silent = 0.0, False
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    def collect(self) -> list[Reading]:
+        return []
+
+    async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+        del budget_s
+        self.reads += 1
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.hanging_s)
+        finally:
+            self.under_way -= 1
+        if self.silent:
+            raise Silent("no answer", subject=self.name)
+        now = self._clock.now_utc_ms()
+        return Answer([Reading(p, self.reads, Quality.GOOD, now) for p in points], now)
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.records: list[UnitRecord] = []
+        self.gaps: list[GapRecord] = []
+
+    def append(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord] = ()) -> None:
+        self.records += records
+        self.gaps += gaps
+
+
+def job(device: FakeDevice, period_ms: int = 1000) -> Job:
+    return Job(device, device.points, period_ms, budget_s=1.0)
+
+
+async def operate(
+    clock: SteppedClock, channels: list[Channel], take: list[Callable[[Answer], None]], devices: Sequence[FakeDevice],
+    *, in_step: bool = True,
+) -> tuple[MemoryStore, Timetable]:  # fmt: skip
+    """Run the timetable until the clock's end."""
+    recorder = Recorder([Source(d.points[0], d.name, 3000) for d in devices], period_ms=1000, last={})
+    timetable = Timetable(channels, recorder, clock, period_ms=1000, reorder_ms=200, in_step=in_step)
+    take.append(timetable.take)
+    store = MemoryStore()
+    with ThreadPoolExecutor(1) as executor:
+        tasks = [asyncio.create_task(c.run()) for c in channels]
+        tasks += [asyncio.create_task(timetable.run()), asyncio.create_task(timetable.store(store, executor))]
+        await clock.over.wait()
+        await timetable.drain()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    return store, timetable
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def channel_of(clock: SteppedClock, take: list[Callable[[Answer], None]], *devices: FakeDevice) -> Channel:
+    return Channel(devices[0].name, [job(d) for d in devices], clock, lambda answer: take[0](answer))
+
+
+def test_each_tick_reads_each_device_once_and_makes_one_record_of_each_unit() -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        devices = [FakeDevice("a", clock), FakeDevice("b", clock)]
+        store, _ = await operate(clock, [channel_of(clock, take, d) for d in devices], take, devices)
+        assert [d.reads for d in devices] == [11, 11]
+        # Written 200 ms after its instant: the tick at the end itself is still unwritten.
+        for unit in ("a", "b"):
+            assert [(r.time_utc_ms - T, r.values) for r in store.records if r.unit == unit] == [
+                (1000 * i, (i + 1,)) for i in range(10)
+            ]
+        assert [d.closed for d in devices] == [1, 1]
+
+    run(scenario)
+
+
+def test_a_hanging_device_delays_nobody_and_never_overlaps_itself() -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        dead, alive = FakeDevice("dead", clock), FakeDevice("alive", clock)
+        dead.hanging_s = 60.0
+        channels = [channel_of(clock, take, dead), channel_of(clock, take, alive)]
+        store, _ = await operate(clock, channels, take, [dead, alive], in_step=False)
+        assert (dead.reads, dead.most_under_way) == (1, 1)
+        assert alive.reads == 11
+        assert channels[0].jobs[0].health.overruns == 10
+        assert {r.qualities for r in store.records if r.unit == "dead"} == {(Quality.SILENT,)}
+
+    run(scenario)
+
+
+def test_a_silent_device_rests_and_is_silent_in_every_record_meanwhile() -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        device = FakeDevice("d", clock)
+        device.silent = True
+        store, _ = await operate(clock, [channel_of(clock, take, device)], take, [device])
+        # The second failure in a row starts a rest of at least 0.375 s of real time, longer than this whole run.
+        assert device.reads == 2
+        assert {r.qualities for r in store.records} == {(Quality.SILENT,)}
+        assert len(store.records) == 10
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("shared", [1, 3])
+def test_devices_on_one_line_are_read_one_after_the_other(shared: int) -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(end_utc_ms=T + 2000), list[Callable[[Answer], None]]()
+        devices = [FakeDevice(f"d{i}", clock) for i in range(shared)]
+        await operate(clock, [channel_of(clock, take, *devices)], take, devices)
+        assert {d.reads for d in devices} == {3}
+
+    run(scenario)
+
+
+def test_a_clock_that_steps_back_goes_on_in_a_new_era() -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        clock.jumps = {T + 4000: T - 60_000}
+        device = FakeDevice("d", clock)
+        clock.end = T + 4000  # reached once; after the jump the end lies behind what is asked for
+        task = asyncio.create_task(operate(clock, [channel_of(clock, take, device)], take, [device]))
+        await asyncio.sleep(0.1)
+        clock.end = T - 57_000
+        store, timetable = await task
+        assert timetable.counts.clock_steps == 1
+        eras = {r.era for r in store.records}
+        assert eras == {0, 1}
+        assert [r.time_utc_ms for r in store.records if r.era == 0] == [T + 1000 * i for i in range(4)]
+        assert next(r.time_utc_ms for r in store.records if r.era == 1) == T - 60_000
+
+    run(scenario)
+
+
+def test_a_clock_that_jumps_forward_misses_ticks_and_says_so() -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(end_utc_ms=T + 22_000), list[Callable[[Answer], None]]()
+        clock.jumps = {T + 3000: T + 20_300}
+        device = FakeDevice("d", clock)
+        store, timetable = await operate(clock, [channel_of(clock, take, device)], take, [device])
+        assert timetable.counts.missed == 17
+        assert store.gaps == [GapRecord(("d",), T + 2000, T + 20_000, "missed_ticks")]
+
+    run(scenario)
