@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -26,6 +26,7 @@ from simulators.scenario import free_ports
 from simulators.signals import Board
 from simulators.simulation import Simulation
 
+WAKE_S: Final = 12.0  # longer than the agent's longest back-off from a silent device
 _TIME, _UNIT = "time", "unit"
 # How a quantity of a recording is shown: type and scale that hold every stored integer exactly.
 _EXACT: Final = {1000: ("int32", "0.001"), 1_000_000: ("int64", "0.000001")}
@@ -157,6 +158,7 @@ class Playback:
         self._devices: Devices | None = None
         self._next = 0
         self._dark: dict[str, bool] = {}
+        self.on_light: Callable[[], None] = lambda: None
         self.now_utc_ms = recording.span.start_ms
 
     def attach(self, devices: Devices) -> None:
@@ -178,6 +180,8 @@ class Playback:
             if dark != self._dark.get(unit, False) and self._devices is not None:
                 self._dark[unit] = dark
                 self._devices.darken(unit, dark=dark)
+                if not dark:
+                    self.on_light()
 
     def book_lines(self) -> list[dict[str, str]]:
         """A recording keeps no books."""
@@ -234,8 +238,12 @@ def _point_table(quantities: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def replay_simulation(recording_file: Path, columns: str, place: Path) -> Simulation:
+def replay_simulation(recording_file: Path, columns: str, place: Path, *, wake_s: float = WAKE_S) -> Simulation:
     """A recording behind the devices of `place`: an agent.toml, or a folder in which one is written.
+
+    `wake_s`: when devices come back after a silence, simulated time stands for so long in real time. Days of silence
+    pass in real seconds, but a reader's back-off is real: without this it would still look away while the next
+    recorded days go by.
 
     Raises:
         ConfigError: the recording or the configuration.
@@ -253,4 +261,6 @@ def replay_simulation(recording_file: Path, columns: str, place: Path) -> Simula
     playback = Playback(recording, board)
     devices = Devices(config, board=board, now_utc_ms=lambda: playback.now_utc_ms)
     playback.attach(devices)
-    return Simulation(config, devices, playback, recording.span, str(local_day(recording.span.start_ms))[:7])
+    simulation = Simulation(config, devices, playback, recording.span, str(local_day(recording.span.start_ms))[:7])
+    playback.on_light = lambda: simulation.keeper.linger(wake_s)
+    return simulation

@@ -40,6 +40,7 @@ class TimeKeeper:
         self._waiting: dict[TimeClient, int | None] = {}
         self._settling = False
         self._followed = False
+        self._linger_s = 0.0
         self._server: asyncio.Server | None = None
         for station in self._stations:
             station.on_acknowledged = self._settle
@@ -106,11 +107,19 @@ class TimeKeeper:
             return
         self._go_to(target)
 
+    def linger(self, seconds: float) -> None:
+        """Let the answer to the present advance wait so long in real time."""
+        self._linger_s = max(self._linger_s, seconds)
+
     def _go_to(self, target_utc_ms: int) -> None:
         if target_utc_ms > self.now_utc_ms:
             self.now_utc_ms = target_utc_ms
             self.advances += 1
             self._world.advance(target_utc_ms)
+        if self._linger_s:
+            self._settling = True
+            asyncio.get_running_loop().call_later(self._linger_s, self._lingered)
+            return
         for station in self._stations:
             if not station.acknowledged:
                 self._settling = True
@@ -119,9 +128,13 @@ class TimeKeeper:
 
     def _settle(self) -> None:
         """A station's link has confirmed something, or gone."""
-        if self._settling and all(station.acknowledged for station in self._stations):
+        if self._settling and not self._linger_s and all(station.acknowledged for station in self._stations):
             self._settling = False
             self._answer()
+
+    def _lingered(self) -> None:
+        self._linger_s = 0.0
+        self._settle()
 
     def _answer(self) -> None:
         now = self.now_utc_ms

@@ -59,7 +59,7 @@ async def poll(simulation: Simulation, unit: str) -> tuple[int, int] | None:
 
 def test_devices_show_the_row_in_force_and_refuse_between_stretches(recording: Path, tmp_path: Path) -> None:
     async def run() -> list[tuple[tuple[int, int] | None, tuple[int, int] | None]]:
-        simulation = replay_simulation(recording, COLUMNS, tmp_path / "agent")
+        simulation = replay_simulation(recording, COLUMNS, tmp_path / "agent", wake_s=0.1)
         seen = []
         async with opened(simulation):
             clock = await SimulatedClock.connect("127.0.0.1", simulation.time_port)

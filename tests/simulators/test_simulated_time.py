@@ -71,6 +71,20 @@ def test_time_goes_to_the_nearest_target_once_all_clients_wait() -> None:
     asyncio.run(run())
 
 
+def test_time_may_stand_a_while_so_that_real_back_off_can_end() -> None:
+    async def run() -> None:
+        keeper = TimeKeeper(Recorder(), [], Interval(1000, 100_000))
+        clock = await SimulatedClock.connect("127.0.0.1", await keeper.listen("127.0.0.1", 0))
+        keeper.linger(0.2)
+        waits = await still_waits(clock.sleep_until(5000))
+        await within_5_s(waits)
+        await within_5_s(clock.sleep_until(6000))
+        await clock.close()
+        keeper.close()
+
+    asyncio.run(run())
+
+
 def test_beyond_the_end_of_the_run_nobody_is_answered() -> None:
     async def run() -> None:
         keeper = TimeKeeper(Recorder(), [], Interval(1000, 2000))
