@@ -19,8 +19,8 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 import collector.wire as wire
+from collector.center.arrivals import Accepted, AgentState, Arrival, Rejected
 from collector.center.days import split_days
-from collector.center.journal import Accepted, AgentState, Arrival, Rejected
 from collector.center.settings import CenterSettings
 from collector.errors import Garbled
 

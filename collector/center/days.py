@@ -23,7 +23,7 @@ from collector.center.store import insert_new
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, local_day, local_midnight_ms
 
 if TYPE_CHECKING:
-    from collector.center.journal import Accepted
+    from collector.center.arrivals import Accepted
 
 EDGE_MS: Final = 900_000  # of the next day, at the tail of a day file
 MINUTE_MS: Final = 60_000
@@ -94,7 +94,8 @@ def _merge_unit_days(connection: Connection, plant: str, sums: dict[tuple[str, s
         & unit_day.c.unit.in_(sorted({unit for unit, _ in sums}))
         & unit_day.c.day.in_(sorted({day for _, day in sums}))
     )
-    query = select(unit_day).where(where).with_for_update()
+    # In one order, so that two receivers can't wait for each other's rows.
+    query = select(unit_day).where(where).order_by(unit_day.c.unit, unit_day.c.day).with_for_update()
     stored = {(r.unit, r.day): r for r in connection.execute(query)}
     missing = [key for key in sorted(sums) if key not in stored]
     if missing:

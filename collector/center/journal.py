@@ -20,75 +20,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from collector.center import days, ranges
-from collector.center.days import UnitPart
-from collector.center.schema import agent_state, batch, batch_day, covered, gap, payload, quarantine, stream
+from collector.center import days, quarantine, ranges
+from collector.center.arrivals import Accepted, AgentState, Arrival, Rejected, StreamKey
+from collector.center.schema import agent_state, batch, batch_day, covered, gap, payload, stream
 from collector.center.store import insert_new
 from collector.model.record import GapRecord
 
 MAX_ALSO: Final = 256  # ranges beyond `through` named in one ack; the rest come with later ones
-
-StreamKey = tuple[str, str, int]  # plant, gateway, epoch
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Accepted:
-    """A batch that passed every check, with what the journal indexes it by.
-
-    `sha256`: of its header, which names the body's. `first_ms`, `last_ms`: of its records, else of its gaps. `parts`:
-    one per unit and local day.
-    """
-
-    plant: str
-    gateway: str
-    epoch: int
-    sequence: int
-    sha256: bytes
-    payload: bytes
-    record_count: int
-    first_ms: int
-    last_ms: int
-    parts: tuple[UnitPart, ...]
-    gaps: tuple[GapRecord, ...]
-    topic: str = ""
-
-    @property
-    def stream(self) -> StreamKey:
-        """Whose sequence it is in."""
-        return self.plant, self.gateway, self.epoch
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """What can't be accepted. `epoch` and `sequence` are None where the header can't be read.
-
-    `authentic`: the plant's own signature (or its trial setting) vouches for plant, gateway, epoch and sequence.
-    """
-
-    plant: str
-    gateway: str
-    topic: str
-    sha256: bytes
-    payload: bytes
-    code: str
-    reason: str
-    epoch: int | None = None
-    sequence: int | None = None
-    authentic: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AgentState:
-    """What a gateway said on its state topic."""
-
-    plant: str
-    gateway: str
-    payload: bytes
-
-
-Arrival = Accepted | Rejected | AgentState
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +236,11 @@ def _refuse(
     now_ms: int,
     quarantine_max_bytes: int,
 ) -> None:
+    room_bytes: int | None = None
     for refusal in rejected:
-        _quarantine(connection, refusal, now_ms, quarantine_max_bytes)
+        if room_bytes is None:  # summed once a group: a flood of rubbish must not cost a scan each
+            room_bytes = quarantine_max_bytes - quarantine.held_bytes(connection)
+        room_bytes -= quarantine.keep(connection, refusal, now_ms, room_bytes)
         if refusal.epoch is None or refusal.sequence is None:
             continue  # nobody can be told which batch was meant
         key = (refusal.plant, refusal.gateway, refusal.epoch)
@@ -316,45 +259,14 @@ def readmit(connection: Connection, admit: Callable[[str, bytes], Arrival | None
 
     The plant hears of it with its next acknowledgement.
     """
-    # Another batch under a stored id stays where it is: no key and no unit list makes it the right one.
-    query = select(quarantine.c.id, quarantine.c.topic, quarantine.c.bytes).where(quarantine.c.code != "epoch_conflict")
-    rows = connection.execute(query.order_by(quarantine.c.id))
     passed: list[Arrival] = []
-    for row in rows.all():
-        arrival = admit(row.topic, row.bytes) if row.bytes else None
+    for number, topic, kept in quarantine.candidates(connection):
+        arrival = admit(topic, kept)
         if isinstance(arrival, Accepted):
             passed.append(arrival)
-            connection.execute(delete(quarantine).where(quarantine.c.id == row.id))
+            quarantine.release(connection, number)
     # What turns out to conflict with a batch that came since goes back to the quarantine: nothing is lost here.
     return commit_group(connection, passed, now_ms=now_ms, quarantine_max_bytes=1 << 62)
-
-
-def _quarantine(connection: Connection, refusal: Rejected, now_ms: int, max_bytes: int) -> None:
-    """Keep it whole, once; when the quarantine is full (its overflow decision) keep its hash and facts only."""
-    topic = refusal.topic[:512]
-    where = (
-        (quarantine.c.sha256 == refusal.sha256) & (quarantine.c.topic == topic) & (quarantine.c.code == refusal.code)
-    )
-    again = update(quarantine).where(where).values(repeats=quarantine.c.repeats + 1, last_received_ms=now_ms)
-    if connection.execute(again).rowcount:
-        return
-    kept = connection.execute(select(func.coalesce(func.sum(func.length(quarantine.c.bytes)), 0))).scalar_one()
-    row = {
-        "sha256": refusal.sha256,
-        "topic": topic,
-        "code": refusal.code,
-        "reason": refusal.reason[:1000],
-        "plant": refusal.plant,
-        "gateway": refusal.gateway,
-        "epoch": None if refusal.epoch is None else f"{refusal.epoch:016x}",
-        "sequence": refusal.sequence,
-        "received_ms": now_ms,
-        "last_received_ms": now_ms,
-        "repeats": 0,
-        "size_bytes": len(refusal.payload),
-        "bytes": refusal.payload if int(kept) + len(refusal.payload) <= max_bytes else b"",
-    }
-    connection.execute(insert_new(connection, quarantine).values(row))
 
 
 def _settle(connection: Connection, key: StreamKey, touched: _Touched, stream_id: int | None, now_ms: int) -> Settled:

@@ -22,8 +22,9 @@ from sqlalchemy.exc import DBAPIError
 
 import collector.wire as wire
 from collector.center.admission import Admission
+from collector.center.arrivals import Arrival, StreamKey
 from collector.center.broker_link import BrokerLink, Inbox
-from collector.center.journal import Arrival, GroupResult, Settled, StreamKey, commit_group
+from collector.center.journal import GroupResult, Settled, commit_group
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select
 
 from collector.center.days import MINUTE_MS, MINUTES
 from collector.center.schema import agent_state, batch, covered, enrolled, gap, lake_day, quarantine, stream, unit_day
-from collector.model.interval import Interval, Month, day_interval, format_time
+from collector.model.interval import Interval, Month, day_interval
 
 HOLD_LIMIT_S: Final = 600
 
@@ -202,11 +202,3 @@ def _state(payload: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {"text": payload[:200].decode("utf-8", "replace")}
-
-
-def list_quarantine(connection: Connection) -> list[dict[str, Any]]:
-    """What is in quarantine, oldest first, without the bytes themselves."""
-    names = ("plant", "gateway", "epoch", "sequence", "code", "reason", "topic", "repeats", "size_bytes")
-    query = select(quarantine.c.received_ms, *(quarantine.c[name] for name in names)).order_by(quarantine.c.id)
-    rows = connection.execute(query)
-    return [{"received": format_time(int(r.received_ms))} | {name: getattr(r, name) for name in names} for r in rows]

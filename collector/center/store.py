@@ -120,6 +120,9 @@ def _engine(url: str, *, writing: bool) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         statement = "BEGIN IMMEDIATE" if writing else "BEGIN"
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
+    elif not writing:
+        # A sealing reads several tables; like SQLite's, its view must not move between them.
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
     return engine
 
 

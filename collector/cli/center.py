@@ -130,7 +130,7 @@ def quarantine(
     as_json: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
 ) -> None:
     """What was refused and is kept, and why; look at it again with --readmit. 隔离区。"""
-    from collector.center.status import list_quarantine
+    from collector.center.quarantine import list_quarantine
 
     with open_store(config, "") as store:
         if readmit:

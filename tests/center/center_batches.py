@@ -8,7 +8,8 @@ from pathlib import Path
 
 from collector import wire
 from collector.center.admission import Admission, EnrolledPlant
-from collector.center.journal import Arrival, GroupResult, commit_group
+from collector.center.arrivals import Arrival
+from collector.center.journal import GroupResult, commit_group
 from collector.center.store import CenterStore
 from collector.model.interval import parse_time_ms
 from collector.model.record import ClockState, GapRecord, Quality, UnitLayout, UnitRecord

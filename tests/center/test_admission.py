@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from collector import wire
 from collector.center.admission import Admission, EnrolledPlant
-from collector.center.journal import Accepted, AgentState, Rejected
+from collector.center.arrivals import Accepted, AgentState, Rejected
 from collector.model.record import GapRecord
 
 

@@ -14,7 +14,7 @@ from collector.center.backup import create_backup, restore_backup
 from collector.center.check import check_store
 from collector.center.journal import readmit
 from collector.center.lake import count_records, list_files, seal_month_of
-from collector.center.status import list_quarantine
+from collector.center.quarantine import list_quarantine
 from collector.errors import StoreError
 from collector.model.interval import Month
 

@@ -12,6 +12,7 @@ from center_batches import EPOCH, NOON, deliver, minutes, new_signer, new_store,
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
 from collector.center import ranges, schema
 from collector.center.store import CenterStore, renew_store_id
@@ -177,6 +178,18 @@ def _facts(connection):  # type: ignore[no-untyped-def]
     days = connection.execute(select(u).order_by(u.c.unit, u.c.day)).all()
     stale = connection.execute(select(d.c.day, d.c.wanted > d.c.sealed).order_by(d.c.day)).all()
     return tuple(map(tuple, [*streams, *batches, *days, *stale]))
+
+
+def test_a_full_disk_stores_nothing_of_the_group_and_later_all_of_it(store: CenterStore) -> None:
+    deliver(store, [payload_of(1, minutes("U1", NOON, 2))])
+    pages = store.write(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar_one()).result()
+    store.write(lambda c: c.exec_driver_sql(f"PRAGMA max_page_count={pages}").scalar_one()).result()
+    group = [payload_of(n, minutes("U1", NOON + n * 86_400_000, 500)) for n in range(2, 82)]
+    with pytest.raises(OperationalError, match="full"):
+        deliver(store, group)
+    assert (_count(store, "batch"), _count(store, "payload"), _count(store, "lake_day")) == (1, 1, 1)
+    store.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1000000").scalar_one()).result()
+    assert deliver(store, group).settled[0].through == 81
 
 
 def test_a_store_keeps_its_id_until_it_is_restored(tmp_path: Path) -> None:

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The same code on PostgreSQL, with several receivers at once; a real server, started and removed by the tests."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from center_batches import NOON, FixedClock, deliver, minutes, new_store, payload_of
+from sqlalchemy import func, select
+
+from collector.center import schema
+from collector.center.check import check_store
+from collector.center.lake import count_records, seal_month_of
+from collector.center.store import CenterStore
+from collector.model.interval import Month
+from collector.model.record import GapRecord
+
+MARCH = Month(2026, 3)
+
+
+def _programs() -> Path | None:
+    """The newest server installed: Debian keeps its programs off the path."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    found = shutil.which("initdb")
+    return Path(found).parent if found else debian[-1] if debian else None
+
+
+@pytest.fixture(scope="module")
+def database_url() -> Iterator[str]:
+    programs = _programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed: these tests say nothing here")
+    # The server refuses to run as root, and its user can't enter the folders of root's tests.
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    folder = Path(tempfile.mkdtemp(prefix="collector-pg-"))
+    if as_user:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+    control = [*as_user, str(programs / "pg_ctl"), "-D", str(folder / "pg"), "-w"]
+    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/"}
+    try:
+        make = [
+            *as_user,
+            str(programs / "initdb"),
+            "-D",
+            str(folder / "pg"),
+            "-A",
+            "trust",
+            "-U",
+            "collector",
+            "--no-sync",
+        ]
+        subprocess.run([*make, "-E", "UTF8"], **quiet)  # type: ignore[call-overload]
+        subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], **quiet)  # type: ignore[call-overload]
+        try:
+            yield f"postgresql+psycopg://collector@127.0.0.1:{port}/postgres"
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], **quiet)  # type: ignore[call-overload]
+    finally:
+        shutil.rmtree(folder)
+
+
+def _payloads() -> list[bytes]:
+    lost = GapRecord(("U1",), NOON, NOON + 60_000, "evicted", 1, 30, 31)
+    batches = [
+        payload_of(n, minutes("U1", NOON + n * 3_600_000, 3), epoch=1) for n in range(1, 41) if n not in (30, 31)
+    ]
+    batches += [payload_of(n, minutes("U2", NOON + n * 1_800_000, 2), epoch=2) for n in range(1, 41)]
+    return [*batches, payload_of(41, minutes("U1", NOON - 600_000, 1), gaps=[lost], epoch=1)]
+
+
+def test_three_receivers_at_once_store_each_batch_once(database_url: str, tmp_path: Path) -> None:
+    """Each gets all batches in an order of its own; what a deadlock or a race throws out is simply delivered again."""
+    from sqlalchemy.exc import DBAPIError
+
+    payloads = _payloads()
+    stores = [CenterStore.open(tmp_path, clock=FixedClock(), database_url=database_url) for _ in range(3)]
+
+    def receive(store: CenterStore, seed: int) -> None:
+        rng = random.Random(seed)
+        store.claim_receiver()  # several are welcome here
+        waiting = rng.sample(payloads, len(payloads))
+        while waiting:
+            group = waiting[: rng.randint(1, 9)]
+            try:
+                deliver(store, group)
+            except DBAPIError:
+                continue
+            waiting = waiting[len(group) :]
+
+    threads = [threading.Thread(target=receive, args=(store, seed)) for seed, store in enumerate(stores)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    with stores[0] as store:
+        for other in stores[1:]:
+            other.close()
+        batches, records, repeats = store.read(
+            lambda c: c.execute(
+                select(func.count(), func.sum(schema.batch.c.record_count), func.sum(schema.batch.c.repeats))
+            ).one()
+        )
+        assert (int(batches), int(records)) == (79, 38 * 3 + 40 * 2 + 1)
+        assert int(repeats) == 2 * len(payloads)
+        through = store.read(lambda c: c.execute(select(schema.stream.c.epoch, schema.stream.c.through)).all())
+        assert {(int(r.epoch, 16), int(r.through)) for r in through} == {(1, 41), (2, 40)}
+        files = seal_month_of(store, MARCH)
+        assert count_records(files) == int(records)
+        assert check_store(store) == []
+    with new_store(tmp_path / "sqlite") as twin:
+        deliver(twin, payloads)
+        assert [p.name for p in seal_month_of(twin, MARCH)] == [p.name for p in files]
