@@ -7,7 +7,7 @@ sum of its days), because sums are integers and facts that need their neighbours
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -166,6 +166,7 @@ class SegmentSink:
 
     def __init__(self) -> None:
         self._tables: list[pa.Table] = []
+        self._lanes: list[Ints] = []
 
     def add(self, timeline: Timeline, service: str, code: np.ndarray[tuple[int], np.dtype[np.uint8]], pieces: Ints,
             unit: str) -> None:  # fmt: skip
@@ -184,6 +185,7 @@ class SegmentSink:
         index = {name: i for i, name in enumerate(units)}
         of_lane = np.array([index[x.unit] for x in axis.lanes], dtype=np.int32)
         count = len(first)
+        self._lanes.append(lane[first])
         zeros = pa.array(np.zeros(count, dtype=np.int32))
         codes = code[first].astype(np.int32)
         classes = list(dict.fromkeys(c for _, c in REASONS))
@@ -205,10 +207,8 @@ class SegmentSink:
         )
 
     def table(self) -> pa.Table:
-        """Everything collected, in order of service and time."""
-        return pa.concat_tables(self._tables).unify_dictionaries() if self._tables else SEGMENT_SCHEMA.empty_table()
-
-
-def month_cells(parts: Sequence[Results]) -> int:
-    """How many unit-days were measured."""
-    return sum(len(part.units) * part.days for part in parts)
+        """Everything collected, by lane, then service, then time."""
+        if not self._tables:
+            return SEGMENT_SCHEMA.empty_table()
+        order = np.argsort(np.concatenate(self._lanes), kind="stable")
+        return pa.concat_tables(self._tables).unify_dictionaries().take(pa.array(order))

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a line is what it is: formula with numbers, rulebook rows, readings, what was measured, segments, records.
+
+Nothing is computed anew here: a line carries its steps and the rows it was priced with, segments come from the same
+measuring, and a segment's records are looked up in the inputs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from collector.errors import RuleError
+from collector.model.interval import format_time
+from collector.model.money import format_yuan
+from collector.model.quantity import BY_NAME, from_scaled
+from collector.settlement.inputs import Inputs
+from collector.settlement.statement import (
+    SEGMENT_SCHEMA,
+    SEGMENT_VALUE_DIVISOR,
+    DeterminantRow,
+    Finding,
+    Line,
+    ReadingUse,
+    Statement,
+)
+
+# The readings that bear on each service's money (rules.md section 3); I-13, I-14 and I-17 bear on all or on none.
+READINGS_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "deep_peak": ("I-02", "I-03", "I-04", "I-05", "I-18", "I-19"),
+    "coal_start_stop": ("I-01", "I-02", "I-06"),
+    "gas_start_stop": ("I-02", "I-06"),
+    "hydro_spill": ("I-02", "I-16", "I-19"),
+    "hydro_start_stop": ("I-02", "I-06", "I-16"),
+    "agc_basic": ("I-02", "I-07", "I-19"),
+    "agc_up": ("I-02", "I-08a", "I-08b", "I-08c", "I-08d", "I-19"),
+    "agc_down": ("I-02", "I-08a", "I-08b", "I-08c", "I-08d", "I-19"),
+    "reactive_lag": ("I-02", "I-09", "I-10", "I-19"),
+    "reactive_lead": ("I-02", "I-09", "I-10", "I-19"),
+    "condenser_start": ("I-02", "I-10", "I-19"),
+    "condenser_run": ("I-02", "I-10", "I-19"),
+    "avc": ("I-02", "I-11", "I-19"),
+    "spinning_reserve": ("I-02", "I-12", "I-19"),
+    "hot_reserve": ("I-02", "I-12", "I-19"),
+    "black_start": ("I-02", "I-15", "I-16"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything behind one line. `not_paid_ms`: time of the scope that did not count, by reason."""
+
+    line: Line
+    determinant: DeterminantRow | None
+    readings: tuple[ReadingUse, ...]
+    findings: tuple[Finding, ...]
+    segments: pa.Table
+    not_paid_ms: Mapping[str, int]
+
+
+def explain(statement: Statement, unit: str, service: str) -> Explanation:
+    """What stands behind the line of a unit and service.
+
+    Raises:
+        RuleError: the statement has no such line; the message names those the unit has.
+    """
+    lines = {line.service: line for line in statement.lines if line.unit == unit}
+    if service not in lines:
+        has = ", ".join(lines) if lines else "no lines at all; is it registered in this month?"
+        raise RuleError(
+            f"the statement of {statement.month} has no such line; this unit has: {has}", subject=f"{unit}/{service}"
+        )
+    segments = _segments(statement, unit, service)
+    wanted = READINGS_OF[service]
+    return Explanation(
+        line=lines[service],
+        determinant=next((d for d in statement.determinants if (d.unit, d.service) == (unit, service)), None),
+        readings=tuple(reading for reading in statement.readings if reading.id in wanted),
+        findings=tuple(f for f in statement.findings if f.subject.split("/")[0] in (unit, lines[service].area)),
+        segments=segments,
+        not_paid_ms=_not_paid(segments),
+    )
+
+
+def _segments(statement: Statement, unit: str, service: str) -> pa.Table:
+    parts = []
+    for table in statement.segments.tables(units=frozenset({unit})):
+        names = table.column("service").cast(pa.string())
+        parts.append(table.filter(pc.equal(names, service)))
+    return pa.concat_tables(parts).unify_dictionaries() if parts else SEGMENT_SCHEMA.empty_table()
+
+
+def _not_paid(segments: pa.Table) -> dict[str, int]:
+    times: dict[str, int] = defaultdict(int)
+    for row in segments.to_pylist():
+        if row["class"] != "counted":
+            times[row["reason"]] += row["end"] - row["start"]
+    return dict(sorted(times.items(), key=lambda item: (-item[1], item[0])))
+
+
+def records_of(inputs: Inputs, unit: str, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
+    """The records behind [start_ms, end_ms): those inside, and the one before that may hold into it. Exact decimals."""
+    names = inputs.records.column("unit").cast(pa.string())
+    mine = inputs.records.filter(pc.equal(names, unit)).sort_by("time")
+    times = mine.column("time").to_pylist()
+    first = sum(1 for time in times if time < start_ms)
+    last = sum(1 for time in times if time < end_ms)
+    begin = max(first - 1, 0) if first == len(times) or times[first] > start_ms else first
+    rows = []
+    for row in mine.slice(begin, last - begin).to_pylist():
+        cells = {
+            name: None if row[name] is None else from_scaled(row[name], BY_NAME[name].scale)
+            for name in row
+            if name in BY_NAME and name in inputs.unit_columns.get(unit, frozenset())
+        }
+        rows.append({"time": format_time(row["time"]), **cells})
+    return rows
+
+
+def explanation_text(explanation: Explanation, *, segments: int = 40) -> Iterator[str]:
+    """The explanation as lines of text; at most so many segments."""
+    line = explanation.line
+    amount = "no amount" if line.amount_yuan is None else f"{format_yuan(line.amount_yuan)} 元"
+    yield f"{line.month}  {line.unit}  {line.service}  Art. {line.article}: {amount} ({line.status.value})" + (
+        f", {line.reason}" if line.reason else ""
+    )
+    if line.low_yuan is not None and line.high_yuan is not None:
+        yield f"with its gaps: at least {format_yuan(line.low_yuan)} 元, at most {format_yuan(line.high_yuan)} 元"
+    yield "Formula"
+    for step in line.steps:
+        yield f"  {step.text} = {_number(step.result)}"
+    if line.amount_yuan is not None:
+        yield f"  rounded once, half away from zero: {format_yuan(line.amount_yuan)} 元"
+    yield "Rulebook"
+    for rule in line.rules:
+        key = f" [{rule.key}]" if rule.key else ""
+        yield f"  {rule.id}{key} = {rule.value or 'unknown'} {rule.unit}, Art. {rule.article}, from {rule.from_day}"
+    yield "Readings"
+    for reading in explanation.readings:
+        yield f"  {reading.id} ({reading.clause}): {reading.adopted}, {reading.text}"
+    yield from _measured_text(explanation)
+    for finding in explanation.findings:
+        yield f"! {finding.code}: {finding.message}"
+    yield from _segment_text(explanation.segments, segments)
+
+
+def _measured_text(explanation: Explanation) -> Iterator[str]:
+    found = explanation.determinant
+    if found is None:
+        return
+    yield "Measured"
+    value = "" if found.value is None else f"{_number(found.value)} {found.value_unit}"
+    yield f"  {found.determinant} = {value}"
+    hours = {"scope": found.scope_ms, "known": found.known_ms, "counted": found.counted_ms}
+    hours |= {"excluded": found.excluded_ms, "own fault": found.own_fault_ms}
+    yield "  " + ", ".join(f"{name} {_number(Fraction(ms, 3_600_000))} h" for name, ms in hours.items())
+    for reason, duration in explanation.not_paid_ms.items():
+        yield f"  not paid: {reason}, {_number(Fraction(duration, 60_000))} min"
+
+
+def _segment_text(segments: pa.Table, limit: int) -> Iterator[str]:
+    if not segments.num_rows:
+        return
+    yield f"Segments ({segments.num_rows})"
+    for row in segments.slice(0, limit).to_pylist():
+        value = _number(Fraction(row["value"], SEGMENT_VALUE_DIVISOR[row["value_unit"]]))
+        yield (
+            f"  {format_time(row['start'])} … {format_time(row['end'])}  {row['class']:9}  {row['reason']:18}"
+            f"  {value} {row['value_unit']}"
+        )
+    if segments.num_rows > limit:
+        yield f"  … {segments.num_rows - limit} more in segments.csv"
+
+
+def _number(value: Fraction) -> str:
+    """Six decimals at most, for people."""
+    rounded = (Decimal(value.numerator) / Decimal(value.denominator)).quantize(Decimal("0.000001"))
+    text = f"{rounded:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
