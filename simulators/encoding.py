@@ -14,7 +14,7 @@ from fractions import Fraction
 from math import lcm
 from typing import Final
 
-from collector.model.quantity import BY_NAME
+from collector.model.quantity import BY_NAME, Kind
 from collector.points import RAW_UNITS, Point
 
 _STRUCTS: Final = {
@@ -101,4 +101,9 @@ def register_encoder(point: Point) -> Callable[[int | None], bytes | None]:
         missing = arrange(pack_raw(type_name, float("nan")), order)
     if type_name.startswith("float"):
         return lambda stored: missing if stored is None else arrange(pack_raw(type_name, scale.real(stored)), order)
+    if BY_NAME[point.quantity].kind is Kind.COUNTER:
+        turn = _LIMITS[type_name][1] + 1  # a counter starts again from 0, where other values saturate
+        return lambda stored: (
+            missing if stored is None else arrange(pack_raw(type_name, scale.whole(stored) % turn), order)
+        )
     return lambda stored: missing if stored is None else arrange(pack_raw(type_name, scale.whole(stored)), order)

@@ -55,9 +55,14 @@ class Station(Face):
         self._offset_min = utc_offset_min
         self._objects: dict[tuple[int, int], InformationObject] = {}
         self._counter_sequence = 0
+        self._cyclic: list[tuple[int, InformationObject]] = []
+        self._cycled_ms = now_utc_ms()
         for point in points:
             place = (point.common_address or self.common_addresses[0], point.address)
-            self._objects[place] = InformationObject(*place, int(point.area), deadband=float(point.deadband or 0))
+            item = InformationObject(*place, int(point.area), deadband=float(point.deadband or 0))
+            self._objects[place] = item
+            if point.period_s:
+                self._cyclic.append((int(point.period_s * 1000), item))
 
     def connect(self, points: Sequence[Point], board: Board, default_unit: str) -> None:
         """Let the board's signals become values, and their changes spontaneous frames."""
@@ -79,18 +84,27 @@ class Station(Face):
             if item.deadband and before is not None and now is not None and abs(now - before) < item.deadband:
                 return
             item.reported = item.value
-            self._spontaneous(item)
+            self._report(item, iec104.SPONTANEOUS)
 
         return sink
 
-    def _spontaneous(self, item: InformationObject) -> None:
-        if self.faults.hit(self.device, "frozen"):
-            return
-        asdu = iec104.encode_asdu(
-            item.type_id, iec104.SPONTANEOUS, item.common_address, [self._encode(item, tagged=True)]
-        )
-        for session in self.sessions:
-            session.send(asdu)
+    @property
+    def cyclic(self) -> bool:
+        """Whether it has points to send periodically."""
+        return bool(self._cyclic)
+
+    def cycle(self, time_utc_ms: int) -> None:
+        """Send what has a `period_s` and falls due at a multiple of it since the last call, once."""
+        before, self._cycled_ms = self._cycled_ms, max(self._cycled_ms, time_utc_ms)
+        for period_ms, item in self._cyclic:
+            if time_utc_ms // period_ms > before // period_ms:
+                self._report(item, iec104.CYCLIC)
+
+    def _report(self, item: InformationObject, cause: int) -> None:
+        if not self.faults.hit(self.device, "frozen"):
+            asdu = iec104.encode_asdu(item.type_id, cause, item.common_address, [self._encode(item, tagged=True)])
+            for session in self.sessions:
+                session.send(asdu)
 
     def _encode(self, item: InformationObject, *, tagged: bool) -> bytes:
         type_id = item.type_id if tagged else iec104.UNTAGGED.get(item.type_id, item.type_id)

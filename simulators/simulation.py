@@ -47,6 +47,7 @@ class Simulation:
         self.month = month
         self.stopped = asyncio.Event()
         self._played = played
+        self._cyclic = [station for station in devices.stations.values() if station.cyclic]
         self._fault_plan: FaultPlan | None = None
         self._control = Control(self)
         self.control_port = 0
@@ -80,6 +81,8 @@ class Simulation:
         if self._fault_plan is not None:
             self._fault_plan.advance(time_utc_ms)
         self._played.advance(time_utc_ms)
+        for station in self._cyclic:
+            station.cycle(time_utc_ms)
 
     async def open(self, *, time_listen: str = "", control_listen: str = "") -> None:
         """Listen everywhere. The time socket is where the agent's configuration looks for it, unless named here."""

@@ -36,7 +36,11 @@ def point(tmp_path: Path, row: str) -> Point:
         ("f,frequency_hz,holding,uint16,0,,BADC,1,,mHz,1,,", 49_987_000, "43c3"),
         # 1234.5678 MWh in kWh, rounded half away from zero: 1234568 as BCD.
         ("e,energy_export_mwh,holding,bcd32,0,,ABCD,1,,kWh,1,,", 1_234_567_800, "01234568"),
-        # Beyond the type's range the device saturates.
+        # Beyond its last digit a counter starts again: 100 000 001 kWh in eight digits.
+        ("e,energy_export_mwh,holding,bcd32,0,,ABCD,1,,kWh,1,,", 100_000_001_000, "00000001"),
+        # 65 537 MWh in 16 bits.
+        ("e,energy_export_mwh,holding,uint16,0,,ABCD,1,,MWh,1,,", 65_537_000_000, "0001"),
+        # Any other value beyond the type's range saturates.
         ("p,active_power_mw,holding,int16,0,,ABCD,0.001,,MW,1,,", 380_125, "7fff"),
         # No value: the sentinel of the row.
         ("p,active_power_mw,holding,int16,0,,ABCD,0.1,,MW,1,-32768,", None, "8000"),

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from served_config import make_config
 
-from collector.config import AgentConfig
+from collector.config import AgentConfig, load_agent
 from collector.model.interval import parse_time_ms
 from simulators import iec104
 from simulators.audit import Audit
@@ -360,6 +360,30 @@ def test_an_idle_link_is_tested_after_t3_and_closed_if_the_test_stays_unanswered
             async with asyncio.timeout(5):
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                     await peer.reader.readexactly(6)
+
+    asyncio.run(run())
+
+
+def test_a_point_with_a_period_is_sent_cyclically(tmp_path: Path) -> None:
+    make_config(tmp_path)
+    table = tmp_path / "station.csv"
+    table.write_text(
+        "name,unit,quantity,area,type,address,common_address,period_s,raw_unit\nu,U1,bus_voltage_kv,13,float32,7,1,10,kV\n"
+    )
+    config = load_agent(tmp_path / "agent.toml")
+
+    async def run() -> None:
+        async with serve(config) as devices, raw_peer(config) as peer:
+            station = devices.stations["station"]
+            devices.board.show("U1", "bus_voltage_kv", 512)
+            await peer.start()
+            for time_ms in (9_999, 10_000, 10_001, 35_000):
+                station.cycle(time_ms)
+            for _ in range(2):  # at 10 s, and once for the 20 s and 30 s passed together
+                assert (await peer.frame())[6:].hex(" ") == "0d 01 01 00 01 00 07 00 00 00 00 00 44 00"
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await peer.reader.readexactly(1)
 
     asyncio.run(run())
 
