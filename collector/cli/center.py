@@ -147,6 +147,41 @@ def quarantine(
     print(f"{len(rows)} in quarantine")
 
 
+@app.command()
+def ask(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="center.toml")],
+    unit: Annotated[str, typer.Argument(metavar="UNIT", help="The unit.")],
+    start: Annotated[str, typer.Argument(metavar="FROM", help="ISO 8601 with offset, or UTC ms.")],
+    end: Annotated[str, typer.Argument(metavar="TO", help="Not included.")],
+    broker: Annotated[str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of [mqtt].")] = "",
+) -> None:
+    """Ask the plant's gateways again for records of a unit and interval. 补召。"""
+    import asyncio
+
+    import aiomqtt
+
+    from collector.center.asking import asks_for, publish_asks
+    from collector.center.settings import load_center, with_overrides
+    from collector.errors import LinkError
+    from collector.model.interval import Interval, parse_time_ms
+
+    try:
+        interval = Interval(parse_time_ms(start), parse_time_ms(end))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if interval.start_ms >= interval.end_ms:
+        raise typer.BadParameter("TO is not after FROM")
+    settings = with_overrides(load_center(config), listen="", state="", broker=broker)
+    with open_store(config, "") as store:
+        asks = store.read(lambda c: asks_for(c, settings, unit, interval))
+    try:
+        asyncio.run(publish_asks(settings, asks))
+    except aiomqtt.MqttError as error:
+        raise LinkError(str(error), subject=f"{settings.mqtt.host}:{settings.mqtt.port}") from error
+    for each in asks:
+        print(f"asked {each.plant}/{each.gateway} ({each.id})")
+
+
 def _readmit(config: Path, store: CenterStore) -> None:
     from collector.center.admission import Admission
     from collector.center.journal import readmit

@@ -186,6 +186,33 @@ def test_what_is_sent_is_stored_acknowledged_with_a_signature_and_sealed(tmp_pat
     assert [(u["unit"], u["received"]) for u in status["units"]] == [("U1", 200), ("U2", 0)]
 
 
+def test_an_ask_reaches_the_gateway_signed(tmp_path: Path) -> None:
+    signer = configured(tmp_path)
+    port = free_port()
+    asked: list[wire.Ask] = []
+    key = wire.load_public_key(tmp_path / "center.pub")
+    center = [sys.executable, "-c", _CENTER]
+    words = ["ask", str(tmp_path / "center.toml"), "U2", "2026-03-10T12:00:00+08:00", str(NOON + 60_000)]
+
+    async def listen_while_asked() -> None:
+        async with aiomqtt.Client("127.0.0.1", port) as client, asyncio.timeout(PATIENCE_S):
+            await client.subscribe(wire.topic("collector", "P1", "g1", "ask"), qos=1)
+            command = [*center, *words, "--broker", f"127.0.0.1:{port}"]
+            process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
+            assert await process.wait() == 0
+            async for message in client.messages:
+                assert isinstance(message.payload, bytes)
+                asked.append(wire.decode_ask(message.payload, key))
+                return
+
+    with running_broker(port):
+        with running_center(tmp_path, port):
+            asyncio.run(Plant(tmp_path, port, {1: payload_of(1, minutes("U1", NOON, 1), signer=signer)}).send_all())
+        asyncio.run(listen_while_asked())
+    [ask] = asked
+    assert (ask.plant, ask.gateway, ask.unit, ask.from_ms, ask.to_ms) == ("P1", "g1", "U2", NOON, NOON + 60_000)
+
+
 def test_the_receiver_outlives_its_broker(tmp_path: Path) -> None:
     signer = configured(tmp_path)
     port = free_port()

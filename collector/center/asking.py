@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""补召: ask gateways again for the records of a unit and interval. The answer is a batch, or a gap record."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+import collector.wire as wire
+from collector.center.broker_link import BrokerLink, Inbox
+from collector.center.schema import stream, unit_day
+from collector.center.settings import CenterSettings
+from collector.errors import StoreError
+from collector.model.interval import Interval
+
+
+def asks_for(connection: Connection, settings: CenterSettings, unit: str, interval: Interval) -> list[wire.Ask]:
+    """One ask for each gateway that has ever sent for the unit's plant.
+
+    Raises:
+        StoreError: no plant has the unit, or none of its gateways has been heard of.
+    """
+    plant = next((p.id for p in settings.plant if unit in p.units), None)
+    if plant is None:
+        found = connection.execute(select(unit_day.c.plant).where(unit_day.c.unit == unit)).scalar()
+        if found is None:
+            raise StoreError("no enrolled plant has this unit", subject=unit)
+        plant = str(found)
+    query = select(stream.c.gateway).where(stream.c.plant == plant).distinct().order_by(stream.c.gateway)
+    gateways = list(connection.execute(query).scalars())
+    if not gateways:
+        raise StoreError(f"no gateway of {plant} has been heard of", subject=unit)
+    return [
+        wire.Ask(
+            id=secrets.token_hex(8),
+            plant=plant,
+            gateway=gateway,
+            unit=unit,
+            from_ms=interval.start_ms,
+            to_ms=interval.end_ms,
+        )
+        for gateway in gateways
+    ]
+
+
+async def publish_asks(settings: CenterSettings, asks: Sequence[wire.Ask]) -> None:
+    """Sign and publish; returns when the broker has them. A gateway that is away gets them from the broker, or never:
+    what it still lacks is asked for again by whoever looks at the gap.
+
+    Raises:
+        ConfigError: the signing key can't be used.
+        aiomqtt.MqttError: no broker.
+    """
+    key_file = settings.center.signing_key_file
+    signer = wire.load_signing_key(Path(key_file)) if key_file else None
+    inbox = Inbox(max_messages=1, max_bytes=1)
+    link = BrokerLink(settings.mqtt, client_id=f"collector-{settings.center.id}-ask", inbox=inbox)
+    async with await link.connect() as client:
+        for ask in asks:
+            topic = wire.topic(settings.mqtt.root, ask.plant, ask.gateway, "ask")
+            await client.publish(topic, wire.encode_ask(ask, signer), qos=1)
