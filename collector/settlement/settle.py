@@ -7,7 +7,7 @@ Pure and synchronous. The center measures day by day and stores the results; `cl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import date
@@ -58,7 +58,7 @@ def settle(month: Month, inputs: Inputs, rulebook: Rulebook, *, executor: Execut
     run = _Run(month, inputs, rulebook)
     work = partial(measure, run.context)
     mapped = map(work, run.batches()) if executor is None else executor.map(work, run.batches())
-    return close(month, inputs, rulebook, (results for results, _ in mapped), segments=run.segments)
+    return _close(month, inputs, run.context, (results for results, _ in mapped), run.segments)
 
 
 class _Run:
@@ -143,16 +143,24 @@ def _clip(stretches: Sequence[Stretch], first: date) -> tuple[Stretch, ...]:
     return tuple(Stretch(s.unit, s.plant, s.area, max(s.first_day, first), s.until_day) for s in parts)
 
 
-def close(
-    month: Month, inputs: Inputs, rulebook: Rulebook, results: Iterable[Results], *, segments: object = None
-) -> Statement:
-    """Add measured days up, price, allocate, and check that everything sums.
+def close(month: Month, inputs: Inputs, rulebook: Rulebook, results: Iterable[Results]) -> Statement:
+    """Add measured days up, price, allocate, and check that everything sums. Such a statement carries no segments.
 
     Raises:
         RuleError: the rulebook has no value for a day that is priced.
         InvariantBroken: totals do not add up.
     """
-    context = prepare(month, inputs, rulebook)
+    return _close(month, inputs, prepare(month, inputs, rulebook), results, _no_segments)
+
+
+def _close(
+    month: Month,
+    inputs: Inputs,
+    context: Context,
+    results: Iterable[Results],
+    segments: Callable[[frozenset[str] | None], Iterator[pa.Table]],
+) -> Statement:
+    rulebook = context.rulebook
     first, days = month.first_day, len(month.days)
     stretches = {unit: _clip(parts, first) for unit, parts in context.stretches.items()}
     case = Case(
@@ -180,7 +188,6 @@ def close(
     )
     statuses = {row.status for row in plants}
     worst = (MonthStatus.BLOCKED, MonthStatus.PROVISIONAL, MonthStatus.FINAL)
-    build = segments if callable(segments) else _no_segments
     statement = Statement(
         month=str(month),
         status=next((s for s in worst if s in statuses), MonthStatus.FINAL),
@@ -188,7 +195,7 @@ def close(
         plants=tuple(plants),
         areas=tuple(areas),
         determinants=tuple(o.determinant for o in closed.outcomes if o.determinant is not None),
-        segments=Segments(build),
+        segments=Segments(segments),
         primary_frequency=tuple(closed.excursions),
         primary_frequency_service=tuple(closed.in_service),
         ledger=tuple(compute_ledger(month, plants)),
