@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
         data: Annotated[Path, typer.Option(help="The settlement folder: register.toml, records/, plan.csv …")],
         out: Annotated[Path, typer.Option(help="The statement folder; an earlier statement there is replaced.")],
         rulebook: Annotated[Path | None, typer.Option(help="A rulebook directory; default: the one shipped.")] = None,
+        pdf: Annotated[Path | None, typer.Option(help="Also a PDF here, where typst and a Chinese font are.")] = None,
     ) -> None:
         """Settle a month from a folder and write the statement. 离线结算一个月。
 
@@ -41,6 +43,15 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter(str(error), param_hint="MONTH") from error
         statement = settle_folder(wanted, data, out, rulebook or config_path(RULEBOOK))
         show(statement, out)
+        if pdf is not None:
+            _add_pdf(statement, pdf)
+
+
+def _add_pdf(statement: Statement, path: Path) -> None:
+    from collector.report.pdf import write_pdf
+
+    if reason := write_pdf(statement, path):
+        print(f"no PDF: {reason}; statement.html prints the same", file=sys.stderr)
 
 
 def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statement:

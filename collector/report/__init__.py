@@ -7,6 +7,8 @@
     manifest.py   what a run was made of
     page.py       statement.html, printable on A4
     workbook.py   statement.xlsx
+    pdf.py        statement.pdf, where the typst extra and a Chinese font are
+    saved.py      a statement folder read back
     numbers.py    exact numbers as text; words.py codes in the regulation's words
     compare.py    two statement folders: lines that differ, and why
     quarter.py    three months by service: 补偿, 占比, 分摊
