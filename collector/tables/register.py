@@ -281,8 +281,8 @@ def _check_references(tables: Mapping[str, Iterable[_Table]]) -> None:
             value = table.data.get(key)
             if not isinstance(value, str) or not value or value in ids[target]:
                 continue
-            if target == "area" and value not in AREA_IDS:
-                continue  # already found: no such area exists
+            if target == "area" and (value not in AREA_IDS or ids["area"] - set(AREA_IDS)):
+                continue  # found already: no such area exists, or the [[area]] meant has its id misspelt
             table.wrong(key, f"no [[{target}]] has id {value!r}{nearest(value, ids[target])}")
     plants: dict[str, str] = {}
     for table in tables["unit"]:
