@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector explain`: one line down to formula, rulebook rows, readings, segments and, on request, records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collector.cli.resources import config_path
+
+RULEBOOK = "rules/east-china-trial"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+
+    @app.command("explain")
+    def explain_command(
+        month: Annotated[str, typer.Argument(help="The month, YYYY-MM.")],
+        data: Annotated[Path, typer.Option(help="The settlement folder.")],
+        unit: Annotated[str, typer.Option(help="The unit.")],
+        service: Annotated[str, typer.Option(help="The service, e.g. deep_peak.")],
+        rulebook: Annotated[Path | None, typer.Option(help="A rulebook directory; default: the one shipped.")] = None,
+        segments: Annotated[int, typer.Option(help="At most so many segments.", min=0)] = 40,
+        records: Annotated[
+            str | None, typer.Option(help="Also the records of an interval: START/END, ISO 8601 with offset.")
+        ] = None,
+    ) -> None:
+        """Explain one line of a statement. 说明一笔费用的来历。"""
+        from collector.cli.folder import load_folder
+        from collector.model.interval import Month, parse_time_ms
+        from collector.settlement.explain import explain, explanation_text, records_of
+        from collector.settlement.rulebook import load_rulebook
+        from collector.settlement.settle import settle
+
+        try:
+            wanted = Month.parse(month)
+            span = [parse_time_ms(text) for text in records.split("/")] if records else []
+            if len(span) not in (0, 2):
+                raise ValueError(f"an interval is START/END, got {records!r}")
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        inputs = load_folder(data)
+        statement = settle(wanted, inputs, load_rulebook(rulebook or config_path(RULEBOOK)))
+        for text in explanation_text(explain(statement, unit, service), segments=segments):
+            print(text)
+        if span:
+            print("Records")
+            for row in records_of(inputs, unit, span[0], span[1]):
+                cells = ", ".join(
+                    f"{name} {'-' if cell is None else cell}" for name, cell in row.items() if name != "time"
+                )
+                print(f"  {row['time']}  {cells}")
