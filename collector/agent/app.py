@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
@@ -21,7 +21,7 @@ from collector.agent.poll import Channel, Job, Sink
 from collector.agent.recorder import Recorder, Source, layouts_of
 from collector.agent.ticks import Timetable
 from collector.agent.uplink import run_uplink
-from collector.clock import Clock, SimulatedClock
+from collector.clock import Clock, SimulatedClock, clock_state
 from collector.config import AgentConfig, AgentSettings
 from collector.model.record import UnitLayout
 from collector.points import Point
@@ -151,7 +151,7 @@ async def _run(
     _LOG.info("gateway=%s units=%d devices=%d channels=%d", gateway.id, len(units), len(devices), len(channels))
     async with asyncio.TaskGroup() as group:
         store = group.create_task(timetable.store(buffer, executor), name="store")
-        uplink = group.create_task(run_uplink(buffer, config), name="uplink")
+        uplink = group.create_task(run_uplink(buffer, config, status=lambda: state_of(channels, clock)), name="uplink")
         tasks = [group.create_task(_named(run), name=name) for name, run in collecting.items()]
         await stop.wait()
         notify("STOPPING=1")
@@ -162,6 +162,20 @@ async def _run(
         await _drain(buffer, executor)
         store.cancel()
         uplink.cancel()
+
+
+def state_of(channels: Iterable[Channel], clock: Clock) -> dict[str, object]:
+    """What the retained state message says of this side: the clock, and how each device answers."""
+    links = {
+        job.device.name: {
+            "good": job.error is None,
+            "failures": job.health.failures,
+            "last_good_utc_ms": job.health.last_good_utc_ms,
+        }
+        for channel in channels
+        for job in channel.jobs
+    }
+    return {"clock": clock_state(clock).name.lower(), "links": links}
 
 
 async def _drain(buffer: Buffer, executor: ThreadPoolExecutor) -> None:

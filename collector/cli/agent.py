@@ -171,3 +171,16 @@ def _print_readings(rows: Sequence[Row], others: Sequence[Sequence[tuple[str, st
     _print_table("Read once", headings, cells)
     for error in dict.fromkeys(row.error for row in rows if row.error):
         print(error, file=sys.stderr)
+
+
+@app.command()
+def keygen(
+    plant: Annotated[str, typer.Argument(metavar="PLANT", help="The plant's id; names the two files.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to put them.")] = Path(),
+) -> None:
+    """Make a plant's signing key: PLANT.key stays here, PLANT.pub goes to the center. 生成签名密钥。"""
+    from collector.wire import generate_key_pair
+
+    private, public = out / f"{plant}.key", out / f"{plant}.pub"
+    name = generate_key_pair(private, public)
+    print(f"key {name}: {private} (keep it here, readable by the agent only), {public} (give it to the center)")

@@ -201,6 +201,7 @@ class ModbusDevice:
         )
         self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
         self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
+        self._guard_verdicts: dict[str, tuple[bytes, bool]] = {}
         # Points at addresses the device refuses -> (real time of the next try, the refusal).
         self._refused: dict[str, tuple[float, Refused]] = {}
         self._plans: dict[int, tuple[Sequence[Point], tuple[Block, ...]]] = {}
@@ -297,25 +298,28 @@ class ModbusDevice:
 
     def _decode(self, block: Block, data: bytes) -> list[Reading]:
         now = self._clock.now_utc_ms()
-        scalings, bits = self._scalings, block.area in BIT_AREAS
+        width = 1 if block.area in BIT_AREAS else 2
         readings = []
         for point in block.points:
-            offset = point.address - block.address
-            if bits:
-                raw: int | float | None = data[offset]
-                value_bytes = data[offset : offset + 1]
-            else:
-                value_bytes = data[2 * offset : 2 * (offset + point.registers)]
-                raw = decode_value(value_bytes, point.type, point.order, point.bit)
-            scaling = scalings.get(point.name)
+            start = width * (point.address - block.address)
+            value_bytes = data[start : start + width * point.registers]
+            raw = value_bytes[0] if width == 1 else decode_value(value_bytes, point.type, point.order, point.bit)
+            scaling = self._scalings.get(point.name)
             if scaling is None:
-                held = self._guards[point.name].holds(point, raw)
-                readings.append(Reading(point, None, Quality.GOOD if held else Quality.SUSPECT, now, raw=value_bytes))
+                quality = Quality.GOOD if self._guard_holds(point, raw, value_bytes) else Quality.SUSPECT
+                readings.append(Reading(point, None, quality, now, None, False, value_bytes))
                 continue
             pattern = int.from_bytes(value_bytes, "big") if point.no_value else None
             value, quality = scaling.judge(raw, pattern)
             readings.append(Reading(point, value, quality, now, None, False, value_bytes))
         return readings
+
+    def _guard_holds(self, point: Point, raw: int | float | None, value_bytes: bytes) -> bool:
+        """Exact, and worked out once per bit pattern: a guard is meant to stay what it is."""
+        known = self._guard_verdicts.get(point.name)
+        if known is None or known[0] != value_bytes:
+            known = self._guard_verdicts[point.name] = (value_bytes, self._guards[point.name].holds(point, raw))
+        return known[1]
 
     def _guarded(self, readings: list[Reading]) -> list[Reading]:
         """Where a guard point does not match, or could not be read, the values of its area are not trusted."""
