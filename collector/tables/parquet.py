@@ -31,8 +31,9 @@ from collector.tables.findings import Findings, nearest
 MAX_ROWS: Final = 200_000_000
 MAX_UNCOMPRESSED_BYTES: Final = 16 * 1024**3
 # Columns of a day file that the settlement does not compute with.
-LAKE_COLUMNS: Final = frozenset({"cause", "era", "clock", "device_time", *(f"{name}_quality" for name in BY_NAME)})
+LAKE_COLUMNS: Final = frozenset({"cause", "era", "device_time", *(f"{name}_quality" for name in BY_NAME)})
 PLACE: Final = "place"
+CLOCK: Final = "clock"  # model.record.ClockState; a reading of I-17 may ask for it
 
 
 class _WrongError(Exception):
@@ -65,8 +66,8 @@ def read_parquet(
     if mine or table is None:
         return None
     lacking = _lacking(table, built["unit"])
-    if PLACE in table.column_names:
-        built[PLACE] = table[PLACE].cast(pa.int64())
+    for name in [name for name in (PLACE, CLOCK) if name in table.column_names]:
+        built[name] = table[name].cast(pa.int64())
     return LongTable(delivered.name, pa.table(built), lambda indices: {i: i + 1 for i in indices}, lacking)
 
 
@@ -114,7 +115,7 @@ def _check_columns(name: str, header: list[str], columns: Mapping[str, Column], 
         if header.count(column) > 1:
             findings.add(name, 0, column, "is there twice; keep one")
             good = False
-        elif column not in columns and column not in LAKE_COLUMNS and column != PLACE:
+        elif column not in columns and column not in LAKE_COLUMNS and column not in (PLACE, CLOCK):
             findings.add(name, 0, column, f"unknown column{nearest(column, columns)}")
             good = False
     for wanted in columns.values():

@@ -25,7 +25,7 @@ from collector.tables.columns import Column, Form, LongTable, empty_table
 from collector.tables.files import read_delivered
 from collector.tables.findings import LISTED_PER_KIND, Findings, nearest
 from collector.tables.long import read_long
-from collector.tables.parquet import PLACE, read_parquet
+from collector.tables.parquet import CLOCK, PLACE, read_parquet
 
 _FORM: Final = {Kind.ANALOG: Form.ANALOG, Kind.STATUS: Form.STATUS, Kind.COUNTER: Form.COUNTER}
 RECORD_COLUMNS: Final[tuple[Column, ...]] = (
@@ -39,7 +39,10 @@ _MAX_FILES: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """All records. `unit_columns`: the quantities each unit has in any file. `sources`: SHA-256 by file name."""
+    """All records. `unit_columns`: the quantities each unit has in any file. `sources`: SHA-256 by file name.
+
+    `table` has a column `clock` (ClockState) where day files of the lake were delivered.
+    """
 
     table: pa.Table
     unit_columns: Mapping[str, frozenset[str]]
@@ -226,7 +229,7 @@ def _places(indices: set[int], files: Sequence[LongTable]) -> dict[int, tuple[st
 def _unit_columns(files: Sequence[LongTable]) -> dict[str, frozenset[str]]:
     columns: dict[str, frozenset[str]] = {}
     for file in files:
-        present = frozenset(file.table.column_names) - {"unit", "time", PLACE}
+        present = frozenset(file.table.column_names) - {"unit", "time", PLACE, CLOCK}
         for unit in unit_names(file.table):
             columns[unit] = columns.get(unit, frozenset()) | (present - file.lacking.get(unit, frozenset()))
     return dict(sorted(columns.items()))

@@ -340,6 +340,7 @@ def test_a_day_file_of_the_lake_is_a_record_file(tmp_path: Path) -> None:
     )
     inputs = load_folder(make(tmp_path, {"records/a.csv": "unit,time\n", "records/b.parquet": data}))
     assert [row["active_power_mw"] for row in rows_of(inputs.records)] == [None, 300_000, None, None]
+    assert inputs.records["clock"].to_pylist() == [0, 0, 0, 0]
     # a quality that is null throughout: the unit's records do not carry the quantity
     assert inputs.unit_columns == {"U1": frozenset(), "U2": frozenset({"active_power_mw"})}
 
