@@ -75,6 +75,7 @@ def _area(area: AreaRow, statement: Statement) -> dict[str, Any]:
     lines: list[Line] = [line for line in statement.lines if line.area == area.area]
     return {
         "row": area,
+        "name": words.of(words.AREAS, area.area)[0] if area.name in ("", area.area) else area.name,
         "plants": plants,
         "lines": lines,
         "allocation": _total(row.allocation_yuan for row in plants),
