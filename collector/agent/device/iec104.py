@@ -6,8 +6,10 @@ c104 keeps the link: start, test, windows k and w, timers t0 to t3, reconnection
 - `add_connection` would send a clock synchronisation, which writes the station's clock: `Init.NONE` always, and the
   interrogations are sent here, from a thread, because a call can block for a second.
 - A callback runs on a foreign thread, and one that raises is never called again: each catches everything, puts what it
-  got into a bounded queue and returns. The message is taken before its acknowledgement leaves, so a station that waits
-  for N(R) knows that it is in the queue.
+  got into a bounded queue and returns.
+- Raw frames are told by a thread of their own, after their acknowledgement may have left; a point's callback runs
+  before. So every point of the table is declared, and its callback waits until the frame is in the queue: a station
+  that waits for N(R) knows that it is. The frame itself is what counts, whatever type it comes with.
 - A link may stay OPEN_MUTED after its start: it is told to start once more, then rebuilt.
 - Destroying a connection while it connects blocks the whole interpreter up to t0: such a one is kept until it has
   closed.
@@ -16,8 +18,9 @@ c104 keeps the link: start, test, windows k and w, timers t0 to t3, reconnection
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
@@ -48,6 +51,17 @@ _LOG = logging.getLogger(__name__)
 _QUEUE_MAXIMUM: Final = 100_000
 _MUTED_PATIENCE_S: Final = 0.3
 _MUTED_LIMIT_S: Final = 5.0
+# Longest wait of the library's receiving thread for its own raw callback.
+_HAND_OVER_S: Final = 1.0
+# Frames remembered for it; a frame the library tells no point of stays here, so beyond this all are forgotten.
+_QUEUED_MAXIMUM: Final = 1000
+# Monitored types as the library names them.
+_TYPES: Final = {
+    1: c104.Type.M_SP_NA_1, 3: c104.Type.M_DP_NA_1, 9: c104.Type.M_ME_NA_1, 11: c104.Type.M_ME_NB_1,
+    13: c104.Type.M_ME_NC_1, 15: c104.Type.M_IT_NA_1, 21: c104.Type.M_ME_ND_1, 30: c104.Type.M_SP_TB_1,
+    31: c104.Type.M_DP_TB_1, 34: c104.Type.M_ME_TD_1, 35: c104.Type.M_ME_TE_1, 36: c104.Type.M_ME_TF_1,
+    37: c104.Type.M_IT_TB_1,
+}  # fmt: skip
 # Marks between frames, where the link began and ended.
 STARTED: Final = b"started"
 LOST: Final = b"lost"
@@ -55,10 +69,45 @@ LOST: Final = b"lost"
 _RETRY_MS: Final = 30_000
 
 
+class HandOver:
+    """Lets the receiving thread wait until the raw callback has queued the very frame it is about to acknowledge."""
+
+    def __init__(self, places: Mapping[tuple[int, int], int]) -> None:
+        self._places = places
+        self._queued: Counter[bytes] = Counter()
+        self._changed = threading.Condition()
+
+    def arrived(self, apdu: bytes) -> None:
+        """The raw callback has queued this frame. Only one that a declared point will be told of is remembered."""
+        if len(apdu) >= 15:
+            place = int.from_bytes(apdu[10:12], "little"), int.from_bytes(apdu[12:15], "little")
+            if self._places.get(place) == apdu[6]:
+                with self._changed:
+                    if len(self._queued) > _QUEUED_MAXIMUM:
+                        self._queued.clear()
+                    self._queued[apdu[6:]] += 1
+                    self._changed.notify_all()
+
+    def wait_for(self, apdu: bytes, object_address: int) -> None:
+        """Return when the frame is queued; at once for all but its first object. Gives up after `_HAND_OVER_S`."""
+        asdu = apdu[6:]
+        if int.from_bytes(asdu[6:9], "little") != object_address:
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: self._queued[asdu] > 0, _HAND_OVER_S)
+            self._queued[asdu] -= 1
+            if self._queued[asdu] <= 0:
+                del self._queued[asdu]
+
+
 class Link:
     """One c104 client with one connection. What it got waits in `frames`: (stamp, APDU, or STARTED or LOST)."""
 
-    def __init__(self, settings: Settings, stamp: Callable[[], int], wake: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, places: Mapping[tuple[int, int], int], stamp: Callable[[], int],
+        wake: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """`places`: (common address, object address) of every point, with its type; `stamp`, `wake`: thread-safe."""
         self.frames: deque[tuple[int, bytes]] = deque()
         self.overflows = 0
         self._seen_open = False
@@ -71,7 +120,31 @@ class Link:
         parameters.send_window_size, parameters.receive_window_size = settings.k, settings.w
         parameters.connection_timeout, parameters.message_timeout = settings.t0_s, settings.t1_s
         parameters.confirm_interval, parameters.keep_alive_interval = settings.t2_s, settings.t3_s
+        self._handed_over = HandOver(places)
         self._listen(connection, stamp, wake)
+        self._declare(connection, places)
+
+    def _declare(self, connection: c104.Connection, places: Mapping[tuple[int, int], int]) -> None:
+        handed_over = self._handed_over
+
+        def on_point(
+            point: c104.Point,
+            previous_info: c104.Information,  # noqa: ARG001 - its signature
+            message: c104.IncomingMessage,
+        ) -> c104.ResponseState:
+            try:
+                handed_over.wait_for(bytes(message.raw), point.io_address)
+            except BaseException:
+                self.overflows += 1
+            return c104.ResponseState.SUCCESS
+
+        for common_address in dict.fromkeys(address for address, _ in places):
+            station = connection.add_station(common_address=common_address)
+            for (address, object_address), kind in places.items():
+                if address == common_address and station is not None:
+                    point = station.add_point(io_address=object_address, type=_TYPES[kind])
+                    if point is not None:
+                        point.on_receive(callable=on_point)
 
     def _listen(self, connection: c104.Connection, stamp: Callable[[], int], wake: Callable[[], None]) -> None:
         frames = self.frames
@@ -83,6 +156,7 @@ class Link:
                         frames.append((stamp(), data))
                     else:
                         self.overflows += 1
+                    self._handed_over.arrived(data)
                     wake()
             except BaseException:
                 self.overflows += 1
@@ -179,7 +253,8 @@ class Iec104Device:
             def wake() -> None:
                 loop.call_soon_threadsafe(self._news.set)
 
-            self._link = Link(self._settings, lambda: arrival_utc_ms(self._clock), wake)
+            places = {place: int(point.area) for place, point in self._by_place.items()}
+            self._link = Link(self._settings, places, lambda: arrival_utc_ms(self._clock), wake)
             await loop.run_in_executor(self._threads, self._link.start)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
