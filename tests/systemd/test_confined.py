@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent and the center do their work under the seccomp settings of their own units."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from confined_program import allowed_calls
+
+from simulators.pytest_plugin import ServedDevices
+
+ROOT = Path(__file__).parents[2]
+AGENT, CENTER = (ROOT / "systemd" / f"collector-{name}.service" for name in ("agent", "center"))
+CONFINED = [sys.executable, str(Path(__file__).with_name("confined_program.py"))]
+TABLE = "name,quantity,area,type,address,order,scale,raw_unit\nP,active_power_mw,holding,float32,0,ABCD,1,MW\n"
+
+
+def _why_not() -> str:
+    if shutil.which("systemd-analyze") is None:
+        return "systemd-analyze is not installed here (Debian: apt-get install systemd)"
+    try:
+        ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        return "libseccomp is not installed here"
+    probe = subprocess.run([*CONFINED, str(AGENT), "/bin/true"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return "" if probe.returncode == 0 else f"this kernel can't: {probe.stderr.splitlines()[-1]}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _confinable() -> None:
+    if reason := _why_not():
+        pytest.skip(reason)
+
+
+def test_the_agent_may_ask_for_the_clocks_state_and_nobody_may_set_it_or_mount() -> None:
+    agent, center = (allowed_calls(unit.read_text("utf-8")) for unit in (AGENT, CENTER))
+    assert {"adjtimex", "clock_adjtime"} <= agent
+    assert not {"adjtimex", "clock_adjtime"} & center
+    assert not {"clock_settime", "settimeofday", "mount", "ptrace", "bpf", "init_module", "reboot"} & (agent | center)
+
+
+def test_what_the_unit_forbids_is_refused() -> None:
+    script = (
+        "import mmap, socket\n"
+        "netlink = lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)\n"
+        "for forbidden in (netlink, lambda: mmap.mmap(-1, 4096, prot=7)):\n"
+        "    try: forbidden()\n"
+        "    except PermissionError: print('refused')\n"
+    )
+    done = subprocess.run(
+        [*CONFINED, str(AGENT), sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert done.stdout.split() == ["refused", "refused"]
+
+
+def test_the_agent_reads_records_and_ends_well(
+    modbus_device: Callable[..., ServedDevices], broker: str, tmp_path: Path
+) -> None:
+    served = modbus_device(TABLE)
+    served.show("active_power_mw", "380")
+    host, port = broker.split(":")
+    config = served.config.directory / "agent.toml"
+    head = f'[mqtt]\nhost = "{host}"\nport = {port}\n[[plant]]'
+    text = config.read_text("utf-8").replace("[[plant]]", head, 1)
+    config.write_text(text.replace('id = "g"', f'id = "g"\nstate_dir = "{tmp_path}/state"', 1), "utf-8")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(60)
+        command = [*CONFINED, str(AGENT), sys.executable, "-m", "collector.cli.main", "agent", "run", str(config)]
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "PATH": "/usr/bin:/bin"}
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                said = [systemd.recv(100) for _ in range(3)]
+            finally:
+                process.terminate()
+                _, errors = process.communicate(timeout=60)
+    assert said == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"], errors
+    assert process.returncode == 0, errors
+    assert served.requests() > 0
+    assert (tmp_path / "state" / "g.buffer").stat().st_size > 0

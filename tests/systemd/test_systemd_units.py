@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The units as systemd itself judges them, and the programs they start."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from collector.agent.notify import notify
+
+FOLDER = Path(__file__).parents[2] / "systemd"
+UNITS = sorted(path.name for path in FOLDER.iterdir())
+SERVICES = [name for name in UNITS if name.endswith(".service")]
+PROGRAM = "/opt/collector/bin/collector"
+ANALYZE = shutil.which("systemd-analyze")
+needs_systemd = pytest.mark.skipif(
+    ANALYZE is None, reason="systemd-analyze is not installed here (Debian: apt-get install systemd)"
+)
+
+
+def analyze(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    assert ANALYZE is not None
+    return subprocess.run(
+        [ANALYZE, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )  # fmt: skip
+
+
+def settings(name: str) -> dict[str, list[str]]:
+    """Every setting of a unit with its values in order; continued lines are joined."""
+    text = (FOLDER / name).read_text("utf-8").replace("\\\n", " ")
+    found: dict[str, list[str]] = {}
+    for key, value in re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE):
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def test_there_is_one_unit_per_process_and_a_timer_for_the_month() -> None:
+    assert UNITS == [
+        "collector-agent.service", "collector-center.service", "collector-settle.timer", "collector-settle@.service",
+    ]  # fmt: skip
+
+
+@needs_systemd
+def test_systemd_finds_no_mistake_in_any_unit(tmp_path: Path) -> None:
+    # The program is not where the units say it is on a machine that builds it, so a stand-in takes its place.
+    for name in UNITS:
+        (tmp_path / name).write_text((FOLDER / name).read_text("utf-8").replace(PROGRAM, "/bin/true"), "utf-8")
+    names = [name.replace("@.", "@last.") for name in UNITS]
+    result = analyze("verify", "--man=no", *(f"./{name}" for name in names), folder=tmp_path)
+    # systemd also looks at the machine's own units; what it says about those is not ours.
+    ours = [line for line in (result.stdout + result.stderr).splitlines() if "collector-" in line]
+    assert not ours
+    assert result.returncode == 0 or not ours
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", SERVICES)
+def test_exposure_is_at_most_two_and_a_half(name: str) -> None:
+    result = analyze("security", "--offline=yes", "--threshold=25", "--no-pager", name, folder=FOLDER)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Overall exposure level" in result.stdout
+
+
+@needs_systemd
+def test_the_timer_runs_on_the_fifth_in_local_time() -> None:
+    (when,) = settings("collector-settle.timer")["OnCalendar"]
+    result = analyze("calendar", "--base-time=2026-03-20 00:00:00 UTC", when, folder=FOLDER)
+    assert "Sat 2026-04-04 22:00:00 UTC" in result.stdout  # 06:00 on the 5th at UTC+8
+
+
+def test_the_timer_starts_the_settling_unit() -> None:
+    assert settings("collector-settle.timer")["Unit"] == ["collector-settle@last.service"]
+
+
+def test_the_agent_waits_for_ready_is_watched_and_restarted() -> None:
+    unit = settings("collector-agent.service")
+    wanted = {"Type": "notify", "Restart": "always", "StartLimitIntervalSec": "0", "User": "collector",
+              "StateDirectory": "collector"}  # fmt: skip
+    assert {key: unit[key] for key in wanted} == {key: [value] for key, value in wanted.items()}
+    # Three ticks of the longest period the comment promises.
+    assert unit["WatchdogSec"] == [str(3 * 60)]
+
+
+def test_state_directories_are_those_the_samples_name() -> None:
+    for unit, sample in (("collector-agent.service", "agent.toml"), ("collector-center.service", "center.toml")):
+        (name,) = settings(unit)["StateDirectory"]
+        assert f'state_dir = "/var/lib/{name}"' in (FOLDER.parent / "config" / sample).read_text("utf-8")
+
+
+def run_settle(month: str, today: str, tmp_path: Path) -> list[str]:
+    """What the settling unit's command would start on a day, word by word."""
+    (command,) = settings("collector-settle@.service")["ExecStart"]
+    # As systemd does before it starts a program: %i is the instance, %% a per cent sign, $$ a dollar sign.
+    script = shlex.split(command.replace("%i", month).replace("%%", "%").replace("$$", "$"))
+    stand_in = tmp_path / "collector"
+    stand_in.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', "utf-8")
+    stand_in.chmod(0o755)
+    clock = tmp_path / "date"
+    clock.write_text(f'#!/bin/sh\n[ "$1" = -d ] || set -- -d {today} "$@"\nexec /bin/date "$@"\n', "utf-8")
+    clock.chmod(0o755)
+    script = [word.replace(PROGRAM, str(stand_in)) for word in script]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "TZ": "CST-8", "SETTLE_WHO": "timer"}
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("today", "month"), [("2026-04-05", "2026-03"), ("2026-03-31", "2026-02"), ("2026-01-01", "2025-12")]
+)
+def test_last_is_the_month_before_on_any_day(today: str, month: str, tmp_path: Path) -> None:
+    words = run_settle("last", today, tmp_path)
+    assert words == ["center", "settle", month, "--config", "/etc/collector/center.toml", "--who", "timer"]
+
+
+def test_a_month_named_is_the_month_settled(tmp_path: Path) -> None:
+    assert run_settle("2026-02", "2026-09-01", tmp_path)[:3] == ["center", "settle", "2026-02"]
+
+
+def test_words_to_systemd_arrive_as_one_datagram(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        notify("READY=1")
+        assert listener.recv(100) == b"READY=1"
+    notify("WATCHDOG=1")  # nobody listens any more: no error
