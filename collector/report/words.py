@@ -100,7 +100,7 @@ REASONS: Final[Mapping[str, Words]] = {
     "no_tariff": ("批复上网电价缺失", "approved tariff missing"),
     "no_judged_order": ("无可判定的AVC指令", "no AVC order could be judged"),
     "table_unknown": ("启停补偿标准表缺失,待定", "table of Art. 13(4) unknown"),
-    "value_unknown": ("标准未定", "rulebook value unknown"),
+    "unknown_value": ("标准未定", "rulebook value unknown"),
     "no_revenue": ("电费收入未提交", "revenue of a sharing plant missing"),
     "negative_revenue": ("电费收入为负", "revenue below zero"),
     "zero_revenue": ("电费收入合计为零", "revenue sums to zero"),
