@@ -23,7 +23,7 @@ class Outcome:
     """A line, what was measured for it, and what it tells a reader."""
 
     line: Line
-    determinant: DeterminantRow | None
+    determinants: tuple[DeterminantRow, ...]
     findings: tuple[Finding, ...]
 
 
@@ -96,7 +96,7 @@ def _outcome(account: Account, definition: ServiceDef, stretches: list[Stretch])
         low_yuan=_bound(account, definition, times, draft, Bound.LOW),
         high_yuan=_bound(account, definition, times, draft, Bound.HIGH),
     )
-    return Outcome(line, _determinant(account, definition, line, times), _findings(account, definition, line, draft))
+    return Outcome(line, _determinants(account, definition, line, times), _findings(account, definition, line, draft))
 
 
 def _times(account: Account, service: str, stretches: list[Stretch]) -> _Times:
@@ -144,27 +144,23 @@ def _settle(draft: Draft) -> tuple[Decimal | None, LineStatus, str]:
     return amount, LineStatus.PAID, draft.reason
 
 
-def _determinant(account: Account, definition: ServiceDef, line: Line, times: _Times) -> DeterminantRow | None:
+def _determinants(account: Account, definition: ServiceDef, line: Line, times: _Times) -> tuple[DeterminantRow, ...]:
+    """The determinant of a line, and what is shown beside it: on-grid hours (I-07), AVC orders and why not judged."""
+
+    def row(name: str, value: Fraction | None, unit: str) -> DeterminantRow:
+        place = (line.month, line.area, line.plant, account.unit, definition.id)
+        spans = (times.scope, times.known, times.counted, times.excluded, times.own_fault)
+        return DeterminantRow(*place, name, value, unit, *spans)
+
+    def total(column: str) -> int:
+        return sum(account.sum(f"{definition.id}.{column}", s) for s in account.stretches_of(definition.id))
+
     if not definition.determinant:
-        return None
-    total = sum(account.sum(f"{definition.id}.value", s) for s in account.stretches_of(definition.id))
+        return ()
     # A group member's energy is a share of the group's: only the priced quantity has it.
-    value = line.quantity if definition.id == "deep_peak" else Fraction(total, definition.divisor)
-    return DeterminantRow(
-        line.month,
-        line.area,
-        line.plant,
-        account.unit,
-        definition.id,
-        definition.determinant,
-        value,
-        definition.value_unit,
-        times.scope,
-        times.known,
-        times.counted,
-        times.excluded,
-        times.own_fault,
-    )
+    main = line.quantity if definition.id == "deep_peak" else Fraction(total("value"), definition.divisor)
+    beside = [row(b.determinant, Fraction(total(b.column), b.divisor), b.value_unit) for b in definition.beside]
+    return (row(definition.determinant, main, definition.value_unit), *beside)
 
 
 def _findings(account: Account, definition: ServiceDef, line: Line, draft: Draft) -> tuple[Finding, ...]:

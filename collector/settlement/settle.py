@@ -194,7 +194,7 @@ def _close(
         lines=tuple(lines),
         plants=tuple(plants),
         areas=tuple(areas),
-        determinants=tuple(o.determinant for o in closed.outcomes if o.determinant is not None),
+        determinants=tuple(row for outcome in closed.outcomes for row in outcome.determinants),
         segments=Segments(segments),
         primary_frequency=tuple(closed.excursions),
         primary_frequency_service=tuple(closed.in_service),

@@ -135,6 +135,19 @@ def test_a_frequency_excursion_is_reported_with_what_droop_asks_for_and_what_the
     assert row.ratio == Fraction(2) / Fraction("2.68")
 
 
+def test_avc_orders_are_counted_judged_passed_and_those_not_judged_shown_with_their_cause() -> None:
+    case = Case(units=[unit(kind="nuclear", avc=True, nominal_kv="500")])
+    # passed; failed by 2 kV; superseded by the next order 30 s later; that one without a voltage to judge it by
+    for seconds, target, u in (
+        (0, "500", "500"), (100, "505", "500"), (160, "505", "506.5"), (300, "510", "505"), (360, "510", "508"),
+        (500, "511", "511"), (530, "512", "511"), (590, "512", ""),
+    ):  # fmt: skip
+        case.record(at(1) + seconds * 1000, on_grid="1", avc_in_service="1", avc_target_kv=target, bus_voltage_kv=u)
+    rows = {d.determinant: d.value for d in case.settle().determinants}
+    counts = {name.removeprefix("avc_"): int(value or 0) for name, value in rows.items() if name != "t_AVC" and value}
+    assert counts == {"orders": 4, "judged": 2, "passed": 1, "not_judged_superseded": 1, "not_judged_no_voltage": 1}
+
+
 def test_an_excursion_across_midnight_is_one() -> None:
     case = Case(units=[unit(droop_ratio="0.05")])
     for hour, hz in ((0, "50"), (23.5, "50.1"), (24.5, "50")):

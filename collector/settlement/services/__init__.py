@@ -32,6 +32,16 @@ from collector.settlement.stretches import Policy, Stretch
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """A figure shown beside a determinant: its name, measured column, unit and divisor."""
+
+    determinant: str
+    column: str
+    value_unit: str
+    divisor: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceDef:
     """How the program handles one service.
 
@@ -48,6 +58,7 @@ class ServiceDef:
     determinant: str = ""
     value_unit: str = ""
     divisor: int = 1
+    beside: tuple[Beside, ...] = ()
 
 
 _MWH, _H = 3_600_000_000, 3_600_000
@@ -59,7 +70,14 @@ SERVICES: Final[tuple[ServiceDef, ...]] = (
     ServiceDef("hydro_spill", spill.price, rows=OrderKind.SPILL, determinant="spill_hours", value_unit="h", divisor=_H),
     ServiceDef("hydro_start_stop", start_stop.price_hydro, rows=OrderKind.START_STOP, gated=False),
     ServiceDef(
-        "agc_basic", agc.price_basic, agc.has_agc, empty="no_scope", determinant="t_AGC", value_unit="h", divisor=_H
+        "agc_basic",
+        agc.price_basic,
+        agc.has_agc,
+        empty="no_scope",
+        determinant="t_AGC",
+        value_unit="h",
+        divisor=_H,
+        beside=(Beside("t_on_grid", "on_grid", "h", _H),),
     ),
     ServiceDef(
         "agc_up", agc.price_up, agc.has_agc, empty="no_scope", determinant="E_up", value_unit="MWh", divisor=_MWH
@@ -98,7 +116,19 @@ SERVICES: Final[tuple[ServiceDef, ...]] = (
         value_unit="h",
         divisor=_H,
     ),
-    ServiceDef("avc", avc.price, avc.has_avc, empty="no_scope", determinant="t_AVC", value_unit="h", divisor=_H),
+    ServiceDef(
+        "avc",
+        avc.price,
+        avc.has_avc,
+        empty="no_scope",
+        determinant="t_AVC",
+        value_unit="h",
+        divisor=_H,
+        beside=tuple(
+            Beside(f"avc_{name}", name, "count")
+            for name in ("orders", "judged", "passed", *(f"not_judged_{cause}" for cause in avc.NOT_JUDGED))
+        ),
+    ),
     ServiceDef(
         "spinning_reserve",
         reserve.price_spinning,
