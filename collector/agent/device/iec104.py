@@ -229,6 +229,7 @@ class Iec104Device:
         self._retired: list[Link] = []
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"iec104[{settings.id}]")
         self._news = asyncio.Event()
+        self._listening = False
         self._is_open = False
         self._muted_since_s: float | None = None
         self._fresh: list[Reading] = []
@@ -247,26 +248,36 @@ class Iec104Device:
     async def open(self) -> None:
         """Connect and wait for the start of data. Once connected, the library reconnects by itself. Raises `Silent`."""
         loop = asyncio.get_running_loop()
+        if self._is_open:
+            return
         if self._link is None:
             self._retired = [link for link in self._retired if not link.is_closed]
 
             def wake() -> None:
-                loop.call_soon_threadsafe(self._news.set)
+                # Only while somebody waits: a frame that is merely collected later need not wake the loop.
+                if self._listening:
+                    loop.call_soon_threadsafe(self._news.set)
 
             places = {place: int(point.area) for place, point in self._by_place.items()}
             self._link = Link(self._settings, places, lambda: arrival_utc_ms(self._clock), wake)
             await loop.run_in_executor(self._threads, self._link.start)
+        self._listening = True
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 while True:
                     self._news.clear()
-                    self._take()
-                    if self._is_open or self._link is None:
+                    if self._has_started():
                         break
                     await self._watch_muted(self._link)
                     await self._wait_news(0.05)
         except TimeoutError as error:
             raise Silent(f"no 104 link within {self._settings.timeout_s} s", subject=self.name) from error
+        finally:
+            self._listening = False
+
+    def _has_started(self) -> bool:
+        self._take()
+        return self._is_open
 
     async def _wait_news(self, longest_s: float) -> None:
         try:
@@ -343,6 +354,14 @@ class Iec104Device:
         station.due_utc_ms = self._clock.now_utc_ms() + self._settings.interrogation_period_s * 1000
         station.waiting = list(station.kinds)
         end = loop.time() + self._settings.timeout_s
+        self._listening = True
+        try:
+            await self._ask(station, end)
+        finally:
+            self._listening = False
+
+    async def _ask(self, station: _Station, end: float) -> None:
+        loop = asyncio.get_running_loop()
         while station.waiting and self._link is not None and loop.time() < end:
             asked = len(station.waiting)
             station.asked_at_s = loop.time()

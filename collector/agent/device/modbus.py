@@ -326,6 +326,8 @@ class ModbusDevice:
         if not self._guards:
             return readings
         shifted = {r.point.area for r in readings if r.point.guard and r.quality is not Quality.GOOD}
+        if not shifted:
+            return readings
         return [
             r._replace(value=None, quality=Quality.SUSPECT)
             if r.quality.usable and r.point.area in shifted and not r.point.guard
