@@ -144,7 +144,8 @@ def _settle(store: CenterStore, month: Any, rulebook: Path, who: str) -> None:
     )
     number = store.write(lambda c: record_run(c, facts, files, now_ms=now_ms)).result()
     show(statement, folder / "statement")
-    print(f"run {number}: {len(files)} day files pinned; repeat it with: collector settle {month} --data {folder}/data")
+    repeat = f"collector settle {month} --data {folder}/data --out DIR"
+    print(f"run {number}: {len(files)} day files pinned; repeat it with: {repeat}")
 
 
 def show_runs(
