@@ -125,12 +125,15 @@ class Uplink:
             while True:
                 before = self.acknowledged
                 try:
-                    await self._session()
+                    # A task of its own: on 3.11 a TaskGroup whose child fails leaves its task counted as cancelled,
+                    # and this task must be able to tell whether somebody ended it.
+                    await asyncio.create_task(self._session(), name="uplink-session")
                 except* (aiomqtt.MqttError, OSError, TimeoutError) as errors:
                     reason = errors.exceptions[0]
                     _LOG.warning(
                         "gateway=%s broker=%s:%d lost: %s", self._gateway, self._mqtt.host, self._mqtt.port, reason
                     )
+                heed_cancellation()
                 failures = 0 if self.acknowledged > before else failures + 1
                 await asyncio.sleep(backoff_s(failures, self._uplink.backoff_max_s, self._jitter.random()))
         finally:
@@ -145,6 +148,7 @@ class Uplink:
             self._flights.begin(newest)
             for plant in plants:
                 await client.subscribe([(self._topic(plant, "ack"), 1), (self._topic(plant, "ask"), 1)])
+                heed_cancellation()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(client), name="uplink-receive")
                 group.create_task(self._report(client), name="uplink-state")
@@ -309,6 +313,7 @@ class Uplink:
         while True:
             self._reported.clear()
             await self._publish_state(client, online=True)
+            heed_cancellation()
             try:
                 async with asyncio.timeout(_STATE_PERIOD_S):
                     await self._reported.wait()
@@ -335,6 +340,20 @@ class Uplink:
         with suppress(aiomqtt.MqttError, OSError, TimeoutError):
             async with asyncio.timeout(_FAREWELL_S):
                 await client.__aexit__(None, None, None)
+
+
+def heed_cancellation() -> None:
+    """Raise the cancellation a library call swallowed.
+
+    aiomqtt waits by `asyncio.wait_for`, which on Python 3.11 loses a cancellation that meets its answer; a TaskGroup
+    there loses one that meets an error of a child. Seen as an uplink that did not stop; so every loop asks.
+
+    Raises:
+        asyncio.CancelledError: the running task was asked to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def backoff_s(failures: int, most_s: float, jitter: float) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 import aiomqtt
 
 from collector.agent.buffer import Buffer
-from collector.agent.uplink import Uplink
+from collector.agent.uplink import Uplink, heed_cancellation
 from collector.config import AgentConfig, AgentSettings
 from collector.wire import Ack, Ask, Envelope, Signer, encode_ack, encode_ask, epoch_text, open_envelope, topic
 
@@ -103,11 +103,14 @@ class Center:
                     self._client = client
                     await client.subscribe([("collector/v1/+/+/batch", 1), ("collector/v1/+/+/state", 1)])
                     async for message in client.messages:
+                        heed_cancellation()
                         assert isinstance(message.payload, bytes)
                         if str(message.topic).endswith("/state"):
                             self.states[str(message.topic)] = message.payload
                         else:
                             await self._take(client, message.payload)
+                        heed_cancellation()
+            heed_cancellation()
             await asyncio.sleep(0.1)
 
     async def _take(self, client: aiomqtt.Client, payload: bytes) -> None:
@@ -166,7 +169,8 @@ async def running(buffer: Buffer, config: AgentConfig, center: Center) -> AsyncI
     finally:
         for task in reversed(tasks):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, left = await asyncio.wait(tasks, timeout=20)
+        assert not left, "a task did not heed its cancellation"
 
 
 async def until(condition: object, *, seconds: float = 30) -> None:
