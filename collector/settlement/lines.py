@@ -164,11 +164,11 @@ def _determinants(account: Account, definition: ServiceDef, line: Line, times: _
 
 
 def _findings(account: Account, definition: ServiceDef, line: Line, draft: Draft) -> tuple[Finding, ...]:
-    """Why this line keeps the month of its area from being final."""
+    """Why this line keeps the month from being final."""
     subject = f"{account.unit}/{definition.id}"
 
     def finding(code: str, message: str) -> Finding:
-        return Finding(code, subject, message, area=line.area)
+        return Finding(code, subject, message)
 
     found = []
     if line.status in (LineStatus.PENDING, LineStatus.BLOCKED):

@@ -40,9 +40,9 @@ def compute_plants(
     homes: Mapping[str, Stretch],
     lines: Sequence[Line],
     revenue: Sequence[Revenue],
-    provisional_areas: frozenset[str],
+    provisional: bool,
 ) -> tuple[list[PlantRow], list[AreaRow]]:
-    """Rows of every plant and area. `homes`: the last stretch of each unit; `*` in provisional_areas means all."""
+    """Rows of every plant and area. `homes`: the last stretch of each unit; a provisional month is so in every area."""
     pools = _pools(month, register, homes, lines, revenue)
     names = {area.id: area.name for area in register.areas}
     plants: list[PlantRow] = []
@@ -54,8 +54,7 @@ def compute_plants(
         shares: dict[str, Decimal] = {}
         if not blocked:
             shares = allocate(total, {p: f for p in pool.sharing if (f := pool.revenue[p]) is not None})
-        open_month = bool(provisional_areas & {area_id, "*"})
-        status = MonthStatus.PROVISIONAL if open_month else MonthStatus.FINAL
+        status = MonthStatus.PROVISIONAL if provisional else MonthStatus.FINAL
         status = MonthStatus.BLOCKED if blocked else status
         for plant in sorted(pool.compensation):
             earned, share = pool.compensation[plant], shares.get(plant, Decimal("0.00"))

@@ -184,7 +184,7 @@ def _close(
         homes=homes,
         lines=lines,
         revenue=inputs.revenue or (),
-        provisional_areas=frozenset(f.area for f in findings if f.provisional),
+        provisional=any(finding.provisional for finding in findings),
     )
     statuses = {row.status for row in plants}
     worst = (MonthStatus.BLOCKED, MonthStatus.PROVISIONAL, MonthStatus.FINAL)
@@ -254,13 +254,12 @@ def _meter_findings(account: Account) -> list[Finding]:
         )
         if compared[index] and meter.differs(grown, seen, tolerance):
             message = f"telemetry {Decimal(seen) / 3_600_000_000:.6f} MWh, meter {Decimal(grown) / 1_000_000:.6f} MWh"
-            area = account.stretches[-1].area.id
-            found.append(Finding("meter_differs", f"{account.unit}/{day}", message, area=area))
+            found.append(Finding("meter_differs", f"{account.unit}/{day}", message))
     return found
 
 
 def _undelivered(inputs: Inputs) -> list[Finding]:
-    """A file that is absent was not delivered: every area stays provisional."""
+    """A file that is absent was not delivered: the month stays provisional."""
     given = {
         "plan.csv": inputs.plan,
         "orders.csv": inputs.orders,
@@ -278,7 +277,7 @@ def _filings(month: Month, inputs: Inputs) -> list[Finding]:
     """Valley and peak hours are filed with the regulator (Art. 13(3), 17(3))."""
     first, until = month.first_day, month.next().first_day
     return [
-        Finding("no_hours_filing", area.id, "valley and peak hours without a filing", area=area.id)
+        Finding("no_hours_filing", area.id, "valley and peak hours without a filing")
         for area in inputs.register.areas
         if area.hours_filing is None and (area.from_day or date.min) < until and (area.until_day or date.max) > first
     ]

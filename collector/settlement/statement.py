@@ -164,13 +164,12 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something a reader must know. `provisional`: it keeps the month of `area` (`*`: every area) from being final."""
+    """Something a reader must know. `provisional`: it keeps the month, of every area, from being final."""
 
     code: str
     subject: str
     message: str
     provisional: bool = True
-    area: str = "*"
 
 
 @dataclass(frozen=True, slots=True)

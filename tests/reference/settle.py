@@ -31,7 +31,7 @@ class Result:
 
     Attributes:
         determinants: By unit and name; the main one of a service has the service's id.
-        provisional: Why the month is provisional, by area; EVERYWHERE for the whole statement.
+        provisional: Why the month is provisional, by where it was seen; EVERYWHERE: no one area. Any keeps all open.
         areas: The pools; `blocked` is the reason of a blocked one.
     """
 
@@ -65,8 +65,7 @@ def settle_reference(folder: Path, month: str) -> Result:
     _note_inputs(result, data, span)
     result.areas = compute_areas(data, register, month, span, homes, result.lines)
     for area_id in sorted(result.areas):
-        provisional = area_id in result.provisional or EVERYWHERE in result.provisional
-        result.plants += compute_plants(result.areas[area_id], month, provisional=provisional)
+        result.plants += compute_plants(result.areas[area_id], month, provisional=bool(result.provisional))
     return result
 
 

@@ -166,3 +166,17 @@ def test_a_day_whose_telemetry_and_meter_differ_by_more_than_1_percent_is_a_find
 
     assert month("2010.1") == []  # 1000 against 1010.1: less than 1 %
     assert month("2010.2") == ["meter_differs U1/2026-06-02"]
+
+
+def test_one_open_line_keeps_the_month_of_every_area_provisional_and_a_blocked_area_only_its_own() -> None:
+    case = Case(units=[unit(kind="gas"), unit("U2", kind="coal", of="P2")], areas=(area(), area(ident="anhui")))
+    case.plants = [plant(), plant("P2", "anhui")]
+    case.record(at(1), on_grid="1", active_power_mw="500").record(at(1), "U2", on_grid="1", active_power_mw="500")
+    assert [row.status.value for row in case.settle().plants] == ["final", "final"]
+    case.areas = (area(), area(ident="anhui", hours_filing=None))
+    assert [row.status.value for row in case.settle().plants] == ["provisional", "provisional"]
+    case.revenue = [Revenue("P1", "2026-06", RevenueKind.ENERGY, Decimal(1))]  # anhui: no row of P2
+    rows = {row.area: row.status.value for row in case.settle().plants}
+    assert rows == {"anhui": "blocked", "jiangsu": "provisional"}
+    case.areas = (area(), area(ident="anhui"))
+    assert {row.area: row.status.value for row in case.settle().plants} == {"anhui": "blocked", "jiangsu": "final"}
