@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collector.cli.demo_run import Run
+from collector.cli.processes import Usage
 from collector.cli.resources import config_path
 from collector.model.interval import Month, format_time
 from collector.model.record import Cause
@@ -62,7 +64,8 @@ class Result:
     lines: list[LineResult]
     plants: list[dict[str, str]]
     wall_s: float = 0.0
-    peak_memory_mb: float = 0.0
+    peak_memory_mb: float = 0.0  # of the largest process
+    processes: dict[str, Usage] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
@@ -76,7 +79,11 @@ def compute_result(run: Run, *, wall_s: Callable[[], float]) -> Result:
     lines, plants = _settle(run)
     result = _count(run, records, lines, plants)
     result.failures = _failures(result)
-    result.wall_s, result.peak_memory_mb = round(wall_s(), 1), round(run.peak_memory_mb, 1)
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    demo = Usage(round(own.ru_utime + own.ru_stime, 2), round(own.ru_maxrss / 1024, 1))
+    result.processes = {**run.usage, "demo and settlement": demo}
+    result.peak_memory_mb = max(usage.peak_memory_mb for usage in result.processes.values())
+    result.wall_s = round(wall_s(), 1)
     return result
 
 

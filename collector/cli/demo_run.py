@@ -7,13 +7,20 @@ stopped for two days, and the agent is killed between reading its devices and co
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from collector.cli.processes import Processes, SimulatorControl, advance_time, free_ports, wait_for_port, wait_until
+from collector.cli.processes import (
+    Processes,
+    SimulatorControl,
+    Usage,
+    advance_time,
+    free_ports,
+    wait_for_port,
+    wait_until,
+)
 from collector.cli.resources import config_path
 from collector.model.interval import DAY_MS, HOUR_MS, Interval, Month
 from simulators.scenario import Instance, Scenario, instantiate, load_scenario
@@ -50,7 +57,7 @@ class Run:
     device_requests: dict[str, int] = field(default_factory=dict)
     kills: list[int] = field(default_factory=list)
     broker_down: Interval | None = None
-    peak_memory_mb: float = 0.0
+    usage: dict[str, Usage] = field(default_factory=dict)
 
     @property
     def month(self) -> Month:
@@ -85,7 +92,7 @@ def run_month(out: Path, broker: str, progress: Progress) -> Run:
     run = Run(out, scenario, instance)
     with Processes(out / "logs") as processes:
         _Month(run, processes, progress, None if broker else broker_port).play()
-    run.peak_memory_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    run.usage = processes.usage
     return run
 
 
@@ -114,7 +121,7 @@ class _Month:
             self.drain()
             self.run.books = self.control.ask("books")
             self.run.device_requests = dict(self.status()["requests"])
-            self.control.ask("stop")
+            self.processes.stop("simulators")
         finally:
             self.control.close()
 

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,12 +22,21 @@ from collector.errors import CollectorError, LinkError
 STOP_TIMEOUT_S = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a child took, over all its starts: processor seconds, and the largest memory it ever held."""
+
+    cpu_s: float = 0.0
+    peak_memory_mb: float = 0.0
+
+
 class Processes:
     """Named children of this process; leaving the `with` block ends them all."""
 
     def __init__(self, log_dir: Path) -> None:
         self.log_dir = log_dir
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.usage: dict[str, Usage] = {}
 
     def __enter__(self) -> Self:
         self.log_dir.mkdir(parents=True, exist_ok=True)
@@ -64,7 +75,7 @@ class Processes:
 
     def stop(self, name: str) -> int:
         """SIGTERM, wait, and its exit code; killed when it does not end in time."""
-        process = self._running.pop(name)
+        process = self._leave(name)
         process.terminate()
         try:
             return process.wait(STOP_TIMEOUT_S)
@@ -74,9 +85,22 @@ class Processes:
 
     def kill(self, name: str) -> None:
         """SIGKILL, and reaped."""
-        process = self._running.pop(name)
+        process = self._leave(name)
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+    def _leave(self, name: str) -> subprocess.Popen[bytes]:
+        """Take a child off the list, with what it has used so far."""
+        process = self._running.pop(name)
+        folder = Path("/proc") / str(process.pid)
+        with suppress(OSError, StopIteration):  # it may be gone already
+            ticks = folder.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]
+            cpu_s = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+            lines = folder.joinpath("status").read_text().splitlines()
+            peak_mb = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+            before = self.usage.get(name, Usage())
+            self.usage[name] = Usage(round(before.cpu_s + cpu_s, 2), round(max(before.peak_memory_mb, peak_mb), 1))
+        return process
 
 
 def free_ports(count: int) -> list[int]:
