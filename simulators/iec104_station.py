@@ -18,6 +18,7 @@ from simulators.signals import Board
 
 _OBJECT_BYTES: Final = 240  # of an ASDU's 249, objects only
 _HOUR_MS: Final = 3_600_000
+_JUST: Final = 1 - 1e-9  # a step of the very dead band is reported, whatever its doubles are
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class Station(Face):
         self._cycled_ms = now_utc_ms()
         for point in points:
             place = (point.common_address or self.common_addresses[0], point.address)
-            item = InformationObject(*place, int(point.area), deadband=float(point.deadband or 0))
+            item = InformationObject(*place, int(point.area), deadband=float(point.deadband or 0) * _JUST)
             self._objects[place] = item
             if point.period_s:
                 self._cyclic.append((int(point.period_s * 1000), item))

@@ -2,8 +2,9 @@
 """Generating units that behave like units, moved from tick to tick and from switch to switch; the seeded truth.
 
 Powers are integers in kW, voltages in V, frequency in µHz, energy in kW·ms. Between two instants nothing moves, so a
-plain sum over instants is exact: P follows plan or AGC set-point with the unit's ramp at each tick, falls to 0 at the
-very opening of the breaker, and the meter's register is the integral of P.
+plain sum over instants is exact: P follows plan or AGC set-point with the unit's ramp at each tick (sequence.py),
+falls to 0 at the very opening of the breaker; Q and U come from the voltage loop (excitation.py) on the unit's bus
+(grid.py); the meter's register is the integral of the power sent out.
 """
 
 from __future__ import annotations
@@ -13,34 +14,19 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final
 
-from collector.model.interval import parse_time_ms
 from simulators.books import Books
+from simulators.excitation import Excitation
+from simulators.grid import Bus, Grid
 from simulators.moment import Moment
 from simulators.scenario import Scenario
 from simulators.scenario_model import Unit
 from simulators.schedule import MINUTE_MS, Schedule, Switch, make_schedule
+from simulators.sequence import Sequence as Stages
+from simulators.sequence import unloading_ms
 from simulators.signals import Board
 
 _WH_DIVISOR: Final = 3_600_000 // 1000  # kW·ms in a Wh
 _REGULATION_MIN: Final = 15.0  # minutes over which AGC's request forgets itself
-
-
-class Grid:
-    """The frequency every unit sees: 50 Hz, a slow random walk of some 15 mHz, and the scenario's events."""
-
-    def __init__(self, scenario: Scenario) -> None:
-        self._dice = random.Random(f"{scenario.settings.seed}/grid")
-        self._events = [
-            (parse_time_ms(e.start), parse_time_ms(e.end), e.deviation_mhz) for e in scenario.settings.frequency
-        ]
-        self._deviation_mhz = 0.0
-        self.frequency_uhz = 50_000_000
-
-    def step(self, time_ms: int) -> None:
-        """One tick on."""
-        self._deviation_mhz += -0.08 * self._deviation_mhz + self._dice.gauss(0, 6.0)
-        event_mhz = sum(mhz for start, end, mhz in self._events if start <= time_ms < end)
-        self.frequency_uhz = 50_000_000 + (round(self._deviation_mhz) + event_mhz) * 1000
 
 
 class GeneratingUnit:
@@ -52,25 +38,26 @@ class GeneratingUnit:
         self._grid = grid
         self._dice = random.Random(f"{scenario.settings.seed}/{unit.id}/moves")
         self._rated_kw = round(float(unit.rated_mw) * 1000)
-        self._ramp_kw = round(self._rated_kw * unit.moves.ramp_ratio_per_min)
+        self._minutes = scenario.settings.step_s / 60
+        self._stages = Stages(unit, scenario.settings.step_s)
+        self._unloading_ms = unloading_ms(unit)
         self._agc_kw = tuple(round(float(v) * 1000) for v in (unit.agc_lower_mw or "0", unit.agc_upper_mw or "0"))
         self._nominal_v = round(float(unit.nominal_kv) * 1000)
-        self._q_kvar = tuple(round(float(v) * 1000) for v in (unit.q_min_mvar, unit.q_max_mvar))
         self._regulation_kw = 0.0
         self._held_orders = {outcome.time_ms: outcome.held for outcome in schedule.outcomes}
         self._stop_openings = [opening for opening, _ in schedule.stops]
         self._missing_since_ms = 0
         self._forced: dict[str, int] = {}
         self._noise_kw = self._rated_kw * unit.moves.noise_ratio
-        self._least_kw = -self._rated_kw if unit.kind == "pumped_storage" else 0
-        self._dead_band_uhz = round(float(unit.dead_band_hz) * 1_000_000)
+        self._dead_band_uhz = round(float(unit.dead_band_hz or _DEAD_BAND_HZ.get(unit.kind, "0.033")) * 1_000_000)
         self._kw_per_uhz = self._rated_kw / (50_000_000 * float(unit.droop_ratio)) if unit.droop_ratio else 0.0
         self._signals = {name: board.signal(unit.id, name) for name in _QUANTITIES}
         self.moment = Moment(on=1, avc_target_v=self._nominal_v * 102 // 100)
         self.moment.agc = int(unit.agc_lower_mw is not None)
         self.moment.avc = int(unit.avc)
-        self.moment.voltage_v = self.moment.avc_target_v
-        self._aim_v = self.moment.voltage_v
+        self._aim_v = self.moment.avc_target_v
+        self._bus = Bus(scenario, unit)
+        self._excitation = Excitation(unit, self._bus, self._aim_v, scenario.settings.step_s)
         self.energy_kw_ms = unit.moves.energy_start_mwh * 1000 * 3_600_000
 
     def begin(self, time_ms: int) -> None:
@@ -83,6 +70,9 @@ class GeneratingUnit:
             ("primary_frequency_in_service", 1),
         ):  # fmt: skip
             self._signals[name].set(value, time_ms)
+        self._bus.step(time_ms)
+        self._excitation.begin(self._aim_v)
+        self._take_voltage()
         self._show(time_ms)
 
     def switch(self, event: Switch) -> None:
@@ -97,16 +87,11 @@ class GeneratingUnit:
             return
         if event.quantity == "on_grid":
             moment.on = event.value
-            moment.power_kw = 0
-            moment.reactive_kvar = 0
-            self._signals["active_power_mw"].set(0, event.time_ms)
-            self._signals["reactive_power_mvar"].set(0, event.time_ms)
+            self._switch_breaker(event.time_ms)
         elif event.quantity == "agc_in_service":
             moment.agc = event.value
         elif event.quantity == "avc_in_service":
             moment.avc = event.value
-        elif event.quantity == "avc_at_limit":
-            moment.at_limit = event.value
         elif event.quantity == "avc_target_kv":
             self._take_target(event.value, event.time_ms)
         elif event.quantity == "condenser":
@@ -116,6 +101,23 @@ class GeneratingUnit:
         else:
             moment.primary = event.value
         self._signals[event.quantity].set(event.value, event.time_ms)
+
+    def _switch_breaker(self, time_ms: int) -> None:
+        """Closed, it begins its start-up at the next tick; open, it gives nothing from this very instant."""
+        moment = self.moment
+        moment.power_kw = 0
+        if moment.on:
+            self._stages.close(time_ms)
+        else:
+            self._excitation.open()
+            self._take_voltage()
+            if "bus_voltage_kv" in self._forced:
+                moment.voltage_v = self._forced["bus_voltage_kv"]
+        for name, value in (
+            ("active_power_mw", 0), ("reactive_power_mvar", moment.reactive_kvar), ("bus_voltage_kv", moment.voltage_v),
+            ("avc_at_limit", moment.at_limit),
+        ):  # fmt: skip
+            self._signals[name].set(value, time_ms)
 
     def _take_target(self, target_v: int, time_ms: int) -> None:
         """A new voltage target: held from the next tick on, or missed by 4 to 6 ‰ of nominal for ten minutes."""
@@ -144,6 +146,7 @@ class GeneratingUnit:
             moment.power_kw = forced.get("active_power_mw", moment.power_kw)
             moment.reactive_kvar = forced.get("reactive_power_mvar", moment.reactive_kvar)
         moment.voltage_v = forced.get("bus_voltage_kv", moment.voltage_v)
+        moment.at_limit = forced.get("avc_at_limit", moment.at_limit)
 
     def _primary_kw(self) -> int:
         """Droop: power against a frequency beyond the dead band.  ΔP = −Δf ÷ (50 Hz · droop) · P_N."""
@@ -152,23 +155,30 @@ class GeneratingUnit:
         return round(-beyond * self._kw_per_uhz if off > 0 else beyond * self._kw_per_uhz)
 
     def _move_power(self, time_ms: int) -> None:
+        """Plan, or AGC's request inside its range; the governor's answer; the sequence and the ramp; some noise."""
         moment, gauss = self.moment, self._dice.gauss
         share = self.unit.moves.regulation_ratio * self._rated_kw
-        self._regulation_kw += -self._regulation_kw / _REGULATION_MIN + gauss(0, share * 0.365)
+        spread = gauss(0, share * 0.365) * self._minutes**0.5
+        self._regulation_kw += -self._regulation_kw * self._minutes / _REGULATION_MIN + spread
         aim = moment.plan_kw
-        if moment.agc:
+        if moment.agc and aim >= 0:
             low, high = self._agc_kw
             aim = min(max(aim + round(self._regulation_kw), low), high)
         moment.setpoint_kw = aim
+        noise_kw = round(gauss(0, self._noise_kw))
+        if moment.condenser:
+            lost_kw = -self._rated_kw * 15 // 1000  # driven by the grid: what friction and iron take
+            moment.power_kw = self._stages.move(time_ms, moment.power_kw, lost_kw)
+            return
+        if aim < 0:
+            moment.power_kw = aim  # a pump runs at its one load
+            return
         if moment.primary:
             aim += self._primary_kw()
-        if moment.condenser:
-            aim = -self._rated_kw // 100
-        if self._stops_within(time_ms, 15 * MINUTE_MS):
-            aim = self._rated_kw // 10
-        moved = min(max(aim, moment.power_kw - self._ramp_kw), moment.power_kw + self._ramp_kw)
-        least = aim if moment.condenser else self._least_kw
-        moment.power_kw = min(max(moved + round(gauss(0, self._noise_kw)), least), self._rated_kw)
+        if self._stops_within(time_ms, self._unloading_ms):
+            aim = min(aim, self._stages.sync_kw)
+        moved = self._stages.move(time_ms, moment.power_kw, aim)
+        moment.power_kw = min(max(moved + noise_kw, 0), self._rated_kw)
 
     def _stops_within(self, time_ms: int, span_ms: int) -> bool:
         index = bisect_right(self._stop_openings, time_ms)
@@ -179,18 +189,13 @@ class GeneratingUnit:
         if self._missing_since_ms and time_ms - self._missing_since_ms > 10 * MINUTE_MS:
             self._missing_since_ms = 0
             self._aim_v = moment.avc_target_v
-        if moment.avc and moment.on:
-            if abs(moment.voltage_v - self._aim_v) > 300:
-                moment.voltage_v = self._aim_v
-            elif self._dice.random() < 0.08:
-                moment.voltage_v = self._aim_v + 100 * self._dice.randint(-2, 2)
-        elif self._dice.random() < 0.08:
-            moment.voltage_v += 100 * self._dice.randint(-3, 3)
-            moment.voltage_v = min(max(moment.voltage_v, self._nominal_v), self._nominal_v * 104 // 100)
-        if moment.on:
-            low, high = self._q_kvar
-            wanted = (moment.voltage_v - self._nominal_v * 1015 // 1000) * self._rated_kw // (self._nominal_v // 25)
-            moment.reactive_kvar = min(max(wanted + moment.power_kw // 10, low), high)
+        self._bus.step(time_ms)
+        self._excitation.step(on=moment.on, avc=moment.avc, aim_v=self._aim_v)
+        self._take_voltage()
+
+    def _take_voltage(self) -> None:
+        moment, loop = self.moment, self._excitation
+        moment.voltage_v, moment.reactive_kvar, moment.at_limit = loop.voltage_v, loop.reactive_kvar, loop.at_limit
 
     def _show(self, time_ms: int) -> None:
         moment, signals = self.moment, self._signals
@@ -198,11 +203,14 @@ class GeneratingUnit:
         signals["agc_setpoint_mw"].set(moment.setpoint_kw, time_ms)
         signals["reactive_power_mvar"].set(moment.reactive_kvar, time_ms)
         signals["bus_voltage_kv"].set(moment.voltage_v, time_ms)
+        signals["avc_at_limit"].set(moment.at_limit, time_ms)
         signals["frequency_hz"].set(self._grid.frequency_uhz, time_ms)
         signals["energy_export_mwh"].set(self.energy_kw_ms // _WH_DIVISOR, time_ms)
 
 
-_FORCEABLE: Final = frozenset({"active_power_mw", "reactive_power_mvar", "bus_voltage_kv"})
+_FORCEABLE: Final = frozenset({"active_power_mw", "reactive_power_mvar", "bus_voltage_kv", "avc_at_limit"})
+# As governors of the two families are set; the rulebook has its own values for judging them.
+_DEAD_BAND_HZ: Final = {"hydro": "0.05", "pumped_storage": "0.05"}
 _QUANTITIES: Final = (
     "active_power_mw", "agc_setpoint_mw", "reactive_power_mvar", "bus_voltage_kv", "frequency_hz", "energy_export_mwh",
     "on_grid", "agc_in_service", "avc_in_service", "avc_at_limit", "avc_target_kv", "condenser", "spilling",
@@ -263,7 +271,7 @@ class World:
     def _elapse(self, instant_ms: int) -> None:
         start, span = self._reached_ms, instant_ms - self._reached_ms
         for unit in self._units:
-            if unit.moment.on:
+            if unit.moment.on and unit.moment.power_kw > 0:  # the register of energy sent out stands while taken in
                 unit.energy_kw_ms += unit.moment.power_kw * span
             self.books.elapse(unit.unit.id, unit.moment, start, instant_ms)
         self._reached_ms = instant_ms

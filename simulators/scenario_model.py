@@ -68,7 +68,11 @@ class Moves(_Section):
     """`[unit.moves]`: how a unit behaves.
 
     `day_ratio`: 24 hourly values of the plan as a share of P_N; `deep_night_ratio` replaces it in the valley of a
-    share `deep_nights` of the nights; `regulation_ratio`: standard deviation of what AGC asks beside the plan.
+    share `deep_nights` of the nights; `regulation_ratio`: standard deviation of what AGC asks beside the plan. A
+    pumped storage unit pumps where `day_ratio` is negative and is off the grid where it is 0. `grid_strength`:
+    short-circuit power of its bus, MVA per MW of P_N; `grid_swing_ratio`: how far the bus moves by itself, of nominal.
+    `sync_ratio`, `sync_hold_min`, `start_ramp_ratio_per_min`, `stable_ratio`: the start-up, see simulators/sequence.py;
+    by default as usual for the kind of unit.
     """
 
     day_ratio: Annotated[list[float], Field(min_length=24, max_length=24)]
@@ -79,8 +83,13 @@ class Moves(_Section):
     agc_drops: Ratio = 0.0
     avc_orders_per_day: Annotated[int, Field(ge=0, le=20)] = 0
     avc_missed: Ratio = 0.0
-    avc_at_limit: Ratio = 0.0
     avc_drops: Ratio = 0.0
+    grid_strength: Annotated[float, Field(ge=2, le=1000)] = 20.0
+    grid_swing_ratio: Ratio = 0.005
+    sync_ratio: Ratio | None = None
+    sync_hold_min: Annotated[float, Field(ge=0, le=600)] | None = None
+    start_ramp_ratio_per_min: Annotated[float, Field(gt=0, le=1)] | None = None
+    stable_ratio: Ratio | None = None
     noise_ratio: Ratio = 0.0004
     plan_noise: bool = True
     energy_start_mwh: Annotated[int, Field(ge=0)] = 0
@@ -99,7 +108,7 @@ class Unit(_Section):
     avc: bool = False
     nominal_kv: DecimalText = "220"
     droop_ratio: DecimalText | None = None
-    dead_band_hz: DecimalText = "0.033"
+    dead_band_hz: DecimalText | None = None
     q_max_mvar: DecimalText
     q_min_mvar: DecimalText
     evidence: str | None = None
@@ -111,8 +120,9 @@ class Unit(_Section):
 class Event(_Section):
     """`[[event]]`: at an instant a quantity of a unit becomes `value`, in the unit of the quantity's name.
 
-    Statuses and the AVC target change at that very instant; powers and voltage at the first tick from then on, and stay
-    until an event with an empty value lets the unit move by itself again. An event before the run sets the beginning.
+    Statuses and the AVC target change at that very instant; powers, voltage and avc_at_limit at the first tick from
+    then on, and stay until an event with an empty value lets the unit move by itself again. An event before the run
+    sets the beginning.
     """
 
     at: str
@@ -125,7 +135,7 @@ class Event(_Section):
 
 
 class FrequencyEvent(_Section):
-    """`[[frequency]]`: over [start, end) the grid's frequency is off by `deviation_mhz`."""
+    """`[[frequency]]`: over [start, end) the grid's frequency is off by `deviation_mhz`; then it recovers."""
 
     start: str
     end: str
@@ -163,17 +173,22 @@ class BandRow(_Section):
 
 
 class Settings(_Section):
-    """PLANT.toml as written. `quiet_hours`: local hours of the day in which nothing switches and no order comes."""
+    """PLANT.toml as written. `step_s`: how often the units move.
+
+    `quiet_hours`: local hours of the day in which nothing switches and no order comes. `frequency_events_per_day`: how
+    often chance disturbs the grid, beside `[[frequency]]`.
+    """
 
     schema_version: Literal[1] = Field(alias="schema")
     agent: str
     seed: int
     month: str
-    step_s: Literal[60] = 60
+    step_s: Literal[1, 2, 5, 10, 15, 20, 30, 60] = 60
     lead_in_s: Annotated[int, Field(ge=0, le=86_400)] = 120
     lead_out_s: Annotated[int, Field(ge=0, le=86_400)] = 120
     hold_limit_s: Annotated[int, Field(ge=60, le=86_400)] = 180
     quiet_hours: tuple[int, int] = Field(default=(12, 14), strict=False)
+    frequency_events_per_day: Ratio = 0.0
     time_listen: str = ""
     rule: Rule
     area: list[Area]

@@ -16,9 +16,10 @@ from collector.model.interval import DAY_MS, HOUR_MS, QUARTER_HOUR_MS, local_mid
 from collector.model.quantity import BY_NAME, parse_scaled
 from simulators.scenario import Scenario
 from simulators.scenario_model import Unit
+from simulators.sequence import unloading_ms
 
 MINUTE_MS: Final = 60_000
-_ANALOG: Final = frozenset({"active_power_mw", "reactive_power_mvar", "bus_voltage_kv"})
+_AT_TICKS: Final = frozenset({"active_power_mw", "reactive_power_mvar", "bus_voltage_kv", "avc_at_limit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class AvcOutcome:
-    """What the plant makes of an AVC order: held, missed, or stopped by its reactive limit."""
+    """What AVC makes of an order: held as far as the machine can, or missed by a wrong measurement."""
 
     time_ms: int
     held: bool
@@ -63,6 +64,8 @@ def make_schedule(scenario: Scenario, unit: Unit) -> Schedule:
     schedule = Schedule(unit.id, days[0] - DAY_MS)
     deep = [dice.random() < unit.moves.deep_nights for _ in range(len(days) + 3)]
     _draw_stops(schedule, unit, days, dice)
+    if unit.kind == "pumped_storage":
+        _draw_idle_hours(schedule, unit, days, dice)
     _draw_plan(schedule, unit, len(days) + 2, deep, dice)
     if unit.agc_lower_mw is not None:
         _draw_agc(schedule, unit, days, deep, dice)
@@ -79,7 +82,7 @@ def _take_rows(schedule: Schedule, scenario: Scenario, unit: Unit) -> None:
         if event.unit == unit.id:
             value = parse_scaled(event.value, BY_NAME[event.quantity].scale) if event.value else None
             time_ms = parse_time_ms(event.at)
-            if event.quantity in _ANALOG:
+            if event.quantity in _AT_TICKS:
                 time_ms = -(-time_ms // MINUTE_MS) * MINUTE_MS
             schedule.switches.append(Switch(time_ms, unit.id, event.quantity, value))
     for row in scenario.settings.order:
@@ -115,6 +118,23 @@ def _draw_stops(schedule: Schedule, unit: Unit, days: list[int], dice: random.Ra
         schedule.orders.append(Order(f"{unit.id}-{number}", unit.id, OrderKind.START_STOP, start, end))
 
 
+def _draw_idle_hours(schedule: Schedule, unit: Unit, days: list[int], dice: random.Random) -> None:
+    """A pumped storage unit turns neither way where its plan is 0: between turbine and pump it leaves the grid."""
+    idle = []
+    for midnight in days:
+        for hour, ratio in enumerate(unit.moves.day_ratio):
+            if ratio == 0:
+                idle.append((midnight + hour * HOUR_MS, midnight + (hour + 1) * HOUR_MS))
+    for start, end in _union(idle):
+        opening = _instant(dice, start + MINUTE_MS, start + 4 * MINUTE_MS)
+        closing = _instant(dice, end - 4 * MINUTE_MS, end - MINUTE_MS)
+        if any(a < closing and opening < b for a, b in schedule.stops):
+            continue
+        schedule.stops.append((opening, closing))
+        schedule.switches += [Switch(opening, unit.id, "on_grid", 0), Switch(closing, unit.id, "on_grid", 1)]
+    schedule.stops.sort()
+
+
 def _draw_plan(schedule: Schedule, unit: Unit, days: int, deep: list[bool], dice: random.Random) -> None:
     rated_kw = int(float(unit.rated_mw) * 1000)
     moves = unit.moves
@@ -123,7 +143,8 @@ def _draw_plan(schedule: Schedule, unit: Unit, days: int, deep: list[bool], dice
         for quarter in range(96):
             hour, part = divmod(quarter, 4)
             ratio = moves.day_ratio[hour]
-            ratio += (moves.day_ratio[(hour + 1) % 24] - ratio) * part / 4
+            if unit.kind != "pumped_storage":  # whose modes change on the hour
+                ratio += (moves.day_ratio[(hour + 1) % 24] - ratio) * part / 4
             if deep[day] and 2 <= quarter < 26:
                 ratio = moves.deep_night_ratio + dice.gauss(0, 0.008)
             elif moves.plan_noise and ratio > 0:
@@ -146,12 +167,23 @@ def _draw_agc(schedule: Schedule, unit: Unit, days: list[int], deep: list[bool],
         if dice.random() < unit.moves.agc_drops:
             start = _instant(dice, midnight + 14 * HOUR_MS + 10 * MINUTE_MS, midnight + 18 * HOUR_MS)
             out.append((start, _instant(dice, start + 5 * MINUTE_MS, start + 50 * MINUTE_MS)))
-    out += [(a - 20 * MINUTE_MS - 137, b + 45 * MINUTE_MS + 211) for a, b in schedule.stops]
+    leaves_ms = max(unloading_ms(unit), 20 * MINUTE_MS) + 137
+    out += [(a - leaves_ms, b + 45 * MINUTE_MS + 211) for a, b in schedule.stops]
+    if unit.kind == "pumped_storage":
+        out += _pumping(schedule)
     for start, end in _union(out):
         schedule.switches += [
             Switch(_off_tick(start), unit.id, "agc_in_service", 0),
             Switch(_off_tick(end), unit.id, "agc_in_service", 1),
         ]
+
+
+def _pumping(schedule: Schedule) -> list[tuple[int, int]]:
+    """Where the plan is below 0: AGC regulates turbines only."""
+    starts = enumerate(schedule.plan_kw)
+    at = schedule.plan_from_ms
+    spans = [(at + n * QUARTER_HOUR_MS, at + (n + 1) * QUARTER_HOUR_MS) for n, kw in starts if kw < 0]
+    return [(start - 3_011, end + 3_011) for start, end in _union(spans)]
 
 
 def _draw_avc(schedule: Schedule, scenario: Scenario, unit: Unit, days: list[int], dice: random.Random) -> None:
@@ -169,15 +201,7 @@ def _draw_avc(schedule: Schedule, scenario: Scenario, unit: Unit, days: list[int
                 step = -step
             target += step
             schedule.switches.append(Switch(moment, unit.id, "avc_target_kv", target))
-            held, limited = dice.random() >= unit.moves.avc_missed, False
-            if not held:
-                limited = dice.random() < unit.moves.avc_at_limit
-            schedule.outcomes.append(AvcOutcome(moment, held))
-            if limited:
-                schedule.switches += [
-                    Switch(_off_tick(moment + 20_000), unit.id, "avc_at_limit", 1),
-                    Switch(_off_tick(moment + 8 * MINUTE_MS), unit.id, "avc_at_limit", 0),
-                ]
+            schedule.outcomes.append(AvcOutcome(moment, dice.random() >= unit.moves.avc_missed))
     for start, end in _union(out):
         schedule.switches += [
             Switch(_off_tick(start), unit.id, "avc_in_service", 0),
