@@ -19,6 +19,7 @@ from collector.report.manifest import manifest_json, run_id
 from collector.report.page import page_html
 from collector.report.segments import write_segments
 from collector.report.tables import determinants_csv, ledger_csv, lines_csv, plants_csv, primary_frequency_csv
+from collector.report.unpaid import not_paid_csv, with_outside_time
 from collector.report.workbook import write_workbook
 from collector.settlement.statement import Statement, check_identities
 
@@ -64,12 +65,13 @@ def write_statement(statement: Statement, out: Path) -> dict[str, Any]:
 
 
 def _fill(statement: Statement, work: Path) -> dict[str, Any]:
-    unpaid = write_segments(statement.segments, work / "segments.csv")
+    unpaid = with_outside_time(statement, write_segments(statement.segments, work / "segments.csv"))
     contents = {
         "lines.csv": lines_csv(statement),
         "plants.csv": plants_csv(statement),
         "determinants.csv": determinants_csv(statement),
         "primary_frequency.csv": primary_frequency_csv(statement),
+        "not_paid.csv": not_paid_csv(unpaid),
         "ledger.csv": ledger_csv(statement, run_id(statement)),
         "statement.html": page_html(statement, unpaid),
     }

@@ -55,6 +55,7 @@ CLASSES: Final[Mapping[str, Words]] = {
     "missing": ("缺数据", "missing"),
     "excluded": ("剔除", "excluded"),
     "own_fault": ("自身原因", "own fault"),
+    "outside": ("范围之外", "outside the scope"),
 }
 
 REASONS: Final[Mapping[str, Words]] = {
@@ -76,6 +77,12 @@ REASONS: Final[Mapping[str, Words]] = {
     "not_spilling": ("未弃水", "not spilling"),
     "not_reserved": ("非备用时段", "no reserve in the plan"),
     "no_edge": ("未观测到状态变化", "no change observed"),
+    "no_restart": ("停运后未在指令内重新并网", "off without a restart that counts"),
+    "outside_valley": ("低谷时段之外", "outside valley hours"),
+    "outside_order": ("无调度指令", "no order then"),
+    "outside_reserve": ("备用安排或高峰时段之外", "outside reserve rows or peak hours"),
+    "not_equipped": ("未登记该项能力", "not registered for this service then"),
+    "not_registered": ("未商业运行", "not in commercial operation then"),
     "own_fault": ("自身原因", "own fault"),
     "excluded": ("剔除时段", "excluded"),
     "no_value": ("数值缺失", "value missing"),

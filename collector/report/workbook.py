@@ -281,7 +281,7 @@ def _unpaid(book: _Book, unpaid: Sequence[UnpaidTime]) -> None:
         )
         for u in unpaid
     )
-    book.sheet(SHEETS[4], "计量范围内未予补偿的时间", columns, rows)
+    book.sheet(SHEETS[4], "未予补偿的时间,按原因(分钟);范围之外单列", columns, rows)
 
 
 def _coverage(book: _Book, s: Statement) -> None:

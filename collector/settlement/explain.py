@@ -22,6 +22,7 @@ from collector.model.interval import format_time
 from collector.model.money import format_yuan
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.settlement.inputs import Inputs
+from collector.settlement.outside import with_outside
 from collector.settlement.statement import (
     SEGMENT_SCHEMA,
     SEGMENT_VALUE_DIVISOR,
@@ -55,14 +56,17 @@ READINGS_OF: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything behind one line. `not_paid_ms`: time of the scope that did not count, by reason."""
+    """Everything behind one line. `segments`: of the scope and outside it, the whole month without gap or overlap.
+
+    `not_paid_ms`: time that did not count, by class and reason.
+    """
 
     line: Line
     determinant: DeterminantRow | None
     readings: tuple[ReadingUse, ...]
     findings: tuple[Finding, ...]
     segments: pa.Table
-    not_paid_ms: Mapping[str, int]
+    not_paid_ms: Mapping[tuple[str, str], int]
 
 
 def explain(statement: Statement, unit: str, service: str) -> Explanation:
@@ -77,16 +81,26 @@ def explain(statement: Statement, unit: str, service: str) -> Explanation:
         raise RuleError(
             f"the statement of {statement.month} has no such line; this unit has: {has}", subject=f"{unit}/{service}"
         )
-    segments = _segments(statement, unit, service)
+    segments = with_outside(statement, unit, service, _segments(statement, unit, service))
+    if not any((d.unit, d.service) == (unit, service) for d in statement.determinants):
+        segments = SEGMENT_SCHEMA.empty_table()  # black start: nothing is measured
     wanted = READINGS_OF[service]
     return Explanation(
         line=lines[service],
         determinant=next((d for d in statement.determinants if (d.unit, d.service) == (unit, service)), None),
         readings=tuple(reading for reading in statement.readings if reading.id in wanted),
-        findings=tuple(f for f in statement.findings if f.subject.split("/")[0] in (unit, lines[service].area)),
+        findings=tuple(f for f in statement.findings if _concerns(f, lines[service])),
         segments=segments,
         not_paid_ms=_not_paid(segments),
     )
+
+
+def _concerns(finding: Finding, line: Line) -> bool:
+    """Whether a finding is about a line: its own, its unit's, its area's, or one about a whole file."""
+    subject, _, part = finding.subject.partition("/")
+    if subject == line.unit:
+        return part == line.service or part not in READINGS_OF
+    return finding.subject == line.area or finding.code == "not_delivered"
 
 
 def _segments(statement: Statement, unit: str, service: str) -> pa.Table:
@@ -97,11 +111,11 @@ def _segments(statement: Statement, unit: str, service: str) -> pa.Table:
     return pa.concat_tables(parts).unify_dictionaries() if parts else SEGMENT_SCHEMA.empty_table()
 
 
-def _not_paid(segments: pa.Table) -> dict[str, int]:
-    times: dict[str, int] = defaultdict(int)
+def _not_paid(segments: pa.Table) -> dict[tuple[str, str], int]:
+    times: dict[tuple[str, str], int] = defaultdict(int)
     for row in segments.to_pylist():
         if row["class"] != "counted":
-            times[row["reason"]] += row["end"] - row["start"]
+            times[row["class"], row["reason"]] += row["end"] - row["start"]
     return dict(sorted(times.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -144,7 +158,7 @@ def explanation_text(explanation: Explanation, *, segments: int = 40) -> Iterato
         yield f"  {rule.id}{key} = {rule.value or 'unknown'} {rule.unit}, Art. {rule.article}, from {rule.from_day}"
     yield "Readings"
     for reading in explanation.readings:
-        yield f"  {reading.id} ({reading.clause}): {reading.adopted}, {reading.text}"
+        yield f"  {reading.id} ({reading.clause}): {reading.adopted}, {reading.text}, from {reading.from_day}"
     yield from _measured_text(explanation)
     for finding in explanation.findings:
         yield f"! {finding.code}: {finding.message}"
@@ -161,8 +175,8 @@ def _measured_text(explanation: Explanation) -> Iterator[str]:
     hours = {"scope": found.scope_ms, "known": found.known_ms, "counted": found.counted_ms}
     hours |= {"excluded": found.excluded_ms, "own fault": found.own_fault_ms}
     yield "  " + ", ".join(f"{name} {_number(Fraction(ms, 3_600_000))} h" for name, ms in hours.items())
-    for reason, duration in explanation.not_paid_ms.items():
-        yield f"  not paid: {reason}, {_number(Fraction(duration, 60_000))} min"
+    for (cause, reason), duration in explanation.not_paid_ms.items():
+        yield f"  not paid: {cause}, {reason}, {_number(Fraction(duration, 60_000))} min"
 
 
 def _segment_text(segments: pa.Table, limit: int) -> Iterator[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -11,7 +12,9 @@ from collector.model.dispatch import OrderKind, ReserveKind
 from collector.model.interval import Interval
 from collector.model.money import round_to_fen
 from collector.settlement.account import Account, Bound, Draft
-from collector.settlement.services import SERVICES, ServiceDef
+from collector.settlement.citations import rules_read
+from collector.settlement.results import CLASS_OF
+from collector.settlement.services import SERVICES, ServiceDef, start_stop_trace
 from collector.settlement.statement import DeterminantRow, Finding, Line, LineStatus
 from collector.settlement.stretches import Stretch
 
@@ -92,7 +95,9 @@ def _outcome(account: Account, definition: ServiceDef, stretches: list[Stretch])
         status=status,
         reason=reason,
         steps=draft.steps,
-        rules=draft.rules,
+        rules=(*draft.rules, *rules_read(account, definition, stretches))
+        if draft.rules or times.scope
+        else draft.rules,
         low_yuan=_bound(account, definition, times, draft, Bound.LOW),
         high_yuan=_bound(account, definition, times, draft, Bound.HIGH),
     )
@@ -123,10 +128,10 @@ def _judge(account: Account, definition: ServiceDef, times: _Times) -> Draft:
 def _bound(account: Account, definition: ServiceDef, times: _Times, draft: Draft, bound: Bound) -> Decimal | None:
     """What a line with gaps would be at least or at most; None where nothing is missing or nobody can say.
 
-    A start hidden in a gap can't be counted, and what a rulebook does not price has no bound.
+    What a rulebook does not price has no bound.
     """
     uncertain = "uncertain_edge" in (draft.reason, draft.provisional)
-    if definition.id in ("condenser_start", "coal_start_stop") or not (times.known < times.scope or uncertain):
+    if not (times.known < times.scope or uncertain):
         return None
     amount = definition.price(replace(account, bound=bound)).amount
     return None if amount is None else round_to_fen(amount)
@@ -157,10 +162,28 @@ def _determinants(account: Account, definition: ServiceDef, line: Line, times: _
 
     if not definition.determinant:
         return ()
+    if definition.rows is OrderKind.START_STOP:
+        return (_start_stop_row(account, definition, line),)
     # A group member's energy is a share of the group's: only the priced quantity has it.
     main = line.quantity if definition.id == "deep_peak" else Fraction(total("value"), definition.divisor)
     beside = [row(b.determinant, Fraction(total(b.column), b.divisor), b.value_unit) for b in definition.beside]
     return (row(definition.determinant, main, definition.value_unit), *beside)
+
+
+def _start_stop_row(account: Account, definition: ServiceDef, line: Line) -> DeterminantRow:
+    """Occurrences and the times of their orders, which are known only when runs are joined."""
+    times: dict[str, int] = defaultdict(int)
+    count = 0
+    for piece in start_stop_trace.trace(account, definition.id):
+        times[CLASS_OF[piece.reason]] += piece.end_ms - piece.start_ms
+        count += piece.count
+    excluded, missing = times.pop("excluded", 0), times["missing"]
+    scope = sum(times.values())
+    return DeterminantRow(
+        *(line.month, line.area, line.plant, account.unit, definition.id),
+        *(definition.determinant, Fraction(count), definition.value_unit),
+        *(scope, scope - missing, times["counted"], excluded, times["own_fault"]),
+    )
 
 
 def _findings(account: Account, definition: ServiceDef, line: Line, draft: Draft) -> tuple[Finding, ...]:

@@ -22,7 +22,8 @@ class RecordBook:
 
     def __init__(self, table: pa.Table, *, tail_ms: int, unsynchronised_is_missing: bool = False) -> None:
         self._tail_ms = tail_ms
-        self._clock = unsynchronised_is_missing and CLOCK_COLUMN in table.column_names
+        self._clock = _has_unsynchronised(table)
+        self._unsynchronised_is_missing = unsynchronised_is_missing
         codes, units = _unit_codes(table.column("unit"))
         time = arrow_values(table.column("time")).values
         order = _order(codes, time)
@@ -59,9 +60,19 @@ class RecordBook:
         columns = {name: arrow_values(pieces.column(name)) for name in self._names}
         if self._clock:
             clock = arrow_values(pieces.column(CLOCK_COLUMN))
-            good = ~(clock.valid & (clock.values == ClockState.UNSYNCHRONISED))
-            columns = {name: Values(v.values, v.valid & good) for name, v in columns.items()}
+            if self._unsynchronised_is_missing:
+                good = ~(clock.valid & (clock.values == ClockState.UNSYNCHRONISED))
+                columns = {name: Values(v.values, v.valid & good) for name, v in columns.items()}
+            columns[CLOCK_COLUMN] = clock
         return Rows(lane_of, _joined(self._time, parts), columns)
+
+
+def _has_unsynchronised(table: pa.Table) -> bool:
+    """Whether any record is known to be stamped by a clock that was not synchronised (I-17)."""
+    if CLOCK_COLUMN not in table.column_names:
+        return False
+    clock = arrow_values(table.column(CLOCK_COLUMN))
+    return bool((clock.valid & (clock.values == ClockState.UNSYNCHRONISED)).any())
 
 
 def _joined(values: Ints, parts: Sequence[tuple[int, int]]) -> Ints:

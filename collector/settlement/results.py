@@ -39,6 +39,7 @@ REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("not_spilling", "unpaid"),
     ("not_reserved", "unpaid"),
     ("no_edge", "unpaid"),
+    ("no_restart", "unpaid"),
     ("own_fault", "own_fault"),
     ("excluded", "excluded"),
     ("no_value", "missing"),
@@ -53,6 +54,7 @@ REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("no_reserve_power", "missing"),
     ("group_member_missing", "missing"),
 )
+CLASS_OF: Final[dict[str, str]] = dict(REASONS)
 REASON_CODES: Final[dict[str, int]] = {reason: code for code, (reason, _) in enumerate(REASONS)}
 
 

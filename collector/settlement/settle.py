@@ -31,6 +31,8 @@ from collector.settlement.records import RecordBook, tail_of
 from collector.settlement.results import MonthTotals, Results
 from collector.settlement.rulebook import Rulebook
 from collector.settlement.services import applies, primary_frequency
+from collector.settlement.services.clock_state import CLOCK
+from collector.settlement.services.start_stop_trace import start_stop_segments
 from collector.settlement.statement import (
     Finding,
     MonthStatus,
@@ -41,7 +43,7 @@ from collector.settlement.statement import (
     Statement,
     check_identities,
 )
-from collector.settlement.stretches import Policy, Stretch, compute_policy, compute_stretches
+from collector.settlement.stretches import Policy, Stretch, compute_policy, compute_stretches, registered_spans
 from collector.settlement.timeline import Axis, Lane
 
 _RESTART_DAYS: Final = 2  # how far ahead, where a stop counts in its own month: a restart follows within 24 hours
@@ -195,7 +197,7 @@ def _close(
         plants=tuple(plants),
         areas=tuple(areas),
         determinants=tuple(row for outcome in closed.outcomes for row in outcome.determinants),
-        segments=Segments(segments),
+        segments=Segments(lambda units: _with_start_stops(segments, case, units)),
         primary_frequency=tuple(closed.excursions),
         primary_frequency_service=tuple(closed.in_service),
         ledger=tuple(compute_ledger(month, plants)),
@@ -205,9 +207,20 @@ def _close(
         rulebook_hash=rulebook.hash,
         kernel_version=KERNEL_VERSION,
         sources=dict(inputs.sources),
+        registered={unit: registered_spans(parts) for unit, parts in stretches.items()},
     )
     check_identities(statement)
     return statement
+
+
+def _with_start_stops(
+    segments: Callable[[frozenset[str] | None], Iterator[pa.Table]], case: Case, units: frozenset[str] | None
+) -> Iterator[pa.Table]:
+    """What measuring says of time, then the segments of start-stop orders, which pair across days."""
+    yield from segments(units)
+    table = start_stop_segments(case, applies(case.policy), units)
+    if table.num_rows:
+        yield table
 
 
 def _no_segments(_: frozenset[str] | None) -> Iterator[pa.Table]:
@@ -231,7 +244,7 @@ def _close_units(case: Case) -> _Closed:
         outcomes = compute_lines(account)
         closed.outcomes += outcomes
         closed.findings += [finding for outcome in outcomes for finding in outcome.findings]
-        closed.findings += _meter_findings(account)
+        closed.findings += [*_meter_findings(account), *_clock_findings(account)]
         rows, service = primary_frequency.report(account)
         closed.excursions += rows
         closed.in_service.append(service)
@@ -256,6 +269,16 @@ def _meter_findings(account: Account) -> list[Finding]:
             message = f"telemetry {Decimal(seen) / 3_600_000_000:.6f} MWh, meter {Decimal(grown) / 1_000_000:.6f} MWh"
             found.append(Finding("meter_differs", f"{account.unit}/{day}", message))
     return found
+
+
+def _clock_findings(account: Account) -> list[Finding]:
+    """How long records of an unsynchronised clock were used, or left out (I-17); it keeps no month open."""
+    total_ms = account.case.totals.sum(account.unit, f"{CLOCK}.unsynchronised")
+    if not total_ms:
+        return []
+    done = "counted and used" if account.case.policy.adopts("I-17", "counted") else "taken as missing"
+    message = f"{Decimal(total_ms) / 3_600_000:.3f} h stamped by a clock that was not synchronised: {done} (I-17)"
+    return [Finding("unsynchronised_clock", account.unit, message, provisional=False)]
 
 
 def _undelivered(inputs: Inputs) -> list[Finding]:

@@ -213,7 +213,7 @@ class Segments:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Everything one settlement run says about a month."""
+    """Everything one settlement run says about a month. `registered`: when each unit is, [start, end) UTC ms."""
 
     month: str
     status: MonthStatus
@@ -231,6 +231,7 @@ class Statement:
     rulebook_hash: str
     kernel_version: str
     sources: Mapping[str, str] = field(default_factory=dict)
+    registered: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def result_hash(self) -> str:
         """SHA-256 over every line and plant row: what two parties compare."""

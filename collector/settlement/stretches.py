@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Protocol, TypeVar
 
 from collector.errors import RuleError
+from collector.model.interval import local_midnight_ms
 from collector.model.register import AreaState, PlantState, Register, UnitState
 from collector.settlement.rules import Rulebook
 
@@ -44,6 +45,7 @@ class Policy:
     on_grid_ratio: Fraction
     meter_difference_ratio: Fraction
     readings: Mapping[str, str]
+    overridden: frozenset[str] = frozenset()  # names the folder's [policy] gave itself
 
     def adopts(self, reading: str, choice: str) -> bool:
         """Whether a reading's adopted choice is this one."""
@@ -75,6 +77,7 @@ def compute_policy(rulebook: Rulebook, register: Register, day: date) -> Policy:
         on_grid_ratio=rulebook.number("policy.on_grid_ratio", day),
         meter_difference_ratio=rulebook.number("policy.meter_difference_ratio", day),
         readings=readings,
+        overridden=frozenset(register.policy),
     )
 
 
@@ -135,6 +138,17 @@ def compute_stretches(
                 stretches.append(Stretch(unit, plant, area, first, until))
         result[unit_id] = tuple(stretches)
     return result
+
+
+def registered_spans(stretches: Sequence[Stretch]) -> tuple[tuple[int, int], ...]:
+    """When a unit is registered, [start, end) UTC ms; neighbouring stretches are one span."""
+    spans: list[tuple[int, int]] = []
+    for stretch in stretches:
+        start, end = local_midnight_ms(stretch.first_day), local_midnight_ms(stretch.until_day)
+        if spans and spans[-1][1] == start:
+            start = spans.pop()[0]
+        spans.append((start, end))
+    return tuple(spans)
 
 
 def day_before(day: date) -> date:

@@ -30,6 +30,7 @@ FILES = [
     "ledger.csv",
     "lines.csv",
     "manifest.json",
+    "not_paid.csv",
     "plants.csv",
     "primary_frequency.csv",
     "segments.csv",

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
+from itertools import pairwise
+
+import pyarrow as pa
 import pytest
-from small_month import Case, at, unit
+from small_month import HOUR, JUNE, Case, at, shipped_rulebook, unit
 
 from collector.errors import RuleError
 from collector.model.interval import format_time
 from collector.settlement.catalogue import SERVICES
 from collector.settlement.explain import READINGS_OF, explain, explanation_text, records_of
+from collector.settlement.settle import settle
 
 
 def month() -> Case:
@@ -28,7 +34,7 @@ def test_a_line_is_explained_down_to_its_segments() -> None:
     assert "deep_peak.price [annual_plan] = 10 yuan/MWh, Art. 13(3), from 2009-01-01" in text
     assert "I-03 (13(3)): from_lower_limit" in text
     assert "scope 239 h, known 238 h, counted 3 h, excluded 1 h" in text
-    assert "not paid: no_power, 60 min" in text
+    assert "not paid: missing, no_power, 60 min" in text
     assert "with its gaps: at least 4620.00 元, at most 8160.00 元" in text  # 1 h × 354 × 10 more
     segment = f"{format_time(at(1, 2))} … {format_time(at(1, 5))}  counted"
     assert segment in text
@@ -51,3 +57,51 @@ def test_a_line_that_is_not_there_is_named_with_those_that_are() -> None:
 
 def test_every_paid_service_names_its_readings() -> None:
     assert set(READINGS_OF) == set(SERVICES) - {"primary_frequency"}
+
+
+def test_time_outside_the_scope_is_a_class_of_its_own_and_the_whole_month_is_explained() -> None:
+    case = month()
+    case.units = [unit(from_day=date(2026, 6, 2))]
+    found = explain(case.settle(), "U1", "deep_peak")
+    rows = found.segments.to_pylist()
+    assert (rows[0]["start"], rows[-1]["end"]) == (at(1), at(1, month=7))
+    assert all(a["end"] == b["start"] for a, b in pairwise(rows))
+    # 29 days × 16 h outside 00:00-08:00, and the day before commercial operation
+    assert found.not_paid_ms["outside", "outside_valley"] == 29 * 16 * HOUR
+    assert found.not_paid_ms["outside", "not_registered"] == 24 * HOUR
+
+
+def test_what_a_line_was_measured_by_is_cited_beside_its_price() -> None:
+    text = "\n".join(explanation_text(explain(month().settle(), "U1", "deep_peak")))
+    assert "deep_peak.lower_limit_ratio [jiangsu] = 0.59 1, Art. 6(2), from 2009-01-01" in text
+    assert "deep_peak.gate_ratio = 0.40 1, Art. 13(3), from 2009-01-01" in text
+    assert "policy.hold_limit" not in text  # this folder gave its own
+
+
+def test_an_order_is_explained_by_the_time_off_that_counts_and_the_time_that_does_not() -> None:
+    case = Case(units=[unit(kind="gas", rated="390")]).order("start_stop", at(2), at(4))
+    for day, hour, on in ((1, 0, "1"), (2, 6, "0"), (2, 12, "1"), (3, 0, "0"), (3, 1, "1")):
+        case.record(at(day, hour), on_grid=on)
+    case.exclude("test", at(3, 20), at(4))
+    found = explain(case.settle(), "U1", "gas_start_stop")
+    inside = [(r["reason"], (r["end"] - r["start"]) / HOUR, r["value"]) for r in found.segments.to_pylist()]
+    assert inside == [
+        ("outside_order", 24, 0), ("on_grid", 6, 0), ("counted", 6, 1), ("on_grid", 12, 0), ("no_restart", 1, 0),
+        ("on_grid", 19, 0), ("excluded", 4, 0), ("outside_order", 27 * 24, 0),
+    ]  # fmt: skip
+    row = found.determinant
+    assert row is not None
+    assert (row.value, row.scope_ms, row.known_ms, row.counted_ms, row.excluded_ms) == (
+        1, 44 * HOUR, 44 * HOUR, 6 * HOUR, 4 * HOUR,
+    )  # fmt: skip
+
+
+def test_time_of_an_unsynchronised_clock_is_used_and_its_hours_are_shown() -> None:
+    case = Case(units=[unit(kind="gas")]).record(at(1), on_grid="1").record(at(2, 6), on_grid="1")
+    inputs = case.inputs()
+    clock = pa.array([1, 0], pa.int64())
+    statement = settle(JUNE, replace(inputs, records=inputs.records.append_column("clock", clock)), shipped_rulebook())
+    (finding,) = [f for f in statement.findings if f.code == "unsynchronised_clock"]
+    assert (finding.subject, finding.provisional) == ("U1", False)
+    assert finding.message.startswith("30.000 h stamped by a clock that was not synchronised: counted and used")
+    assert statement.status == "final"

@@ -20,6 +20,7 @@ from collector.settlement.services import (
     agc,
     avc,
     black_start,
+    clock_state,
     condenser,
     deep_peak,
     primary_frequency,
@@ -65,10 +66,31 @@ _MWH, _H = 3_600_000_000, 3_600_000
 
 SERVICES: Final[tuple[ServiceDef, ...]] = (
     ServiceDef("deep_peak", deep_peak.price, empty="no_valley", determinant="E_deep", value_unit="MWh", divisor=_MWH),
-    ServiceDef("coal_start_stop", start_stop.price_coal, rows=OrderKind.START_STOP, gated=False),
-    ServiceDef("gas_start_stop", start_stop.price_gas, rows=OrderKind.START_STOP, gated=False),
+    ServiceDef(
+        "coal_start_stop",
+        start_stop.price_coal,
+        rows=OrderKind.START_STOP,
+        gated=False,
+        determinant="occurrences",
+        value_unit="count",
+    ),
+    ServiceDef(
+        "gas_start_stop",
+        start_stop.price_gas,
+        rows=OrderKind.START_STOP,
+        gated=False,
+        determinant="occurrences",
+        value_unit="count",
+    ),
     ServiceDef("hydro_spill", spill.price, rows=OrderKind.SPILL, determinant="spill_hours", value_unit="h", divisor=_H),
-    ServiceDef("hydro_start_stop", start_stop.price_hydro, rows=OrderKind.START_STOP, gated=False),
+    ServiceDef(
+        "hydro_start_stop",
+        start_stop.price_hydro,
+        rows=OrderKind.START_STOP,
+        gated=False,
+        determinant="occurrences",
+        value_unit="count",
+    ),
     ServiceDef(
         "agc_basic",
         agc.price_basic,
@@ -176,3 +198,4 @@ def measure_all(facts: Facts) -> None:
     reserve.measure(facts)
     primary_frequency.measure(facts)
     meter.measure(facts)
+    clock_state.measure(facts)

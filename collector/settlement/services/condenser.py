@@ -49,6 +49,11 @@ def _measure_starts(facts: Facts, scope: np.ndarray[tuple[int], np.dtype[np.bool
         edge &= ~tally.own
     starts = edge.astype(np.int64)
     facts.results.put(START, "value", timeline.sum_by_cell(starts))
+    # A gap may hide a start. How many nobody can say: at most one is taken per gap and local day.
+    hidden = tally.missing & ~np.append(False, tally.missing[:-1])
+    hidden[timeline.cell_start] = tally.missing[timeline.cell_start]
+    if hidden.any():
+        facts.results.put(START, "best", timeline.sum_by_cell(hidden.astype(np.int64)))
     if tally.code is not None:
         tally.code[edge] = REASON_CODES["counted"]
         facts.trace(tally, starts, "count")

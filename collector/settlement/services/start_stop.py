@@ -116,6 +116,11 @@ def _match(account: Account, service: str) -> _Matched:
     return _Matched(paid, uncertain, _empty_scope(account, service, stretches))
 
 
+def paid_occurrences(account: Account, service: str) -> list[tuple[Order, Occurrence]]:
+    """The occurrences paid this month, each with its order."""
+    return [(order, occurrence) for order, occurrence, _ in _match(account, service).paid]
+
+
 def _empty_scope(account: Account, service: str, stretches: list[Stretch]) -> str:
     """Why the unit's orders leave no time of the month: none of it registered, or all of it excluded."""
     month = account.case.month.interval
@@ -175,7 +180,7 @@ def _price_by_capacity(account: Account, service: str) -> Draft:
     if account.bound is Bound.MEASURED:
         return _settled(priced.draft(), matched)
     if account.bound is Bound.HIGH:  # each uncertain order may have been fulfilled once
-        stretch = account.stretches_of(service)[-1]
+        stretch = max(account.stretches_of(service), key=lambda s: s.unit.rated_mw)
         priced.add(f"{service}.price", stretch, matched.uncertain * Fraction(stretch.unit.rated_mw), unit="MW")
     return priced.draft()
 
@@ -198,10 +203,27 @@ def price_coal(account: Account) -> Draft:
             continue
         priced.amount = (priced.amount or Fraction(0)) + amount * factor
         priced.steps.append(Step(f"table at {stretch.unit.rated_mw} MW, {float(gap_h):.2f} h", amount * factor))
+    if account.bound is Bound.HIGH and matched.uncertain:
+        best = _best_table_yuan(account)
+        pending |= best is None
+        priced.amount = (priced.amount or Fraction(0)) + matched.uncertain * (best or Fraction(0))
     draft = priced.draft()
     if pending:
         draft = Draft(priced.quantity, None, LineStatus.PENDING, "table_unknown", rules=tuple(priced.rules))
-    return _settled(draft, matched)
+    return _settled(draft, matched) if account.bound is Bound.MEASURED else draft
+
+
+def _best_table_yuan(account: Account) -> Fraction | None:
+    """The most an uncertain order could be worth: any row for a capacity of the unit; None: no row covers one."""
+    stretches = account.stretches_of(COAL)
+    last_day = account.case.month.days[-1]
+    worth = [
+        Fraction(row.amount_wan_yuan) * 10_000 * (Priced(account, COAL).factor(stretch) or Fraction(0))
+        for stretch in stretches
+        for row in account.case.start_stop_table
+        if row.capacity_from_mw <= stretch.unit.rated_mw < row.capacity_to_mw and row.from_day <= last_day
+    ]
+    return max(worth) if worth else None
 
 
 def _table_yuan(account: Account, stretch: Stretch, gap_h: Fraction, occurrence: Occurrence) -> Fraction | None:

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rulebook rows a line was measured by, beside those it was priced with: limits, gates, bands, data policy.
+
+Pricing notes its rows as it goes (account.Priced). Measuring runs over many units at once and notes nothing, so the
+values each service reads are named here; a test changes each value and looks that it is among them where it matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from collector.settlement.account import Account
+from collector.settlement.catalogue import AREA, CHOICE, KIND, MODE, VALUES
+from collector.settlement.services import ServiceDef
+from collector.settlement.statement import RuleUse
+from collector.settlement.stretches import Stretch
+
+_AVC_BANDS: Final = (
+    *("avc.settle", "avc.high_class", "avc.middle_class"),
+    *("avc.high_band", "avc.middle_band", "avc.low_band_ratio"),
+)
+READ_BY: Final[Mapping[str, tuple[str, ...]]] = {
+    "deep_peak": ("deep_peak.lower_limit_ratio", "deep_peak.gate_ratio"),
+    "coal_start_stop": ("start_stop.max_gap",),
+    "gas_start_stop": ("start_stop.max_gap",),
+    "hydro_start_stop": ("start_stop.max_gap",),
+    "reactive_lag": ("reactive.free_ratio_lag", "policy.at_limit_tolerance"),
+    "reactive_lead": ("reactive.free_ratio_lead", "policy.at_limit_tolerance"),
+    "avc": _AVC_BANDS,
+}
+_GATED: Final = ("policy.min_coverage", "policy.provisional_coverage")
+# What a folder's [policy] may override: then the row was not used.
+_OVERRIDES: Final[Mapping[str, str]] = {
+    "policy.hold_limit": "hold_limit_s",
+    "policy.min_coverage": "min_coverage",
+    "policy.provisional_coverage": "provisional_coverage",
+    "policy.at_limit_tolerance": "at_limit_tolerance_mvar",
+    "avc.settle": "settle_s",
+}
+
+
+def rules_read(account: Account, definition: ServiceDef, stretches: Sequence[Stretch]) -> tuple[RuleUse, ...]:
+    """The rows that measuring a line read, in the order of the stretches, each once."""
+    found: dict[RuleUse, None] = {}
+    for value_id in _values_of(account, definition):
+        if _OVERRIDES.get(value_id) in account.case.policy.overridden:
+            continue
+        for stretch in stretches:
+            found[_use(account, value_id, stretch)] = None
+    return tuple(found)
+
+
+def _values_of(account: Account, definition: ServiceDef) -> tuple[str, ...]:
+    if definition.id == "black_start":
+        return ()
+    values = (*READ_BY.get(definition.id, ()), "policy.hold_limit")
+    if "on_grid" not in account.case.columns_of.get(account.unit, frozenset()):
+        values += ("policy.on_grid_ratio",)
+    return values + _GATED if definition.gated else values
+
+
+def _use(account: Account, value_id: str, stretch: Stretch) -> RuleUse:
+    book, value = account.case.rulebook, account.case.rulebook.values[value_id]
+    keys = {
+        AREA: stretch.area.id,
+        MODE: str(stretch.area.dispatch_mode),
+        KIND: str(stretch.unit.kind),
+        CHOICE: account.case.policy.readings["I-11"],
+    }
+    key = keys.get(VALUES[value_id].key, "")
+    row = book.row(value_id, stretch.first_day, area=stretch.area.id, key=key)
+    text = "" if row.value is None else str(row.value)
+    return RuleUse(value_id, value.article, text, value.unit, row.from_day.isoformat(), key or row.area)

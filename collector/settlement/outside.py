@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Time of a month that lies outside a determinant's scope, and why: a class of its own beside the segments.
+
+segments.csv covers each scope without gap or overlap, so what is outside valley hours or orders can't stand in it. It
+is the complement, made here from the same numbers, and shown where people ask why a minute was not paid: in explain and
+in the table of unpaid time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import pyarrow as pa
+
+from collector.model.interval import Month
+from collector.settlement.catalogue import SERVICES
+from collector.settlement.statement import SEGMENT_SCHEMA, Statement
+
+OUTSIDE: Final = "outside"
+NOT_REGISTERED: Final = "not_registered"
+_NOT_EQUIPPED: Final = "not_equipped"
+_REASONS: Final = {
+    "deep_peak": "outside_valley",
+    "spinning_reserve": "outside_reserve",
+    "hot_reserve": "outside_reserve",
+    **dict.fromkeys(("agc_basic", "agc_up", "agc_down", "avc"), _NOT_EQUIPPED),
+}
+
+Span = tuple[int, int]
+
+
+def outside_reason(service: str) -> str:
+    """Why registered time is outside a service's scope."""
+    return _REASONS.get(service, "outside_order")
+
+
+def outside_ms(statement: Statement) -> Iterable[tuple[str, str, str, int]]:
+    """(unit, service, reason, ms) of every line that has a determinant: the month less scope and exclusions."""
+    month = Month.parse(statement.month).interval
+    order = {service: index for index, service in enumerate(SERVICES)}
+    main = {(d.unit, d.service): d.scope_ms + d.excluded_ms for d in statement.determinants}
+    for (unit, service), inside in sorted(main.items(), key=lambda item: (item[0][0], order.get(item[0][1], 99))):
+        spans = statement.registered.get(unit, ((month.start_ms, month.end_ms),))
+        registered = sum(end - start for start, end in spans)
+        for reason, duration in (
+            (outside_reason(service), registered - inside),
+            (NOT_REGISTERED, month.end_ms - month.start_ms - registered),
+        ):
+            if duration > 0:
+                yield unit, service, reason, duration
+
+
+def with_outside(statement: Statement, unit: str, service: str, segments: pa.Table) -> pa.Table:
+    """The segments of one determinant and the time outside its scope, together the whole month, in order of time."""
+    month = Month.parse(statement.month).interval
+    whole = (month.start_ms, month.end_ms)
+    registered = statement.registered.get(unit, (whole,))
+    inside = sorted(zip(segments.column("start").to_pylist(), segments.column("end").to_pylist(), strict=True))
+    found = [(span, NOT_REGISTERED) for span in _holes(registered, whole)]
+    found += [(hole, outside_reason(service)) for span in registered for hole in _holes(inside, span)]
+    rows = [
+        {
+            "unit": unit,
+            "service": service,
+            "start": start,
+            "end": end,
+            "class": OUTSIDE,
+            "reason": reason,
+            "value": 0,
+            "value_unit": segments.column("value_unit")[0].as_py() if segments.num_rows else "h",
+        }
+        for (start, end), reason in found
+    ]
+    both = pa.concat_tables([segments, pa.Table.from_pylist(rows, SEGMENT_SCHEMA)])
+    return both.unify_dictionaries().sort_by("start")
+
+
+def _holes(spans: Sequence[Span], within: Span) -> list[Span]:
+    """What sorted, disjoint spans leave of an interval."""
+    holes: list[Span] = []
+    at = within[0]
+    for start, end in spans:
+        if end <= within[0] or start >= within[1]:
+            continue
+        if at < start:
+            holes.append((at, start))
+        at = max(at, end)
+    if at < within[1]:
+        holes.append((at, within[1]))
+    return holes

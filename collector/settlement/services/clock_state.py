@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Time held by records whose gateway knew its clock was not synchronised: flagged, counted, used (reading I-17).
+
+No service and no money: the statement says how long it was, so that a plant can look at its clock.
+"""
+
+from __future__ import annotations
+
+from collector.model.record import ClockState
+from collector.settlement.facts import Facts
+from collector.settlement.records import CLOCK_COLUMN
+
+CLOCK = "clock"
+
+
+def measure(facts: Facts) -> None:
+    """Column clock.unsynchronised: ms per unit and day."""
+    registered = facts.applies(lambda _: True)
+    if registered is None or CLOCK_COLUMN not in facts.rows.columns:
+        return
+    state = facts.value(CLOCK_COLUMN)
+    flagged = registered & state.valid & (state.values == ClockState.UNSYNCHRONISED)
+    facts.results.put(CLOCK, "unsynchronised", facts.timeline.time_by_cell(flagged))
