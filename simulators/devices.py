@@ -6,13 +6,15 @@ In a test: `async with serve(load_agent(path)) as devices: devices.board.show("U
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from collector.config import AgentConfig, Device
+from collector.errors import CollectorError
 from simulators.audit import Audit
 from simulators.dlt645_line import Line, Meter
-from simulators.faults import Fault, Faults
+from simulators.faults import Fault, Faults, kinds_of
 from simulators.iec104_station import Station
 from simulators.listener import Face
 from simulators.modbus import Slave
@@ -22,11 +24,15 @@ from simulators.signals import Board
 
 
 class Devices:
-    """The faces of a simulation. `now_utc_ms` is what the stations' own clocks say."""
+    """The faces of a simulation.
+
+    `now_utc_ms` is what the stations' own clocks say; `redundant`: the second address of an IEC 104 station.
+    """
 
     def __init__(
         self, config: AgentConfig, *, now_utc_ms: Callable[[], int] = lambda: 0, board: Board | None = None,
         audit: Audit | None = None, faults: Faults | None = None,
+        redundant: Mapping[str, tuple[str, int]] | None = None,
     ) -> None:  # fmt: skip
         self.board = board or Board()
         self.audit = audit or Audit()
@@ -34,6 +40,8 @@ class Devices:
         self.faults.watch(self._switch)
         self.members: dict[str, Slave | Station | Meter] = {}
         self._config = config
+        self._redundant = dict(redundant or {})
+        self._returning: dict[str, asyncio.TimerHandle] = {}
         self._now_utc_ms = now_utc_ms
         self._configured = {device.id: device for device in config.settings.device}
         self._faces: dict[str, Face] = {}
@@ -88,12 +96,16 @@ class Devices:
                     self._serial_lines.append(line)
                 else:
                     await face.listen(device.host, device.port or 0)
+            for name, (host, port) in self._redundant.items():
+                await self.stations[name].listen_second(host, port)
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """End every face."""
+        while self._returning:
+            self._returning.popitem()[1].cancel()
         for face in self._faces.values():
             await face.close()
         while self._serial_lines:
@@ -123,10 +135,45 @@ class Devices:
         """The face a device sits behind."""
         return self._faces[_place(self._configured[device])]
 
+    def check(self, fault: Fault) -> None:
+        """Whether such a fault can be.
+
+        Raises:
+            CollectorError: no such device, or its protocol has no place for such a fault.
+        """
+        device = self._configured.get(fault.device)
+        if device is None:
+            raise CollectorError(f"no such device; there are {', '.join(self._configured)}", subject=fault.device)
+        if fault.kind not in kinds_of(device.protocol):
+            kinds = ", ".join(kinds_of(device.protocol))
+            raise CollectorError(f"no {fault.kind} in {device.protocol}; there are {kinds}", subject=fault.device)
+
+    def _restart(self, fault: Fault, face: Face) -> None:
+        """Connections are lost, counters begin again, and after `value` ms in real time the device is back."""
+        member = self.members[fault.device]
+        face.refuse()
+        if isinstance(member, Station):
+            member.restart()
+        else:
+            for counter in member.counters:
+                counter.restart()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # nobody is served yet
+        self._returning[fault.device] = loop.call_later(fault.value / 1000, face.accept)
+
     def _switch(self, fault: Fault, on: bool) -> None:
         face, member = self.port_of(fault.device), self.members[fault.device]
         if fault.kind == "refuse":
-            (face.refuse if on else face.accept)()
+            face.refuse(fault.value) if on else face.accept()
+        elif fault.kind == "restart" and on:
+            self._restart(fault, face)
+        elif fault.kind == "roll_over" and on:
+            for counter in member.counters:
+                counter.roll_over(fault.value)
+        elif fault.kind == "year_wrap" and isinstance(member, Station):
+            member.wrap_year((fault.value or 1000) if on else None)
         elif fault.kind == "half_open" and not on:
             face.drop_links()
         elif fault.kind == "frozen" and not isinstance(member, Station):

@@ -56,13 +56,18 @@ def layout_of(identifier: int) -> Layout | None:
 
 def encode_number(value: Fraction | int | float, layout: Layout) -> bytes:
     """BCD, low byte first; rounded half away from zero; beyond its digits it rolls over as a register does."""
-    scaled = abs(Fraction(value)) * 10**layout.decimals
-    digits = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    digits = abs(rounded(Fraction(value) * 10**layout.decimals))
     limit = 10 ** (2 * layout.size) if not layout.signed else 8 * 10 ** (2 * layout.size - 1)
     data = bytearray(bytes.fromhex(f"{digits % limit:0{2 * layout.size}d}"))
     if value < 0 and layout.signed and digits:
         data[0] |= 0x80
     return bytes(reversed(data))
+
+
+def rounded(value: Fraction) -> int:
+    """Half away from zero."""
+    whole = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)
+    return whole if value >= 0 else -whole
 
 
 @dataclass(frozen=True, slots=True)

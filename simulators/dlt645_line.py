@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Final, cast
 
 from collector.points import Point
 from simulators import dlt645
 from simulators.audit import Audit
-from simulators.encoding import RawScale
+from simulators.encoding import Counter, RawScale
 from simulators.faults import Faults, peer_name
 from simulators.listener import Face
 from simulators.signals import Board
@@ -25,6 +26,7 @@ class Meter:
         self.device = device
         self.address = dlt645.address_bytes(address)
         self.requests = 0
+        self.counters: list[Counter] = []
         self._data: dict[int, bytes] = {}
         self._frozen: dict[int, bytes] | None = None
 
@@ -38,12 +40,25 @@ class Meter:
 
     def _sink(self, identifier: int, layout: dlt645.Layout, scale: RawScale) -> Callable[[int | None, int], None]:
         data = self._data
+        if identifier >> 24 == 0:
+            return self._counter(identifier, layout, scale)
 
         def sink(stored: int | None, _time_utc_ms: int) -> None:
             if stored is not None:
                 data[identifier] = dlt645.encode_number(scale.exact(stored), layout)
 
         return sink
+
+    def _counter(self, identifier: int, layout: dlt645.Layout, scale: RawScale) -> Counter:
+        """An energy register: counts in its last digit and starts again from 0 behind its first."""
+        unit = 10**layout.decimals
+
+        def write(raw: int) -> None:
+            self._data[identifier] = dlt645.encode_number(Fraction(raw, unit), layout)
+
+        counter = Counter(lambda stored: dlt645.rounded(scale.exact(stored) * unit), 10 ** (2 * layout.size), write)
+        self.counters.append(counter)
+        return counter
 
     def freeze(self, frozen: bool) -> None:
         """Go on showing the present values although the plant moves."""
@@ -137,4 +152,4 @@ class LineLink(asyncio.Protocol):
         for request in self._framer.feed(data):
             for frame, device in self._line.answers(request):
                 if self._transport is not None:
-                    self._line.faults.deliver(self._transport, frame, device)
+                    self._line.faults.deliver(self._transport, frame, device, checksum_at=-2)

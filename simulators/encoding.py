@@ -56,6 +56,51 @@ class RawScale:
         return (stored * self.num + self.add) / self.den
 
 
+class Counter:
+    """A register that counts: what truly went through since it was made, as far as it has digits for it.
+
+    A sink of the board. `whole` makes a stored integer one in units of the register's last digit; at `turn` it starts
+    again from 0; `write` puts what it shows where readers find it.
+    """
+
+    def __init__(
+        self, whole: Callable[[int], int], turn: int, write: Callable[[int], None],
+        miss: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._whole = whole
+        self._turn = turn
+        self._write = write
+        self._miss = miss
+        self._true: int | None = None
+        self._offset = 0
+
+    def __call__(self, stored: int | None, _time_utc_ms: int) -> None:
+        """The plant's integral has grown."""
+        self._true = None if stored is None else self._whole(stored)
+        self._show()
+
+    def restart(self) -> None:
+        """Count from 0 again, as a meter that lost its memory does."""
+        self._offset = -(self._true or 0)
+        self._show()
+
+    def roll_over(self, before: int) -> None:
+        """Stand so many units before the end."""
+        self._offset = self._turn - max(before, 1) - (self._true or 0)
+        self._show()
+
+    def _show(self) -> None:
+        if self._true is None:
+            self._miss()
+        else:
+            self._write((self._true + self._offset) % self._turn)
+
+
+def counter_turn(type_name: str) -> int:
+    """Where a counter of this register type starts again; a float's is out of reach."""
+    return _LIMITS[type_name][1] + 1 if type_name in _LIMITS else 2**63
+
+
 def guard_raw(point: Point) -> Fraction:
     """The raw value a guard point shows: the one value, or the lower end of the range, its row asks for."""
     low = point.guard.partition("..")[0].strip()
@@ -102,7 +147,7 @@ def register_encoder(point: Point) -> Callable[[int | None], bytes | None]:
     if type_name.startswith("float"):
         return lambda stored: missing if stored is None else arrange(pack_raw(type_name, scale.real(stored)), order)
     if BY_NAME[point.quantity].kind is Kind.COUNTER:
-        turn = _LIMITS[type_name][1] + 1  # a counter starts again from 0, where other values saturate
+        turn = counter_turn(type_name)  # a counter starts again from 0, where other values saturate
         return lambda stored: (
             missing if stored is None else arrange(pack_raw(type_name, scale.whole(stored) % turn), order)
         )

@@ -2,8 +2,9 @@
 """Devices that misbehave like devices: faults per device, switched while it runs, repeatable from one seed.
 
 Kinds that change what is sent (any protocol): silence, delay, jitter, garbage, checksum, truncate, glue, reset,
-half_open. Kinds that change the device: exception, register_shift, swap_words (Modbus); no_termination,
-sequence, invalid, summer_time, clock_hour (IEC 104); frozen, refuse (any).
+half_open. Kinds that change the device: exception, register_shift, swap_words (Modbus); no_termination, sequence,
+no_ack, window, no_start_con, no_test_con, test_often, invalid, invalid_time, summer_time, clock_hour, year_wrap
+(IEC 104); frozen, refuse, restart, roll_over (any). A kind a protocol has no place for is refused.
 """
 
 from __future__ import annotations
@@ -21,8 +22,28 @@ KINDS: Final[dict[str, str]] = {
     "silence": "-", "delay": "ms", "jitter": "ms at most", "garbage": "bytes", "checksum": "-",
     "truncate": "bytes kept, 0: half", "glue": "-", "reset": "-", "half_open": "-", "refuse": "-", "frozen": "-",
     "exception": "code 1-11", "register_shift": "registers", "swap_words": "-", "no_termination": "-",
-    "sequence": "-", "invalid": "-", "summer_time": "-", "clock_hour": "ms, 0: one hour",
+    "sequence": "0: N(S) jumps by one, else added to N(R)", "invalid": "-", "invalid_time": "-", "summer_time": "-",
+    "clock_hour": "ms, 0: one hour", "year_wrap": "ms before New Year, 0: one second", "no_ack": "-",
+    "window": "frames, 0: no limit", "no_start_con": "-", "no_test_con": "-", "test_often": "ms",
+    "restart": "ms away", "roll_over": "units of the register's last digit before its end, 0: one",
 }  # fmt: skip
+_MODBUS: Final = ("modbus_tcp", "modbus_rtu", "modbus_rtu_over_tcp")
+_METERS: Final = ("dlt645", "dlt645_over_tcp")
+# Where a kind has a place; those not named have one everywhere.
+_PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("exception", "register_shift", "swap_words"), _MODBUS),
+    "checksum": (*_MODBUS[1:], *_METERS),
+    **dict.fromkeys(
+        ("no_termination", "sequence", "invalid", "invalid_time", "summer_time", "clock_hour", "year_wrap", "no_ack",
+         "window", "no_start_con", "no_test_con", "test_often"),
+        ("iec104",),
+    ),
+}  # fmt: skip
+
+
+def kinds_of(protocol: str) -> tuple[str, ...]:
+    """The faults a device of this protocol can have."""
+    return tuple(kind for kind in KINDS if protocol in _PROTOCOLS.get(kind, (protocol,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +66,8 @@ class Faults:
     """What is wrong at present. `on_switch` hooks are called with (fault, on) so that devices change themselves."""
 
     def __init__(self, seed: int = 1) -> None:
-        self._random = random.Random(f"{seed}/faults")
+        self._seed = seed
+        self._dice: dict[str, random.Random] = {}  # one stream each: what one device is asked changes no other's luck
         self._active: dict[str, dict[str, Fault]] = {}
         self._hooks: list[Callable[[Fault, bool], None]] = []
         self.hits: dict[tuple[str, str], int] = {}
@@ -77,16 +99,21 @@ class Faults:
         """Whether the device misbehaves in any way."""
         return device in self._active
 
+    def _random(self, device: str) -> random.Random:
+        if device not in self._dice:
+            self._dice[device] = random.Random(f"{self._seed}/faults/{device}")
+        return self._dice[device]
+
     def hit(self, device: str, kind: str) -> Fault | None:
         """The fault if it strikes this time."""
         fault = self._active.get(device, {}).get(kind) if self._active else None
-        if fault is None or (fault.probability < 1 and self._random.random() >= fault.probability):
+        if fault is None or (fault.probability < 1 and self._random(device).random() >= fault.probability):
             return None
         self.hits[device, kind] = self.hits.get((device, kind), 0) + 1
         return fault
 
-    def deliver(self, transport: asyncio.Transport, frame: bytes, device: str) -> None:
-        """Send an answer, or what a device with these faults makes of it."""
+    def deliver(self, transport: asyncio.Transport, frame: bytes, device: str, *, checksum_at: int = -1) -> None:
+        """Send an answer, or what a device with these faults makes of it. `checksum_at`: where its checksum is."""
         if device not in self._active:
             transport.write(frame)
             return
@@ -98,21 +125,23 @@ class Faults:
         if self.hit(device, "reset"):
             transport.abort()
             return
-        spoilt, wait_ms = self._spoil(frame, device), 0
+        spoilt, wait_ms = self._spoil(frame, device, checksum_at), 0
         if fault := self.hit(device, "delay"):
             wait_ms += fault.value
         if fault := self.hit(device, "jitter"):
-            wait_ms += self._random.randint(0, fault.value)
+            wait_ms += self._random(device).randint(0, fault.value)
         if wait_ms:
             asyncio.get_running_loop().call_later(wait_ms / 1000, _write_if_open, transport, spoilt)
         else:
             transport.write(spoilt)
 
-    def _spoil(self, frame: bytes, device: str) -> bytes:
+    def _spoil(self, frame: bytes, device: str, checksum_at: int) -> bytes:
         if fault := self.hit(device, "garbage"):
-            return self._random.randbytes(fault.value or len(frame))
+            return self._random(device).randbytes(fault.value or len(frame))
         if self.hit(device, "checksum"):
-            frame = frame[:-1] + bytes((frame[-1] ^ 0x55,))
+            spoilt = bytearray(frame)
+            spoilt[checksum_at] ^= 0x55
+            frame = bytes(spoilt)
         if fault := self.hit(device, "truncate"):
             frame = frame[: fault.value or len(frame) // 2]
         if self.hit(device, "glue"):

@@ -16,7 +16,7 @@ from simulators.scenario_model import Unit
 
 _MINUTE_MS: Final = 60_000
 _RECOVERY_MS: Final = 4 * _MINUTE_MS  # after an event the frequency comes back by half in this time
-_BY_HAND_MS: Final = 6 * _RECOVERY_MS
+_FORGOTTEN_MS: Final = 7 * _RECOVERY_MS
 # How loaded the surrounding network is through a local day, hour by hour: +1 light (voltage high), -1 heavy.
 _DAY: Final = (
     0.9, 1.0, 1.0, 0.9, 0.7, 0.5, 0.1, -0.4, -0.8, -1.0, -1.0, -0.8, -0.4, -0.3, -0.5, -0.6, -0.8, -1.0, -1.0, -0.8,
@@ -42,7 +42,7 @@ class Grid:
         """One tick on."""
         self._deviation_mhz += -0.08 * self._minutes * self._deviation_mhz + self._dice.gauss(0, self._spread_mhz)
         event_mhz = sum(_share(mhz, end, time_ms) for start, end, mhz in self._events if start <= time_ms)
-        while self._events and self._events[0][1] + _BY_HAND_MS < time_ms:
+        while self._events and self._events[0][1] + _FORGOTTEN_MS < time_ms:
             del self._events[0]
         self.frequency_uhz = 50_000_000 + (round(self._deviation_mhz) + event_mhz) * 1000
 
@@ -51,7 +51,7 @@ def _share(deviation_mhz: int, end_ms: int, time_ms: int) -> int:
     """What an event still does: all of it until its end, half of it four minutes later, and so on."""
     if time_ms < end_ms:
         return deviation_mhz
-    return round(deviation_mhz * 0.5 ** ((time_ms - end_ms) / _RECOVERY_MS))
+    return int(deviation_mhz * 2.0 ** -((time_ms - end_ms) / _RECOVERY_MS))
 
 
 def _drawn_events(scenario: Scenario) -> list[tuple[int, int, int]]:

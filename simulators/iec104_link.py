@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from simulators import iec104
-from simulators.faults import peer_name
+from simulators.faults import Fault, peer_name
 
 if TYPE_CHECKING:
     from simulators.iec104_station import Station
@@ -33,15 +33,17 @@ class Timing:
 
 
 class StationLink(asyncio.Protocol):
-    """One connection: sequence numbers, windows, timers."""
+    """One connection: sequence numbers, windows, timers. `address`: which of the station's addresses it came to."""
 
-    def __init__(self, station: Station) -> None:
+    def __init__(self, station: Station, address: int = 1) -> None:
         self._station = station
+        self.address = address
         self._framer = iec104.Framer()
         self._transport: asyncio.Transport | None = None
         self.peer = ""
         self._timer: asyncio.TimerHandle | None = None
         self._queue: deque[bytes] = deque()
+        self._unconfirmed: deque[bytes] = deque()
         self._started = False
         self._next_send = 0
         self._next_receive = 0
@@ -59,6 +61,19 @@ class StationLink(asyncio.Protocol):
         """Nothing is queued or waits for its N(R); a stopped link owes nothing."""
         return not self._started or (not self._queue and self._next_send == self._confirmed)
 
+    @property
+    def started(self) -> bool:
+        """Whether it carries data."""
+        return self._started
+
+    def stop(self) -> list[bytes]:
+        """Carry data no longer; what was not confirmed, in order."""
+        self._started = False
+        left = [*self._unconfirmed, *self._queue]
+        self._unconfirmed.clear()
+        self._queue.clear()
+        return left
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A controlling station has come."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
@@ -73,7 +88,7 @@ class StationLink(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         """It has gone; what it did not confirm is lost with it."""
         self._transport = None
-        self._started = False
+        self._station.keep(self.stop() if self._started else [])
         if self._timer is not None:
             self._timer.cancel()
         self._station.links.discard(self)
@@ -114,6 +129,9 @@ class StationLink(asyncio.Protocol):
         """Take an N(R); False where it confirms what was never sent."""
         if (receive - self._confirmed) % 32768 > (self._next_send - self._confirmed) % 32768:
             return False
+        for _ in range((receive - self._confirmed) % 32768):
+            if self._unconfirmed:  # a link that was stopped has handed its own on
+                self._unconfirmed.popleft()
         self._confirmed = receive
         self._oldest_unconfirmed_s = self._clock_s()
         return True
@@ -148,15 +166,21 @@ class StationLink(asyncio.Protocol):
 
     def _take_u(self, function: int) -> None:
         if function == iec104.STARTDT_ACT:
+            if self._hit("no_start_con"):
+                return
+            waiting = self._station.start(self)
             self._started = True
             self._write(iec104.encode_u(iec104.STARTDT_CON))
+            for asdu in waiting:
+                self.send(asdu)
         elif function == iec104.STOPDT_ACT:
-            self._started = False
+            self._station.keep(self.stop())
             if self._next_receive != self._acknowledged_received:
                 self._acknowledge()
             self._write(iec104.encode_u(iec104.STOPDT_CON))
         elif function == iec104.TESTFR_ACT:
-            self._write(iec104.encode_u(iec104.TESTFR_CON))
+            if not self._hit("no_test_con"):
+                self._write(iec104.encode_u(iec104.TESTFR_CON))
         elif function != iec104.TESTFR_CON:
             raise iec104.FrameError(f"a U frame a controlling station never sends: {function:#04x}")
 
@@ -171,16 +195,30 @@ class StationLink(asyncio.Protocol):
         self._pump()
 
     def _pump(self) -> None:
-        while self._queue and self._started and (self._next_send - self._confirmed) % 32768 < self._station.timing.k:
+        while self._queue and self._started and (self._next_send - self._confirmed) % 32768 < self._window():
             if self._next_send == self._confirmed:
                 self._oldest_unconfirmed_s = self._clock_s()
-            skip = 1 if self._station.faults.hit(self._station.device, "sequence") else 0
-            frame = iec104.encode_i((self._next_send + skip) % 32768, self._next_receive, self._queue.popleft())
+            if not self._hit("no_ack"):
+                self._acknowledged_received = self._next_receive
+            send, receive = self._next_send, self._acknowledged_received
+            if fault := self._hit("sequence"):
+                send, receive = (send, receive + fault.value) if fault.value else (send + 1, receive)
+            asdu = self._queue.popleft()
+            self._unconfirmed.append(asdu)
             self._next_send = (self._next_send + 1) % 32768
-            self._acknowledged_received = self._next_receive
-            self._write(frame)
+            self._write(iec104.encode_i(send % 32768, receive % 32768, asdu))
+
+    def _window(self) -> int:
+        """How many frames may wait for their confirmation; a faulty station does not care for k."""
+        fault = self._hit("window")
+        return self._station.timing.k if fault is None else fault.value or 32767
+
+    def _hit(self, kind: str) -> Fault | None:
+        return self._station.faults.hit(self._station.device, kind)
 
     def _acknowledge(self) -> None:
+        if self._hit("no_ack"):
+            return
         self._acknowledged_received = self._next_receive
         self._write(iec104.encode_s(self._next_receive))
 
@@ -192,7 +230,11 @@ class StationLink(asyncio.Protocol):
         if self._transport is None:
             return
         now_s, timing = self._clock_s(), self._station.timing
-        self._timer = asyncio.get_running_loop().call_later(self._check_s, self._check_timers)
+        check_s = self._check_s
+        if fault := self._hit("test_often"):
+            check_s = max(fault.value, 1) / 1000
+            self._write(iec104.encode_u(iec104.TESTFR_ACT))
+        self._timer = asyncio.get_running_loop().call_later(check_s, self._check_timers)
         late_confirm = self._next_send != self._confirmed and now_s - self._oldest_unconfirmed_s > timing.t1_s
         if late_confirm or (self._test_sent_s and now_s - self._test_sent_s > timing.t1_s):
             self.abort()

@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from collector.points import Point
 from simulators import iec104
 from simulators.audit import Audit
-from simulators.encoding import RawScale
+from simulators.encoding import Counter, RawScale
 from simulators.faults import Faults
 from simulators.iec104_link import StationLink, Timing
-from simulators.listener import Face
+from simulators.listener import Face, Listener
 from simulators.signals import Board
 
 _OBJECT_BYTES: Final = 240  # of an ASDU's 249, objects only
 _HOUR_MS: Final = 3_600_000
+_COUNTER_TURN: Final = 2**31  # of a binary counter reading
+_WAITING_LIMIT: Final = 20_000
 _JUST: Final = 1 - 1e-9  # a step of the very dead band is reported, whatever its doubles are
 
 
@@ -35,7 +39,11 @@ class InformationObject:
 
 
 class Station(Face):
-    """A port of one device of the point table; may have several links, each with its own sequence numbers."""
+    """One device of the point table. Each link has sequence numbers and, usually, a data stream of its own.
+
+    With a second address (`second`) its links form a redundancy group (IEC 60870-5-104, 10): only the one started last
+    carries data, and what a link leaves unconfirmed goes to the next one that starts.
+    """
 
     def __init__(
         self, device: str, points: Sequence[Point], common_addresses: Sequence[int], audit: Audit, faults: Faults, *,
@@ -52,6 +60,11 @@ class Station(Face):
         self.on_acknowledged: Callable[[], None] = lambda: None
         self.summer = False
         self.tag_shift_ms = 0
+        self.counters: list[Counter] = []
+        self._wrap_shift_ms = 0
+        self._initialised = True
+        self._second: Listener | None = None
+        self._waiting: deque[bytes] = deque(maxlen=_WAITING_LIMIT)
         self._now_utc_ms = now_utc_ms
         self._offset_min = utc_offset_min
         self._objects: dict[tuple[int, int], InformationObject] = {}
@@ -69,17 +82,34 @@ class Station(Face):
         """Let the board's signals become values, and their changes spontaneous frames."""
         for point in points:
             place = (point.common_address or self.common_addresses[0], point.address)
-            sink = self._sink(self._objects[place], RawScale(point))
+            item = self._objects[place]
+            counts = item.type_id in iec104.COUNTER_TYPES
+            sink = self._counter(item, RawScale(point)) if counts else self._sink(item, RawScale(point))
             board.signal(point.unit or default_unit, point.quantity).connect(sink)
+
+    def _counter(self, item: InformationObject, scale: RawScale) -> Callable[[int | None, int], None]:
+        def write(raw: int) -> None:
+            item.value = raw
+
+        def miss() -> None:
+            item.value = None
+
+        counter = Counter(scale.whole, _COUNTER_TURN, write, miss)
+        self.counters.append(counter)
+
+        def sink(stored: int | None, time_utc_ms: int) -> None:
+            item.time_utc_ms = time_utc_ms
+            counter(stored, time_utc_ms)
+
+        return sink
 
     def _sink(self, item: InformationObject, scale: RawScale) -> Callable[[int | None, int], None]:
         real = iec104.UNTAGGED.get(item.type_id, item.type_id) in (9, 13, 21)
-        counter = item.type_id in iec104.COUNTER_TYPES
 
         def sink(stored: int | None, time_utc_ms: int) -> None:
             item.value = None if stored is None else scale.real(stored) if real else scale.whole(stored)
             item.time_utc_ms = time_utc_ms
-            if counter or not self.sessions:
+            if not self.sessions and self._second is None:
                 return
             before, now = item.reported, item.value
             if item.deadband and before is not None and now is not None and abs(now - before) < item.deadband:
@@ -106,20 +136,87 @@ class Station(Face):
             asdu = iec104.encode_asdu(item.type_id, cause, item.common_address, [self._encode(item, tagged=True)])
             for session in self.sessions:
                 session.send(asdu)
+            if self._second is not None and not any(session.started for session in self.sessions):
+                self._waiting.append(asdu)
 
     def _encode(self, item: InformationObject, *, tagged: bool) -> bytes:
         type_id = item.type_id if tagged else iec104.UNTAGGED.get(item.type_id, item.type_id)
         invalid = item.value is None or self.faults.hit(self.device, "invalid") is not None
         tag = b""
         if type_id in iec104.TAGGED_TYPES:
-            time_ms = (item.time_utc_ms or self._now_utc_ms()) + self.tag_shift_ms
+            time_ms = (item.time_utc_ms or self._now_utc_ms()) + self.tag_shift_ms + self._wrap_shift_ms
             if fault := self.faults.hit(self.device, "clock_hour"):
                 time_ms += fault.value or _HOUR_MS
             summer = self.summer or self.faults.hit(self.device, "summer_time") is not None
-            tag = iec104.encode_cp56(time_ms, offset_min=self._offset_min, summer=summer)
+            unset = self.faults.hit(self.device, "invalid_time") is not None
+            tag = iec104.encode_cp56(time_ms, offset_min=self._offset_min, invalid=unset, summer=summer)
         quality = iec104.IV if invalid else 0
         value = 0 if item.value is None else item.value
         return iec104.encode_object(item.address, type_id, value, quality, tag, sequence=self._counter_sequence)
+
+    async def listen_second(self, host: str, port: int) -> int:
+        """Open the redundant address; port 0 takes a free one. Returns the port."""
+        self._second = Listener(lambda: StationLink(self, 2))
+        return await self._second.open(host, port)
+
+    def refuse(self, number: int = 0) -> None:
+        """Nobody at the first (1) or second (2) address; 0: at neither."""
+        for address, listener in ((1, self._listener), (2, self._second)):
+            if listener is not None and number in (0, address):
+                listener.refuse()
+        for session in tuple(self.sessions):
+            if number in (0, session.address):
+                session.abort()
+
+    def accept(self) -> None:
+        """Back again at every address."""
+        super().accept()
+        if self._second is not None:
+            self._second.accept()
+
+    async def close(self) -> None:
+        """Give the addresses up."""
+        if self._second is not None:
+            self._second.close()
+        await super().close()
+
+    def start(self, link: StationLink) -> list[bytes]:
+        """A link is to carry data: what waits for it. In a redundancy group the others carry none from now on."""
+        waiting: list[bytes] = []
+        if not self._initialised:
+            self._initialised = True
+            content = bytes((0, 0, 0, iec104.LOCAL_POWER_ON))
+            kind, cause = iec104.END_OF_INITIALISATION, iec104.INITIALISED
+            waiting += [iec104.encode_asdu(kind, cause, address, [content]) for address in self.common_addresses]
+        if self._second is not None:
+            for other in self.sessions - {link}:
+                self.keep(other.stop())
+            waiting += self._waiting
+            self._waiting.clear()
+        return waiting
+
+    def keep(self, unconfirmed: Sequence[bytes]) -> None:
+        """What a link leaves behind: the next one of the group sends it; without a group it is lost."""
+        if self._second is not None:
+            self._waiting.extend(unconfirmed)
+
+    def restart(self) -> None:
+        """Power was gone: counters begin at 0, nothing was reported yet, and it says so by end of initialisation."""
+        self._initialised = False
+        self._counter_sequence = 0
+        self._waiting.clear()
+        for counter in self.counters:
+            counter.restart()
+        for item in self._objects.values():
+            item.reported = None
+
+    def wrap_year(self, before_ms: int | None) -> None:
+        """Let the station's clock stand so long before New Year; None: right again."""
+        self._wrap_shift_ms = 0
+        if before_ms is not None:
+            now_ms = self._now_utc_ms() + self.tag_shift_ms
+            local = datetime(1970, 1, 1) + timedelta(milliseconds=now_ms + self._offset_min * 60_000)
+            self._wrap_shift_ms = (datetime(local.year + 1, 1, 1) - local) // timedelta(milliseconds=1) - before_ms
 
     def interrogation_answer(self, request: iec104.Asdu) -> list[bytes]:
         """Everything the station says to a general (100) or counter (101) interrogation, in order."""

@@ -106,12 +106,13 @@ class Face:
         return await self._listener.open(host, port)
 
     def drop_links(self) -> None:
-        """Reset every connection."""
+        """Reset every connection of every address."""
         for link in tuple(self.links):
             link.abort()
 
-    def refuse(self) -> None:
-        """Nobody at this address: connections are reset and new ones refused."""
+    def refuse(self, number: int = 0) -> None:
+        """Nobody there: connections are reset and new ones refused. `number` is for faces with several addresses."""
+        del number
         self._listener.refuse()
         self.drop_links()
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from collector.model.quantity import BY_NAME, Kind
 from collector.points import Point
-from simulators.encoding import RawScale, arrange, guard_raw, pack_raw, register_encoder
-from simulators.signals import Board
+from simulators.encoding import Counter, RawScale, arrange, counter_turn, guard_raw, pack_raw, register_encoder
+from simulators.signals import Board, Sink
 
 READ_FUNCTIONS: Final = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, TARGET_SILENT = 1, 2, 3, 11
@@ -70,6 +71,7 @@ class Slave:
         self.strict_holes = strict_holes
         self.address_shift = 0
         self.swap_words = False
+        self.counters: list[Counter] = []
         self._areas: dict[str, Area] = {}
         self._frozen: dict[str, bytes] = {}
         for name in READ_FUNCTIONS.values():
@@ -86,8 +88,15 @@ class Slave:
                 raw = arrange(pack_raw(point.type, float(guard_raw(point))), point.order)
                 area.image[place : place + len(raw)] = raw
             else:
-                sink = _bit_sink(area, point) if point.bit is not None or area.width == 1 else _word_sink(area, point)
-                board.signal(point.unit or default_unit, point.quantity).connect(sink)
+                board.signal(point.unit or default_unit, point.quantity).connect(self._sink(area, point))
+
+    def _sink(self, area: Area, point: Point) -> Sink:
+        if point.bit is not None or area.width == 1:
+            return _bit_sink(area, point)
+        if BY_NAME[point.quantity].kind is Kind.COUNTER:
+            self.counters.append(_counter(area, point))
+            return self.counters[-1]
+        return _word_sink(area, point)
 
     def freeze(self, frozen: bool) -> None:
         """Go on showing the present values although the plant moves; afterwards the true ones again."""
@@ -142,6 +151,20 @@ def _pack_bits(bits: bytes) -> bytes:
         if bit:
             packed[index >> 3] |= 1 << (index & 7)
     return bytes(packed)
+
+
+def _counter(area: Area, point: Point) -> Counter:
+    image, place, no_value = area.image, area.offset(point.address), register_encoder(point)(None)
+    end = place + 2 * point.registers
+
+    def write(raw: int) -> None:
+        image[place:end] = arrange(pack_raw(point.type, raw), point.order)
+
+    def miss() -> None:
+        if no_value is not None:
+            image[place:end] = no_value
+
+    return Counter(RawScale(point).whole, counter_turn(point.type), write, miss)
 
 
 def _word_sink(area: Area, point: Point) -> Callable[[int | None, int], None]:

@@ -126,6 +126,7 @@ class ModbusLink(asyncio.Protocol):
     def _slowly(self, data: bytes) -> None:
         frames = self._framer.feed(data)
         if frames is None:
+            self._port.audit.forbid(self._port.name, data, "not Modbus")
             self.abort()
             return
         self._idle = self._framer.empty

@@ -6,7 +6,7 @@ Enable it with `pytest_plugins = ["simulators.pytest_plugin"]` in the top-level 
 - `modbus_device(table, protocol=…, slave=…)`, `iec104_station(table, common_addresses=…)`, `dlt645_line(table,
   addresses=…)` serve devices from the text of a point table on free loopback ports and return a `ServedDevices`:
   `.host`, `.port`, `.config`, `.show("active_power_mw", "380")`, `.fault("silence")`, `.clear("silence")`,
-  `.requests()`, `.received()`.
+  `.requests()`, `.received()`; `.now_utc_ms` is what a station's clock says.
 - `simulated_plant(scenario=…)` runs a whole PLANT.toml (the demo's by default) with its time server and control
   socket; returns a `ServedPlant`.
 - `broker` is the HOST:PORT of an embedded MQTT broker in a process of its own.
@@ -70,10 +70,16 @@ class Background:
 class ServedDevices:
     """Devices of one small configuration, served in the background. `first` device is meant where none is named."""
 
-    def __init__(self, background: Background, config: AgentConfig, report_to: list[str] | None) -> None:
+    def __init__(
+        self, background: Background, config: AgentConfig, report_to: list[str] | None, second_port: int = 0
+    ) -> None:
         self.config = config
-        self.devices = Devices(config, audit=Audit(report_to))
         self.first = config.settings.device[0].id
+        redundant = {self.first: (config.settings.device[0].host, second_port)} if second_port else {}
+        self.now_utc_ms = 0
+        audit = Audit(report_to)
+        self.devices = Devices(config, now_utc_ms=lambda: self.now_utc_ms, audit=audit, redundant=redundant)
+        self.second_port = second_port
         self.host = config.settings.device[0].host
         self.port = config.settings.device[0].port or 0
         self._background = background
@@ -88,6 +94,7 @@ class ServedDevices:
     def fault(self, kind: str, value: int = 0, *, device: str = "", probability: float = 1.0) -> None:
         """Begin to misbehave (simulators/faults.py has the kinds)."""
         fault = Fault(device or self.first, kind, value, probability)
+        self.devices.check(fault)
         self._background.call(lambda: self.devices.faults.switch_on(fault))
 
     def clear(self, kind: str, *, device: str = "") -> None:
@@ -163,7 +170,9 @@ class _Bench:
         self._directory = directory
         self.served: list[ServedDevices | ServedPlant] = []
 
-    def serve(self, table: str, devices: Sequence[str], report_to: list[str] | None) -> ServedDevices:
+    def serve(
+        self, table: str, devices: Sequence[str], report_to: list[str] | None, *, second_port: int = 0
+    ) -> ServedDevices:
         """Devices of one table; each item of `devices` is the lines of a `[[device]]` beyond points, host, port."""
         folder = self._directory / f"devices-{len(self.served)}"
         folder.mkdir()
@@ -178,7 +187,7 @@ class _Bench:
             ),
             "utf-8",
         )
-        served = ServedDevices(self._background, load_agent(folder / "agent.toml"), report_to)
+        served = ServedDevices(self._background, load_agent(folder / "agent.toml"), report_to, second_port)
         self.served.append(served)
         return served
 
@@ -212,13 +221,18 @@ def modbus_device(simulators_bench: _Bench) -> Callable[..., ServedDevices]:
 
 @pytest.fixture
 def iec104_station(simulators_bench: _Bench) -> Callable[..., ServedDevices]:
-    """`iec104_station(table, common_addresses=(1,), report_to=None)`: one station, unit U1."""
+    """`iec104_station(table, common_addresses=(1,), redundant=False, report_to=None)`: one station, unit U1.
+
+    `redundant`: it listens at `.second_port` as well; of all connections one carries data.
+    """
 
     def start(
-        table: str, *, common_addresses: Sequence[int] = (1,), report_to: list[str] | None = None
-    ) -> ServedDevices:
+        table: str, *, common_addresses: Sequence[int] = (1,), redundant: bool = False,
+        report_to: list[str] | None = None,
+    ) -> ServedDevices:  # fmt: skip
         lines = f'protocol = "iec104"\ncommon_addresses = {list(common_addresses)}'
-        return simulators_bench.serve(table, [lines], report_to)
+        second_port = free_ports(1)[0] if redundant else 0
+        return simulators_bench.serve(table, [lines], report_to, second_port=second_port)
 
     return start
 

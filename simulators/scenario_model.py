@@ -172,6 +172,14 @@ class BandRow(_Section):
     high_kv: DecimalText
 
 
+class Redundant(_Section):
+    """`[[redundant]]`: the second address of an IEC 104 device; of all its connections one carries data."""
+
+    device: str
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+
 class Settings(_Section):
     """PLANT.toml as written. `step_s`: how often the units move.
 
@@ -199,3 +207,4 @@ class Settings(_Section):
     order: list[OrderRow] = []
     reserve: list[ReserveRow] = []
     voltage_band: list[BandRow] = []
+    redundant: list[Redundant] = []

@@ -14,7 +14,7 @@ from collector.model.interval import Interval
 from simulators.control import Control
 from simulators.devices import Devices
 from simulators.fault_file import FaultPlan, PlannedFault
-from simulators.faults import Fault
+from simulators.faults import Fault, Faults
 from simulators.plant import World
 from simulators.scenario import Scenario
 from simulators.signals import Board
@@ -62,17 +62,31 @@ class Simulation:
         """
         config = load_agent(scenario.agent_file)
         known = {unit.id for unit in scenario.settings.unit}
+        stations = {device.id for device in config.settings.device if device.protocol == "iec104"}
+        astray = [row.device for row in scenario.settings.redundant if row.device not in stations]
+        if astray:
+            file = str(scenario.agent_file)
+            raise ConfigError([Problem(file, 0, "redundant", f"no IEC 104 device has id {name!r}") for name in astray])
         missing = [unit.id for unit in config.settings.unit if unit.id not in known]
         if missing:
             file = str(scenario.agent_file)
             raise ConfigError([Problem(file, 0, "unit", f"the scenario has no unit {unit!r}") for unit in missing])
         board = Board()
         world = World(scenario, board)
-        devices = Devices(config, board=board, now_utc_ms=lambda: world.now_utc_ms)
+        devices = Devices(
+            config, board=board, now_utc_ms=lambda: world.now_utc_ms, faults=Faults(scenario.settings.seed),
+            redundant={row.device: (row.host, row.port) for row in scenario.settings.redundant},
+        )  # fmt: skip
         return cls(config, devices, world, scenario.run, str(scenario.month))
 
     def plan_faults(self, planned: tuple[PlannedFault, ...]) -> None:
-        """Let these faults come and go with simulated time."""
+        """Let these faults come and go with simulated time.
+
+        Raises:
+            CollectorError: a device or its protocol that has no such fault.
+        """
+        for each in planned:
+            self.devices.check(each.fault)
         self._fault_plan = FaultPlan(planned, self.devices.faults)
         self._fault_plan.advance(self.keeper.now_utc_ms)
 
@@ -123,10 +137,7 @@ class Simulation:
 
     def fault_on(self, fault: Fault) -> None:
         """Begin to misbehave."""
-        if fault.device not in self.devices.requests():
-            raise CollectorError(
-                f"no such device; there are {', '.join(self.devices.requests())}", subject=fault.device
-            )
+        self.devices.check(fault)
         self.devices.faults.switch_on(fault)
 
     def fault_off(self, device: str, kind: str) -> None:

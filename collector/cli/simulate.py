@@ -28,7 +28,10 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    plant: Annotated[Path, typer.Argument(help="PLANT.toml; with --replay the folder to put the agent's files in")],
+    plant: Annotated[
+        Path | None,
+        typer.Argument(help="PLANT.toml; with --replay an agent.toml, or the folder to write one in, by default here"),
+    ] = None,
     faults: Annotated[Path | None, typer.Option(help="faults file (TOML)")] = None,
     replay: Annotated[Path | None, typer.Option(help="CSV of recorded values to play as devices")] = None,
     columns: Annotated[str, typer.Option(help="quantity=column,… of the recording")] = "",
@@ -49,7 +52,9 @@ def simulate(
     if replay is not None:
         from simulators.replay import replay_simulation
 
-        simulation = replay_simulation(replay, columns, plant)
+        simulation = replay_simulation(replay, columns, plant or Path(replay.stem))
+    elif plant is None:
+        raise typer.BadParameter("name a PLANT.toml, or a recording by --replay")
     else:
         simulation = Simulation.of_scenario(load_scenario(plant))
     if faults is not None:
