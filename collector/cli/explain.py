@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector explain`: one line down to formula, rulebook rows, readings, segments and, on request, records."""
+"""`collector explain`: one line down to formula, rulebook rows, readings, segments and records; or drawn."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,13 @@ def register(app: typer.Typer) -> None:
         records: Annotated[
             str | None, typer.Option(help="Also the records of an interval: START/END, ISO 8601 with offset.")
         ] = None,
+        segment: Annotated[
+            int | None, typer.Option(help="Also the records of this segment, by its number.", min=1)
+        ] = None,
+        html: Annotated[
+            Path | None,
+            typer.Option(help="Also a page here that draws the unit's month: power, plan, limits, segments."),
+        ] = None,
     ) -> None:
         """Explain one line of a statement. 说明一笔费用的来历。"""
         from collector.cli.folder import load_folder
@@ -43,9 +50,13 @@ def register(app: typer.Typer) -> None:
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
         inputs = load_folder(data)
-        statement = settle(wanted, inputs, load_rulebook(rulebook or config_path(RULEBOOK)))
-        for text in explanation_text(explain(statement, unit, service), segments=segments):
+        book = load_rulebook(rulebook or config_path(RULEBOOK))
+        statement = settle(wanted, inputs, book)
+        explanation = explain(statement, unit, service)
+        for text in explanation_text(explanation, segments=segments):
             print(text)
+        if segment is not None:
+            span = _segment_span(explanation.segments.to_pylist(), segment)
         if span:
             print("Records")
             for row in records_of(inputs, unit, span[0], span[1]):
@@ -53,3 +64,14 @@ def register(app: typer.Typer) -> None:
                     f"{name} {'-' if cell is None else cell}" for name, cell in row.items() if name != "time"
                 )
                 print(f"  {row['time']}  {cells}")
+        if html is not None:
+            from collector.report.timeline_page import timeline_html
+
+            html.write_bytes(timeline_html(explanation, statement, inputs, book))
+            print(f"drawn: {html.absolute()}")
+
+
+def _segment_span(rows: list[dict[str, Any]], number: int) -> list[int]:
+    if number > len(rows):
+        raise typer.BadParameter(f"there are {len(rows)} segments", param_hint="--segment")
+    return [rows[number - 1]["start"], rows[number - 1]["end"]]

@@ -183,10 +183,10 @@ def _segment_text(segments: pa.Table, limit: int) -> Iterator[str]:
     if not segments.num_rows:
         return
     yield f"Segments ({segments.num_rows})"
-    for row in segments.slice(0, limit).to_pylist():
+    for number, row in enumerate(segments.slice(0, limit).to_pylist(), 1):
         value = _number(Fraction(row["value"], SEGMENT_VALUE_DIVISOR[row["value_unit"]]))
         yield (
-            f"  {format_time(row['start'])} … {format_time(row['end'])}  {row['class']:9}  {row['reason']:18}"
+            f"  {number:4} {format_time(row['start'])} … {format_time(row['end'])}  {row['class']:9}  {row['reason']:18}"
             f"  {value} {row['value_unit']}"
         )
     if segments.num_rows > limit:

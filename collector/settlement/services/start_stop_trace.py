@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What became of the time inside start-stop orders: the segments of an occurrence, from breaker runs and matched orders.
+"""What became of the time inside start-stop orders: segments of an occurrence, from breaker runs and matched orders.
 
 Runs pair across days and months, so these segments are made when the month is added up, not while it is measured. Off
 time of an occurrence that is paid this month is counted, and its last piece carries the 1.
@@ -7,6 +7,7 @@ time of an occurrence that is paid this month is counted, and its last piece car
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -86,7 +87,7 @@ def _of_order(
         if begin >= end:
             continue
         cuts = sorted({begin, end} | {edge for edge in edges if begin < edge < end})
-        for start, until in zip(cuts, cuts[1:], strict=False):
+        for start, until in itertools.pairwise(cuts):
             yield TracedPiece(start, until, _reason(start, runs, paid, every, leaving))
 
 
