@@ -8,6 +8,7 @@ words, in the samples under config/.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +95,8 @@ class Device(_Section):
 
     `slave`: Modbus unit id. `max_registers`, `max_coils`, `max_gap`, `one_point_per_request`, `pause_ms`: what the
     device takes. `retry_refused_s`: rest of a point at a refused address. `backoff_max_s`: longest of a silent device.
-    `common_addresses`: 104 stations asked on the link. `address`: DL/T 645 meter, 12 digits.
+    `common_addresses`: 104 stations asked on the link. `address`: DL/T 645 meter, 12 digits; 12 A: whoever is
+    there, for `agent read` when commissioning.
     """
 
     id: Identifier
@@ -285,6 +287,9 @@ def _check_references(file: str, settings: AgentSettings, problems: list[Problem
             problems.append(Problem(file, 0, key, f"{device.protocol} needs host and port"))
         if device.protocol in ("modbus_rtu", "dlt645") and not device.serial:
             problems.append(Problem(file, 0, f"{key}.serial", f"{device.protocol} needs the serial line"))
+        if device.protocol.startswith("dlt645") and re.fullmatch(r"[0-9]{1,12}|A{12}", device.address) is None:
+            message = f"a meter's address has 12 digits (leading zeros may be left out), got {device.address!r}"
+            problems.append(Problem(file, 0, f"{key}.address", message))
         if device.protocol == "iec104" and not device.common_addresses:
             problems.append(Problem(file, 0, f"{key}.common_addresses", "name at least one common address"))
 

@@ -64,6 +64,21 @@ def test_104_takes_nothing_from_c104_but_what_listens_and_interrogates() -> None
     assert on_connection == {"unmute", "interrogation", "counter_interrogation"}
 
 
+def test_645_encodes_reading_and_reading_on_and_nothing_else() -> None:
+    tree = ast.parse((AGENT / "device" / "dlt645_codec.py").read_text("utf-8"))
+    controls = {
+        ast.unparse(n.args[1]) for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "_encode"
+    }  # fmt: skip
+    assert controls == {"_READ", "_READ_NEXT"}
+    from collector.agent.device import dlt645_codec
+
+    assert (dlt645_codec._READ, dlt645_codec._READ_NEXT) == (0x11, 0x12)
+    sent = ast.parse((AGENT / "device" / "dlt645_line.py").read_text("utf-8"))
+    writes = [n for n in ast.walk(sent) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(".write")]
+    assert [ast.unparse(n.args[0]) for n in writes] == ["request"]
+
+
 def test_only_the_drivers_import_a_protocol_library() -> None:
     for path in SOURCES:
         modules = {

@@ -6,17 +6,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from collector.agent.device.dlt645 import layouts_of
+from collector.agent.device.dlt645_codec import WILDCARD, layout_of
 from collector.agent.device.factory import limits_of, line_name, serial_line
 from collector.agent.device.plan import plan_reads
 from collector.agent.device.registers import Guard
 from collector.config import AgentConfig, Device
-from collector.errors import Problem
+from collector.errors import ConfigError, Problem
 from collector.points import Point
 
 _MODBUS_TCP_EXTRA_BYTES = 8
 # A device that turns a request around inside a plant network; what it really takes, `agent read` shows.
 _ROUND_TRIP_S = 0.01
-_NOT_READ_HERE = frozenset({"dlt645", "dlt645_over_tcp"})
+_DLT645_REQUEST_BYTES = 20
+# Preamble, head, identifier and tail of an answer.
+_DLT645_ANSWER_BYTES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,9 @@ def _plan(config: AgentConfig, device: Device) -> DevicePlan:
         requests = len(device.common_addresses)
         count = requests * 3 * 16 + sum(_OBJECT_BYTES + _IEC104_BYTES[int(p.area)] for p in points)
     else:
-        requests, count = len(points), sum(18 + 24 for _ in points)
+        layouts = [layout_of(identifier) for identifier in {p.address for p in points}]
+        requests = len(layouts)
+        count = sum(_DLT645_REQUEST_BYTES + _DLT645_ANSWER_BYTES + (layout.size if layout else 4) for layout in layouts)
     serial = serial_line(device)
     pauses_s = requests * device.pause_ms / 1000
     moving_s = count * serial.bits_per_byte / serial.baud if serial else requests * _ROUND_TRIP_S
@@ -83,8 +89,8 @@ def find_problems(config: AgentConfig, file: str) -> list[Problem]:
     problems = list(_line_problems(config, file))
     for index, device in enumerate(config.settings.device, 1):
         key = f"device[{index}]"
-        if device.protocol in _NOT_READ_HERE:
-            problems.append(Problem(file, 0, f"{key}.protocol", f"{device.protocol} can't be read by this version"))
+        if device.protocol.startswith("dlt645"):
+            problems += _meter_problems(config, device, file, key)
         for point in config.points[device.id]:
             problems += _point_problems(point, device)
     if problems:
@@ -109,6 +115,16 @@ def _point_problems(point: Point, device: Device) -> Iterator[Problem]:
         )  # fmt: skip
 
 
+def _meter_problems(config: AgentConfig, device: Device, file: str, key: str) -> Iterator[Problem]:
+    if device.address == WILDCARD:
+        message = "twelve A ask whoever is there, for `agent read` alone: write the meter's own address"
+        yield Problem(file, 0, f"{key}.address", message)
+    try:
+        layouts_of(config.points[device.id])
+    except ConfigError as error:
+        yield from error.problems
+
+
 def _line_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
     lines: dict[str, tuple[int, Device]] = {}
     slaves: dict[tuple[str, int | str], int] = {}
@@ -121,7 +137,7 @@ def _line_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
                 yield Problem(file, 0, f"device[{index}].{key}", message)
         if device.protocol == "iec104":
             continue
-        address = device.slave if device.protocol.startswith("modbus") else device.address
+        address = device.slave if device.protocol.startswith("modbus") else device.address.zfill(12)
         if (other := slaves.setdefault((line_name(device), address), index)) != index:
             yield Problem(file, 0, f"device[{index}].slave", f"device[{other}] is the same slave on the same line")
 

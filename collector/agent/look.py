@@ -7,13 +7,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from collector.agent.device.base import Reading, failed
+from collector.agent.device.base import Findable, Reading, failed
 from collector.agent.device.factory import DeviceOnLine, build_devices
 from collector.agent.device.registers import decode_value
 from collector.clock import Clock
 from collector.config import AgentConfig
 from collector.errors import DeviceError
 from collector.model.quantity import BY_NAME, from_scaled
+from collector.model.record import Quality
 from collector.points import ORDERS, REGISTERS, Point
 
 _BUDGET_S: Final = 60.0
@@ -51,17 +52,29 @@ async def read_devices(config: AgentConfig, clock: Clock, wanted: str) -> list[t
 
 
 async def _read_device(built: DeviceOnLine, clock: Clock) -> list[tuple[Row, Point, bytes]]:
-    device, error = built.device, ""
+    device = built.device
     try:
-        answer = await device.read(device.points, budget_s=_BUDGET_S)
-        newest = {id(r.point): r for r in answer.readings}
-        readings = [newest[id(p)] for p in device.points if id(p) in newest]
-    except DeviceError as reason:
-        error = str(reason)
-        readings = failed(device.points, reason, clock.now_utc_ms())
+        try:
+            answer = await device.read(device.points, budget_s=_BUDGET_S)
+            newest = {id(r.point): r for r in answer.readings}
+            readings, errors = [newest[id(p)] for p in device.points if id(p) in newest], list(answer.errors)
+        except DeviceError as reason:
+            readings, errors = failed(device.points, reason, clock.now_utc_ms()), [reason]
+        error = "; ".join(dict.fromkeys(map(str, errors)))
+        if isinstance(device, Findable) and readings and all(r.quality is Quality.SILENT for r in readings):
+            # Nothing answers: whoever does is worth knowing, and nobody else uses the line now.
+            error = await _with_found(device, error)
     finally:
         await device.close()
     return [(_row(built, reading, error), reading.point, reading.raw) for reading in readings]
+
+
+async def _with_found(device: Findable, error: str) -> str:
+    try:
+        found = await device.find()
+    except DeviceError:
+        return error
+    return f"{error}; {found}" if found else error
 
 
 def _row(built: DeviceOnLine, reading: Reading, error: str) -> Row:

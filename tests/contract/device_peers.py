@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scripted peers for the contract suite: a Modbus slave (TCP, RTU over TCP, RTU on a pty) and a 104 station.
+"""Scripted peers for the contract suite: a Modbus slave and a 645 meter (TCP and pty), and a 104 station.
 
-Each serves one value (4660 = 0x1234 kW in register 7, or a breaker that is closed) and behaves as it is told: `good`,
+Each serves one value (4660 = 0x1234 kW in register 7, or as much from
+a meter, or a breaker that is closed) and behaves as it is told: `good`,
 `silent` (reads, never answers), `late` (answers after the timeout), `garbled`, `refused`, `short`.
 """
 
@@ -116,8 +117,60 @@ async def modbus_rtu_over_tcp(script: Script) -> AsyncIterator[int]:
         yield port
 
 
+METER = bytes.fromhex("785634120000")  # 000012345678, low byte first
+METER_REQUEST_BYTES = 20  # with four FE before it
+
+
+def offset_33(data: bytes, by: int = 0x33) -> bytes:
+    return bytes((b + by) & 0xFF for b in data)
+
+
+async def meter_reply(script: Script, request: bytes) -> bytes:
+    frame = request.lstrip(b"\xfe")
+    assert frame[1:7] == METER
+    identifier = offset_33(frame[10:14], -0x33)
+    script.asked.append(frame[8:9] + identifier)
+    if script.behaviour == "silent":
+        return b""
+    if script.behaviour == "late":
+        await asyncio.sleep(LATE_S)
+    # 4.6600 kW, three bytes with four decimals; this meter has no clock.
+    control, data = b"\x91", identifier + bytes.fromhex("006604")
+    if script.behaviour == "refused" or identifier[3] == 4:
+        control, data = b"\xd1", bytes([1 if script.behaviour == "refused" else 2])
+    elif script.behaviour == "short":
+        data = data[:-1]
+    body = b"\x68" + METER + b"\x68" + control + bytes([len(data)]) + offset_33(data)
+    checksum = (sum(body) + (script.behaviour == "garbled")) & 0xFF
+    return b"\xfe\xfe" + body + bytes([checksum, 0x16])
+
+
+@asynccontextmanager
+async def dlt645_over_tcp(script: Script) -> AsyncIterator[int]:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(await meter_reply(script, await reader.readexactly(METER_REQUEST_BYTES)))
+
+    async with serve(talk) as port:
+        yield port
+
+
+@asynccontextmanager
+async def dlt645(script: Script) -> AsyncIterator[Path]:
+    async with on_a_pty(script, meter_reply, METER_REQUEST_BYTES) as path:
+        yield path
+
+
 @asynccontextmanager
 async def modbus_rtu(script: Script) -> AsyncIterator[Path]:
+    async with on_a_pty(script, rtu_reply, 8) as path:
+        yield path
+
+
+@asynccontextmanager
+async def on_a_pty(
+    script: Script, answer: Callable[[Script, bytes], Awaitable[bytes]], request_bytes: int
+) -> AsyncIterator[Path]:
     """A slave at the far end of a pty; yields the line's path."""
     near, far = pty.openpty()
     tty.setraw(far)
@@ -135,9 +188,9 @@ async def modbus_rtu(script: Script) -> AsyncIterator[Path]:
         pending = b""
         while True:
             pending += await bytes_in.get()
-            while len(pending) >= 8:
-                frame, pending = pending[:8], pending[8:]
-                if reply := await rtu_reply(script, frame):
+            while len(pending) >= request_bytes:
+                frame, pending = pending[:request_bytes], pending[request_bytes:]
+                if reply := await answer(script, frame):
                     os.write(near, reply)
 
     loop.add_reader(near, on_readable)

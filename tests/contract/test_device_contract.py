@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 import uvloop
-from device_peers import Script, Station, iec104, modbus_rtu, modbus_rtu_over_tcp, modbus_tcp
+from device_peers import (
+    Script,
+    Station,
+    dlt645,
+    dlt645_over_tcp,
+    iec104,
+    modbus_rtu,
+    modbus_rtu_over_tcp,
+    modbus_tcp,
+)
 
 from collector.agent.device.base import Answer, Device, Reading
 from collector.agent.device.factory import build_devices
@@ -21,23 +30,29 @@ from collector.errors import DeviceError
 from collector.model.record import Quality
 from collector.points import load_points
 
-PROTOCOLS = ["modbus_tcp", "modbus_rtu_over_tcp", "modbus_rtu", "iec104"]
+PROTOCOLS = ["modbus_tcp", "modbus_rtu_over_tcp", "modbus_rtu", "dlt645_over_tcp", "dlt645", "iec104"]
 MODBUS_TABLE = """name,quantity,area,type,address,raw_unit
 power,active_power_mw,holding,uint16,7,kW
 q,reactive_power_mvar,holding,uint16,8,kvar
+"""
+DLT645_TABLE = """name,quantity,address,scale,raw_unit
+power,active_power_mw,02030000,1000,kW
+q,reactive_power_mvar,02040000,1000,kvar
 """
 IEC104_TABLE = "name,quantity,area,type,address\nbreaker,on_grid,30,bit,1\n"
 TIMEOUT_S = 0.25
 # A 104 link has to start first, and one start in some is answered only when asked a second time.
 LINK_TIMEOUT_S = 2.0
-PEERS: dict[str, Any] = {"modbus_tcp": modbus_tcp, "modbus_rtu_over_tcp": modbus_rtu_over_tcp, "modbus_rtu": modbus_rtu}
+PEERS: dict[str, Any] = {
+    "modbus_tcp": modbus_tcp, "modbus_rtu_over_tcp": modbus_rtu_over_tcp, "modbus_rtu": modbus_rtu,
+    "dlt645_over_tcp": dlt645_over_tcp, "dlt645": dlt645, "iec104": iec104,
+}  # fmt: skip
 
 
 @asynccontextmanager
 async def driver(protocol: str, folder: Path, script: Script) -> AsyncIterator[Device]:
     """A device of the protocol with its peer, closed at the end."""
-    peer = PEERS.get(protocol, iec104)
-    async with peer(script) as place:
+    async with PEERS[protocol](script) as place:
         device = build(protocol, folder, place)
         try:
             yield device
@@ -47,7 +62,8 @@ async def driver(protocol: str, folder: Path, script: Script) -> AsyncIterator[D
 
 def build(protocol: str, folder: Path, place: int | Path, **keys: object) -> Device:
     table = folder / "points.csv"
-    table.write_text(IEC104_TABLE if protocol == "iec104" else MODBUS_TABLE, "utf-8")
+    tables = {"iec104": IEC104_TABLE, "dlt645": DLT645_TABLE, "dlt645_over_tcp": DLT645_TABLE}
+    table.write_text(tables.get(protocol, MODBUS_TABLE), "utf-8")
     timeout_s = LINK_TIMEOUT_S if protocol == "iec104" else TIMEOUT_S
     # A pty takes even parity on its first opening only; see the test of that below.
     where = (
@@ -57,7 +73,7 @@ def build(protocol: str, folder: Path, place: int | Path, **keys: object) -> Dev
         {
             "schema": 1, "gateway": {"id": "g"}, "plant": [{"id": "P"}], "unit": [{"id": "U", "plant": "P"}],
             "device": [{"id": "d", "protocol": protocol, "points": "points.csv", "unit": "U", "timeout_s": timeout_s,
-                        "common_addresses": [1], "t1_s": 1} | where | keys],
+                        "common_addresses": [1], "t1_s": 1, "address": "12345678"} | where | keys],
         }
     )  # fmt: skip
     points = load_points(table, protocol.removesuffix("_over_tcp"), "d")
@@ -157,7 +173,7 @@ def test_a_failed_read_is_a_quality_and_the_device_recovers(
     run(scenario)
 
 
-@pytest.mark.parametrize("protocol", ["modbus_tcp", "modbus_rtu_over_tcp"])
+@pytest.mark.parametrize("protocol", ["modbus_tcp", "modbus_rtu_over_tcp", "dlt645_over_tcp"])
 def test_a_late_answer_is_never_taken_for_the_next_one(protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         script = Script("late")
@@ -188,10 +204,10 @@ def test_a_cancelled_read_ends_within_a_second_and_leaves_the_device_usable(prot
     run(scenario)
 
 
-@pytest.mark.parametrize("protocol", ["modbus_tcp", "modbus_rtu_over_tcp", "iec104"])
+@pytest.mark.parametrize("protocol", ["modbus_tcp", "modbus_rtu_over_tcp", "dlt645_over_tcp", "iec104"])
 def test_nobody_there_is_silent(protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with PEERS.get(protocol, iec104)(Script()) as port:
+        async with PEERS[protocol](Script()) as port:
             pass
         device = build(protocol, tmp_path, port)
         try:

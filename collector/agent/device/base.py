@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from collector.errors import DeviceError, Garbled, Refused
 from collector.model.record import Quality
@@ -36,11 +36,15 @@ class Reading(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What one `read` gave. `holding`: points whose last reported value the device still vouches for at `time_utc_ms`
-    (a protocol that reports by exception repeats nothing while nothing changes)."""
+    (a protocol that reports by exception repeats nothing while nothing changes). `errors`: requests that gave nothing;
+    the `subject` of each is the request. `clock_offset_ms`: how far the device's clock is ahead of ours, where this
+    read measured it; None: not measured now, what was known still holds."""
 
     readings: Sequence[Reading]
     time_utc_ms: int
     holding: Sequence[Point] = ()
+    errors: Sequence[DeviceError] = ()
+    clock_offset_ms: int | None = None
 
 
 class Device(Protocol):
@@ -79,6 +83,28 @@ class Device(Protocol):
     def collect(self) -> list[Reading]:
         """What the device reported by itself since the last call; never waits."""
         ...
+
+
+@runtime_checkable
+class Findable(Protocol):
+    """A device whose line can be asked who is there. For commissioning, never while the line is polled."""
+
+    async def find(self) -> str:
+        """What answers under other addresses than the configured one, in words; empty where nothing does."""
+        ...
+
+
+def suspect_where_shifted(readings: list[Reading]) -> list[Reading]:
+    """Where a guard point does not match, or could not be read, the values of its area are not trusted."""
+    shifted = {r.point.area for r in readings if r.point.guard and r.quality is not Quality.GOOD}
+    if not shifted:
+        return readings
+    return [
+        r._replace(value=None, quality=Quality.SUSPECT)
+        if r.quality.usable and r.point.area in shifted and not r.point.guard
+        else r
+        for r in readings
+    ]
 
 
 def quality_of(error: DeviceError) -> Quality:

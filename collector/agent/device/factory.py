@@ -88,6 +88,19 @@ def _iec104(settings: Settings, points: tuple[Point, ...], clock: Clock, name: s
     return Iec104Device(settings, points, clock)
 
 
+def _dlt645(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
+    from collector.agent.device.dlt645 import Dlt645Device
+    from collector.agent.device.dlt645_line import MeterLine
+
+    line = lines.get(name)
+    if not isinstance(line, MeterLine):
+        line = lines[name] = MeterLine(
+            name, host=settings.host, port=settings.port or 0, serial=serial_line(settings)
+        )  # fmt: skip
+    return Dlt645Device(settings, line, points, clock)
+
+
 _BUILDERS: dict[str, _Builder] = {
     "modbus_tcp": _modbus, "modbus_rtu": _modbus, "modbus_rtu_over_tcp": _modbus, "iec104": _iec104,
+    "dlt645": _dlt645, "dlt645_over_tcp": _dlt645,
 }  # fmt: skip

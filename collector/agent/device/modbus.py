@@ -23,7 +23,7 @@ from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.framer import FramerType
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
-from collector.agent.device.base import Answer, Reading, failed
+from collector.agent.device.base import Answer, Reading, failed, suspect_where_shifted
 from collector.agent.device.plan import BIT_AREAS, Block, Limits, plan_reads
 from collector.agent.device.registers import Guard, Scaling, decode_value, scaling_of
 from collector.agent.device.serial import SerialLine
@@ -206,6 +206,7 @@ class ModbusDevice:
         self._refused: dict[str, tuple[float, Refused]] = {}
         self._plans: dict[int, tuple[Sequence[Point], tuple[Block, ...]]] = {}
         self._next_block = 0
+        self._errors: list[DeviceError] = []
 
     async def open(self) -> None:
         """Connect the line; nothing happens if it is open. Raises `Silent`."""
@@ -224,6 +225,7 @@ class ModbusDevice:
         blocks = self._blocks(points)
         first = self._next_block % len(blocks) if blocks else 0
         self._next_block = 0
+        self._errors = []
         readings = self._left_alone(points)
         end = asyncio.get_running_loop().time() + budget_s
         order = [*range(first, len(blocks)), *range(first)]
@@ -239,7 +241,8 @@ class ModbusDevice:
                 # One missing answer costs one timeout, not one for each request.
                 readings += self._failed([blocks[i] for i in order[position:]], error)
                 break
-        return Answer(self._guarded(readings), self._clock.now_utc_ms())
+        trusted = suspect_where_shifted(readings) if self._guards else readings
+        return Answer(trusted, self._clock.now_utc_ms(), errors=self._errors)
 
     def _blocks(self, points: Sequence[Point]) -> tuple[Block, ...]:
         now = asyncio.get_running_loop().time()
@@ -265,6 +268,7 @@ class ModbusDevice:
 
     def _failed(self, blocks: Sequence[Block], error: DeviceError) -> list[Reading]:
         now = self._clock.now_utc_ms()
+        self._errors.append(error)
         return [reading for block in blocks for reading in failed(block.points, error, now)]
 
     async def _read_block(self, block: Block) -> list[Reading]:
@@ -320,17 +324,3 @@ class ModbusDevice:
         if known is None or known[0] != value_bytes:
             known = self._guard_verdicts[point.name] = (value_bytes, self._guards[point.name].holds(point, raw))
         return known[1]
-
-    def _guarded(self, readings: list[Reading]) -> list[Reading]:
-        """Where a guard point does not match, or could not be read, the values of its area are not trusted."""
-        if not self._guards:
-            return readings
-        shifted = {r.point.area for r in readings if r.point.guard and r.quality is not Quality.GOOD}
-        if not shifted:
-            return readings
-        return [
-            r._replace(value=None, quality=Quality.SUSPECT)
-            if r.quality.usable and r.point.area in shifted and not r.point.guard
-            else r
-            for r in readings
-        ]

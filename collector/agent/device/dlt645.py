@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A DL/T 645-2007 meter on a line with others. It is read, one identifier a request; nothing else can be asked of it.
+
+A point's raw value is the number in its identifier's own unit (kWh, kW, kvar, V, Hz), decimals and sign applied; the
+`scale` of the point table is the ratio of the transformers. An identifier the meter says it does not have is left
+alone for a while. The meter's clock is read now and then, to know how far it is off; it is never set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from collector.agent.device.base import Answer, Reading, failed, suspect_where_shifted
+from collector.agent.device.dlt645_codec import (
+    DATE,
+    NO_SUCH_DATA,
+    TIME,
+    WILDCARD,
+    Layout,
+    decode_clock,
+    layout_of,
+    parse_address,
+    reversed_address,
+)
+from collector.agent.device.dlt645_line import MeterLine
+from collector.agent.device.registers import Guard, Scaling, scaling_of
+from collector.clock import Clock
+from collector.config import Device as Settings
+from collector.errors import ConfigError, DeviceError, Garbled, Problem, Refused, Silent
+from collector.model.record import Quality
+from collector.points import Point
+
+# Asked of whoever is there when commissioning: every meter has it.
+_FORWARD_ENERGY: Final = 0x0001_0000
+_CLOCK_PERIOD_MS: Final = 3_600_000
+# Date and time come by two requests; around midnight they may belong to different days.
+_MIDNIGHT_S: Final = 60
+
+
+class Dlt645Device:
+    """One meter.
+
+    Raises:
+        ConfigError: a row names an identifier that is not read here.
+    """
+
+    def __init__(self, settings: Settings, line: MeterLine, points: tuple[Point, ...], clock: Clock) -> None:
+        self.name, self.points = settings.id, points
+        self._settings, self._line, self._clock = settings, line, clock
+        self._address = parse_address(settings.address)
+        self._pause_s = settings.pause_ms / 1000
+        self._layouts = layouts_of(points)
+        self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
+        self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
+        # Identifiers the meter does not have -> real time of the next try.
+        self._refused: dict[int, float] = {}
+        self._first_identifier: int | None = None
+        self._clock_due_utc_ms = 0
+        self._errors: list[DeviceError] = []
+
+    async def open(self) -> None:
+        """Connect the line; nothing happens if it is open. Raises `Silent`."""
+        await self._line.open(self._settings.timeout_s)
+
+    async def close(self) -> None:
+        """Let go of the line; another meter on it opens it again by itself."""
+        self._line.drop()
+
+    def collect(self) -> list[Reading]:
+        """Nothing: a meter speaks only when spoken to."""
+        return []
+
+    async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+        """As the protocol says. What did not fit into the budget comes first the next time."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + budget_s
+        by_identifier: dict[int, list[Point]] = {}
+        for point in points:
+            by_identifier.setdefault(point.address, []).append(point)
+        order = list(by_identifier)
+        if self._first_identifier in by_identifier:
+            first = order.index(self._first_identifier)
+            order = order[first:] + order[:first]
+        self._first_identifier = None
+        self._errors = []
+        readings: list[Reading] = []
+        for position, identifier in enumerate(order):
+            unasked = [p for i in order[position:] for p in by_identifier[i]]
+            if position and loop.time() >= end:
+                self._first_identifier = identifier
+                late = Silent(f"not asked: the budget of {budget_s} s was used up", subject=self.name)
+                readings += self._failed(unasked, late)
+                break
+            try:
+                readings += await self._read_identifier(identifier, by_identifier[identifier])
+            except Silent as error:
+                # One missing answer costs one timeout, not one for each identifier.
+                readings += self._failed(unasked, error)
+                break
+        offset_ms = await self._measure_clock() if not self._errors and loop.time() < end else None
+        return Answer(
+            suspect_where_shifted(readings), self._clock.now_utc_ms(), errors=self._errors, clock_offset_ms=offset_ms
+        )
+
+    async def _ask(self, identifier: int) -> bytes:
+        return await self._line.read(
+            self._address, identifier, timeout_s=self._settings.timeout_s, pause_s=self._pause_s
+        )
+
+    def _failed(self, points: Sequence[Point], error: DeviceError) -> list[Reading]:
+        self._errors.append(error)
+        return failed(points, error, self._clock.now_utc_ms())
+
+    async def _read_identifier(self, identifier: int, points: Sequence[Point]) -> list[Reading]:
+        """One request and what it means to its points. Raises only `Silent`."""
+        now_s = asyncio.get_running_loop().time()
+        if self._refused.get(identifier, now_s) > now_s:
+            return failed(points, Refused("no such data", subject=self.name), self._clock.now_utc_ms())
+        try:
+            data = await self._ask(identifier)
+            return self._decode(self._layouts[identifier], data, points)
+        except Refused as error:
+            if error.code is not None and error.code & NO_SUCH_DATA:
+                self._refused[identifier] = now_s + self._settings.retry_refused_s
+            return self._failed(points, error)
+        except Garbled as error:
+            return self._failed(points, error)
+
+    def _decode(self, layout: Layout, data: bytes, points: Sequence[Point]) -> list[Reading]:
+        now = self._clock.now_utc_ms()
+        number = layout.decode(data)
+        pattern = int.from_bytes(data, "little")
+        readings = []
+        for point in points:
+            scaling = self._scalings.get(point.name)
+            if scaling is None:
+                holds = self._guards[point.name].holds(point, number)
+                value, quality = None, Quality.GOOD if holds else Quality.SUSPECT
+            else:
+                value, quality = scaling.judge(number, pattern)
+            readings.append(Reading(point, value, quality, now, None, False, data))
+        return readings
+
+    async def _measure_clock(self) -> int | None:
+        """How far the meter's clock is ahead, ms, to a second or so; None where it is not due or can't be told."""
+        if self._clock.now_utc_ms() < self._clock_due_utc_ms:
+            return None
+        self._clock_due_utc_ms = self._clock.now_utc_ms() + _CLOCK_PERIOD_MS
+        try:
+            date = await self._ask(DATE)
+            asked_ms = self._clock.now_utc_ms()
+            time = await self._ask(TIME)
+        except DeviceError:
+            return None  # a meter that does not tell is as good a meter; its values came
+        now_ms = self._clock.now_utc_ms()
+        shown = decode_clock(date, time)
+        if shown is None:
+            return None
+        into_day_s = shown.hour * 3600 + shown.minute * 60 + shown.second
+        if not _MIDNIGHT_S <= into_day_s <= 86_400 - _MIDNIGHT_S:
+            return None
+        device_utc_ms = int(shown.timestamp()) * 1000 - self._settings.utc_offset_min * 60_000
+        # It shows whole seconds: on average half a second more has passed.
+        return device_utc_ms + 500 - (asked_ms + now_ms) // 2
+
+    async def find(self) -> str:
+        """Which meters answer when any is asked; for a meter that stays silent, when nothing else polls its line."""
+        found = await self._line.find(_FORWARD_ENERGY, self._settings.timeout_s)
+        if not found:
+            return ""
+        if self._address != WILDCARD and reversed_address(self._address) in found:
+            return f"meter {reversed_address(self._address)} answers: the address is noted the wrong way round"
+        return f"meters that answer: {', '.join(found)}"
+
+
+def layouts_of(points: Sequence[Point]) -> dict[int, Layout]:
+    """How each identifier of a table writes its number.
+
+    Raises:
+        ConfigError: every row with an identifier that is not read here.
+    """
+    layouts: dict[int, Layout] = {}
+    problems = []
+    for point in points:
+        layout = layout_of(point.address)
+        if layout is None:
+            message = f"{point.address:08X} is no single value this program reads: energies, powers, voltages, ..."
+            problems.append(Problem(point.file, point.row, "address", message))
+        else:
+            layouts[point.address] = layout
+    if problems:
+        raise ConfigError(problems)
+    return layouts
