@@ -27,6 +27,7 @@ from collector.center.broker_link import BrokerLink, Inbox
 from collector.center.journal import GroupResult, Settled, commit_group
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
+from collector.tasks import heed_cancellation
 
 GROUP_BYTES: Final = 32_000_000
 INBOX_BYTES: Final = 256_000_000
@@ -93,6 +94,7 @@ class Receiver:
                 logger.warning("no broker at %s:%d: %s", self._settings.mqtt.host, self._settings.mqtt.port, error)
             finally:
                 self._client = None
+            heed_cancellation()
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
             backoff_s = min(backoff_s * 2, self._settings.receiver.backoff_max_s)
 
@@ -114,6 +116,7 @@ class Receiver:
                 size += len(messages[-1][1])
             self.counters.messages += len(messages)
             await self._groups.put(await asyncio.to_thread(self._admission.admit_all, messages))
+            heed_cancellation()
 
     async def _commit_groups(self) -> None:
         while True:
@@ -154,6 +157,7 @@ class Receiver:
             due, self._due = list(self._due.values()), {}
             for start in range(0, len(due), ACKS_AT_ONCE):
                 await asyncio.gather(*(self._publish(settled) for settled in due[start : start + ACKS_AT_ONCE]))
+                heed_cancellation()
 
     async def _publish(self, settled: Settled) -> None:
         ack = wire.Ack(
