@@ -186,8 +186,8 @@ def _segment_text(segments: pa.Table, limit: int) -> Iterator[str]:
     for number, row in enumerate(segments.slice(0, limit).to_pylist(), 1):
         value = _number(Fraction(row["value"], SEGMENT_VALUE_DIVISOR[row["value_unit"]]))
         yield (
-            f"  {number:4} {format_time(row['start'])} … {format_time(row['end'])}  {row['class']:9}  {row['reason']:18}"
-            f"  {value} {row['value_unit']}"
+            f"  {number:4} {format_time(row['start'])} … {format_time(row['end'])}"
+            f"  {row['class']:9}  {row['reason']:18}  {value} {row['value_unit']}"
         )
     if segments.num_rows > limit:
         yield f"  … {segments.num_rows - limit} more in segments.csv"

@@ -39,7 +39,7 @@ def page(folder: Path, register: str = REGISTER, unit: str = "U1") -> str:
 
 def drawings(text: str) -> list[ElementTree.Element]:
     """The drawings of all days."""
-    return [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]  # noqa: S314
+    return [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
 
 
 def test_every_day_of_the_month_is_drawn_with_power_plan_limits_and_valley_hours(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""No number of the rulebook without a test that knows it: change any by one unit, and some worked month is wrong.
+
+One unit is 1 in the last digit as written (0.40 → 0.41, 24 → 25); a value that is unknown becomes 0.01; a settlement
+factor goes from 1 to 2. The months are those of worked_months.py, whose expected figures are worked by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from small_month import shipped_rulebook
+from worked_months import WORKED, Worked, facts_of
+
+from collector.errors import CollectorError
+from collector.settlement.rules import ReadingRow, Rulebook, RuleRow, RuleState
+
+MOVES_NO_MONEY = {"primary_frequency"}  # reported, never paid: its factor multiplies nothing
+
+
+def settled(case: Worked, book: Rulebook) -> dict[str, str]:
+    """What a case comes to under a rulebook, as far as anything is expected of it."""
+    if case.reading is not None:
+        ident, choice = case.reading
+        row = ReadingRow(choice, date(2009, 1, 1), "test")
+        book = replace(book, readings={**book.readings, ident: replace(book.readings[ident], rows=(row,))})
+    facts = facts_of(case.build().settle(book))
+    return {name: facts.get(name, "absent") for name in case.expected}
+
+
+@pytest.mark.parametrize("name", WORKED)
+def test_a_worked_month_comes_to_what_was_worked_out(name: str) -> None:
+    assert settled(WORKED[name], shipped_rulebook()) == WORKED[name].expected
+
+
+def one_unit_more(row: RuleRow) -> RuleRow:
+    """The row, one more in its last digit."""
+    if row.value is None:
+        return replace(row, value=Decimal("0.01"), state=RuleState.IN_FORCE)
+    exponent = row.value.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return replace(row, value=row.value + Decimal(1).scaleb(exponent))
+
+
+def mutants() -> Iterator[tuple[str, str, Rulebook]]:
+    """(what was changed, the service or value it is about, the rulebook) for every row of the shipped rulebook."""
+    book = shipped_rulebook()
+    for value in book.values.values():
+        for index, row in enumerate(value.rows):
+            rows = (*value.rows[:index], one_unit_more(row), *value.rows[index + 1 :])
+            values = {**book.values, value.id: replace(value, rows=rows)}
+            yield f"{value.id} {row.key} {row.area}".strip(), value.id, replace(book, values=values)
+    for service in book.services.values():
+        for index, state in enumerate(service.rows):
+            doubled = replace(state, factor=state.factor + 1)
+            rows_of = (*service.rows[:index], doubled, *service.rows[index + 1 :])
+            services = {**book.services, service.id: replace(service, rows=rows_of)}
+            yield f"{service.id} factor", service.id, replace(book, services=services)
+
+
+def noticed(book: Rulebook, about: str) -> bool:
+    """Whether some worked month does not come out any more; those that name the service are tried first."""
+    service = about.partition(".")[0]
+    for case in sorted(WORKED.values(), key=lambda case: not any(service in name for name in case.expected)):
+        try:
+            if settled(case, book) != case.expected:
+                return True
+        except CollectorError:
+            return True
+    return False
+
+
+def test_one_unit_of_any_value_or_factor_makes_a_worked_month_wrong() -> None:
+    changed = list(mutants())
+    unnoticed = [name for name, about, book in changed if about not in MOVES_NO_MONEY and not noticed(book, about)]
+    assert unnoticed == []
+    assert len(changed) > 60
