@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -56,6 +56,7 @@ def _context(statement: Statement, unpaid: Sequence[UnpaidTime]) -> dict[str, An
         "services": service_totals(statement.lines),
         "unpaid": unpaid_by_service(unpaid),
         "rules": rules_used(statement),
+        "excursions": Counter(row.unit for row in statement.primary_frequency),
         "service": lambda code: words.of(words.SERVICES, code),
         "reason": lambda code: words.both(words.REASONS, code),
         "status": lambda code: words.of(words.STATUSES, code),

@@ -9,7 +9,7 @@ was not delivered.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ RECORD_COLUMNS: Final[tuple[Column, ...]] = (
 )
 _SUFFIXES: Final = (".csv", ".parquet", ".xlsx")
 _MAX_FILES: Final = 100_000
+_LONG_RUN: Final = 256  # rows; slicing a run costs about what copying so many does
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,70 +146,143 @@ def unit_codes(table: pa.Table, names: Sequence[str]) -> np.ndarray[Any, Any]:
     return np.concatenate(parts) if parts else np.array([], np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of all files, one after the other. `unit` is a place in `names`; `key` orders by unit, then time."""
+
+    names: Sequence[str]
+    unit: np.ndarray[Any, Any]
+    time: np.ndarray[Any, Any]
+    key: np.ndarray[Any, Any]
+
+    @classmethod
+    def of(cls, files: Sequence[LongTable]) -> _Rows:
+        names = sorted({name for file in files for name in unit_names(file.table)})
+        unit = np.concatenate([unit_codes(file.table, names) for file in files])
+        time = np.concatenate([file.table["time"].to_numpy() for file in files])
+        first, last = (int(time.min()), int(time.max())) if len(time) else (0, 0)
+        return cls(names, unit, time, unit * (last - first + 1) + (time - first))
+
+
 def _join(files: Sequence[LongTable], findings: Findings) -> pa.Table:
-    """One table, copies settled, duplicates found."""
+    """One table by unit, then time; copies settled, duplicates found."""
     if not files:
         return empty_table([column for column in RECORD_COLUMNS if column.required])
-    joined = pa.concat_tables([file.table for file in files], promote_options="default").unify_dictionaries()
-    if not len(joined):
-        return joined.drop_columns([PLACE]) if PLACE in joined.column_names else joined
-    names = sorted(unit_names(joined))
-    time = joined["time"].to_numpy()
-    first = int(time.min())
-    keys = unit_codes(joined, names) * (int(time.max()) - first + 1) + (time - first)
-    kept: np.ndarray[Any, Any] | None = None
-    if PLACE in joined.column_names:
-        place = pc.fill_null(joined[PLACE], 0).to_numpy()
-        joined = joined.drop_columns([PLACE])
-        kept = _settle_copies(joined, keys, place != 0, files, findings)
-    if not bool((np.diff(keys) > 0).all()):
-        _find_duplicates(keys, kept, joined, files, findings)
-    return joined if kept is None else joined.take(pa.array(kept)).combine_chunks()
+    rows = _Rows.of(files)
+    if not len(rows.time):
+        return pa.concat_tables([_without_place(file.table) for file in files], promote_options="default")
+    kept = np.ones(len(rows.key), bool)
+    if any(PLACE in file.table.column_names for file in files):
+        copy = np.concatenate([_is_copy(file.table) for file in files])
+        _settle_copies(kept, rows.key, copy, files, findings)
+    starts, ends = _runs(kept, rows)
+    if bool((rows.key[starts[1:]] > rows.key[ends[:-1] - 1]).all()):
+        return _gather(files, starts, ends, rows)
+    _find_duplicates(rows, np.flatnonzero(kept), files, findings)
+    joined = pa.concat_tables([_without_place(file.table) for file in files], promote_options="default")
+    return joined.unify_dictionaries().filter(pa.array(kept))
+
+
+def _is_copy(table: pa.Table) -> np.ndarray[Any, Any]:
+    """Which rows a day file holds for the neighbour days only."""
+    if PLACE not in table.column_names:
+        return np.zeros(len(table), bool)
+    return np.asarray(pc.fill_null(table[PLACE], 0).to_numpy() != 0)
+
+
+def _without_place(table: pa.Table) -> pa.Table:
+    return table.drop_columns([PLACE]) if PLACE in table.column_names else table
+
+
+def _runs(kept: np.ndarray[Any, Any], rows: _Rows) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Runs of kept rows of one unit in order of time, ordered by unit and first time: where each begins and ends."""
+    keys, unit = rows.key, rows.unit
+    broken = (keys[1:] <= keys[:-1]) | (unit[1:] != unit[:-1]) | (kept[1:] != kept[:-1])
+    edges = np.concatenate([[0], np.flatnonzero(broken) + 1, [len(keys)]])
+    starts, ends = edges[:-1], edges[1:]
+    mine = kept[starts]
+    starts, ends = starts[mine], ends[mine]
+    order = np.argsort(keys[starts], kind="stable")
+    return starts[order], ends[order]
+
+
+def _gather(
+    files: Sequence[LongTable], starts: np.ndarray[Any, Any], ends: np.ndarray[Any, Any], rows: _Rows
+) -> pa.Table:
+    """The runs one after the other: slices of the files' own memory where runs are long, so that nothing is copied."""
+    columns = [_without_place(file.table).drop_columns(["unit"]) for file in files]
+    if len(starts) * _LONG_RUN > len(rows.unit):
+        joined = pa.concat_tables(columns, promote_options="default").combine_chunks()
+        length = ends - starts
+        begin = np.cumsum(length) - length  # of each run in the result
+        joined = joined.take(pa.array(np.arange(int(length.sum())) + np.repeat(starts - begin, length)))
+    else:
+        offsets = np.cumsum([0, *(len(file.table) for file in files)])
+        parts = []
+        for a, b in _within_files(starts, ends, offsets):
+            at = int(np.searchsorted(offsets, a, side="right")) - 1
+            parts.append(columns[at].slice(a - int(offsets[at]), b - a))
+        joined = pa.concat_tables(parts, promote_options="default")
+    of_row = np.repeat(rows.unit[starts], ends - starts).astype(np.int32)
+    codes = pa.DictionaryArray.from_arrays(pa.array(of_row), pa.array(rows.names, pa.string()))
+    return joined.add_column(0, "unit", codes)
+
+
+def _within_files(
+    starts: np.ndarray[Any, Any], ends: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]
+) -> Iterator[tuple[int, int]]:
+    """The runs, cut where a file ends."""
+    for a, b in zip(starts.tolist(), ends.tolist(), strict=True):
+        inner = offsets[np.searchsorted(offsets, a, side="right") : np.searchsorted(offsets, b, side="left")].tolist()
+        yield from zip([a, *inner], [*inner, b], strict=True)
 
 
 def _settle_copies(
-    table: pa.Table,
+    kept: np.ndarray[Any, Any],
     keys: np.ndarray[Any, Any],
     copy: np.ndarray[Any, Any],
     files: Sequence[LongTable],
     findings: Findings,
-) -> np.ndarray[Any, Any]:
-    """Which rows stay: the rows themselves, and of copies without a row the first. Copies that differ are found."""
-    own, copies = np.flatnonzero(~copy), np.flatnonzero(copy)
-    orphans = copies[~np.isin(keys[copies], keys[own])]
+) -> None:
+    """Drop from `kept` copies of rows that are there, and of copies without a row all but the first.
+
+    Copies that differ are found.
+    """
+    copies = np.flatnonzero(copy)
+    own = keys[~copy]
+    # Copies are few: own rows are looked up among them, and not the other way round.
+    there = own[pc.is_in(pa.array(own), value_set=pa.array(keys[copies])).to_numpy(zero_copy_only=False)]
+    orphans = copies[~np.isin(keys[copies], there)]
+    kept[copies] = False
     order = orphans[np.argsort(keys[orphans], kind="stable")]
     is_first = np.ones(len(order), bool)
     is_first[1:] = keys[order[1:]] != keys[order[:-1]]
+    kept[order[is_first]] = True
     again = np.flatnonzero(~is_first)
     if len(again):
-        values = [column for column in table.column_names if column not in ("unit", "time")]
-        rows = table.select(values)
-        left, right = (rows.take(pa.array(order[at])).to_pylist() for at in (again, again - 1))
+        left, right = (_row_values(order[at], files) for at in (again, again - 1))
         differing = {int(order[again[n]]) for n, pair in enumerate(zip(left, right, strict=True)) if pair[0] != pair[1]}
         for name, row in sorted(_places(differing, files).values()):
             findings.add(name, row, "time", "differs from the copy of this row in another day file; seal again")
-    return np.sort(np.concatenate([own, order[is_first]]))
 
 
-def _find_duplicates(
-    keys: np.ndarray[Any, Any],
-    kept: np.ndarray[Any, Any] | None,
-    table: pa.Table,
-    files: Sequence[LongTable],
-    findings: Findings,
-) -> None:
-    rows = np.arange(len(keys)) if kept is None else kept
-    if not bool((np.diff(np.sort(keys[rows])) == 0).any()):
-        return
-    order = rows[np.argsort(keys[rows], kind="stable")]
-    again = order[1:][keys[order[1:]] == keys[order[:-1]]]
-    before = order[:-1][keys[order[1:]] == keys[order[:-1]]]
+def _row_values(rows: np.ndarray[Any, Any], files: Sequence[LongTable]) -> list[dict[str, Any]]:
+    """What some rows of the joined table hold beside unit and time."""
+    tables = [_without_place(file.table).drop_columns(["unit", "time"]) for file in files]
+    values: list[dict[str, Any]] = pa.concat_tables(tables, promote_options="default").take(pa.array(rows)).to_pylist()
+    return values
+
+
+def _find_duplicates(rows: _Rows, kept: np.ndarray[Any, Any], files: Sequence[LongTable], findings: Findings) -> None:
+    order = kept[np.argsort(rows.key[kept], kind="stable")]
+    same = rows.key[order[1:]] == rows.key[order[:-1]]
+    again, before = order[1:][same], order[:-1][same]
     pairs = list(zip(again[:LISTED_PER_KIND].tolist(), before[:LISTED_PER_KIND].tolist(), strict=True))
     places = _places({index for pair in pairs for index in pair}, files)
     for index, earlier in pairs:
         (name, row), (other, other_row) = places[index], places[earlier]
-        unit, time = table["unit"][index].as_py(), format_time(table["time"][index].as_py())
-        message = f"{unit} at {time} is there twice, also in {other} row {other_row}; keep one"
+        what = f"{rows.names[rows.unit[index]]} at {format_time(int(rows.time[index]))}"
+        message = f"{what} is there twice, also in {other} row {other_row}; keep one"
         findings.add(name, row, "time", message, kind="duplicate")
     if len(again) > LISTED_PER_KIND:
         findings.add("records/", 0, "time", f"{len(again) - LISTED_PER_KIND} more records are there twice")
