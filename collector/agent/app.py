@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The agent as a process: one TaskGroup of named tasks: a poller per channel, the timetable, the store, the uplink.
 
+SIGHUP loads the configuration again; devices, points and units change between two records, and no tick is lost.
 Shutdown is a crash we had time to log: the open batches are sealed, the uplink gets a few seconds, the process ends.
 """
 
@@ -9,197 +10,293 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
 
 from collector.agent.buffer import Buffer
+from collector.agent.capacity import compute_capacity
+from collector.agent.desk import JSON, TEXT, Desk, Page
 from collector.agent.device.factory import DeviceOnLine, build_devices
+from collector.agent.health import Health, TickHealth, UplinkHealth, alarm_of, devices_of, points_now
+from collector.agent.metrics import CONTENT_TYPE, render_metrics
 from collector.agent.notify import notify
-from collector.agent.poll import Channel, Job, Sink
-from collector.agent.recorder import Recorder, Source, layouts_of
-from collector.agent.ticks import Timetable
-from collector.agent.uplink import run_uplink
+from collector.agent.places import buffer_path, socket_path
+from collector.agent.poll import Channel
+from collector.agent.recorder import Recorder, Source
+from collector.agent.reload import kept_lines, load_again, merge_devices
+from collector.agent.ticks import Store, Timetable
+from collector.agent.uplink import VERSION, Uplink
+from collector.agent.wiring import channels_of, layouts_with_all_units, load_signers, plants_of_unit, sources_of
 from collector.clock import Clock, SimulatedClock, clock_state
-from collector.config import AgentConfig, AgentSettings
-from collector.model.record import UnitLayout
-from collector.points import Point
-from collector.wire import Signer, load_signing_key
+from collector.config import AgentConfig
+from collector.errors import ConfigError, StoreError
 
 _LOG = logging.getLogger(__name__)
 _LAST_LOOKS: Final = 60
 _LAST_LOOK_S: Final = 0.05
+_ALARM_PERIOD_S: Final = 60.0
 
 
-def point_period_ms(settings: AgentSettings, built: DeviceOnLine, point: Point) -> int:
-    """How often a point is read: its own period, the device's, or one per record; 104 points come as they change."""
-    default_s = built.settings.period_s or settings.gateway.record_period_s
-    if point.period_s is None or built.settings.protocol == "iec104":
-        return default_s * 1000
-    return max(1, round(point.period_s * 1000))
-
-
-def sources_of(config: AgentConfig, devices: list[DeviceOnLine]) -> list[Source]:
-    """Where each quantity of each unit comes from, with the age up to which a value counts."""
-    gateway = config.settings.gateway
-    sources = []
-    for built in devices:
-        for point in built.device.points:
-            if point.guard:
-                continue
-            period_ms = max(point_period_ms(config.settings, built, point), gateway.record_period_s * 1000)
-            sources.append(Source(point, point.unit or built.settings.unit, gateway.stale_after_periods * period_ms))
-    return sources
-
-
-def channels_of(config: AgentConfig, devices: list[DeviceOnLine], clock: Clock, sink: Sink) -> list[Channel]:
-    """One channel per line, with a job per device and period; guard points are read with every job of their device."""
-    lines: dict[str, list[DeviceOnLine]] = {}
-    for built in devices:
-        lines.setdefault(built.line, []).append(built)
-    channels = []
-    for line, sharing in lines.items():
-        jobs = []
-        for built in sharing:
-            guards = [p for p in built.device.points if p.guard]
-            periods: dict[int, list[Point]] = {}
-            for point in built.device.points:
-                if not point.guard:
-                    periods.setdefault(point_period_ms(config.settings, built, point), []).append(point)
-            for period_ms, points in sorted(periods.items()):
-                # On a shared line no slave may take the time of the others; alone on it, the whole period is its own.
-                budget_s = max(2 * built.settings.timeout_s, period_ms / 1000 / len(sharing))
-                backoff_s = built.settings.backoff_max_s
-                jobs.append(Job(built.device, (*guards, *points), period_ms, budget_s, backoff_s))
-        channels.append(Channel(line, jobs, clock, sink))
-    return channels
-
-
-def load_signers(config: AgentConfig) -> dict[str, Signer | None]:
-    """The signing key of each plant; None where the configuration names none.
-
-    Raises:
-        ConfigError: a key file is missing or is no key.
-    """
-    return {
-        plant.id: load_signing_key(config.resolve(plant.signing_key_file)) if plant.signing_key_file else None
-        for plant in config.settings.plant
-    }
-
-
-async def run_agent(config: AgentConfig, clock: Clock, *, stop: asyncio.Event | None = None) -> None:
+async def run_agent(
+    config: AgentConfig, clock: Clock, *, path: Path | None = None, stop: asyncio.Event | None = None,
+    reload: asyncio.Event | None = None,
+) -> None:  # fmt: skip
     """Collect until SIGTERM or SIGINT, or until `stop` is set.
 
     Args:
         config: checked configuration.
         clock: the host's, or one a simulator keeps.
-        stop: for tests; signals set it too where they can be received.
+        path: the configuration's file, loaded again at SIGHUP or when `reload` is set; None: never again.
+        stop, reload: for tests; signals set them too where they can be received.
 
     Raises:
         ConfigError, StoreError, LinkError: it can't start, or can't go on.
     """
-    stop = stop or asyncio.Event()
-    with _stop_on_signals(stop):
-        await _collect(config, clock, stop)
+    stop, reload = stop or asyncio.Event(), reload or asyncio.Event()
+    with _on_signals({signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}):
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        loop = asyncio.get_running_loop()
+        devices = build_devices(config, clock)
+        sources = sources_of(config, devices)
+        buffer = await loop.run_in_executor(executor, _open_buffer, config, clock, sources)
+        try:
+            last = await loop.run_in_executor(executor, lambda: {s.unit: buffer.last(s.unit) for s in sources})
+            await Agent(config, clock, devices, sources, buffer, executor, last).run(path, stop, reload)
+        finally:
+            await loop.run_in_executor(executor, buffer.close)
+            executor.shutdown()
 
 
-async def _collect(config: AgentConfig, clock: Clock, stop: asyncio.Event) -> None:
-    devices = build_devices(config, clock)
-    sources = sources_of(config, devices)
-    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-    loop = asyncio.get_running_loop()
-    buffer = await loop.run_in_executor(executor, _open_buffer, config, clock, sources)
-    try:
-        await _run(config, clock, devices, sources, buffer, executor, stop)
-    finally:
-        await loop.run_in_executor(executor, buffer.close)
-        executor.shutdown()
-
-
-def _open_buffer(config: AgentConfig, clock: Clock, sources: list[Source]) -> Buffer:
+def _open_buffer(config: AgentConfig, clock: Clock, sources: Sequence[Source]) -> Buffer:
     settings = config.settings
-    directory = config.resolve(settings.gateway.state_dir)
-    nothing = {unit.id: UnitLayout(unit.id, ()) for unit in settings.unit}
-    directory.mkdir(parents=True, exist_ok=True)
+    path = buffer_path(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
     return Buffer.open(
-        directory / f"{settings.gateway.id}.buffer", gateway=settings.gateway.id,
-        plants_of_unit={unit.id: unit.plant for unit in settings.unit}, settings=settings.buffer,
-        layouts=nothing | layouts_of(sources), signers=load_signers(config), now_utc_ms=clock.now_utc_ms(),
+        path, gateway=settings.gateway.id,
+        plants_of_unit=plants_of_unit(config), settings=settings.buffer,
+        layouts=layouts_with_all_units(config, sources), signers=load_signers(config), now_utc_ms=clock.now_utc_ms(),
     )  # fmt: skip
 
 
-async def _run(
-    config: AgentConfig, clock: Clock, devices: list[DeviceOnLine], sources: list[Source], buffer: Buffer,
-    executor: ThreadPoolExecutor, stop: asyncio.Event,
-) -> None:  # fmt: skip
-    gateway = config.settings.gateway
-    loop = asyncio.get_running_loop()
-    units = sorted({source.unit for source in sources})
-    last = await loop.run_in_executor(executor, lambda: {unit: buffer.last(unit) for unit in units})
-    recorder = Recorder(sources, period_ms=gateway.record_period_s * 1000, last=last)
-    channels = channels_of(config, devices, clock, lambda answer: timetable.take(answer))
-    timetable = Timetable(
-        channels, recorder, clock, period_ms=gateway.record_period_s * 1000, reorder_ms=gateway.reorder_ms,
-        in_step=isinstance(clock, SimulatedClock), on_tick=lambda: notify("WATCHDOG=1"),
-    )  # fmt: skip
-    collecting: Mapping[str, Callable[[], Awaitable[None]]] = {
-        **{f"poll[{channel.name}]": channel.run for channel in channels},
-        "ticks": timetable.run,
-    }
-    notify("READY=1")
-    _LOG.info("gateway=%s units=%d devices=%d channels=%d", gateway.id, len(units), len(devices), len(channels))
-    async with asyncio.TaskGroup() as group:
-        store = group.create_task(timetable.store(buffer, executor), name="store")
-        uplink = group.create_task(run_uplink(buffer, config, status=lambda: state_of(channels, clock)), name="uplink")
-        tasks = [group.create_task(_named(run), name=name) for name, run in collecting.items()]
-        await stop.wait()
-        notify("STOPPING=1")
-        for task in tasks:
+class Agent:
+    """One gateway at work. Made by `run_agent`."""
+
+    def __init__(
+        self, config: AgentConfig, clock: Clock, devices: list[DeviceOnLine], sources: list[Source], buffer: Buffer,
+        executor: ThreadPoolExecutor, last: Mapping[str, tuple[int, int] | None],
+    ) -> None:  # fmt: skip
+        gateway = config.settings.gateway
+        self._config, self._clock, self._devices = config, clock, devices
+        self._buffer, self._executor = buffer, executor
+        self._started_s = asyncio.get_running_loop().time()
+        self._recorder = Recorder(sources, period_ms=gateway.record_period_s * 1000, last=last)
+        self._channels = channels_of(config, devices, clock, lambda answer: self._timetable.take(answer))
+        self._timetable = Timetable(
+            self._channels, self._recorder, clock, period_ms=gateway.record_period_s * 1000,
+            reorder_ms=gateway.reorder_ms, in_step=isinstance(clock, SimulatedClock),
+            on_tick=lambda: notify("WATCHDOG=1"),
+        )  # fmt: skip
+        self._uplink = Uplink(buffer, config, status=self._state, echo=self._echo)
+        self._workers: dict[Channel, asyncio.Task[None]] = {}
+        self._reload_error = ""
+        self._desk = Desk(
+            {
+                "/healthz": self._page_health,
+                "/metrics": self._page_metrics,
+                "/points": self._page_points,
+                "/readyz": self._page_ready,
+                "/status": self._page_status,
+            }
+        )
+
+    async def run(self, path: Path | None, stop: asyncio.Event, reload: asyncio.Event) -> None:
+        """Until `stop` is set."""
+        gateway = self._config.settings.gateway
+        if gateway.metrics_listen:
+            await self._desk.listen(gateway.metrics_listen)
+        await self._desk.listen_in(socket_path(self._config))
+        _LOG.info(
+            "gateway=%s units=%d devices=%d channels=%d", gateway.id, len(self._config.settings.unit),
+            len(self._devices), len(self._channels),
+        )  # fmt: skip
+        try:
+            async with asyncio.TaskGroup() as group:
+                store = group.create_task(self._timetable.store(self._buffer, self._executor), name="store")
+                uplink = group.create_task(self._uplink.run(), name="uplink")
+                ticks = group.create_task(self._timetable.run(), name="ticks")
+                others = [group.create_task(self._watch_buffer(), name="alarms")]
+                if path is not None:
+                    others.append(group.create_task(self._reload_when_told(path, reload, group), name="reload"))
+                for channel in self._channels:
+                    self._start(channel, group)
+                notify("READY=1")
+                await stop.wait()
+                notify("STOPPING=1")
+                for task in (*others, *self._workers.values(), ticks):
+                    task.cancel()
+                await self._timetable.drain()
+                await self._call(self._buffer.seal_all)
+                await self._drain()
+                store.cancel()
+                uplink.cancel()
+        finally:
+            await self._desk.close()
+
+    def _start(self, channel: Channel, group: asyncio.TaskGroup) -> None:
+        self._workers[channel] = group.create_task(channel.run(), name=f"poll[{channel.name}]")
+
+    async def _call(self, function: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+
+    async def _drain(self) -> None:
+        """Give the uplink a little time for what is sealed; the rest waits on disk for the next start."""
+        for _ in range(_LAST_LOOKS):
+            if not (await self._call(self._buffer.counts)).pending:
+                return
+            await asyncio.sleep(_LAST_LOOK_S)
+
+    async def _reload_when_told(self, path: Path, told: asyncio.Event, group: asyncio.TaskGroup) -> None:
+        while True:
+            await told.wait()
+            told.clear()
+            try:
+                config = await asyncio.to_thread(load_again, path, self._config)
+                await self._exchange(config, group)
+            except ConfigError as error:
+                self._reload_error = str(error)
+                for problem in error.problems:
+                    _LOG.error("reload=refused %s", problem)
+                _LOG.error("reload=refused; the configuration in force goes on")
+            else:
+                self._reload_error = ""
+                _LOG.info("reload=done devices=%d channels=%d", len(self._devices), len(self._channels))
+
+    async def _exchange(self, config: AgentConfig, group: asyncio.TaskGroup) -> None:
+        """Put another configuration in force between two records."""
+        kept = kept_lines(self._config, config)
+        devices = merge_devices(self._devices, build_devices(config, self._clock), kept)
+        sources = sources_of(config, devices)
+        running = {channel.name: channel for channel in self._channels}
+        channels = [
+            running[channel.name] if channel.name in kept else channel
+            for channel in channels_of(config, devices, self._clock, lambda answer: self._timetable.take(answer))
+        ]
+        last = await self._call(lambda: {s.unit: self._buffer.last(s.unit) for s in sources})
+        recorder = Recorder(sources, period_ms=config.settings.gateway.record_period_s * 1000, last=last)
+        plants, layouts = plants_of_unit(config), layouts_with_all_units(config, sources)
+
+        def on_store(store: Store) -> None:
+            del store
+            self._buffer.change_units(plants, layouts)
+
+        await self._timetable.change(channels, recorder, on_store)
+        leaving = [channel for channel in self._channels if channel not in channels]
+        coming = [channel for channel in channels if channel not in self._channels]
+        self._config, self._devices, self._channels, self._recorder = config, devices, channels, recorder
+        # A line has one master: the old one lets go before the new one opens it.
+        for task in (gone := [self._workers.pop(channel) for channel in leaving]):
             task.cancel()
-        await timetable.drain()
-        await loop.run_in_executor(executor, buffer.seal_all)
-        await _drain(buffer, executor)
-        store.cancel()
-        uplink.cancel()
+        if gone:
+            await asyncio.wait(gone)
+        for channel in coming:
+            self._start(channel, group)
 
+    async def _watch_buffer(self) -> None:
+        """Say it once when unsent data reach 70 and 90 % of the buffer, and once when they are below again."""
+        told = ""
+        while True:
+            await asyncio.sleep(_ALARM_PERIOD_S)
+            try:
+                capacity = await asyncio.to_thread(compute_capacity, self._config)
+            except StoreError as error:
+                _LOG.error("buffer=unreadable %s", error)
+                continue
+            alarm = alarm_of(capacity.unsent_ratio)
+            if alarm != told:
+                level = {"critical": logging.ERROR, "warning": logging.WARNING}.get(alarm, logging.INFO)
+                _LOG.log(
+                    level, "buffer=%s unsent_ratio=%.2f hours_left=%.1f", alarm or "good", capacity.unsent_ratio,
+                    capacity.hours_left,
+                )  # fmt: skip
+            told = alarm
 
-def state_of(channels: Iterable[Channel], clock: Clock) -> dict[str, object]:
-    """What the retained state message says of this side: the clock, and how each device answers."""
-    links = {
-        job.device.name: {
-            "good": job.error is None,
-            "failures": job.health.failures,
-            "last_good_utc_ms": job.health.last_good_utc_ms,
+    def _state(self) -> Mapping[str, Any]:
+        """What the retained state message says of this side: the clock, and how each device answers."""
+        links = {
+            d.device: {"good": d.answers, "failures": d.failures, "last_good_utc_ms": d.last_good_utc_ms}
+            for d in devices_of(self._channels)
         }
-        for channel in channels
-        for job in channel.jobs
-    }
-    return {"clock": clock_state(clock).name.lower(), "links": links}
+        return {"clock": clock_state(self._clock).name.lower(), "links": links}
 
+    def _echo(self, device: str, point: str) -> Mapping[str, Any]:
+        """What is known of one point, for 对点 from the center."""
+        now = self._clock.now_utc_ms()
+        for known in points_now(self._recorder.newest(now), now):
+            if (known.device, known.point) == (device, point):
+                return {**msgspec.to_builtins(known), "time_utc_ms": now}
+        return {"device": device, "point": point, "error": "no such point here"}
 
-async def _drain(buffer: Buffer, executor: ThreadPoolExecutor) -> None:
-    """Give the uplink a little time for what is sealed; the rest waits on disk for the next start."""
-    loop = asyncio.get_running_loop()
-    for _ in range(_LAST_LOOKS):
-        if not (await loop.run_in_executor(executor, buffer.counts)).pending:
-            return
-        await asyncio.sleep(_LAST_LOOK_S)
+    async def health(self) -> Health:
+        """How this agent is now.
 
+        Raises:
+            StoreError: the buffer can't be read.
+        """
+        counts = await self._call(self._buffer.counts)
+        capacity = await asyncio.to_thread(compute_capacity, self._config)
+        uplink, now_s, done = self._uplink, asyncio.get_running_loop().time(), self._timetable.counts
+        mqtt = self._config.settings.mqtt
+        return Health(
+            gateway=self._config.settings.gateway.id, version=VERSION, time_utc_ms=self._clock.now_utc_ms(),
+            running_s=now_s - self._started_s, clock=clock_state(self._clock).name.lower(),
+            store_error=self._timetable.store_error,
+            ticks=TickHealth(
+                done.ticks, done.missed, done.records, done.gaps, self._recorder.late_tags, done.clock_steps
+            ),
+            devices=devices_of(self._channels),
+            uplink=UplinkHealth(
+                f"{mqtt.host}:{mqtt.port}", uplink.is_connected, uplink.last_error, uplink.published,
+                uplink.acknowledged, uplink.ignored,
+                None if uplink.last_ack_s is None else now_s - uplink.last_ack_s,
+                {plant: sorted(codes) for plant, codes in uplink.unrecognised.items() if codes},
+            ),
+            buffer=counts, max_bytes=capacity.max_bytes, unsent_ratio=capacity.unsent_ratio,
+            reload_error=self._reload_error,
+        )  # fmt: skip
 
-async def _named(run: Callable[[], Awaitable[None]]) -> None:
-    await run()
+    async def _page_health(self) -> Page:
+        """The process lives and its loop turns; nothing more."""
+        return Page(200, TEXT, b"ok\n")
+
+    async def _page_ready(self) -> Page:
+        reason = (await self.health()).not_ready
+        return Page(503 if reason else 200, TEXT, f"{reason or 'ready'}\n".encode())
+
+    async def _page_metrics(self) -> Page:
+        return Page(200, CONTENT_TYPE, render_metrics(await self.health()))
+
+    async def _page_status(self) -> Page:
+        return Page(200, JSON, msgspec.json.encode(await self.health()))
+
+    async def _page_points(self) -> Page:
+        now = self._clock.now_utc_ms()
+        return Page(200, JSON, msgspec.json.encode(points_now(self._recorder.newest(now), now)))
 
 
 @contextmanager
-def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
+def _on_signals(wanted: Mapping[signal.Signals, asyncio.Event]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     taken = []
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name, event in wanted.items():
         try:
-            loop.add_signal_handler(name, stop.set)
+            loop.add_signal_handler(name, event.set)
         except (ValueError, RuntimeError, NotImplementedError):
-            # Not in the main thread (a test, an embedding program): whoever runs us sets `stop`.
+            # Not in the main thread (a test, an embedding program): whoever runs us sets the events.
             break
         taken.append(name)
     try:

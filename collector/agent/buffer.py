@@ -131,17 +131,12 @@ class Buffer:
         missing = salvage.missing_epochs(self._ledger)
         plants = dict.fromkeys(self._plants_of_unit.values())
         with self._write():
-            sealer, db = self._sealer, self._ledger.db
+            sealer = self._sealer
             open_units = {r.unit for tail in sealer.tails.values() for r in tail.records}
             if any(layouts.get(unit) != sealer.layouts[unit] for unit in open_units):
                 for plant in list(sealer.tails):
                     sealer.seal(plant)
-            for unit, plant in self._plants_of_unit.items():
-                db.execute(
-                    "INSERT INTO units (unit, plant, quantities) VALUES (?, ?, ?) ON CONFLICT (unit) DO UPDATE"
-                    " SET plant = excluded.plant, quantities = excluded.quantities",
-                    (unit, plant, ",".join(layouts[unit].quantities)),
-                )
+            self._note_units(self._plants_of_unit, layouts)
             for plant in plants:
                 if plant not in sealer.tails:
                     self._ledger.add_stream(plant)
@@ -151,6 +146,30 @@ class Buffer:
                     sealer.add_gaps(plant, gaps)
         self._layouts = dict(layouts)
         salvage.note_epochs(self._ledger, now_utc_ms)
+
+    def _note_units(self, plants_of_unit: Mapping[str, str], layouts: Mapping[str, UnitLayout]) -> None:
+        for unit, plant in plants_of_unit.items():
+            self._ledger.db.execute(
+                "INSERT INTO units (unit, plant, quantities) VALUES (?, ?, ?) ON CONFLICT (unit) DO UPDATE"
+                " SET plant = excluded.plant, quantities = excluded.quantities",
+                (unit, plant, ",".join(layouts[unit].quantities)),
+            )
+
+    def change_units(self, plants_of_unit: Mapping[str, str], layouts: Mapping[str, UnitLayout]) -> None:
+        """Other units or quantities from the next append on; what is open is sealed as it was recorded.
+
+        Raises:
+            ValueError: a unit of a plant that this buffer has no stream for.
+            StoreError: disk full or failing; nothing changed.
+        """
+        if unknown := sorted(set(plants_of_unit.values()) - set(self.plants)):
+            raise ValueError(f"no stream for plant {unknown[0]}; a new plant takes a restart")
+        with self._write():
+            for plant in list(self._sealer.tails):
+                self._sealer.seal(plant)
+            self._note_units(plants_of_unit, layouts)
+            self._sealer.load()
+        self._plants_of_unit, self._layouts = dict(plants_of_unit), dict(layouts)
 
     @contextmanager
     def _write(self) -> Iterator[None]:

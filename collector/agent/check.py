@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from collector.agent.desk import loopback
 from collector.agent.device.dlt645 import layouts_of
 from collector.agent.device.dlt645_codec import WILDCARD, layout_of
 from collector.agent.device.factory import limits_of, line_name, serial_line
@@ -86,7 +87,7 @@ _IEC104_BYTES = {1: 1, 3: 1, 9: 3, 11: 3, 13: 5, 15: 5, 21: 2, 30: 8, 31: 8, 34:
 
 def find_problems(config: AgentConfig, file: str) -> list[Problem]:
     """What loading alone does not find: widths, guards, lines, files, units without points, periods too short."""
-    problems = list(_line_problems(config, file))
+    problems = [*_gateway_problems(config, file), *_line_problems(config, file)]
     for index, device in enumerate(config.settings.device, 1):
         key = f"device[{index}]"
         if device.protocol.startswith("dlt645"):
@@ -100,6 +101,14 @@ def find_problems(config: AgentConfig, file: str) -> list[Problem]:
             message = f"one cycle takes {plan.cycle_s:.1f} s, the period is {plan.period_s:g} s"
             problems.append(Problem(file, 0, f"device[{index}].period_s", message))
     return problems + list(_unit_problems(config, file)) + list(_file_problems(config, file))
+
+
+def _gateway_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
+    if place := config.settings.gateway.metrics_listen:
+        try:
+            loopback(place)
+        except ConfigError as error:
+            yield from (replace(problem, file=file) for problem in error.problems)
 
 
 def _point_problems(point: Point, device: Device) -> Iterator[Problem]:

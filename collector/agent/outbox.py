@@ -20,6 +20,9 @@ from collector.wire import Ack, Ask, decode_batch, epoch_text, open_envelope
 
 EPOCH_CONFLICT: Final = "epoch_conflict"
 NO_RECORDS: Final = "no_records"
+# Refusals of somebody the center could not recognise as this plant. They settle nothing there (anybody may send rubbish
+# in a plant's name), and a key enrolled tomorrow makes the same bytes welcome: the batch stays pending, with its code.
+UNRECOGNISED: Final = frozenset({"unknown_key", "bad_signature", "wrong_topic", "unknown_plant"})
 _ASKED_AT_MOST: Final = 100_000
 
 
@@ -46,12 +49,14 @@ class Outgoing:
 class AckOutcome:
     """What an ack changed. `stream`: the one it spoke of, None where it was ignored.
 
-    `freed`: positions done with; `refused`: those of them with a code other than a conflict.
+    `freed`: positions done with; `refused`: those of them with a code other than a conflict. `unrecognised`: refused,
+    but pending still, because the center does not know us (yet).
     """
 
     stream: int | None = None
     freed: tuple[Position, ...] = ()
     refused: tuple[tuple[Position, str], ...] = ()
+    unrecognised: tuple[tuple[Position, str], ...] = ()
     is_new_store: bool = False
     is_new_epoch: bool = False
 
@@ -130,6 +135,7 @@ class Outbox:
         if heard_store != ack.store_id:
             self._ledger.db.execute("UPDATE streams SET heard_store = ? WHERE id = ?", (ack.store_id, stream))
             lost.due_to_new_store(self._ledger, stream, ack.through)
+        unrecognised = self._note_unrecognised(stream, ack)
         conflicts, refused = self._refusals(stream, ack)
         freed = self._free(stream, [(1, ack.through), *ack.also], conflicts)
         if conflicts:
@@ -139,6 +145,7 @@ class Outbox:
             stream=stream,
             freed=(*freed, *(position for position, _ in refused)),
             refused=tuple(refused),
+            unrecognised=unrecognised,
             is_new_store=is_new_store,
             is_new_epoch=bool(conflicts),
         )
@@ -160,10 +167,26 @@ class Outbox:
         db.execute("UPDATE batches SET state = 0, refused = NULL WHERE state = 1")
         return not is_first
 
+    def _note_unrecognised(self, stream: int, ack: Ack) -> tuple[tuple[Position, str], ...]:
+        """Keep the code beside batches the center could not recognise as ours; they stay pending."""
+        found = []
+        for sequence, code in ack.refused:
+            if code not in UNRECOGNISED or ack.settles(sequence):
+                continue
+            changed = self._ledger.db.execute(
+                "UPDATE batches SET refused = ? WHERE stream = ? AND sequence = ? AND state = 0 AND sequence <= ?",
+                (code, stream, sequence, self._handed.get(stream, 0)),
+            ).rowcount
+            if changed:
+                found.append((Position(stream, sequence), code))
+        return tuple(found)
+
     def _refusals(self, stream: int, ack: Ack) -> tuple[list[int], list[tuple[Position, str]]]:
         """Sequences in conflict, pending again; and the others refused, freed with their code."""
         conflicts, refused = [], []
         for sequence, code in ack.refused:
+            if code in UNRECOGNISED:
+                continue
             row = self._ledger.db.execute(
                 "SELECT id, state, records FROM batches WHERE stream = ? AND sequence = ?"
                 " AND (sequence <= ? OR freed_ms IS NOT NULL)",

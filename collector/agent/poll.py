@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from collector.agent.device.base import Answer, Device, Reading, failed
+from collector.agent.log import fields
 from collector.clock import Clock
 from collector.errors import DeviceError, Silent
 from collector.model.record import Quality
@@ -32,7 +33,10 @@ Sink = Callable[[Answer], None]
 
 @dataclass(slots=True)
 class DeviceHealth:
-    """What has become of the reads of one device; counters only grow."""
+    """What has become of the reads of one device; counters only grow.
+
+    `last_read_s`: how long the last read that gave something took; `reading_s`: all reads together, real time.
+    """
 
     reads: int = 0
     failures: int = 0
@@ -40,21 +44,28 @@ class DeviceHealth:
     failures_in_a_row: int = 0
     last_error: str = ""
     last_good_utc_ms: int | None = None
+    last_read_s: float | None = None
+    reading_s: float = 0.0
 
 
 @dataclass(slots=True)
 class Job:
-    """Points of one device with one period. `next_ms`: when they are due; `budget_s`: real time it may take a cycle."""
+    """Points of one device with one period. `next_ms`: when they are due; `budget_s`: real time it may take a cycle.
+
+    `told`: what was said in the log of its failing requests, so that each is said once until all is well again.
+    """
 
     device: Device
     points: Sequence[Point]
     period_ms: int
     budget_s: float
     backoff_max_s: float = 10.0
+    units: Sequence[str] = ()
     next_ms: int = 0
     health: DeviceHealth = field(default_factory=DeviceHealth)
     retry_at_s: float = 0.0
     error: DeviceError | None = None
+    told: set[str] = field(default_factory=set)
 
     def start_at(self, time_utc_ms: int) -> None:
         """First due at the first multiple of the period at or after this instant."""
@@ -108,6 +119,9 @@ class Channel:
                     del self._due[key]
                 self._idle.set()
         finally:
+            # Nobody may wait for a line that was given up.
+            self._due.clear()
+            self._idle.set()
             for device in {id(j.device): j.device for j in self.jobs}.values():
                 await device.close()
 
@@ -117,30 +131,53 @@ class Channel:
             self._give_failed(job, job.error)
             return
         job.health.reads += 1
+        begin_s = loop.time()
         try:
             answer = await job.device.read(job.points, budget_s=job.budget_s)
         except DeviceError as error:
+            job.health.reading_s += loop.time() - begin_s
             self._on_failure(job, error)
             self._give_failed(job, error)
             return
+        took_s = loop.time() - begin_s
+        job.health.reading_s += took_s
         if answer.readings and all(r.quality in _NO_ANSWER for r in answer.readings):
-            self._on_failure(job, Silent("no point could be read", subject=job.device.name))
+            nothing = Silent("no point could be read", subject=job.device.name)
+            self._on_failure(job, answer.errors[0] if answer.errors else nothing)
         else:
-            job.error, job.health.failures_in_a_row = None, 0
-            job.health.last_good_utc_ms = answer.time_utc_ms
+            self._on_success(job, answer, took_s)
         self._sink(answer)
+
+    def _on_success(self, job: Job, answer: Answer, took_s: float) -> None:
+        health = job.health
+        if job.error is not None:
+            self._log(logging.INFO, job, job.error.subject, f"answers again after {health.failures_in_a_row} failures")
+        job.error, health.failures_in_a_row = None, 0
+        health.last_good_utc_ms, health.last_read_s = answer.time_utc_ms, took_s
+        for error in answer.errors:
+            if error.subject not in job.told:
+                job.told.add(error.subject)
+                health.last_error = str(error)
+                self._log(logging.WARNING, job, error.subject, error.message)
 
     def _on_failure(self, job: Job, error: DeviceError) -> None:
         health = job.health
         health.failures += 1
         health.failures_in_a_row += 1
         if health.failures_in_a_row == 1 or str(error) != health.last_error:
-            _LOG.warning("channel=%s device=%s %s", self.name, job.device.name, error)
+            self._log(logging.WARNING, job, error.subject, error.message)
         health.last_error, job.error = str(error), error
         beyond = health.failures_in_a_row - _PATIENCE
         if beyond >= 0:
             wait_s = min(_BACKOFF_FIRST_S * 2 ** min(beyond, 16), job.backoff_max_s)
             job.retry_at_s = asyncio.get_running_loop().time() + wait_s * random.uniform(0.75, 1.0)
+
+    def _log(self, level: int, job: Job, request: str, message: str) -> None:
+        """One line that names channel, device, generating units and the request it is about."""
+        units = ",".join(sorted({p.unit for p in job.points if p.unit} or set(job.units)))
+        _LOG.log(
+            level, "%s %s", fields(channel=self.name, device=job.device.name, unit=units, request=request), message
+        )
 
     def _give_failed(self, job: Job, error: DeviceError) -> None:
         now = self._clock.now_utc_ms()

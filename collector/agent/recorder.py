@@ -14,7 +14,7 @@ substituted, which is how a switch is recorded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from collector.agent.device.base import Reading
@@ -34,11 +34,20 @@ _GAP_PERIODS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a quantity of a unit comes from. `stale_ms`: how old its newest value may be; `backup`: second choice."""
+    """Where a quantity of a unit comes from. `stale_ms`: how old its newest value may be; `backup`: second choice.
+
+    `device`: the id of the device the point is read from.
+    """
 
     point: Point
     unit: str
     stale_ms: int
+    device: str = ""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What must be equal for a value to mean the same after a reload: all but where the row stands in its file."""
+        return (self.device, self.unit, replace(self.point, file="", row=0, description=""))
 
     @property
     def backup(self) -> bool:
@@ -67,6 +76,16 @@ class _State:
         if self.quality < Quality.STALE and time_ms - newest > self.source.stale_ms:
             return None, Quality.STALE
         return self.value, self.quality
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """What is known of a source at present. `at_utc_ms`: the instant its value belongs to, None before the first."""
+
+    source: Source
+    value: int | None
+    quality: Quality
+    at_utc_ms: int | None
 
 
 @dataclass(slots=True)
@@ -133,6 +152,51 @@ class Recorder:
     def layouts(self) -> dict[str, UnitLayout]:
         """Per unit which quantities its records carry."""
         return {name: unit.layout for name, unit in self._units.items()}
+
+    def newest(self, time_utc_ms: int) -> list[Newest]:
+        """The newest value of every source, judged by its age at an instant; what waits for its tick counts too."""
+        waiting = {id(c.state): c for unit in self._units.values() for c in sorted(unit.pending, key=lambda c: c.order)}
+        found = []
+        for state in self._states.values():
+            if (change := waiting.get(id(state))) is not None:
+                found.append(Newest(state.source, change.reading.value, change.reading.quality, change.at_ms))
+                continue
+            value, quality = state.at(time_utc_ms)
+            found.append(Newest(state.source, value, quality, max(state.at_ms, state.held_ms) or None))
+        return found
+
+    def settle(self, time_utc_ms: int) -> None:
+        """Take in what belongs to instants up to now without making a record, for those who only look."""
+        for unit in self._units.values():
+            due = sorted((c for c in unit.pending if c.at_ms <= time_utc_ms), key=lambda c: (c.at_ms, c.order))
+            unit.pending = [c for c in unit.pending if c.at_ms > time_utc_ms]
+            for change in due:
+                self._apply(change)
+
+    def succeed(self, former: Recorder) -> None:
+        """Go on where another recorder stopped: its era, last times, values, and changes that wait for their tick.
+
+        What a source knew counts on only where its point, device and unit are the same.
+        """
+        self.era, self.late_tags = former.era, former.late_tags
+        for name, unit in self._units.items():
+            if (before := former._units.get(name)) is not None:
+                unit.last_ms, unit.fresh_start = before.last_ms, before.fresh_start
+            else:
+                unit.fresh_start = False
+        known = {state.source.key: state for state in former._states.values()}
+        waiting: dict[int, list[_Change]] = {}
+        for before in former._units.values():
+            for change in before.pending:
+                waiting.setdefault(id(change.state), []).append(change)
+        for state in self._states.values():
+            if (old := known.get(state.source.key)) is None:
+                continue
+            state.at_ms, state.held_ms, state.value, state.quality = old.at_ms, old.held_ms, old.value, old.quality
+            for change in waiting.get(id(old), ()):
+                change.state = state
+                state.unit.pending.append(change)
+        self._order = former._order
 
     def feed(self, readings: Iterable[Reading]) -> None:
         """Take what was read or reported, in order of arrival."""

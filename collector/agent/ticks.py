@@ -18,14 +18,17 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from collector.agent.device.base import Answer
+from collector.agent.ledger import Damaged
 from collector.agent.poll import Channel, next_due_ms
 from collector.agent.recorder import Recorder
 from collector.clock import Clock, clock_state
+from collector.errors import StoreError
 from collector.model.record import GapRecord, UnitRecord
 
 _LOG = logging.getLogger(__name__)
 # Ticks that wait for the disk. When it is full the timetable waits, ticks are missed, and a gap record says so.
 _STORE_QUEUE_MAXIMUM: Final = 64
+_STORE_RETRY_S: Final = 1.0
 
 
 class Store(Protocol):
@@ -47,6 +50,16 @@ class TickCounts:
     clock_steps: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Other lines and another recorder, asked for by a reload."""
+
+    channels: tuple[Channel, ...]
+    recorder: Recorder
+    on_store: Callable[[Store], None]
+    done: asyncio.Future[None]
+
+
 class Timetable:
     """Ticks of a gateway.
 
@@ -65,10 +78,39 @@ class Timetable:
     ) -> None:  # fmt: skip
         self._channels, self._recorder, self._clock = channels, recorder, clock
         self._period_ms, self._reorder_ms, self._in_step, self._on_tick = period_ms, reorder_ms, in_step, on_tick
-        self._queue: asyncio.Queue[tuple[list[UnitRecord], list[GapRecord]]] = asyncio.Queue(_STORE_QUEUE_MAXIMUM)
+        self._queue: asyncio.Queue[Callable[[Store], None]] = asyncio.Queue(_STORE_QUEUE_MAXIMUM)
         self._next_tick_ms = 0
         self._unwritten: deque[int] = deque()
+        self._changes: deque[_Change] = deque()
         self.counts = TickCounts()
+        self.store_error = ""
+
+    async def change(self, channels: Sequence[Channel], recorder: Recorder, on_store: Callable[[Store], None]) -> None:
+        """From the next record on, other lines and another recorder, which goes on where the present one stops.
+
+        Args:
+            channels: those kept go on as they are; new ones are first due now.
+            recorder: new; takes over what the present one knows.
+            on_store: called on the store between the last record of the old kind and the first of the new.
+        """
+        change = _Change(tuple(channels), recorder, on_store, asyncio.get_running_loop().create_future())
+        self._changes.append(change)
+        await change.done
+
+    async def _apply_changes(self) -> None:
+        """In the timetable's own task, so that no record of the old kind comes after what `on_store` changes."""
+        while self._changes:
+            change = self._changes.popleft()
+            await self._queue.put(change.on_store)
+            change.recorder.succeed(self._recorder)
+            now_ms = self._clock.now_utc_ms()
+            for channel in change.channels:
+                if channel not in self._channels:
+                    for job in channel.jobs:
+                        job.start_at(now_ms)
+            self._channels, self._recorder = change.channels, change.recorder
+            if not change.done.done():
+                change.done.set_result(None)
 
     def take(self, answer: Answer) -> None:
         """What a device gave."""
@@ -85,6 +127,7 @@ class Timetable:
                 # What is committed up to here does not depend on the machine's speed; the disk has had the reads' time.
                 await self._queue.join()
             await self._clock.sleep_until(instant)
+            await self._apply_changes()
             now_ms = self._clock.now_utc_ms()
             if now_ms < instant:
                 await self._on_step_back(now_ms)
@@ -127,15 +170,36 @@ class Timetable:
         self.counts.ticks += 1
         self.counts.records += len(records)
         self.counts.gaps += len(gaps)
-        await self._queue.put((records, gaps))
+        await self._queue.put(lambda store: store.append(records, gaps))
         self._on_tick()
 
     async def store(self, store: Store, executor: Executor) -> None:
-        """Commit what is queued, one tick after the other, in the store's own thread; for ever."""
+        """Commit what is queued, one tick after the other, in the store's own thread; for ever.
+
+        A store that refuses (disk full) is tried again until it takes the tick: what waits is not lost.
+
+        Raises:
+            StoreError: the store is damaged: the process must start again.
+        """
         loop = asyncio.get_running_loop()
         while True:
-            records, gaps = await self._queue.get()
-            await loop.run_in_executor(executor, store.append, records, gaps)
+            put = await self._queue.get()
+            while True:
+                try:
+                    await loop.run_in_executor(executor, put, store)
+                    break
+                except Damaged:
+                    raise
+                except StoreError as error:
+                    if not self.store_error:
+                        _LOG.error("store=refuses %s", error)
+                    self.store_error = str(error)
+                    # Alive and waiting: a restart would only lose the ticks that wait here.
+                    self._on_tick()
+                    await asyncio.sleep(_STORE_RETRY_S)
+            if self.store_error:
+                _LOG.warning("store=accepts again")
+                self.store_error = ""
             self._queue.task_done()
 
     async def drain(self) -> None:

@@ -111,6 +111,11 @@ class Uplink:
         self.acknowledged = 0
         self.published = 0
         self.ignored = 0
+        # For those who ask how we are: broker connection, its last loss, the center's last valid word (loop time).
+        self.is_connected = False
+        self.last_error = ""
+        self.last_ack_s: float | None = None
+        self.unrecognised: dict[str, set[str]] = {}
 
     async def run(self) -> None:
         """Connect, send, and connect again, until cancelled."""
@@ -130,6 +135,7 @@ class Uplink:
                     await asyncio.create_task(self._session(), name="uplink-session")
                 except* (aiomqtt.MqttError, OSError, TimeoutError) as errors:
                     reason = errors.exceptions[0]
+                    self.last_error = str(reason) or type(reason).__name__
                     _LOG.warning(
                         "gateway=%s broker=%s:%d lost: %s", self._gateway, self._mqtt.host, self._mqtt.port, reason
                     )
@@ -149,6 +155,7 @@ class Uplink:
             for plant in plants:
                 await client.subscribe([(self._topic(plant, "ack"), 1), (self._topic(plant, "ask"), 1)])
                 heed_cancellation()
+            self.is_connected = True
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(client), name="uplink-receive")
                 group.create_task(self._report(client), name="uplink-state")
@@ -181,6 +188,7 @@ class Uplink:
         try:
             yield client
         finally:
+            self.is_connected = False
             await self._leave(client)
 
     async def _probe(self) -> aiomqtt.ProtocolVersion:
@@ -285,10 +293,15 @@ class Uplink:
         outcome = await self._call(self._buffer.apply_ack, plant, ack)
         if outcome.stream is not None:
             # Also what was asked for and had been freed before; the center asks once more if it must.
-            self._flights.land(p for p in self._flights.in_flight(outcome.stream) if ack.covers(p.sequence))
+            # What the center could not recognise as ours stays in flight: it goes again after `ack_timeout_s`.
+            kept = {position for position, _ in outcome.unrecognised}
+            landed = [p for p in self._flights.in_flight(outcome.stream) if ack.covers(p.sequence) and p not in kept]
+            self._flights.land(landed)
+            self.last_ack_s = asyncio.get_running_loop().time()
         self.acknowledged += len(outcome.freed)
         for position, code in outcome.refused:
             _LOG.error("plant=%s batch=%s refused by the center: %s", plant, position, code)
+        self._tell_unrecognised(plant, {code for _, code in outcome.unrecognised}, settled=bool(outcome.freed))
         if outcome.is_new_epoch:
             _LOG.error("plant=%s epoch=%s another gateway sends under our name: new epoch", plant, ack.epoch_hex)
             while await self._call(self._buffer.reseal_some, plant) > 0:
@@ -296,6 +309,13 @@ class Uplink:
         if outcome.is_new_epoch or outcome.is_new_store:
             self._flights.restart(plant, await self._call(self._buffer.newest, plant))
         self._wake.set()
+
+    def _tell_unrecognised(self, plant: str, codes: set[str], *, settled: bool) -> None:
+        """Once per code until the center takes something of the plant again: the batches come back every 30 s."""
+        told = self.unrecognised.setdefault(plant, set())
+        for code in sorted(codes - told):
+            _LOG.error("plant=%s the center does not recognise our batches: %s; they are kept", plant, code)
+        self.unrecognised[plant] = codes if settled else told | codes
 
     async def _take_ask(self, plant: str, payload: bytes) -> None:
         ask = decode_ask(payload, self._center_key)
@@ -329,7 +349,7 @@ class Uplink:
     def _state(self, *, online: bool, **more: Any) -> bytes:
         """The state message. A connection has one will, so the message names every plant it speaks for."""
         head = {"online": online, "gateway": self._gateway, "plants": self._buffer.plants}
-        return msgspec.json.encode(head | {"versions": {"agent": _VERSION, "batch": SCHEMA_VERSION}} | more)
+        return msgspec.json.encode(head | {"versions": {"agent": VERSION, "batch": SCHEMA_VERSION}} | more)
 
     async def _leave(self, client: aiomqtt.Client) -> None:
         """Say that we go, where the connection still stands; a will is only for those who can't."""
@@ -393,4 +413,4 @@ def _installed_version() -> str:
         return "unknown"
 
 
-_VERSION: Final = _installed_version()
+VERSION: Final = _installed_version()

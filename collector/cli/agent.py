@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.cli import agent_operate
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collector.points import Point
 
 app = typer.Typer(no_args_is_help=True, help="The plant side: read, record, buffer, send. 厂站端。")
+agent_operate.register(app)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="agent.toml")]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
@@ -30,28 +33,27 @@ AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 
 @app.command()
 def run(config: ConfigFile) -> None:
-    """Run the agent until SIGTERM or Ctrl-C. 采集、缓存、上送。"""
+    """Run the agent until SIGTERM or Ctrl-C; SIGHUP loads devices and points again. 采集、缓存、上送。"""
     import asyncio
 
     import uvloop
 
+    from collector.agent.log import start_logging
     from collector.config import load_agent
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    # Each refused connection is told once, by the poller, with the device's name.
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    start_logging()
     loaded = load_agent(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(loaded))
+        runner.run(_run(loaded, config))
 
 
-async def _run(config: AgentConfig) -> None:
+async def _run(config: AgentConfig, path: Path) -> None:
     from collector.agent.app import run_agent
 
-    await run_agent(config, await _clock(config))
+    await run_agent(config, await open_clock(config), path=path)
 
 
-async def _clock(config: AgentConfig) -> Clock:
+async def open_clock(config: AgentConfig) -> Clock:
     """The host's clock, or the simulator's where the configuration names one."""
     from collector.clock import SimulatedClock, SystemClock
 
@@ -97,11 +99,12 @@ def _print_plan(plan: Sequence[DevicePlan]) -> None:
          f"{p.cycle_s:.3f}", f"{p.worst_s:g}")
         for p in plan
     ]  # fmt: skip
-    _print_table("Read plan, per cycle", headings, rows)
+    print_table("Read plan, per cycle", headings, rows)
     print(f"ok: {len(plan)} devices, {sum(p.points for p in plan)} points")
 
 
-def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table in whole lines."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -126,19 +129,19 @@ def read(
     """Read every point once and send nothing. 读一次,不上送。"""
     import asyncio
 
+    from collector.agent.log import start_logging
     from collector.agent.look import candidates as other_decodings
     from collector.agent.look import read_devices
     from collector.config import load_agent
 
-    logging.basicConfig(level=logging.ERROR, format="%(name)s %(levelname)s %(message)s")
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    start_logging(logging.ERROR)
     loaded = load_agent(config)
     known = [d.id for d in loaded.settings.device]
     if device and device not in known:
         raise typer.BadParameter(f"no such device; the configuration has {', '.join(known)}", param_hint="DEVICE")
 
     async def read_once() -> list[tuple[Row, Point, bytes]]:
-        return await read_devices(loaded, await _clock(loaded), device)
+        return await read_devices(loaded, await open_clock(loaded), device)
 
     found = asyncio.run(read_once())
     others = [other_decodings(raw) if candidates and point.area in ("holding", "input") else []
@@ -168,7 +171,7 @@ def _print_readings(rows: Sequence[Row], others: Sequence[Sequence[tuple[str, st
         headings.append("could also be")
         for line, decodings in zip(cells, others, strict=True):
             line.append("\n".join(f"{kind} {order} {value}" for kind, order, value in decodings))
-    _print_table("Read once", headings, cells)
+    print_table("Read once", headings, cells)
     for error in dict.fromkeys(row.error for row in rows if row.error):
         print(error, file=sys.stderr)
 

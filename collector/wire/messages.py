@@ -50,13 +50,13 @@ class Ack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The epoch as a number, 64 bits."""
         return int(self.epoch_hex, 16)
 
+    def settles(self, sequence: int) -> bool:
+        """Whether the center is done with `sequence`: committed, refused as this plant's own, or declared lost."""
+        return sequence <= self.through or any(first <= sequence <= last for first, last in self.also)
+
     def covers(self, sequence: int) -> bool:
-        """Whether the center is done with `sequence`: committed or refused."""
-        return (
-            sequence <= self.through
-            or any(first <= sequence <= last for first, last in self.also)
-            or any(sequence == refused for refused, _ in self.refused)
-        )
+        """Whether the ack speaks of `sequence` at all."""
+        return self.settles(sequence) or any(sequence == refused for refused, _ in self.refused)
 
 
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a running agent answers questions: HTTP on loopback (`gateway.metrics_listen`) and on a socket in its state
+folder, which `agent status`, `watch` and `doctor` of the same machine use.
+
+GET only: /metrics, /healthz, /readyz, /status, /points. Nothing here changes anything. A request is a few lines and is
+read within seconds; more than a few at a time wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import ipaddress
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from collector.errors import ConfigError, LinkError, Problem, StoreError
+
+_LOG = logging.getLogger(__name__)
+_REQUEST_BYTES: Final = 8192
+_REQUEST_S: Final = 5.0
+_AT_ONCE: Final = 4
+_PHRASES: Final = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
+                   503: "Service Unavailable"}  # fmt: skip
+JSON: Final = "application/json"
+TEXT: Final = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer."""
+
+    status: int
+    kind: str
+    body: bytes
+
+
+Route = Callable[[], Awaitable[Page]]
+
+
+class Desk:
+    """The server. `routes`: path → what makes its page, on the loop."""
+
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        self._routes = dict(routes)
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._servers: list[asyncio.Server] = []
+        self._socket: Path | None = None
+
+    async def listen(self, place: str) -> None:
+        """Answer on HOST:PORT of this machine only.
+
+        Raises:
+            ConfigError: not a loopback address.
+            LinkError: somebody else listens there.
+        """
+        host, port = loopback(place)
+        try:
+            self._servers.append(await asyncio.start_server(self._serve, host, port, limit=_REQUEST_BYTES))
+        except OSError as error:
+            raise LinkError(f"can't listen: {error.strerror or error}", subject=place) from error
+
+    async def listen_in(self, path: Path) -> None:
+        """Answer on a socket file, readable by the agent's own user and root; a failure is told, not fatal."""
+        try:
+            _remove(path)
+            self._servers.append(await asyncio.start_unix_server(self._serve, path, limit=_REQUEST_BYTES))
+            _make_private(path)
+        except OSError as error:
+            _LOG.warning("socket=%s can't be made (%s): agent status and watch will not see this process", path, error)
+            return
+        self._socket = path
+
+    async def close(self) -> None:
+        """Stop answering."""
+        for server in self._servers:
+            server.close()
+        if self._socket is not None:
+            with suppress(OSError):
+                _remove(self._socket)
+        self._servers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(_REQUEST_S), self._room:
+                page = await self._page(reader)
+                head = (
+                    f"HTTP/1.1 {page.status} {_PHRASES[page.status]}\r\nContent-Type: {page.kind}\r\n"
+                    f"Content-Length: {len(page.body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+                )
+                writer.write(head.encode("ascii") + page.body)
+                await writer.drain()
+        except (TimeoutError, OSError):
+            return  # whoever asked has gone, or never said what they want
+        finally:
+            writer.close()
+
+    async def _page(self, reader: asyncio.StreamReader) -> Page:
+        try:
+            request = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return Page(400, TEXT, b"not a request\n")
+        words = request.split(b"\r\n", 1)[0].split()
+        if len(words) != 3:
+            return Page(400, TEXT, b"not a request\n")
+        if words[0] != b"GET":
+            return Page(405, TEXT, b"GET only\n")
+        route = self._routes.get(words[1].decode("latin-1").partition("?")[0])
+        if route is None:
+            return Page(404, TEXT, (" ".join(sorted(self._routes)) + "\n").encode("ascii"))
+        try:
+            return await route()
+        except StoreError as error:
+            return Page(503, TEXT, f"{error}\n".encode())
+
+
+def _remove(path: Path) -> None:
+    """What a killed agent left; nobody else can be using it, for the buffer is locked by us."""
+    path.unlink(missing_ok=True)
+
+
+def _make_private(path: Path) -> None:
+    path.chmod(0o600)
+
+
+def loopback(place: str) -> tuple[str, int]:
+    """HOST and PORT of a listening address.
+
+    Raises:
+        ConfigError: it is no HOST:PORT, or not of this machine alone.
+    """
+    host, _, port = place.rpartition(":")
+    host = host.strip("[]")
+    try:
+        good = port.isdigit() and 0 < int(port) < 65536
+        good = good and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
+    except ValueError:
+        good = False
+    if not good:
+        message = f"expected HOST:PORT on loopback, as 127.0.0.1:9464, got {place!r}"
+        raise ConfigError([Problem("", 0, "gateway.metrics_listen", message)])
+    return host, int(port)
+
+
+def ask_agent(path: Path, page: str, *, timeout_s: float = 5.0) -> bytes | None:
+    """A page of the agent whose socket this is; None where none runs.
+
+    Raises:
+        LinkError: one is there and does not answer.
+    """
+    connection = http.client.HTTPConnection("localhost", timeout=timeout_s)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(timeout_s)
+    try:
+        connection.sock.connect(str(path))
+        connection.request("GET", page)
+        answer = connection.getresponse()
+        body = answer.read()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except (OSError, http.client.HTTPException) as error:
+        raise LinkError(f"the agent does not answer: {error!r}", subject=str(path)) from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise LinkError(body.decode("utf-8", "replace").strip(), subject=page)
+    return body

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a running agent is, as one picture: what `agent status`, `doctor`, metrics, /readyz and the state message tell.
+
+Made when somebody asks; nothing here costs anything while nobody does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from collector.agent.buffer import Counts
+from collector.agent.poll import Channel
+from collector.agent.recorder import Newest
+from collector.model.quantity import BY_NAME, from_scaled
+
+# Share of the buffer the center has not acknowledged, at which the agent raises its voice.
+ALARMS: Final = ((0.9, "critical"), (0.7, "warning"))
+
+
+class DeviceHealth(msgspec.Struct, frozen=True):
+    """One device since the start. `answers`: its last read gave something. Durations in seconds, times in UTC ms."""
+
+    device: str
+    channel: str
+    answers: bool
+    reads: int
+    failures: int
+    failures_in_a_row: int
+    overruns: int
+    last_error: str
+    last_good_utc_ms: int | None
+    last_read_s: float | None
+    reading_s: float
+
+
+class UplinkHealth(msgspec.Struct, frozen=True):
+    """The way to the center. `last_ack_age_s`: since its last valid word; `unrecognised`: its codes for our batches."""
+
+    broker: str
+    connected: bool
+    last_error: str
+    published: int
+    acknowledged: int
+    ignored: int
+    last_ack_age_s: float | None
+    unrecognised: dict[str, list[str]]
+
+
+class TickHealth(msgspec.Struct, frozen=True):
+    """Ticks since the start. `missed`: never recorded (a gap record says so)."""
+
+    written: int
+    missed: int
+    records: int
+    gaps: int
+    late_tags: int
+    clock_steps: int
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The whole agent. `store_error`: why the buffer takes nothing at present, empty while it does."""
+
+    gateway: str
+    version: str
+    time_utc_ms: int
+    running_s: float
+    clock: str
+    store_error: str
+    ticks: TickHealth
+    devices: list[DeviceHealth]
+    uplink: UplinkHealth
+    buffer: Counts
+    max_bytes: int
+    unsent_ratio: float
+    reload_error: str
+
+    @property
+    def alarm(self) -> str:
+        """`warning` from 70 % of the buffer on, `critical` from 90 %, else empty."""
+        return alarm_of(self.unsent_ratio)
+
+    @property
+    def not_ready(self) -> str:
+        """Why this agent does not do its work, empty while it does: the store refuses, or no device answers."""
+        if self.store_error:
+            return f"the store refuses: {self.store_error}"
+        if not any(device.answers for device in self.devices):
+            return "no device answers"
+        return ""
+
+
+def alarm_of(unsent_ratio: float) -> str:
+    """The alarm at a fill of the buffer."""
+    return next((name for limit, name in ALARMS if unsent_ratio >= limit), "")
+
+
+def devices_of(channels: Iterable[Channel]) -> list[DeviceHealth]:
+    """Health per device: what its jobs (one per period) have seen together."""
+    found = []
+    for channel in channels:
+        for name in dict.fromkeys(job.device.name for job in channel.jobs):
+            jobs = [job for job in channel.jobs if job.device.name == name]
+            health = [job.health for job in jobs]
+            good = [h.last_good_utc_ms for h in health if h.last_good_utc_ms is not None]
+            found.append(
+                DeviceHealth(
+                    device=name, channel=channel.name,
+                    answers=bool(good) and any(job.error is None for job in jobs),
+                    reads=sum(h.reads for h in health), failures=sum(h.failures for h in health),
+                    failures_in_a_row=max(h.failures_in_a_row for h in health),
+                    overruns=sum(h.overruns for h in health),
+                    last_error=next((h.last_error for h in health if h.failures_in_a_row), "")
+                    or next((h.last_error for h in health if h.last_error), ""),
+                    last_good_utc_ms=max(good, default=None),
+                    last_read_s=max((h.last_read_s for h in health if h.last_read_s is not None), default=None),
+                    reading_s=sum(h.reading_s for h in health),
+                )
+            )  # fmt: skip
+    return found
+
+
+class PointNow(msgspec.Struct, frozen=True):
+    """One point at present. `value`: decimal text in `unit`, empty where there is none."""
+
+    device: str
+    point: str
+    generating_unit: str
+    quantity: str
+    value: str
+    unit: str
+    quality: str
+    age_s: float | None
+
+
+def points_now(newest: Sequence[Newest], now_utc_ms: int) -> list[PointNow]:
+    """What is known of every point, for people."""
+    found = []
+    for known in newest:
+        point, quantity = known.source.point, BY_NAME[known.source.point.quantity]
+        value = "" if known.value is None else f"{from_scaled(known.value, quantity.scale):f}"
+        age_s = None if known.at_utc_ms is None else max(0, now_utc_ms - known.at_utc_ms) / 1000
+        found.append(
+            PointNow(
+                known.source.device, point.name, known.source.unit, quantity.name, value, quantity.unit,
+                known.quality.name.lower(), age_s,
+            )
+        )  # fmt: skip
+    return found

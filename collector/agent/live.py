@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`agent watch`: pictures of all points, one a second: from the running agent, or read here where none runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+
+from collector.agent.desk import ask_agent
+from collector.agent.device.base import Answer
+from collector.agent.device.factory import build_devices
+from collector.agent.doctor import is_locked
+from collector.agent.health import PointNow, points_now
+from collector.agent.places import buffer_path, socket_path
+from collector.agent.recorder import Recorder
+from collector.agent.wiring import channels_of, sources_of
+from collector.clock import Clock
+from collector.config import AgentConfig
+from collector.errors import StoreError
+
+_PERIOD_S: Final = 1.0
+_FIRST_LOOK_S: Final = 3.0
+
+
+async def pictures(config: AgentConfig, clock: Clock, *, once: bool) -> AsyncIterator[tuple[str, list[PointNow]]]:
+    """(where it comes from, the points) for ever, or once.
+
+    Raises:
+        StoreError: an agent runs and can't be asked: reading beside it would disturb it.
+        LinkError: it is there and does not answer.
+    """
+    path = socket_path(config)
+    answer = await asyncio.to_thread(ask_agent, path, "/points")
+    if answer is None and is_locked(buffer_path(config)):
+        raise StoreError("the agent runs and can't be asked: look as its user or root", subject=str(path))
+    if answer is None:
+        async for picture in _read_here(config, clock, once=once):
+            yield "the agent is not running: read here, nothing is sent", picture
+        return
+    while answer is not None:
+        yield f"what the running agent of {config.settings.gateway.id} knows", _decode(answer)
+        if once:
+            return
+        await asyncio.sleep(_PERIOD_S)
+        answer = await asyncio.to_thread(ask_agent, path, "/points")
+
+
+def _decode(answer: bytes) -> list[PointNow]:
+    return msgspec.json.decode(answer, type=list[PointNow])
+
+
+async def _read_here(config: AgentConfig, clock: Clock, *, once: bool) -> AsyncIterator[list[PointNow]]:
+    devices = build_devices(config, clock)
+    recorder = Recorder(sources_of(config, devices), period_ms=1000, last={})
+
+    def take(answer: Answer) -> None:
+        recorder.feed(answer.readings)
+        recorder.hold(answer.holding, answer.time_utc_ms)
+
+    channels = channels_of(config, devices, clock, take)
+    workers = [asyncio.create_task(channel.run(), name=f"poll[{channel.name}]") for channel in channels]
+    try:
+        if once:
+            for channel in channels:
+                channel.start(clock.now_utc_ms())
+            await asyncio.wait([asyncio.create_task(c.finished()) for c in channels], timeout=_FIRST_LOOK_S)
+        while True:
+            for channel in channels:
+                channel.start(clock.now_utc_ms())
+                recorder.feed(channel.collect())
+            now_ms = clock.now_utc_ms()
+            # What waits for its tick is taken in, as the agent would, so that memory stays what it is.
+            recorder.settle(now_ms)
+            yield points_now(recorder.newest(now_ms), now_ms)
+            if once:
+                return
+            await asyncio.sleep(_PERIOD_S)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.wait(workers)

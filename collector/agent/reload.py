@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Another configuration while the agent runs (SIGHUP): checked as a whole first, then only what differs is exchanged.
+
+Devices, points and units may change. All the rest (gateway, broker, uplink, buffer, plants) takes a restart: a reload
+that touches it is refused, so that nobody believes it in force. A line whose devices are the same goes on untouched,
+with its connections; the others are closed and opened anew, and their values hold meanwhile as long as they are fresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from collector.agent.check import find_problems
+from collector.agent.device.factory import DeviceOnLine, line_name
+from collector.config import AgentConfig, Device, load_agent
+from collector.errors import ConfigError, Problem
+from collector.points import Point
+
+_FIXED: Final = ("gateway", "mqtt", "uplink", "buffer", "plant")
+
+Described = tuple[Device, tuple[Point, ...]]
+
+
+def load_again(path: Path, running: AgentConfig) -> AgentConfig:
+    """The configuration as it stands on the disk now.
+
+    Raises:
+        ConfigError: every problem in it, and what can't change without a restart.
+    """
+    found = load_agent(path)
+    problems = find_problems(found, str(path))
+    problems += [
+        Problem(str(path), 0, key, "has changed, which takes a restart: systemctl restart collector-agent")
+        for key in _FIXED
+        if getattr(found.settings, key) != getattr(running.settings, key)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def kept_lines(before: AgentConfig, after: AgentConfig) -> set[str]:
+    """Lines whose devices and points are the same in both."""
+    old, new = _lines(before), _lines(after)
+    return {line for line, described in new.items() if old.get(line) == described}
+
+
+def _lines(config: AgentConfig) -> Mapping[str, list[Described]]:
+    lines: dict[str, list[Described]] = {}
+    for device in config.settings.device:
+        lines.setdefault(line_name(device), []).append((device, config.points[device.id]))
+    return lines
+
+
+def merge_devices(running: Sequence[DeviceOnLine], fresh: Sequence[DeviceOnLine], kept: set[str]) -> list[DeviceOnLine]:
+    """The devices of the new configuration, those on kept lines as they run."""
+    old = {built.settings.id: built for built in running}
+    return [old[built.settings.id] if built.line in kept else built for built in fresh]

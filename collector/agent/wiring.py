@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Configuration into what runs: sources for the recorder, channels and jobs for the poller. Nothing is started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from collector.agent.device.factory import DeviceOnLine
+from collector.agent.poll import Channel, Job, Sink
+from collector.agent.recorder import Source, layouts_of
+from collector.clock import Clock
+from collector.config import AgentConfig, AgentSettings
+from collector.model.record import UnitLayout
+from collector.points import Point
+from collector.wire import Signer, load_signing_key
+
+
+def point_period_ms(settings: AgentSettings, built: DeviceOnLine, point: Point) -> int:
+    """How often a point is read: its own period, the device's, or one per record; 104 points come as they change."""
+    default_s = built.settings.period_s or settings.gateway.record_period_s
+    if point.period_s is None or built.settings.protocol == "iec104":
+        return default_s * 1000
+    return max(1, round(point.period_s * 1000))
+
+
+def sources_of(config: AgentConfig, devices: Sequence[DeviceOnLine]) -> list[Source]:
+    """Where each quantity of each unit comes from, with the age up to which a value counts."""
+    gateway = config.settings.gateway
+    sources = []
+    for built in devices:
+        for point in built.device.points:
+            if point.guard:
+                continue
+            period_ms = max(point_period_ms(config.settings, built, point), gateway.record_period_s * 1000)
+            unit = point.unit or built.settings.unit
+            sources.append(Source(point, unit, gateway.stale_after_periods * period_ms, built.settings.id))
+    return sources
+
+
+def channels_of(config: AgentConfig, devices: Sequence[DeviceOnLine], clock: Clock, sink: Sink) -> list[Channel]:
+    """One channel per line, with a job per device and period; guard points are read with every job of their device."""
+    lines: dict[str, list[DeviceOnLine]] = {}
+    for built in devices:
+        lines.setdefault(built.line, []).append(built)
+    channels = []
+    for line, sharing in lines.items():
+        jobs = []
+        for built in sharing:
+            guards = [p for p in built.device.points if p.guard]
+            periods: dict[int, list[Point]] = {}
+            for point in built.device.points:
+                if not point.guard:
+                    periods.setdefault(point_period_ms(config.settings, built, point), []).append(point)
+            for period_ms, points in sorted(periods.items()):
+                # On a shared line no slave may take the time of the others; alone on it, the whole period is its own.
+                budget_s = max(2 * built.settings.timeout_s, period_ms / 1000 / len(sharing))
+                backoff_s, units = built.settings.backoff_max_s, (built.settings.unit,)
+                jobs.append(Job(built.device, (*guards, *points), period_ms, budget_s, backoff_s, units))
+        channels.append(Channel(line, jobs, clock, sink))
+    return channels
+
+
+def layouts_with_all_units(config: AgentConfig, sources: Sequence[Source]) -> dict[str, UnitLayout]:
+    """The layout of every configured unit; one that no point is meant for has no quantities."""
+    return {unit.id: UnitLayout(unit.id, ()) for unit in config.settings.unit} | layouts_of(sources)
+
+
+def plants_of_unit(config: AgentConfig) -> Mapping[str, str]:
+    """Whose records each unit's are."""
+    return {unit.id: unit.plant for unit in config.settings.unit}
+
+
+def load_signers(config: AgentConfig) -> dict[str, Signer | None]:
+    """The signing key of each plant; None where the configuration names none.
+
+    Raises:
+        ConfigError: a key file is missing or is no key.
+    """
+    return {
+        plant.id: load_signing_key(config.resolve(plant.signing_key_file)) if plant.signing_key_file else None
+        for plant in config.settings.plant
+    }
