@@ -22,6 +22,7 @@ from collector.points import Point, load_points
 from collector.points.load import load_device_ids
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+ServerPlace = Annotated[str, Field(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -95,8 +96,8 @@ class Device(_Section):
 
     `slave`: Modbus unit id. `max_registers`, `max_coils`, `max_gap`, `one_point_per_request`, `pause_ms`: what the
     device takes. `retry_refused_s`: rest of a point at a refused address. `backoff_max_s`: longest of a silent device.
-    `common_addresses`: 104 stations asked on the link. `address`: DL/T 645 meter, 12 digits; 12 A: whoever is
-    there, for `agent read` when commissioning.
+    `common_addresses`: 104 stations asked on the link. `redundant`: HOST:PORT of their other servers. `address`: DL/T
+    645 meter, 12 digits; 12 A: whoever is there, for `agent read` when commissioning.
     """
 
     id: Identifier
@@ -111,6 +112,7 @@ class Device(_Section):
     slave: Annotated[int, Field(ge=0, le=255)] = 1
     common_addresses: list[Annotated[int, Field(ge=1, le=65534)]] = []
     address: str = ""
+    redundant: list[ServerPlace] = []
     period_s: Annotated[int, Field(ge=1, le=3600)] | None = None
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     pause_ms: Annotated[int, Field(ge=0, le=10_000)] = 0

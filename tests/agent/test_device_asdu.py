@@ -95,6 +95,7 @@ NEAR = parse_time_ms("2026-11-23T10:30:05+08:00")
         # day of the week in the upper bits of the day octet is not looked at
         ("0000 00 00 7d 02 1c", 480, NEAR, "2028-02-29T00:00:00+08:00"),
         ("5fea 3b 17 1f 0c 19", 480, parse_time_ms("2026-01-01T00:00:02+08:00"), "2025-12-31T23:59:59.999+08:00"),
+        ("5fea 3b 17 1d 02 1c", 480, parse_time_ms("2028-03-01T00:00:00+08:00"), "2028-02-29T23:59:59.999+08:00"),
         # summer bit: the clock shows an hour more
         ("0000 00 8a 17 0b 1a", 480, NEAR, "2026-11-23T09:00:00+08:00"),
         # two digits of the year, read near the turn of a century
@@ -106,6 +107,7 @@ def test_a_time_tag_is_utc_by_the_zone_of_its_device(tag: str, offset_min: int, 
 
 
 @pytest.mark.parametrize("tag", ["0000 80 00 01 01 1a", "60ea 00 00 01 01 1a", "0000 00 00 1e 02 1a",
+                                 "0000 00 00 1d 02 1a",
                                  "0000 00 18 01 01 1a", "0000 00 00 00 01 1a", "0000 00 00 01 01 64"])  # fmt: skip
 def test_an_invalid_time_is_none(tag: str) -> None:
     assert decode_time(bytes.fromhex(tag), 480, NEAR) is None

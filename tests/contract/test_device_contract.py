@@ -24,7 +24,7 @@ from device_peers import (
 
 from collector.agent.device.base import Answer, Device, Reading
 from collector.agent.device.factory import build_devices
-from collector.clock import SystemClock
+from collector.clock import Clock, SystemClock
 from collector.config import AgentConfig, AgentSettings
 from collector.errors import DeviceError
 from collector.model.record import Quality
@@ -60,10 +60,12 @@ async def driver(protocol: str, folder: Path, script: Script) -> AsyncIterator[D
             await device.close()
 
 
-def build(protocol: str, folder: Path, place: int | Path, **keys: object) -> Device:
-    table = folder / "points.csv"
+def build(
+    protocol: str, folder: Path, place: int | Path, *, table: str = "", clock: Clock | None = None, **keys: object
+) -> Device:
+    file = folder / "points.csv"
     tables = {"iec104": IEC104_TABLE, "dlt645": DLT645_TABLE, "dlt645_over_tcp": DLT645_TABLE}
-    table.write_text(tables.get(protocol, MODBUS_TABLE), "utf-8")
+    file.write_text(table or tables.get(protocol, MODBUS_TABLE), "utf-8")
     timeout_s = LINK_TIMEOUT_S if protocol == "iec104" else TIMEOUT_S
     # A pty takes even parity on its first opening only; see the test of that below.
     where = (
@@ -76,8 +78,8 @@ def build(protocol: str, folder: Path, place: int | Path, **keys: object) -> Dev
                         "common_addresses": [1], "t1_s": 1, "address": "12345678"} | where | keys],
         }
     )  # fmt: skip
-    points = load_points(table, protocol.removesuffix("_over_tcp"), "d")
-    (built,) = build_devices(AgentConfig(settings, {"d": points}, folder), SystemClock())
+    points = load_points(file, protocol.removesuffix("_over_tcp"), "d")
+    (built,) = build_devices(AgentConfig(settings, {"d": points}, folder), clock or SystemClock())
     return built.device
 
 

@@ -83,7 +83,7 @@ def _modbus(settings: Settings, points: tuple[Point, ...], clock: Clock, name: s
 
 def _iec104(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
     del name, lines
-    from collector.agent.device.iec104 import Iec104Device
+    from collector.agent.device.iec104_device import Iec104Device
 
     return Iec104Device(settings, points, clock)
 

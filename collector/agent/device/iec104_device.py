@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A 104 link's stations: what is asked of them and when, and what their messages mean to the points of the table.
+
+Each common address is interrogated after every start of the link, when the station says that it was initialised, and
+periodically. What an interrogation does not bring by its deadline is invalid. Where a station can be reached at several
+addresses, one link is kept; when it is lost, or does not start, the next address is tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+from collector.agent.device.asdu import (
+    COUNTER_INTERROGATION,
+    END_OF_INITIALISATION,
+    EVENT_CAUSES,
+    FAMILIES,
+    INTERROGATION,
+    Asdu,
+    Cause,
+    InformationObject,
+    decode_apdu,
+    decode_time,
+)
+from collector.agent.device.base import Answer, Reading
+from collector.agent.device.iec104 import LOST, STARTED, Link
+from collector.agent.device.registers import Scaling, scaling_of
+from collector.clock import Clock, arrival_utc_ms
+from collector.config import Device as Settings
+from collector.errors import Garbled, Refused, Silent
+from collector.model.record import Quality
+from collector.points import Point
+
+_LOG = logging.getLogger(__name__)
+_MUTED_PATIENCE_S: Final = 0.3
+_MUTED_LIMIT_S: Final = 5.0
+# A station that did not answer an interrogation in time is asked again after this long.
+_RETRY_MS: Final = 30_000
+# Sequence numbers count up to here.
+_NUMBERS: Final = 32_768
+# Tagged changes by which a station's clock is judged.
+_OFFSETS_KEPT: Final = 16
+
+
+def _host_and_port(place: str) -> tuple[str, int]:
+    host, _, port = place.rpartition(":")
+    return host, int(port)
+
+
+@dataclass(slots=True)
+class _Station:
+    """One common address. `due_utc_ms`: when to interrogate next; `waiting`: kinds sent or to send, first one sent;
+    `missing`: points that have not come since it was asked; `answering`: whether the others are vouched for."""
+
+    common_address: int
+    points: tuple[Point, ...]
+    kinds: tuple[int, ...]
+    due_utc_ms: int | None = None
+    waiting: list[int] = field(default_factory=list)
+    asked_at_s: float = 0.0
+    answering: bool = False
+    missing: set[str] = field(default_factory=set)
+
+
+class Iec104Device:
+    """One link to a controlled station with one or more common addresses."""
+
+    def __init__(self, settings: Settings, points: tuple[Point, ...], clock: Clock) -> None:
+        self.name, self.points = settings.id, points
+        self._settings, self._clock = settings, clock
+        self._places = [(settings.host, settings.port or 2404), *map(_host_and_port, settings.redundant)]
+        self._place = 0
+        self._leave_place = False
+        self._link: Link | None = None
+        self._retired: list[Link] = []
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"iec104[{settings.id}]")
+        self._news = asyncio.Event()
+        self._listening = False
+        self._is_open = False
+        self._muted_since_s: float | None = None
+        self._fresh: list[Reading] = []
+        self._reported: set[str] = set()
+        # N(S) of the next frame; None: any.
+        self._next_number: int | None = None
+        self._offsets_ms: deque[int] = deque(maxlen=_OFFSETS_KEPT)
+        self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
+        default = settings.common_addresses[0] if len(settings.common_addresses) == 1 else 0
+        self._by_place = {(p.common_address or default, p.address): p for p in points}
+        self._stations = {address: self._station(address) for address in settings.common_addresses}
+        self.counts = {"garbled": 0, "unknown_object": 0, "queue_overflow": 0}
+
+    def _station(self, address: int) -> _Station:
+        points = tuple(p for (ca, _), p in self._by_place.items() if ca == address)
+        counters = any(FAMILIES[int(p.area)] == 15 for p in points)
+        return _Station(address, points, (INTERROGATION, COUNTER_INTERROGATION) if counters else (INTERROGATION,))
+
+    async def open(self) -> None:
+        """Connect and wait for the start of data. Once connected, the library reconnects by itself. Raises `Silent`."""
+        loop = asyncio.get_running_loop()
+        if self._is_open:
+            return
+        if self._leave_place:
+            self._leave_place = False
+            self._place = (self._place + 1) % len(self._places)
+            await self.close()
+        if self._link is None:
+            self._retired = [link for link in self._retired if not link.is_closed]
+
+            def wake() -> None:
+                # Only while somebody waits: a frame that is merely collected later need not wake the loop.
+                if self._listening:
+                    loop.call_soon_threadsafe(self._news.set)
+
+            places = {place: int(point.area) for place, point in self._by_place.items()}
+            self._link = Link(
+                self._settings, self._places[self._place], places, lambda: arrival_utc_ms(self._clock), wake
+            )
+            await loop.run_in_executor(self._threads, self._link.start)
+        self._listening = True
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                while True:
+                    self._news.clear()
+                    if self._has_started():
+                        break
+                    await self._watch_muted(self._link)
+                    await self._wait_news(0.05)
+        except TimeoutError as error:
+            self._leave_place = len(self._places) > 1
+            host, port = self._places[self._place]
+            raise Silent(
+                f"no 104 link to {host}:{port} within {self._settings.timeout_s} s", subject=self.name
+            ) from error
+        finally:
+            self._listening = False
+
+    def _has_started(self) -> bool:
+        self._take()
+        return self._is_open
+
+    async def _wait_news(self, longest_s: float) -> None:
+        try:
+            async with asyncio.timeout(longest_s):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+
+    async def _watch_muted(self, link: Link) -> None:
+        now = asyncio.get_running_loop().time()
+        if not link.is_muted:
+            self._muted_since_s = None
+        elif self._muted_since_s is None:
+            self._muted_since_s = now
+        elif now - self._muted_since_s > _MUTED_LIMIT_S:
+            _LOG.warning("%s: the link stays muted and is rebuilt", self.name)
+            self._muted_since_s = None
+            await self.close()
+            raise TimeoutError
+        elif now - self._muted_since_s > _MUTED_PATIENCE_S:
+            await asyncio.get_running_loop().run_in_executor(self._threads, link.unmute)
+
+    def _on_start(self) -> None:
+        self._is_open = True
+        self._reported.clear()
+        self._offsets_ms.clear()
+        now = self._clock.now_utc_ms()
+        for station in self._stations.values():
+            station.due_utc_ms, station.waiting, station.answering = now, [], False
+
+    def _on_loss(self, stamp: int) -> None:
+        """All values are invalid until the station has been interrogated again."""
+        if self._is_open:
+            self._is_open = False
+            self._leave_place = len(self._places) > 1
+            self._reported.clear()
+            self._fresh += [Reading(p, None, Quality.INVALID, stamp) for p in self.points]
+            for station in self._stations.values():
+                station.answering, station.waiting = False, []
+
+    async def close(self) -> None:
+        """Disconnect and forget; nothing happens if it is closed."""
+        link, self._link = self._link, None
+        self._is_open = False
+        if link is not None:
+            await asyncio.get_running_loop().run_in_executor(self._threads, link.stop)
+            if not link.is_closed:
+                self._retired.append(link)
+
+    def collect(self) -> list[Reading]:
+        """What has come since the last call."""
+        self._take()
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:  # noqa: ARG002 - all come together
+        """Interrogate where it is due, then hand over what has come; see `Device.read`."""
+        self._take()
+        if self._link is not None and not self._is_open and self._fresh:
+            # The link was lost since the last read: say so at once, reconnection goes on by itself.
+            return Answer(self.collect(), self._clock.now_utc_ms())
+        await self.open()
+        now = self._clock.now_utc_ms()
+        for station in self._stations.values():
+            if station.due_utc_ms is not None and station.due_utc_ms <= now:
+                await self._interrogate(station)
+            self._check_deadline(station)
+        readings, now = self.collect(), self._clock.now_utc_ms()
+        holding = [p for s in self._stations.values() if s.answering for p in s.points if p.name in self._reported]
+        # Delay only makes a tag look older: the largest offset seen is the nearest.
+        offset_ms = max(self._offsets_ms, default=None)
+        return Answer(readings, now, holding, clock_offset_ms=offset_ms)
+
+    async def _interrogate(self, station: _Station) -> None:
+        """Ask and wait up to `timeout_s` for the end; a slower station goes on answering meanwhile."""
+        assert self._link is not None
+        loop = asyncio.get_running_loop()
+        station.due_utc_ms = self._clock.now_utc_ms() + self._settings.interrogation_period_s * 1000
+        station.waiting = list(station.kinds)
+        station.missing = {p.name for p in station.points}
+        end = loop.time() + self._settings.timeout_s
+        self._listening = True
+        try:
+            await self._ask(station, end)
+        finally:
+            self._listening = False
+
+    async def _ask(self, station: _Station, end: float) -> None:
+        loop = asyncio.get_running_loop()
+        while station.waiting and self._link is not None and loop.time() < end:
+            asked = len(station.waiting)
+            station.asked_at_s = loop.time()
+            await loop.run_in_executor(
+                self._threads, self._link.interrogate, station.common_address, station.waiting[0]
+            )
+            while len(station.waiting) == asked and loop.time() < end:
+                self._news.clear()
+                self._take()
+                if len(station.waiting) == asked:
+                    await self._wait_news(end - loop.time())
+
+    def _check_deadline(self, station: _Station) -> None:
+        late = asyncio.get_running_loop().time() - station.asked_at_s > self._settings.t1_s
+        if station.waiting and late:
+            _LOG.warning("%s: interrogation of %d has no end", self.name, station.common_address)
+            self._ask_again_later(station)
+            self._end_interrogation(station)
+
+    def _ask_again_later(self, station: _Station) -> None:
+        now = self._clock.now_utc_ms()
+        station.due_utc_ms = min(station.due_utc_ms or now, now) + _RETRY_MS
+
+    def _end_interrogation(self, station: _Station) -> None:
+        """What did not come is invalid; what came is vouched for, its changes will be reported."""
+        station.waiting, station.answering = [], True
+        self._reported -= station.missing
+        now = self._clock.now_utc_ms()
+        self._fresh += [Reading(p, None, Quality.INVALID, now) for p in station.points if p.name in station.missing]
+
+    def _take(self) -> None:
+        """Turn the frames that wait into readings."""
+        link = self._link
+        if link is None:
+            return
+        if link.overflows:
+            _LOG.error("%s: %d frames did not fit into the queue; interrogating again", self.name, link.overflows)
+            self.counts["queue_overflow"] += link.overflows
+            link.overflows = 0
+            self._next_number = None
+            for station in self._stations.values():
+                station.due_utc_ms = self._clock.now_utc_ms()
+        while link.frames:
+            stamp, data = link.frames.popleft()
+            if data is STARTED:
+                self._on_start()
+                continue
+            if data is LOST:
+                self._on_loss(stamp)
+                continue
+            if not self._in_sequence(data):
+                continue
+            try:
+                asdu = decode_apdu(data)
+            except Garbled as error:
+                self.counts["garbled"] += 1
+                _LOG.warning("%s: %s", self.name, error)
+                continue
+            if asdu is not None and not asdu.test:
+                self._absorb(asdu, stamp)
+
+    def _in_sequence(self, apdu: bytes) -> bool:
+        """Whether a frame follows the one before. The library tells of a frame before it finds that it does not and
+        ends the link; a new link begins at 0."""
+        number = int.from_bytes(apdu[2:4], "little") >> 1
+        if number and number != (self._next_number or number):
+            self.counts["garbled"] += 1
+            _LOG.warning("%s: frame %d came, %d was due", self.name, number, self._next_number)
+            return False
+        self._next_number = (number + 1) % _NUMBERS
+        return True
+
+    def _absorb(self, asdu: Asdu, stamp: int) -> None:
+        station = self._stations.get(asdu.common_address)
+        if station is None:
+            self.counts["unknown_object"] += 1
+        elif asdu.type == END_OF_INITIALISATION:
+            station.due_utc_ms = stamp
+        elif asdu.type in (INTERROGATION, COUNTER_INTERROGATION):
+            self._on_command_answer(station, asdu)
+        else:
+            for item in asdu.objects:
+                point = self._by_place.get((asdu.common_address, item.address))
+                if point is None:
+                    self.counts["unknown_object"] += 1
+                else:
+                    self._reported.add(point.name)
+                    station.missing.discard(point.name)
+                    self._fresh.append(self._reading(point, asdu, item, stamp))
+
+    def _on_command_answer(self, station: _Station, asdu: Asdu) -> None:
+        if not station.waiting or asdu.type != station.waiting[0]:
+            return
+        if asdu.negative or asdu.cause > Cause.COUNTERS_REQUESTED + 4:
+            error = Refused(
+                f"interrogation {asdu.type} of {station.common_address} refused, cause {asdu.cause}", subject=self.name
+            )
+            _LOG.warning("%s", error)
+            self._ask_again_later(station)
+            station.answering, station.waiting = False, []
+            now = self._clock.now_utc_ms()
+            self._fresh += [Reading(p, None, Quality.REFUSED, now) for p in station.points]
+        elif asdu.cause == Cause.ACTIVATION_TERMINATED:
+            station.waiting.pop(0)
+            if not station.waiting:
+                self._end_interrogation(station)
+
+    def _reading(self, point: Point, asdu: Asdu, item: InformationObject, stamp: int) -> Reading:
+        tag = None
+        if item.tag is not None and not Cause.INTERROGATED <= asdu.cause < Cause.COUNTERS_REQUESTED:
+            tag = decode_time(item.tag, self._settings.utc_offset_min, stamp)
+        event = asdu.cause in EVENT_CAUSES
+        if event and tag is not None:
+            self._offsets_ms.append(tag - stamp)
+        value, quality = None, item.quality
+        if FAMILIES[asdu.type] != FAMILIES[int(point.area)]:
+            quality = Quality.GARBLED
+        elif quality.usable:
+            raw = item.raw
+            if point.bit is not None and isinstance(raw, int):
+                raw = raw >> point.bit & 1
+            value, judged = self._scalings[point.name].judge(raw)
+            quality = quality if judged is Quality.GOOD else judged
+        return Reading(point, value, quality, stamp, tag, event, item.data)

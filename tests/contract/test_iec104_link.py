@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A 104 link against a peer that counts its own octets: windows, timers, sequence, interrogations, redundant servers.
+
+Octets by IEC 60870-5-104, 5: S frame 01 00 N(R); U frames STARTDT 07/0B, STOPDT 13/23, TESTFR 43/83. Every frame the
+driver sends in this file goes into one log, and the log holds nothing that could change a station.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from device_peers import serve
+from test_device_contract import build, read, run
+
+from collector.agent.device.base import Answer, Device, Reading
+from collector.clock import SystemClock
+from collector.errors import DeviceError
+from collector.model.record import Quality
+
+TABLE = "name,quantity,area,type,address,raw_unit\nbreaker,on_grid,30,bit,1,\nagc,agc_in_service,30,bit,2,\n"
+WITH_COUNTER = TABLE + "e,energy_export_mwh,37,int32,9,kWh\n"
+STARTDT, TESTFR = 0x07, 0x43
+GOOD_TAG = bytes.fromhex("e7031e0a170b1a")  # 23 November 2026 10:30:00.999, Monday not given
+SENT: list[bytes] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_sent_that_changes_a_station() -> Iterator[None]:
+    SENT.clear()
+    yield
+    types = {apdu[6] for apdu in SENT if not apdu[2] & 1}
+    assert types <= {100, 101}, "an I frame other than an interrogation: clock synchronisation would be 103"
+    assert {apdu[2] for apdu in SENT if apdu[2] & 3 == 3} <= {0x07, 0x43, 0x83}
+    for apdu in SENT:
+        if not apdu[2] & 1 and apdu[6] == 101:
+            assert apdu[15] == 0x05, "all counters, read without freeze or reset"
+
+
+class RawStation:
+    """Common address 1 with a closed breaker at 1 and AGC in service at 2, counter 9; does what its switches say."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+        self.sent = self.received = self.started = 0
+        self.confirms_tests = self.acknowledges = self.ends = True
+        self.answers = [(1, 1), (2, 1)]
+        self._writer: asyncio.StreamWriter | None = None
+        self.connections = 0
+        self.ended = asyncio.Event()
+
+    def raw(self, data: bytes) -> None:
+        assert self._writer is not None
+        self._writer.write(data)
+
+    def send(self, asdu: bytes, *, sequence: int | None = None, acknowledged: int | None = None) -> None:
+        number = self.sent if sequence is None else sequence
+        seen = (self.received if self.acknowledges else 0) if acknowledged is None else acknowledged
+        control = (number << 1).to_bytes(2, "little") + (seen << 1).to_bytes(2, "little")
+        self.raw(bytes([0x68, len(asdu) + 4]) + control + asdu)
+        self.sent += 1
+
+    def change(self, state: int) -> None:
+        self.send(bytes([30, 1, 3, 0, 1, 0, 1, 0, 0, state]) + GOOD_TAG)
+
+    def abort(self) -> None:
+        assert self._writer is not None
+        self._writer.transport.abort()
+
+    def of_kind(self, mask: int, value: int) -> list[bytes]:
+        return [apdu for apdu in self.heard if apdu[2] & mask == value]
+
+    @property
+    def acknowledged(self) -> list[int]:
+        """N(R) of the S frames heard."""
+        return [int.from_bytes(apdu[4:6], "little") >> 1 for apdu in self.of_kind(3, 1)]
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writer, self.sent, self.received = writer, 0, 0
+        self.connections += 1
+        self.ended.clear()
+        try:
+            while True:
+                head = await reader.readexactly(2)
+                body = await reader.readexactly(head[1])
+                self.heard.append(head + body)
+                SENT.append(head + body)
+                if body[0] == STARTDT:
+                    self.started += 1
+                    self.raw(bytes.fromhex("68040b000000"))
+                elif body[0] == TESTFR and self.confirms_tests:
+                    self.raw(bytes.fromhex("680483000000"))
+                elif not body[0] & 1:
+                    self.received += 1
+                    self.interrogated(body[4:])
+        finally:
+            self.connections -= 1
+            self.ended.set()
+
+    def interrogated(self, asdu: bytes) -> None:
+        self.send(asdu[:2] + b"\x07" + asdu[3:])
+        if asdu[0] == 101:
+            self.send(bytes([15, 1, 37, 0, 1, 0, 9, 0, 0]) + (1_234_567).to_bytes(4, "little") + b"\x00")
+        else:
+            for address, state in self.answers:
+                self.send(bytes([1, 1, 20, 0, 1, 0, address, 0, 0, state]))
+        if self.ends:
+            self.send(asdu[:2] + b"\x0a" + asdu[3:])
+
+
+def with_station(
+    folder: Path, scenario: Callable[[RawStation, Device], Awaitable[None]], *, table: str = TABLE, **keys: Any
+) -> None:
+    async def body() -> None:
+        station = RawStation()
+        async with serve(station.talk) as port:
+            device = build("iec104", folder, port, table=table, **keys)
+            try:
+                await scenario(station, device)
+            finally:
+                await device.close()
+
+    run(body)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - the far end runs by itself
+        await asyncio.sleep(0.01)
+
+
+async def collected(device: Device) -> list[Reading]:
+    while not (found := device.collect()):  # noqa: ASYNC110 - as the tick loop does
+        await asyncio.sleep(0.01)
+    return found
+
+
+async def read_until(device: Device, wanted: Mapping[str, tuple[int | None, Quality]]) -> Answer:
+    """Poll as the poller would until the newest readings are these."""
+    newest: dict[str, tuple[int | None, Quality]] = {}
+    while True:
+        try:
+            answer = await read(device)
+        except DeviceError:
+            continue
+        newest |= {r.point.name: (r.value, r.quality) for r in answer.readings}
+        if newest == wanted:
+            return answer
+        await asyncio.sleep(0.02)
+
+
+def named(answer: Answer) -> dict[str, tuple[int | None, Quality]]:
+    return {r.point.name: (r.value, r.quality) for r in answer.readings}
+
+
+BOTH_GOOD = {"breaker": (1, Quality.GOOD), "agc": (1, Quality.GOOD)}
+
+
+def test_the_wth_frame_is_acknowledged_and_no_earlier_one(tmp_path: Path) -> None:
+    async def scenario(station: RawStation, device: Device) -> None:
+        await read(device)  # confirmation, two values, end: four frames
+        await until(lambda: station.acknowledged == [4])
+        for state in (0, 1, 0, 1, 0, 1, 0, 1):
+            station.change(state)
+        await until(lambda: len(station.acknowledged) == 3)
+        assert station.acknowledged == [4, 8, 12]
+
+    with_station(tmp_path, scenario, w=4, t1_s=15, t2_s=10)
+
+
+def test_fewer_frames_are_acknowledged_after_t2(tmp_path: Path) -> None:
+    async def scenario(station: RawStation, device: Device) -> None:
+        await read(device)
+        await until(lambda: station.acknowledged)
+        assert station.acknowledged == [4]
+
+    with_station(tmp_path, scenario, w=8, t1_s=15, t2_s=1)
+
+
+def test_an_idle_link_is_tested_after_t3_and_given_up_t1_later_without_an_answer(tmp_path: Path) -> None:
+    async def scenario(station: RawStation, device: Device) -> None:
+        await read(device)
+        await until(lambda: station.of_kind(0xFF, TESTFR))
+        assert device.collect() == [], "the link lives"
+        station.confirms_tests = False
+        await station.ended.wait()
+        assert {(r.point.name, r.quality) for r in await collected(device)} == {
+            ("breaker", Quality.INVALID), ("agc", Quality.INVALID),
+        }  # fmt: skip
+        station.confirms_tests = True
+        await read_until(device, BOTH_GOOD)
+
+    with_station(tmp_path, scenario, t1_s=1, t2_s=1, t3_s=1)
+
+
+@pytest.mark.parametrize("fault", ["N(S) skips one", "N(S) repeats one", "N(R) of what was never sent"])
+def test_a_wrong_sequence_number_ends_the_link_and_all_is_asked_again(fault: str, tmp_path: Path) -> None:
+    async def scenario(station: RawStation, device: Device) -> None:
+        await read(device)
+        value = bytes([1, 1, 3, 0, 1, 0, 1, 0, 0, 0])
+        if fault.startswith("N(S)"):
+            station.send(value, sequence=station.sent + (1 if "skips" in fault else -1))
+        else:
+            # Its own number is right, so its value may count until the link ends.
+            station.send(value, acknowledged=station.received + 5)
+        await station.ended.wait()
+        if fault.startswith("N(S)"):
+            assert {r.quality for r in await collected(device)} == {Quality.INVALID}, "its value does not count"
+        await read_until(device, BOTH_GOOD)
+        assert station.started == 2
+
+    with_station(tmp_path, scenario)
+
+
+def test_with_k_frames_unacknowledged_nothing_more_is_sent_and_after_t1_the_link_ends(tmp_path: Path) -> None:
+    async def scenario(station: RawStation, device: Device) -> None:
+        station.acknowledges = False
+        await read(device)
+        await station.ended.wait()
+        assert len(station.of_kind(1, 0)) == 1, "the counter interrogation had to wait for an acknowledgement"
+
+    with_station(tmp_path, scenario, table=WITH_COUNTER, k=1, t1_s=1, t2_s=1)
+
+
+def test_counters_are_read_as_they_are_after_the_general_interrogation(tmp_path: Path) -> None:
+    async def scenario(station: RawStation, device: Device) -> None:
+        found = named(await read(device))
+        assert found == BOTH_GOOD | {"e": (1_234_567_000, Quality.GOOD)}
+        assert [apdu[6] for apdu in station.of_kind(1, 0)] == [100, 101]
+
+    with_station(tmp_path, scenario, table=WITH_COUNTER)
+
+
+def test_an_interrogation_that_never_ends_leaves_what_did_not_come_invalid(tmp_path: Path) -> None:
+    async def scenario(station: RawStation, device: Device) -> None:
+        station.ends, station.answers = False, [(1, 1)]
+        answer = await read_until(device, {"breaker": (1, Quality.GOOD), "agc": (None, Quality.INVALID)})
+        assert [p.name for p in answer.holding] == ["breaker"]
+
+    with_station(tmp_path, scenario, t1_s=1, timeout_s=1.0)
+
+
+def test_a_station_that_was_initialised_again_is_asked_again_and_its_new_values_count(tmp_path: Path) -> None:
+    async def scenario(station: RawStation, device: Device) -> None:
+        assert named(await read(device)) == BOTH_GOOD
+        station.answers = [(1, 0)]
+        station.send(bytes([70, 1, 4, 0, 1, 0, 0, 0, 0, 0]))
+        await read_until(device, {"breaker": (0, Quality.GOOD), "agc": (None, Quality.INVALID)})
+        assert station.started == 1
+
+    with_station(tmp_path, scenario)
+
+
+def test_the_link_goes_to_the_other_server_when_it_is_lost_and_back_again_one_at_a_time(tmp_path: Path) -> None:
+    async def body() -> None:
+        first, second = RawStation(), RawStation()
+        second.answers = [(1, 0), (2, 0)]
+        async with serve(first.talk) as port, serve(second.talk) as other:
+            device = build("iec104", tmp_path, port, table=TABLE, redundant=[f"127.0.0.1:{other}"])
+            try:
+                assert named(await read(device)) == BOTH_GOOD
+                assert (first.connections, second.connections) == (1, 0)
+                first.abort()
+                await read_until(device, dict.fromkeys(BOTH_GOOD, (0, Quality.GOOD)))
+                assert (first.connections, second.connections) == (0, 1)
+                second.abort()
+                await read_until(device, BOTH_GOOD)
+                assert (first.connections, second.connections) == (1, 0)
+            finally:
+                await device.close()
+
+    run(body)
+
+
+def test_a_server_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with serve(RawStation().talk) as gone:
+            pass
+        station = RawStation()
+        async with serve(station.talk) as port:
+            device = build("iec104", tmp_path, gone, table=TABLE, redundant=[f"127.0.0.1:{port}"], timeout_s=0.5)
+            try:
+                await read_until(device, BOTH_GOOD)
+            finally:
+                await device.close()
+
+    run(body)
+
+
+def test_the_stations_clock_is_compared_with_ours_and_the_offset_told(tmp_path: Path) -> None:
+    class OneHourLater(SystemClock):
+        def now_utc_ms(self) -> int:
+            return 1_795_401_000_999 + 3_600_000
+
+    async def scenario() -> None:
+        station = RawStation()
+        async with serve(station.talk) as port:
+            device = build("iec104", tmp_path, port, table=TABLE, clock=OneHourLater())
+            try:
+                assert (await read(device)).clock_offset_ms is None
+                station.change(0)
+                answer = await read_until(device, {"breaker": (0, Quality.GOOD)})
+                assert answer.clock_offset_ms == -3_600_000
+                assert [r.device_time_utc_ms for r in answer.readings] == [1_795_401_000_999]
+            finally:
+                await device.close()
+
+    run(scenario)
