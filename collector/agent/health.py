@@ -21,7 +21,10 @@ ALARMS: Final = ((0.9, "critical"), (0.7, "warning"))
 
 
 class DeviceHealth(msgspec.Struct, frozen=True):
-    """One device since the start. `answers`: its last read gave something. Durations in seconds, times in UTC ms."""
+    """One device since the start. `answers`: its last read gave something. Durations in seconds, times in UTC ms.
+
+    `clock_offset_ms`: how far its clock is ahead of ours; None where the protocol tells no time, or none came yet.
+    """
 
     device: str
     channel: str
@@ -34,6 +37,7 @@ class DeviceHealth(msgspec.Struct, frozen=True):
     last_good_utc_ms: int | None
     last_read_s: float | None
     reading_s: float
+    clock_offset_ms: int | None = None
 
 
 class UplinkHealth(msgspec.Struct, frozen=True):
@@ -117,6 +121,7 @@ def devices_of(channels: Iterable[Channel]) -> list[DeviceHealth]:
                     last_good_utc_ms=max(good, default=None),
                     last_read_s=max((h.last_read_s for h in health if h.last_read_s is not None), default=None),
                     reading_s=sum(h.reading_s for h in health),
+                    clock_offset_ms=next((h.clock_offset_ms for h in health if h.clock_offset_ms is not None), None),
                 )
             )  # fmt: skip
     return found

@@ -71,6 +71,8 @@ def _device_metrics(health: Health) -> Iterator[Metric]:
     yield _gauge(
         "device_last_read_seconds", "How long the last good read took.", rows(*(d.last_read_s for d in devices)), labels
     )
+    offsets = (None if d.clock_offset_ms is None else d.clock_offset_ms / 1000 for d in devices)
+    yield _gauge("device_clock_offset_seconds", "How far its clock is ahead of ours.", rows(*offsets), labels)
     last_good = (None if d.last_good_utc_ms is None else d.last_good_utc_ms / 1000 for d in devices)
     yield _gauge("device_last_good_timestamp_seconds", "When it last gave something.", rows(*last_good), labels)
 

@@ -36,6 +36,7 @@ class DeviceHealth:
     """What has become of the reads of one device; counters only grow.
 
     `last_read_s`: how long the last read that gave something took; `reading_s`: all reads together, real time.
+    `clock_offset_ms`: how far the device's clock was ahead of ours when last measured.
     """
 
     reads: int = 0
@@ -46,6 +47,7 @@ class DeviceHealth:
     last_good_utc_ms: int | None = None
     last_read_s: float | None = None
     reading_s: float = 0.0
+    clock_offset_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -154,6 +156,8 @@ class Channel:
             self._log(logging.INFO, job, job.error.subject, f"answers again after {health.failures_in_a_row} failures")
         job.error, health.failures_in_a_row = None, 0
         health.last_good_utc_ms, health.last_read_s = answer.time_utc_ms, took_s
+        if answer.clock_offset_ms is not None:
+            health.clock_offset_ms = answer.clock_offset_ms
         for error in answer.errors:
             if error.subject not in job.told:
                 job.told.add(error.subject)

@@ -96,10 +96,13 @@ def _print_health(health: Health) -> None:
         (d.device, d.channel, "answers" if d.answers else "silent", d.reads, d.failures,
          "" if d.last_read_s is None else f"{d.last_read_s * 1000:.1f}",
          "never" if d.last_good_utc_ms is None else _span((health.time_utc_ms - d.last_good_utc_ms) / 1000),
+         "" if d.clock_offset_ms is None else f"{d.clock_offset_ms / 1000:+.1f}",
          "" if d.answers else d.last_error)
         for d in health.devices
     ]  # fmt: skip
-    _print_table("Devices", ("device", "channel", "state", "reads", "failed", "ms", "good before", "error"), rows)
+    _print_table(
+        "Devices", ("device", "channel", "state", "reads", "failed", "ms", "good before", "clock s", "error"), rows
+    )
 
 
 def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

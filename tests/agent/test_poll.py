@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from agent_points import point
@@ -115,6 +116,23 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 
 def channel_of(clock: SteppedClock, take: list[Callable[[Answer], None]], *devices: FakeDevice) -> Channel:
     return Channel(devices[0].name, [job(d) for d in devices], clock, lambda answer: take[0](answer))
+
+
+def test_what_a_read_measured_of_the_devices_clock_stays_known() -> None:
+    class WithClock(FakeDevice):
+        async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+            answer = await super().read(points, budget_s=budget_s)
+            return replace(answer, clock_offset_ms=-1500) if self.reads == 1 else answer
+
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        device = WithClock("a", clock)
+        channel = channel_of(clock, take, device)
+        await operate(clock, [channel], take, [device])
+        assert device.reads > 1
+        assert channel.jobs[0].health.clock_offset_ms == -1500
+
+    run(scenario)
 
 
 def test_each_tick_reads_each_device_once_and_makes_one_record_of_each_unit() -> None:
