@@ -29,7 +29,7 @@ def price(account: Account) -> Draft:
     stretches = [s for s in account.stretches_of(SERVICE) if designated(s)]
     paid, scope_left = _paid_days(account, stretches)
     if not paid:
-        return Draft(Fraction(0), Fraction(0), LineStatus.ZERO, "own_fault" if scope_left else "excluded")
+        return Draft(Fraction(0), Fraction(0), LineStatus.ZERO, "rounded" if scope_left else "excluded")
     priced = Priced(account, SERVICE)
     if account.case.policy.adopts("I-15", "full_month"):
         _, stretch = paid[-1]
