@@ -56,8 +56,8 @@ class GeneratingUnit:
         self.moment.agc = int(unit.agc_lower_mw is not None)
         self.moment.avc = int(unit.avc)
         self._aim_v = self.moment.avc_target_v
-        self._bus = Bus(scenario, unit)
-        self._excitation = Excitation(unit, self._bus, self._aim_v, scenario.settings.step_s)
+        self.bus = Bus(scenario, unit)
+        self._excitation = Excitation(unit, self.bus, self._aim_v, scenario.settings.step_s)
         self.energy_kw_ms = unit.moves.energy_start_mwh * 1000 * 3_600_000
 
     def begin(self, time_ms: int) -> None:
@@ -70,7 +70,7 @@ class GeneratingUnit:
             ("primary_frequency_in_service", 1),
         ):  # fmt: skip
             self._signals[name].set(value, time_ms)
-        self._bus.step(time_ms)
+        self.bus.step(time_ms)
         self._excitation.begin(self._aim_v)
         self._take_voltage()
         self._show(time_ms)
@@ -148,9 +148,9 @@ class GeneratingUnit:
         moment.voltage_v = forced.get("bus_voltage_kv", moment.voltage_v)
         moment.at_limit = forced.get("avc_at_limit", moment.at_limit)
 
-    def _primary_kw(self) -> int:
+    def governed_kw(self, frequency_uhz: int) -> int:
         """Droop: power against a frequency beyond the dead band.  ΔP = −Δf ÷ (50 Hz · droop) · P_N."""
-        off = self._grid.frequency_uhz - 50_000_000
+        off = frequency_uhz - 50_000_000
         beyond = max(abs(off) - self._dead_band_uhz, 0)
         return round(-beyond * self._kw_per_uhz if off > 0 else beyond * self._kw_per_uhz)
 
@@ -174,9 +174,9 @@ class GeneratingUnit:
             moment.power_kw = aim  # a pump runs at its one load
             return
         if moment.primary:
-            aim += self._primary_kw()
+            aim += self.governed_kw(self._grid.frequency_uhz)
         if self._stops_within(time_ms, self._unloading_ms):
-            aim = min(aim, self._stages.sync_kw)
+            aim = self._stages.sync_kw
         moved = self._stages.move(time_ms, moment.power_kw, aim)
         moment.power_kw = min(max(moved + noise_kw, 0), self._rated_kw)
 
@@ -189,7 +189,7 @@ class GeneratingUnit:
         if self._missing_since_ms and time_ms - self._missing_since_ms > 10 * MINUTE_MS:
             self._missing_since_ms = 0
             self._aim_v = moment.avc_target_v
-        self._bus.step(time_ms)
+        self.bus.step(time_ms)
         self._excitation.step(on=moment.on, avc=moment.avc, aim_v=self._aim_v)
         self._take_voltage()
 
@@ -282,6 +282,11 @@ class World:
             unit.step(instant_ms)
             self.books.ticked(unit.unit.id, unit.moment, instant_ms)
         self._next_tick_ms += self._step_ms
+
+    @property
+    def frequency_uhz(self) -> int:
+        """The grid's frequency."""
+        return self._grid.frequency_uhz
 
     def units(self) -> Sequence[GeneratingUnit]:
         """The units, in the scenario's order."""

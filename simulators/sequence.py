@@ -74,9 +74,9 @@ class Sequence:
         """The power one tick later, on its way from `power_kw` to `aim_kw`."""
         ramp_kw = self._ramp_kw
         if self._closed_ms is not None:
-            if aim_kw <= self.sync_kw:
-                self._closed_ms = None  # nothing to load up to
-            elif time_ms - self._closed_ms < self._hold_ms or power_kw < self.sync_kw:
+            if aim_kw < 0:
+                self._closed_ms = None  # a condenser is driven, it does not load up
+            elif time_ms - self._closed_ms < self._hold_ms or power_kw <= 0 or aim_kw <= self.sync_kw:
                 return self.sync_kw
             elif power_kw < self._stable_kw:
                 ramp_kw = self._start_ramp_kw

@@ -64,6 +64,14 @@ def test_the_broker_accepts_connections(broker: str) -> None:
         pass
 
 
+def test_a_station_of_two_addresses(iec104_station: Callable[..., ServedDevices]) -> None:
+    station = iec104_station("name,quantity,area,type,address\non,on_grid,30,bit,1\n", redundant=True)
+    for port in (station.port, station.second_port):
+        with socket.create_connection((station.host, port), timeout=5) as link:
+            link.sendall(bytes.fromhex("680407000000"))
+            assert link.recv(6) == bytes.fromhex("68040b000000")
+
+
 pytest_plugins = ["pytester"]
 
 
@@ -80,3 +88,26 @@ def test_a_single_write_fails_the_whole_run(pytester: pytest.Pytester, request_h
     """)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=1, errors=outcome)
+
+
+def test_a_104_command_or_a_645_write_anywhere_fails_the_whole_run(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest('pytest_plugins = ["simulators.pytest_plugin"]')
+    pytester.makepyfile("""
+        import socket
+        def test_command(iec104_station):
+            station = iec104_station("name,quantity,area,type,address\\non,on_grid,30,bit,1\\n")
+            with socket.create_connection((station.host, station.port), timeout=5) as link:
+                link.sendall(bytes.fromhex("680407000000680e000000002d01060001000100000168 0401000000"))
+                link.recv(6)
+                assert link.recv(20)[2] == 0
+        def test_write(dlt645_line):
+            line = dlt645_line("name,quantity,address,raw_unit\\ne,energy_export_mwh,00010000,kWh\\n", addresses=["12"])
+            with socket.create_connection((line.host, line.port), timeout=5) as link:
+                link.sendall(bytes.fromhex("6812000000000068140433333433c716681200000000006811043333 3433c416"))
+                link.recv(20)
+        def test_innocent():
+            pass
+    """)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*IEC 104 type 45 is not an interrogation*", "*control 14H is not a reading one*"])

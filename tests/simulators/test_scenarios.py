@@ -64,7 +64,7 @@ def test_each_scenario_starts_from_a_folder_of_its_own(path: Path, tmp_path: Pat
     instance = instantiate(path, tmp_path / "run")
     scenario = load_scenario(instance.scenario_file)
     assert scenario.agent_file == instance.agent_file
-    assert len(load_agent(instance.agent_file).settings.device) == 11
+    assert len(load_agent(instance.agent_file).settings.device) == (3 if path.stem == "pumped_storage" else 11)
     world = World(scenario, Board())
     world.advance(scenario.run.start_ms + DAY_MS)
     write_inputs(scenario, tmp_path / "inputs")

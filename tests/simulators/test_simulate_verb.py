@@ -69,6 +69,16 @@ def test_a_request_that_does_not_only_read_makes_it_end_with_1(instance: Instanc
     assert "Modbus function that is not a reading one" in errors
 
 
+def test_a_recording_is_replayed_from_a_folder_named_after_it(tmp_path: Path) -> None:
+    (tmp_path / "march.csv").write_text("unit,time,p\nA,2026-03-01T00:00:00+10:00,1.5\n", "utf-8")
+    replay = [sys.executable, "-m", "collector.cli.main", "simulate", "--replay", "march.csv"]
+    replay += ["--columns", "active_power_mw=p", "--seconds", "0.2"]
+    done = subprocess.run(replay, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "listening: 1 devices\nended: A-governor 0\n")
+    assert load_agent(tmp_path / "march" / "agent.toml").settings.device[0].unit == "A"
+    assert subprocess.run([*replay[:4]], capture_output=True, timeout=30).returncode == 2
+
+
 def test_a_fault_is_switched_from_the_keyboard(instance: Instance) -> None:
     ours, theirs = os.openpty()
     try:

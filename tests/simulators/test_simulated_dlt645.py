@@ -90,9 +90,11 @@ def test_a_meter_answers_behind_its_preamble(line: AgentConfig) -> None:
     asyncio.run(run())
 
 
-def read_with_the_package(config: AgentConfig, address: str, identifiers: list[int]) -> list[Any]:
+def read_with_the_package(
+    config: AgentConfig, address: str, identifiers: list[int], timeout_s: float = 2.0
+) -> list[Any]:
     place = config.settings.device[0]
-    client = MeterClientService.new_tcp_client(place.host, place.port or 0, 2.0)
+    client = MeterClientService.new_tcp_client(place.host, place.port or 0, timeout_s)
     try:
         client.set_address(bytes.fromhex(address)[::-1].hex())  # the package takes it in the order of the line
         found = [client.read_00(i) if i >> 24 == 0 else client.read_02(i) for i in identifiers]
@@ -167,6 +169,40 @@ def test_a_faulty_meter_gives_no_readable_frame(line: AgentConfig, kind: str) ->
                 assert data[-1] == 0x16
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", ["silence", "checksum", "truncate", "reset", "refuse"])
+def test_an_independent_reader_gets_nothing_from_a_faulty_meter(line: AgentConfig, kind: str) -> None:
+    async def run() -> None:
+        async with serve(line) as devices:
+            devices.board.show("U1", "energy_export_mwh", 7)
+            devices.faults.switch_on(Fault("m1", kind))
+            try:
+                values = await asyncio.to_thread(read_with_the_package, line, "000000000012", [0x00010000], 0.2)
+            except OSError:
+                values = [None]
+            assert values == [None]
+
+    asyncio.run(run())
+
+
+def test_an_independent_reader_sees_a_meter_freeze_restart_and_roll_over(line: AgentConfig) -> None:
+    async def run() -> list[Any]:
+        seen = []
+        async with serve(line) as devices:
+            steps = (("", 0, 7), ("frozen", 0, 9), ("restart", 0, 12), ("roll_over", 100, 12), ("", 0, 14))
+            for kind, value, mwh in steps:
+                devices.faults.switch_off("m1", "frozen")
+                if kind:
+                    devices.faults.switch_on(Fault("m1", kind, value))
+                    await asyncio.sleep(0.01)
+                devices.board.show("U1", "energy_export_mwh", mwh)
+                if kind != "roll_over":  # of 999 999.00 the package takes the topmost bit for a sign
+                    seen += await asyncio.to_thread(read_with_the_package, line, "000000000012", [0x00010000], 0.3)
+        return seen
+
+    # kWh behind a ratio of 1000: 7 frozen; from 9 on again, 3 later; 1 kWh before 1 000 000.00, and 2 kWh later 1.
+    assert asyncio.run(run()) == [7.0, 7.0, 3.0, 1.0]
 
 
 @given(st.binary(max_size=40), st.binary(max_size=20))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from served_config import make_config
 
 from collector.config import AgentConfig, load_agent
 from collector.errors import CollectorError, ConfigError
-from collector.model.interval import parse_time_ms
+from collector.model.interval import Interval, parse_time_ms
 from simulators import iec104
 from simulators.devices import Devices, serve
 from simulators.fault_file import FaultPlan, load_faults
-from simulators.faults import KINDS, Fault, Faults
+from simulators.faults import KINDS, Fault, Faults, kinds_of
+from simulators.replay import Playback, Recording
+from simulators.simulation import Simulation, opened
 
 REQUEST = bytes.fromhex("000100000006010300040001")
 ANSWER = bytes.fromhex("00010000000501030207ea")
@@ -172,6 +175,7 @@ async def station_frames(config: AgentConfig, devices: Devices, *, interrogate: 
         ("invalid", lambda frames: frames[0][13] & iec104.IV),
         ("summer_time", lambda frames: frames[0][17] == 12 | 0x80),
         ("clock_hour", lambda frames: frames[0][17] == 13),
+        ("invalid_time", lambda frames: frames[0][16] == 30 | 0x80),
     ],
 )
 def test_a_station_misbehaves(config: AgentConfig, kind: str, check: Callable[[list[bytes]], object]) -> None:
@@ -211,6 +215,71 @@ def test_a_fault_that_does_not_exist_is_refused() -> None:
     with pytest.raises(CollectorError, match="no such fault 'sulking'"):
         Fault("d", "sulking")
     assert len(KINDS) >= 19
+
+
+@pytest.mark.parametrize("device", ["gov-1", "meter", "station"])
+def test_every_kind_is_switched_from_a_file_and_from_the_control_socket(
+    config: AgentConfig, tmp_path: Path, device: str
+) -> None:
+    protocol = next(d.protocol for d in config.settings.device if d.id == device)
+    file = tmp_path / "faults.toml"
+    file.write_text("".join(f'[[fault]]\ndevice = "{device}"\nkind = "{kind}"\n' for kind in kinds_of(protocol)))
+    span = Interval(0, 10)
+
+    async def run() -> None:
+        devices = Devices(config)
+        played = Playback(Recording((), (), ((0, "U1", ()),), {"U1": (span,)}), devices.board)
+        simulation = Simulation(config, devices, played, span, "2026-03")
+        async with opened(simulation, time_listen="127.0.0.1:0", control_listen="127.0.0.1:0"):
+            simulation.plan_faults(load_faults(file, frozenset(simulation.devices.requests())))
+            assert {fault.kind for fault in devices.faults.active()} == set(kinds_of(protocol))
+            reader, writer = await asyncio.open_connection("127.0.0.1", simulation.control_port)
+            for kind in KINDS:
+                answers = []
+                for verb in ("clear", "fault"):
+                    writer.write(json.dumps({"do": verb, "device": device, "kind": kind}).encode() + b"\n")
+                    answers.append(json.loads(await reader.readline()))
+                if kind in kinds_of(protocol):
+                    assert answers == [{"off": True}, {"on": True}]
+                    writer.write(json.dumps({"do": "status"}).encode() + b"\n")
+                    assert f"{device} {kind} 0" in json.loads(await reader.readline())["faults"]
+                else:
+                    assert f"no {kind} in {protocol}" in answers[1]["error"]
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(run())
+
+
+def test_a_restarted_meter_counts_from_0_and_a_full_one_rolls_over_before_an_independent_client(
+    config: AgentConfig,
+) -> None:
+    place = next(d for d in config.settings.device if d.id == "meter")
+
+    async def energy_kwh() -> int:
+        peer = AsyncModbusTcpClient(place.host, port=place.port or 0, framer=FramerType.RTU, timeout=2, retries=0)
+        await peer.connect()
+        registers = (await peer.read_input_registers(2, count=2, device_id=17)).registers
+        peer.close()
+        return int(str(peer.convert_from_registers(registers, peer.DATATYPE.UINT32)))
+
+    async def run() -> list[int]:
+        seen = []
+        async with serve(config) as devices:
+            for kind, value, mwh in (
+                ("", 0, "100"),
+                ("restart", 0, "100.5"),
+                ("roll_over", 3, "100.5"),
+                ("", 0, "100.51"),
+            ):
+                if kind:
+                    devices.faults.switch_on(Fault("meter", kind, value))
+                    await asyncio.sleep(0.01)
+                devices.board.show("U1", "energy_export_mwh", mwh)
+                seen.append(await energy_kwh())
+        return seen
+
+    assert asyncio.run(run()) == [100_000, 500, 2**32 - 3, 7]
 
 
 def test_planned_faults_come_and_go_with_simulated_time(config: AgentConfig, tmp_path: Path) -> None:
