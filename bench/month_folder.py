@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A seeded settlement folder of a month at one minute: plants of five units with ten quantities, and what dispatch sent.
+"""A seeded settlement folder of a month at one minute: plants of five units, ten quantities, and what dispatch sent.
 
 Power follows an AGC set-point, deep at night; every tenth unit is off grid for a night on a start-stop order; voltage
 and frequency wander; one value in five hundred is missing, and each unit loses twenty minutes. Records go out as CSV

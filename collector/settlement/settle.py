@@ -7,8 +7,9 @@ Pure and synchronous. The center measures day by day and stores the results; `cl
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -46,6 +47,8 @@ from collector.settlement.statement import (
 from collector.settlement.stretches import Policy, Stretch, compute_policy, compute_stretches, registered_spans
 from collector.settlement.timeline import Axis, Lane
 
+_AHEAD: Final = 4  # batches given to an executor before the oldest is waited for
+_KEPT_SEGMENT_BYTES: Final = 128 << 20  # about 300 units of a month at one minute
 _RESTART_DAYS: Final = 2  # how far ahead, where a stop counts in its own month: a restart follows within 24 hours
 _HISTORY_DAYS: Final = 62  # how far back breaker runs are looked at for orders that began before the month
 
@@ -58,9 +61,23 @@ def settle(month: Month, inputs: Inputs, rulebook: Rulebook, *, executor: Execut
         InvariantBroken: totals do not add up; nothing was produced.
     """
     run = _Run(month, inputs, rulebook)
-    work = partial(measure, run.context)
-    mapped = map(work, run.batches()) if executor is None else executor.map(work, run.batches())
-    return _close(month, inputs, run.context, (results for results, _ in mapped), run.segments)
+    return _close(month, inputs, run.context, run.results(executor), run.segments)
+
+
+def _measured(
+    executor: Executor | None, context: Context, batches: Iterable[Batch]
+) -> Iterator[tuple[Results, pa.Table | None]]:
+    """What is measured, in the order of the batches; few of them wait at a time, for each holds its rows."""
+    if executor is None:
+        yield from map(partial(measure, context), batches)
+        return
+    waiting: deque[Future[tuple[Results, pa.Table | None]]] = deque()
+    for batch in batches:
+        waiting.append(executor.submit(measure, context, batch))
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 class _Run:
@@ -76,10 +93,21 @@ class _Run:
             unsynchronised_is_missing=policy.adopts("I-17", "missing"),
         )
         self.units = [unit for unit, stretches in self.context.stretches.items() if stretches]
+        self._kept: list[tuple[tuple[str, ...], pa.Table]] = []  # segments of the first batches, with their units
+
+    def results(self, executor: Executor | None) -> Iterator[Results]:
+        """Measure everything once; segments are kept from the same pass as far as the memory set aside goes."""
+        left = _KEPT_SEGMENT_BYTES
+        for results, segments in _measured(executor, self.context, self.batches()):
+            if segments is not None:
+                left -= segments.nbytes
+                if left >= 0:
+                    self._kept.append((results.units, segments))
+            yield results
 
     def batches(self) -> Iterator[Batch]:
         first, days = self.month.first_day, len(self.month.days)
-        yield from plan_batches(self.context, self.book, first, days, units=self.units)
+        yield from plan_batches(self.context, self.book, first, days, units=self.units, segments=True)
         yield from self._history()
         if self.context.policy.adopts("I-06", "month_of_stop"):
             yield from self._restarts()
@@ -108,24 +136,33 @@ class _Run:
                 yield Batch((lane,), _RESTART_DAYS, self.book.rows(Axis((lane,), _RESTART_DAYS)), runs_only=True)
 
     def segments(self, units: frozenset[str] | None) -> Iterator[pa.Table]:
-        """Segments, measured again batch by batch: they are too many to keep."""
-        chosen = [unit for unit in self.units if units is None or unit in units]
+        """Segments batch by batch: those kept, then the others, which are measured again (they can be too many)."""
+        kept = {unit for members, _ in self._kept for unit in members}
+        for members, table in self._kept:
+            if units is None or not units.isdisjoint(members):
+                yield from _some(table, units)
+        wanted = None if units is None and not kept else frozenset(self.units if units is None else units) - kept
+        chosen = [unit for unit in self.units if wanted is None or unit in wanted]
         if units is not None:  # members of a chosen unit's peak group are measured with it
             chosen = self._with_groups(chosen)
         first, days = self.month.first_day, len(self.month.days)
         for batch in plan_batches(self.context, self.book, first, days, units=chosen, segments=True):
             table = measure(self.context, batch)[1]
-            if table is not None and table.num_rows:
-                yield table if units is None else _only(table, units)
+            if table is not None:
+                yield from _some(table, wanted)
 
     def _with_groups(self, chosen: list[str]) -> list[str]:
         plants = {s.plant.id for unit in chosen for s in self.context.stretches[unit]}
         return [u for u in self.units if any(s.plant.id in plants for s in self.context.stretches[u])]
 
 
-def _only(table: pa.Table, units: frozenset[str]) -> pa.Table:
-    names = table.column("unit").cast(pa.string())
-    return table.filter(pc.is_in(names, value_set=pa.array(sorted(units))))
+def _some(table: pa.Table, units: frozenset[str] | None) -> Iterator[pa.Table]:
+    """The rows of the wanted units, if there are any."""
+    if units is not None:
+        names = table.column("unit").cast(pa.string())
+        table = table.filter(pc.is_in(names, value_set=pa.array(sorted(units))))
+    if table.num_rows:
+        yield table
 
 
 def prepare(month: Month, inputs: Inputs, rulebook: Rulebook) -> Context:

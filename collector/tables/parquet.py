@@ -30,8 +30,9 @@ from collector.tables.findings import Findings, nearest
 
 MAX_ROWS: Final = 200_000_000
 MAX_UNCOMPRESSED_BYTES: Final = 16 * 1024**3
+_UNREAD: Final = ("cause", "era", "device_time")
 # Columns of a day file that the settlement does not compute with.
-LAKE_COLUMNS: Final = frozenset({"cause", "era", "device_time", *(f"{name}_quality" for name in BY_NAME)})
+LAKE_COLUMNS: Final = frozenset({*_UNREAD, *(f"{name}_quality" for name in BY_NAME)})
 PLACE: Final = "place"
 CLOCK: Final = "clock"  # model.record.ClockState; a reading of I-17 may ask for it
 
@@ -75,7 +76,13 @@ def _usable(table: pa.Table, name: str) -> Any:
     """The column, null where its quality says that the value does not count."""
     if f"{name}_quality" not in table.column_names:
         return table[name]
-    usable = pc.less(table[f"{name}_quality"].cast(pa.int64()), USABLE_BELOW)
+    quality = table[f"{name}_quality"]
+    if not pa.types.is_uint8(quality.type):
+        quality = quality.cast(pa.int64())
+    usable = pc.less(quality, pa.scalar(USABLE_BELOW, quality.type))
+    # Most unusable values are null already: to know that is cheaper than to copy the column.
+    if not pc.any(pc.and_not(table[name].is_valid(), pc.fill_null(usable, False))).as_py():
+        return table[name]
     return pc.if_else(usable, table[name], pa.scalar(None, table[name].type))
 
 
@@ -103,7 +110,8 @@ def _load(delivered: Delivered, columns: Mapping[str, Column], findings: Finding
             return None
         if not _check_columns(delivered.name, file.schema_arrow.names, columns, findings):
             return None
-        return file.read(use_threads=threads)
+        wanted = [name for name in file.schema_arrow.names if name not in _UNREAD]
+        return file.read(columns=wanted, use_threads=threads)
     except Exception as error:  # damaged bytes make the library raise all sorts, also KeyError
         findings.add(delivered.name, 0, "", f"is no Parquet file that can be read: {error}")
         return None
@@ -209,7 +217,8 @@ def _number(raw: Any, column: Column) -> Any:
         _check_extent(values, low // scale, high // scale, "is beyond any plausible value")
         return pc.multiply(values, scale)
     if pa.types.is_decimal(kind):
-        values = decimal_to_scaled(raw.cast(pa.decimal128(38, kind.scale)), kind.scale, scale)
+        wide = raw if pa.types.is_decimal128(kind) else raw.cast(pa.decimal128(38, kind.scale))
+        values = decimal_to_scaled(wide, kind.scale, scale)
     elif pa.types.is_float32(kind) or pa.types.is_float64(kind):
         values = pa.chunked_array([_floats(chunk, scale, high) for chunk in raw.chunks], pa.int64())
     else:

@@ -24,6 +24,7 @@ from small_month import JUNE, shipped_rulebook
 
 from collector.cli.folder import load_folder
 from collector.settlement import measure as measuring
+from collector.settlement import settle as settling
 from collector.settlement.allocate import allocate
 from collector.settlement.inputs import Inputs
 from collector.settlement.measure import Batch, measure, plan_batches
@@ -97,6 +98,23 @@ def test_threads_and_batch_sizes_do_not_matter(months: list[Inputs], monkeypatch
         with ThreadPoolExecutor(2) as pool:
             assert same(whole, settle(JUNE, inputs, shipped_rulebook(), executor=pool))
         monkeypatch.undo()
+
+
+def test_segments_kept_or_measured_again_are_the_same(months: list[Inputs], monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(statement: Statement, units: frozenset[str] | None) -> list[dict[str, object]]:
+        return [row for table in statement.segments.tables(units=units) for row in table.to_pylist()]
+
+    monkeypatch.setattr(measuring, "_BATCH_ROWS", 1)
+    for inputs in months[:6]:
+        kept = settle(JUNE, inputs, shipped_rulebook())
+        every = rows(kept, None)
+        some = frozenset(sorted({str(row["unit"]) for row in every})[::2])
+        for limit in (0, 20_000):  # none kept, the first few
+            monkeypatch.setattr(settling, "_KEPT_SEGMENT_BYTES", limit)
+            again = settle(JUNE, inputs, shipped_rulebook())
+            assert rows(again, None) == every
+            assert rows(again, some) == [row for row in every if row["unit"] in some] == rows(kept, some)
+        monkeypatch.setattr(settling, "_KEPT_SEGMENT_BYTES", 1 << 30)
 
 
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="no tzset on this platform")
