@@ -21,7 +21,7 @@ from collector.errors import Garbled
 from collector.model.interval import HOUR_MS
 from collector.model.record import Cause, ClockState, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.wire import Batch, Signer, decode_batch, encode_batch, open_envelope
-from collector.wire.batch import MAX_GAPS
+from collector.wire.batch import MAX_GAPS, MAX_UNITS
 
 _DROPS_PER_SEAL: Final = 64  # what has been kept long enough goes a little at a time
 _EVICTIONS_PER_SEAL: Final = 4096
@@ -178,13 +178,18 @@ class Sealer:
         gaps: Sequence[GapRecord],
         known: Mapping[str, UnitLayout] | None = None,
     ) -> int:
-        """Give records the next sequence (two, where they are too many for a payload); the first one given.
+        """Give records the next sequence (more, where records or units are too many for one); the first one given.
 
         `known`: the layouts of records that come from an older batch.
         """
         units = sorted({r.unit for r in records})
-        layouts = tuple((known or self.layouts)[unit] for unit in units)
         sequence = tail.next_sequence
+        if len(units) > MAX_UNITS:
+            first = set(units[:MAX_UNITS])
+            self.seal_batch(tail, [r for r in records if r.unit in first], gaps, known)
+            self.seal_batch(tail, [r for r in records if r.unit not in first], (), known)
+            return sequence
+        layouts = tuple((known or self.layouts)[unit] for unit in units)
         batch = Batch(tail.stream.stream, sequence, layouts, tuple(records), tuple(gaps))
         try:
             payload = encode_batch(batch, self._signers.get(tail.stream.stream.plant))
