@@ -134,6 +134,15 @@ ROW = '  value = "300"\n  state = "in_force"\n  from = 2026-06-16\n  cite = "not
         ('dispatch_mode = "annual_plan"', 'dispatch_mode = "annual"', "expected one of energy_saving, annual_plan"),
         ("from = 2009-01-01", 'from = "2009-01-01"', ".from: expected a local date like 2009-01-01"),
         ('state = "in_force"', 'state = "valid"', ".state: expected one of in_force, expected, ended, unknown"),
+        ('state = "in_force"\n  from', 'state = "unknown"\n  from', ".value: a row that is unknown has no value"),
+        ('value = "240"', 'until = 2008-01-01\n  value = "240"', "ends on 2008-01-01, before it begins"),
+        ('value = "240"', 'area = "hunan"\n  value = "240"', "row[1].area: expected one of east_china_grid"),
+        ('article = "14"', 'artikle = "14"', "artikle: unknown key; did you mean 'article'?"),
+        ('article = "14"', 'article = ', "article-14.toml: not TOML"),
+        ('id = "agc_down"', 'id = "agc_sideways"', "agc_sideways: no such service; known: deep_peak"),
+        ('id = "agc_down"', 'id = "agc_up"', "agc_up: declared twice, first in article-14.toml"),
+        ('factor = "1"', 'factor = "one"', ".factor: not a number: 'one'"),
+        ('unit_kinds = ["coal"', 'unit_kinds = ["coals"', ".unit_kinds: expected some of coal"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_refused_with_its_place(rules: Path, old: str, new: str, said: str) -> None:
