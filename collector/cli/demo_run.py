@@ -23,7 +23,7 @@ from collector.cli.processes import (
 )
 from collector.cli.resources import config_path
 from collector.model.interval import DAY_MS, HOUR_MS, Interval, Month
-from simulators.scenario import Instance, Scenario, instantiate, load_scenario
+from simulators.scenario import Instance, Scenario, free_ports, instantiate, load_scenario
 
 DOWN_MS = 180_000  # simulated time that passes while the agent is dead
 RUN_TIMEOUT_S = 1800.0

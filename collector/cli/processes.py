@@ -103,18 +103,6 @@ class Processes:
         return process
 
 
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that were free a moment ago, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 def wait_for_port(port: int, *, processes: Processes, timeout_s: float = 20.0) -> None:
     """Return when something listens on the loopback port.
 
