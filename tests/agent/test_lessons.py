@@ -21,10 +21,12 @@ from uplink_world import until as until_true
 
 from collector.agent.device.base import Answer
 from collector.agent.log import fields
+from collector.agent.look import read_devices
 from collector.agent.poll import Channel
 from collector.agent.recorder import Recorder, Source
 from collector.agent.ticks import Timetable
 from collector.agent.uplink import Uplink
+from collector.clock import SystemClock
 from collector.config import load_agent
 from collector.model.record import GapRecord, Quality, UnitRecord
 from simulators.pytest_plugin import ServedDevices
@@ -63,6 +65,16 @@ def test_with_one_device_silent_the_others_are_read_every_period_and_the_log_nam
         == f'channel={refused} device=d3 unit=U3 request="{refused} slave 1 holding 2+2" '
         + line[line.index("exception 2") :]
     )
+
+
+def test_a_device_that_takes_one_field_at_a_time_gets_a_request_for_each(modbus_device: Serve, tmp_path: Path) -> None:
+    device = modbus_device(WIDER)
+    path = write_agent(tmp_path, [device.port], tables=[WIDER])
+    asyncio.run(read_devices(load_agent(path), SystemClock(), ""))
+    assert device.requests() == 1
+    path.write_text(path.read_text("utf-8") + "one_point_per_request = true\npause_ms = 1\n", "utf-8")
+    asyncio.run(read_devices(load_agent(path), SystemClock(), ""))
+    assert device.requests() == 1 + 2
 
 
 def test_log_fields_are_quoted_where_they_must_be_and_left_out_where_empty() -> None:
