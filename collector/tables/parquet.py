@@ -10,7 +10,7 @@ and 1 copies of the neighbour days' rows.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
@@ -30,6 +30,7 @@ from collector.tables.findings import Findings, nearest
 
 MAX_ROWS: Final = 200_000_000
 MAX_UNCOMPRESSED_BYTES: Final = 16 * 1024**3
+_ROWS_TOGETHER: Final = 262_144
 _UNREAD: Final = ("cause", "era", "device_time")
 # Columns of a day file that the settlement does not compute with.
 LAKE_COLUMNS: Final = frozenset({*_UNREAD, *(f"{name}_quality" for name in BY_NAME)})
@@ -46,30 +47,70 @@ class _WrongError(Exception):
 
 
 def read_parquet(
-    delivered: Delivered, columns: Mapping[str, Column], findings: Findings, *, threads: bool
-) -> LongTable | None:
-    """A Parquet file of records as integer columns, and `place` where the file has it. None where it was refused."""
-    mine = Findings()
-    table = _load(delivered, columns, mine, threads=threads)
-    built: dict[str, Any] = {}
-    if table is not None:
-        present = [columns[name] for name in table.column_names if name in columns]
-        # numpy and Arrow let go of the interpreter, so columns are converted side by side
-        with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) if threads else 1) as pool:
-            converted = list(pool.map(lambda column: _attempt(_usable(table, column.name), column), present))
-        for column, outcome in zip(present, converted, strict=True):
-            if isinstance(outcome, _WrongError):
-                row = 0 if outcome.index is None else outcome.index + 1
-                mine.add(delivered.name, row, column.name, str(outcome), kind="cell")
-            else:
-                built[column.target] = outcome
-    findings.extend(mine)
-    if mine or table is None:
-        return None
-    lacking = _lacking(table, built["unit"])
-    for name in [name for name in (PLACE, CLOCK) if name in table.column_names]:
-        built[name] = table[name].cast(pa.int64())
-    return LongTable(delivered.name, pa.table(built), lambda indices: {i: i + 1 for i in indices}, lacking)
+    group: Sequence[tuple[Delivered, Findings]], columns: Mapping[str, Column], *, threads: bool
+) -> list[LongTable | None]:
+    """Parquet files of records as integer columns, and `place` where a file has it. None where one was refused.
+
+    Small files of one layout are converted together: a month of day files is thousands of columns otherwise.
+    """
+    done: list[LongTable | None] = []
+    together: list[tuple[Delivered, Findings, pa.Table]] = []
+    for delivered, findings in group:
+        table = _load(delivered, columns, findings, threads=threads)
+        if table is not None and together and not _joins(table, [other for _, _, other in together]):
+            done += _convert_together(together, columns, threads=threads)
+            together = []
+        if table is None:
+            done += _convert_together(together, columns, threads=threads)
+            together = []
+            done.append(None)
+        else:
+            together.append((delivered, findings, table))
+    return done + _convert_together(together, columns, threads=threads)
+
+
+def _joins(table: pa.Table, others: Sequence[pa.Table]) -> bool:
+    """Whether a table is to be converted with others."""
+    return len(table) + sum(len(other) for other in others) <= _ROWS_TOGETHER and table.schema.equals(others[0].schema)
+
+
+def _convert_together(
+    files: Sequence[tuple[Delivered, Findings, pa.Table]], columns: Mapping[str, Column], *, threads: bool
+) -> list[LongTable | None]:
+    """The files as one table, cut again; where anything is wrong, one by one, which finds the file and the row."""
+    if len(files) > 1:
+        whole = pa.concat_tables([table for _, _, table in files]).unify_dictionaries().combine_chunks()
+        built, wrong = _built(whole, columns, threads=threads)
+        if not wrong:
+            ends = np.cumsum([len(table) for _, _, table in files]).tolist()
+            cut = [built.slice(end - len(table), len(table)) for end, (_, _, table) in zip(ends, files, strict=True)]
+            return [_long(delivered.name, raw, table) for (delivered, _, raw), table in zip(files, cut, strict=True)]
+    done: list[LongTable | None] = []
+    for delivered, findings, raw in files:
+        table, wrong = _built(raw, columns, threads=threads)
+        for column, error in wrong:
+            row = 0 if error.index is None else error.index + 1
+            findings.add(delivered.name, row, column.name, str(error), kind="cell")
+        done.append(None if wrong else _long(delivered.name, raw, table))
+    return done
+
+
+def _built(
+    table: pa.Table, columns: Mapping[str, Column], *, threads: bool
+) -> tuple[pa.Table, list[tuple[Column, _WrongError]]]:
+    """The converted columns, and what is wrong with others."""
+    present = [columns[name] for name in table.column_names if name in columns]
+    # numpy and Arrow let go of the interpreter, so columns are converted side by side
+    with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) if threads else 1) as pool:
+        outcomes = list(pool.map(lambda column: _attempt(_usable(table, column.name), column), present))
+    pairs = list(zip(present, outcomes, strict=True))
+    built = {column.target: outcome for column, outcome in pairs if not isinstance(outcome, _WrongError)}
+    built |= {name: table[name].cast(pa.int64()) for name in (PLACE, CLOCK) if name in table.column_names}
+    return pa.table(built), [(column, outcome) for column, outcome in pairs if isinstance(outcome, _WrongError)]
+
+
+def _long(name: str, raw: pa.Table, table: pa.Table) -> LongTable:
+    return LongTable(name, table, lambda indices: {i: i + 1 for i in indices}, _lacking(raw, table["unit"]))
 
 
 def _usable(table: pa.Table, name: str) -> Any:
@@ -89,7 +130,8 @@ def _usable(table: pa.Table, name: str) -> Any:
 def _lacking(table: pa.Table, unit: Any) -> dict[str, frozenset[str]]:
     """Quantities a unit's records do not carry at all: their quality is null throughout."""
     lacking: dict[str, set[str]] = {}
-    for name in [name for name in BY_NAME if f"{name}_quality" in table.column_names and name in table.column_names]:
+    there = set(table.column_names)
+    for name in [name for name in BY_NAME if f"{name}_quality" in there and name in there]:
         quality = table[f"{name}_quality"]
         if not quality.null_count:
             continue

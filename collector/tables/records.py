@@ -12,6 +12,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ RECORD_COLUMNS: Final[tuple[Column, ...]] = (
 )
 _SUFFIXES: Final = (".csv", ".parquet", ".xlsx")
 _MAX_FILES: Final = 100_000
+_SMALL_BYTES: Final = 1 << 20
+_GROUP_FILES: Final = 32
 _LONG_RUN: Final = 256  # rows; slicing a run costs about what copying so many does
 
 
@@ -70,7 +73,7 @@ def read_records(folder: Path, units: Collection[str] | None, findings: Findings
     cores = os.cpu_count() or 1
     threads = len(paths) < cores
     with ThreadPoolExecutor(max_workers=max(1, min(cores, len(paths)))) as pool:
-        files = list(pool.map(lambda path: _read_one(path, threads=threads), paths))
+        files = [file for files in pool.map(partial(_read_some, threads=threads), _groups(paths)) for file in files]
     for file in files:
         findings.extend(file.findings)
     good = [file.long for file in files if file.long is not None]
@@ -96,17 +99,35 @@ def _list(folder: Path, findings: Findings) -> list[Path]:
     return paths
 
 
-def _read_one(path: Path, *, threads: bool) -> _File:
-    findings = Findings()
-    delivered = read_delivered(path, f"records/{path.name}", findings)
-    if delivered is None:
-        return _File(None, "", findings)
-    if delivered.suffix == ".parquet":
-        by_name = {column.name: column for column in RECORD_COLUMNS}
-        long = read_parquet(delivered, by_name, findings, threads=threads)
+def _groups(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Files to be read by one worker: small Parquet files that follow one another, or a file alone."""
+    group: list[Path] = []
+    for path in paths:
+        small = path.suffix.lower() == ".parquet" and path.lstat().st_size <= _SMALL_BYTES
+        if group and (not small or len(group) == _GROUP_FILES):
+            yield group
+            group = []
+        if small:
+            group.append(path)
+        else:
+            yield [path]
+    if group:
+        yield group
+
+
+def _read_some(paths: Sequence[Path], *, threads: bool) -> list[_File]:
+    found = [Findings() for _ in paths]
+    delivered = [read_delivered(path, f"records/{path.name}", f) for path, f in zip(paths, found, strict=True)]
+    good = [(file, f) for file, f in zip(delivered, found, strict=True) if file is not None]
+    if good and good[0][0].suffix == ".parquet":
+        longs = read_parquet(good, {column.name: column for column in RECORD_COLUMNS}, threads=threads)
     else:
-        long = read_long(delivered, RECORD_COLUMNS, findings, threads=threads)
-    return _File(long, delivered.sha256, findings)
+        longs = [read_long(file, RECORD_COLUMNS, f, threads=threads) for file, f in good]
+    of_name = {file.name: long for (file, _), long in zip(good, longs, strict=True)}
+    return [
+        _File(None, "", f) if file is None else _File(of_name[file.name], file.sha256, f)
+        for file, f in zip(delivered, found, strict=True)
+    ]
 
 
 def check_units(long: LongTable, units: Collection[str] | None, findings: Findings) -> None:
