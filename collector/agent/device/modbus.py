@@ -24,8 +24,9 @@ from pymodbus.framer import FramerType
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
 from collector.agent.device.base import Answer, Reading, failed, suspect_where_shifted
+from collector.agent.device.block import BlockDecoder
 from collector.agent.device.plan import BIT_AREAS, Block, Limits, plan_reads
-from collector.agent.device.registers import Guard, Scaling, decode_value, scaling_of
+from collector.agent.device.registers import Guard, Scaling, scaling_of
 from collector.agent.device.serial import SerialLine
 from collector.clock import Clock
 from collector.errors import DeviceError, Garbled, Refused, Silent
@@ -201,7 +202,8 @@ class ModbusDevice:
         )
         self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
         self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
-        self._guard_verdicts: dict[str, tuple[bytes, bool]] = {}
+        # By identity: a block's hash goes through all its points.
+        self._decoders: dict[int, tuple[Block, BlockDecoder]] = {}
         # Points at addresses the device refuses -> (real time of the next try, the refusal).
         self._refused: dict[str, tuple[float, Refused]] = {}
         self._plans: dict[int, tuple[Sequence[Point], tuple[Block, ...]]] = {}
@@ -250,7 +252,7 @@ class ModbusDevice:
             # Asked once more, each alone; if it is refused again its time starts anew.
             for name in again:
                 del self._refused[name]
-            self._plans.clear()
+            self._forget_plans()
             alone = [p for p in points if p.name in again]
             rest = [p for p in points if p.name not in again and p.name not in self._refused]
             return plan_reads(rest, self._limits) + tuple(b for p in alone for b in plan_reads([p], self._limits))
@@ -259,6 +261,10 @@ class ModbusDevice:
             asked = [p for p in points if p.name not in self._refused]
             known = self._plans[id(points)] = (points, plan_reads(asked, self._limits))
         return known[1]
+
+    def _forget_plans(self) -> None:
+        self._plans.clear()
+        self._decoders.clear()
 
     def _left_alone(self, points: Sequence[Point]) -> list[Reading]:
         if not self._refused:
@@ -283,13 +289,16 @@ class ModbusDevice:
             return await self._bisect(block, error)
         except Garbled as error:
             return self._failed([block], error)
-        return self._decode(block, data)
+        known = self._decoders.get(id(block))
+        if known is None:
+            known = self._decoders[id(block)] = (block, BlockDecoder(block, self._scalings, self._guards))
+        return known[1].decode(data, self._clock.now_utc_ms())
 
     async def _bisect(self, block: Block, error: Refused) -> list[Reading]:
         if len({(p.address, p.registers) for p in block.points}) == 1:
             retry_at = asyncio.get_running_loop().time() + self._retry_refused_s
             self._refused.update({p.name: (retry_at, error) for p in block.points})
-            self._plans.clear()
+            self._forget_plans()
             return self._failed([block], error)
         middle = len(block.points) // 2
         while middle < len(block.points) - 1 and block.points[middle].address == block.points[middle - 1].address:
@@ -299,28 +308,3 @@ class ModbusDevice:
             for part in plan_reads(half, self._limits):
                 readings += await self._read_block(part)
         return readings
-
-    def _decode(self, block: Block, data: bytes) -> list[Reading]:
-        now = self._clock.now_utc_ms()
-        width = 1 if block.area in BIT_AREAS else 2
-        readings = []
-        for point in block.points:
-            start = width * (point.address - block.address)
-            value_bytes = data[start : start + width * point.registers]
-            raw = value_bytes[0] if width == 1 else decode_value(value_bytes, point.type, point.order, point.bit)
-            scaling = self._scalings.get(point.name)
-            if scaling is None:
-                quality = Quality.GOOD if self._guard_holds(point, raw, value_bytes) else Quality.SUSPECT
-                readings.append(Reading(point, None, quality, now, None, False, value_bytes))
-                continue
-            pattern = int.from_bytes(value_bytes, "big") if point.no_value else None
-            value, quality = scaling.judge(raw, pattern)
-            readings.append(Reading(point, value, quality, now, None, False, value_bytes))
-        return readings
-
-    def _guard_holds(self, point: Point, raw: int | float | None, value_bytes: bytes) -> bool:
-        """Exact, and worked out once per bit pattern: a guard is meant to stay what it is."""
-        known = self._guard_verdicts.get(point.name)
-        if known is None or known[0] != value_bytes:
-            known = self._guard_verdicts[point.name] = (value_bytes, self._guards[point.name].holds(point, raw))
-        return known[1]

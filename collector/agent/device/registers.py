@@ -50,12 +50,21 @@ def decode_value(data: bytes, kind: str, order: str, bit: int | None) -> int | f
     if bit is not None:
         return int.from_bytes(ordered, "big") >> bit & 1
     if kind in _FLOAT:
-        value: float = _FLOAT[kind].unpack(ordered)[0]
-        return value if math.isfinite(value) else None
+        return finite(_FLOAT[kind].unpack(ordered)[0])
     if kind.startswith("bcd"):
-        digits = ordered.hex()
-        return int(digits) if digits.isdecimal() else None
+        return bcd_digits(ordered)
     return int.from_bytes(ordered, "big", signed=kind in _SIGNED)
+
+
+def finite(value: float) -> float | None:
+    """A number, or None for infinity and for what is no number."""
+    return value if value - value == 0 else None
+
+
+def bcd_digits(data: bytes) -> int | None:
+    """The number in packed decimal digits; None where a digit is above 9."""
+    digits = data.hex()
+    return int(digits) if digits.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)

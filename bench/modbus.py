@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Modbus polling: blocks of 100 registers over 50 links, into readings with quality, against pymodbus called bare.
+
+Twice: 14 points in a block, as many as a generating unit has quantities, and 50, which fill it (32-bit integers and
+floats, word orders mixed). Both sides run on uvloop in this process
+against one server in a process of its own, in turns, and keep one request under way on every link. Counted in seconds
+of this process on a core, so that what else the machine does matters little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import statistics
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from fractions import Fraction
+from multiprocessing.connection import Connection
+
+import uvloop
+from pymodbus.client import AsyncModbusTcpClient
+
+from bench.figure import Figure
+from collector.agent.device.modbus import ModbusDevice, ModbusLine
+from collector.agent.device.plan import Limits, plan_reads
+from collector.clock import SystemClock
+from collector.model.record import Quality
+from collector.points import Point
+
+_LINKS = 50
+_BLOCKS = 100  # of each link in a round
+_ROUNDS = 5
+_REGISTERS = 100
+_PLACES = _REGISTERS // 2
+# Registers of the first point, the second, …; the last two of the block are always among them.
+_SPREAD = {14: [*range(0, 97, 8), 98], 50: list(range(0, 100, 2))}
+_KINDS = (("int32", "ABCD"), ("float32", "CDAB"), ("uint32", "CDAB"), ("float32", "ABCD"))
+
+
+class _Slave(asyncio.Protocol):
+    """Answers every request at once with 100 registers: 50 numbers that are plausible in each of the encodings."""
+
+    _WORDS = (
+        struct.pack(">i", 250_000),
+        struct.pack(">f", 251.5),
+        struct.pack(">I", 249_000),
+        struct.pack(">f", -3.25),
+    )
+    _DATA = b"".join(
+        word if _KINDS[i % 4][1] == "ABCD" else word[2:] + word[:2]
+        for i, word in enumerate(_WORDS * (_PLACES // 4) + _WORDS[: _PLACES % 4])
+    )
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep it."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """One request at a time."""
+        reply = data[:4] + struct.pack(">HBBB", 3 + len(self._DATA), data[6], 3, len(self._DATA)) + self._DATA
+        self._transport.write(reply)  # type: ignore[attr-defined]
+
+
+def _serve(ready: Connection) -> None:
+    async def body() -> None:
+        server = await asyncio.get_running_loop().create_server(_Slave, "127.0.0.1", 0)
+        ready.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    uvloop.run(body())
+
+
+def _points(count: int) -> tuple[Point, ...]:
+    kinds = {address: _KINDS[address // 2 % 4] for address in _SPREAD[count]}
+    return tuple(
+        Point(
+            file="bench", row=i, name=f"p{i}", description="", device="", unit=f"U{i}", quantity="active_power_mw",
+            area="holding", type=kind, address=address, common_address=None, bit=None, order=order,
+            scale=Fraction(1), offset=Fraction(0), raw_unit="kW" if "int" in kind else "MW", sign=1,
+            low=None, high=None, deadband=None, period_s=None, backup=False, guard="", no_value=(),
+        )
+        for i, (address, (kind, order)) in enumerate(kinds.items())
+    )  # fmt: skip
+
+
+async def _side_by_side(reads: list[Callable[[], Awaitable[None]]]) -> float:
+    """CPU seconds for `_BLOCKS` reads of each."""
+
+    async def many(read: Callable[[], Awaitable[None]]) -> None:
+        for _ in range(_BLOCKS):
+            await read()
+
+    start = time.process_time()
+    await asyncio.gather(*(many(read) for read in reads))
+    return time.process_time() - start
+
+
+async def _compare(port: int, count: int) -> tuple[float, float]:
+    """Blocks per second: ours and bare, medians of the rounds."""
+    clients = [AsyncModbusTcpClient("127.0.0.1", port=port) for _ in range(_LINKS)]
+    points = _points(count)
+    devices = [
+        ModbusDevice(
+            f"d{i}", ModbusLine(f"l{i}", host="127.0.0.1", port=port), points, SystemClock(), slave=1, timeout_s=5.0,
+            limits=Limits(max_gap=12),
+        )
+        for i in range(_LINKS)
+    ]  # fmt: skip
+    for client, device in zip(clients, devices, strict=True):
+        await client.connect()
+        await device.open()
+        answer = await device.read(points, budget_s=5.0)
+        assert len(answer.readings) == count
+        assert all(r.quality is Quality.GOOD for r in answer.readings)
+        assert len(plan_reads(points, Limits(max_gap=12))) == 1
+
+    def bare(client: AsyncModbusTcpClient) -> Callable[[], Awaitable[None]]:
+        async def read() -> None:
+            assert len((await client.read_holding_registers(0, count=_REGISTERS, device_id=1)).registers) == _REGISTERS
+
+        return read
+
+    def ours(device: ModbusDevice) -> Callable[[], Awaitable[None]]:
+        async def read() -> None:
+            await device.read(points, budget_s=5.0)
+
+        return read
+
+    seconds: dict[str, list[float]] = {"bare": [], "ours": []}
+    for _ in range(_ROUNDS):
+        seconds["bare"].append(await _side_by_side([bare(client) for client in clients]))
+        seconds["ours"].append(await _side_by_side([ours(device) for device in devices]))
+    for client, device in zip(clients, devices, strict=True):
+        client.close()
+        await device.close()
+    done = _LINKS * _BLOCKS
+    return done / statistics.median(seconds["ours"]), done / statistics.median(seconds["bare"])
+
+
+def measure() -> list[Figure]:
+    """Blocks per second, and what of them is left of the library's own speed."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    server = context.Process(target=_serve, args=(there,), daemon=True)
+    server.start()
+    try:
+        port = here.recv()
+        speeds = {count: uvloop.run(_compare(port, count)) for count in _SPREAD}
+    finally:
+        server.terminate()
+        server.join()
+        here.close()
+        there.close()
+    return [
+        Figure(
+            f"modbus_blocks_{count}_points", ours, "blocks/core s", "pymodbus + uvloop bare", bare, 0.6, of_ratio=True,
+            at_most=False,
+        )
+        for count, (ours, bare) in speeds.items()
+    ]  # fmt: skip
