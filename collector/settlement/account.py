@@ -132,8 +132,12 @@ class Priced:
         unit: str,
         quantity: Fraction | None = None,
         key: str = "",
+        label: str = "",
     ) -> None:
-        """Add price × `amount_of` (whose unit is `unit`) of a stretch; `quantity` is what the line shows, if else."""
+        """Add price × `amount_of` (whose unit is `unit`) of a stretch; `quantity` is what the line shows, if else.
+
+        `label`: what the step is about, where it is not the whole stretch.
+        """
         self.quantity += amount_of if quantity is None else quantity
         price = self.price(value_id, stretch, key=key)
         if price is None:
@@ -148,8 +152,8 @@ class Priced:
         self.amount = (self.amount or Fraction(0)) + product
         times = f" × {_plain(factor)}" if factor != 1 else ""
         priced_in = self.account.case.rulebook.values[value_id].unit
-        days = f"{stretch.first_day}…{stretch.until_day}"
-        self.steps.append(Step(f"{days}: {_plain(amount_of)} {unit} × {_plain(price)} {priced_in}{times}", product))
+        about = label or f"{stretch.first_day}…{stretch.until_day}"
+        self.steps.append(Step(f"{about}: {_plain(amount_of)} {unit} × {_plain(price)} {priced_in}{times}", product))
 
     def price(self, value_id: str, stretch: Stretch, *, key: str = "") -> Fraction | None:
         """A rulebook value on a stretch, noted for the explanation; None: unknown or ended."""

@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from collector.model.dispatch import Order, OrderKind
-from collector.model.interval import HOUR_MS, Interval, is_covered, local_day, local_midnight_ms
+from collector.model.interval import HOUR_MS, Interval, format_time, is_covered, local_day, local_midnight_ms
 from collector.settlement.account import Account, Bound, Draft, Priced
 from collector.settlement.facts import Facts
 from collector.settlement.results import BreakerRun
@@ -174,9 +174,9 @@ def price_hydro(account: Account) -> Draft:
 def _price_by_capacity(account: Account, service: str) -> Draft:
     matched = _match(account, service)
     priced = Priced(account, service)
-    for _, _, stretch in matched.paid:
-        rated = Fraction(stretch.unit.rated_mw)
-        priced.add(f"{service}.price", stretch, rated, unit="MW", quantity=Fraction(1))
+    for order, occurrence, stretch in matched.paid:
+        rated, label = Fraction(stretch.unit.rated_mw), _label(order, occurrence)
+        priced.add(f"{service}.price", stretch, rated, unit="MW", quantity=Fraction(1), label=label)
     if account.bound is Bound.MEASURED:
         return _settled(priced.draft(), matched)
     if account.bound is Bound.HIGH:  # each uncertain order may have been fulfilled once
@@ -185,12 +185,17 @@ def _price_by_capacity(account: Account, service: str) -> Draft:
     return priced.draft()
 
 
+def _label(order: Order, occurrence: Occurrence) -> str:
+    opening, closing = format_time(occurrence.opening_ms), format_time(occurrence.closing_ms)
+    return f"order {order.id}, off {opening}, on {closing}"
+
+
 def price_coal(account: Account) -> Draft:
     """By the table of capacity and stop-to-start interval, where somebody has it (I-01)."""
     matched = _match(account, COAL)
     priced = Priced(account, COAL)
     pending = False
-    for _, occurrence, stretch in matched.paid:
+    for order, occurrence, stretch in matched.paid:
         gap_h = Fraction(occurrence.closing_ms - occurrence.opening_ms, HOUR_MS)
         amount = _table_yuan(account, stretch, gap_h, occurrence)
         priced.quantity += 1
@@ -202,7 +207,8 @@ def price_coal(account: Account) -> Draft:
             pending = True
             continue
         priced.amount = (priced.amount or Fraction(0)) + amount * factor
-        priced.steps.append(Step(f"table at {stretch.unit.rated_mw} MW, {float(gap_h):.2f} h", amount * factor))
+        text = f"{_label(order, occurrence)}: table at {stretch.unit.rated_mw} MW, {float(gap_h):.2f} h"
+        priced.steps.append(Step(text, amount * factor))
     if account.bound is Bound.HIGH and matched.uncertain:
         best = _best_table_yuan(account)
         pending |= best is None
