@@ -13,6 +13,11 @@ from typer.testing import CliRunner
 
 from collector.cli import explain
 from collector.model.interval import Month
+from collector.report import words
+from collector.report.timeline_svg import COLOURS
+from collector.settlement.catalogue import SERVICES
+from collector.settlement.outside import NOT_REGISTERED, OUTSIDE, outside_reason
+from collector.settlement.results import REASONS
 
 MARCH_1 = Month(2026, 3).interval.start_ms
 
@@ -81,3 +86,11 @@ def test_a_segment_leads_to_its_records_by_its_number(tmp_path: Path) -> None:
     ]
     refused = CliRunner().invoke(app, [*asked, "--segment", "99"])
     assert (refused.exit_code, "there are" in refused.output) == (2, True)
+
+
+def test_every_reason_and_class_of_a_segment_has_words_and_a_colour() -> None:
+    reasons = {reason for reason, _ in REASONS if reason} | {outside_reason(service) for service in SERVICES}
+    classes = {cause for _, cause in REASONS if cause} | {OUTSIDE}
+    assert (reasons | {NOT_REGISTERED}) - words.REASONS.keys() == set()
+    assert classes - words.CLASSES.keys() == set()
+    assert classes == COLOURS.keys()

@@ -91,9 +91,9 @@ def test_an_order_is_explained_by_the_time_off_that_counts_and_the_time_that_doe
     ]  # fmt: skip
     row = found.determinant
     assert row is not None
-    assert (row.value, row.scope_ms, row.known_ms, row.counted_ms, row.excluded_ms) == (
-        1, 44 * HOUR, 44 * HOUR, 6 * HOUR, 4 * HOUR,
-    )  # fmt: skip
+    assert row.value == 1
+    times = (row.scope_ms, row.known_ms, row.counted_ms, row.excluded_ms)
+    assert times == (44 * HOUR, 44 * HOUR, 6 * HOUR, 4 * HOUR)
 
 
 def test_time_of_an_unsynchronised_clock_is_used_and_its_hours_are_shown() -> None:

@@ -190,8 +190,7 @@ def reserves() -> Case:
 
 def black_start() -> Case:
     """A designated unit of every kind."""
-    designated = {"black_start": True, "black_start_document": "plan"}
-    return Case(units=[unit(kind, kind, **designated) for kind in UnitKind])
+    return Case(units=[unit(kind, kind, black_start=True, black_start_document="plan") for kind in UnitKind])
 
 
 def excursions() -> Case:
