@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.errors import CollectorError
-
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from simulators.simulation import Simulation
-
-REFRESH_S = 1.0
 
 
 def register(app: typer.Typer) -> None:
@@ -68,6 +62,7 @@ def simulate(
 
 
 async def _run(simulation: Simulation, control: str, time: str, seconds: float) -> None:
+    from collector.cli.simulate_screen import run_screen
     from simulators.simulation import opened
 
     speed = _speed(time or ("driven" if simulation.config.settings.gateway.time_server else "real"))
@@ -78,9 +73,7 @@ async def _run(simulation: Simulation, control: str, time: str, seconds: float) 
         loop.call_later(seconds, simulation.stop)
     async with opened(simulation, control_listen=control), asyncio.TaskGroup() as group:
         print(f"listening: {len(simulation.devices.requests())} devices", flush=True)
-        tasks = [group.create_task(_show(simulation), name="table")]
-        if sys.stdin.isatty():
-            loop.add_reader(sys.stdin, _obey, simulation)
+        tasks = [group.create_task(run_screen(simulation), name="screen")]
         if speed:
             from collector.clock import SystemClock
 
@@ -89,8 +82,6 @@ async def _run(simulation: Simulation, control: str, time: str, seconds: float) 
         await simulation.stopped.wait()
         for task in tasks:
             task.cancel()
-        if sys.stdin.isatty():
-            loop.remove_reader(sys.stdin)
     print("ended: " + _counts(simulation), flush=True)
 
 
@@ -107,62 +98,5 @@ def _speed(text: str) -> float:
     raise typer.BadParameter(f"expected driven, real or accelerated[:SPEED], got {text!r}", param_hint="--time")
 
 
-def _obey(simulation: Simulation) -> None:
-    """A line typed: `fault DEVICE KIND [VALUE [PROBABILITY]]`, `clear DEVICE KIND`, `hold`, `release`, `quit`."""
-    from simulators.faults import Fault
-
-    words = sys.stdin.readline().split()
-    try:
-        match words:
-            case ["fault", device, kind, *rest] if len(rest) <= 2:
-                value, probability = (*rest, "0", "1")[:2] if len(rest) != 1 else (rest[0], "1")
-                simulation.fault_on(Fault(device, kind, int(value), float(probability)))
-            case ["clear", device, kind]:
-                simulation.fault_off(device, kind)
-            case ["hold"]:
-                simulation.hold(simulation.keeper.now_utc_ms)
-            case ["release"]:
-                simulation.release()
-            case ["quit"] | []:
-                simulation.stop() if words else None
-            case _:
-                print("fault DEVICE KIND [VALUE [PROBABILITY]] | clear DEVICE KIND | hold | release | quit", flush=True)
-    except (CollectorError, ValueError) as error:
-        print(error, flush=True)
-
-
 def _counts(simulation: Simulation) -> str:
     return ", ".join(f"{device} {count}" for device, count in simulation.devices.requests().items())
-
-
-async def _show(simulation: Simulation) -> None:
-    """A live table on a terminal; elsewhere nothing until the end."""
-    if not sys.stdout.isatty():
-        return
-    from rich.live import Live
-
-    with Live(_table(simulation), auto_refresh=False) as live:
-        while True:
-            await asyncio.sleep(REFRESH_S)
-            live.update(_table(simulation), refresh=True)
-
-
-def _table(simulation: Simulation) -> Table:
-    from rich.table import Table
-
-    from collector.model.interval import format_time
-
-    table = Table(title=f"{simulation.month}  {format_time(simulation.keeper.now_utc_ms)}")
-    for title in ("device", "protocol", "where", "points", "asked by", "requests", "faults"):
-        table.add_column(title, justify="right" if title in ("points", "requests") else "left")
-    counts, active = simulation.devices.requests(), simulation.devices.faults.active()
-    for device in simulation.config.settings.device:
-        if device.id not in counts:
-            continue
-        where = device.serial or f"{device.host}:{device.port}/{device.slave}"
-        table.add_row(
-            device.id, device.protocol, where, str(len(simulation.config.points[device.id])),
-            ", ".join(simulation.devices.peers(device.id)) or "-", str(counts[device.id]),
-            " ".join(f"{fault.kind}:{fault.value}" for fault in active if fault.device == device.id),
-        )  # fmt: skip
-    return table

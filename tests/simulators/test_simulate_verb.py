@@ -79,10 +79,12 @@ def test_a_recording_is_replayed_from_a_folder_named_after_it(tmp_path: Path) ->
     assert subprocess.run([*replay[:4]], capture_output=True, timeout=30).returncode == 2
 
 
-def test_a_fault_is_switched_from_the_keyboard(instance: Instance) -> None:
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_fault_is_switched_from_the_keyboard(instance: Instance, term: str) -> None:
     ours, theirs = os.openpty()
     try:
-        with subprocess.Popen(command(instance), stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        terminal = {**os.environ, "TERM": term}
+        with subprocess.Popen(command(instance), stdin=theirs, stdout=theirs, stderr=theirs, env=terminal) as process:
             read_until(ours, "listening")
             os.write(ours, b"fault coal-1-governor delay 30\nfault nobody delay\n")
             read_until(ours, "no such device")
