@@ -58,7 +58,8 @@ READINGS_OF: Final[Mapping[str, tuple[str, ...]]] = {
 class Explanation:
     """Everything behind one line. `segments`: of the scope and outside it, the whole month without gap or overlap.
 
-    `not_paid_ms`: time that did not count, by class and reason.
+    `not_paid_ms`: time that did not count, by class and reason. `beside`: figures shown beside the determinant, such as
+    on-grid hours and AVC orders with why they were not judged.
     """
 
     line: Line
@@ -67,6 +68,7 @@ class Explanation:
     findings: tuple[Finding, ...]
     segments: pa.Table
     not_paid_ms: Mapping[tuple[str, str], int]
+    beside: tuple[DeterminantRow, ...] = ()
 
 
 def explain(statement: Statement, unit: str, service: str) -> Explanation:
@@ -85,13 +87,15 @@ def explain(statement: Statement, unit: str, service: str) -> Explanation:
     if not any((d.unit, d.service) == (unit, service) for d in statement.determinants):
         segments = SEGMENT_SCHEMA.empty_table()  # black start: nothing is measured
     wanted = READINGS_OF[service]
+    measured = tuple(d for d in statement.determinants if (d.unit, d.service) == (unit, service))
     return Explanation(
         line=lines[service],
-        determinant=next((d for d in statement.determinants if (d.unit, d.service) == (unit, service)), None),
+        determinant=measured[0] if measured else None,
         readings=tuple(reading for reading in statement.readings if reading.id in wanted),
         findings=tuple(f for f in statement.findings if _concerns(f, lines[service])),
         segments=segments,
         not_paid_ms=_not_paid(segments),
+        beside=measured[1:],
     )
 
 
@@ -172,6 +176,8 @@ def _measured_text(explanation: Explanation) -> Iterator[str]:
     yield "Measured"
     value = "" if found.value is None else f"{_number(found.value)} {found.value_unit}"
     yield f"  {found.determinant} = {value}"
+    for row in explanation.beside:
+        yield f"  {row.determinant} = {'' if row.value is None else _number(row.value)} {row.value_unit}"
     hours = {"scope": found.scope_ms, "known": found.known_ms, "counted": found.counted_ms}
     hours |= {"excluded": found.excluded_ms, "own fault": found.own_fault_ms}
     yield "  " + ", ".join(f"{name} {_number(Fraction(ms, 3_600_000))} h" for name, ms in hours.items())

@@ -105,3 +105,10 @@ def test_time_of_an_unsynchronised_clock_is_used_and_its_hours_are_shown() -> No
     assert (finding.subject, finding.provisional) == ("U1", False)
     assert finding.message.startswith("30.000 h stamped by a clock that was not synchronised: counted and used")
     assert statement.status == "final"
+
+
+def test_avc_orders_and_on_grid_hours_are_explained_beside_what_they_belong_to() -> None:
+    case = Case(units=[unit(kind="gas", agc_lower_mw="300", agc_upper_mw="600")])
+    case.record(at(1), on_grid="1", agc_in_service="1", active_power_mw="400")
+    text = "\n".join(explanation_text(explain(case.settle(), "U1", "agc_basic")))
+    assert "t_AGC = 720 h\n  t_on_grid = 720 h" in text
