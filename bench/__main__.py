@@ -23,7 +23,8 @@ def main() -> None:
     )
     figures: list[Figure] = []
     for name in names:
-        for figure in importlib.import_module(f"bench.{name}").measure():
+        measure = getattr(importlib.import_module(f"bench.{name}"), "measure", None)
+        for figure in measure() if measure else ():
             figures.append(figure)
             mark = "ok  " if figure.ok else "MISS"
             measured = f"{figure.value:>12.4g} {figure.unit:<14} {figure.ratio:>8.3g} x {figure.floor}"

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent as a process: CPU and memory at 500 devices × 50 points a second, durable; catch-up of a day's backlog.
+
+The devices are one other process. 50 points are four units: three with all 14 quantities, one with 8; so 2 000 records
+a second go to the disk, a commit a second, FULL. No broker is there: what is sent is the catch-up's figure. What counts
+is the CPU time of the agent's process, over every point it read meanwhile. Catch-up is wall time from the start of the
+uplink until the center has acknowledged the last batch, with broker and center as processes on the same machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import uvloop
+
+import collector.wire as wire
+from bench.figure import Figure
+from bench.signals import START_MS, layouts, ticks
+from collector import config
+from collector.agent.buffer import Buffer
+from collector.agent.desk import ask_agent
+from collector.agent.uplink import run_uplink
+from collector.config import AgentConfig, AgentSettings
+from collector.model.quantity import QUANTITIES
+
+DEVICES = 500
+UNITS = (14, 14, 14, 8)
+PLANTS = 10
+POINTS = sum(UNITS)
+WARM_UP_S = 8
+SECONDS = 20
+DAY_S = 86_400
+DAY_UNITS = 4
+AGENT = "from collector.cli.agent import app; app()"
+CENTER = "from collector.cli.center import app; app()"
+# Seen on two cores: an agent of our own without store or quality, and a day through a bare broker.
+PROTOTYPE_US = 1.3
+
+
+def measure() -> list[Figure]:
+    """CPU a point, memory, catch-up."""
+    with tempfile.TemporaryDirectory() as name:
+        cpu_us, memory_mb = _poll(Path(name))
+    with tempfile.TemporaryDirectory() as name:
+        publish_s, catch_up_s = _catch_up(Path(name))
+    return [
+        Figure("agent_cpu_per_point_25000_durable", cpu_us, "us", "bare prototype", PROTOTYPE_US, 5.0),
+        Figure("agent_memory_25000_points", memory_mb, "MB", "target", 100.0, 100.0),
+        Figure("catch_up_345600_records", catch_up_s, "s", "reading the batches alone", publish_s, 10.0),
+    ]
+
+
+def _poll(folder: Path) -> tuple[float, float]:
+    port = _free_port()
+    path = _write_config(folder, port)
+    devices = [sys.executable, "-m", "bench.agent_devices", str(port)]
+    agent = [sys.executable, "-c", AGENT, "run", str(path)]
+    with (
+        subprocess.Popen(devices, stdout=subprocess.PIPE) as device_process,
+        subprocess.Popen(agent, stderr=subprocess.DEVNULL) as agent_process,
+    ):
+        try:
+            assert device_process.stdout is not None
+            device_process.stdout.readline()
+            deadline = time.monotonic() + 60
+            while (_reads(folder) or 0) < DEVICES and time.monotonic() < deadline:
+                time.sleep(0.5)
+            time.sleep(WARM_UP_S)
+            before, cpu_before = _reads(folder), _cpu_s(agent_process.pid)
+            time.sleep(SECONDS)
+            cpu_s, after = _cpu_s(agent_process.pid) - cpu_before, _reads(folder)
+            memory_mb = _memory_mb(agent_process.pid)
+        finally:
+            agent_process.terminate()
+            agent_process.wait(30)
+            device_process.kill()
+    if before is None or after is None or after - before < 0.9 * DEVICES * SECONDS:
+        raise RuntimeError(f"the agent did not keep its period: {before} to {after} reads in {SECONDS} s")
+    return cpu_s / ((after - before) * POINTS) * 1e6, memory_mb
+
+
+def _reads(folder: Path) -> int | None:
+    """Good reads so far, None while the agent is not there."""
+    answer = ask_agent(folder / "state" / "g.sock", "/status")
+    if answer is None:
+        return None
+    return sum(int(d["reads"] - d["failures"]) for d in json.loads(answer)["devices"])
+
+
+def _write_config(folder: Path, port: int) -> Path:
+    """500 devices that share one point table by its columns; each has its own four units."""
+    units, devices = [], []
+    for number in range(DEVICES):
+        address, rows = itertools.count(step=2), []
+        for index, count in enumerate(UNITS):
+            unit = f"u{number}-{index}"
+            units.append(f'[[unit]]\nid = "{unit}"\nplant = "P{number % PLANTS}"\n')
+            for quantity in QUANTITIES[:count]:
+                raw = "" if quantity.unit in ("", "1") else quantity.unit
+                scale = "" if quantity.scale == 1 else "0.001"
+                rows.append(
+                    f"{unit}-{quantity.name},{quantity.name},{unit},holding,int32,{next(address)},{scale},{raw}"
+                )
+        table = "name,quantity,unit,area,type,address,scale,raw_unit\n" + "\n".join(rows) + "\n"
+        (folder / f"d{number}.csv").write_text(table, "utf-8")
+        devices.append(
+            f'[[device]]\nid = "d{number}"\nprotocol = "modbus_tcp"\npoints = "d{number}.csv"\n'
+            f'host = "127.0.{1 + number // 250}.{1 + number % 250}"\nport = {port}\n'
+        )
+    head = f'schema = 1\n[gateway]\nid = "g"\nstate_dir = "state"\n[mqtt]\nport = {_free_port()}\n'
+    head += "".join(f'[[plant]]\nid = "P{number}"\n' for number in range(PLANTS))
+    path = folder / "agent.toml"
+    path.write_text(head + "".join(units) + "".join(devices), "utf-8")
+    return path
+
+
+def _catch_up(folder: Path) -> tuple[float, float]:
+    port = _free_port()
+    wire.generate_key_pair(folder / "plant.pem", folder / "plant.pub")
+    settings = {
+        "schema": 1, "gateway": {"id": "g1"}, "mqtt": {"port": port},
+        "plant": [{"id": "P1"}], "unit": [{"id": u.unit, "plant": "P1"} for u in layouts(DAY_UNITS)], "device": [],
+    }  # fmt: skip
+    gateway = AgentConfig(AgentSettings.model_validate(settings), {}, folder)
+    with closing(_day(folder)) as buffer:
+        start = time.perf_counter()
+        position = None
+        while (position := buffer.next_batch("P1", position)) is not None:
+            wire.open_envelope(buffer.read(position).payload)  # type: ignore[union-attr]
+        floor_s = time.perf_counter() - start
+        with _broker_and_center(folder, port), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return floor_s, runner.run(_send_all(buffer, gateway))
+
+
+def _day(folder: Path) -> Buffer:
+    """A day of four units in a buffer, a minute to a batch."""
+    known = {layout.unit: layout for layout in layouts(DAY_UNITS)}
+    buffer = Buffer.open(
+        folder / "b", gateway="g1", plants_of_unit=dict.fromkeys(known, "P1"), settings=config.Buffer(), layouts=known,
+        signers={"P1": wire.load_signing_key(folder / "plant.pem")}, now_utc_ms=START_MS,
+    )  # fmt: skip
+    seconds = ticks(DAY_S, units=DAY_UNITS)
+    while minute := list(itertools.islice(seconds, 60)):
+        buffer.append([record for tick in minute for record in tick])
+    buffer.seal_all()
+    return buffer
+
+
+async def _send_all(buffer: Buffer, gateway: AgentConfig) -> float:
+    start = time.perf_counter()
+    uplink = asyncio.create_task(run_uplink(buffer, gateway))
+    async with asyncio.timeout(120):
+        while await asyncio.to_thread(lambda: buffer.counts().pending):  # noqa: ASYNC110 - acks change it
+            await asyncio.sleep(0.05)
+    elapsed = time.perf_counter() - start
+    uplink.cancel()
+    await asyncio.wait([uplink])
+    return elapsed
+
+
+@contextmanager
+def _broker_and_center(folder: Path, port: int) -> Iterator[None]:
+    units = ", ".join(f'"{layout.unit}"' for layout in layouts(DAY_UNITS))
+    plant = f'[[plant]]\nid = "P1"\nunits = [{units}]\npublic_key_files = ["plant.pub"]\n'
+    (folder / "center.toml").write_text(f'schema = 1\n[center]\nstate_dir = "state"\n{plant}', "utf-8")
+    broker = [sys.executable, "-m", "collector.cli.broker", "--listen", f"127.0.0.1:{port}"]
+    center = [sys.executable, "-c", CENTER, "run", str(folder / "center.toml"), "--broker", f"127.0.0.1:{port}"]
+    with (
+        subprocess.Popen(broker, stdout=subprocess.PIPE) as broker_process,
+        subprocess.Popen(center, stderr=subprocess.PIPE, text=True) as center_process,
+    ):
+        try:
+            assert center_process.stderr is not None
+            while "connected" not in center_process.stderr.readline():
+                if center_process.poll() is not None:
+                    raise RuntimeError("the center did not start")
+            yield
+        finally:
+            center_process.terminate()
+            broker_process.terminate()
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory_mb(pid: int) -> float:
+    """Resident memory at the end of the run."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
