@@ -17,7 +17,6 @@ from collector.cli.processes import (
     SimulatorControl,
     Usage,
     advance_time,
-    free_ports,
     wait_for_port,
     wait_until,
 )
