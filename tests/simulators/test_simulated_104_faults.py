@@ -75,6 +75,14 @@ class Library:
             self.initialised.append(station.common_address)
             self.news.notify_all()
 
+    def count(self) -> None:
+        """A counter interrogation; c104 refuses one while it still starts a link it calls open."""
+        for _ in range(50):
+            if self.link.counter_interrogation(common_address=1):
+                return
+            threading.Event().wait(0.1)
+        raise AssertionError("no counter interrogation was answered")
+
     def until(self, seen: Callable[[], object]) -> None:
         with self.news:
             assert self.news.wait_for(seen, 8), f"{self.got} {self.states} {self.initialised}"
@@ -149,7 +157,7 @@ def test_a_restarted_station_says_so_and_counts_from_0(iec104_station: Serve) ->
     station = iec104_station(TABLE)
     station.show("energy_export_mwh", 100)
     with library(station.host, station.port) as peer:
-        assert peer.link.counter_interrogation(common_address=1)
+        peer.count()
         peer.until(lambda: any(address == 3 for address, *_ in peer.got))
         assert int(peer.got[-1][1]) == 100_000
         assert peer.initialised == []
@@ -157,11 +165,11 @@ def test_a_restarted_station_says_so_and_counts_from_0(iec104_station: Serve) ->
         peer.until(lambda: peer.initialised == [1])
         peer.until(lambda: peer.states[-1] == c104.ConnectionState.OPEN)
         station.show("energy_export_mwh", "100.5")
-        assert peer.link.counter_interrogation(common_address=1)
+        peer.count()
         peer.until(lambda: int(peer.got[-1][1]) == 500)
         station.fault("roll_over", 1)  # 2 147 483 647, and 2 kWh later 1
         station.show("energy_export_mwh", "100.502")
-        assert peer.link.counter_interrogation(common_address=1)
+        peer.count()
         peer.until(lambda: int(peer.got[-1][1]) == 1)
 
 
