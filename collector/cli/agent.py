@@ -35,6 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 def run(config: ConfigFile) -> None:
     """Run the agent until SIGTERM or Ctrl-C; SIGHUP loads devices and points again. 采集、缓存、上送。"""
     import asyncio
+    import gc
 
     import uvloop
 
@@ -43,6 +44,9 @@ def run(config: ConfigFile) -> None:
 
     start_logging()
     loaded = load_agent(config)
+    # Readings live for a tick and form no cycles; looking through them every 700 costs more than reading them.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(loaded, config))
 
