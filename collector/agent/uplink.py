@@ -40,6 +40,7 @@ from collector.agent.lanes import Flights, take
 from collector.agent.ledger import Damaged
 from collector.config import AgentConfig, Mqtt
 from collector.errors import ConfigError, Garbled, Problem, StoreError
+from collector.tasks import heed_cancellation
 from collector.wire import SCHEMA_VERSION, decode_ack, decode_ask, load_public_key, parse_topic, topic
 
 _LOG = logging.getLogger(__name__)
@@ -360,20 +361,6 @@ class Uplink:
         with suppress(aiomqtt.MqttError, OSError, TimeoutError):
             async with asyncio.timeout(_FAREWELL_S):
                 await client.__aexit__(None, None, None)
-
-
-def heed_cancellation() -> None:
-    """Raise the cancellation a library call swallowed.
-
-    aiomqtt waits by `asyncio.wait_for`, which on Python 3.11 loses a cancellation that meets its answer; a TaskGroup
-    there loses one that meets an error of a child. Seen as an uplink that did not stop; so every loop asks.
-
-    Raises:
-        asyncio.CancelledError: the running task was asked to end.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def backoff_s(failures: int, most_s: float, jitter: float) -> float:

@@ -32,6 +32,7 @@ from collector.clock import Clock
 from collector.errors import DeviceError, Garbled, Refused, Silent
 from collector.model.record import Quality
 from collector.points import Point
+from collector.tasks import heed_cancellation
 
 # Longer than any timeout of ours: the waits of one request are ended here, not inside the library.
 _NEVER_S: Final = 120.0
@@ -115,7 +116,7 @@ class ModbusLine:
             try:
                 async with asyncio.timeout(timeout_s):
                     reply = await _READS[block.area](self._client, block.address, block.count, slave)
-                _heed_cancellation()
+                heed_cancellation()
             except TimeoutError as error:
                 self.drop()
                 if self._heard:
@@ -135,14 +136,6 @@ class ModbusLine:
             except Garbled:
                 self.drop()
                 raise
-
-
-def _heed_cancellation() -> None:
-    """pymodbus waits with `asyncio.wait_for`, which before Python 3.12 forgets a cancellation that comes together with
-    the reply; whoever cancelled would wait for ever."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _payload(reply: ModbusPDU, block: Block, subject: str) -> bytes:
