@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Samples, rulebooks and calendars, installed as the package `collector_config` so that every verb finds them anywhere."""
+"""Samples, rulebooks and calendars, installed as the package `collector_config`: every verb finds them anywhere."""
