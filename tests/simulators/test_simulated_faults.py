@@ -146,6 +146,48 @@ def test_words_are_swapped_and_values_frozen_until_the_fault_ends(config: AgentC
     asyncio.run(run())
 
 
+def test_an_independent_client_sees_values_that_are_wrong_but_well_formed(config: AgentConfig) -> None:
+    """Swapped words, frozen values, a map shifted by one register; jitter and a doubled answer do it no harm."""
+
+    async def run() -> None:
+        place = config.settings.device[0]
+        async with serve(config) as devices:
+            peer = AsyncModbusTcpClient(place.host, port=place.port or 0, timeout=2, retries=0)
+            await peer.connect()
+
+            async def power_mw() -> object:
+                words = (await peer.read_holding_registers(0, count=2)).registers
+                return peer.convert_from_registers(words, peer.DATATYPE.FLOAT32, word_order="little")
+
+            async def version() -> int:
+                return int((await peer.read_holding_registers(4, count=1)).registers[0])
+
+            devices.board.show("U1", "active_power_mw", "380.125")
+            assert await power_mw() == 380.125
+            devices.faults.switch_on(Fault("gov-1", "swap_words"))
+            assert await power_mw() != 380.125
+            devices.faults.switch_off("gov-1", "swap_words")
+            devices.faults.switch_on(Fault("gov-1", "frozen"))
+            devices.board.show("U1", "active_power_mw", "100")
+            assert await power_mw() == 380.125
+            devices.faults.switch_off("gov-1", "frozen")
+            assert await power_mw() == 100
+            assert await version() == 2026
+            devices.faults.switch_on(Fault("gov-1", "register_shift", 1))
+            assert await version() != 2026
+            devices.faults.switch_off("gov-1", "register_shift")
+            for kind, value in (("jitter", 30), ("delay", 30), ("glue", 0)):
+                devices.faults.switch_on(Fault("gov-1", kind, value))
+                assert await version() == 2026
+                devices.faults.switch_off("gov-1", kind)
+            devices.faults.switch_on(Fault("gov-1", "delay", 3000))
+            with pytest.raises(ModbusException):
+                await version()
+            peer.close()
+
+    asyncio.run(run())
+
+
 async def station_frames(config: AgentConfig, devices: Devices, *, interrogate: bool = False) -> list[bytes]:
     """What a station sends for one change of its breaker (or an interrogation of common address 2)."""
     ask = iec104.encode_i(0, 0, bytes.fromhex("640106000200000000 14"))
