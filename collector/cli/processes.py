@@ -9,12 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 from collector.errors import CollectorError, LinkError
@@ -37,9 +38,13 @@ class Processes:
         self.log_dir = log_dir
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.usage: dict[str, Usage] = {}
+        self._term_before: Callable[[int, FrameType | None], Any] | int | None = None
 
     def __enter__(self) -> Self:
         self.log_dir.mkdir(parents=True, exist_ok=True)
+        if threading.current_thread() is threading.main_thread():
+            # Without this a SIGTERM would end this process at once and leave the children behind.
+            self._term_before = signal.signal(signal.SIGTERM, _end)
         return self
 
     def __exit__(
@@ -47,6 +52,8 @@ class Processes:
     ) -> None:
         for name in list(self._running):
             self.kill(name)
+        if self._term_before is not None:
+            signal.signal(signal.SIGTERM, self._term_before)
 
     def start(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         """Run `python -m …` with its output appended to `logs/<name>.log`."""
@@ -101,6 +108,10 @@ class Processes:
             before = self.usage.get(name, Usage())
             self.usage[name] = Usage(round(before.cpu_s + cpu_s, 2), round(max(before.peak_memory_mb, peak_mb), 1))
         return process
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def wait_for_port(port: int, *, processes: Processes, timeout_s: float = 20.0) -> None:
