@@ -135,7 +135,8 @@ class _Month:
         plan.sort(key=lambda each: each[0])
         for index, (at_ms, action) in enumerate(plan):
             self.control.ask("hold", at_utc_ms=at_ms)
-            self.start_agent() if index == 0 else None
+            if index == 0:  # not before the first hold is set: time begins to pass with the agent
+                self.start_agent()
             self.wait_until(lambda: bool(self.status()["holding"]), f"instant {at_ms}")
             action(at_ms)
             self.control.ask("release")
