@@ -28,18 +28,17 @@ from typing import Any, Final, TypeVar
 
 import aiomqtt
 import msgspec
-from aiomqtt.exceptions import MqttConnectError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY as CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from collector.agent.buffer import Buffer
 from collector.agent.lanes import Flights, take
 from collector.agent.ledger import Damaged
 from collector.config import AgentConfig, Mqtt
 from collector.errors import ConfigError, Garbled, Problem, StoreError
+from collector.mqtt import find_protocol
 from collector.tasks import heed_cancellation
 from collector.wire import SCHEMA_VERSION, decode_ack, decode_ask, load_public_key, parse_topic, topic
 
@@ -50,7 +49,6 @@ _STATE_PERIOD_S: Final = 60.0
 _STORE_RETRY_S: Final = 1.0
 _FAREWELL_S: Final = 2.0
 _INCOMING_AT_MOST: Final = 1000  # more is dropped: acks come again
-_VERSION_REFUSED: Final = (1, 132)  # 3.1.1, 5: the broker does not speak this version
 
 T = TypeVar("T")
 Status = Callable[[], Mapping[str, Any]]
@@ -165,7 +163,9 @@ class Uplink:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
         """A connection in MQTT 5, or in 3.1.1 where the broker knows no other; asked again after a failure."""
-        protocol = self._protocol or await self._probe()
+        protocol = self._protocol or await find_protocol(
+            self._client(f"{self._gateway}-probe", aiomqtt.ProtocolVersion.V5)
+        )
         self._protocol = None
         mqtt5 = protocol is aiomqtt.ProtocolVersion.V5
         properties = None
@@ -191,20 +191,6 @@ class Uplink:
         finally:
             self.is_connected = False
             await self._leave(client)
-
-    async def _probe(self) -> aiomqtt.ProtocolVersion:
-        """Ask with a bare MQTT 5 connection: a 3.1.1 broker refuses one without properties, some hang on one with."""
-        try:
-            async with self._client(f"{self._gateway}-probe", aiomqtt.ProtocolVersion.V5):
-                return aiomqtt.ProtocolVersion.V5
-        except MqttConnectError as error:
-            code = error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
-            if code not in _VERSION_REFUSED:
-                raise
-        except aiomqtt.MqttError as error:
-            if str(error) != "Operation timed out":  # the library has no type for it: connected, and no answer
-                raise
-        return aiomqtt.ProtocolVersion.V311
 
     def _client(self, identifier: str, protocol: aiomqtt.ProtocolVersion, **options: Any) -> aiomqtt.Client:
         return aiomqtt.Client(

@@ -16,19 +16,16 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import aiomqtt
-from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from collector.config import Mqtt
 from collector.errors import ConfigError, Problem
+from collector.mqtt import find_protocol
 
 CONNECT_TIMEOUT_S: Final = 10.0
 SESSION_EXPIRY_S: Final = 7 * 86_400
-_UNSUPPORTED_V5: Final = 132
-_UNSUPPORTED_V311: Final = 1
 
 logger = logging.getLogger("collector.center.mqtt")
 
@@ -79,7 +76,7 @@ class BrokerLink:
             aiomqtt.MqttError: no broker answers.
         """
         if self._protocol is None:
-            self._protocol = await self._probe()
+            self._protocol = await find_protocol(self._client(f"{self._client_id}-probe", aiomqtt.ProtocolVersion.V5))
         five = self._protocol is aiomqtt.ProtocolVersion.V5
         client = self._client(
             self._client_id,
@@ -91,17 +88,6 @@ class BrokerLink:
         )
         client.pending_calls_threshold = 1 << 30  # many acknowledgements in flight are no news
         return client
-
-    async def _probe(self) -> aiomqtt.ProtocolVersion:
-        """Ask with a bare MQTT 5 connection: a 3.1.1 broker refuses one without properties, but hangs on one with."""
-        try:
-            async with self._client(f"{self._client_id}-probe", aiomqtt.ProtocolVersion.V5):
-                return aiomqtt.ProtocolVersion.V5
-        except MqttConnectError as error:
-            code = error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
-            if code not in (_UNSUPPORTED_V5, _UNSUPPORTED_V311):
-                raise
-        return aiomqtt.ProtocolVersion.V311
 
     def _client(self, identifier: str, protocol: aiomqtt.ProtocolVersion, **options: Any) -> aiomqtt.Client:
         return aiomqtt.Client(
