@@ -24,7 +24,6 @@ from collector.agent.desk import JSON, TEXT, Desk, Page
 from collector.agent.device.factory import DeviceOnLine, build_devices
 from collector.agent.health import Health, TickHealth, UplinkHealth, alarm_of, devices_of, points_now
 from collector.agent.metrics import CONTENT_TYPE, render_metrics
-from collector.agent.notify import notify
 from collector.agent.places import buffer_path, socket_path
 from collector.agent.poll import Channel
 from collector.agent.recorder import Recorder, Source
@@ -35,6 +34,7 @@ from collector.agent.wiring import channels_of, layouts_with_all_units, load_sig
 from collector.clock import Clock, SimulatedClock, clock_state
 from collector.config import AgentConfig
 from collector.errors import ConfigError, StoreError
+from collector.notify import notify
 
 _LOG = logging.getLogger(__name__)
 _LAST_LOOKS: Final = 60

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The center's process: receiver and sealing in one TaskGroup; the database and the files never on the loop.
+"""The center's process: one TaskGroup of named parts; the database and the files never on the loop.
 
-SIGTERM and SIGINT end it; what was handed to the writer is finished, everything else is as after a crash.
+SIGTERM and SIGINT end it; what was handed to the writer is finished, everything else is as after a crash. A part that
+fails, or comes to an end, ends the process, and systemd starts it again: a center whose pages answer while nothing is
+received, or the other way round, would look well and not be.
 """
 
 from __future__ import annotations
@@ -10,18 +12,21 @@ import asyncio
 import contextlib
 import logging
 import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import collector.wire as wire
 from collector.center.admission import Admission
-from collector.center.lake import enrol, find_stale_days, seal_day
+from collector.center.lake import enrol
 from collector.center.receiver import Receiver
-from collector.center.retention import drop_old_payloads
-from collector.center.settings import CenterSettings, Lake
+from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
+from collector.center.upkeep import keep_up
+from collector.center.watchdog import say_alive
 from collector.clock import Clock, SystemClock
+from collector.errors import InvariantBroken
+from collector.notify import notify
 
 logger = logging.getLogger("collector.center")
 
@@ -43,34 +48,43 @@ async def run_center(settings: CenterSettings, clock: Clock | None = None) -> No
         store.write(lambda connection: enrol(connection, plants)).result()
         receiver = Receiver(store, admission, settings, signer)
         logger.info("store %s in %s", store.store_id, state)
-        stopping = threading.Event()
         try:
-            await _run_until_signal(receiver, store, settings.lake, stopping)
+            await _run_until_signal(_parts(store, settings, receiver))
         except ExceptionGroup as group:
             raise _first_of(group) from group
-        finally:
-            stopping.set()
         logger.info("stopped: %s", receiver.counters)
+
+
+def _parts(store: CenterStore, settings: CenterSettings, receiver: Receiver) -> Mapping[str, Coroutine[Any, Any, None]]:
+    """What the process does, by the names of its tasks; each runs until it is cancelled."""
+    return {
+        "receiver": receiver.run(),
+        "upkeep": keep_up(store, settings.lake),
+        "watchdog": say_alive(store),
+    }
+
+
+async def _run_until_signal(parts: Mapping[str, Coroutine[Any, Any, None]]) -> None:
+    stop = asyncio.Event()
+    with _signals(stop):
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_never_ends(name, part), name=name) for name, part in parts.items()]
+            notify("READY=1")
+            await stop.wait()
+            notify("STOPPING=1")
+            for task in tasks:
+                task.cancel()
+
+
+async def _never_ends(name: str, part: Coroutine[Any, Any, None]) -> None:
+    await part
+    raise InvariantBroken("came to an end by itself", subject=name)
 
 
 def _first_of(group: ExceptionGroup[Exception]) -> Exception:
     """What a task died of; its siblings were only cancelled because of it."""
     first = group.exceptions[0]
     return _first_of(first) if isinstance(first, ExceptionGroup) else first
-
-
-async def _run_until_signal(receiver: Receiver, store: CenterStore, lake: Lake, stopping: threading.Event) -> None:
-    stop = asyncio.Event()
-    with _signals(stop):
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(receiver.run(), name="receiver"),
-                group.create_task(_keep_sealing(store, lake, stopping), name="seal"),
-            ]
-            await stop.wait()
-            stopping.set()
-            for task in tasks:
-                task.cancel()
 
 
 @contextlib.contextmanager
@@ -84,24 +98,3 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for name in names:
             loop.remove_signal_handler(name)
-
-
-async def _keep_sealing(store: CenterStore, lake: Lake, stopping: threading.Event) -> None:
-    while True:
-        await asyncio.sleep(lake.check_every_s)
-        await asyncio.to_thread(_upkeep, store, lake, stopping)
-
-
-def _upkeep(store: CenterStore, lake: Lake, stopping: threading.Event) -> None:
-    """Seal the days that have been quiet, then let go of payloads past their time. In a thread, day by day."""
-    quiet_since_ms = store.clock.now_utc_ms() - int(lake.seal_after_s * 1000)
-    for day in store.read(lambda connection: find_stale_days(connection, quiet_since_ms=quiet_since_ms)):
-        if stopping.is_set():
-            return
-        try:
-            path = seal_day(store, day)
-        except OSError as error:
-            logger.error("%s %s not sealed: %s", day.plant, day.day, error)
-            return
-        logger.info("sealed %s", path.name)
-    drop_old_payloads(store, keep_days=lake.keep_payload_days)

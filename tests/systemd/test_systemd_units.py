@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.agent.notify import notify
+from collector.notify import notify
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNITS = sorted(path.name for path in FOLDER.iterdir())
