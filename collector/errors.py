@@ -10,6 +10,7 @@ CollectorError
 ├── LinkError        broker or network
 ├── StoreError       buffer, journal, lake
 ├── RuleError        the rulebook has no (or two) answers
+├── Denied           a person may not do or see this
 └── InvariantBroken  a bug or a damaged store: the process stops
 
 A device that fails is data (a record with a bad quality); a broken invariant stops the process.
@@ -91,6 +92,10 @@ class StoreError(CollectorError):
 
 class RuleError(CollectorError):
     """The rulebook has no value, or two, for a date and key."""
+
+
+class Denied(CollectorError):  # noqa: N818 - what the person is told
+    """A person may not do or see this; `subject` is the person."""
 
 
 class InvariantBroken(CollectorError):  # noqa: N818

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Insert
 from sqlalchemy.sql.schema import Table
 
-from collector.center import import_schema, schema
+from collector.center import every_schema, schema
 from collector.clock import Clock
 from collector.errors import StoreError
 
@@ -141,7 +141,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _initialise(connection: Connection, now_ms: int, subject: str) -> str:
     """Create what is missing; the store's id, new at creation."""
-    import_schema.metadata.create_all(connection)
+    every_schema.metadata.create_all(connection)
     row = connection.execute(select(schema.store.c.store_id, schema.store.c.schema_version)).one_or_none()
     if row is None:
         values = {

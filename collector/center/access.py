@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may do what: one table of roles and permissions, asked by every function that changes or shows something.
+
+A plant's people see and do what concerns their own plant, and the totals that are disclosed to all (Art. 26). Nobody
+approves what they prepared themselves: that is `collector.center.four_eyes`, whatever the role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from collector.errors import Denied
+
+
+class Role(StrEnum):
+    """The offices of the people who work here."""
+
+    OPERATOR = "operator"  # settlement staff: imports, settles, prepares
+    APPROVER = "approver"  # decides what an operator prepared
+    AUDITOR = "auditor"  # sees everything, changes nothing
+    REGULATOR = "regulator"  # the supervising authority: filings, appeals
+    PLANT = "plant"  # a plant's own staff
+    ADMINISTRATOR = "administrator"  # accounts and keys; no say in a month
+
+
+class Permission(StrEnum):
+    """What a route or a function may need."""
+
+    SEE_OWN = "see_own"  # one's own plant, and the disclosed totals
+    SEE_ALL = "see_all"  # every plant, completeness, runs, imports, findings
+    SEE_AUDIT = "see_audit"
+    IMPORT = "import"  # dispatch-side inputs, and taking them back; readmitting from quarantine; 补召
+    SETTLE = "settle"  # trial and what-if runs
+    PREPARE = "prepare"  # propose a step of the month, a substitution, a correction
+    APPROVE = "approve"  # decide what somebody else proposed
+    REVIEW_SUBMIT = "review_submit"  # 复核申请 of one's own plant
+    REVIEW_ANSWER = "review_answer"
+    REGULATE = "regulate"  # approve a filing with a document number, decide an appeal
+    ADMINISTER = "administer"  # accounts, tokens of others, plant keys
+
+
+_SEES = {Permission.SEE_OWN, Permission.SEE_ALL}
+
+PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
+    {
+        Role.OPERATOR: frozenset(
+            {*_SEES, Permission.IMPORT, Permission.SETTLE, Permission.PREPARE, Permission.REVIEW_ANSWER}
+        ),
+        Role.APPROVER: frozenset({*_SEES, Permission.SEE_AUDIT, Permission.SETTLE, Permission.APPROVE}),
+        Role.AUDITOR: frozenset({*_SEES, Permission.SEE_AUDIT}),
+        Role.REGULATOR: frozenset({*_SEES, Permission.SEE_AUDIT, Permission.REGULATE}),
+        Role.PLANT: frozenset({Permission.SEE_OWN, Permission.REVIEW_SUBMIT}),
+        Role.ADMINISTRATOR: frozenset({*_SEES, Permission.SEE_AUDIT, Permission.ADMINISTER}),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Whoever asks. `plant`: of the role plant only. `local`: at the command line, with the store's own rights."""
+
+    name: str
+    role: Role
+    plant: str | None = None
+    local: bool = False
+
+    @classmethod
+    def at_command_line(cls, name: str) -> Actor:
+        """Who may read and write the store's files may do everything but approve their own proposal."""
+        return cls(name[:64], Role.ADMINISTRATOR, local=True)
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the role has the permission."""
+        return self.local or permission in PERMISSIONS[self.role]
+
+    def require(self, permission: Permission) -> None:
+        """Refuse where the role has not the permission.
+
+        Raises:
+            Denied: it has not.
+        """
+        if not self.may(permission):
+            raise Denied(f"the role {self.role} has no permission {permission}", subject=self.name)
+
+    def may_see(self, plant: str) -> bool:
+        """Whether what belongs to a plant may be shown."""
+        return self.may(Permission.SEE_ALL) or (self.may(Permission.SEE_OWN) and self.plant == plant)
+
+    def require_plant(self, plant: str) -> None:
+        """Refuse another plant's data.
+
+        Raises:
+            Denied: it is another plant's.
+        """
+        if not self.may_see(plant):
+            raise Denied("this belongs to another plant", subject=self.name)

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Accounts, sessions and tokens: who somebody is. What they may do is `collector.center.access`.
+
+Passwords are argon2id hashes; of session and token secrets only a SHA-256 is kept. Failed log-ins are counted in the
+store by name and by address, so several processes count together and a restart forgets nothing. A password is checked
+outside of any transaction: it takes its time on purpose, and the store has one writer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from typing import Any, Final
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from collector.center import audit
+from collector.center.access import Actor, Permission, Role
+from collector.center.people_schema import account, login_failure, session, token
+from collector.center.store import CenterStore
+from collector.errors import Denied, StoreError
+
+NAME: Final = re.compile(r"[a-z][a-z0-9._-]{1,63}")
+MIN_PASSWORD: Final = 10
+MAX_PASSWORD: Final = 256
+SESSION_MS: Final = 8 * 3_600_000  # a working day; renewed while in use
+SEEN_EVERY_MS: Final = 60_000
+FAILURE_WINDOW_MS: Final = 15 * 60_000
+FAILURES_BY_NAME: Final = 10
+FAILURES_BY_ADDRESS: Final = 50
+TOKEN_PREFIX: Final = "ct_"  # what a leaked one is recognised by
+
+_hasher: Final = PasswordHasher()
+# Checked where there is no such account, so that the time taken does not tell which names exist.
+_NOBODY: Final = _hasher.hash(secrets.token_hex(16))
+
+
+def create_account(
+    connection: Connection,
+    *,
+    actor: Actor,
+    name: str,
+    full_name: str,
+    role: Role,
+    plant: str | None,
+    password_hash: str,
+    now_ms: int,
+) -> int:
+    """Create an account; its number. `password_hash`: of `hash_password`.
+
+    Raises:
+        Denied: the actor is no administrator.
+        StoreError: the name is taken or malformed, or role and plant do not fit.
+    """
+    actor.require(Permission.ADMINISTER)
+    if not NAME.fullmatch(name):
+        raise StoreError("2 to 64 of a-z, 0-9, dot, dash, underscore; a letter first", subject=name[:80])
+    if (role is Role.PLANT) != bool(plant):
+        raise StoreError("the role plant, and no other, needs a plant", subject=name)
+    if connection.execute(select(account.c.id).where(account.c.name == name)).scalar() is not None:
+        raise StoreError("this name is taken; names are never given to somebody else", subject=name)
+    values = {
+        "name": name,
+        "full_name": full_name[:128],
+        "role": str(role),
+        "plant": plant,
+        "password_hash": password_hash,
+        "created_ms": now_ms,
+        "created_by": actor.name,
+    }
+    key = connection.execute(insert(account).values(values)).inserted_primary_key
+    assert key is not None
+    detail = {"full_name": full_name, "role": str(role), "plant": plant}
+    audit.append(connection, actor=actor, action="account.create", subject=name, detail=detail, now_ms=now_ms)
+    return int(key[0])
+
+
+def hash_password(password: str) -> str:
+    """argon2id hash of a new password.
+
+    Raises:
+        StoreError: too short or too long.
+    """
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        raise StoreError(f"{MIN_PASSWORD} to {MAX_PASSWORD} characters", subject="password")
+    return _hasher.hash(password)
+
+
+def set_password(connection: Connection, *, actor: Actor, name: str, password_hash: str, now_ms: int) -> None:
+    """Give an account a new password and end its sessions. One's own, or as an administrator anybody's.
+
+    Raises:
+        Denied: somebody else's, and the actor is no administrator.
+        StoreError: there is no such account.
+    """
+    if actor.name != name or actor.local:
+        actor.require(Permission.ADMINISTER)
+    number = _number(connection, name)
+    connection.execute(update(account).where(account.c.id == number).values(password_hash=password_hash))
+    connection.execute(delete(session).where(session.c.account_id == number))
+    audit.append(connection, actor=actor, action="account.password", subject=name, detail={}, now_ms=now_ms)
+
+
+def disable_account(connection: Connection, *, actor: Actor, name: str, now_ms: int) -> None:
+    """Close an account: its sessions end, its tokens are revoked, its name stays in what it did.
+
+    Raises:
+        Denied: the actor is no administrator, or it is the actor's own account.
+        StoreError: there is no such account.
+    """
+    actor.require(Permission.ADMINISTER)
+    if actor.name == name and not actor.local:
+        raise Denied("nobody closes their own account", subject=name)
+    number = _number(connection, name)
+    connection.execute(update(account).where(account.c.id == number).values(disabled_ms=now_ms))
+    connection.execute(delete(session).where(session.c.account_id == number))
+    alive = (token.c.account_id == number) & token.c.revoked_ms.is_(None)
+    connection.execute(update(token).where(alive).values(revoked_ms=now_ms))
+    audit.append(connection, actor=actor, action="account.disable", subject=name, detail={}, now_ms=now_ms)
+
+
+def list_accounts(connection: Connection) -> list[dict[str, Any]]:
+    """Every account by name, without its password."""
+    names = ("id", "name", "full_name", "role", "plant", "created_ms", "created_by", "disabled_ms")
+    query = select(*(account.c[name] for name in names)).order_by(account.c.name)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def log_in(store: CenterStore, name: str, password: str, *, address: str) -> str | None:
+    """The secret of a new session; None where name or password is wrong. `address`: of the client.
+
+    Raises:
+        Denied: too many failures for this name or from this address; try again later.
+    """
+    now_ms = store.clock.now_utc_ms()
+    name, address = name[:64], address[:64]
+    store.read(lambda c: _refuse_too_many(c, name, address, now_ms))
+    found = store.read(
+        lambda c: c.execute(
+            select(account).where((account.c.name == name) & account.c.disabled_ms.is_(None))
+        ).one_or_none()
+    )
+    if not _is_password(found.password_hash if found else _NOBODY, password) or found is None:
+        store.write(lambda c: _note_failure(c, name, address, now_ms)).result()
+        return None
+    renewed = _hasher.hash(password) if _hasher.check_needs_rehash(found.password_hash) else None
+    return store.write(lambda c: _start_session(c, found, renewed, address, now_ms)).result()
+
+
+def log_out(connection: Connection, secret: str) -> None:
+    """End a session; one that is over already changes nothing."""
+    connection.execute(delete(session).where(session.c.secret_sha256 == _sha256(secret)))
+
+
+def session_actor(store: CenterStore, secret: str) -> Actor | None:
+    """Whose session it is; None where there is none, or no longer. One that is used lives on."""
+    now_ms = store.clock.now_utc_ms()
+    digest = _sha256(secret)
+    query = (
+        select(account.c.name, account.c.role, account.c.plant, session.c.seen_ms)
+        .join(session, session.c.account_id == account.c.id)
+        .where((session.c.secret_sha256 == digest) & (session.c.expires_ms > now_ms))
+        .where(account.c.disabled_ms.is_(None))
+    )
+    row = store.read(lambda c: c.execute(query).one_or_none())
+    if row is None:
+        return None
+    if now_ms - row.seen_ms >= SEEN_EVERY_MS:
+        renewed = update(session).where(session.c.secret_sha256 == digest)
+        values = {"seen_ms": now_ms, "expires_ms": now_ms + SESSION_MS}
+        store.write(lambda c: c.execute(renewed.values(values)))
+    return Actor(row.name, Role(row.role), row.plant)
+
+
+def create_token(connection: Connection, *, actor: Actor, account_name: str, name: str, days: int, now_ms: int) -> str:
+    """The secret of a new token, shown this once. One's own, or as an administrator anybody's.
+
+    Raises:
+        Denied: somebody else's, and the actor is no administrator.
+        StoreError: there is no such account, or `days` is not 1 to 400.
+    """
+    if actor.name != account_name or actor.local:
+        actor.require(Permission.ADMINISTER)
+    if not 1 <= days <= 400:
+        raise StoreError("a token lives 1 to 400 days", subject=name)
+    number = _number(connection, account_name)
+    secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    values = {
+        "account_id": number,
+        "name": name[:64],
+        "secret_sha256": _sha256(secret),
+        "created_ms": now_ms,
+        "expires_ms": now_ms + days * 86_400_000,
+    }
+    connection.execute(insert(token).values(values))
+    detail = {"token": name[:64], "days": days}
+    audit.append(connection, actor=actor, action="token.create", subject=account_name, detail=detail, now_ms=now_ms)
+    return secret
+
+
+def revoke_token(connection: Connection, number: int, *, actor: Actor, now_ms: int) -> None:
+    """Revoke a token. One's own, or as an administrator anybody's.
+
+    Raises:
+        Denied: somebody else's, and the actor is no administrator.
+        StoreError: there is none with this number, or it is revoked.
+    """
+    query = select(account.c.name).join(token, token.c.account_id == account.c.id).where(token.c.id == number)
+    owner = connection.execute(query).scalar()
+    if owner != actor.name or actor.local:
+        actor.require(Permission.ADMINISTER)
+    alive = (token.c.id == number) & token.c.revoked_ms.is_(None)
+    if connection.execute(update(token).where(alive).values(revoked_ms=now_ms)).rowcount != 1:
+        raise StoreError("there is none with this number, or it is revoked", subject=f"token {number}")
+    detail = {"token": number}
+    audit.append(connection, actor=actor, action="token.revoke", subject=str(owner), detail=detail, now_ms=now_ms)
+
+
+def list_tokens(connection: Connection, account_name: str = "") -> list[dict[str, Any]]:
+    """Tokens without their secrets; of one account where named."""
+    columns = (token.c.id, account.c.name.label("account"), token.c.name)
+    query = select(*columns, token.c.created_ms, token.c.expires_ms, token.c.revoked_ms)
+    query = query.join(account, token.c.account_id == account.c.id).order_by(token.c.id)
+    if account_name:
+        query = query.where(account.c.name == account_name)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def token_actor(store: CenterStore, secret: str) -> Actor | None:
+    """Whose token it is; None where there is none, or no longer."""
+    query = (
+        select(account.c.name, account.c.role, account.c.plant)
+        .join(token, token.c.account_id == account.c.id)
+        .where((token.c.secret_sha256 == _sha256(secret)) & (token.c.expires_ms > store.clock.now_utc_ms()))
+        .where(token.c.revoked_ms.is_(None) & account.c.disabled_ms.is_(None))
+    )
+    row = store.read(lambda c: c.execute(query).one_or_none())
+    return None if row is None else Actor(row.name, Role(row.role), row.plant)
+
+
+def _refuse_too_many(connection: Connection, name: str, address: str, now_ms: int) -> None:
+    recent = login_failure.c.at_ms > now_ms - FAILURE_WINDOW_MS
+    for column, value, most in (
+        (login_failure.c.name, name, FAILURES_BY_NAME),
+        (login_failure.c.address, address, FAILURES_BY_ADDRESS),
+    ):
+        counted = select(func.count()).select_from(login_failure).where(recent & (column == value))
+        if connection.execute(counted).scalar_one() >= most:
+            raise Denied("too many failed log-ins; try again in a quarter of an hour", subject=name)
+
+
+def _note_failure(connection: Connection, name: str, address: str, now_ms: int) -> None:
+    connection.execute(delete(login_failure).where(login_failure.c.at_ms <= now_ms - FAILURE_WINDOW_MS))
+    connection.execute(insert(login_failure).values(name=name, address=address, at_ms=now_ms))
+
+
+def _start_session(connection: Connection, found: Any, renewed: str | None, address: str, now_ms: int) -> str:
+    if renewed is not None:
+        connection.execute(update(account).where(account.c.id == found.id).values(password_hash=renewed))
+    connection.execute(delete(session).where(session.c.expires_ms <= now_ms))
+    connection.execute(delete(login_failure).where(login_failure.c.name == found.name))
+    secret = secrets.token_urlsafe(32)
+    values = {"secret_sha256": _sha256(secret), "account_id": found.id, "created_ms": now_ms, "seen_ms": now_ms}
+    connection.execute(insert(session).values(values | {"expires_ms": now_ms + SESSION_MS}))
+    actor = Actor(found.name, Role(found.role), found.plant)
+    audit.append(
+        connection, actor=actor, action="session.start", subject=found.name, detail={"from": address}, now_ms=now_ms
+    )
+    return secret
+
+
+def _is_password(password_hash: str, password: str) -> bool:
+    try:
+        return len(password) <= MAX_PASSWORD and _hasher.verify(password_hash, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _number(connection: Connection, name: str) -> int:
+    number = connection.execute(select(account.c.id).where(account.c.name == name)).scalar()
+    if number is None:
+        raise StoreError("there is no such account", subject=name)
+    return int(number)
+
+
+def _sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The audit log: every change and every disclosure, append-only, each entry chained to the one before by SHA-256.
+
+Who knows the head's hash (it is printed in every package) can tell whether anything before it was altered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select, text
+
+from collector.center.access import Actor
+from collector.center.people_schema import audit
+
+NOTHING_BEFORE: Final = "0" * 64
+_FIELDS: Final = ("sequence", "at_ms", "who", "role", "action", "subject", "detail", "previous")
+
+
+def append(
+    connection: Connection, *, actor: Actor, action: str, subject: str, detail: Mapping[str, Any], now_ms: int
+) -> int:
+    """Write an entry in the caller's transaction, so that it is there exactly when the change is; its sequence.
+
+    `action`: what was done, as object.verb ("import.undo"); `detail`: what a later reader needs, JSON values only.
+    """
+    if connection.dialect.name == "postgresql":
+        # One after the other: a sequence has no holes and a chain no forks. SQLite has one writer anyway.
+        connection.execute(text("LOCK TABLE audit IN EXCLUSIVE MODE"))
+    sequence, previous = head(connection)
+    entry = {
+        "sequence": sequence + 1,
+        "at_ms": now_ms,
+        "who": actor.name[:64],
+        "role": "local" if actor.local else str(actor.role),
+        "action": action,
+        "subject": subject[:255],
+        "detail": json.dumps(detail, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+        "previous": previous,
+    }
+    connection.execute(insert(audit).values(entry | {"hash": entry_hash(entry)}))
+    return sequence + 1
+
+
+def entry_hash(entry: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) over the JSON list of an entry's fields, UTF-8 without blanks: anybody can recompute it."""
+    fields = json.dumps([entry[name] for name in _FIELDS], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(fields.encode()).hexdigest()
+
+
+def head(connection: Connection) -> tuple[int, str]:
+    """Sequence and hash of the latest entry; (0, zeros) in an empty log."""
+    query = select(audit.c.sequence, audit.c.hash).order_by(audit.c.sequence.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return (0, NOTHING_BEFORE) if row is None else (int(row.sequence), str(row.hash))
+
+
+def list_entries(
+    connection: Connection, *, before: int | None = None, limit: int = 100, subject: str = ""
+) -> list[dict[str, Any]]:
+    """Entries, newest first, at most `limit`; below the sequence `before`; of one subject where given."""
+    query = select(audit).order_by(audit.c.sequence.desc()).limit(limit)
+    if before is not None:
+        query = query.where(audit.c.sequence < before)
+    if subject:
+        query = query.where(audit.c.subject == subject)
+    return [{**row, "detail": json.loads(row["detail"])} for row in connection.execute(query).mappings()]
+
+
+def verify(connection: Connection) -> list[str]:
+    """What is wrong with the chain, in words; empty where every entry is as it was written."""
+    wrong: list[str] = []
+    sequence, previous = 0, NOTHING_BEFORE
+    query = select(audit).order_by(audit.c.sequence).execution_options(yield_per=1000)
+    for row in map(dict, connection.execute(query).mappings()):
+        name = f"audit entry {row['sequence']}"
+        if row["sequence"] != sequence + 1:
+            wrong.append(f"{name}: follows {sequence}; entries in between are gone")
+        if row["previous"] != previous:
+            wrong.append(f"{name}: does not continue the entry before it")
+        if entry_hash(row) != row["hash"]:
+            wrong.append(f"{name}: altered after it was written")
+        sequence, previous = int(row["sequence"]), str(row["hash"])
+    return wrong

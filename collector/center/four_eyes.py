@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Four eyes: one person prepares, another decides, once. The table of proposals is the register of decisions.
+
+What a granted proposal brings about is done by its owner in the transaction that decides it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select, update
+
+from collector.center import audit
+from collector.center.access import Actor, Permission
+from collector.center.people_schema import proposal
+from collector.errors import Denied, StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What may be proposed: who may prepare it, who may decide it, whether a document must be named when granted."""
+
+    prepare: Permission
+    decide: Permission
+    needs_document: bool = False
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "month_step": Kind(Permission.PREPARE, Permission.APPROVE),
+    "month_filing": Kind(Permission.PREPARE, Permission.REGULATE, needs_document=True),
+    "review_decision": Kind(Permission.REVIEW_ANSWER, Permission.APPROVE),
+    "substitution": Kind(Permission.PREPARE, Permission.APPROVE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A row of the register. `decision`: None while open, else granted, refused or withdrawn."""
+
+    id: int
+    kind: str
+    subject: str
+    content: Mapping[str, Any]
+    prepared_by: str
+    prepared_ms: int
+    decision: str | None
+    decided_by: str | None
+    decided_ms: int | None
+    note: str
+    document: str
+
+
+def propose(
+    connection: Connection, *, actor: Actor, kind: str, subject: str, content: Mapping[str, Any], now_ms: int
+) -> int:
+    """Prepare something for another person to decide; its number.
+
+    Raises:
+        Denied: the role may not prepare it.
+        StoreError: a proposal of this kind about this subject is open already.
+    """
+    actor.require(KINDS[kind].prepare)
+    if waiting := list_proposals(connection, kind=kind, subject=subject, open_only=True):
+        raise StoreError(f"proposal {waiting[0].id} by {waiting[0].prepared_by} waits to be decided", subject=subject)
+    values = {
+        "kind": kind,
+        "subject": subject,
+        "content": json.dumps(content, ensure_ascii=False, sort_keys=True),
+        "prepared_by": actor.name,
+        "prepared_ms": now_ms,
+        "note": "",
+        "document": "",
+    }
+    key = connection.execute(insert(proposal).values(values)).inserted_primary_key
+    assert key is not None
+    detail = {"proposal": int(key[0]), "content": dict(content)}
+    audit.append(connection, actor=actor, action=f"{kind}.propose", subject=subject, detail=detail, now_ms=now_ms)
+    return int(key[0])
+
+
+def decide(
+    connection: Connection,
+    number: int,
+    *,
+    actor: Actor,
+    granted: bool,
+    note: str = "",
+    document: str = "",
+    now_ms: int,
+) -> Proposal:
+    """Decide a proposal, once; the row as it is then.
+
+    Raises:
+        Denied: the role may not decide it, or it is the person who prepared it.
+        StoreError: there is none with this number, it is decided, or the document it needs is not named.
+    """
+    found = get_proposal(connection, number)
+    subject = f"proposal {number}"
+    kind = KINDS[found.kind]
+    actor.require(kind.decide)
+    if actor.name == found.prepared_by:
+        raise Denied("who prepares can't decide: another person must", subject=actor.name)
+    if granted and kind.needs_document and not document.strip():
+        raise StoreError("name the document (number and date) that approves it", subject=subject)
+    values = {
+        "decision": "granted" if granted else "refused",
+        "decided_by": actor.name,
+        "decided_ms": now_ms,
+        "note": note,
+        "document": document.strip(),
+    }
+    # Two at once: the condition lets exactly one of them change the row.
+    undecided = (proposal.c.id == number) & proposal.c.decision.is_(None)
+    if connection.execute(update(proposal).where(undecided).values(values)).rowcount != 1:
+        raise StoreError("was decided already", subject=subject)
+    detail = {"proposal": number, "decision": values["decision"], "note": note, "document": values["document"]}
+    action = f"{found.kind}.decide"
+    audit.append(connection, actor=actor, action=action, subject=found.subject, detail=detail, now_ms=now_ms)
+    return get_proposal(connection, number)
+
+
+def withdraw(connection: Connection, number: int, *, actor: Actor, note: str = "", now_ms: int) -> None:
+    """Take one's own proposal back while it is undecided.
+
+    Raises:
+        Denied: somebody else prepared it.
+        StoreError: there is none with this number, or it is decided.
+    """
+    found = get_proposal(connection, number)
+    if actor.name != found.prepared_by:
+        raise Denied(f"{found.prepared_by} prepared it", subject=actor.name)
+    values = {"decision": "withdrawn", "decided_by": actor.name, "decided_ms": now_ms, "note": note}
+    undecided = (proposal.c.id == number) & proposal.c.decision.is_(None)
+    if connection.execute(update(proposal).where(undecided).values(values)).rowcount != 1:
+        raise StoreError("was decided already", subject=f"proposal {number}")
+    detail = {"proposal": number, "note": note}
+    action = f"{found.kind}.withdraw"
+    audit.append(connection, actor=actor, action=action, subject=found.subject, detail=detail, now_ms=now_ms)
+
+
+def get_proposal(connection: Connection, number: int) -> Proposal:
+    """One proposal.
+
+    Raises:
+        StoreError: there is none with this number.
+    """
+    row = connection.execute(select(proposal).where(proposal.c.id == number)).one_or_none()
+    if row is None:
+        raise StoreError("there is none with this number", subject=f"proposal {number}")
+    return _proposal(row)
+
+
+def list_proposals(
+    connection: Connection, *, kind: str = "", subject: str = "", open_only: bool = False
+) -> list[Proposal]:
+    """Proposals, oldest first: the register of decisions, or with `open_only` what waits for one."""
+    query = select(proposal).order_by(proposal.c.id)
+    if kind:
+        query = query.where(proposal.c.kind == kind)
+    if subject:
+        query = query.where(proposal.c.subject == subject)
+    if open_only:
+        query = query.where(proposal.c.decision.is_(None))
+    return [_proposal(row) for row in connection.execute(query)]
+
+
+def _proposal(row: Any) -> Proposal:
+    return Proposal(
+        id=int(row.id),
+        kind=row.kind,
+        subject=row.subject,
+        content=json.loads(row.content),
+        prepared_by=row.prepared_by,
+        prepared_ms=int(row.prepared_ms),
+        decision=row.decision,
+        decided_by=row.decided_by,
+        decided_ms=None if row.decided_ms is None else int(row.decided_ms),
+        note=row.note,
+        document=row.document,
+    )

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Accounts, four eyes and the audit log on a real store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import DBAPIError
+
+from collector.center import accounts, audit, four_eyes
+from collector.center.access import PERMISSIONS, Actor, Permission, Role
+from collector.center.people_schema import account, session, token
+from collector.center.store import CenterStore
+from collector.errors import Denied, StoreError
+
+NOW_MS = 1_767_225_600_000
+ADMIN = Actor("root", Role.ADMINISTRATOR)
+ZHANG = Actor("zhang", Role.OPERATOR)
+LI = Actor("li", Role.APPROVER)
+PASSWORD = "correct horse battery"
+
+
+class _Clock:
+    now_ms = NOW_MS
+
+    def now_utc_ms(self) -> int:
+        return self.now_ms
+
+    def monotonic_s(self) -> float:
+        return self.now_ms / 1000
+
+    async def sleep_until(self, time_utc_ms: int) -> None:
+        self.now_ms = max(self.now_ms, time_utc_ms)
+
+
+@pytest.fixture
+def clock() -> _Clock:
+    return _Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: _Clock) -> Iterator[CenterStore]:
+    with CenterStore.open(tmp_path / "state", clock=clock) as opened:
+        yield opened
+
+
+def add(store: CenterStore, name: str, role: Role = Role.OPERATOR, plant: str | None = None) -> None:
+    hashed = accounts.hash_password(PASSWORD)
+    store.write(
+        lambda c: accounts.create_account(
+            c, actor=ADMIN, name=name, full_name=name, role=role, plant=plant, password_hash=hashed, now_ms=NOW_MS
+        )
+    ).result()
+
+
+def commit_all(store: CenterStore) -> None:
+    """Jobs are done in turn: after this one, so are all handed in before."""
+    store.write(lambda c: audit.head(c)).result()
+
+
+def test_the_right_password_opens_a_session_and_a_wrong_one_none(store: CenterStore) -> None:
+    add(store, "zhang")
+    assert accounts.log_in(store, "zhang", "wrong password", address="10.0.0.1") is None
+    assert accounts.log_in(store, "nobody", PASSWORD, address="10.0.0.1") is None
+    secret = accounts.log_in(store, "zhang", PASSWORD, address="10.0.0.1")
+    assert secret is not None
+    assert accounts.session_actor(store, secret) == Actor("zhang", Role.OPERATOR)
+    store.write(lambda c: accounts.log_out(c, secret)).result()
+    assert accounts.session_actor(store, secret) is None
+
+
+def test_neither_passwords_nor_secrets_stand_in_the_store(store: CenterStore) -> None:
+    add(store, "zhang")
+    secret = accounts.log_in(store, "zhang", PASSWORD, address="x")
+    made = store.write(
+        lambda c: accounts.create_token(c, actor=ZHANG, account_name="zhang", name="t", days=1, now_ms=NOW_MS)
+    ).result()
+    kept = store.read(lambda c: [str(tuple(r)) for t in (account, session, token) for r in c.execute(select(t))])
+    assert secret is not None
+    assert not any(PASSWORD in row or secret in row or made in row for row in kept)
+
+
+def test_a_session_ends_by_itself_and_lives_on_while_it_is_used(store: CenterStore, clock: _Clock) -> None:
+    add(store, "zhang")
+    secret = accounts.log_in(store, "zhang", PASSWORD, address="x")
+    assert secret is not None
+    clock.now_ms += accounts.SESSION_MS - 1
+    assert accounts.session_actor(store, secret) is not None
+    commit_all(store)
+    clock.now_ms += accounts.SESSION_MS - 1
+    assert accounts.session_actor(store, secret) is not None
+    commit_all(store)
+    clock.now_ms += accounts.SESSION_MS
+    assert accounts.session_actor(store, secret) is None
+
+
+def test_after_ten_failures_even_the_right_password_waits_a_quarter_of_an_hour(
+    store: CenterStore, clock: _Clock
+) -> None:
+    add(store, "zhang")
+    add(store, "wang")
+    for n in range(accounts.FAILURES_BY_NAME):
+        assert accounts.log_in(store, "zhang", "wrong password", address=f"10.0.0.{n}") is None
+    with pytest.raises(Denied, match="quarter of an hour"):
+        accounts.log_in(store, "zhang", PASSWORD, address="10.0.1.1")
+    assert accounts.log_in(store, "wang", PASSWORD, address="10.0.1.1")
+    clock.now_ms += accounts.FAILURE_WINDOW_MS
+    assert accounts.log_in(store, "zhang", PASSWORD, address="10.0.1.1")
+
+
+def test_a_disabled_account_has_no_session_no_token_and_no_log_in(store: CenterStore) -> None:
+    add(store, "zhang")
+    secret = accounts.log_in(store, "zhang", PASSWORD, address="x") or ""
+    made = store.write(
+        lambda c: accounts.create_token(c, actor=ADMIN, account_name="zhang", name="t", days=9, now_ms=NOW_MS)
+    ).result()
+    assert accounts.token_actor(store, made) == Actor("zhang", Role.OPERATOR)
+    store.write(lambda c: accounts.disable_account(c, actor=ADMIN, name="zhang", now_ms=NOW_MS)).result()
+    assert accounts.session_actor(store, secret) is None
+    assert accounts.token_actor(store, made) is None
+    assert accounts.log_in(store, "zhang", PASSWORD, address="x") is None
+    with pytest.raises(StoreError, match="taken"):
+        add(store, "zhang")
+
+
+def test_a_token_ends_when_revoked_and_when_its_days_are_over(store: CenterStore, clock: _Clock) -> None:
+    add(store, "zhang")
+
+    def make(days: int) -> str:
+        return store.write(
+            lambda c: accounts.create_token(c, actor=ZHANG, account_name="zhang", name="t", days=days, now_ms=NOW_MS)
+        ).result()
+
+    first, second = make(1), make(2)
+    store.write(lambda c: accounts.revoke_token(c, 2, actor=ZHANG, now_ms=NOW_MS)).result()
+    assert accounts.token_actor(store, first) is not None
+    assert accounts.token_actor(store, second) is None
+    clock.now_ms += 86_400_000
+    assert accounts.token_actor(store, first) is None
+
+
+@pytest.mark.parametrize("actor", [ZHANG, LI, Actor("p", Role.PLANT, "P1")], ids=lambda a: str(a.role))
+def test_only_an_administrator_makes_accounts_and_others_passwords(store: CenterStore, actor: Actor) -> None:
+    add(store, "wang")
+    with pytest.raises(Denied):
+        store.write(
+            lambda c: accounts.create_account(
+                c, actor=actor, name="new", full_name="", role=Role.AUDITOR, plant=None, password_hash="", now_ms=0
+            )
+        ).result()
+    with pytest.raises(Denied):
+        store.write(
+            lambda c: accounts.set_password(c, actor=actor, name="wang", password_hash="", now_ms=NOW_MS)
+        ).result()
+    with pytest.raises(Denied):
+        store.write(
+            lambda c: accounts.create_token(c, actor=actor, account_name="wang", name="t", days=1, now_ms=0)
+        ).result()
+
+
+@pytest.mark.parametrize(("role", "plant"), [(Role.PLANT, None), (Role.OPERATOR, "P1")])
+def test_a_plant_belongs_to_the_role_plant_and_to_no_other(store: CenterStore, role: Role, plant: str | None) -> None:
+    with pytest.raises(StoreError, match="plant"):
+        add(store, "somebody", role, plant)
+
+
+def test_a_short_password_is_refused() -> None:
+    with pytest.raises(StoreError, match="10 to 256"):
+        accounts.hash_password("123456789")
+
+
+def test_nobody_may_everything_and_no_role_both_prepares_and_approves() -> None:
+    for role, permissions in PERMISSIONS.items():
+        assert permissions != frozenset(Permission), role
+        assert not {Permission.PREPARE, Permission.APPROVE} <= permissions, role
+        assert (Permission.SEE_ALL in permissions) == (role is not Role.PLANT), role
+
+
+def propose(store: CenterStore, actor: Actor = ZHANG, subject: str = "month 2026-03") -> int:
+    return store.write(
+        lambda c: four_eyes.propose(
+            c, actor=actor, kind="month_step", subject=subject, content={"to": "disclosed"}, now_ms=NOW_MS
+        )
+    ).result()
+
+
+def decide(store: CenterStore, number: int, actor: Actor) -> four_eyes.Proposal:
+    return store.write(
+        lambda c: four_eyes.decide(c, number, actor=actor, granted=True, note="fine", now_ms=NOW_MS)
+    ).result()
+
+
+def test_who_prepares_cannot_decide_even_at_the_command_line(store: CenterStore) -> None:
+    both = Actor.at_command_line("zhang")
+    number = propose(store, both)
+    with pytest.raises(Denied, match="who prepares"):
+        decide(store, number, both)
+    assert decide(store, number, LI).decision == "granted"
+
+
+def test_of_two_people_who_decide_at_once_one_is_refused(store: CenterStore) -> None:
+    number = propose(store)
+    others = [Actor(f"approver-{n}", Role.APPROVER) for n in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        tries = [pool.submit(decide, store, number, actor) for actor in others]
+        errors = [future.exception() for future in tries]
+    assert sum(error is None for error in errors) == 1
+    assert sum(isinstance(error, StoreError) for error in errors) == 7
+
+
+def test_a_subject_has_one_open_proposal_of_a_kind(store: CenterStore) -> None:
+    number = propose(store)
+    with pytest.raises(StoreError, match=f"proposal {number}"):
+        propose(store)
+    store.write(lambda c: four_eyes.withdraw(c, number, actor=ZHANG, now_ms=NOW_MS)).result()
+    assert propose(store) == number + 1
+    assert [p.decision for p in store.read(four_eyes.list_proposals)] == ["withdrawn", None]
+
+
+def test_every_change_has_its_entry_and_the_chain_can_be_recomputed(store: CenterStore) -> None:
+    add(store, "zhang")
+    decide(store, propose(store), LI)
+    entries = store.read(audit.list_entries)[::-1]
+    assert [e["action"] for e in entries] == ["account.create", "month_step.propose", "month_step.decide"]
+    assert store.read(audit.verify) == []
+    # By hand, as the docstring says.
+    previous = "0" * 64
+    for e in entries:
+        detail = json.dumps(e["detail"], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        fields = [e["sequence"], e["at_ms"], e["who"], e["role"], e["action"], e["subject"], detail, previous]
+        previous = hashlib.sha256(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+        assert e["hash"] == previous
+    assert store.read(audit.head) == (3, previous)
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit SET who = 'x'", "DELETE FROM audit"])
+def test_the_database_refuses_to_change_the_log(store: CenterStore, statement: str) -> None:
+    add(store, "zhang")
+    with pytest.raises(DBAPIError, match="append-only"):
+        store.write(lambda c: c.execute(text(statement))).result()
+    assert len(store.read(audit.list_entries)) == 1
+
+
+def test_whoever_drops_the_guards_and_alters_an_entry_is_seen(store: CenterStore) -> None:
+    for name in ("zhang", "wang", "zhao"):
+        add(store, name)
+
+    def tamper(connection: Connection) -> None:
+        connection.execute(text("DROP TRIGGER audit_no_update"))
+        connection.execute(text("UPDATE audit SET subject = 'li' WHERE sequence = 2"))
+
+    store.write(tamper).result()
+    assert store.read(audit.verify) == ["audit entry 2: altered after it was written"]
