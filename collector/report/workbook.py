@@ -9,119 +9,22 @@ statement, and a reader that does not calculate sees the same numbers. The file 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import xlsxwriter
-from xlsxwriter.utility import xl_col_to_name, xl_rowcol_to_cell
+from xlsxwriter.utility import xl_rowcol_to_cell
 
 from collector.report import words
 from collector.report.manifest import input_hash, run_id
-from collector.report.numbers import format_fraction
 from collector.report.page import month_status, rules_used, service_totals
 from collector.report.segments import UnpaidTime
+from collector.report.sheets import Book, Column, shown
 from collector.settlement.statement import Statement
 
 SHEETS: Final = ("结算汇总", "补偿明细", "分摊", "计量依据", "未补偿原因", "数据完整率", "规则依据")
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
-_FORMATS: Final[dict[str, dict[str, Any]]] = {
-    "text": {},
-    "quoted": {"quote_prefix": True},
-    "yuan": {"num_format": "#,##0.00"},
-    "quantity": {"num_format": "#,##0.000000"},
-    "percent": {"num_format": "0.00%"},
-    "hours": {"num_format": "#,##0.000"},
-    "count": {"num_format": "0"},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    title: str
-    kind: str
-    width: int = 14
-
-
-class _Book:
-    """A workbook being written; one method per kind of cell."""
-
-    def __init__(self, path: Path, statement: Statement) -> None:
-        options = {
-            "in_memory": True,
-            "strings_to_formulas": False,
-            "strings_to_urls": False,
-            "strings_to_numbers": False,
-        }
-        self.book = xlsxwriter.Workbook(str(path), options)
-        self.book.set_properties(
-            {"title": f"辅助服务补偿结算单 {statement.month}", "created": datetime(2000, 1, 1, tzinfo=UTC)}
-        )
-        base = {"font_size": 10, "border": 1, "valign": "top"}
-        self.formats = {kind: self.book.add_format({**base, **extra}) for kind, extra in _FORMATS.items()}
-        self.totals = {
-            kind: self.book.add_format({**base, **extra, "bold": True, "top": 2}) for kind, extra in _FORMATS.items()
-        }
-        self.header = self.book.add_format({**base, "bold": True, "bg_color": "#E7E6E6", "text_wrap": True})
-        self.title = self.book.add_format({"bold": True, "font_size": 14})
-        self.note = self.book.add_format({"font_size": 9, "font_color": "#555555"})
-
-    def sheet(
-        self, name: str, note: str, columns: Sequence[_Column], rows: Iterable[Sequence[Any]]
-    ) -> tuple[Any, int, int]:
-        """A sheet with title, note, frozen header and rows; returns it with its first and last data row (0-based)."""
-        sheet = self.book.add_worksheet(name)
-        sheet.set_landscape()
-        sheet.set_paper(9)  # A4
-        sheet.fit_to_pages(1, 0)
-        sheet.set_margins(left=0.4, right=0.4, top=0.6, bottom=0.6)
-        sheet.set_footer("&L&A&R&P / &N")
-        sheet.write_string(0, 0, name, self.title)
-        sheet.write_string(1, 0, note, self.note)
-        for index, column in enumerate(columns):
-            sheet.set_column(index, index, column.width)
-            sheet.write_string(2, index, column.title, self.header)
-        sheet.freeze_panes(3, 0)
-        sheet.repeat_rows(2)
-        last = 2
-        for last, row in enumerate(rows, 3):
-            for index, (column, value) in enumerate(zip(columns, row, strict=True)):
-                self.cell(sheet, last, index, column.kind, value)
-        if last > 2:
-            sheet.autofilter(2, 0, last, len(columns) - 1)
-        return sheet, 3, last
-
-    def cell(self, sheet: Any, row: int, column: int, kind: str, value: Any) -> None:
-        """One cell; None stays blank, text never becomes a formula."""
-        if value is None or value == "":
-            sheet.write_blank(row, column, None, self.formats["text"])
-        elif kind == "text":
-            text = str(value)
-            sheet.write_string(
-                row, column, text, self.formats["quoted" if text.startswith(_FORMULA_STARTS) else "text"]
-            )
-        else:
-            sheet.write_number(row, column, _shown(value), self.formats[kind])
-
-    def total(self, sheet: Any, row: int, column: int, first: int, last: int, kind: str, value: Any) -> None:
-        """A sum over the column's rows, with its value for readers that do not calculate."""
-        name = xl_col_to_name(column)
-        sheet.write_formula(row, column, f"=SUM({name}{first + 1}:{name}{last + 1})", self.totals[kind], _shown(value))
-
-    def label(self, sheet: Any, row: int, column: int, text: str) -> None:
-        """A text in a totals row."""
-        sheet.write_string(row, column, text, self.totals["text"])
-
-
-def _shown(value: Decimal | Fraction | int) -> float:
-    """What the sheet stores: a binary number is all XLSX has; it shows the same digits as the CSV."""
-    if isinstance(value, Fraction):
-        return float(Decimal(format_fraction(value)))
-    return float(value)
 
 
 def write_workbook(statement: Statement, unpaid: Sequence[UnpaidTime], path: Path) -> None:
@@ -130,7 +33,7 @@ def write_workbook(statement: Statement, unpaid: Sequence[UnpaidTime], path: Pat
     Raises:
         OSError: the file can't be written.
     """
-    book = _Book(path, statement)
+    book = Book(path, f"辅助服务补偿结算单 {statement.month}")
     try:
         _summary(book, statement)
         _lines(book, statement)
@@ -143,11 +46,11 @@ def write_workbook(statement: Statement, unpaid: Sequence[UnpaidTime], path: Pat
         book.book.close()
 
 
-def _summary(book: _Book, s: Statement) -> None:
+def _summary(book: Book, s: Statement) -> None:
     columns = (
-        *(_Column("结算区域", "text"), _Column("电厂", "text", 18), _Column("补偿费用(元)", "yuan", 18)),
-        *(_Column("分摊费用(元)", "yuan", 18), _Column("结算费用(元)", "yuan", 18)),
-        *(_Column("状态", "text", 12), _Column("说明", "text", 36)),
+        *(Column("结算区域", "text"), Column("电厂", "text", 18), Column("补偿费用(元)", "yuan", 18)),
+        *(Column("分摊费用(元)", "yuan", 18), Column("结算费用(元)", "yuan", 18)),
+        *(Column("状态", "text", 12), Column("说明", "text", 36)),
     )
     status = month_status(s.status.value)
     note = f"{s.month} · {status[0]} {status[1]} · {run_id(s)} · 考核(第十一条)不在本结算单内"
@@ -176,21 +79,21 @@ def _summary(book: _Book, s: Statement) -> None:
         book.total(sheet, row + 1, 2, row - len(totals) + 1, row, "yuan", whole)
 
 
-def _lines(book: _Book, s: Statement) -> None:
+def _lines(book: Book, s: Statement) -> None:
     columns = (
         *(
-            _Column("结算区域", "text"),
-            _Column("电厂", "text", 16),
-            _Column("机组", "text", 16),
-            _Column("服务", "text", 20),
+            Column("结算区域", "text"),
+            Column("电厂", "text", 16),
+            Column("机组", "text", 16),
+            Column("服务", "text", 20),
         ),
-        *(_Column("条款", "text", 10), _Column("计量", "quantity", 18), _Column("单位", "text", 8)),
-        *(_Column("数据完整率", "percent", 11), _Column("补偿费用(元)", "yuan", 16)),
+        *(Column("条款", "text", 10), Column("计量", "quantity", 18), Column("单位", "text", 8)),
+        *(Column("数据完整率", "percent", 11), Column("补偿费用(元)", "yuan", 16)),
         *(
-            _Column("下限(元)", "yuan"),
-            _Column("上限(元)", "yuan"),
-            _Column("状态", "text", 16),
-            _Column("说明", "text", 36),
+            Column("下限(元)", "yuan"),
+            Column("上限(元)", "yuan"),
+            Column("状态", "text", 16),
+            Column("说明", "text", 36),
         ),
     )
     rows = [
@@ -208,12 +111,12 @@ def _lines(book: _Book, s: Statement) -> None:
         book.total(sheet, last + 1, 8, first, last, "yuan", total)
 
 
-def _allocation(book: _Book, s: Statement) -> None:
+def _allocation(book: Book, s: Statement) -> None:
     """Art. 22 per settlement area: R, F_i, A_i, K_i, with a total row under each area."""
     columns = (
-        *(_Column("结算区域", "text"), _Column("电厂", "text", 18), _Column("上网电费等 F(元)", "yuan", 20)),
-        *(_Column("占比", "percent", 10), _Column("分摊费用 A(元)", "yuan", 18)),
-        *(_Column("补偿费用 R(元)", "yuan", 18), _Column("结算费用 K=R-A(元)", "yuan", 20)),
+        *(Column("结算区域", "text"), Column("电厂", "text", 18), Column("上网电费等 F(元)", "yuan", 20)),
+        *(Column("占比", "percent", 10), Column("分摊费用 A(元)", "yuan", 18)),
+        *(Column("补偿费用 R(元)", "yuan", 18), Column("结算费用 K=R-A(元)", "yuan", 20)),
     )
     sheet, row, _ = book.sheet(SHEETS[2], f"{s.month} · A = R × F ÷ ΣF(第二十二条),K = R − A(第二十三条)", columns, ())
     for area in s.areas:
@@ -229,7 +132,7 @@ def _allocation(book: _Book, s: Statement) -> None:
                 book.cell(sheet, row, index, column.kind, value)
             if p.net_yuan is not None and p.allocation_yuan is not None:
                 formula = f"={xl_rowcol_to_cell(row, 5)}-{xl_rowcol_to_cell(row, 4)}"
-                sheet.write_formula(row, 6, formula, book.formats["yuan"], _shown(p.net_yuan))
+                sheet.write_formula(row, 6, formula, book.formats["yuan"], shown(p.net_yuan))
             row += 1
         if plants:
             book.label(sheet, row, 0, "合计")
@@ -241,20 +144,20 @@ def _allocation(book: _Book, s: Statement) -> None:
             row += 2
 
 
-def _determinants(book: _Book, s: Statement) -> None:
+def _determinants(book: Book, s: Statement) -> None:
     columns = (
-        *(_Column("机组", "text", 16), _Column("服务", "text", 20), _Column("计量项", "text", 22)),
+        *(Column("机组", "text", 16), Column("服务", "text", 20), Column("计量项", "text", 22)),
         *(
-            _Column("数值", "quantity", 18),
-            _Column("单位", "text", 8),
-            _Column("范围(h)", "hours"),
-            _Column("已知(h)", "hours"),
+            Column("数值", "quantity", 18),
+            Column("单位", "text", 8),
+            Column("范围(h)", "hours"),
+            Column("已知(h)", "hours"),
         ),
         *(
-            _Column("计入(h)", "hours"),
-            _Column("剔除(h)", "hours"),
-            _Column("自身原因(h)", "hours"),
-            _Column("算式", "text", 60),
+            Column("计入(h)", "hours"),
+            Column("剔除(h)", "hours"),
+            Column("自身原因(h)", "hours"),
+            Column("算式", "text", 60),
         ),
     )
     steps = {(line.unit, line.service): "; ".join(step.text for step in line.steps) for line in s.lines}
@@ -269,10 +172,10 @@ def _determinants(book: _Book, s: Statement) -> None:
     book.sheet(SHEETS[3], f"{s.month} · 计量依据(第十九条)", columns, rows)
 
 
-def _unpaid(book: _Book, unpaid: Sequence[UnpaidTime]) -> None:
+def _unpaid(book: Book, unpaid: Sequence[UnpaidTime]) -> None:
     columns = (
-        *(_Column("机组", "text", 16), _Column("服务", "text", 22), _Column("类别", "text", 22)),
-        *(_Column("原因", "text", 44), _Column("分钟", "hours", 14)),
+        *(Column("机组", "text", 16), Column("服务", "text", 22), Column("类别", "text", 22)),
+        *(Column("原因", "text", 44), Column("分钟", "hours", 14)),
     )
     rows = (
         (
@@ -284,14 +187,14 @@ def _unpaid(book: _Book, unpaid: Sequence[UnpaidTime]) -> None:
     book.sheet(SHEETS[4], "未予补偿的时间,按原因(分钟);范围之外单列", columns, rows)
 
 
-def _coverage(book: _Book, s: Statement) -> None:
+def _coverage(book: Book, s: Statement) -> None:
     columns = (
-        *(_Column("机组", "text", 16), _Column("服务", "text", 22), _Column("数据完整率", "percent", 12)),
+        *(Column("机组", "text", 16), Column("服务", "text", 22), Column("数据完整率", "percent", 12)),
         *(
-            _Column("范围(h)", "hours"),
-            _Column("已知(h)", "hours"),
-            _Column("缺失(h)", "hours"),
-            _Column("状态", "text", 16),
+            Column("范围(h)", "hours"),
+            Column("已知(h)", "hours"),
+            Column("缺失(h)", "hours"),
+            Column("状态", "text", 16),
         ),
     )
     times: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
@@ -312,19 +215,19 @@ def _coverage(book: _Book, s: Statement) -> None:
     book.sheet(SHEETS[5], f"{s.month} · {policy}", columns, rows)
 
 
-def _rules(book: _Book, s: Statement) -> None:
+def _rules(book: Book, s: Statement) -> None:
     columns = (
         *(
-            _Column("类别", "text", 10),
-            _Column("条款", "text", 12),
-            _Column("参数", "text", 30),
-            _Column("适用", "text", 18),
+            Column("类别", "text", 10),
+            Column("条款", "text", 12),
+            Column("参数", "text", 30),
+            Column("适用", "text", 18),
         ),
         *(
-            _Column("数值/采用", "text", 26),
-            _Column("单位", "text", 14),
-            _Column("生效", "text", 12),
-            _Column("说明", "text", 60),
+            Column("数值/采用", "text", 26),
+            Column("单位", "text", 14),
+            Column("生效", "text", 12),
+            Column("说明", "text", 60),
         ),
     )
     rows: list[tuple[str, ...]] = [
