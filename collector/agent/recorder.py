@@ -29,7 +29,6 @@ CHANGE_QUANTITIES: Final = frozenset(
 )
 # A tag further ahead of our clock than this is not believed: the change is recorded at its arrival.
 _AHEAD_LIMIT_MS: Final = 1500
-_GAP_PERIODS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +253,13 @@ class Recorder:
     def _gaps(self, tick_ms: int) -> list[GapRecord]:
         gaps = []
         for name, unit in self._units.items():
-            if unit.last_ms is not None and tick_ms - unit.last_ms > _GAP_PERIODS * self._period_ms:
-                reason = "agent_down" if unit.fresh_start else "missed_ticks"
-                gaps.append(GapRecord((name,), unit.last_ms, tick_ms, reason))
+            if unit.last_ms is not None:
+                due_ms = (unit.last_ms // self._period_ms + 1) * self._period_ms
+                # After a start also where no tick is missing: a change between the two may have come and gone.
+                if unit.fresh_start:
+                    gaps.append(GapRecord((name,), unit.last_ms, tick_ms, "agent_down"))
+                elif due_ms < tick_ms:
+                    gaps.append(GapRecord((name,), unit.last_ms, tick_ms, "missed_ticks"))
             unit.fresh_start = False
         return gaps
 

@@ -144,15 +144,19 @@ def test_a_clock_that_stepped_back_opens_an_era_and_ages_start_anew() -> None:
     assert (later.era, later.qualities) == (5, (Quality.STALE,))
 
 
-def test_a_start_after_more_than_two_periods_tells_its_gap() -> None:
-    made = recorder(POWER, last=(0, T - 180_000))
-    assert made.record(T, SYNC)[1] == [GapRecord(("U1",), T - 180_000, T, "agent_down")]
-    assert made.record(T + PERIOD, SYNC)[1] == []
-    assert made.record(T + 5 * PERIOD, SYNC)[1] == [GapRecord(("U1",), T + PERIOD, T + 5 * PERIOD, "missed_ticks")]
+def test_every_start_tells_a_gap_for_a_change_may_have_come_and_gone_unseen() -> None:
+    for away in (1, 2, 180):
+        made = recorder(POWER, last=(0, T - away * PERIOD))
+        assert made.record(T, SYNC)[1] == [GapRecord(("U1",), T - away * PERIOD, T, "agent_down")]
+        assert made.record(T + PERIOD, SYNC)[1] == []
 
 
-def test_a_quick_restart_leaves_no_gap() -> None:
-    assert recorder(POWER, last=(0, T - 2000)).record(T, SYNC)[1] == []
+def test_every_tick_that_was_missed_lies_in_a_gap_also_a_single_one() -> None:
+    made = recorder(POWER)
+    assert made.record(T, SYNC)[1] == []
+    assert made.record(T + 2 * PERIOD, SYNC)[1] == [GapRecord(("U1",), T, T + 2 * PERIOD, "missed_ticks")]
+    assert made.record(T + 3 * PERIOD, SYNC)[1] == []
+    assert made.record(T + 7 * PERIOD, SYNC)[1] == [GapRecord(("U1",), T + 3 * PERIOD, T + 7 * PERIOD, "missed_ticks")]
 
 
 @given(

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SIGKILL of the whole agent at random moments, over real sockets, against the simulators' truth.
+
+20 kills, or as many as KILLS says (`make soak`: 200).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+from arrivals import compare
+from chain import running_chain
+from plant_truth import truth
+
+KILLS = int(os.environ.get("KILLS", "20"))
+
+
+@pytest.mark.crash
+def test_killed_at_random_moments_every_true_record_arrives_once_or_lies_in_a_gap(tmp_path: Path) -> None:
+    dice = random.Random(20260301)
+    with running_chain(tmp_path, seconds=400 * KILLS, seed=7) as chain:
+        for _ in range(KILLS):
+            chain.start_agent()
+            # From the first moments of a start, while the file is opened, to well into the work.
+            time.sleep(dice.uniform(0.4, 1.2))
+            chain.processes.kill("g")
+            chain.pass_time(dice.choice((0, 0, 100, 700, 5000)))
+        chain.start_agent()
+        chain.run_to(chain.now_ms + 30_000)
+        end_ms = chain.last_tick_ms()
+        chain.drain()
+        verdict = compare(chain.journal(), truth(chain.scenario_file, end_ms))
+    assert verdict.recorded > 20 * KILLS
+    assert verdict.in_gaps > 0
+    assert verdict.usable_values > 3 * verdict.recorded
+    print(f"{KILLS} kills: {verdict}")
