@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tables of a month's work: its steps, what was filed, the reviews asked for. Rows are only ever added.
+
+Where a month stands is its latest step, where a review stands its latest event; neither is written a second time.
+Amounts and quantities are decimals as text.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+)
+
+from collector.center.schema import metadata as metadata
+
+_Key = BigInteger().with_variant(Integer(), "sqlite")
+
+# `number` counts the steps of a month, so that of two taken at once only one can be written. `prepared_by` and
+# `approved_by` are two people; both are one where a step follows of itself (the first review). `result_hash`: the
+# run's, as it was when the step was taken.
+month_step: Final = Table(
+    "month_step",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("month", String(7), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("edition", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("run_id", ForeignKey("run.id"), nullable=False, index=True),
+    Column("result_hash", String(64), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("prepared_by", String(64), nullable=False),
+    Column("approved_by", String(64), nullable=False),
+    Column("proposal_id", ForeignKey("proposal.id"), nullable=True),
+    Column("reason", Text, nullable=False),
+    Column("document", String(255), nullable=False),
+    UniqueConstraint("month", "number"),
+)
+
+# A document made from a run for the regulator. `name`: detail, allocation or scheme; `format`: csv or xlsx.
+filing: Final = Table(
+    "filing",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("month", String(7), nullable=False),
+    Column("edition", Integer, nullable=False),
+    Column("run_id", ForeignKey("run.id"), nullable=False),
+    Column("name", String(16), nullable=False),
+    Column("format", String(8), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("made_by", String(64), nullable=False),
+    Column("made_ms", BigInteger, nullable=False),
+    Column("bytes", LargeBinary, nullable=False),
+    UniqueConstraint("run_id", "edition", "name", "format"),
+    Index("filing_by_month", "month", "edition"),
+)
+
+# The rows of the settlement scheme that is filed: what bills are carried from. Amounts are empty where an area is
+# blocked.
+scheme: Final = Table(
+    "scheme",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("run_id", ForeignKey("run.id"), nullable=False),
+    Column("edition", Integer, nullable=False),
+    Column("area", String(64), nullable=False),
+    Column("plant", String(64), nullable=False),
+    Column("plant_name", String(255), nullable=False),
+    Column("counterparty", String(255), nullable=False),
+    Column("compensation_yuan", String(32), nullable=False),
+    Column("revenue_yuan", String(32), nullable=True),
+    Column("allocation_yuan", String(32), nullable=True),
+    Column("net_yuan", String(32), nullable=True),
+    Column("status", String(16), nullable=False),
+    Column("reason", String(64), nullable=False),
+    UniqueConstraint("run_id", "edition", "area", "plant"),
+)
+
+# A request to look again (复核申请) at a line and an interval, as it was asked. `line_value`: what the run says of
+# what is claimed, empty where it says nothing; days are local dates.
+review: Final = Table(
+    "review",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("month", String(7), nullable=False),
+    Column("edition", Integer, nullable=False),
+    Column("run_id", ForeignKey("run.id"), nullable=False),
+    Column("area", String(64), nullable=False),
+    Column("plant", String(64), nullable=False),
+    Column("unit", String(64), nullable=False),
+    Column("service", String(64), nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("claim_kind", String(16), nullable=False),
+    Column("claim_value", String(32), nullable=False),
+    Column("claim_unit", String(16), nullable=False),
+    Column("line_value", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("submitted_by", String(64), nullable=False),
+    Column("submitted_ms", BigInteger, nullable=False),
+    Column("deadline_day", String(10), nullable=False),
+    Column("late", Boolean, nullable=False),
+    Column("answer_due_day", String(10), nullable=False),
+    Index("review_by_month", "month", "plant"),
+)
+
+# What happened to a review, numbered. `link_import_id`, `link_run_id`: what carried a granted one out, or tried it.
+review_event: Final = Table(
+    "review_event",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("review_id", ForeignKey("review.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("who", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("document", String(255), nullable=False),
+    Column("answer_due_day", String(10), nullable=True),
+    Column("proposal_id", ForeignKey("proposal.id"), nullable=True),
+    Column("link_import_id", ForeignKey("imported.id"), nullable=True),
+    Column("link_run_id", ForeignKey("run.id"), nullable=True),
+    UniqueConstraint("review_id", "number"),
+)
+
+# `purpose`: evidence (what somebody shows) or remedy (a file of `input_kind` to be imported if the review is granted).
+attachment: Final = Table(
+    "attachment",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("review_id", ForeignKey("review.id"), nullable=False, index=True),
+    Column("purpose", String(16), nullable=False),
+    Column("input_kind", String(32), nullable=False),
+    Column("name", String(160), nullable=False),
+    Column("media_type", String(128), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("added_by", String(64), nullable=False),
+    Column("added_ms", BigInteger, nullable=False),
+    Column("bytes", LargeBinary, nullable=False),
+    UniqueConstraint("review_id", "purpose", "sha256"),
+)
+
+APPEND_ONLY: Final = (month_step, filing, scheme, review, review_event, attachment)
+
+
+def append_only_guards(name: str) -> dict[str, tuple[str, ...]]:
+    """Statements by dialect that make a table refuse to be changed, whoever has the connection."""
+    message = f"{name} is append-only"
+    return {
+        "sqlite": tuple(
+            f"CREATE TRIGGER IF NOT EXISTS {name}_no_{verb.lower()} BEFORE {verb} ON {name} "
+            f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
+            for verb in ("UPDATE", "DELETE")
+        ),
+        "postgresql": (
+            f"CREATE OR REPLACE FUNCTION {name}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '{message}'; END $$",
+            f"CREATE TRIGGER {name}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {name} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {name}_append_only()",
+        ),
+    }
+
+
+MONTH_GUARDS: Final = {table.name: append_only_guards(table.name) for table in APPEND_ONLY}
+for _table in APPEND_ONLY:
+    for _dialect, _statements in MONTH_GUARDS[_table.name].items():
+        for _statement in _statements:
+            event.listen(_table, "after_create", DDL(_statement.replace("%", "%%")).execute_if(dialect=_dialect))
