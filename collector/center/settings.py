@@ -7,6 +7,7 @@ The default of every key stands here and, in words, in config/center.toml.
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -50,6 +51,16 @@ class Lake(_Section):
     keep_payload_days: Annotated[int, Field(ge=1, le=3660)] = 62
 
 
+class Web(_Section):
+    """`[web]`: pages and REST at `center.listen`. `tls_in_front`: a proxy before us speaks TLS for us."""
+
+    cert_file: str = ""
+    key_file: str = ""
+    tls_in_front: bool = False
+    max_upload_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 64_000_000
+    page_rows: Annotated[int, Field(ge=10, le=1000)] = 100
+
+
 class Plant(_Section):
     """`[[plant]]`: who may send for which units. Several `[[plant.key]]`-s allow a change of keys without a gap.
 
@@ -71,6 +82,7 @@ class CenterSettings(_Section):
     mqtt: Mqtt = Mqtt()
     receiver: Receiver = Receiver()
     lake: Lake = Lake()
+    web: Web = Web()
     plant: list[Plant]
 
 
@@ -89,6 +101,12 @@ def load_center(path: Path) -> CenterSettings:
 
 def _problems(file: str, settings: CenterSettings) -> list[Problem]:
     problems: list[Problem] = []
+    try:
+        parse_listen(settings.center.listen)
+    except ConfigError as error:
+        problems.extend(replace(p, file=file) for p in error.problems)
+    if bool(settings.web.cert_file) != bool(settings.web.key_file):
+        problems.append(Problem(file, 0, "web.key_file", "cert_file and key_file belong together: name both"))
     plants: set[str] = set()
     owner: dict[str, str] = {}
     for index, plant in enumerate(settings.plant, 1):
@@ -120,10 +138,12 @@ def _resolve(folder: Path, settings: CenterSettings) -> CenterSettings:
     )
     files = ("password_file", "ca_file", "cert_file", "key_file")
     mqtt = settings.mqtt.model_copy(update={name: resolved(getattr(settings.mqtt, name)) for name in files})
+    web_files = {name: resolved(getattr(settings.web, name)) for name in ("cert_file", "key_file")}
+    web = settings.web.model_copy(update=web_files)
     plants = [
         p.model_copy(update={"public_key_files": [resolved(n) for n in p.public_key_files]}) for p in settings.plant
     ]
-    return settings.model_copy(update={"center": center, "mqtt": mqtt, "plant": plants})
+    return settings.model_copy(update={"center": center, "mqtt": mqtt, "web": web, "plant": plants})
 
 
 def with_overrides(settings: CenterSettings, *, listen: str, state: str, broker: str) -> CenterSettings:
@@ -134,6 +154,7 @@ def with_overrides(settings: CenterSettings, *, listen: str, state: str, broker:
     """
     center = settings.center
     if listen:
+        parse_listen(listen)
         center = center.model_copy(update={"listen": listen})
     if state:
         center = center.model_copy(update={"state_dir": state})
@@ -167,3 +188,19 @@ def parse_broker(url: str) -> tuple[str, int, bool]:
         raise ConfigError([Problem("--broker", 0, "", f"expected mqtt://HOST:PORT, got {url!r}")])
     tls = parts.scheme == "mqtts"
     return host, port or (8883 if tls else 1883), tls
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` or `[IPv6]:PORT`.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port or "@" in text or "/" in text:
+        raise ConfigError([Problem("--listen", 0, "center.listen", f"expected HOST:PORT, got {text!r}")])
+    return host, port
