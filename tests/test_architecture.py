@@ -18,12 +18,15 @@ ALLOWED: dict[str, set[str]] = {
     "collector.model": {"collector.errors"},
     "collector.tasks": set(),
     "collector.mqtt": set(),
+    "collector.resources": set(),
     "collector.notify": set(),
     "collector.clock": {"collector.errors", "collector.model"},
     "collector.points": {"collector.errors", "collector.model"},
     "collector.config": {"collector.errors", "collector.model", "collector.points"},
     "collector.wire": {"collector.errors", "collector.model"},
     "collector.tables": {"collector.errors", "collector.model"},
+    # a settlement folder read: what `collector settle` and the center compute from
+    "collector.folder": {"collector.errors", "collector.model", "collector.tables", "collector.settlement"},
     "collector.agent": {"collector.errors", "collector.model", "collector.clock", "collector.points",
                         "collector.config", "collector.wire", "collector.tasks", "collector.mqtt", "collector.notify"},
     "collector.center": {"collector.errors", "collector.model", "collector.clock", "collector.config",
@@ -34,9 +37,11 @@ ALLOWED: dict[str, set[str]] = {
     "collector.cli": {"collector", "simulators"},
     # Where the store and the settlement meet (docs/decisions/0012): what receives knows nothing of what is computed.
     "collector.center.month": {"collector.errors", "collector.model", "collector.clock", "collector.config",
-                               "collector.tables", "collector.center", "collector.settlement", "collector.report"},
+                               "collector.folder", "collector.tables", "collector.center", "collector.settlement", "collector.report",
+                               "collector.resources"},
     "collector.center.web": {"collector.errors", "collector.model", "collector.clock", "collector.config",
-                             "collector.tables", "collector.center", "collector.settlement", "collector.report"},
+                             "collector.folder", "collector.tables", "collector.center", "collector.settlement", "collector.report",
+                               "collector.resources"},
     "collector.center.app": {"collector"},
 }  # fmt: skip
 

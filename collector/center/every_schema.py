@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collector.center import import_schema as import_schema
+from collector.center import measured_schema as measured_schema
 from collector.center import month_schema as month_schema
 from collector.center import people_schema as people_schema
 from collector.center import watch_schema as watch_schema

@@ -182,14 +182,23 @@ def _clip(stretches: Sequence[Stretch], first: date) -> tuple[Stretch, ...]:
     return tuple(Stretch(s.unit, s.plant, s.area, max(s.first_day, first), s.until_day) for s in parts)
 
 
-def close(month: Month, inputs: Inputs, rulebook: Rulebook, results: Iterable[Results]) -> Statement:
-    """Add measured days up, price, allocate, and check that everything sums. Such a statement carries no segments.
+def close(
+    month: Month,
+    inputs: Inputs,
+    rulebook: Rulebook,
+    results: Iterable[Results],
+    segments: Callable[[frozenset[str] | None], Iterator[pa.Table]] | None = None,
+) -> Statement:
+    """Add measured days up, price, allocate, and check that everything sums.
+
+    `segments`: those of what was measured, as `Segments` asks for them; without them a statement carries none but of
+    start-stop orders, which are made here.
 
     Raises:
         RuleError: the rulebook has no value for a day that is priced.
         InvariantBroken: totals do not add up.
     """
-    return _close(month, inputs, prepare(month, inputs, rulebook), results, _no_segments)
+    return _close(month, inputs, prepare(month, inputs, rulebook), results, segments or _no_segments)
 
 
 def _close(

@@ -69,7 +69,11 @@ def read_records(folder: Path, units: Collection[str] | None, findings: Findings
         what = "is a symbolic link; put the folder itself here" if folder.is_symlink() else "is missing"
         findings.add("records/", 0, "", f"{what}; it holds the records as *.csv or *.parquet")
         return None
-    paths = _list(folder, findings)
+    return read_record_files(_list(folder, findings), units, findings)
+
+
+def read_record_files(paths: Sequence[Path], units: Collection[str] | None, findings: Findings) -> Records:
+    """`read_records` of chosen files, in the order of their names; in findings they are named records/NAME."""
     cores = os.cpu_count() or 1
     threads = len(paths) < cores
     with ThreadPoolExecutor(max_workers=max(1, min(cores, len(paths)))) as pool:

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A settlement folder (formats.md) → `Inputs`: every file read and checked, or refused with everything found."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from collector.errors import ConfigError, Problem
+from collector.settlement.catalogue import SERVICES
+from collector.settlement.inputs import Inputs
+from collector.tables.columns import empty_table
+from collector.tables.dispatch import (
+    read_exclusions,
+    read_orders,
+    read_rates,
+    read_reserves,
+    read_revenue,
+    read_start_stop_table,
+)
+from collector.tables.files import Delivered, read_delivered
+from collector.tables.findings import Findings
+from collector.tables.records import RECORD_COLUMNS, Records, read_records
+from collector.tables.register import RegisterFile, load_register
+from collector.tables.schedules import BAND_COLUMNS, PLAN_COLUMNS, read_plan, read_voltage_band
+
+T = TypeVar("T")
+
+TABLES: Final = (
+    "plan",
+    "orders",
+    "reserve",
+    "voltage_band",
+    "exclusions",
+    "revenue",
+    "rates",
+    "start_stop_table",
+)
+
+
+def load_folder(directory: Path) -> Inputs:
+    """Read and check the folder. It serves any month: records and rows of other months are not used.
+
+    Raises:
+        ConfigError: every problem of every file, each once.
+    """
+    return _load(directory, _read_records, {})
+
+
+def load_dispatch_side(directory: Path, *, checked: Mapping[str, str]) -> Inputs:
+    """Read and check all but the records, for who has measured them before; the inputs hold none.
+
+    `checked`: SHA-256 by file name of tables that were read and found good before: delivered, and left empty here.
+
+    Raises:
+        ConfigError: every problem of every file, each once.
+    """
+    return _load(directory, lambda _directory, _units, _findings: NO_RECORDS, checked)
+
+
+NO_RECORDS: Final = Records(empty_table(RECORD_COLUMNS[:2]), {}, {})
+_EMPTY: Final[Mapping[str, Any]] = {
+    "plan": empty_table(PLAN_COLUMNS),
+    "voltage_band": empty_table(BAND_COLUMNS),
+}
+_ReadRecords = Callable[[Path, Collection[str] | None, Findings], Records | None]
+
+
+def _read_records(directory: Path, units: Collection[str] | None, findings: Findings) -> Records | None:
+    return read_records(directory / "records", units, findings)
+
+
+def _load(directory: Path, read: _ReadRecords, checked: Mapping[str, str]) -> Inputs:
+    if not directory.is_dir():
+        raise ConfigError([Problem(str(directory), 0, "", "is no folder; --data names a settlement folder")])
+    findings = Findings()
+    sources: dict[str, str] = dict(checked)
+    known = _register(directory, sources, findings)
+    _check_names(directory, findings)
+    units = known.units
+    records = read(directory, units, findings)
+
+    def table(name: str, read: Callable[[Delivered], T]) -> T | None:
+        if f"{name}.csv" in checked:
+            return _EMPTY.get(name, ())  # type: ignore[no-any-return]
+        delivered = _find(directory, name, findings)
+        if delivered is None:
+            return None
+        sources[delivered.name] = delivered.sha256
+        return read(delivered)
+
+    plan = table("plan", lambda d: read_plan(d, units, findings))
+    orders = table("orders", lambda d: read_orders(d, units, findings))
+    reserves = table("reserve", lambda d: read_reserves(d, units, findings))
+    bands = table("voltage_band", lambda d: read_voltage_band(d, units, findings))
+    exclusions = table("exclusions", lambda d: read_exclusions(d, units, SERVICES, findings))
+    revenue = table("revenue", lambda d: read_revenue(d, known, findings))
+    rates = table("rates", lambda d: read_rates(d, units, findings))
+    prices = table("start_stop_table", lambda d: read_start_stop_table(d, findings))
+    findings.refuse_if_any()
+    assert records is not None
+    assert known.register is not None
+    sources.update(records.sources)
+    return Inputs(
+        register=known.register,
+        records=records.table,
+        unit_columns=records.unit_columns,
+        plan=plan,
+        orders=orders,
+        reserves=reserves,
+        voltage_band=bands,
+        exclusions=exclusions,
+        revenue=revenue,
+        rates=rates,
+        start_stop_table=prices,
+        sources=dict(sorted(sources.items())),
+    )
+
+
+def _register(directory: Path, sources: dict[str, str], findings: Findings) -> RegisterFile:
+    path = directory / "register.toml"
+    if not path.exists() and not path.is_symlink():
+        findings.add("register.toml", 0, "", "is missing; it names areas, plants and units")
+        return RegisterFile(None, None, None, None)
+    delivered = read_delivered(path, "register.toml", findings)
+    if delivered is None:
+        return RegisterFile(None, None, None, None)
+    sources[delivered.name] = delivered.sha256
+    return load_register(delivered, findings)
+
+
+def _find(directory: Path, name: str, findings: Findings) -> Delivered | None:
+    """The file of a kind: CSV or XLSX, not both. None where it was not delivered, or was refused."""
+    candidates = (directory / f"{name}.csv", directory / f"{name}.xlsx")
+    paths = [path for path in candidates if path.exists() or path.is_symlink()]
+    if len(paths) > 1:
+        findings.add(paths[1].name, 0, "", f"is there beside {paths[0].name}; keep one")
+        return None
+    return read_delivered(paths[0], paths[0].name, findings) if paths else None
+
+
+def _check_names(directory: Path, findings: Findings) -> None:
+    """A misspelt name would pass for a file that was not delivered."""
+    known = [f"{name}{suffix}" for name in TABLES for suffix in (".csv", ".xlsx")] + ["register.toml"]
+    for path in sorted(directory.iterdir()):
+        name = path.name
+        if name in known or name.startswith((".", "~$")) or not path.is_file():
+            continue
+        near = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.8)
+        if near:
+            findings.add(name, 0, "", f"unknown file; did you mean {near[0]!r}?")
