@@ -38,7 +38,7 @@ class Broker:
 
     def __init__(self, folder: Path, *, settings: str = "") -> None:
         self.port = free_ports(1)[0]
-        self._folder, self._settings = folder, settings
+        self._folder, self.settings = folder, settings
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -46,7 +46,7 @@ class Broker:
         command = [sys.executable, "-m", "collector.cli.broker", "--listen", f"127.0.0.1:{self.port}"]
         if MOSQUITTO is not None:
             conf = self._folder / "mosquitto.conf"
-            lines = ("allow_anonymous true", f"listener {self.port} 127.0.0.1", "user root", self._settings)
+            lines = ("allow_anonymous true", f"listener {self.port} 127.0.0.1", "user root", self.settings)
             conf.write_text("\n".join(lines) + "\n", "utf-8")
             command = [MOSQUITTO, "-c", str(conf)]
         with (self._folder / "broker.log").open("ab") as log:

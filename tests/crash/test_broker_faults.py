@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A broker and a network that fail in every way, between an agent and a center that are real processes.
+
+Simulated time is held after each fault, so what happened during it is the same on any machine; the agent never dies
+here, so at the end every record of the truth is at the center exactly once, and no gap excuses any.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from arrivals import compare
+from chain import MOSQUITTO, Chain, running_chain
+from plant_truth import truth
+from tcp_proxy import DOWN, UP, Proxy, proxy_to
+
+STEP_MS = 90_000
+# Longer than a keep-alive of 1 s needs to be found out.
+FAULT_S = 2.5
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[tuple[Chain, Proxy, Proxy]]:
+    """A running chain whose agent and center each reach the broker through a proxy of their own."""
+    with ExitStack() as stack:
+        proxies: list[Proxy] = []
+
+        def between(chain: Chain) -> None:
+            proxies.extend(stack.enter_context(proxy_to(chain.broker.port, seed=seed)) for seed in (1, 2))
+            chain.agent_port, chain.center_port = proxies[0].port, proxies[1].port
+
+        chain = stack.enter_context(running_chain(tmp_path, seconds=900, seed=11, ports=between))
+        chain.start_agent()
+        yield chain, proxies[0], proxies[1]
+
+
+def settle(chain: Chain) -> None:
+    """Everything sealed reaches the center and the agent knows it."""
+    chain.until(lambda: (counts := chain.counts()) is not None and counts.pending == 0, "all acknowledged", 40)
+
+
+def check(chain: Chain) -> None:
+    """The whole truth is at the center, each record exactly once, and nothing lies in a gap."""
+    chain.run_to(chain.now_ms + 5000)
+    end_ms = chain.last_tick_ms()
+    chain.drain()
+    verdict = compare(chain.journal(), truth(chain.scenario_file, end_ms))
+    assert verdict.in_gaps == 0
+    assert verdict.recorded > 2 * STEP_MS / 1000
+
+
+def during(chain: Chain, begin: Callable[[], None], end: Callable[[], None]) -> None:
+    """A fault from before some time passes until all of it is recorded and the fault has lasted; then all arrives."""
+    chain.run_to(chain.now_ms + STEP_MS // 3)
+    begin()
+    begun_s = time.monotonic()
+    try:
+        chain.run_to(chain.now_ms + STEP_MS)
+        time.sleep(max(0.0, FAULT_S - (time.monotonic() - begun_s)))
+    finally:
+        end()
+    settle(chain)
+
+
+@pytest.mark.crash
+def test_a_broker_killed_or_paused_or_with_a_queue_of_one_loses_and_doubles_nothing(
+    world: tuple[Chain, Proxy, Proxy],
+) -> None:
+    chain, _, _ = world
+    during(chain, chain.broker.kill, chain.broker.start)
+    during(
+        chain, lambda: chain.broker.signal(signal.SIGSTOP), lambda: chain.broker.signal(signal.SIGCONT)
+    )
+    if MOSQUITTO is not None:  # what the embedded one holds for a client cannot be limited
+        chain.broker.kill()
+        chain.broker.settings = "max_inflight_messages 1\nmax_queued_messages 1\n"
+        chain.broker.start()
+        during(chain, chain.broker.kill, chain.broker.start)
+        chain.run_to(chain.now_ms + STEP_MS)
+        settle(chain)
+    check(chain)
+
+
+@pytest.mark.crash
+def test_bytes_swallowed_either_way_on_either_side_of_the_broker_lose_and_double_nothing(
+    world: tuple[Chain, Proxy, Proxy],
+) -> None:
+    chain, agent_side, center_side = world
+    for proxy, directions in (
+        (agent_side, (UP, DOWN)), (agent_side, (UP,)), (agent_side, (DOWN,)),
+        (center_side, (UP, DOWN)), (center_side, (UP,)), (center_side, (DOWN,)),
+    ):  # fmt: skip
+        before, connections = proxy.swallowed_bytes, proxy.connections
+        during(chain, lambda p=proxy, d=directions: p.swallow(*d), proxy.heal)  # type: ignore[misc]
+        assert proxy.swallowed_bytes > before
+        assert proxy.connections > connections
+    check(chain)
+
+
+@pytest.mark.crash
+def test_connections_held_up_and_torn_at_random_lose_and_double_nothing(world: tuple[Chain, Proxy, Proxy]) -> None:
+    chain, agent_side, center_side = world
+    dice = random.Random(5)
+    for proxy in (agent_side, center_side):
+        proxy.delay(0.05)
+    for _ in range(12):
+        chain.run_to(chain.now_ms + dice.randrange(5000, 25_000))
+        time.sleep(dice.uniform(0, 0.3))
+        dice.choice((agent_side, center_side)).tear()
+    settle(chain)
+    assert agent_side.connections + center_side.connections > 8
+    check(chain)
