@@ -25,7 +25,7 @@ import pyarrow as pa
 from bench.figure import Figure
 from bench.month_folder import MONTH, UNITS_PER_PLANT, unit_name, write_folder, write_lake
 from collector.cli.folder import load_folder
-from collector.cli.resources import config_path
+from collector.resources import config_path
 from collector.settlement.inputs import Inputs
 from collector.settlement.measure import Context, plan_batches
 from collector.settlement.measure import measure as measure_batch

@@ -104,7 +104,7 @@ def settle_month(
 
     Exit 0 when a statement was written, also provisional or blocked; 1 when the inputs were refused.
     """
-    from collector.cli.resources import config_path
+    from collector.resources import config_path
     from collector.cli.settle import RULEBOOK
     from collector.model.interval import Month
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.cli.demo_run import Run
 from collector.cli.processes import Usage
-from collector.cli.resources import config_path
+from collector.resources import config_path
 from collector.model.interval import Month, format_time
 from collector.model.record import Cause
 from simulators.inputs import write_inputs

@@ -20,7 +20,7 @@ from collector.cli.processes import (
     wait_for_port,
     wait_until,
 )
-from collector.cli.resources import config_path
+from collector.resources import config_path
 from collector.model.interval import DAY_MS, HOUR_MS, Interval, Month
 from simulators.scenario import Instance, Scenario, free_ports, instantiate, load_scenario
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.cli.resources import config_path
+from collector.resources import config_path
 
 if TYPE_CHECKING:
     from collector.settlement.calendar import Duties

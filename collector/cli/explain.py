@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from collector.cli.resources import config_path
+from collector.resources import config_path
 
 RULEBOOK = "rules/east-china-trial"
 

@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from collector.cli import duties as verb
-from collector.cli.resources import config_path
+from collector.resources import config_path
 from collector.errors import ConfigError, RuleError
 from collector.model.interval import Month
 from collector.settlement.calendar import Duties, compute_duties, load_working_days

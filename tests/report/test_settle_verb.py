@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from collector.cli import settle
-from collector.cli.resources import config_path
+from collector.resources import config_path
 from collector.errors import ConfigError
 from collector.model.interval import Month
 
