@@ -104,9 +104,9 @@ def settle_month(
 
     Exit 0 when a statement was written, also provisional or blocked; 1 when the inputs were refused.
     """
-    from collector.resources import config_path
     from collector.cli.settle import RULEBOOK
     from collector.model.interval import Month
+    from collector.resources import config_path
 
     try:
         wanted = Month.parse(month)

@@ -20,8 +20,8 @@ from collector.cli.processes import (
     wait_for_port,
     wait_until,
 )
-from collector.resources import config_path
 from collector.model.interval import DAY_MS, HOUR_MS, Interval, Month
+from collector.resources import config_path
 from simulators.scenario import Instance, Scenario, free_ports, instantiate, load_scenario
 
 DOWN_MS = 180_000  # simulated time that passes while the agent is dead

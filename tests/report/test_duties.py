@@ -13,9 +13,9 @@ import typer
 from typer.testing import CliRunner
 
 from collector.cli import duties as verb
-from collector.resources import config_path
 from collector.errors import ConfigError, RuleError
 from collector.model.interval import Month
+from collector.resources import config_path
 from collector.settlement.calendar import Duties, compute_duties, load_working_days
 
 DAYS = load_working_days(config_path("calendar"))

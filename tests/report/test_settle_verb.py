@@ -13,9 +13,9 @@ import typer
 from typer.testing import CliRunner
 
 from collector.cli import settle
-from collector.resources import config_path
 from collector.errors import ConfigError
 from collector.model.interval import Month
+from collector.resources import config_path
 
 # Rules.md section 5: 上海 1000 MW at 380 MW for four valley hours of annual plan: 360 MWh, 3 600.00 yuan.
 REGISTER = """\
