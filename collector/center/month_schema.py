@@ -24,6 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
     event,
 )
+from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 from collector.center.schema import metadata as metadata
 
@@ -180,4 +181,5 @@ MONTH_GUARDS: Final = {table.name: append_only_guards(table.name) for table in A
 for _table in APPEND_ONLY:
     for _dialect, _statements in MONTH_GUARDS[_table.name].items():
         for _statement in _statements:
-            event.listen(_table, "after_create", DDL(_statement.replace("%", "%%")).execute_if(dialect=_dialect))
+            _guard: ExecutableDDLElement = DDL(_statement)  # type: ignore[no-untyped-call]
+            event.listen(_table, "after_create", _guard.execute_if(dialect=_dialect))

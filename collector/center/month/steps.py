@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a month stands, read from the steps it has taken; and which of its runs a person may see.
+
+A month without a step is in trial. Editions count from 1; a correction opens the next. What plants see is the run last
+disclosed: a trial run, also that of a correction, is the center's own paper until then (Art. 26).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from collector.center.access import Actor, Permission
+from collector.center.import_schema import run
+from collector.center.month_schema import month_step
+from collector.model.interval import Month
+
+
+class State(StrEnum):
+    """The states of a month, in their order."""
+
+    TRIAL = "trial"
+    DISCLOSED = "disclosed"
+    IN_REVIEW = "in_review"
+    FILED = "filed"
+    EFFECTIVE = "effective"
+    PUBLISHED = "published"
+    CORRECTION = "correction"
+
+
+# In the regulation's words, Chinese and English.
+STATE_WORDS: Final = {
+    State.TRIAL: ("试算", "trial"),
+    State.DISCLOSED: ("已披露", "disclosed"),
+    State.IN_REVIEW: ("复核中", "in review"),
+    State.FILED: ("已报送", "filed"),
+    State.EFFECTIVE: ("已生效", "effective"),
+    State.PUBLISHED: ("已发布", "published"),
+    State.CORRECTION: ("更正中", "correction"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step a month took. `approved_by` is another person than `prepared_by`, but where a review began by itself."""
+
+    month: Month
+    number: int
+    edition: int
+    state: State
+    run_id: int
+    result_hash: str
+    at_ms: int
+    prepared_by: str
+    approved_by: str
+    proposal_id: int | None
+    reason: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class MonthState:
+    """Where a month stands. `number` counts its steps; in trial no run is pinned and `since_ms` is None."""
+
+    month: Month
+    state: State
+    edition: int
+    run_id: int | None
+    since_ms: int | None
+    number: int
+    document: str = ""
+
+
+def month_state(connection: Connection, month: Month) -> MonthState:
+    """The present state of a month."""
+    query = select(month_step).where(month_step.c.month == str(month)).order_by(month_step.c.number.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return MonthState(month, State.TRIAL, 1, None, None, 0)
+    step = _step(row)
+    return MonthState(month, step.state, step.edition, step.run_id, step.at_ms, step.number, step.document)
+
+
+def list_steps(connection: Connection, month: Month, *, actor: Actor) -> list[Step]:
+    """The history of a month, oldest first. Reasons may name plants: a plant's user does not read them."""
+    actor.require(Permission.SEE_OWN)
+    steps = all_steps(connection, month)
+    if actor.may(Permission.SEE_ALL):
+        return steps
+    return [replace(step, reason="", prepared_by="", approved_by="") for step in steps]
+
+
+def all_steps(connection: Connection, month: Month) -> list[Step]:
+    """The history of a month, oldest first, for the program's own use."""
+    query = select(month_step).where(month_step.c.month == str(month)).order_by(month_step.c.number)
+    return [_step(row) for row in connection.execute(query)]
+
+
+def months_known(connection: Connection) -> list[Month]:
+    """Every month that has a run, newest first."""
+    found = connection.execute(select(run.c.month).distinct().order_by(run.c.month.desc())).scalars()
+    return [Month.parse(text) for text in found]
+
+
+def effective_steps(steps: Sequence[Step]) -> list[Step]:
+    """The steps by which an edition took effect, in order."""
+    return [step for step in steps if step.state is State.EFFECTIVE]
+
+
+def run_in_effect(connection: Connection, month: Month) -> int | None:
+    """The run of the latest edition that took effect; None where none did."""
+    effective = effective_steps(all_steps(connection, month))
+    return effective[-1].run_id if effective else None
+
+
+def disclosed_runs(connection: Connection, month: Month) -> list[int]:
+    """Every run that was ever disclosed, the latest last."""
+    return list(dict.fromkeys(step.run_id for step in all_steps(connection, month)))
+
+
+def visible_run(connection: Connection, month: Month, actor: Actor) -> int | None:
+    """The run a person looks at first: the one last disclosed; staff see the newest run while nothing stands pinned."""
+    actor.require(Permission.SEE_OWN)
+    state = month_state(connection, month)
+    if not actor.may(Permission.SEE_ALL) or state.state not in (State.TRIAL, State.CORRECTION):
+        return state.run_id
+    settled = (run.c.month == str(month)) & (run.c.kind != "what_if")
+    newest = connection.execute(select(run.c.id).where(settled).order_by(run.c.id.desc()).limit(1)).scalar()
+    return state.run_id if newest is None else int(newest)
+
+
+def may_see_run(connection: Connection, run_id: int, actor: Actor) -> bool:
+    """Whether a person may see a run at all (of other plants than its own, a plant sees the totals only)."""
+    if actor.may(Permission.SEE_ALL):
+        return True
+    pinned = select(month_step.c.id).where(month_step.c.run_id == run_id).limit(1)
+    return actor.may(Permission.SEE_OWN) and connection.execute(pinned).scalar() is not None
+
+
+def _step(row: Any) -> Step:
+    return Step(
+        month=Month.parse(row.month),
+        number=int(row.number),
+        edition=int(row.edition),
+        state=State(row.state),
+        run_id=int(row.run_id),
+        result_hash=row.result_hash,
+        at_ms=int(row.at_ms),
+        prepared_by=row.prepared_by,
+        approved_by=row.approved_by,
+        proposal_id=None if row.proposal_id is None else int(row.proposal_id),
+        reason=row.reason,
+        document=row.document,
+    )
