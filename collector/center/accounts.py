@@ -150,6 +150,23 @@ def log_in(store: CenterStore, name: str, password: str, *, address: str) -> str
     return store.write(lambda c: _start_session(c, found, renewed, address, now_ms)).result()
 
 
+def is_password_of(store: CenterStore, name: str, password: str, *, address: str) -> bool:
+    """Whether it is the password of an open account: asked again of who is logged in. Failures count as at log-in.
+
+    Raises:
+        Denied: too many failures for this name or from this address; try again later.
+    """
+    now_ms = store.clock.now_utc_ms()
+    name, address = name[:64], address[:64]
+    store.read(lambda c: _refuse_too_many(c, name, address, now_ms))
+    query = select(account.c.password_hash).where((account.c.name == name) & account.c.disabled_ms.is_(None))
+    found = store.read(lambda c: c.execute(query).scalar())
+    if _is_password(found or _NOBODY, password) and found is not None:
+        return True
+    store.write(lambda c: _note_failure(c, name, address, now_ms)).result()
+    return False
+
+
 def log_out(connection: Connection, secret: str) -> None:
     """End a session; one that is over already changes nothing."""
     connection.execute(delete(session).where(session.c.secret_sha256 == _sha256(secret)))
