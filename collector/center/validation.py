@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Validation of what came in: each sealed day is looked at, and what is implausible is a finding. No record is touched.
+
+A day is due when its current file, the register in force or the version of the checks is another than at the last
+look, whoever sealed it. A finding that a later look no longer shows is closed; it stays listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, and_, insert, or_, select, update
+
+from collector.center.checks import DataPolicy, Found, UnitDay, check_unit_day
+from collector.center.day_columns import read_day_columns
+from collector.center.imports import current_register
+from collector.center.schema import lake_file
+from collector.center.store import CenterStore, insert_new
+from collector.center.watch_schema import finding, validated_day
+from collector.model.interval import Month, day_interval, local_day
+from collector.model.quantity import BY_NAME, from_scaled
+from collector.model.register import Register, UnitState
+from collector.tables.files import Delivered
+from collector.tables.findings import Findings
+from collector.tables.register import load_register
+
+CHECKS_VERSION: Final = 1
+# A new register makes days due that a month may still be settled from; older ones are looked at when they are resealed.
+_LOOK_BACK_DAYS: Final = 70
+EMPTY_REGISTER: Final = Register({}, (), (), ())
+
+Int64s = npt.NDArray[np.int64]
+# Which data policy holds for a register on a day; made by who may read the rulebook.
+PolicyOf = Callable[[Register, date], DataPolicy]
+
+
+def validate_day(store: CenterStore, plant: str, day: str, path: Path, *, policy_of: PolicyOf) -> int:
+    """Look at one sealed day file and write down what is found; how many findings stand open for the day.
+
+    Raises:
+        OSError: the file is not there.
+        RuleError: the rulebook has no data policy for the day.
+    """
+    data = store.read(current_register)
+    found = find_in_file(
+        path, date.fromisoformat(day), _register(data), policy_of, others=_others_of(store, plant, day)
+    )
+    now_ms = store.clock.now_utc_ms()
+    job = store.write(lambda c: _record(c, (plant, day, path.name, _basis(data)), found, now_ms))
+    job.result()
+    return len(found)
+
+
+def validate_due(
+    store: CenterStore, *, policy_of: PolicyOf, days: Sequence[date] | None = None, stopped: Callable[[], bool] = bool
+) -> int:
+    """Look at every day that is due (of `days` only, where given), until `stopped`; how many were looked at.
+
+    Raises:
+        OSError: a listed file is not there.
+        RuleError: the rulebook has no data policy for a day.
+    """
+    count = 0
+    basis = _basis(store.read(current_register))
+    since = (local_day(store.clock.now_utc_ms()) - timedelta(days=_LOOK_BACK_DAYS)).isoformat()
+    for plant, day, name in store.read(lambda c: _due(c, basis, since, days)):
+        if stopped():
+            break
+        validate_day(store, plant, day, store.lake / plant / name, policy_of=policy_of)
+        count += 1
+    return count
+
+
+def list_findings(
+    connection: Connection,
+    *,
+    month: Month | None = None,
+    plant: str = "",
+    unit: str = "",
+    day: str = "",
+    include_closed: bool = False,
+) -> list[dict[str, Any]]:
+    """Findings by day, plant, unit and time; each a row of the table."""
+    query = select(finding).order_by(finding.c.day, finding.c.plant, finding.c.unit, finding.c.start_ms, finding.c.id)
+    if month is not None:
+        query = query.where(finding.c.day >= month.first_day.isoformat())
+        query = query.where(finding.c.day < month.next().first_day.isoformat())
+    for column, wanted in ((finding.c.plant, plant), (finding.c.unit, unit), (finding.c.day, day)):
+        if wanted:
+            query = query.where(column == wanted)
+    if not include_closed:
+        query = query.where(finding.c.closed_ms.is_(None))
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def find_in_file(
+    path: Path, day: date, register: Register, policy_of: PolicyOf, *, others: Path | None = None
+) -> list[Found]:
+    """Everything implausible in one day file. `others`: the records that lost an instant to those of the file."""
+    policy, interval = policy_of(register, day), day_interval(day)
+    found: list[Found] = []
+    for each in read_day_columns(path):
+        state = _state_on(register, each.unit, day)
+        found += check_unit_day(
+            UnitDay(each.unit, state, interval, each.time, each.clock, each.era, each.columns), policy
+        )
+    return found + (_conflicts(path, others) if others else [])
+
+
+def _conflicts(path: Path, others: Path) -> list[Found]:
+    """Where two records of one unit and instant say different things: one finding per unit and quantity.
+
+    A standby that recorded the same is no conflict; only values that both may be used are compared.
+    """
+    chosen = {each.unit: each for each in read_day_columns(path)}
+    found: list[Found] = []
+    for lost in read_day_columns(others):
+        kept = chosen.get(lost.unit)
+        if kept is None:
+            continue
+        at = np.minimum(np.searchsorted(kept.time, lost.time), len(kept.time) - 1)
+        beside = kept.time[at] == lost.time
+        for name in lost.columns.keys() & kept.columns.keys():
+            mine, other = kept.columns[name], lost.columns[name]
+            differ = beside & mine.usable[at] & other.usable & (mine.values[at] != other.values)
+            where = np.flatnonzero(differ)
+            if len(where):
+                found.append(_conflict(lost.unit, name, lost.time[where], mine.values[at[where]], other.values[where]))
+    return sorted(found, key=lambda one: (one.unit, one.quantity))
+
+
+def _conflict(unit: str, name: str, times: Int64s, kept: Int64s, lost: Int64s) -> Found:
+    described = BY_NAME[name]
+    first = (from_scaled(int(lost[0]), described.scale), from_scaled(int(kept[0]), described.scale))
+    words = f"{len(times)} instants; the first: {first[0].normalize():f} beside {first[1].normalize():f}"
+    return Found("conflicting_records", unit, name, int(times[0]), int(times[-1]) + 1, words, "one value an instant")
+
+
+def _others_of(store: CenterStore, plant: str, day: str) -> Path | None:
+    """The latest list of records of the day that lost their instant to another; None where there is none."""
+    current = (lake_file.c.plant == plant) & (lake_file.c.day == day) & lake_file.c.superseded_ms.is_(None)
+    count = store.read(lambda c: c.execute(select(lake_file.c.other_count).where(current)).scalar())
+    if not count:
+        return None
+    files = (store.directory / "lake-others" / plant).glob(f"{day}-*.parquet")
+    return max(files, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+
+
+def _due(connection: Connection, basis: str, since: str, days: Sequence[date] | None) -> list[tuple[str, str, str]]:
+    same = (validated_day.c.plant == lake_file.c.plant) & (validated_day.c.day == lake_file.c.day)
+    moved = or_(validated_day.c.file.is_(None), validated_day.c.file != lake_file.c.name)
+    outdated = and_(validated_day.c.basis != basis, lake_file.c.day >= since)
+    query = (
+        select(lake_file.c.plant, lake_file.c.day, lake_file.c.name)
+        .select_from(lake_file.outerjoin(validated_day, same))
+        .where(lake_file.c.superseded_ms.is_(None) & or_(moved, outdated))
+        .order_by(lake_file.c.day, lake_file.c.plant)
+    )
+    if days is not None:
+        query = query.where(lake_file.c.day.in_([d.isoformat() for d in days]))
+    return [(row.plant, row.day, row.name) for row in connection.execute(query)]
+
+
+def _record(connection: Connection, key: tuple[str, str, str, str], found: Iterable[Found], now_ms: int) -> None:
+    """Findings of a day as they are now: new ones in, known ones seen again, the rest closed."""
+    plant, day, file, basis = key
+    look = (validated_day.c.plant == plant) & (validated_day.c.day == day)
+    empty = {"plant": plant, "day": day, "file": "", "basis": "", "at_ms": now_ms}
+    connection.execute(insert_new(connection, validated_day).values(empty))
+    # This row is the lock of the day: two processes that look at once write one after the other.
+    connection.execute(select(validated_day.c.at_ms).where(look).with_for_update()).one()
+    where = (finding.c.plant == plant) & (finding.c.day == day)
+    rows = connection.execute(select(finding).where(where))
+    stored = {(r.unit, r.code, r.quantity, int(r.start_ms)): int(r.id) for r in rows}
+    seen: set[int] = set()
+    new: list[dict[str, Any]] = []
+    for one in found:
+        values = {"end_ms": one.end_ms, "found": one.found[:400], "expected": one.expected[:400]}
+        values |= {"file": file, "last_seen_ms": now_ms, "closed_ms": None}
+        number = stored.get((one.unit, one.code, one.quantity, one.start_ms))
+        if number is None:
+            names = {"code": one.code, "unit": one.unit, "quantity": one.quantity, "start_ms": one.start_ms}
+            new.append({"plant": plant, "day": day, "first_seen_ms": now_ms} | names | values)
+        else:
+            seen.add(number)
+            connection.execute(update(finding).where(finding.c.id == number).values(values))
+    if new:
+        connection.execute(insert(finding), new)
+    gone = sorted(set(stored.values()) - seen)
+    if gone:
+        still_open = finding.c.id.in_(gone) & finding.c.closed_ms.is_(None)
+        connection.execute(update(finding).where(still_open).values(closed_ms=now_ms))
+    looked = {"file": file, "basis": basis, "at_ms": now_ms}
+    connection.execute(update(validated_day).where(look).values(looked))
+
+
+def _basis(register: bytes | None) -> str:
+    return f"{CHECKS_VERSION}:{hashlib.sha256(register or b'').hexdigest()[:32]}"
+
+
+@lru_cache(maxsize=2)
+def _register(data: bytes | None) -> Register:
+    """The register in force, parsed once; nothing is registered where there is none."""
+    if data is None:
+        return EMPTY_REGISTER
+    return load_register(Delivered("register.toml", data, ""), Findings()).register or EMPTY_REGISTER
+
+
+def _state_on(register: Register, unit: str, day: date) -> UnitState | None:
+    for state in register.units:
+        begun = state.from_day is None or state.from_day <= day
+        if state.id == unit and begun and (state.until_day is None or day < state.until_day):
+            return state
+    return None
