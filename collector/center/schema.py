@@ -25,7 +25,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION: Final = 1
+# Of the newest revision in migrations/versions/.
+SCHEMA_VERSION: Final = 2
 metadata: Final = MetaData()
 # SQLite gives an automatic key to INTEGER only; the same column is a bigint on PostgreSQL.
 _Key = BigInteger().with_variant(Integer(), "sqlite")

@@ -15,13 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Insert
 from sqlalchemy.sql.schema import Table
 
-from collector.center import every_schema, schema
+from collector.center import schema
+from collector.center.store_version import bring_up_to_date, find_store_id
 from collector.clock import Clock
 from collector.errors import StoreError
 
@@ -43,10 +44,12 @@ class CenterStore:
 
     @classmethod
     def open(cls, directory: Path, *, clock: Clock, database_url: str = "", create: bool = True) -> CenterStore:
-        """Open the store of a state directory, creating it where allowed. The lake lies beside the database.
+        """Open the store of a state directory, creating it where allowed, and bring it up to this program's schema.
+
+        The lake lies beside the database.
 
         Raises:
-            StoreError: there is none and `create` is False, it can't be opened, or it has another schema version.
+            StoreError: there is none and `create` is False, it can't be opened, or a newer program made it.
         """
         database = directory / "center.sqlite"
         if not create and not database_url and not database.exists():
@@ -56,11 +59,10 @@ class CenterStore:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             url = database_url or f"sqlite:///{database}"
-            engine, readers = _engine(url, writing=True), _engine(url, writing=False)
-            with engine.begin() as connection:
-                store_id = _initialise(connection, clock.now_utc_ms(), str(directory))
+            store_id = _prepare(url, directory, now_ms=clock.now_utc_ms(), create=create)
         except (OSError, DBAPIError) as error:
             raise StoreError(f"can't be opened: {error}", subject=str(directory)) from error
+        engine, readers = _engine(url, writing=True), _engine(url, writing=False)
         return cls(engine=engine, readers=readers, directory=directory, store_id=store_id, clock=clock)
 
     @property
@@ -114,10 +116,29 @@ class CenterStore:
         self.close()
 
 
-def _engine(url: str, *, writing: bool) -> Engine:
+def _prepare(url: str, directory: Path, *, now_ms: int, create: bool) -> str:
+    """The store's id; made or brought up to date first, where it must be."""
+    readers = _engine(url, writing=False)
+    try:
+        with readers.begin() as connection:
+            store_id = find_store_id(connection, str(directory))
+    finally:
+        readers.dispose()
+    if store_id is not None:
+        return store_id
+    engine = _engine(url, writing=True, foreign_keys=False)
+    try:
+        return bring_up_to_date(engine, now_ms=now_ms, directory=directory, create=create)
+    finally:
+        engine.dispose()
+
+
+def _engine(url: str, *, writing: bool, foreign_keys: bool = True) -> Engine:
     engine = create_engine(url, pool_size=1 if writing else 4, max_overflow=0 if writing else 16)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
+        if foreign_keys:
+            event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON").close())
         statement = "BEGIN IMMEDIATE" if writing else "BEGIN"
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
     elif not writing:
@@ -133,29 +154,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         f"busy_timeout={BUSY_TIMEOUT_MS}",
         "journal_mode=WAL",
         "synchronous=FULL",
-        "foreign_keys=ON",
         "cache_size=-32000",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _initialise(connection: Connection, now_ms: int, subject: str) -> str:
-    """Create what is missing; the store's id, new at creation."""
-    every_schema.metadata.create_all(connection)
-    row = connection.execute(select(schema.store.c.store_id, schema.store.c.schema_version)).one_or_none()
-    if row is None:
-        values = {
-            "id": 1,
-            "store_id": secrets.token_hex(16),
-            "schema_version": schema.SCHEMA_VERSION,
-            "since_ms": now_ms,
-        }
-        connection.execute(insert(schema.store), values)
-        return str(values["store_id"])
-    if row.schema_version != schema.SCHEMA_VERSION:
-        message = f"schema version {row.schema_version}, this program reads {schema.SCHEMA_VERSION}"
-        raise StoreError(message, subject=subject)
-    return str(row.store_id)
 
 
 def renew_store_id(connection: Connection, now_ms: int) -> str:

@@ -1,19 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The same code on PostgreSQL, with several receivers at once; a real server, started and removed by the tests."""
+"""The same code on PostgreSQL, with several receivers at once, on a real server (conftest.py)."""
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import socket
-import subprocess
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from center_batches import NOON, FixedClock, deliver, minutes, new_store, payload_of
 from sqlalchemy import func, select
 
@@ -27,51 +20,6 @@ from collector.model.record import GapRecord
 MARCH = Month(2026, 3)
 
 
-def _programs() -> Path | None:
-    """The newest server installed: Debian keeps its programs off the path."""
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
-    found = shutil.which("initdb")
-    return Path(found).parent if found else debian[-1] if debian else None
-
-
-@pytest.fixture(scope="module")
-def database_url() -> Iterator[str]:
-    programs = _programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed: these tests say nothing here")
-    # The server refuses to run as root, and its user can't enter the folders of root's tests.
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder = Path(tempfile.mkdtemp(prefix="collector-pg-"))
-    if as_user:
-        shutil.chown(folder, "postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-    control = [*as_user, str(programs / "pg_ctl"), "-D", str(folder / "pg"), "-w"]
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/"}
-    try:
-        make = [
-            *as_user,
-            str(programs / "initdb"),
-            "-D",
-            str(folder / "pg"),
-            "-A",
-            "trust",
-            "-U",
-            "collector",
-            "--no-sync",
-        ]
-        subprocess.run([*make, "-E", "UTF8"], **quiet)  # type: ignore[call-overload]
-        subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], **quiet)  # type: ignore[call-overload]
-        try:
-            yield f"postgresql+psycopg://collector@127.0.0.1:{port}/postgres"
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], **quiet)  # type: ignore[call-overload]
-    finally:
-        shutil.rmtree(folder)
-
-
 def _payloads() -> list[bytes]:
     lost = GapRecord(("U1",), NOON, NOON + 60_000, "evicted", 1, 30, 31)
     batches = [
@@ -81,12 +29,12 @@ def _payloads() -> list[bytes]:
     return [*batches, payload_of(41, minutes("U1", NOON - 600_000, 1), gaps=[lost], epoch=1)]
 
 
-def test_three_receivers_at_once_store_each_batch_once(database_url: str, tmp_path: Path) -> None:
+def test_three_receivers_at_once_store_each_batch_once(postgresql_url: str, tmp_path: Path) -> None:
     """Each gets all batches in an order of its own; what a deadlock or a race throws out is simply delivered again."""
     from sqlalchemy.exc import DBAPIError
 
     payloads = _payloads()
-    stores = [CenterStore.open(tmp_path, clock=FixedClock(), database_url=database_url) for _ in range(3)]
+    stores = [CenterStore.open(tmp_path, clock=FixedClock(), database_url=postgresql_url) for _ in range(3)]
 
     def receive(store: CenterStore, seed: int) -> None:
         rng = random.Random(seed)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which schema a store has, and the way from there to this program's.
+
+A store made today gets its tables from the metadata and is stamped with the newest revision; an older one is brought up
+by Alembic, which is loaded only then. Both happen in one transaction under a lock: of two processes that open a store
+at once one does the work and the other finds it done, and one that is killed halfway has done nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert, inspect, select, text, update
+
+from collector.center import schema
+from collector.center.every_schema import metadata
+from collector.errors import StoreError
+
+# Alembic's own table, as it makes it. `store.schema_version` says the same to programs from before Alembic.
+VERSION_TABLE: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+# A folder with this file is a backup: its hashes would no longer fit if it was brought up to date in place.
+BACKUP_MANIFEST: Final = "backup.json"
+_LOCK_NUMBER: Final = 0x636F6C6C6563746F  # of this program among the advisory locks of a PostgreSQL database
+
+
+def find_store_id(connection: Connection, subject: str) -> str | None:
+    """The id of a store that needs nothing; None where it is to be made or brought up to date.
+
+    Raises:
+        StoreError: a newer program made it.
+    """
+    version = _version(connection)
+    if version > schema.SCHEMA_VERSION:
+        message = (
+            f"its schema is {version}, made by a newer program; this one knows up to {schema.SCHEMA_VERSION}: "
+            "install that program again, or restore a backup from before"
+        )
+        raise StoreError(message, subject=subject)
+    if version < schema.SCHEMA_VERSION:
+        return None
+    return str(connection.execute(select(schema.store.c.store_id)).scalar_one())
+
+
+def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bool) -> str:
+    """Make the store or carry it to this program's schema; returns its id, a new one at creation.
+
+    `engine` must not enforce foreign keys on SQLite, where some changes make a table anew.
+
+    Raises:
+        StoreError: there is none and `create` is False, it belongs to a backup, or its rows don't fit together.
+    """
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            # SQLite needs none: its writers begin with BEGIN IMMEDIATE.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
+        done_meanwhile = find_store_id(connection, str(directory))
+        if done_meanwhile is not None:
+            return done_meanwhile
+        if _version(connection) == 0:
+            if not create:
+                raise StoreError("no center store in this database", subject=str(directory))
+            return _make(connection, now_ms)
+        if (directory / BACKUP_MANIFEST).exists():
+            message = "a backup made by an older program: restore it, and look at what was restored"
+            raise StoreError(message, subject=str(directory))
+        _upgrade(connection, str(directory))
+        return str(connection.execute(select(schema.store.c.store_id)).scalar_one())
+
+
+def revision_of(version: int) -> str:
+    """Alembic's name of a schema version."""
+    return f"{version:04d}"
+
+
+def _version(connection: Connection) -> int:
+    """The schema version of the store; 0 where there is none."""
+    if not inspect(connection).has_table(schema.store.name):
+        return 0
+    return int(connection.execute(select(schema.store.c.schema_version)).scalar() or 0)
+
+
+def _make(connection: Connection, now_ms: int) -> str:
+    metadata.create_all(connection)
+    VERSION_TABLE.create(connection, checkfirst=True)
+    connection.execute(insert(VERSION_TABLE), {"version_num": revision_of(schema.SCHEMA_VERSION)})
+    values = {
+        "id": 1,
+        "store_id": secrets.token_hex(16),
+        "schema_version": schema.SCHEMA_VERSION,
+        "since_ms": now_ms,
+    }
+    connection.execute(insert(schema.store), values)
+    return str(values["store_id"])
+
+
+def _upgrade(connection: Connection, subject: str) -> None:
+    from collector.center import migrations  # half a second, and rarely needed
+
+    if not inspect(connection).has_table(VERSION_TABLE.name):
+        migrations.stamp(connection, revision_of(1))
+    migrations.upgrade(connection)
+    connection.execute(update(schema.store).values(schema_version=schema.SCHEMA_VERSION))
+    if connection.dialect.name == "sqlite":
+        lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        if lost:
+            raise StoreError(f"rows of {lost[0][0]} point at nothing after the upgrade; undone", subject=subject)

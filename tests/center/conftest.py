@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The databases of the center's tests: SQLite in the test's folder, and a real PostgreSQL where one is installed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from postgresql_server import find_programs, plain_url, running_server
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The server's address without a database name."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed: these tests say nothing here")
+    with running_server(programs) as url:
+        yield url
+
+
+@pytest.fixture
+def new_postgresql_url(postgresql_server: str) -> Callable[[], str]:
+    """Makes an empty database at each call; its address as `center.database_url` names it."""
+
+    def make() -> str:
+        name = f"test_{next(_numbers)}"
+        with psycopg.connect(plain_url(postgresql_server) + "postgres", autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return postgresql_server + name
+
+    return make
+
+
+@pytest.fixture
+def postgresql_url(new_postgresql_url: Callable[[], str]) -> str:
+    """An empty PostgreSQL database, for what SQLite can't do."""
+    return new_postgresql_url()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Both databases in turn; an address of an empty one at each call."""
+    if request.param == "postgresql":
+        make: Callable[[], str] = request.getfixturevalue("new_postgresql_url")
+        return make
+    return lambda: f"sqlite:///{tmp_path}/database-{next(_numbers)}.sqlite"
+
+
+@pytest.fixture
+def database_url(new_database_url: Callable[[], str]) -> str:
+    """An empty database, of both kinds in turn: `CenterStore.open(…, database_url=database_url)`."""
+    return new_database_url()

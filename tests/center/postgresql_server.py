@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A real PostgreSQL server for the tests: started from Debian's programs in a temporary folder, and removed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+_QUIET: Final[dict[str, Any]] = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/"}
+
+
+def find_programs() -> Path | None:
+    """The newest server installed: Debian keeps its programs off the path."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    found = shutil.which("initdb")
+    return Path(found).parent if found else debian[-1] if debian else None
+
+
+def plain_url(url: str) -> str:
+    """SQLAlchemy's address of a database as the driver itself takes it."""
+    return url.replace("+psycopg", "", 1)
+
+
+@contextlib.contextmanager
+def running_server(programs: Path) -> Iterator[str]:
+    """The address of an empty server without a database name, `postgresql+psycopg://…:PORT/`."""
+    # The server refuses to run as root, and its user can't enter the folders of root's tests.
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    folder = Path(tempfile.mkdtemp(prefix="collector-pg-"))
+    if as_user:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+    control = [*as_user, str(programs / "pg_ctl"), "-D", str(folder / "pg"), "-w"]
+    make = [*as_user, str(programs / "initdb"), "-D", str(folder / "pg"), "-A", "trust", "-U", "collector"]
+    try:
+        subprocess.run([*make, "--no-sync", "-E", "UTF8"], **_QUIET)
+        subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], **_QUIET)
+        try:
+            yield f"postgresql+psycopg://collector@127.0.0.1:{port}/"
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], **_QUIET)
+    finally:
+        shutil.rmtree(folder)
