@@ -23,13 +23,17 @@ class _Section(BaseModel):
 
 
 class Center(_Section):
-    """`[center]`: this machine. `id` makes the fixed MQTT client id; `signing_key_file` signs acknowledgements."""
+    """`[center]`: this machine. `id` makes the fixed MQTT client id; `signing_key_file` signs acknowledgements.
+
+    `rulebook_dir`: empty for the one shipped.
+    """
 
     id: Identifier = "center"
     state_dir: str = "/var/lib/collector-center"
     database_url: str = ""
     signing_key_file: str = ""
     listen: str = "127.0.0.1:8080"
+    rulebook_dir: str = ""
 
 
 class Receiver(_Section):
@@ -134,6 +138,7 @@ def _resolve(folder: Path, settings: CenterSettings) -> CenterSettings:
         update={
             "state_dir": resolved(settings.center.state_dir),
             "signing_key_file": resolved(settings.center.signing_key_file),
+            "rulebook_dir": resolved(settings.center.rulebook_dir),
         }
     )
     files = ("password_file", "ca_file", "cert_file", "key_file")

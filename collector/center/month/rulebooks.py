@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rulebook the center settles by: read once, and again when a file of it has changed."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from collector.center.settings import CenterSettings
+from collector.resources import config_path
+from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rules import Rulebook
+
+SHIPPED = "rules/east-china-trial"
+
+
+def rulebook_path(settings: CenterSettings) -> Path:
+    """The directory that `center.rulebook_dir` names, or the one shipped."""
+    return Path(settings.center.rulebook_dir) if settings.center.rulebook_dir else config_path(SHIPPED)
+
+
+def rulebook_of(path: Path) -> Rulebook:
+    """The rulebook in a directory as it is now.
+
+    Raises:
+        ConfigError: everything wrong in it.
+    """
+    states = ((file.name, file.stat()) for file in sorted(path.glob("*.toml")))
+    return _load(path, tuple((name, state.st_mtime_ns, state.st_size) for name, state in states))
+
+
+@functools.lru_cache(maxsize=8)
+def _load(path: Path, _files: tuple[tuple[str, int, int], ...]) -> Rulebook:
+    return load_rulebook(path)
