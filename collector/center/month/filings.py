@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is filed with the regulator by name: 补偿情况明细清单, 补偿费用分摊情况, 结算方案 (Art. 28), kept as made.
+
+Made from one run whose statement is checked first. Who files, when, and under which document numbers is told by the
+steps of the month; of the same run and edition a document is made once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from collector.center import audit
+from collector.center.access import Actor, Permission
+from collector.center.month.bills import SchemeRow, carried_before, compute_carry
+from collector.center.month.filing_documents import (
+    FilingName,
+    allocation_table,
+    check_totals,
+    detail_table,
+    document_bytes,
+    scheme_of,
+    scheme_table,
+)
+from collector.center.month.run_statement import WHAT_IF, load_run_statement
+from collector.center.month.steps import State, Step, all_steps, month_state
+from collector.center.month_schema import filing, scheme
+from collector.center.store import CenterStore
+from collector.errors import Denied, StoreError
+from collector.model.interval import Month
+from collector.model.money import format_yuan
+from collector.tables.files import Delivered
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """A document as it lies in the store. Filed, approved: when and under which number, None and empty until then."""
+
+    id: int
+    month: Month
+    edition: int
+    run_id: int
+    name: FilingName
+    format: str
+    sha256: str
+    made_by: str
+    made_ms: int
+    filed_ms: int | None
+    filed_document: str
+    approved_ms: int | None
+    approved_by: str
+    approval_document: str
+    published: bool
+
+    @property
+    def file_name(self) -> str:
+        """A name that says what it is and is safe on every file system."""
+        return f"{self.month}-edition-{self.edition}-run-{self.run_id}-{self.name}.{self.format}"
+
+
+def make_filings(store: CenterStore, run_id: int, *, actor: Actor) -> list[Filing]:
+    """Make the three documents of a run, for the month's present edition; those made before stay as they are.
+
+    Raises:
+        Denied: the role may not prepare a month.
+        StoreError: no such run, or a what-if run.
+        InvariantBroken: the statement was changed, or totals do not agree.
+    """
+    actor.require(Permission.PREPARE)
+    statement = load_run_statement(store, run_id)
+    if statement.kind == WHAT_IF:
+        raise StoreError("is a what-if run: it shows an effect and is never filed", subject=f"run {run_id}")
+    month = statement.month
+    edition, made, carried = store.read(
+        lambda c: (
+            (edition := month_state(c, month).edition),
+            _made(c, month, run_id, edition),
+            carried_before(c, month, edition),
+        )
+    )
+    if made:
+        return made
+    # Made before the transaction: a receiver must not wait for a workbook.
+    rows = scheme_of(statement)
+    tables = [detail_table(statement), allocation_table(statement), scheme_table(rows, compute_carry(rows, carried))]
+    check_totals(statement, {table.name: table for table in tables})
+    documents = document_bytes(tables, statement, edition)
+    now_ms = store.clock.now_utc_ms()
+
+    def write(connection: Connection) -> list[Filing]:
+        if month_state(connection, month).edition != edition:
+            raise StoreError("another edition was opened meanwhile; make them again", subject=str(month))
+        if made := _made(connection, month, run_id, edition):
+            return made
+        _insert_scheme(connection, run_id, edition, rows)
+        _insert_documents(connection, documents, (month, run_id, edition), actor.name, now_ms)
+        made = _made(connection, month, run_id, edition)
+        detail = {"run": run_id, "edition": edition, "sha256": {f"{f.name}.{f.format}": f.sha256 for f in made}}
+        audit.append(connection, actor=actor, action="filing.make", subject=str(month), detail=detail, now_ms=now_ms)
+        return made
+
+    return store.write(write).result()
+
+
+def list_filings(connection: Connection, month: Month, *, actor: Actor) -> list[Filing]:
+    """The documents of a month, oldest first. Others than staff and regulator see the scheme once it is published."""
+    actor.require(Permission.SEE_OWN)
+    return [f for f in _filings(connection, month) if _may_read(f, actor)]
+
+
+def read_filing(connection: Connection, number: int, *, actor: Actor) -> tuple[Filing, Delivered]:
+    """A document and its bytes.
+
+    Raises:
+        StoreError: there is none with this number.
+        Denied: it is not for this person, or not published yet.
+    """
+    actor.require(Permission.SEE_OWN)
+    row = connection.execute(select(filing.c.month, filing.c.bytes).where(filing.c.id == number)).one_or_none()
+    if row is None:
+        raise StoreError("there is none with this number", subject=f"filing {number}")
+    found = next(f for f in _filings(connection, Month.parse(row.month)) if f.id == number)
+    if not _may_read(found, actor):
+        raise Denied(f"filing {number} is not published", subject=actor.name)
+    return found, Delivered(found.file_name, bytes(row.bytes), found.sha256)
+
+
+def _may_read(found: Filing, actor: Actor) -> bool:
+    return actor.may(Permission.SEE_ALL) or (found.published and found.name is FilingName.SCHEME)
+
+
+def _made(connection: Connection, month: Month, run_id: int, edition: int) -> list[Filing]:
+    return [f for f in _filings(connection, month) if (f.run_id, f.edition) == (run_id, edition)]
+
+
+def _insert_documents(
+    connection: Connection,
+    documents: Mapping[tuple[str, str], bytes],
+    made_of: tuple[Month, int, int],
+    who: str,
+    now_ms: int,
+) -> None:
+    month, run_id, edition = made_of
+    shared = {"month": str(month), "run_id": run_id, "edition": edition, "made_by": who, "made_ms": now_ms}
+    values = [
+        {**shared, "name": name, "format": kind, "sha256": hashlib.sha256(data).hexdigest(), "bytes": data}
+        for (name, kind), data in documents.items()
+    ]
+    connection.execute(insert(filing), values)
+
+
+def _insert_scheme(connection: Connection, run_id: int, edition: int, rows: Sequence[SchemeRow]) -> None:
+    values = [
+        {
+            "run_id": run_id,
+            "edition": edition,
+            "area": row.area,
+            "plant": row.plant,
+            "plant_name": row.plant_name,
+            "counterparty": row.counterparty,
+            "compensation_yuan": format_yuan(row.compensation_yuan),
+            "revenue_yuan": None if row.revenue_yuan is None else str(row.revenue_yuan),
+            "allocation_yuan": None if row.allocation_yuan is None else format_yuan(row.allocation_yuan),
+            "net_yuan": None if row.net_yuan is None else format_yuan(row.net_yuan),
+            "status": row.status,
+            "reason": row.reason,
+        }
+        for row in rows
+    ]
+    if values:
+        connection.execute(insert(scheme), values)
+
+
+def _filings(connection: Connection, month: Month) -> list[Filing]:
+    names = ("id", "edition", "run_id", "name", "format", "sha256", "made_by", "made_ms")
+    query = select(*(filing.c[name] for name in names)).where(filing.c.month == str(month)).order_by(filing.c.id)
+    steps = {(step.run_id, step.edition, step.state): step for step in all_steps(connection, month)}
+    return [_filing(row, month, steps) for row in connection.execute(query)]
+
+
+def _filing(row: Any, month: Month, steps: Mapping[tuple[int, int, State], Step]) -> Filing:
+    key = int(row.run_id), int(row.edition)
+    filed, approved = steps.get((*key, State.FILED)), steps.get((*key, State.EFFECTIVE))
+    return Filing(
+        id=int(row.id),
+        month=month,
+        edition=key[1],
+        run_id=key[0],
+        name=FilingName(row.name),
+        format=row.format,
+        sha256=row.sha256,
+        made_by=row.made_by,
+        made_ms=int(row.made_ms),
+        filed_ms=None if filed is None else filed.at_ms,
+        filed_document="" if filed is None else filed.document,
+        approved_ms=None if approved is None else approved.at_ms,
+        approved_by="" if approved is None else approved.approved_by,
+        approval_document="" if approved is None else approved.document,
+        published=(*key, State.PUBLISHED) in steps,
+    )
