@@ -2,9 +2,9 @@
 """Modbus polling: blocks of 100 registers over 50 links, into readings with quality, against pymodbus called bare.
 
 Twice: 14 points in a block, as many as a generating unit has quantities, and 50, which fill it (32-bit integers and
-floats, word orders mixed). Both sides run on uvloop in this process
-against one server in a process of its own, in turns, and keep one request under way on every link. Counted in seconds
-of this process on a core, so that what else the machine does matters little.
+floats, word orders mixed). Both sides run on uvloop in this process, with the agent's settings of the collector of
+cycles, against one server in a process of its own, in turns, and keep one request under way on every link. Counted in
+seconds of this process on a core, so that what else the machine does matters little.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import uvloop
 from pymodbus.client import AsyncModbusTcpClient
 
 from bench.figure import Figure
+from collector.agent.app import look_for_cycles_rarely
 from collector.agent.device.modbus import ModbusDevice, ModbusLine
 from collector.agent.device.plan import Limits, plan_reads
 from collector.clock import SystemClock
@@ -140,6 +141,7 @@ async def _compare(port: int, count: int) -> tuple[float, float]:
 
 def measure() -> list[Figure]:
     """Blocks per second, and what of them is left of the library's own speed."""
+    look_for_cycles_rarely()
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     server = context.Process(target=_serve, args=(there,), daemon=True)

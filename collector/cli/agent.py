@@ -35,18 +35,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 def run(config: ConfigFile) -> None:
     """Run the agent until SIGTERM or Ctrl-C; SIGHUP loads devices and points again. 采集、缓存、上送。"""
     import asyncio
-    import gc
 
     import uvloop
 
+    from collector.agent.app import look_for_cycles_rarely
     from collector.agent.log import start_logging
     from collector.config import load_agent
 
     start_logging()
     loaded = load_agent(config)
-    # Readings live for a tick and form no cycles; looking through them every 700 costs more than reading them.
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    look_for_cycles_rarely()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(loaded, config))
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from fractions import Fraction
 
 from agent_points import point
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from collector.agent.device.block import BlockDecoder
 from collector.agent.device.plan import Limits, plan_reads
 from collector.agent.device.registers import Guard, decode_value, scaling_of
+from collector.model.quantity import BY_NAME
 from collector.model.record import Quality
 from collector.points import ORDERS, REGISTERS, Point
 
@@ -29,7 +32,8 @@ def tables(draw: st.DrawFn) -> list[Point]:
                 "on_grid" if kind == "bit" else "active_power_mw", name=f"p{number}", type=kind,
                 address=draw(st.integers(0, 20)), order=draw(st.sampled_from(ORDERS)),
                 bit=draw(st.integers(0, 15)) if kind == "bit" else None, raw_unit="" if kind == "bit" else "kW",
-                scale=draw(st.sampled_from([Fraction(1), Fraction(1, 10), Fraction(-7, 3)])),
+                scale=draw(st.sampled_from([Fraction(1), Fraction(1, 10), Fraction(-7, 3), Fraction(10**9)])),
+                offset=draw(st.sampled_from([Fraction(0), Fraction(0), Fraction(1, 2)])),
                 no_value=draw(st.sampled_from([(), (0,), (0xFFFF, -1)])),
             )
         )  # fmt: skip
@@ -52,6 +56,32 @@ def test_the_whole_block_reads_as_its_points_one_by_one(points: list[Point], dat
             )
             assert (reading.value, reading.quality) == expected
             assert (reading.raw, reading.time_utc_ms, reading.event) == (octets, 7, False)
+
+
+# Halves of every sign and size around what is stored, and floats beyond what a shorter way may take.
+@given(
+    st.one_of(
+        st.integers(-(2**25), 2**25).map(lambda eighths: eighths / 8),
+        st.floats(width=32),
+        st.sampled_from([-0.0, 1e30]),
+    ),
+    st.sampled_from(["MW", "kW"]),
+    st.sampled_from([Fraction(1), Fraction(-1), Fraction(3), Fraction(1, 1000)]),
+)
+def test_a_float32_is_rounded_as_its_exact_value_is(number: float, raw_unit: str, scale: Fraction) -> None:
+    row = point("active_power_mw", type="float32", address=0, raw_unit=raw_unit, scale=scale)
+    (block,) = plan_reads([row], Limits())
+    octets = struct.pack(">f", number)
+    (reading,) = BlockDecoder(block, {row.name: scaling_of(row)}, {}).decode(octets, 7)
+    if not math.isfinite(number):
+        assert (reading.value, reading.quality) == (None, Quality.INVALID)
+        return
+    exact = row.stored(Fraction(struct.unpack(">f", octets)[0]))
+    limits = BY_NAME["active_power_mw"]
+    if limits.low_scaled <= exact <= limits.high_scaled:
+        assert (reading.value, reading.quality) == (exact, Quality.GOOD)
+    else:
+        assert (reading.value, reading.quality) == (None, Quality.OUT_OF_RANGE)
 
 
 def test_coils_and_a_lone_point_are_blocks_like_others() -> None:

@@ -2,15 +2,15 @@
 """The decoder of one request's answer, worked out once per block: which bytes go where, then one unpacking for all.
 
 Gives what `registers.decode_value` and `Scaling.judge` give point by point; a test holds the two against each other.
-Measured (bench/modbus.py, 50 points a block): 0.35 to 0.45 of the library's bare speed, against 0.28 point by point.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from collector.agent.device.base import Reading
 from collector.agent.device.plan import BIT_AREAS, Block
@@ -23,19 +23,14 @@ _CODES: Final = {
     "float64": "d", "bcd16": "2s", "bcd32": "4s", "bit": "H",
 }  # fmt: skip
 _UNSIGNED: Final = {1: "H", 2: "I", 4: "Q"}
+# A float32 has 24 significant bits, a float64 53: times a factor of 29 bits it is still exact.
+_FACTOR_LIMIT: Final = 2**29
+_FLOAT_LIMIT: Final = 2.0**53
 
 _new_tuple: Final = tuple.__new__
-Convert = Callable[[Any], Raw | None]
-Judge = Callable[[Raw | None, int | None], tuple[int | None, Quality]]
-
-
-class _Part(NamedTuple):
-    """One point in a block. `place`: its bytes; `convert`: unpacked into raw, None where they are the same."""
-
-    point: Point
-    place: slice
-    convert: Convert | None
-    judge: Judge
+Judged = tuple[int | None, Quality]
+# What was unpacked, and the value's bytes as they came, into value and quality.
+Judge = Callable[[Any, bytes], Judged]
 
 
 class BlockDecoder:
@@ -44,34 +39,36 @@ class BlockDecoder:
     def __init__(self, block: Block, scalings: Mapping[str, Scaling], guards: Mapping[str, Guard]) -> None:
         width = 1 if block.area in BIT_AREAS else 2
         places: list[int] = []
+        cuts = []
         codes = ">"
-        parts = []
+        judges = []
         for point in block.points:
             start = width * (point.address - block.address)
             end = start + width * point.registers
             # Where each byte of the value comes from, most significant first.
-            places += in_order(bytes(range(end - start)), point.order) if width == 2 else (0,)
-            places[start - end :] = [start + place for place in places[start - end :]]
+            order = in_order(bytes(range(end - start)), point.order) if width == 2 else b"\0"
+            places += [start + place for place in order]
+            cuts.append(slice(start, end))
             codes += "B" if width == 1 else _code(point)
-            judge = _judge_guard(point, guards[point.name]) if point.guard else scalings[point.name].judge
-            parts.append(_Part(point, slice(start, end), _conversion(point, width), judge))
+            if point.guard:
+                judges.append(_judge_guard(point, guards[point.name], _conversion(point, width)))
+            else:
+                judges.append(_judge(scalings[point.name], _conversion(point, width), point.type == "float32"))
+        self._points, self._judges = block.points, tuple(judges)
         self._unpack = struct.Struct(codes).unpack
-        # A lone place would come as a bare integer, so one more is always asked for.
+        # A lone place would come bare and not in a tuple, so one more is always asked for.
         self._pick = itemgetter(*places, 0)
-        self._parts = tuple(parts)
+        self._cut = itemgetter(*cuts, slice(0))
 
     def decode(self, data: bytes, time_utc_ms: int) -> list[Reading]:
         """`data`: two bytes a register, or one byte 0 or 1 a coil, as many as the block asked for."""
-        raws = self._unpack(bytes(self._pick(data))[:-1])
+        unpacked = self._unpack(bytes(self._pick(data))[:-1])
         readings: list[Reading] = []
         append = readings.append
-        for (point, place, convert, judge), unpacked in zip(self._parts, raws, strict=True):
-            raw = unpacked if convert is None else convert(unpacked)
-            value_bytes = data[place]
-            pattern = int.from_bytes(value_bytes, "big") if point.no_value else None
-            value, quality = judge(raw, pattern)
+        for point, judge, number, came in zip(self._points, self._judges, unpacked, self._cut(data), strict=False):
+            value, quality = judge(number, came)
             # What a named tuple does when called, without the detour through its defaults.
-            append(_new_tuple(Reading, (point, value, quality, time_utc_ms, None, False, value_bytes)))
+            append(_new_tuple(Reading, (point, value, quality, time_utc_ms, None, False, came)))
         return readings
 
 
@@ -79,26 +76,69 @@ def _code(point: Point) -> str:
     return _UNSIGNED[point.registers] if point.bit is not None else _CODES[point.type]
 
 
-def _conversion(point: Point, width: int) -> Convert | None:
+def _conversion(point: Point, width: int) -> Callable[[Any], Raw | None] | None:
+    """Unpacked into raw; None where they are the same."""
     if width == 1:
         return None
     if point.bit is not None:
-        bit = point.bit
-        return lambda unpacked: unpacked >> bit & 1
+        return _bit(point.bit)
     if point.type.startswith("float"):
         return finite
     return bcd_digits if point.type.startswith("bcd") else None
 
 
-def _judge_guard(point: Point, guard: Guard) -> Judge:
-    """Exact, and worked out once per value: a guard is meant to stay what it is."""
-    known: dict[Raw | None, Quality] = {}
+@lru_cache
+def _bit(number: int) -> Callable[[int], int]:
+    return lambda unpacked: unpacked >> number & 1
 
-    def judge(raw: Raw | None, _pattern: int | None) -> tuple[int | None, Quality]:
-        quality = known.get(raw)
+
+# Many points share an arithmetic: one judge for all of them.
+@lru_cache(1024)
+def _judge(scaling: Scaling, convert: Callable[[Any], Raw | None] | None, float32: bool) -> Judge:
+    """`Scaling.judge` after `convert`, by the shortest way that gives the same."""
+
+    def judge(unpacked: Any, came: bytes) -> Judged:
+        raw = unpacked if convert is None else convert(unpacked)
+        return scaling.judge(raw, int.from_bytes(came, "big") if scaling.sentinels else None)
+
+    if scaling.sentinels or scaling.denominator != 1:
+        return judge
+    factor, addend, low, high = scaling.numerator, scaling.addend, scaling.low, scaling.high
+    good = Quality.GOOD
+
+    def judge_whole(unpacked: int, came: bytes) -> Judged:
+        del came
+        stored = unpacked * factor + addend
+        return (stored, good) if low <= stored <= high else (None, Quality.OUT_OF_RANGE)
+
+    def judge_float32(unpacked: float, came: bytes) -> Judged:
+        scaled = unpacked * factor
+        if not -_FLOAT_LIMIT < scaled < _FLOAT_LIMIT:
+            return judge(unpacked, came)
+        stored = int(scaled)
+        rest = scaled - stored
+        if rest >= 0.5:
+            stored += 1
+        elif rest <= -0.5:
+            stored -= 1
+        return (stored, good) if low <= stored <= high else (None, Quality.OUT_OF_RANGE)
+
+    if convert is None:
+        return judge_whole
+    return judge_float32 if float32 and addend == 0 and abs(factor) < _FACTOR_LIMIT else judge
+
+
+def _judge_guard(point: Point, guard: Guard, convert: Callable[[Any], Raw | None] | None) -> Judge:
+    """Exact, and worked out once per value: a guard is meant to stay what it is."""
+    known: dict[Any, Quality] = {}
+
+    def judge(unpacked: Any, came: bytes) -> Judged:
+        del came
+        quality = known.get(unpacked)
         if quality is None:
+            raw = unpacked if convert is None else convert(unpacked)
             known.clear()
-            quality = known[raw] = Quality.GOOD if guard.holds(point, raw) else Quality.SUSPECT
+            quality = known[unpacked] = Quality.GOOD if guard.holds(point, raw) else Quality.SUSPECT
         return None, quality
 
     return judge

@@ -15,6 +15,7 @@ import math
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from collector.model.quantity import BY_NAME, Kind, parse_decimal
@@ -105,21 +106,30 @@ class Scaling:
 
 
 def scaling_of(point: Point) -> Scaling:
-    """The arithmetic of a point that carries a quantity."""
-    quantity = BY_NAME[point.quantity]
-    to_stored = RAW_UNITS[point.raw_unit][1] * quantity.scale
-    factor, addend = point.scale * point.sign * to_stored, point.offset * point.sign * to_stored
+    """The arithmetic of a point that carries a quantity; points that are scaled alike share it."""
+    return _scaling(
+        point.quantity, point.raw_unit, point.scale * point.sign, point.offset * point.sign, point.low, point.high,
+        point.no_value,
+    )  # fmt: skip
+
+
+@lru_cache(1024)
+def _scaling(
+    quantity_name: str, raw_unit: str, scale: Fraction, offset: Fraction, low_raw: Fraction | None,
+    high_raw: Fraction | None, no_value: tuple[int, ...],
+) -> Scaling:  # fmt: skip
+    quantity = BY_NAME[quantity_name]
+    to_stored = RAW_UNITS[raw_unit][1] * quantity.scale
+    factor, addend = scale * to_stored, offset * to_stored
     denominator = math.lcm(factor.denominator, addend.denominator)
     low, high = quantity.low_scaled, quantity.high_scaled
-    if point.low is not None:
-        low = max(low, math.ceil(point.low * to_stored))
-    if point.high is not None:
-        high = min(high, math.floor(point.high * to_stored))
+    if low_raw is not None:
+        low = max(low, math.ceil(low_raw * to_stored))
+    if high_raw is not None:
+        high = min(high, math.floor(high_raw * to_stored))
     if quantity.kind is Kind.STATUS:
         low, high = max(low, 0), min(high, 1)
-    return Scaling(
-        int(factor * denominator), int(addend * denominator), denominator, low, high, frozenset(point.no_value)
-    )
+    return Scaling(int(factor * denominator), int(addend * denominator), denominator, low, high, frozenset(no_value))
 
 
 @dataclass(frozen=True, slots=True)
