@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The application: every group of routes, one guard, the headers of every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Final
+
+from litestar import Litestar, Router
+from litestar.datastructures import MutableScopeHeaders, State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.types import Message, Scope
+
+from collector.center.settings import CenterSettings
+from collector.center.store import CenterStore
+from collector.center.web import files, pages_account, pages_start, pages_upkeep, render
+from collector.center.web.context import provide_context
+from collector.center.web.errors import answer_error
+from collector.center.web.guards import guard
+
+# Each has ROUTES, its handlers, and may have NAVIGATION: its entries, in the order of the groups.
+GROUPS: Final[Sequence[ModuleType]] = (files, pages_start, pages_account, pages_upkeep)
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def build_app(store: CenterStore, settings: CenterSettings) -> Litestar:
+    """The pages and the REST interface over an open store."""
+    for group in GROUPS:
+        render.add_navigation(getattr(group, "NAVIGATION", ()))
+    secure = bool(settings.web.cert_file) or settings.web.tls_in_front
+
+    async def add_headers(message: Message, scope: Scope) -> None:
+        if message["type"] != "http.response.start":
+            return
+        headers = MutableScopeHeaders.from_message(message)
+        handler = scope.get("route_handler")
+        charts = bool(handler is not None and handler.opt.get("charts"))
+        headers["content-security-policy"] = _POLICY.format(styles=" 'unsafe-inline'" if charts else "")
+        for name, value in _HEADERS.items():
+            headers[name] = value
+        if secure:
+            headers["strict-transport-security"] = "max-age=31536000"
+        headers.setdefault("cache-control", "no-store")
+
+    # All in one router: registered one by one, the first of two handlers of a path is prepared twice (Litestar 2.25),
+    # and would then be run in a thread of a thread.
+    routes = Router("/", route_handlers=[route for group in GROUPS for route in group.ROUTES])
+    return Litestar(
+        route_handlers=[routes],
+        guards=[guard],
+        dependencies={"ctx": Provide(provide_context)},
+        exception_handlers={Exception: answer_error, HTTPException: answer_error},
+        before_send=[add_headers],
+        # A route without an upload has a smaller bound of its own (`routes`). The form around a file takes some room.
+        request_max_body_size=settings.web.max_upload_bytes + 65_536,
+        multipart_form_part_limit=50,
+        openapi_config=None,
+        logging_config=None,
+        state=State({"store": store, "settings": settings}),
+    )

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every handler gets: the store, who asks, the language, the form; and the ways to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import urlencode
+
+from litestar import Request, Response
+from litestar.datastructures import Cookie, UploadFile
+from litestar.di import NamedDependency
+from litestar.response import Redirect
+from sqlalchemy import Connection
+
+from collector.center.access import Actor
+from collector.center.settings import CenterSettings
+from collector.center.store import CenterStore
+from collector.center.web import render
+from collector.center.web.guards import SAFE_METHODS
+from collector.center.web.session import (
+    LANGUAGE_COOKIE,
+    AnyRequest,
+    Caller,
+    csrf_of,
+    language_cookie,
+    visitor_cookie,
+)
+from collector.center.web.words import Language, as_language
+from collector.errors import Denied
+
+T = TypeVar("T")
+Page = Response[str]
+_FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class Context:
+    """One request. Used in the thread of its handler; the form has been read before."""
+
+    def __init__(self, request: AnyRequest, form: Mapping[str, Any]) -> None:
+        self.request = request
+        self.store: CenterStore = request.app.state.store
+        self.settings: CenterSettings = request.app.state.settings
+        self.caller: Caller = request.scope["user"]
+        self._form = form
+        self.form = {name: value.strip() for name, value in form.items() if isinstance(value, str)}
+        self.files = {name: value for name, value in form.items() if isinstance(value, UploadFile)}
+        self.now_ms = self.store.clock.now_utc_ms()
+        self.language: Language = as_language(
+            request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE, "")
+        )
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks.
+
+        Raises:
+            Denied: nobody is logged in; a route that isn't public never comes so far.
+        """
+        if self.caller.actor is None:
+            raise Denied("nobody is logged in", subject=self.request.url.path)
+        return self.caller.actor
+
+    @property
+    def secure(self) -> bool:
+        """Whether cookies may only travel by TLS."""
+        return bool(self.settings.web.cert_file) or self.settings.web.tls_in_front
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+        return self.request.client.host if self.request.client else ""
+
+    def unstripped(self, name: str) -> str:
+        """A field of the form with its blanks, for passwords."""
+        found = self._form.get(name, "")
+        return found if isinstance(found, str) else ""
+
+    def read(self, job: Callable[[Connection], T]) -> T:
+        """`job` over one consistent view of the store."""
+        return self.store.read(job)
+
+    def write(self, job: Callable[[Connection], T]) -> T:
+        """`job` in a transaction on the writer's thread; returns after the commit."""
+        return self.store.write(job).result()
+
+    def page(self, template: str, *, status: int = 200, **values: Any) -> Page:
+        """A page from a template of `templates/`, in the caller's language."""
+        cookies: list[Cookie] = []
+        csrf = self.caller.csrf
+        if not csrf:
+            visitor = visitor_cookie(secure=self.secure)
+            cookies.append(visitor)
+            csrf = csrf_of(visitor.value or "")
+        if self.request.query_params.get("lang") == self.language:
+            cookies.append(language_cookie(self.language, secure=self.secure))
+        html = render.render_page(
+            template,
+            self.language,
+            request=self.request,
+            actor=self.caller.actor,
+            csrf=csrf,
+            store=self.store,
+            **values,
+        )
+        return Response(html, media_type="text/html", status_code=status, cookies=cookies)
+
+    def redirect(self, path: str, *, cookies: list[Cookie] | None = None, **query: object) -> Page:
+        """Lead the browser on after a form. `notice`: a key of the words, shown there once."""
+        target = f"{path}?{urlencode(query)}" if query else path
+        return Redirect(target, status_code=303, cookies=cookies)
+
+
+Ctx: TypeAlias = NamedDependency[Context]
+
+
+async def provide_context(request: Request[Any, Any, Any]) -> Context:
+    """The context of a request, its form read where it has one."""
+    form: Mapping[str, Any] = {}
+    if request.method not in SAFE_METHODS and request.content_type[0] in _FORM_TYPES:
+        form = await request.form()
+    return Context(request, form)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Errors as answers: words for people, JSON for programs; what is a fault of ours is logged and not told."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Response
+from litestar.exceptions import HTTPException
+from litestar.response import Redirect
+
+from collector.center.web import render
+from collector.center.web.routes import API
+from collector.center.web.session import LANGUAGE_COOKIE, AnyRequest, Caller
+from collector.center.web.words import as_language, word
+from collector.errors import CollectorError, ConfigError, Denied, InvariantBroken, LinkError
+
+logger = logging.getLogger("collector.center.web")
+
+
+class Missing(CollectorError):  # noqa: N818 - a state of what is asked for
+    """What was asked for is not here (404)."""
+
+
+class ProblemOut(msgspec.Struct, frozen=True):
+    """One finding in a file. `row`: as a spreadsheet counts; 0 where the file as a whole is meant."""
+
+    file: str
+    row: int
+    key: str
+    message: str
+
+
+class ErrorOut(msgspec.Struct, frozen=True):
+    """Why a request was refused."""
+
+    status: int
+    code: str
+    message: str
+    problems: list[ProblemOut] = []
+
+
+CODES: Final = {
+    400: "malformed", 401: "not_logged_in", 403: "denied", 404: "missing", 405: "method", 409: "refused",
+    413: "too_large", 422: "findings", 429: "too_many", 500: "fault", 502: "broker",
+}  # fmt: skip
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status of an error."""
+    kinds: tuple[tuple[type[Exception], int], ...] = (
+        (Denied, 403), (Missing, 404), (ConfigError, 422), (LinkError, 502), (InvariantBroken, 500),
+        (CollectorError, 409),
+    )  # fmt: skip
+    if isinstance(error, HTTPException):
+        return error.status_code if error.status_code in CODES else 400 if error.status_code < 500 else 500
+    return next((status for kind, status in kinds if isinstance(error, kind)), 500)
+
+
+def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
+    """The answer to an error: JSON below /api, the log-in for who is not logged in, else a page in words."""
+    status = status_of(error)
+    if status == 500:
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    if request.url.path.startswith(API):
+        return _for_programs(error, status)
+    if status == 401:
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        follow = {"next": target} if request.method == "GET" and target != "/" else {}
+        return Redirect("/login" + (f"?{urlencode(follow)}" if follow else ""), status_code=303)
+    return _for_people(request, error, status)
+
+
+def message_of(error: Exception, status: int) -> str:
+    """What may be told of an error: ours is meant to be read; a fault's text stays in the log."""
+    if status == 500:
+        return "an internal fault; it is in the log of the center"
+    if isinstance(error, ConfigError):
+        return f"{len(error.problems)} findings"
+    if isinstance(error, CollectorError):
+        return str(error)
+    detail = error.detail if isinstance(error, HTTPException) else ""
+    extra = error.extra if isinstance(error, HTTPException) and isinstance(error.extra, list) else []
+    named = "; ".join(f"{e.get('key', '')}: {e.get('message', '')}" for e in extra if isinstance(e, dict))
+    return named or detail or HTTPStatus(status).phrase
+
+
+def problems_of(error: Exception) -> list[ProblemOut]:
+    """The findings of a refused file."""
+    if not isinstance(error, ConfigError):
+        return []
+    return [ProblemOut(p.file, p.row, p.key, p.message) for p in error.problems[:1000]]
+
+
+def _for_programs(error: Exception, status: int) -> Response[Any]:
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    body = ErrorOut(status, CODES.get(status, "malformed"), message_of(error, status), problems_of(error))
+    return Response(body, status_code=status, media_type="application/json", headers=headers)
+
+
+def _for_people(request: AnyRequest, error: Exception, status: int) -> Response[Any]:
+    language = as_language(request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE, ""))
+    caller = request.scope.get("user")
+    actor = caller.actor if isinstance(caller, Caller) else None
+    known = f"error.{status}" if status in (403, 404, 409, 413, 422, 500) else "error.400"
+    message = message_of(error, status) if isinstance(error, CollectorError) and status != 500 else ""
+    html = render.render_page(
+        "error.html", language, request=request, actor=actor, csrf="", store=request.app.state.store,
+        status=status, heading=word(known, language), message=message, problems=problems_of(error),
+    )  # fmt: skip
+    return Response(html, status_code=status, media_type="text/html")

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One guard for every route. A route without a declared need is refused: forgetting it opens nothing.
+
+What a route needs stands in its `needs` (`collector.center.web.routes`): a permission, and where plants may come in,
+which parameter names the plant, or that the handler itself shows each plant only its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from litestar.connection import ASGIConnection
+from litestar.exceptions import NotAuthorizedException
+from litestar.handlers import BaseRouteHandler
+
+from collector.center.access import Permission
+from collector.center.web.session import CSRF_FIELD, CSRF_HEADER, AnyRequest, Caller, find_caller
+from collector.errors import Denied
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Open(StrEnum):
+    """What needs no permission."""
+
+    PUBLIC = "public"  # anybody who reaches the port
+    LOGGED_IN = "logged_in"  # anybody with an account: one's own password, tokens
+    LOOPBACK = "loopback"  # this machine only: supervision
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a route asks of its caller.
+
+    `plant`: the path or query parameter that names a plant; another plant's is refused before the handler runs.
+    `own`: the handler shows a plant's user that plant's rows only, and the totals disclosed to all.
+    """
+
+    what: Permission | Open
+    plant: str = ""
+    own: bool = False
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Find out who asks, and refuse what is not theirs.
+
+    Raises:
+        NotAuthorizedException: nobody is logged in (401; a page leads to the log-in).
+        Denied: not this role's, or another plant's, or a form of another site (403).
+    """
+    request: AnyRequest = connection  # type: ignore[assignment]  # every handler of ours is an HTTP handler
+    needs = handler.opt.get("needs")
+    if not isinstance(needs, Needs):
+        raise Denied("this route declares no permission", subject=request.url.path)
+    if needs.what is Open.LOOPBACK:
+        _require_loopback(request)
+        request.scope["user"] = Caller(None, "nobody")
+        return
+    caller = await asyncio.to_thread(find_caller, request.app.state.store, request)
+    request.scope["user"] = caller
+    if needs.what is not Open.PUBLIC:
+        if caller.actor is None:
+            raise NotAuthorizedException("log in first")
+        if isinstance(needs.what, Permission):
+            caller.actor.require(needs.what)
+        if needs.plant:
+            caller.actor.require_plant(_parameter(request, needs.plant))
+    if request.method not in SAFE_METHODS and caller.via != "token":
+        await _require_own_form(request, caller)
+
+
+def _parameter(request: AnyRequest, name: str) -> str:
+    found = request.path_params.get(name) or request.query_params.get(name, "")
+    return str(found)
+
+
+def _require_loopback(request: AnyRequest) -> None:
+    """Supervision is for this machine; what a proxy passes on comes from elsewhere."""
+    host = request.client.host if request.client else ""
+    try:
+        near = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        near = False
+    if not near or "forwarded" in request.headers or "x-forwarded-for" in request.headers:
+        raise Denied("only from this machine", subject=request.url.path)
+
+
+async def _require_own_form(request: AnyRequest, caller: Caller) -> None:
+    given = request.headers.get(CSRF_HEADER, "")
+    if not given:
+        form = await request.form()
+        field = form.get(CSRF_FIELD, "")
+        given = field if isinstance(field, str) else ""
+    if not caller.csrf or not hmac.compare_digest(given.encode(), caller.csrf.encode()):
+        raise Denied("the form is too old or of another site: load the page again", subject="csrf")

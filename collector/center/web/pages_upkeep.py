@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Supervision, and the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from litestar import Response
+from litestar.params import QueryParameter
+
+from collector.center import audit
+from collector.center.access import Permission
+from collector.center.web.context import Ctx, Page
+from collector.center.web.guards import Open
+from collector.center.web.render import NavEntry
+from collector.center.web.routes import page
+
+NAVIGATION: Final = (NavEntry("nav.audit", "/audit", Permission.SEE_AUDIT),)
+
+
+@page("/healthz", Open.LOOPBACK)
+def health() -> Response[str]:
+    """The process answers."""
+    return Response("ok\n", media_type="text/plain")
+
+
+@page("/readyz", Open.LOOPBACK)
+def ready(ctx: Ctx) -> Response[str]:
+    """The store answers too."""
+    ctx.read(audit.head)
+    return Response("ready\n", media_type="text/plain")
+
+
+@page("/audit", Permission.SEE_AUDIT)
+def audit_page(
+    ctx: Ctx,
+    before: Annotated[int | None, QueryParameter(ge=1, le=2**62)] = None,
+    subject: Annotated[str, QueryParameter(max_length=255)] = "",
+    verify: Annotated[bool, QueryParameter()] = False,
+) -> Page:
+    """Who changed and disclosed what, newest first; with `verify` the whole chain is recomputed."""
+    rows = ctx.settings.web.page_rows
+    entries = ctx.read(lambda c: audit.list_entries(c, before=before, limit=rows + 1, subject=subject))
+    sequence, digest = ctx.read(audit.head)
+    return ctx.page(
+        "audit.html",
+        entries=entries[:rows],
+        older=entries[rows - 1]["sequence"] if len(entries) > rows else None,
+        before=before,
+        subject=subject,
+        head=(sequence, digest),
+        wrong=ctx.read(audit.verify) if verify else None,
+    )
+
+
+ROUTES: Final = [health, ready, audit_page]

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""granian in the center's own loop. TLS where `[web]` names a certificate; loopback only unless told otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from pathlib import Path
+from typing import Final
+
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+from litestar import Litestar
+
+from collector.center.settings import CenterSettings, parse_listen
+from collector.errors import ConfigError, LinkError, Problem
+
+logger = logging.getLogger("collector.center.web")
+HEADER_TIMEOUT_MS: Final = 10_000
+
+
+async def serve_web(app: Litestar, settings: CenterSettings) -> None:
+    """Answer requests until cancelled.
+
+    Raises:
+        ConfigError: the certificate can't be used.
+        LinkError: the port is taken, or the server came to an end by itself.
+    """
+    host, port = parse_listen(settings.center.listen)
+    server = _server(app, settings, host, port)
+    _say_where(settings, host, port)
+    serving = asyncio.create_task(server.serve(), name="granian")
+    try:
+        await asyncio.shield(serving)
+    except OSError as error:
+        raise LinkError(f"can't listen here: {error}", subject=settings.center.listen) from error
+    except asyncio.CancelledError:
+        server.stop()  # type: ignore[no-untyped-call]
+        await serving
+        raise
+    raise LinkError("the web server came to an end by itself", subject=settings.center.listen)
+
+
+def _server(app: Litestar, settings: CenterSettings, host: str, port: int) -> Server:
+    cert, key = settings.web.cert_file, settings.web.key_file
+    try:
+        return Server(
+            app,
+            address=host,
+            port=port,
+            interface=Interfaces.ASGI,
+            http=HTTPModes.auto if cert else HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, keep_alive=True),
+            websockets=False,
+            log_enabled=False,
+            ssl_cert=Path(cert) if cert else None,
+            ssl_key=Path(key) if key else None,
+            ssl_protocol_min=SSLProtocols.tls12,
+        )
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError([Problem("center.toml", 0, "web.cert_file", f"can't be used: {error}")]) from error
+
+
+def _say_where(settings: CenterSettings, host: str, port: int) -> None:
+    tls = bool(settings.web.cert_file)
+    logger.info("pages at %s://%s:%d/", "https" if tls else "http", host, port)
+    try:
+        near = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        near = host == "localhost"
+    if not near and not tls and not settings.web.tls_in_front:
+        logger.warning("passwords cross the network in the clear: name web.cert_file, or set web.tls_in_front")

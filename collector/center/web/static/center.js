@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Comfort only: every page works without it.
+"use strict";
+
+// A choice that leads on at once, such as the month; its button is for browsers without scripts.
+for (const select of document.querySelectorAll("select[data-goes]")) {
+  const button = select.form.querySelector("button");
+  if (button) button.hidden = true;
+  select.addEventListener("change", () => select.form.requestSubmit());
+}
+
+// What can't be taken back lightly asks first: <form data-asks="Really?">
+for (const form of document.querySelectorAll("form[data-asks]")) {
+  form.addEventListener("submit", (event) => {
+    if (!window.confirm(form.dataset.asks)) event.preventDefault();
+  });
+}
+
+// A form is sent once, however often it is clicked.
+for (const form of document.querySelectorAll("form[method=post]")) {
+  form.addEventListener("submit", (event) => {
+    if (event.defaultPrevented) return;
+    for (const button of form.querySelectorAll("button")) button.disabled = true;
+  });
+}
+// Back in the history shows the page as it was: its buttons must work again.
+window.addEventListener("pageshow", () => {
+  for (const button of document.querySelectorAll("form[method=post] button")) button.disabled = false;
+});

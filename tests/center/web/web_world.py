@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A center's pages in this process: a store of its own, one account per role, browsers without a screen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from center_batches import FixedClock
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from collector.center import accounts
+from collector.center.access import Actor, Role
+from collector.center.settings import CenterSettings, Plant, Web
+from collector.center.store import CenterStore
+from collector.center.web.app import build_app
+from collector.center.web.session import SESSION_COOKIE, csrf_of
+
+PASSWORD = "correct horse battery"
+# argon2 takes its time on purpose; one hash serves every account of the tests.
+_HASH = accounts.hash_password(PASSWORD)
+# name -> role, plant
+PEOPLE = {
+    "olga": (Role.OPERATOR, None),
+    "anna": (Role.APPROVER, None),
+    "aldo": (Role.AUDITOR, None),
+    "rita": (Role.REGULATOR, None),
+    "paul": (Role.PLANT, "P1"),
+    "petra": (Role.PLANT, "P2"),
+    "admin": (Role.ADMINISTRATOR, None),
+}
+
+
+def settings_of(directory: Path, *, listen: str = "127.0.0.1:8080", **web: Any) -> CenterSettings:
+    """center.toml of two trial plants."""
+    base = CenterSettings(
+        schema=1,
+        plant=[Plant(id="P1", units=["U1", "U2"], unsigned=True), Plant(id="P2", units=["V1"], unsigned=True)],
+    )
+    center = base.center.model_copy(update={"state_dir": str(directory), "listen": listen})
+    return base.model_copy(update={"center": center, "web": Web.model_validate(web)})
+
+
+@dataclass
+class World:
+    """An application over a store, and its people."""
+
+    store: CenterStore
+    app: Litestar
+    clock: FixedClock
+    settings: CenterSettings
+    sessions: dict[str, str] = field(default_factory=dict)
+
+    def session_of(self, name: str) -> str:
+        """The secret of a running session."""
+        if name not in self.sessions:
+            secret = accounts.log_in(self.store, name, PASSWORD, address="127.0.0.1")
+            assert secret is not None
+            self.sessions[name] = secret
+        return self.sessions[name]
+
+    def csrf_of(self, name: str) -> str:
+        """What a form of this person's browser carries."""
+        return csrf_of(self.session_of(name))
+
+    def token_of(self, name: str) -> dict[str, str]:
+        """The header of a program that acts for somebody."""
+        actor = self.actor(name)
+        now_ms = self.clock.now_ms
+        secret = self.store.write(
+            lambda c: accounts.create_token(c, actor=actor, account_name=name, name="test", days=1, now_ms=now_ms)
+        ).result()
+        return {"authorization": f"Bearer {secret}"}
+
+    def actor(self, name: str) -> Actor:
+        """Somebody as the center's functions know them."""
+        role, plant = PEOPLE[name]
+        return Actor(name, role, plant)
+
+    @contextmanager
+    def browser(self, name: str = "", language: str = "") -> Iterator[TestClient[Litestar]]:
+        """A browser in which somebody is logged in, or nobody."""
+        with TestClient(self.app, base_url="http://center.test") as client:
+            client.follow_redirects = False
+            if name:
+                client.cookies.set(SESSION_COOKIE, self.session_of(name))
+            if language:
+                client.cookies.set("collector_language", language)
+            yield client
+
+
+@contextmanager
+def world(directory: Path, **web: Any) -> Iterator[World]:
+    """A store with everybody in it."""
+    clock = FixedClock()
+    settings = settings_of(directory, **web)
+    with CenterStore.open(directory, clock=clock) as store:
+        local = Actor.at_command_line("test")
+        for name, (role, plant) in PEOPLE.items():
+            store.write(
+                lambda c, name=name, role=role, plant=plant: accounts.create_account(  # type: ignore[misc]
+                    c, actor=local, name=name, full_name=name.title(), role=role, plant=plant,
+                    password_hash=_HASH, now_ms=clock.now_ms,
+                )
+            ).result()  # fmt: skip
+        yield World(store, build_app(store, settings), clock, settings)
+
+
+def csrf_in(html: str) -> str:
+    """The CSRF token of the first form of a page."""
+    found = re.search(r'name="csrf" value="([0-9a-f]{64})"', html)
+    assert found, html
+    return found[1]
