@@ -10,8 +10,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plant_truth import Instant
+from plant_truth import MONTH, Instant
+from pyarrow import parquet
 
+from collector.center.lake import seal_month
+from collector.center.lake_file import DAY
 from collector.model.record import Cause, GapRecord, UnitRecord
 from collector.wire import decode_batch, open_envelope
 
@@ -96,3 +99,12 @@ def compare(journal: Journal, true: Mapping[str, Mapping[int, Instant]], *, copi
 
 def _some(things: object) -> str:
     return ", ".join(map(str, sorted(things)[:10])) if isinstance(things, (list, set, dict)) else str(things)
+
+
+def read_lake(state: Path) -> Counter[tuple[str, int]]:
+    """How often each unit and instant stands in the lake, sealed now; the center must have stopped."""
+    found: Counter[tuple[str, int]] = Counter()
+    for path in seal_month(state, MONTH):
+        table = parquet.read_table(path, columns=["unit", "time"], filters=[("place", "=", DAY)])
+        found.update(zip(table["unit"].to_pylist(), table["time"].to_pylist(), strict=True))
+    return found

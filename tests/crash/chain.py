@@ -153,12 +153,12 @@ class Chain:
     def pass_time(self, by_ms: int) -> None:
         """Let time go on while no agent runs."""
         if by_ms:
+            self.ask("release")
             advance_time(self.time_port, by_ms)
 
     def run_to(self, at_ms: int) -> None:
         """Let the agents work up to an instant, and hold there."""
-        self.ask("hold", at_utc_ms=at_ms)
-        self.ask("release") if at_ms > self.now_ms else None
+        self.ask("release")  # a hold that is only moved on wakes nobody
         self.ask("hold", at_utc_ms=at_ms)
         self.until(lambda: bool(self.ask("status")["holding"]), f"instant {at_ms}")
 

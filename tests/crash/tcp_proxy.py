@@ -12,9 +12,9 @@ import random
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 UP: Final = "up"  # from the client to the server
 DOWN: Final = "down"
@@ -57,37 +57,45 @@ class Proxy:
     def open(self) -> None:
         """Listen on a free port."""
         self._thread.start()
+        self._run(self._listen())
 
-        async def listen() -> int:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-            return int(self._server.sockets[0].getsockname()[1])
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
-        self.port = asyncio.run_coroutine_threadsafe(listen(), self._loop).result(10)
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    async def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def close(self) -> None:
         """End every connection and the thread."""
 
         async def end() -> None:
-            if self._server is not None:
-                self._server.close()
+            await self._stop_listening()
             for link in tuple(self._links):
                 link.tear()
             for task in tuple(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
+        self._run(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
 
     def swallow(self, *directions: str) -> None:
-        """From now on nothing of these directions arrives, and nobody is told."""
+        """From now on nothing of these directions arrives on what stands, and nobody is told; nobody gets in anew."""
         self._swallowing = frozenset(directions)
+        self._run(self._stop_listening())
 
     def heal(self) -> None:
         """New connections work again."""
         self._swallowing = frozenset()
+        self._run(self._listen())
 
     def delay(self, most_s: float) -> None:
         """Every piece is held up, each for a time of its own; 0: no more."""
