@@ -24,6 +24,8 @@ from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.upkeep import keep_up
 from collector.center.watchdog import say_alive
+from collector.center.web.app import build_app
+from collector.center.web.serve import serve_web
 from collector.clock import Clock, SystemClock
 from collector.errors import InvariantBroken
 from collector.notify import notify
@@ -61,6 +63,7 @@ def _parts(store: CenterStore, settings: CenterSettings, receiver: Receiver) -> 
         "receiver": receiver.run(),
         "upkeep": keep_up(store, settings.lake),
         "watchdog": say_alive(store),
+        "web": serve_web(build_app(store, settings), settings),
     }
 
 

@@ -106,7 +106,8 @@ def load_center(path: Path) -> CenterSettings:
 def _problems(file: str, settings: CenterSettings) -> list[Problem]:
     problems: list[Problem] = []
     try:
-        parse_listen(settings.center.listen)
+        if settings.center.listen:
+            parse_listen(settings.center.listen)
     except ConfigError as error:
         problems.extend(replace(p, file=file) for p in error.problems)
     if bool(settings.web.cert_file) != bool(settings.web.key_file):

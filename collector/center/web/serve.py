@@ -15,32 +15,44 @@ from granian.server.embed import Server
 from litestar import Litestar
 
 from collector.center.settings import CenterSettings, parse_listen
-from collector.errors import ConfigError, LinkError, Problem
+from collector.errors import ConfigError, Problem
 
 logger = logging.getLogger("collector.center.web")
 HEADER_TIMEOUT_MS: Final = 10_000
+RETRY_S: Final = 10.0
+STOP_S: Final = 5.0
 
 
 async def serve_web(app: Litestar, settings: CenterSettings) -> None:
-    """Answer requests until cancelled.
+    """Answer requests until cancelled. A port that is taken is tried again: receiving goes on without pages.
 
     Raises:
         ConfigError: the certificate can't be used.
-        LinkError: the port is taken, or the server came to an end by itself.
     """
+    if not settings.center.listen:
+        await asyncio.Event().wait()
     host, port = parse_listen(settings.center.listen)
-    server = _server(app, settings, host, port)
     _say_where(settings, host, port)
+    while True:
+        server = _server(app, settings, host, port)
+        try:
+            await _serve(server)
+            logger.error("the web server came to an end by itself; it is started again")
+        except OSError as error:
+            logger.error("no pages: can't listen on %s: %s", settings.center.listen, error)
+        await asyncio.sleep(RETRY_S)
+
+
+async def _serve(server: Server) -> None:
     serving = asyncio.create_task(server.serve(), name="granian")
     try:
         await asyncio.shield(serving)
-    except OSError as error:
-        raise LinkError(f"can't listen here: {error}", subject=settings.center.listen) from error
     except asyncio.CancelledError:
+        # Granian ends by being told, and finishes what it is answering; cancelled, it would leave its socket open.
         server.stop()  # type: ignore[no-untyped-call]
-        await serving
+        await asyncio.wait([serving], timeout=STOP_S)
+        serving.cancel()
         raise
-    raise LinkError("the web server came to an end by itself", subject=settings.center.listen)
 
 
 def _server(app: Litestar, settings: CenterSettings, host: str, port: int) -> Server:

@@ -36,7 +36,7 @@ PEOPLE = {
 }
 
 
-def settings_of(directory: Path, *, listen: str = "127.0.0.1:8080", **web: Any) -> CenterSettings:
+def settings_of(directory: Path, listen: str = "127.0.0.1:8080", **web: Any) -> CenterSettings:
     """center.toml of two trial plants."""
     base = CenterSettings(
         schema=1,
