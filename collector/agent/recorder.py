@@ -13,9 +13,11 @@ substituted, which is how a switch is recorded.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from collector.agent.device.base import Reading
 from collector.errors import InvariantBroken
@@ -58,11 +60,12 @@ class Source:
 class _State:
     """What is known of one source. `at_ms`: the instant its value belongs to; `held_ms`: vouched for up to then.
 
-    `watched`: first choice of a quantity whose changes make records.
+    `stale_ms`: as in `source`; `watched`: first choice of a quantity whose changes make records.
     """
 
     source: Source
     unit: _Unit
+    stale_ms: int
     watched: bool = False
     at_ms: int = 0
     held_ms: int = 0
@@ -71,8 +74,8 @@ class _State:
 
     def at(self, time_ms: int) -> tuple[int | None, Quality]:
         """The value as of `time_ms`, judged by its age."""
-        newest = max(self.at_ms, self.held_ms)
-        if self.quality < Quality.STALE and time_ms - newest > self.source.stale_ms:
+        limit_ms = time_ms - self.stale_ms
+        if self.at_ms < limit_ms and self.held_ms < limit_ms and self.quality < Quality.STALE:
             return None, Quality.STALE
         return self.value, self.quality
 
@@ -87,24 +90,45 @@ class Newest:
     at_utc_ms: int | None
 
 
-@dataclass(slots=True)
-class _Change:
-    """A reading that waits for the record it belongs to: the instant, its order of arrival, where it goes."""
+class _Change(NamedTuple):
+    """A value that waits for the record it belongs to. `tag_ms`: its device's own time; `event`: reported by itself."""
 
     at_ms: int
-    order: int
     state: _State
-    reading: Reading
-    late: bool
+    value: int | None
+    quality: Quality
+    tag_ms: int | None
+    event: bool
+
+
+_AT: Final = itemgetter(0)  # at_ms
+_new_tuple: Final = tuple.__new__
 
 
 @dataclass(slots=True)
 class _Unit:
+    """`choices`: per quantity its primary source, then its backup; `pending`: in order of arrival.
+
+    `reported`: something in `pending` was reported by its device itself. `qualities`: of the last record.
+    """
+
     layout: UnitLayout
-    choices: list[tuple[_State, ...]] = field(default_factory=list)  # per quantity: primary, then backup
+    choices: list[tuple[_State, ...]] = field(default_factory=list)
     pending: list[_Change] = field(default_factory=list)
+    reported: bool = False
+    qualities: tuple[Quality, ...] = ()
     last_ms: int | None = None
     fresh_start: bool = True
+
+    def take_due(self, time_ms: int) -> list[_Change]:
+        """Take out what belongs to instants up to this one, by instant, then by arrival."""
+        pending = self.pending
+        if not pending:
+            return pending
+        pending.sort(key=_AT)
+        count = bisect_right(pending, time_ms, key=_AT)
+        self.pending = pending[count:]
+        return pending[:count]
 
 
 def layouts_of(sources: Iterable[Source]) -> dict[str, UnitLayout]:
@@ -134,7 +158,7 @@ class Recorder:
         # By identity: two devices may read by the same table, whose rows are then equal.
         self._states: dict[int, _State] = {}
         for source in sources:
-            self._states[id(source.point)] = _State(source, self._units[source.unit])
+            self._states[id(source.point)] = _State(source, self._units[source.unit], source.stale_ms)
         for name, unit in self._units.items():
             mine = [s for s in self._states.values() if s.source.unit == name]
             for quantity in unit.layout.quantities:
@@ -144,7 +168,6 @@ class Recorder:
             if (before := last.get(name)) is not None:
                 unit.last_ms = before[1]
         self.era = max((before[0] for before in last.values() if before is not None), default=0)
-        self._order = 0
         self.late_tags = 0
 
     @property
@@ -154,11 +177,11 @@ class Recorder:
 
     def newest(self, time_utc_ms: int) -> list[Newest]:
         """The newest value of every source, judged by its age at an instant; what waits for its tick counts too."""
-        waiting = {id(c.state): c for unit in self._units.values() for c in sorted(unit.pending, key=lambda c: c.order)}
+        waiting = {id(c.state): c for unit in self._units.values() for c in sorted(unit.pending, key=_AT)}
         found = []
         for state in self._states.values():
             if (change := waiting.get(id(state))) is not None:
-                found.append(Newest(state.source, change.reading.value, change.reading.quality, change.at_ms))
+                found.append(Newest(state.source, change.value, change.quality, change.at_ms))
                 continue
             value, quality = state.at(time_utc_ms)
             found.append(Newest(state.source, value, quality, max(state.at_ms, state.held_ms) or None))
@@ -167,9 +190,7 @@ class Recorder:
     def settle(self, time_utc_ms: int) -> None:
         """Take in what belongs to instants up to now without making a record, for those who only look."""
         for unit in self._units.values():
-            due = sorted((c for c in unit.pending if c.at_ms <= time_utc_ms), key=lambda c: (c.at_ms, c.order))
-            unit.pending = [c for c in unit.pending if c.at_ms > time_utc_ms]
-            for change in due:
+            for change in unit.take_due(time_utc_ms):
                 self._apply(change)
 
     def succeed(self, former: Recorder) -> None:
@@ -193,28 +214,32 @@ class Recorder:
                 continue
             state.at_ms, state.held_ms, state.value, state.quality = old.at_ms, old.held_ms, old.value, old.quality
             for change in waiting.get(id(old), ()):
-                change.state = state
-                state.unit.pending.append(change)
-        self._order = former._order
+                state.unit.pending.append(change._replace(state=state))
+                state.unit.reported |= change.event
 
     def feed(self, readings: Iterable[Reading]) -> None:
         """Take what was read or reported, in order of arrival."""
-        for reading in readings:
-            state = self._states.get(id(reading.point))
+        states = self._states
+        for point, value, quality, time_utc_ms, tag_ms, event, _ in readings:
+            state = states.get(id(point))
             if state is None:
                 continue
-            at_ms, late = self._instant(state.unit, reading)
-            self._order += 1
-            state.unit.pending.append(_Change(at_ms, self._order, state, reading, late))
+            unit, at_ms = state.unit, time_utc_ms
+            if tag_ms is not None:
+                if self._is_believed(unit, tag_ms, time_utc_ms):
+                    at_ms = tag_ms
+                elif event and quality is Quality.GOOD:
+                    quality = Quality.LATE_TAG
+                    self.late_tags += 1
+            if event:
+                unit.reported = True
+            # What a named tuple does when called, without the detour through its signature.
+            unit.pending.append(_new_tuple(_Change, (at_ms, state, value, quality, tag_ms, event)))
 
-    def _instant(self, unit: _Unit, reading: Reading) -> tuple[int, bool]:
-        """The instant a reading belongs to: the device's tag where it can be kept, else when it arrived."""
-        tag, arrival_ms = reading.device_time_utc_ms, reading.time_utc_ms
-        if tag is None:
-            return arrival_ms, False
-        if tag <= arrival_ms + _AHEAD_LIMIT_MS and (unit.last_ms is None or tag > unit.last_ms):
-            return tag, False
-        return arrival_ms, True
+    @staticmethod
+    def _is_believed(unit: _Unit, tag_ms: int, arrival_ms: int) -> bool:
+        """Whether the device's tag can be the instant; else the arrival is."""
+        return tag_ms <= arrival_ms + _AHEAD_LIMIT_MS and (unit.last_ms is None or tag_ms > unit.last_ms)
 
     def hold(self, points: Iterable[Point], time_utc_ms: int) -> None:
         """The last reported values of `points` are vouched for at this instant."""
@@ -245,8 +270,7 @@ class Recorder:
         self.era += 1
         for unit in self._units.values():
             unit.last_ms, unit.fresh_start = None, False
-            for change in unit.pending:
-                change.at_ms = min(change.at_ms, tick_ms)
+            unit.pending = [c._replace(at_ms=min(c.at_ms, tick_ms)) for c in unit.pending]
         for state in self._states.values():
             state.at_ms, state.held_ms = min(state.at_ms, tick_ms), min(state.held_ms, tick_ms)
 
@@ -264,12 +288,19 @@ class Recorder:
         return gaps
 
     def _advance(self, unit: _Unit, tick_ms: int, clock: ClockState, records: list[UnitRecord]) -> None:
-        due = unit.pending
-        if due:
-            unit.pending = [c for c in due if c.at_ms > tick_ms]
-            if unit.pending:
-                due = [c for c in due if c.at_ms <= tick_ms]
-            due.sort(key=lambda c: (c.at_ms, c.order))
+        due, tag = unit.take_due(tick_ms), None
+        if unit.reported:
+            tag = self._apply_reported(unit, due, tick_ms, clock, records)
+            unit.reported = any(c.event for c in unit.pending)
+        else:
+            for at_ms, state, value, quality, _, _ in due:
+                state.at_ms, state.value, state.quality = at_ms, value, quality
+        self._emit(unit, tick_ms, Cause.TICK, clock, tag, records)
+
+    def _apply_reported(
+        self, unit: _Unit, due: list[_Change], tick_ms: int, clock: ClockState, records: list[UnitRecord]
+    ) -> int | None:
+        """Apply what may hold changes of status, with a record at each; the tag of a change at the tick itself."""
         tag: int | None = None
         index = 0
         while index < len(due):
@@ -278,7 +309,7 @@ class Recorder:
                 self._emit(unit, at_ms, Cause.CHANGE, clock, tag, records)
             index = following
             tag = tag if changed and at_ms == tick_ms else None
-        self._emit(unit, tick_ms, Cause.TICK, clock, tag, records)
+        return tag
 
     def _apply_instant(
         self, unit: _Unit, due: list[_Change], index: int, tick_ms: int
@@ -298,7 +329,7 @@ class Recorder:
             if moves and id(change.state) in seen and at_ms < tick_ms:
                 break
             if moves:
-                changed, tag = True, change.reading.device_time_utc_ms
+                changed, tag = True, change.tag_ms
                 seen.add(id(change.state))
             self._apply(change)
             index += 1
@@ -307,15 +338,13 @@ class Recorder:
     @staticmethod
     def _is_change(change: _Change) -> bool:
         """Whether a status reported by itself differs from what was known; the first value ever is no change."""
-        state, reading = change.state, change.reading
-        return reading.event and state.watched and state.at_ms != 0 and reading.value != state.value
+        state = change.state
+        return change.event and state.watched and state.at_ms != 0 and change.value != state.value
 
-    def _apply(self, change: _Change) -> None:
-        state, reading = change.state, change.reading
-        state.at_ms, state.value, state.quality = change.at_ms, reading.value, reading.quality
-        if change.late and reading.event and reading.quality is Quality.GOOD:
-            state.quality = Quality.LATE_TAG
-            self.late_tags += 1
+    @staticmethod
+    def _apply(change: _Change) -> None:
+        state = change.state
+        state.at_ms, state.value, state.quality = change.at_ms, change.value, change.quality
 
     def _emit(
         self, unit: _Unit, time_ms: int, cause: Cause, clock: ClockState, tag: int | None, records: list[UnitRecord]
@@ -336,6 +365,9 @@ class Recorder:
             values.append(value)
             qualities.append(quality)
         unit.last_ms = time_ms
+        # They rarely change, and thousands of records wait for their batch: those alike share one tuple.
+        if (found := tuple(qualities)) != unit.qualities:
+            unit.qualities = found
         records.append(
-            UnitRecord(unit.layout.unit, time_ms, tuple(values), tuple(qualities), cause, self.era, clock, tag)
+            UnitRecord(unit.layout.unit, time_ms, tuple(values), unit.qualities, cause, self.era, clock, tag)
         )
