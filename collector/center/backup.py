@@ -4,6 +4,10 @@
 The store is copied first, in one consistent state, then the day files that this state lists: they are immutable, so
 whatever the running center does meanwhile changes neither. A restore gives the store a new id: every agent then sends
 again what it still keeps and the copy may lack.
+
+In the backup the store is an SQLite file whatever it was before; a restore makes of it again what center.toml names.
+So a backup needs no programs of the database's, can be looked at like any store, and carries one from SQLite to
+PostgreSQL (docs/decisions/0013-a-backup-is-a-store.md).
 """
 
 from __future__ import annotations
@@ -16,15 +20,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
 
+from collector.center.engines import make_engine
 from collector.center.import_schema import run, run_file
 from collector.center.runs import link_records
 from collector.center.schema import SCHEMA_VERSION, lake_file
 from collector.center.store import CenterStore, renew_store_id
+from collector.center.store_copy import copy_tables
+from collector.center.store_version import BACKUP_MANIFEST, has_store, lock_others_out, make_tables
 from collector.clock import Clock
 from collector.errors import StoreError
 
-MANIFEST: Final = "backup.json"
 DATABASE: Final = "center.sqlite"
 
 
@@ -32,34 +39,25 @@ def create_backup(store: CenterStore, target: Path) -> int:
     """Copy store and lake into a new folder, also beside a running center; returns the number of day files.
 
     Raises:
-        StoreError: the folder is there already, the store is no SQLite file, or a listed day file is gone.
+        StoreError: the folder is there already, or a listed day file is gone.
     """
-    if not (store.directory / DATABASE).exists():
-        raise StoreError(
-            "the store is a PostgreSQL database: use pg_dump, and copy the lake after it", subject=str(target)
-        )
     try:
         target.mkdir(parents=True)
     except FileExistsError as error:
         raise StoreError(
             "a backup needs a folder of its own; this one is there already", subject=str(target)
         ) from error
-    _copy_database(store.directory / DATABASE, target / DATABASE)
-    with CenterStore.open(target, clock=store.clock, create=False) as copy:
-        listed = copy.read(_listed)
-    for plant, name in listed:
-        source = store.lake / plant / name
-        if not source.exists():
-            raise StoreError("listed and not there; `collector center check` says more", subject=str(source))
-        _copy(source, target / "lake" / plant / name)
-    others = store.directory / "lake-others"
-    for source in sorted(others.glob("*/*.parquet")):
-        _copy(source, target / "lake-others" / source.relative_to(others))
-    for source in sorted((store.directory / "runs").rglob("*")):
-        inside = source.relative_to(store.directory)
-        # The records of a run are links into the lake, which is here already; a restore makes them again.
-        if source.is_file() and "records" not in inside.parts:
-            _copy(source, target / inside)
+    if (store.directory / DATABASE).exists():
+        _copy_database(store.directory / DATABASE, target / DATABASE)
+    else:
+        store.read(lambda connection: _write_database(connection, target / DATABASE))
+    count = _copy_lake(store, target)
+    for name in ("lake-others", "runs"):
+        for source in sorted((store.directory / name).rglob("*")):
+            inside = source.relative_to(store.directory)
+            # The records of a run are links into the lake, which is here already; a restore makes them again.
+            if source.is_file() and "records" not in inside.parts:
+                _copy(source, target / inside)
     (target / "receiver.lock").unlink(missing_ok=True)
     files = sorted(path for path in target.rglob("*") if path.is_file())
     manifest = {
@@ -70,15 +68,15 @@ def create_backup(store: CenterStore, target: Path) -> int:
         "files": {str(path.relative_to(target)): _sha256(path) for path in files},
     }
     # Written last: a backup without it was not finished, and is not restored.
-    (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-    return len(listed)
+    (target / BACKUP_MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    return count
 
 
-def restore_backup(backup: Path, state: Path, *, clock: Clock) -> str:
-    """Make a state directory of a backup; returns the new store id.
+def restore_backup(backup: Path, state: Path, *, clock: Clock, database_url: str = "") -> str:
+    """Make a state directory of a backup, and the PostgreSQL store where one is named; returns the new store id.
 
     Raises:
-        StoreError: the backup is damaged or incomplete, or there is something where the state shall be.
+        StoreError: the backup is damaged or incomplete, or there is something where the state or the store shall be.
     """
     manifest = _read_manifest(backup)
     if state.exists() and any(state.iterdir()):
@@ -95,15 +93,57 @@ def restore_backup(backup: Path, state: Path, *, clock: Clock) -> str:
         for folder, plant, name in store.read(_pinned):
             link_records(part / "runs" / folder / "data", [part / "lake" / plant / name])
         store_id = store.write(lambda connection: renew_store_id(connection, clock.now_utc_ms())).result()
+        if database_url:
+            store.read(lambda connection: _fill_database(connection, database_url))
+    if database_url:
+        for path in part.glob(f"{DATABASE}*"):
+            path.unlink()
     if state.exists():
         state.rmdir()
     part.rename(state)
     return store_id
 
 
+def _write_database(source: Connection, target: Path) -> None:
+    """An SQLite file with the rows of any store, as one transaction sees them."""
+    engine = make_engine(f"sqlite:///{target}", writing=True, foreign_keys=False)
+    try:
+        with engine.begin() as connection:
+            make_tables(connection)
+            copy_tables(source, connection)
+    finally:
+        engine.dispose()
+
+
+def _fill_database(source: Connection, database_url: str) -> None:
+    engine = make_engine(database_url, writing=True)
+    try:
+        with engine.begin() as connection:
+            lock_others_out(connection)
+            if has_store(connection):
+                raise StoreError("not empty: a restore never writes over a store", subject=str(engine.url.database))
+            make_tables(connection)
+            copy_tables(source, connection)
+    except DBAPIError as error:
+        raise StoreError(f"not restored: {error.orig}", subject=str(engine.url.database)) from error
+    finally:
+        engine.dispose()
+
+
+def _copy_lake(store: CenterStore, target: Path) -> int:
+    with CenterStore.open(target, clock=store.clock, create=False) as copy:
+        listed = copy.read(_listed)
+    for plant, name in listed:
+        source = store.lake / plant / name
+        if not source.exists():
+            raise StoreError("listed and not there; `collector center check` says more", subject=str(source))
+        _copy(source, target / "lake" / plant / name)
+    return len(listed)
+
+
 def _read_manifest(backup: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads((backup / MANIFEST).read_text("utf-8"))
+        manifest: dict[str, Any] = json.loads((backup / BACKUP_MANIFEST).read_text("utf-8"))
         names = list(manifest["files"])
         if manifest["collector_backup"] != 1 or DATABASE not in names:
             raise ValueError("another kind of file")

@@ -13,21 +13,21 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Insert
 from sqlalchemy.sql.schema import Table
 
 from collector.center import schema
+from collector.center.engines import make_engine
 from collector.center.store_version import bring_up_to_date, find_store_id
 from collector.clock import Clock
 from collector.errors import StoreError
 
 T = TypeVar("T")
-BUSY_TIMEOUT_MS = 60_000
 
 
 class CenterStore:
@@ -62,7 +62,7 @@ class CenterStore:
             store_id = _prepare(url, directory, now_ms=clock.now_utc_ms(), create=create)
         except (OSError, DBAPIError) as error:
             raise StoreError(f"can't be opened: {error}", subject=str(directory)) from error
-        engine, readers = _engine(url, writing=True), _engine(url, writing=False)
+        engine, readers = make_engine(url, writing=True), make_engine(url, writing=False)
         return cls(engine=engine, readers=readers, directory=directory, store_id=store_id, clock=clock)
 
     @property
@@ -118,7 +118,7 @@ class CenterStore:
 
 def _prepare(url: str, directory: Path, *, now_ms: int, create: bool) -> str:
     """The store's id; made or brought up to date first, where it must be."""
-    readers = _engine(url, writing=False)
+    readers = make_engine(url, writing=False)
     try:
         with readers.begin() as connection:
             store_id = find_store_id(connection, str(directory))
@@ -126,37 +126,11 @@ def _prepare(url: str, directory: Path, *, now_ms: int, create: bool) -> str:
         readers.dispose()
     if store_id is not None:
         return store_id
-    engine = _engine(url, writing=True, foreign_keys=False)
+    engine = make_engine(url, writing=True, foreign_keys=False)
     try:
         return bring_up_to_date(engine, now_ms=now_ms, directory=directory, create=create)
     finally:
         engine.dispose()
-
-
-def _engine(url: str, *, writing: bool, foreign_keys: bool = True) -> Engine:
-    engine = create_engine(url, pool_size=1 if writing else 4, max_overflow=0 if writing else 16)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        if foreign_keys:
-            event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON").close())
-        statement = "BEGIN IMMEDIATE" if writing else "BEGIN"
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
-    elif not writing:
-        # A sealing reads several tables; like SQLite's, its view must not move between them.
-        engine = engine.execution_options(isolation_level="REPEATABLE READ")
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # sqlite3 would begin transactions itself, late and deferred; ours begin where `begin` says.
-    connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "cache_size=-32000",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
 
 
 def renew_store_id(connection: Connection, now_ms: int) -> str:

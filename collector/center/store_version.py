@@ -52,9 +52,7 @@ def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bo
         StoreError: there is none and `create` is False, it belongs to a backup, or its rows don't fit together.
     """
     with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            # SQLite needs none: its writers begin with BEGIN IMMEDIATE.
-            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
+        lock_others_out(connection)
         done_meanwhile = find_store_id(connection, str(directory))
         if done_meanwhile is not None:
             return done_meanwhile
@@ -69,6 +67,18 @@ def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bo
         return str(connection.execute(select(schema.store.c.store_id)).scalar_one())
 
 
+def lock_others_out(connection: Connection) -> None:
+    """Let no other process make or upgrade this store until the transaction ends."""
+    if connection.dialect.name == "postgresql":
+        # SQLite needs none: its writers begin with BEGIN IMMEDIATE.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
+
+
+def has_store(connection: Connection) -> bool:
+    """Whether there is a store of whatever age."""
+    return _version(connection) > 0
+
+
 def revision_of(version: int) -> str:
     """Alembic's name of a schema version."""
     return f"{version:04d}"
@@ -81,10 +91,15 @@ def _version(connection: Connection) -> int:
     return int(connection.execute(select(schema.store.c.schema_version)).scalar() or 0)
 
 
-def _make(connection: Connection, now_ms: int) -> str:
+def make_tables(connection: Connection) -> None:
+    """All tables, empty; the row of `store` that makes them a store is the caller's to write."""
     metadata.create_all(connection)
-    VERSION_TABLE.create(connection, checkfirst=True)
+    VERSION_TABLE.create(connection)
     connection.execute(insert(VERSION_TABLE), {"version_num": revision_of(schema.SCHEMA_VERSION)})
+
+
+def _make(connection: Connection, now_ms: int) -> str:
+    make_tables(connection)
     values = {
         "id": 1,
         "store_id": secrets.token_hex(16),

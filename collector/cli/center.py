@@ -94,14 +94,33 @@ def backup(
 @app.command()
 def restore(
     source: Annotated[Path, typer.Argument(metavar="BACKUP", help="A folder made by backup.")],
-    state: Annotated[Path, typer.Option("--state", metavar="DIR", help="Where the state shall be; empty or absent.")],
+    config: ConfigOption = None,
+    state: Annotated[
+        str, typer.Option("--state", metavar="DIR", help="Where the state shall be; empty or absent.")
+    ] = "",
 ) -> None:
-    """Make a state directory of a backup; agents then send again what it lacks. 恢复。"""
+    """Make a state directory of a backup, and the database of CONFIG; agents then send what it lacks. 恢复。"""
     from collector.center.backup import restore_backup
+    from collector.center.settings import load_center
     from collector.clock import SystemClock
 
-    store_id = restore_backup(source, state, clock=SystemClock())
-    print(f"{state}: restored as store {store_id}; agents send again what they keep and this copy lacks")
+    if config is None and not state:
+        raise typer.BadParameter("say where: --state DIR, or --config center.toml")
+    center = load_center(config).center if config else None
+    target = Path(state or (center.state_dir if center else ""))
+    store_id = restore_backup(source, target, clock=SystemClock(), database_url=center.database_url if center else "")
+    print(f"{target}: restored as store {store_id}; agents send again what they keep and this copy lacks")
+
+
+@app.command()
+def renew(config: ConfigOption = None, state: StateOption = "") -> None:
+    """Give a store that was put back by other means than restore a new id, as restore does. 更换库标识。"""
+    from collector.center.store import renew_store_id
+
+    with open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms()
+        store_id = store.write(lambda connection: renew_store_id(connection, now_ms)).result()
+    print(f"store {store_id}; restart the center: agents then send again what they keep and this store lacks")
 
 
 @app.command()

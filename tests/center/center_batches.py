@@ -97,9 +97,9 @@ def deliver(
     return job.result()
 
 
-def new_store(directory: Path, clock: FixedClock | None = None) -> CenterStore:
+def new_store(directory: Path, clock: FixedClock | None = None, *, database_url: str = "") -> CenterStore:
     """A store of its own for a test."""
-    return CenterStore.open(directory, clock=clock or FixedClock())
+    return CenterStore.open(directory, clock=clock or FixedClock(), database_url=database_url)
 
 
 def new_signer(directory: Path, name: str) -> wire.Signer:

@@ -52,7 +52,7 @@ def new_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable
     return lambda: f"sqlite:///{tmp_path}/database-{next(_numbers)}.sqlite"
 
 
-@pytest.fixture
-def database_url(new_database_url: Callable[[], str]) -> str:
-    """An empty database, of both kinds in turn: `CenterStore.open(…, database_url=database_url)`."""
-    return new_database_url()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Both databases in turn, as center.toml names them: nothing for SQLite in the state directory."""
+    return "" if request.param == "sqlite" else str(request.getfixturevalue("postgresql_url"))

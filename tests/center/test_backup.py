@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,35 +16,71 @@ from collector.center.check import check_store
 from collector.center.journal import readmit
 from collector.center.lake import count_records, list_files, seal_month_of
 from collector.center.quarantine import list_quarantine
+from collector.center.store import CenterStore
 from collector.errors import StoreError
 from collector.model.interval import Month
 
 MARCH = Month(2026, 3)
 
 
-def _filled(state: Path) -> None:
-    with new_store(state) as store:
+def _filled(state: Path, database_url: str = "") -> None:
+    with new_store(state, database_url=database_url) as store:
         deliver(store, [payload_of(n, minutes("U1", NOON + n * 43_200_000, 5)) for n in range(1, 7)])
         seal_month_of(store, MARCH)
 
 
-def test_a_restored_store_has_everything_and_a_new_id(tmp_path: Path) -> None:
-    _filled(tmp_path / "state")
-    with new_store(tmp_path / "state") as store:
+def _assert_restored(store: CenterStore, files: list[str], store_id: str) -> None:
+    assert store.store_id == store_id
+    assert check_store(store) == []
+    listed = store.read(lambda c: list_files(c, store.lake, MARCH.days))
+    assert [p.name for p in listed] == files
+    assert count_records(listed) == 30
+    lacking = deliver(store, [payload_of(7, minutes("U1", NOON, 5))])  # the agent sends again what the copy lacks
+    assert (lacking.committed, lacking.settled[0].through) == (1, 7)
+
+
+def test_a_restored_store_has_everything_and_a_new_id(
+    database_url: str, new_postgresql_url: Callable[[], str], tmp_path: Path
+) -> None:
+    _filled(tmp_path / "state", database_url)
+    with new_store(tmp_path / "state", database_url=database_url) as store:
         old_id = store.store_id
         files = [p.name for p in store.read(lambda c: list_files(c, store.lake, MARCH.days))]
         assert create_backup(store, tmp_path / "backup") == len(files)
         deliver(store, [payload_of(7, minutes("U1", NOON, 5))])  # after the backup
-    new_id = restore_backup(tmp_path / "backup", tmp_path / "again", clock=FixedClock())
+    again = new_postgresql_url() if database_url else ""
+    new_id = restore_backup(tmp_path / "backup", tmp_path / "again", clock=FixedClock(), database_url=again)
     assert new_id != old_id
-    with new_store(tmp_path / "again") as store:
-        assert store.store_id == new_id
+    with new_store(tmp_path / "again", database_url=again) as store:
+        _assert_restored(store, files, new_id)
+
+
+def test_a_backup_is_a_store_that_can_be_checked(database_url: str, tmp_path: Path) -> None:
+    _filled(tmp_path / "state", database_url)
+    with new_store(tmp_path / "state", database_url=database_url) as store:
+        create_backup(store, tmp_path / "backup")
+    with CenterStore.open(tmp_path / "backup", clock=FixedClock(), create=False) as copy:
+        assert check_store(copy) == []
+    restore_backup(tmp_path / "backup", tmp_path / "again", clock=FixedClock())
+
+
+def test_a_backup_carries_a_store_from_one_database_to_the_other(postgresql_url: str, tmp_path: Path) -> None:
+    _filled(tmp_path / "sqlite")
+    with new_store(tmp_path / "sqlite") as store:
+        files = [p.name for p in store.read(lambda c: list_files(c, store.lake, MARCH.days))]
+        create_backup(store, tmp_path / "backup")
+    clock = FixedClock()
+    first = restore_backup(tmp_path / "backup", tmp_path / "there", clock=clock, database_url=postgresql_url)
+    assert not list((tmp_path / "there").glob("*.sqlite"))
+    with new_store(tmp_path / "there", database_url=postgresql_url) as store:
+        _assert_restored(store, files, first)
+        create_backup(store, tmp_path / "second")
+    with pytest.raises(StoreError, match="never writes over a store"):
+        restore_backup(tmp_path / "second", tmp_path / "elsewhere", clock=clock, database_url=postgresql_url)
+    restore_backup(tmp_path / "second", tmp_path / "back", clock=clock)
+    with new_store(tmp_path / "back") as store:
+        assert count_records(seal_month_of(store, MARCH)) == 35
         assert check_store(store) == []
-        listed = store.read(lambda c: list_files(c, store.lake, MARCH.days))
-        assert [p.name for p in listed] == files
-        assert count_records(listed) == 30
-        lacking = deliver(store, [payload_of(7, minutes("U1", NOON, 5))])  # the agent sends again what the copy lacks
-        assert (lacking.committed, lacking.settled[0].through) == (1, 7)
 
 
 def test_a_damaged_or_unfinished_backup_is_not_restored(tmp_path: Path) -> None:
@@ -74,9 +111,9 @@ def test_a_backup_that_points_outside_of_itself_is_not_restored(tmp_path: Path) 
         restore_backup(tmp_path / "backup", tmp_path / "again", clock=FixedClock())
 
 
-def test_check_finds_what_was_damaged(tmp_path: Path) -> None:
-    _filled(tmp_path)
-    with new_store(tmp_path) as store:
+def test_check_finds_what_was_damaged(database_url: str, tmp_path: Path) -> None:
+    _filled(tmp_path, database_url)
+    with new_store(tmp_path, database_url=database_url) as store:
         assert check_store(store) == []
         one, two, *_ = store.read(lambda c: list_files(c, store.lake, MARCH.days))
         one.write_bytes(one.read_bytes() + b"x")

@@ -123,8 +123,8 @@ def test_revisions_form_one_line_up_to_the_schema_version() -> None:
     assert line == [store_version.revision_of(n) for n in range(schema.SCHEMA_VERSION, 0, -1)]
 
 
-def test_a_store_of_the_first_release_comes_up_with_all_it_held(database_url: str, tmp_path: Path) -> None:
-    first_release(database_url)
+def test_a_store_of_the_first_release_comes_up_with_all_it_held(new_database_url: MakeUrl, tmp_path: Path) -> None:
+    database_url = first_release(new_database_url())
     with open_store(tmp_path, database_url) as store:
         assert store.store_id == "5e" * 16
         # 4 batches of 3, 3, 3 and 2 records; batch 3 was declared lost, batch 6 refused.
@@ -148,8 +148,8 @@ def test_a_store_of_the_first_release_comes_up_with_all_it_held(database_url: st
     engine.dispose()
 
 
-def test_two_that_open_an_old_store_at_once_upgrade_it_once(database_url: str, tmp_path: Path) -> None:
-    first_release(database_url)
+def test_two_that_open_an_old_store_at_once_upgrade_it_once(new_database_url: MakeUrl, tmp_path: Path) -> None:
+    database_url = first_release(new_database_url())
     together = threading.Barrier(4)
     ids: list[str] = []
 
@@ -192,8 +192,8 @@ def test_a_store_of_a_newer_program_is_refused(database_url: str, tmp_path: Path
 
 
 @pytest.mark.crash
-def test_an_upgrade_killed_halfway_has_done_nothing(database_url: str, tmp_path: Path) -> None:
-    first_release(database_url)
+def test_an_upgrade_killed_halfway_has_done_nothing(new_database_url: MakeUrl, tmp_path: Path) -> None:
+    database_url = first_release(new_database_url())
     scripts = tmp_path / "scripts"
     shutil.copytree(migrations.HERE, scripts, ignore=shutil.ignore_patterns("__pycache__"))
     last = store_version.revision_of(schema.SCHEMA_VERSION)
@@ -220,8 +220,8 @@ def test_an_upgrade_killed_halfway_has_done_nothing(database_url: str, tmp_path:
 _KILLED = """
 import sys
 from pathlib import Path
-from collector.center import migrations, store
-engine = store._engine(sys.argv[1], writing=True, foreign_keys=False)
+from collector.center import engines, migrations
+engine = engines.make_engine(sys.argv[1], writing=True, foreign_keys=False)
 with engine.begin() as connection:
     migrations.stamp(connection, "0001")
     migrations.upgrade(connection, scripts=Path(sys.argv[2]))

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
 BEGIN TRANSACTION;
 CREATE TABLE agent_state (
 	plant VARCHAR(64) NOT NULL, 

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SQLAlchemy engines as the center needs them: when a transaction begins, what it sees, how safely it is written."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Engine, create_engine, event
+
+BUSY_TIMEOUT_MS: Final = 60_000
+
+
+def make_engine(url: str, *, writing: bool, foreign_keys: bool = True) -> Engine:
+    """An engine of one connection for a writer, of several for readers.
+
+    `foreign_keys`: False where tables are made anew, which SQLite's checking would not allow.
+    """
+    engine = create_engine(url, pool_size=1 if writing else 4, max_overflow=0 if writing else 16)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        if foreign_keys:
+            event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON").close())
+        statement = "BEGIN IMMEDIATE" if writing else "BEGIN"
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
+    elif not writing:
+        # A sealing reads several tables; like SQLite's, its view must not move between them.
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # sqlite3 would begin transactions itself, late and deferred; ours begin where `begin` says.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "cache_size=-32000",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
