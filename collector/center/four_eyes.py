@@ -31,6 +31,7 @@ class Kind:
 KINDS: Final[Mapping[str, Kind]] = {
     "month_step": Kind(Permission.PREPARE, Permission.APPROVE),
     "month_filing": Kind(Permission.PREPARE, Permission.REGULATE, needs_document=True),
+    "month_publication": Kind(Permission.PREPARE, Permission.REGULATE),
     "review_decision": Kind(Permission.REVIEW_ANSWER, Permission.APPROVE),
     "substitution": Kind(Permission.PREPARE, Permission.APPROVE),
 }

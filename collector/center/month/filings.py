@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from collector.center import audit
 from collector.center.access import Actor, Permission
@@ -103,7 +104,10 @@ def make_filings(store: CenterStore, run_id: int, *, actor: Actor) -> list[Filin
         audit.append(connection, actor=actor, action="filing.make", subject=str(month), detail=detail, now_ms=now_ms)
         return made
 
-    return store.write(write).result()
+    try:
+        return store.write(write).result()
+    except IntegrityError:  # another process made the same at the same time
+        return store.read(lambda c: _made(c, month, run_id, edition))
 
 
 def list_filings(connection: Connection, month: Month, *, actor: Actor) -> list[Filing]:

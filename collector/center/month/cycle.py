@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which days an edition of a month is bound to (Art. 26-28).
+
+A month's first edition goes by the days of the month after it. A correction is settled with the results that are
+disclosed next: an edition opened before the disclosure day of some month goes by that month's days. The text has no
+calendar for corrections; this keeps every plant its full time to ask, and brings no second set of days.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Connection
+
+from collector.center.month.steps import State, all_steps
+from collector.model.interval import Month, local_day
+from collector.settlement.calendar import Duties, WorkingDays, compute_duties
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """The days of an edition; `month` is whose days they are."""
+
+    month: Month
+    duties: Duties
+    disclosure: date
+    review: date
+    filing: date
+    publication: date
+
+
+def cycle_of(connection: Connection, month: Month, edition: int, days: WorkingDays) -> Cycle:
+    """The days an edition goes by.
+
+    Raises:
+        RuleError: the calendar does not know a year that is needed.
+    """
+    if edition == 1:
+        return _cycle(month, days)
+    opened = next(
+        local_day(step.at_ms)
+        for step in all_steps(connection, month)
+        if step.edition == edition and step.state is State.CORRECTION
+    )
+    # A result of the month before is disclosed this month; if that day is over, the next one counts.
+    this = Month(opened.year, opened.month)
+    found = _cycle(Month(this.year - (this.month == 1), (this.month - 2) % 12 + 1), days)
+    return found if opened <= found.disclosure else _cycle(this, days)
+
+
+def _cycle(month: Month, days: WorkingDays) -> Cycle:
+    duties = compute_duties(month, days)
+    due = {duty.id: duty.due for duty in duties.duties}
+    return Cycle(month, duties, due["disclosure"], due["review"], due["filing"], due["publication"])

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files beside a review: evidence of whoever takes part, and remedies, the inputs that would change if it is granted."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import Connection, insert, select
+
+from collector.center.access import Actor, Permission
+from collector.center.imports import ALL_KINDS
+from collector.center.month.attachments import MAX_FILES, MAX_REVIEW_BYTES, check_attachment
+from collector.center.month.review_log import ReviewState, review_by_id
+from collector.center.month.reviews import audit_review, lock_review
+from collector.center.month_schema import attachment
+from collector.errors import StoreError
+
+
+def attach(
+    connection: Connection,
+    number: int,
+    *,
+    actor: Actor,
+    name: str,
+    data: bytes,
+    now_ms: int,
+    input_kind: str = "",
+) -> int:
+    """Put a file beside a review that is still open: evidence, or with `input_kind` the remedy as a file to import.
+
+    Raises:
+        Denied: another plant's review; a remedy by somebody who may not answer reviews.
+        ConfigError: the file is not one that is taken.
+        StoreError: the review is closed or has too much beside it, or an unknown kind of input.
+    """
+    actor.require(Permission.REVIEW_ANSWER if input_kind or actor.plant is None else Permission.REVIEW_SUBMIT)
+    found = lock_review(connection, number, actor=actor)
+    subject = f"review {number}"
+    if not found.is_open and found.state is not ReviewState.LATE:
+        raise StoreError(f"is {found.state}: nothing is added any more", subject=subject)
+    if input_kind and input_kind not in ALL_KINDS:
+        raise StoreError(f"{input_kind!r} is no kind of input; expected one of {', '.join(ALL_KINDS)}", subject=subject)
+    checked = check_attachment(name, data)
+    if len(found.attachments) >= MAX_FILES:
+        raise StoreError(f"has {MAX_FILES} files already", subject=subject)
+    if sum(each.size_bytes for each in found.attachments) + len(data) > MAX_REVIEW_BYTES:
+        raise StoreError(f"would have more than {MAX_REVIEW_BYTES} bytes beside it", subject=subject)
+    sha256, purpose = hashlib.sha256(data).hexdigest(), "remedy" if input_kind else "evidence"
+    for same in found.attachments:
+        if (same.sha256, same.purpose) == (sha256, purpose):
+            return same.id
+    values = {
+        "review_id": number,
+        "purpose": purpose,
+        "input_kind": input_kind,
+        "name": checked.name,
+        "media_type": checked.media_type,
+        "size_bytes": len(data),
+        "sha256": sha256,
+        "added_by": actor.name,
+        "added_ms": now_ms,
+    }
+    key = connection.execute(insert(attachment).values({**values, "bytes": data})).inserted_primary_key
+    assert key is not None
+    audit_review(connection, actor, "review.attach", number, {**values, "attachment": int(key[0])}, now_ms)
+    return int(key[0])
+
+
+def remedies_of(connection: Connection, number: int, *, actor: Actor) -> list[tuple[str, str, bytes]]:
+    """The input changes a review asks for, as (kind, file name, bytes): what a what-if run takes on top of its base."""
+    found = review_by_id(connection, number, actor=actor)
+    wanted = [each.id for each in found.attachments if each.purpose == "remedy"]
+    query = select(attachment).where(attachment.c.id.in_(wanted)).order_by(attachment.c.id)
+    return [(row.input_kind, row.name, bytes(row.bytes)) for row in connection.execute(query)]

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reviews (复核申请, Art. 27) as they stand, read from what was asked and everything that happened since."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from collector.center.access import Actor, Permission
+from collector.center.month_schema import attachment, review, review_event
+from collector.errors import Denied, StoreError
+from collector.model.interval import Month
+
+
+class EventKind(StrEnum):
+    """What can happen to a review."""
+
+    ADMITTED = "admitted"  # a late one is examined after all
+    ANSWERED = "answered"
+    GRANTED = "granted"
+    REFUSED = "refused"
+    APPEALED = "appealed"
+    RULED_GRANTED = "ruled_granted"
+    RULED_REFUSED = "ruled_refused"
+    WITHDRAWN = "withdrawn"
+    TRIED = "tried"  # a what-if run showed what granting it would do
+    CARRIED_OUT = "carried_out"  # an import or a run did what was granted
+
+
+class ReviewState(StrEnum):
+    """Where a review stands."""
+
+    LATE = "late"
+    ASKED = "asked"
+    ANSWERED = "answered"
+    GRANTED = "granted"
+    REFUSED = "refused"
+    APPEALED = "appealed"
+    RULED_GRANTED = "ruled_granted"
+    RULED_REFUSED = "ruled_refused"
+    WITHDRAWN = "withdrawn"
+
+
+REVIEW_WORDS: Final = {
+    ReviewState.LATE: ("逾期", "late"),
+    ReviewState.ASKED: ("待答复", "asked"),
+    ReviewState.ANSWERED: ("已答复", "answered"),
+    ReviewState.GRANTED: ("准予", "granted"),
+    ReviewState.REFUSED: ("不予准许", "refused"),
+    ReviewState.APPEALED: ("已申诉", "appealed"),
+    ReviewState.RULED_GRANTED: ("裁决准予", "granted by ruling"),
+    ReviewState.RULED_REFUSED: ("裁决不予准许", "refused by ruling"),
+    ReviewState.WITHDRAWN: ("已撤回", "withdrawn"),
+}
+# Only these leave the state as it is.
+_BESIDE: Final = frozenset({EventKind.TRIED, EventKind.CARRIED_OUT})
+GRANTED_STATES: Final = frozenset({ReviewState.GRANTED, ReviewState.RULED_GRANTED})
+_UNDECIDED: Final = frozenset({ReviewState.ASKED, ReviewState.ANSWERED, ReviewState.APPEALED})
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewEvent:
+    """Something that happened to a review."""
+
+    number: int
+    kind: EventKind
+    at_ms: int
+    who: str
+    text: str
+    document: str
+    proposal_id: int | None
+    link_import_id: int | None
+    link_run_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentFacts:
+    """A file beside a review, without its bytes. `input_kind`: of a remedy, as what it would be imported."""
+
+    id: int
+    purpose: str
+    input_kind: str
+    name: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+    added_by: str
+    added_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A request to look again at a line of a disclosed run, and what became of it.
+
+    `claim_kind`: yuan or quantity; `line_value`: what the run says of it. `answer_due` moves when a late one is taken.
+    """
+
+    id: int
+    month: Month
+    edition: int
+    run_id: int
+    area: str
+    plant: str
+    unit: str
+    service: str
+    from_ms: int
+    to_ms: int
+    claim_kind: str
+    claim_value: str
+    claim_unit: str
+    line_value: str
+    text: str
+    submitted_by: str
+    submitted_ms: int
+    deadline: date
+    late: bool
+    answer_due: date
+    state: ReviewState
+    events: tuple[ReviewEvent, ...]
+    attachments: tuple[AttachmentFacts, ...]
+
+    @property
+    def answered_ms(self) -> int | None:
+        """When it was answered first."""
+        return next((e.at_ms for e in self.events if e.kind is EventKind.ANSWERED), None)
+
+    @property
+    def carried_out(self) -> bool:
+        """Whether what was granted was done."""
+        return any(event.kind is EventKind.CARRIED_OUT for event in self.events)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is still to be decided or done."""
+        return self.state in _UNDECIDED or (self.state in GRANTED_STATES and not self.carried_out)
+
+
+def list_reviews(
+    connection: Connection, *, actor: Actor, month: Month | None = None, open_only: bool = False
+) -> list[Review]:
+    """Reviews the actor may see, oldest first; of one month where given."""
+    actor.require(Permission.SEE_OWN)
+    found = [r for r in all_reviews(connection, month) if actor.may_see(r.plant)]
+    return [r for r in found if r.is_open] if open_only else found
+
+
+def review_by_id(connection: Connection, number: int, *, actor: Actor) -> Review:
+    """One review.
+
+    Raises:
+        StoreError: there is none with this number.
+        Denied: it is another plant's.
+    """
+    actor.require(Permission.SEE_OWN)
+    found = _reviews(connection, review.c.id == number)
+    if not found:
+        raise StoreError("there is none with this number", subject=f"review {number}")
+    actor.require_plant(found[0].plant)
+    return found[0]
+
+
+def read_attachment(connection: Connection, number: int, *, actor: Actor) -> tuple[AttachmentFacts, bytes]:
+    """An attachment and its bytes.
+
+    Raises:
+        StoreError: there is none with this number.
+        Denied: it belongs to another plant's review.
+    """
+    actor.require(Permission.SEE_OWN)
+    query = (
+        select(attachment, review.c.plant)
+        .join(review, review.c.id == attachment.c.review_id)
+        .where(attachment.c.id == number)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise StoreError("there is none with this number", subject=f"attachment {number}")
+    if not actor.may_see(row.plant):
+        raise Denied("this belongs to another plant", subject=actor.name)
+    return _attachment(row), bytes(row.bytes)
+
+
+def all_reviews(connection: Connection, month: Month | None = None) -> list[Review]:
+    """Reviews of a month or of all, oldest first, for the program's own use."""
+    return _reviews(connection, None if month is None else review.c.month == str(month))
+
+
+def _reviews(connection: Connection, where: Any) -> list[Review]:
+    query = select(review).order_by(review.c.id)
+    rows = connection.execute(query if where is None else query.where(where)).all()
+    if not rows:
+        return []
+    first, last = int(rows[0].id), int(rows[-1].id)
+    events: dict[int, list[Any]] = defaultdict(list)
+    between = review_event.c.review_id.between(first, last)
+    for row in connection.execute(select(review_event).where(between).order_by(review_event.c.number)):
+        events[int(row.review_id)].append(row)
+    files: dict[int, list[AttachmentFacts]] = defaultdict(list)
+    columns = [column for column in attachment.c if column.name != "bytes"]
+    query = select(*columns).where(attachment.c.review_id.between(first, last)).order_by(attachment.c.id)
+    for row in connection.execute(query):
+        files[int(row.review_id)].append(_attachment(row))
+    return [_review(row, events[int(row.id)], files[int(row.id)]) for row in rows]
+
+
+def _review(row: Any, events: list[Any], files: list[AttachmentFacts]) -> Review:
+    moved = [event.answer_due_day for event in events if event.answer_due_day]
+    return Review(
+        id=int(row.id),
+        month=Month.parse(row.month),
+        edition=int(row.edition),
+        run_id=int(row.run_id),
+        area=row.area,
+        plant=row.plant,
+        unit=row.unit,
+        service=row.service,
+        from_ms=int(row.from_ms),
+        to_ms=int(row.to_ms),
+        claim_kind=row.claim_kind,
+        claim_value=row.claim_value,
+        claim_unit=row.claim_unit,
+        line_value=row.line_value,
+        text=row.text,
+        submitted_by=row.submitted_by,
+        submitted_ms=int(row.submitted_ms),
+        deadline=date.fromisoformat(row.deadline_day),
+        late=bool(row.late),
+        answer_due=date.fromisoformat(moved[-1] if moved else row.answer_due_day),
+        state=state_after(bool(row.late), [EventKind(event.kind) for event in events]),
+        events=tuple(_event(event) for event in events),
+        attachments=tuple(files),
+    )
+
+
+def state_after(late: bool, kinds: Collection[EventKind]) -> ReviewState:
+    """Where a review stands after its events."""
+    state = ReviewState.LATE if late else ReviewState.ASKED
+    for kind in kinds:
+        if kind is EventKind.ADMITTED:
+            state = ReviewState.ASKED
+        elif kind not in _BESIDE:
+            state = ReviewState(kind.value)
+    return state
+
+
+def _event(row: Any) -> ReviewEvent:
+    def number(value: Any) -> int | None:
+        return None if value is None else int(value)
+
+    return ReviewEvent(
+        number=int(row.number),
+        kind=EventKind(row.kind),
+        at_ms=int(row.at_ms),
+        who=row.who,
+        text=row.text,
+        document=row.document,
+        proposal_id=number(row.proposal_id),
+        link_import_id=number(row.link_import_id),
+        link_run_id=number(row.link_run_id),
+    )
+
+
+def _attachment(row: Any) -> AttachmentFacts:
+    return AttachmentFacts(
+        id=int(row.id),
+        purpose=row.purpose,
+        input_kind=row.input_kind,
+        name=row.name,
+        media_type=row.media_type,
+        size_bytes=int(row.size_bytes),
+        sha256=row.sha256,
+        added_by=row.added_by,
+        added_ms=int(row.added_ms),
+    )

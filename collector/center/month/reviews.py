@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reviews (复核申请): asked by a plant, answered in three working days, decided by two, appealed to the regulator.
+
+Source: Art. 27: a plant in doubt asks by the 15th; the center checks and answers within 3 working days of receipt; who
+still disagrees appeals to the regulator, who coordinates or rules (Art. 29). One asked later is kept and marked late:
+it is examined where an operator takes it with a reason. What is granted is done by an import or a run that is named.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, insert, select
+
+from collector.center import audit, four_eyes
+from collector.center.access import Actor, Permission
+from collector.center.import_schema import imported, run
+from collector.center.month.cycle import cycle_of
+from collector.center.month.review_log import GRANTED_STATES, EventKind, Review, ReviewState, review_by_id
+from collector.center.month.run_statement import RunLine, load_run_statement
+from collector.center.month.states import MAX_TEXT, begin_review
+from collector.center.month.steps import disclosed_runs, month_state
+from collector.center.month_schema import review, review_event
+from collector.center.store import CenterStore
+from collector.errors import Denied, StoreError
+from collector.model.interval import Month, local_day
+from collector.settlement.calendar import ANSWER_WORKING_DAYS, WorkingDays
+
+MAX_OPEN: Final = 500  # of a plant and month: nobody fills the store
+_NUMBER: Final = re.compile(r"\d{1,12}(\.\d{1,6})?\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRequest:
+    """What a plant asks: at which line of which run, at which time, what it claims (`yuan` or `quantity`), and why."""
+
+    run_id: int
+    unit: str
+    service: str
+    from_ms: int
+    to_ms: int
+    claim_kind: str
+    claim_value: str
+    text: str
+
+
+def submit_review(
+    store: CenterStore, request: ReviewRequest, *, actor: Actor, days: WorkingDays, now_ms: int | None = None
+) -> int:
+    """Ask for a review of a line of one's own plant in a disclosed run; its number.
+
+    Raises:
+        Denied: the role may not ask, the line is another plant's, or the run is not disclosed.
+        StoreError: there is no such line, or what is asked can't be.
+        RuleError: the calendar does not know the year.
+    """
+    actor.require(Permission.REVIEW_SUBMIT)
+    month = Month.parse(store.read(lambda c: _month_of_run(c, request.run_id, actor)))
+    _check_request(request, month)
+    line = _find_line(store, request, actor)
+    moment = store.clock.now_utc_ms() if now_ms is None else now_ms
+    return store.write(
+        lambda c: _insert_review(c, request, line, month, actor=actor, days=days, now_ms=moment)
+    ).result()
+
+
+def _insert_review(
+    connection: Connection,
+    request: ReviewRequest,
+    line: RunLine,
+    month: Month,
+    *,
+    actor: Actor,
+    days: WorkingDays,
+    now_ms: int,
+) -> int:
+    state = month_state(connection, month)
+    if state.run_id != request.run_id:
+        raise StoreError(f"run {state.run_id} is disclosed since; ask about that one", subject=f"run {request.run_id}")
+    mine = (review.c.month == str(month)) & (review.c.plant == line.plant)
+    if connection.execute(select(func.count()).select_from(review).where(mine)).scalar_one() >= MAX_OPEN:
+        raise StoreError(f"{MAX_OPEN} reviews of {line.plant} in {month}: no more are taken", subject=line.plant)
+    today = local_day(now_ms)
+    deadline = cycle_of(connection, month, state.edition, days).review
+    values: dict[str, Any] = {
+        "month": str(month),
+        "edition": state.edition,
+        "run_id": request.run_id,
+        "area": line.area,
+        "plant": line.plant,
+        "unit": line.unit,
+        "service": line.service,
+        "from_ms": request.from_ms,
+        "to_ms": request.to_ms,
+        "claim_kind": request.claim_kind,
+        "claim_value": request.claim_value,
+        "claim_unit": "yuan" if request.claim_kind == "yuan" else line.quantity_unit,
+        "line_value": _said(line, request.claim_kind),
+        "text": bounded_text(request.text),
+        "submitted_by": actor.name,
+        "submitted_ms": now_ms,
+        "deadline_day": deadline.isoformat(),
+        "late": today > deadline,
+        "answer_due_day": days.add(today, ANSWER_WORKING_DAYS).isoformat(),
+    }
+    key = connection.execute(insert(review).values(values)).inserted_primary_key
+    assert key is not None
+    number = int(key[0])
+    audit_review(connection, actor, "review.submit", number, values, now_ms)
+    # After the audit entry, whose lock lets only one at a time find the month not yet in review.
+    if today <= deadline:
+        begin_review(connection, month, actor=actor, now_ms=now_ms)
+    return number
+
+
+def admit_review(
+    connection: Connection, number: int, *, actor: Actor, reason: str, days: WorkingDays, now_ms: int
+) -> None:
+    """Examine a late review after all; the working days of the answer count from now."""
+    actor.require(Permission.REVIEW_ANSWER)
+    found = _in_state(connection, number, actor, ReviewState.LATE)
+    due = days.add(local_day(now_ms), ANSWER_WORKING_DAYS)
+    _append(connection, found, EventKind.ADMITTED, actor=actor, now_ms=now_ms, text=_needed(reason), due=due)
+    begin_review(connection, found.month, actor=actor, now_ms=now_ms)
+
+
+def answer_review(connection: Connection, number: int, *, actor: Actor, text: str, now_ms: int) -> None:
+    """Answer what was asked (Art. 27: checked, and answered within 3 working days); may be done again."""
+    actor.require(Permission.REVIEW_ANSWER)
+    found = _in_state(connection, number, actor, ReviewState.ASKED, ReviewState.ANSWERED)
+    _append(connection, found, EventKind.ANSWERED, actor=actor, now_ms=now_ms, text=_needed(text))
+
+
+def propose_decision(
+    connection: Connection, number: int, *, actor: Actor, granted: bool, text: str, now_ms: int
+) -> int:
+    """Prepare the decision of a review for another person to approve; the proposal's number."""
+    actor.require(Permission.REVIEW_ANSWER)
+    found = _in_state(connection, number, actor, ReviewState.ASKED, ReviewState.ANSWERED)
+    content = {"outcome": "granted" if granted else "refused", "text": _needed(text), "month": str(found.month)}
+    return four_eyes.propose(
+        connection, actor=actor, kind="review_decision", subject=f"review {number}", content=content, now_ms=now_ms
+    )
+
+
+def decide_review(
+    connection: Connection, proposal_id: int, *, actor: Actor, approved: bool, note: str = "", now_ms: int
+) -> Review:
+    """Approve the proposed decision, which then is the center's, or send it back; by another person.
+
+    Raises:
+        Denied: the role may not, or the person prepared it.
+        StoreError: decided already, or the review moved on since.
+    """
+    waiting = four_eyes.get_proposal(connection, proposal_id)
+    if waiting.kind != "review_decision":
+        raise StoreError(f"decides no review but is a {waiting.kind}", subject=f"proposal {proposal_id}")
+    if not approved:
+        _needed(note)
+    number = int(waiting.subject.removeprefix("review "))
+    lock_review(connection, number, actor=actor)
+    decided = four_eyes.decide(
+        connection, proposal_id, actor=actor, granted=approved, note=bounded_text(note), now_ms=now_ms
+    )
+    if approved:
+        found = _in_state(connection, number, actor, ReviewState.ASKED, ReviewState.ANSWERED)
+        kind = EventKind(decided.content["outcome"])
+        text = decided.content["text"]
+        _append(connection, found, kind, actor=actor, now_ms=now_ms, text=text, proposal_id=proposal_id)
+    return review_by_id(connection, number, actor=actor)
+
+
+def escalate_review(connection: Connection, number: int, *, actor: Actor, text: str, now_ms: int) -> None:
+    """Appeal to the regulator: after the answer or the refusal, or where no answer came in time (Art. 27, 29)."""
+    actor.require(Permission.REVIEW_SUBMIT)
+    states = (ReviewState.ASKED, ReviewState.ANSWERED, ReviewState.REFUSED, ReviewState.GRANTED, ReviewState.LATE)
+    found = _in_state(connection, number, actor, *states)
+    if found.state is ReviewState.ASKED and local_day(now_ms) <= found.answer_due:
+        raise StoreError(f"the answer is due on {found.answer_due}; wait for it", subject=f"review {number}")
+    _append(connection, found, EventKind.APPEALED, actor=actor, now_ms=now_ms, text=_needed(text))
+
+
+def rule_on_appeal(
+    connection: Connection, number: int, *, actor: Actor, granted: bool, text: str, document: str, now_ms: int
+) -> None:
+    """Decide an appeal as the regulator, with the number of the ruling (Art. 29).
+
+    Raises:
+        Denied: not the regulator, or a person who had a hand in the review.
+        StoreError: there is no appeal, or the document is not named.
+    """
+    actor.require(Permission.REGULATE)
+    found = _in_state(connection, number, actor, ReviewState.APPEALED)
+    if actor.name in {found.submitted_by, *(event.who for event in found.events)}:
+        raise Denied("who asked, answered or decided can't rule on the appeal", subject=actor.name)
+    if not document.strip():
+        raise StoreError("name the document (number and date) of the ruling", subject=f"review {number}")
+    kind = EventKind.RULED_GRANTED if granted else EventKind.RULED_REFUSED
+    _append(connection, found, kind, actor=actor, now_ms=now_ms, text=_needed(text), document=document.strip()[:255])
+
+
+def withdraw_review(connection: Connection, number: int, *, actor: Actor, text: str = "", now_ms: int) -> None:
+    """Take a review or its appeal back, before it is decided for good."""
+    actor.require(Permission.REVIEW_SUBMIT)
+    states = (ReviewState.LATE, ReviewState.ASKED, ReviewState.ANSWERED, ReviewState.APPEALED)
+    found = _in_state(connection, number, actor, *states)
+    _append(connection, found, EventKind.WITHDRAWN, actor=actor, now_ms=now_ms, text=bounded_text(text))
+
+
+def link_remedy(
+    connection: Connection,
+    number: int,
+    *,
+    actor: Actor,
+    import_id: int | None = None,
+    run_id: int | None = None,
+    text: str = "",
+    now_ms: int,
+) -> None:
+    """Name the import or the run that carries a granted review out.
+
+    Raises:
+        StoreError: the review is not granted, neither or both are named, or what is named is not there.
+    """
+    actor.require(Permission.PREPARE)
+    found = _in_state(connection, number, actor, *GRANTED_STATES)
+    subject = f"review {number}"
+    if (import_id is None) == (run_id is None):
+        raise StoreError("name the import, or the run, that carries it out", subject=subject)
+    if import_id is not None:
+        query = select(imported.c.id).where((imported.c.id == import_id) & imported.c.undone_ms.is_(None))
+    else:
+        query = select(run.c.id).where((run.c.id == run_id) & (run.c.month == str(found.month)))
+        query = query.where(run.c.kind != "what_if")
+    if connection.execute(query).scalar() is None:
+        what = f"no import {import_id} is in force" if run_id is None else f"no run {run_id} settles {found.month}"
+        raise StoreError(what, subject=subject)
+    links = (import_id, run_id)
+    _append(connection, found, EventKind.CARRIED_OUT, actor=actor, now_ms=now_ms, text=bounded_text(text), links=links)
+
+
+def note_what_if(connection: Connection, number: int, *, actor: Actor, run_id: int, now_ms: int) -> None:
+    """Keep with a review the what-if run that shows what granting it would do to every plant."""
+    actor.require(Permission.SETTLE)
+    found = lock_review(connection, number, actor=actor)
+    _append(connection, found, EventKind.TRIED, actor=actor, now_ms=now_ms, text="", links=(None, run_id))
+
+
+def bounded_text(text: str) -> str:
+    """A text a person wrote: no control characters but line ends and tabs, and not without end."""
+    kept = "".join(c for c in text.replace("\r\n", "\n").strip() if c.isprintable() or c in "\n\t")
+    if len(kept) > MAX_TEXT:
+        raise StoreError(f"{len(kept)} characters; at most {MAX_TEXT} are kept", subject="text")
+    return kept
+
+
+def _needed(text: str) -> str:
+    kept = bounded_text(text)
+    if not kept:
+        raise StoreError("a text must say why", subject="review")
+    return kept
+
+
+def _month_of_run(connection: Connection, run_id: int, actor: Actor) -> str:
+    month = connection.execute(select(run.c.month).where(run.c.id == run_id)).scalar()
+    # Whether the run exists at all is nobody's business before it is disclosed.
+    if month is None or run_id not in disclosed_runs(connection, Month.parse(month)):
+        raise Denied(f"run {run_id} is not disclosed", subject=actor.name)
+    return str(month)
+
+
+def _check_request(request: ReviewRequest, month: Month) -> None:
+    inside = month.interval
+    if not inside.start_ms <= request.from_ms < request.to_ms <= inside.end_ms:
+        raise StoreError(f"the interval must lie in {month} and end after it begins", subject="interval")
+    if request.claim_kind not in ("yuan", "quantity"):
+        raise StoreError(f"expected yuan or quantity, got {request.claim_kind!r}", subject="claim")
+    digits = 2 if request.claim_kind == "yuan" else 6
+    if not _NUMBER.match(request.claim_value) or len(request.claim_value.partition(".")[2]) > digits:
+        raise StoreError(f"expected a number with at most {digits} decimals", subject="claim")
+    _needed(request.text)
+
+
+def _find_line(store: CenterStore, request: ReviewRequest, actor: Actor) -> RunLine:
+    for line in load_run_statement(store, request.run_id).lines:
+        if (line.unit, line.service) == (request.unit, request.service) and actor.may_see(line.plant):
+            return line
+    # Another plant's line and one that is not there are told apart to nobody.
+    raise Denied(f"run {request.run_id} has no line {request.unit}/{request.service} of your plant", subject=actor.name)
+
+
+def _said(line: RunLine, claim_kind: str) -> str:
+    if claim_kind == "quantity":
+        return line.quantity
+    return "" if line.amount_yuan is None else str(line.amount_yuan)
+
+
+def lock_review(connection: Connection, number: int, *, actor: Actor) -> Review:
+    """A review that nobody else acts on until the commit; without this, of two at once one would break off midway."""
+    connection.execute(select(review.c.id).where(review.c.id == number).with_for_update())
+    return review_by_id(connection, number, actor=actor)
+
+
+def _in_state(connection: Connection, number: int, actor: Actor, *states: ReviewState) -> Review:
+    found = lock_review(connection, number, actor=actor)
+    if found.state not in states:
+        raise StoreError(f"is {found.state}; this is for {', '.join(states)}", subject=f"review {number}")
+    return found
+
+
+def _append(
+    connection: Connection,
+    found: Review,
+    kind: EventKind,
+    *,
+    actor: Actor,
+    now_ms: int,
+    text: str,
+    document: str = "",
+    due: date | None = None,
+    proposal_id: int | None = None,
+    links: tuple[int | None, int | None] = (None, None),
+) -> None:
+    """The next event of a review; its number is taken once only, so that of two at once the second fails."""
+    values: dict[str, Any] = {
+        "review_id": found.id,
+        "number": len(found.events) + 1,
+        "kind": str(kind),
+        "at_ms": now_ms,
+        "who": actor.name,
+        "text": text,
+        "document": document,
+        "answer_due_day": None if due is None else due.isoformat(),
+        "proposal_id": proposal_id,
+        "link_import_id": links[0],
+        "link_run_id": links[1],
+    }
+    connection.execute(insert(review_event).values(values))
+    audit_review(connection, actor, f"review.{kind}", found.id, values, now_ms)
+
+
+def audit_review(
+    connection: Connection, actor: Actor, action: str, number: int, detail: dict[str, Any], now_ms: int
+) -> None:
+    subject = f"review {number}"
+    audit.append(connection, actor=actor, action=action, subject=subject, detail=detail, now_ms=now_ms)

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps of a month: which may follow which, by what article, who prepares and who approves, what must be there.
+
+A step is proposed by one person and approved by another (four eyes); it is about one run, pinned by its result hash.
+What was proposed counts only while the month still stands where it stood: of two steps approved at once one is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select
+
+from collector.center import audit, four_eyes
+from collector.center.access import Actor
+from collector.center.import_schema import run
+from collector.center.month.filing_documents import FilingName
+from collector.center.month.review_log import all_reviews
+from collector.center.month.run_statement import WHAT_IF
+from collector.center.month.steps import MonthState, State, all_steps, month_state
+from collector.center.month_schema import filing, month_step
+from collector.errors import StoreError
+from collector.model.interval import Month
+
+STEP: Final = "month_step"
+FILING: Final = "month_filing"
+PUBLICATION: Final = "month_publication"
+KINDS: Final = (STEP, FILING, PUBLICATION)
+MAX_TEXT: Final = 4000
+
+
+class Need(StrEnum):
+    """What must be so for a step."""
+
+    ANOTHER_RUN = "another_run"  # a run of the month that is not the present one
+    SAME_RUN = "same_run"  # the run the month stands on
+    REASON = "reason"
+    FILINGS = "filings"  # the three documents were made of the run
+    NOTHING_OPEN = "nothing_open"  # final status and no open review, or a reason
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A step that is allowed. `kind`: which kind of proposal it is, which says who prepares and who approves it."""
+
+    before: State
+    after: State
+    article: str
+    kind: str
+    needs: frozenset[Need]
+    chinese: str
+    english: str
+
+
+def _t(before: State, after: State, article: str, kind: str, needs: tuple[Need, ...], words: str) -> Transition:
+    chinese, english = words.split("|")
+    return Transition(before, after, article, kind, frozenset(needs), chinese, english)
+
+
+_FILED: Final = (Need.SAME_RUN, Need.FILINGS, Need.NOTHING_OPEN)
+_AGAIN: Final = (Need.ANOTHER_RUN, Need.REASON)
+
+TRANSITIONS: Final = (
+    _t(State.TRIAL, State.DISCLOSED, "26", STEP, (Need.ANOTHER_RUN,), "披露统计结果|disclose the result"),
+    _t(State.DISCLOSED, State.DISCLOSED, "26", STEP, _AGAIN, "重新披露|disclose another run"),
+    _t(State.DISCLOSED, State.IN_REVIEW, "27", STEP, (Need.SAME_RUN,), "进入复核|open the reviews"),
+    _t(State.IN_REVIEW, State.IN_REVIEW, "27", STEP, _AGAIN, "复核后重新披露|disclose another run after reviews"),
+    _t(State.DISCLOSED, State.FILED, "28", STEP, _FILED, "报送监管机构|file with the regulator"),
+    _t(State.IN_REVIEW, State.FILED, "28", STEP, _FILED, "报送监管机构|file with the regulator"),
+    _t(State.FILED, State.DISCLOSED, "28", STEP, _AGAIN, "退回后重新披露|returned: disclose another run"),
+    _t(State.FILED, State.EFFECTIVE, "28", FILING, (Need.SAME_RUN,), "监管机构审批生效|approved by the regulator"),
+    _t(
+        State.EFFECTIVE, State.PUBLISHED, "28", PUBLICATION, (Need.SAME_RUN,), "监管机构发布|published by the regulator"
+    ),
+    _t(State.PUBLISHED, State.CORRECTION, "24", STEP, (Need.SAME_RUN, Need.REASON), "开启更正|open a correction"),
+    _t(State.CORRECTION, State.DISCLOSED, "26", STEP, (Need.ANOTHER_RUN,), "披露更正结果|disclose the correction"),
+)
+
+
+def transitions_from(state: State) -> tuple[Transition, ...]:
+    """The steps that may follow a state."""
+    return tuple(t for t in TRANSITIONS if t.before is state)
+
+
+def find_transition(before: State, after: State) -> Transition:
+    """The step from one state to another.
+
+    Raises:
+        StoreError: it is not allowed.
+    """
+    for transition in TRANSITIONS:
+        if (transition.before, transition.after) == (before, after):
+            return transition
+    allowed = ", ".join(t.after for t in transitions_from(before))
+    raise StoreError(f"from {before} a month goes to {allowed}, not to {after}", subject="month")
+
+
+def propose_step(
+    connection: Connection,
+    month: Month,
+    to_state: State,
+    *,
+    actor: Actor,
+    now_ms: int,
+    run_id: int | None = None,
+    reason: str = "",
+    document: str = "",
+) -> int:
+    """Prepare a step for another person to approve; the proposal's number.
+
+    `run_id`: default the month's present run. `document`: a number of the center's own, e.g. of the filing letter.
+
+    Raises:
+        Denied: the role may not prepare it.
+        StoreError: the month does not allow the step, or something it needs is not there.
+    """
+    state = month_state(connection, month)
+    transition = find_transition(state.state, to_state)
+    actor.require(four_eyes.KINDS[transition.kind].prepare)
+    content = {
+        "from": str(state.state),
+        "to": str(to_state),
+        "number": state.number + 1,
+        "run_id": state.run_id if run_id is None else run_id,
+        "reason": _bounded(reason),
+        "document": document.strip()[:255],
+    }
+    content["result_hash"] = _check(connection, state, transition, content)
+    return four_eyes.propose(
+        connection, actor=actor, kind=transition.kind, subject=str(month), content=content, now_ms=now_ms
+    )
+
+
+def approve_step(
+    connection: Connection, proposal_id: int, *, actor: Actor, now_ms: int, note: str = "", document: str = ""
+) -> MonthState:
+    """Approve a proposed step as another person, and take it. `document`: the regulator's number, where one is needed.
+
+    Raises:
+        Denied: the role may not approve it, or the person prepared it.
+        StoreError: decided already, the month moved on since, or what the step needs is gone.
+    """
+    _check_kind(connection, proposal_id)
+    decided = four_eyes.decide(
+        connection, proposal_id, actor=actor, granted=True, note=_bounded(note), document=document[:255], now_ms=now_ms
+    )
+    # From here on the audit log's lock keeps other writers out: what is read now stays so until the commit.
+    month, content = Month.parse(decided.subject), decided.content
+    state = month_state(connection, month)
+    if (state.number + 1, str(state.state)) != (content["number"], content["from"]):
+        raise StoreError(
+            f"the month stands at {state.state} since the proposal was made; refuse it and propose anew",
+            subject=f"proposal {proposal_id}",
+        )
+    transition = find_transition(state.state, State(content["to"]))
+    if _check(connection, state, transition, content) != content["result_hash"]:
+        raise StoreError("the run is not the one that was proposed", subject=f"run {content['run_id']}")
+    step = {
+        "edition": state.edition + (transition.after is State.CORRECTION),
+        "state": str(transition.after),
+        "run_id": content["run_id"],
+        "result_hash": content["result_hash"],
+        "prepared_by": decided.prepared_by,
+        "approved_by": actor.name,
+        "proposal_id": proposal_id,
+        "reason": content["reason"],
+        "document": decided.document or content["document"],
+    }
+    take_step(connection, state, step, actor=actor, now_ms=now_ms)
+    return month_state(connection, month)
+
+
+def refuse_step(connection: Connection, proposal_id: int, *, actor: Actor, now_ms: int, note: str) -> None:
+    """Refuse a proposed step as another person; the month stays where it is.
+
+    Raises:
+        Denied: the role may not decide it, or the person prepared it.
+        StoreError: decided already, or no note says why.
+    """
+    _check_kind(connection, proposal_id)
+    if not note.strip():
+        raise StoreError("say why it is refused", subject=f"proposal {proposal_id}")
+    four_eyes.decide(connection, proposal_id, actor=actor, granted=False, note=_bounded(note), now_ms=now_ms)
+
+
+def begin_review(connection: Connection, month: Month, *, actor: Actor, now_ms: int) -> None:
+    """The first review takes a disclosed month into review by itself: nothing is decided by that (Art. 27)."""
+    state = month_state(connection, month)
+    if state.state is not State.DISCLOSED:
+        return
+    last = all_steps(connection, month)[-1]
+    step = {
+        "edition": state.edition,
+        "state": str(State.IN_REVIEW),
+        "run_id": last.run_id,
+        "result_hash": last.result_hash,
+        "prepared_by": actor.name,
+        "approved_by": actor.name,
+        "proposal_id": None,
+        "reason": "",
+        "document": "",
+    }
+    take_step(connection, state, step, actor=actor, now_ms=now_ms)
+
+
+def take_step(connection: Connection, state: MonthState, step: Mapping[str, Any], *, actor: Actor, now_ms: int) -> None:
+    """Append a step after `state`; its number is taken once only, so that of two at once the second fails."""
+    values = {**step, "month": str(state.month), "number": state.number + 1, "at_ms": now_ms}
+    connection.execute(insert(month_step).values(values))
+    audit.append(
+        connection,
+        actor=actor,
+        action=f"month.{step['state']}",
+        subject=str(state.month),
+        detail={"from": str(state.state), "number": state.number + 1, **step},
+        now_ms=now_ms,
+    )
+
+
+def what_stands_open(connection: Connection, month: Month, run_id: int) -> list[str]:
+    """Why a run should not be filed as it is, in words: its status, reviews not done. Filing it needs a reason then."""
+    status = connection.execute(select(run.c.status).where(run.c.id == run_id)).scalar_one()
+    found = [] if status == "final" else [f"run {run_id} is {status}"]
+    waiting = [review.id for review in all_reviews(connection, month) if review.is_open]
+    if waiting:
+        found.append(f"reviews not done: {', '.join(map(str, waiting))}")
+    return found
+
+
+def _check(connection: Connection, state: MonthState, transition: Transition, content: Mapping[str, Any]) -> str:
+    """Everything a step needs; the result hash of its run."""
+    run_id, reason = content["run_id"], content["reason"]
+    if run_id is None:
+        raise StoreError("name the run", subject=str(state.month))
+    row = connection.execute(select(run).where(run.c.id == run_id)).one_or_none()
+    if row is None:
+        raise StoreError("there is none with this number", subject=f"run {run_id}")
+    if row.month != str(state.month):
+        raise StoreError(f"is of {row.month}, not of {state.month}", subject=f"run {run_id}")
+    if row.kind == WHAT_IF:
+        raise StoreError("is a what-if run: it shows an effect and settles nothing", subject=f"run {run_id}")
+    needs = transition.needs
+    if Need.SAME_RUN in needs and run_id != state.run_id:
+        raise StoreError(f"the month stands on run {state.run_id}; disclose another one first", subject=f"run {run_id}")
+    if Need.ANOTHER_RUN in needs and run_id == state.run_id:
+        raise StoreError("is the one the month stands on; settle anew first", subject=f"run {run_id}")
+    if Need.REASON in needs and not reason:
+        raise StoreError("say why", subject=f"{transition.before} to {transition.after}")
+    if Need.FILINGS in needs:
+        _check_filings(connection, run_id, state.edition)
+    if Need.NOTHING_OPEN in needs and not reason and (still := what_stands_open(connection, state.month, run_id)):
+        raise StoreError(f"{'; '.join(still)}: filing it needs a stated reason", subject=f"run {run_id}")
+    return str(row.result_hash)
+
+
+def _check_filings(connection: Connection, run_id: int, edition: int) -> None:
+    mine = (filing.c.run_id == run_id) & (filing.c.edition == edition)
+    made = set(connection.execute(select(filing.c.name).where(mine)).scalars())
+    if missing := [str(name) for name in FilingName if name not in made]:
+        raise StoreError(f"make the filings first: {', '.join(missing)} of edition {edition}", subject=f"run {run_id}")
+
+
+def _check_kind(connection: Connection, proposal_id: int) -> None:
+    kind = four_eyes.get_proposal(connection, proposal_id).kind
+    if kind not in KINDS:
+        raise StoreError(f"is no step of a month but a {kind}", subject=f"proposal {proposal_id}")
+
+
+def _bounded(text: str) -> str:
+    text = text.strip()
+    if len(text) > MAX_TEXT:
+        raise StoreError(f"{len(text)} characters; at most {MAX_TEXT} are kept", subject="text")
+    return text
