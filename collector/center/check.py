@@ -7,12 +7,14 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select
 
 import collector.wire as wire
 from collector.center import ranges
-from collector.center.lake_file import DAY
+from collector.center.lake_piece import DAY
+from collector.center.lake_substitutes import FILLED
 from collector.center.schema import batch, batch_day, covered, lake_day, lake_file, payload, stream, unit_day
 from collector.center.store import CenterStore
 from collector.errors import Garbled
@@ -76,11 +78,14 @@ def _files(connection: Connection, lake: Path) -> Iterator[str]:
         elif hashlib.sha256(path.read_bytes()).hexdigest() != row.sha256:
             yield f"{path}: not as it was sealed"
         elif row.superseded_ms is None:
-            rows = pq.read_table(path, columns=["place"]).column("place").to_pylist().count(DAY)
+            table = pq.read_table(path, columns=["place", "cause"])
+            causes = table.filter(pc.equal(table["place"], DAY)).column("cause").to_pylist()
+            rows, delivered = len(causes), len(causes) - causes.count(FILLED)
             if rows != row.row_count:
                 yield f"{path}: {rows} records, listed with {row.row_count}"
-            if day in expected - dropped and rows + row.other_count != counts.get(day):
-                yield f"{path}: {rows} records and {row.other_count} others, the journal received {counts.get(day)}"
+            if day in expected - dropped and delivered + row.other_count != counts.get(day, 0):
+                both = f"{delivered} delivered records and {row.other_count} others"
+                yield f"{path}: {both}, the journal received {counts.get(day)}"
         if row.superseded_ms is None:
             expected.discard(day)
     yield from (f"{plant} {day}: sealed, and no file is listed" for plant, day in sorted(expected))

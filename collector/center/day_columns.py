@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from collector.center.lake_file import DAY, NOT_CARRIED, stored_integers
+from collector.center.lake_file import stored_integers
+from collector.center.lake_piece import DAY, NOT_CARRIED
 from collector.model.quantity import QUANTITIES, Kind
 from collector.model.record import USABLE_BELOW
 

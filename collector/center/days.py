@@ -20,7 +20,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from collector.center.schema import lake_day, unit_day
 from collector.center.store import insert_new
-from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, local_day, local_midnight_ms
+from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, local_day, local_midnight_ms
 
 if TYPE_CHECKING:
     from collector.center.arrivals import Accepted
@@ -142,6 +142,26 @@ def _mark_stale(
             until = _next_day_of(connection, plant, unit, day)
             stale.update(other for other in later if until is None or other <= until)
     where = (lake_day.c.plant == plant) & lake_day.c.day.in_(sorted(stale))
+    connection.execute(update(lake_day).where(where).values(wanted=lake_day.c.wanted + 1, changed_ms=now_ms))
+
+
+def mark_interval_stale(
+    connection: Connection, plant: str, unit: str, interval: Interval, now_ms: int, *, make_days: bool
+) -> None:
+    """Have every day file sealed anew that shows values of a unit in an interval: its days, the one before (whose tail
+    it may be) and later ones up to the unit's next with records (whose head it may be).
+
+    `make_days`: also days of the interval for which nothing was ever received.
+    """
+    first, last = local_day(interval.start_ms), local_day(interval.end_ms - 1)
+    if make_days:
+        inside = [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+        rows = [{"plant": plant, "day": day, "wanted": 0, "sealed": 0, "changed_ms": now_ms} for day in inside]
+        connection.execute(insert_new(connection, lake_day), rows)
+    until = _next_day_of(connection, plant, unit, last.isoformat())
+    where = (lake_day.c.plant == plant) & (lake_day.c.day >= (first - timedelta(days=1)).isoformat())
+    if until is not None:
+        where &= lake_day.c.day <= until
     connection.execute(update(lake_day).where(where).values(wanted=lake_day.c.wanted + 1, changed_ms=now_ms))
 
 

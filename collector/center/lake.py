@@ -24,21 +24,12 @@ from sqlalchemy import Connection, func, insert, select, update
 
 import collector.wire as wire
 from collector.center.days import EDGE_MS
-from collector.center.lake_file import (
-    DAY,
-    HEAD,
-    TAIL,
-    DayRows,
-    Origin,
-    Piece,
-    build_day,
-    clip,
-    piece_of,
-    read_pieces,
-    write_table,
-)
+from collector.center.lake_file import DayRows, build_day, read_pieces, write_table
+from collector.center.lake_piece import DAY, HEAD, TAIL, Origin, Piece, clip, piece_of
+from collector.center.lake_substitutes import fill_silence
 from collector.center.schema import batch, batch_day, enrolled, lake_day, lake_file, payload, stream, unit_day
 from collector.center.store import CenterStore
+from collector.center.substitution import substitutes_in_force
 from collector.clock import Clock, SystemClock
 from collector.errors import Garbled, InvariantBroken
 from collector.model.interval import Month, day_interval
@@ -143,7 +134,9 @@ def _gather(connection: Connection, lake: Path, plant: str, day: str) -> tuple[i
     pieces += source.pieces(next_day, TAIL, interval.end_ms, interval.end_ms + EDGE_MS)
     for unit, last_day, last_ms in _last_before(connection, plant, day):
         pieces += [p for p in source.pieces(last_day, HEAD, last_ms, last_ms + 1) if p.unit == unit]
-    return int(wanted), build_day(pieces, plant=plant, day=day)
+    substitutes = substitutes_in_force(connection, plant, interval.end_ms + EDGE_MS)
+    pieces = fill_silence(pieces, substitutes, interval, EDGE_MS)
+    return int(wanted), build_day(pieces, plant=plant, day=day, substitutes=substitutes)
 
 
 def _last_before(connection: Connection, plant: str, day: str) -> list[tuple[str, str, int]]:

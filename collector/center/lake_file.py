@@ -4,6 +4,8 @@
 Columns: unit, time (UTC ms), cause, era, clock, device_time, place (-1 the last record before the day, 0 the day, 1 the
 first 900 s after it), and per quantity a decimal column of its name and `<quantity>_quality`. A value is null where
 there is none; a quality is null where the unit's records do not carry the quantity at all. Rows by unit, then time.
+Where values were substituted, what was delivered stands in `<quantity>_original` and `<quantity>_original_quality`
+(null: not substituted); a record that a substitution made has cause 2.
 
 (unit, time) is unique within a place. Of several records for one instant the first counts in this order: synchronised
 clock; what an earlier file already holds (only where its payloads are gone); the plant's gateway order; the later
@@ -25,101 +27,26 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from collector.center.lake_piece import DAY as DAY
+from collector.center.lake_piece import HEAD as HEAD
+from collector.center.lake_piece import NOT_CARRIED, Bools, Column, Int64s, Origin, Piece, not_carried
+from collector.center.lake_piece import TAIL as TAIL
+from collector.center.lake_substitutes import (
+    FILLED,
+    Original,
+    Substitute,
+    original_quality,
+    restore_cells,
+    substitute_cells,
+)
 from collector.model.quantity import BY_NAME, QUANTITIES, Kind, Quantity
 from collector.model.record import USABLE_BELOW, ClockState, Quality
-from collector.wire import UnitColumns
 
 LAKE_VERSION: Final = 1
-HEAD, DAY, TAIL = -1, 0, 1
 FILE_RANK: Final = -1  # gateway rank of rows read back from a file
-NOT_CARRIED: Final = 255  # in memory, the quality of a quantity that the record does not have at all
 _DIGITS: Final = 18  # what a decimal stored as a 64-bit integer can hold
 _LIMIT: Final = 10**_DIGITS
 _ROW_GROUP_ROWS: Final = 131_072
-
-Int64s = npt.NDArray[np.int64]
-UInt64s = npt.NDArray[np.uint64]
-UInt8s = npt.NDArray[np.uint8]
-Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where records came from; `rank` is the gateway's place in the plant's order."""
-
-    rank: int
-    gateway: str
-    epoch: int
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One quantity of a piece: stored integers, where there is a value, and the quality or NOT_CARRIED."""
-
-    values: Int64s
-    present: Bools
-    qualities: UInt8s
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Records of one unit from one origin, for one place of a day file."""
-
-    unit: str
-    place: int
-    origin: Origin
-    time: Int64s
-    era: Int64s
-    cause: Int64s
-    clock: Int64s
-    tagged: Bools
-    device_time: Int64s
-    columns: dict[str, Column]
-
-    def select(self, keep: Bools | npt.NDArray[np.intp]) -> Piece:
-        """The same with some of its records."""
-        return Piece(
-            unit=self.unit,
-            place=self.place,
-            origin=self.origin,
-            time=self.time[keep],
-            era=self.era[keep],
-            cause=self.cause[keep],
-            clock=self.clock[keep],
-            tagged=self.tagged[keep],
-            device_time=self.device_time[keep],
-            columns={
-                name: Column(c.values[keep], c.present[keep], c.qualities[keep]) for name, c in self.columns.items()
-            },
-        )
-
-
-def piece_of(columns: UnitColumns, origin: Origin, place: int) -> Piece:
-    """What a batch holds of one unit."""
-    return Piece(
-        unit=columns.unit,
-        place=place,
-        origin=origin,
-        time=columns.time_utc_ms,
-        era=columns.era,
-        cause=columns.cause,
-        clock=columns.clock,
-        tagged=columns.tagged,
-        device_time=columns.device_time_utc_ms,
-        columns={
-            name: Column(columns.values[i], columns.present[i], columns.qualities[i])
-            for i, name in enumerate(columns.quantities)
-        },
-    )
-
-
-def clip(piece: Piece, from_ms: int, to_ms: int) -> Piece | None:
-    """Its records in [from_ms, to_ms); None where there are none."""
-    keep = (piece.time >= from_ms) & (piece.time < to_ms)
-    if not keep.any():
-        return None
-    return piece if keep.all() else piece.select(keep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +62,8 @@ class DayRows:
     other_count: int
 
 
-def build_day(pieces: Iterable[Piece], *, plant: str, day: str) -> DayRows:
-    """Choose, order and lay out the records of one plant and local day."""
+def build_day(pieces: Iterable[Piece], *, plant: str, day: str, substitutes: Sequence[Substitute] = ()) -> DayRows:
+    """Choose, order and lay out the records of one plant and local day, with the substituted values in them."""
     by_unit: dict[str, list[Piece]] = defaultdict(list)
     for piece in pieces:
         by_unit[piece.unit].append(piece)
@@ -144,7 +71,7 @@ def build_day(pieces: Iterable[Piece], *, plant: str, day: str) -> DayRows:
     for unit in sorted(by_unit):
         rows = _Rows.joined(by_unit[unit])
         order, is_first = rows.order()
-        chosen.append(rows.take(order[is_first]))
+        chosen.append(rows.take(order[is_first]).with_substitutes(substitutes))
         others.append(rows.take(order[~is_first]))
     metadata = {"collector_lake": str(LAKE_VERSION), "plant": plant, "day": day}
     table = _table(chosen, metadata, with_origin=False)
@@ -160,6 +87,7 @@ class _Rows:
     unit: str
     fixed: dict[str, npt.NDArray[Any]]
     columns: dict[str, Column]
+    originals: dict[str, Original]
 
     @property
     def place(self) -> npt.NDArray[Any]:
@@ -184,7 +112,7 @@ class _Rows:
             "position": np.concatenate([np.arange(size) for size in sizes]),
         }
         names = {name for p in pieces for name in p.columns}
-        return cls(pieces[0].unit, fixed, {name: _join_column(name, pieces) for name in sorted(names)})
+        return cls(pieces[0].unit, fixed, {name: _join_column(name, pieces) for name in sorted(names)}, {})
 
     def order(self) -> tuple[npt.NDArray[np.intp], Bools]:
         """Rows by place and time with the one that counts first; and which are that one."""
@@ -202,7 +130,14 @@ class _Rows:
 
     def take(self, rows: npt.NDArray[np.intp]) -> _Rows:
         columns = {name: Column(c.values[rows], c.present[rows], c.qualities[rows]) for name, c in self.columns.items()}
-        return _Rows(self.unit, {name: values[rows] for name, values in self.fixed.items()}, columns)
+        return _Rows(self.unit, {name: values[rows] for name, values in self.fixed.items()}, columns, {})
+
+    def with_substitutes(self, substitutes: Sequence[Substitute]) -> _Rows:
+        mine = [each for each in substitutes if each.unit == self.unit]
+        if not mine:
+            return self
+        columns, originals = substitute_cells(self.fixed["time"], self.columns, mine)
+        return _Rows(self.unit, self.fixed, columns, originals)
 
 
 _OF_PIECE: Final = ("time", "era", "cause", "clock", "tagged", "device_time")
@@ -210,13 +145,8 @@ _OF_PIECE: Final = ("time", "era", "cause", "clock", "tagged", "device_time")
 
 def _join_column(name: str, pieces: Sequence[Piece]) -> Column:
     """One quantity over all pieces of a unit."""
-    columns = [p.columns.get(name) or _not_carried(len(p.time)) for p in pieces]
+    columns = [p.columns.get(name) or not_carried(len(p.time)) for p in pieces]
     return _within_range(BY_NAME[name], _concatenated(columns))
-
-
-def _not_carried(size: int) -> Column:
-    nothing = np.zeros(size, dtype=np.bool_)
-    return Column(np.zeros(size, dtype=np.int64), nothing, np.full(size, NOT_CARRIED, dtype=np.uint8))
 
 
 def _concatenated(columns: Sequence[Column]) -> Column:
@@ -263,18 +193,34 @@ def _table(units: Sequence[_Rows], metadata: dict[str, str], *, with_origin: boo
         arrays["sequence"] = pa.array(fixed("sequence").astype(np.int64))
     for name in names:
         arrays |= _quantity_arrays(BY_NAME[name], units, sizes)
+        if any(name in rows.originals for rows in units):
+            arrays |= _original_arrays(BY_NAME[name], units, sizes)
     return pa.table(arrays).replace_schema_metadata(metadata)
 
 
 def _quantity_arrays(quantity: Quantity, units: Sequence[_Rows], sizes: Sequence[int]) -> dict[str, pa.Array]:
-    parts = [rows.columns.get(quantity.name) or _not_carried(n) for rows, n in zip(units, sizes, strict=True)]
+    parts = [rows.columns.get(quantity.name) or not_carried(n) for rows, n in zip(units, sizes, strict=True)]
     column = _concatenated(parts)
-    if quantity.kind is Kind.STATUS:
-        array = pa.array(column.values.astype(np.int8), mask=~column.present)
-    else:
-        array = decimal_array(column.values, column.present, len(str(quantity.scale)) - 1)
+    array = _value_array(quantity, column.values, column.present)
     quality = pa.array(column.qualities, mask=column.qualities == NOT_CARRIED)
     return {quantity.name: array, f"{quantity.name}_quality": quality}
+
+
+def _original_arrays(quantity: Quantity, units: Sequence[_Rows], sizes: Sequence[int]) -> dict[str, pa.Array]:
+    nothing = [Original(not_carried(size), np.zeros(size, dtype=np.bool_)) for size in sizes]
+    parts = [rows.originals.get(quantity.name, none) for rows, none in zip(units, nothing, strict=True)]
+    column, replaced = _concatenated([p.column for p in parts]), np.concatenate([p.replaced for p in parts])
+    codes, absent = original_quality(Original(column, replaced))
+    return {
+        f"{quantity.name}_original": _value_array(quantity, column.values, column.present & replaced),
+        f"{quantity.name}_original_quality": pa.array(codes.astype(np.uint8), mask=absent),
+    }
+
+
+def _value_array(quantity: Quantity, values: Int64s, present: Bools) -> pa.Array:
+    if quantity.kind is Kind.STATUS:
+        return pa.array(values.astype(np.int8), mask=~present)
+    return decimal_array(values, present, len(str(quantity.scale)) - 1)
 
 
 def decimal_array(values: Int64s, present: Bools, digits: int) -> pa.Array:
@@ -339,27 +285,29 @@ def _sync(path: Path) -> None:
 
 
 def read_pieces(path: Path, *, place: int, from_ms: int, to_ms: int) -> list[Piece]:
-    """The day's own records of a file in [from_ms, to_ms), as pieces again."""
-    filters = [("place", "=", DAY), ("time", ">=", from_ms), ("time", "<", to_ms)]
+    """The day's own records of a file in [from_ms, to_ms), as pieces again: as delivered, nothing substituted."""
+    filters = [("place", "=", DAY), ("time", ">=", from_ms), ("time", "<", to_ms), ("cause", "!=", FILLED)]
     table = pq.read_table(path, filters=filters).combine_chunks()
     units = table.column("unit").cast(pa.string()).to_numpy()
     return [_piece_from(table.filter(pa.array(units == unit)), str(unit), place) for unit in sorted(set(units))]
 
 
 def _piece_from(table: pa.Table, unit: str, place: int) -> Piece:
-    def integers(name: str, absent: int = 0) -> Int64s:
-        filled = _single(table, name).fill_null(absent)
-        return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.int64)
+    def integers(name: str) -> Int64s:
+        return _integers(table, name)
 
     columns = {}
     for quantity in QUANTITIES:
         if quantity.name not in table.column_names:
             continue
-        array = _single(table, quantity.name)
-        values = integers(quantity.name) if quantity.kind is Kind.STATUS else stored_integers(array)
-        qualities = integers(f"{quantity.name}_quality", NOT_CARRIED).astype(np.uint8)
-        if (qualities != NOT_CARRIED).any():
-            columns[quantity.name] = Column(values, _valid(array), qualities)
+        column = _column_from(table, quantity, quantity.name)
+        if f"{quantity.name}_original_quality" in table.column_names:
+            replaced = _valid(_single(table, f"{quantity.name}_original_quality"))
+            column = restore_cells(
+                column, Original(_column_from(table, quantity, f"{quantity.name}_original"), replaced)
+            )
+        if (column.qualities != NOT_CARRIED).any():
+            columns[quantity.name] = column
     return Piece(
         unit=unit,
         place=place,
@@ -372,6 +320,17 @@ def _piece_from(table: pa.Table, unit: str, place: int) -> Piece:
         device_time=integers("device_time"),
         columns=columns,
     )
+
+
+def _column_from(table: pa.Table, quantity: Quantity, name: str) -> Column:
+    array = _single(table, name)
+    values = _integers(table, name) if quantity.kind is Kind.STATUS else stored_integers(array)
+    return Column(values, _valid(array), _integers(table, f"{name}_quality", NOT_CARRIED).astype(np.uint8))
+
+
+def _integers(table: pa.Table, name: str, absent: int = 0) -> Int64s:
+    filled = _single(table, name).fill_null(absent)
+    return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _single(table: pa.Table, name: str) -> pa.Array:

@@ -4,7 +4,7 @@
 Types taken: unit text or dictionary; time integer UTC ms, timestamp with time zone, or text; values decimals, integers
 or floats (read as the decimal a reader sees), statuses integers or booleans. A day file of the lake also has, beside
 each quantity, its quality (an unusable value is missing), and says where a row belongs: `place` 0 the day itself, -1
-and 1 copies of the neighbour days' rows.
+and 1 copies of the neighbour days' rows. What was delivered before a value was substituted (`_original`) is not read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ MAX_UNCOMPRESSED_BYTES: Final = 16 * 1024**3
 _ROWS_TOGETHER: Final = 262_144
 _UNREAD: Final = ("cause", "era", "device_time")
 # Columns of a day file that the settlement does not compute with.
-LAKE_COLUMNS: Final = frozenset({*_UNREAD, *(f"{name}_quality" for name in BY_NAME)})
+_SIDES: Final = ("quality", "original", "original_quality")
+LAKE_COLUMNS: Final = frozenset({*_UNREAD, *(f"{name}_{side}" for name in BY_NAME for side in _SIDES)})
 PLACE: Final = "place"
 CLOCK: Final = "clock"  # model.record.ClockState; a reading of I-17 may ask for it
 
@@ -152,7 +153,7 @@ def _load(delivered: Delivered, columns: Mapping[str, Column], findings: Finding
             return None
         if not _check_columns(delivered.name, file.schema_arrow.names, columns, findings):
             return None
-        wanted = [name for name in file.schema_arrow.names if name not in _UNREAD]
+        wanted = [name for name in file.schema_arrow.names if name not in _UNREAD and "_original" not in name]
         return file.read(columns=wanted, use_threads=threads)
     except Exception as error:  # damaged bytes make the library raise all sorts, also KeyError
         findings.add(delivered.name, 0, "", f"is no Parquet file that can be read: {error}")

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Substitution: a new value for a unit, quantity and interval: one proposes, another approves, the original stays.
+
+In force it is put in whenever a day is sealed, so also when a late record reseals it; the day files it touches are
+sealed again, and a run made before keeps the files it pinned. Withdrawn, the delivered values are back at the next
+sealing. Source: Art. 19 (telemetry is what is measured; what replaces it must be told).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, or_, select, update
+
+from collector.center import audit, four_eyes
+from collector.center.access import Actor, Permission
+from collector.center.days import mark_interval_stale
+from collector.center.lake_substitutes import Substitute
+from collector.center.people_schema import proposal
+from collector.center.schema import enrolled, unit_day
+from collector.center.watch_schema import substitution
+from collector.errors import StoreError
+from collector.model.interval import DAY_MS, Interval, Month, format_time
+from collector.model.quantity import BY_NAME, Quantity, parse_decimal, parse_scaled
+
+KIND: Final = "substitution"
+LONGEST_MS: Final = 62 * DAY_MS
+LEAST_FILL_S, MOST_FILL_S = 10, 3600
+
+
+def propose_substitution(
+    connection: Connection,
+    *,
+    actor: Actor,
+    unit: str,
+    quantity: str,
+    interval: Interval,
+    value: str,
+    method: str,
+    reason: str,
+    fill_s: int | None = None,
+    now_ms: int,
+) -> int:
+    """Prepare a substitution; its number. `value`: decimal text in the quantity's unit, 0 or 1 of a status.
+
+    `method`: how the value was come by (neighbouring meter, plant's report …). `fill_s`: where there is no record, make
+    one each so many seconds; it should be the hold limit. Without it only existing records change.
+
+    Raises:
+        Denied: the role may not propose.
+        StoreError: the unit is unknown, the value is none, or the interval meets another substitution of the quantity.
+    """
+    actor.require(Permission.PREPARE)
+    described = _checked(quantity, interval, value, fill_s, unit)
+    if not method.strip() or not reason.strip():
+        raise StoreError("a substitution names its method and its reason", subject=unit)
+    plant = _plant_of(connection, unit)
+    _refuse_overlap(connection, unit, quantity, interval)
+    content = {
+        "plant": plant,
+        "unit": unit,
+        "quantity": quantity,
+        "start_ms": interval.start_ms,
+        "end_ms": interval.end_ms,
+        "value": value,
+        "fill_s": fill_s,
+        "method": method,
+        "reason": reason,
+    }
+    subject = f"{unit} {described.name} {format_time(interval.start_ms)}/{format_time(interval.end_ms)}"
+    number = four_eyes.propose(connection, actor=actor, kind=KIND, subject=subject, content=content, now_ms=now_ms)
+    key = connection.execute(insert(substitution).values(content | {"proposal_id": number})).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def decide_substitution(
+    connection: Connection, number: int, *, actor: Actor, granted: bool, note: str = "", now_ms: int
+) -> None:
+    """Approve or refuse; approved, the days it touches are sealed anew.
+
+    Raises:
+        Denied: the role may not approve, or it is the person who proposed.
+        StoreError: there is none with this number, or it was decided.
+    """
+    row = _row(connection, number)
+    four_eyes.decide(connection, int(row.proposal_id), actor=actor, granted=granted, note=note, now_ms=now_ms)
+    if not granted:
+        return
+    _refuse_overlap(connection, row.unit, row.quantity, _interval(row), but=number)
+    connection.execute(update(substitution).where(substitution.c.id == number).values(approved_ms=now_ms))
+    fills = row.fill_s is not None
+    mark_interval_stale(connection, row.plant, row.unit, _interval(row), now_ms, make_days=fills)
+
+
+def withdraw_substitution(connection: Connection, number: int, *, actor: Actor, reason: str, now_ms: int) -> None:
+    """Take an approved substitution back; the delivered values count again.
+
+    Raises:
+        Denied: the role may not approve, so it may not withdraw either.
+        StoreError: there is none with this number, or it is not in force.
+    """
+    actor.require(Permission.APPROVE)
+    row = _row(connection, number)
+    subject = f"substitution {number}"
+    if not reason.strip():
+        raise StoreError("say why it is withdrawn", subject=subject)
+    in_force = substitution.c.approved_ms.is_not(None) & substitution.c.withdrawn_ms.is_(None)
+    values = {"withdrawn_ms": now_ms, "withdrawn_by": actor.name, "withdrawn_reason": reason}
+    where = (substitution.c.id == number) & in_force
+    if connection.execute(update(substitution).where(where).values(values)).rowcount != 1:
+        raise StoreError("is not in force: not approved, or withdrawn already", subject=subject)
+    detail = {"substitution": number, "reason": reason}
+    audit.append(connection, actor=actor, action="substitution.withdraw", subject=subject, detail=detail, now_ms=now_ms)
+    mark_interval_stale(connection, row.plant, row.unit, _interval(row), now_ms, make_days=False)
+
+
+def substitutes_in_force(connection: Connection, plant: str, before_ms: int) -> list[Substitute]:
+    """What sealing puts in: the approved ones of a plant that begin before an instant."""
+    where = (substitution.c.plant == plant) & (substitution.c.start_ms < before_ms)
+    where &= substitution.c.approved_ms.is_not(None) & substitution.c.withdrawn_ms.is_(None)
+    rows = connection.execute(select(substitution).where(where).order_by(substitution.c.id))
+    return [
+        Substitute(
+            unit=row.unit,
+            quantity=row.quantity,
+            start_ms=int(row.start_ms),
+            end_ms=int(row.end_ms),
+            value=parse_scaled(row.value, BY_NAME[row.quantity].scale),
+            fill_s=None if row.fill_s is None else int(row.fill_s),
+        )
+        for row in rows
+    ]
+
+
+def list_substitutions(
+    connection: Connection, *, month: Month | None = None, unit: str = "", plant: str = ""
+) -> list[dict[str, Any]]:
+    """Every substitution with its proposal, oldest first. `state`: open, refused, in_force or withdrawn."""
+    names = ("prepared_by", "prepared_ms", "decision", "decided_by", "decided_ms", "note")
+    query = select(substitution, *(proposal.c[name] for name in names)).join(
+        proposal, proposal.c.id == substitution.c.proposal_id
+    )
+    if month is not None:
+        span = month.interval
+        query = query.where((substitution.c.start_ms < span.end_ms) & (substitution.c.end_ms > span.start_ms))
+    for column, wanted in ((substitution.c.unit, unit), (substitution.c.plant, plant)):
+        if wanted:
+            query = query.where(column == wanted)
+    rows = connection.execute(query.order_by(substitution.c.id)).mappings()
+    return [dict(row) | {"state": _state(row)} for row in rows]
+
+
+def _state(row: Any) -> str:
+    if row["withdrawn_ms"] is not None:
+        return "withdrawn"
+    return {None: "open", "granted": "in_force"}.get(row["decision"], "refused")
+
+
+def _checked(quantity: str, interval: Interval, value: str, fill_s: int | None, unit: str) -> Quantity:
+    described = BY_NAME.get(quantity)
+    if described is None:
+        raise StoreError(f"unknown quantity {quantity!r}; there are {', '.join(BY_NAME)}", subject=unit)
+    if not 0 < interval.end_ms - interval.start_ms <= LONGEST_MS:
+        raise StoreError("the interval is empty, backwards or longer than 62 days", subject=unit)
+    if fill_s is not None and not LEAST_FILL_S <= fill_s <= MOST_FILL_S:
+        raise StoreError(f"records are made every {LEAST_FILL_S} to {MOST_FILL_S} s, not {fill_s}", subject=unit)
+    try:
+        given = parse_decimal(value)
+        whole = parse_scaled(value, described.scale)
+    except ValueError as error:
+        raise StoreError(str(error), subject=unit) from error
+    if not described.low <= given <= described.high or whole != given * described.scale:
+        limits = f"{described.low} to {described.high} {described.unit} in steps of 1/{described.scale}"
+        raise StoreError(f"{value} is no {quantity}: expected {limits}", subject=unit)
+    return described
+
+
+def _plant_of(connection: Connection, unit: str) -> str:
+    for row in connection.execute(select(enrolled.c.plant, enrolled.c.units)):
+        if unit in json.loads(row.units):
+            return str(row.plant)
+    found = connection.execute(select(unit_day.c.plant).where(unit_day.c.unit == unit).limit(1)).scalar()
+    if found is None:
+        raise StoreError("no plant has this unit", subject=unit)
+    return str(found)
+
+
+def _refuse_overlap(connection: Connection, unit: str, quantity: str, interval: Interval, but: int = 0) -> None:
+    """Two values for one cell can't both count; also not one proposed beside one in force."""
+    where = (substitution.c.unit == unit) & (substitution.c.quantity == quantity) & (substitution.c.id != but)
+    where &= (substitution.c.start_ms < interval.end_ms) & (substitution.c.end_ms > interval.start_ms)
+    kept = substitution.c.withdrawn_ms.is_(None)
+    alive = proposal.c.decision.is_(None) | (proposal.c.decision == "granted")
+    if but:  # being approved: only what is in force stands in the way
+        alive = proposal.c.decision == "granted"
+    query = (
+        select(substitution.c.id)
+        .join(proposal, proposal.c.id == substitution.c.proposal_id)
+        .where(where & kept & alive)
+    )
+    other = connection.execute(query.limit(1)).scalar()
+    if other is not None:
+        raise StoreError(f"substitution {other} has a value there: withdraw or refuse that first", subject=unit)
+
+
+def _row(connection: Connection, number: int) -> Any:
+    row = connection.execute(select(substitution).where(substitution.c.id == number)).one_or_none()
+    if row is None:
+        raise StoreError("there is none with this number", subject=f"substitution {number}")
+    return row
+
+
+def _interval(row: Any) -> Interval:
+    return Interval(int(row.start_ms), int(row.end_ms))
