@@ -189,8 +189,8 @@ def _plant_of(connection: Connection, unit: str) -> str:
 
 def _refuse_overlap(connection: Connection, unit: str, quantity: str, interval: Interval, but: int = 0) -> None:
     """Two values for one cell can't both count; also not one proposed beside one in force."""
-    where = (substitution.c.unit == unit) & (substitution.c.quantity == quantity) & (substitution.c.id != but)
-    where &= (substitution.c.start_ms < interval.end_ms) & (substitution.c.end_ms > interval.start_ms)
+    same = (substitution.c.unit == unit) & (substitution.c.quantity == quantity) & (substitution.c.id != but)
+    meets = (substitution.c.start_ms < interval.end_ms) & (substitution.c.end_ms > interval.start_ms)
     kept = substitution.c.withdrawn_ms.is_(None)
     alive = proposal.c.decision.is_(None) | (proposal.c.decision == "granted")
     if but:  # being approved: only what is in force stands in the way
