@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files beside a review: evidence of whoever takes part, and remedies, the inputs that would change if it is granted."""
+"""Files beside a review: evidence of whoever takes part, and remedies: the inputs that change if it is granted."""
 
 from __future__ import annotations
 

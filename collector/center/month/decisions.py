@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The register of decisions: everything two people decided, every ruling on an appeal, every reading adopted.
+
+Nothing is kept for it: it is read from the proposals, the reviews, and the manifests of the runs that were disclosed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from collector.center import four_eyes
+from collector.center.access import Actor, Permission
+from collector.center.import_schema import run
+from collector.center.month.review_log import EventKind, all_reviews
+from collector.center.month_schema import month_step
+from collector.model.interval import format_time
+from collector.report.sheets import plain_text
+
+RULING: Final = "appeal_ruling"
+READING: Final = "reading"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision. `outcome`: granted, refused or open; of a reading, what is adopted."""
+
+    at_ms: int
+    kind: str
+    subject: str
+    outcome: str
+    prepared_by: str
+    decided_by: str
+    document: str
+    text: str
+
+
+COLUMNS: Final = ("at", "kind", "subject", "outcome", "prepared_by", "decided_by", "document", "text")
+
+
+def list_decisions(connection: Connection, *, actor: Actor) -> list[Decision]:
+    """Every decision, oldest first; what waits for one stands at the time it was prepared."""
+    actor.require(Permission.SEE_ALL)
+    found = [*_proposals(connection), *_rulings(connection), *_readings(connection)]
+    return sorted(found, key=lambda d: (d.at_ms, d.kind, d.subject))
+
+
+def decisions_csv(decisions: Sequence[Decision]) -> bytes:
+    """The register as CSV, UTF-8 with BOM; texts that a spreadsheet could take for a formula carry an apostrophe."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for d in decisions:
+        cells = (d.kind, d.subject, d.outcome, d.prepared_by, d.decided_by, d.document, d.text)
+        writer.writerow([format_time(d.at_ms), *map(plain_text, cells)])
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _proposals(connection: Connection) -> Iterator[Decision]:
+    for p in four_eyes.list_proposals(connection):
+        said = [f"{key}: {value}" for key, value in sorted(p.content.items()) if value not in ("", None)]
+        note = [p.note] if p.note else []
+        yield Decision(
+            at_ms=p.prepared_ms if p.decided_ms is None else p.decided_ms,
+            kind=p.kind,
+            subject=p.subject,
+            outcome=p.decision or "open",
+            prepared_by=p.prepared_by,
+            decided_by=p.decided_by or "",
+            document=p.document,
+            text="; ".join(note + said),
+        )
+
+
+def _rulings(connection: Connection) -> Iterator[Decision]:
+    outcomes = {EventKind.RULED_GRANTED: "granted", EventKind.RULED_REFUSED: "refused"}
+    for review in all_reviews(connection):
+        appealed = [e.who for e in review.events if e.kind is EventKind.APPEALED]
+        for event in review.events:
+            if event.kind in outcomes:
+                subject, outcome = f"review {review.id}", outcomes[event.kind]
+                yield Decision(
+                    event.at_ms, RULING, subject, outcome, appealed[-1], event.who, event.document, event.text
+                )
+
+
+def _readings(connection: Connection) -> Iterator[Decision]:
+    """The readings a disclosed run was made with, once, at the disclosure that first used them."""
+    query = (
+        select(month_step.c.at_ms, month_step.c.month, month_step.c.prepared_by, month_step.c.approved_by)
+        .add_columns(run.c.manifest)
+        .join(run, run.c.id == month_step.c.run_id)
+        .where(month_step.c.state == "disclosed")
+        .order_by(month_step.c.id)
+    )
+    adopted: dict[str, str] = {}
+    for row in connection.execute(query):
+        for reading in json.loads(row.manifest).get("readings", []):
+            ident, choice = reading["id"], reading["adopted"]
+            if adopted.get(ident) == choice:
+                continue
+            before = f", before: {adopted[ident]}" if ident in adopted else ""
+            adopted[ident] = choice
+            text = f"Art. {reading['clause']}, from {reading['from']}, first disclosed with {row.month}{before}"
+            yield Decision(int(row.at_ms), READING, ident, choice, row.prepared_by, row.approved_by, "", text)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The duties of a month with what became of them: done, open or late; days left; where they clash (Art. 26-28).
+
+When something is due comes from the calendar, whether it was done from the month's own history. Reviews show the days
+that are left for asking; each question has an answer of its own to be given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from collector.center.access import Actor, Permission
+from collector.center.month.cycle import Cycle, cycle_of
+from collector.center.month.review_log import Review, ReviewState, list_reviews
+from collector.center.month.steps import State, Step, all_steps, month_state
+from collector.model.interval import Month, local_day
+from collector.settlement.calendar import WorkingDays
+
+DONE: Final = "done"
+OPEN: Final = "open"
+LATE: Final = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class DutyRow:
+    """Something due for a month. `status`: done, open or late (not done though the day is over).
+
+    `days_left`, `working_days_left`: until the due day, that day not counted; negative once it is over, None when done.
+    `done_late`: it was done after its day. `review_id`: whose answer it is.
+    """
+
+    id: str
+    article: str
+    chinese: str
+    english: str
+    due: date
+    moved_from: date | None
+    status: str
+    done_day: date | None
+    done_late: bool
+    days_left: int | None
+    working_days_left: int | None
+    review_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DutyBoard:
+    """The duties of a month's present edition on a day. `clashes`: in words, Chinese beside English."""
+
+    month: Month
+    edition: int
+    cycle_month: Month
+    today: date
+    rows: tuple[DutyRow, ...]
+    clashes: tuple[str, ...]
+
+
+def duties_of(
+    connection: Connection, month: Month, days: WorkingDays, *, actor: Actor, now_ms: int, edition: int | None = None
+) -> DutyBoard:
+    """The duties of an edition (default: the present one), and of the reviews the actor may see.
+
+    Raises:
+        RuleError: the calendar does not know a year that is needed.
+    """
+    actor.require(Permission.SEE_OWN)
+    wanted = month_state(connection, month).edition if edition is None else edition
+    cycle = cycle_of(connection, month, wanted, days)
+    steps = [step for step in all_steps(connection, month) if step.edition == wanted]
+    reviews = [r for r in list_reviews(connection, actor=actor, month=month) if r.edition == wanted]
+    today = local_day(now_ms)
+    rows = tuple(_rows(cycle, steps, reviews, today, days))
+    return DutyBoard(month, wanted, cycle.month, today, rows, tuple(_clashes(cycle, reviews)))
+
+
+def _rows(
+    cycle: Cycle, steps: Iterable[Step], reviews: Iterable[Review], today: date, days: WorkingDays
+) -> Iterator[DutyRow]:
+    taken: dict[State, date] = {}
+    for step in steps:
+        taken.setdefault(step.state, local_day(step.at_ms))
+    by_id = {duty.id: duty for duty in cycle.duties.duties}
+    for ident, state in (("disclosure", State.DISCLOSED), ("review", None), ("filing", State.FILED)):
+        duty = by_id[ident]
+        # Nobody does the end of the time to ask: it passes.
+        done = taken.get(state) if state else (duty.due if today > duty.due else None)
+        yield _row(
+            ident, duty.article, (duty.chinese, duty.english), duty.due, done, today, days, moved=duty.moved_from
+        )
+        if ident == "review":
+            yield from _answers(reviews, today, days)
+    duty = by_id["publication"]
+    done = taken.get(State.PUBLISHED)
+    yield _row("publication", duty.article, (duty.chinese, duty.english), duty.due, done, today, days)
+
+
+def _answers(reviews: Iterable[Review], today: date, days: WorkingDays) -> Iterator[DutyRow]:
+    for review in reviews:
+        if review.state is ReviewState.LATE:
+            continue
+        if review.state is ReviewState.WITHDRAWN and review.answered_ms is None:
+            continue
+        words = (
+            f"答复复核申请 {review.id}({review.plant} {review.unit} {review.service})",
+            f"answer to review {review.id} of {review.plant}",
+        )
+        answered = next((e.at_ms for e in review.events if e.kind.value in ("answered", "granted", "refused")), None)
+        done = None if answered is None else local_day(answered)
+        yield _row("answer", "27", words, review.answer_due, done, today, days, review_id=review.id)
+
+
+def _row(
+    ident: str,
+    article: str,
+    words: tuple[str, str],
+    due: date,
+    done: date | None,
+    today: date,
+    days: WorkingDays,
+    *,
+    moved: date | None = None,
+    review_id: int | None = None,
+) -> DutyRow:
+    status = DONE if done is not None else LATE if today > due else OPEN
+    open_still = done is None
+    return DutyRow(
+        id=ident,
+        article=article,
+        chinese=words[0],
+        english=words[1],
+        due=due,
+        moved_from=moved,
+        status=status,
+        done_day=done,
+        done_late=done is not None and done > due,
+        days_left=(due - today).days if open_still else None,
+        working_days_left=_working_days(today, due, days) if open_still else None,
+        review_id=review_id,
+    )
+
+
+def _working_days(today: date, due: date, days: WorkingDays) -> int:
+    """Working days after `today` up to and with `due`; after it, the working days gone by, negative."""
+    first, last = min(today, due), max(today, due)
+    count = sum(days.is_working(first + timedelta(days=n)) for n in range(1, (last - first).days + 1))
+    return count if due >= today else -count
+
+
+def _clashes(cycle: Cycle, reviews: Iterable[Review]) -> Iterator[str]:
+    """Those of the calendar, but for its example of an answer: here the answers that are really due are looked at."""
+    for clash in cycle.duties.clashes:
+        if not clash.startswith("answer to a question"):
+            yield clash
+    for review in reviews:
+        waiting = review.state is ReviewState.ASKED
+        if waiting and review.answer_due > cycle.filing:
+            yield (
+                f"the answer to review {review.id} is due on {review.answer_due}, after the filing on {cycle.filing} "
+                "答复期限晚于报送日"
+            )
