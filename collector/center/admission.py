@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether a message may enter the journal: size, topic, checksum, plant, signature, units, and that it can be read.
 
-Pure but for the key files read at the start. Whatever bytes come, the answer is an arrival for the journal; checks go
-from cheap to dear and nothing is unpacked for a stranger. The codes a plant may be told:
+Pure but for the key files read at the start; keys enrolled while it runs come from `collector.center.keys`. Whatever
+bytes come, the answer is an arrival for the journal; checks go from cheap to dear and nothing is unpacked for a
+stranger. The codes a plant may be told:
 
 oversized · topic · malformed · bad_checksum · unknown_version · wrong_topic (the header names another plant or gateway
 than the topic) · unknown_plant · unknown_key · bad_signature · foreign_unit · epoch_conflict (found by the journal)
@@ -11,8 +12,8 @@ than the topic) · unknown_plant · unknown_key · bad_signature · foreign_unit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -29,16 +30,38 @@ MAX_STATE_BYTES: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPlant:
-    """Who may send for which units. No keys: a trial plant, whose batches are taken unsigned."""
+    """Who may send for which units. No key, also none revoked: a trial plant, whose batches are taken unsigned.
+
+    `revoked`: key id to the words for it.
+    """
 
     units: frozenset[str]
-    keys: dict[str, Ed25519PublicKey]
+    keys: Mapping[str, Ed25519PublicKey]
+    revoked: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def signs(self) -> bool:
+        """Whether a batch must be signed; a plant whose every key was revoked sends nothing that is taken."""
+        return bool(self.keys or self.revoked)
+
+
+def plants_of(settings: CenterSettings) -> dict[str, EnrolledPlant]:
+    """The plants of center.toml with the keys it names.
+
+    Raises:
+        ConfigError: a key file is missing or is none.
+    """
+    plants = {}
+    for plant in settings.plant:
+        keys = [wire.load_public_key(Path(name)) for name in plant.public_key_files]
+        plants[plant.id] = EnrolledPlant(frozenset(plant.units), {wire.key_id(key): key for key in keys})
+    return plants
 
 
 class Admission:
-    """The checks, with the plants enrolled. Stateless once built: any thread may use it."""
+    """The checks, with the plants enrolled. Any thread may use it, also while the plants are replaced."""
 
-    def __init__(self, *, root: str, plants: dict[str, EnrolledPlant], max_batch_bytes: int) -> None:
+    def __init__(self, *, root: str, plants: Mapping[str, EnrolledPlant], max_batch_bytes: int) -> None:
         self._root = root
         self._plants = plants
         self._max_batch_bytes = min(max_batch_bytes, wire.MAX_PAYLOAD_BYTES)
@@ -50,11 +73,12 @@ class Admission:
         Raises:
             ConfigError: a key file is missing or is none.
         """
-        plants = {}
-        for plant in settings.plant:
-            keys = [wire.load_public_key(Path(name)) for name in plant.public_key_files]
-            plants[plant.id] = EnrolledPlant(frozenset(plant.units), {wire.key_id(key): key for key in keys})
-        return cls(root=settings.mqtt.root, plants=plants, max_batch_bytes=settings.receiver.max_batch_bytes)
+        limit = settings.receiver.max_batch_bytes
+        return cls(root=settings.mqtt.root, plants=plants_of(settings), max_batch_bytes=limit)
+
+    def replace_plants(self, plants: Mapping[str, EnrolledPlant]) -> None:
+        """Check by these from the next message on."""
+        self._plants = plants
 
     def admit(self, topic: str, payload: bytes) -> Arrival | None:
         """What the journal is to do with a message; None: nothing (a state message that says nothing usable)."""
@@ -111,12 +135,13 @@ class Admission:
         plant = self._plants.get(address.plant)
         if plant is None:
             raise Garbled(f"plant {address.plant!r} is not enrolled here", code="unknown_plant")
-        if plant.keys:
+        if plant.signs:
             if not envelope.signature:
                 raise Garbled("it is not signed; this plant signs", code="bad_signature")
             key = plant.keys.get(envelope.key_id)
             if key is None:
-                raise Garbled(f"key {envelope.key_id!r} is not enrolled for {address.plant}", code="unknown_key")
+                what = plant.revoked.get(envelope.key_id, f"is not enrolled for {address.plant}")
+                raise Garbled(f"key {envelope.key_id!r} {what}", code="unknown_key")
             wire.verify_signature(envelope, key)
         return plant
 

@@ -192,14 +192,10 @@ def _refuse_overlap(connection: Connection, unit: str, quantity: str, interval: 
     same = (substitution.c.unit == unit) & (substitution.c.quantity == quantity) & (substitution.c.id != but)
     meets = (substitution.c.start_ms < interval.end_ms) & (substitution.c.end_ms > interval.start_ms)
     kept = substitution.c.withdrawn_ms.is_(None)
-    alive = proposal.c.decision.is_(None) | (proposal.c.decision == "granted")
-    if but:  # being approved: only what is in force stands in the way
-        alive = proposal.c.decision == "granted"
-    query = (
-        select(substitution.c.id)
-        .join(proposal, proposal.c.id == substitution.c.proposal_id)
-        .where(where & kept & alive)
-    )
+    # Where one is being approved, only what is in force stands in the way.
+    alive = [proposal.c.decision == "granted", *([] if but else [proposal.c.decision.is_(None)])]
+    query = select(substitution.c.id).join(proposal, proposal.c.id == substitution.c.proposal_id)
+    query = query.where(same & meets & kept & or_(*alive))
     other = connection.execute(query.limit(1)).scalar()
     if other is not None:
         raise StoreError(f"substitution {other} has a value there: withdraw or refuse that first", subject=unit)

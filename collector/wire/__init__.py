@@ -15,7 +15,15 @@ from collector.wire.envelope import (
     open_envelope,
     verify_signature,
 )
-from collector.wire.keys import Signer, generate_key_pair, is_signed_by, key_id, load_public_key, load_signing_key
+from collector.wire.keys import (
+    Signer,
+    generate_key_pair,
+    is_signed_by,
+    key_id,
+    load_public_key,
+    load_signing_key,
+    parse_public_key,
+)
 from collector.wire.messages import Ack, Ask, decode_ack, decode_ask, encode_ack, encode_ask, epoch_text
 from collector.wire.topics import Address, Leaf, parse_topic, subscription, topic
 
@@ -48,6 +56,7 @@ __all__ = [
     "load_public_key",
     "load_signing_key",
     "open_envelope",
+    "parse_public_key",
     "parse_topic",
     "subscription",
     "topic",

@@ -89,12 +89,21 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     Raises:
         ConfigError: no such file, or no Ed25519 public key in it.
     """
+    return parse_public_key(_read(path), str(path))
+
+
+def parse_public_key(pem: bytes, subject: str) -> Ed25519PublicKey:
+    """A public key from the text of a PEM file; `subject` names it where it is none.
+
+    Raises:
+        ConfigError: no Ed25519 public key.
+    """
     try:
-        key = serialization.load_pem_public_key(_read(path))
+        key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError([Problem(str(path), 0, "", "is not a PEM public key")]) from error
+        raise ConfigError([Problem(subject, 0, "", "is not a PEM public key")]) from error
     if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError([Problem(str(path), 0, "", "is not an Ed25519 public key")])
+        raise ConfigError([Problem(subject, 0, "", "is not an Ed25519 public key")])
     return key
 
 

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plant keys enrolled and revoked in the store, beside those of center.toml, without a restart.
+
+What counts is what center.toml names and what was enrolled, less what was revoked. A revoked key stays so: a new one is
+enrolled. Its batches go to quarantine as `unknown_key`; the plant sends them again, signed with a key that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import Connection, func, insert, select, update
+
+import collector.wire as wire
+from collector.center import audit
+from collector.center.access import Actor, Permission
+from collector.center.admission import Admission, EnrolledPlant, plants_of
+from collector.center.schema import enrolled
+from collector.center.settings import CenterSettings
+from collector.center.store import CenterStore
+from collector.center.watch_schema import plant_key
+from collector.errors import StoreError
+from collector.model.interval import format_time
+
+MAX_PEM_BYTES: Final = 10_000
+
+
+def enrol_key(connection: Connection, *, actor: Actor, plant: str, pem: bytes, now_ms: int) -> str:
+    """Take a plant's public key (PEM) from now on; its key id.
+
+    Raises:
+        Denied: the role may not.
+        ConfigError: it is no Ed25519 public key.
+        StoreError: no such plant, or the key is enrolled for a plant, or was revoked.
+    """
+    actor.require(Permission.ADMINISTER)
+    key_id = wire.key_id(wire.parse_public_key(pem[:MAX_PEM_BYTES], "public key"))
+    if connection.execute(select(enrolled.c.plant).where(enrolled.c.plant == plant)).scalar() is None:
+        raise StoreError("no plant of center.toml has this id", subject=plant)
+    known = connection.execute(select(plant_key).where(plant_key.c.key_id == key_id)).first()
+    if known is not None:
+        what = "was revoked: make a new pair" if known.revoked_ms is not None else "is enrolled already"
+        raise StoreError(f"key {key_id} of {known.plant} {what}", subject=plant)
+    values = {
+        "plant": plant,
+        "key_id": key_id,
+        "public_key": pem[:MAX_PEM_BYTES].decode("ascii"),
+        "enrolled_ms": now_ms,
+        "enrolled_by": actor.name,
+        "reason": "",
+    }
+    connection.execute(insert(plant_key).values(values))
+    audit.append(connection, actor=actor, action="key.enrol", subject=plant, detail={"key_id": key_id}, now_ms=now_ms)
+    return key_id
+
+
+def revoke_key(connection: Connection, *, actor: Actor, plant: str, key_id: str, reason: str, now_ms: int) -> None:
+    """Take a key of a plant no longer, also one that center.toml names.
+
+    Raises:
+        Denied: the role may not.
+        StoreError: it was revoked before, or no reason is given.
+    """
+    actor.require(Permission.ADMINISTER)
+    if not reason.strip():
+        raise StoreError("say why the key is revoked", subject=key_id)
+    values = {"revoked_ms": now_ms, "revoked_by": actor.name, "reason": reason}
+    where = (plant_key.c.plant == plant) & (plant_key.c.key_id == key_id)
+    found = connection.execute(select(plant_key.c.revoked_ms).where(where)).one_or_none()
+    if found is not None and found.revoked_ms is not None:
+        raise StoreError(f"was revoked {format_time(int(found.revoked_ms))}", subject=key_id)
+    if found is None:  # of center.toml
+        connection.execute(insert(plant_key).values(values | {"plant": plant, "key_id": key_id, "public_key": ""}))
+    else:
+        connection.execute(update(plant_key).where(where).values(values))
+    detail = {"key_id": key_id, "reason": reason}
+    audit.append(connection, actor=actor, action="key.revoke", subject=plant, detail=detail, now_ms=now_ms)
+
+
+def with_stored_keys(connection: Connection, plants: Mapping[str, EnrolledPlant]) -> dict[str, EnrolledPlant]:
+    """The plants of center.toml with the keys that count now."""
+    keys: dict[str, dict[str, Ed25519PublicKey]] = {plant: dict(known.keys) for plant, known in plants.items()}
+    revoked: dict[str, dict[str, str]] = {plant: {} for plant in plants}
+    for row in connection.execute(select(plant_key)):
+        if row.plant not in plants:
+            continue
+        if row.revoked_ms is not None:
+            keys[row.plant].pop(row.key_id, None)
+            revoked[row.plant][row.key_id] = f"was revoked {format_time(int(row.revoked_ms))}"
+        else:
+            keys[row.plant][row.key_id] = wire.parse_public_key(row.public_key.encode(), row.key_id)
+    return {p: replace(known, keys=keys[p], revoked=revoked[p]) for p, known in plants.items()}
+
+
+def list_keys(connection: Connection, plants: Mapping[str, EnrolledPlant]) -> list[dict[str, Any]]:
+    """Every key by plant. `source`: `center.toml` or `store`; `state`: `counts` or `revoked`."""
+    names = ("plant", "key_id", "enrolled_ms", "enrolled_by", "revoked_ms", "revoked_by", "reason")
+    rows = [
+        {name: getattr(row, name) for name in names}
+        | {"source": "store" if row.public_key else "center.toml", "state": "revoked" if row.revoked_ms else "counts"}
+        for row in connection.execute(select(plant_key))
+    ]
+    told = {(row["plant"], row["key_id"]) for row in rows}
+    for plant, known in plants.items():
+        rows += [
+            dict.fromkeys(names)
+            | {"plant": plant, "key_id": key_id, "reason": "", "source": "center.toml", "state": "counts"}
+            for key_id in known.keys
+            if (plant, key_id) not in told
+        ]
+    return sorted(rows, key=lambda row: (row["plant"], row["state"], row["key_id"]))
+
+
+class KeyRing:
+    """The keys that count, brought up to date in an admission while it runs."""
+
+    def __init__(self, settings: CenterSettings) -> None:
+        self.plants = plants_of(settings)
+        self._seen: tuple[int, int] | None = None
+
+    def refresh(self, connection: Connection, admission: Admission) -> bool:
+        """Give the admission the keys of now, where anything was enrolled or revoked since; whether it was."""
+        # Rows are never deleted and a key is revoked once: these two numbers say whether anything happened.
+        counts = select(func.count().label("rows"), func.count(plant_key.c.revoked_ms).label("revoked"))
+        row = connection.execute(counts.select_from(plant_key)).one()
+        seen = (int(row.rows), int(row.revoked))
+        if seen == self._seen:
+            return False
+        admission.replace_plants(with_stored_keys(connection, self.plants))
+        self._seen = seen
+        return True
+
+
+def current_admission(store: CenterStore, settings: CenterSettings) -> Admission:
+    """An admission by the keys that count now, for a readmission from quarantine.
+
+    Raises:
+        ConfigError: a key file is missing or is none.
+    """
+    admission = Admission.from_settings(settings)
+    store.read(lambda connection: KeyRing(settings).refresh(connection, admission))
+    return admission
