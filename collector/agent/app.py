@@ -40,6 +40,7 @@ from collector.notify import notify
 _LOG = logging.getLogger(__name__)
 _LAST_LOOKS: Final = 60
 _LAST_LOOK_S: Final = 0.05
+_LAST_COMMITS_S: Final = 5.0
 _ALARM_PERIOD_S: Final = 60.0
 
 
@@ -146,9 +147,7 @@ class Agent:
                 notify("STOPPING=1")
                 for task in (*others, *self._workers.values(), ticks):
                     task.cancel()
-                await self._timetable.drain()
-                await self._call(self._buffer.seal_all)
-                await self._drain()
+                await self._settle()
                 store.cancel()
                 uplink.cancel()
         finally:
@@ -159,6 +158,18 @@ class Agent:
 
     async def _call(self, function: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+
+    async def _settle(self) -> None:
+        """Commit what waits, seal it, and let it go out; a disk that takes nothing does not keep the process."""
+        try:
+            async with asyncio.timeout(_LAST_COMMITS_S):
+                await self._timetable.drain()
+            await self._call(self._buffer.seal_all)
+        except (TimeoutError, StoreError) as error:
+            # The next start finds the time since the last record missing, and tells it.
+            _LOG.error("the store takes nothing; ending without what waits for it: %s", error or "timeout")
+        else:
+            await self._drain()
 
     async def _drain(self) -> None:
         """Give the uplink a little time for what is sealed; the rest waits on disk for the next start."""

@@ -66,8 +66,19 @@ class Verdict:
     usable_values: int
 
 
-def compare(journal: Journal, true: Mapping[str, Mapping[int, Instant]], *, copies: int = 1) -> Verdict:
+def compare(
+    journal: Journal, true: Mapping[str, Mapping[int, Instant]], *, copies: int = 1, values: bool = True,
+    since: int = 0, beyond: int | None = None,
+) -> Verdict:  # fmt: skip
     """Hold the journal against the truth: each record `copies` times (1: exactly once) or inside a gap record.
+
+    Args:
+        journal: what the center has.
+        true: the plant's instants.
+        copies: how often a record may be there.
+        values: compare them too.
+        since: before this instant nothing was recorded yet.
+        beyond: after this instant there may be records that `true` does not list.
 
     Raises:
         AssertionError: a record lost, doubled or made up, or a value that is not the plant's.
@@ -80,13 +91,13 @@ def compare(journal: Journal, true: Mapping[str, Mapping[int, Instant]], *, copi
     wanted = {(unit, time_ms): instant for unit, instants in true.items() for time_ms, instant in instants.items()}
     doubled = {key: count for key, count in held.items() if count > copies}
     assert not doubled, f"doubled: {_some(doubled)}"
-    made_up = held.keys() - wanted.keys()
+    made_up = {key for key in held.keys() - wanted.keys() if beyond is None or key[1] <= beyond}
     assert not made_up, f"made up: {_some(made_up)}"
-    missing = [key for key in wanted if not held[key]]
+    missing = [key for key in wanted if not held[key] and key[1] >= since]
     lost = [key for key in missing if not any(a <= key[1] < b for a, b in gaps[key[0]])]
     assert not lost, f"lost without a word: {len(lost)} of {len(wanted)}: {_some(lost)}"
     usable = 0
-    for row in journal.rows:
+    for row in journal.rows if values else ():
         instant = wanted[row.record.unit, row.record.time_utc_ms]
         assert row.record.cause is Cause.TICK or instant.change, f"no change then: {row.record}"
         if row.record.cause is Cause.CHANGE:

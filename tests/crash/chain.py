@@ -33,6 +33,14 @@ MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sb
 PATIENCE_S = 60.0
 
 
+class Children(Processes):
+    """Processes whose limits a test may change."""
+
+    def pid(self, name: str) -> int:
+        """Of a running child."""
+        return self._running[name].pid
+
+
 class Broker:
     """mosquitto where it is installed, else the embedded one; killed, paused and started again at one port."""
 
@@ -77,7 +85,7 @@ def _wait_for_listener(port: int) -> None:
 class Chain:
     """One plant, one broker, one center, and one agent per gateway. Made by `running_chain`."""
 
-    def __init__(self, folder: Path, processes: Processes, broker: Broker, scenario_file: Path) -> None:
+    def __init__(self, folder: Path, processes: Children, broker: Broker, scenario_file: Path) -> None:
         self.folder, self.processes, self.broker, self.scenario_file = folder, processes, broker, scenario_file
         self.time_port, self.control_port, *self.device_ports = free_ports(5)
         self.agent_port = self.center_port = broker.port
@@ -244,7 +252,7 @@ def running_chain(
         gateways: an agent.toml is written for each.
     """
     with ExitStack() as stack:
-        processes = stack.enter_context(Processes(folder / "logs"))
+        processes = stack.enter_context(Children(folder / "logs"))
         scenario_file = write_scenario(folder, seconds=seconds, seed=seed)
         mqtt = Broker(folder, settings=broker)
         stack.callback(mqtt.kill)
