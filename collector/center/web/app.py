@@ -15,13 +15,29 @@ from litestar.types import Message, Scope
 
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
-from collector.center.web import files, pages_account, pages_start, pages_upkeep, render
+from collector.center.web import (
+    api_audit,
+    files,
+    openapi,
+    pages_account,
+    pages_start,
+    pages_upkeep,
+    render,
+)
 from collector.center.web.context import provide_context
 from collector.center.web.errors import answer_error
 from collector.center.web.guards import guard
+from collector.center.web.openapi import openapi_config
 
 # Each has ROUTES, its handlers, and may have NAVIGATION: its entries, in the order of the groups.
-GROUPS: Final[Sequence[ModuleType]] = (files, pages_start, pages_account, pages_upkeep)
+GROUPS: Final[Sequence[ModuleType]] = (
+    files,
+    pages_start,
+    pages_account,
+    pages_upkeep,
+    openapi,
+    api_audit,
+)
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data:; font-src 'self'; "
@@ -68,7 +84,7 @@ def build_app(store: CenterStore, settings: CenterSettings) -> Litestar:
         # A route without an upload has a smaller bound of its own (`routes`). The form around a file takes some room.
         request_max_body_size=settings.web.max_upload_bytes + 65_536,
         multipart_form_part_limit=50,
-        openapi_config=None,
+        openapi_config=openapi_config(),
         logging_config=None,
         state=State({"store": store, "settings": settings}),
     )

@@ -70,7 +70,7 @@ def password_action(ctx: Ctx) -> Page:
     except Denied:
         return _account_page(ctx, status=429, wrong="login.too_many")
     if not known:
-        return _account_page(ctx, status=403, wrong="account.current_wrong")
+        return _account_page(ctx, status=422, wrong="account.current_wrong")
     if new != ctx.unstripped("again"):
         return _account_page(ctx, status=422, wrong="account.differ")
     try:

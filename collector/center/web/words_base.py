@@ -20,9 +20,6 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "frame.older": ("下一页", "Next"),
     "frame.export": ("导出", "Export"),
     "frame.pages": ("分页", "Pages"),
-    "frame.reason": ("原因", "Reason"),
-    "frame.yes": ("是", "yes"),
-    "frame.no": ("否", "no"),
     "error.400": ("请求有误", "This request can't be understood"),
     "error.403": ("无权访问", "Not allowed"),
     "error.404": ("没有这个页面或对象", "There is no such page or thing"),
@@ -81,5 +78,15 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "notice.password_changed": ("密码已修改,请重新登录。", "The password is changed; log in again."),
     "notice.logged_out": ("已退出。", "You are logged out."),
     "notice.token_revoked": ("令牌已吊销。", "The token is revoked."),
-    "start.heading": ("概览", "Overview"),
+    "openapi.heading": ("REST 接口", "REST interface"),
+    "openapi.intro": (
+        "页面上的一切都可由程序读取:令牌在“我的账号”中建立。表格加 ?format=csv 或 xlsx 即为文件。",
+        "Programs can read everything the pages show: make a token in “My account”. "
+        "Tables come as files with ?format=csv or xlsx.",
+    ),
+    "openapi.method": ("方法", "Method"),
+    "openapi.path": ("路径", "Path"),
+    "openapi.what": ("内容", "What it is"),
+    "openapi.parameters": ("参数", "Parameters"),
+    "openapi.permission": ("权限", "Permission"),
 }

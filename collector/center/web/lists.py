@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lists of the REST interface: paged as JSON, or whole as CSV and XLSX.
+
+A row's shape is a msgspec struct, stable whatever the center's own classes become; `as_row` fills it from one of them.
+In files instants are local ISO 8601, and no text becomes a formula in a spreadsheet.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from fractions import Fraction
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
+
+import msgspec
+from litestar import Response
+from litestar.params import QueryParameter
+
+from collector.model.interval import Month
+from collector.report.numbers import format_fraction, format_instant
+from collector.report.sheets import Book, Column, plain_text
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="rows of one page")]
+Cursor = Annotated[int, QueryParameter(ge=0, le=2**53, description="`next` of the page before")]
+Format = Annotated[Literal["json", "csv", "xlsx"], QueryParameter(description="csv and xlsx hold all rows")]
+
+XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_NUMBER: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
+_TITLE_LIMIT: Final = 31
+
+
+class Listed(msgspec.Struct, Generic[T], frozen=True):
+    """A page of rows. `next`: what to give as `cursor` for the page after it; null at the end."""
+
+    items: list[T]
+    next: int | None
+    total: int
+
+
+def listed(rows: Sequence[T], *, row: type[T], cursor: int, limit: int, form: str, name: str) -> Listed[T]:
+    """The rows as asked for: a page, or all of them as a file called `name`."""
+    if form != "json":
+        # Litestar sends a response as it is; the annotation says what the JSON looks like.
+        return cast("Listed[T]", as_file(rows, row, form, name))
+    end = cursor + limit
+    return Listed(list(rows[cursor:end]), end if end < len(rows) else None, len(rows))
+
+
+def as_file(rows: Iterable[T], row: type[T], form: str, name: str) -> Response[bytes]:
+    """All rows as CSV (UTF-8 with BOM, which spreadsheets need) or XLSX."""
+    columns = row.__struct_fields__
+    content = _csv(rows, columns) if form == "csv" else _xlsx(rows, columns, name)
+    media_type = "text/csv" if form == "csv" else XLSX
+    return attachment(content, f"{name}.{form}", media_type)
+
+
+def attachment(content: bytes, name: str, media_type: str) -> Response[bytes]:
+    """A file to be kept, under a name of ASCII letters."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    headers = {"content-disposition": f'attachment; filename="{safe}"'}
+    return Response(content, media_type=media_type, headers=headers)
+
+
+def as_row(row: type[T], source: object, **more: object) -> T:
+    """A row filled from an object's attributes or a mapping's keys of the same names; `more` goes before them."""
+    get: Callable[[str], object] = source.__getitem__ if isinstance(source, Mapping) else lambda n: getattr(source, n)
+    return row(**{name: _plain(more[name] if name in more else get(name)) for name in row.__struct_fields__})
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; exact numbers as text."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Decimal | Month):
+        return str(value)
+    if isinstance(value, Fraction):
+        return format_fraction(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return value
+
+
+def _title(name: str) -> str:
+    return name.removesuffix("_ms")
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name.endswith("_ms") and isinstance(value, int) and not name.endswith("duration_ms"):
+        return format_instant(value)
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, str | int | float):
+        return str(value)
+    return json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+
+
+def _csv(rows: Iterable[msgspec.Struct], columns: Sequence[str]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow([_title(name) for name in columns])
+    for row in rows:
+        cells = (_text(name, getattr(row, name)) for name in columns)
+        writer.writerow([cell if _NUMBER.fullmatch(cell) else plain_text(cell) for cell in cells])
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _xlsx(rows: Iterable[msgspec.Struct], columns: Sequence[str], name: str) -> bytes:
+    target = io.BytesIO()
+    book = Book(target, name)
+    kinds = {column: "yuan" if column.endswith("_yuan") else "text" for column in columns}
+    sheet = [Column(_title(column), kind, 20) for column, kind in kinds.items()]
+    made = ([_cell(column, kinds[column], getattr(row, column)) for column in columns] for row in rows)
+    book.sheet(name[:_TITLE_LIMIT], "", sheet, made)
+    book.book.close()
+    return target.getvalue()
+
+
+def _cell(name: str, kind: str, value: Any) -> Any:
+    text = _text(name, value)
+    if kind == "text" or not text:
+        return text
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
