@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The center's connection to the broker: MQTT 5 where the broker has it, else 3.1.1; persistent session, fixed id.
 
+A receiver that shares its subscription with others keeps no session: what a broker would hold back for one that is dead
+is sent again by the plant and reaches one that lives.
+
 One trap of the client library is dealt with here: it hands messages over through an unbounded queue. Ours has limits
 in messages and bytes; what finds it full is dropped, which loses nothing, because only the center's acknowledgement
 frees data at the plant and the batch comes again.
@@ -59,10 +62,16 @@ def _size(message: aiomqtt.Message) -> int:
 
 
 class BrokerLink:
-    """Makes clients for one broker, once it is known which protocol version that speaks."""
+    """Makes clients for one broker, once it is known which protocol version that speaks.
 
-    def __init__(self, settings: Mqtt, *, client_id: str, inbox: Inbox) -> None:
+    `session_expiry_s`: how long the broker keeps subscriptions and messages while we are away; 0: not at all.
+    """
+
+    def __init__(
+        self, settings: Mqtt, *, client_id: str, inbox: Inbox, session_expiry_s: int = SESSION_EXPIRY_S
+    ) -> None:
         self._settings = settings
+        self._session_expiry_s = session_expiry_s
         self._client_id = client_id
         self._inbox = inbox
         self._protocol: aiomqtt.ProtocolVersion | None = None
@@ -78,12 +87,13 @@ class BrokerLink:
         if self._protocol is None:
             self._protocol = await find_protocol(self._client(f"{self._client_id}-probe", aiomqtt.ProtocolVersion.V5))
         five = self._protocol is aiomqtt.ProtocolVersion.V5
+        fresh = not self._session_expiry_s
         client = self._client(
             self._client_id,
             self._protocol,
-            clean_session=None if five else False,
-            clean_start=False if five else MQTT_CLEAN_START_FIRST_ONLY,
-            properties=_session_expiry() if five else None,
+            clean_session=None if five else fresh,
+            clean_start=fresh if five else MQTT_CLEAN_START_FIRST_ONLY,
+            properties=_session_expiry(self._session_expiry_s) if five else None,
             queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", lambda maxsize: self._inbox),  # noqa: ARG005
         )
         client.pending_calls_threshold = 1 << 30  # many acknowledgements in flight are no news
@@ -107,9 +117,9 @@ class BrokerLink:
         )
 
 
-def _session_expiry() -> Properties:
+def _session_expiry(seconds: int) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.SessionExpiryInterval = seconds
     return properties
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 import collector.wire as wire
 from collector.center.admission import Admission
 from collector.center.arrivals import Arrival, StreamKey
-from collector.center.broker_link import BrokerLink, Inbox
+from collector.center.broker_link import SESSION_EXPIRY_S, BrokerLink, Inbox
 from collector.center.journal import GroupResult, Settled, commit_group
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
@@ -64,7 +64,12 @@ class Receiver:
         self._signer = signer
         limits = settings.receiver
         self.inbox = Inbox(max_messages=limits.queue_messages, max_bytes=INBOX_BYTES)
-        self._link = BrokerLink(settings.mqtt, client_id=f"collector-{settings.center.id}", inbox=self.inbox)
+        self._link = BrokerLink(
+            settings.mqtt,
+            client_id=f"collector-{settings.center.id}",
+            inbox=self.inbox,
+            session_expiry_s=0 if limits.shared_group else SESSION_EXPIRY_S,
+        )
         # One group ahead of the commit; a full queue stops the taking, and the inbox's limit does the rest.
         self._groups: asyncio.Queue[list[Arrival]] = asyncio.Queue(maxsize=1)
         self._due: dict[StreamKey, Settled] = {}
