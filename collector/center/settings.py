@@ -43,6 +43,7 @@ class Receiver(_Section):
     group_messages: Annotated[int, Field(ge=1, le=10_000)] = 256
     max_batch_bytes: Annotated[int, Field(ge=1024, le=268_435_455)] = 4_000_000
     quarantine_max_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
+    quarantine_max_rows: Annotated[int, Field(ge=100)] = 100_000
     backoff_max_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     shared_group: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
 
@@ -53,6 +54,17 @@ class Lake(_Section):
     seal_after_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     check_every_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     keep_payload_days: Annotated[int, Field(ge=1, le=3660)] = 62
+
+
+class Alarms(_Section):
+    """`[alarms]`: when something is to be looked at, and who is told. `webhook_url`: http or https, empty for none."""
+
+    silent_after_s: Annotated[float, Field(ge=10, le=604_800)] = 600.0
+    unsealed_after_s: Annotated[float, Field(ge=60, le=604_800)] = 7200.0
+    quarantined_per_h: Annotated[int, Field(ge=1)] = 10
+    disk_free_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    webhook_url: Annotated[str, Field(pattern=r"^(https?://[^\s]+)?$")] = ""
+    webhook_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
 
 
 class Web(_Section):
@@ -86,6 +98,7 @@ class CenterSettings(_Section):
     mqtt: Mqtt = Mqtt()
     receiver: Receiver = Receiver()
     lake: Lake = Lake()
+    alarms: Alarms = Alarms()
     web: Web = Web()
     plant: list[Plant]
 
