@@ -24,7 +24,6 @@ from collector.agent.capacity import compute_capacity
 from collector.agent.desk import JSON, TEXT, Desk, Page
 from collector.agent.device.factory import DeviceOnLine, build_devices
 from collector.agent.health import Health, TickHealth, UplinkHealth, alarm_of, devices_of, points_now
-from collector.agent.metrics import CONTENT_TYPE, render_metrics
 from collector.agent.places import buffer_path, socket_path
 from collector.agent.poll import Channel
 from collector.agent.recorder import Recorder, Source
@@ -296,6 +295,9 @@ class Agent:
         return Page(503 if reason else 200, TEXT, f"{reason or 'ready'}\n".encode())
 
     async def _page_metrics(self) -> Page:
+        # Loaded when somebody asks: two megabytes that many gateways never need.
+        from collector.agent.metrics import CONTENT_TYPE, render_metrics
+
         return Page(200, CONTENT_TYPE, render_metrics(await self.health()))
 
     async def _page_status(self) -> Page:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from collector.model.quantity import BY_NAME, parse_decimal
@@ -31,6 +32,12 @@ def parse_whole(text: str) -> int | None:
     if found := _HEXADECIMAL.match(text):
         return int(found[1] + (found[2] or found[3]), 16)
     return None
+
+
+@lru_cache(4096)
+def _fraction(text: str) -> Fraction:
+    """Shared: a table says the same factor thousands of times."""
+    return Fraction(parse_decimal(text))
 
 
 class Row:
@@ -66,7 +73,7 @@ class Row:
         if not text:
             return None
         try:
-            return Fraction(parse_decimal(text))
+            return _fraction(text)
         except ValueError:
             self.find("not_a_number", key, text=text)
             return None

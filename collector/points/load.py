@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from sys import intern
 from typing import Final
 
 from collector.errors import ConfigError
@@ -34,6 +35,7 @@ _REQUIRED: Final = {
     "iec104": ("name", "area", "address"),
     "dlt645": ("name", "address"),
 }
+_ZERO, _ONE = Fraction(0), Fraction(1)
 _GUARD_RANGE = re.compile(r"(.+?)\.\.(.+)\Z")
 
 
@@ -128,10 +130,10 @@ def _point(row: Row, family: str) -> Point:
         row.find("scale_zero", "scale")
     point = Point(
         file=row.file, row=row.number, name=row.text("name"), description=row.text("description"),
-        device=row.text("device"), unit=row.text("unit"), quantity=row.quantity(), area=area, type=kind,
+        device=intern(row.text("device")), unit=intern(row.text("unit")), quantity=row.quantity(), area=area, type=kind,
         address=_address(row, family, area), common_address=row.whole("common_address", 1, 65534),
-        bit=row.whole("bit", 0, 15), order=row.word("order", ORDER_WORDS, "ABCD"), scale=scale or Fraction(1),
-        offset=row.number_of("offset") or Fraction(0), raw_unit=row.raw_unit(), sign=row.sign(),
+        bit=row.whole("bit", 0, 15), order=row.word("order", ORDER_WORDS, "ABCD"), scale=scale or _ONE,
+        offset=row.number_of("offset") or _ZERO, raw_unit=row.raw_unit(), sign=row.sign(),
         low=row.number_of("min"), high=row.number_of("max"), deadband=row.number_of("deadband"),
         period_s=row.number_of("period_s"), backup=row.word("backup", BACKUP_WORDS, "0") == "1",
         guard=row.text("guard"), no_value=_no_value(row),

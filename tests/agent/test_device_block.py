@@ -45,7 +45,7 @@ def test_the_whole_block_reads_as_its_points_one_by_one(points: list[Point], dat
     scalings = {p.name: scaling_of(p) for p in points}
     for block in plan_reads(points, Limits(max_gap=20)):
         registers = data.draw(st.binary(min_size=2 * block.count, max_size=2 * block.count))
-        readings = BlockDecoder(block, scalings, {}).decode(registers, 7)
+        readings = BlockDecoder(block, {}).decode(registers, 7)
         assert [r.point for r in readings] == list(block.points)
         for reading in readings:
             p = reading.point
@@ -72,7 +72,7 @@ def test_a_float32_is_rounded_as_its_exact_value_is(number: float, raw_unit: str
     row = point("active_power_mw", type="float32", address=0, raw_unit=raw_unit, scale=scale)
     (block,) = plan_reads([row], Limits())
     octets = struct.pack(">f", number)
-    (reading,) = BlockDecoder(block, {row.name: scaling_of(row)}, {}).decode(octets, 7)
+    (reading,) = BlockDecoder(block, {}).decode(octets, 7)
     if not math.isfinite(number):
         assert (reading.value, reading.quality) == (None, Quality.INVALID)
         return
@@ -87,16 +87,16 @@ def test_a_float32_is_rounded_as_its_exact_value_is(number: float, raw_unit: str
 def test_coils_and_a_lone_point_are_blocks_like_others() -> None:
     coils = [point("on_grid", name=f"c{a}", area="coil", type="bit", address=a) for a in (3, 5)]
     (block,) = plan_reads(coils, Limits(max_gap=1))
-    decoder = BlockDecoder(block, {p.name: scaling_of(p) for p in coils}, {})
+    decoder = BlockDecoder(block, {})
     assert [r.value for r in decoder.decode(b"\x01\x01\x00", 7)] == [1, 0]
     (lone,) = plan_reads(coils[:1], Limits())
-    assert [r.value for r in BlockDecoder(lone, {"c3": scaling_of(coils[0])}, {}).decode(b"\x01", 7)] == [1]
+    assert [r.value for r in BlockDecoder(lone, {}).decode(b"\x01", 7)] == [1]
 
 
 def test_a_guard_is_judged_by_every_new_value_it_takes() -> None:
     guard = point("", name="version", address=0, guard="2026")
     (block,) = plan_reads([guard], Limits())
-    decoder = BlockDecoder(block, {}, {"version": Guard.parse("2026")})
+    decoder = BlockDecoder(block, {"version": Guard.parse("2026")})
     found = [decoder.decode(value.to_bytes(2, "big"), 7)[0] for value in (2026, 2026, 2027, 2026)]
     assert [r.quality for r in found] == [Quality.GOOD, Quality.GOOD, Quality.SUSPECT, Quality.GOOD]
     assert {r.value for r in found} == {None}

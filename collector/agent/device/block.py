@@ -10,11 +10,11 @@ import struct
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from collector.agent.device.base import Reading
 from collector.agent.device.plan import BIT_AREAS, Block
-from collector.agent.device.registers import Guard, Raw, Scaling, bcd_digits, finite, in_order
+from collector.agent.device.registers import Guard, Raw, Scaling, bcd_digits, finite, in_order, scaling_of
 from collector.model.record import Quality
 from collector.points import Point
 
@@ -31,34 +31,28 @@ _new_tuple: Final = tuple.__new__
 Judged = tuple[int | None, Quality]
 # What was unpacked, and the value's bytes as they came, into value and quality.
 Judge = Callable[[Any, bytes], Judged]
+Unpack = Callable[[bytes], tuple[Any, ...]]
+Pick = Callable[[bytes], tuple[int, ...]]
+Cut = Callable[[bytes], tuple[bytes, ...]]
 
 
 class BlockDecoder:
     """Bytes of a block into readings. Guard points hold or not; the others carry a stored integer."""
 
-    def __init__(self, block: Block, scalings: Mapping[str, Scaling], guards: Mapping[str, Guard]) -> None:
+    def __init__(self, block: Block, guards: Mapping[str, Guard]) -> None:
         width = 1 if block.area in BIT_AREAS else 2
-        places: list[int] = []
-        cuts = []
-        codes = ">"
-        judges = []
-        for point in block.points:
-            start = width * (point.address - block.address)
-            end = start + width * point.registers
-            # Where each byte of the value comes from, most significant first.
-            order = in_order(bytes(range(end - start)), point.order) if width == 2 else b"\0"
-            places += [start + place for place in order]
-            cuts.append(slice(start, end))
-            codes += "B" if width == 1 else _code(point)
-            if point.guard:
-                judges.append(_judge_guard(point, guards[point.name], _conversion(point, width)))
-            else:
-                judges.append(_judge(scalings[point.name], _conversion(point, width), point.type == "float32"))
-        self._points, self._judges = block.points, tuple(judges)
-        self._unpack = struct.Struct(codes).unpack
-        # A lone place would come bare and not in a tuple, so one more is always asked for.
-        self._pick = itemgetter(*places, 0)
-        self._cut = itemgetter(*cuts, slice(0))
+        places = tuple(
+            _Place(width * (p.address - block.address), width * p.registers, _code(p, width), p.order)
+            for p in block.points
+        )
+        self._unpack, self._pick, self._cut = _shape(places)
+        self._points = block.points
+        self._judges = tuple(
+            _judge_guard(p, guards[p.name], _conversion(p, width))
+            if p.guard
+            else _judge(scaling_of(p), _conversion(p, width), p.type == "float32")
+            for p in block.points
+        )
 
     def decode(self, data: bytes, time_utc_ms: int) -> list[Reading]:
         """`data`: two bytes a register, or one byte 0 or 1 a coil, as many as the block asked for."""
@@ -72,7 +66,32 @@ class BlockDecoder:
         return readings
 
 
-def _code(point: Point) -> str:
+class _Place(NamedTuple):
+    """Where a value lies in the bytes of its block, and what `struct` calls it when its bytes are in order."""
+
+    start: int
+    size: int
+    code: str
+    order: str
+
+
+# Devices of one make are read by the same table: what depends on places alone is worked out once for all of them.
+@lru_cache(256)
+def _shape(places: tuple[_Place, ...]) -> tuple[Unpack, Pick, Cut]:
+    picked: list[int] = []
+    for place in places:
+        # Where each byte of the value comes from, most significant first.
+        positions = bytes(range(place.size))
+        ordered = positions if place.size == 1 else in_order(positions, place.order)
+        picked += [place.start + position for position in ordered]
+    # A lone place would come bare and not in a tuple, so one more is always asked for.
+    cut = itemgetter(*(slice(p.start, p.start + p.size) for p in places), slice(0))
+    return struct.Struct(">" + "".join(p.code for p in places)).unpack, itemgetter(*picked, 0), cut
+
+
+def _code(point: Point, width: int) -> str:
+    if width == 1:
+        return "B"
     return _UNSIGNED[point.registers] if point.bit is not None else _CODES[point.type]
 
 

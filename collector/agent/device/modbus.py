@@ -29,7 +29,7 @@ from pymodbus.pdu import ModbusPDU
 from collector.agent.device.base import Answer, Reading, failed, suspect_where_shifted
 from collector.agent.device.block import BlockDecoder
 from collector.agent.device.plan import BIT_AREAS, Block, Limits, plan_reads
-from collector.agent.device.registers import Guard, Scaling, scaling_of
+from collector.agent.device.registers import Guard
 from collector.agent.device.serial import SerialLine
 from collector.clock import Clock
 from collector.errors import DeviceError, Garbled, Refused, Silent
@@ -230,7 +230,6 @@ class ModbusDevice:
             pause_s,
             retry_refused_s,
         )
-        self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
         self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
         # By identity: a block's hash goes through all its points.
         self._decoders: dict[int, tuple[Block, BlockDecoder]] = {}
@@ -321,7 +320,7 @@ class ModbusDevice:
             return self._failed([block], error)
         known = self._decoders.get(id(block))
         if known is None:
-            known = self._decoders[id(block)] = (block, BlockDecoder(block, self._scalings, self._guards))
+            known = self._decoders[id(block)] = (block, BlockDecoder(block, self._guards))
         return known[1].decode(data, self._clock.now_utc_ms())
 
     async def _bisect(self, block: Block, error: Refused) -> list[Reading]:
