@@ -27,9 +27,10 @@ from collector.center.month.filing_documents import (
     scheme_of,
     scheme_table,
 )
-from collector.center.month.run_statement import WHAT_IF, load_run_statement
+from collector.center.month.run_statement import load_run_statement
 from collector.center.month.steps import State, Step, all_steps, month_state
 from collector.center.month_schema import filing, scheme
+from collector.center.runs import WHAT_IF
 from collector.center.store import CenterStore
 from collector.errors import Denied, StoreError
 from collector.model.interval import Month

@@ -24,6 +24,7 @@ from collector.center.month.run_statement import RunLine, load_run_statement
 from collector.center.month.states import MAX_TEXT, begin_review
 from collector.center.month.steps import disclosed_runs, month_state
 from collector.center.month_schema import review, review_event
+from collector.center.runs import WHAT_IF
 from collector.center.store import CenterStore
 from collector.errors import Denied, StoreError
 from collector.model.interval import Month, local_day
@@ -234,7 +235,7 @@ def link_remedy(
         query = select(imported.c.id).where((imported.c.id == import_id) & imported.c.undone_ms.is_(None))
     else:
         query = select(run.c.id).where((run.c.id == run_id) & (run.c.month == str(found.month)))
-        query = query.where(run.c.kind != "what_if")
+        query = query.where(run.c.kind != WHAT_IF)
     if connection.execute(query).scalar() is None:
         what = f"no import {import_id} is in force" if run_id is None else f"no run {run_id} settles {found.month}"
         raise StoreError(what, subject=subject)

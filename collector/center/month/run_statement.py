@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
 
 from sqlalchemy import select
 
 from collector.center.import_schema import run
+from collector.center.runs import runs_folder
 from collector.center.store import CenterStore
 from collector.errors import InvariantBroken, StoreError
 from collector.model.interval import Month
@@ -25,8 +25,6 @@ from collector.report.saved import Row, load_saved
 from collector.tables.files import Delivered
 from collector.tables.findings import Findings
 from collector.tables.register import RegisterFile, load_register
-
-WHAT_IF: Final = "what_if"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ def load_run_statement(store: CenterStore, run_id: int) -> RunStatement:
     row = store.read(lambda c: c.execute(select(run).where(run.c.id == run_id)).one_or_none())
     if row is None:
         raise StoreError("there is none with this number", subject=f"run {run_id}")
-    folder = store.directory / "runs" / row.folder
+    folder = runs_folder(store.directory) / row.folder
     saved = load_saved(folder / "statement")
     if json.loads(row.manifest) != saved.manifest:
         raise InvariantBroken("its manifest on disk is not the one in the store", subject=f"run {run_id}")

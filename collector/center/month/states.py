@@ -19,9 +19,9 @@ from collector.center.access import Actor
 from collector.center.import_schema import run
 from collector.center.month.filing_documents import FilingName
 from collector.center.month.review_log import all_reviews
-from collector.center.month.run_statement import WHAT_IF
 from collector.center.month.steps import MonthState, State, all_steps, month_state
 from collector.center.month_schema import filing, month_step
+from collector.center.runs import WHAT_IF
 from collector.errors import StoreError
 from collector.model.interval import Month
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 from collector.center.access import Actor, Permission
 from collector.center.import_schema import run
 from collector.center.month_schema import month_step
+from collector.center.runs import WHAT_IF
 from collector.model.interval import Month
 
 
@@ -128,7 +129,7 @@ def visible_run(connection: Connection, month: Month, actor: Actor) -> int | Non
     state = month_state(connection, month)
     if not actor.may(Permission.SEE_ALL) or state.state not in (State.TRIAL, State.CORRECTION):
         return state.run_id
-    settled = (run.c.month == str(month)) & (run.c.kind != "what_if")
+    settled = (run.c.month == str(month)) & (run.c.kind != WHAT_IF)
     newest = connection.execute(select(run.c.id).where(settled).order_by(run.c.id.desc()).limit(1)).scalar()
     return state.run_id if newest is None else int(newest)
 
