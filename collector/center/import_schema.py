@@ -57,6 +57,11 @@ run: Final = Table(
     Column("status", String(32), nullable=False),
     Column("result_hash", String(64), nullable=False),
     Column("manifest", Text, nullable=False),
+    # trial, what_if or correction; the run it is measured against, where it is a variant of one
+    Column("kind", String(16), nullable=False),
+    Column("base_run_id", ForeignKey("run.id"), nullable=True),
+    Column("rulebook_hash", String(64), nullable=False),
+    Column("note", String(1000), nullable=False),
 )
 
 run_file: Final = Table(

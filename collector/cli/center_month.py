@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector center import|imports|undo|settle|runs`: a month's inputs and its runs, on the center's store."""
+"""`collector center import|imports|undo`: a month's inputs, on the center's store."""
 
 from __future__ import annotations
 
 import getpass
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
-
-if TYPE_CHECKING:
-    from collector.center.store import CenterStore
 
 WhoOption = Annotated[str, typer.Option("--who", metavar="NAME", help="Who does it; default: the login name.")]
 
@@ -23,8 +20,6 @@ def register(app: typer.Typer) -> None:
     app.command("import")(import_files)
     app.command("imports")(show_imports)
     app.command("undo")(undo)
-    app.command("settle")(settle_month)
-    app.command("runs")(show_runs)
 
 
 def import_files(
@@ -91,82 +86,3 @@ def undo(
         now_ms = store.clock.now_utc_ms()
         store.write(lambda c: undo_import(c, number, who=name, now_ms=now_ms)).result()
     print(f"import {number} is undone")
-
-
-def settle_month(
-    month: Annotated[str, typer.Argument(metavar="MONTH", help="YYYY-MM")],
-    config: ConfigOption = None,
-    state: StateOption = "",
-    rulebook: Annotated[Path | None, typer.Option(help="A rulebook directory; default: the one shipped.")] = None,
-    who: WhoOption = "",
-) -> None:
-    """Settle a month from what the store has now; the run pins its inputs. 结算一个月。
-
-    Exit 0 when a statement was written, also provisional or blocked; 1 when the inputs were refused.
-    """
-    from collector.cli.settle import RULEBOOK
-    from collector.model.interval import Month
-    from collector.resources import config_path
-
-    try:
-        wanted = Month.parse(month)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="MONTH") from error
-    with open_store(config, state) as store:
-        _settle(store, wanted, rulebook or config_path(RULEBOOK), who or getpass.getuser())
-
-
-def _settle(store: CenterStore, month: Any, rulebook: Path, who: str) -> None:
-    """Seal, lay out the inputs, settle them as anybody could offline, and list the run. Refused: nothing is left."""
-    import shutil
-
-    from collector.center.lake import seal_month_of
-    from collector.center.runs import RunFacts, lay_out_folder, record_run
-    from collector.cli.settle import settle_folder, show
-
-    files = seal_month_of(store, month)
-    now_ms = store.clock.now_utc_ms()
-    folder = store.directory / "runs" / f"{month}-{now_ms}"
-    try:
-        store.read(lambda c: lay_out_folder(c, files, folder / "data"))
-        statement = settle_folder(month, folder / "data", folder / "statement", rulebook)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    manifest = (folder / "statement" / "manifest.json").read_text("utf-8")
-    facts = RunFacts(
-        month=month,
-        who=who,
-        folder=folder.name,
-        status=statement.status.value,
-        result_hash=json.loads(manifest)["result_hash"],
-        manifest=manifest,
-    )
-    number = store.write(lambda c: record_run(c, facts, files, now_ms=now_ms)).result()
-    show(statement, folder / "statement")
-    repeat = f"collector settle {month} --data {folder}/data --out DIR"
-    print(f"run {number}: {len(files)} day files pinned; repeat it with: {repeat}")
-
-
-def show_runs(
-    month: Annotated[str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: all.")] = "",
-    config: ConfigOption = None,
-    state: StateOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Settlement runs: when, who, status, result hash. 结算运行。"""
-    from collector.center.runs import list_runs
-    from collector.model.interval import Month, format_time
-
-    try:
-        wanted = Month.parse(month) if month else None
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="MONTH") from error
-    with open_store(config, state) as store:
-        rows = store.read(lambda c: list_runs(c, wanted))
-    if as_json:
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
-        return
-    for row in rows:
-        result = f"{row['status']}  {row['result_hash'][:16]}  runs/{row['folder']}"
-        print(f"{row['id']}  {row['month']}  {format_time(row['at_ms'])}  {row['who']}  {result}")

@@ -29,12 +29,29 @@ def open_store(config: Path | None, state: str, *, create: bool = False) -> Cent
     from collector.center.store import CenterStore
     from collector.clock import SystemClock
 
-    if config is None and not state:
-        config = next((path for path in USUAL_PLACES if path.exists()), None)
-        if config is None:
-            places = " and ".join(map(str, USUAL_PLACES))
-            raise typer.BadParameter(f"name center.toml, or the state directory with --state; there is no {places}")
+    config = find_config(config, state)
     settings = load_center(config) if config else None
     directory = state or (settings.center.state_dir if settings else "")
     url = settings.center.database_url if settings else ""
     return CenterStore.open(Path(directory), clock=SystemClock(), database_url=url, create=create)
+
+
+def find_config(config: Path | None, state: str) -> Path | None:
+    """The center.toml named, or where it usually is; None where the state directory is named instead."""
+    if config is not None or state:
+        return config
+    found = next((path for path in USUAL_PLACES if path.exists()), None)
+    if found is None:
+        places = " and ".join(map(str, USUAL_PLACES))
+        raise typer.BadParameter(f"name center.toml, or the state directory with --state; there is no {places}")
+    return found
+
+
+def rulebook_of_center(config: Path | None, state: str) -> Path:
+    """The rulebook directory months are settled by: what center.toml names, else the one shipped."""
+    from collector.center.month.rulebooks import SHIPPED, rulebook_path
+    from collector.center.settings import load_center
+    from collector.resources import config_path
+
+    found = find_config(config, state)
+    return rulebook_path(load_center(found)) if found else config_path(SHIPPED)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a closing must know of a day file without reading it: which units it has, with which columns, and its edges.
+
+A day file is self-contained: its head holds each unit's last record before the day, its tail the first minutes of the
+next. Whoever measures a day reads that file alone, which is the same as reading the month exactly when these copies
+are what the neighbouring files hold. The facts carry a digest of each edge, so that this is checked, not assumed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from collector.center.days import EDGE_MS
+from collector.center.lake_piece import DAY, HEAD, TAIL
+from collector.model.interval import local_midnight_ms
+from collector.model.quantity import BY_NAME
+
+_NOTHING: Final = b""
+_READ_NOT: Final = frozenset({"cause", "era", "device_time"})
+
+
+class UnitFacts(msgspec.Struct, frozen=True, array_like=True):
+    """One unit in a day file: its columns, and digests of its edges (empty where there are no such records).
+
+    `last`: of its last record of the day; `begin`: of those in the first `EDGE_MS` of it; `tail`: of those after it.
+    """
+
+    columns: tuple[str, ...]
+    head: bytes
+    last: bytes
+    begin: bytes
+    tail: bytes
+
+
+FileFacts = dict[str, UnitFacts]
+_decoder: Final = msgspec.msgpack.Decoder(FileFacts)
+
+
+def encode_facts(facts: FileFacts) -> bytes:
+    """For the store."""
+    return msgspec.msgpack.encode(facts, order="sorted")
+
+
+def decode_facts(data: bytes) -> FileFacts:
+    """From the store."""
+    return _decoder.decode(data)
+
+
+def read_facts(path: Path, day: str) -> FileFacts:
+    """The facts of a day file.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    table = pq.read_table(path)
+    wanted = [name for name in table.column_names if name not in _READ_NOT]
+    table = table.select(wanted).combine_chunks()
+    unit = table["unit"].combine_chunks()
+    names = unit.dictionary.to_pylist()
+    codes = unit.indices.to_numpy(zero_copy_only=False)
+    place = table["place"].to_numpy()
+    early = table["time"].to_numpy() < local_midnight_ms(date.fromisoformat(day)) + EDGE_MS
+    facts = {}
+    for code, name in enumerate(names):
+        mine = np.flatnonzero(codes == code)
+        if not len(mine):
+            continue
+        of_day = mine[place[mine] == DAY]
+        facts[name] = UnitFacts(
+            columns=_columns(table, mine),
+            head=_digest(table, mine[place[mine] == HEAD]),
+            last=_digest(table, of_day[-1:]),
+            begin=_digest(table, of_day[early[of_day]]),
+            tail=_digest(table, mine[place[mine] == TAIL]),
+        )
+    return facts
+
+
+def _columns(table: pa.Table, rows: np.ndarray[Any, Any]) -> tuple[str, ...]:
+    """The quantities a unit's records carry: those whose quality is not null throughout."""
+    first, count = int(rows[0]), len(rows)
+    together = int(rows[-1]) - first + 1 == count  # rows are by unit
+
+    def carried(name: str) -> bool:
+        quality = table[f"{name}_quality"]
+        part = quality.slice(first, count) if together else quality.take(pa.array(rows))
+        return bool(part.null_count < len(part))
+
+    present = set(table.column_names)
+    return tuple(n for n in BY_NAME if n in present and (f"{n}_quality" not in present or carried(n)))
+
+
+def _digest(table: pa.Table, rows: np.ndarray[Any, Any]) -> bytes:
+    """Over time, clock, values and qualities of some rows of one unit; columns without any value do not matter."""
+    if not len(rows):
+        return _NOTHING
+    part = table.take(pa.array(rows))
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(part.column_names):
+        if name in ("unit", "place") or part[name].null_count == len(part):
+            continue
+        text = part[name].cast(pa.string()).fill_null("").combine_chunks()
+        digest.update(name.encode())
+        for buffer in text.buffers()[1:]:
+            digest.update(buffer)
+    return digest.digest()
+
+
+def edges_agree(files: Sequence[tuple[str, FileFacts]], units: Iterable[str]) -> bool:
+    """Whether heads and tails are what the neighbouring files hold. `files`: day (ISO) and facts, by day."""
+    return all(_unit_agrees(files, unit) for unit in units)
+
+
+_ABSENT: Final = UnitFacts((), _NOTHING, _NOTHING, _NOTHING, _NOTHING)
+
+
+def _unit_agrees(files: Sequence[tuple[str, FileFacts]], unit: str) -> bool:
+    before: bytes | None = None  # the record before the file; None: nobody knows yet
+    of_day: Mapping[str, UnitFacts] = {day: facts.get(unit, _ABSENT) for day, facts in files}
+    for day, found in of_day.items():
+        if before is not None and found.head != before:
+            return False
+        before = found.last or found.head
+        following = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+        after = of_day.get(following)
+        if after is not None and after.begin != found.tail:
+            return False
+        if after is None and found.tail and day != files[-1][0]:
+            return False  # records of a day without a file
+    return True
+
+
+def columns_of(facts: Iterable[FileFacts]) -> dict[str, frozenset[str]]:
+    """The quantities each unit has in any of its files, as reading the files themselves finds them."""
+    columns: dict[str, set[str]] = {}
+    for file in facts:
+        for unit, found in file.items():
+            columns.setdefault(unit, set()).update(found.columns)
+    return {unit: frozenset(names) for unit, names in sorted(columns.items())}

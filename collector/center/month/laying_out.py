@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A month's inputs out of the store, as a settlement folder that anybody can settle offline.
+
+The day files of a run are pinned: those of the month, and those of the days around it on which start-stop orders that
+cross its edges began or end, because an occurrence belongs to the month of its closing and both its edges must be seen.
+
+Tables are laid out once per state of their kind and linked into every run's folder: a plan of a thousand units is three
+million rows. Only rows that touch the month and a few days around it are laid out.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, and_, func, or_, select
+
+from collector.center.import_schema import imported, imported_row
+from collector.center.imports import KINDS, current_register
+from collector.center.lake import StaleDay, find_stale_days, seal_day
+from collector.center.runs import link_file, link_records
+from collector.center.schema import lake_file, unit_day
+from collector.center.store import CenterStore
+from collector.errors import StoreError
+from collector.model.dispatch import OrderKind
+from collector.model.interval import DAY_MS, Month, local_day
+
+HISTORY_DAYS: Final = 62  # how far back an order that crosses the month's start is looked at, as settle does
+RESTART_DAYS: Final = 2  # a restart follows within 24 hours
+_BEFORE_DAYS, _AFTER_DAYS = 2, 3  # around the month: edges of spans, and the plan row that follows
+_SEALINGS: Final = 3  # rounds of sealing: what arrives meanwhile is for the next run
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PinnedFile:
+    """A day file of a run. `day`: ISO text; `plant`: whose gateways sent it."""
+
+    plant: str
+    day: str
+    path: Path
+    sha256: str
+
+
+def pin_month(store: CenterStore, month: Month) -> tuple[PinnedFile, ...]:
+    """Bring the day files a month needs up to date, and name them, by plant and day.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for _ in range(_SEALINGS):
+        stale = store.read(lambda connection: _stale(connection, month))
+        if not stale:
+            break
+        for day in stale:
+            seal_day(store, day)
+    return store.read(lambda connection: _current(connection, store.lake, month))
+
+
+def _stale(connection: Connection, month: Month) -> list[StaleDay]:
+    around = set(_days_around(connection, month))
+    inside = {day.isoformat() for day in month.days}
+    days = sorted({date.fromisoformat(day) for _, day in around} | set(month.days))
+    found = find_stale_days(connection, days=days)
+    return [stale for stale in found if stale.day in inside or (stale.plant, stale.day) in around]
+
+
+def _current(connection: Connection, lake: Path, month: Month) -> tuple[PinnedFile, ...]:
+    wanted = [day.isoformat() for day in month.days]
+    around = _days_around(connection, month)
+    others = (and_(lake_file.c.plant == plant, lake_file.c.day == day) for plant, day in around)
+    chosen = or_(lake_file.c.day.in_(wanted), *others)
+    query = select(lake_file.c.plant, lake_file.c.day, lake_file.c.name, lake_file.c.sha256)
+    rows = connection.execute(query.where(lake_file.c.superseded_ms.is_(None) & chosen))
+    return tuple(sorted(PinnedFile(r.plant, r.day, lake / r.plant / r.name, r.sha256) for r in rows))
+
+
+def _days_around(connection: Connection, month: Month) -> list[tuple[str, str]]:
+    """(plant, day) outside the month whose breaker edges an order that crosses its start or end may need."""
+    interval, first = month.interval, month.first_day
+    crosses = imported_row.c.start_ms < interval.end_ms, imported_row.c.end_ms > interval.start_ms
+    active = (imported_row.c.kind == "orders") & imported_row.c.replaced_by.is_(None) & ~imported_row.c.undone
+    days: dict[str, set[date]] = {}
+    for cells in connection.execute(select(imported_row.c.cells).where(active, *crosses)).scalars():
+        _, unit, kind, start, end = msgspec.json.decode(cells)
+        if kind != OrderKind.START_STOP:
+            continue
+        before = min((first - local_day(int(start))).days, HISTORY_DAYS)
+        days.setdefault(unit, set()).update(first - timedelta(days=n) for n in range(1, before + 1))
+        if int(end) > interval.end_ms:
+            days[unit].update(month.next().first_day + timedelta(days=n) for n in range(RESTART_DAYS))
+    wanted = {unit: of_unit for unit, of_unit in days.items() if of_unit}
+    if not wanted:
+        return []
+    plants = select(unit_day.c.plant, unit_day.c.unit).where(unit_day.c.unit.in_(sorted(wanted))).distinct()
+    found = {(row.plant, day.isoformat()) for row in connection.execute(plants) for day in wanted[row.unit]}
+    return sorted(found)
+
+
+def lay_out_folder(
+    connection: Connection, store: CenterStore, month: Month, pinned: Sequence[PinnedFile], target: Path
+) -> dict[str, str]:
+    """Write register.toml, one CSV per kind ever delivered, and link the day files under records/.
+
+    Returns the SHA-256 of each table by file name.
+
+    Raises:
+        StoreError: no register was imported.
+        OSError: the disk refuses.
+    """
+    register = current_register(connection)
+    if register is None:
+        raise StoreError("no register yet: `collector center import register register.toml`", subject=str(target))
+    target.mkdir(parents=True)
+    (target / "register.toml").write_bytes(register)
+    hashes = {}
+    for kind in KINDS:
+        source = _laid_out(connection, store, kind, month)
+        if source is not None:  # else not delivered, and the statement will say so
+            link_file(source, target / f"{kind}.csv")
+            hashes[f"{kind}.csv"] = source.stem.rpartition("-")[2]
+    link_records(target, [file.path for file in pinned])
+    return hashes
+
+
+def laid_out_folder(store: CenterStore) -> Path:
+    """Where tables and what is derived from them are kept between runs; all of it can be made again."""
+    return store.directory / "laid-out"
+
+
+def _laid_out(connection: Connection, store: CenterStore, kind: str, month: Month) -> Path | None:
+    """The table of a kind for a month as a file named by state and content; None where it was never delivered."""
+    of_kind = imported.c.kind == kind
+    undone = func.count(imported.c.undone_ms)
+    query = select(func.count(), undone, func.max(imported.c.id)).where(of_kind)
+    count, undone_count, latest = connection.execute(query).one()
+    if count == undone_count:
+        return None
+    # Every import and every undoing changes one of these, and neither ever goes back.
+    state = f"{store.store_id} {kind} {month} {latest} {undone_count}"
+    name = f"{kind}-{month}-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+    folder = laid_out_folder(store)
+    for found in folder.glob(f"{name}-*.csv"):
+        os.utime(found)
+        return found
+    folder.mkdir(exist_ok=True)
+    temporary = folder / f".{name}.{os.getpid()}.tmp"
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(KINDS[kind].columns)
+            writer.writerows(_rows(connection, kind, month))
+        with temporary.open("rb") as data:
+            sha256 = hashlib.file_digest(data, "sha256").hexdigest()
+        final = folder / f"{name}-{sha256}.csv"
+        temporary.rename(final)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return final
+
+
+def _rows(connection: Connection, kind: str, month: Month) -> Iterator[list[str]]:
+    """The rows in force that a month can need, in the order of time and import."""
+    columns, interval = KINDS[kind].columns, month.interval
+    where = (imported_row.c.kind == kind) & imported_row.c.replaced_by.is_(None) & ~imported_row.c.undone
+    if "start" in columns:
+        where &= imported_row.c.start_ms < interval.end_ms + _AFTER_DAYS * DAY_MS
+        where &= imported_row.c.end_ms > interval.start_ms - _BEFORE_DAYS * DAY_MS
+    query = select(imported_row.c.cells).where(where).order_by(imported_row.c.start_ms, imported_row.c.id)
+    decode = msgspec.json.Decoder(list[str]).decode
+    place = columns.index("month") if "month" in columns else None
+    for cells in connection.execute(query.execution_options(yield_per=10_000)).scalars():
+        row = decode(cells)
+        if place is None or row[place] == str(month):
+            yield row

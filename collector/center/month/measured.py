@@ -1,0 +1,412 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps 7 to 10 from the store: compute the keys of a month's days, measure those that are lacking, add all up.
+
+The statement is the one `collector settle` makes of the same folder, to the bit. Measuring may run in processes of this
+machine (started with spawn) or on a Dask cluster that sees the same lake; the order in which results come back does not
+matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from collector.center.month.day_slices import BAND_VALUES, PLAN_VALUES, DaySlices, StepDigests, step_digests
+from collector.center.month.file_facts import FileFacts, columns_of, read_facts
+from collector.center.month.laying_out import PinnedFile, laid_out_folder
+from collector.center.month.plant_month import Cell, Failed, PlantJob, find_cells, measure_apart
+from collector.center.month.result_store import (
+    add_facts,
+    add_results,
+    find_facts,
+    known_keys,
+    note_use,
+    read_results,
+    read_segments,
+)
+from collector.center.month.stored_results import StoredResults, as_results, decode_results, join_days, join_segments
+from collector.center.runs import record_name
+from collector.center.store import CenterStore
+from collector.errors import ConfigError, Problem
+from collector.folder import load_dispatch_side
+from collector.model.dispatch import Order, OrderKind
+from collector.model.interval import Month
+from collector.settlement.inputs import Inputs
+from collector.settlement.measure import Context, clusters
+from collector.settlement.results import Results
+from collector.settlement.rulebook import Rulebook
+from collector.settlement.settle import close, prepare
+from collector.settlement.statement import Statement
+
+SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]]]
+DASK: Final = "dask://"
+_ALONE: Final = 4  # plants with something to measure, up to which a pool is not worth starting
+_FACTS_AT_ONCE: Final = 64
+_PLAN: Final = "plan.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a closing had to do: cells of the month, and those that were measured for it."""
+
+    cells: tuple[Cell, ...]
+    measured: tuple[Cell, ...]
+
+
+@contextmanager
+def open_executor(where: str = "", *, jobs: int | None = None) -> Iterator[Executor | None]:
+    """Where to measure: empty for this machine's cores (None for few jobs), dask://HOST:PORT for a cluster.
+
+    Raises:
+        ConfigError: the `scale` extra is not installed, or the address is none.
+    """
+    if where:
+        with _dask(where) as executor:
+            yield executor
+        return
+    if jobs is not None and jobs <= _ALONE:
+        yield None
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=os.cpu_count() or 1, mp_context=spawn) as pool:
+        yield pool
+
+
+@contextmanager
+def _dask(where: str) -> Iterator[Executor]:
+    if not where.startswith(DASK) or ":" not in where.removeprefix(DASK):
+        raise ConfigError([Problem("--executor", 0, "", f"expected dask://HOST:PORT, got {where!r}")])
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        message = "needs the `scale` extra: pip install 'collector[scale]'"
+        raise ConfigError([Problem("--executor", 0, "", message)]) from None
+    with Client("tcp://" + where.removeprefix(DASK)) as client:
+        yield client.get_executor()
+
+
+class MonthMeasuring:
+    """A month of a laid-out folder: its cells, what is lacking of them, and the statement they add up to."""
+
+    def __init__(
+        self,
+        store: CenterStore,
+        month: Month,
+        data: Path,
+        rulebook: Rulebook,
+        pinned: Sequence[PinnedFile],
+        *,
+        hashes: Mapping[str, str],
+    ) -> None:
+        """`data`: the folder; `pinned`: its day files; `hashes`: SHA-256 of tables that are known, by file name."""
+        self._store, self.month, self._data, self._rulebook = store, month, data, rulebook
+        self._pinned, self._hashes = tuple(pinned), hashes
+
+    def measure(self, *, executor: str = "") -> tuple[Cell, ...]:
+        """Measure what is lacking; returns the cells that were.
+
+        Raises:
+            ConfigError: everything wrong in the folder.
+            RuleError: the rulebook has no answer for the month.
+        """
+        self._facts.update(self._read_lacking_facts(executor))
+        self._check_units()
+        known = self._store.read(lambda c: known_keys(c, [cell.key for cell in self.cells]))
+        lacking = tuple(cell for cell in self.cells if cell.key not in known)
+        self._measure(lacking, executor)
+        return lacking
+
+    def statement(self, *, executor: str = "") -> tuple[Statement, Progress]:
+        """Measure what is lacking and close. Raises as `measure`."""
+        lacking = self.measure(executor=executor)
+        return self._close(self.cells), Progress(self.cells, lacking)
+
+    # -- inputs ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The folder but its records; without its plan where digests of that plan are at hand."""
+        checked = {_PLAN: self._hashes[_PLAN]} if self._kept_plan is not None else {}
+        inputs = load_dispatch_side(self._data, checked=checked)
+        records = {f"records/{record_name(file.path)}": file.sha256 for file in self._pinned}
+        return replace(inputs, sources=dict(sorted({**inputs.sources, **records}.items())))
+
+    @cached_property
+    def _whole_inputs(self) -> Inputs:
+        """The inputs with the plan."""
+        return self.inputs if self._kept_plan is None else load_dispatch_side(self._data, checked={})
+
+    @cached_property
+    def _plan_file(self) -> Path | None:
+        """Where the digests of this plan, checked against this register, are kept."""
+        if _PLAN not in self._hashes:
+            return None
+        register = hashlib.sha256((self._data / "register.toml").read_bytes()).hexdigest()
+        return laid_out_folder(self._store) / f"plan-{self._hashes[_PLAN][:32]}-{register[:32]}.digests"
+
+    @cached_property
+    def _kept_plan(self) -> StepDigests | None:
+        path = self._plan_file
+        if path is None or not path.exists():
+            return None
+        return msgspec.msgpack.decode(path.read_bytes(), type=dict[str, dict[int, bytes]])
+
+    def _plan_digests(self) -> StepDigests:
+        if self._kept_plan is not None:
+            return self._kept_plan
+        digests = step_digests(self.inputs.plan, PLAN_VALUES, edges=True)
+        if self._plan_file is not None and self.inputs.plan is not None:
+            temporary = self._plan_file.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_bytes(msgspec.msgpack.encode(digests))
+            temporary.rename(self._plan_file)
+        return digests
+
+    @cached_property
+    def _facts(self) -> dict[str, FileFacts]:
+        return self._store.read(lambda c: find_facts(c, [file.sha256 for file in self._pinned]))
+
+    def _read_lacking_facts(self, executor: str) -> dict[str, FileFacts]:
+        lacking = [file for file in self._pinned if file.sha256 not in self._facts]
+        groups = [lacking[at : at + _FACTS_AT_ONCE] for at in range(0, len(lacking), _FACTS_AT_ONCE)]
+        found: dict[str, FileFacts] = {}
+        if groups:
+            with open_executor(executor, jobs=len(groups)) as pool:
+                for some in map(_read_some_facts, groups) if pool is None else pool.map(_read_some_facts, groups):
+                    found |= some
+            now_ms = self._store.clock.now_utc_ms()
+            self._store.write(lambda c: add_facts(c, found, now_ms=now_ms)).result()
+        return found
+
+    def _check_units(self) -> None:
+        """Records of a unit the register does not know are refused, as everywhere."""
+        units = {state.id for state in self.inputs.register.units}
+        problems = [
+            Problem(f"records/{record_name(f.path)}", 0, "unit", f"unknown unit {unit!r}: not in register.toml")
+            for f in self._pinned
+            for unit in sorted(self._facts[f.sha256].keys() - units)
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+    # -- cells -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _columns(self) -> dict[str, frozenset[str]]:
+        return columns_of(self._facts[file.sha256] for file in self._pinned)
+
+    @cached_property
+    def _context(self) -> Context:
+        return prepare(self.month, replace(self.inputs, unit_columns=self._columns), self._rulebook)
+
+    @cached_property
+    def _slices(self) -> DaySlices:
+        return DaySlices(
+            inputs=self.inputs,
+            rulebook=self._rulebook,
+            policy=self._context.policy,
+            stretches=self._context.stretches,
+            plan=self._plan_digests(),
+            band=step_digests(self.inputs.voltage_band, BAND_VALUES, edges=False),
+        )
+
+    @cached_property
+    def _units_of(self) -> dict[str, tuple[str, ...]]:
+        """The units of each plant that are registered in the month; no unit is of two plants."""
+        plants: dict[str, set[str]] = {}
+        for state in self.inputs.register.units:
+            if state.id in self._context.stretches:
+                plants.setdefault(state.plant, set()).add(state.id)
+        return {plant: tuple(sorted(units)) for plant, units in sorted(plants.items())}
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell of the month, by plant and day."""
+        files_of: dict[str, set[PinnedFile]] = {}
+        senders: dict[str, set[str]] = {}
+        of_sender: dict[str, list[PinnedFile]] = {}
+        for file in self._pinned:
+            of_sender.setdefault(file.plant, []).append(file)
+            for unit in self._facts[file.sha256]:
+                senders.setdefault(unit, set()).add(file.plant)
+        orders: dict[str, list[Order]] = {}
+        for order in self.inputs.orders or ():
+            if order.kind is OrderKind.START_STOP:
+                orders.setdefault(order.unit, []).append(order)
+        cells: list[Cell] = []
+        for plant, units in self._units_of.items():
+            sending = {sender for unit in units for sender in senders.get(unit, ())}
+            files_of[plant] = {file for sender in sending for file in of_sender[sender]}
+            cells += find_cells(
+                self.month,
+                plant,
+                units,
+                files=sorted(files_of[plant]),
+                facts=self._facts,
+                context=self._context,
+                slices=self._slices,
+                orders=[order for unit in units for order in orders.get(unit, ())],
+            )
+        return tuple(cells)
+
+    # -- measuring ---------------------------------------------------------------------------------------------------
+
+    def _measure(self, lacking: Sequence[Cell], executor: str) -> None:
+        """Measure cells, plant by plant, and store what comes back as it comes."""
+        if not lacking:
+            return
+        jobs = list(self._jobs(lacking))
+        with open_executor(executor, jobs=len(jobs)) as pool:
+            done = map(measure_apart, jobs) if pool is None else _as_they_come(pool, jobs)
+            for measured in done:
+                if isinstance(measured, Failed):
+                    measured.raise_here()
+                now_ms = self._store.clock.now_utc_ms()
+                self._store.write(lambda c, m=measured, n=now_ms: add_results(c, m, now_ms=n)).result()  # type: ignore[misc]
+
+    def _jobs(self, lacking: Sequence[Cell]) -> Iterator[PlantJob]:
+        by_plant: dict[str, list[Cell]] = {}
+        for cell in lacking:
+            by_plant.setdefault(cell.plant, []).append(cell)
+        parts = _by_plant(self._whole_inputs, self._units_of, by_plant)
+        for plant, cells in by_plant.items():
+            units = set(self._units_of[plant])
+            ordered = frozenset(item for item in self._slices.ordered if item[0] in units)
+            columns = {unit: self._columns[unit] for unit in sorted(units & self._columns.keys())}
+            inputs = replace(parts[plant], unit_columns=columns)
+            yield PlantJob(self.month, inputs, self._rulebook, tuple(cells), ordered)
+
+    # -- closing -----------------------------------------------------------------------------------------------------
+
+    def _close(self, cells: Sequence[Cell]) -> Statement:
+        keys = [cell.key for cell in cells]
+        stored = self._store.read(lambda c: read_results(c, keys))
+        now_ms = self._store.clock.now_utc_ms()
+        hashes = [file.sha256 for file in self._pinned]
+        self._store.write(lambda c: note_use(c, keys, hashes, now_ms=now_ms)).result()
+        inputs = replace(self.inputs, unit_columns=self._columns)
+        results = list(self._results(cells, stored))
+        return close(self.month, inputs, self._rulebook, results, self._segments(cells))
+
+    def _results(self, cells: Sequence[Cell], stored: Mapping[bytes, bytes]) -> Iterator[Results]:
+        days: list[StoredResults] = []
+        for cell in cells:
+            found = decode_results(stored[cell.key])
+            if cell.days == 1 and not cell.runs_only:
+                days.append(found)
+            else:
+                yield as_results(found)
+        yield join_days(days, self.month.first_day.toordinal(), len(self.month.days))
+
+    def _segments(self, cells: Sequence[Cell]) -> SegmentParts:
+        """Segments in the order in which `settle` gives them, plant by plant as they are stored."""
+        keys_of: dict[str, list[bytes]] = {}
+        for cell in cells:
+            if not cell.runs_only:
+                keys_of.setdefault(cell.plant, []).append(cell.key)
+        plant_of = {unit: plant for plant, units in self._units_of.items() for unit in units}
+        registered = [unit for unit in self._context.stretches if unit in plant_of]
+        ordered = [unit for members in clusters(self._context, registered) for unit in members]
+
+        def joined(keys: Sequence[bytes], units: Sequence[str]) -> pa.Table:
+            return join_segments(self._store.read(lambda c: read_segments(c, keys)), units)
+
+        def parts(units: frozenset[str] | None) -> Iterator[Callable[[], pa.Table]]:
+            for plant, members in _runs_of(ordered, plant_of):
+                wanted = [unit for unit in members if units is None or unit in units]
+                if wanted:
+                    yield partial(joined, keys_of.get(plant, []), wanted)
+
+        return parts
+
+
+def _runs_of(units: Sequence[str], plant_of: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
+    """Units that follow one another and are of one plant."""
+    run: list[str] = []
+    for unit in units:
+        if run and plant_of[run[0]] != plant_of[unit]:
+            yield plant_of[run[0]], run
+            run = []
+        run.append(unit)
+    if run:
+        yield plant_of[run[0]], run
+
+
+def _read_some_facts(files: Sequence[PinnedFile]) -> dict[str, FileFacts]:
+    return {file.sha256: read_facts(file.path, file.day) for file in files}
+
+
+def _as_they_come(pool: Executor, jobs: Sequence[PlantJob]) -> Iterator[Any]:
+    """What jobs come to, in whatever order; those not begun are dropped where one fails."""
+    futures = [pool.submit(measure_apart, job) for job in jobs]
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _by_plant(inputs: Inputs, units_of: Mapping[str, Sequence[str]], plants: Collection[str]) -> dict[str, Inputs]:
+    """The inputs of each plant: what concerns its units."""
+    plant_of = {unit: plant for plant in plants for unit in units_of[plant]}
+    plan, band = _tables_by_plant(inputs.plan, plant_of), _tables_by_plant(inputs.voltage_band, plant_of)
+
+    def rows(of_all: Sequence[Any] | None) -> dict[str, list[Any]] | None:
+        if of_all is None:
+            return None
+        found: dict[str, list[Any]] = {plant: [] for plant in plants}
+        for row in of_all:
+            if row.unit in plant_of:
+                found[plant_of[row.unit]].append(row)
+        return found
+
+    orders, reserves, exclusions = rows(inputs.orders), rows(inputs.reserves), rows(inputs.exclusions)
+    register = inputs.register
+    parts: dict[str, Inputs] = {}
+    for plant in plants:
+        mine = replace(
+            register,
+            plants=tuple(state for state in register.plants if state.id == plant),
+            units=tuple(state for state in register.units if state.plant == plant),
+        )
+        parts[plant] = Inputs(
+            register=mine,
+            records=inputs.records,
+            unit_columns={},
+            plan=None if plan is None else plan.get(plant, inputs.plan.slice(0, 0)),  # type: ignore[union-attr]
+            orders=None if orders is None else tuple(orders[plant]),
+            reserves=None if reserves is None else tuple(reserves[plant]),
+            voltage_band=None if band is None else band.get(plant, inputs.voltage_band.slice(0, 0)),  # type: ignore[union-attr]
+            exclusions=None if exclusions is None else tuple(exclusions[plant]),
+        )
+    return parts
+
+
+def _tables_by_plant(table: pa.Table | None, plant_of: Mapping[str, str]) -> dict[str, pa.Table] | None:
+    """The rows of a long table by plant, in their order."""
+    if table is None:
+        return None
+    names = table.column("unit").cast(pa.string()).combine_chunks().dictionary_encode()
+    plants = sorted(set(plant_of.values()))
+    index = {plant: n for n, plant in enumerate(plants)}
+    of_name = np.array([index.get(plant_of.get(name, ""), -1) for name in names.dictionary.to_pylist()] or [-1])
+    codes = of_name[names.indices.to_numpy(zero_copy_only=False)]
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(len(plants) + 1))
+    return {
+        plant: table.take(pa.array(order[starts[n] : starts[n + 1]])).combine_chunks()
+        for n, plant in enumerate(plants)
+        if starts[n] < starts[n + 1]
+    }

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measuring one plant's month, day by day: what a process of the pool, or of a cluster, does. No database here.
+
+A job carries everything but the day files, which it reads by path. What is measured already is named by its keys and
+left out. Results do not depend on which days are measured together, nor where, nor in which order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final, NoReturn
+
+import pyarrow as pa
+
+from collector.center.days import EDGE_MS
+from collector.center.month.day_slices import DaySlices, digest_of
+from collector.center.month.file_facts import FileFacts, edges_agree
+from collector.center.month.laying_out import HISTORY_DAYS, RESTART_DAYS, PinnedFile
+from collector.center.month.stored_results import encode_results, encode_segments
+from collector.errors import ConfigError, Problem, RuleError
+from collector.model.dispatch import Order
+from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
+from collector.settlement.inputs import Inputs
+from collector.settlement.measure import Batch, Context, clusters, measure
+from collector.settlement.records import RecordBook, tail_of
+from collector.settlement.results import BreakerRun, Results
+from collector.settlement.rulebook import Rulebook
+from collector.settlement.settle import prepare
+from collector.settlement.timeline import Axis, Lane
+from collector.tables.findings import Findings
+from collector.tables.records import read_record_files
+
+_LANES: Final = 160  # unit-days measured in one pass: a plant of five units over a month
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Units of a plant over some days, measured together, under one key.
+
+    `files`: what they are measured from. `runs_only`: a day outside the month, of which breaker edges are wanted.
+    """
+
+    key: bytes
+    plant: str
+    first_day: date
+    days: int
+    units: tuple[str, ...]
+    files: tuple[PinnedFile, ...]
+    runs_only: bool = False
+
+
+@dataclass(frozen=True)
+class PlantJob:
+    """Cells of one plant to be measured, with all that is read for them but the day files themselves.
+
+    `inputs`: of the plant's units only, without records. `ordered`: units and days a start-stop order touches.
+    """
+
+    month: Month
+    inputs: Inputs
+    rulebook: Rulebook
+    cells: tuple[Cell, ...]
+    ordered: frozenset[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The stored forms of what was measured of one cell."""
+
+    key: bytes
+    plant: str
+    day: str
+    results: bytes
+    segments: bytes | None
+
+
+# ---- cells and their keys ------------------------------------------------------------------------------------------
+
+
+def find_cells(
+    month: Month,
+    plant: str,
+    units: tuple[str, ...],
+    *,
+    files: Sequence[PinnedFile],
+    facts: Mapping[str, FileFacts],
+    context: Context,
+    slices: DaySlices,
+    orders: Sequence[Order],
+) -> tuple[Cell, ...]:
+    """The cells of a plant: one a day, from its own file; or, where files contradict, the whole month from all.
+
+    `files`: those any of the units is in, by plant and day. `orders`: start-stop orders of these units.
+    """
+    feeding = sorted({file.plant for file in files})
+    around = _around(month, context, orders)
+    in_one_piece = not all(
+        edges_agree([(f.day, facts[f.sha256]) for f in files if f.plant == sender], units) for sender in feeding
+    ) or _in_several(files, facts, units)
+
+    def cell(day: date, days: int, members: tuple[str, ...], *, runs_only: bool = False) -> Cell:
+        short = tail_of(context.policy.settle_ms, context.policy.hold_ms) >= EDGE_MS
+        sources = tuple(files) if in_one_piece else _files_of(files, feeding, day, tail_too_short=short)
+        key = _key(context, slices, sources, day, days, members, runs_only=runs_only)
+        return Cell(key, plant, day, days, members, sources, runs_only)
+
+    if in_one_piece:
+        cells = [cell(month.first_day, len(month.days), units)]
+    else:
+        cells = [cell(day, 1, units) for day in month.days]
+    return (*cells, *(cell(day, 1, members, runs_only=True) for day, members in around.items()))
+
+
+def _key(
+    context: Context,
+    slices: DaySlices,
+    files: Sequence[PinnedFile],
+    day: date,
+    days: int,
+    units: Sequence[str],
+    *,
+    runs_only: bool,
+) -> bytes:
+    """The hash of all that makes a result."""
+    ordinals = range(day.toordinal(), day.toordinal() + days)
+    of_units = [
+        (unit, sorted(context.columns_of.get(unit, ())), *(slices.of(unit, ordinal) for ordinal in ordinals))
+        for unit in units
+    ]
+    sources = [file.sha256 for file in files]
+    return digest_of(slices.common, runs_only, ordinals.start, days, sources, of_units)
+
+
+def _in_several(files: Sequence[PinnedFile], facts: Mapping[str, FileFacts], units: Sequence[str]) -> bool:
+    """Whether a unit's records came by way of more than one plant's gateways: then no single file has its day."""
+    feeders: dict[str, str] = {}
+    return any(
+        feeders.setdefault(unit, file.plant) != file.plant
+        for file in files
+        for unit in units
+        if unit in facts[file.sha256]
+    )
+
+
+def _files_of(
+    files: Sequence[PinnedFile], feeding: Sequence[str], day: date, *, tail_too_short: bool
+) -> tuple[PinnedFile, ...]:
+    """The files a day is measured from: its own; the next day's too, where its tail is too short for the policy.
+
+    A day without a file has no record: what holds into it is the head of the next file, or the end of the last one.
+    """
+    chosen: list[PinnedFile] = []
+    for plant in feeding:
+        by_day = {f.day: f for f in files if f.plant == plant}
+        own = by_day.get(day.isoformat())
+        later = [d for d in sorted(by_day) if d > day.isoformat()]
+        if own is None:
+            nearest = later[:1] or sorted(by_day)[-1:]
+            chosen += [by_day[d] for d in nearest]
+            continue
+        chosen.append(own)
+        following = by_day.get((day + timedelta(days=1)).isoformat())
+        if tail_too_short and following is not None:
+            chosen.append(following)
+    return tuple(chosen)
+
+
+def _around(month: Month, context: Context, orders: Sequence[Order]) -> dict[date, tuple[str, ...]]:
+    """Days outside the month on which breaker edges of start-stop orders count, as settle looks at them."""
+    interval, first = month.interval, month.first_day
+    members: dict[date, set[str]] = {}
+    for order in orders:
+        days: list[date] = []
+        if order.start_ms < interval.start_ms < order.end_ms:
+            count = min((first - local_day(order.start_ms)).days, HISTORY_DAYS)
+            days += [first - timedelta(days=n) for n in range(1, count + 1)]
+        if context.policy.adopts("I-06", "month_of_stop") and order.start_ms < interval.end_ms < order.end_ms:
+            days += [month.next().first_day + timedelta(days=n) for n in range(RESTART_DAYS)]
+        for day in days:
+            members.setdefault(day, set()).add(order.unit)
+    return {day: tuple(sorted(of_day)) for day, of_day in sorted(members.items())}
+
+
+# ---- measuring -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why a job came to nothing, in a form that travels between processes."""
+
+    problems: tuple[Problem, ...]
+    message: str
+
+    def raise_here(self) -> NoReturn:
+        """Raise what the job met."""
+        if self.problems:
+            raise ConfigError(self.problems)
+        raise RuleError(self.message)
+
+
+def measure_apart(job: PlantJob) -> list[Measured] | Failed:
+    """`measure_plant` in a process of a pool: what is refused comes back as a value."""
+    pa.set_cpu_count(1)
+    try:
+        return measure_plant(job)
+    except ConfigError as error:
+        return Failed(error.problems, str(error))
+    except RuleError as error:
+        return Failed((), str(error))
+
+
+def measure_plant(job: PlantJob) -> list[Measured]:
+    """Measure the cells of a job.
+
+    Raises:
+        RuleError: the rulebook lacks a value that is measured with.
+        ConfigError: day files contradict each other.
+        OSError: a day file can't be read.
+    """
+    context = prepare(job.month, job.inputs, job.rulebook)
+    policy = context.policy
+    done: list[Measured] = []
+    for group in _groups(job.cells):
+        findings = Findings()
+        paths = [file.path for file in sorted({file for cell in group for file in cell.files})]
+        records = read_record_files(paths, None, findings)
+        findings.refuse_if_any()
+        book = RecordBook(
+            records.table,
+            tail_ms=tail_of(policy.settle_ms, policy.hold_ms),
+            unsynchronised_is_missing=policy.adopts("I-17", "missing"),
+        )
+        done += _measure_group(context, job.ordered, group, book)
+    return done
+
+
+def _groups(cells: Sequence[Cell]) -> Iterable[list[Cell]]:
+    """Cells that are measured in one pass: single days of the same kind, as many as make a good size."""
+    group: list[Cell] = []
+    for cell in cells:
+        lanes = sum(len(one.units) for one in group)
+        if group and (cell.days != 1 or group[0].days != 1 or cell.runs_only != group[0].runs_only or lanes >= _LANES):
+            yield group
+            group = []
+        group.append(cell)
+    if group:
+        yield group
+
+
+def _measure_group(
+    context: Context, ordered: frozenset[tuple[str, int]], group: Sequence[Cell], book: RecordBook
+) -> Iterable[Measured]:
+    """One pass over the units and days of a group, taken apart by cell."""
+    lanes: list[Lane] = []
+    together: list[tuple[int, ...]] = []
+    for cell in group:
+        place = {unit: len(lanes) + n for n, unit in enumerate(cell.units)}
+        lanes += [Lane(unit, cell.first_day) for unit in cell.units]
+        joined = clusters(context, cell.units)
+        together += [tuple(place[unit] for unit in members) for members in joined if len(members) > 1]
+    days, runs_only = group[0].days, group[0].runs_only
+    rows = book.rows(Axis(tuple(lanes), days))
+    batch = Batch(tuple(lanes), days, rows, tuple(together), runs_only=runs_only, segments=not runs_only)
+    results, segments = measure(context, batch)
+    at = 0
+    for cell in group:
+        mine = _part(results, cell, range(at, at + len(cell.units)), ordered)
+        at += len(cell.units)
+        stored = None if segments is None else encode_segments(_on_days(segments, cell))
+        yield Measured(cell.key, cell.plant, cell.first_day.isoformat(), encode_results(mine), stored)
+
+
+def _part(results: Results, cell: Cell, lanes: range, ordered: frozenset[tuple[str, int]]) -> Results:
+    """What belongs to a cell. Breaker runs stay on days a start-stop order touches: no other can be part of one."""
+    begin = cell.first_day.toordinal()
+    days, mine = range(begin, begin + cell.days), set(cell.units)
+
+    def wanted(run: BreakerRun) -> bool:
+        first, last = (local_day(ms).toordinal() for ms in (run.start_ms, run.end_ms - 1))
+        return run.unit in mine and first in days and any((run.unit, day) in ordered for day in range(first, last + 1))
+
+    found = Results(cell.units, tuple(begin for _ in cell.units), cell.days)
+    found.columns = {name: values[lanes.start : lanes.stop] for name, values in results.columns.items()}
+    found.runs = [run for run in results.runs if wanted(run)]
+    found.groups = [g for g in results.groups if g.day_ordinal in days and mine.issuperset(g.on_units)]
+    found.excursions = [e for e in results.excursions if e.unit in mine and local_day(e.start_ms).toordinal() in days]
+    return found
+
+
+def _on_days(segments: pa.Table, cell: Cell) -> pa.Table:
+    """The segments of a batch that lie on the days of a cell; its units are all there on each of them."""
+    start = segments["start"].to_numpy()
+    begin = local_midnight_ms(cell.first_day)
+    return segments.filter(pa.array((start >= begin) & (start < begin + cell.days * DAY_MS)))

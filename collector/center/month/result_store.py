@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Day results in the center's store: found by key, added once, dropped when nobody has asked for them for long.
+
+Nothing is ever marked dirty and nothing is ever changed: another input is another key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, Table, delete, select, update
+
+from collector.center.measured_schema import day_result, day_segments, file_facts
+from collector.center.month.file_facts import FileFacts, decode_facts, encode_facts
+from collector.center.month.plant_month import Measured
+from collector.center.store import CenterStore, insert_new
+from collector.model.interval import DAY_MS
+
+_AT_ONCE: Final = 500
+_USED_EVERY_MS: Final = DAY_MS  # noting each use would make every closing a writer of thousands of rows
+T = TypeVar("T")
+
+
+def find_facts(connection: Connection, hashes: Iterable[str]) -> dict[str, FileFacts]:
+    """Facts of day files by SHA-256, as far as they are there."""
+    found: dict[str, FileFacts] = {}
+    for some in _chunks(sorted(set(hashes))):
+        rows = connection.execute(select(file_facts.c.sha256, file_facts.c.facts).where(file_facts.c.sha256.in_(some)))
+        found |= {row.sha256: decode_facts(row.facts) for row in rows}
+    return found
+
+
+def add_facts(connection: Connection, facts: Mapping[str, FileFacts], *, now_ms: int) -> None:
+    """Keep facts of day files."""
+    rows = [{"sha256": sha256, "used_ms": now_ms, "facts": encode_facts(f)} for sha256, f in sorted(facts.items())]
+    for some in _chunks(rows):
+        connection.execute(insert_new(connection, file_facts), some)
+
+
+def known_keys(connection: Connection, keys: Sequence[bytes]) -> set[bytes]:
+    """Which keys have a result."""
+    known: set[bytes] = set()
+    for some in _chunks(keys):
+        query = select(day_result.c.key).where(day_result.c.key.in_(some))
+        known.update(map(bytes, connection.execute(query).scalars()))
+    return known
+
+
+def add_results(connection: Connection, measured: Sequence[Measured], *, now_ms: int) -> None:
+    """Keep day results; one that another process has stored meanwhile is the same."""
+    for some in _chunks(measured):
+        rows = [
+            {"key": m.key, "plant": m.plant, "day": m.day, "measured_ms": now_ms, "used_ms": now_ms,
+             "results": m.results}
+            for m in some
+        ]  # fmt: skip
+        connection.execute(insert_new(connection, day_result), rows)
+        segments = [{"key": m.key, "segments": m.segments} for m in some if m.segments is not None]
+        if segments:
+            connection.execute(insert_new(connection, day_segments), segments)
+
+
+def read_results(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Results by key, as they were stored."""
+    found: dict[bytes, bytes] = {}
+    for some in _chunks(keys):
+        rows = connection.execute(select(day_result.c.key, day_result.c.results).where(day_result.c.key.in_(some)))
+        found |= {bytes(key): bytes(results) for key, results in rows}
+    return found
+
+
+def read_segments(connection: Connection, keys: Sequence[bytes]) -> list[bytes]:
+    """Segments of some keys, in their order; a key without any is passed over."""
+    found: dict[bytes, bytes] = {}
+    for some in _chunks(keys):
+        query = select(day_segments.c.key, day_segments.c.segments).where(day_segments.c.key.in_(some))
+        found |= {bytes(key): bytes(segments) for key, segments in connection.execute(query)}
+    return [found[key] for key in keys if key in found]
+
+
+def note_use(connection: Connection, keys: Sequence[bytes], hashes: Sequence[str], *, now_ms: int) -> None:
+    """Results and facts that a closing asked for are in use; noted once a day."""
+    for table, column, wanted in ((day_result, "key", keys), (file_facts, "sha256", hashes)):
+        stale = table.c.used_ms < now_ms - _USED_EVERY_MS
+        for some in _chunks(wanted):
+            connection.execute(update(table).where(table.c[column].in_(some) & stale).values(used_ms=now_ms))
+
+
+def drop_unused_results(store: CenterStore, *, keep_days: int) -> int:
+    """Drop day results, segments and facts that no closing has asked for in so many days; returns how many results.
+
+    What is dropped can be measured again from the lake.
+    """
+    before_ms = store.clock.now_utc_ms() - keep_days * DAY_MS
+    total = 0
+    while dropped := store.write(lambda connection: _drop_some(connection, before_ms)).result():
+        total += dropped
+    return total
+
+
+def _drop_some(connection: Connection, before_ms: int) -> int:
+    def oldest(table: Table, column: str) -> list[bytes]:
+        query = select(table.c[column]).where(table.c.used_ms < before_ms).limit(_AT_ONCE)
+        return list(connection.execute(query).scalars())
+
+    connection.execute(delete(file_facts).where(file_facts.c.sha256.in_(oldest(file_facts, "sha256"))))
+    keys = oldest(day_result, "key")
+    connection.execute(delete(day_segments).where(day_segments.c.key.in_(keys)))
+    connection.execute(delete(day_result).where(day_result.c.key.in_(keys)))
+    return len(keys)
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _AT_ONCE):
+        yield items[start : start + _AT_ONCE]

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""segments.parquet: a run's segments in row groups by unit, so that a page reads those of one unit and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from collector.settlement.statement import SEGMENT_SCHEMA
+
+_TEXTS: Final = frozenset({"unit", "service", "class", "reason", "value_unit"})
+_STORED: Final = pa.schema(
+    [(field.name, pa.string() if field.name in _TEXTS else field.type) for field in SEGMENT_SCHEMA]
+)
+_INTEGERS: Final = [field.name for field in _STORED if field.name not in _TEXTS]
+
+
+class SegmentFile:
+    """Writes tables as they pass; the same tables give the same bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(
+            path,
+            _STORED,
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=sorted(_TEXTS),
+            column_encoding=dict.fromkeys(_INTEGERS, "DELTA_BINARY_PACKED"),
+            version="2.6",
+        )
+
+    def note(self, make: Callable[[], pa.Table]) -> pa.Table:
+        """The table that `make` makes, written on its way: a row group a unit, rows in their order."""
+        table = make()
+        stored = table.cast(_STORED).combine_chunks()
+        for first, last in _runs(stored):
+            self._writer.write_table(stored.slice(first, last - first))
+        return table
+
+    def __enter__(self) -> SegmentFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+
+def _runs(table: pa.Table) -> Iterator[tuple[int, int]]:
+    """First and last + 1 row of each run of rows of one unit."""
+    codes = pc.run_end_encode(table["unit"].combine_chunks())
+    begin = 0
+    for end in codes.run_ends.to_pylist():
+        yield begin, end
+        begin = end
+
+
+class SegmentReader:
+    """Reads segments of one unit from a segment file. The footer is read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        metadata = pq.read_metadata(path)
+        self._groups: dict[str, list[int]] = {}
+        for group in range(metadata.num_row_groups):
+            statistics = metadata.row_group(group).column(0).statistics
+            self._groups.setdefault(statistics.min, []).append(group)
+
+    def of_unit(self, unit: str) -> pa.Table:
+        """The segments of a unit, by service and time as they were written."""
+        groups = self._groups.get(unit, [])
+        if not groups:
+            return SEGMENT_SCHEMA.empty_table()
+        with pq.ParquetFile(self._path) as file:
+            return file.read_row_groups(groups).cast(SEGMENT_SCHEMA).unify_dictionaries()

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Day results as bytes: measured integers and events as msgpack, segments as compressed columns; and back.
+
+Columns that are zero throughout are left out: closing takes an absent column for zero. Segments of a day are cut at
+midnight; where two touch with the same reason they are one again, so that a month of days has the very segments of the
+month measured in one piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import zstandard
+
+from collector.settlement.results import REASONS, BreakerRun, Excursion, GroupEnergy, Results
+from collector.settlement.statement import SEGMENT_SCHEMA
+
+# Part of every key: results stored in another form are measured again.
+STORED_VERSION: Final = 1
+_LEVEL: Final = 3
+Ints = npt.NDArray[np.int64]
+
+
+class StoredResults(msgspec.Struct, frozen=True, array_like=True):
+    """Results of some lanes. `values`: 64-bit little-endian integers by name, lane and day; units as lane numbers."""
+
+    units: tuple[str, ...]
+    first_days: tuple[int, ...]
+    days: int
+    names: tuple[str, ...]
+    values: bytes
+    runs: tuple[tuple[int, int, int, int], ...]
+    groups: tuple[tuple[int, tuple[int, ...], int], ...]
+    excursions: tuple[tuple[int, int, int, bool, int | None, int | None, int], ...]
+
+    def matrix(self) -> Ints:
+        """The values as an array of names × lanes × days."""
+        shape = len(self.names), len(self.units), self.days
+        return np.frombuffer(self.values, dtype="<i8").reshape(shape)
+
+
+_decoder: Final = msgspec.msgpack.Decoder(StoredResults)
+
+
+def encode_results(results: Results) -> bytes:
+    """Results as bytes; the same results give the same bytes."""
+    names = [name for name in sorted(results.columns) if results.columns[name].any()]
+    values = [np.ascontiguousarray(results.columns[name], dtype="<i8") for name in names]
+    index = {unit: lane for lane, unit in reversed(list(enumerate(results.units)))}
+    stored = StoredResults(
+        units=results.units,
+        first_days=results.first_day_ordinals,
+        days=results.days,
+        names=tuple(names),
+        values=b"".join(array.tobytes() for array in values),
+        runs=tuple((index[r.unit], r.start_ms, r.end_ms, r.state) for r in results.runs),
+        groups=tuple((g.day_ordinal, tuple(index[u] for u in g.on_units), g.energy_kwms) for g in results.groups),
+        excursions=tuple(
+            (index[e.unit], e.start_ms, e.end_ms, e.above, e.power_before_kw, e.power_kwms, e.beyond_uhzms)
+            for e in results.excursions
+        ),
+    )
+    return msgspec.msgpack.encode(stored)
+
+
+def decode_results(data: bytes) -> StoredResults:
+    """The stored form, read.
+
+    Raises:
+        msgspec.ValidationError: these bytes are no day result.
+    """
+    return _decoder.decode(data)
+
+
+def as_results(stored: StoredResults) -> Results:
+    """One stored form as results again."""
+    matrix = stored.matrix()
+    found = Results(stored.units, stored.first_days, stored.days)
+    found.columns = {name: matrix[i] for i, name in enumerate(stored.names)}
+    _add_events(found, stored)
+    return found
+
+
+def join_days(parts: Sequence[StoredResults], first_day: int, days: int) -> Results:
+    """Results of single days as lanes of a month: few and wide, as closing likes them."""
+    units = tuple(sorted({unit for part in parts for unit in part.units}))
+    lane_of = {unit: lane for lane, unit in enumerate(units)}
+    column_of: dict[str, int] = {}
+    for part in parts:
+        for name in part.names:
+            column_of.setdefault(name, len(column_of))
+    table = np.zeros((len(column_of), len(units), days), dtype=np.int64)
+    joined = Results(units, (first_day,) * len(units), days)
+    places: dict[tuple[str, ...], npt.NDArray[np.int64]] = {}
+    lanes: dict[tuple[str, ...], npt.NDArray[np.int64]] = {}
+    for part in parts:
+        if part.names not in places:
+            places[part.names] = np.array([column_of[name] for name in part.names], dtype=np.int64)
+        if part.units not in lanes:
+            lanes[part.units] = np.array([lane_of[unit] for unit in part.units], dtype=np.int64)
+        if part.names and part.units:
+            day = part.first_days[0] - first_day
+            table[places[part.names][:, None], lanes[part.units][None, :], day] += part.matrix()[:, :, 0]
+        _add_events(joined, part)
+    joined.columns = {name: table[i] for name, i in column_of.items()}
+    return joined
+
+
+def _add_events(results: Results, stored: StoredResults) -> None:
+    units = stored.units
+    results.runs += [BreakerRun(units[r[0]], *r[1:]) for r in stored.runs]
+    results.groups += [
+        GroupEnergy(day, tuple(units[lane] for lane in lanes), energy) for day, lanes, energy in stored.groups
+    ]
+    results.excursions += [Excursion(units[e[0]], *e[1:]) for e in stored.excursions]
+
+
+# ---- segments ------------------------------------------------------------------------------------------------------
+
+
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    """Segments of one day: texts once, rows as columns. `reason`: place in `reasons`."""
+
+    units: tuple[str, ...]
+    services: tuple[str, ...]
+    value_units: tuple[str, ...]
+    reasons: tuple[str, ...]
+    unit: bytes
+    service: bytes
+    reason: bytes
+    start: bytes
+    length: bytes
+    value: bytes
+
+
+_packed_decoder: Final = msgspec.msgpack.Decoder(_Packed)
+
+
+def encode_segments(table: pa.Table) -> bytes:
+    """A table of SEGMENT_SCHEMA as bytes."""
+    table = table.unify_dictionaries().combine_chunks()
+
+    def coded(name: str) -> tuple[tuple[str, ...], npt.NDArray[Any]]:
+        column = table[name].combine_chunks().cast(pa.string()).dictionary_encode()
+        return tuple(column.dictionary.to_pylist()), column.indices.to_numpy(zero_copy_only=False)
+
+    units, unit = coded("unit")
+    services, service = coded("service")
+    reasons, reason = coded("reason")
+    texts, of_row = coded("value_unit")
+    unit_of = {int(s): texts[int(u)] for s, u in zip(service.tolist(), of_row.tolist(), strict=True)}
+    start, end = table["start"].to_numpy(), table["end"].to_numpy()
+    packed = _Packed(
+        units=units,
+        services=services,
+        value_units=tuple(unit_of[n] for n in range(len(services))),
+        reasons=reasons,
+        unit=unit.astype("<u2").tobytes(),
+        service=service.astype("u1").tobytes(),
+        reason=reason.astype("u1").tobytes(),
+        start=start.astype("<i8").tobytes(),
+        length=(end - start).astype("<i4").tobytes(),  # a day at most
+        value=table["value"].to_numpy().astype("<i8").tobytes(),
+    )
+    return zstandard.compress(msgspec.msgpack.encode(packed), _LEVEL)
+
+
+_CLASSES: Final = list(dict.fromkeys(cause for _, cause in REASONS))
+_REASON_TEXTS: Final = [reason for reason, _ in REASONS]
+_CLASS_OF: Final = np.array([_CLASSES.index(cause) for _, cause in REASONS], dtype=np.int32)
+_REASON_CODE: Final = {reason: code for code, reason in enumerate(_REASON_TEXTS)}
+# In what order services are measured, which is the order of their segments.
+SEGMENT_SERVICES: Final = (
+    "deep_peak",
+    "hydro_spill",
+    "agc_basic",
+    "agc_up",
+    "agc_down",
+    "reactive_lag",
+    "reactive_lead",
+    "condenser_run",
+    "condenser_start",
+    "avc",
+    "spinning_reserve",
+    "hot_reserve",
+)
+
+
+def join_segments(parts: Iterable[bytes], units: Sequence[str]) -> pa.Table:
+    """Segments of some units over all the days given: by unit in the order given, then service, then time."""
+    place = {unit: n for n, unit in enumerate(units)}
+    columns: dict[str, list[npt.NDArray[Any]]] = {
+        name: [] for name in ("unit", "service", "reason", "start", "length", "value")
+    }
+    unit_text: dict[int, str] = {}
+    for data in parts:
+        packed = _packed_decoder.decode(zstandard.decompress(data))
+        unit = np.array([place.get(u, -1) for u in packed.units] or [-1])[np.frombuffer(packed.unit, "<u2")]
+        keep = unit >= 0
+        services = [SEGMENT_SERVICES.index(s) for s in packed.services]
+        unit_text |= dict(zip(services, packed.value_units, strict=True))
+        columns["unit"].append(unit[keep])
+        columns["service"].append(np.array(services or [0])[np.frombuffer(packed.service, "u1")][keep])
+        codes = np.array([_REASON_CODE[r] for r in packed.reasons] or [0])
+        columns["reason"].append(codes[np.frombuffer(packed.reason, "u1")][keep])
+        for name, kind in (("start", "<i8"), ("length", "<i4"), ("value", "<i8")):
+            columns[name].append(np.frombuffer(getattr(packed, name), kind)[keep].astype(np.int64))
+    if not columns["unit"]:
+        return SEGMENT_SCHEMA.empty_table()
+    joined = {name: np.concatenate(arrays) for name, arrays in columns.items()}
+    return _as_table(_merged(joined), units, unit_text)
+
+
+def _merged(rows: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Rows in order, those that touch with the same reason as one."""
+    order = np.lexsort((rows["start"], rows["service"], rows["unit"]))
+    rows = {name: array[order] for name, array in rows.items()}
+    end = rows["start"] + rows["length"]
+    same = np.ones(max(len(order) - 1, 0), dtype=np.bool_)
+    for name in ("unit", "service", "reason"):
+        same &= rows[name][1:] == rows[name][:-1]
+    same &= rows["start"][1:] == end[:-1]
+    first = np.flatnonzero(np.append(True, ~same)) if len(order) else np.zeros(0, dtype=np.int64)
+    last = np.append(first[1:], len(order)) - 1 if len(first) else first
+    value = np.add.reduceat(rows["value"], first) if len(first) else rows["value"]
+    return {name: rows[name][first] for name in ("unit", "service", "reason", "start")} | {
+        "end": end[last],
+        "value": value,
+    }
+
+
+def _as_table(rows: dict[str, npt.NDArray[Any]], units: Sequence[str], unit_text: dict[int, str]) -> pa.Table:
+    value_units = sorted(set(unit_text.values()))
+    of_service = np.zeros(len(SEGMENT_SERVICES), dtype=np.int32)
+    for service, text in unit_text.items():
+        of_service[service] = value_units.index(text)
+
+    def coded(codes: npt.NDArray[Any], texts: Sequence[str]) -> pa.DictionaryArray:
+        return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(list(texts), pa.string()))
+
+    return pa.Table.from_arrays(
+        [
+            coded(rows["unit"], units),
+            coded(rows["service"], SEGMENT_SERVICES),
+            pa.array(rows["start"]),
+            pa.array(rows["end"]),
+            coded(_CLASS_OF[rows["reason"]], _CLASSES),
+            coded(rows["reason"], _REASON_TEXTS),
+            pa.array(rows["value"]),
+            coded(of_service[rows["service"]], value_units),
+        ],
+        schema=SEGMENT_SCHEMA,
+    )
