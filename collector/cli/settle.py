@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from collector.cli import compare, duties
+from collector.cli.side_by_side import spread
 from collector.resources import config_path
 
 if TYPE_CHECKING:
@@ -68,8 +70,8 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statemen
 
     check_out(out)
     book = load_rulebook(rulebook)
-    statement = settle(month, load_folder(data), book)
-    write_statement(statement, out)
+    statement = settle(month, load_folder(data), book, spread=spread)
+    write_statement(statement, out, spread=spread)
     return statement
 
 

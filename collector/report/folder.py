@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,8 @@ from collector.report.page import page_html
 from collector.report.segments import write_segments
 from collector.report.tables import determinants_csv, ledger_csv, lines_csv, plants_csv, primary_frequency_csv
 from collector.report.unpaid import not_paid_csv, with_outside_time
-from collector.report.workbook import write_workbook
+from collector.report.workbook import workbook_xlsx
+from collector.settlement.settle import Spread
 from collector.settlement.statement import Statement, check_identities
 
 MANIFEST: Final = "manifest.json"
@@ -41,8 +43,8 @@ def check_out(out: Path) -> None:
         raise ConfigError([Problem(str(out), 0, "", message)])
 
 
-def write_statement(statement: Statement, out: Path) -> dict[str, Any]:
-    """Write the statement to `out` and return its manifest.
+def write_statement(statement: Statement, out: Path, *, spread: Spread = map) -> dict[str, Any]:
+    """Write the statement to `out` and return its manifest; the same bytes however the work is spread.
 
     Raises:
         ConfigError: as `check_out`.
@@ -55,7 +57,7 @@ def write_statement(statement: Statement, out: Path) -> dict[str, Any]:
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        manifest = _fill(statement, work)
+        manifest = _fill(statement, work, spread)
         work.chmod(0o755)
         _swap(work, out)
     except BaseException:
@@ -64,20 +66,21 @@ def write_statement(statement: Statement, out: Path) -> dict[str, Any]:
     return manifest
 
 
-def _fill(statement: Statement, work: Path) -> dict[str, Any]:
-    unpaid = with_outside_time(statement, write_segments(statement.segments, work / "segments.csv"))
-    contents = {
-        "lines.csv": lines_csv(statement),
-        "plants.csv": plants_csv(statement),
-        "determinants.csv": determinants_csv(statement),
-        "primary_frequency.csv": primary_frequency_csv(statement),
-        "not_paid.csv": not_paid_csv(unpaid),
-        "ledger.csv": ledger_csv(statement, run_id(statement)),
-        "statement.html": page_html(statement, unpaid),
+def _fill(statement: Statement, work: Path, spread: Spread) -> dict[str, Any]:
+    measured = write_segments(statement.segments, work / "segments.csv", spread=spread)
+    unpaid = with_outside_time(statement, measured)
+    contents: dict[str, Callable[[], bytes]] = {
+        "statement.xlsx": lambda: workbook_xlsx(statement, unpaid),  # first, for it takes longest
+        "statement.html": lambda: page_html(statement, unpaid),
+        "primary_frequency.csv": lambda: primary_frequency_csv(statement),
+        "lines.csv": lambda: lines_csv(statement),
+        "plants.csv": lambda: plants_csv(statement),
+        "determinants.csv": lambda: determinants_csv(statement),
+        "not_paid.csv": lambda: not_paid_csv(unpaid),
+        "ledger.csv": lambda: ledger_csv(statement, run_id(statement)),
     }
-    for name, data in contents.items():
+    for name, data in zip(contents, spread(lambda make: make(), contents.values()), strict=True):
         (work / name).write_bytes(data)
-    write_workbook(statement, unpaid, work / "statement.xlsx")
     hashes = {path.name: _sha256(path) for path in sorted(work.iterdir())}
     data = manifest_json(statement, hashes)
     (work / MANIFEST).write_bytes(data)

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """segments.csv, and from the same pass the time that was not paid, by unit, service and reason.
 
-Segments can be millions: they are written table by table, formatted by Arrow and not row by row.
+Segments can be millions: they are written table by table, formatted by Arrow and not row by row. Tables do not know of
+each other, so they may be formatted side by side.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict, deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,11 +20,13 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from collector.model.interval import LOCAL_OFFSET_MS
+from collector.settlement.settle import Spread
 from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Segments
 
 SEGMENT_COLUMNS: Final = ("unit", "service", "start", "end", "class", "reason", "value", "value_unit")
 _MICRO: Final = 1_000_000
-_AHEAD: Final = 4  # tables waiting to be written
+_KEYS: Final = ["unit", "service", "class", "reason"]
+_Times = Counter[tuple[str, str, str, str]]  # ms by unit, service, class, reason
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -37,30 +40,28 @@ class UnpaidTime:
     duration_ms: int
 
 
-def write_segments(segments: Segments, path: Path) -> tuple[UnpaidTime, ...]:
+def write_segments(segments: Segments, path: Path, *, spread: Spread = map) -> tuple[UnpaidTime, ...]:
     """Write segments.csv; returns the unpaid time, sorted.
 
     Raises:
         OSError: the file can't be written.
     """
-    unpaid: dict[tuple[str, str, str, str], int] = defaultdict(int)
-    formatted: deque[Future[Any]] = deque()
-    # Formatting runs beside the measuring that makes the next table; Arrow lets go of the interpreter.
-    with path.open("wb") as file, ThreadPoolExecutor(max_workers=1) as pool:
+    unpaid: _Times = Counter()
+    with path.open("wb") as file:
         file.write((",".join(SEGMENT_COLUMNS) + "\n").encode())
-        for table in segments.tables():
-            if len(table):
-                formatted.append(pool.submit(_format, table, unpaid))
-            if len(formatted) > _AHEAD:
-                file.write(formatted.popleft().result())
-        for one in formatted:
-            file.write(one.result())
+        for text, times in spread(_format, segments.parts()):
+            file.write(text)
+            unpaid.update(times)
     return tuple(sorted(UnpaidTime(*key, duration) for key, duration in unpaid.items()))
 
 
-def _format(table: pa.Table, unpaid: dict[tuple[str, str, str, str], int]) -> Any:
-    """The table as CSV bytes; its unpaid time is added to `unpaid` (one worker: in order, and alone)."""
-    _add_unpaid(table, unpaid)
+def _format(part: Callable[[], pa.Table]) -> tuple[Any, _Times]:
+    """A table as CSV bytes, and its unpaid time."""
+    table = part()
+    return (_as_csv(table), _unpaid(table)) if table.num_rows else (b"", Counter())
+
+
+def _as_csv(table: pa.Table) -> Any:
     text = _as_text(table)
     for style in ("none", "needed"):
         options = pyarrow.csv.WriteOptions(include_header=False, quoting_style=style)
@@ -118,14 +119,11 @@ def _values(table: pa.Table) -> Any:
     return pa.Array.from_buffers(kind, len(micro), [raw.is_valid().buffers()[1], pa.py_buffer(words)])
 
 
-def _add_unpaid(table: pa.Table, unpaid: dict[tuple[str, str, str, str], int]) -> None:
-    text = pa.table(
-        {
-            **{name: table[name].cast(pa.string()) for name in ("unit", "service", "class", "reason")},
-            "duration": pc.subtract(table["end"], table["start"]),
-        }
-    )
-    sums = text.group_by(["unit", "service", "class", "reason"]).aggregate([("duration", "sum")])
+def _unpaid(table: pa.Table) -> _Times:
+    timed = table.select(_KEYS).append_column("ms", pc.subtract(table["end"], table["start"]))
+    sums = timed.group_by(_KEYS, use_threads=False).aggregate([("ms", "sum")])
+    found: _Times = Counter()
     for row in sums.to_pylist():
         if row["class"] != "counted":
-            unpaid[row["unit"], row["service"], row["class"], row["reason"] or ""] += row["duration_sum"]
+            found[row["unit"], row["service"], row["class"], row["reason"] or ""] += row["ms_sum"]
+    return found

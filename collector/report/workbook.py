@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
+from io import BytesIO
 from typing import Final
 
 from xlsxwriter.utility import xl_rowcol_to_cell
@@ -27,13 +27,10 @@ from collector.settlement.statement import Statement
 SHEETS: Final = ("结算汇总", "补偿明细", "分摊", "计量依据", "未补偿原因", "数据完整率", "规则依据")
 
 
-def write_workbook(statement: Statement, unpaid: Sequence[UnpaidTime], path: Path) -> None:
-    """Write statement.xlsx.
-
-    Raises:
-        OSError: the file can't be written.
-    """
-    book = Book(path, f"辅助服务补偿结算单 {statement.month}")
+def workbook_xlsx(statement: Statement, unpaid: Sequence[UnpaidTime]) -> bytes:
+    """statement.xlsx."""
+    file = BytesIO()
+    book = Book(file, f"辅助服务补偿结算单 {statement.month}")
     try:
         _summary(book, statement)
         _lines(book, statement)
@@ -44,6 +41,7 @@ def write_workbook(statement: Statement, unpaid: Sequence[UnpaidTime], path: Pat
         _rules(book, statement)
     finally:
         book.book.close()
+    return file.getvalue()
 
 
 def _summary(book: Book, s: Statement) -> None:

@@ -8,9 +8,10 @@ grouping of days, gives the same bits.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Final
 
 import pyarrow as pa
@@ -77,17 +78,23 @@ def plan_batches(
     context: Context, book: RecordBook, first_day: date, days: int, *, units: Sequence[str], segments: bool = False
 ) -> Iterator[Batch]:
     """Batches of whole units over [first_day, first_day + days); units of one peak group stay together."""
-    cluster: list[list[str]] = []
-    size = 0
+    return (make() for make in plan(context, book, first_day, days, units=units, segments=segments))
+
+
+def plan(
+    context: Context, book: RecordBook, first_day: date, days: int, *, units: Sequence[str], segments: bool = False
+) -> list[Callable[[], Batch]]:
+    """What makes each batch: only a batch that is made holds rows."""
+    shares: list[list[list[str]]] = []
+    size = _BATCH_ROWS
     for members in clusters(context, units):
         count = sum(book.count(unit) for unit in members) + 1
-        if cluster and size + count > _BATCH_ROWS:
-            yield _batch(book, cluster, first_day, days, segments=segments)
-            cluster, size = [], 0
-        cluster.append(members)
+        if size + count > _BATCH_ROWS:
+            shares.append([])
+            size = 0
+        shares[-1].append(members)
         size += count
-    if cluster:
-        yield _batch(book, cluster, first_day, days, segments=segments)
+    return [partial(_batch, book, share, first_day, days, segments=segments) for share in shares]
 
 
 def clusters(context: Context, units: Sequence[str]) -> list[list[str]]:

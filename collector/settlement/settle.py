@@ -7,14 +7,12 @@ Pure and synchronous. The center measures day by day and stores the results; `cl
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,7 +24,7 @@ from collector.settlement.account import Account, Case
 from collector.settlement.dispatch_side import DispatchSide
 from collector.settlement.inputs import Inputs
 from collector.settlement.lines import Outcome, compute_lines
-from collector.settlement.measure import KERNEL_VERSION, Batch, Context, measure, plan_batches
+from collector.settlement.measure import KERNEL_VERSION, Batch, Context, measure, plan
 from collector.settlement.plants import compute_ledger, compute_plants
 from collector.settlement.records import RecordBook, tail_of
 from collector.settlement.results import MonthTotals, Results
@@ -47,37 +45,31 @@ from collector.settlement.statement import (
 from collector.settlement.stretches import Policy, Stretch, compute_policy, compute_stretches, registered_spans
 from collector.settlement.timeline import Axis, Lane
 
-_AHEAD: Final = 4  # batches given to an executor before the oldest is waited for
 _KEPT_SEGMENT_BYTES: Final = 128 << 20  # about 300 units of a month at one minute
 _RESTART_DAYS: Final = 2  # how far ahead, where a stop counts in its own month: a restart follows within 24 hours
 _HISTORY_DAYS: Final = 62  # how far back breaker runs are looked at for orders that began before the month
 
 
-def settle(month: Month, inputs: Inputs, rulebook: Rulebook, *, executor: Executor | None = None) -> Statement:
-    """The statement of a month; the same inputs give the same bits whatever the executor.
+_SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]]]
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
+
+class Spread(Protocol):
+    """`map`, or what does the same side by side: results in the order of the tasks, which do not know of each other."""
+
+    def __call__(self, work: Callable[[_Task], _Result], tasks: Iterable[_Task], /) -> Iterator[_Result]: ...
+
+
+def settle(month: Month, inputs: Inputs, rulebook: Rulebook, *, spread: Spread = map) -> Statement:
+    """The statement of a month; the same inputs give the same bits however the measuring is spread.
 
     Raises:
         RuleError: the rulebook has no value for a day that is measured.
         InvariantBroken: totals do not add up; nothing was produced.
     """
     run = _Run(month, inputs, rulebook)
-    return _close(month, inputs, run.context, run.results(executor), run.segments)
-
-
-def _measured(
-    executor: Executor | None, context: Context, batches: Iterable[Batch]
-) -> Iterator[tuple[Results, pa.Table | None]]:
-    """What is measured, in the order of the batches; few of them wait at a time, for each holds its rows."""
-    if executor is None:
-        yield from map(partial(measure, context), batches)
-        return
-    waiting: deque[Future[tuple[Results, pa.Table | None]]] = deque()
-    for batch in batches:
-        waiting.append(executor.submit(measure, context, batch))
-        if len(waiting) > _AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    return _close(month, inputs, run.context, run.results(spread), run.segments)
 
 
 class _Run:
@@ -95,24 +87,37 @@ class _Run:
         self.units = [unit for unit, stretches in self.context.stretches.items() if stretches]
         self._kept: list[tuple[tuple[str, ...], pa.Table]] = []  # segments of the first batches, with their units
 
-    def results(self, executor: Executor | None) -> Iterator[Results]:
+    def results(self, spread: Spread) -> Iterator[Results]:
         """Measure everything once; segments are kept from the same pass as far as the memory set aside goes."""
         left = _KEPT_SEGMENT_BYTES
-        for results, segments in _measured(executor, self.context, self.batches()):
+        for results, segments in spread(self._measure, self._plan()):
             if segments is not None:
                 left -= segments.nbytes
                 if left >= 0:
                     self._kept.append((results.units, segments))
             yield results
 
-    def batches(self) -> Iterator[Batch]:
-        first, days = self.month.first_day, len(self.month.days)
-        yield from plan_batches(self.context, self.book, first, days, units=self.units, segments=True)
-        yield from self._history()
-        if self.context.policy.adopts("I-06", "month_of_stop"):
-            yield from self._restarts()
+    def _measure(self, make: Callable[[], Batch]) -> tuple[Results, pa.Table | None]:
+        return measure(self.context, make())
 
-    def _history(self) -> Iterator[Batch]:
+    def _plan(self) -> list[Callable[[], Batch]]:
+        """What makes each batch; rows are cut out by whoever measures it."""
+        batches = self._whole(self.units)
+        batches += self._history()
+        if self.context.policy.adopts("I-06", "month_of_stop"):
+            batches += self._restarts()
+        return batches
+
+    def _whole(self, units: Sequence[str]) -> list[Callable[[], Batch]]:
+        """The month of some units."""
+        first, days = self.month.first_day, len(self.month.days)
+        return plan(self.context, self.book, first, days, units=units, segments=True)
+
+    def _runs_only(self, unit: str, first_day: date, days: int) -> Batch:
+        lanes = (Lane(unit, first_day),)
+        return Batch(lanes, days, self.book.rows(Axis(lanes, days)), runs_only=True)
+
+    def _history(self) -> Iterator[Callable[[], Batch]]:
         """Breaker runs before the month, for units with start-stop orders that began there."""
         begin = self.month.interval.start_ms
         for unit in self.units:
@@ -123,46 +128,46 @@ class _Run:
                 continue
             first_day = local_day(max(min(starts), first_record))
             days = min((self.month.first_day - first_day).days, _HISTORY_DAYS)
-            lane = Lane(unit, date.fromordinal(self.month.first_day.toordinal() - days))
-            yield Batch((lane,), days, self.book.rows(Axis((lane,), days)), runs_only=True)
+            begins = date.fromordinal(self.month.first_day.toordinal() - days)
+            yield partial(self._runs_only, unit, begins, days)
 
-    def _restarts(self) -> Iterator[Batch]:
+    def _restarts(self) -> Iterator[Callable[[], Batch]]:
         """Breaker runs after the month, where a stop of the month counts though its restart comes later."""
         end = self.month.interval.end_ms
         for unit in self.units:
             orders = self.context.dispatch.orders[OrderKind.START_STOP].get(unit, ())
             if any(o.start_ms < end < o.end_ms for o in orders):
-                lane = Lane(unit, self.month.next().first_day)
-                yield Batch((lane,), _RESTART_DAYS, self.book.rows(Axis((lane,), _RESTART_DAYS)), runs_only=True)
+                yield partial(self._runs_only, unit, self.month.next().first_day, _RESTART_DAYS)
 
-    def segments(self, units: frozenset[str] | None) -> Iterator[pa.Table]:
+    def segments(self, units: frozenset[str] | None) -> Iterator[Callable[[], pa.Table]]:
         """Segments batch by batch: those kept, then the others, which are measured again (they can be too many)."""
         kept = {unit for members, _ in self._kept for unit in members}
         for members, table in self._kept:
             if units is None or not units.isdisjoint(members):
-                yield from _some(table, units)
+                yield partial(_some, table, units)
         wanted = None if units is None and not kept else frozenset(self.units if units is None else units) - kept
         chosen = [unit for unit in self.units if wanted is None or unit in wanted]
         if units is not None:  # members of a chosen unit's peak group are measured with it
             chosen = self._with_groups(chosen)
-        first, days = self.month.first_day, len(self.month.days)
-        for batch in plan_batches(self.context, self.book, first, days, units=chosen, segments=True):
-            table = measure(self.context, batch)[1]
-            if table is not None:
-                yield from _some(table, wanted)
+        for make in self._whole(chosen):
+            yield partial(self._measure_again, make, wanted)
+
+    def _measure_again(self, make: Callable[[], Batch], units: frozenset[str] | None) -> pa.Table:
+        table = self._measure(make)[1]
+        assert table is not None
+        return _some(table, units)
 
     def _with_groups(self, chosen: list[str]) -> list[str]:
         plants = {s.plant.id for unit in chosen for s in self.context.stretches[unit]}
         return [u for u in self.units if any(s.plant.id in plants for s in self.context.stretches[u])]
 
 
-def _some(table: pa.Table, units: frozenset[str] | None) -> Iterator[pa.Table]:
-    """The rows of the wanted units, if there are any."""
-    if units is not None:
-        names = table.column("unit").cast(pa.string())
-        table = table.filter(pc.is_in(names, value_set=pa.array(sorted(units))))
-    if table.num_rows:
-        yield table
+def _some(table: pa.Table, units: frozenset[str] | None) -> pa.Table:
+    """The rows of the wanted units."""
+    if units is None:
+        return table
+    names = table.column("unit").cast(pa.string())
+    return table.filter(pc.is_in(names, value_set=pa.array(sorted(units))))
 
 
 def prepare(month: Month, inputs: Inputs, rulebook: Rulebook) -> Context:
@@ -206,7 +211,7 @@ def _close(
     inputs: Inputs,
     context: Context,
     results: Iterable[Results],
-    segments: Callable[[frozenset[str] | None], Iterator[pa.Table]],
+    segments: _SegmentParts,
 ) -> Statement:
     rulebook = context.rulebook
     first, days = month.first_day, len(month.days)
@@ -260,16 +265,14 @@ def _close(
 
 
 def _with_start_stops(
-    segments: Callable[[frozenset[str] | None], Iterator[pa.Table]], case: Case, units: frozenset[str] | None
-) -> Iterator[pa.Table]:
+    segments: _SegmentParts, case: Case, units: frozenset[str] | None
+) -> Iterator[Callable[[], pa.Table]]:
     """What measuring says of time, then the segments of start-stop orders, which pair across days."""
     yield from segments(units)
-    table = start_stop_segments(case, applies(case.policy), units)
-    if table.num_rows:
-        yield table
+    yield partial(start_stop_segments, case, applies(case.policy), units)
 
 
-def _no_segments(_: frozenset[str] | None) -> Iterator[pa.Table]:
+def _no_segments(_: frozenset[str] | None) -> Iterator[Callable[[], pa.Table]]:
     return iter(())
 
 

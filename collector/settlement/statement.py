@@ -203,12 +203,19 @@ SEGMENT_VALUE_DIVISOR: Mapping[str, int] = {"MWh": 3_600_000_000, "Mvarh": 3_600
 class Segments:
     """The segments of every determinant, built when asked, some units at a time (they can be millions of rows)."""
 
-    def __init__(self, build: Callable[[frozenset[str] | None], Iterator[pa.Table]]) -> None:
-        self._build = build
+    def __init__(self, parts: Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]]]) -> None:
+        self._parts = parts
+
+    def parts(self, *, units: frozenset[str] | None = None) -> list[Callable[[], pa.Table]]:
+        """What makes each table, in order: parts are independent, so they may be made side by side."""
+        return list(self._parts(units))
 
     def tables(self, *, units: frozenset[str] | None = None) -> Iterator[pa.Table]:
         """Tables of SEGMENT_SCHEMA, sorted by unit, service, start; all units, or only those named."""
-        return self._build(units)
+        for part in self.parts(units=units):
+            table = part()
+            if table.num_rows:
+                yield table
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -79,10 +79,10 @@ def segment_table() -> pa.Table:
 def segments(table: pa.Table | None = None) -> Segments:
     """Segments that give one table."""
 
-    def build(_: frozenset[str] | None) -> Iterator[pa.Table]:
-        yield segment_table() if table is None else table
+    def parts(_: frozenset[str] | None) -> Iterator[Callable[[], pa.Table]]:
+        yield segment_table if table is None else lambda: table
 
-    return Segments(build)
+    return Segments(parts)
 
 
 def statement(**changes: Any) -> Statement:

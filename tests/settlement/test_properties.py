@@ -96,7 +96,7 @@ def test_threads_and_batch_sizes_do_not_matter(months: list[Inputs], monkeypatch
         whole = settle(JUNE, inputs, shipped_rulebook())
         monkeypatch.setattr(measuring, "_BATCH_ROWS", 1)
         with ThreadPoolExecutor(2) as pool:
-            assert same(whole, settle(JUNE, inputs, shipped_rulebook(), executor=pool))
+            assert same(whole, settle(JUNE, inputs, shipped_rulebook(), spread=pool.map))
         monkeypatch.undo()
 
 
