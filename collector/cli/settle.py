@@ -63,7 +63,9 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statemen
         ConfigError: everything wrong in the folder, or `out` is not free.
         RuleError: the rulebook has no answer for the month.
     """
-    from collector.cli.folder import load_folder
+    # Its arrays live for milliseconds; the kernel takes longer to find huge pages for them (docs/decisions/0014).
+    os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
+    from collector.folder import load_folder
     from collector.report.folder import check_out, write_statement
     from collector.settlement.rulebook import load_rulebook
     from collector.settlement.settle import settle
