@@ -172,7 +172,7 @@ def _register(revenue: Revenue, companies: Mapping[str, str]) -> str:
             company = companies.get(plant, f"{area}电力公司")
             texts.append(
                 f'[[plant]]\nid = "{plant}"\nname = "{plant}电厂"\narea = "{area}"\nrevenue_basis = "on_grid"\n'
-                f'shares = true\nsettles_with = "{company}"\n'
+                f"shares = true\nsettles_with = {json.dumps(company, ensure_ascii=False)}\n"
             )
     return "\n".join(texts)
 
