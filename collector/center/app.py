@@ -18,14 +18,19 @@ from typing import Any
 
 import collector.wire as wire
 from collector.center.admission import Admission
+from collector.center.keys import KeyRing
 from collector.center.lake import enrol
+from collector.center.month.data_policy import data_policy_of
+from collector.center.month.rulebooks import rulebook_of, rulebook_path
 from collector.center.receiver import Receiver
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.upkeep import keep_up
+from collector.center.watch import keep_validating, keep_watch
 from collector.center.watchdog import say_alive
 from collector.center.web.app import build_app
 from collector.center.web.serve import serve_web
+from collector.center.webhook import keep_telling
 from collector.clock import Clock, SystemClock
 from collector.errors import InvariantBroken
 from collector.notify import notify
@@ -48,20 +53,26 @@ async def run_center(settings: CenterSettings, clock: Clock | None = None) -> No
         store.claim_receiver()
         plants = {plant.id: (plant.units, plant.gateways) for plant in settings.plant}
         store.write(lambda connection: enrol(connection, plants)).result()
+        store.read(lambda connection: KeyRing(settings).refresh(connection, admission))
         receiver = Receiver(store, admission, settings, signer)
         logger.info("store %s in %s", store.store_id, state)
         try:
-            await _run_until_signal(_parts(store, settings, receiver))
+            await _run_until_signal(_parts(store, settings, receiver, admission))
         except ExceptionGroup as group:
             raise _first_of(group) from group
         logger.info("stopped: %s", receiver.counters)
 
 
-def _parts(store: CenterStore, settings: CenterSettings, receiver: Receiver) -> Mapping[str, Coroutine[Any, Any, None]]:
+def _parts(
+    store: CenterStore, settings: CenterSettings, receiver: Receiver, admission: Admission
+) -> Mapping[str, Coroutine[Any, Any, None]]:
     """What the process does, by the names of its tasks; each runs until it is cancelled."""
     return {
         "receiver": receiver.run(),
         "upkeep": keep_up(store, settings.lake),
+        "watch": keep_watch(store, settings, admission),
+        "webhook": keep_telling(store, settings.alarms, center=settings.center.id),
+        "validation": keep_validating(store, data_policy_of(lambda: rulebook_of(rulebook_path(settings)))),
         "watchdog": say_alive(store),
         "web": serve_web(build_app(store, settings), settings),
     }

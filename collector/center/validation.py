@@ -8,6 +8,7 @@ look, whoever sealed it. A finding that a later look no longer shows is closed; 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
@@ -24,6 +25,7 @@ from collector.center.imports import current_register
 from collector.center.schema import lake_file
 from collector.center.store import CenterStore, insert_new
 from collector.center.watch_schema import finding, validated_day
+from collector.errors import RuleError
 from collector.model.interval import Month, day_interval, local_day
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.model.register import Register, UnitState
@@ -31,6 +33,7 @@ from collector.tables.files import Delivered
 from collector.tables.findings import Findings
 from collector.tables.register import load_register
 
+logger: Final = logging.getLogger("collector.center.validation")
 CHECKS_VERSION: Final = 1
 # A new register makes days due that a month may still be settled from; older ones are looked at when they are resealed.
 _LOOK_BACK_DAYS: Final = 70
@@ -63,9 +66,7 @@ def validate_due(
 ) -> int:
     """Look at every day that is due (of `days` only, where given), until `stopped`; how many were looked at.
 
-    Raises:
-        OSError: a listed file is not there.
-        RuleError: the rulebook has no data policy for a day.
+    A day that can't be looked at (its file is gone, no policy holds) is logged, stays due and does not stop the others.
     """
     count = 0
     basis = _basis(store.read(current_register))
@@ -73,7 +74,11 @@ def validate_due(
     for plant, day, name in store.read(lambda c: _due(c, basis, since, days)):
         if stopped():
             break
-        validate_day(store, plant, day, store.lake / plant / name, policy_of=policy_of)
+        try:
+            validate_day(store, plant, day, store.lake / plant / name, policy_of=policy_of)
+        except (OSError, RuleError) as error:
+            logger.warning("%s %s not validated: %s", plant, day, error)
+            continue
         count += 1
     return count
 

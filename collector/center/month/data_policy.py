@@ -15,11 +15,14 @@ from collector.settlement.rulebook import Rulebook
 from collector.settlement.stretches import compute_policy
 
 
-def data_policy_of(rulebook: Rulebook) -> Callable[[Register, date], DataPolicy]:
-    """What `validation` and `gap_map` ask: the policy of the month a day is in, with the register's own overrides."""
+def data_policy_of(rulebook: Callable[[], Rulebook]) -> Callable[[Register, date], DataPolicy]:
+    """What `validation` and `gap_map` ask: the policy of the month a day is in, with the register's own overrides.
+
+    `rulebook`: the one in force, asked for at every look, so that a new one needs no restart.
+    """
 
     def policy_of(register: Register, day: date) -> DataPolicy:
-        policy = compute_policy(rulebook, register, day.replace(day=1))
+        policy = compute_policy(rulebook(), register, day.replace(day=1))
         return DataPolicy(policy.hold_ms, policy.meter_difference_ratio)
 
     return policy_of

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Alarms: what somebody must look at now; raised and cleared by what the store shows, each with its time and its words.
+
+Stable codes: plant_silent · quarantine_growing · days_unsealed · disk_nearly_full · gateway_clock
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select, update
+
+from collector.center.schema import agent_state, lake_day, quarantine, store, stream
+from collector.center.settings import Alarms
+from collector.center.store import insert_new
+from collector.center.watch_schema import alarm
+from collector.model.interval import HOUR_MS, format_time
+
+CODES: Final = ("plant_silent", "quarantine_growing", "days_unsealed", "disk_nearly_full", "gateway_clock")
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One thing to be looked at. `subject`: plant, plant/gateway, or the part of the center that is meant."""
+
+    code: str
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """When a plant last showed that it lives. `said_goodbye`: its last word, newer than that, is that it is offline."""
+
+    last_ms: int | None
+    said_goodbye: bool
+
+
+def find_alarms(
+    connection: Connection, limits: Alarms, plants: Collection[str], directory: Path, *, now_ms: int
+) -> list[Alarm]:
+    """Everything that stands now. `plants`: those enrolled; `directory`: whose disk counts."""
+    return [
+        *_silent(connection, limits, plants, now_ms),
+        *_quarantine(connection, limits, now_ms),
+        *_unsealed(connection, limits, now_ms),
+        *_disk(directory, limits),
+        *_clocks(connection),
+    ]
+
+
+def apply_alarms(connection: Connection, standing: Collection[Alarm], *, now_ms: int) -> tuple[int, int]:
+    """Write down what was raised and cleared since; how many of each. Words of a standing alarm are kept as raised."""
+    rows = connection.execute(select(alarm).where(alarm.c.standing == 1).with_for_update())
+    known = {(row.code, row.subject): int(row.id) for row in rows}
+    now = {(each.code, each.subject[:255]): each for each in standing}
+    new = [each for key, each in now.items() if key not in known]
+    for each in new:
+        values = {"code": each.code, "subject": each.subject[:255], "since_ms": now_ms, "standing": 1}
+        # Another receiver may have raised it in this very moment; the row that is there already is as good.
+        connection.execute(insert_new(connection, alarm).values(values | {"text": each.text[:1000]}))
+    gone = sorted(number for key, number in known.items() if key not in now)
+    if gone:
+        cleared = {"until_ms": now_ms, "standing": None}
+        connection.execute(update(alarm).where(alarm.c.id.in_(gone)).values(cleared))
+    return len(new), len(gone)
+
+
+def list_alarms(
+    connection: Connection, *, include_cleared: bool = False, plant: str = "", limit: int = 1000
+) -> list[dict[str, Any]]:
+    """Alarms, newest first; of one plant where given (its gateways' too)."""
+    query = select(alarm).order_by(alarm.c.since_ms.desc(), alarm.c.id.desc()).limit(limit)
+    if not include_cleared:
+        query = query.where(alarm.c.standing == 1)
+    if plant:
+        query = query.where((alarm.c.subject == plant) | alarm.c.subject.startswith(f"{plant}/", autoescape=True))
+    names = ("id", "code", "subject", "since_ms", "until_ms", "text")
+    return [{name: row[name] for name in names} for row in connection.execute(query).mappings()]
+
+
+def last_heard(connection: Connection, plants: Collection[str]) -> dict[str, Heard]:
+    """Per plant: its last batch, or its last word that was not a goodbye."""
+    latest = select(stream.c.plant, func.max(stream.c.last_received_ms).label("at_ms")).group_by(stream.c.plant)
+    last: dict[str, int] = {row.plant: int(row.at_ms) for row in connection.execute(latest)}
+    goodbye: dict[str, int] = {}
+    for row in connection.execute(select(agent_state)):
+        target = goodbye if _said(row.bytes).get("online") is False else last
+        target[row.plant] = max(target.get(row.plant, 0), int(row.received_ms))
+    return {p: Heard(last.get(p), goodbye.get(p, 0) > last.get(p, 0)) for p in plants}
+
+
+def _silent(connection: Connection, limits: Alarms, plants: Collection[str], now_ms: int) -> Iterator[Alarm]:
+    begun_ms = int(connection.execute(select(store.c.since_ms)).scalar_one())
+    for plant, heard in sorted(last_heard(connection, plants).items()):
+        since_ms = begun_ms if heard.last_ms is None else heard.last_ms
+        if now_ms - since_ms < limits.silent_after_s * 1000:
+            continue
+        last = "was never heard of" if heard.last_ms is None else f"nothing heard since {format_time(since_ms)}"
+        words = "; its gateway went offline" if heard.said_goodbye else ""
+        yield Alarm("plant_silent", plant, last + words)
+
+
+def _quarantine(connection: Connection, limits: Alarms, now_ms: int) -> Iterator[Alarm]:
+    recent = select(quarantine.c.code, func.count().label("n")).where(quarantine.c.last_received_ms > now_ms - HOUR_MS)
+    counts = {row.code: int(row.n) for row in connection.execute(recent.group_by(quarantine.c.code))}
+    if sum(counts.values()) >= limits.quarantined_per_h:
+        words = ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
+        yield Alarm("quarantine_growing", "quarantine", f"refused within an hour: {words}")
+
+
+def _unsealed(connection: Connection, limits: Alarms, now_ms: int) -> Iterator[Alarm]:
+    waiting = (lake_day.c.wanted > lake_day.c.sealed) & (
+        lake_day.c.changed_ms < now_ms - int(limits.unsealed_after_s * 1000)
+    )
+    query = select(func.count().label("n"), func.min(lake_day.c.day).label("day")).where(waiting)
+    row = connection.execute(query).one()
+    if row.n:
+        yield Alarm("days_unsealed", "lake", f"{row.n} days wait to be written, the oldest {row.day}")
+
+
+def _disk(directory: Path, limits: Alarms) -> Iterator[Alarm]:
+    usage = shutil.disk_usage(directory)
+    if usage.free < limits.disk_free_ratio * usage.total:
+        words = f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB free"
+        yield Alarm("disk_nearly_full", str(directory), words)
+
+
+def _clocks(connection: Connection) -> Iterator[Alarm]:
+    for row in connection.execute(select(agent_state).order_by(agent_state.c.plant, agent_state.c.gateway)):
+        said = _said(row.bytes)
+        if said.get("clock") == "unsynchronised" and said.get("online") is not False:
+            words = f"said {format_time(int(row.received_ms))} that its clock is not synchronised"
+            yield Alarm("gateway_clock", f"{row.plant}/{row.gateway}", words)
+
+
+def _said(payload: bytes) -> dict[str, Any]:
+    """A state message; one that is none says nothing."""
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def events_to_send(connection: Connection, *, since_ms: int, limit: int) -> list[dict[str, Any]]:
+    """What the webhook has not been told, oldest first: an alarm raised, or one cleared after it was told."""
+    fresh = (alarm.c.since_ms >= since_ms) | (alarm.c.until_ms >= since_ms)
+    raised = alarm.c.raised_sent_ms.is_(None)
+    cleared = alarm.c.until_ms.is_not(None) & alarm.c.cleared_sent_ms.is_(None)
+    query = select(alarm).where(fresh & (raised | cleared)).order_by(alarm.c.id).limit(limit)
+    events = []
+    for row in connection.execute(query):
+        facts = {"id": int(row.id), "code": row.code, "subject": row.subject, "text": row.text}
+        facts |= {"since": format_time(int(row.since_ms))}
+        if row.raised_sent_ms is None:
+            events.append(facts | {"event": "raised"})
+        if row.until_ms is not None:
+            events.append(facts | {"event": "cleared", "until": format_time(int(row.until_ms))})
+    return events
+
+
+def mark_sent(connection: Connection, event: dict[str, Any], *, now_ms: int) -> None:
+    """The webhook took it."""
+    values = {f"{event['event']}_sent_ms": now_ms}
+    connection.execute(update(alarm).where(alarm.c.id == event["id"]).values(values))

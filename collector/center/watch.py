@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the running center looks at again and again: keys enrolled or revoked, alarms, days not yet validated.
+
+In threads, with the store's own connections; whatever goes wrong here is logged and tried again, receiving goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+
+from collector.center.admission import Admission
+from collector.center.alarms import apply_alarms, find_alarms
+from collector.center.keys import KeyRing
+from collector.center.settings import CenterSettings
+from collector.center.store import CenterStore
+from collector.center.validation import PolicyOf, validate_due
+from collector.errors import CollectorError
+
+EVERY_S: Final = 10.0
+VALIDATE_EVERY_S: Final = 30.0
+
+logger: Final = logging.getLogger("collector.center.watch")
+
+
+async def keep_watch(
+    store: CenterStore, settings: CenterSettings, admission: Admission, *, every_s: float = EVERY_S
+) -> None:
+    """Bring keys and alarms up to date every 10 s, until cancelled."""
+    ring = KeyRing(settings)
+    while True:
+        await asyncio.to_thread(_survive, lambda: look_once(store, settings, admission, ring))
+        await asyncio.sleep(every_s)
+
+
+def look_once(store: CenterStore, settings: CenterSettings, admission: Admission, ring: KeyRing) -> None:
+    """One round of `keep_watch`."""
+    if store.read(lambda connection: ring.refresh(connection, admission)):
+        logger.info("plant keys read")
+    now_ms = store.clock.now_utc_ms()
+    plants = [plant.id for plant in settings.plant]
+    found = store.read(lambda c: find_alarms(c, settings.alarms, plants, store.directory, now_ms=now_ms))
+    raised, cleared = store.write(lambda c: apply_alarms(c, found, now_ms=now_ms)).result()
+    if raised or cleared:
+        logger.warning("%d alarms raised, %d cleared; %d stand", raised, cleared, len(found))
+
+
+async def keep_validating(store: CenterStore, policy_of: PolicyOf, *, every_s: float = VALIDATE_EVERY_S) -> None:
+    """Look at the days that were sealed since, until cancelled."""
+    stopping = threading.Event()
+    try:
+        while True:
+            await asyncio.to_thread(_survive, lambda: validate_due(store, policy_of=policy_of, stopped=stopping.is_set))
+            await asyncio.sleep(every_s)
+    finally:
+        stopping.set()
+
+
+def _survive(job: Callable[[], object]) -> None:
+    try:
+        job()
+    except (CollectorError, OSError, DBAPIError) as error:
+        logger.error("%s", error)

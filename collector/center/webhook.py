@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Alarms posted to somebody else's program, each once, in order, as JSON. A hook that fails is tried again, later and
+later; what it never takes within a day is old news. Nothing waits for it but its own task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
+from typing import Any, Final
+
+from collector.center.alarms import events_to_send, mark_sent
+from collector.center.settings import Alarms
+from collector.center.store import CenterStore
+from collector.model.interval import DAY_MS
+
+BACKOFF_START_S: Final = 10.0
+BACKOFF_MAX_S: Final = 600.0
+LOOK_EVERY_S: Final = 5.0
+EVENTS_AT_ONCE: Final = 50
+
+logger: Final = logging.getLogger("collector.center.webhook")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A hook answers where it was named: an alarm is not carried elsewhere."""
+
+    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
+        return None
+
+
+def post_event(limits: Alarms, event: Mapping[str, Any]) -> None:
+    """Post one event.
+
+    Raises:
+        OSError: no answer in time, or not a good one.
+    """
+    body = json.dumps(event, ensure_ascii=False).encode()
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    request = urllib.request.Request(limits.webhook_url, data=body, headers=headers, method="POST")
+    opener = urllib.request.build_opener(_NoRedirect)
+    try:
+        with opener.open(request, timeout=limits.webhook_timeout_s) as answer:
+            answer.read(1)
+    except HTTPException as error:
+        raise OSError(str(error)) from error
+
+
+async def keep_telling(
+    store: CenterStore,
+    limits: Alarms,
+    *,
+    center: str,
+    post: Callable[[Alarms, Mapping[str, Any]], None] = post_event,
+    look_every_s: float = LOOK_EVERY_S,
+    backoff_start_s: float = BACKOFF_START_S,
+) -> None:
+    """Tell the hook what it does not know yet, until cancelled; without a hook do nothing."""
+    if not limits.webhook_url:
+        await asyncio.Event().wait()
+    backoff_s = backoff_start_s
+    while True:
+        try:
+            await asyncio.to_thread(_tell, store, limits, center, post)
+            backoff_s = backoff_start_s
+            await asyncio.sleep(look_every_s)
+        except (OSError, urllib.error.URLError, ValueError) as error:
+            logger.warning("webhook: %s; tried again in %.0f s", error, backoff_s)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+
+
+def _tell(store: CenterStore, limits: Alarms, center: str, post: Callable[[Alarms, Mapping[str, Any]], None]) -> None:
+    now_ms = store.clock.now_utc_ms()
+    events = store.read(lambda c: events_to_send(c, since_ms=now_ms - DAY_MS, limit=EVENTS_AT_ONCE))
+    for event in events:
+        post(limits, {"center": center} | event)
+        store.write(lambda c, e=event: mark_sent(c, e, now_ms=now_ms)).result()  # type: ignore[misc]
