@@ -77,7 +77,7 @@ def read_status(connection: Connection, month: Month, *, now_ms: int, hold_limit
     return CenterStatus(
         month=month,
         units=_units(connection, month, now_ms, hold_limit_s),
-        gateways=_gateways(connection),
+        gateways=read_gateways(connection),
         quarantined={code: int(count) for code, count in codes},
         unsealed_days=int(connection.execute(unsealed).scalar_one()),
     )
@@ -99,8 +99,8 @@ def _units(connection: Connection, month: Month, now_ms: int, hold_limit_s: int)
         )
     }
     known = set(last)
-    for row in connection.execute(select(enrolled.c.plant, enrolled.c.units)):
-        known |= {(row.plant, unit) for unit in json.loads(row.units)}
+    for plant, units in enrolled_units(connection).items():
+        known |= {(plant, unit) for unit in units}
     interval = month.interval
     # A simulated month may lie ahead of the center's own clock; its records say how far it has come.
     now_ms = max(now_ms, *(last or {("", ""): now_ms}).values())
@@ -141,7 +141,14 @@ def _known_minutes(minutes_of_day: Mapping[str, bytes], elapsed: Interval, hold_
     return held.bit_count()
 
 
-def _gateways(connection: Connection) -> tuple[GatewayStatus, ...]:
+def enrolled_units(connection: Connection) -> dict[str, list[str]]:
+    """The plants of center.toml and their units, as the running center last read them."""
+    rows = connection.execute(select(enrolled.c.plant, enrolled.c.units))
+    return {str(row.plant): list(json.loads(row.units)) for row in rows}
+
+
+def read_gateways(connection: Connection) -> tuple[GatewayStatus, ...]:
+    """Every gateway that has sent or said anything."""
     counts = (func.count().label("batches"), func.sum(batch.c.record_count).label("records"))
     totals = select(batch.c.stream_id, *counts, func.sum(batch.c.repeats).label("repeats"))
     totals_of = totals.group_by(batch.c.stream_id).subquery()

@@ -37,7 +37,8 @@ _FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data"
 class Context:
     """One request. Used in the thread of its handler; the form has been read before."""
 
-    def __init__(self, request: AnyRequest, form: Mapping[str, Any]) -> None:
+    def __init__(self, request: AnyRequest, form: Mapping[str, Any], body: bytes = b"") -> None:
+        self.body = body
         self.request = request
         self.store: CenterStore = request.app.state.store
         self.settings: CenterSettings = request.app.state.settings
@@ -75,6 +76,11 @@ class Context:
         """A field of the form with its blanks, for passwords."""
         found = self._form.get(name, "")
         return found if isinstance(found, str) else ""
+
+    def upload(self, name: str) -> tuple[str, bytes]:
+        """Name and bytes of a file of the form; both empty where none was chosen."""
+        found = self.files.get(name)
+        return ("", b"") if found is None else (found.filename, found.file.read())
 
     def read(self, job: Callable[[Connection], T]) -> T:
         """`job` over one consistent view of the store."""
@@ -117,6 +123,9 @@ Ctx: TypeAlias = NamedDependency[Context]
 async def provide_context(request: Request[Any, Any, Any]) -> Context:
     """The context of a request, its form read where it has one."""
     form: Mapping[str, Any] = {}
+    body = b""
     if request.method not in SAFE_METHODS and request.content_type[0] in _FORM_TYPES:
         form = await request.form()
-    return Context(request, form)
+    elif request.route_handler.opt.get("upload"):
+        body = await request.body()
+    return Context(request, form, body)

@@ -17,6 +17,7 @@ from decimal import Decimal, InvalidOperation
 from enum import Enum
 from fractions import Fraction
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
+from urllib.parse import quote
 
 import msgspec
 from litestar import Response
@@ -27,6 +28,7 @@ from collector.report.numbers import format_fraction, format_instant
 from collector.report.sheets import Book, Column, plain_text
 
 T = TypeVar("T", bound=msgspec.Struct)
+R = TypeVar("R")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="rows of one page")]
 Cursor = Annotated[int, QueryParameter(ge=0, le=2**53, description="`next` of the page before")]
@@ -54,6 +56,12 @@ def listed(rows: Sequence[T], *, row: type[T], cursor: int, limit: int, form: st
     return Listed(list(rows[cursor:end]), end if end < len(rows) else None, len(rows))
 
 
+def window(rows: Sequence[R], cursor: int, size: int) -> tuple[Sequence[R], int | None]:
+    """A page's part of a list, and where the next begins."""
+    end = cursor + size
+    return rows[cursor:end], end if end < len(rows) else None
+
+
 def as_file(rows: Iterable[T], row: type[T], form: str, name: str) -> Response[bytes]:
     """All rows as CSV (UTF-8 with BOM, which spreadsheets need) or XLSX."""
     columns = row.__struct_fields__
@@ -63,9 +71,9 @@ def as_file(rows: Iterable[T], row: type[T], form: str, name: str) -> Response[b
 
 
 def attachment(content: bytes, name: str, media_type: str) -> Response[bytes]:
-    """A file to be kept, under a name of ASCII letters."""
+    """A file to be kept under its name (RFC 6266: in ASCII for old programs, and as it is)."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-    headers = {"content-disposition": f'attachment; filename="{safe}"'}
+    headers = {"content-disposition": f"attachment; filename=\"{safe}\"; filename*=UTF-8''{quote(name, safe='')}"}
     return Response(content, media_type=media_type, headers=headers)
 
 

@@ -89,6 +89,9 @@ def _complete(operation: dict[str, Any], handler: Any) -> None:
     needs = needs_of(handler)
     if needs is not None:
         operation["x-permission"] = str(needs.what)
+    if handler.opt.get("upload"):
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": content}
     if handler.opt.get("table"):
         for media_type in ("text/csv", XLSX):
             responses["200"].setdefault("content", {})[media_type] = {"schema": {"type": "string", "format": "binary"}}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Supervision, and the audit log."""
+"""Supervision, the register of decisions, the audit log."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Annotated, Final
 from litestar import Response
 from litestar.params import QueryParameter
 
-from collector.center import audit
+from collector.center import audit, four_eyes
 from collector.center.access import Permission
 from collector.center.web.context import Ctx, Page
 from collector.center.web.guards import Open
+from collector.center.web.lists import Cursor, window
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
 
-NAVIGATION: Final = (NavEntry("nav.audit", "/audit", Permission.SEE_AUDIT),)
+NAVIGATION: Final = (
+    NavEntry("nav.decisions", "/decisions", Permission.SEE_ALL),
+    NavEntry("nav.audit", "/audit", Permission.SEE_AUDIT),
+)
 
 
 @page("/healthz", Open.LOOPBACK)
@@ -53,4 +57,12 @@ def audit_page(
     )
 
 
-ROUTES: Final = [health, ready, audit_page]
+@page("/decisions", Permission.SEE_ALL)
+def decisions_page(ctx: Ctx, cursor: Cursor = 0) -> Page:
+    """What was proposed and decided, newest first."""
+    rows = ctx.read(four_eyes.list_proposals)[::-1]
+    shown, older = window(rows, cursor, ctx.settings.web.page_rows)
+    return ctx.page("decisions.html", rows=shown, older=older, count=len(rows))
+
+
+ROUTES: Final = [health, ready, decisions_page, audit_page]

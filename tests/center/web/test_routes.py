@@ -22,7 +22,7 @@ SAMPLES = {"month": "2026-03", "plant": "P1", "unit": "U1", "service": "agc_basi
 
 
 # Where the object decides, beyond the role: a token that is not one's own, or is none, is refused alike.
-BY_OBJECT = {"/account/tokens/999999/revoke"}
+BY_OBJECT = {"/account/tokens/999999/revoke", "/api/v1/tokens/999999/revoke"}
 
 
 @dataclass(frozen=True)

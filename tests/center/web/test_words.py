@@ -7,6 +7,9 @@ import re
 from pathlib import Path
 
 import collector.center.web
+from collector.center import four_eyes
+from collector.center.access import Role
+from collector.center.imports import ALL_KINDS
 from collector.center.web.words import WORDS, word
 
 WEB = Path(collector.center.web.__file__).parent
@@ -44,3 +47,13 @@ def test_both_languages_say_something_and_take_the_same_values() -> None:
 def test_chinese_is_what_an_unknown_language_gets() -> None:
     assert word("login.heading", "xx") == "登录"
     assert word("frame.rows", "en", count=3) == "3 rows"
+
+
+def test_every_code_shown_in_words_has_them() -> None:
+    shown = {
+        "role.": list(Role),
+        "kind.": ALL_KINDS,
+        "proposal.": four_eyes.KINDS,
+    }
+    missing = {start + str(code) for start, codes in shown.items() for code in codes} - WORDS.keys()
+    assert missing == set()

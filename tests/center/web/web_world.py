@@ -16,6 +16,7 @@ from litestar.testing import TestClient
 
 from collector.center import accounts
 from collector.center.access import Actor, Role
+from collector.center.lake import enrol
 from collector.center.settings import CenterSettings, Plant, Web
 from collector.center.store import CenterStore
 from collector.center.web.app import build_app
@@ -100,6 +101,7 @@ def world(directory: Path, **web: Any) -> Iterator[World]:
     clock = FixedClock()
     settings = settings_of(directory, **web)
     with CenterStore.open(directory, clock=clock) as store:
+        store.write(lambda c: enrol(c, {plant.id: (plant.units, plant.gateways) for plant in settings.plant})).result()
         local = Actor.at_command_line("test")
         for name, (role, plant) in PEOPLE.items():
             store.write(

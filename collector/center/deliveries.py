@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Imports and the quarantine as people work with them: who may, and an entry of the audit log in the same transaction.
+
+What an import is and does stands in `collector.center.imports`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from collector.center import audit
+from collector.center.access import Actor, Permission
+from collector.center.arrivals import Arrival
+from collector.center.import_schema import imported
+from collector.center.imports import ALL_KINDS, Imported, import_table, undo_import
+from collector.center.journal import GroupResult, readmit
+from collector.errors import ConfigError, Problem, StoreError
+from collector.tables.files import MAX_REGISTER_BYTES, MAX_XLSX_BYTES, Delivered
+
+MAX_NAME: Final = 120
+_FACTS: Final = ("id", "kind", "name", "sha256", "who", "at_ms", "added", "same", "replaced", "undone_ms", "undone_by")
+
+
+def delivered_of(name: str, data: bytes) -> Delivered:
+    """A file that came over the network, under the last part of its name.
+
+    Raises:
+        ConfigError: it has no usable name, or is larger than such a file is read.
+    """
+    plain = PurePosixPath(PureWindowsPath(name).name).name
+    if not plain or len(plain) > MAX_NAME or not plain.isprintable() or plain.startswith("."):
+        raise ConfigError([Problem(plain[:MAX_NAME] or "file", 0, "", "needs a plain file name, such as plan.csv")])
+    limit = {".xlsx": MAX_XLSX_BYTES, ".toml": MAX_REGISTER_BYTES}.get(PurePosixPath(plain).suffix.lower())
+    if limit is not None and len(data) > limit:
+        raise ConfigError([Problem(plain, 0, "", f"has {len(data)} bytes; at most {limit} are read; split it")])
+    return Delivered(plain, data, hashlib.sha256(data).hexdigest())
+
+
+def take_delivery(
+    connection: Connection,
+    kind: str,
+    delivered: Delivered,
+    *,
+    actor: Actor,
+    replace: bool,
+    services: Collection[str],
+    now_ms: int,
+) -> Imported:
+    """Take a delivered file into the store, whole or not at all.
+
+    Raises:
+        Denied: the role may not.
+        ConfigError: everything wrong in the file, or every row that conflicts with one in force.
+        StoreError: there is no such kind, or no register was imported yet.
+    """
+    actor.require(Permission.IMPORT)
+    if kind not in ALL_KINDS:
+        raise StoreError(f"expected one of {', '.join(ALL_KINDS)}", subject=kind[:40])
+    result = import_table(
+        connection, kind, delivered, who=actor.name, now_ms=now_ms, replace=replace, services=services
+    )
+    if result.import_id is not None:
+        counts = {"added": result.added, "same": result.same, "replaced": result.replaced}
+        detail = {"kind": kind, "name": delivered.name, "sha256": delivered.sha256, **counts}
+        subject = f"import {result.import_id}"
+        audit.append(connection, actor=actor, action="import.take", subject=subject, detail=detail, now_ms=now_ms)
+    return result
+
+
+def take_back(connection: Connection, number: int, *, actor: Actor, reason: str, now_ms: int) -> None:
+    """Undo an import; what it had replaced is in force again.
+
+    Raises:
+        Denied: the role may not.
+        StoreError: no reason, no such import, undone already, or a later import stands in the way.
+    """
+    actor.require(Permission.IMPORT)
+    if not reason.strip():
+        raise StoreError("say why it is taken back", subject=f"import {number}")
+    undo_import(connection, number, who=actor.name, now_ms=now_ms)
+    detail = {"reason": reason[:1000]}
+    subject = f"import {number}"
+    audit.append(connection, actor=actor, action="import.undo", subject=subject, detail=detail, now_ms=now_ms)
+
+
+def read_import(connection: Connection, number: int) -> tuple[dict[str, Any], bytes]:
+    """What is known of an import, and its file as it was delivered.
+
+    Raises:
+        StoreError: there is none with this number.
+    """
+    query = select(*(imported.c[name] for name in _FACTS), imported.c.bytes).where(imported.c.id == number)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise StoreError("there is none with this number", subject=f"import {number}")
+    return {name: getattr(row, name) for name in _FACTS}, bytes(row.bytes)
+
+
+def readmit_all(
+    connection: Connection, admit: Callable[[str, bytes], Arrival | None], *, actor: Actor, now_ms: int
+) -> GroupResult:
+    """Look at the quarantine again with the keys and units that count now; what passes is committed.
+
+    Raises:
+        Denied: the role may not.
+    """
+    actor.require(Permission.IMPORT)
+    result = readmit(connection, admit, now_ms=now_ms)
+    detail = {"batches": result.committed, "records": result.records}
+    audit.append(
+        connection, actor=actor, action="quarantine.readmit", subject="quarantine", detail=detail, now_ms=now_ms
+    )
+    return result

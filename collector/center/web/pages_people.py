@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Accounts, for the administrator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from litestar.params import FromPath
+
+from collector.center import accounts
+from collector.center.access import Permission, Role
+from collector.center.status import enrolled_units
+from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.render import NavEntry
+from collector.center.web.routes import action, page
+from collector.errors import Denied, StoreError
+
+NAVIGATION: Final = (NavEntry("nav.users", "/users", Permission.ADMINISTER),)
+
+
+@page("/users", Permission.ADMINISTER)
+def users_page(ctx: Ctx) -> Page:
+    """Every account, and the form for a new one."""
+    return _page(ctx)
+
+
+@action("/users", Permission.ADMINISTER)
+def create_action(ctx: Ctx) -> Page:
+    """Create an account; what was typed stays in the form where it is refused."""
+    form = ctx.form
+    try:
+        if form.get("role") not in set(Role):
+            raise StoreError("choose a role", subject="role")
+        hashed = accounts.hash_password(ctx.unstripped("password"))
+        ctx.write(
+            lambda c: accounts.create_account(
+                c, actor=ctx.actor, name=form.get("name", ""), full_name=form.get("full_name", ""),
+                role=Role(form["role"]), plant=form.get("plant") or None, password_hash=hashed, now_ms=ctx.now_ms,
+            )
+        )  # fmt: skip
+    except StoreError as error:
+        return _page(ctx, status=422, refused=str(error), typed=form)
+    return ctx.redirect("/users", notice="notice.user_created")
+
+
+@action("/users/{name:str}/password", Permission.ADMINISTER)
+def password_action(ctx: Ctx, name: FromPath[str]) -> Page:
+    """Give somebody a new password."""
+    try:
+        hashed = accounts.hash_password(ctx.unstripped("password"))
+    except StoreError as error:
+        return _page(ctx, status=422, refused=str(error))
+    ctx.write(lambda c: accounts.set_password(c, actor=ctx.actor, name=name, password_hash=hashed, now_ms=ctx.now_ms))
+    return ctx.redirect("/users", notice="notice.user_password")
+
+
+@action("/users/{name:str}/disable", Permission.ADMINISTER)
+def disable_action(ctx: Ctx, name: FromPath[str]) -> Page:
+    """Close an account; one's own can't be."""
+    try:
+        ctx.write(lambda c: accounts.disable_account(c, actor=ctx.actor, name=name, now_ms=ctx.now_ms))
+    except Denied as error:
+        return _page(ctx, status=422, refused=str(error))
+    return ctx.redirect("/users", notice="notice.user_disabled")
+
+
+def _page(ctx: Context, *, status: int = 200, refused: str = "", typed: Mapping[str, str] | None = None) -> Page:
+    return ctx.page(
+        "users.html",
+        status=status,
+        accounts=ctx.read(accounts.list_accounts),
+        plants=sorted(ctx.read(enrolled_units)),
+        roles=list(Role),
+        refused=refused,
+        typed=typed or {},
+    )
+
+
+ROUTES: Final = [users_page, create_action, password_action, disable_action]
