@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Final
 
@@ -17,9 +19,17 @@ from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.web import (
     api_audit,
+    api_imports,
+    api_people,
+    api_plants,
     files,
     openapi,
     pages_account,
+    pages_board,
+    pages_imports,
+    pages_people,
+    pages_plants,
+    pages_rulebook,
     pages_start,
     pages_upkeep,
     render,
@@ -27,16 +37,25 @@ from collector.center.web import (
 from collector.center.web.context import provide_context
 from collector.center.web.errors import answer_error
 from collector.center.web.guards import guard
+from collector.center.web.jobs import Jobs
 from collector.center.web.openapi import openapi_config
 
 # Each has ROUTES, its handlers, and may have NAVIGATION: its entries, in the order of the groups.
 GROUPS: Final[Sequence[ModuleType]] = (
     files,
     pages_start,
+    pages_board,
+    pages_rulebook,
+    pages_imports,
+    pages_plants,
+    pages_people,
     pages_account,
     pages_upkeep,
     openapi,
     api_audit,
+    api_imports,
+    api_people,
+    api_plants,
 )
 
 _POLICY: Final = (
@@ -51,6 +70,16 @@ _HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
+
+
+@asynccontextmanager
+async def _working(app: Litestar) -> AsyncIterator[None]:
+    """While the application runs it takes jobs; the one under way is finished before it ends."""
+    app.state.jobs = Jobs()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(app.state.jobs.close)
 
 
 def build_app(store: CenterStore, settings: CenterSettings) -> Litestar:
@@ -87,4 +116,5 @@ def build_app(store: CenterStore, settings: CenterSettings) -> Litestar:
         openapi_config=openapi_config(),
         logging_config=None,
         state=State({"store": store, "settings": settings}),
+        lifespan=[_working],
     )

@@ -32,11 +32,26 @@ STATIC: Final = Path(__file__).parent / "static"
 
 @dataclass(frozen=True, slots=True)
 class NavEntry:
-    """An entry of the navigation, shown to those who may open it. `key`: of the words."""
+    """An entry of the navigation, shown to those who may open it. `key`: of the words.
+
+    `part`: of a month's pages which one; from within a month it leads to that month's.
+    """
 
     key: str
     path: str
     permission: Permission
+    part: str | None = None
+
+    def href(self, path_month: str) -> str:
+        """Where it leads from a page of a month, or of none (empty)."""
+        if self.part is None or not path_month:
+            return self.path
+        return f"/months/{path_month}/{self.part}" if self.part else f"/months/{path_month}"
+
+    def is_here(self, path: str, path_month: str) -> bool:
+        """Whether the page at `path` belongs to it."""
+        href = self.href(path_month)
+        return path == href or (self.part != "" and path.startswith(f"{href}/"))
 
 
 NAVIGATION: Final[list[NavEntry]] = []

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The board of a month: where it stands, what is due, what blocks it, its runs, its next step, filings and bills."""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+from litestar import Response
+from litestar.params import FromPath
+from sqlalchemy import Connection
+
+from collector.center import four_eyes
+from collector.center.access import Permission
+from collector.center.imports import ALL_KINDS, current_register, rows_in_force
+from collector.center.month.bills import DIRECTION_WORDS, bills_of
+from collector.center.month.duties import DutyBoard, duties_of
+from collector.center.month.filing_documents import FILING_WORDS
+from collector.center.month.filings import list_filings, make_filings, read_filing
+from collector.center.month.review_log import list_reviews
+from collector.center.month.rulebooks import rulebook_path
+from collector.center.month.settling import settle_month
+from collector.center.month.states import (
+    KINDS,
+    approve_step,
+    propose_step,
+    refuse_step,
+    transitions_from,
+    what_stands_open,
+)
+from collector.center.month.steps import STATE_WORDS, State, list_steps, month_state, visible_run
+from collector.center.runs import CORRECTION, TRIAL, list_runs
+from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.guards import Open
+from collector.center.web.jobs import Job, Jobs
+from collector.center.web.lists import XLSX, attachment
+from collector.center.web.render import NavEntry
+from collector.center.web.routes import action, page
+from collector.center.web.which_month import month_at_work, month_named
+from collector.errors import RuleError, StoreError
+from collector.model.interval import Month
+from collector.resources import config_path
+from collector.settlement.calendar import WorkingDays, load_working_days
+
+SECTIONS: Final = ("", "completeness", "reviews", "rulebook", "runs")
+
+
+@functools.cache
+def working_days() -> WorkingDays:
+    """The working-day tables shipped."""
+    return load_working_days(config_path("calendar"))
+
+
+def words_of(ctx: Context, words: tuple[str, str]) -> str:
+    """The one of a pair of words in the reader's language."""
+    return words[ctx.language == "en"]
+
+
+@page("/months", Open.LOGGED_IN, own=True)
+def months_page(ctx: Ctx) -> Page:
+    """The month being worked on."""
+    return ctx.redirect(f"/months/{month_at_work(ctx.store)}")
+
+
+@page("/this/{section:str}", Open.LOGGED_IN, own=True)
+def this_month(ctx: Ctx, section: FromPath[str]) -> Page:
+    """A page of the month being worked on."""
+    kept = f"/{section}" if section in SECTIONS else ""
+    return ctx.redirect(f"/months/{month_at_work(ctx.store)}{kept}")
+
+
+@page("/months/{month:str}", Permission.SEE_OWN, own=True)
+def board_page(ctx: Ctx, month: FromPath[str]) -> Page:
+    """Everything about where a month stands; a plant's user sees what is disclosed and its own."""
+    wanted = month_named(month)
+    actor = ctx.actor
+    state = ctx.read(lambda c: month_state(c, wanted))
+    board, calendar_error = _duties(ctx, wanted)
+    staff = actor.may(Permission.SEE_ALL)
+    proposals = [p for p in ctx.read(four_eyes.list_proposals) if p.subject == str(wanted) and p.kind in KINDS]
+    return ctx.page(
+        "board.html",
+        month=wanted,
+        state=state,
+        states=[(s, words_of(ctx, w), _place(s, state.state)) for s, w in STATE_WORDS.items()],
+        state_words={str(s): words_of(ctx, w) for s, w in STATE_WORDS.items()},
+        board=board,
+        calendar_error=calendar_error,
+        run_id=ctx.read(lambda c: visible_run(c, wanted, actor)),
+        runs=list(reversed(ctx.read(lambda c: list_runs(c, wanted)))) if staff else [],
+        steps=ctx.read(lambda c: list_steps(c, wanted, actor=actor)),
+        reviews=ctx.read(lambda c: list_reviews(c, actor=actor, month=wanted, open_only=True)),
+        filings=ctx.read(lambda c: list_filings(c, wanted, actor=actor)),
+        filing_words={str(name): words_of(ctx, w) for name, w in FILING_WORDS.items()},
+        bills=ctx.read(lambda c: bills_of(c, wanted, actor=actor)),
+        directions={name: words_of(ctx, w) for name, w in DIRECTION_WORDS.items()},
+        next_steps=[(t, words_of(ctx, (t.chinese, t.english))) for t in transitions_from(state.state)],
+        open_proposals=[p for p in proposals if p.decision is None] if staff else [],
+        permission_of={p.id: four_eyes.KINDS[p.kind] for p in proposals},
+        stands_open=_stands_open(ctx, wanted, state.run_id) if staff else [],
+        missing=ctx.read(_missing_kinds) if staff else [],
+        job=_jobs(ctx).of(str(wanted)) if staff else None,
+    )
+
+
+def _place(state: State, now: State) -> str:
+    order = list(State)
+    if state is now:
+        return "now"
+    return "done" if order.index(state) < order.index(now) else ""
+
+
+def _duties(ctx: Context, month: Month) -> tuple[DutyBoard | None, str]:
+    """The duties; where the calendar does not know the year, why there are none."""
+    try:
+        return ctx.read(lambda c: duties_of(c, month, working_days(), actor=ctx.actor, now_ms=ctx.now_ms)), ""
+    except RuleError as error:
+        return None, str(error)
+
+
+def _stands_open(ctx: Context, month: Month, run_id: int | None) -> list[str]:
+    return [] if run_id is None else ctx.read(lambda c: what_stands_open(c, month, run_id))
+
+
+def _missing_kinds(connection: Connection) -> list[str]:
+    """Kinds of input that were never delivered: each makes a month provisional."""
+    absent = [k for k in ALL_KINDS if k != "register" and rows_in_force(connection, k) is None]
+    return absent if current_register(connection) is not None else ["register", *absent]
+
+
+def _jobs(ctx: Context) -> Jobs:
+    jobs: Jobs = ctx.request.app.state.jobs
+    return jobs
+
+
+@action("/months/{month:str}/settle", Permission.SETTLE)
+def settle_action(ctx: Ctx, month: FromPath[str]) -> Page:
+    """Make a run of the month, in the background; the board tells when it is there."""
+    wanted = month_named(month)
+    state = ctx.read(lambda c: month_state(c, wanted))
+    kind = CORRECTION if state.state is State.CORRECTION or state.edition > 1 else TRIAL
+    note, actor, store, rulebook = ctx.form.get("note", "")[:1000], ctx.actor, ctx.store, rulebook_path(ctx.settings)
+
+    def work() -> int:
+        row = settle_month(
+            store, wanted, rulebook=rulebook, actor=actor, kind=kind, note=note, base_run_id=state.run_id
+        )
+        return row.id
+
+    _jobs(ctx).start(Job(str(wanted), kind, actor.name, ctx.now_ms), work)
+    return ctx.redirect(f"/months/{wanted}", notice="notice.run_begun")
+
+
+@action("/months/{month:str}/step", Permission.PREPARE)
+def propose_action(ctx: Ctx, month: FromPath[str]) -> Page:
+    """Propose the next step of the month to another person."""
+    wanted = month_named(month)
+    to_state = _state_named(ctx.form.get("to", ""))
+    run_text = ctx.form.get("run", "")
+    run_id = int(run_text) if run_text.isdecimal() and run_text.isascii() and len(run_text) < 16 else None
+    ctx.write(
+        lambda c: propose_step(
+            c, wanted, to_state, actor=ctx.actor, now_ms=ctx.now_ms, run_id=run_id,
+            reason=ctx.form.get("reason", ""), document=ctx.form.get("document", ""),
+        )
+    )  # fmt: skip
+    return ctx.redirect(f"/months/{wanted}", notice="notice.step_proposed")
+
+
+def _state_named(text: str) -> State:
+    try:
+        return State(text)
+    except ValueError as error:
+        raise StoreError("there is no such state", subject=text[:40]) from error
+
+
+# Who may decide depends on the kind of step: four_eyes.KINDS says so, and is asked.
+@action("/proposals/{number:int}/decide", Permission.SEE_ALL)
+def decide_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Approve or refuse a proposed step, as another person than who prepared it."""
+    found = ctx.read(lambda c: four_eyes.get_proposal(c, number))
+    note, document = ctx.form.get("note", ""), ctx.form.get("document", "")
+    if ctx.form.get("decision") == "approve":
+        ctx.write(lambda c: approve_step(c, number, actor=ctx.actor, now_ms=ctx.now_ms, note=note, document=document))
+    else:
+        ctx.write(lambda c: refuse_step(c, number, actor=ctx.actor, now_ms=ctx.now_ms, note=note))
+    return ctx.redirect(f"/months/{month_named(found.subject)}", notice="notice.decided")
+
+
+@action("/proposals/{number:int}/withdraw", Permission.PREPARE)
+def withdraw_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Take one's own proposal back."""
+    found = ctx.read(lambda c: four_eyes.get_proposal(c, number))
+    ctx.write(lambda c: four_eyes.withdraw(c, number, actor=ctx.actor, now_ms=ctx.now_ms))
+    return ctx.redirect(f"/months/{month_named(found.subject)}", notice="notice.withdrawn")
+
+
+@action("/months/{month:str}/filings", Permission.PREPARE)
+def filings_action(ctx: Ctx, month: FromPath[str]) -> Page:
+    """Make the three documents of the run the month stands on."""
+    wanted = month_named(month)
+    state = ctx.read(lambda c: month_state(c, wanted))
+    if state.run_id is None:
+        raise StoreError("disclose a run first: the filings are made of it", subject=str(wanted))
+    make_filings(ctx.store, state.run_id, actor=ctx.actor)
+    return ctx.redirect(f"/months/{wanted}", notice="notice.filings_made")
+
+
+@page("/filings/{number:int}", Permission.SEE_OWN, own=True)
+def filing_file(ctx: Ctx, number: FromPath[int]) -> Response[bytes]:
+    """A filed document as it was made."""
+    _, file = ctx.read(lambda c: read_filing(c, number, actor=ctx.actor))
+    return attachment(file.data, file.name, XLSX if file.name.endswith(".xlsx") else "text/csv")
+
+
+NAVIGATION: Final = (NavEntry("nav.board", "/months", Permission.SEE_OWN, ""),)
+ROUTES: Final = [
+    months_page, this_month, board_page, settle_action, propose_action, decide_action, withdraw_action, filings_action,
+    filing_file,
+]  # fmt: skip
