@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from collector import wire
@@ -97,9 +97,30 @@ def deliver(
     return job.result()
 
 
+class Databases:
+    """Where `new_store` puts its tables: SQLite in the directory, or a PostgreSQL database for each directory."""
+
+    def __init__(self, make_url: Callable[[], str] | None = None) -> None:
+        self._make_url = make_url
+        self._urls: dict[Path, str] = {}
+
+    def url_for(self, directory: Path) -> str:
+        """As `center.database_url` says it; the same again for the same directory."""
+        if self._make_url is None:
+            return ""
+        if directory not in self._urls:
+            self._urls[directory] = self._make_url()
+        return self._urls[directory]
+
+
+SQLITE = Databases()
+in_use = [SQLITE]  # the last one; conftest's fixture `on_both` puts another there
+
+
 def new_store(directory: Path, clock: FixedClock | None = None, *, database_url: str = "") -> CenterStore:
     """A store of its own for a test."""
-    return CenterStore.open(directory, clock=clock or FixedClock(), database_url=database_url)
+    url = database_url or in_use[-1].url_for(directory)
+    return CenterStore.open(directory, clock=clock or FixedClock(), database_url=url)
 
 
 def new_signer(directory: Path, name: str) -> wire.Signer:

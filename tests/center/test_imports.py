@@ -23,6 +23,8 @@ from collector.model.interval import Month
 from collector.model.record import ClockState, Quality, UnitLayout, UnitRecord
 from collector.tables.files import Delivered
 
+pytestmark = pytest.mark.usefixtures("on_both")
+
 REGISTER = """
 [[area]]
 id = "jiangsu"
@@ -180,6 +182,7 @@ def _march_of_u1() -> list[UnitRecord]:
     ]
 
 
+@pytest.mark.parametrize("on_both", ["sqlite"], indirect=True)
 def test_a_run_on_the_store_gives_the_lines_of_the_same_folder_settled_offline(tmp_path: Path) -> None:
     """By way of journal and lake, and by way of a CSV written here: the same statement. The run can be repeated."""
     records = _march_of_u1()

@@ -20,6 +20,8 @@ from collector.clock import SystemClock
 from collector.errors import StoreError
 from collector.model.record import GapRecord
 
+pytestmark = pytest.mark.usefixtures("on_both")
+
 
 @pytest.fixture
 def store(tmp_path: Path):  # type: ignore[no-untyped-def]
@@ -146,6 +148,7 @@ def test_the_quarantine_keeps_one_copy_and_at_its_limit_the_facts_only(store: Ce
     assert rows == [(0, 600_001, 0), (1, 600_000, 600_000)]
 
 
+@pytest.mark.parametrize("on_both", ["sqlite"], indirect=True)
 def test_order_repetition_and_grouping_of_arrivals_change_nothing(tmp_path: Path) -> None:
     """Every table but the counters of repeats and the automatic keys, over 12 shuffles of the same 14 batches."""
     lost = GapRecord(("U1",), NOON, NOON + 1, "evicted", EPOCH, 5, 6)
@@ -180,6 +183,7 @@ def _facts(connection):  # type: ignore[no-untyped-def]
     return tuple(map(tuple, [*streams, *batches, *days, *stale]))
 
 
+@pytest.mark.parametrize("on_both", ["sqlite"], indirect=True)
 def test_a_full_disk_stores_nothing_of_the_group_and_later_all_of_it(store: CenterStore) -> None:
     deliver(store, [payload_of(1, minutes("U1", NOON, 2))])
     pages = store.write(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar_one()).result()
@@ -202,6 +206,7 @@ def test_a_store_keeps_its_id_until_it_is_restored(tmp_path: Path) -> None:
         assert store.store_id != first
 
 
+@pytest.mark.parametrize("on_both", ["sqlite"], indirect=True)
 def test_a_second_receiver_on_one_sqlite_store_is_refused(tmp_path: Path) -> None:
     with new_store(tmp_path) as first:
         first.claim_receiver()

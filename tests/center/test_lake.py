@@ -36,6 +36,7 @@ from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS, Month, local_midnight_ms
 from collector.model.record import ClockState, UnitRecord
 
+pytestmark = pytest.mark.usefixtures("on_both")
 MARCH = Month(2026, 3)
 DAY = date(2026, 3, 10)
 MIDNIGHT = local_midnight_ms(DAY)
@@ -105,6 +106,7 @@ def test_another_engine_reads_the_same_numbers(tmp_path: Path) -> None:
     assert total == [(Decimal("1500.010"), 5)]  # 300.000 + … + 300.004
 
 
+@pytest.mark.parametrize("on_both", ["sqlite"], indirect=True)
 def test_any_order_and_repetition_of_batches_gives_the_same_bytes(tmp_path: Path) -> None:
     """Three days, two gateways that overlap, two eras that overlap; sealed at random moments in between."""
     payloads = []
@@ -218,6 +220,7 @@ def test_the_head_reaches_over_days_without_records(tmp_path: Path) -> None:
     assert (("U1", MIDNIGHT, -1)) in rows(later["2026-03-19"], "unit", "time", "place")
 
 
+@pytest.mark.parametrize("on_both", ["sqlite"], indirect=True)
 def test_records_in_the_files_are_as_many_as_the_journal_has(tmp_path: Path) -> None:
     with new_store(tmp_path) as store:
         for n in range(1, 25):
@@ -315,6 +318,7 @@ with new_store(Path(sys.argv[1])) as store:
 
 
 @pytest.mark.crash
+@pytest.mark.parametrize("on_both", ["sqlite"], indirect=True)
 def test_a_crash_while_sealing_leaves_whole_files_and_a_list_that_holds(tmp_path: Path) -> None:
     """Eight kills; after each, every listed file is there and whole, and sealing again gives all records."""
     import time

@@ -17,6 +17,8 @@ from collector.errors import ConfigError
 from collector.model.interval import DAY_MS, Month, local_midnight_ms
 from collector.model.record import GapRecord
 
+pytestmark = pytest.mark.usefixtures("on_both")
+
 MARCH = Month(2026, 3)
 FIRST = local_midnight_ms(MARCH.first_day)
 SAMPLE = Path(__file__).parents[2] / "config" / "center.toml"
