@@ -101,8 +101,8 @@ def find_cells(
     ) or _in_several(files, facts, units)
 
     def cell(day: date, days: int, members: tuple[str, ...], *, runs_only: bool = False) -> Cell:
-        short = tail_of(context.policy.settle_ms, context.policy.hold_ms) >= EDGE_MS
-        sources = tuple(files) if in_one_piece else _files_of(files, feeding, day, tail_too_short=short)
+        tail_ms = tail_of(context.policy.settle_ms, context.policy.hold_ms)
+        sources = tuple(files) if in_one_piece else _files_of(files, feeding, day, tail_ms)
         key = _key(context, slices, sources, day, days, members, runs_only=runs_only)
         return Cell(key, plant, day, days, members, sources, runs_only)
 
@@ -145,25 +145,23 @@ def _in_several(files: Sequence[PinnedFile], facts: Mapping[str, FileFacts], uni
 
 
 def _files_of(
-    files: Sequence[PinnedFile], feeding: Sequence[str], day: date, *, tail_too_short: bool
+    files: Sequence[PinnedFile], feeding: Sequence[str], day: date, tail_ms: int
 ) -> tuple[PinnedFile, ...]:
-    """The files a day is measured from: its own; the next day's too, where its tail is too short for the policy.
+    """The files a day is measured from: its own; later ones too, where its tail is too short for the policy.
 
     A day without a file has no record: what holds into it is the head of the next file, or the end of the last one.
     """
+    until = local_day(local_midnight_ms(day + timedelta(days=1)) + tail_ms).isoformat()
     chosen: list[PinnedFile] = []
     for plant in feeding:
         by_day = {f.day: f for f in files if f.plant == plant}
-        own = by_day.get(day.isoformat())
         later = [d for d in sorted(by_day) if d > day.isoformat()]
-        if own is None:
-            nearest = later[:1] or sorted(by_day)[-1:]
-            chosen += [by_day[d] for d in nearest]
+        if day.isoformat() not in by_day:
+            chosen += [by_day[d] for d in later[:1] or sorted(by_day)[-1:]]
             continue
-        chosen.append(own)
-        following = by_day.get((day + timedelta(days=1)).isoformat())
-        if tail_too_short and following is not None:
-            chosen.append(following)
+        chosen.append(by_day[day.isoformat()])
+        if tail_ms >= EDGE_MS:
+            chosen += [by_day[d] for d in later if d <= until]
     return tuple(chosen)
 
 

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Closing from stored day results: the same bytes as settling the run's folder offline, whatever is in it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from center_months import JUNE, assert_as_offline, fill_store, new_store, settled
+from made_folders import make_folder
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
+CASES = sorted(path.name for path in GOLDEN.iterdir() if (path / "when").is_dir())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_golden_month_by_way_of_the_store_comes_out_byte_for_byte(case: str, tmp_path: Path) -> None:
+    with new_store(tmp_path / "state") as store:
+        fill_store(store, GOLDEN / case / "when")
+        run = settled(store)
+        assert_as_offline(store, run, tmp_path)
+        statement = store.directory / "runs" / run.row.folder / "statement"
+        for name in ("lines.csv", "plants.csv"):
+            assert (statement / name).read_text("utf-8-sig") == (GOLDEN / case / "then" / name).read_text("utf-8"), name
+
+
+@pytest.mark.parametrize("seed", range(3000, 3008))
+def test_a_month_made_at_random_is_the_same_from_the_store_and_offline(seed: int, tmp_path: Path) -> None:
+    make_folder(random.Random(seed), tmp_path / "folder")
+    with new_store(tmp_path / "state") as store:
+        fill_store(store, tmp_path / "folder")
+        first = settled(store, JUNE)
+        assert_as_offline(store, first, tmp_path)
+        again = settled(store, JUNE)
+        assert again.progress.measured == ()
+        assert_as_offline(store, again, tmp_path)
+        assert again.row.result_hash == first.row.result_hash
