@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.cli import center_month, center_runs
+from collector.cli import center_month, center_runs, center_user
 from collector.cli.center_store import ConfigOption, StateOption, open_store
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The dispatch side: receive, store, settle. 主站。")
 center_month.register(app)
+center_user.register(app)
 center_runs.register(app)
 
 

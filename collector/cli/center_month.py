@@ -31,23 +31,25 @@ def import_files(
     who: WhoOption = "",
 ) -> None:
     """Take dispatch-side inputs into the store; every import is a version. 导入调度侧数据。"""
-    from collector.center.imports import ALL_KINDS, import_table
+    from collector.center.access import Actor
+    from collector.center.deliveries import take_delivery
+    from collector.center.imports import ALL_KINDS
     from collector.settlement.catalogue import SERVICES
     from collector.tables.files import read_delivered
     from collector.tables.findings import Findings
 
     if kind not in ALL_KINDS:
         raise typer.BadParameter(f"expected one of {', '.join(ALL_KINDS)}", param_hint="KIND")
-    name = who or getpass.getuser()
+    actor = Actor.at_command_line(who or getpass.getuser())
     with open_store(config, state, create=True) as store:
         for path in files:
             findings = Findings()
             delivered = read_delivered(path, path.name, findings)
             findings.refuse_if_any()
             assert delivered is not None
-            options: dict[str, Any] = {"who": name, "now_ms": store.clock.now_utc_ms(), "replace": replace}
+            options: dict[str, Any] = {"actor": actor, "now_ms": store.clock.now_utc_ms(), "replace": replace}
             result = store.write(
-                lambda c, d=delivered, o=options: import_table(c, kind, d, services=SERVICES, **o)  # type: ignore[misc]
+                lambda c, d=delivered, o=options: take_delivery(c, kind, d, services=SERVICES, **o)  # type: ignore[misc]
             ).result()
             if result.import_id is None:
                 print(f"{path.name}: nothing new; {result.same} rows are there already")
@@ -77,12 +79,14 @@ def undo(
     config: ConfigOption = None,
     state: StateOption = "",
     who: WhoOption = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit log.")] = "not said",
 ) -> None:
     """Take an import back; what it had replaced is in force again. 撤销导入。"""
-    from collector.center.imports import undo_import
+    from collector.center.access import Actor
+    from collector.center.deliveries import take_back
 
-    name = who or getpass.getuser()
+    actor = Actor.at_command_line(who or getpass.getuser())
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
-        store.write(lambda c: undo_import(c, number, who=name, now_ms=now_ms)).result()
+        store.write(lambda c: take_back(c, number, actor=actor, reason=reason, now_ms=now_ms)).result()
     print(f"import {number} is undone")

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector center user …` and `center token …`: who may use the pages. The first administrator is made here.
+
+Passwords come from a prompt or a file, never from the arguments, which every user of the machine can read.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
+
+if TYPE_CHECKING:
+    from collector.center.access import Actor
+
+users = typer.Typer(no_args_is_help=True, help="Accounts of the pages. 用户。")
+tokens = typer.Typer(no_args_is_help=True, help="Tokens of the REST interface. 访问令牌。")
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The account.")]
+PasswordFile = Annotated[
+    Path | None, typer.Option("--password-file", metavar="FILE", help="Its first line; default: a prompt.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the groups."""
+    app.add_typer(users, name="user")
+    app.add_typer(tokens, name="token")
+
+
+@users.command("add")
+def add_user(
+    name: NameArgument,
+    role: Annotated[
+        str,
+        typer.Option("--role", metavar="ROLE", help="operator, approver, auditor, regulator, plant, administrator"),
+    ],
+    full_name: Annotated[str, typer.Option("--full-name", metavar="TEXT", help="As people know them.")] = "",
+    plant: Annotated[str, typer.Option("--plant", metavar="PLANT", help="Of the role plant only.")] = "",
+    password_file: PasswordFile = None,
+    config: ConfigOption = None,
+    state: StateOption = "",
+) -> None:
+    """Make an account; the first administrator begins here. 新建用户。"""
+    from collector.center.access import Role
+    from collector.center.accounts import create_account, hash_password
+
+    try:
+        chosen = Role(role)
+    except ValueError as error:
+        raise typer.BadParameter(f"expected one of {', '.join(Role)}", param_hint="--role") from error
+    hashed = hash_password(_password(password_file))
+    with open_store(config, state, create=True) as store:
+        now_ms = store.clock.now_utc_ms()
+        store.write(
+            lambda c: create_account(
+                c, actor=_me(), name=name, full_name=full_name or name, role=chosen, plant=plant or None,
+                password_hash=hashed, now_ms=now_ms,
+            )
+        ).result()  # fmt: skip
+    print(f"{name}: {chosen}{f' of {plant}' if plant else ''}")
+
+
+@users.command("list")
+def list_users(config: ConfigOption = None, state: StateOption = "", as_json: JsonOption = False) -> None:
+    """Every account, closed ones too. 用户清单。"""
+    from collector.center.accounts import list_accounts
+    from collector.model.interval import format_time
+
+    with open_store(config, state) as store:
+        rows = store.read(list_accounts)
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    for row in rows:
+        closed = f", closed {format_time(row['disabled_ms'])}" if row["disabled_ms"] else ""
+        plant = f" of {row['plant']}" if row["plant"] else ""
+        print(f"{row['name']}  {row['role']}{plant}  {row['full_name']}{closed}")
+
+
+@users.command("password")
+def set_user_password(
+    name: NameArgument, password_file: PasswordFile = None, config: ConfigOption = None, state: StateOption = ""
+) -> None:
+    """Give an account a new password; its sessions end. 重设密码。"""
+    from collector.center.accounts import hash_password, set_password
+
+    hashed = hash_password(_password(password_file))
+    with open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms()
+        store.write(lambda c: set_password(c, actor=_me(), name=name, password_hash=hashed, now_ms=now_ms)).result()
+    print(f"{name}: password changed")
+
+
+@users.command("disable")
+def disable_user(name: NameArgument, config: ConfigOption = None, state: StateOption = "") -> None:
+    """Close an account: its sessions end, its tokens are revoked. 停用用户。"""
+    from collector.center.accounts import disable_account
+
+    with open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms()
+        store.write(lambda c: disable_account(c, actor=_me(), name=name, now_ms=now_ms)).result()
+    print(f"{name}: closed")
+
+
+@tokens.command("add")
+def add_token(
+    name: NameArgument,
+    purpose: Annotated[str, typer.Argument(metavar="PURPOSE", help="What it is for.")],
+    days: Annotated[int, typer.Option("--days", min=1, max=400, help="How long it lives.")] = 90,
+    config: ConfigOption = None,
+    state: StateOption = "",
+) -> None:
+    """Make a token for an account; its secret is printed this once. 建立令牌。"""
+    from collector.center.accounts import create_token
+
+    with open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms()
+        secret = store.write(
+            lambda c: create_token(c, actor=_me(), account_name=name, name=purpose, days=days, now_ms=now_ms)
+        ).result()
+    print(secret)
+
+
+@tokens.command("list")
+def list_all_tokens(config: ConfigOption = None, state: StateOption = "", as_json: JsonOption = False) -> None:
+    """Every token, without its secret. 令牌清单。"""
+    from collector.center.accounts import list_tokens
+    from collector.model.interval import format_time
+
+    with open_store(config, state) as store:
+        rows = store.read(list_tokens)
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    for row in rows:
+        revoked = f", revoked {format_time(row['revoked_ms'])}" if row["revoked_ms"] else ""
+        print(f"{row['id']}  {row['account']}  {row['name']}, until {format_time(row['expires_ms'])}{revoked}")
+
+
+@tokens.command("revoke")
+def revoke_one(
+    number: Annotated[int, typer.Argument(metavar="TOKEN", help="Its number, as `list` shows it.")],
+    config: ConfigOption = None,
+    state: StateOption = "",
+) -> None:
+    """Revoke a token. 吊销令牌。"""
+    from collector.center.accounts import revoke_token
+
+    with open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms()
+        store.write(lambda c: revoke_token(c, number, actor=_me(), now_ms=now_ms)).result()
+    print(f"token {number}: revoked")
+
+
+def _me() -> Actor:
+    from collector.center.access import Actor
+
+    return Actor.at_command_line(getpass.getuser())
+
+
+def _password(file: Path | None) -> str:
+    """From a file's first line, or typed twice."""
+    if file is not None:
+        try:
+            return file.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise typer.BadParameter(f"can't be read: {error}", param_hint="--password-file") from error
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("no terminal to ask at: use --password-file", param_hint="--password-file")
+    first = getpass.getpass("password: ")
+    if first != getpass.getpass("once more: "):
+        raise typer.BadParameter("the two entries differ")
+    return first
