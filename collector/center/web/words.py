@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
-from collector.center.web import words_base, words_month, words_upkeep
+from collector.center.web import words_base, words_month, words_reviews, words_upkeep
 
 Language = Literal["zh", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
@@ -27,7 +27,7 @@ def _merged(*parts: Mapping[str, Words]) -> Mapping[str, Words]:
     return MappingProxyType(merged)
 
 
-WORDS: Final = _merged(words_base.WORDS, words_month.WORDS, words_upkeep.WORDS)
+WORDS: Final = _merged(words_base.WORDS, words_month.WORDS, words_reviews.WORDS, words_upkeep.WORDS)
 
 
 def word(key: str, language: str, **values: object) -> str:

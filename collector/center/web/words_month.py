@@ -89,7 +89,6 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "rulebook.hash": ("规则散列", "Hash of the rulebook"),
     "rulebook.article": ("第{number}条", "Article {number}"),
     "rulebook.policy": ("数据处理(本系统约定)", "Data policy (of this system)"),
-    "rulebook.text": ("条文", "Text"),
     "rulebook.id": ("代码", "Id"),
     "rulebook.clause": ("条款", "Clause"),
     "rulebook.key": ("适用", "For"),
