@@ -128,7 +128,8 @@ class Buffer:
 
     def _start(self, layouts: Mapping[str, UnitLayout], now_utc_ms: int) -> None:
         """Give every plant its stream and every unit its layout; tails recorded under other layouts are sealed."""
-        missing = salvage.missing_epochs(self._ledger)
+        with self._ledger.errors():
+            missing = salvage.missing_epochs(self._ledger)
         plants = dict.fromkeys(self._plants_of_unit.values())
         with self._write():
             sealer = self._sealer
@@ -394,6 +395,7 @@ def _open_file(
     now_utc_ms: int,
 ) -> tuple[Ledger, Sealer, salvage.Report | None]:
     """The file as it is, or, where it is damaged, a new one with what could be salvaged."""
+    salvage.finish_exchange(path)
     try:
         ledger = Ledger(path, gateway)
     except Damaged as error:
@@ -404,12 +406,12 @@ def _open_file(
         if not finding:
             return ledger, sealer, None
         ledger.close()
-    aside = salvage.set_aside(path, now_utc_ms)
+    report = salvage.exchange(path, gateway, finding, plants_of_unit, now_utc_ms)
     ledger = Ledger(path, gateway)
     try:
-        report = salvage.recover(ledger, aside, finding, plants_of_unit, now_utc_ms)
         sealer = Sealer(ledger, settings, signers, now_ms=now_utc_ms)
-        sealer.load()
+        with ledger.errors():
+            sealer.load()
     except BaseException:
         ledger.close()
         raise
@@ -419,6 +421,8 @@ def _open_file(
 def _load(sealer: Sealer) -> str | None:
     try:
         sealer.load()
-    except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
+    except sqlite3.Error as error:
+        return str(error)
+    except (msgspec.MsgspecError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
         return f"the open tail can't be read: {error}"
     return None

@@ -122,7 +122,7 @@ class Ledger:
             self.db.execute("PRAGMA busy_timeout = 5000")  # a reader of the status is quickly done
             self._migrate()
             self.page_bytes = int(self.value("PRAGMA page_size"))
-        owner = self.db.execute("SELECT value FROM meta WHERE key = 'gateway'").fetchone()
+            owner = self.db.execute("SELECT value FROM meta WHERE key = 'gateway'").fetchone()
         if owner is None:
             with self.transaction():
                 self.db.execute("INSERT INTO meta VALUES ('gateway', ?)", (self.gateway,))

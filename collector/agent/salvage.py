@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A damaged buffer file: set aside, read as far as it can be read, the rest named in gap records.
 
-Batches that were sealed and not freed and still pass their checksum go into the new file under their old epoch, byte
-for byte; rows of the open tail go into the new tail. The new file opens new epochs. The damaged file stays, under a
+Batches that still pass their checksum go into the new file under their old epoch, byte for byte, unsent; rows of the
+open tail go into the new tail. The new file opens new epochs. The damaged file stays, under a
 name with the time, for people to look at; it may be deleted once the report has been read.
 
 `<file>.epochs` beside the file notes which epochs were opened in it and when, so that a file that was lost or emptied
@@ -14,23 +14,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sqlite3
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from collector.agent import lost
+from collector.agent.damaged_file import DamagedFile, OldBatch, OldLost, OldStream
 from collector.agent.ledger import Ledger, StreamRow
-from collector.agent.sealer import decode_tail, encode_tail
-from collector.errors import StoreError
+from collector.agent.sealer import encode_tail
+from collector.errors import Garbled, StoreError
 from collector.model.record import GapRecord, UnitRecord
+from collector.wire import decode_batch, open_envelope
 
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _ALL: Final = (1 << 63) - 1
+_LAST_TIMES_FROM: Final = 64  # newest batches looked at for the last times of units
 
 
 @dataclass
@@ -49,6 +50,56 @@ class Report:
             f"the buffer was damaged ({self.finding}) and set aside as {self.set_aside.name}; salvaged {self.batches}"
             f" batches and {self.records} records, {self.lost_batches} batches are lost and named in gap records"
         )
+
+
+def exchange(
+    path: Path, gateway: str, finding: str, plants_of_unit: Mapping[str, str], now_utc_ms: int
+) -> Report:  # fmt: skip
+    """Put a new file in the place of a damaged one, with what could be read of it.
+
+    The new file is made beside the old one, which leaves its place only when all is in the new one: a start that is
+    killed in the middle (a big file on a slow card takes minutes) begins again with nothing lost.
+
+    Raises:
+        StoreError: the folder can't be written, or the disk is full; the damaged file is where it was.
+    """
+    new = _new_path(path)
+    for suffix in _SIDE_FILES:
+        new.with_name(new.name + suffix).unlink(missing_ok=True)
+    ledger = Ledger(new, gateway)
+    try:
+        report = recover(ledger, path, finding, plants_of_unit, now_utc_ms)
+    finally:
+        ledger.close()
+    report.set_aside = set_aside(path, now_utc_ms)
+    finish_exchange(path)
+    return report
+
+
+def finish_exchange(path: Path) -> None:
+    """Where the damaged file has left its place and the new one has not come there yet: let it come.
+
+    Raises:
+        StoreError: the folder can't be written.
+    """
+    new = _new_path(path)
+    if path.exists() or not new.exists():
+        return
+    try:
+        for suffix in _SIDE_FILES[1:]:  # of the old file; the new one was closed and has none
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        new.rename(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StoreError(f"can't take its place: {error.strerror}", subject=str(new)) from error
+
+
+def _new_path(path: Path) -> Path:
+    return path.with_name(path.name + ".salvage")
 
 
 def set_aside(path: Path, now_utc_ms: int) -> Path:
@@ -73,148 +124,159 @@ def set_aside(path: Path, now_utc_ms: int) -> Path:
     return aside
 
 
-def recover(ledger: Ledger, aside: Path, finding: str, plants_of_unit: Mapping[str, str], now_utc_ms: int) -> Report:
-    """Bring what can be read of the file set aside into a new one, in one transaction."""
-    report = Report(aside, finding)
-    with closing(sqlite3.connect(aside, isolation_level=None)) as old, ledger.transaction():
-        for store_id, present in _rows(old, "SELECT store_id, present FROM stores"):
+def recover(ledger: Ledger, path: Path, finding: str, plants_of_unit: Mapping[str, str], now_utc_ms: int) -> Report:
+    """Bring what can be read of the damaged file at `path` into a new one, in one transaction."""
+    report = Report(path, finding)
+    opened = _noted(_note_path(path))
+    with closing(DamagedFile(path, ledger.gateway)) as old, ledger.transaction():
+        for store_id, present in old.stores():
             ledger.db.execute("INSERT OR IGNORE INTO stores VALUES (?, ?)", (store_id, present))
-        for records, gaps in _rows(old, "SELECT records, gaps FROM recorded WHERE id = 1"):
-            ledger.db.execute("UPDATE recorded SET records = ?, gaps = ?", (records, gaps))
-        last: dict[str, tuple[int, int]] = {}
-        for unit, plant, quantities, era, time_utc_ms in _rows(
-            old, "SELECT unit, plant, quantities, era, time_utc_ms FROM units"
-        ):
+        ledger.db.execute("UPDATE recorded SET records = ?, gaps = ?", old.recorded())
+        for unit, (plant, quantities) in old.units().items():
             ledger.db.execute(
-                "INSERT OR IGNORE INTO units VALUES (?, ?, ?, ?, ?)", (unit, plant, quantities, era, time_utc_ms)
+                "INSERT INTO units (unit, plant, quantities) VALUES (?, ?, ?)", (unit, plant, ",".join(quantities))
             )
-        for number, plant, epoch, current, following in _rows(
-            old, "SELECT id, plant, epoch, current, next_sequence FROM streams ORDER BY id"
-        ):
+        last: dict[str, tuple[int, int]] = {}
+        for former in old.streams():
+            plant = former.stream.plant
             units = sorted(u for u, p in plants_of_unit.items() if p == plant)
-            stream = ledger.add_stream(plant, epoch=int(epoch, 16), current=False)
-            pieces = _Pieces(old, ledger, number, stream, units, now_utc_ms, report)
-            pieces.take_batches(following)
-            if current:
-                last.update(pieces.take_tail())
+            stream = ledger.add_stream(plant, epoch=former.stream.epoch, current=False)
+            begun_ms = opened.get((plant, f"{former.stream.epoch:016x}"))
+            pieces = _Pieces(old, former, ledger, stream, units, now_utc_ms, report, begun_ms)
+            last.update(pieces.take_batches())
+            if former.current:
+                last.update(pieces.take_tail(last))
         for unit, (era, time_utc_ms) in last.items():
-            ledger.db.execute("UPDATE units SET era = ?, time_utc_ms = ? WHERE unit = ?", (era, time_utc_ms, unit))
+            ledger.db.execute(
+                "INSERT INTO units (unit, plant, quantities, era, time_utc_ms) VALUES (?1, ?2, '', ?3, ?4)"
+                " ON CONFLICT (unit) DO UPDATE SET era = ?3, time_utc_ms = ?4",
+                (unit, plants_of_unit.get(unit, ""), era, time_utc_ms),
+            )
     return report
 
 
 @dataclass
 class _Pieces:
-    """One stream of the damaged file on its way into the new one."""
+    """One stream of the damaged file on its way into the new one. `begun_ms`: when its epoch was opened, if known."""
 
-    old: sqlite3.Connection
+    old: DamagedFile
+    former: OldStream
     ledger: Ledger
-    number: int
     stream: StreamRow
     units: list[str]
     now_utc_ms: int
     report: Report
+    begun_ms: int | None
 
-    def take_batches(self, following: int) -> None:
-        """Copy what is pending and whole, note what was freed, declare the rest unreadable."""
-        db = self.ledger.db
-        records_pending = pending = evicted = 0
-        known: dict[int, tuple[int, int]] = {}
-        spans = {
-            row[0]: row[1:]
-            for row in _rows(
-                self.old,
-                "SELECT from_seq, to_seq, from_ms, to_ms, units, reason, due FROM lost WHERE stream = ?",
-                self.number,
-            )
-        }
-        for first, (final, from_ms, to_ms, units, reason, due) in sorted(spans.items()):
-            # Told or not, a range that was due is told again: the batch that named it may be among the lost.
-            lost.add(self.ledger, self.stream.id, (first, final), (from_ms, to_ms), units, reason, due=bool(due))
-            known.update(dict.fromkeys(range(first, min(final, following) + 1), (from_ms, to_ms)))
-            evicted += final - first + 1 if reason != lost.NOT_KEPT else 0
-        for row in self._batches():
-            sequence, state, first_ms, last_ms, records, gaps, units, payload, sha256, freed_ms = row
-            if hashlib.sha256(payload).digest() != sha256 or sequence in known:
-                continue
-            known[sequence] = (first_ms, last_ms + 1)
-            if state == 1:
-                span = (first_ms, last_ms + 1)
-                lost.add(self.ledger, self.stream.id, (sequence, sequence), span, units, lost.NOT_KEPT, due=False)
-                continue
-            db.execute(
+    def take_batches(self) -> dict[str, tuple[int, int]]:
+        """Copy what is whole, declare the rest unreadable; (era, time) of each unit's last record in it.
+
+        A batch that the file calls freed is sent again like any other: nobody vouches for a word of this file, and the
+        center's first acknowledgement of the stream settles all that it has.
+        """
+        spans = self._take_lost()
+        names = [(span.first, span.final) for span in spans]
+        batches = []
+        for batch in self.old.batches(self.former):
+            place = bisect_right(names, (batch.sequence, _ALL)) - 1
+            if place >= 0 and names[place][1] >= batch.sequence:
+                continue  # given up before; the center was told, or is
+            self.ledger.db.execute(
                 "INSERT INTO batches (stream, sequence, state, first_ms, last_ms, records, gaps, units, sha256,"
                 " payload, freed_ms) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (self.stream.id, sequence, first_ms, last_ms, records, gaps, units, sha256, payload, freed_ms),
-            )
-            pending, records_pending = pending + 1, records_pending + records
-        final = max(following - 1, *known, 0) if known else following - 1
-        missing = self._declare_missing(known, final)
+                (self.stream.id, batch.sequence, batch.first_ms, batch.last_ms, batch.records, batch.gaps, batch.units,
+                 hashlib.sha256(batch.payload).digest(), batch.payload, batch.freed_ms or None),
+            )  # fmt: skip
+            batches.append(replace(batch, payload=b""))
+        known = [(s.first, s.final, s.from_ms, s.to_ms) for s in spans]
+        known += [(b.sequence, b.sequence, b.first_ms, b.last_ms + 1) for b in batches]
+        final = max(self.former.following - 1, *(row[1] for row in known), 0) if known else self.former.following - 1
+        missing = self._declare_missing(sorted(known), max(0, final))
+        self._count(batches, spans, max(0, final), missing)
+        return self._last_times(batches)
+
+    def _take_lost(self) -> list[OldLost]:
+        """Ranges the file had given up before, without overlaps."""
+        taken: list[OldLost] = []
+        for row in self.old.lost(self.former):
+            if taken and row.first <= taken[-1].final:
+                continue
+            # Told or not, a range that was due is told again: the batch that named it may be among the lost.
+            span, sequences = (row.from_ms, row.to_ms), (row.first, row.final)
+            lost.add(self.ledger, self.stream.id, sequences, span, row.units, row.reason, due=row.due)
+            taken.append(row)
+        return taken
+
+    def _count(self, batches: Sequence[OldBatch], spans: Sequence[OldLost], final: int, missing: int) -> None:
+        """B6 holds for the new file."""
+        pending, pending_records = len(batches), sum(b.records for b in batches)
+        evicted = missing + sum(s.final - s.first + 1 for s in spans if s.reason != lost.NOT_KEPT)
         self.report.batches += pending
-        self.report.records += records_pending
-        sealed = _rows(
-            self.old,
-            "SELECT records_sealed, records_freed, records_evicted, records_resealed FROM streams WHERE id = ?",
-            self.number,
-        )
-        sealed_records, freed_records, evicted_records, resealed = next(sealed, (records_pending, 0, 0, 0))
-        lost_records = sealed_records - freed_records - evicted_records - resealed - records_pending
-        db.execute(
+        self.report.records += pending_records
+        sealed_records, freed_records, evicted_records, resealed = self.former.counts
+        freed_records = max(0, freed_records - sum(b.records for b in batches if b.freed_ms))
+        gone_records = max(evicted_records, sealed_records - freed_records - resealed - pending_records)
+        self.ledger.db.execute(
             "UPDATE streams SET next_sequence = ?, sealed = ?, freed = ?, evicted = ?, records_sealed = ?,"
             " records_freed = ?, records_evicted = ?, records_resealed = ? WHERE id = ?",
-            (final + 1, final, final - pending - evicted - missing, evicted + missing, sealed_records, freed_records,
-             evicted_records + max(0, lost_records), resealed, self.stream.id),
+            (final + 1, final, final - pending - evicted, evicted, sealed_records, freed_records, gone_records,
+             resealed, self.stream.id),
         )  # fmt: skip
 
-    def _batches(self) -> Iterator[tuple[Any, ...]]:
-        """Rows from both ends and by number, so that a bad page costs only what is on it."""
-        sql = (
-            "SELECT sequence, state, first_ms, last_ms, records, gaps, units, payload, sha256, freed_ms FROM batches"
-            " WHERE stream = ? AND sequence "
-        )
-        reached = 0
-        for row in _rows(self.old, sql + "> 0 ORDER BY sequence", self.number):
-            reached = row[0]
-            yield row
-        top = _ALL
-        for row in _rows(self.old, sql + "> ? ORDER BY sequence DESC", self.number, reached):
-            top = row[0]
-            yield row
-        if top == _ALL:
-            following = next(_rows(self.old, "SELECT next_sequence FROM streams WHERE id = ?", self.number), (0,))
-            top = following[0]
-        for sequence in range(reached + 1, top):
-            yield from _rows(self.old, sql + "= ?", self.number, sequence)
-
-    def _declare_missing(self, known: Mapping[int, tuple[int, int]], final: int) -> int:
-        """Gap records for sequences that are nowhere: freed ones among them are at the center, which knows better."""
-        missing = 0
-        first: int | None = None
-        for sequence in range(1, final + 2):
-            if sequence <= final and sequence not in known:
-                missing += 1
-                first = sequence if first is None else first
-            elif first is not None:
-                before, after = known.get(first - 1), known.get(sequence)
-                from_ms = before[1] if before else (after[0] if after else self.now_utc_ms)
-                to_ms = max(from_ms, after[0] if after else self.now_utc_ms)
-                span, units = (from_ms, to_ms), ",".join(self.units)
-                lost.add(self.ledger, self.stream.id, (first, sequence - 1), span, units, lost.UNREADABLE, due=True)
-                self.report.lost_ranges.append((self.stream.stream.plant, first, sequence - 1))
-                first = None
+    def _declare_missing(self, known: Sequence[tuple[int, int, int, int]], final: int) -> int:
+        """Gap records for sequences that are nowhere; what of it is at the center all the same, the center knows."""
+        missing, following, reached_ms = 0, 1, self.begun_ms
+        for first, last, from_ms, to_ms in [*known, (final + 1, final + 1, self.now_utc_ms, self.now_utc_ms)]:
+            if first > following:
+                begin_ms = min(from_ms, reached_ms) if reached_ms is not None else from_ms
+                span, units = (begin_ms, from_ms), ",".join(self.units)
+                sequences = following, first - 1
+                lost.add(self.ledger, self.stream.id, sequences, span, units, lost.UNREADABLE, due=True)
+                self.report.lost_ranges.append((self.stream.stream.plant, *sequences))
+                missing += first - following
+            following, reached_ms = max(following, last + 1), max(to_ms, reached_ms or 0)
         self.report.lost_batches += missing
         return missing
 
-    def take_tail(self) -> dict[str, tuple[int, int]]:
-        """The open tail goes on in the plant's new stream; last (era, time) of its units."""
+    def _last_times(self, batches: Sequence[OldBatch]) -> dict[str, tuple[int, int]]:
+        """By the newest batches themselves: a last time that is too late would hide what came before it."""
+        found: dict[str, tuple[int, int]] = {}
+        for batch in sorted(batches, key=lambda b: b.sequence, reverse=True)[:_LAST_TIMES_FROM]:
+            payload = self.ledger.value(
+                "SELECT payload FROM batches WHERE stream = ? AND sequence = ?", self.stream.id, batch.sequence
+            )
+            with suppress(Garbled):
+                records = decode_batch(open_envelope(payload)).records
+                found = {r.unit: (r.era, r.time_utc_ms) for r in records} | found
+        return found
+
+    def take_tail(self, last: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        """The open tail goes on in the plant's new stream; last (era, time) of its units.
+
+        What can't be read between two appends that can is a gap; at the end the next start tells it.
+        """
         plant = self.stream.stream.plant
         new = self.ledger.add_stream(plant)
         records: list[UnitRecord] = []
         gaps: list[GapRecord] = []
-        for (body,) in _rows(self.old, "SELECT body FROM tail WHERE stream = ? ORDER BY id", self.number):
-            with suppress(msgspec.MsgspecError, KeyError, ValueError, TypeError):
-                more_records, more_gaps = decode_tail(body)
-                records += more_records
-                gaps += more_gaps
+        reached_ms = max((last[u][1] for u in self.units if u in last), default=self.begun_ms)
+        is_broken = False
+        for piece in self.old.tail(self.former):
+            if piece is None:
+                is_broken = True
+                continue
+            if is_broken and piece[0] and self.units:
+                begin_ms = piece[0][0].time_utc_ms
+                from_ms = begin_ms if reached_ms is None else min(reached_ms, begin_ms)
+                gaps.append(GapRecord(tuple(self.units), from_ms, begin_ms, lost.UNREADABLE))
+                is_broken = False
+            records += piece[0]
+            gaps += piece[1]
+            reached_ms = piece[0][-1].time_utc_ms if piece[0] else reached_ms
+        found = {r.unit: (r.era, r.time_utc_ms) for r in records}
+        unheard = tuple(u for u in self.units if u not in last and u not in found)
+        if unheard and self.begun_ms is not None and self.begun_ms < self.now_utc_ms:
+            gaps.append(GapRecord(unheard, self.begun_ms, self.now_utc_ms, lost.UNREADABLE))
         epoch = self.stream.stream.epoch
         for row in lost.due(self.ledger, plant):
             if row.stream == self.stream.id:
@@ -226,15 +288,7 @@ class _Pieces:
                 (new.id, len(records), encode_tail(records, gaps)),
             )
             self.report.records += len(records)
-        return {r.unit: (r.era, r.time_utc_ms) for r in records}
-
-
-def _rows(db: sqlite3.Connection, sql: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
-    """Rows as far as they can be read; a damaged page ends the reading, not the salvage."""
-    try:
-        yield from db.execute(sql, parameters)
-    except sqlite3.Error:
-        return
+        return found
 
 
 def note_epochs(ledger: Ledger, now_utc_ms: int) -> None:
@@ -243,7 +297,7 @@ def note_epochs(ledger: Ledger, now_utc_ms: int) -> None:
     Raises:
         StoreError: the folder can't be written.
     """
-    path = ledger.path.with_name(ledger.path.name + ".epochs")
+    path = _note_path(ledger.path)
     old = _noted(path)
     noted = [
         {
@@ -267,7 +321,7 @@ def note_epochs(ledger: Ledger, now_utc_ms: int) -> None:
 def missing_epochs(ledger: Ledger) -> list[tuple[str, int, int]]:
     """(plant, epoch, opened at UTC ms) of epochs that were opened in this file and are not in it any more."""
     held = {(row.stream.plant, f"{row.stream.epoch:016x}") for row in ledger.streams()}
-    noted = _noted(ledger.path.with_name(ledger.path.name + ".epochs"))
+    noted = _noted(_note_path(ledger.path))
     return [(plant, int(epoch, 16), opened) for (plant, epoch), opened in noted.items() if (plant, epoch) not in held]
 
 
@@ -282,6 +336,10 @@ def gaps_of_missing(
             gap = GapRecord(units, min(opened_ms, now_utc_ms), now_utc_ms, lost.UNREADABLE, epoch)
             gaps.setdefault(plant, []).append(gap)
     return gaps
+
+
+def _note_path(path: Path) -> Path:
+    return path.with_name(path.name + ".epochs")
 
 
 def _noted(path: Path) -> dict[tuple[str, str], int]:
