@@ -26,6 +26,7 @@ import pyarrow as pa
 from collector.center.month.day_slices import BAND_VALUES, PLAN_VALUES, DaySlices, StepDigests, step_digests
 from collector.center.month.file_facts import FileFacts, columns_of, read_facts
 from collector.center.month.laying_out import PinnedFile, laid_out_folder
+from collector.center.month.plan_file import plan_path, whole_file, write_plan
 from collector.center.month.plant_month import Cell, Failed, PlantJob, find_cells, measure_apart
 from collector.center.month.result_store import (
     add_facts,
@@ -36,6 +37,7 @@ from collector.center.month.result_store import (
     read_results,
     read_segments,
 )
+from collector.center.month.run_rows import UnitDispatch, dispatch_of
 from collector.center.month.stored_results import StoredResults, as_results, decode_results, join_days, join_segments
 from collector.center.runs import record_name
 from collector.center.store import CenterStore
@@ -133,6 +135,10 @@ class MonthMeasuring:
         lacking = self.measure(executor=executor)
         return self._close(self.cells), Progress(self.cells, lacking)
 
+    def dispatch(self) -> dict[str, UnitDispatch]:
+        """What register and dispatch side say of each unit, for the pages of a run."""
+        return dispatch_of(self.inputs, self._context.stretches, self._senders)
+
     # -- inputs ------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -168,9 +174,9 @@ class MonthMeasuring:
             return self._kept_plan
         digests = step_digests(self.inputs.plan, PLAN_VALUES, edges=True)
         if self._plan_file is not None and self.inputs.plan is not None:
-            temporary = self._plan_file.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_bytes(msgspec.msgpack.encode(digests))
-            temporary.rename(self._plan_file)
+            write_plan(self.inputs.plan, plan_path(laid_out_folder(self._store), self._hashes[_PLAN]))
+            with whole_file(self._plan_file) as temporary:
+                temporary.write_bytes(msgspec.msgpack.encode(digests))
         return digests
 
     @cached_property
@@ -231,28 +237,32 @@ class MonthMeasuring:
         return {plant: tuple(sorted(units)) for plant, units in sorted(plants.items())}
 
     @cached_property
+    def _senders(self) -> dict[str, set[str]]:
+        """By whose gateways each unit's records came."""
+        senders: dict[str, set[str]] = {}
+        for file in self._pinned:
+            for unit in self._facts[file.sha256]:
+                senders.setdefault(unit, set()).add(file.plant)
+        return senders
+
+    @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """Every cell of the month, by plant and day."""
-        files_of: dict[str, set[PinnedFile]] = {}
-        senders: dict[str, set[str]] = {}
         of_sender: dict[str, list[PinnedFile]] = {}
         for file in self._pinned:
             of_sender.setdefault(file.plant, []).append(file)
-            for unit in self._facts[file.sha256]:
-                senders.setdefault(unit, set()).add(file.plant)
         orders: dict[str, list[Order]] = {}
         for order in self.inputs.orders or ():
             if order.kind is OrderKind.START_STOP:
                 orders.setdefault(order.unit, []).append(order)
         cells: list[Cell] = []
         for plant, units in self._units_of.items():
-            sending = {sender for unit in units for sender in senders.get(unit, ())}
-            files_of[plant] = {file for sender in sending for file in of_sender[sender]}
+            sending = sorted({sender for unit in units for sender in self._senders.get(unit, ())})
             cells += find_cells(
                 self.month,
                 plant,
                 units,
-                files=sorted(files_of[plant]),
+                files=[file for sender in sending for file in sorted(of_sender[sender])],
                 facts=self._facts,
                 context=self._context,
                 slices=self._slices,

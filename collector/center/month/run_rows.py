@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +20,9 @@ from typing import Any, Final
 import msgspec
 
 from collector.model.interval import Month
+from collector.model.register import LocalSpan
 from collector.report.segments import UnpaidTime
+from collector.settlement.inputs import Inputs
 from collector.settlement.statement import (
     AreaRow,
     DeterminantRow,
@@ -36,9 +39,44 @@ from collector.settlement.statement import (
     Statement,
     Step,
 )
+from collector.settlement.stretches import Stretch
 
 ROWS_VERSION: Final = 1
 NAME: Final = "rows.msgpack"
+
+
+class RegisteredState(msgspec.Struct, frozen=True, array_like=True):
+    """What is registered of a unit over [first_day, until_day), local dates; powers in MW, voltages in kV."""
+
+    first_day: date
+    until_day: date
+    plant: str
+    area: str
+    dispatch_mode: str
+    kind: str
+    rated_mw: Decimal
+    agc_lower_mw: Decimal | None
+    agc_upper_mw: Decimal | None
+    avc: bool
+    nominal_kv: Decimal | None
+    q_max_mvar: Decimal | None
+    q_min_mvar: Decimal | None
+    valley_hours: tuple[tuple[int, int], ...]  # minutes after 00:00 local; may cross midnight
+    peak_hours: tuple[tuple[int, int], ...]
+
+
+class UnitDispatch(msgspec.Struct, frozen=True, array_like=True):
+    """What dispatch and register say of a unit around the month; times UTC ms. The plan is kept apart.
+
+    `senders`: the plants by whose gateways its records came.
+    """
+
+    senders: tuple[str, ...] = ()
+    states: tuple[RegisteredState, ...] = ()
+    orders: tuple[tuple[str, str, int, int], ...] = ()  # id, kind, start, end
+    reserves: tuple[tuple[str, int, int, int | None], ...] = ()  # kind, start, end, kW
+    exclusions: tuple[tuple[str, int, int, str, str], ...] = ()  # service, start, end, reason, note
+    bands: tuple[tuple[int, int, int | None, int | None], ...] = ()  # start, end, low V, high V
 
 
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
@@ -67,6 +105,7 @@ class _Unit(msgspec.Struct, frozen=True, array_like=True):
     in_service: tuple[int, int] | None
     registered: list[tuple[int, int]]
     unpaid: list[tuple[str, str, str, int]]
+    dispatch: UnitDispatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +119,7 @@ class UnitRows:
     in_service: PrimaryFrequencyService | None
     registered: tuple[tuple[int, int], ...]
     unpaid: tuple[UnpaidTime, ...]
+    dispatch: UnitDispatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +155,41 @@ _decoder: Final = msgspec.msgpack.Decoder(_Stored)
 _unit_decoder: Final = msgspec.msgpack.Decoder(_Unit)
 
 
-def write_run_rows(statement: Statement, folder: Path) -> None:
+def dispatch_of(
+    inputs: Inputs, stretches: Mapping[str, Sequence[Stretch]], senders: Mapping[str, Iterable[str]]
+) -> dict[str, UnitDispatch]:
+    """What is kept of register and dispatch side for each unit of a month."""
+    found: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for unit, parts in stretches.items():
+        found[unit]["states"] = [_state_of(stretch) for stretch in parts]
+        found[unit]["senders"] = sorted(senders.get(unit, ()))
+    for order in inputs.orders or ():
+        found[order.unit]["orders"].append((order.id, str(order.kind), order.start_ms, order.end_ms))
+    for reserve in inputs.reserves or ():
+        row = (str(reserve.kind), reserve.start_ms, reserve.end_ms, reserve.power_kw)
+        found[reserve.unit]["reserves"].append(row)
+    for e in inputs.exclusions or ():
+        found[e.unit]["exclusions"].append((e.service, e.start_ms, e.end_ms, str(e.reason), e.note))
+    if inputs.voltage_band is not None:
+        for row in inputs.voltage_band.to_pylist():
+            found[row["unit"]]["bands"].append((row["start"], row["end"], row["low_v"], row["high_v"]))
+    return {unit: UnitDispatch(**{name: tuple(rows) for name, rows in kinds.items()}) for unit, kinds in found.items()}
+
+
+def _state_of(stretch: Stretch) -> RegisteredState:
+    unit, area = stretch.unit, stretch.area
+
+    def spans(hours: Sequence[LocalSpan]) -> tuple[tuple[int, int], ...]:
+        return tuple((span.start_min, span.end_min) for span in hours)
+
+    return RegisteredState(
+        stretch.first_day, stretch.until_day, stretch.plant.id, area.id, str(area.dispatch_mode), str(unit.kind),
+        unit.rated_mw, unit.agc_lower_mw, unit.agc_upper_mw, unit.avc, unit.nominal_kv, unit.q_max_mvar,
+        unit.q_min_mvar, spans(area.valley_hours), spans(area.peak_hours),
+    )  # fmt: skip
+
+
+def write_run_rows(statement: Statement, dispatch: Mapping[str, UnitDispatch], folder: Path) -> None:
     """Write the rows beside the statement folder of a run.
 
     Raises:
@@ -140,7 +214,7 @@ def write_run_rows(statement: Statement, folder: Path) -> None:
         readings=[(r.id, r.clause, r.adopted, r.from_day, r.text) for r in statement.readings],
         policy={name: str(value) for name, value in sorted(statement.policy.items())},
         ledger=[(r.plant, str(r.debit_yuan), str(r.credit_yuan), r.run) for r in statement.ledger],
-        units=_unit_bytes(statement, unpaid),
+        units=_unit_bytes(statement, unpaid, dispatch),
     )  # fmt: skip
     (folder / NAME).write_bytes(msgspec.msgpack.encode(stored))
 
@@ -183,7 +257,11 @@ def _line_row(line: Line) -> tuple[str | None, ...]:
     )
 
 
-def _unit_bytes(statement: Statement, unpaid: Mapping[str, list[tuple[str, str, str, int]]]) -> dict[str, bytes]:
+def _unit_bytes(
+    statement: Statement,
+    unpaid: Mapping[str, list[tuple[str, str, str, int]]],
+    dispatch: Mapping[str, UnitDispatch],
+) -> dict[str, bytes]:
     steps: dict[str, dict[str, list[tuple[str, str]]]] = defaultdict(dict)
     rules: dict[str, dict[str, list[tuple[str, ...]]]] = defaultdict(dict)
     for line in statement.lines:
@@ -212,6 +290,7 @@ def _unit_bytes(statement: Statement, unpaid: Mapping[str, list[tuple[str, str, 
                 in_service=service.get(unit),
                 registered=list(statement.registered.get(unit, ())),
                 unpaid=unpaid.get(unit, []),
+                dispatch=dispatch.get(unit, UnitDispatch()),
             )
         )
         for unit in units
@@ -278,4 +357,5 @@ def _unit_of(month: str, unit: str, stored: _Unit) -> UnitRows:
         in_service=None if stored.in_service is None else PrimaryFrequencyService(unit, *stored.in_service),
         registered=tuple(stored.registered),
         unpaid=tuple(UnpaidTime(unit, *row) for row in stored.unpaid),
+        dispatch=stored.dispatch,
     )

@@ -23,7 +23,7 @@ from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.month.laying_out import PinnedFile, lay_out_folder, pin_month
 from collector.center.month.measured import MonthMeasuring, Progress
-from collector.center.month.run_rows import write_run_rows
+from collector.center.month.run_rows import UnitDispatch, write_run_rows
 from collector.center.month.segment_file import SegmentFile
 from collector.center.runs import TRIAL, RunFacts, RunRow, record_run, run_by_id, runs_folder
 from collector.center.store import CenterStore
@@ -129,7 +129,7 @@ class RunMaking:
             book = load_rulebook(folder / RULEBOOK)
             measuring = MonthMeasuring(self.store, self.month, folder / DATA, book, pinned, hashes=hashes)
             statement, progress = measuring.statement(executor=self.executor)
-            manifest = _write(statement, folder)
+            manifest = _write(statement, measuring.dispatch(), folder)
             run_id = self._list(statement, manifest, folder, pinned)
         return Settled(self.store.read(lambda connection: run_by_id(connection, run_id)), statement, progress)
 
@@ -198,10 +198,10 @@ def _copy_rulebook(source: Path, target: Path) -> None:
         shutil.copyfile(path, target / path.name)
 
 
-def _write(statement: Statement, folder: Path) -> Mapping[str, Any]:
+def _write(statement: Statement, dispatch: Mapping[str, UnitDispatch], folder: Path) -> Mapping[str, Any]:
     """The statement folder and what pages read beside it; segments are built once for both."""
     with SegmentFile(folder / SEGMENTS) as file:
         noted = [partial(file.note, part) for part in statement.segments.parts()]
         manifest = write_statement(replace(statement, segments=Segments(lambda _: iter(noted))), folder / STATEMENT)
-    write_run_rows(statement, folder)
+    write_run_rows(statement, dispatch, folder)
     return manifest
