@@ -12,7 +12,7 @@ from collector.model.dispatch import Rate, StartStopRow
 from collector.model.interval import Month, local_day
 from collector.settlement.dispatch_side import DispatchSide
 from collector.settlement.results import BreakerRun, GroupEnergy, MonthTotals
-from collector.settlement.rules import Rulebook, RuleState
+from collector.settlement.rules import Rulebook, RuleRow, RuleState, RuleValue
 from collector.settlement.statement import LineStatus, RuleUse, Step
 from collector.settlement.stretches import Policy, Stretch
 
@@ -61,6 +61,7 @@ class Account:
     unit: str
     applies: Mapping[str, Callable[[Stretch], bool]]
     bound: Bound = Bound.MEASURED
+    _stretches_of: dict[str, list[Stretch]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def stretches(self) -> Sequence[Stretch]:
@@ -79,14 +80,17 @@ class Account:
 
     def stretches_of(self, service: str) -> list[Stretch]:
         """Where a service applies to the unit and is in force (or its state unknown)."""
-        book = self.case.rulebook
-        return [
-            s
-            for s in self.stretches
-            if self.applies[service](s)
-            and str(s.unit.kind) in book.services[service].unit_kinds
-            and book.service_row(service, s.first_day, s.area.id) is not None
-        ]
+        found = self._stretches_of.get(service)
+        if found is None:
+            book = self.case.rulebook
+            found = self._stretches_of[service] = [
+                s
+                for s in self.stretches
+                if self.applies[service](s)
+                and str(s.unit.kind) in book.services[service].unit_kinds
+                and book.service_row(service, s.first_day, s.area.id) is not None
+            ]
+        return found
 
     def stretch_at(self, time_utc_ms: int) -> Stretch | None:
         """What is registered at an instant of the month."""
@@ -150,6 +154,8 @@ class Priced:
             return
         product = price * amount_of * factor
         self.amount = (self.amount or Fraction(0)) + product
+        if self.account.bound is not Bound.MEASURED:
+            return  # nobody reads the steps of a bound
         times = f" × {_plain(factor)}" if factor != 1 else ""
         priced_in = self.account.case.rulebook.values[value_id].unit
         about = label or f"{stretch.first_day}…{stretch.until_day}"
@@ -159,17 +165,10 @@ class Priced:
         """A rulebook value on a stretch, noted for the explanation; None: unknown or ended."""
         book = self.account.case.rulebook
         row = book.row(value_id, stretch.first_day, area=stretch.area.id, key=key)
-        value = book.values[value_id]
-        use = RuleUse(
-            value_id,
-            value.article,
-            "" if row.value is None else str(row.value),
-            value.unit,
-            row.from_day.isoformat(),
-            key or row.area,
-        )
-        if use not in self.rules:
-            self.rules.append(use)
+        if self.account.bound is Bound.MEASURED:
+            use = rule_use(book.values[value_id], row, key)
+            if use not in self.rules:
+                self.rules.append(use)
         return None if row.value is None else Fraction(row.value)
 
     def factor(self, stretch: Stretch) -> Fraction | None:
@@ -191,6 +190,12 @@ class Priced:
                 rules=tuple(self.rules),
             )
         return Draft(self.quantity, self.amount, steps=tuple(self.steps), rules=tuple(self.rules))
+
+
+def rule_use(value: RuleValue, row: RuleRow, key: str) -> RuleUse:
+    """A row as a line cites it."""
+    text = "" if row.value is None else str(row.value)
+    return RuleUse(value.id, value.article, text, value.unit, row.from_day.isoformat(), key or row.area)
 
 
 def _plain(value: Fraction) -> str:

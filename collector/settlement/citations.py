@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from collector.settlement.account import Account
+from collector.settlement.account import Account, rule_use
 from collector.settlement.catalogue import AREA, CHOICE, KIND, MODE, VALUES
 from collector.settlement.services import ServiceDef
 from collector.settlement.statement import RuleUse
@@ -70,5 +70,4 @@ def _use(account: Account, value_id: str, stretch: Stretch) -> RuleUse:
     }
     key = keys.get(VALUES[value_id].key, "")
     row = book.row(value_id, stretch.first_day, area=stretch.area.id, key=key)
-    text = "" if row.value is None else str(row.value)
-    return RuleUse(value_id, value.article, text, value.unit, row.from_day.isoformat(), key or row.area)
+    return rule_use(value, row, key)

@@ -119,6 +119,7 @@ class MonthTotals:
     def __init__(self, parts: Iterable[Results], first_day_ordinal: int, days: int) -> None:
         self._first, self._days = first_day_ordinal, days
         self._table: dict[str, dict[str, Ints]] = {}
+        self._sums: dict[tuple[str, str], list[int]] = {}  # up to each day, of columns that were asked for
         self.runs: dict[str, list[BreakerRun]] = {}
         self.groups: dict[str, list[GroupEnergy]] = {}
         self.excursions: dict[str, list[Excursion]] = {}
@@ -155,12 +156,16 @@ class MonthTotals:
 
     def sum(self, unit: str, column: str, first_ordinal: int | None = None, until_ordinal: int | None = None) -> int:
         """A column's sum over [first, until) (default: the month)."""
-        daily = self.daily(unit, column)
-        if daily is None:
+        sums = self._sums.get((unit, column))
+        if sums is None:
+            daily = self.daily(unit, column)
+            sums = [] if daily is None else [0, *np.cumsum(daily).tolist()]
+            self._sums[unit, column] = sums
+        if not sums:
             return 0
-        a = 0 if first_ordinal is None else first_ordinal - self._first
-        b = self._days if until_ordinal is None else until_ordinal - self._first
-        return int(daily[a:b].sum())
+        a = 0 if first_ordinal is None else max(first_ordinal - self._first, 0)
+        b = self._days if until_ordinal is None else min(until_ordinal - self._first, self._days)
+        return sums[b] - sums[a] if a < b else 0
 
 
 class SegmentSink:
@@ -174,9 +179,10 @@ class SegmentSink:
             unit: str) -> None:  # fmt: skip
         """Segments of one determinant; pieces of code 0 are outside its scope."""
         axis = timeline.axis
-        lane = timeline.start // axis.width
-        change = np.flatnonzero((code[1:] != code[:-1]) | (lane[1:] != lane[:-1])) + 1
-        first = np.concatenate([[0], change])
+        lane = timeline.lane
+        changes = code[1:] != code[:-1]
+        changes[timeline.cell_start[axis.days :: axis.days] - 1] = True
+        first = np.concatenate([[0], np.flatnonzero(changes) + 1])
         keep = code[first] != 0
         value = np.add.reduceat(pieces, first)[keep]
         last = np.append(first[1:], len(code))[keep] - 1

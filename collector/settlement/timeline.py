@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -131,6 +132,12 @@ class Timeline:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    @cached_property
+    def lane(self) -> Ints:
+        """The lane of each piece."""
+        per_lane = self.cell_count.reshape(-1, self.axis.days).sum(axis=1)
+        return np.repeat(np.arange(len(per_lane), dtype=np.int64), per_lane)
 
     def at(self, points: Ints) -> npt.NDArray[np.int64]:
         """Indices of the pieces that begin at the given points, each of which is an edge."""
