@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,6 +29,7 @@ from collector.tables.schedules import BAND_COLUMNS, PLAN_COLUMNS, read_plan, re
 
 T = TypeVar("T")
 
+SUFFIXES: Final = (".csv", ".xlsx", ".e")
 TABLES: Final = (
     "plan",
     "orders",
@@ -132,18 +134,19 @@ def _register(directory: Path, sources: dict[str, str], findings: Findings) -> R
 
 
 def _find(directory: Path, name: str, findings: Findings) -> Delivered | None:
-    """The file of a kind: CSV or XLSX, not both. None where it was not delivered, or was refused."""
-    candidates = (directory / f"{name}.csv", directory / f"{name}.xlsx")
+    """The file of a kind: CSV, XLSX or E text, one of them. None where it was not delivered, or was refused."""
+    candidates = tuple(directory / f"{name}{suffix}" for suffix in SUFFIXES)
     paths = [path for path in candidates if path.exists() or path.is_symlink()]
     if len(paths) > 1:
         findings.add(paths[1].name, 0, "", f"is there beside {paths[0].name}; keep one")
         return None
-    return read_delivered(paths[0], paths[0].name, findings) if paths else None
+    delivered = read_delivered(paths[0], paths[0].name, findings) if paths else None
+    return None if delivered is None else replace(delivered, table=name)
 
 
 def _check_names(directory: Path, findings: Findings) -> None:
     """A misspelt name would pass for a file that was not delivered."""
-    known = [f"{name}{suffix}" for name in TABLES for suffix in (".csv", ".xlsx")] + ["register.toml"]
+    known = [f"{name}{suffix}" for name in TABLES for suffix in SUFFIXES] + ["register.toml"]
     for path in sorted(directory.iterdir()):
         name = path.name
         if name in known or name.startswith((".", "~$")) or not path.is_file():

@@ -8,10 +8,13 @@ Replaced rows are kept and come back when the import that replaced them is undon
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import itertools
 import json
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +31,7 @@ from collector.tables.dispatch import (
     read_revenue,
     read_start_stop_table,
 )
+from collector.tables.efile import is_efile, read_efile, register_text, tables_in
 from collector.tables.files import Delivered
 from collector.tables.findings import Findings
 from collector.tables.grid import open_grid
@@ -35,6 +39,7 @@ from collector.tables.register import RegisterFile, load_register
 from collector.tables.schedules import read_plan, read_voltage_band
 
 REGISTER: Final = "register"
+_REGISTER_TABLES: Final = frozenset({"area", "plant", "unit", "policy"})
 _TIMES: Final = frozenset({"start", "end", "issued"})
 _AT_ONCE: Final = 500
 
@@ -105,8 +110,9 @@ def import_table(
         StoreError: no register was imported yet.
     """
     if kind == REGISTER:
-        return _import_register(connection, delivered, who=who, now_ms=now_ms, replace=replace)
-    _check_file(connection, kind, delivered, services)
+        return _import_register(connection, _as_toml(delivered), who=who, now_ms=now_ms, replace=replace)
+    delivered = dataclasses.replace(delivered, table=kind)
+    _check_file(_known(connection), kind, delivered, services)
     rows = _rows_of(kind, delivered)
     in_force = _in_force(connection, kind, rows)
     known = {row.cells for row in in_force}
@@ -123,6 +129,71 @@ def import_table(
     _replace(connection, replaced, import_id)
     _insert_rows(connection, kind, new, import_id)
     return Imported(import_id, *counts)
+
+
+def kinds_in(delivered: Delivered) -> tuple[str, ...]:
+    """What an E file has tables of, in the order in which they can be imported."""
+    there = tables_in(delivered)
+    register = (REGISTER,) if set(there) & _REGISTER_TABLES else ()
+    return (*register, *(kind for kind in KINDS if kind in there))
+
+
+def _as_toml(delivered: Delivered) -> Delivered:
+    """A register in E text as register.toml, which is what a settlement folder holds.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    if not is_efile(delivered):
+        return delivered
+    findings = Findings()
+    tables = read_efile(delivered, findings) or {}
+    findings.refuse_if_any()
+    data = register_text(tables).encode()
+    return Delivered(delivered.name, data, hashlib.sha256(data).hexdigest())
+
+
+def rows_after(
+    kind: str,
+    delivered: Delivered,
+    in_force: Iterable[tuple[str, ...]],
+    *,
+    known: RegisterFile,
+    services: Collection[str],
+    replace: bool,
+) -> Iterator[tuple[str, ...]]:
+    """What would be in force if a file were imported over some rows: those it leaves, then its own. Nothing is stored.
+
+    `in_force`: cells as `rows_in_force` gives them; `known`: the register the file is checked against.
+
+    Raises:
+        ConfigError: as `import_table`, before anything is given out.
+    """
+    _check_file(known, kind, delivered, services)
+    new = {row.cells: row for row in _rows_of(kind, delivered)}
+    first = min((row.start_ms for row in new.values()), default=0)
+    last = max((row.end_ms for row in new.values()), default=0)
+    apart = bool(KINDS[kind].exclusive) and not KINDS[kind].unique
+    kept: list[tuple[str, ...]] = []
+    met: list[_Row] = []
+    for number, cells in enumerate(in_force):
+        new.pop(cells, None)  # there already: changes nothing
+        given = dict(zip(KINDS[kind].columns, cells, strict=True))
+        start_ms, end_ms = int(given.get("start") or 0), int(given.get("end") or 0)
+        if apart and not (start_ms < last and end_ms > first):
+            kept.append(cells)
+        else:
+            met.append(_Row(number, 0, cells, start_ms, end_ms))
+    conflicts = _conflicts(KINDS[kind], list(new.values()), met)
+    if conflicts and not replace:
+        said = "conflicts with a row in force ({}); replace it, or leave it out"
+        problems = [
+            Problem(delivered.name, row.row, "", said.format(", ".join(c for c in old.cells if c)))
+            for row, old in conflicts
+        ]
+        raise ConfigError(problems)
+    gone = {old.number for _, old in conflicts}
+    return itertools.chain(kept, (row.cells for row in met if row.number not in gone), new)
 
 
 def undo_import(connection: Connection, import_id: int, *, who: str, now_ms: int) -> None:
@@ -192,8 +263,7 @@ def _known(connection: Connection) -> RegisterFile:
     return load_register(Delivered("register.toml", data, ""), Findings())
 
 
-def _check_file(connection: Connection, kind: str, delivered: Delivered, services: Collection[str]) -> None:
-    known = _known(connection)
+def _check_file(known: RegisterFile, kind: str, delivered: Delivered, services: Collection[str]) -> None:
     findings = Findings()
     readers: Mapping[str, Any] = {
         "plan": lambda: read_plan(delivered, known.units, findings),

@@ -6,11 +6,14 @@ from __future__ import annotations
 import getpass
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
+
+if TYPE_CHECKING:
+    from collector.center.imports import Imported
 
 WhoOption = Annotated[str, typer.Option("--who", metavar="NAME", help="Who does it; default: the login name.")]
 
@@ -23,8 +26,12 @@ def register(app: typer.Typer) -> None:
 
 
 def import_files(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="register, plan, orders, reserve, revenue …")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="CSV or XLSX; the register is TOML.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="register, plan, orders, revenue …; `e`: all tables of E files.")
+    ],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="CSV, XLSX or E text; the register is TOML or E text.")
+    ],
     config: ConfigOption = None,
     state: StateOption = "",
     replace: Annotated[bool, typer.Option("--replace", help="Conflicting rows take the place of stored ones.")] = False,
@@ -33,13 +40,13 @@ def import_files(
     """Take dispatch-side inputs into the store; every import is a version. 导入调度侧数据。"""
     from collector.center.access import Actor
     from collector.center.deliveries import take_delivery
-    from collector.center.imports import ALL_KINDS
+    from collector.center.imports import ALL_KINDS, kinds_in
     from collector.settlement.catalogue import SERVICES
     from collector.tables.files import read_delivered
     from collector.tables.findings import Findings
 
-    if kind not in ALL_KINDS:
-        raise typer.BadParameter(f"expected one of {', '.join(ALL_KINDS)}", param_hint="KIND")
+    if kind not in (*ALL_KINDS, "e"):
+        raise typer.BadParameter(f"expected one of {', '.join(ALL_KINDS)}, or e", param_hint="KIND")
     actor = Actor.at_command_line(who or getpass.getuser())
     with open_store(config, state, create=True) as store:
         for path in files:
@@ -48,14 +55,26 @@ def import_files(
             findings.refuse_if_any()
             assert delivered is not None
             options: dict[str, Any] = {"actor": actor, "now_ms": store.clock.now_utc_ms(), "replace": replace}
-            result = store.write(
-                lambda c, d=delivered, o=options: take_delivery(c, kind, d, services=SERVICES, **o)  # type: ignore[misc]
+            kinds = kinds_in(delivered) if kind == "e" else (kind,)
+            if not kinds:
+                findings.add(path.name, 0, "", "is no E file with tables of ours (*.e)")
+                findings.refuse_if_any()
+            # All tables of a file together: whole or not at all.
+            results = store.write(
+                lambda c, d=delivered, k=kinds, o=options: [  # type: ignore[misc]
+                    take_delivery(c, each, d, services=SERVICES, **o) for each in k
+                ]
             ).result()
-            if result.import_id is None:
-                print(f"{path.name}: nothing new; {result.same} rows are there already")
-            else:
-                counts = f"{result.added} rows added, {result.replaced} replaced, {result.same} there already"
-                print(f"{path.name}: import {result.import_id}: {counts}")
+            for each, result in zip(kinds, results, strict=True):
+                _say_imported(f"{path.name}: {each}" if kind == "e" else path.name, result)
+
+
+def _say_imported(name: str, result: Imported) -> None:
+    if result.import_id is None:
+        print(f"{name}: nothing new; {result.same} rows are there already")
+    else:
+        counts = f"{result.added} rows added, {result.replaced} replaced, {result.same} there already"
+        print(f"{name}: import {result.import_id}: {counts}")
 
 
 def show_imports(config: ConfigOption = None, state: StateOption = "", as_json: JsonOption = False) -> None:

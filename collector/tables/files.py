@@ -22,15 +22,19 @@ MAX_REGISTER_BYTES: Final = 32 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A file as it was read. `name`: its name in the folder, with `/`; `sha256`: hexadecimal."""
+    """A file as it was read. `name`: its name in the folder, with `/`; `sha256`: hexadecimal.
+
+    `table`: which one is meant of a file that holds several (E text).
+    """
 
     name: str
     data: bytes
     sha256: str
+    table: str = ""
 
     @property
     def suffix(self) -> str:
-        """`.csv`, `.xlsx`, `.parquet`, `.toml`: lower case."""
+        """`.csv`, `.xlsx`, `.parquet`, `.toml`, `.e`: lower case."""
         return Path(self.name).suffix.lower()
 
 

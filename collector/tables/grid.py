@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from collector.tables.efile import is_efile, table_in
 from collector.tables.files import Delivered, text_of
 from collector.tables.findings import Findings, nearest
 from collector.tables.xlsx import read_sheet
@@ -104,7 +105,9 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def open_grid(delivered: Delivered, findings: Findings, lines_before: int = 0) -> Grid | None:
-    """The table in a CSV or XLSX file. None where the file as a whole was refused."""
+    """The table in a CSV, XLSX or E file. None where the file as a whole was refused."""
+    if is_efile(delivered):
+        return table_in(delivered, delivered.table, findings)
     if delivered.suffix == ".xlsx":
         sheet = read_sheet(delivered, findings)
         return None if sheet is None else SheetGrid(delivered.name, sheet[0], sheet[1])

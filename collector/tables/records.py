@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ RECORD_COLUMNS: Final[tuple[Column, ...]] = (
     Column("time", Form.TIME, "time"),
     *(Column(q.name, _FORM[q.kind], q.name, q.scale, required=False, filled=False) for q in QUANTITIES),
 )
-_SUFFIXES: Final = (".csv", ".parquet", ".xlsx")
+_SUFFIXES: Final = (".csv", ".parquet", ".xlsx", ".e")
 _MAX_FILES: Final = 100_000
 _SMALL_BYTES: Final = 1 << 20
 _GROUP_FILES: Final = 32
@@ -96,7 +96,7 @@ def _list(folder: Path, findings: Findings) -> list[Path]:
         if path.suffix.lower() in _SUFFIXES:
             paths.append(path)
         else:
-            findings.add(f"records/{path.name}", 0, "", "is no record file; expected *.csv, *.parquet or *.xlsx")
+            findings.add(f"records/{path.name}", 0, "", "is no record file; expected *.csv, *.parquet, *.xlsx or *.e")
     if len(paths) > _MAX_FILES:
         findings.add("records/", 0, "", f"holds {len(paths)} files; at most {_MAX_FILES} are read")
         return []
@@ -126,7 +126,7 @@ def _read_some(paths: Sequence[Path], *, threads: bool) -> list[_File]:
     if good and good[0][0].suffix == ".parquet":
         longs = read_parquet(good, {column.name: column for column in RECORD_COLUMNS}, threads=threads)
     else:
-        longs = [read_long(file, RECORD_COLUMNS, f, threads=threads) for file, f in good]
+        longs = [read_long(replace(file, table="records"), RECORD_COLUMNS, f, threads=threads) for file, f in good]
     of_name = {file.name: long for (file, _), long in zip(good, longs, strict=True)}
     return [
         _File(None, "", f) if file is None else _File(of_name[file.name], file.sha256, f)

@@ -102,7 +102,7 @@ CASES: list[tuple[str, str, str]] = [
     ("records/b.csv", "", "records/b.csv: is empty; a file without rows still has its header"),
     ("records/b.csv", "unit,time\n\0\n", "records/b.csv:2: holds a NUL byte; this is no CSV text"),
     ("records/b.csv", f'unit,time\n"U1,{T2}\n', "records/b.csv:2: is no proper CSV: unexpected end of data"),
-    ("records/b.txt", "x", "records/b.txt: is no record file; expected *.csv, *.parquet or *.xlsx"),
+    ("records/b.txt", "x", "records/b.txt: is no record file; expected *.csv, *.parquet, *.xlsx or *.e"),
     ("records/b.parquet", "x", "records/b.parquet: is no Parquet file that can be read: "),
     ("records/b.xlsx", "x", "records/b.xlsx: is no XLSX workbook: File is not a zip file"),
     (
