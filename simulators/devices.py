@@ -16,7 +16,7 @@ from simulators.audit import Audit
 from simulators.dlt645_line import Line, Meter
 from simulators.faults import Fault, Faults, kinds_of
 from simulators.iec104_station import Station
-from simulators.listener import Face
+from simulators.listener import Face, ListenError
 from simulators.modbus import Slave
 from simulators.modbus_face import ModbusPort
 from simulators.serial_line import SerialLine
@@ -86,7 +86,12 @@ class Devices:
         return slave
 
     async def open(self) -> None:
-        """Listen on every address and serial line; a later failure closes what was opened."""
+        """Listen on every address and serial line; a failure closes what was opened.
+
+        Raises:
+            ListenError: every address that can't be listened on.
+        """
+        taken = []
         try:
             for place, face in self._faces.items():
                 device = next(d for d in self._configured.values() if _place(d) == place)
@@ -94,10 +99,18 @@ class Devices:
                     line = SerialLine(self._config.resolve(device.serial), face.factory)
                     line.open()
                     self._serial_lines.append(line)
-                else:
+                    continue
+                try:
                     await face.listen(device.host, device.port or 0)
+                except OSError as error:
+                    taken.append((f"device {device.id}", error))
             for name, (host, port) in self._redundant.items():
-                await self.stations[name].listen_second(host, port)
+                try:
+                    await self.stations[name].listen_second(host, port)
+                except OSError as error:
+                    taken.append((f"device {name}, second address", error))
+            if taken:
+                raise ListenError(taken)
         except BaseException:
             await self.close()
             raise

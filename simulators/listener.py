@@ -9,10 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from collector.errors import CollectorError
+
 _BACKLOG: Final = 256
+
+
+class ListenError(CollectorError):
+    """Addresses that can't be listened on, all of them at once. `found`: who wanted it, and what the system said."""
+
+    def __init__(self, found: Sequence[tuple[str, OSError]]) -> None:
+        self.found = tuple(found)
+        lines = [f"  {who}: {error.strerror or error}" for who, error in found]
+        remedy = "end the program that listens there (ss -ltnp names it), or write another address into the file"
+        super().__init__("\n".join(["can't listen:", *lines, remedy]))
 
 
 class Listener:

@@ -15,6 +15,7 @@ from simulators.control import Control
 from simulators.devices import Devices
 from simulators.fault_file import FaultPlan, PlannedFault
 from simulators.faults import Fault, Faults
+from simulators.listener import ListenError
 from simulators.plant import World
 from simulators.scenario import Scenario
 from simulators.signals import Board
@@ -99,13 +100,29 @@ class Simulation:
             station.cycle(time_utc_ms)
 
     async def open(self, *, time_listen: str = "", control_listen: str = "") -> None:
-        """Listen everywhere. The time socket is where the agent's configuration looks for it, unless named here."""
-        await self.devices.open()
+        """Listen everywhere. The time socket is where the agent's configuration looks for it, unless named here.
+
+        Raises:
+            ListenError: every address that can't be listened on.
+        """
+        taken: list[tuple[str, OSError]] = []
+        try:
+            await self.devices.open()
+        except ListenError as error:
+            taken += error.found
         time_listen = time_listen or self.config.settings.gateway.time_server
         if time_listen:
-            self.time_port = await self.keeper.listen(*split_address(time_listen))
+            try:
+                self.time_port = await self.keeper.listen(*split_address(time_listen))
+            except OSError as error:
+                taken.append(("simulated time (gateway.time_server)", error))
         if control_listen:
-            self.control_port = await self._control.listen(*split_address(control_listen))
+            try:
+                self.control_port = await self._control.listen(*split_address(control_listen))
+            except OSError as error:
+                taken.append(("--control", error))
+        if taken:
+            raise ListenError(taken)
 
     async def close(self) -> None:
         """End everything."""

@@ -30,7 +30,7 @@ def run(
     state: Annotated[
         str, typer.Option("--state", metavar="DIR", help="Store and lake, in place of center.state_dir.")
     ] = "",
-    broker: Annotated[str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of [mqtt].")] = "",
+    broker: Annotated[str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of the one in center.toml.")] = "",
 ) -> None:
     """Run the center: receiver and sealing. 接收、入库、封存。"""
     import asyncio
@@ -174,7 +174,7 @@ def ask(
     unit: Annotated[str, typer.Argument(metavar="UNIT", help="The unit.")],
     start: Annotated[str, typer.Argument(metavar="FROM", help="ISO 8601 with offset, or UTC ms.")],
     end: Annotated[str, typer.Argument(metavar="TO", help="Not included.")],
-    broker: Annotated[str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of [mqtt].")] = "",
+    broker: Annotated[str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of the one in center.toml.")] = "",
 ) -> None:
     """Ask the plant's gateways again for records of a unit and interval. 补召。"""
     import asyncio

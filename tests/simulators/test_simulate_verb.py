@@ -95,3 +95,20 @@ def test_a_fault_is_switched_from_the_keyboard(instance: Instance, term: str) ->
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+def test_every_address_that_somebody_has_is_named_at_once(instance: Instance) -> None:
+    devices = [d for d in load_agent(instance.agent_file).settings.device if d.port and not d.serial][:2]
+    sockets = [socket.create_server((d.host, d.port or 0)) for d in devices]
+    sockets.append(socket.create_server(split_address(instance.control)))
+    try:
+        ended = subprocess.run(command(instance), capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        for taken in sockets:
+            taken.close()
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    for device in devices:
+        assert f"device {device.id}: Address already in use: {device.host}:{device.port}" in ended.stderr
+    assert "--control: " in ended.stderr
+    assert "ss -ltnp" in ended.stderr
