@@ -69,12 +69,12 @@ def _parts(
     """What the process does, by the names of its tasks; each runs until it is cancelled."""
     return {
         "receiver": receiver.run(),
-        "upkeep": keep_up(store, settings.lake),
+        "upkeep": keep_up(store, settings),
         "watch": keep_watch(store, settings, admission),
         "webhook": keep_telling(store, settings.alarms, center=settings.center.id),
         "validation": keep_validating(store, data_policy_of(lambda: rulebook_of(rulebook_path(settings)))),
         "watchdog": say_alive(store),
-        "web": serve_web(build_app(store, settings), settings),
+        "web": serve_web(build_app(store, settings, receiver.counters), settings),
     }
 
 

@@ -15,22 +15,29 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 
+from collector.center.receiver import Counters
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.web import (
     api_audit,
     api_imports,
+    api_months,
     api_people,
     api_plants,
+    api_reviews,
+    api_runs,
+    api_watch,
     files,
     openapi,
     pages_account,
+    pages_alarms,
     pages_board,
     pages_imports,
     pages_people,
     pages_plants,
     pages_reviews,
     pages_rulebook,
+    pages_run,
     pages_start,
     pages_upkeep,
     render,
@@ -47,8 +54,10 @@ GROUPS: Final[Sequence[ModuleType]] = (
     pages_start,
     pages_board,
     pages_reviews,
+    pages_run,
     pages_rulebook,
     pages_imports,
+    pages_alarms,
     pages_plants,
     pages_people,
     pages_account,
@@ -58,6 +67,10 @@ GROUPS: Final[Sequence[ModuleType]] = (
     api_imports,
     api_people,
     api_plants,
+    api_watch,
+    api_months,
+    api_runs,
+    api_reviews,
 )
 
 _POLICY: Final = (
@@ -84,8 +97,8 @@ async def _working(app: Litestar) -> AsyncIterator[None]:
         await asyncio.to_thread(app.state.jobs.close)
 
 
-def build_app(store: CenterStore, settings: CenterSettings) -> Litestar:
-    """The pages and the REST interface over an open store."""
+def build_app(store: CenterStore, settings: CenterSettings, counters: Counters | None = None) -> Litestar:
+    """The pages and the REST interface over an open store. `counters`: of the receiver in this process."""
     for group in GROUPS:
         render.add_navigation(getattr(group, "NAVIGATION", ()))
     secure = bool(settings.web.cert_file) or settings.web.tls_in_front
@@ -117,6 +130,6 @@ def build_app(store: CenterStore, settings: CenterSettings) -> Litestar:
         multipart_form_part_limit=50,
         openapi_config=openapi_config(),
         logging_config=None,
-        state=State({"store": store, "settings": settings}),
+        state=State({"store": store, "settings": settings, "counters": counters}),
         lifespan=[_working],
     )

@@ -10,6 +10,7 @@ from litestar.params import QueryParameter
 
 from collector.center import audit, four_eyes
 from collector.center.access import Permission
+from collector.center.metrics import render_metrics
 from collector.center.web.context import Ctx, Page
 from collector.center.web.guards import Open
 from collector.center.web.lists import Cursor, window
@@ -57,6 +58,14 @@ def audit_page(
     )
 
 
+@page("/metrics", Open.LOOPBACK)
+def metrics(ctx: Ctx) -> Response[bytes]:
+    """What a scrape of this machine gets."""
+    counters = ctx.request.app.state.counters
+    text = ctx.read(lambda c: render_metrics(c, counters, now_ms=ctx.now_ms))
+    return Response(text, media_type="text/plain")
+
+
 @page("/decisions", Permission.SEE_ALL)
 def decisions_page(ctx: Ctx, cursor: Cursor = 0) -> Page:
     """What was proposed and decided, newest first."""
@@ -65,4 +74,4 @@ def decisions_page(ctx: Ctx, cursor: Cursor = 0) -> Page:
     return ctx.page("decisions.html", rows=shown, older=older, count=len(rows))
 
 
-ROUTES: Final = [health, ready, decisions_page, audit_page]
+ROUTES: Final = [health, ready, metrics, decisions_page, audit_page]

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import collector.center.web
-from collector.center import four_eyes
+from collector.center import alarms, four_eyes
 from collector.center.access import Role
 from collector.center.imports import ALL_KINDS
 from collector.center.web.words import WORDS, word
@@ -54,6 +54,7 @@ def test_every_code_shown_in_words_has_them() -> None:
         "role.": list(Role),
         "kind.": ALL_KINDS,
         "proposal.": four_eyes.KINDS,
+        "alarm.": re.findall(r'Alarm\("(\w+)"', Path(alarms.__file__).read_text("utf-8")),
     }
     missing = {start + str(code) for start, codes in shown.items() for code in codes} - WORDS.keys()
     assert missing == set()
