@@ -8,6 +8,8 @@ driver sends in this file goes into one log, and the log holds nothing that coul
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -240,6 +242,26 @@ def test_an_interrogation_that_never_ends_leaves_what_did_not_come_invalid(tmp_p
         assert [p.name for p in answer.holding] == ["breaker"]
 
     with_station(tmp_path, scenario, t1_s=1, timeout_s=1.0)
+
+
+def test_log_lines_name_the_link_the_device_the_unit_and_the_request(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(station: RawStation, device: Device) -> None:
+        station.answers, station.ends = [], False
+        while not caplog.records:
+            await read(device)
+        station.abort()
+        while len(caplog.records) < 2:
+            device.collect()
+            await asyncio.sleep(0.01)
+
+    with caplog.at_level(logging.INFO, "collector.agent.device"):
+        with_station(tmp_path, scenario, timeout_s=0.5, t1_s=1, t2_s=1)
+    endless, lost = (record.getMessage() for record in caplog.records[:2])
+    where = r"channel=127\.0\.0\.1:\d+ device=d unit=U "
+    assert re.fullmatch(where + 'request="interrogation of 1" it has no end; asked again later', endless)
+    assert re.fullmatch(where + "the link was lost; all values are invalid until it is back", lost)
 
 
 def test_a_station_that_was_initialised_again_is_asked_again_and_its_new_values_count(tmp_path: Path) -> None:

@@ -31,9 +31,10 @@ from collector.agent.device.asdu import (
 from collector.agent.device.base import Answer, Reading
 from collector.agent.device.iec104 import LOST, STARTED, Link
 from collector.agent.device.registers import Scaling, scaling_of
+from collector.agent.log import fields
 from collector.clock import Clock, arrival_utc_ms
 from collector.config import Device as Settings
-from collector.errors import Garbled, Refused, Silent
+from collector.errors import Garbled, Silent
 from collector.model.record import Quality
 from collector.points import Point
 
@@ -42,6 +43,7 @@ _MUTED_PATIENCE_S: Final = 0.3
 _MUTED_LIMIT_S: Final = 5.0
 # A station that did not answer an interrogation in time is asked again after this long.
 _RETRY_MS: Final = 30_000
+_REQUESTS: Final = {INTERROGATION: "interrogation", COUNTER_INTERROGATION: "counter interrogation"}
 # Sequence numbers count up to here.
 _NUMBERS: Final = 32_768
 # Tagged changes by which a station's clock is judged.
@@ -51,6 +53,11 @@ _OFFSETS_KEPT: Final = 16
 def _host_and_port(place: str) -> tuple[str, int]:
     host, _, port = place.rpartition(":")
     return host, int(port)
+
+
+def _asked(kind: int, station: _Station) -> str:
+    """An interrogation as log lines name it."""
+    return f"{_REQUESTS[kind]} of {station.common_address}"
 
 
 @dataclass(slots=True)
@@ -158,7 +165,7 @@ class Iec104Device:
         elif self._muted_since_s is None:
             self._muted_since_s = now
         elif now - self._muted_since_s > _MUTED_LIMIT_S:
-            _LOG.warning("%s: the link stays muted and is rebuilt", self.name)
+            self._log(logging.WARNING, "STARTDT", "the link stays muted and is rebuilt")
             self._muted_since_s = None
             await self.close()
             raise TimeoutError
@@ -176,12 +183,21 @@ class Iec104Device:
     def _on_loss(self, stamp: int) -> None:
         """All values are invalid until the station has been interrogated again."""
         if self._is_open:
+            self._log(logging.WARNING, "", "the link was lost; all values are invalid until it is back")
             self._is_open = False
             self._leave_place = len(self._places) > 1
             self._reported.clear()
             self._fresh += [Reading(p, None, Quality.INVALID, stamp) for p in self.points]
             for station in self._stations.values():
                 station.answering, station.waiting = False, []
+
+    def _log(self, level: int, request: str, message: str) -> None:
+        """One line that names the link, the device, its generating units and the request it is about."""
+        host, port = self._places[self._place]
+        units = ",".join(sorted({p.unit or self._settings.unit for p in self.points} - {""}))
+        _LOG.log(
+            level, "%s %s", fields(channel=f"{host}:{port}", device=self.name, unit=units, request=request), message
+        )
 
     async def close(self) -> None:
         """Disconnect and forget; nothing happens if it is closed."""
@@ -247,7 +263,7 @@ class Iec104Device:
     def _check_deadline(self, station: _Station) -> None:
         late = asyncio.get_running_loop().time() - station.asked_at_s > self._settings.t1_s
         if station.waiting and late:
-            _LOG.warning("%s: interrogation of %d has no end", self.name, station.common_address)
+            self._log(logging.WARNING, _asked(station.waiting[0], station), "it has no end; asked again later")
             self._ask_again_later(station)
             self._end_interrogation(station)
 
@@ -268,7 +284,7 @@ class Iec104Device:
         if link is None:
             return
         if link.overflows:
-            _LOG.error("%s: %d frames did not fit into the queue; interrogating again", self.name, link.overflows)
+            self._log(logging.ERROR, "", f"{link.overflows} frames did not fit into the queue; interrogating again")
             self.counts["queue_overflow"] += link.overflows
             link.overflows = 0
             self._next_number = None
@@ -288,7 +304,7 @@ class Iec104Device:
                 asdu = decode_apdu(data)
             except Garbled as error:
                 self.counts["garbled"] += 1
-                _LOG.warning("%s: %s", self.name, error)
+                self._log(logging.WARNING, f"frame {data.hex()}", str(error))
                 continue
             if asdu is not None and not asdu.test:
                 self._absorb(asdu, stamp)
@@ -299,7 +315,7 @@ class Iec104Device:
         number = int.from_bytes(apdu[2:4], "little") >> 1
         if number and number != (self._next_number or number):
             self.counts["garbled"] += 1
-            _LOG.warning("%s: frame %d came, %d was due", self.name, number, self._next_number)
+            self._log(logging.WARNING, f"frame {apdu.hex()}", f"N(S) {number} came, {self._next_number} was due")
             return False
         self._next_number = (number + 1) % _NUMBERS
         return True
@@ -326,10 +342,7 @@ class Iec104Device:
         if not station.waiting or asdu.type != station.waiting[0]:
             return
         if asdu.negative or asdu.cause > Cause.COUNTERS_REQUESTED + 4:
-            error = Refused(
-                f"interrogation {asdu.type} of {station.common_address} refused, cause {asdu.cause}", subject=self.name
-            )
-            _LOG.warning("%s", error)
+            self._log(logging.WARNING, _asked(asdu.type, station), f"refused, cause {asdu.cause}")
             self._ask_again_later(station)
             station.answering, station.waiting = False, []
             now = self._clock.now_utc_ms()
