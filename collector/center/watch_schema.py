@@ -114,7 +114,8 @@ alarm: Final = Table(
     Index("alarm_by_time", "since_ms"),
 )
 
-# 补召: one row per gateway asked. Whether and by what it was answered is read from batches and gaps.
+# 补召: one row per gateway asked. Whether and by what it was answered is read from batches and gaps; `repeats_before`:
+# how often its batches of that time had come again until then, because the same bytes once more are an answer too.
 asked: Final = Table(
     "asked",
     metadata,
@@ -126,5 +127,6 @@ asked: Final = Table(
     Column("to_ms", BigInteger, nullable=False),
     Column("who", String(64), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+    Column("repeats_before", BigInteger, nullable=False),
     Index("asked_by_time", "at_ms"),
 )

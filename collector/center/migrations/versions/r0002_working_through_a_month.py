@@ -37,6 +37,7 @@ def upgrade() -> None:
     _create_token()
     _create_attachment()
     _create_review_event()
+    _change_lake_file()
     _change_run()
     for name in GUARDED:
         _guard(name)
@@ -88,6 +89,7 @@ def _create_asked() -> None:
         sa.Column("to_ms", sa.BigInteger(), nullable=False),
         sa.Column("who", sa.String(length=64), nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("repeats_before", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("asked_by_time", "asked", ["at_ms"])
@@ -429,6 +431,10 @@ def _create_review_event() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("review_id", "number"),
     )
+
+
+def _change_lake_file() -> None:
+    op.add_column("lake_file", sa.Column("dropped_ms", sa.BigInteger(), nullable=True))
 
 
 def _change_run() -> None:
