@@ -73,12 +73,12 @@ def link_records(folder: Path, files: Iterable[Path]) -> None:
     records = folder / "records"
     records.mkdir(parents=True, exist_ok=True)
     for source in files:
-        link_file(source, records / record_name(source))
+        link_file(source, records / record_name(source.parent.name, source.name))
 
 
-def record_name(source: Path) -> str:
+def record_name(plant: str, name: str) -> str:
     """The name of a day file inside a settlement folder: its plant's before its own."""
-    return f"{source.parent.name}-{source.name}"
+    return f"{plant}-{name}"
 
 
 def link_file(source: Path, target: Path) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 from collector.center.import_schema import imported, imported_row
 from collector.center.imports import KINDS, current_register
 from collector.center.lake import StaleDay, find_stale_days, seal_day
-from collector.center.runs import link_file, link_records
+from collector.center.runs import link_file, record_name
 from collector.center.schema import lake_file, unit_day
 from collector.center.store import CenterStore
 from collector.errors import StoreError
@@ -40,12 +40,18 @@ _SEALINGS: Final = 3  # rounds of sealing: what arrives meanwhile is for the nex
 
 @dataclass(frozen=True, slots=True, order=True)
 class PinnedFile:
-    """A day file of a run. `day`: ISO text; `plant`: whose gateways sent it."""
+    """A day file of a run. `day`: ISO text; `plant`: whose gateways sent it; `name`: in the lake, `path`: here."""
 
     plant: str
     day: str
+    name: str
     path: Path
     sha256: str
+
+    @property
+    def record_name(self) -> str:
+        """Its name under records/ of a settlement folder."""
+        return record_name(self.plant, self.name)
 
 
 def pin_month(store: CenterStore, month: Month) -> tuple[PinnedFile, ...]:
@@ -78,7 +84,7 @@ def _current(connection: Connection, lake: Path, month: Month) -> tuple[PinnedFi
     chosen = or_(lake_file.c.day.in_(wanted), *others)
     query = select(lake_file.c.plant, lake_file.c.day, lake_file.c.name, lake_file.c.sha256)
     rows = connection.execute(query.where(lake_file.c.superseded_ms.is_(None) & chosen))
-    return tuple(sorted(PinnedFile(r.plant, r.day, lake / r.plant / r.name, r.sha256) for r in rows))
+    return tuple(sorted(PinnedFile(r.plant, r.day, r.name, lake / r.plant / r.name, r.sha256) for r in rows))
 
 
 def _days_around(connection: Connection, month: Month) -> list[tuple[str, str]]:
@@ -125,8 +131,16 @@ def lay_out_folder(
         if source is not None:  # else not delivered, and the statement will say so
             link_file(source, target / f"{kind}.csv")
             hashes[f"{kind}.csv"] = source.stem.rpartition("-")[2]
-    link_records(target, [file.path for file in pinned])
+    link_pinned(pinned, target)
     return hashes
+
+
+def link_pinned(pinned: Sequence[PinnedFile], target: Path) -> None:
+    """Link day files under records/ of a settlement folder."""
+    records = target / "records"
+    records.mkdir(parents=True, exist_ok=True)
+    for file in pinned:
+        link_file(file.path, records / file.record_name)
 
 
 def laid_out_folder(store: CenterStore) -> Path:

@@ -39,7 +39,6 @@ from collector.center.month.result_store import (
 )
 from collector.center.month.run_rows import UnitDispatch, dispatch_of
 from collector.center.month.stored_results import StoredResults, as_results, decode_results, join_days, join_segments
-from collector.center.runs import record_name
 from collector.center.store import CenterStore
 from collector.errors import ConfigError, Problem
 from collector.folder import load_dispatch_side
@@ -146,7 +145,7 @@ class MonthMeasuring:
         """The folder but its records; without its plan where digests of that plan are at hand."""
         checked = {_PLAN: self._hashes[_PLAN]} if self._kept_plan is not None else {}
         inputs = load_dispatch_side(self._data, checked=checked)
-        records = {f"records/{record_name(file.path)}": file.sha256 for file in self._pinned}
+        records = {f"records/{file.record_name}": file.sha256 for file in self._pinned}
         return replace(inputs, sources=dict(sorted({**inputs.sources, **records}.items())))
 
     @cached_property
@@ -199,7 +198,7 @@ class MonthMeasuring:
         """Records of a unit the register does not know are refused, as everywhere."""
         units = {state.id for state in self.inputs.register.units}
         problems = [
-            Problem(f"records/{record_name(f.path)}", 0, "unit", f"unknown unit {unit!r}: not in register.toml")
+            Problem(f"records/{f.record_name}", 0, "unit", f"unknown unit {unit!r}: not in register.toml")
             for f in self._pinned
             for unit in sorted(self._facts[f.sha256].keys() - units)
         ]

@@ -316,7 +316,7 @@ class OpenedRun:
         """The pinned files of the local days that an interval touches, as the run's folder holds them."""
         first, last = local_day(from_ms).isoformat(), local_day(max(to_ms - 1, from_ms)).isoformat()
         return [
-            self.data / "records" / record_name(Path(plant) / name)
+            self.data / "records" / record_name(plant, name)
             for plant in self._rows_of(unit).dispatch.senders
             for day, name in self._files.get(plant, ())
             if first <= day <= last

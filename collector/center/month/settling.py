@@ -149,10 +149,11 @@ class RunMaking:
             base_run_id=self.base_run_id,
             note=self.note,
         )
+        lake_files = [self.store.lake / file.plant / file.name for file in pinned]
         now_ms = self.store.clock.now_utc_ms()
 
         def job(connection: Any) -> int:
-            run_id = record_run(connection, facts, [file.path for file in pinned], now_ms=now_ms)
+            run_id = record_run(connection, facts, lake_files, now_ms=now_ms)
             detail = {
                 "month": str(self.month),
                 "kind": self.kind,

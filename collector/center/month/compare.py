@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two runs of the store beside each other: the lines that differ and why, and what it comes to for every plant."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from collector.center.month.opened import OpenedRun, open_run
+from collector.center.store import CenterStore
+from collector.errors import StoreError
+from collector.report.compare import Comparison, compare
+from collector.report.saved import Saved, load_saved
+from collector.settlement.statement import PlantRow
+
+_KEPT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PlantEffect:
+    """A plant in an area, before and after. A row is None where the run has no such plant; a change that can't be
+    said (an area is blocked in one of them) is None."""
+
+    area: str
+    plant: str
+    before: PlantRow | None
+    after: PlantRow | None
+    compensation_change_yuan: Decimal
+    allocation_change_yuan: Decimal | None
+    net_change_yuan: Decimal | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything a reader sees is not the same."""
+        return self.before != self.after
+
+
+def compare_runs(store: CenterStore, a: int, b: int) -> Comparison:
+    """Lines and plants that differ between two runs of a month, each with what can have caused it.
+
+    Raises:
+        StoreError: there is no such run, or they are of different months.
+        ConfigError: a statement is not the one its manifest names.
+    """
+    before, after = _both(store, a, b)
+    return _compared(before.statement_folder, after.statement_folder)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _compared(before: Path, after: Path) -> Comparison:
+    """Runs never change: what they differ in is found once."""
+    return compare(_saved(before), _saved(after))
+
+
+@functools.lru_cache(maxsize=4)
+def _saved(folder: Path) -> Saved:
+    return load_saved(folder)
+
+
+def effect_by_plant(store: CenterStore, a: int, b: int) -> tuple[PlantEffect, ...]:
+    """Every plant of two runs of a month, by area and plant, also those to whom nothing changes.
+
+    Raises:
+        StoreError: there is no such run, or they are of different months.
+    """
+    before, after = ({(row.area, row.plant): row for row in run.plants} for run in _both(store, a, b))
+    return tuple(_effect(*key, before.get(key), after.get(key)) for key in sorted({*before, *after}))
+
+
+def _effect(area: str, plant: str, before: PlantRow | None, after: PlantRow | None) -> PlantEffect:
+    nothing = Decimal("0.00")
+
+    def change(name: str) -> Decimal | None:
+        old = nothing if before is None else getattr(before, name)
+        new = nothing if after is None else getattr(after, name)
+        return None if old is None or new is None else new - old
+
+    compensation = change("compensation_yuan")
+    assert compensation is not None  # always an amount
+    return PlantEffect(area, plant, before, after, compensation, change("allocation_yuan"), change("net_yuan"))
+
+
+def _both(store: CenterStore, a: int, b: int) -> tuple[OpenedRun, OpenedRun]:
+    before, after = open_run(store, a), open_run(store, b)
+    if before.month != after.month:
+        message = f"is of {after.month}, run {a} of {before.month}; compare runs of one month"
+        raise StoreError(message, subject=f"run {b}")
+    return before, after

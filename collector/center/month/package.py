@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run as one file that a third party verifies offline, with nothing but this program and the package.
+
+    data/        the settlement folder          rulebook/    what it was priced with
+    statement/   the statement                  run.json     how the center lists the run
+    AUDIT.json   head of the audit log          SHA256SUMS   of every other file
+    README.md    what this is and how to check it
+
+The same run under the same head of the log gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from collector.center import audit
+from collector.center.access import Actor, Permission
+from collector.center.month.opened import OpenedRun, open_run
+from collector.center.month.plan_file import whole_file
+from collector.center.month.settling import DATA, RULEBOOK, STATEMENT
+from collector.center.store import CenterStore
+from collector.errors import StoreError
+from collector.model.interval import format_time
+
+_PARTS: Final = (DATA, RULEBOOK, STATEMENT)
+_NO_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say
+_FILE_MODE: Final = 0o100644 << 16
+_README: Final = """# {month}: 结算运行 {run} · settlement run {run}
+
+本文件包含并网发电厂辅助服务结算运行 {run}({month})的全部输入、所用规则和结算单。任何人可离线核对,不需要主站。
+This package holds all inputs of settlement run {run} for {month}, the rulebook it was priced with, and its statement.
+Anybody can verify it offline, without the center.
+
+- 状态 status: {status}
+- 结果散列 result hash: `{result_hash}`
+- 规则散列 rulebook hash: `{rulebook_hash}`
+- 结算人与时间 settled by, at: {who}, {at}
+- 审计日志链首 head of the audit log: 序号 sequence {sequence}, `{hash}`
+
+## 核对 Verify
+
+```
+sha256sum -c SHA256SUMS
+collector settle {month} --data data --rulebook rulebook --out check
+collector compare statement check
+```
+
+第二条命令重新计算结算单,第三条逐行比对:没有差异时返回 0;`check/manifest.json` 的 `result_hash` 应与上面的结果散列一致。
+The second command computes the statement anew, the third compares it line by line and exits 0 where nothing differs;
+`result_hash` in `check/manifest.json` must be the result hash above.
+
+核算依据逐条说明 Explain a line: `collector explain {month} --data data --rulebook rulebook --unit U --service S`
+
+审计日志每条记录含前一条的散列;持有链首者可判断其前任何记录是否被改动。
+Each entry of the audit log carries the hash of the one before: who holds its head can tell whether anything before it
+was altered.
+"""
+
+
+def export_package(store: CenterStore, run_id: int, target: Path, *, actor: Actor) -> Path:
+    """Write the package of a run and note in the audit log that it was given out.
+
+    Raises:
+        Denied: the actor may not see all plants' data.
+        StoreError: there is no such run, its folder is not whole, or `target` is there already.
+    """
+    actor.require(Permission.SEE_ALL)
+    run = open_run(store, run_id)
+    build_package(store, run, target)
+    with target.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    now_ms = store.clock.now_utc_ms()
+    detail = {"month": str(run.month), "result_hash": run.facts.result_hash, "sha256": sha256}
+
+    def job(connection: Connection) -> int:
+        subject = f"run {run_id}"
+        return audit.append(
+            connection, actor=actor, action="run.package", subject=subject, detail=detail, now_ms=now_ms
+        )
+
+    store.write(job).result()
+    return target
+
+
+def build_package(store: CenterStore, run: OpenedRun, target: Path) -> None:
+    """Write the package; it appears whole or not at all.
+
+    Raises:
+        StoreError: the run's folder is not whole, or `target` is there already.
+        OSError: the disk refuses.
+    """
+    if target.exists():
+        raise StoreError("is there already; name a new file", subject=str(target))
+    sequence, hash_of_head = store.read(audit.head)
+    facts = asdict(run.facts)
+    texts = {
+        "AUDIT.json": {"sequence": sequence, "hash": hash_of_head, "store_id": store.store_id},
+        "run.json": {name: value for name, value in facts.items() if name != "folder"},
+    }
+    contents = {
+        name: (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode() for name, value in texts.items()
+    }
+    words = facts | {
+        "run": run.facts.id,
+        "at": format_time(run.facts.at_ms),
+        "sequence": sequence,
+        "hash": hash_of_head,
+    }
+    contents["README.md"] = _README.format(**words).encode()
+    with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as package:
+        sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+        for name, path in sorted(_files(run).items()):
+            sums[name] = _add_file(package, name, path)
+        listed = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items()))
+        for name, data in sorted((contents | {"SHA256SUMS": listed.encode()}).items()):
+            package.writestr(_entry(name), data)
+
+
+def _files(run: OpenedRun) -> dict[str, Path]:
+    found = {
+        path.relative_to(run.folder).as_posix(): path
+        for part in _PARTS
+        for path in (run.folder / part).rglob("*")
+        if path.is_file()
+    }
+    for name in ("statement/manifest.json", "data/register.toml", "rulebook/rulebook.toml"):
+        if name not in found:
+            raise StoreError(f"its folder is not whole: {name} is missing", subject=f"run {run.facts.id}")
+    return found
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _NO_TIME)
+    entry.external_attr = _FILE_MODE
+    entry.create_system = 3  # Unix, wherever this runs
+    # What is compressed already gains nothing.
+    entry.compress_type = zipfile.ZIP_STORED if name.endswith((".parquet", ".xlsx")) else zipfile.ZIP_DEFLATED
+    return entry
+
+
+def _add_file(package: zipfile.ZipFile, name: str, path: Path) -> str:
+    """Add a file in pieces; its SHA-256."""
+    digest = hashlib.sha256()
+    entry = _entry(name)
+    entry.file_size = path.stat().st_size
+    with path.open("rb") as source, package.open(entry, "w") as target:
+        while piece := source.read(1 << 20):
+            digest.update(piece)
+            target.write(piece)
+    return digest.hexdigest()
+
+
+def package_facts(path: Path) -> dict[str, Any]:
+    """The head of the audit log as a package prints it.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with zipfile.ZipFile(path) as package:
+        found: dict[str, Any] = json.loads(package.read("AUDIT.json"))
+        return found

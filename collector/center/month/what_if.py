@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What would be if: a run on a draft rulebook, or with other inputs, measured against a run that is there.
+
+The base run's pinned folder is taken as it is; the changes are imported over its rows, as importing them would, but
+into the folder of the new run only. Nothing in force is touched: the effect on every plant is known before a remedy is
+granted, or a rule changed.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from collector.center.access import Actor, Permission
+from collector.center.imports import ALL_KINDS, KINDS, REGISTER, rows_after
+from collector.center.month.laying_out import PinnedFile, link_pinned
+from collector.center.month.opened import OpenedRun, open_run
+from collector.center.month.settling import RULEBOOK, RunMaking
+from collector.center.runs import WHAT_IF, RunRow, link_file, pinned_files, record_name
+from collector.center.store import CenterStore
+from collector.errors import ConfigError, Problem
+from collector.settlement.catalogue import SERVICES
+from collector.tables.files import Delivered, read_delivered
+from collector.tables.findings import Findings
+from collector.tables.register import RegisterFile, load_register
+
+_REGISTER_FILE: Final = "register.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A file of an import kind. `replace`: its rows take the place of those they conflict with."""
+
+    kind: str
+    delivered: Delivered
+    replace: bool = True
+
+
+def what_if(
+    store: CenterStore,
+    base_run_id: int,
+    *,
+    changes: Sequence[Change] = (),
+    rulebook: Path | None = None,
+    actor: Actor,
+    note: str = "",
+    executor: str = "",
+) -> RunRow:
+    """Settle the inputs of a run with changes, or on another rulebook; listed as a run of kind what_if.
+
+    Only days that a change can reach are measured.
+
+    Raises:
+        Denied: the actor may not settle.
+        StoreError: there is no such run.
+        ConfigError: a change is no good, or conflicts with a row it may not replace; nothing is left.
+        RuleError: the rulebook has no answer for the month; nothing is left.
+    """
+    actor.require(Permission.SETTLE)
+    unknown = sorted({change.kind for change in changes} - set(ALL_KINDS))
+    if unknown:
+        raise ConfigError([Problem(kind, 0, "", f"expected one of {', '.join(ALL_KINDS)}") for kind in unknown])
+    base = open_run(store, base_run_id)
+    pinned = _pinned(store, base)
+
+    def lay_out(data: Path) -> Mapping[str, str]:
+        return _lay_out(base, changes, pinned, data)
+
+    making = RunMaking(
+        store,
+        base.month,
+        rulebook or base.folder / RULEBOOK,
+        actor,
+        kind=WHAT_IF,
+        note=note,
+        base_run_id=base_run_id,
+        executor=executor,
+    )
+    return making.make(lay_out, pinned).row
+
+
+def _pinned(store: CenterStore, base: OpenedRun) -> tuple[PinnedFile, ...]:
+    """The day files of a run, as its folder holds them."""
+    hashes: Mapping[str, str] = base.manifest["inputs"]
+    found = []
+    for plant, name in store.read(lambda connection: pinned_files(connection, base.facts.id)):
+        inside = record_name(plant, name)
+        path = base.data / "records" / inside
+        found.append(PinnedFile(plant, name[:10], name, path, hashes[f"records/{inside}"]))
+    return tuple(sorted(found))
+
+
+def _lay_out(base: OpenedRun, changes: Sequence[Change], pinned: Sequence[PinnedFile], data: Path) -> Mapping[str, str]:
+    """The base run's folder with the changes; returns the hashes of its tables."""
+    data.mkdir(parents=True)
+    inputs: Mapping[str, str] = base.manifest["inputs"]
+    registers = [change for change in changes if change.kind == REGISTER]
+    register = registers[-1].delivered.data if registers else (base.data / _REGISTER_FILE).read_bytes()
+    (data / _REGISTER_FILE).write_bytes(register)
+    known = _known(register)
+    hashes: dict[str, str] = {}
+    for kind in KINDS:
+        mine = [change for change in changes if change.kind == kind]
+        name = f"{kind}.csv"
+        if not mine and name in inputs:
+            link_file(base.data / name, data / name)
+            hashes[name] = inputs[name]
+        elif mine:
+            rows: Iterable[tuple[str, ...]] = _rows(base.data / name) if name in inputs else ()
+            for change in mine:
+                rows = rows_after(kind, change.delivered, rows, known=known, services=SERVICES, replace=change.replace)
+            hashes[name] = _write(data / name, KINDS[kind].columns, rows)
+    link_pinned(pinned, data)
+    return hashes
+
+
+def _known(register: bytes) -> RegisterFile:
+    findings = Findings()
+    known = load_register(Delivered(_REGISTER_FILE, register, ""), findings)
+    findings.refuse_if_any()
+    return known
+
+
+def _rows(path: Path) -> Iterator[tuple[str, ...]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        next(rows)
+        yield from map(tuple, rows)
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:
+    """The table; returns its SHA-256."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def read_change(kind: str, path: Path, *, replace: bool = True) -> Change:
+    """A change from a file.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    findings = Findings()
+    delivered = read_delivered(path, path.name, findings)
+    findings.refuse_if_any()
+    assert delivered is not None  # or it was refused
+    return Change(kind, delivered, replace)
