@@ -17,6 +17,7 @@ from collector.agent.sealer import Sealer
 from collector.errors import Garbled
 from collector.model.record import GapRecord
 from collector.wire import Ack, Ask, decode_batch, epoch_text, open_envelope
+from collector.wire.batch import MAX_SEQUENCE
 
 EPOCH_CONFLICT: Final = "epoch_conflict"
 NO_RECORDS: Final = "no_records"
@@ -137,8 +138,9 @@ class Outbox:
             lost.due_to_new_store(self._ledger, stream, ack.through)
         unrecognised = self._note_unrecognised(stream, ack)
         conflicts, refused = self._refusals(stream, ack)
-        freed = self._free(stream, [(1, ack.through), *ack.also], conflicts)
+        freed = self._free(stream, [(1, ack.through), *ack.also], min(conflicts, default=MAX_SEQUENCE))
         if conflicts:
+            self._take_back(stream, min(conflicts))
             self._end_epoch(plant, stream)
         self.tell_due(plant)
         return AckOutcome(
@@ -215,8 +217,19 @@ class Outbox:
             (sign, sign * records, stream),
         )
 
-    def _free(self, stream: int, ranges: list[tuple[int, int]], conflicts: list[int]) -> list[Position]:
-        """B3: free the pending batches of the ranges that were handed out (B8: others are not known to the center)."""
+    def _take_back(self, stream: int, first: int) -> None:
+        """From the first conflict on no ack of the stream was surely for our bytes, and a refusal may have got lost."""
+        rows = self._ledger.db.execute(
+            "SELECT id, records FROM batches WHERE stream = ? AND state = 1 AND sequence >= ?", (stream, first)
+        ).fetchall()
+        for number, records in rows:
+            self._set_state(number, stream, records, PENDING, None)
+
+    def _free(self, stream: int, ranges: list[tuple[int, int]], below: int) -> list[Position]:
+        """B3: free the pending batches of the ranges that were handed out (B8: others are not known to the center).
+
+        `below`: the first conflict; from there on what the center has under our names may be somebody else's.
+        """
         freed = []
         for first, last in ranges:
             rows = self._ledger.db.execute(
@@ -225,7 +238,7 @@ class Outbox:
                 (stream, first, last, self._handed.get(stream, 0)),
             ).fetchall()
             for number, sequence, records in rows:
-                if sequence not in conflicts:
+                if sequence < below:
                     self._set_state(number, stream, records, FREED, None)
                     freed.append(Position(stream, sequence))
         return freed

@@ -149,6 +149,8 @@ class Uplink:
         """One connection, until it breaks."""
         async with self._connected() as client:
             plants = self._buffer.plants
+            for plant in plants:
+                await self._reseal(plant)  # what a kill left of an earlier conflict
             newest = {plant: await self._call(self._buffer.newest, plant) for plant in plants}
             self._flights.begin(newest)
             for plant in plants:
@@ -291,11 +293,15 @@ class Uplink:
         self._tell_unrecognised(plant, {code for _, code in outcome.unrecognised}, settled=bool(outcome.freed))
         if outcome.is_new_epoch:
             _LOG.error("plant=%s epoch=%s another gateway sends under our name: new epoch", plant, ack.epoch_hex)
-            while await self._call(self._buffer.reseal_some, plant) > 0:
-                self._wake.set()
+            await self._reseal(plant)
         if outcome.is_new_epoch or outcome.is_new_store:
             self._flights.restart(plant, await self._call(self._buffer.newest, plant))
         self._wake.set()
+
+    async def _reseal(self, plant: str) -> None:
+        """Let what is pending under epochs in conflict have names of the present one."""
+        while await self._call(self._buffer.reseal_some, plant) > 0:
+            self._wake.set()
 
     def _tell_unrecognised(self, plant: str, codes: set[str], *, settled: bool) -> None:
         """Once per code until the center takes something of the plant again: the batches come back every 30 s."""

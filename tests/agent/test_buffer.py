@@ -410,6 +410,20 @@ def test_a_batch_freed_by_the_clones_ack_comes_back_when_ours_is_refused(tmp_pat
         assert times(pending(buffer)) == [1]
 
 
+def test_from_the_first_conflict_on_no_ack_is_believed_for_a_refusal_may_have_got_lost(tmp_path: Path) -> None:
+    with closing(open_buffer(tmp_path / "b")) as buffer:
+        for second in range(1, 5):
+            seal_one(buffer, second)
+        epoch = pending(buffer)[0].epoch
+        ack(buffer, epoch, 3)  # 1 is ours; 2 and 3 are the clone's bytes
+        # The refusal of 2 arrives, with 4 covered by what the clone has sent meanwhile; that of 3 is lost.
+        assert ack(buffer, epoch, 4, refused=((2, "epoch_conflict"),)).is_new_epoch
+        assert buffer.reseal_some("P1") == 3
+        assert times(pending(buffer)) == [2, 3, 4]
+        counts = buffer.counts()
+        assert counts.sealed == counts.freed + counts.pending + counts.evicted
+
+
 def test_a_batch_too_large_for_a_payload_is_sealed_in_two(tmp_path: Path) -> None:
     names = tuple(q.name for q in QUANTITIES)
     noise = random.Random(1)

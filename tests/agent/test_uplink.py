@@ -165,6 +165,25 @@ def test_a_conflict_of_epochs_is_answered_with_a_new_one(port: int, buffer: Buff
     assert seconds == {1, 2, 3}
 
 
+def test_what_a_kill_left_of_a_conflict_goes_out_at_the_next_start(
+    port: int, buffer: Buffer, tmp_path: Path
+) -> None:  # fmt: skip
+    for second in (1, 2, 3):
+        seal_one(buffer, second)
+    old = pending(buffer)[0].epoch
+    # The refusal was committed; the process died before anything had been sealed again.
+    assert ack(buffer, old, 0, refused=((1, "epoch_conflict"),)).is_new_epoch
+    center = Center(port)
+
+    async def scenario() -> None:
+        async with running(buffer, agent_config(port, tmp_path), center):
+            await until(lambda: buffer.counts().pending == 0)
+
+    asyncio.run(scenario())
+    assert {epoch for _, epoch in center.committed}.isdisjoint({old})
+    assert sum(len(held) for held in center.committed.values()) == 3
+
+
 def test_live_batches_pass_a_backlog_when_they_come_first(port: int, buffer: Buffer, tmp_path: Path) -> None:
     for second in range(1, 200):
         seal_one(buffer, second)

@@ -89,37 +89,36 @@ class Chain:
         self.folder, self.processes, self.broker, self.scenario_file = folder, processes, broker, scenario_file
         self.time_port, self.control_port, *self.device_ports = free_ports(5)
         self.agent_port = self.center_port = broker.port
+        self.agent_time_port = self.time_port
         self._control: SimulatorControl | None = None
 
-    def write_agent(
-        self, gateway: str = "g", *, buffer: str = "", time_port: int = 0, units: Sequence[str] = UNITS,
-        ack_timeout_s: float = 1.0,
-    ) -> Path:  # fmt: skip
-        """agent.toml of a gateway; of several the first serves the simulators too."""
+    def write_agent(self, gateway: str = "g", *, buffer: str = "", identity: str = "") -> Path:
+        """agent.toml of a gateway, which may give itself out for another; of several the first serves the simulators.
+
+        Reads must outlast any stutter of the machine: simulated time does not wait for a device that backs off.
+        """
         text = (
-            f'schema = 1\n[gateway]\nid = "{gateway}"\nstate_dir = "{self.state(gateway)}"\n'
-            f'reorder_ms = {REORDER_MS}\ntime_server = "127.0.0.1:{time_port or self.time_port}"\n'
+            f'schema = 1\n[gateway]\nid = "{identity or gateway}"\nstate_dir = "{self.state(gateway)}"\n'
+            f'reorder_ms = {REORDER_MS}\ntime_server = "127.0.0.1:{self.agent_time_port}"\n'
             f"[mqtt]\nport = {self.agent_port}\nkeepalive_s = 1\n"
-            f"[uplink]\nack_timeout_s = {ack_timeout_s}\nbackoff_max_s = 0.5\n"
+            f"[uplink]\nack_timeout_s = 1.0\nbackoff_max_s = 0.5\n"
             f"[buffer]\nbatch_max_age_s = 10\n{buffer}\n"
-            '[[plant]]\nid = "P"\n' + "".join(f'[[unit]]\nid = "{unit}"\nplant = "P"\n' for unit in units)
+            '[[plant]]\nid = "P"\n' + "".join(f'[[unit]]\nid = "{unit}"\nplant = "P"\n' for unit in UNITS)
         )
-        # Reads must outlast any stutter of the machine: simulated time does not wait for a device that backs off.
         for number, unit in enumerate(UNITS):
-            if unit in units:
-                text += (
-                    f'[[device]]\nid = "{unit}-governor"\nprotocol = "modbus_tcp"\npoints = "governor.csv"\n'
-                    f'unit = "{unit}"\nhost = "127.0.0.1"\nport = {self.device_ports[number]}\n'
-                    "timeout_s = 20.0\nbackoff_max_s = 0.0\n"
-                )
+            text += (
+                f'[[device]]\nid = "{unit}-governor"\nprotocol = "modbus_tcp"\npoints = "governor.csv"\n'
+                f'unit = "{unit}"\nhost = "127.0.0.1"\nport = {self.device_ports[number]}\n'
+                "timeout_s = 20.0\nbackoff_max_s = 0.0\n"
+            )
         text += (
             '[[device]]\nid = "telecontrol"\nprotocol = "iec104"\npoints = "telecontrol.csv"\nhost = "127.0.0.1"\n'
             f"port = {self.device_ports[2]}\ncommon_addresses = [1, 2]\nw = 1\ntimeout_s = 20.0\nbackoff_max_s = 0.0\n"
         )
         path = self.folder / f"{gateway}.toml"
         path.write_text(text, "utf-8")
-        if not (self.folder / "agent.toml").exists():
-            (self.folder / "agent.toml").write_text(text, "utf-8")
+        served = text.replace(f"127.0.0.1:{self.agent_time_port}", f"127.0.0.1:{self.time_port}")
+        (self.folder / "agent.toml").write_text(served, "utf-8")  # what the simulators serve
         return path
 
     def start_center(self) -> None:

@@ -126,9 +126,7 @@ class Proxy:
         link = _Link(writer, far_writer)
         self._links.add(link)
         try:
-            await asyncio.gather(
-                self._pump(link, UP, reader, far_writer), self._pump(link, DOWN, far_reader, writer)
-            )
+            await asyncio.gather(self._pump(link, UP, reader, far_writer), self._pump(link, DOWN, far_reader, writer))
         finally:
             self._links.discard(link)
             self._tasks.discard(task)

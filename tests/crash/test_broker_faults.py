@@ -75,9 +75,7 @@ def test_a_broker_killed_or_paused_or_with_a_queue_of_one_loses_and_doubles_noth
 ) -> None:
     chain, _, _ = world
     during(chain, chain.broker.kill, chain.broker.start)
-    during(
-        chain, lambda: chain.broker.signal(signal.SIGSTOP), lambda: chain.broker.signal(signal.SIGCONT)
-    )
+    during(chain, lambda: chain.broker.signal(signal.SIGSTOP), lambda: chain.broker.signal(signal.SIGCONT))
     if MOSQUITTO is not None:  # what the embedded one holds for a client cannot be limited
         chain.broker.kill()
         chain.broker.settings = "max_inflight_messages 1\nmax_queued_messages 1\n"

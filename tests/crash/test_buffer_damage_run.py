@@ -63,6 +63,6 @@ def test_after_any_damage_the_agent_starts_and_what_is_lost_lies_in_gaps(tmp_pat
         chain.drain()
         journal, true = chain.journal(), truth(chain.scenario_file, end_ms)
         print("\n".join(done), len(list(chain.state().glob("*.damaged-*"))), "set aside", journal.refused)
-        # What a rolled back file no longer knew that it had sent comes again under another name: the lake holds it once.
+        # What a rolled back file no longer knew that it had sent comes again under another name; the lake has it once.
         compare(journal, true, copies=DAMAGES)
         assert read_lake(tmp_path / "center") == {(row.record.unit, row.record.time_utc_ms): 1 for row in journal.rows}

@@ -43,7 +43,7 @@ def small_file_system(path: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def fill_and_free(chain: Chain, fill: Callable[[], None], free: Callable[[], None]) -> None:
+def fill_and_free(chain: Chain, fill: Callable[[], object], free: Callable[[], object]) -> None:
     """Some good time, some with a full disk, and what the agent says of it."""
     chain.until(lambda: (c := chain.counts()) is not None and c.recorded > 100, "100 records")
     assert chain.status()["store_error"] == ""
