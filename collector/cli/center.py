@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.cli import center_month, center_runs, center_user
+from collector.cli import center_month, center_papers, center_review, center_runs, center_user, center_work
 from collector.cli.center_store import ConfigOption, StateOption, open_store
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ app = typer.Typer(no_args_is_help=True, help="The dispatch side: receive, store,
 center_month.register(app)
 center_user.register(app)
 center_runs.register(app)
+center_work.register(app)
+center_review.register(app)
+center_papers.register(app)
 
 
 @app.command()
@@ -30,7 +33,9 @@ def run(
     state: Annotated[
         str, typer.Option("--state", metavar="DIR", help="Store and lake, in place of center.state_dir.")
     ] = "",
-    broker: Annotated[str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of the one in center.toml.")] = "",
+    broker: Annotated[
+        str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of the one in center.toml.")
+    ] = "",
 ) -> None:
     """Run the center: receiver and sealing. 接收、入库、封存。"""
     import asyncio
@@ -174,7 +179,9 @@ def ask(
     unit: Annotated[str, typer.Argument(metavar="UNIT", help="The unit.")],
     start: Annotated[str, typer.Argument(metavar="FROM", help="ISO 8601 with offset, or UTC ms.")],
     end: Annotated[str, typer.Argument(metavar="TO", help="Not included.")],
-    broker: Annotated[str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of the one in center.toml.")] = "",
+    broker: Annotated[
+        str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of the one in center.toml.")
+    ] = "",
 ) -> None:
     """Ask the plant's gateways again for records of a unit and interval. 补召。"""
     import asyncio

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector center filings|bills|decisions|audit`: the papers of a month, and who decided what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collector.cli.center_month import WhoOption
+from collector.cli.center_screen import MonthArgument, actor_of, parse_month, show_rows, time_text, to_json
+from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
+
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write the documents into this folder.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("filings")(filings)
+    app.command("bills")(bills)
+    app.command("decisions")(decisions)
+    app.command("audit")(audit_log)
+
+
+def filings(
+    month: MonthArgument,
+    make: Annotated[int | None, typer.Option("--make", metavar="RUN", help="Make them of this run first.")] = None,
+    out: OutOption = None,
+    config: ConfigOption = None,
+    state: StateOption = "",
+    as_json: JsonOption = False,
+    who: WhoOption = "",
+) -> None:
+    """What is filed with the regulator: detail, allocation, settlement scheme. 报送文件。"""
+    from collector.center.month.filings import list_filings, make_filings, read_filing
+
+    wanted, actor = parse_month(month), actor_of(who)
+    with open_store(config, state) as store:
+        if make is not None:
+            make_filings(store, make, actor=actor)
+        found = store.read(lambda c: list_filings(c, wanted, actor=actor))
+        if out is not None:
+            for each in found:
+                _, file = store.read(lambda c, n=each.id: read_filing(c, n, actor=actor))  # type: ignore[misc]
+                _write(out, file.name, file.data)
+    rows = [
+        (
+            *(f.id, f.edition, f.run_id, f.name, f.format, f.sha256[:16]),
+            *(time_text(f.made_ms), time_text(f.filed_ms), f.approval_document),
+        )
+        for f in found
+    ]
+    names = ("id", "edition", "run", "name", "format", "SHA-256", "made", "filed", "document")
+    show_rows(f"{month}: filings · 报送文件", names, rows, as_json=as_json)
+
+
+def bills(
+    month: MonthArgument,
+    to_month: Annotated[
+        bool, typer.Option("--carried-to", help="MONTH is the month of the electricity bill, not the settled one.")
+    ] = False,
+    out: OutOption = None,
+    config: ConfigOption = None,
+    state: StateOption = "",
+    as_json: JsonOption = False,
+    who: WhoOption = "",
+) -> None:
+    """What is carried to the next month's electricity bill (Art. 24). 结转电费。"""
+    from collector.center.month.bill_documents import bill_csv, bill_json, bill_xlsx
+    from collector.center.month.bills import bills_carried_to, bills_of
+
+    wanted, actor = parse_month(month), actor_of(who)
+    with open_store(config, state) as store:
+        pick = bills_carried_to if to_month else bills_of
+        found = store.read(lambda c: pick(c, wanted, actor=actor))
+    if out is not None:
+        stem = f"bill-{'to-' if to_month else ''}{month}"
+        _write(out, f"{stem}.csv", bill_csv(found))
+        _write(out, f"{stem}.json", bill_json(found))
+        _write(out, f"{stem}.xlsx", bill_xlsx(found, title=f"辅助服务补偿结算 {month}"))
+    if as_json:
+        print(bill_json(found).decode())
+        return
+    rows = [
+        (
+            *(str(b.month), b.edition, str(b.bill_month), b.carry.plant, b.carry.counterparty),
+            *(b.carry.direction, b.carry.amount_yuan),
+        )
+        for b in found
+    ]
+    show_rows(f"{month}: bills · 结转电费", ("month", "edition", "bill", "plant", "with", "direction", "元"), rows)
+
+
+def decisions(
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the register as CSV.")] = None,
+    config: ConfigOption = None,
+    state: StateOption = "",
+    as_json: JsonOption = False,
+    who: WhoOption = "",
+) -> None:
+    """The register of decisions: approvals, rulings, readings adopted. 决定登记。"""
+    from collector.center.month.decisions import decisions_csv, list_decisions
+
+    actor = actor_of(who)
+    with open_store(config, state) as store:
+        found = store.read(lambda c: list_decisions(c, actor=actor))
+    if out is not None:
+        out.write_bytes(decisions_csv(found))
+    names = ("at", "kind", "subject", "outcome", "prepared", "decided", "document", "text")
+    rows = [
+        (time_text(d.at_ms), d.kind, d.subject, d.outcome, d.prepared_by, d.decided_by, d.document, d.text)
+        for d in found
+    ]
+    show_rows("decisions · 决定登记", names, rows, as_json=as_json)
+
+
+def audit_log(
+    verify: Annotated[bool, typer.Option("--verify", help="Recompute the chain; exit 1 where it is broken.")] = False,
+    subject: Annotated[str, typer.Option("--subject", help="A month, `review 3`, `import 7` …")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 50,
+    config: ConfigOption = None,
+    state: StateOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """The audit log and its head; every change and every disclosure is in it. 审计日志。"""
+    from collector.center import audit
+
+    with open_store(config, state) as store:
+        sequence, head = store.read(audit.head)
+        wrong = store.read(audit.verify) if verify else []
+        entries = [] if verify else store.read(lambda c: audit.list_entries(c, limit=limit, subject=subject))
+    if as_json and not verify:
+        print(to_json(entries))
+        return
+    if not verify:
+        rows = [
+            (e["sequence"], time_text(e["at_ms"]), e["who"], e["role"], e["action"], e["subject"], e["hash"][:12])
+            for e in entries
+        ]
+        show_rows("audit · 审计日志", ("no", "at", "who", "role", "action", "subject", "hash"), rows)
+    print(f"head: {sequence} {head}")
+    if verify:
+        print("\n".join(wrong) or f"all {sequence} entries are as they were written")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _write(folder: Path, name: str, data: bytes) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+    print(folder / name)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the center's verbs share: months and persons from the command line, tables and JSON to the screen."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collector.center.access import Actor
+
+MonthArgument = Annotated[str, typer.Argument(metavar="MONTH", help="YYYY-MM")]
+
+
+def parse_month(text: str) -> Any:
+    """A month from the command line.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    from collector.model.interval import Month
+
+    try:
+        return Month.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="MONTH") from error
+
+
+def actor_of(who: str) -> Actor:
+    """Who acts at the command line."""
+    from collector.center.access import Actor
+
+    return Actor.at_command_line(who or getpass.getuser())
+
+
+def show_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[Any]], *, as_json: bool = False) -> None:
+    """A table on the screen, or the same as JSON; what people wrote never steers the terminal."""
+    if as_json:
+        print(to_json([dict(zip(names, row, strict=True)) for row in rows]))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        texts = ("" if cell is None else str(cell) for cell in row)
+        table.add_row(*(escape("".join(c if c.isprintable() else " " for c in text)) for text in texts))
+    Console().print(table)
+
+
+def to_json(value: Any) -> str:
+    """JSON of rows and dataclasses; decimals, days and months as text."""
+    return json.dumps(_plain(value), ensure_ascii=False, indent=1)
+
+
+def _plain(value: Any) -> Any:
+    from collector.model.interval import Month
+
+    if isinstance(value, Month):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value if value is None or isinstance(value, (bool, int)) else str(value)
+
+
+def time_text(time_utc_ms: int | None) -> str:
+    """A time for the screen; empty for None."""
+    from collector.model.interval import format_time
+
+    return "" if time_utc_ms is None else format_time(time_utc_ms)

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector center month|duties`: taking a month through its steps at the command line.
+
+Who uses these has the store's own rights (`Actor.at_command_line`), but never approves what was prepared under the
+same name.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from collector.cli.center_month import WhoOption
+from collector.cli.center_screen import MonthArgument, actor_of, parse_month, show_rows, time_text, to_json
+from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
+
+if TYPE_CHECKING:
+    from collector.center.month.duties import DutyBoard
+
+month_app = typer.Typer(no_args_is_help=True, help="The steps of a month, with four eyes. 月度流程。")
+ProposalArgument = Annotated[int, typer.Argument(metavar="PROPOSAL", help="Its number, as `month show` shows it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.add_typer(month_app, name="month")
+    app.command("duties")(duties)
+
+
+@month_app.command("show")
+def show_month(
+    month: Annotated[str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: every month with a run.")] = "",
+    config: ConfigOption = None,
+    state: StateOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Where a month stands: its steps, what waits for approval, what may follow. 月度状态。"""
+    from collector.center.four_eyes import list_proposals
+    from collector.center.month.states import transitions_from, what_stands_open
+    from collector.center.month.steps import all_steps, month_state, months_known
+
+    with open_store(config, state) as store:
+        if not month:
+            states = store.read(lambda c: [month_state(c, each) for each in months_known(c)])
+            rows = [(str(s.month), *_state_words(s.state), s.edition, s.run_id, time_text(s.since_ms)) for s in states]
+            show_rows("months · 月份", ("month", "状态", "state", "edition", "run", "since"), rows, as_json=as_json)
+            return
+        wanted = parse_month(month)
+        now = store.read(lambda c: month_state(c, wanted))
+        steps = store.read(lambda c: all_steps(c, wanted))
+        waiting = store.read(lambda c: list_proposals(c, subject=str(wanted), open_only=True))
+        run = now.run_id
+        standing = [] if run is None else store.read(lambda c: what_stands_open(c, wanted, run))
+    if as_json:
+        print(to_json({"state": now, "steps": steps, "proposals": waiting, "open": standing}))
+        return
+    title = f"{month}  {' '.join(_state_words(now.state))}  edition {now.edition}"
+    names = ("no", "state", "edition", "run", "at", "prepared", "approved", "document", "reason")
+    cells = [
+        (s.number, s.state, s.edition, s.run_id, time_text(s.at_ms), s.prepared_by, s.approved_by, s.document, s.reason)
+        for s in steps
+    ]
+    show_rows(title, names, cells)
+    for p in waiting:
+        print(
+            f"proposal {p.id} by {p.prepared_by}: to {p.content['to']}, run {p.content['run_id']}; waits for approval"
+        )
+    for each in standing:
+        print(f"! {each}")
+    for t in transitions_from(now.state):
+        print(f"next: {t.after}  {t.chinese} {t.english} (Art. {t.article})")
+
+
+@month_app.command("propose")
+def propose(
+    month: MonthArgument,
+    to: Annotated[str, typer.Argument(metavar="STATE", help="disclosed, in_review, filed, effective …")],
+    run: Annotated[int | None, typer.Option("--run", help="Default: the run the month stands on.")] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Where one is needed: provisional, open reviews …")] = "",
+    document: Annotated[str, typer.Option("--document", help="A number of the center's own.")] = "",
+    config: ConfigOption = None,
+    state: StateOption = "",
+    who: WhoOption = "",
+) -> None:
+    """Prepare a step for another person to approve. 提出流程步骤,待他人批准。"""
+    from collector.center.month.states import propose_step
+    from collector.center.month.steps import State
+
+    wanted, actor = parse_month(month), actor_of(who)
+    try:
+        target = State(to)
+    except ValueError:
+        raise typer.BadParameter(f"expected one of {', '.join(State)}", param_hint="STATE") from None
+    with open_store(config, state) as store:
+        options: dict[str, Any] = {"run_id": run, "reason": reason, "document": document}
+        now_ms = store.clock.now_utc_ms()
+        number = store.write(lambda c: propose_step(c, wanted, target, actor=actor, now_ms=now_ms, **options)).result()
+    print(f"proposal {number}: another person approves it with `collector center month approve {number}`")
+
+
+@month_app.command("approve")
+def approve(
+    number: ProposalArgument,
+    document: Annotated[str, typer.Option("--document", help="The regulator's number, to make it effective.")] = "",
+    note: Annotated[str, typer.Option("--note")] = "",
+    config: ConfigOption = None,
+    state: StateOption = "",
+    who: WhoOption = "",
+) -> None:
+    """Approve a step that somebody else prepared, and take it. 批准流程步骤。"""
+    from collector.center.month.states import approve_step
+
+    actor = actor_of(who)
+    with open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms()
+        found = store.write(
+            lambda c: approve_step(c, number, actor=actor, now_ms=now_ms, document=document, note=note)
+        ).result()
+    print(f"{found.month} is {found.state}, edition {found.edition}, run {found.run_id}")
+
+
+@month_app.command("refuse")
+def refuse(
+    number: ProposalArgument,
+    note: Annotated[str, typer.Option("--note", help="Why.")],
+    config: ConfigOption = None,
+    state: StateOption = "",
+    who: WhoOption = "",
+) -> None:
+    """Refuse a step that somebody else prepared; the month stays where it is. 退回流程步骤。"""
+    from collector.center.month.states import refuse_step
+
+    actor = actor_of(who)
+    with open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms()
+        store.write(lambda c: refuse_step(c, number, actor=actor, now_ms=now_ms, note=note)).result()
+    print(f"proposal {number} is refused")
+
+
+@month_app.command("delta")
+def delta(
+    month: MonthArgument,
+    run: Annotated[int | None, typer.Option("--run", help="Default: the run the month stands on.")] = None,
+    config: ConfigOption = None,
+    state: StateOption = "",
+    as_json: JsonOption = False,
+    who: WhoOption = "",
+) -> None:
+    """What a run changes against the run in effect, by line and by plant. 更正差额。"""
+    from collector.center.month.corrections import correction_of
+
+    wanted, actor = parse_month(month), actor_of(who)
+    with open_store(config, state) as store:
+        found = correction_of(store, wanted, actor=actor, run_id=run)
+    if as_json:
+        print(to_json(found))
+        return
+    title = f"{month}: run {found.after_run} against run {found.before_run}"
+    lines = [(x.plant, x.unit, x.service, x.before_yuan, x.after_yuan, x.delta_yuan) for x in found.lines]
+    show_rows(title, ("plant", "unit", "service", "before", "after", "delta"), lines)
+    plants = [(x.area, x.plant, x.compensation_yuan, x.allocation_yuan, x.net_yuan) for x in found.plants]
+    show_rows("plants · 电厂", ("area", "plant", "compensation", "allocation", "net"), plants)
+
+
+def duties(
+    month: MonthArgument,
+    config: ConfigOption = None,
+    state: StateOption = "",
+    on: Annotated[str, typer.Option("--on", metavar="DAY", help="As of this day; default: today.")] = "",
+    tables: Annotated[Path | None, typer.Option("--tables", help="Working-day tables; default: those shipped.")] = None,
+    as_json: JsonOption = False,
+    who: WhoOption = "",
+) -> None:
+    """What is due for a month, done or not, days left. Exit 1 where something is late. 期限与办理情况。"""
+    from collector.center.month.duties import LATE, duties_of
+    from collector.model.interval import local_midnight_ms
+    from collector.resources import config_path
+    from collector.settlement.calendar import load_working_days
+
+    wanted, actor = parse_month(month), actor_of(who)
+    try:
+        day = date.fromisoformat(on) if on else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--on") from error
+    days = load_working_days(tables or config_path("calendar"))
+    with open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms() if day is None else local_midnight_ms(day)
+        board = store.read(lambda c: duties_of(c, wanted, days, actor=actor, now_ms=now_ms))
+    if as_json:
+        print(to_json(board))
+    else:
+        _show_board(board)
+    if any(row.status == LATE for row in board.rows):
+        raise typer.Exit(1)
+
+
+def _show_board(board: DutyBoard) -> None:
+    rows = [(r.article, r.due, r.chinese, r.english, r.status, r.done_day, r.days_left) for r in board.rows]
+    title = f"{board.month} edition {board.edition}, on {board.today}"
+    show_rows(title, ("条款", "due", "事项", "duty", "status", "done", "days left"), rows)
+    for clash in board.clashes:
+        print(f"! {clash}")
+
+
+def _state_words(state: Any) -> tuple[str, str]:
+    from collector.center.month.steps import STATE_WORDS
+
+    return STATE_WORDS[state]
