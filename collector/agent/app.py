@@ -19,11 +19,12 @@ from typing import Any, Final
 
 import msgspec
 
+from collector.agent.alarm import watch_buffer
 from collector.agent.buffer import Buffer
 from collector.agent.capacity import compute_capacity
 from collector.agent.desk import JSON, TEXT, Desk, Page
 from collector.agent.device.factory import DeviceOnLine, build_devices
-from collector.agent.health import Health, TickHealth, UplinkHealth, alarm_of, devices_of, points_now
+from collector.agent.health import Health, TickHealth, UplinkHealth, devices_of, points_now
 from collector.agent.places import buffer_path, socket_path
 from collector.agent.poll import Channel
 from collector.agent.recorder import Recorder, Source
@@ -40,7 +41,6 @@ _LOG = logging.getLogger(__name__)
 _LAST_LOOKS: Final = 60
 _LAST_LOOK_S: Final = 0.05
 _LAST_COMMITS_S: Final = 5.0
-_ALARM_PERIOD_S: Final = 60.0
 
 
 def look_for_cycles_rarely() -> None:
@@ -136,7 +136,7 @@ class Agent:
                 store = group.create_task(self._timetable.store(self._buffer, self._executor), name="store")
                 uplink = group.create_task(self._uplink.run(), name="uplink")
                 ticks = group.create_task(self._timetable.run(), name="ticks")
-                others = [group.create_task(self._watch_buffer(), name="alarms")]
+                others = [group.create_task(watch_buffer(lambda: compute_capacity(self._config)), name="alarms")]
                 if path is not None:
                     others.append(group.create_task(self._reload_when_told(path, reload, group), name="reload"))
                 for channel in self._channels:
@@ -222,25 +222,6 @@ class Agent:
             await asyncio.wait(gone)
         for channel in coming:
             self._start(channel, group)
-
-    async def _watch_buffer(self) -> None:
-        """Say it once when unsent data reach 70 and 90 % of the buffer, and once when they are below again."""
-        told = ""
-        while True:
-            await asyncio.sleep(_ALARM_PERIOD_S)
-            try:
-                capacity = await asyncio.to_thread(compute_capacity, self._config)
-            except StoreError as error:
-                _LOG.error("buffer=unreadable %s", error)
-                continue
-            alarm = alarm_of(capacity.unsent_ratio)
-            if alarm != told:
-                level = {"critical": logging.ERROR, "warning": logging.WARNING}.get(alarm, logging.INFO)
-                _LOG.log(
-                    level, "buffer=%s unsent_ratio=%.2f hours_left=%.1f", alarm or "good", capacity.unsent_ratio,
-                    capacity.hours_left,
-                )  # fmt: skip
-            told = alarm
 
     def _state(self) -> Mapping[str, Any]:
         """What the retained state message says of this side: the clock, and how each device answers."""

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The buffer's alarm: said once when unsent data reach 70 and 90 % of it, and once when they are below again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from collector.agent.capacity import Capacity
+from collector.agent.health import alarm_of
+from collector.errors import StoreError
+
+_LOG = logging.getLogger(__name__)
+_PERIOD_S: Final = 60.0
+_LEVELS: Final = {"critical": logging.ERROR, "warning": logging.WARNING}
+
+
+async def watch_buffer(
+    measure: Callable[[], Capacity], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Look every minute, for ever. `measure` reads the file and is called in a thread."""
+    told = ""
+    while True:
+        await sleep(_PERIOD_S)
+        try:
+            capacity = await asyncio.to_thread(measure)
+        except StoreError as error:
+            _LOG.error("buffer=unreadable %s", error)
+            continue
+        alarm = alarm_of(capacity.unsent_ratio)
+        if alarm != told:
+            _LOG.log(
+                _LEVELS.get(alarm, logging.INFO), "buffer=%s unsent_ratio=%.2f hours_left=%.1f", alarm or "good",
+                capacity.unsent_ratio, capacity.hours_left,
+            )  # fmt: skip
+        told = alarm
