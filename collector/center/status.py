@@ -10,16 +10,14 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from collector.center.days import MINUTE_MS, MINUTES
+from collector.center.completeness import held_minutes
+from collector.center.days import MINUTE_MS
 from collector.center.schema import agent_state, batch, covered, enrolled, gap, lake_day, quarantine, stream, unit_day
-from collector.model.interval import Interval, Month, day_interval
-
-HOLD_LIMIT_S: Final = 600
+from collector.model.interval import Interval, Month
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +68,8 @@ class CenterStatus:
     unsealed_days: int
 
 
-def read_status(connection: Connection, month: Month, *, now_ms: int, hold_limit_s: int = HOLD_LIMIT_S) -> CenterStatus:
-    """The status of all enrolled plants and of whatever else has sent."""
+def read_status(connection: Connection, month: Month, *, now_ms: int, hold_limit_s: int) -> CenterStatus:
+    """The status of all enrolled plants and of whatever else has sent. `hold_limit_s`: the data policy's."""
     codes = connection.execute(select(quarantine.c.code, func.count()).group_by(quarantine.c.code))
     unsealed = select(func.count()).select_from(lake_day).where(lake_day.c.wanted > lake_day.c.sealed)
     return CenterStatus(
@@ -119,26 +117,12 @@ def _units(connection: Connection, month: Month, now_ms: int, hold_limit_s: int)
             unit=unit,
             last_record_ms=last.get((plant, unit)),
             received=sum(int(r.received) for r in days[plant, unit]),
-            known_min=_known_minutes({r.day: r.minutes for r in days[plant, unit]}, elapsed, hold_limit_s),
+            known_min=held_minutes({r.day: r.minutes for r in days[plant, unit]}, elapsed, hold_limit_s).bit_count(),
             elapsed_min=(elapsed.end_ms - elapsed.start_ms) // MINUTE_MS,
             gaps=gaps.get((plant, unit), 0),
         )
         for plant, unit in sorted(known)
     )
-
-
-def _known_minutes(minutes_of_day: Mapping[str, bytes], elapsed: Interval, hold_limit_s: int) -> int:
-    """Minutes of the elapsed part of a month with a record in them or held from one; the most significant bit first."""
-    size = (elapsed.end_ms - elapsed.start_ms) // MINUTE_MS
-    month = 0
-    for day, minutes in minutes_of_day.items():
-        after = (day_interval(date.fromisoformat(day)).start_ms - elapsed.start_ms) // MINUTE_MS + MINUTES
-        bits = int.from_bytes(minutes, "big")
-        month |= bits << (size - after) if after <= size else bits >> (after - size)
-    held = month
-    for _ in range(hold_limit_s // 60 - 1):
-        held |= held >> 1
-    return held.bit_count()
 
 
 def enrolled_units(connection: Connection) -> dict[str, list[str]]:

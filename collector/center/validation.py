@@ -206,6 +206,11 @@ def _record(connection: Connection, key: tuple[str, str, str, str], found: Itera
     connection.execute(update(validated_day).where(look).values(looked))
 
 
+def register_in_force(connection: Connection) -> Register:
+    """The imported register that counts now; an empty one where there is none."""
+    return _register(current_register(connection))
+
+
 def _basis(register: bytes | None) -> str:
     return f"{CHECKS_VERSION}:{hashlib.sha256(register or b'').hexdigest()[:32]}"
 

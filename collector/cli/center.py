@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from collector.cli import center_month, center_papers, center_review, center_runs, center_user, center_work
-from collector.cli.center_store import ConfigOption, StateOption, open_store
+from collector.cli.center_store import ConfigOption, StateOption, open_store, rulebook_of_center
 
 if TYPE_CHECKING:
     from collector.center.status import CenterStatus, GatewayStatus
@@ -63,10 +63,14 @@ def status(
     config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="center.toml")] = None,
     state: Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")] = "",
     month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Default: of the latest record.")] = "",
-    hold_limit_s: Annotated[int, typer.Option("--hold", min=60, help="How long a record counts as known, s.")] = 600,
+    hold_s: Annotated[
+        int | None, typer.Option("--hold", min=60, help="How long a record counts, s; default: the data policy's.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
     """Plants and units: last record, buffer as last reported, completeness. 数据到达与完整率。"""
+    from collector.center.month.data_policy import hold_limit_s
+    from collector.center.month.rulebooks import rulebook_of
     from collector.center.status import latest_month, read_status
     from collector.model.interval import Month
 
@@ -77,7 +81,9 @@ def status(
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         wanted = wanted or store.read(latest_month) or _month_of(now_ms)
-        found = store.read(lambda c: read_status(c, wanted, now_ms=now_ms, hold_limit_s=hold_limit_s))
+        rulebook = rulebook_of(rulebook_of_center(config, state))
+        limit_s = hold_s or store.read(lambda c: hold_limit_s(c, wanted, rulebook))
+        found = store.read(lambda c: read_status(c, wanted, now_ms=now_ms, hold_limit_s=limit_s))
     if as_json:
         print(json.dumps(_as_json(found), ensure_ascii=False, indent=2))
     else:

@@ -9,10 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
+from sqlalchemy import Connection
+
 from collector.center.checks import DataPolicy
+from collector.center.validation import register_in_force
+from collector.model.interval import Month
 from collector.model.register import Register
 from collector.settlement.rulebook import Rulebook
 from collector.settlement.stretches import compute_policy
+
+
+def hold_limit_s(connection: Connection, month: Month, rulebook: Rulebook) -> int:
+    """How long a record counts in a month: the register's own limit where it has one, else the rulebook's.
+
+    Raises:
+        RuleError: the rulebook has none for the month.
+    """
+    register = register_in_force(connection)
+    return compute_policy(rulebook, register, month.first_day).hold_ms // 1000
 
 
 def data_policy_of(rulebook: Callable[[], Rulebook]) -> Callable[[Register, date], DataPolicy]:

@@ -10,6 +10,8 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from collector.center.access import Permission
 from collector.center.alarms import list_alarms
+from collector.center.month.data_policy import hold_limit_s
+from collector.center.month.rulebooks import rulebook_of, rulebook_path
 from collector.center.status import read_status
 from collector.center.substitution import (
     decide_substitution,
@@ -141,7 +143,9 @@ def completeness(
 ) -> Listed[UnitStatusOut]:
     """Units over a month: last record, records, known minutes, gaps; one's own for a plant's user."""
     wanted = month_named(month)
-    found = ctx.read(lambda c: read_status(c, wanted, now_ms=ctx.now_ms)).units
+    rulebook = rulebook_of(rulebook_path(ctx.settings))
+    hold_s = ctx.read(lambda c: hold_limit_s(c, wanted, rulebook))
+    found = ctx.read(lambda c: read_status(c, wanted, now_ms=ctx.now_ms, hold_limit_s=hold_s)).units
     rows = [as_row(UnitStatusOut, each) for each in found if ctx.actor.may_see(each.plant)]
     return listed(rows, row=UnitStatusOut, cursor=cursor, limit=limit, form=format, name=f"completeness-{month}")
 
@@ -220,7 +224,7 @@ def decide(ctx: Ctx, number: Number, data: JSONBody[DecisionIn]) -> DoneOut:
     return DoneOut()
 
 
-@api_post("/substitutions/{number:int}/withdraw", Permission.PREPARE)
+@api_post("/substitutions/{number:int}/withdraw", Permission.APPROVE)
 def withdraw(ctx: Ctx, number: Number, data: JSONBody[WhyIn]) -> DoneOut:
     """Take a substitution back; the original value counts again."""
     ctx.write(lambda c: withdraw_substitution(c, number, actor=ctx.actor, reason=data.reason, now_ms=ctx.now_ms))
