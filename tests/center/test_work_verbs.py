@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole month at the command line, from disclosure to the bill, by two people and the regulator's letter."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+from center_batches import FixedClock, new_store
+from made_month import add_run, on
+from typer.testing import CliRunner, Result
+
+from collector.cli.center import app
+from collector.errors import CollectorError
+from collector.resources import config_path
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    with new_store(tmp_path / "state", FixedClock(on(1))) as store:
+        add_run(store)
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def run(state: Path) -> Run:
+    def call(*words: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(app, [*words, "--state", str(state)])
+        assert result.exit_code == code, result.output + str(result.exception)
+        return result
+
+    return call
+
+
+def test_a_month_from_disclosure_to_the_bill(run: Run, tmp_path: Path) -> None:
+    assert "waits for approval" not in run("month", "show", "2026-05").output
+    assert "proposal 1" in run("month", "propose", "2026-05", "disclosed", "--run", "1", "--who", "li").output
+    assert "proposal 1 by li: to disclosed, run 1" in run("month", "show", "2026-05").output
+    assert "is disclosed, edition 1, run 1" in run("month", "approve", "1", "--who", "wang").output
+    run("filings", "2026-05", "--make", "1", "--who", "li", "--out", str(tmp_path / "filings"))
+    assert len(list((tmp_path / "filings").iterdir())) == 6
+    assert (tmp_path / "filings/2026-05-edition-1-run-1-scheme.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    run("month", "propose", "2026-05", "filed", "--who", "li")
+    run("month", "refuse", "2", "--note", "等待复核", "--who", "wang")
+    run("month", "propose", "2026-05", "filed", "--who", "li")
+    run("month", "approve", "3", "--who", "wang")
+    run("month", "propose", "2026-05", "effective", "--who", "li")
+    run("month", "approve", "4", "--document", "华东监能市场〔2026〕5号", "--who", "sun")
+    run("bills", "2026-05", "--out", str(tmp_path / "bill"))
+    rows = list(csv.DictReader((tmp_path / "bill/bill-2026-05.csv").read_text("utf-8-sig").splitlines()))
+    assert [(r["plant"], r["signed_yuan"], r["document"]) for r in rows] == [
+        ("P1", "-4200.00", "华东监能市场〔2026〕5号"),
+        ("P2", "27600.00", "华东监能市场〔2026〕5号"),
+        ("P3", "-23400.00", "华东监能市场〔2026〕5号"),
+    ]
+    months = json.loads(run("month", "show", "--json").output)
+    assert months[0] | {"since": ""} == {
+        "month": "2026-05",
+        "状态": "已生效",
+        "state": "effective",
+        "edition": 1,
+        "run": 1,
+        "since": "",
+    }
+    shown = json.loads(run("month", "show", "2026-05", "--json").output)
+    assert [s["state"] for s in shown["steps"]] == ["disclosed", "filed", "effective"]
+    assert (shown["state"]["month"], shown["open"]) == ("2026-05", [])
+    found = json.loads(run("decisions", "--json", "--out", str(tmp_path / "decisions.csv")).output)
+    assert [d["outcome"] for d in found if d["kind"] == "month_step"] == ["granted", "refused", "granted"]
+    assert "month_filing" in (tmp_path / "decisions.csv").read_text("utf-8-sig")
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> str:
+    """The shipped calendar, and years around today's without holidays: the verbs take the machine's own clock."""
+    folder = Path(shutil.copytree(config_path("calendar"), tmp_path / "calendar"))
+    for year in range(date.today().year, date.today().year + 2):
+        if not (folder / f"{year}.toml").exists():
+            (folder / f"{year}.toml").write_text(
+                f'year = {year}\nnotice = "x"\nnotice_date = {year}-01-01\nholiday = []\n'
+            )
+    return str(folder)
+
+
+def test_a_review_from_paper_to_ruling(run: Run, tables: str, tmp_path: Path) -> None:
+    run("month", "propose", "2026-05", "disclosed", "--run", "1", "--who", "li")
+    run("month", "approve", "1", "--who", "wang")
+    said = run(
+        *("review", "submit", "--run", "1", "--unit", "U1", "--service", "deep_peak", "--yuan", "3660.01"),
+        *("--from", "2026-05-03T12:00:00+08:00", "--to", "2026-05-03T14:00:00+08:00", "--text", "少计", "--who", "one"),
+        *("--tables", tables),
+    ).output
+    # The tests' machine may have any day: past the 15th it is late, and admitted.
+    if "late" in said:
+        run("review", "admit", "1", "--text", "补办", "--who", "li", "--tables", tables)
+    run("review", "answer", "1", "--text", "核查中", "--who", "li")
+    evidence = tmp_path / "证据.pdf"
+    evidence.write_bytes(b"%PDF-1.7")
+    run("review", "attach", "1", str(evidence), "--who", "li")
+    run("review", "decide", "1", "--refuse", "--text", "数据无误", "--who", "li")
+    assert "review 1 is refused" in run("review", "decide", "1", "--approve", "--who", "wang").output
+    run("review", "escalate", "1", "--text", "仍有异议", "--who", "one")
+    ruling = ("--grant", "--text", "裁决", "--document", "裁〔2026〕1号")
+    assert "is ruled_granted" in run("review", "decide", "1", *ruling, "--who", "jianguan").output
+    run("review", "link", "1", "--run", "1", "--who", "li")
+    shown = json.loads(run("review", "show", "1", "--json").output)
+    assert [a["name"] for a in shown["attachments"]] == ["证据.pdf"]
+    assert (shown["month"], shown["line_value"], shown["state"]) == ("2026-05", "3600.00", "ruled_granted")
+    assert json.loads(run("review", "list", "2026-05", "--open", "--json").output) == []
+    assert "all" in run("audit", "--verify").output
+    assert "review.ruled_granted" in run("audit", "--subject", "review 1", "--json").output
+    run("review", "withdraw", "1", "--who", "one", code=1)
+
+
+def test_duties_of_a_day_and_what_is_late(run: Run) -> None:
+    assert "披露统计结果" in run("duties", "2026-05", "--on", "2026-06-05").output
+    board = json.loads(run("duties", "2026-05", "--on", "2026-06-11", "--json", code=1).output)
+    assert [(r["id"], r["status"], r["due"]) for r in board["rows"]][:2] == [
+        ("disclosure", "late", "2026-06-10"),
+        ("review", "open", "2026-06-15"),
+    ]
+
+
+def test_who_prepared_cannot_approve_at_the_command_line_either(run: Run) -> None:
+    run("month", "propose", "2026-05", "disclosed", "--run", "1", "--who", "li")
+    result = run("month", "approve", "1", "--who", "li", code=1)
+    assert isinstance(result.exception, CollectorError)
+    assert "another person must" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("month", "propose", "2026-05", "paid"),
+        ("month", "propose", "May", "disclosed"),
+        ("duties", "2026-05", "--on", "tomorrow"),
+        ("review", "decide", "1"),
+        ("review", "decide", "1", "--grant", "--approve"),
+    ],
+)
+def test_a_wrong_command_is_a_usage_error(run: Run, words: tuple[str, ...]) -> None:
+    run(*words, code=2)
