@@ -19,7 +19,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select, update
 from sqlalchemy.exc import DBAPIError
 
 from collector.center.engines import make_engine
@@ -133,11 +133,12 @@ def _fill_database(source: Connection, database_url: str) -> None:
 def _copy_lake(store: CenterStore, target: Path) -> int:
     with CenterStore.open(target, clock=store.clock, create=False) as copy:
         listed = copy.read(_listed)
-    for plant, name in listed:
-        source = store.lake / plant / name
-        if not source.exists():
-            raise StoreError("listed and not there; `collector center check` says more", subject=str(source))
-        _copy(source, target / "lake" / plant / name)
+        for plant, name in listed:
+            source = store.lake / plant / name
+            if source.exists():
+                _copy(source, target / "lake" / plant / name)
+            elif not copy.write(lambda c, p=plant, n=name: _note_dropped(c, p, n, store.clock.now_utc_ms())).result():  # type: ignore[misc]
+                raise StoreError("listed and not there; `collector center check` says more", subject=str(source))
     return len(listed)
 
 
@@ -155,8 +156,20 @@ def _read_manifest(backup: Path) -> dict[str, Any]:
     return manifest
 
 
+def _note_dropped(connection: Connection, plant: str, name: str, now_ms: int) -> bool:
+    """Whether a file may be gone: superseded and pinned by nobody, it was let go since the store was copied."""
+    same = (lake_file.c.plant == plant) & (lake_file.c.name == name)
+    current = exists().where(same & lake_file.c.superseded_ms.is_(None))
+    pinned = exists().where((run_file.c.plant == plant) & (run_file.c.name == name))
+    if connection.execute(select(current | pinned)).scalar():
+        return False
+    connection.execute(update(lake_file).where(same).values(dropped_ms=now_ms))
+    return True
+
+
 def _listed(connection: Connection) -> list[tuple[str, str]]:
-    query = select(lake_file.c.plant, lake_file.c.name).distinct().order_by(lake_file.c.plant, lake_file.c.name)
+    query = select(lake_file.c.plant, lake_file.c.name).where(lake_file.c.dropped_ms.is_(None))
+    query = query.distinct().order_by(lake_file.c.plant, lake_file.c.name)
     return [(row.plant, row.name) for row in connection.execute(query)]
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 
 import collector.wire as wire
 from collector.center import ranges
+from collector.center.import_schema import run_file
 from collector.center.lake_piece import DAY
 from collector.center.lake_substitutes import FILLED
 from collector.center.schema import batch, batch_day, covered, lake_day, lake_file, payload, stream, unit_day
@@ -70,11 +71,14 @@ def _files(connection: Connection, lake: Path) -> Iterator[str]:
     same = (payload.c.stream_id == batch_day.c.stream_id) & (payload.c.sequence == batch_day.c.sequence)
     gone = select(batch_day.c.plant, batch_day.c.day).distinct().select_from(batch_day.outerjoin(payload, same))
     dropped = {(r.plant, r.day) for r in connection.execute(gone.where(payload.c.sequence.is_(None)))}
-    query = select(lake_file).order_by(lake_file.c.plant, lake_file.c.day, lake_file.c.id)
-    for row in connection.execute(query).all():
+    pinned = {(r.plant, r.name) for r in connection.execute(select(run_file.c.plant, run_file.c.name))}
+    query = select(lake_file).where(lake_file.c.dropped_ms.is_(None))
+    for row in connection.execute(query.order_by(lake_file.c.plant, lake_file.c.day, lake_file.c.id)).all():
         path, day = lake / row.plant / row.name, (row.plant, row.day)
         if not path.exists():
-            yield f"{path}: listed and not there"
+            # A superseded one that no run pins may be let go at any moment, also at this one.
+            if row.superseded_ms is None or (row.plant, row.name) in pinned:
+                yield f"{path}: listed and not there"
         elif hashlib.sha256(path.read_bytes()).hexdigest() != row.sha256:
             yield f"{path}: not as it was sealed"
         elif row.superseded_ms is None:

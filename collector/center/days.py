@@ -9,7 +9,7 @@ records (usually just the next day).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
@@ -163,6 +163,24 @@ def mark_interval_stale(
     if until is not None:
         where &= lake_day.c.day <= until
     connection.execute(update(lake_day).where(where).values(wanted=lake_day.c.wanted + 1, changed_ms=now_ms))
+
+
+def mark_resealed(connection: Connection, plant: str, days: Iterable[str]) -> None:
+    """Make stale the files of these days, and those that show their records at the head or at the tail.
+
+    They are due at once: nothing more is waited for.
+    """
+    stale: set[str] = set()
+    for day in days:
+        units = select(unit_day.c.unit).where((unit_day.c.plant == plant) & (unit_day.c.day == day))
+        nexts = [_next_day_of(connection, plant, unit, day) for unit in connection.execute(units).scalars()]
+        before = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+        shown = (lake_day.c.plant == plant) & (lake_day.c.day >= before)
+        if None not in nexts:
+            shown &= lake_day.c.day <= max([day, *(n for n in nexts if n is not None)])
+        stale.update(connection.execute(select(lake_day.c.day).where(shown)).scalars())
+    where = (lake_day.c.plant == plant) & lake_day.c.day.in_(sorted(stale))
+    connection.execute(update(lake_day).where(where).values(wanted=lake_day.c.wanted + 1))
 
 
 def _next_day_of(connection: Connection, plant: str, unit: str, day: str) -> str | None:

@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, insert, select, update
 
 import collector.wire as wire
-from collector.center.days import EDGE_MS
+from collector.center.days import EDGE_MS, mark_resealed
 from collector.center.lake_file import DayRows, build_day, read_pieces, write_table
 from collector.center.lake_piece import DAY, HEAD, TAIL, Origin, Piece, clip, piece_of
 from collector.center.lake_substitutes import fill_silence
 from collector.center.schema import batch, batch_day, enrolled, lake_day, lake_file, payload, stream, unit_day
-from collector.center.store import CenterStore
+from collector.center.store import CenterStore, insert_new
 from collector.center.substitution import substitutes_in_force
 from collector.clock import Clock, SystemClock
 from collector.errors import Garbled, InvariantBroken
@@ -78,7 +78,7 @@ def seal_day(store: CenterStore, stale: StaleDay) -> Path:
         "other_count": rows.other_count,
         "size_bytes": path.stat().st_size,
     }
-    store.write(lambda connection: _list(connection, entry, wanted, store.clock.now_utc_ms())).result()
+    store.write(lambda connection: _list(connection, path, entry, wanted, store.clock.now_utc_ms())).result()
     return path
 
 
@@ -205,12 +205,16 @@ def _read_back(stored: bytes, origin: Origin) -> wire.BatchColumns:
         raise InvariantBroken(f"a stored batch can't be read back: {error}", subject=subject) from error
 
 
-def _list(connection: Connection, entry: Mapping[str, object], wanted: int, now_ms: int) -> None:
+def _list(connection: Connection, path: Path, entry: Mapping[str, object], wanted: int, now_ms: int) -> None:
     """Make a written file the current one of its day, unless another process sealed a later state meanwhile."""
     where = (lake_day.c.plant == entry["plant"]) & (lake_day.c.day == entry["day"])
     moved = connection.execute(update(lake_day).where(where & (lake_day.c.sealed < wanted)).values(sealed=wanted))
     if not moved.rowcount:
         return
+    if not path.exists():
+        # The same bytes were sealed once before, superseded, and dropped since we wrote them again. The row is locked
+        # as retention locks it, so this can't happen after the look; the next round writes the file anew.
+        raise FileNotFoundError(f"{path} was dropped while it was sealed")
     current = (
         (lake_file.c.plant == entry["plant"]) & (lake_file.c.day == entry["day"]) & lake_file.c.superseded_ms.is_(None)
     )
@@ -222,8 +226,24 @@ def _list(connection: Connection, entry: Mapping[str, object], wanted: int, now_
 
 
 def enrol(connection: Connection, plants: Mapping[str, tuple[Sequence[str], Sequence[str]]]) -> None:
-    """Write down units and gateway order of each plant, for sealing and status."""
-    for plant, (units, gateways) in plants.items():
+    """Write down units and gateway order of each plant, for sealing and status.
+
+    Another order of gateways may make other records count: the days on which two claimed an instant are sealed anew,
+    as far as their payloads are kept.
+    """
+    for plant, (units, gateways) in sorted(plants.items()):
         values = {"units": json.dumps(list(units)), "gateways": json.dumps(list(gateways))}
-        if not connection.execute(update(enrolled).where(enrolled.c.plant == plant).values(values)).rowcount:
-            connection.execute(insert(enrolled), {"plant": plant} | values)
+        connection.execute(insert_new(connection, enrolled).values({"plant": plant} | values))
+        query = select(enrolled.c.gateways).where(enrolled.c.plant == plant).with_for_update()
+        before = connection.execute(query).scalar_one()
+        connection.execute(update(enrolled).where(enrolled.c.plant == plant).values(values))
+        if before != values["gateways"]:
+            contested = (
+                (lake_file.c.plant == plant) & lake_file.c.superseded_ms.is_(None) & (lake_file.c.other_count > 0)
+            )
+            mark_resealed(connection, plant, connection.execute(select(lake_file.c.day).where(contested)).scalars())
+
+
+def _contested_days(connection: Connection, plant: str) -> list[str]:
+    current = (lake_file.c.plant == plant) & lake_file.c.superseded_ms.is_(None)
+    return list(connection.execute(select(lake_file.c.day).where(current & (lake_file.c.other_count > 0))).scalars())

@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What may go: payloads whose records are in listed day files and whose time has passed. Journal rows stay for good."""
+"""What may go: payloads whose records are in listed day files, and day files that were superseded and that no run pins.
+
+Both only when their time has passed. The rows of the journal and of the lake's list stay for good.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
-from sqlalchemy import Connection, and_, delete, exists, select, tuple_
+from sqlalchemy import Connection, and_, delete, exists, select, tuple_, update
 
-from collector.center.schema import batch_day, lake_day, payload
+from collector.center.import_schema import run_file
+from collector.center.schema import batch_day, lake_day, lake_file, payload
 from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS
 
 _AT_ONCE: Final = 1000  # rows of one transaction: the receiver's commits come between
+
+logger: Final = logging.getLogger("collector.center.retention")
 
 
 def drop_old_payloads(store: CenterStore, *, keep_days: int) -> int:
@@ -38,3 +45,40 @@ def _drop_some(connection: Connection, before_ms: int) -> int:
     if keys:
         connection.execute(delete(payload).where(tuple_(payload.c.stream_id, payload.c.sequence).in_(keys)))
     return len(keys)
+
+
+def drop_superseded_files(store: CenterStore, *, keep_days: int) -> int:
+    """Delete day files superseded more than `keep_days` ago that no run pins; returns how many.
+
+    A file is deleted before its row says so: a crash between the two leaves a row whose file is gone, and the next
+    round says so of it.
+    """
+    before_ms = store.clock.now_utc_ms() - keep_days * DAY_MS
+    total = 0
+    for number in store.read(lambda connection: _superseded(connection, before_ms)):
+        total += store.write(lambda connection, n=number: _drop_file(connection, store, n, before_ms)).result()  # type: ignore[misc]
+    return total
+
+
+def _superseded(connection: Connection, before_ms: int) -> list[int]:
+    where = (lake_file.c.superseded_ms < before_ms) & lake_file.c.dropped_ms.is_(None)
+    pinned = exists().where((run_file.c.plant == lake_file.c.plant) & (run_file.c.name == lake_file.c.name))
+    return [int(n) for n in connection.execute(select(lake_file.c.id).where(where & ~pinned)).scalars()]
+
+
+def _drop_file(connection: Connection, store: CenterStore, number: int, before_ms: int) -> int:
+    """Of one file, unless it was pinned or became the current one again since it was found."""
+    row = connection.execute(select(lake_file).where(lake_file.c.id == number)).one()
+    # Sealing moves this row before it lists a file, so it waits for us or we for it.
+    day = (lake_day.c.plant == row.plant) & (lake_day.c.day == row.day)
+    connection.execute(select(lake_day.c.sealed).where(day).with_for_update()).all()
+    if number not in _superseded(connection, before_ms):
+        return 0
+    same = (lake_file.c.plant == row.plant) & (lake_file.c.name == row.name) & (lake_file.c.id != number)
+    kept = connection.execute(select(lake_file.c.id).where(same & lake_file.c.dropped_ms.is_(None))).first()
+    if kept is None:  # else the same bytes are listed once more
+        (store.lake / row.plant / row.name).unlink(missing_ok=True)
+        logger.info("dropped %s/%s", row.plant, row.name)
+    now_ms = store.clock.now_utc_ms()
+    connection.execute(update(lake_file).where(lake_file.c.id == number).values(dropped_ms=now_ms))
+    return 1

@@ -186,7 +186,7 @@ lake_day: Final = Table(
     PrimaryKeyConstraint("plant", "day"),
 )
 
-# Every day file ever sealed; the current one of a day has no `superseded_ms`.
+# Every day file ever sealed; the current one of a day has no `superseded_ms`, one that was let go has `dropped_ms`.
 lake_file: Final = Table(
     "lake_file",
     metadata,
@@ -200,5 +200,6 @@ lake_file: Final = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("sealed_ms", BigInteger, nullable=False),
     Column("superseded_ms", BigInteger, nullable=True),
+    Column("dropped_ms", BigInteger, nullable=True),
     Index("lake_file_by_day", "plant", "day"),
 )

@@ -49,11 +49,17 @@ class Receiver(_Section):
 
 
 class Lake(_Section):
-    """`[lake]`: sealing of day files. `seal_after_s`: how long a day must have been quiet."""
+    """`[lake]`: sealing of day files. `seal_after_s`: how long a day must have been quiet.
+
+    `seal_processes`: how many seal at once. `keep_superseded_days`: of day files that were sealed anew, if no run pins
+    them.
+    """
 
     seal_after_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     check_every_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    seal_processes: Annotated[int, Field(ge=1, le=64)] = 1
     keep_payload_days: Annotated[int, Field(ge=1, le=3660)] = 62
+    keep_superseded_days: Annotated[int, Field(ge=1, le=3660)] = 30
 
 
 class Alarms(_Section):

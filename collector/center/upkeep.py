@@ -5,38 +5,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from typing import Final
 
-from collector.center.lake import find_stale_days, seal_day
-from collector.center.retention import drop_old_payloads
-from collector.center.settings import Lake
+from sqlalchemy.exc import DBAPIError
+
+from collector.center.lake import find_stale_days
+from collector.center.retention import drop_old_payloads, drop_superseded_files
+from collector.center.sealing import seal_apart
+from collector.center.settings import CenterSettings, Lake
 from collector.center.store import CenterStore
 
 logger: Final = logging.getLogger("collector.center.upkeep")
 
 
-async def keep_up(store: CenterStore, lake: Lake) -> None:
-    """Look after the days every `check_every_s`, until cancelled."""
-    stopping = threading.Event()
-    try:
-        while True:
-            await asyncio.sleep(lake.check_every_s)
-            await asyncio.to_thread(_look_after, store, lake, stopping)
-    finally:
-        stopping.set()
-
-
-def _look_after(store: CenterStore, lake: Lake, stopping: threading.Event) -> None:
-    """One round, in a thread, day by day."""
-    quiet_since_ms = store.clock.now_utc_ms() - int(lake.seal_after_s * 1000)
-    for day in store.read(lambda connection: find_stale_days(connection, quiet_since_ms=quiet_since_ms)):
-        if stopping.is_set():
-            return
+async def keep_up(store: CenterStore, settings: CenterSettings) -> None:
+    """Look after the days every `check_every_s`, until cancelled; a database that is away is waited for."""
+    while True:
+        await asyncio.sleep(settings.lake.check_every_s)
         try:
-            path = seal_day(store, day)
-        except OSError as error:
-            logger.error("%s %s not sealed: %s", day.plant, day.day, error)
-            return
-        logger.info("sealed %s", path.name)
+            await _look_after(store, settings.lake, settings.center.database_url)
+        except DBAPIError as error:
+            logger.error("not looked after: %s", error.orig)
+
+
+async def _look_after(store: CenterStore, lake: Lake, database_url: str) -> None:
+    quiet_since_ms = store.clock.now_utc_ms() - int(lake.seal_after_s * 1000)
+    days = await asyncio.to_thread(
+        store.read, lambda connection: find_stale_days(connection, quiet_since_ms=quiet_since_ms)
+    )
+    await seal_apart(store.directory, database_url, days, processes=lake.seal_processes)
+    await asyncio.to_thread(_let_go, store, lake)
+
+
+def _let_go(store: CenterStore, lake: Lake) -> None:
     drop_old_payloads(store, keep_days=lake.keep_payload_days)
+    drop_superseded_files(store, keep_days=lake.keep_superseded_days)

@@ -298,7 +298,7 @@ def test_a_file_sealed_from_an_older_view_does_not_replace_a_newer_one(tmp_path:
 
         entry = {"plant": "P1", "day": "2026-03-10", "name": old.name, "sha256": "0" * 64}
         entry |= {"row_count": 1, "other_count": 0, "size_bytes": 1}  # type: ignore[dict-item]
-        slow.write(lambda c: _list(c, entry, stale.wanted, NOON)).result()
+        slow.write(lambda c: _list(c, old, entry, stale.wanted, NOON)).result()
         assert slow.read(lambda c: list_files(c, slow.lake, [DAY])) == (newer,)
 
 
