@@ -65,7 +65,7 @@ def drawn_days(explanation: Explanation, statement: Statement, inputs: Inputs, r
         days.append(
             DrawnDay(
                 day=day,
-                power=_fewer(records.steps("active_power_mw", start)),
+                power=fewer_steps(records.steps("active_power_mw", start)),
                 plan=list(_plan(dispatch, unit, start)),
                 limits=[] if stretch is None else list(_limits(stretch, rulebook, day)),
                 valley=[] if stretch is None else list(_hours(stretch.area.valley_hours)),
@@ -119,7 +119,7 @@ class _Records:
         return steps
 
 
-def _fewer(steps: list[Step]) -> list[Step]:
+def fewer_steps(steps: list[Step]) -> list[Step]:
     """The same curve to the eye: where there are more steps than pixels, the lowest and highest of each pixel."""
     if len(steps) <= _MOST_STEPS:
         return steps
