@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from collector.settlement.dispatch_side import arrow_values
 from collector.settlement.logic import Ints, Values
 from collector.settlement.timeline import Axis, Rows
 
+Codes = np.ndarray[tuple[int], np.dtype[np.integer[Any]]]
 CLOCK_COLUMN = "clock"  # optional: model.record.ClockState of each record
 
 
@@ -81,21 +83,21 @@ def _joined(values: Ints, parts: Sequence[tuple[int, int]]) -> Ints:
     return np.concatenate([values[a:b] for a, b in parts])
 
 
-def _unit_codes(column: pa.ChunkedArray) -> tuple[Ints, list[str]]:
+def _unit_codes(column: pa.ChunkedArray) -> tuple[Codes, list[str]]:
     """The unit column as numbers, equal for equal names, and the names."""
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     column = column.unify_dictionaries()
     if not column.num_chunks:
-        return np.zeros(0, dtype=np.int64), []
+        return np.zeros(0, dtype=np.int32), []
     codes = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    return np.concatenate(codes).astype(np.int64), column.chunk(0).dictionary.to_pylist()
+    return np.concatenate(codes), column.chunk(0).dictionary.to_pylist()
 
 
-def _order(codes: Ints, time: Ints) -> Ints | None:
+def _order(codes: Codes, time: Ints) -> Ints | None:
     """The permutation that groups units and orders their times; None where the rows already are so."""
 
-    def ordered(codes: Ints, time: Ints) -> bool:
+    def ordered(codes: Codes, time: Ints) -> bool:
         same = codes[1:] == codes[:-1]
         return bool((~same | (time[1:] > time[:-1])).all())
 

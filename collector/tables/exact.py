@@ -25,12 +25,12 @@ def _chunk_to_scaled(chunk: Any, digits: int, scale: int) -> Any:
     if digits < kept or digits - kept > 17 or not np.array_equal(high, low >> 63):
         # rare: more digits than 64 bits hold; Arrow rounds in 128 bits, several times slower
         chunk = pc.round(chunk, ndigits=kept, round_mode="half_towards_infinity").cast(pa.decimal128(38, kept))
-        return _with_nulls(_words(chunk)[0], chunk)
+        return with_nulls(_words(chunk)[0], chunk)
     step = 10 ** (digits - kept)
     size = np.abs(low)
     rounded = size // step
     rounded += size - rounded * step >= (step + 1) // 2
-    return _with_nulls(np.where(low < 0, -rounded, rounded), chunk)
+    return with_nulls(np.where(low < 0, -rounded, rounded), chunk)
 
 
 def _words(chunk: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -39,11 +39,13 @@ def _words(chunk: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     return words[::2], words[1::2]
 
 
-def _with_nulls(values: np.ndarray[Any, Any], chunk: Any) -> Any:
+def with_nulls(values: np.ndarray[Any, Any], chunk: Any) -> Any:
     """int64 values with the validity of `chunk`."""
     if not chunk.null_count:
         return pa.array(values, pa.int64())
-    return pa.array(values, pa.int64(), mask=chunk.is_null().to_numpy(zero_copy_only=False))
+    if chunk.offset:
+        return pa.array(values, pa.int64(), mask=chunk.is_null().to_numpy(zero_copy_only=False))
+    return pa.Array.from_buffers(pa.int64(), len(values), [chunk.buffers()[0], pa.py_buffer(values)])
 
 
 def floats_to_scaled(values: np.ndarray[Any, Any], scale: int) -> np.ndarray[Any, Any]:
@@ -59,7 +61,7 @@ def floats_to_scaled(values: np.ndarray[Any, Any], scale: int) -> np.ndarray[Any
 
 
 def _block_to_scaled(values: np.ndarray[Any, Any], scale: int) -> np.ndarray[Any, Any]:
-    product = values.astype(np.float64) * scale
+    product = np.multiply(values, scale, dtype=np.float64)
     whole = np.rint(product)
     result: np.ndarray[Any, Any] = whole.astype(np.int64)
     # The shortest decimal is within half an ulp of the float; the doubt is four times that.

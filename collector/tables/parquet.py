@@ -24,7 +24,7 @@ from collector.model.quantity import BY_NAME
 from collector.model.record import USABLE_BELOW
 from collector.tables.cells import EARLIEST_MS, LATEST_MS, parse_instant
 from collector.tables.columns import UNIT_TYPE, Column, Form, LongTable
-from collector.tables.exact import decimal_to_scaled, floats_to_scaled
+from collector.tables.exact import decimal_to_scaled, floats_to_scaled, with_nulls
 from collector.tables.files import Delivered
 from collector.tables.findings import Findings, nearest
 
@@ -271,7 +271,6 @@ def _number(raw: Any, column: Column) -> Any:
 
 
 def _floats(chunk: Any, scale: int, high: int) -> Any:
-    missing = chunk.is_null().to_numpy(zero_copy_only=False) if chunk.null_count else None
     values = (chunk.fill_null(0) if chunk.null_count else chunk).to_numpy(zero_copy_only=False)
     if not len(values):
         return pa.array([], pa.int64())
@@ -280,7 +279,7 @@ def _floats(chunk: Any, scale: int, high: int) -> Any:
         raise _WrongError("holds NaN or infinity; store null where the value is missing")
     if max(-low, top) > 2.0 * high / scale:
         raise _WrongError("is beyond any plausible value; check unit and decimal point")
-    return pa.array(floats_to_scaled(values, scale), pa.int64(), mask=missing)
+    return with_nulls(floats_to_scaled(values, scale), chunk)
 
 
 def _check_extent(values: Any, low: int, high: int, message: str) -> None:

@@ -166,19 +166,20 @@ def unit_codes(table: pa.Table, names: Sequence[str]) -> np.ndarray[Any, Any]:
     place = {name: code for code, name in enumerate(names)}
     parts = []
     for chunk in table["unit"].chunks:
-        codes = np.array([place.get(name, -1) for name in chunk.dictionary.to_pylist()] or [0], np.int64)
+        codes = np.array([place.get(name, -1) for name in chunk.dictionary.to_pylist()] or [0], np.int32)
         parts.append(codes[chunk.indices.to_numpy(zero_copy_only=False)])
-    return np.concatenate(parts) if parts else np.array([], np.int64)
+    return np.concatenate(parts) if parts else np.array([], np.int32)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The rows of all files, one after the other. `unit` is a place in `names`; `key` orders by unit, then time."""
+    """The rows of all files, one after the other. `unit` is a place in `names`."""
 
     names: Sequence[str]
     unit: np.ndarray[Any, Any]
     time: np.ndarray[Any, Any]
-    key: np.ndarray[Any, Any]
+    first_ms: int
+    last_ms: int
 
     @classmethod
     def of(cls, files: Sequence[LongTable]) -> _Rows:
@@ -186,7 +187,12 @@ class _Rows:
         unit = np.concatenate([unit_codes(file.table, names) for file in files])
         time = np.concatenate([file.table["time"].to_numpy() for file in files])
         first, last = (int(time.min()), int(time.max())) if len(time) else (0, 0)
-        return cls(names, unit, time, unit * (last - first + 1) + (time - first))
+        return cls(names, unit, time, first, last)
+
+    def key(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Numbers that order some rows by unit, then time."""
+        span = self.last_ms - self.first_ms + 1
+        return np.asarray(self.unit[rows].astype(np.int64) * span + (self.time[rows] - self.first_ms))
 
 
 def _join(files: Sequence[LongTable], findings: Findings) -> pa.Table:
@@ -196,12 +202,12 @@ def _join(files: Sequence[LongTable], findings: Findings) -> pa.Table:
     rows = _Rows.of(files)
     if not len(rows.time):
         return pa.concat_tables([_without_place(file.table) for file in files], promote_options="default")
-    kept = np.ones(len(rows.key), bool)
+    kept = np.ones(len(rows.time), bool)
     if any(PLACE in file.table.column_names for file in files):
         copy = np.concatenate([_is_copy(file.table) for file in files])
-        _settle_copies(kept, rows.key, copy, files, findings)
+        _settle_copies(kept, rows, copy, files, findings)
     starts, ends = _runs(kept, rows)
-    if bool((rows.key[starts[1:]] > rows.key[ends[:-1] - 1]).all()):
+    if bool((rows.key(starts[1:]) > rows.key(ends[:-1] - 1)).all()):
         return _gather(files, starts, ends, rows)
     _find_duplicates(rows, np.flatnonzero(kept), files, findings)
     joined = pa.concat_tables([_without_place(file.table) for file in files], promote_options="default")
@@ -221,13 +227,13 @@ def _without_place(table: pa.Table) -> pa.Table:
 
 def _runs(kept: np.ndarray[Any, Any], rows: _Rows) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Runs of kept rows of one unit in order of time, ordered by unit and first time: where each begins and ends."""
-    keys, unit = rows.key, rows.unit
-    broken = (keys[1:] <= keys[:-1]) | (unit[1:] != unit[:-1]) | (kept[1:] != kept[:-1])
-    edges = np.concatenate([[0], np.flatnonzero(broken) + 1, [len(keys)]])
+    time, unit = rows.time, rows.unit
+    broken = (time[1:] <= time[:-1]) | (unit[1:] != unit[:-1]) | (kept[1:] != kept[:-1])
+    edges = np.concatenate([[0], np.flatnonzero(broken) + 1, [len(time)]])
     starts, ends = edges[:-1], edges[1:]
     mine = kept[starts]
     starts, ends = starts[mine], ends[mine]
-    order = np.argsort(keys[starts], kind="stable")
+    order = np.argsort(rows.key(starts), kind="stable")
     return starts[order], ends[order]
 
 
@@ -248,7 +254,7 @@ def _gather(
             at = int(np.searchsorted(offsets, a, side="right")) - 1
             parts.append(columns[at].slice(a - int(offsets[at]), b - a))
         joined = pa.concat_tables(parts, promote_options="default")
-    of_row = np.repeat(rows.unit[starts], ends - starts).astype(np.int32)
+    of_row = np.repeat(rows.unit[starts], ends - starts)
     codes = pa.DictionaryArray.from_arrays(pa.array(of_row), pa.array(rows.names, pa.string()))
     return joined.add_column(0, "unit", codes)
 
@@ -264,7 +270,7 @@ def _within_files(
 
 def _settle_copies(
     kept: np.ndarray[Any, Any],
-    keys: np.ndarray[Any, Any],
+    rows: _Rows,
     copy: np.ndarray[Any, Any],
     files: Sequence[LongTable],
     findings: Findings,
@@ -274,14 +280,16 @@ def _settle_copies(
     Copies that differ are found.
     """
     copies = np.flatnonzero(copy)
-    own = keys[~copy]
-    # Copies are few: own rows are looked up among them, and not the other way round.
-    there = own[pc.is_in(pa.array(own), value_set=pa.array(keys[copies])).to_numpy(zero_copy_only=False)]
-    orphans = copies[~np.isin(keys[copies], there)]
+    # Copies are few: own rows are looked up among them, and not the other way round; first by their time alone.
+    times = pa.array(np.unique(rows.time[copies]))
+    near = pc.is_in(pa.array(rows.time), value_set=times).to_numpy(zero_copy_only=False) & ~copy
+    keys = rows.key(copies)
+    lone = ~np.isin(keys, rows.key(np.flatnonzero(near)))
     kept[copies] = False
-    order = orphans[np.argsort(keys[orphans], kind="stable")]
+    by_key = np.argsort(keys[lone], kind="stable")
+    order, keys = copies[lone][by_key], keys[lone][by_key]
     is_first = np.ones(len(order), bool)
-    is_first[1:] = keys[order[1:]] != keys[order[:-1]]
+    is_first[1:] = keys[1:] != keys[:-1]
     kept[order[is_first]] = True
     again = np.flatnonzero(~is_first)
     if len(again):
@@ -299,8 +307,8 @@ def _row_values(rows: np.ndarray[Any, Any], files: Sequence[LongTable]) -> list[
 
 
 def _find_duplicates(rows: _Rows, kept: np.ndarray[Any, Any], files: Sequence[LongTable], findings: Findings) -> None:
-    order = kept[np.argsort(rows.key[kept], kind="stable")]
-    same = rows.key[order[1:]] == rows.key[order[:-1]]
+    order = kept[np.argsort(rows.key(kept), kind="stable")]
+    same = rows.key(order[1:]) == rows.key(order[:-1])
     again, before = order[1:][same], order[:-1][same]
     pairs = list(zip(again[:LISTED_PER_KIND].tolist(), before[:LISTED_PER_KIND].tolist(), strict=True))
     places = _places({index for pair in pairs for index in pair}, files)
