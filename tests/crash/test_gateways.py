@@ -78,7 +78,9 @@ def test_a_disk_restored_from_an_image_and_one_that_runs_twice_lose_nothing(tmp_
         end_ms = chain.last_tick_ms()
         chain.drain("g", "clone")
         journal = chain.journal()
-        verdict = compare(journal, truth(chain.scenario_file, end_ms), copies=10)  # what was on its way when a conflict came to light goes again under a new name
+        verdict = compare(
+            journal, truth(chain.scenario_file, end_ms), copies=10
+        )  # what was on its way when a conflict came to light goes again under a new name
     assert journal.refused["epoch_conflict"] >= 1
     assert len({row.stream[2] for row in journal.rows}) >= 3
     assert verdict.in_gaps < 20, "only what fell into the starts"
