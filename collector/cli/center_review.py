@@ -226,6 +226,22 @@ def attach_files(
         _act(config, state, who, attach, number, name=path.name, data=data, input_kind=remedy)
 
 
+@review_app.command("try")
+def try_remedy(
+    number: NumberArgument, config: ConfigOption = None, state: StateOption = "", who: WhoOption = ""
+) -> None:
+    """Settle with the remedy beside a review, and show what that does to every plant. 试算影响。"""
+    from collector.center.month.review_effect import effect_of_review, try_review
+
+    actor = actor_of(who)
+    with open_store(config, state) as store:
+        row = try_review(store, number, actor=actor)
+        effects = effect_of_review(store, number, actor=actor)
+    names = ("area", "plant", "Δ compensation", "Δ allocation", "Δ net")
+    rows = [(e.area, e.plant, e.compensation_change_yuan, e.allocation_change_yuan, e.net_change_yuan) for e in effects]
+    show_rows(f"review {number}: run {row.id} against run {row.base_run_id}", names, rows)
+
+
 @review_app.command("link")
 def link(
     number: NumberArgument,

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What granting a review would do to every plant, seen before it is granted: its remedy tried on the run it names."""
+
+from __future__ import annotations
+
+import hashlib
+
+from collector.center.access import Actor, Permission
+from collector.center.month.compare import PlantEffect, effect_by_plant
+from collector.center.month.review_files import remedies_of
+from collector.center.month.review_log import EventKind, Review, review_by_id
+from collector.center.month.reviews import note_what_if
+from collector.center.month.what_if import Change, what_if
+from collector.center.runs import RunRow
+from collector.center.store import CenterStore
+from collector.errors import StoreError
+from collector.tables.files import Delivered
+
+
+def try_review(store: CenterStore, number: int, *, actor: Actor, executor: str = "") -> RunRow:
+    """Settle the run a review is about with the remedies beside it; the what-if run is kept with the review.
+
+    Raises:
+        Denied: the actor may not settle.
+        StoreError: no remedy lies beside the review.
+        ConfigError: a remedy is no file of its kind; nothing is left.
+    """
+    actor.require(Permission.SETTLE)
+    found = store.read(lambda c: review_by_id(c, number, actor=actor))
+    remedies = store.read(lambda c: remedies_of(c, number, actor=actor))
+    if not remedies:
+        raise StoreError("attach the inputs that would change, as its remedy, first", subject=f"review {number}")
+    changes = [Change(kind, Delivered(name, data, hashlib.sha256(data).hexdigest())) for kind, name, data in remedies]
+    row = what_if(store, found.run_id, changes=changes, actor=actor, note=f"review {number}", executor=executor)
+    now_ms = store.clock.now_utc_ms()
+    store.write(lambda c: note_what_if(c, number, actor=actor, run_id=row.id, now_ms=now_ms)).result()
+    return row
+
+
+def effect_of_review(store: CenterStore, number: int, *, actor: Actor) -> tuple[PlantEffect, ...]:
+    """What the last trial of a review does to every plant; empty where it was not tried yet.
+
+    Raises:
+        Denied: the actor sees one plant only, and this shows all.
+    """
+    actor.require(Permission.SEE_ALL)
+    found = store.read(lambda c: review_by_id(c, number, actor=actor))
+    tried = last_trial(found)
+    return () if tried is None else effect_by_plant(store, found.run_id, tried)
+
+
+def last_trial(review: Review) -> int | None:
+    """The what-if run that was last made for a review."""
+    runs = [event.link_run_id for event in review.events if event.kind is EventKind.TRIED]
+    return runs[-1] if runs else None
