@@ -141,7 +141,7 @@ class DaySlices:
                 self._states.get((unit, day), b"-"),
                 self._plan.get(unit, {}).get(day, b"-"),
                 self._band.get(unit, {}).get(day, b"-"),
-                digest_of(sorted(rows)) if rows else b"-",
+                digest_of(sorted(set(rows))) if rows else b"-",
             )
         )
 

@@ -53,8 +53,8 @@ def take(store: CenterStore, kind: str, text: str, *, replace: bool = False) -> 
 class Gateway:
     """Sends records of a plant, each batch in a sequence of its own."""
 
-    def __init__(self, store: CenterStore, plant: str, units: Iterable[str]) -> None:
-        self._store, self._plant, self._sequence = store, plant, 0
+    def __init__(self, store: CenterStore, plant: str, units: Iterable[str], *, sent: int = 0) -> None:
+        self._store, self._plant, self._sequence = store, plant, sent
         self._admission = Admission(
             root="collector", plants={plant: EnrolledPlant(frozenset(units), {})}, max_batch_bytes=8_000_000
         )
