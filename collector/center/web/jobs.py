@@ -20,12 +20,13 @@ logger = logging.getLogger("collector.center.web")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job of a month. `error` and `problems`: why it came to nothing; `run_id`: what came of it."""
+    """A job of a month. `base`: of a what-if; `run_id`: what came of it; `error`, `problems`: why nothing did."""
 
     month: str
     what: str
     who: str
     began_ms: int
+    base: int | None = None
     done: bool = False
     run_id: int | None = None
     error: str = ""

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two runs beside each other, what a change would do to every plant before it is made, and a run as a package."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from litestar.background_tasks import BackgroundTask
+from litestar.params import FromPath, QueryParameter
+from litestar.response import File
+
+from collector.center.access import Permission
+from collector.center.deliveries import delivered_of
+from collector.center.imports import ALL_KINDS
+from collector.center.month.compare import compare_runs, effect_by_plant
+from collector.center.month.opened import open_run
+from collector.center.month.package import export_package
+from collector.center.month.review_files import remedies_of
+from collector.center.month.review_log import review_by_id
+from collector.center.month.reviews import note_what_if
+from collector.center.month.settling import RULEBOOK
+from collector.center.month.steps import visible_run
+from collector.center.month.what_if import Change, what_if
+from collector.center.runs import WHAT_IF, list_runs
+from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.jobs import Job, Jobs
+from collector.center.web.lists import window
+from collector.center.web.pages_run import opened_for
+from collector.center.web.routes import action, page
+from collector.center.web.which_month import month_named
+from collector.errors import ConfigError, Problem, StoreError
+from collector.model.interval import Month
+from collector.settlement.rulebook import load_rulebook
+
+RULEBOOK_FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\.toml\Z")
+
+
+@page("/months/{month:str}/compare", Permission.SEE_ALL)
+def compare_page(
+    ctx: Ctx,
+    month: FromPath[str],
+    a: Annotated[int, QueryParameter(ge=1, le=2**53)],
+    b: Annotated[int, QueryParameter(ge=1, le=2**53)],
+    everything: Annotated[bool, QueryParameter(name="all")] = False,
+    cursor: Annotated[int, QueryParameter(ge=0, le=10**9)] = 0,
+) -> Page:
+    """What differs between two runs: inputs, lines with causes, and what it comes to for every plant."""
+    before, after = opened_for(ctx, month, a), opened_for(ctx, month, b)
+    comparison = compare_runs(ctx.store, a, b)
+    effects = effect_by_plant(ctx.store, a, b)
+    rows, older = window(comparison.lines, cursor, ctx.settings.web.page_rows)
+    return ctx.page(
+        "compare.html",
+        month=before.month,
+        before=before,
+        after=after,
+        comparison=comparison,
+        rows=rows,
+        older=older,
+        effects=[e for e in effects if everything or e.changed],
+        plants=len(effects),
+        everything=everything,
+        change=sum((e.compensation_change_yuan for e in effects), Decimal(0)),
+    )
+
+
+@page("/months/{month:str}/what-if", Permission.SETTLE)
+def what_if_page(ctx: Ctx, month: FromPath[str]) -> Page:
+    """Try a changed input or a draft of the rulebook on a run; nothing in force is touched."""
+    wanted = month_named(month)
+    return ctx.page(
+        "what_if.html",
+        month=wanted,
+        runs=list(reversed(ctx.read(lambda c: list_runs(c, wanted)))),
+        run_id=ctx.read(lambda c: visible_run(c, wanted, ctx.actor)),
+        kinds=ALL_KINDS,
+        job=_jobs(ctx).of(str(wanted)),
+    )
+
+
+@action("/months/{month:str}/what-if", Permission.SETTLE, upload=True)
+def what_if_action(ctx: Ctx, month: FromPath[str]) -> Page:
+    """Make the what-if run, in the background."""
+    wanted = month_named(month)
+    base = _run_number(ctx)
+    if open_run(ctx.store, base).month != wanted:
+        raise StoreError(f"is not of {wanted}", subject=f"run {base}")
+    changes, rulebook_files = _changes(ctx)
+    if not changes and not rulebook_files:
+        raise ConfigError([Problem("form", 0, "file", "choose a file: without a change there is nothing to try")])
+    _start(ctx, wanted, base, changes, rulebook_files)
+    return ctx.redirect(f"/months/{wanted}", notice="notice.run_begun")
+
+
+def _run_number(ctx: Context) -> int:
+    text = ctx.form.get("run", "")
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        raise StoreError("choose a run", subject="run")
+    return int(text)
+
+
+def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:
+    """The files of the form: inputs of a kind, and a file of the rulebook."""
+    changes, rulebook_files = [], {}
+    name, data = ctx.upload("file")
+    if data:
+        kind = ctx.form.get("kind", "")
+        if kind not in ALL_KINDS:
+            raise ConfigError([Problem(name, 0, "kind", f"expected one of {', '.join(ALL_KINDS)}")])
+        changes.append(Change(kind, delivered_of(name, data)))
+    name, data = ctx.upload("rulebook")
+    if data:
+        if not RULEBOOK_FILE.match(name):
+            raise ConfigError([Problem(name, 0, "", "name it like the file of the rulebook it replaces, *.toml")])
+        rulebook_files[name] = data
+    return changes, rulebook_files
+
+
+def _start(
+    ctx: Context,
+    month: Month,
+    base: int,
+    changes: Sequence[Change],
+    rulebook_files: dict[str, bytes],
+    *,
+    review: int | None = None,
+) -> None:
+    store, actor, note = ctx.store, ctx.actor, ctx.form.get("note", "")[:1000]
+
+    def work() -> int:
+        with tempfile.TemporaryDirectory() as folder:
+            draft = _draft(open_run(store, base).folder / RULEBOOK, rulebook_files, Path(folder) / "rulebook")
+            row = what_if(store, base, changes=changes, rulebook=draft, actor=actor, note=note)
+        if review is not None:
+            now_ms = store.clock.now_utc_ms()
+            store.write(lambda c: note_what_if(c, review, actor=actor, run_id=row.id, now_ms=now_ms)).result()
+        return row.id
+
+    _jobs(ctx).start(Job(str(month), WHAT_IF, actor.name, ctx.now_ms, base), work)
+
+
+def _draft(source: Path, files: dict[str, bytes], target: Path) -> Path | None:
+    """The rulebook of a run with files replaced or added; None where there are none."""
+    if not files:
+        return None
+    shutil.copytree(source, target)
+    for name, data in files.items():
+        (target / name).write_bytes(data)
+    load_rulebook(target)  # refused here with file and place, before anything is settled
+    return target
+
+
+def _jobs(ctx: Context) -> Jobs:
+    jobs: Jobs = ctx.request.app.state.jobs
+    return jobs
+
+
+@action("/reviews/{number:int}/try", Permission.SETTLE)
+def try_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Show what granting a review would do to every plant: its remedies on top of the run it is about."""
+    found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
+    remedies = ctx.read(lambda c: remedies_of(c, number, actor=ctx.actor))
+    if not remedies:
+        raise StoreError("has no remedy beside it: attach the inputs as they should be", subject=f"review {number}")
+    changes = [Change(kind, delivered_of(name, data)) for kind, name, data in remedies]
+    _start(ctx, found.month, found.run_id, changes, {}, review=number)
+    return ctx.redirect(f"/months/{found.month}", notice="notice.run_begun")
+
+
+@action("/months/{month:str}/runs/{run_id:int}/package", Permission.SEE_ALL)
+def package_action(ctx: Ctx, month: FromPath[str], run_id: FromPath[int]) -> File:
+    """The run as a package a third party verifies offline; giving it out is noted in the audit log."""
+    run = opened_for(ctx, month, run_id)
+    folder = Path(tempfile.mkdtemp(prefix="package-", dir=ctx.store.directory))
+    name = f"{run.facts.month}-run{run_id}.zip"
+    try:
+        path = export_package(ctx.store, run_id, folder / name, actor=ctx.actor)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return File(path, filename=name, media_type="application/zip", background=BackgroundTask(_forget, folder))
+
+
+async def _forget(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+ROUTES: Final[Sequence[Any]] = [compare_page, what_if_page, what_if_action, try_action, package_action]
