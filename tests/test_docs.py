@@ -15,6 +15,8 @@ import pytest
 from pydantic import BaseModel
 from typer.main import get_command
 
+from collector.center.month.review_log import ReviewState
+from collector.center.month.steps import State
 from collector.center.settings import CenterSettings
 from collector.cli.main import app
 from collector.config import AgentSettings
@@ -29,7 +31,7 @@ from simulators.faults import KINDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-NAMES = ("install-gateway", "simulate", "center", "settle", "extend", "point-tables")
+NAMES = ("install-gateway", "simulate", "center", "month", "settle", "extend", "point-tables")
 TWINS = [(ROOT / "README.md", ROOT / "README.zh-CN.md")] + [(DOCS / f"{n}.md", DOCS / f"{n}.zh-CN.md") for n in NAMES]
 PAGES = [page for twin in TWINS for page in twin]
 EVERY = [*PAGES, *sorted((DOCS / "decisions").glob("*.md"))]
@@ -247,6 +249,14 @@ def test_refusals_of_the_center_are_those_there_are(language: str) -> None:
         t for t in (codes(table) for table in page_of("center", language).split("\n\n")) if "epoch_conflict" in t
     ]
     assert set(shown) == known
+
+
+@each_language
+def test_states_of_months_and_reviews_are_those_there_are(language: str) -> None:
+    text = page_of("month", language)
+    months, reviews = {"en": ("The states", "Reviews"), "zh-CN": ("状态", "复核申请")}[language]
+    assert first_column(text, months) == [[str(state) for state in State]]
+    assert first_column(text, reviews) == [[str(state) for state in ReviewState]]
 
 
 def settlement_texts() -> set[str]:
