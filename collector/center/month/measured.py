@@ -275,7 +275,7 @@ class MonthMeasuring:
         """Measure cells, plant by plant, and store what comes back as it comes."""
         if not lacking:
             return
-        jobs = list(self._jobs(lacking))
+        jobs = list(self.jobs(lacking))
         with open_executor(executor, jobs=len(jobs)) as pool:
             done = map(measure_apart, jobs) if pool is None else _as_they_come(pool, jobs)
             for measured in done:
@@ -284,7 +284,8 @@ class MonthMeasuring:
                 now_ms = self._store.clock.now_utc_ms()
                 self._store.write(lambda c, m=measured, n=now_ms: add_results(c, m, now_ms=n)).result()  # type: ignore[misc]
 
-    def _jobs(self, lacking: Sequence[Cell]) -> Iterator[PlantJob]:
+    def jobs(self, lacking: Sequence[Cell]) -> Iterator[PlantJob]:
+        """What is to be measured, plant by plant."""
         by_plant: dict[str, list[Cell]] = {}
         for cell in lacking:
             by_plant.setdefault(cell.plant, []).append(cell)
