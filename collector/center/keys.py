@@ -39,7 +39,7 @@ def enrol_key(connection: Connection, *, actor: Actor, plant: str, pem: bytes, n
     actor.require(Permission.ADMINISTER)
     key_id = wire.key_id(wire.parse_public_key(pem[:MAX_PEM_BYTES], "public key"))
     if connection.execute(select(enrolled.c.plant).where(enrolled.c.plant == plant)).scalar() is None:
-        raise StoreError("no plant of center.toml has this id", subject=plant)
+        raise StoreError("no plant of center.toml, as the running center last read it, has this id", subject=plant)
     known = connection.execute(select(plant_key).where(plant_key.c.key_id == key_id)).first()
     if known is not None:
         what = "was revoked: make a new pair" if known.revoked_ms is not None else "is enrolled already"

@@ -55,7 +55,7 @@ def propose_substitution(
     described = _checked(quantity, interval, value, fill_s, unit)
     if not method.strip() or not reason.strip():
         raise StoreError("a substitution names its method and its reason", subject=unit)
-    plant = _plant_of(connection, unit)
+    plant = plant_of(connection, unit)
     _refuse_overlap(connection, unit, quantity, interval)
     content = {
         "plant": plant,
@@ -177,7 +177,12 @@ def _checked(quantity: str, interval: Interval, value: str, fill_s: int | None, 
     return described
 
 
-def _plant_of(connection: Connection, unit: str) -> str:
+def plant_of(connection: Connection, unit: str) -> str:
+    """Whose unit it is: as enrolled, else as it has sent.
+
+    Raises:
+        StoreError: no plant has it.
+    """
     for row in connection.execute(select(enrolled.c.plant, enrolled.c.units)):
         if unit in json.loads(row.units):
             return str(row.plant)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
 from pathlib import Path
@@ -10,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.cli import center_month, center_papers, center_review, center_runs, center_user, center_work
+from collector.cli import (
+    center_month,
+    center_papers,
+    center_review,
+    center_runs,
+    center_user,
+    center_watch,
+    center_work,
+)
+from collector.cli.center_month import WhoOption
 from collector.cli.center_store import ConfigOption, StateOption, open_store, rulebook_of_center
 
 if TYPE_CHECKING:
@@ -24,6 +34,7 @@ center_runs.register(app)
 center_work.register(app)
 center_review.register(app)
 center_papers.register(app)
+center_watch.register(app)
 
 
 @app.command()
@@ -188,12 +199,15 @@ def ask(
     broker: Annotated[
         str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of the one in center.toml.")
     ] = "",
+    who: WhoOption = "",
 ) -> None:
     """Ask the plant's gateways again for records of a unit and interval. 补召。"""
     import asyncio
 
     import aiomqtt
 
+    from collector.center.access import Actor
+    from collector.center.asked import forget_asks, record_asks
     from collector.center.asking import asks_for, publish_asks
     from collector.center.settings import load_center, with_overrides
     from collector.errors import LinkError
@@ -206,22 +220,26 @@ def ask(
     if interval.start_ms >= interval.end_ms:
         raise typer.BadParameter("TO is not after FROM")
     settings = with_overrides(load_center(config), listen="", state="", broker=broker)
+    actor = Actor.at_command_line(who or getpass.getuser())
     with open_store(config, "") as store:
         asks = store.read(lambda c: asks_for(c, settings, unit, interval))
-    try:
-        asyncio.run(publish_asks(settings, asks))
-    except aiomqtt.MqttError as error:
-        raise LinkError(str(error), subject=f"{settings.mqtt.host}:{settings.mqtt.port}") from error
+        now_ms = store.clock.now_utc_ms()
+        store.write(lambda c: record_asks(c, asks, actor=actor, now_ms=now_ms)).result()
+        try:
+            asyncio.run(publish_asks(settings, asks))
+        except aiomqtt.MqttError as error:
+            store.write(lambda c: forget_asks(c, asks, actor=actor, now_ms=now_ms)).result()
+            raise LinkError(str(error), subject=f"{settings.mqtt.host}:{settings.mqtt.port}") from error
     for each in asks:
         print(f"asked {each.plant}/{each.gateway} ({each.id})")
 
 
 def _readmit(config: Path, store: CenterStore) -> None:
-    from collector.center.admission import Admission
     from collector.center.journal import readmit
+    from collector.center.keys import current_admission
     from collector.center.settings import load_center
 
-    admission = Admission.from_settings(load_center(config))
+    admission = current_admission(store, load_center(config))
     now_ms = store.clock.now_utc_ms()
     result = store.write(lambda connection: readmit(connection, admission.admit, now_ms=now_ms)).result()
     print(f"readmitted {result.committed} batches with {result.records} records")

@@ -26,6 +26,8 @@ from collector.center.store import CenterStore
 from collector.center.webhook import keep_telling, post_event
 from collector.model.interval import Month
 
+pytestmark = pytest.mark.usefixtures("on_both")
+
 QUIET = Alarms(disk_free_ratio=0.000001)
 
 

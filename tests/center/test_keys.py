@@ -20,6 +20,8 @@ from collector.center.settings import CenterSettings, load_center
 from collector.center.store import CenterStore
 from collector.errors import ConfigError, Denied, StoreError
 
+pytestmark = pytest.mark.usefixtures("on_both")
+
 ADMINISTRATOR = Actor("gao", Role.ADMINISTRATOR)
 
 

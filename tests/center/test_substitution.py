@@ -28,6 +28,8 @@ from collector.model.interval import DAY_MS, Interval, local_midnight_ms
 from collector.tables.findings import Findings
 from collector.tables.records import read_records
 
+pytestmark = pytest.mark.usefixtures("on_both")
+
 LI, WANG = Actor("li", Role.OPERATOR), Actor("wang", Role.APPROVER)
 MIDNIGHT = local_midnight_ms(date(2026, 3, 10))
 MINUTE = 60_000

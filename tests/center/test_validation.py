@@ -7,6 +7,7 @@ from datetime import date
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
 from center_batches import EPOCH, NOON, FixedClock, deliver, new_store, payload_of, record
 from test_lake import deliver_from_both
 
@@ -19,6 +20,8 @@ from collector.model.interval import DAY_MS, Month
 from collector.model.record import UnitRecord
 from collector.model.register import Register
 from collector.tables.files import Delivered
+
+pytestmark = pytest.mark.usefixtures("on_both")
 
 MARCH = Month(2026, 3)
 REGISTER = """

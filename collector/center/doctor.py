@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`center doctor`: what is wrong with this center, in words, and what to do about it. Changes nothing.
+
+Looks at the settings and their files, the store, and the way to the broker; beside a running center or without one.
+"""
+
+from __future__ import annotations
+
+import socket
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Final, Literal
+
+from sqlalchemy import Connection, func, select
+
+import collector.wire as wire
+from collector.center import audit
+from collector.center.alarms import Alarm, find_alarms
+from collector.center.schema import lake_day, quarantine
+from collector.center.settings import CenterSettings
+from collector.center.store import CenterStore
+from collector.center.validation import register_in_force
+from collector.center.watch_schema import finding, validated_day
+from collector.errors import ConfigError
+from collector.model.interval import DAY_MS, format_time, local_day
+from collector.model.register import Register
+
+CONNECT_S: Final = 3.0
+OLD_BACKUP_DAYS: Final = 2
+_CLOCK_SLACK_MS: Final = 300_000
+_NAMED: Final = 8
+Severity = Literal["error", "warning"]
+
+_ALARM_REMEDIES: Final[Mapping[str, str]] = {
+    "plant_silent": "call the plant: is its gateway on, does it reach the broker? `collector agent doctor` there",
+    "quarantine_growing": "`collector center quarantine` says who and why; docs/center.md says what each code means",
+    "days_unsealed": "is the center running? its log says why a day can't be written",
+    "disk_nearly_full": "make room, or lower lake.keep_payload_days",
+    "gateway_clock": "see to NTP at the plant: its records count, and are flagged",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing that is wrong. `subject`: file, plant, unit, part of the center; `remedy`: what to do."""
+
+    severity: Severity
+    subject: str
+    message: str
+    remedy: str
+
+
+def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Path | None = None) -> list[Complaint]:
+    """Everything found, errors first. `settings`: None where only the state directory is known."""
+    now_ms = store.clock.now_utc_ms()
+    found: list[Complaint] = []
+    if settings is not None:
+        found += [*_keys(settings), *_broker(settings)]
+        plants = [plant.id for plant in settings.plant]
+        alarms = store.read(lambda c: find_alarms(c, settings.alarms, plants, store.directory, now_ms=now_ms))
+        found += [_of_alarm(each) for each in alarms]
+        found += store.read(lambda c: list(_register(register_in_force(c), settings, local_day(now_ms))))
+    found += store.read(lambda c: [*_clock(c, now_ms), *_findings(c), *_quarantine(c), *_validation(c), *_audit(c)])
+    if backups is not None:
+        found += _backups(backups, now_ms)
+    return sorted(found, key=lambda each: each.severity != "error")
+
+
+def _keys(settings: CenterSettings) -> Iterator[Complaint]:
+    name = settings.center.signing_key_file
+    if not name:
+        message = "acknowledgements and requests are not signed; agents that know the center's key refuse them"
+        yield Complaint(
+            "warning", "center.signing_key_file", message, "`collector agent keygen center`, then name the file"
+        )
+    for file in (name, settings.mqtt.key_file, settings.mqtt.password_file, settings.web.key_file):
+        if file:
+            yield from _secret(Path(file))
+    if name:
+        yield from _loads(partial(wire.load_signing_key, Path(name)))
+    for plant in settings.plant:
+        for file in plant.public_key_files:
+            yield from _loads(partial(wire.load_public_key, Path(file)))
+        if plant.unsigned:
+            message = "its batches are taken unsigned: anybody who reaches the broker can write its records"
+            yield Complaint("warning", plant.id, message, "enrol its key: `collector center key enroll`; trials only")
+
+
+def _secret(path: Path) -> Iterator[Complaint]:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        yield Complaint(
+            "error", str(path), f"can't be read: {error.strerror}", "put the file there, for this user to read"
+        )
+        return
+    if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+        message = f"others may use it (mode {stat.S_IMODE(mode):o})"
+        yield Complaint("error", str(path), message, f"chmod 0640 {path}; chown root:collector {path}")
+
+
+def _loads(load: Callable[[], object]) -> Iterator[Complaint]:
+    try:
+        load()
+    except ConfigError as error:
+        for problem in error.problems:
+            yield Complaint("error", problem.file, problem.message, "name the right file, or make a new pair of keys")
+
+
+def _broker(settings: CenterSettings) -> Iterator[Complaint]:
+    host, port = settings.mqtt.host, settings.mqtt.port
+    try:
+        with socket.create_connection((host, port), timeout=CONNECT_S):
+            pass
+    except OSError as error:
+        remedy = "is the broker running? mqtt.host and mqtt.port; a firewall between"
+        yield Complaint("error", f"broker {host}:{port}", f"can't be reached: {error.strerror or error}", remedy)
+    if not settings.mqtt.ca_file and host not in ("127.0.0.1", "::1", "localhost"):
+        remedy = "set mqtt.ca_file, mqtt.cert_file and mqtt.key_file"
+        yield Complaint("warning", f"broker {host}:{port}", "is reached without TLS", remedy)
+
+
+def _of_alarm(alarm: Alarm) -> Complaint:
+    severity: Severity = "error" if alarm.code in ("disk_nearly_full", "plant_silent") else "warning"
+    return Complaint(severity, alarm.subject, f"{alarm.code}: {alarm.text}", _ALARM_REMEDIES[alarm.code])
+
+
+def _register(register: Register, settings: CenterSettings, today: date) -> Iterator[Complaint]:
+    """Units that center.toml and the register in force do not both know."""
+    if not register.units:
+        yield Complaint("warning", "register", "none was imported", "`collector center import register register.toml`")
+        return
+    owners = {unit: plant.id for plant in settings.plant for unit in plant.units}
+    # A state that is over by now needs no enrolment; one to come does.
+    registered = {u.id: u.plant for u in register.units if u.until_day is None or u.until_day > today}
+    for unit in sorted(registered.keys() - owners.keys()):
+        message = f"registered with {registered[unit]} and not enrolled: its records are refused as foreign_unit"
+        yield Complaint(
+            "error", unit, message, f"add it to units of [[plant]] {registered[unit]} in center.toml; restart"
+        )
+    for unit in sorted(owners.keys() - {u.id for u in register.units}):
+        message = f"enrolled with {owners[unit]} and not registered: its records settle nothing"
+        yield Complaint("warning", unit, message, "add [[unit]] to the register and import it with --replace")
+    for unit in sorted(owners.keys() & registered.keys()):
+        if owners[unit] != registered[unit]:
+            message = f"enrolled with {owners[unit]}, registered with {registered[unit]}"
+            yield Complaint("error", unit, message, "make center.toml and the register say the same")
+
+
+def _clock(connection: Connection, now_ms: int) -> Iterator[Complaint]:
+    """The center's own clock against what it wrote before."""
+    latest = int(connection.execute(select(func.max(lake_day.c.changed_ms))).scalar() or 0)
+    if latest > now_ms + _CLOCK_SLACK_MS:
+        message = f"reads {format_time(now_ms)}, and the store has entries of {format_time(latest)}"
+        yield Complaint(
+            "error", "clock", message, "see to NTP: `timedatectl`; acknowledgements do not depend on it, duties do"
+        )
+
+
+def _findings(connection: Connection) -> Iterator[Complaint]:
+    """Open findings by code, where most are first."""
+    query = select(finding.c.code, finding.c.unit, func.count().label("n")).where(finding.c.closed_ms.is_(None))
+    counts: Counter[str] = Counter()
+    units: dict[str, set[str]] = {}
+    for row in connection.execute(query.group_by(finding.c.code, finding.c.unit)):
+        counts[row.code] += int(row.n)
+        units.setdefault(row.code, set()).add(row.unit)
+    for code, count in counts.most_common():
+        names = sorted(units[code])
+        named = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+        remedy = "`collector center findings` shows each; ask the plant, or substitute"
+        yield Complaint("warning", "records", f"{count} open findings {code}: {named}", remedy)
+
+
+def _quarantine(connection: Connection) -> Iterator[Complaint]:
+    query = select(quarantine.c.code, func.count().label("n")).group_by(quarantine.c.code).order_by(quarantine.c.code)
+    words = ", ".join(f"{row.code} {row.n}" for row in connection.execute(query))
+    if words:
+        remedy = "`collector center quarantine`; remove the cause, then --readmit"
+        yield Complaint("warning", "quarantine", f"holds {words}", remedy)
+
+
+def _validation(connection: Connection) -> Iterator[Complaint]:
+    sealed = select(func.count()).select_from(lake_day).where(lake_day.c.sealed > 0)
+    looked = select(func.count()).select_from(validated_day)
+    missing = int(connection.execute(sealed).scalar_one()) - int(connection.execute(looked).scalar_one())
+    if missing > 0:
+        remedy = "the running center does it; its log says what stands in the way"
+        yield Complaint("warning", "records", f"{missing} sealed days were never validated", remedy)
+
+
+def _audit(connection: Connection) -> Iterator[Complaint]:
+    for words in audit.verify(connection)[:_NAMED]:
+        yield Complaint(
+            "error", "audit log", words, "compare with the head printed in the last package; keep this store"
+        )
+
+
+def _backups(folder: Path, now_ms: int) -> Iterator[Complaint]:
+    remedy = "`collector center backup` every day, by a timer; copy it to another machine"
+    times = [int(path.stat().st_mtime * 1000) for path in folder.glob("*/backup.json")] if folder.is_dir() else []
+    if not times:
+        yield Complaint("error", str(folder), "holds no backup", remedy)
+    elif now_ms - max(times) > OLD_BACKUP_DAYS * DAY_MS:
+        yield Complaint("warning", str(folder), f"the latest backup is of {format_time(max(times))}", remedy)
