@@ -17,11 +17,16 @@ def format_fraction(value: Fraction | None, digits: int = QUANTITY_DIGITS) -> st
     """With `digits` decimals, half away from zero, never `-0`; empty for None."""
     if value is None:
         return ""
-    scaled = abs(value) * 10**digits
-    whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    whole = scaled(value, digits)
     text = f"{whole:0{digits + 1}d}"
     sign = "-" if value < 0 and whole else ""
     return f"{sign}{text[:-digits]}.{text[-digits:]}" if digits else sign + text
+
+
+def scaled(value: Fraction, digits: int = QUANTITY_DIGITS) -> int:
+    """The size of a number in units of its last decimal shown, half away from zero."""
+    size, denominator = 2 * abs(value.numerator) * 10**digits, value.denominator
+    return (size + denominator) // (2 * denominator)
 
 
 def format_amount(amount_yuan: Decimal | None) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
-from collector.report.numbers import format_fraction
+from collector.report.numbers import QUANTITY_DIGITS, scaled
 
 # Also the full-width forms, which spreadsheets take for the same where Chinese is typed.
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -112,7 +112,8 @@ class Book:
 def shown(value: Decimal | Fraction | int) -> float:
     """What the sheet stores: a binary number is all XLSX has; it shows the same digits as the CSV."""
     if isinstance(value, Fraction):
-        return float(Decimal(format_fraction(value)))
+        size = scaled(value) / 10**QUANTITY_DIGITS  # of two integers: the nearest binary number
+        return -size if value < 0 else size
     return float(value)
 
 

@@ -192,7 +192,7 @@ def close(
     inputs: Inputs,
     rulebook: Rulebook,
     results: Iterable[Results],
-    segments: Callable[[frozenset[str] | None], Iterator[pa.Table]] | None = None,
+    segments: _SegmentParts | None = None,
 ) -> Statement:
     """Add measured days up, price, allocate, and check that everything sums.
 
