@@ -153,11 +153,12 @@ def check(
     state: Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
 ) -> None:
-    """Verify store and lake: hashes, counts, sequences. Changes nothing; exit 1 with findings. 校验。"""
+    """Verify store, lake and the books of every month. Changes nothing; exit 1 with findings. 校验。"""
     from collector.center.check import check_store
+    from collector.center.month.checking import check_months
 
     with open_store(config, state) as store:
-        findings = check_store(store)
+        findings = [*check_store(store), *check_months(store)]
     if as_json:
         print(json.dumps(findings, ensure_ascii=False, indent=2))
     else:
