@@ -27,7 +27,7 @@ from collector.center.web.session import (
     visitor_cookie,
 )
 from collector.center.web.words import Language, as_language
-from collector.errors import Denied
+from collector.errors import Denied, StoreError
 
 T = TypeVar("T")
 Page = Response[str]
@@ -76,6 +76,17 @@ class Context:
         """A field of the form with its blanks, for passwords."""
         found = self._form.get(name, "")
         return found if isinstance(found, str) else ""
+
+    def chosen(self, name: str, *allowed: str) -> str:
+        """Which of a form's buttons was pressed; none is never taken for one of them.
+
+        Raises:
+            StoreError: something else came.
+        """
+        given = self.form.get(name, "")
+        if given not in allowed:
+            raise StoreError(f"expected one of {', '.join(allowed)}", subject=name)
+        return given
 
     def upload(self, name: str) -> tuple[str, bytes]:
         """Name and bytes of a file of the form; both empty where none was chosen."""

@@ -180,7 +180,7 @@ def decide_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Approve or refuse a proposed step, as another person than who prepared it."""
     found = ctx.read(lambda c: four_eyes.get_proposal(c, number))
     note, document = ctx.form.get("note", ""), ctx.form.get("document", "")
-    if ctx.form.get("decision") == "approve":
+    if ctx.chosen("decision", "approve", "refuse") == "approve":
         ctx.write(lambda c: approve_step(c, number, actor=ctx.actor, now_ms=ctx.now_ms, note=note, document=document))
     else:
         ctx.write(lambda c: refuse_step(c, number, actor=ctx.actor, now_ms=ctx.now_ms, note=note))

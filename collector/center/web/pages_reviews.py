@@ -179,7 +179,7 @@ def _can(ctx: Context, found: Review) -> frozenset[str]:
 @action("/reviews/{number:int}/answer", Permission.REVIEW_ANSWER)
 def answer_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Answer, propose a decision, or take a late one: what an operator does."""
-    text, do = ctx.form.get("text", ""), ctx.form.get("do", "")
+    text, do = ctx.form.get("text", ""), ctx.chosen("do", "admit", "answer", "grant", "refuse")
     actor, now_ms = ctx.actor, ctx.now_ms
     if do == "admit":
         ctx.write(lambda c: admit_review(c, number, actor=actor, reason=text, days=working_days(), now_ms=now_ms))
@@ -195,7 +195,7 @@ def answer_action(ctx: Ctx, number: FromPath[int]) -> Page:
 def decide_action(ctx: Ctx) -> Page:
     """Approve the proposed decision or send it back, as another person."""
     proposal = _number(ctx.form.get("proposal", ""), "proposal")
-    approved = ctx.form.get("decision") == "approve"
+    approved = ctx.chosen("decision", "approve", "refuse") == "approve"
     note = ctx.form.get("note", "")
     decided = ctx.write(
         lambda c: decide_review(c, proposal, actor=ctx.actor, approved=approved, note=note, now_ms=ctx.now_ms)
@@ -207,7 +207,7 @@ def decide_action(ctx: Ctx) -> Page:
 def appeal_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Appeal to the regulator, or take the review back: what the plant does."""
     text = ctx.form.get("text", "")
-    if ctx.form.get("do") == "withdraw":
+    if ctx.chosen("do", "appeal", "withdraw") == "withdraw":
         ctx.write(lambda c: withdraw_review(c, number, actor=ctx.actor, text=text, now_ms=ctx.now_ms))
     else:
         ctx.write(lambda c: escalate_review(c, number, actor=ctx.actor, text=text, now_ms=ctx.now_ms))
@@ -217,7 +217,7 @@ def appeal_action(ctx: Ctx, number: FromPath[int]) -> Page:
 @action("/reviews/{number:int}/rule", Permission.REGULATE)
 def rule_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Rule on an appeal as the regulator."""
-    granted = ctx.form.get("decision") == "grant"
+    granted = ctx.chosen("decision", "grant", "refuse") == "grant"
     ctx.write(
         lambda c: rule_on_appeal(
             c, number, actor=ctx.actor, granted=granted, text=ctx.form.get("text", ""),

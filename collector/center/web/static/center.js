@@ -20,7 +20,8 @@ for (const form of document.querySelectorAll("form[data-asks]")) {
 for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", (event) => {
     if (event.defaultPrevented) return;
-    for (const button of form.querySelectorAll("button")) button.disabled = true;
+    // After the form's data are gathered: a disabled button would not be among them.
+    setTimeout(() => { for (const button of form.querySelectorAll("button")) button.disabled = true; }, 0);
   });
 }
 // Back in the history shows the page as it was: its buttons must work again.
