@@ -24,7 +24,7 @@ from collector.agent.buffer import Buffer
 from collector.agent.capacity import compute_capacity
 from collector.agent.desk import JSON, TEXT, Desk, Page
 from collector.agent.device.factory import DeviceOnLine, build_devices
-from collector.agent.health import Health, TickHealth, UplinkHealth, devices_of, points_now
+from collector.agent.health import Health, TickHealth, UplinkHealth, devices_of, points_now, resident_bytes
 from collector.agent.places import buffer_path, socket_path
 from collector.agent.poll import Channel
 from collector.agent.recorder import Recorder, Source
@@ -264,7 +264,7 @@ class Agent:
                 {plant: sorted(codes) for plant, codes in uplink.unrecognised.items() if codes},
             ),
             buffer=counts, max_bytes=capacity.max_bytes, unsent_ratio=capacity.unsent_ratio,
-            reload_error=self._reload_error,
+            reload_error=self._reload_error, tasks=len(asyncio.all_tasks()), memory_bytes=resident_bytes(),
         )  # fmt: skip
 
     async def _page_health(self) -> Page:

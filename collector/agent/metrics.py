@@ -133,3 +133,5 @@ def _own_metrics(health: Health) -> Iterator[Metric]:
     info: Sequence[str] = (health.gateway, health.version)
     yield _gauge("agent_info", "This agent.", [(info, 1.0)], ("gateway", "version"))
     yield _gauge("running_seconds", "Since the start.", [((), health.running_s)])
+    yield _gauge("agent_tasks", "Tasks of its loop; as many after months as after minutes.", [((), health.tasks)])
+    yield _gauge("agent_memory_bytes", "Resident memory.", [((), health.memory_bytes)])

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hours of collecting in compressed time, with lines that break and a broker that goes: nothing grows, nothing is lost.
+
+Half an hour, or as many hours as HOURS says (`make soak`: 24). Memory and tasks are the running agent's own words.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+from arrivals import compare
+from chain import Chain, running_chain
+from plant_truth import START_MS, truth
+
+HOURS = float(os.environ.get("HOURS", "0.5"))
+SPAN_MS = round(HOURS * 3_600_000)
+STEP_MS = 600_000
+GROWTH_BYTES = 5_000_000
+
+
+def at_rest(chain: Chain) -> tuple[int, int]:
+    """Tasks and memory once everything sealed is acknowledged and nobody waits for anything."""
+    chain.until(lambda: (c := chain.counts()) is not None and c.pending == 0, "all acknowledged")
+    found: list[tuple[int, int]] = []
+    for _ in range(5):
+        status = chain.status()
+        found.append((int(status["tasks"]), int(status["memory_bytes"])))
+        time.sleep(0.1)
+    return min(found)
+
+
+def pass_step(chain: Chain, dice: random.Random, to_ms: int, *, outage: bool) -> None:
+    """Ten minutes in which one governor takes no connection for a while and, at an outage, the broker dies."""
+    device = dice.choice(("U1-governor", "U2-governor"))
+    chain.run_to(chain.now_ms + STEP_MS // 5)
+    chain.ask("fault", device=device, kind="refuse")
+    if outage:
+        chain.broker.kill()
+    chain.run_to(chain.now_ms + dice.randrange(3000, 60_000))
+    chain.ask("clear", device=device, kind="refuse")
+    if outage:
+        chain.broker.start()
+    chain.run_to(to_ms)
+
+
+@pytest.mark.crash
+def test_after_hours_memory_and_tasks_are_as_after_the_first_tenth(tmp_path: Path) -> None:
+    dice = random.Random(24)
+    begun_s, tenth_ms = time.monotonic(), START_MS + max(SPAN_MS // 10, STEP_MS)
+    early: tuple[int, int] | None = None
+    with running_chain(tmp_path, seconds=SPAN_MS // 1000, seed=24) as chain:
+        chain.start_agent()
+        for number, to_ms in enumerate(range(START_MS + STEP_MS, START_MS + SPAN_MS + 1, STEP_MS)):
+            pass_step(chain, dice, to_ms, outage=number % 6 == 1)
+            if early is None and to_ms >= tenth_ms:
+                early = at_rest(chain)
+        late = at_rest(chain)
+        end_ms = chain.last_tick_ms()
+        chain.drain()
+        verdict = compare(chain.journal(), truth(chain.scenario_file, end_ms))
+    assert early is not None
+    print(f"{HOURS} h in {time.monotonic() - begun_s:.0f} s: (tasks, bytes) {early} then {late}; {verdict}")
+    assert verdict.in_gaps == 0
+    assert verdict.recorded > 2 * SPAN_MS / 1000 - 10
+    assert late[0] == early[0]
+    assert late[1] <= early[1] + GROWTH_BYTES
