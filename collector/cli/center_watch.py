@@ -265,15 +265,19 @@ def list_of_keys(config: ConfigArgument = None, as_json: JsonOption = False) -> 
 @key.command("enroll")
 def enroll(
     plant: Annotated[str, typer.Argument(metavar="PLANT", help="The plant, as center.toml names it.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Its public key (PEM).", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Its public key (PEM).")],
     config: ConfigOption = None,
     who: WhoOption = "",
 ) -> None:
     """Take a plant's public key from now on; the running center knows it within 10 s. 登记密钥。"""
     from collector.center.keys import MAX_PEM_BYTES, enrol_key
+    from collector.errors import ConfigError, Problem
 
-    with file.open("rb") as source:
-        pem = source.read(MAX_PEM_BYTES)
+    try:
+        with file.open("rb") as source:
+            pem = source.read(MAX_PEM_BYTES)
+    except OSError as error:
+        raise ConfigError([Problem(str(file), 0, "", f"can't be read: {error.strerror}")]) from error
     with open_store(config, "") as store:
         now_ms = store.clock.now_utc_ms()
         number = store.write(lambda c: enrol_key(c, actor=_actor(who), plant=plant, pem=pem, now_ms=now_ms)).result()
