@@ -25,8 +25,8 @@ def format_fraction(value: Fraction | None, digits: int = QUANTITY_DIGITS) -> st
 
 def scaled(value: Fraction, digits: int = QUANTITY_DIGITS) -> int:
     """The size of a number in units of its last decimal shown, half away from zero."""
-    size, denominator = 2 * abs(value.numerator) * 10**digits, value.denominator
-    return (size + denominator) // (2 * denominator)
+    size: int = 2 * abs(value.numerator) * 10**digits
+    return (size + value.denominator) // (2 * value.denominator)
 
 
 def format_amount(amount_yuan: Decimal | None) -> str:
