@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What may go: payloads whose records are in listed day files, and day files that were superseded and that no run pins.
+"""What may go: payloads whose records are in listed day files, superseded day files no run pins, unused day results.
 
-Both only when their time has passed. The rows of the journal and of the lake's list stay for good.
+All only when their time has passed. The rows of the journal and of the lake's list stay for good.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from sqlalchemy import Connection, and_, delete, exists, select, tuple_, update
+from sqlalchemy import Connection, Table, and_, delete, exists, select, tuple_, update
 
 from collector.center.import_schema import run_file
+from collector.center.measured_schema import day_result, day_segments, file_facts
 from collector.center.schema import batch_day, lake_day, lake_file, payload
 from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS
@@ -82,3 +83,30 @@ def _drop_file(connection: Connection, store: CenterStore, number: int, before_m
     now_ms = store.clock.now_utc_ms()
     connection.execute(update(lake_file).where(lake_file.c.id == number).values(dropped_ms=now_ms))
     return 1
+
+
+def drop_unused_results(store: CenterStore, *, keep_days: int) -> int:
+    """Drop day results, segments and facts that no closing has asked for in so many days; returns how many results.
+
+    What is dropped can be measured again from the lake.
+    """
+    before_ms = store.clock.now_utc_ms() - keep_days * DAY_MS
+    for path in (store.directory / "laid-out").glob("*"):
+        if path.stat().st_mtime_ns < before_ms * 1_000_000:
+            path.unlink(missing_ok=True)  # tables of months long settled; runs have their own links
+    total = 0
+    while dropped := store.write(lambda connection: _drop_results(connection, before_ms)).result():
+        total += dropped
+    return total
+
+
+def _drop_results(connection: Connection, before_ms: int) -> int:
+    def oldest(table: Table, column: str) -> list[bytes]:
+        query = select(table.c[column]).where(table.c.used_ms < before_ms).limit(_AT_ONCE)
+        return list(connection.execute(query).scalars())
+
+    connection.execute(delete(file_facts).where(file_facts.c.sha256.in_(oldest(file_facts, "sha256"))))
+    keys = oldest(day_result, "key")
+    connection.execute(delete(day_segments).where(day_segments.c.key.in_(keys)))
+    connection.execute(delete(day_result).where(day_result.c.key.in_(keys)))
+    return len(keys)

@@ -52,7 +52,7 @@ class Lake(_Section):
     """`[lake]`: sealing of day files. `seal_after_s`: how long a day must have been quiet.
 
     `seal_processes`: how many seal at once. `keep_superseded_days`: of day files that were sealed anew, if no run pins
-    them.
+    them. `keep_results_days`: of what was measured, since a closing last asked for it.
     """
 
     seal_after_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
@@ -60,6 +60,7 @@ class Lake(_Section):
     seal_processes: Annotated[int, Field(ge=1, le=64)] = 1
     keep_payload_days: Annotated[int, Field(ge=1, le=3660)] = 62
     keep_superseded_days: Annotated[int, Field(ge=1, le=3660)] = 30
+    keep_results_days: Annotated[int, Field(ge=1, le=3660)] = 400
 
 
 class Alarms(_Section):

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from collector.center.lake import find_stale_days
-from collector.center.retention import drop_old_payloads, drop_superseded_files
+from collector.center.retention import drop_old_payloads, drop_superseded_files, drop_unused_results
 from collector.center.sealing import seal_apart
 from collector.center.settings import CenterSettings, Lake
 from collector.center.store import CenterStore
@@ -40,3 +40,4 @@ async def _look_after(store: CenterStore, lake: Lake, database_url: str) -> None
 def _let_go(store: CenterStore, lake: Lake) -> None:
     drop_old_payloads(store, keep_days=lake.keep_payload_days)
     drop_superseded_files(store, keep_days=lake.keep_superseded_days)
+    drop_unused_results(store, keep_days=lake.keep_results_days)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector center settle|runs|explain|compare|package`: a month's runs on the center's store."""
+"""`collector center settle|runs|what-if|explain|compare|package`: a month's runs on the center's store."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.cli.center_month import WhoOption
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store, rulebook_of_center
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Sequence
 
-WhoOption = Annotated[str, typer.Option("--who", metavar="NAME", help="Who does it; default: the login name.")]
+    from collector.center.month.record_reader import RecordShown
+    from collector.center.runs import RunRow
+    from collector.center.store import CenterStore
+
 ExecutorOption = Annotated[
     str, typer.Option("--executor", metavar="dask://HOST:PORT", help="Measure on a Dask cluster that sees the lake.")
 ]
@@ -26,6 +30,10 @@ def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command("settle")(settle_month)
     app.command("runs")(show_runs)
+    app.command("what-if")(try_changes)
+    app.command("explain")(explain_line)
+    app.command("compare")(compare_two)
+    app.command("package")(pack)
 
 
 def settle_month(
@@ -81,6 +89,152 @@ def show_runs(
         result = f"{row.status}  {row.result_hash[:16]}  runs/{row.folder}"
         note = f"  {row.note}" if row.note else ""
         print(f"{row.id}  {row.month}  {format_time(row.at_ms)}  {row.who}  {kind}  {result}{note}")
+
+
+def try_changes(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's number, or a month: its latest run.")],
+    changes: Annotated[
+        list[str], typer.Argument(metavar="KIND=FILE…", help="Imported over the run's inputs, e.g. plan=late.csv.")
+    ] = [],  # noqa: B006 - typer reads the default, nobody changes it
+    config: ConfigOption = None,
+    state: StateOption = "",
+    rulebook: Annotated[Path | None, typer.Option(help="A draft rulebook; default: the run's own.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Refuse rows that conflict with the run's own.")] = False,
+    who: WhoOption = "",
+    note: Annotated[str, typer.Option("--note", help="A remark kept with the run.")] = "",
+    executor: ExecutorOption = "",
+) -> None:
+    """Settle a run's inputs with changes, and show what it does to every plant; nothing in force changes. 试算。"""
+    from collector.center.access import Actor
+    from collector.center.month.compare import effect_by_plant
+    from collector.center.month.what_if import read_change, what_if
+
+    pairs = [text.partition("=") for text in changes]
+    if any(not path for _, _, path in pairs):
+        raise typer.BadParameter("expected KIND=FILE, e.g. plan=late.csv", param_hint="KIND=FILE")
+    given = [read_change(kind, Path(path), replace=not keep) for kind, _, path in pairs]
+    actor = Actor.at_command_line(who or getpass.getuser())
+    with open_store(config, state) as store:
+        base = _run_of(store, run)
+        row = what_if(
+            store, base.id, changes=given, rulebook=rulebook, actor=actor, note=note, executor=executor
+        )  # fmt: skip
+        effects = effect_by_plant(store, base.id, row.id)
+    print(f"run {row.id}: what_if of run {base.id}, {row.status}")
+    for effect in effects:
+        amounts = (effect.compensation_change_yuan, effect.allocation_change_yuan, effect.net_change_yuan)
+        texts = ("-" if amount is None else f"{amount:+.2f}" for amount in amounts)
+        compensation, allocation, net = texts
+        print(f"{effect.area}  {effect.plant}  compensation {compensation}  allocation {allocation}  net {net}")
+
+
+def explain_line(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's number, or a month: its latest run.")],
+    unit: Annotated[str, typer.Option(help="The unit.")],
+    service: Annotated[str, typer.Option(help="The service, e.g. deep_peak.")],
+    config: ConfigOption = None,
+    state: StateOption = "",
+    segments: Annotated[int, typer.Option(help="At most so many segments.", min=0)] = 40,
+    records: Annotated[
+        str | None, typer.Option(help="Also the records of an interval: START/END, ISO 8601 with offset.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Also a page here that draws the unit's month.")] = None,
+) -> None:
+    """Explain one line of a run, down to its records. 说明一笔费用的来历。"""
+    from collector.center.month.opened import open_run
+    from collector.settlement.explain import explanation_text
+
+    span = _span(records)
+    with open_store(config, state) as store:
+        opened = open_run(store, _run_of(store, run).id)
+        explanation = opened.explanation(unit, service)
+        print(f"run {opened.facts.id} of {opened.month}, {opened.facts.kind}, {opened.facts.status}")
+        for text in explanation_text(explanation, segments=segments):
+            print(text)
+        if span is not None:
+            _print_records(opened.records(unit, *span))
+        if html is not None:
+            from collector.report.timeline_page import timeline_html
+
+            statement, inputs = opened.statement_of(unit), opened.inputs_of(unit)
+            html.write_bytes(timeline_html(explanation, statement, inputs, opened.rulebook))
+            print(f"drawn: {html.absolute()}")
+
+
+def compare_two(
+    before: Annotated[str, typer.Argument(metavar="RUN", help="A run's number.")],
+    after: Annotated[str, typer.Argument(metavar="RUN", help="Another run of the same month.")],
+    config: ConfigOption = None,
+    state: StateOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show the lines that differ between two runs, and why. Exit 1 where any does. 比对两次运行。"""
+    from collector.center.month.compare import compare_runs
+    from collector.cli.compare import show_comparison
+
+    with open_store(config, state) as store:
+        found = compare_runs(store, _run_of(store, before).id, _run_of(store, after).id)
+    print(json.dumps(asdict(found), ensure_ascii=False, indent=1)) if as_json else show_comparison(found)
+    if found.lines or found.plants:
+        raise typer.Exit(1)
+
+
+def pack(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's number, or a month: its latest run.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.zip", help="A new file.")],
+    config: ConfigOption = None,
+    state: StateOption = "",
+    who: WhoOption = "",
+) -> None:
+    """Pack a run with its inputs and rulebook, for somebody to verify offline. 打包供离线核对。"""
+    from collector.center.access import Actor
+    from collector.center.month.package import export_package, package_facts
+
+    actor = Actor.at_command_line(who or getpass.getuser())
+    with open_store(config, state) as store:
+        row = _run_of(store, run)
+        export_package(store, row.id, target, actor=actor)
+    head = package_facts(target)
+    print(f"{target}: run {row.id} of {row.month}, result hash {row.result_hash}")
+    print(f"head of the audit log: {head['sequence']} {head['hash']}")
+
+
+def _run_of(store: CenterStore, text: str) -> RunRow:
+    """The run a person named: by its number, or the latest of a month (what-if runs are named by number only)."""
+    from collector.center.runs import latest_run, run_by_id
+    from collector.errors import StoreError
+
+    if text.isdecimal():
+        return store.read(lambda c: run_by_id(c, int(text)))
+    month = _month(text)
+    found = store.read(lambda c: latest_run(c, month))
+    if found is None:
+        raise StoreError("was never settled: `collector center settle` settles it", subject=text)
+    return found
+
+
+def _span(text: str | None) -> tuple[int, int] | None:
+    from collector.model.interval import parse_time_ms
+
+    if text is None:
+        return None
+    try:
+        start, end = (parse_time_ms(part) for part in text.split("/"))
+    except ValueError as error:
+        raise typer.BadParameter(f"an interval is START/END: {error}", param_hint="--records") from error
+    return start, end
+
+
+def _print_records(records: Sequence[RecordShown]) -> None:
+    from collector.model.interval import format_time
+
+    print("Records")
+    for record in records:
+        cells = []
+        for name, shown in record.values.items():
+            value = "-" if shown.value is None else str(shown.value)
+            cells.append(f"{name} {value}" + (f" ({shown.quality.name.lower()})" if shown.quality else ""))
+        print(f"  {format_time(record.time_ms)}  {', '.join(cells)}")
 
 
 def _month(text: str) -> Any:

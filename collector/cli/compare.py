@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
         from collector.report.saved import load_saved
 
         found = compare(load_saved(before), load_saved(after))
-        print(json.dumps(asdict(found), ensure_ascii=False, indent=1)) if as_json else _show(found)
+        print(json.dumps(asdict(found), ensure_ascii=False, indent=1)) if as_json else show_comparison(found)
         if found.lines or found.plants:
             raise typer.Exit(1)
 
@@ -48,7 +48,8 @@ def register(app: typer.Typer) -> None:
         _show_quarter(quarter)
 
 
-def _show(found: Comparison) -> None:
+def show_comparison(found: Comparison) -> None:
+    """The differences as tables on the screen."""
     from rich.console import Console
     from rich.table import Table
 

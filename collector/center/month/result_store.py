@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Day results in the center's store: found by key, added once, dropped when nobody has asked for them for long.
+"""Day results in the center's store: found by key, added once; dropped in time by collector/center/retention.py.
 
 Nothing is ever marked dirty and nothing is ever changed: another input is another key.
 """
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, select, update
 
 from collector.center.measured_schema import day_result, day_segments, file_facts
 from collector.center.month.file_facts import FileFacts, decode_facts, encode_facts
 from collector.center.month.plant_month import Measured
-from collector.center.store import CenterStore, insert_new
+from collector.center.store import insert_new
 from collector.model.interval import DAY_MS
 
 _AT_ONCE: Final = 500
@@ -85,30 +85,6 @@ def note_use(connection: Connection, keys: Sequence[bytes], hashes: Sequence[str
         stale = table.c.used_ms < now_ms - _USED_EVERY_MS
         for some in _chunks(wanted):
             connection.execute(update(table).where(table.c[column].in_(some) & stale).values(used_ms=now_ms))
-
-
-def drop_unused_results(store: CenterStore, *, keep_days: int) -> int:
-    """Drop day results, segments and facts that no closing has asked for in so many days; returns how many results.
-
-    What is dropped can be measured again from the lake.
-    """
-    before_ms = store.clock.now_utc_ms() - keep_days * DAY_MS
-    total = 0
-    while dropped := store.write(lambda connection: _drop_some(connection, before_ms)).result():
-        total += dropped
-    return total
-
-
-def _drop_some(connection: Connection, before_ms: int) -> int:
-    def oldest(table: Table, column: str) -> list[bytes]:
-        query = select(table.c[column]).where(table.c.used_ms < before_ms).limit(_AT_ONCE)
-        return list(connection.execute(query).scalars())
-
-    connection.execute(delete(file_facts).where(file_facts.c.sha256.in_(oldest(file_facts, "sha256"))))
-    keys = oldest(day_result, "key")
-    connection.execute(delete(day_segments).where(day_segments.c.key.in_(keys)))
-    connection.execute(delete(day_result).where(day_result.c.key.in_(keys)))
-    return len(keys)
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
