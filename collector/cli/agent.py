@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from collector.cli import agent_operate
+from collector.cli.table import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,30 +96,14 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
 
 
 def _print_plan(plan: Sequence[DevicePlan]) -> None:
-    headings = ("device", "protocol", "line", "period s", "requests", "points", "bytes", "seconds", "if dead s")
+    headings = ("device", "line", "every", "requests", "points", "bytes", "takes", "if dead")
     rows = [
-        (p.device, p.protocol, p.line, f"{p.period_s:g}", p.requests, p.points, p.bytes,
-         f"{p.cycle_s:.3f}", f"{p.worst_s:g}")
+        (p.device, f"{p.protocol} {p.line.removesuffix(f' {p.device}')}", f"{p.period_s:g} s", p.requests, p.points,
+         p.bytes, f"{p.cycle_s:.3f} s", f"{p.worst_s:g} s")
         for p in plan
     ]  # fmt: skip
     print_table("Read plan, per cycle", headings, rows)
     print(f"ok: {len(plan)} devices, {sum(p.points for p in plan)} points")
-
-
-def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table in whole lines."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    # Whole lines also where the output goes into a file or a pipe: a person may search it.
-    console = Console()
-    Console(width=console.width if console.is_terminal else 200).print(table)
 
 
 @app.command()
@@ -163,17 +148,18 @@ def read(
 def _print_readings(rows: Sequence[Row], others: Sequence[Sequence[tuple[str, str, str]]]) -> None:
     from collector.model.interval import format_time
 
-    headings = ["device", "name", "address", "raw", "value", "unit", "quality", "device time", "our time"]
-    cells: list[list[str]] = []
-    for row in rows:
+    headings = ("name", "address", "raw", "value", "unit", "quality", "device time", "at", "could also be")
+    by_device: dict[str, list[list[str]]] = {}
+    for row, decodings in zip(rows, others, strict=True):
         tag = "" if row.device_time_utc_ms is None else format_time(row.device_time_utc_ms)
-        cells.append([row.device, row.name, row.address, row.raw, row.value, row.unit, row.quality, tag,
-                      format_time(row.time_utc_ms)])  # fmt: skip
-    if any(others):
-        headings.append("could also be")
-        for line, decodings in zip(cells, others, strict=True):
-            line.append("\n".join(f"{kind} {order} {value}" for kind, order, value in decodings))
-    print_table("Read once", headings, cells)
+        date, _, at = format_time(row.time_utc_ms).partition("T")
+        also = "\n".join(f"{kind} {order} {value}" for kind, order, value in decodings)
+        # The day and the zone once, above; a device's own time in full: it may be another day there.
+        by_device.setdefault(f"{row.device}, read on {date} {at[-6:]}", []).append(
+            [row.name, row.address, row.raw, row.value, row.unit, row.quality, tag, at[:-6], also]
+        )
+    for title, cells in by_device.items():
+        print_table(title, headings, cells)
     for error in dict.fromkeys(row.error for row in rows if row.error):
         print(error, file=sys.stderr)
 

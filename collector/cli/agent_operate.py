@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from collector.cli.table import print_table
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from collector.agent.buffer import Counts
-    from collector.agent.health import Health, PointNow
+    from collector.agent.health import DeviceHealth, Health, PointNow
     from collector.config import AgentConfig
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="agent.toml")]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 
+_GAP: Final = 2  # between columns of the live table
 _COLOURS: Final = {"good": "green", "substituted": "cyan", "late_tag": "cyan", "stale": "yellow"}
 
 
@@ -93,22 +96,23 @@ def _print_health(health: Health) -> None:
     if health.not_ready:
         print(f"  not ready: {health.not_ready}")
     rows = [
-        (d.device, d.channel, "answers" if d.answers else "silent", d.reads, d.failures,
+        (d.device, d.channel.removesuffix(f" {d.device}"), _state(d), d.reads, d.failures,
          "" if d.last_read_s is None else f"{d.last_read_s * 1000:.1f}",
          "never" if d.last_good_utc_ms is None else _span((health.time_utc_ms - d.last_good_utc_ms) / 1000),
          "" if d.clock_offset_ms is None else f"{d.clock_offset_ms / 1000:+.1f}",
          "" if d.answers else d.last_error)
         for d in health.devices
     ]  # fmt: skip
-    _print_table(
+    print_table(
         "Devices", ("device", "channel", "state", "reads", "failed", "ms", "good before", "clock s", "error"), rows
     )
 
 
-def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from collector.cli.agent import print_table
-
-    print_table(title, headings, rows)
+def _state(device: DeviceHealth) -> str:
+    """One that is read every five minutes has not failed before its first read."""
+    if device.reads == 0:
+        return "not read yet"
+    return "answers" if device.answers else "silent"
 
 
 def _span(seconds: float) -> str:
@@ -204,12 +208,15 @@ async def _watch(config: AgentConfig, device: str, *, once: bool, as_json: bool)
                 live.stop()
                 print(json.dumps(msgspec.to_builtins(shown), ensure_ascii=False, indent=2))
             else:
-                live.update(_picture(source, shown, console.height if console.is_terminal and not once else 0))
+                height = console.height if console.is_terminal and not once else 0
+                live.update(_picture(source, shown, console.width, height))
                 live.refresh()
 
 
-def _picture(source: str, points: Sequence[PointNow], height: int) -> Any:
+def _picture(source: str, points: Sequence[PointNow], width: int, height: int) -> Any:
     """The table; what does not fit on the screen is counted, bad qualities come first then."""
+    from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
@@ -217,14 +224,22 @@ def _picture(source: str, points: Sequence[PointNow], height: int) -> Any:
     if len(points) > room:
         points = sorted(points, key=lambda p: p.quality == "good")
     hidden = len(points) - room
+    headings = ["device", "point", "unit", "quantity", "value", "", "quality", "age s"]
+    rows = [
+        [p.device, p.point, p.generating_unit, p.quantity, p.value, p.unit, p.quality,
+         "" if p.age_s is None else f"{p.age_s:.1f}"]
+        for p in points[:room]
+    ]  # fmt: skip
+    if sum(max(map(cell_len, cells)) + _GAP for cells in zip(headings, *rows, strict=True)) > width:
+        # On a narrow screen the point's name says it; a value, its quality and its age must be seen whole.
+        for cells in (headings, *rows):
+            del cells[3]
     table = Table(
-        title=source, title_justify="left", caption=f"{hidden} more; --device shows one" if hidden > 0 else ""
-    )
-    for heading, justify in (("device", "left"), ("point", "left"), ("unit", "left"), ("quantity", "left"),
-                             ("value", "right"), ("", "left"), ("quality", "left"), ("age s", "right")):  # fmt: skip
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for p in points[:room]:
-        age = "" if p.age_s is None else f"{p.age_s:.1f}"
-        quality = Text(p.quality, style=_COLOURS.get(p.quality, "bold red"))
-        table.add_row(p.device, p.point, p.generating_unit, p.quantity, p.value, p.unit, quality, age)
+        title=source, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        caption=f"{hidden} more; --device shows one" if hidden > 0 else "",
+    )  # fmt: skip
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in ("value", "age s") else "left", no_wrap=True)
+    for *cells, quality, age in rows:
+        table.add_row(*map(Text, cells), Text(quality, style=_COLOURS.get(quality, "bold red")), age)
     return table
