@@ -6,6 +6,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 import openpyxl
 import pytest
 from center_batches import FixedClock, new_store
+from hypothesis import given
+from hypothesis import strategies as st
 from made_month import (
     AUDITOR,
     AVC,
@@ -34,7 +38,15 @@ from made_month import (
 
 from collector.center.access import Actor, Role
 from collector.center.month.bill_documents import bill_csv, bill_json, bill_xlsx, totals_by_counterparty
-from collector.center.month.bills import BillRow, bill_month_of, bills_carried_to, bills_of
+from collector.center.month.bills import (
+    BillRow,
+    Carry,
+    SchemeRow,
+    bill_month_of,
+    bills_carried_to,
+    bills_of,
+    compute_carry,
+)
 from collector.center.month.corrections import correction_of
 from collector.center.month.filing_documents import FilingName
 from collector.center.month.filings import list_filings, make_filings, read_filing
@@ -74,7 +86,15 @@ def correct(store: CenterStore, run_id: int, *, opened: int = on(3, month=7), re
     take_through(store, run_id, at=IN_JULY, reason=reason)
 
 
-def test_two_editions_worked_by_hand_are_billed_once_each(store: CenterStore) -> None:
+@pytest.fixture
+def either(tmp_path: Path, database_url: str) -> Iterator[CenterStore]:
+    """On both databases in turn."""
+    with new_store(tmp_path / "state", FixedClock(on(1)), database_url=database_url) as opened:
+        yield opened
+
+
+def test_two_editions_worked_by_hand_are_billed_once_each(either: CenterStore) -> None:
+    store = either
     take_through(store, add_run(store, FIRST))
     assert carried(store, 1) == {
         "P1": ("payable", "-4200.00"),
@@ -176,6 +196,61 @@ def test_a_plant_that_changed_its_grid_company_is_reversed_there_and_carried_her
         ("国网华东分部", "-23430.01"),
     }
     assert sum(row.carry.amount_yuan or Decimal(0) for row in bills(store)) == 0
+
+
+SHARES = st.dictionaries(st.sampled_from(["P1", "P2", "P3", "P4"]), st.integers(-(10**9), 10**9), min_size=1)
+COMPANIES = st.dictionaries(st.sampled_from(["P1", "P2", "P3", "P4"]), st.sampled_from(["A", "B"]))
+
+
+@given(st.lists(st.tuples(SHARES, COMPANIES, st.booleans()), min_size=1, max_size=6))
+def test_whatever_editions_follow_a_plant_ends_with_the_net_of_the_last_and_areas_balance(
+    editions: list[tuple[dict[str, int], dict[str, str], bool]],
+) -> None:
+    carried: list[Carry] = []
+    expected: dict[str, Decimal] = {}
+    for nets, companies, blocked in editions:
+        rest = -sum(nets.values())  # one more plant, so that the area balances
+        fen = {**nets, "P9": rest}
+        rows = [
+            SchemeRow(
+                area="jiangsu",
+                plant=plant,
+                plant_name=plant,
+                counterparty=companies.get(plant, "A"),
+                compensation_yuan=Decimal(0),
+                revenue_yuan=None,
+                allocation_yuan=None,
+                net_yuan=None if blocked else Decimal(amount).scaleb(-2),
+                status="final",
+                reason="",
+            )
+            for plant, amount in fen.items()
+        ]
+        carried += compute_carry(rows, carried)
+        if not blocked:
+            expected = {plant: Decimal(amount).scaleb(-2) for plant, amount in fen.items()}
+    totals: dict[str, Decimal] = defaultdict(Decimal)
+    for row in carried:
+        totals[row.plant] += row.amount_yuan or Decimal(0)
+    assert {plant: total for plant, total in totals.items() if total} == {p: t for p, t in expected.items() if t}
+
+
+def test_of_two_who_make_the_filings_at_once_both_get_the_same(either: CenterStore) -> None:
+    run = add_run(either)
+    outcomes: list[list[int]] = []
+    barrier = threading.Barrier(2)
+
+    def work() -> None:
+        barrier.wait(10)
+        outcomes.append([f.id for f in make_filings(either, run, actor=LI)])
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(outcomes) == 2
+    assert outcomes[0] == outcomes[1]
 
 
 def test_what_takes_effect_late_goes_with_the_bill_of_that_month() -> None:

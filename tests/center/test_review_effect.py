@@ -75,8 +75,8 @@ REMEDY = HEAD + "P1,2026-05,energy,300\n"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[CenterStore]:
-    with new_store(tmp_path / "state", FixedClock(on(1))) as opened:
+def store(tmp_path: Path, database_url: str) -> Iterator[CenterStore]:
+    with new_store(tmp_path / "state", FixedClock(on(1)), database_url=database_url) as opened:
         take(opened, "register", REGISTER)
         take(opened, "revenue", REVENUE)
         yield opened
