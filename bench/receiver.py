@@ -10,11 +10,7 @@ broker and publisher take theirs beside it. The floor is SQLite alone: the same 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +18,7 @@ from pathlib import Path
 import aiomqtt
 
 import collector.wire as wire
+from bench.center_process import cpu_s, free_port, running_broker, running_center
 from bench.figure import Figure
 from bench.signals import layouts, ticks
 
@@ -30,7 +27,6 @@ SECONDS = 60
 UNITS = 4
 RECORDS = BATCHES * SECONDS * UNITS
 DISTINCT = 200  # bodies made; the rest repeat them under other sequences, which costs the receiver the same
-CENTER = "from collector.cli.center import app; app()"
 
 
 def measure() -> list[Figure]:
@@ -82,34 +78,15 @@ def _sqlite_alone_s(folder: Path, payloads: list[bytes]) -> float:
 
 
 def _center_cpu_s(folder: Path, payloads: list[bytes]) -> float:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     units = ", ".join(f'"{layout.unit}"' for layout in layouts(UNITS))
     plant = f'[[plant]]\nid = "P1"\nunits = [{units}]\npublic_key_files = ["plant.pub"]\n'
-    (folder / "center.toml").write_text(f'schema = 1\n[center]\nstate_dir = "state"\n{plant}', "utf-8")
-    broker = [sys.executable, "-m", "collector.cli.broker", "--listen", f"127.0.0.1:{port}"]
-    center = [sys.executable, "-c", CENTER, "run", str(folder / "center.toml"), "--broker", f"127.0.0.1:{port}"]
-    with (
-        subprocess.Popen(broker, stdout=subprocess.PIPE) as broker_process,
-        subprocess.Popen(center, stderr=subprocess.PIPE, text=True) as center_process,
-    ):
-        try:
-            assert center_process.stderr is not None
-            while "connected" not in center_process.stderr.readline():
-                if center_process.poll() is not None:
-                    raise RuntimeError("the center did not start")
-            before_s = _cpu_s(center_process.pid)
-            asyncio.run(_flood(port, payloads))
-            return _cpu_s(center_process.pid) - before_s
-        finally:
-            center_process.terminate()
-            broker_process.terminate()
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    settings = f'schema = 1\n[center]\nstate_dir = "state"\nlisten = "127.0.0.1:{free_port()}"\n{plant}'
+    (folder / "center.toml").write_text(settings, "utf-8")
+    port = free_port()
+    with running_broker(folder, port), running_center(folder, port) as pid:
+        before_s = cpu_s(pid)
+        asyncio.run(_flood(port, payloads))
+        return cpu_s(pid) - before_s
 
 
 async def _flood(port: int, payloads: list[bytes]) -> None:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from collector.center.schema import lake_day, unit_day
 from collector.center.store import insert_new
+from collector.center.streams import select_keys
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, local_day, local_midnight_ms
 
 if TYPE_CHECKING:
@@ -75,37 +76,33 @@ class _Sum:
         self.minutes |= int.from_bytes(part.minutes, "big")
 
 
+_UnitDay = tuple[str, str, str]  # plant, unit, day
+
+
 def record_parts(connection: Connection, fresh: Sequence[Accepted], now_ms: int) -> None:
     """Add committed batches to the days of their units and mark the day files they make stale."""
-    by_plant: dict[str, dict[tuple[str, str], _Sum]] = defaultdict(lambda: defaultdict(_Sum))
+    sums: dict[_UnitDay, _Sum] = defaultdict(_Sum)
     for arrival in fresh:
         for part in arrival.parts:
-            by_plant[arrival.plant][part.unit, part.day].add(part)
-    for plant in sorted(by_plant):
-        sums = by_plant[plant]
-        became_last = _merge_unit_days(connection, plant, sums)
-        _mark_stale(connection, plant, sums, became_last, now_ms)
+            sums[arrival.plant, part.unit, part.day].add(part)
+    if sums:
+        became_last = _merge_unit_days(connection, sums)
+        _mark_stale(connection, sums, became_last, now_ms)
 
 
-def _merge_unit_days(connection: Connection, plant: str, sums: dict[tuple[str, str], _Sum]) -> list[tuple[str, str]]:
-    """Returns the (unit, day) whose last record of the day is now another one."""
-    where = (
-        (unit_day.c.plant == plant)
-        & unit_day.c.unit.in_(sorted({unit for unit, _ in sums}))
-        & unit_day.c.day.in_(sorted({day for _, day in sums}))
-    )
-    # In one order, so that two receivers can't wait for each other's rows.
-    query = select(unit_day).where(where).order_by(unit_day.c.unit, unit_day.c.day).with_for_update()
-    stored = {(r.unit, r.day): r for r in connection.execute(query)}
+def _merge_unit_days(connection: Connection, sums: dict[_UnitDay, _Sum]) -> list[_UnitDay]:
+    """Returns those whose last record of the day is now another one."""
+    stored = _lock_unit_days(connection, sums)
     missing = [key for key in sorted(sums) if key not in stored]
     if missing:
         # An empty row first, so that two receivers that see a new day at once meet in the row and not in an error.
-        empty = {"plant": plant, "received": 0, "minutes": bytes(MINUTES // 8)} | _BEFORE_ALL
-        connection.execute(insert_new(connection, unit_day), [empty | {"unit": u, "day": d} for u, d in missing])
-        stored = {(r.unit, r.day): r for r in connection.execute(query)}
+        empty = {"received": 0, "minutes": bytes(MINUTES // 8)} | _BEFORE_ALL
+        rows = [empty | dict(zip(("plant", "unit", "day"), key, strict=True)) for key in missing]
+        connection.execute(insert_new(connection, unit_day), rows)
+        stored |= _lock_unit_days(connection, missing)
     changed = []
-    for (unit, day), total in sorted(sums.items()):
-        row = stored[unit, day]
+    for (plant, unit, day), total in sorted(sums.items()):
+        row = stored[plant, unit, day]
         minutes = total.minutes | int.from_bytes(row.minutes, "big")
         values = {
             "received": total.count + int(row.received),
@@ -113,36 +110,60 @@ def _merge_unit_days(connection: Connection, plant: str, sums: dict[tuple[str, s
             "last_ms": max(total.last_ms, int(row.last_ms)),
             "minutes": minutes.to_bytes(MINUTES // 8, "big"),
         }
-        changed.append({"key_unit": unit, "key_day": day} | values)
-    key = (unit_day.c.unit == bindparam("key_unit")) & (unit_day.c.day == bindparam("key_day"))
-    values = {name: bindparam(name) for name in ("received", "first_ms", "last_ms", "minutes")}
-    connection.execute(update(unit_day).where((unit_day.c.plant == plant) & key).values(values), changed)
+        changed.append({"key_plant": plant, "key_unit": unit, "key_day": day} | values)
+    connection.execute(_UPDATE_UNIT_DAY, changed)
     return [key for key, total in sums.items() if total.last_ms > int(stored[key].last_ms)]
 
 
+# Built once: making an expression costs more than running it.
+_UPDATE_UNIT_DAY: Final = (
+    update(unit_day)
+    .where(unit_day.c.plant == bindparam("key_plant"), unit_day.c.unit == bindparam("key_unit"))
+    .where(unit_day.c.day == bindparam("key_day"))
+    .values({name: bindparam(name) for name in ("received", "first_ms", "last_ms", "minutes")})
+)
+_MARK_LAKE_DAY: Final = (
+    update(lake_day)
+    .where(lake_day.c.plant == bindparam("key_plant"), lake_day.c.day == bindparam("key_day"))
+    .values(wanted=lake_day.c.wanted + 1, changed_ms=bindparam("now_ms"))
+)
+
+
+def _lock_unit_days(connection: Connection, keys: Iterable[_UnitDay]) -> dict[_UnitDay, Any]:
+    columns = (unit_day.c.plant, unit_day.c.unit, unit_day.c.day)
+    rows = select_keys(connection, select(unit_day).with_for_update(), columns, keys)
+    return {(r.plant, r.unit, r.day): r for r in rows}
+
+
 def _mark_stale(
-    connection: Connection,
-    plant: str,
-    sums: dict[tuple[str, str], _Sum],
-    became_last: Sequence[tuple[str, str]],
-    now_ms: int,
+    connection: Connection, sums: dict[_UnitDay, _Sum], became_last: Sequence[_UnitDay], now_ms: int
 ) -> None:
-    days = {day for _, day in sums}
+    days = {(plant, day) for plant, _, day in sums}
+    edge_ms = {day: local_midnight_ms(date.fromisoformat(day)) + EDGE_MS for _, day in days}
     stale = set(days)
-    for (_, day), total in sums.items():
-        if total.first_ms < local_midnight_ms(date.fromisoformat(day)) + EDGE_MS:
-            stale.add((date.fromisoformat(day) - timedelta(days=1)).isoformat())
-    fresh_days = [{"plant": plant, "day": day, "wanted": 0, "sealed": 0, "changed_ms": now_ms} for day in sorted(days)]
-    connection.execute(insert_new(connection, lake_day), fresh_days)
-    where = (lake_day.c.plant == plant) & (lake_day.c.day >= min(stale))
-    stored = list(connection.execute(select(lake_day.c.day).where(where)).scalars())
-    for unit, day in became_last:
-        later = [other for other in stored if other > day]
-        if later:
+    for (plant, _, day), total in sums.items():
+        if total.first_ms < edge_ms[day]:
+            stale.add((plant, (date.fromisoformat(day) - timedelta(days=1)).isoformat()))
+    fresh = [{"plant": p, "day": d, "wanted": 0, "sealed": 0, "changed_ms": now_ms} for p, d in sorted(days)]
+    connection.execute(insert_new(connection, lake_day), fresh)
+    later = _days_after(connection, became_last)
+    for plant, unit, day in became_last:
+        if after := [other for other in later[plant] if other > day]:
             until = _next_day_of(connection, plant, unit, day)
-            stale.update(other for other in later if until is None or other <= until)
-    where = (lake_day.c.plant == plant) & lake_day.c.day.in_(sorted(stale))
-    connection.execute(update(lake_day).where(where).values(wanted=lake_day.c.wanted + 1, changed_ms=now_ms))
+            stale.update((plant, other) for other in after if until is None or other <= until)
+    marked = [{"key_plant": plant, "key_day": day, "now_ms": now_ms} for plant, day in sorted(stale)]
+    connection.execute(_MARK_LAKE_DAY, marked)
+
+
+def _days_after(connection: Connection, became_last: Sequence[_UnitDay]) -> dict[str, list[str]]:
+    """Per plant the days there are after the first of these: usually none."""
+    found: dict[str, list[str]] = defaultdict(list)
+    if became_last:
+        plants = sorted({plant for plant, _, _ in became_last})
+        where = lake_day.c.plant.in_(plants) & (lake_day.c.day > min(day for _, _, day in became_last))
+        for row in connection.execute(select(lake_day.c.plant, lake_day.c.day).where(where)):
+            found[row.plant].append(row.day)
+    return found
 
 
 def mark_interval_stale(

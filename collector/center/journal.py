@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, insert, update
 
-from collector.center import days, quarantine, ranges
+from collector.center import days, quarantine, ranges, streams
 from collector.center.arrivals import Accepted, AgentState, Arrival, Rejected, StreamKey
-from collector.center.schema import agent_state, batch, batch_day, covered, gap, payload, stream
+from collector.center.schema import agent_state, batch, batch_day, gap, payload
 from collector.center.store import insert_new
 from collector.model.record import GapRecord
 
@@ -81,78 +81,42 @@ def commit_group(
             by_stream[arrival.stream].append(arrival)
         elif isinstance(arrival, AgentState):
             _store_state(connection, arrival, now_ms)
-    fresh: dict[Accepted, int] = {}
-    repeated = 0
-    # Streams in one order in every process: two receivers can't wait for each other's rows.
-    ids = {key: _stream_id(connection, key, now_ms) for key in sorted(by_stream)}
-    for key, stream_id in ids.items():
-        new, repeats, conflicts = _split(connection, stream_id, by_stream[key])
-        fresh |= new
-        repeated += repeats
-        rejected += conflicts
-        touched[key].seen += [a.sequence for a in by_stream[key]]
-        touched[key].cover += [(a.sequence, a.sequence) for a in new]
+    ids = streams.make_streams(connection, by_stream, now_ms)
+    fresh, repeated, conflicts = _split(connection, ids, by_stream)
+    rejected += conflicts
+    for key, accepted in by_stream.items():
+        touched[key].seen += [a.sequence for a in accepted]
+    for arrival in fresh:
+        touched[arrival.stream].cover.append((arrival.sequence, arrival.sequence))
     _insert(connection, fresh, ids, now_ms)
     days.record_parts(connection, list(fresh), now_ms)
     _declare_lost(fresh, touched)
     _refuse(connection, rejected, touched, now_ms, quarantine_max_bytes)
-    settled = tuple(_settle(connection, key, touched[key], ids.get(key), now_ms) for key in sorted(touched))
+    settled = _settle(connection, touched, ids, now_ms)
     records = sum(a.record_count for a in fresh)
     return GroupResult(settled, len(fresh), records, repeated, len(rejected))
 
 
-def _stream_id(connection: Connection, key: StreamKey, now_ms: int) -> int:
-    """The stream's row, made where missing and locked until the commit."""
-    plant, gateway, epoch = key
-    row = {"plant": plant, "gateway": gateway, "epoch": f"{epoch:016x}", "through": 0}
-    found = _find_stream(connection, key)
-    if found is None:
-        times = {"first_received_ms": now_ms, "last_received_ms": now_ms}
-        connection.execute(insert_new(connection, stream).values(row | times))
-        found = _find_stream(connection, key)
-    assert found is not None
-    return found
-
-
-# Built once: making an expression costs more than running it.
-_FIND_STREAM: Final = (
-    select(stream.c.id)
-    .where(stream.c.plant == bindparam("plant"), stream.c.gateway == bindparam("gateway"))
-    .where(stream.c.epoch == bindparam("epoch"))
-    .with_for_update()
-)
-
-
-def _find_stream(connection: Connection, key: StreamKey) -> int | None:
-    plant, gateway, epoch = key
-    found = connection.execute(_FIND_STREAM, {"plant": plant, "gateway": gateway, "epoch": f"{epoch:016x}"}).scalar()
-    return None if found is None else int(found)
-
-
 def _split(
-    connection: Connection, stream_id: int, arrivals: Sequence[Accepted]
+    connection: Connection, ids: Mapping[StreamKey, int], by_stream: Mapping[StreamKey, Sequence[Accepted]]
 ) -> tuple[dict[Accepted, int], int, list[Rejected]]:
     """New batches with how often each came again in this group; the number of repeats; and the conflicts."""
-    wanted = sorted({a.sequence for a in arrivals})
-    where = (batch.c.stream_id == stream_id) & batch.c.sequence.in_(wanted)
-    rows = connection.execute(select(batch.c.sequence, batch.c.sha256).where(where))
-    stored = {int(row.sequence): bytes(row.sha256) for row in rows}
-    new: dict[int, Accepted] = {}
-    repeats: Counter[int] = Counter()
+    numbered = [(ids[key], arrival) for key in sorted(by_stream) for arrival in by_stream[key]]
+    stored = streams.stored_hashes(connection, {(number, a.sequence) for number, a in numbered})
+    new: dict[tuple[int, int], Accepted] = {}
+    repeats: Counter[tuple[int, int]] = Counter()
     conflicts: list[Rejected] = []
-    for arrival in arrivals:
-        sequence = arrival.sequence
-        known = new[sequence].sha256 if sequence in new else stored.get(sequence)
+    for number, arrival in numbered:
+        place = (number, arrival.sequence)
+        known = new[place].sha256 if place in new else stored.get(place)
         if known is None:
-            new[sequence] = arrival
+            new[place] = arrival
         elif known == arrival.sha256:
-            repeats[sequence] += 1
+            repeats[place] += 1
         else:
             conflicts.append(_conflict(arrival, known))
-    for sequence in sorted(set(repeats) - set(new)):
-        where = (batch.c.stream_id == stream_id) & (batch.c.sequence == sequence)
-        connection.execute(update(batch).where(where).values(repeats=batch.c.repeats + repeats[sequence]))
-    return {a: repeats[a.sequence] for a in new.values()}, repeats.total(), conflicts
+    streams.count_repeats(connection, {place: n for place, n in repeats.items() if place not in new})
+    return {arrival: repeats[place] for place, arrival in new.items()}, repeats.total(), conflicts
 
 
 def _conflict(arrival: Accepted, stored_sha256: bytes) -> Rejected:
@@ -269,32 +233,37 @@ def readmit(connection: Connection, admit: Callable[[str, bytes], Arrival | None
     return commit_group(connection, passed, now_ms=now_ms, quarantine_max_bytes=1 << 62)
 
 
-def _settle(connection: Connection, key: StreamKey, touched: _Touched, stream_id: int | None, now_ms: int) -> Settled:
-    """Extend the stream's covered ranges and say what an acknowledgement may now promise."""
-    plant, gateway, epoch = key
-    if stream_id is None and not touched.known and _find_stream(connection, key) is None:
-        return Settled(plant, gateway, epoch, 0, (), tuple(dict.fromkeys(touched.unproven)))
-    stream_id = stream_id or _stream_id(connection, key, now_ms)
-    where = covered.c.stream_id == stream_id
-    rows = connection.execute(select(covered.c.from_seq, covered.c.to_seq).where(where))
-    before = [(int(r.from_seq), int(r.to_seq)) for r in rows]
-    after = ranges.merge(before + touched.cover)
-    gone, come = set(before) - set(after), set(after) - set(before)
-    if gone:
-        starts = [start for start, _ in gone]
-        connection.execute(delete(covered).where(where & covered.c.from_seq.in_(starts)))
-    if come:
-        connection.execute(
-            insert(covered), [{"stream_id": stream_id, "from_seq": a, "to_seq": b} for a, b in sorted(come)]
-        )
+def _settle(
+    connection: Connection, touched: Mapping[StreamKey, _Touched], ids: Mapping[StreamKey, int], now_ms: int
+) -> tuple[Settled, ...]:
+    """Extend the streams' covered ranges and say what the acknowledgements may now promise."""
+    others = touched.keys() - ids.keys()
+    known = streams.make_streams(connection, {key for key in others if touched[key].known}, now_ms)
+    numbers = {**ids, **known, **streams.lock_streams(connection, others - known.keys())}
+    held = streams.covered_ranges(connection, (numbers[key] for key in touched if key in numbers))
+    settled: list[Settled] = []
+    changes: dict[int, tuple[set[ranges.Range], set[ranges.Range]]] = {}
+    through: dict[int, int] = {}
+    for key in sorted(touched):
+        number = numbers.get(key)
+        before = held.get(number, []) if number is not None else []
+        after = ranges.merge(before + touched[key].cover)
+        settled.append(_promise(key, touched[key], after))
+        if number is not None:
+            changes[number] = (set(before) - set(after), set(after) - set(before))
+            through[number] = settled[-1].through
+    streams.replace_ranges(connection, changes)
+    streams.move_through(connection, through, now_ms)
+    return tuple(settled)
+
+
+def _promise(key: StreamKey, touched: _Touched, after: list[ranges.Range]) -> Settled:
     through = ranges.through(after)
-    values = {"through": through, "last_received_ms": now_ms}
-    connection.execute(update(stream).where(stream.c.id == stream_id).values(values))
     beyond = [r for r in after if r[0] > through]
     # What a stranger sent under a sequence that is settled is no news for the plant.
     unproven = [u for u in touched.unproven if not any(a <= u[0] <= b for a, b in after)]
     refused = tuple(dict.fromkeys(touched.refused + unproven))
-    return Settled(plant, gateway, epoch, through, _most_wanted(beyond, touched.seen), refused)
+    return Settled(*key, through, _most_wanted(beyond, touched.seen), refused)
 
 
 def _most_wanted(beyond: list[ranges.Range], seen: Sequence[int]) -> tuple[ranges.Range, ...]:
