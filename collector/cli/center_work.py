@@ -166,7 +166,9 @@ def delta(
 
 
 def duties(
-    month: MonthArgument,
+    month: Annotated[
+        str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: the last one, and those not published yet.")
+    ] = "",
     config: ConfigOption = None,
     state: StateOption = "",
     on: Annotated[str, typer.Option("--on", metavar="DAY", help="As of this day; default: today.")] = "",
@@ -174,13 +176,13 @@ def duties(
     as_json: JsonOption = False,
     who: WhoOption = "",
 ) -> None:
-    """What is due for a month, done or not, days left. Exit 1 where something is late. 期限与办理情况。"""
-    from collector.center.month.duties import LATE, duties_of
+    """What is due, done or not, days left. Exit 1 where something is late. 期限与办理情况。"""
+    from collector.center.month.duties import LATE, duties_of, months_due
     from collector.model.interval import local_midnight_ms
     from collector.resources import config_path
     from collector.settlement.calendar import load_working_days
 
-    wanted, actor = parse_month(month), actor_of(who)
+    wanted, actor = [parse_month(month)] if month else [], actor_of(who)
     try:
         day = date.fromisoformat(on) if on else None
     except ValueError as error:
@@ -188,12 +190,14 @@ def duties(
     days = load_working_days(tables or config_path("calendar"))
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms() if day is None else local_midnight_ms(day)
-        board = store.read(lambda c: duties_of(c, wanted, days, actor=actor, now_ms=now_ms))
+        months = wanted or store.read(lambda c: months_due(c, now_ms))
+        boards = store.read(lambda c: [duties_of(c, each, days, actor=actor, now_ms=now_ms) for each in months])
     if as_json:
-        print(to_json(board))
+        print(to_json(boards[0] if wanted else boards))
     else:
-        _show_board(board)
-    if any(row.status == LATE for row in board.rows):
+        for board in boards:
+            _show_board(board)
+    if any(row.status == LATE for board in boards for row in board.rows):
         raise typer.Exit(1)
 
 

@@ -126,6 +126,13 @@ def test_duties_of_a_day_and_what_is_late(run: Run) -> None:
         ("disclosure", "late", "2026-06-10"),
         ("review", "open", "2026-06-15"),
     ]
+    # Without a month: the last one; one that took a step stays until it is published.
+    boards = json.loads(run("duties", "--on", "2026-07-05", "--json").output)
+    assert [b["month"] for b in boards] == ["2026-06"]
+    run("month", "propose", "2026-05", "disclosed", "--run", "1", "--who", "li")
+    run("month", "approve", "1", "--who", "wang")
+    boards = json.loads(run("duties", "--on", "2026-07-05", "--json", code=1).output)
+    assert [b["month"] for b in boards] == ["2026-05", "2026-06"]
 
 
 def test_who_prepared_cannot_approve_at_the_command_line_either(run: Run) -> None:

@@ -44,9 +44,13 @@ def cycle_of(connection: Connection, month: Month, edition: int, days: WorkingDa
         if step.edition == edition and step.state is State.CORRECTION
     )
     # A result of the month before is disclosed this month; if that day is over, the next one counts.
-    this = Month(opened.year, opened.month)
-    found = _cycle(Month(this.year - (this.month == 1), (this.month - 2) % 12 + 1), days)
-    return found if opened <= found.disclosure else _cycle(this, days)
+    found = _cycle(month_before(opened), days)
+    return found if opened <= found.disclosure else _cycle(Month(opened.year, opened.month), days)
+
+
+def month_before(day: date) -> Month:
+    """The month before that of a day: whose results are worked on then."""
+    return Month(day.year - (day.month == 1), (day.month - 2) % 12 + 1)
 
 
 def _cycle(month: Month, days: WorkingDays) -> Cycle:

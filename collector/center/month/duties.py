@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from collector.center.access import Actor, Permission
-from collector.center.month.cycle import Cycle, cycle_of
+from collector.center.month.cycle import Cycle, cycle_of, month_before
 from collector.center.month.review_log import Review, ReviewState, list_reviews
 from collector.center.month.steps import State, Step, all_steps, month_state
+from collector.center.month_schema import month_step
 from collector.model.interval import Month, local_day
 from collector.settlement.calendar import WorkingDays
 
@@ -76,6 +77,14 @@ def duties_of(
     today = local_day(now_ms)
     rows = tuple(_rows(cycle, steps, reviews, today, days))
     return DutyBoard(month, wanted, cycle.month, today, rows, tuple(_clashes(cycle, reviews)))
+
+
+def months_due(connection: Connection, now_ms: int) -> list[Month]:
+    """The months somebody has duties for: the last one, and those that took a step and are not published yet."""
+    last = month_before(local_day(now_ms))
+    begun = {Month.parse(text) for text in connection.execute(select(month_step.c.month).distinct()).scalars()}
+    unfinished = {m for m in begun if month_state(connection, m).state is not State.PUBLISHED}
+    return sorted({last, *unfinished})
 
 
 def _rows(
