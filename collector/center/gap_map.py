@@ -113,7 +113,7 @@ def find_gaps(
         OSError: the listed file is not there.
     """
     span = elapsed_part(day_interval(day), _now(connection, now_ms))
-    told = list_gaps(connection, span, unit=unit)
+    told = list_gaps(connection, span, plant=plant, unit=unit)
     current = (lake_file.c.plant == plant) & (lake_file.c.day == day.isoformat()) & lake_file.c.superseded_ms.is_(None)
     name = connection.execute(select(lake_file.c.name).where(current)).scalar()
     columns = read_day_columns(lake / plant / str(name)) if name else ()
