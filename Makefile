@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= bench-out/bench.json
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test soak check bench clean
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -20,6 +20,10 @@ demo: .venv.stamp  ## the whole chain on this machine: devices to statement, com
 
 test: .venv.stamp  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# About half an hour on two cores; the figures of each test are printed at the end.
+soak: .venv.stamp  ## faults at length: 200 kills, 100 damaged buffers, 24 h in compressed time, a million frames per codec
+	SOAK=1 KILLS=200 DAMAGES=100 HOURS=24 FRAMES=1000000 $(BIN)/python -m pytest -n 2 --dist worksteal -rP tests/crash tests/soak
 
 check: .venv.stamp  ## style, types, import arrows
 	$(BIN)/ruff check .

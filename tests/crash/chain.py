@@ -42,24 +42,31 @@ class Children(Processes):
 
 
 class Broker:
-    """mosquitto where it is installed, else the embedded one; killed, paused and started again at one port."""
+    """mosquitto where it is installed, else the embedded one; killed, paused and started again at one port.
+
+    `host`: where it listens; `through`: the words that lead into its network namespace.
+    """
 
     def __init__(self, folder: Path, *, settings: str = "") -> None:
         self.port = free_ports(1)[0]
+        self.host = "127.0.0.1"
+        self.through: tuple[str, ...] = ()
         self._folder, self.settings = folder, settings
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, with what it had stored."""
-        command = [sys.executable, "-m", "collector.cli.broker", "--listen", f"127.0.0.1:{self.port}"]
+        command = [sys.executable, "-m", "collector.cli.broker", "--listen", f"{self.host}:{self.port}"]
         if MOSQUITTO is not None:
             conf = self._folder / "mosquitto.conf"
-            lines = ("allow_anonymous true", f"listener {self.port} 127.0.0.1", "user root", self.settings)
+            lines = ("allow_anonymous true", f"listener {self.port} {self.host}", "user root", self.settings)
             conf.write_text("\n".join(lines) + "\n", "utf-8")
             command = [MOSQUITTO, "-c", str(conf)]
         with (self._folder / "broker.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        _wait_for_listener(self.port)
+            self._process = subprocess.Popen(
+                [*self.through, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        _wait_for_listener(self.host, self.port)
 
     def signal(self, number: signal.Signals) -> None:
         """SIGSTOP, SIGCONT."""
@@ -74,12 +81,12 @@ class Broker:
             self._process = None
 
 
-def _wait_for_listener(port: int) -> None:
+def _wait_for_listener(host: str, port: int) -> None:
     for _ in range(400):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
             return
         time.sleep(0.05)
-    raise TimeoutError(f"nobody listens on {port}")
+    raise TimeoutError(f"nobody listens on {host}:{port}")
 
 
 class Chain:
@@ -100,7 +107,7 @@ class Chain:
         text = (
             f'schema = 1\n[gateway]\nid = "{identity or gateway}"\nstate_dir = "{self.state(gateway)}"\n'
             f'reorder_ms = {REORDER_MS}\ntime_server = "127.0.0.1:{self.agent_time_port}"\n'
-            f"[mqtt]\nport = {self.agent_port}\nkeepalive_s = 1\n"
+            f'[mqtt]\nhost = "{self.broker.host}"\nport = {self.agent_port}\nkeepalive_s = 1\n'
             f"[uplink]\nack_timeout_s = 1.0\nbackoff_max_s = 0.5\n"
             f"[buffer]\nbatch_max_age_s = 10\n{buffer}\n"
             '[[plant]]\nid = "P"\n' + "".join(f'[[unit]]\nid = "{unit}"\nplant = "P"\n' for unit in UNITS)
@@ -127,7 +134,8 @@ class Chain:
         units = ", ".join(f'"{unit}"' for unit in UNITS)
         path.write_text(
             'schema = 1\n[center]\nstate_dir = "center"\n'
-            f"[mqtt]\nport = {self.center_port}\nkeepalive_s = 1\n[receiver]\nbackoff_max_s = 0.5\n"
+            f'[mqtt]\nhost = "{self.broker.host}"\nport = {self.center_port}\nkeepalive_s = 1\n'
+            "[receiver]\nbackoff_max_s = 0.5\n"
             f'[[plant]]\nid = "P"\nunits = [{units}]\nunsigned = true\n',
             "utf-8",
         )

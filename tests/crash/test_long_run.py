@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hours of collecting in compressed time, with lines that break and a broker that goes: nothing grows, nothing is lost.
 
-Half an hour, or as many hours as HOURS says (`make soak`: 24). Memory and tasks are the running agent's own words.
+A quarter of an hour, or as many hours as HOURS says (`make soak`: 24). Memory and tasks are what the running agent says
+of itself.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from arrivals import compare
 from chain import Chain, running_chain
 from plant_truth import START_MS, truth
 
-HOURS = float(os.environ.get("HOURS", "0.5"))
+HOURS = float(os.environ.get("HOURS", "0.25"))
 SPAN_MS = round(HOURS * 3_600_000)
-STEP_MS = 600_000
+STEP_MS = 600_000 if HOURS > 1 else 150_000
 GROWTH_BYTES = 5_000_000
 
 
@@ -34,13 +35,13 @@ def at_rest(chain: Chain) -> tuple[int, int]:
 
 
 def pass_step(chain: Chain, dice: random.Random, to_ms: int, *, outage: bool) -> None:
-    """Ten minutes in which one governor takes no connection for a while and, at an outage, the broker dies."""
+    """Some minutes in which one governor takes no connection for a while and, at an outage, the broker dies."""
     device = dice.choice(("U1-governor", "U2-governor"))
     chain.run_to(chain.now_ms + STEP_MS // 5)
     chain.ask("fault", device=device, kind="refuse")
     if outage:
         chain.broker.kill()
-    chain.run_to(chain.now_ms + dice.randrange(3000, 60_000))
+    chain.run_to(chain.now_ms + dice.randrange(3000, STEP_MS // 5))
     chain.ask("clear", device=device, kind="refuse")
     if outage:
         chain.broker.start()
