@@ -90,7 +90,8 @@ class Channel:
         for job in self.jobs:
             if job.next_ms > now_ms:
                 continue
-            if id(job) in self._due:
+            # Waiting for one that does not answer is no overrun: that it is silent is told already.
+            if id(job) in self._due and job.error is None:
                 job.health.overruns += 1
             self._due[id(job)] = job
             # A clock that jumped forward leaves no row of missed reads behind it.
@@ -143,9 +144,8 @@ class Channel:
             return
         took_s = loop.time() - begin_s
         job.health.reading_s += took_s
-        if answer.readings and all(r.quality in _NO_ANSWER for r in answer.readings):
-            nothing = Silent("no point could be read", subject=job.device.name)
-            self._on_failure(job, answer.errors[0] if answer.errors else nothing)
+        if (failure := _failure_in(answer, job.device.name)) is not None:
+            self._on_failure(job, failure)
         else:
             self._on_success(job, answer, took_s)
         self._sink(answer)
@@ -186,6 +186,15 @@ class Channel:
     def _give_failed(self, job: Job, error: DeviceError) -> None:
         now = self._clock.now_utc_ms()
         self._sink(Answer(failed((p for p in job.points if not p.guard), error, now), now))
+
+
+def _failure_in(answer: Answer, device: str) -> DeviceError | None:
+    """What makes an answer a failed read: every request failed, or one was silent and nothing can be used."""
+    if not answer.readings or any(r.quality.usable for r in answer.readings):
+        return None
+    if all(r.quality in _NO_ANSWER for r in answer.readings):
+        return answer.errors[0] if answer.errors else Silent("no point could be read", subject=device)
+    return next((error for error in answer.errors if isinstance(error, Silent)), None)
 
 
 def next_due_ms(channels: Sequence[Channel]) -> int:

@@ -166,6 +166,37 @@ def test_a_hanging_device_delays_nobody_and_never_overlaps_itself() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(("lost", "failures"), [(True, 1), (False, 0)])
+def test_invalid_values_fail_a_read_only_where_the_device_is_gone(lost: bool, failures: int) -> None:
+    class Invalid(FakeDevice):
+        async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+            answer = await super().read(points, budget_s=budget_s)
+            invalid = [r._replace(value=None, quality=Quality.INVALID) for r in answer.readings]
+            gone = [Silent("the link was lost", subject=self.name)] if lost else []
+            return replace(answer, readings=invalid, errors=gone)
+
+    async def scenario() -> None:
+        clock = SteppedClock()
+        device, answers = Invalid("d", clock), list[Answer]()
+        channel = Channel("d", [job(device)], clock, answers.append)
+        task = asyncio.create_task(channel.run())
+        channel.start(T)
+        await channel.finished()
+        health = channel.jobs[0].health
+        assert (health.failures, health.last_good_utc_ms is None) == (failures, lost)
+        assert [r.quality for r in answers[0].readings] == [Quality.INVALID], "told as it is in either case"
+        device.hanging_s = 60.0
+        channel.jobs[0].retry_at_s = 0.0
+        for second in (1, 2):
+            channel.start(T + 1000 * second)
+            await asyncio.sleep(0)
+        assert health.overruns == (0 if lost else 1), "waiting for one that is gone is no overrun"
+        task.cancel()
+        await asyncio.wait([task])
+
+    run(scenario)
+
+
 def test_a_silent_device_rests_and_is_silent_in_every_record_meanwhile() -> None:
     async def scenario() -> None:
         clock, take = SteppedClock(), list[Callable[[Answer], None]]()

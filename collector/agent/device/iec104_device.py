@@ -219,7 +219,8 @@ class Iec104Device:
         self._take()
         if self._link is not None and not self._is_open and self._fresh:
             # The link was lost since the last read: say so at once, reconnection goes on by itself.
-            return Answer(self.collect(), self._clock.now_utc_ms())
+            lost = Silent("the link was lost", subject=self.name)
+            return Answer(self.collect(), self._clock.now_utc_ms(), errors=[lost])
         await self.open()
         now = self._clock.now_utc_ms()
         for station in self._stations.values():
