@@ -70,7 +70,12 @@ class GroupResult:
 
 
 def commit_group(
-    connection: Connection, arrivals: Sequence[Arrival], *, now_ms: int, quarantine_max_bytes: int
+    connection: Connection,
+    arrivals: Sequence[Arrival],
+    *,
+    now_ms: int,
+    quarantine_max_bytes: int,
+    quarantine_max_rows: int = 100_000,
 ) -> GroupResult:
     """Store a group of arrivals in the transaction of `connection`; acknowledge the result after its commit."""
     touched: dict[StreamKey, _Touched] = defaultdict(_Touched)
@@ -91,7 +96,7 @@ def commit_group(
     _insert(connection, fresh, ids, now_ms)
     days.record_parts(connection, list(fresh), now_ms)
     _declare_lost(fresh, touched)
-    _refuse(connection, rejected, touched, now_ms, quarantine_max_bytes)
+    _refuse(connection, rejected, touched, now_ms, (quarantine_max_bytes, quarantine_max_rows))
     settled = _settle(connection, touched, ids, now_ms)
     records = sum(a.record_count for a in fresh)
     return GroupResult(settled, len(fresh), records, repeated, len(rejected))
@@ -198,13 +203,13 @@ def _refuse(
     rejected: Iterable[Rejected],
     touched: dict[StreamKey, _Touched],
     now_ms: int,
-    quarantine_max_bytes: int,
+    limits: tuple[int, int],
 ) -> None:
-    room_bytes: int | None = None
+    """Put refusals into quarantine, as far as `limits` (bytes, rows) let, and note whom to tell."""
+    room: quarantine.Room | None = None
     for refusal in rejected:
-        if room_bytes is None:  # summed once a group: a flood of rubbish must not cost a scan each
-            room_bytes = quarantine_max_bytes - quarantine.held_bytes(connection)
-        room_bytes -= quarantine.keep(connection, refusal, now_ms, room_bytes)
+        room = room or quarantine.Room.find(connection, max_bytes=limits[0], max_rows=limits[1])
+        quarantine.keep(connection, refusal, now_ms, room)
         if refusal.epoch is None or refusal.sequence is None:
             continue  # nobody can be told which batch was meant
         key = (refusal.plant, refusal.gateway, refusal.epoch)

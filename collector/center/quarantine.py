@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What could not be accepted, kept whole, with the code the plant was told and the reason for people."""
+"""What could not be accepted, kept whole, with the code the plant was told and the reason for people.
+
+Bounded in bytes and in rows, because anybody who reaches the broker can fill it. Overflow decisions: beyond the bytes a
+row keeps its hash and facts; beyond the rows a refusal is counted in one row of its code. Half of the rows are for
+refusals whose sender was authenticated: a flood of strangers takes no plant's place.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -19,16 +26,38 @@ def held_bytes(connection: Connection) -> int:
     return int(connection.execute(held).scalar_one())
 
 
-def keep(connection: Connection, refusal: Rejected, now_ms: int, room_bytes: int) -> int:
-    """Keep it whole, once; where there is no room (the overflow decision) its hash and facts. Returns bytes taken."""
+@dataclass
+class Room:
+    """What the quarantine still takes. Counted once a group: a flood of rubbish must not cost a scan each."""
+
+    left_bytes: int
+    left_rows: int
+    max_rows: int
+
+    @classmethod
+    def find(cls, connection: Connection, *, max_bytes: int, max_rows: int) -> Room:
+        """The room there is now."""
+        rows = int(connection.execute(select(func.count()).select_from(quarantine)).scalar_one())
+        return cls(max_bytes - held_bytes(connection), max_rows - rows, max_rows)
+
+    def has_row_for(self, refusal: Rejected) -> bool:
+        """Whether the refusal may have a row of its own."""
+        return self.left_rows > (0 if refusal.authentic else self.max_rows // 2)
+
+
+def keep(connection: Connection, refusal: Rejected, now_ms: int, room: Room) -> None:
+    """Keep it whole, once, or what there is room for; the room shrinks."""
     topic = refusal.topic[:512]
     where = (
         (quarantine.c.sha256 == refusal.sha256) & (quarantine.c.topic == topic) & (quarantine.c.code == refusal.code)
     )
     again = update(quarantine).where(where).values(repeats=quarantine.c.repeats + 1, last_received_ms=now_ms)
     if connection.execute(again).rowcount:
-        return 0
-    kept = refusal.payload if len(refusal.payload) <= room_bytes else b""
+        return
+    if not room.has_row_for(refusal):
+        _count_only(connection, refusal.code, now_ms)
+        return
+    kept = refusal.payload if len(refusal.payload) <= room.left_bytes else b""
     row = {
         "sha256": refusal.sha256,
         "topic": topic,
@@ -45,7 +74,22 @@ def keep(connection: Connection, refusal: Rejected, now_ms: int, room_bytes: int
         "bytes": kept,
     }
     connection.execute(insert_new(connection, quarantine).values(row))
-    return len(kept)
+    room.left_bytes -= len(kept)
+    room.left_rows -= 1
+
+
+def _count_only(connection: Connection, code: str, now_ms: int) -> None:
+    """One more refusal of a code that no row is left for; nothing of what a stranger wrote is kept."""
+    digest = hashlib.sha256(f"more of {code}".encode()).digest()
+    where = (quarantine.c.sha256 == digest) & (quarantine.c.topic == "") & (quarantine.c.code == code)
+    more = update(quarantine).where(where).values(repeats=quarantine.c.repeats + 1, last_received_ms=now_ms)
+    if connection.execute(more).rowcount:
+        return
+    reason = "more refusals than are listed: counted here"
+    row: dict[str, object] = {"sha256": digest, "topic": "", "code": code, "reason": reason}
+    row |= {"plant": "", "gateway": "", "epoch": None, "sequence": None, "received_ms": now_ms}
+    row |= {"last_received_ms": now_ms, "repeats": 0, "size_bytes": 0, "bytes": b""}
+    connection.execute(insert_new(connection, quarantine).values(row))
 
 
 def candidates(connection: Connection) -> list[tuple[int, str, bytes]]:

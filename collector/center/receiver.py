@@ -138,8 +138,14 @@ class Receiver:
 
     def _job(self, arrivals: list[Arrival]) -> Callable[[Connection], GroupResult]:
         now_ms = self._store.clock.now_utc_ms()
-        limit = self._settings.receiver.quarantine_max_bytes
-        return lambda connection: commit_group(connection, arrivals, now_ms=now_ms, quarantine_max_bytes=limit)
+        limits = self._settings.receiver
+        return lambda connection: commit_group(
+            connection,
+            arrivals,
+            now_ms=now_ms,
+            quarantine_max_bytes=limits.quarantine_max_bytes,
+            quarantine_max_rows=limits.quarantine_max_rows,
+        )
 
     def _note(self, result: GroupResult) -> None:
         counters = self.counters

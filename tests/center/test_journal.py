@@ -15,6 +15,8 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from collector.center import ranges, schema
+from collector.center.arrivals import Rejected
+from collector.center.journal import commit_group
 from collector.center.store import CenterStore, renew_store_id
 from collector.clock import SystemClock
 from collector.errors import StoreError
@@ -226,3 +228,30 @@ def test_a_record_and_its_power_survive_the_way_into_the_journal(store: CenterSt
     payload = payload_of(1, [record("U1", NOON, 123_456)])
     deliver(store, [payload])
     assert store.read(lambda c: c.execute(select(schema.payload.c.bytes)).scalar_one()) == payload
+
+
+def test_the_quarantine_is_bounded_in_rows_and_strangers_leave_half_of_them(store: CenterStore) -> None:
+    """Of 100 rows strangers get 50, the rest is counted in one row of the code; a plant's own refusals still fit."""
+    strangers = [Rejected("P9", "g", f"t{n}", bytes([n] * 32), b"x", "unknown_plant", "who?") for n in range(80)]
+    own = [Rejected("P1", "g1", "t", bytes([200, n] * 16), b"x", "foreign_unit", "U9", 1, n, True) for n in range(60)]
+    for refusals in (strangers[:30], strangers[30:], own, strangers[50:60]):
+        store.write(
+            lambda c, r=refusals: commit_group(  # type: ignore[misc]
+                c, r, now_ms=NOON, quarantine_max_bytes=1000, quarantine_max_rows=100
+            )
+        ).result()
+    q = schema.quarantine.c
+    listed = store.read(lambda c: c.execute(select(q.code, q.topic, q.repeats)).all())
+    rows = {
+        (code, whole): (len(found), sum(found))
+        for code in ("unknown_plant", "foreign_unit")
+        for whole in (True, False)
+        if (found := [row.repeats for row in listed if row.code == code and bool(row.topic) == whole])
+    }
+    # 30 not listed of the first 80 and 10 later: the row of the first, and 39 repeats of it. Mine: 49 rows, then 11.
+    assert rows == {
+        ("unknown_plant", True): (50, 0),
+        ("unknown_plant", False): (1, 39),
+        ("foreign_unit", True): (49, 0),
+        ("foreign_unit", False): (1, 10),
+    }
