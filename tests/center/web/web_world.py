@@ -32,7 +32,7 @@ PEOPLE = {
     "aldo": (Role.AUDITOR, None),
     "rita": (Role.REGULATOR, None),
     "paul": (Role.PLANT, "P1"),
-    "petra": (Role.PLANT, "P2"),
+    "petra": (Role.PLANT, "P0"),
     "admin": (Role.ADMINISTRATOR, None),
 }
 
@@ -41,7 +41,7 @@ def settings_of(directory: Path, listen: str = "127.0.0.1:8080", **web: Any) -> 
     """center.toml of two trial plants."""
     base = CenterSettings(
         schema=1,
-        plant=[Plant(id="P1", units=["U1", "U2"], unsigned=True), Plant(id="P2", units=["V1"], unsigned=True)],
+        plant=[Plant(id="P0", units=["U0", "U1"], unsigned=True), Plant(id="P1", units=["U2"], unsigned=True)],
     )
     center = base.center.model_copy(update={"state_dir": str(directory), "listen": listen})
     return base.model_copy(update={"center": center, "web": Web.model_validate(web)})
@@ -56,6 +56,7 @@ class World:
     clock: FixedClock
     settings: CenterSettings
     sessions: dict[str, str] = field(default_factory=dict)
+    run_id: int = 0
 
     def session_of(self, name: str) -> str:
         """The secret of a running session."""

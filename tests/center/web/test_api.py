@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The REST interface: what it says is what the center knows; a plant gets its own; files are safe to open."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import openpyxl
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+from test_routes import routes_of
+from web_world import World, world
+
+from collector.center.month.opened import open_run
+from collector.center.web.lists import as_file, as_row
+
+
+@pytest.fixture(scope="module")
+def browser(worked: World) -> Iterator[TestClient[Litestar]]:
+    with worked.browser() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def tokens(worked: World) -> dict[str, dict[str, str]]:
+    return {name: worked.token_of(name) for name in ("olga", "paul", "petra", "aldo", "admin")}
+
+
+Tokens = dict[str, dict[str, str]]
+
+
+def get(browser: TestClient[Litestar], path: str, headers: dict[str, str], code: int = 200) -> Any:
+    answer = browser.get(f"/api/v1{path}", headers=headers)
+    assert answer.status_code == code, answer.text
+    return answer.json()
+
+
+def test_lines_are_those_of_the_run_and_pages_join_to_the_whole(
+    worked: World, browser: TestClient[Litestar], tokens: Tokens
+) -> None:
+    run = open_run(worked.store, worked.run_id)
+    rows, cursor = [], 0
+    while cursor is not None:
+        page = get(browser, f"/runs/{worked.run_id}/lines?limit=7&cursor={cursor}", tokens["olga"])
+        rows += page["items"]
+        cursor = page["next"]
+    assert page["total"] == len(rows) == len(run.lines)
+    assert [(r["unit"], r["service"]) for r in rows] == [(line.unit, line.service) for line in run.lines]
+    amounts = [None if line.amount_yuan is None else str(line.amount_yuan) for line in run.lines]
+    assert [r["amount_yuan"] for r in rows] == amounts
+
+
+def test_an_explanation_leads_from_the_line_to_records(
+    worked: World, browser: TestClient[Litestar], tokens: Tokens
+) -> None:
+    base = f"/runs/{worked.run_id}"
+    lines = get(browser, f"{base}/lines?limit=1000", tokens["olga"])["items"]
+    line = next(row for row in lines if row["status"] == "paid")
+    told = get(browser, f"{base}/units/{line['unit']}/explanation/{line['service']}", tokens["olga"])
+    assert told["line"] == line
+    assert told["steps"]
+    assert told["rules"]
+    segments = get(browser, f"{base}/units/{line['unit']}/segments?service={line['service']}", tokens["olga"])
+    start = segments["items"][0]["start_ms"]
+    records = get(
+        browser, f"{base}/units/{line['unit']}/records?from_ms={start}&to_ms={start + 7 * 86_400_000}", tokens["olga"]
+    )
+    assert records["items"]
+    assert records["items"][0]["values"][0].keys() == {"quantity", "value", "quality"}
+
+
+def test_a_plant_sees_its_own_lines_and_the_totals_of_all(
+    worked: World, browser: TestClient[Litestar], tokens: Tokens
+) -> None:
+    base = f"/runs/{worked.run_id}"
+    assert {r["plant"] for r in get(browser, f"{base}/lines?limit=1000", tokens["paul"])["items"]} == {"P1"}
+    assert {r["plant"] for r in get(browser, f"{base}/plants", tokens["paul"])["items"]} == {"P1"}
+    assert get(browser, f"{base}/areas", tokens["paul"]) == get(browser, f"{base}/areas", tokens["olga"])
+    assert get(browser, f"{base}/units/U0/determinants", tokens["paul"], 403)["code"] == "denied"
+    assert get(browser, f"{base}/units/U2/determinants", tokens["paul"])["total"] > 0
+
+
+def test_no_table_tells_a_plant_of_another(worked: World, browser: TestClient[Litestar], tokens: Tokens) -> None:
+    asked = 0
+    for route in routes_of(worked.app):
+        if route.method != "GET" or route.needs is None or not (route.needs.own or route.needs.plant):
+            continue
+        path = route.path.replace("999999", str(worked.run_id)).replace("2026-03", "2026-06")
+        for form in ("", "?format=csv"):
+            answer = browser.get(path + (form if route.api else ""), headers=tokens["paul"])
+            if answer.status_code == 200 and "text" in answer.headers["content-type"] + "json":
+                asked += 1
+                found = re.search(r"\b(P0|U0|U1)\b", answer.text) if "xlsx" not in path else None
+                assert found is None, (path, answer.text[max(0, found.start() - 200) : found.end() + 50])
+    assert asked > 20
+
+
+def test_a_plant_is_told_of_disclosed_runs_only(browser: TestClient[Litestar], tokens: Tokens) -> None:
+    assert get(browser, "/runs", tokens["paul"])["total"] == 1
+    assert get(browser, "/runs/999", tokens["paul"], 404)["code"] == "missing"
+
+
+def test_a_table_as_a_file_holds_the_same_and_no_formula(
+    worked: World, browser: TestClient[Litestar], tokens: Tokens
+) -> None:
+    path = f"/api/v1/runs/{worked.run_id}/lines"
+    rows = browser.get(f"{path}?limit=1000", headers=tokens["olga"]).json()["items"]
+    text = browser.get(f"{path}?format=csv", headers=tokens["olga"])
+    assert 'filename="lines-run-1.csv"' in text.headers["content-disposition"]
+    told = list(csv.DictReader(io.StringIO(text.content.decode("utf-8-sig"))))
+    assert [r["amount_yuan"] for r in told] == [r["amount_yuan"] or "" for r in rows]
+    book = openpyxl.load_workbook(io.BytesIO(browser.get(f"{path}?format=xlsx", headers=tokens["olga"]).content))
+    assert book.worksheets[0].max_row == len(rows) + 3
+
+
+class Hostile(msgspec.Struct, frozen=True):
+    name: str
+    amount_yuan: str
+    at_ms: int
+    detail: dict[str, str]
+
+
+def test_text_never_becomes_a_formula_and_numbers_stay_numbers() -> None:
+    row = Hostile('=HYPERLINK("http://evil")', "-12.50", 0, {"x": "=1"})
+    text = as_file([row], Hostile, "csv", "t").content.decode("utf-8-sig")
+    cells = next(csv.reader([text.split("\r\n")[1]]))
+    assert cells == ["'" + row.name, "-12.50", "1970-01-01T08:00:00+08:00", '{"x": "=1"}']
+    book = openpyxl.load_workbook(io.BytesIO(as_file([row], Hostile, "xlsx", "t").content))
+    written = list(book.worksheets[0][4])
+    assert [cell.data_type for cell in written] == ["s", "n", "s", "s"]
+    assert written[0].quotePrefix or written[0].style
+
+
+def test_a_row_takes_the_shape_of_the_interface() -> None:
+    assert as_row(Hostile, {"name": "n", "amount_yuan": "1", "at_ms": 5, "detail": {}}, name="m").name == "m"
+
+
+def test_a_file_is_imported_undone_and_found_in_the_audit_log(tmp_path: Any) -> None:
+    register = b'[[area]]\nid = "jiangsu"\ndispatch_mode = "annual_plan"\nvalley_hours = []\npeak_hours = []\n'
+    register += b'[[plant]]\nid = "P1"\narea = "jiangsu"\nrevenue_basis = "on_grid"\nshares = true\n'
+    register += b'[[unit]]\nid = "U2"\nplant = "P1"\nkind = "coal"\nrated_mw = "660"\n'
+    plan = b"unit,start,end,power_mw\nU2,2026-03-01T00:00:00+08:00,2026-03-02T00:00:00+08:00,300\n"
+    with world(tmp_path) as own, own.browser() as client:
+        head = own.token_of("olga")
+        taken = client.post("/api/v1/imports/register?name=register.toml", content=register, headers=head)
+        assert (taken.status_code, taken.json()["import_id"]) == (200, 1), taken.text
+        wrong = client.post("/api/v1/imports/plan?name=plan.csv", content=b"unit,start\nU9,x\n", headers=head)
+        assert wrong.status_code == 422
+        assert {p["file"] for p in wrong.json()["problems"]} == {"plan.csv"}
+        assert client.post("/api/v1/imports/plan?name=plan.csv", content=plan, headers=head).json()["added"] == 1
+        again = client.post("/api/v1/imports/plan?name=plan.csv", content=plan, headers=head).json()
+        assert (again["import_id"], again["same"]) == (None, 1)
+        assert client.get("/api/v1/imports/2/file", headers=head).content == plan
+        assert client.get("/api/v1/inputs/plan", headers=head).json()["total"] == 1
+        undone = client.post("/api/v1/imports/2/undo", json={"reason": "wrong day"}, headers=head)
+        assert undone.json()["undone_by"] == "olga"
+        assert client.post("/api/v1/imports/2/undo", json={"reason": "again"}, headers=head).status_code == 409
+        told = client.get("/api/v1/audit?subject=import 2", headers=own.token_of("aldo")).json()["items"]
+        assert [entry["action"] for entry in told] == ["import.undo", "import.take"]
+        assert told[0]["detail"] == {"reason": "wrong day"}
+        chain = client.get("/api/v1/audit/chain", headers=own.token_of("aldo")).json()
+        assert chain["wrong"] == []
