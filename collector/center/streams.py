@@ -28,11 +28,13 @@ KEYS_AT_ONCE: Final = 500  # of one statement: databases limit the parameters
 def select_keys(
     connection: Connection, query: Select[Any], columns: Sequence[ColumnElement[Any]], keys: Iterable[tuple[Any, ...]]
 ) -> Iterator[Any]:
-    """The rows of `query` whose `columns` are among `keys`, portion by portion in the order of the keys."""
+    """The rows of `query` whose `columns` are among `keys`; where rows are locked, in the order of the keys."""
+    if connection.dialect.name == "postgresql":
+        # SQLite locks no rows, and would walk through the whole index for the sake of the order.
+        query = query.order_by(*columns)
     ordered = sorted(keys)
     for first in range(0, len(ordered), KEYS_AT_ONCE):
-        portion = ordered[first : first + KEYS_AT_ONCE]
-        yield from connection.execute(query.where(tuple_(*columns).in_(portion)).order_by(*columns))
+        yield from connection.execute(query.where(tuple_(*columns).in_(ordered[first : first + KEYS_AT_ONCE])))
 
 
 def lock_streams(connection: Connection, keys: Iterable[StreamKey]) -> dict[StreamKey, int]:
