@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pages of a month that was settled and disclosed: what each person finds on them, in both languages."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import re
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from web_world import World
+
+from collector.center.month.opened import open_run
+from collector.center.web import render
+from collector.report.words import SERVICES
+
+HERE = "/months/2026-06"
+
+
+def text_of(page: str) -> str:
+    """What a reader sees of a page."""
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+def addresses(world: World) -> list[str]:
+    """Every page of the month, with what its store holds."""
+    run = f"{HERE}/runs/{world.run_id}"
+    line = open_run(world.store, world.run_id).lines[0]
+    start = open_run(world.store, world.run_id).month.interval.start_ms
+    return [
+        HERE,
+        f"{HERE}/rulebook",
+        f"{HERE}/completeness",
+        f"{HERE}/completeness/2026-06-03",
+        f"{HERE}/completeness/2026-06-03/{line.plant}/{line.unit}",
+        f"{HERE}/reviews",
+        f"{HERE}/reviews?all=true",
+        run,
+        f"{run}/lines",
+        f"{run}/lines?status=blocked",
+        f"{run}/lines/{line.unit}/{line.service}",
+        f"{run}/lines/{line.unit}/{line.service}?day=2026-06-03",
+        f"{run}/days/{line.unit}/2026-06-03",
+        f"{run}/records/{line.unit}?from={start}&to={start + 3_600_000}",
+        f"{run}/files/lines.csv",
+        f"{HERE}/compare?a={world.run_id}&b={world.run_id}",
+        f"{HERE}/what-if",
+    ]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_page_opens_for_staff(worked: World, language: str) -> None:
+    with worked.browser("olga", language) as browser:
+        for address in addresses(worked):
+            assert browser.get(address).status_code == 200, address
+
+
+def test_every_template_can_be_read() -> None:
+    for path in sorted(render.TEMPLATES.glob("*.html")):
+        render.environment().get_template(path.name)
+
+
+def test_every_line_opens_and_says_its_amount(worked: World) -> None:
+    run = open_run(worked.store, worked.run_id)
+    with worked.browser("olga") as browser:
+        for line in run.lines:
+            found = browser.get(f"{HERE}/runs/{worked.run_id}/lines/{line.unit}/{line.service}")
+            assert found.status_code == 200, line
+            if line.amount_yuan is not None:
+                digits = re.sub(r"[^0-9.\-]", "", text_of(found.text))
+                assert str(line.amount_yuan) in digits, line
+
+
+def test_the_totals_of_the_page_are_those_of_the_lines(worked: World) -> None:
+    """Summed here from lines.csv, as anybody could."""
+    with worked.browser("olga") as browser:
+        rows = list(csv.DictReader(io.StringIO(browser.get(f"{HERE}/runs/{worked.run_id}/files/lines.csv").text)))
+        page = browser.get(f"{HERE}/runs/{worked.run_id}").text
+    total = sum((Decimal(row["amount_yuan"]) for row in rows if row["amount_yuan"]), Decimal(0))
+    assert str(total) in re.sub(r"[^0-9.\-]", "", text_of(page))
+
+
+def test_a_plants_user_sees_its_own_lines_and_of_others_only_the_totals(worked: World) -> None:
+    run = open_run(worked.store, worked.run_id)
+    mine = {line.unit for line in run.lines if line.plant == "P1"}
+    others = {line.unit for line in run.lines if line.plant != "P1"}
+    assert mine
+    assert others
+    with worked.browser("paul", "en") as browser:
+        lines = text_of(browser.get(f"{HERE}/runs/{worked.run_id}/lines").text)
+        assert all(f" {unit} " in lines for unit in mine)
+        assert not any(f" {unit} " in lines for unit in others)
+        for unit in others:
+            service = next(line.service for line in run.lines if line.unit == unit)
+            for part in (f"lines/{unit}/{service}", f"days/{unit}/2026-06-03", f"records/{unit}?from=0&to=1"):
+                assert browser.get(f"{HERE}/runs/{worked.run_id}/{part}").status_code == 404
+        page = text_of(browser.get(f"{HERE}/runs/{worked.run_id}").text)
+        assert " P0 " not in page
+        for area in run.areas:
+            assert str(area.compensation_yuan) in re.sub(r"[^0-9.\-]", "", page)
+        assert browser.get(f"{HERE}/runs/{worked.run_id}/files/lines.csv").status_code == 403
+        assert browser.get(f"{HERE}/compare?a={worked.run_id}&b={worked.run_id}").status_code == 403
+        assert browser.get(f"{HERE}/completeness/2026-06-03/P0/U0").status_code == 403
+        assert " P0 " not in text_of(browser.get(f"{HERE}/completeness").text)
+        assert " U0 " not in text_of(browser.get(f"{HERE}/completeness/2026-06-03").text)
+
+
+def test_a_day_is_drawn_from_its_records(worked: World) -> None:
+    """The curve's first value is the record's that holds at midnight or comes first after it."""
+    run = open_run(worked.store, worked.run_id)
+    with worked.browser("olga", "en") as browser:
+        page = browser.get(f"{HERE}/runs/{worked.run_id}/days/U0/2026-06-03").text
+    found = re.search(r'<script type="application/json" id="drawing-day">(.*?)</script>', page, re.DOTALL)
+    assert found
+    drawing = json.loads(found[1])
+    begin = run.month.interval.start_ms + 2 * 86_400_000
+    first = next(
+        value.value
+        for row in run.records("U0", begin, begin + 86_400_000)
+        if (value := row.values.get("active_power_mw")) is not None and value.value is not None and value.quality < 2
+    )
+    assert first in {Decimal(step[2]) / 1000 for step in drawing["power"][:3]}
+    assert all(0 <= a <= b <= 86_400_000 for a, b, _ in drawing["power"])
+    drawn = set(run.segments("U0", day=date(2026, 6, 3))["service"].to_pylist())
+    assert drawn
+    assert {lane["name"] for lane in drawing["lanes"]} >= {SERVICES[service][1] for service in drawn}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/months/2026-13",
+        "/months/garbage/rulebook",
+        "/months/2026-05/runs/1",
+        f"{HERE}/runs/424242",
+        f"{HERE}/runs/1/lines/U0/nothing",
+        f"{HERE}/runs/1/lines/nobody/deep_peak",
+        f"{HERE}/runs/1/days/U0/2026-07-01",
+        f"{HERE}/runs/1/days/U0/yesterday",
+        f"{HERE}/runs/1/files/..%2F..%2Fcenter.sqlite",
+        f"{HERE}/completeness/2026-07-01",
+    ],
+)
+def test_what_is_not_there_is_said_so(worked: World, address: str) -> None:
+    with worked.browser("olga") as browser:
+        assert browser.get(address).status_code == 404
+
+
+def test_a_form_without_its_button_decides_nothing(worked: World) -> None:
+    """A proposal is refused by a button, never by a form that lost its data."""
+    with worked.browser("anna") as browser:
+        answer = browser.post("/proposals/1/decide", data={"csrf": worked.csrf_of("anna"), "note": "x"})
+    assert answer.status_code == 409
