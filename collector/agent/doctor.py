@@ -77,8 +77,12 @@ def examine(config: AgentConfig, file: str) -> list[Finding]:
         found.append(Finding("error", "agent", error.message, "journalctl -u collector-agent; restart it"))
         answer = points = None
     if answer is not None:
-        found += _running(msgspec.json.decode(answer, type=Health))
-        found += _points(msgspec.json.decode(points or b"[]", type=list[PointNow]))
+        health = msgspec.json.decode(answer, type=Health)
+        # Of a device that does not answer at all that is said, and not of each of its points again.
+        gone = {device.device for device in health.devices if not device.answers}
+        known = msgspec.json.decode(points or b"[]", type=list[PointNow])
+        found += _running(health)
+        found += _points([point for point in known if point.device not in gone])
     else:
         found += _stopped(config)
     found += _buffer(config)
@@ -127,7 +131,7 @@ def _running(health: Health) -> Iterator[Finding]:
 def _device(device: DeviceHealth) -> Iterator[Finding]:
     if not device.answers and device.reads:
         yield Finding(
-            "error", f"device {device.device}", f"{device.failures_in_a_row} failures in a row: {device.last_error}",
+            "error", f"device {device.device}", f"{_failures(device)}: {device.last_error}",
             "cable, power, address, port; another master on the line? Try `agent read` with the service stopped",
         )  # fmt: skip
     if device.overruns:
@@ -135,6 +139,11 @@ def _device(device: DeviceHealth) -> Iterator[Finding]:
             "warning", f"device {device.device}", f"{device.overruns} reads were due again before they were done",
             "a longer period_s, fewer points, or a faster line; `agent check` shows what a cycle takes",
         )  # fmt: skip
+
+
+def _failures(device: DeviceHealth) -> str:
+    count = device.failures_in_a_row
+    return "the last read failed" if count == 1 else f"{count} failures in a row"
 
 
 def _uplink(health: Health) -> Iterator[Finding]:
