@@ -144,17 +144,20 @@ def refuse(
 def delta(
     month: MonthArgument,
     run: Annotated[int | None, typer.Option("--run", help="Default: the run the month stands on.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write it as CSV.")] = None,
     config: ConfigOption = None,
     state: StateOption = "",
     as_json: JsonOption = False,
     who: WhoOption = "",
 ) -> None:
     """What a run changes against the run in effect, by line and by plant. 更正差额。"""
-    from collector.center.month.corrections import correction_of
+    from collector.center.month.corrections import correction_csv, correction_of
 
     wanted, actor = parse_month(month), actor_of(who)
     with open_store(config, state) as store:
         found = correction_of(store, wanted, actor=actor, run_id=run)
+    if out is not None:
+        out.write_bytes(correction_csv(found))
     if as_json:
         print(to_json(found))
         return

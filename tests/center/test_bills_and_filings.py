@@ -47,7 +47,7 @@ from collector.center.month.bills import (
     bills_of,
     compute_carry,
 )
-from collector.center.month.corrections import correction_of
+from collector.center.month.corrections import correction_csv, correction_of
 from collector.center.month.filing_documents import FilingName
 from collector.center.month.filings import list_filings, make_filings, read_filing
 from collector.center.month.run_statement import load_run_statement
@@ -130,6 +130,14 @@ def test_a_correction_shows_each_line_and_plant_that_changes_and_sums_to_zero(st
         ("P1", "60.01", "10.00", "50.01"),
         ("P2", "0.00", "20.00", "-20.00"),
         ("P3", "0.00", "30.01", "-30.01"),
+    ]
+    assert correction_csv(found).decode("utf-8-sig").splitlines() == [
+        "month,area,plant,unit,service,before_yuan,after_yuan,"
+        "compensation_delta_yuan,allocation_delta_yuan,net_delta_yuan",
+        "2026-05,jiangsu,P1,U1,deep_peak,3600.00,3660.01,60.01,,",
+        "2026-05,jiangsu,P1,,,,,60.01,10.00,50.01",
+        "2026-05,jiangsu,P2,,,,,0.00,20.00,-20.00",
+        "2026-05,jiangsu,P3,,,,,0.00,30.01,-30.01",
     ]
     # A plant sees its own part, and that only once the run is disclosed.
     with pytest.raises(Denied, match="not disclosed"):

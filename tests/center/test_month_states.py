@@ -253,6 +253,14 @@ def test_a_run_that_is_not_final_is_filed_with_a_stated_reason_only(lite: Center
     assert lite.read(lambda c: list_steps(c, MAY, actor=AUDITOR))[-1].reason == "第十三条(四)标准表缺失"
 
 
+def test_a_plant_without_a_grid_company_holds_up_the_filing(lite: CenterStore) -> None:
+    run = add_run(lite, companies={"P1": "", "P3": ""})
+    step(lite, State.DISCLOSED, run, at=on(10))
+    make_filings(lite, run, actor=LI)
+    with pytest.raises(StoreError, match=r"no grid company in the register \(settles_with\): P1, P3"):
+        propose(lite, State.FILED)
+
+
 def test_another_run_is_disclosed_with_a_reason_and_counts_from_then(lite: CenterStore) -> None:
     first, second = add_run(lite), add_run(lite, {DEEP_PEAK: "1.00"})
     step(lite, State.DISCLOSED, first, at=on(10))

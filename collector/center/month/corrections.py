@@ -7,10 +7,13 @@ the difference is carried to a bill (`bills`). Source: Art. 20 (books balanced),
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -20,8 +23,15 @@ from collector.center.month.steps import may_see_run, month_state, run_in_effect
 from collector.center.store import CenterStore
 from collector.errors import Denied, InvariantBroken, StoreError
 from collector.model.interval import Month
+from collector.report.numbers import format_amount
+from collector.report.sheets import plain_text
 
-_ZERO = Decimal("0.00")
+_ZERO: Final = Decimal("0.00")
+# A line's delta stands under compensation, where a plant's is the sum of its lines'.
+CORRECTION_COLUMNS: Final = (
+    *("month", "area", "plant", "unit", "service", "before_yuan", "after_yuan"),
+    *("compensation_delta_yuan", "allocation_delta_yuan", "net_delta_yuan"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,22 @@ def correction_of(store: CenterStore, month: Month, *, actor: Actor, run_id: int
     lines = tuple(line for line in whole.lines if actor.may_see(line.plant))
     plants = tuple(plant for plant in whole.plants if actor.may_see(plant.plant))
     return Correction(whole.month, whole.before_run, whole.after_run, lines, plants)
+
+
+def correction_csv(found: Correction) -> bytes:
+    """Every delta as CSV, UTF-8 with BOM: lines first, then plants, whose unit and service are empty."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(CORRECTION_COLUMNS)
+    for line in found.lines:
+        names = (line.area, line.plant, line.unit, line.service)
+        amounts = (line.before_yuan, line.after_yuan, line.delta_yuan)
+        writer.writerow([str(found.month), *map(plain_text, names), *map(format_amount, amounts), "", ""])
+    for plant in found.plants:
+        names = (plant.area, plant.plant, "", "")
+        deltas = (plant.compensation_yuan, plant.allocation_yuan, plant.net_yuan)
+        writer.writerow([str(found.month), *map(plain_text, names), "", "", *map(format_amount, deltas)])
+    return text.getvalue().encode("utf-8-sig")
 
 
 def _lines(before: RunStatement, after: RunStatement) -> Iterator[LineDelta]:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, insert, select
 from collector.center import audit, four_eyes
 from collector.center.access import Actor
 from collector.center.import_schema import run
+from collector.center.month.bills import scheme_rows
 from collector.center.month.filing_documents import FilingName
 from collector.center.month.review_log import all_reviews
 from collector.center.month.steps import MonthState, State, all_steps, month_state
@@ -39,7 +40,7 @@ class Need(StrEnum):
     SAME_RUN = "same_run"  # the run the month stands on
     REASON = "reason"
     FILINGS = "filings"  # the three documents were made of the run
-    NOTHING_OPEN = "nothing_open"  # final status and no open review, or a reason
+    NOTHING_OPEN = "nothing_open"  # or a reason: see `what_stands_open`
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +222,19 @@ def take_step(connection: Connection, state: MonthState, step: Mapping[str, Any]
 
 
 def what_stands_open(connection: Connection, month: Month, run_id: int) -> list[str]:
-    """Why a run should not be filed as it is, in words: its status, reviews not done. Filing it needs a reason then."""
+    """Why a run should not be filed as it is, in words; filing it needs a reason then.
+
+    Its status; reviews not done; plants with an amount and no grid company to settle it with (Art. 24).
+    """
     status = connection.execute(select(run.c.status).where(run.c.id == run_id)).scalar_one()
     found = [] if status == "final" else [f"run {run_id} is {status}"]
     waiting = [review.id for review in all_reviews(connection, month) if review.is_open]
     if waiting:
         found.append(f"reviews not done: {', '.join(map(str, waiting))}")
+    edition = month_state(connection, month).edition
+    lost = [row.plant for row in scheme_rows(connection, run_id, edition) if row.net_yuan and not row.counterparty]
+    if lost:
+        found.append(f"no grid company in the register (settles_with): {', '.join(lost)}")
     return found
 
 
