@@ -74,10 +74,14 @@ class FrozenLimit:
 
 FROZEN: Final = (
     FrozenLimit("active_power_mw", 4 * 3600, "a base-load set behind a dead band may stand for an hour or two"),
-    FrozenLimit("reactive_power_mvar", 4 * 3600, "as active power"),
-    FrozenLimit("bus_voltage_kv", 4 * 3600, "with a dead band of 0.1 % a quiet night shows few values"),
+    FrozenLimit("reactive_power_mvar", 4 * 3600, "as active power; a set at its limit stands there and is left out"),
+    FrozenLimit("bus_voltage_kv", 12 * 3600, "held by AVC and shown in steps of 0.1 kV it may stand for a night"),
     FrozenLimit("frequency_hz", 1800, "grid frequency moves by millihertz every second"),
 )
+
+# Meter and telemetry of a day are compared over at least so long: a register is read rarely, and at both ends its
+# reading may be five minutes old, which over less than this is more than the tolerance by itself.
+METER_LEAST_S: Final = 12 * 3600
 
 # |P| and |set-point| and |Q| of a unit, as a share of P_N: nameplate overload plus transducer range.
 POWER_RATIO: Final = Decimal("1.2")

@@ -24,6 +24,7 @@ from collector.center.check_limits import (
     CANNOT_DRAW,
     DRAW_RATIO,
     FROZEN,
+    METER_LEAST_S,
     MOST_STRETCHES,
     POWER_RATIO,
     RATES,
@@ -220,7 +221,7 @@ def _frozen(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
         column = unit_day.columns.get(limit.quantity)
         if column is None:
             continue
-        good = column.usable & closed
+        good = column.usable & closed & ~_at_limit(unit_day, limit.quantity)
         same = (np.diff(column.values) == 0) & good[1:] & good[:-1] & unbroken
         for first, last in _runs(same):
             start_ms, end_ms = int(unit_day.time[first]), int(unit_day.time[last + 1])
@@ -229,6 +230,16 @@ def _frozen(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
                 words = f"{_text(limit.quantity, int(column.values[first]))} for {(end_ms - start_ms) // 1000} s"
                 expected = f"a change within {limit.longest_s} s while others move"
                 yield Found("frozen", unit_day.unit, limit.quantity, start_ms, end_ms, words, expected)
+
+
+def _at_limit(unit_day: UnitDay, quantity: str) -> Bools:
+    """Where a unit's reactive power stands at a registered limit, or the equipment says so."""
+    nowhere = np.zeros(len(unit_day.time), dtype=np.bool_)
+    if quantity != "reactive_power_mvar":
+        return nowhere
+    limits = (unit_day.state.q_max_mvar, unit_day.state.q_min_mvar) if unit_day.state else ()
+    scaled = [to_scaled(each, BY_NAME[quantity].scale) for each in limits if each is not None]
+    return np.isin(unit_day.columns[quantity].values, scaled) | _state_of(unit_day, "avc_at_limit", 1)
 
 
 def _moves(column: QuantityColumn, first: int, last: int) -> bool:
@@ -273,7 +284,8 @@ def _sign(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
 def _meter(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
     """The day's ∫P against the growth of the register, as the settlement does it (Art. 19), before anybody settles.
 
-    Between the first and the last reading of the day, where the output is known all between; only output counts.
+    Between the first and the last reading of the day, where the output is known all between; only output counts. A day
+    of which little is there yet is not compared.
     """
     register, power = unit_day.columns.get("energy_export_mwh"), unit_day.columns.get("active_power_mw")
     if register is None or power is None:
@@ -282,6 +294,8 @@ def _meter(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
     if len(known) < 2:
         return
     first, last = int(known[0]), int(known[-1])
+    if unit_day.time[last] - unit_day.time[first] < METER_LEAST_S * 1000:
+        return
     length = np.diff(unit_day.time[first : last + 1])
     if not power.usable[first:last].all() or int(length.max(initial=0)) > policy.hold_ms:
         return

@@ -143,23 +143,47 @@ def test_a_register_running_back_is_found_once_for_each_step() -> None:
 
 
 def test_meter_and_telemetry_may_differ_by_one_percent_and_no_more() -> None:
-    # 600 MW over an hour in minutes: 600 MWh; the meter says 600 / 1.01 = 594.059406 (within), then less
-    power = ["600"] * 61
-    on = ["1"] * 61
+    # 600 MW over 12 h in minutes: 7200 MWh; the least the meter may say is 7200 / 1.01 = 7128.712871287… MWh
+    size = 12 * 60 + 1
+    columns = {"active_power_mw": ["600"] * size, "on_grid": ["1"] * size}
+    noise = {"frequency_hz": [f"50.0{i % 10}" for i in range(size)]}
 
     def register(end: str) -> list[str]:
-        return ["1000", *[""] * 59, end]
+        return ["1000", *[""] * (size - 2), end]
 
-    within = {"active_power_mw": power, "on_grid": on, "energy_export_mwh": register("1594.059406")}
-    assert check(within, step_s=60) == []
-    beyond = {"active_power_mw": power, "on_grid": on, "energy_export_mwh": register("1594.059405")}
-    assert brief(check(beyond, step_s=60)) == [("meter_differs", "energy_export_mwh", 0, 3600)]
+    def differ(end: str) -> list[tuple[str, str, int, int]]:
+        found = check({**columns, **noise, "energy_export_mwh": register(end)}, step_s=60)
+        return [one for one in brief(found) if one[0] == "meter_differs"]
+
+    assert differ("8128.712872") == []
+    assert differ("8128.712871") == [("meter_differs", "energy_export_mwh", 0, 43_200)]
 
 
 def test_the_meter_is_not_compared_where_the_output_is_not_known_all_between() -> None:
-    columns = {"active_power_mw": ["600", "", "600"], "energy_export_mwh": ["0", "", "100"]}
-    assert check(columns, step_s=60) == []
-    assert check({"active_power_mw": ["600", "600"], "energy_export_mwh": ["0", "100"]}, step_s=61) == []
+    size = 12 * 60 + 1
+    power, register = ["600"] * size, ["0", *[""] * (size - 2), "1"]
+    power[100] = ""
+    assert "meter_differs" not in [
+        f.code for f in check({"active_power_mw": power, "energy_export_mwh": register}, step_s=60)
+    ]
+    power[100] = "600"
+    late = check({"active_power_mw": power, "energy_export_mwh": register}, step_s=61)
+    assert "meter_differs" not in [f.code for f in late]
+
+
+def test_the_meter_is_not_compared_over_less_than_half_a_day() -> None:
+    size = 12 * 60
+    columns = {"active_power_mw": ["600"] * size, "energy_export_mwh": ["0", *[""] * (size - 2), "1"]}
+    assert "meter_differs" not in [f.code for f in check(columns, step_s=60)]
+
+
+def test_a_unit_at_its_reactive_limit_is_not_frozen() -> None:
+    size = 4 * 60 + 1
+    columns = {"reactive_power_mvar": ["140"] * size, "active_power_mw": [str(300 + i % 3) for i in range(size)]}
+    columns["on_grid"] = ["1"] * size
+    assert [f.code for f in check(columns, step_s=60)] == ["frozen"]
+    limited = UnitState("U1", "P1", UnitKind.COAL, Decimal(600), q_max_mvar=Decimal(140))
+    assert check(columns, step_s=60, state=limited) == []
 
 
 def test_agc_in_service_off_the_grid_is_a_finding() -> None:
