@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A month worked through in a real browser: settled, disclosed, asked about, filed, approved, published, in two languages.
+
+Real sockets, a real headless Chromium; nothing may be asked of another host, and no script may fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from center_months import fill_store
+from conftest import JUNE, SEED
+from made_folders import make_folder
+from playwright.sync_api import Browser, Page, sync_playwright
+from web_world import PASSWORD, settings_of, world
+
+from collector.center.month.steps import State, month_state
+from collector.center.web.app import build_app
+from collector.center.web.serve import serve_web
+from collector.model.interval import parse_time_ms
+from simulators.scenario import free_ports
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: chromium)")
+HERE = f"/months/{JUNE}"
+
+
+@contextmanager
+def serving(app_port: int, run: object) -> Iterator[None]:
+    """The pages in a thread with a loop of its own, until the block is left."""
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(run)  # type: ignore[arg-type]
+
+    def work() -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(asyncio.wait([task]))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(200):
+            try:
+                httpx.get(f"http://127.0.0.1:{app_port}/healthz")
+                break
+            except httpx.TransportError:
+                threading.Event().wait(0.05)
+        yield
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(20)
+        loop.close()
+
+
+class Person:
+    """Somebody at a browser of their own."""
+
+    def __init__(self, browser: Browser, port: int, name: str, language: str) -> None:
+        self.base, self.faults = f"http://127.0.0.1:{port}", []  # type: tuple[str, list[str]]
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
+        self.page: Page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("console", lambda m: self.faults.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("request", lambda r: self._near(r.url))
+        self.open(f"/login?lang={language}")
+        self.page.fill("input[name=name]", name)
+        self.page.fill("input[name=password]", PASSWORD)
+        self.page.click("main button")
+
+    def _near(self, url: str) -> None:
+        if urlsplit(url).scheme in ("http", "https") and not url.startswith(self.base):
+            self.faults.append(f"asked another host: {url}")
+
+    def open(self, path: str) -> None:
+        """A page, with everything it loads."""
+        self.page.goto(self.base + path)
+        self.page.wait_for_load_state("networkidle")
+
+    def press(self, text: str) -> None:
+        """A button or link that looks like one."""
+        self.page.locator(f"main button:has-text('{text}'), main a.button:has-text('{text}')").first.click()
+        self.page.wait_for_load_state("networkidle")
+
+    def told(self, text: str) -> None:
+        """The page says so."""
+        assert text in self.page.locator("main").inner_text()
+
+
+def test_a_month_from_settling_to_publication(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    make_folder(random.Random(SEED), tmp_path / "folder")
+    with world(tmp_path / "state") as own, sync_playwright() as playwright:
+        fill_store(own.store, tmp_path / "folder")
+        own.clock.now_ms = parse_time_ms("2026-07-08T10:00:00+08:00")
+        settings = settings_of(tmp_path / "state", f"127.0.0.1:{port}")
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            with serving(port, serve_web(build_app(own.store, settings), settings)):
+                people = {
+                    name: Person(browser, port, name, language)
+                    for name, language in (("olga", "zh"), ("anna", "en"), ("paul", "zh"), ("rita", "en"))
+                }
+                work_through(people)
+                for name, person in people.items():
+                    assert person.faults == [], name
+        finally:
+            browser.close()
+        state = own.store.read(lambda c: month_state(c, JUNE))
+        assert (state.state, state.edition, state.run_id) == (State.PUBLISHED, 1, 1)
+
+
+def work_through(people: dict[str, Person]) -> None:
+    """Everybody does their part; each sees what the others did."""
+    olga, anna, paul, rita = people["olga"], people["anna"], people["paul"], people["rita"]
+    settle_and_disclose(olga, anna)
+    ask_and_answer(olga, anna, paul)
+    olga.open(HERE)
+    olga.press("生成三份报送文件")
+    olga.told("补偿情况明细清单")
+    step(olga, "filed", reason="复核申请已办结")
+    approve(anna)
+    step(olga, "effective")
+    rita.open(HERE)
+    rita.page.fill("input[name=document]", "2026-31")
+    rita.press("Approve")
+    rita.told("Decided.")
+    step(olga, "published")
+    approve(rita)
+    paul.open(HERE)
+    paul.told("已发布")
+    paul.told("结算方案")
+    assert paul.page.locator("text=补偿情况明细清单").count() == 0
+    paul.open(f"{HERE}/runs/1/days/U2/2026-06-03")
+    assert paul.page.locator("#day .main-svg").count() > 0
+
+
+def settle_and_disclose(olga: Person, anna: Person) -> None:
+    """A run in the background, opened down to its lines; then disclosed by two."""
+    olga.open(HERE)
+    olga.press("结算本月")
+    for _ in range(60):
+        if olga.page.locator("main a:has-text('结算完成')").count():
+            break
+        olga.page.wait_for_timeout(500)
+        olga.open(HERE)
+    olga.page.locator("main a:has-text('结算完成')").click()
+    olga.told("补偿费用合计")
+    olga.press("补偿明细")
+    olga.page.locator("main table a").first.click()
+    olga.told("条款" if olga.page.locator("main th:has-text('条款')").count() else "金额")
+    step(olga, "disclosed")
+    # Who prepares finds no button to approve.
+    assert olga.page.locator("button:has-text('同意')").count() == 0
+    approve(anna)
+
+
+def ask_and_answer(olga: Person, anna: Person, paul: Person) -> None:
+    """A plant asks about its line; the answer is decided by two; the plant reads it."""
+    paul.open(f"{HERE}/runs/1/lines?plant=P1")
+    paul.page.locator("main table a").first.click()
+    paul.page.wait_for_load_state("networkidle")
+    paul.press("提出复核")
+    paul.page.fill("input[name=claim_value]", "1000")
+    paul.page.fill("textarea[name=text]", "6月3日计量有误")
+    paul.press("提交")
+    paul.told("复核申请已提交")
+    address = urlsplit(paul.page.url).path
+    olga.open(f"{HERE}/reviews")
+    olga.told("P1")
+    olga.open(address)
+    olga.page.fill("textarea[name=text]", "经核查,计量无误")
+    olga.press("拟不予准许")
+    anna.open(address)
+    anna.press("Approve")
+    anna.told("refused")
+    paul.open(address)
+    paul.told("经核查,计量无误")
+
+
+def step(person: Person, state: str, reason: str = "") -> None:
+    """Propose the next step of the month."""
+    person.open(HERE)
+    person.page.select_option("select[name=to]", state)
+    person.page.fill("form.sheet input[name=reason]", reason)
+    person.press("提交审批")
+    person.told("已提交")
+
+
+def approve(person: Person) -> None:
+    """Approve what waits."""
+    person.open(HERE)
+    person.press("Approve")
+    person.told("Decided.")
