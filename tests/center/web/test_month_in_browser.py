@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A month worked through in a real browser: settled, disclosed, asked about, filed, approved, published, in two languages.
+"""A month in a real browser: settled, disclosed, asked about, filed, approved, published, in two languages.
 
 Real sockets, a real headless Chromium; nothing may be asked of another host, and no script may fail.
 """
@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from center_months import fill_store
-from conftest import JUNE, SEED
 from made_folders import make_folder
 from playwright.sync_api import Browser, Page, sync_playwright
 from web_world import PASSWORD, settings_of, world
@@ -26,11 +25,13 @@ from web_world import PASSWORD, settings_of, world
 from collector.center.month.steps import State, month_state
 from collector.center.web.app import build_app
 from collector.center.web.serve import serve_web
-from collector.model.interval import parse_time_ms
+from collector.model.interval import Month, parse_time_ms
 from simulators.scenario import free_ports
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: chromium)")
+JUNE = Month(2026, 6)
+SEED = 3116  # as conftest.py: P0 with U0 and U1, P1 with U2
 HERE = f"/months/{JUNE}"
 
 
