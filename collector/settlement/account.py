@@ -46,7 +46,7 @@ class Draft:
 
 
 class Bound(Enum):
-    """As which the missing time is priced: left out, as if it could not be paid, or as if it were worth the most."""
+    """As which the missing time is priced: left out, or as what leaves the line the least, or the most, it could be."""
 
     MEASURED = "measured"
     LOW = "low"
@@ -103,9 +103,11 @@ class Account:
         return self.case.totals.sum(self.unit, column, first, until)
 
     def measured(self, service: str, stretch: Stretch) -> int:
-        """A determinant's value over a stretch; for the high bound, with missing time at its best."""
+        """A determinant's value over a stretch; for a bound, what missing time could add (or take away) beside it."""
         value = self.sum(f"{service}.value", stretch)
-        return value + self.sum(f"{service}.best", stretch) if self.bound is Bound.HIGH else value
+        if self.bound is Bound.HIGH:
+            return value + self.sum(f"{service}.best", stretch)
+        return value - self.sum(f"{service}.worst", stretch) if self.bound is Bound.LOW else value
 
     def rated_mw(self, unit: str, day_ordinal: int) -> Fraction:
         """P_N of a unit on a day."""

@@ -158,6 +158,18 @@ class Timeline:
         """Milliseconds per lane and local day where `mask`."""
         return self.sum_by_cell(self.length * mask)
 
+    def runs(self, mask: Bools) -> Ints:
+        """The first piece of each run of pieces where `mask`; a run ends with its lane and local day."""
+        before = np.append(False, mask[:-1])
+        before[self.cell_start] = False
+        return np.flatnonzero(mask & ~before).astype(np.int64)
+
+    def add_by_cell(self, piece: Ints, numbers: Ints) -> Ints:
+        """Sums per lane and local day of numbers that belong to single pieces."""
+        result = np.zeros(self.axis.cells, dtype=np.int64)
+        np.add.at(result, np.searchsorted(self.cell_start, piece, side="right") - 1, numbers)
+        return result
+
     def spread(self, per_cell: Ints) -> Ints:
         """A number per cell, on every piece of it."""
         return np.repeat(per_cell, self.cell_count)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 from small_month import Case, at, line_of, unit
@@ -45,3 +47,62 @@ def test_an_uncertain_order_may_hide_one_start_and_stop() -> None:
     case = Case(units=[unit(kind="gas", rated="390")], policy={"hold_limit_s": Decimal(3600)})
     case.record(at(1), on_grid="1").order("start_stop", at(2), at(3))
     assert bounds(case, "gas_start_stop") == ("0.00", "None", "101400.00")
+
+
+def test_a_gap_may_take_agc_energy_away_where_it_nets_the_other_way() -> None:
+    case = Case(units=[unit(kind="gas", agc_lower_mw="300", agc_upper_mw="600")])
+    case.policy["hold_limit_s"] = Decimal(300)
+    case.plan.append(("U1", at(1), at(1, month=7), 450_000, None))
+    cells = {"on_grid": "1", "agc_in_service": "1"}
+    quarter = [at(10), at(10) + 300_000, at(10) + 600_000]
+    case.record(quarter[0], active_power_mw="570", **cells).record(quarter[1], active_power_mw="", **cells)
+    case.record(quarter[2], active_power_mw="450", **cells)
+    case.record(at(10) + 900_000, on_grid="0").policy["min_coverage"] = Decimal(0)
+    low, _, _ = bounds(case, "agc_up")
+    # +120 MW for five minutes is 10 MWh; the five minutes after may have been 150 MW below plan: 12.5 MWh.
+    assert low == "0.00"
+    assert str(line_of(case.settle(), "agc_up").amount_yuan) == "100.00"
+
+
+def test_orders_hidden_in_a_gap_may_have_passed_or_failed() -> None:
+    case = Case(units=[unit(kind="gas", rated="600", avc=True, nominal_kv="500")])
+    case.policy["hold_limit_s"] = Decimal(3600)
+    target = ("505", "506")
+    for hour in range(720):
+        if hour not in range(700, 702):
+            volts = "505.5" if hour < 360 else "510"
+            cells = {"on_grid": "1", "avc_in_service": "1", "avc_target_kv": target[hour // 2 % 2]}
+            case.record(at(1) + hour * 3_600_000, bus_voltage_kv=volts, **cells)
+    # An order every second hour from hour 2 on, judged an hour later: 359, and 358 without that of hour 700, which the
+    # gap hides (702 then shows the target of 698 again: 702 // 2 is odd as 699 // 2). 505.5 kV is within 1.5 kV of both
+    # targets: passed in hours 2 to 358, judged in hours 3 to 359: 179. The rest at 510 kV failed.
+    line = line_of(case.settle(), "avc")
+    judged = 358 - 1  # 702 follows a gap: no order is seen there
+    rate = Decimal(179) / judged
+    assert str(line.amount_yuan) == str((rate * 600 * 718 / 10).quantize(Decimal("0.01")))
+    # Two hours have room for 120 orders of 60 s: all failed, and the gap unpaid; all passed, and the gap in service.
+    assert str(line.low_yuan) == str((Decimal(179) / (judged + 120) * 600 * 718 / 10).quantize(Decimal("0.01")))
+    assert str(line.high_yuan) == str((Decimal(179 + 120) / (judged + 120) * 600 * 720 / 10).quantize(Decimal("0.01")))
+
+
+def test_a_gap_hides_as_many_condenser_starts_as_it_has_room_for() -> None:
+    case = Case(
+        units=[unit(kind="hydro", rated="300")], policy={"hold_limit_s": Decimal(600), "min_coverage": Decimal(0)}
+    )
+    for minute in (0, 10, 50):
+        case.record(at(10) + minute * 60_000, on_grid="1", condenser="0")
+    case.order("condenser", at(10), at(10, 1))
+    # 30 minutes without a record hold three records ten minutes apart: 1, 0, 1 are two starts of 14 × 300.
+    assert bounds(case, "condenser_start") == ("0.00", "0.00", "8400.00")
+
+
+def test_agc_in_a_gap_of_a_small_range_is_best_taken_as_off_grid() -> None:
+    wide = unit(kind="gas", agc_lower_mw="300", agc_upper_mw="600")
+    states = [
+        replace(wide, until_day=date(2026, 6, 11)),
+        replace(wide, agc_lower_mw=Decimal(570), from_day=date(2026, 6, 11)),
+    ]
+    case = hourly(Case(units=states), without=range(240, 720), on_grid="1", agc_in_service="1", active_power_mw="500")
+    case.policy["min_coverage"] = Decimal("0.3")
+    # 300 MW in service for all of ten days; the gap adds hours on grid without AGC at worst, none at best.
+    assert bounds(case, "agc_basic") == ("24000.00", "72000.00", "72000.00")

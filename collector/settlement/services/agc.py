@@ -9,6 +9,7 @@ quarter hour the two are netted (I-08b). Measured output is the curve after AGC 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
 
@@ -80,31 +81,48 @@ def _measure_energy(facts: Facts, scope: Bools, agc: Tri, deep_peak: Bools | Non
     for service, sign in ((UP, 1), (DOWN, -1)):
         tally = facts.tally(service, scope, conditions, needs)
         energy = facts.timeline.length * moved.values * tally.counted
+        reach = partial(_reach_kw, facts, plan, after)
         if facts.policy.adopts("I-08b", "per_record"):
             side = energy * sign > 0
             facts.results.put(service, "value", facts.timeline.sum_by_cell(np.where(side, energy * sign, 0)))
+            facts.put_best(tally, partial(reach, sign))
         else:
-            side = _net_by_quarter(facts, service, energy * sign)
-        facts.put_best(tally, partial(_best_kw, facts, plan, sign))
+            side = _net_by_quarter(facts, tally, energy * sign, partial(reach, sign), partial(reach, -sign))
         _trace(facts, tally, side, energy * sign)
 
 
-def _best_kw(facts: Facts, plan: Values, sign: int) -> Ints:
-    """The most AGC could have moved where time is missing: to the end of its range, from the plan or the other end."""
+def _reach_kw(facts: Facts, plan: Values, after: Values, sign: int) -> Ints:
+    """The most AGC could have moved a unit up (1) or down (-1) where time is missing.
+
+    What is known stands: output and plan. What is not may be any value of the AGC range.
+    """
     lower = facts.per_piece(lambda s: scaled(Fraction(s.unit.agc_lower_mw or 0) * 1000)).values
     upper = facts.per_piece(lambda s: scaled(Fraction(s.unit.agc_upper_mw or 0) * 1000)).values
-    far = upper if sign > 0 else lower
+    far = np.where(after.valid, after.values, upper if sign > 0 else lower)
     near = np.where(plan.valid, plan.values, lower if sign > 0 else upper)
     return np.asarray(np.maximum((far - near) * sign, 0), dtype=np.int64)
 
 
-def _net_by_quarter(facts: Facts, service: str, energy: Ints) -> Bools:
-    """Write the energy of the quarter hours whose net is on this side; answers their pieces."""
+def _net_by_quarter(
+    facts: Facts, tally: Tally, energy: Ints, along: Callable[[], Ints], against: Callable[[], Ints]
+) -> Bools:
+    """Write the energy of the quarter hours whose net is on this side; answers their pieces.
+
+    Missing time may have moved the net of its quarter hour `along` this side, or `against` it.
+    """
     edges = np.arange(0, facts.axis.cells * DAY_MS, QUARTER_HOUR_MS, dtype=np.int64)
     first = facts.timeline.at(edges)
     net = np.add.reduceat(energy, first)
     paid = np.maximum(net, 0)
-    facts.results.put(service, "value", paid.reshape(-1, _QUARTERS_A_DAY).sum(axis=1))
+
+    def put(name: str, by_quarter: Ints) -> None:
+        facts.results.put(tally.service, name, by_quarter.reshape(-1, _QUARTERS_A_DAY).sum(axis=1))
+
+    put("value", paid)
+    if tally.missing.any():
+        unknown = facts.timeline.length * tally.missing
+        put("best", np.maximum(net + np.add.reduceat(unknown * along(), first), 0) - paid)
+        put("worst", paid - np.maximum(net - np.add.reduceat(unknown * against(), first), 0))
     return np.repeat(net > 0, np.diff(first, append=len(facts.timeline)))
 
 
@@ -144,17 +162,40 @@ def price_basic(account: Account) -> Draft:
     priced = Priced(account, BASIC)
     stretches = account.stretches_of(BASIC)
     hours_on = sum(account.sum(f"{BASIC}.on_grid", stretch) for stretch in stretches)
-    if account.bound is not Bound.MEASURED:  # missing time as on grid, with AGC out (low) or in service (high)
-        hours_on += sum(account.sum(f"{BASIC}.best", stretch) for stretch in stretches)
-    for stretch in stretches:
-        in_service = account.measured(BASIC, stretch)
+    missing = [account.sum(f"{BASIC}.best", stretch) for stretch in stretches]
+    in_gaps = [0] * len(stretches)
+    if account.bound is Bound.LOW:  # missing time as on grid with AGC out
+        hours_on += sum(missing)
+    elif account.bound is Bound.HIGH:
+        in_gaps = _worth_most(priced, stretches, missing, hours_on)
+        hours_on += sum(in_gaps)
+    for stretch, gap in zip(stretches, in_gaps, strict=True):
+        in_service = account.sum(f"{BASIC}.value", stretch) + gap
         share = Fraction(in_service * capacity_kw(stretch), hours_on * 1000) if hours_on else Fraction(0)
         priced.add("agc_basic.price", stretch, share, unit="MW")
-    total = sum(account.measured(BASIC, stretch) for stretch in stretches)
+    total = sum(account.sum(f"{BASIC}.value", stretch) for stretch in stretches)
     if hours_on:
         text = f"in-service rate = {total} ms ÷ {hours_on} ms on grid"
         priced.steps.insert(0, Step(text, Fraction(total, hours_on)))
     return priced.draft()
+
+
+def _worth_most(priced: Priced, stretches: Sequence[Stretch], missing: Sequence[int], hours_on: int) -> list[int]:
+    """How much missing time of each stretch, taken as AGC in service, makes the mean over on-grid time largest.
+
+    The rest is taken as off grid: a stretch whose capacity is below the mean would lower it.
+    """
+    worth = [(priced.price("agc_basic.price", s) or Fraction(0)) * capacity_kw(s) for s in stretches]
+    paid = sum(
+        (w * priced.account.sum(f"{BASIC}.value", s) for w, s in zip(worth, stretches, strict=True)), Fraction(0)
+    )
+    taken = [0] * len(stretches)
+    for index in sorted(range(len(stretches)), key=lambda i: worth[i], reverse=True):
+        if worth[index] * hours_on >= paid:
+            taken[index] = missing[index]
+            hours_on += missing[index]
+            paid += worth[index] * missing[index]
+    return taken
 
 
 def price_up(account: Account) -> Draft:

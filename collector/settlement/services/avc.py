@@ -40,9 +40,22 @@ def measure(facts: Facts) -> None:
     conditions = [Condition(facts.on, "off_grid", "no_breaker"), Condition(avc, "avc_off", "no_status")]
     tally = facts.tally(SERVICE, scope, conditions)
     facts.finish(tally, None, "h")
+    if tally.missing.any():
+        _put_hidden_orders(facts, tally.missing)
     orders = _Orders(facts)
     if orders.row is not None:
         _judge(facts, orders, scope)
+
+
+def _put_hidden_orders(facts: Facts, missing: Bools) -> None:
+    """The most orders missing time can hide that would be judged.
+
+    An order is judged only if no other one comes within its settling time: a gap has room for one per settling time.
+    """
+    timeline, settle = facts.timeline, max(facts.policy.settle_ms, 1)
+    first = timeline.runs(missing)
+    time = np.add.reduceat(timeline.length * missing, first)
+    facts.results.put(SERVICE, "hidden", timeline.add_by_cell(first, -(-time // settle)))
 
 
 class _Orders:
@@ -158,11 +171,30 @@ def _judge(facts: Facts, orders: _Orders, scope: Bools) -> None:
     def count(name: str, mask: Bools) -> None:
         facts.results.put(SERVICE, name, np.bincount(cell[mask], minlength=axis.cells).astype(np.int64))
 
+    # What missing time decides of the orders that were seen: it may judge them, or judge them otherwise.
+    unsure = (verdict != 0) & (~found | _unsure_after(facts, row, np.where(found, judge, row)))
+    count("unsure", unsure)
+    count("unsure_judged", unsure & judged)
+    count("unsure_passed", unsure & passed)
     count("orders", np.ones(len(row), dtype=np.bool_))
     count("judged", judged)
     count("passed", passed)
     for index, name in enumerate(NOT_JUDGED):
         count(f"not_judged_{name}", verdict == index)
+
+
+def _unsure_after(facts: Facts, row: Ints, judge: Ints) -> Bools:
+    """Whether time in service is missing between an order and the record it is judged on, that one included."""
+    rows, avc = facts.rows, facts.rows.columns["avc_in_service"]
+    length = judge - row
+    window = np.repeat(row + 1 - (np.cumsum(length) - length), length) + np.arange(int(length.sum()))
+    on = row_on(facts, window)
+    out = on.false | (avc.valid[window] & (avc.values[window] == 0))
+    known = out | (on.true & avc.valid[window])
+    gap = rows.time_utc_ms[window] - rows.time_utc_ms[window - 1] > facts.policy.hold_ms
+    bad = np.append(0, np.cumsum(~known | gap))
+    ends = np.cumsum(length)
+    return np.asarray(bad[ends] > bad[ends - length], dtype=np.bool_)
 
 
 def _first_at_or_after(lane_of: Ints, time: Ints, row: Ints, lane: Ints, due: Ints) -> Ints:
@@ -193,10 +225,10 @@ def price(account: Account) -> Draft:
     if not hours:
         return Draft(Fraction(0), Fraction(0), reason="rounded")
     ratio = Fraction(passed, judged) if judged else delivered_rate(account)
-    if ratio is None and account.bound is Bound.MEASURED:
-        return Draft(None, None, LineStatus.BLOCKED, "no_judged_order")
+    if account.bound is not Bound.MEASURED:
+        ratio = _bound_of_rate(account, judged, passed, ratio)
     if ratio is None:
-        ratio = Fraction(1 if account.bound is Bound.HIGH else 0)
+        return Draft(None, None, LineStatus.BLOCKED, "no_judged_order")
     priced = Priced(account, SERVICE)
     origin = f"{passed} passed ÷ {judged} judged" if judged else "delivered rate"
     priced.steps.append(Step(f"λ = {origin}", ratio))
@@ -205,6 +237,21 @@ def price(account: Account) -> Draft:
         weight = ratio * Fraction(stretch.unit.rated_mw) * in_service
         priced.add("avc.price", stretch, weight, unit="MWh (λ · P_N · t)", quantity=ratio * in_service)
     return priced.draft()
+
+
+def _bound_of_rate(account: Account, judged: int, passed: int, measured: Fraction | None) -> Fraction:
+    """λ if all orders that missing time decides had failed, or passed. `measured`: λ as it is, None: there is none."""
+
+    def total(name: str) -> int:
+        return sum(account.sum(f"{SERVICE}.{name}", s) for s in account.stretches_of(SERVICE))
+
+    high = account.bound is Bound.HIGH
+    decided = total("unsure") + total("hidden")
+    judged += decided - total("unsure_judged")
+    passed += (decided if high else 0) - total("unsure_passed")
+    if judged:
+        return Fraction(passed, judged)
+    return Fraction(int(high)) if measured is None else measured
 
 
 def delivered_rate(account: Account) -> Fraction | None:

@@ -14,7 +14,7 @@ import numpy as np
 from collector.model.dispatch import OrderKind
 from collector.settlement.account import Account, Draft, Priced
 from collector.settlement.facts import Condition, Facts
-from collector.settlement.logic import Tri
+from collector.settlement.logic import Bools, Tri
 from collector.settlement.results import REASON_CODES
 
 START, RUN = "condenser_start", "condenser_run"
@@ -34,7 +34,7 @@ def measure(facts: Facts) -> None:
     _measure_starts(facts, scope)
 
 
-def _measure_starts(facts: Facts, scope: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
+def _measure_starts(facts: Facts, scope: Bools) -> None:
     """A piece with status 1 directly after one with status 0 of the same lane begins with a start."""
     timeline = facts.timeline
     status = facts.condenser
@@ -49,17 +49,27 @@ def _measure_starts(facts: Facts, scope: np.ndarray[tuple[int], np.dtype[np.bool
         edge &= ~tally.own
     starts = edge.astype(np.int64)
     facts.results.put(START, "value", timeline.sum_by_cell(starts))
-    # A gap may hide a start. How many nobody can say: at most one is taken per gap and local day.
-    hidden = tally.missing & ~np.append(False, tally.missing[:-1])
-    hidden[timeline.cell_start] = tally.missing[timeline.cell_start]
-    if hidden.any():
-        facts.results.put(START, "best", timeline.sum_by_cell(hidden.astype(np.int64)))
+    if tally.missing.any():
+        _put_hidden_starts(facts, tally.missing)
     if tally.code is not None:
         tally.code[edge] = REASON_CODES["counted"]
         facts.trace(tally, starts, "count")
 
 
-def _off_before(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _put_hidden_starts(facts: Facts, missing: Bools) -> None:
+    """The most starts missing time can hide: every second record one, at the records it has or one per hold limit.
+
+    No limit of a unit says how often it can start; certain is that a start takes a record with 0 and one with 1.
+    """
+    timeline, hold = facts.timeline, facts.policy.hold_ms
+    first = timeline.runs(missing)
+    begins = np.append(True, timeline.record[1:] != timeline.record[:-1]) & timeline.present
+    unheld = np.where(timeline.present, 0, -(-timeline.length // hold))
+    records = np.add.reduceat((begins + unheld) * missing, first)
+    facts.results.put(START, "best", timeline.add_by_cell(first, records // 2 + 1))
+
+
+def _off_before(facts: Facts) -> Bools:
     """At a lane's first piece: whether the record before its first day shows 0 and holds up to there."""
     timeline, axis, rows = facts.timeline, facts.axis, facts.rows
     result = np.zeros(len(timeline), dtype=np.bool_)

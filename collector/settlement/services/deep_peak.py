@@ -86,8 +86,19 @@ def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
     if policy.adopts("I-18", "ramps_not_paid"):
         conditions.insert(0, Condition(Tri.known(~ramp), "start_stop_order"))
     tally = facts.tally(SERVICE, coal & facts.valley, conditions)
-    facts.finish(tally, judged.shortfall_kw, "MWh", best=lambda: counted_from.values)
+    facts.finish(tally, judged.shortfall_kw, "MWh", best=lambda: _best_kw(facts, judged, counted_from.values, groups))
     return tally.counted
+
+
+def _best_kw(facts: Facts, judged: _Judged, counted_from_kw: Ints, groups: list[list[_Member]]) -> Ints:
+    """The most missing time could be short: as much as the output allows where that is known, else all of the limit."""
+    best = np.where(facts.power.valid, np.maximum(judged.shortfall_kw, 0), counted_from_kw)
+    start, count = facts.timeline.cell_start, facts.timeline.cell_count
+    for members in groups:
+        for _, first, until, _ in members:  # a group's limit is rounded once, those of its members each
+            part = slice(int(start[first]), int(start[until - 1] + count[until - 1]))
+            best[part] = counted_from_kw[part] + 1
+    return best
 
 
 def _limit_kw(facts: Facts, stretch: Stretch, rated_mw: Fraction) -> int:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import partial
 
+import numpy as np
+
 from collector.model.dispatch import OrderKind
 from collector.settlement.account import Account, Draft, Priced
 from collector.settlement.facts import Condition, Facts
@@ -49,17 +51,21 @@ def measure(facts: Facts) -> None:
             Condition(in_band | _at_limit(facts, service, supplied), "voltage_out_of_band", "no_band"),
         ]
         tally = facts.tally(service, scope, conditions)
-        facts.finish(tally, excess.values, "Mvarh", best=partial(_best_kvar, facts, service))
+        facts.finish(tally, excess.values, "Mvarh", best=partial(_best_kvar, facts, service, supplied, excess))
 
 
-def _best_kvar(facts: Facts, service: str) -> Ints:
-    """The most the unit could have supplied or absorbed: its registered limit, else as much as its rated output."""
+def _best_kvar(facts: Facts, service: str, supplied: Values, excess: Values) -> Ints:
+    """The most that could count: the excess where it is known, else what was supplied (or absorbed) with P = 0.
+
+    Where that is not known either: the registered limit, else as much as the rated output.
+    """
 
     def most(stretch: Stretch) -> int:
         limit = stretch.unit.q_max_mvar if service == LAG else stretch.unit.q_min_mvar
         return scaled(abs(Fraction(stretch.unit.rated_mw if limit is None else limit)) * 1000)
 
-    return facts.per_piece(most).values
+    at_most = np.where(supplied.valid, supplied.values, facts.per_piece(most).values)
+    return np.maximum(np.where(excess.valid, excess.values, at_most), 0)
 
 
 def _free(facts: Facts, service: str, power_kw: Ints) -> Ints:
