@@ -289,6 +289,16 @@ class Agent:
         return Page(200, JSON, msgspec.json.encode(points_now(self._recorder.newest(now), now)))
 
 
+async def _tidy() -> None:
+    """What broken connections leave behind are cycles, and their collector is set to look rarely (cli/agent.py).
+
+    Left to itself it lets about 15 MB of them come together before it begins: 4 KB for each Modbus connection refused.
+    """
+    while True:
+        await asyncio.sleep(_TIDY_PERIOD_S)
+        gc.collect()
+
+
 @contextmanager
 def _on_signals(wanted: Mapping[signal.Signals, asyncio.Event]) -> Iterator[None]:
     loop = asyncio.get_running_loop()

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,15 @@ NEAR, FAR = "10.231.7.1", "10.231.8.1"
 def ip(*words: str) -> None:
     """One ip command."""
     subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+def leave(name: str) -> None:
+    """End whoever is still in a namespace, then the namespace."""
+    inside = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False).stdout
+    for pid in inside.split():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 @pytest.fixture
@@ -38,7 +48,7 @@ def namespaces() -> Iterator[tuple[str, str, str]]:
             made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
             if made.returncode:
                 pytest.skip(f"network namespaces cannot be made here: {made.stderr.strip()}")
-            stack.callback(subprocess.run, ["ip", "netns", "del", name], check=True)
+            stack.callback(leave, name)
             ip("-n", name, "link", "set", "lo", "up")
         here, router, there = names
         for end, address, via in ((here, NEAR, "10.231.7.2"), (there, FAR, "10.231.8.2")):
