@@ -20,17 +20,21 @@ from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.web import (
     api_audit,
+    api_changes,
+    api_gaps,
     api_imports,
     api_months,
     api_people,
     api_plants,
     api_reviews,
+    api_rulebook,
     api_runs,
     api_watch,
     files,
     openapi,
     pages_account,
     pages_alarms,
+    pages_asks,
     pages_board,
     pages_compare,
     pages_completeness,
@@ -61,6 +65,7 @@ GROUPS: Final[Sequence[ModuleType]] = (
     pages_run,
     pages_rulebook,
     pages_imports,
+    pages_asks,
     pages_alarms,
     pages_plants,
     pages_people,
@@ -75,6 +80,9 @@ GROUPS: Final[Sequence[ModuleType]] = (
     api_months,
     api_runs,
     api_reviews,
+    api_changes,
+    api_gaps,
+    api_rulebook,
 )
 
 _POLICY: Final = (

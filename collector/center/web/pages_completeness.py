@@ -43,7 +43,8 @@ def cell(known_min: int, elapsed_min: int) -> Cell:
     return Cell(shade, str(known_min * 100 // elapsed_min))
 
 
-def _hold(ctx: Context, month: Month) -> int:
+def hold_of(ctx: Context, month: Month) -> int:
+    """How long a record counts in a month, s: register and rulebook say so."""
     rulebook = rulebook_of(rulebook_path(ctx.settings))
     return ctx.read(lambda c: hold_limit_s(c, month, rulebook))
 
@@ -52,7 +53,7 @@ def _hold(ctx: Context, month: Month) -> int:
 def completeness_page(ctx: Ctx, month: FromPath[str]) -> Page:
     """Plant by day; a plant's user sees its own row."""
     wanted = month_named(month)
-    limit_s = _hold(ctx, wanted)
+    limit_s = hold_of(ctx, wanted)
     found = ctx.read(lambda c: map_month(c, wanted, now_ms=ctx.now_ms, hold_limit_s=limit_s))
     seen = [each for each in found if ctx.actor.may_see(each.plant)]
     return ctx.page(
@@ -87,7 +88,7 @@ def hours_page(
 ) -> Page:
     """Unit by hour of a day."""
     wanted, shown = day_named(month, day)
-    limit_s = _hold(ctx, wanted)
+    limit_s = hold_of(ctx, wanted)
     found = ctx.read(lambda c: map_day(c, shown, now_ms=ctx.now_ms, hold_limit_s=limit_s, plant=plant))
     seen = [row for row in found if ctx.actor.may_see(row.plant)]
     rows, older = window(seen, cursor, ctx.settings.web.page_rows)
@@ -129,7 +130,7 @@ def gaps_page(
 ) -> Page:
     """Every gap of a unit's day, per quantity, with why; what was found implausible; what was asked again."""
     wanted, shown = day_named(month, day)
-    limit_s = _hold(ctx, wanted)
+    limit_s = hold_of(ctx, wanted)
     lake = ctx.store.lake
     found = ctx.read(lambda c: find_gaps(c, lake, unit, plant, shown, now_ms=ctx.now_ms, hold_limit_s=limit_s))
     rows, older = window(found, cursor, ctx.settings.web.page_rows)

@@ -7,6 +7,21 @@ from collections.abc import Mapping
 from typing import Final
 
 WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "nav.asks": ("补召", "Ask again"),
+    "asks.heading": ("补召", "Ask again"),
+    "asks.why": (
+        "向电厂网关再次索取一段时间的记录;网关以原批次或缺口记录答复。",
+        "The plant's gateways send a stretch of time again, or say by a gap record that they have it no longer.",
+    ),
+    "asks.submit": ("补召", "Ask"),
+    "asks.at": ("时间", "Asked"),
+    "asks.who": ("人员", "Who"),
+    "asks.state": ("状态", "State"),
+    "asks.batches": ("新批次", "New batches"),
+    "asks.gaps": ("缺口原因", "Gap records"),
+    "ask.answered": ("已答复", "answered"),
+    "ask.open": ("待答复", "open"),
+    "notice.asked": ("补召已发出。", "The gateways are asked."),
     "nav.alarms": ("告警", "Alarms"),
     "alarms.heading": ("告警", "Alarms"),
     "alarms.only_standing": ("只看未解除", "Standing ones only"),

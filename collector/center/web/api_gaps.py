@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""REST: where records are missing, plant by day, unit by hour and each gap with its reason; 补召."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated, Final
+
+import aiomqtt
+import msgspec
+from litestar.params import JSONBody, PathParameter, QueryParameter
+
+import collector.wire as wire
+from collector.center.access import Permission
+from collector.center.asked import forget_asks, list_asks, record_asks
+from collector.center.asking import asks_for, publish_asks
+from collector.center.gap_map import find_gaps, list_gaps, map_day, map_month
+from collector.center.web.api_watch import Instant, MonthPath, own_plant
+from collector.center.web.context import Context, Ctx
+from collector.center.web.errors import Missing
+from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
+from collector.center.web.pages_completeness import hold_of
+from collector.center.web.routes import api_get, api_post
+from collector.center.web.which_month import month_named
+from collector.errors import LinkError, StoreError
+from collector.model.interval import Interval, Month, day_interval
+
+Plant = Annotated[str, PathParameter(max_length=64)]
+Unit = Annotated[str, PathParameter(max_length=64)]
+Day = Annotated[str, PathParameter(max_length=10, description="YYYY-MM-DD, local")]
+MAX_ASK_MS: Final = 31 * 86_400_000
+
+
+class PlantDayOut(msgspec.Struct, frozen=True):
+    """A plant's day: known and elapsed minutes over its units."""
+
+    plant: str
+    day: str
+    known_min: int
+    elapsed_min: int
+
+
+class UnitHoursOut(msgspec.Struct, frozen=True):
+    """A unit's day: known and elapsed minutes of its 24 hours."""
+
+    plant: str
+    unit: str
+    known_min: list[int]
+    elapsed_min: list[int]
+
+
+class GapRecordOut(msgspec.Struct, frozen=True):
+    """Time of a unit that a gateway said it will never deliver, and why."""
+
+    plant: str
+    unit: str
+    from_ms: int
+    to_ms: int
+    reason: str
+    epoch: str | None
+    from_seq: int | None
+    to_seq: int | None
+
+
+class GapOut(msgspec.Struct, frozen=True):
+    """A stretch without a usable value. `quantity`: empty where there is no record at all."""
+
+    unit: str
+    quantity: str
+    start_ms: int
+    end_ms: int
+    reason: str
+
+
+class AskIn(msgspec.Struct, frozen=True):
+    """Records of a unit to be sent again, [from_ms, to_ms), at most 31 days."""
+
+    unit: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    from_ms: Instant
+    to_ms: Instant
+
+
+class AskOut(msgspec.Struct, frozen=True):
+    """A gateway that was asked."""
+
+    id: str
+    plant: str
+    gateway: str
+
+
+class AskedOut(msgspec.Struct, frozen=True):
+    """An ask and what came since. `state`: open or answered."""
+
+    id: str
+    plant: str
+    gateway: str
+    unit: str
+    from_ms: int
+    to_ms: int
+    who: str
+    at_ms: int
+    state: str
+    new_batches: int
+    repeats: int
+    gap_reasons: list[str]
+
+
+@api_get("/months/{month:str}/map", Permission.SEE_OWN, own=True, table=True)
+def month_map(
+    ctx: Ctx,
+    month: MonthPath,
+    cursor: Cursor = 0,
+    limit: Limit = 1000,
+    format: Format = "json",  # noqa: A002
+) -> Listed[PlantDayOut]:
+    """Completeness of every plant and day of a month; of one's own plant for a plant's user."""
+    wanted = month_named(month)
+    hold_s = hold_of(ctx, wanted)
+    found = ctx.read(lambda c: map_month(c, wanted, now_ms=ctx.now_ms, hold_limit_s=hold_s))
+    rows = [as_row(PlantDayOut, each) for each in found if ctx.actor.may_see(each.plant)]
+    return listed(rows, row=PlantDayOut, cursor=cursor, limit=limit, form=format, name=f"map-{month}")
+
+
+@api_get("/days/{day:str}/map", Permission.SEE_OWN, own=True, table=True)
+def day_map(
+    ctx: Ctx,
+    day: Day,
+    cursor: Cursor = 0,
+    limit: Limit = 1000,
+    format: Format = "json",  # noqa: A002
+) -> Listed[UnitHoursOut]:
+    """Completeness of every unit and hour of a local day; of one's own plant for a plant's user."""
+    shown = day_of(day)
+    hold_s = hold_of(ctx, Month(shown.year, shown.month))
+    found = ctx.read(lambda c: map_day(c, shown, now_ms=ctx.now_ms, hold_limit_s=hold_s, plant=own_plant(ctx)))
+    rows = [UnitHoursOut(each.plant, each.unit, list(each.known_min), list(each.elapsed_min)) for each in found]
+    return listed(rows, row=UnitHoursOut, cursor=cursor, limit=limit, form=format, name=f"map-{day}")
+
+
+@api_get("/months/{month:str}/gap-records", Permission.SEE_OWN, own=True, table=True)
+def gap_records(
+    ctx: Ctx,
+    month: MonthPath,
+    unit: Annotated[str, QueryParameter(max_length=64)] = "",
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[GapRecordOut]:
+    """Gap records that touch a month; of one's own plant for a plant's user."""
+    interval = month_named(month).interval
+    found = ctx.read(lambda c: list_gaps(c, interval, plant=own_plant(ctx), unit=unit))
+    rows = [as_row(GapRecordOut, each) for each in found]
+    return listed(rows, row=GapRecordOut, cursor=cursor, limit=limit, form=format, name=f"gap-records-{month}")
+
+
+@api_get("/plants/{plant:str}/units/{unit:str}/days/{day:str}/gaps", Permission.SEE_OWN, plant="plant", table=True)
+def gaps(
+    ctx: Ctx,
+    plant: Plant,
+    unit: Unit,
+    day: Day,
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[GapOut]:
+    """Every gap of a unit's local day, per quantity, with its reason."""
+    shown = day_of(day)
+    hold_s = hold_of(ctx, Month(shown.year, shown.month))
+    lake = ctx.store.lake
+    found = ctx.read(lambda c: find_gaps(c, lake, unit, plant, shown, now_ms=ctx.now_ms, hold_limit_s=hold_s))
+    rows = [as_row(GapOut, each) for each in found]
+    return listed(rows, row=GapOut, cursor=cursor, limit=limit, form=format, name=f"gaps-{day}")
+
+
+@api_get("/asks", Permission.SEE_OWN, own=True, table=True)
+def asks(
+    ctx: Ctx,
+    unit: Annotated[str, QueryParameter(max_length=64)] = "",
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[AskedOut]:
+    """What was asked again and what came of it, newest first; of one's own plant for a plant's user."""
+    found = ctx.read(lambda c: list_asks(c, plant=own_plant(ctx), unit=unit))
+    rows = [as_row(AskedOut, each) for each in found]
+    return listed(rows, row=AskedOut, cursor=cursor, limit=limit, form=format, name="asks")
+
+
+@api_post("/asks", Permission.IMPORT)
+def ask(ctx: Ctx, data: JSONBody[AskIn]) -> list[AskOut]:
+    """补召: ask the plant's gateways again for records; they answer with batches, or with a gap record."""
+    return [as_row(AskOut, each) for each in ask_again(ctx, data.unit, data.from_ms, data.to_ms)]
+
+
+def ask_again(ctx: Context, unit: str, from_ms: int, to_ms: int) -> Sequence[wire.Ask]:
+    """Write the asks down and publish them.
+
+    Raises:
+        Denied: the role may not ask.
+        StoreError: the interval is empty or too long, or nobody has the unit.
+        LinkError: there is no broker.
+    """
+    if not 0 < to_ms - from_ms <= MAX_ASK_MS:
+        raise StoreError("the end lies after the start, at most 31 days", subject=unit)
+    made = ctx.read(lambda c: asks_for(c, ctx.settings, unit, Interval(from_ms, to_ms)))
+    ctx.write(lambda c: record_asks(c, made, actor=ctx.actor, now_ms=ctx.now_ms))
+    try:
+        # In the thread of this request: a loop of its own, for as long as the broker takes.
+        asyncio.run(publish_asks(ctx.settings, made))
+    except (aiomqtt.MqttError, OSError, TimeoutError) as error:
+        ctx.write(lambda c: forget_asks(c, made, actor=ctx.actor, now_ms=ctx.now_ms))
+        raise LinkError("the broker does not answer; nothing was asked", subject="mqtt") from error
+    return made
+
+
+def day_of(text: str) -> date:
+    """The local day an address names.
+
+    Raises:
+        Missing: it names none.
+    """
+    try:
+        day = date.fromisoformat(text)
+        day_interval(day)
+    except (ValueError, OverflowError) as error:
+        raise Missing("expected a day as YYYY-MM-DD", subject=text[:40]) from error
+    if not 2000 <= day.year < 2100:
+        raise Missing("there are no records of that year", subject=text[:40])
+    return day
+
+
+ROUTES: Final = [month_map, day_map, gap_records, gaps, asks, ask]

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""补召: ask gateways again for records, and see what came of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from collector.center.access import Permission
+from collector.center.asked import list_asks
+from collector.center.web.api_gaps import ask_again
+from collector.center.web.api_watch import own_plant
+from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.lists import Cursor, window
+from collector.center.web.render import NavEntry
+from collector.center.web.routes import action, page
+from collector.errors import LinkError, StoreError
+from collector.model.interval import parse_time_ms
+
+NAVIGATION: Final = (NavEntry("nav.asks", "/asks", Permission.SEE_OWN),)
+_ZONE: Final = "+08:00"  # what a browser's field for local time leaves out
+
+
+@page("/asks", Permission.SEE_OWN, own=True)
+def asks_page(ctx: Ctx, cursor: Cursor = 0) -> Page:
+    """What was asked again, newest first; the form for those who may ask, filled from the address of a gap."""
+    return _page(ctx, cursor, typed={**ctx.request.query_params})
+
+
+@action("/asks", Permission.IMPORT)
+def ask_action(ctx: Ctx) -> Page:
+    """Ask again for records of a unit and interval."""
+    form = ctx.form
+    try:
+        start, end = (_instant(form.get(name, "")) for name in ("from", "to"))
+        ask_again(ctx, form.get("unit", ""), start, end)
+    except (StoreError, LinkError) as error:
+        return _page(ctx, 0, status=422, refused=str(error), typed=form)
+    return ctx.redirect("/asks", notice="notice.asked")
+
+
+def _instant(text: str) -> int:
+    """A local time as a browser's field gives it, or any instant with an offset."""
+    try:
+        return parse_time_ms(text if text[-6:-5] in ("+", "-") or text.isdecimal() else text + _ZONE)
+    except ValueError as error:
+        raise StoreError(f"{error}", subject="time") from error
+
+
+def _page(ctx: Context, cursor: int, *, typed: dict[str, str], status: int = 200, refused: str = "") -> Page:
+    rows = ctx.read(lambda c: list_asks(c, plant=own_plant(ctx)))
+    shown, older = window(rows, cursor, ctx.settings.web.page_rows)
+    return ctx.page("asks.html", status=status, rows=shown, older=older, count=len(rows), typed=typed, refused=refused)
+
+
+ROUTES: Final = [asks_page, ask_action]
