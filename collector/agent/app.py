@@ -41,6 +41,7 @@ _LOG = logging.getLogger(__name__)
 _LAST_LOOKS: Final = 60
 _LAST_LOOK_S: Final = 0.05
 _LAST_COMMITS_S: Final = 5.0
+_TIDY_PERIOD_S: Final = 60.0
 
 
 def look_for_cycles_rarely() -> None:
@@ -137,6 +138,7 @@ class Agent:
                 uplink = group.create_task(self._uplink.run(), name="uplink")
                 ticks = group.create_task(self._timetable.run(), name="ticks")
                 others = [group.create_task(watch_buffer(lambda: compute_capacity(self._config)), name="alarms")]
+                others.append(group.create_task(_tidy(), name="tidy"))
                 if path is not None:
                     others.append(group.create_task(self._reload_when_told(path, reload, group), name="reload"))
                 for channel in self._channels:
