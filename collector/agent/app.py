@@ -292,7 +292,7 @@ class Agent:
 
 
 async def _tidy() -> None:
-    """What broken connections leave behind are cycles, and their collector is set to look rarely (cli/agent.py).
+    """What broken connections leave behind are cycles, and their collector is told to look rarely (above).
 
     Left to itself it lets about 15 MB of them come together before it begins: 4 KB for each Modbus connection refused.
     """
