@@ -143,6 +143,9 @@ class ThroughModbus:
 
     def __init__(self, block: Block, *, rtu: bool) -> None:
         self._block, self._decoder, self._rtu = block, BlockDecoder(block, {}), rtu
+        self._pdus = DecodePDU(False)
+        for reply in _REPLIES.values():
+            self._pdus.register(reply)
 
     def __call__(self, dice: random.Random, met: Counter[str]) -> None:
         """One more frame, to a connection that has heard nothing yet."""
@@ -153,10 +156,7 @@ class ThroughModbus:
         else:
             frame = b"\0\7\0\0" + (len(pdu) + 1).to_bytes(2, "big") + b"\1" + pdu
         frame = damaged(dice, frame) if dice.random() < 0.7 else dice.randbytes(dice.randrange(60))
-        decoder = DecodePDU(False)
-        for reply in _REPLIES.values():
-            decoder.register(reply)
-        framer = (FramerRTU if self._rtu else FramerSocket)(decoder)
+        framer = (FramerRTU if self._rtu else FramerSocket)(self._pdus)
         try:
             _, answer = framer.handleFrame(frame, 1, 0 if self._rtu else 7)
             if answer is None:
