@@ -24,7 +24,7 @@ from plant_truth import truth
 
 SPEED = 60
 # Queued ticks are not lost: the disk must be full for longer than they last.
-FULL_S = 3.0
+FULL_S = 2.0
 SMALL_BYTES = 4 * 1024 * 1024
 
 
