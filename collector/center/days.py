@@ -131,7 +131,7 @@ _MARK_LAKE_DAY: Final = (
 
 def _lock_unit_days(connection: Connection, keys: Iterable[_UnitDay]) -> dict[_UnitDay, Any]:
     columns = (unit_day.c.plant, unit_day.c.unit, unit_day.c.day)
-    rows = select_keys(connection, select(unit_day).with_for_update(), columns, keys)
+    rows = select_keys(connection, select(unit_day).with_for_update(of=unit_day), columns, keys)
     return {(r.plant, r.unit, r.day): r for r in rows}
 
 

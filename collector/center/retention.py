@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from sqlalchemy import Connection, Table, and_, delete, exists, select, tuple_, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, exists, select, update
 
 from collector.center.import_schema import run_file
 from collector.center.measured_schema import day_result, day_segments, file_facts
@@ -44,7 +44,8 @@ def _drop_some(connection: Connection, before_ms: int) -> int:
     old = select(payload.c.stream_id, payload.c.sequence).where((payload.c.received_ms < before_ms) & ~unsealed)
     keys = [(r.stream_id, r.sequence) for r in connection.execute(old.limit(_AT_ONCE))]
     if keys:
-        connection.execute(delete(payload).where(tuple_(payload.c.stream_id, payload.c.sequence).in_(keys)))
+        where = (payload.c.stream_id == bindparam("of_stream")) & (payload.c.sequence == bindparam("number"))
+        connection.execute(delete(payload).where(where), [{"of_stream": s, "number": n} for s, n in keys])
     return len(keys)
 
 
