@@ -26,7 +26,8 @@ def register(app: typer.Typer) -> None:
         broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT of a broker in place of the embedded one.")] = "",
     ) -> None:
         """Run the whole chain on this machine and compare the statement with the truth. 全链路演示,与真值对比。"""
-        from collector.cli.demo_result import compute_result
+        from collector.cli.demo_center import settle_at_center
+        from collector.cli.demo_result import compute_result, lay_out_folder
         from collector.cli.demo_run import run_month
         from collector.cli.demo_screen import Screen
 
@@ -34,10 +35,12 @@ def register(app: typer.Typer) -> None:
         clear(out)
         with Screen() as screen:
             run = run_month(out.resolve(), broker, screen)
-            screen.stage("sealing the lake, settling · 入湖、结算")
-            result = compute_result(run, wall_s=lambda: time.monotonic() - started_s)
+            screen.stage("sealing the lake, settling offline and at the center · 入湖、结算")
+            files = lay_out_folder(run)
+            center = settle_at_center(run.center_dir, run.out / "data", run.month)
+            result = compute_result(run, files, center, wall_s=lambda: time.monotonic() - started_s)
         (out / RESULT_FILE).write_text(result.to_json(), "utf-8")
-        screen.show(result, out)
+        screen.show(result, center, out)
         if result.failures:
             raise typer.Exit(1)
 

@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from collector.cli.demo_center import CenterResult
 from collector.cli.demo_run import Run
 from collector.cli.processes import Usage
 from collector.model.interval import Month, format_time
@@ -63,6 +64,8 @@ class Result:
     gaps: list[dict[str, str]]
     lines: list[LineResult]
     plants: list[dict[str, str]]
+    result_hash: str = ""  # of the statement, settled offline from the folder
+    center_result_hash: str = ""  # of the center's own run, from what it received
     wall_s: float = 0.0
     peak_memory_mb: float = 0.0  # of the largest process
     processes: dict[str, Usage] = field(default_factory=dict)
@@ -73,11 +76,12 @@ class Result:
         return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
 
 
-def compute_result(run: Run, *, wall_s: Callable[[], float]) -> Result:
-    """Seal, settle, count and compare."""
-    records = _lay_out_folder(run)
+def compute_result(run: Run, files: tuple[Path, ...], center: CenterResult, *, wall_s: Callable[[], float]) -> Result:
+    """Settle the folder offline, count, and compare with the truth and with what the center came to."""
     lines, plants = _settle(run)
-    result = _count(run, records, lines, plants)
+    result = _count(run, files, lines, plants)
+    manifest = json.loads((run.out / "statement" / "manifest.json").read_text("utf-8"))
+    result.result_hash, result.center_result_hash = manifest["result_hash"], center.result_hash
     result.failures = _failures(result)
     own = resource.getrusage(resource.RUSAGE_SELF)
     demo = Usage(round(own.ru_utime + own.ru_stime, 2), round(own.ru_maxrss / 1024, 1))
@@ -87,7 +91,7 @@ def compute_result(run: Run, *, wall_s: Callable[[], float]) -> Result:
     return result
 
 
-def _lay_out_folder(run: Run) -> tuple[Path, ...]:
+def lay_out_folder(run: Run) -> tuple[Path, ...]:
     """out/data: a settlement folder whose records are the very files of the lake."""
     from collector.center.lake import seal_month
 
@@ -207,6 +211,8 @@ def _failures(result: Result) -> list[str]:
         found.append("recorded, buffered and in the lake differ: " + ", ".join(map(str, counts)))
     if result.least_ticks_of_a_unit < LEAST_TICKS:
         found.append(f"a unit has {result.least_ticks_of_a_unit} ticks, fewer than {LEAST_TICKS}")
+    if result.result_hash != result.center_result_hash:
+        found.append(f"the center's own run came to {result.center_result_hash}, the folder to {result.result_hash}")
     for line in result.lines:
         name = f"{line.unit} {line.service}"
         if line.difference_ratio is None:

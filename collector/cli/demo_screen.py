@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from collector.cli.demo_center import CenterResult
 from collector.cli.demo_result import LineResult, Result
 from collector.model.interval import Interval, format_time
 
@@ -50,13 +51,18 @@ class Screen:
         """Something worth a line happened."""
         self.console.print(f"  • {text}")
 
-    def show(self, result: Result, out: Path) -> None:
-        """The statement, where the files are, and the comparison."""
+    def show(self, result: Result, center: CenterResult, out: Path) -> None:
+        """The statement, where the files are, the comparison, and how to look at the month in the browser."""
         self.console.print(_lines_table(result))
         self.console.print(_plants_table(result))
         self.console.print(_counts(result))
         for name in ("statement/statement.html", "statement/lines.csv", "demo.json", "logs"):
             self.console.print(f"  {out / name}", style="cyan", highlight=False, soft_wrap=True)
+        config = out / "config" / "center.toml"
+        self.console.print("in the browser · 在浏览器中查看:", end=" ")
+        self.console.print(f"collector center run {config}", style="cyan", highlight=False, soft_wrap=True)
+        address = f"http://127.0.0.1:8080/months/{result.month}"
+        self.console.print(f"  {address}  {center.name} / {center.password}", highlight=False, soft_wrap=True)
         verdict = f"finished in {result.wall_s:g} s, largest process {result.peak_memory_mb:g} MB"
         if result.failures:
             self.console.print(f"[bold red]NOT as it should be · 与真值不符[/]: {verdict}")

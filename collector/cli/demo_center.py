@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo's month at the center: its inputs imported, settled there too, an account to look at it in the browser."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from collector.model.interval import Month
+from collector.resources import config_path
+
+ACCOUNT = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class CenterResult:
+    """What the center came to, and how to log in there."""
+
+    result_hash: str
+    name: str
+    password: str
+
+
+def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult:
+    """Import a settlement folder's tables into the center's store and settle the month from what it received.
+
+    Raises:
+        CollectorError: an input or the month was refused.
+    """
+    from collector.center import accounts
+    from collector.center.access import Actor, Role
+    from collector.center.deliveries import delivered_of, take_delivery
+    from collector.center.imports import ALL_KINDS, REGISTER
+    from collector.center.month.settling import settle_month
+    from collector.center.store import CenterStore
+    from collector.cli.settle import RULEBOOK
+    from collector.clock import SystemClock
+    from collector.settlement.catalogue import SERVICES
+
+    actor = Actor.at_command_line(ACCOUNT)
+    with CenterStore.open(center_dir, clock=SystemClock(), create=False) as store:
+        now_ms = store.clock.now_utc_ms()
+        for kind in ALL_KINDS:
+            path = data / ("register.toml" if kind == REGISTER else f"{kind}.csv")
+            if not path.exists():
+                continue
+            delivered = delivered_of(path.name, path.read_bytes())
+            store.write(
+                lambda c, kind=kind, delivered=delivered: take_delivery(  # type: ignore[misc]
+                    c, kind, delivered, actor=actor, replace=False, services=SERVICES, now_ms=now_ms
+                )
+            ).result()
+        row = settle_month(store, month, rulebook=config_path(RULEBOOK), actor=actor, note="demo")
+        password = secrets.token_urlsafe(9)
+        hashed = accounts.hash_password(password)
+        store.write(
+            lambda c: accounts.create_account(
+                c, actor=actor, name=ACCOUNT, full_name="Demo", role=Role.OPERATOR, plant=None,
+                password_hash=hashed, now_ms=now_ms,
+            )
+        ).result()  # fmt: skip
+    return CenterResult(row.result_hash, ACCOUNT, password)
