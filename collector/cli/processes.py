@@ -50,6 +50,8 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._term_before is not None:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not leave the rest behind
         for name in list(self._running):
             self.kill(name)
         if self._term_before is not None:
