@@ -7,6 +7,7 @@ extra has all plant-side verbs and `--help` answers at once.
 
 from __future__ import annotations
 
+import io
 import sys
 
 import typer
@@ -30,6 +31,9 @@ simulate.register(app)
 
 def main() -> None:
     """Entry point: every error of ours becomes words on stderr and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Chinese shows `?`, and the work is not lost
     try:
         app()
     except CollectorError as error:
