@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Modbus polling: blocks of 100 registers over 50 links, into readings with quality, against pymodbus called bare.
+"""Modbus polling: blocks of 100 registers over 50 links, into records with quality, against pymodbus called bare.
 
-Twice: 14 points in a block, as many as a generating unit has quantities, and 50, which fill it (32-bit integers and
-floats, word orders mixed). Both sides run on uvloop in this process, with the agent's settings of the collector of
-cycles, against one server in a process of its own, in turns, and keep one request under way on every link. Counted in
-seconds of this process on a core, so that what else the machine does matters little.
+Twice: 14 points in a block, as many as a generating unit has quantities, and 50, which fill it and are four units
+(32-bit integers and floats, word orders mixed). Every block read becomes the records of a tick. Both sides run on
+uvloop in this process, with the agent's settings of the collector of cycles, against one server in a process of its
+own, in turns, and keep one request under way on every link. Counted in seconds of this process on a core, so that what
+else the machine does matters little.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from multiprocessing.connection import Connection
+from typing import ClassVar
 
 import uvloop
 from pymodbus.client import AsyncModbusTcpClient
@@ -25,8 +27,10 @@ from bench.figure import Figure
 from collector.agent.app import look_for_cycles_rarely
 from collector.agent.device.modbus import ModbusDevice, ModbusLine
 from collector.agent.device.plan import Limits, plan_reads
+from collector.agent.recorder import Recorder, Source
 from collector.clock import SystemClock
-from collector.model.record import Quality
+from collector.model.quantity import QUANTITIES, Kind, Quantity
+from collector.model.record import ClockState, Quality
 from collector.points import Point
 
 _LINKS = 50
@@ -39,19 +43,32 @@ _SPREAD = {14: [*range(0, 97, 8), 98], 50: list(range(0, 100, 2))}
 _KINDS = (("int32", "ABCD"), ("float32", "CDAB"), ("uint32", "CDAB"), ("float32", "ABCD"))
 
 
-class _Slave(asyncio.Protocol):
-    """Answers every request at once with 100 registers: 50 numbers that are plausible in each of the encodings."""
+def _number(quantity: Quantity) -> int:
+    """A plausible value in the unit of its table."""
+    if quantity.kind is Kind.STATUS:
+        return 1
+    return 50 if quantity.unit == "Hz" else 251
 
-    _WORDS = (
-        struct.pack(">i", 250_000),
-        struct.pack(">f", 251.5),
-        struct.pack(">I", 249_000),
-        struct.pack(">f", -3.25),
-    )
-    _DATA = b"".join(
-        word if _KINDS[i % 4][1] == "ABCD" else word[2:] + word[:2]
-        for i, word in enumerate(_WORDS * (_PLACES // 4) + _WORDS[: _PLACES % 4])
-    )
+
+def _data(count: int) -> bytes:
+    """The registers of a block of so many points."""
+    words = [bytes(4)] * _PLACES
+    for index, address in enumerate(_SPREAD[count]):
+        kind, order = _KINDS[address // 2 % 4]
+        value = _number(_quantity(index))
+        word = struct.pack(">f" if kind == "float32" else ">i", value)
+        words[address // 2] = word if order == "ABCD" else word[2:] + word[:2]
+    return b"".join(words)
+
+
+def _quantity(index: int) -> Quantity:
+    return QUANTITIES[index % len(QUANTITIES)]
+
+
+class _Slave(asyncio.Protocol):
+    """Answers every request at once with 100 registers; the slave asked for says with how many points in them."""
+
+    _DATA: ClassVar[dict[int, bytes]] = {count: _data(count) for count in _SPREAD}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep it."""
@@ -59,7 +76,8 @@ class _Slave(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """One request at a time."""
-        reply = data[:4] + struct.pack(">HBBB", 3 + len(self._DATA), data[6], 3, len(self._DATA)) + self._DATA
+        registers = self._DATA[data[6]]
+        reply = data[:4] + struct.pack(">HBBB", 3 + len(registers), data[6], 3, len(registers)) + registers
         self._transport.write(reply)  # type: ignore[attr-defined]
 
 
@@ -73,16 +91,19 @@ def _serve(ready: Connection) -> None:
 
 
 def _points(count: int) -> tuple[Point, ...]:
-    kinds = {address: _KINDS[address // 2 % 4] for address in _SPREAD[count]}
-    return tuple(
-        Point(
-            file="bench", row=i, name=f"p{i}", description="", device="", unit=f"U{i}", quantity="active_power_mw",
-            area="holding", type=kind, address=address, common_address=None, bit=None, order=order,
-            scale=Fraction(1), offset=Fraction(0), raw_unit="kW" if "int" in kind else "MW", sign=1,
-            low=None, high=None, deadband=None, period_s=None, backup=False, guard="", no_value=(),
-        )
-        for i, (address, (kind, order)) in enumerate(kinds.items())
-    )  # fmt: skip
+    points = []
+    for index, address in enumerate(_SPREAD[count]):
+        (kind, order), quantity = _KINDS[address // 2 % 4], _quantity(index)
+        points.append(
+            Point(
+                file="bench", row=index, name=f"p{index}", description="", device="",
+                unit=f"U{index // len(QUANTITIES)}", quantity=quantity.name, area="holding", type=kind,
+                address=address, common_address=None, bit=None, order=order, scale=Fraction(1), offset=Fraction(0),
+                raw_unit=quantity.unit, sign=1, low=None, high=None, deadband=None, period_s=None, backup=False,
+                guard="", no_value=(),
+            )
+        )  # fmt: skip
+    return tuple(points)
 
 
 async def _side_by_side(reads: list[Callable[[], Awaitable[None]]]) -> float:
@@ -103,8 +124,8 @@ async def _compare(port: int, count: int) -> tuple[float, float]:
     points = _points(count)
     devices = [
         ModbusDevice(
-            f"d{i}", ModbusLine(f"l{i}", host="127.0.0.1", port=port), points, SystemClock(), slave=1, timeout_s=5.0,
-            limits=Limits(max_gap=12),
+            f"d{i}", ModbusLine(f"l{i}", host="127.0.0.1", port=port), points, SystemClock(), slave=count,
+            timeout_s=5.0, limits=Limits(max_gap=12),
         )
         for i in range(_LINKS)
     ]  # fmt: skip
@@ -118,13 +139,23 @@ async def _compare(port: int, count: int) -> tuple[float, float]:
 
     def bare(client: AsyncModbusTcpClient) -> Callable[[], Awaitable[None]]:
         async def read() -> None:
-            assert len((await client.read_holding_registers(0, count=_REGISTERS, device_id=1)).registers) == _REGISTERS
+            assert (
+                len((await client.read_holding_registers(0, count=_REGISTERS, device_id=count)).registers) == _REGISTERS
+            )
 
         return read
 
     def ours(device: ModbusDevice) -> Callable[[], Awaitable[None]]:
+        recorder = Recorder([Source(p, p.unit, 3000) for p in points], period_ms=1000, last={})
+        tick_ms = 0
+
         async def read() -> None:
-            await device.read(points, budget_s=5.0)
+            nonlocal tick_ms
+            answer = await device.read(points, budget_s=5.0)
+            recorder.feed(answer.readings)
+            tick_ms = max(tick_ms + 1, answer.time_utc_ms)
+            records, _ = recorder.record(tick_ms, ClockState.SYNCHRONISED)
+            assert records[0].qualities[0] is Quality.GOOD
 
         return read
 
