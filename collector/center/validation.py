@@ -22,6 +22,7 @@ from sqlalchemy import Connection, and_, insert, or_, select, update
 from collector.center.checks import DataPolicy, Found, UnitDay, check_unit_day
 from collector.center.day_columns import read_day_columns
 from collector.center.imports import current_register
+from collector.center.lake import count_records
 from collector.center.schema import lake_file
 from collector.center.store import CenterStore, insert_new
 from collector.center.watch_schema import finding, validated_day
@@ -154,8 +155,10 @@ def _others_of(store: CenterStore, plant: str, day: str) -> Path | None:
     count = store.read(lambda c: c.execute(select(lake_file.c.other_count).where(current)).scalar())
     if not count:
         return None
-    files = (store.directory / "lake-others" / plant).glob(f"{day}-*.parquet")
-    return max(files, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+    files = list((store.directory / "lake-others" / plant).glob(f"{day}-*.parquet"))
+    files.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+    # A restore may have given all of them one time: the count tells the current one from those before it.
+    return next((path for path in files if count_records([path]) == count), None)
 
 
 def _due(connection: Connection, basis: str, since: str, days: Sequence[date] | None) -> list[tuple[str, str, str]]:

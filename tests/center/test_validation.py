@@ -11,12 +11,14 @@ import pytest
 from center_batches import EPOCH, NOON, FixedClock, deliver, new_store, payload_of, record
 from test_lake import deliver_from_both
 
+from collector.center.access import Actor, Role
 from collector.center.checks import DataPolicy
 from collector.center.imports import import_table
 from collector.center.lake import seal_month_of
 from collector.center.store import CenterStore
+from collector.center.substitution import decide_substitution, propose_substitution
 from collector.center.validation import list_findings, validate_due
-from collector.model.interval import DAY_MS, Month
+from collector.model.interval import DAY_MS, Interval, Month
 from collector.model.record import UnitRecord
 from collector.model.register import Register
 from collector.tables.files import Delivered
@@ -111,6 +113,22 @@ def test_another_register_makes_recent_days_due_again_and_old_ones_not(tmp_path:
         take_register(store, "600")
         assert validate_due(store, policy_of=policy_of) == 0
         assert validate_due(store, policy_of=policy_of, days=[date(2026, 3, 10)]) == 0
+
+
+def test_a_substituted_value_closes_the_finding_of_the_one_it_replaced(tmp_path: Path) -> None:
+    li, wang = Actor("li", Role.OPERATOR), Actor("wang", Role.APPROVER)
+    with new_store(tmp_path) as store:
+        take_register(store)
+        deliver(store, [payload_of(1, steady(NOON, [300_000, 800_000]))])
+        assert look(store) == [("out_of_range", "800 MW", True)]
+        number = store.write(
+            lambda c: propose_substitution(
+                c, actor=li, unit="U1", quantity="active_power_mw", interval=Interval(NOON + 1, NOON + 60_001),
+                value="305", method="meter", reason="transducer", now_ms=NOON,
+            )
+        ).result()  # fmt: skip
+        store.write(lambda c: decide_substitution(c, number, actor=wang, granted=True, now_ms=NOON)).result()
+        assert look(store) == [("out_of_range", "800 MW", False)]
 
 
 def test_looking_changes_no_record(tmp_path: Path) -> None:
