@@ -26,8 +26,10 @@ from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.validation import register_in_force
 from collector.center.watch_schema import finding, validated_day
+from collector.clock import clock_state
 from collector.errors import ConfigError
 from collector.model.interval import DAY_MS, format_time, local_day
+from collector.model.record import ClockState
 from collector.model.register import Register
 
 CONNECT_S: Final = 3.0
@@ -59,6 +61,9 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
     """Everything found, errors first. `settings`: None where only the state directory is known."""
     now_ms = store.clock.now_utc_ms()
     found: list[Complaint] = []
+    if clock_state(store.clock) is ClockState.UNSYNCHRONISED:
+        message = "the host says that it is not synchronised"
+        found.append(Complaint("warning", "host clock", message, "see to NTP: `timedatectl`; duties go by this clock"))
     if settings is not None:
         found += [*_keys(settings), *_broker(settings)]
         plants = [plant.id for plant in settings.plant]
