@@ -23,7 +23,7 @@ def test_a_month_measured_on_a_dask_cluster_is_the_same(tmp_path: Path) -> None:
     from distributed import LocalCluster
 
     with (
-        LocalCluster(
+        LocalCluster(  # type: ignore[no-untyped-call,unused-ignore]
             n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None, host="127.0.0.1"
         ) as cluster,
         new_store(tmp_path / "state") as store,

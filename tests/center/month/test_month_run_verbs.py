@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from center_months import new_store
-from click.testing import Result
 from late_changes import PLAN, at, fill
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from collector.cli.center import app
 
