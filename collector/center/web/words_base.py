@@ -47,6 +47,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "role.auditor": ("审计", "auditor"),
     "role.regulator": ("监管机构", "regulator"),
     "role.plant": ("电厂", "plant"),
+    "role.local": ("命令行", "command line"),
     "role.administrator": ("管理员", "administrator"),
     "account.heading": ("我的账号", "My account"),
     "account.name": ("用户名", "Name"),
