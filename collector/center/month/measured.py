@@ -95,7 +95,7 @@ def _dask(where: str) -> Iterator[Executor]:
     except ModuleNotFoundError:
         message = "needs the `scale` extra: pip install 'collector[scale]'"
         raise ConfigError([Problem("--executor", 0, "", message)]) from None
-    with Client("tcp://" + where.removeprefix(DASK)) as client:
+    with Client("tcp://" + where.removeprefix(DASK)) as client:  # type: ignore[no-untyped-call,unused-ignore]
         yield client.get_executor()
 
 

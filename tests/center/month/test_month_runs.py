@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,7 @@ def test_a_stop_before_the_month_and_the_restart_in_it_are_one_occurrence(tmp_pa
         run = settled(store)
         assert_as_offline(store, run, tmp_path)
         [line] = [line for line in run.statement.lines if line.service == "gas_start_stop"]
-        assert (line.quantity, line.amount_yuan) == (1, Decimal("156000.00"))
+        assert (line.quantity, line.amount_yuan) == (Fraction(1), Decimal("156000.00"))
         assert [cell.first_day.isoformat() for cell in run.progress.cells if cell.runs_only] == ["2026-05-31"]
         names = [name for _, name in store.read(lambda c: pinned_files(c, run.row.id))]
         assert sorted(name[:10] for name in names) == ["2026-05-31", "2026-06-01"]
