@@ -10,6 +10,7 @@ bounded by `seal_processes`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -67,7 +68,8 @@ async def seal_apart(state_dir: Path, database_url: str, days: Sequence[StaleDay
 
 def _begin(state_dir: str, database_url: str) -> None:
     """What a sealing process does first."""
-    os.nice(NICENESS)
+    with contextlib.suppress(PermissionError):  # where a supervisor forbids it, sealing goes on all the same
+        os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the receiver's process ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _opened.append(CenterStore.open(Path(state_dir), clock=SystemClock(), database_url=database_url, create=False))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import shutil
 import socket
@@ -11,10 +12,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import aiomqtt
 import pytest
 from confined_program import allowed_calls
 
+from collector import wire
+from collector.model.record import Quality, UnitLayout, UnitRecord
 from simulators.pytest_plugin import ServedDevices
+from simulators.scenario import free_ports
 
 ROOT = Path(__file__).parents[2]
 AGENT, CENTER = (ROOT / "systemd" / f"collector-{name}.service" for name in ("agent", "center"))
@@ -85,3 +90,41 @@ def test_the_agent_reads_records_and_ends_well(
     assert process.returncode == 0, errors
     assert served.requests() > 0
     assert (tmp_path / "state" / "g.buffer").stat().st_size > 0
+
+
+def test_the_center_receives_seals_and_says_that_it_lives(broker: str, tmp_path: Path) -> None:
+    """Its sealing processes too: they are started, lower their priority and open the store under the same settings."""
+    host, port = broker.split(":")
+    (tmp_path / "center.toml").write_text(
+        f'schema = 1\n[center]\nstate_dir = "state"\nlisten = "127.0.0.1:{free_ports(1)[0]}"\n'
+        f'[mqtt]\nhost = "{host}"\nport = {port}\n'
+        '[lake]\nseal_after_s = 0.0\ncheck_every_s = 0.2\n[[plant]]\nid = "P1"\nunits = ["U1"]\nunsigned = true\n',
+        "utf-8",
+    )
+    log = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, log.open("wb") as output:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(60)
+        command = [*CONFINED, str(CENTER), sys.executable, "-m", "collector.cli.main", "center", "run"]
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "PATH": "/usr/bin:/bin"}
+        arguments = [*command, str(tmp_path / "center.toml")]
+        with subprocess.Popen(arguments, cwd=ROOT, env=environment, stderr=output, stdout=output) as process:
+            try:
+                said = {systemd.recv(100) for _ in range(2)}
+                asyncio.run(_send_one_batch(host, int(port), log))
+            finally:
+                process.terminate()
+                process.wait(timeout=60)
+    assert said == {b"READY=1", b"WATCHDOG=1"}, log.read_text("utf-8")
+    assert process.returncode == 0, log.read_text("utf-8")
+    assert list((tmp_path / "state" / "lake" / "P1").glob("*.parquet"))
+
+
+async def _send_one_batch(host: str, port: int, log: Path) -> None:
+    record = UnitRecord("U1", 1_773_115_200_000, (330_000,), (Quality.GOOD,))
+    layout = UnitLayout("U1", ("active_power_mw",))
+    batch = wire.Batch(wire.Stream("P1", "g", 1), 1, (layout,), (record,), ())
+    async with aiomqtt.Client(host, port) as client, asyncio.timeout(60):
+        while b"sealed 2026-03-10-" not in await asyncio.to_thread(log.read_bytes):
+            await client.publish(wire.topic("collector", "P1", "g", "batch"), wire.encode_batch(batch, None), qos=1)
+            await asyncio.sleep(0.5)

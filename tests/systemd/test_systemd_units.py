@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.center.watchdog import PERIOD_S
 from collector.notify import notify
 
 FOLDER = Path(__file__).parents[2] / "systemd"
@@ -40,9 +41,9 @@ def settings(name: str) -> dict[str, list[str]]:
     return found
 
 
-def test_there_is_one_unit_per_process_and_a_timer_for_the_month() -> None:
+def test_there_is_one_unit_per_process_and_a_timer_for_the_calendar() -> None:
     assert UNITS == [
-        "collector-agent.service", "collector-center.service", "collector-settle.timer", "collector-settle@.service",
+        "collector-agent.service", "collector-center.service", "collector-close.service", "collector-close.timer",
     ]  # fmt: skip
 
 
@@ -51,8 +52,7 @@ def test_systemd_finds_no_mistake_in_any_unit(tmp_path: Path) -> None:
     # The program is not where the units say it is on a machine that builds it, so a stand-in takes its place.
     for name in UNITS:
         (tmp_path / name).write_text((FOLDER / name).read_text("utf-8").replace(PROGRAM, "/bin/true"), "utf-8")
-    names = [name.replace("@.", "@last.") for name in UNITS]
-    result = analyze("verify", "--man=no", *(f"./{name}" for name in names), folder=tmp_path)
+    result = analyze("verify", "--man=no", *(f"./{name}" for name in UNITS), folder=tmp_path)
     # systemd also looks at the machine's own units; what it says about those is not ours.
     ours = [line for line in (result.stdout + result.stderr).splitlines() if "collector-" in line]
     assert not ours
@@ -68,14 +68,14 @@ def test_exposure_is_at_most_two_and_a_half(name: str) -> None:
 
 
 @needs_systemd
-def test_the_timer_runs_on_the_fifth_in_local_time() -> None:
-    (when,) = settings("collector-settle.timer")["OnCalendar"]
+def test_the_timer_runs_every_morning_in_local_time() -> None:
+    (when,) = settings("collector-close.timer")["OnCalendar"]
     result = analyze("calendar", "--base-time=2026-03-20 00:00:00 UTC", when, folder=FOLDER)
-    assert "Sat 2026-04-04 22:00:00 UTC" in result.stdout  # 06:00 on the 5th at UTC+8
+    assert "Fri 2026-03-20 22:00:00 UTC" in result.stdout  # 06:00 on the 21st at UTC+8
 
 
-def test_the_timer_starts_the_settling_unit() -> None:
-    assert settings("collector-settle.timer")["Unit"] == ["collector-settle@last.service"]
+def test_the_timer_starts_the_closing_unit() -> None:
+    assert settings("collector-close.timer")["Unit"] == ["collector-close.service"]
 
 
 def test_the_agent_waits_for_ready_is_watched_and_restarted() -> None:
@@ -87,39 +87,53 @@ def test_the_agent_waits_for_ready_is_watched_and_restarted() -> None:
     assert unit["WatchdogSec"] == [str(3 * 60)]
 
 
+def test_the_center_waits_for_ready_is_watched_and_restarted() -> None:
+    unit = settings("collector-center.service")
+    wanted = {"Type": "notify", "NotifyAccess": "main", "Restart": "always", "StartLimitIntervalSec": "0",
+              "StateDirectory": "collector-center"}  # fmt: skip
+    assert {key: unit[key] for key in wanted} == {key: [value] for key, value in wanted.items()}
+    (watchdog_s,) = unit["WatchdogSec"]
+    assert int(watchdog_s) >= 4 * PERIOD_S
+
+
 def test_state_directories_are_those_the_samples_name() -> None:
     for unit, sample in (("collector-agent.service", "agent.toml"), ("collector-center.service", "center.toml")):
         (name,) = settings(unit)["StateDirectory"]
         assert f'state_dir = "/var/lib/{name}"' in (FOLDER.parent / "config" / sample).read_text("utf-8")
 
 
-def run_settle(month: str, today: str, tmp_path: Path) -> list[str]:
-    """What the settling unit's command would start on a day, word by word."""
-    (command,) = settings("collector-settle@.service")["ExecStart"]
-    # As systemd does before it starts a program: %i is the instance, %% a per cent sign, $$ a dollar sign.
-    script = shlex.split(command.replace("%i", month).replace("%%", "%").replace("$$", "$"))
+def run_close(today: str, runs: str, tmp_path: Path) -> list[str]:
+    """What the closing unit's command would start on a day, a line each; `runs`: what the center lists of the month."""
+    (command,) = settings("collector-close.service")["ExecStart"]
+    # As systemd does before it starts a program: %% is a per cent sign, $$ a dollar sign.
+    script = shlex.split(command.replace("%%", "%").replace("$$", "$"))
     stand_in = tmp_path / "collector"
-    stand_in.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', "utf-8")
+    stand_in.write_text(
+        f'#!/bin/sh\necho "$*" >> {tmp_path}/started\n[ "$2" != runs ] || printf "%s" "{runs}"\n', "utf-8"
+    )
     stand_in.chmod(0o755)
     clock = tmp_path / "date"
     clock.write_text(f'#!/bin/sh\n[ "$1" = -d ] || set -- -d {today} "$@"\nexec /bin/date "$@"\n', "utf-8")
     clock.chmod(0o755)
     script = [word.replace(PROGRAM, str(stand_in)) for word in script]
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "TZ": "CST-8", "SETTLE_WHO": "timer"}
-    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=True, timeout=60)
-    return done.stdout.split()
+    environment = dict(each.split("=", 1) for each in settings("collector-close.service")["Environment"])
+    subprocess.run(script, env=environment | {"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True, timeout=60)
+    lines = (tmp_path / "started").read_text("utf-8").splitlines()
+    assert all("--config /etc/collector/center.toml" in line for line in lines)
+    return [line.split(" --")[0] for line in lines]
 
 
 @pytest.mark.parametrize(
-    ("today", "month"), [("2026-04-05", "2026-03"), ("2026-03-31", "2026-02"), ("2026-01-01", "2025-12")]
+    ("today", "month"), [("2026-04-05", "2026-03"), ("2026-03-31", "2026-02"), ("2026-01-08", "2025-12")]
 )
-def test_last_is_the_month_before_on_any_day(today: str, month: str, tmp_path: Path) -> None:
-    words = run_settle("last", today, tmp_path)
-    assert words == ["center", "settle", month, "--config", "/etc/collector/center.toml", "--who", "timer"]
+def test_the_month_before_is_settled_once_from_the_fifth_on(today: str, month: str, tmp_path: Path) -> None:
+    assert run_close(today, "", tmp_path) == [f"center runs {month}", f"center settle {month}", "center duties"]
+    (tmp_path / "started").unlink()
+    assert run_close(today, "7  trial", tmp_path) == [f"center runs {month}", "center duties"]
 
 
-def test_a_month_named_is_the_month_settled(tmp_path: Path) -> None:
-    assert run_settle("2026-02", "2026-09-01", tmp_path)[:3] == ["center", "settle", "2026-02"]
+def test_before_the_fifth_only_the_duties_are_listed(tmp_path: Path) -> None:
+    assert run_close("2026-04-04", "", tmp_path) == ["center duties"]
 
 
 def test_words_to_systemd_arrive_as_one_datagram(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
