@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -21,9 +21,8 @@ from collector.center.imports import ALL_KINDS
 from collector.center.month.compare import compare_runs, effect_by_plant
 from collector.center.month.opened import open_run
 from collector.center.month.package import export_package
-from collector.center.month.review_files import remedies_of
+from collector.center.month.review_effect import try_review
 from collector.center.month.review_log import review_by_id
-from collector.center.month.reviews import note_what_if
 from collector.center.month.settling import RULEBOOK
 from collector.center.month.steps import visible_run
 from collector.center.month.what_if import Change, what_if
@@ -122,30 +121,18 @@ def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:
     return changes, rulebook_files
 
 
-def _start(
-    ctx: Context,
-    month: Month,
-    base: int,
-    changes: Sequence[Change],
-    rulebook_files: dict[str, bytes],
-    *,
-    review: int | None = None,
-) -> None:
+def _start(ctx: Context, month: Month, base: int, changes: Sequence[Change], rulebook: Mapping[str, bytes]) -> None:
     store, actor, note = ctx.store, ctx.actor, ctx.form.get("note", "")[:1000]
 
     def work() -> int:
         with tempfile.TemporaryDirectory() as folder:
-            draft = _draft(open_run(store, base).folder / RULEBOOK, rulebook_files, Path(folder) / "rulebook")
-            row = what_if(store, base, changes=changes, rulebook=draft, actor=actor, note=note)
-        if review is not None:
-            now_ms = store.clock.now_utc_ms()
-            store.write(lambda c: note_what_if(c, review, actor=actor, run_id=row.id, now_ms=now_ms)).result()
-        return row.id
+            draft = _draft(open_run(store, base).folder / RULEBOOK, rulebook, Path(folder) / "rulebook")
+            return what_if(store, base, changes=changes, rulebook=draft, actor=actor, note=note).id
 
     _jobs(ctx).start(Job(str(month), WHAT_IF, actor.name, ctx.now_ms, base), work)
 
 
-def _draft(source: Path, files: dict[str, bytes], target: Path) -> Path | None:
+def _draft(source: Path, files: Mapping[str, bytes], target: Path) -> Path | None:
     """The rulebook of a run with files replaced or added; None where there are none."""
     if not files:
         return None
@@ -165,11 +152,9 @@ def _jobs(ctx: Context) -> Jobs:
 def try_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Show what granting a review would do to every plant: its remedies on top of the run it is about."""
     found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
-    remedies = ctx.read(lambda c: remedies_of(c, number, actor=ctx.actor))
-    if not remedies:
-        raise StoreError("has no remedy beside it: attach the inputs as they should be", subject=f"review {number}")
-    changes = [Change(kind, delivered_of(name, data)) for kind, name, data in remedies]
-    _start(ctx, found.month, found.run_id, changes, {}, review=number)
+    store, actor = ctx.store, ctx.actor
+    job = Job(str(found.month), WHAT_IF, actor.name, ctx.now_ms, found.run_id)
+    _jobs(ctx).start(job, lambda: try_review(store, number, actor=actor).id)
     return ctx.redirect(f"/months/{found.month}", notice="notice.run_begun")
 
 
