@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which MQTT version a broker speaks: 5 where it has it, else 3.1.1. Used by the agent's uplink and by the center."""
+"""What the agent's uplink and the center's link to the broker have in common.
+
+Which MQTT version a broker speaks (5 where it has it, else 3.1.1), TLS by the files of `[mqtt]`, the password's file.
+"""
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.reasoncodes import ReasonCode
+
+from collector.config import Mqtt
+from collector.errors import ConfigError, Problem
 
 _VERSION_REFUSED: Final = (1, 132)  # 3.1.1, 5: the broker does not speak this version
 
@@ -29,3 +38,41 @@ async def find_protocol(bare_client_of_5: aiomqtt.Client) -> aiomqtt.ProtocolVer
         if str(error) != "Operation timed out":  # the library has no type for it: connected, and no answer
             raise
     return aiomqtt.ProtocolVersion.V311
+
+
+def tls_context(settings: Mqtt, resolve: Callable[[str], Path] = Path) -> ssl.SSLContext | None:
+    """TLS with the CA of the configuration and no other, and our certificate; None where neither is named.
+
+    `resolve`: the place of a file named in the configuration.
+
+    Raises:
+        ConfigError: a file that can't be used, or a certificate for nobody: without a CA there is no TLS.
+    """
+    if not settings.ca_file:
+        if settings.cert_file:
+            message = "a certificate is shown over TLS only: name the broker's authority, too"
+            raise ConfigError([Problem(settings.cert_file, 0, "mqtt.ca_file", message)])
+        return None
+    try:
+        context = ssl.create_default_context(cafile=str(resolve(settings.ca_file)))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.cert_file:
+            context.load_cert_chain(resolve(settings.cert_file), resolve(settings.key_file or settings.cert_file))
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ConfigError([Problem(settings.ca_file, 0, "mqtt", f"TLS files can't be used: {error}")]) from error
+    return context
+
+
+def read_password(settings: Mqtt, resolve: Callable[[str], Path] = Path) -> str | None:
+    """The password, alone in its file; None where no file is named.
+
+    Raises:
+        ConfigError: the file can't be read.
+    """
+    if not settings.password_file:
+        return None
+    path = resolve(settings.password_file)
+    try:
+        return path.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([Problem(str(path), 0, "mqtt.password_file", "can't be read")]) from error

@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "collector.errors": set(),
     "collector.model": {"collector.errors"},
     "collector.tasks": set(),
-    "collector.mqtt": set(),
+    "collector.mqtt": {"collector.config", "collector.errors"},
     "collector.resources": set(),
     "collector.notify": set(),
     "collector.clock": {"collector.errors", "collector.model"},

@@ -18,12 +18,10 @@ import asyncio
 import logging
 import random
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiomqtt
@@ -36,9 +34,9 @@ from paho.mqtt.properties import Properties
 from collector.agent.buffer import Buffer
 from collector.agent.lanes import Flights, take
 from collector.agent.ledger import Damaged
-from collector.config import AgentConfig, Mqtt
-from collector.errors import ConfigError, Garbled, Problem, StoreError
-from collector.mqtt import find_protocol
+from collector.config import AgentConfig
+from collector.errors import Garbled, StoreError
+from collector.mqtt import find_protocol, read_password, tls_context
 from collector.tasks import heed_cancellation
 from collector.wire import SCHEMA_VERSION, decode_ack, decode_ask, load_public_key, parse_topic, topic
 
@@ -94,9 +92,7 @@ class Uplink:
         self._gateway = settings.gateway.id
         self._status = status
         self._echo = echo
-        self._password = (
-            _read_secret(config.resolve(settings.mqtt.password_file)) if settings.mqtt.password_file else None
-        )
+        self._password = read_password(settings.mqtt, config.resolve)
         self._tls = tls_context(settings.mqtt, config.resolve)
         key_file = settings.uplink.center_key_file
         self._center_key: Ed25519PublicKey | None = load_public_key(config.resolve(key_file)) if key_file else None
@@ -358,31 +354,6 @@ class Uplink:
 def backoff_s(failures: int, most_s: float, jitter: float) -> float:
     """Seconds to wait before connecting again: doubling from half a second; `jitter` 0..1 takes up to half of it."""
     return min(most_s, 0.5 * 2.0 ** min(failures, 20)) * (1 - jitter / 2)
-
-
-def tls_context(settings: Mqtt, resolve: Callable[[str], Path]) -> ssl.SSLContext | None:
-    """TLS with the CA of the configuration and no other, and our certificate; None where no CA is named.
-
-    Raises:
-        ConfigError: a file that can't be used.
-    """
-    if not settings.ca_file:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=str(resolve(settings.ca_file)))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.cert_file:
-            context.load_cert_chain(resolve(settings.cert_file), resolve(settings.key_file or settings.cert_file))
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ConfigError([Problem(settings.ca_file, 0, "mqtt", f"TLS files can't be used: {error}")]) from error
-    return context
-
-
-def _read_secret(path: Path) -> str:
-    try:
-        return path.read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), 0, "mqtt.password_file", "can't be read")]) from error
 
 
 def _installed_version() -> str:

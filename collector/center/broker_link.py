@@ -14,8 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
-from pathlib import Path
 from typing import Any, Final, cast
 
 import aiomqtt
@@ -24,8 +22,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from collector.config import Mqtt
-from collector.errors import ConfigError, Problem
-from collector.mqtt import find_protocol
+from collector.mqtt import find_protocol, read_password, tls_context
 
 CONNECT_TIMEOUT_S: Final = 10.0
 SESSION_EXPIRY_S: Final = 7 * 86_400
@@ -75,8 +72,8 @@ class BrokerLink:
         self._client_id = client_id
         self._inbox = inbox
         self._protocol: aiomqtt.ProtocolVersion | None = None
-        self._password = _read_secret(settings.password_file)
-        self._tls = _tls_context(settings)
+        self._password = read_password(settings)
+        self._tls = tls_context(settings)
 
     async def connect(self) -> aiomqtt.Client:
         """A client to be entered; call again for every attempt.
@@ -121,25 +118,3 @@ def _session_expiry(seconds: int) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = seconds
     return properties
-
-
-def _read_secret(name: str) -> str | None:
-    if not name:
-        return None
-    try:
-        return Path(name).read_text("utf-8").strip()
-    except OSError as error:
-        raise ConfigError([Problem(name, 0, "", f"can't be read: {error.strerror}")]) from error
-
-
-def _tls_context(settings: Mqtt) -> ssl.SSLContext | None:
-    if not (settings.ca_file or settings.cert_file):
-        return None
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file or None)
-        if settings.cert_file:
-            context.load_cert_chain(settings.cert_file, settings.key_file or None)
-    except (OSError, ssl.SSLError) as error:
-        files = ", ".join(n for n in (settings.ca_file, settings.cert_file, settings.key_file) if n)
-        raise ConfigError([Problem(files, 0, "", f"no usable certificates: {error}")]) from error
-    return context

@@ -18,8 +18,9 @@ from uplink_world import Center, agent_config, broker, free_port, running, until
 from collector import config
 from collector.agent.buffer import Buffer, Position
 from collector.agent.lanes import Flights, take
-from collector.agent.uplink import backoff_s, tls_context
+from collector.agent.uplink import backoff_s
 from collector.errors import ConfigError
+from collector.mqtt import tls_context
 from collector.wire import Ask, Signer, decode_batch, generate_key_pair, load_signing_key, open_envelope
 
 
