@@ -158,10 +158,10 @@ class Priced:
         self.amount = (self.amount or Fraction(0)) + product
         if self.account.bound is not Bound.MEASURED:
             return  # nobody reads the steps of a bound
-        times = f" × {_plain(factor)}" if factor != 1 else ""
+        times = f" × {plain(factor)}" if factor != 1 else ""
         priced_in = self.account.case.rulebook.values[value_id].unit
         about = label or f"{stretch.first_day}…{stretch.until_day}"
-        self.steps.append(Step(f"{about}: {_plain(amount_of)} {unit} × {_plain(price)} {priced_in}{times}", product))
+        self.steps.append(Step(f"{about}: {plain(amount_of)} {unit} × {plain(price)} {priced_in}{times}", product))
 
     def price(self, value_id: str, stretch: Stretch, *, key: str = "") -> Fraction | None:
         """A rulebook value on a stretch, noted for the explanation; None: unknown or ended."""
@@ -200,7 +200,7 @@ def rule_use(value: RuleValue, row: RuleRow, key: str) -> RuleUse:
     return RuleUse(value.id, value.article, text, value.unit, row.from_day.isoformat(), key or row.area)
 
 
-def _plain(value: Fraction) -> str:
+def plain(value: Fraction) -> str:
     """A number for a formula: exact if it ends within 9 decimals, else cut to 9 with an ellipsis."""
     scaled, rest = divmod(abs(value.numerator) * 10**9, value.denominator)
     text = f"{scaled // 10**9}.{scaled % 10**9:09d}".rstrip("0").rstrip(".")

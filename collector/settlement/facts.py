@@ -136,6 +136,13 @@ class Facts:
         on = found.values == 1
         return Tri(found.valid & on, found.valid & ~on)
 
+    def row_before(self, lane: int) -> int:
+        """The record that holds up to a lane's first instant; -1: none does."""
+        rows, start = self.rows, int(self.axis.start_utc_ms[lane])
+        first, last = np.searchsorted(rows.lane, (lane, lane + 1))
+        head = int(first + np.searchsorted(rows.time_utc_ms[first:last], start) - 1)
+        return head if head >= first and rows.time_utc_ms[head] + self.policy.hold_ms >= start else -1
+
     def lanes_with(self, name: str) -> Bools:
         """On the pieces of lanes that have a column."""
         return np.repeat(np.array(self.has_column(name)), self._lane_count)

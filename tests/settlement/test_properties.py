@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_folders import make_folder
-from small_month import JUNE, shipped_rulebook
+from small_month import JUNE, Case, at, shipped_rulebook, unit
 
 from collector.cli.folder import load_folder
 from collector.settlement import measure as measuring
@@ -89,6 +89,19 @@ def test_k_days_measured_in_one_call_equal_k_calls(months: list[Inputs]) -> None
     for inputs in months:
         whole = settle(JUNE, inputs, shipped_rulebook())
         assert same(whole, close(JUNE, inputs, shipped_rulebook(), daily(inputs)))
+
+
+def test_an_excursion_that_begins_at_midnight_is_the_same_day_by_day() -> None:
+    case = Case(units=[unit(kind="hydro", droop_ratio="0.05")], policy={"hold_limit_s": Decimal(3600)})
+    for hour in range(72):
+        hertz = {24: "50.1", 25: "50.1", 47: "49.9", 48: "49.9"}.get(hour, "50")
+        cells = {"on_grid": "1", "frequency_hz": hertz, "active_power_mw": str(300 - hour)}
+        case.record(at(1) + hour * 3_600_000, **cells)
+    inputs = case.inputs()
+    whole = settle(JUNE, inputs, shipped_rulebook())
+    # 277 MW before midnight, 276 and 275 MW in the two hours after: 1 and 2 MWh less. 254, then 253 and 252 MW.
+    assert [row.actual_mwh for row in whole.primary_frequency] == [-3, -3]
+    assert same(whole, close(JUNE, inputs, shipped_rulebook(), daily(inputs)))
 
 
 def test_threads_and_batch_sizes_do_not_matter(months: list[Inputs], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from collector.model.interval import DAY_MS, QUARTER_HOUR_MS
-from collector.settlement.account import Account, Bound, Draft, Priced
+from collector.settlement.account import Account, Bound, Draft, Priced, plain
 from collector.settlement.facts import Condition, Facts, Tally
 from collector.settlement.logic import Bools, Ints, Tri, Values
 from collector.settlement.results import REASON_CODES
@@ -174,8 +174,12 @@ def price_basic(account: Account) -> Draft:
         share = Fraction(in_service * capacity_kw(stretch), hours_on * 1000) if hours_on else Fraction(0)
         priced.add("agc_basic.price", stretch, share, unit="MW")
     total = sum(account.sum(f"{BASIC}.value", stretch) for stretch in stretches)
+
+    def hours(time_ms: int) -> str:
+        return plain(Fraction(time_ms, 3_600_000))
+
     if hours_on:
-        text = f"in-service rate = {total} ms ÷ {hours_on} ms on grid"
+        text = f"in-service rate = {hours(total)} h ÷ {hours(hours_on)} h on grid"
         priced.steps.insert(0, Step(text, Fraction(total, hours_on)))
     return priced.draft()
 

@@ -77,12 +77,9 @@ def _off_before(facts: Facts) -> Bools:
     if column is None or not len(rows.lane):
         return result
     for lane in range(len(axis.lanes)):
-        first, last = np.searchsorted(rows.lane, (lane, lane + 1))
-        start = int(axis.start_utc_ms[lane])
-        head = int(first + np.searchsorted(rows.time_utc_ms[first:last], start) - 1)
-        if head >= first and column.valid[head] and column.values[head] == 0:
-            holds = rows.time_utc_ms[head] + facts.policy.hold_ms >= start
-            result[timeline.cell_start[lane * axis.days]] = bool(holds)
+        head = facts.row_before(lane)
+        off = head >= 0 and column.valid[head] and column.values[head] == 0
+        result[timeline.cell_start[lane * axis.days]] = bool(off)
     return result
 
 

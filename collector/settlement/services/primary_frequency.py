@@ -14,7 +14,9 @@ import numpy as np
 
 from collector.settlement.account import Account
 from collector.settlement.facts import Facts
+from collector.settlement.logic import Ints
 from collector.settlement.results import Excursion
+from collector.settlement.services.avc import row_on
 from collector.settlement.statement import PrimaryFrequencyRow, PrimaryFrequencyService
 from collector.settlement.stretches import Stretch, scaled
 
@@ -38,7 +40,8 @@ def measure(facts: Facts) -> None:
     known = registered & frequency.valid & band.valid & facts.on.true
     side = np.where(known & (deviation > band.values), 1, np.where(known & (deviation < -band.values), -1, 0))
     beyond = np.where(side > 0, deviation - band.values, deviation + band.values) * np.abs(side)
-    _put_excursions(facts, side, beyond)
+    edge = np.asarray(nominal.values + side * band.values, dtype=np.int64)
+    _put_excursions(facts, side, beyond, edge)
 
 
 def _number(facts: Facts, stretch: Stretch, name: str) -> Fraction:
@@ -59,9 +62,7 @@ def _measure_service(facts: Facts, registered: np.ndarray[tuple[int], np.dtype[n
     facts.results.put(SERVICE, "known_on_grid", time(registered & facts.on.true & ~status.missing))
 
 
-def _put_excursions(
-    facts: Facts, side: np.ndarray[tuple[int], np.dtype[np.int64]], beyond: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> None:
+def _put_excursions(facts: Facts, side: Ints, beyond: Ints, edge_uhz: Ints) -> None:
     timeline, axis, power = facts.timeline, facts.axis, facts.power
     lane = timeline.start // axis.width
     first = np.flatnonzero(np.append(True, (side[1:] != side[:-1]) | (lane[1:] != lane[:-1])))
@@ -84,7 +85,21 @@ def _put_excursions(
     ):
         unit = axis.lanes[of].unit
         base = before if seen else None
+        if begin == axis.start_utc_ms[of]:
+            base = _output_before(facts, of, above, int(edge_uhz[timeline.cell_start[of * axis.days]]))
         facts.results.excursions.append(Excursion(unit, begin, until, above, base, None if gap else kwms, beyond_uhzms))
+
+
+def _output_before(facts: Facts, lane: int, above: bool, edge_uhz: int) -> int | None:
+    """The output just before a lane's first instant, kW; None: unknown, or the excursion was under way by then."""
+    head = facts.row_before(lane)
+    power, frequency = facts.rows.columns.get("active_power_mw"), facts.rows.columns["frequency_hz"]
+    if head < 0 or power is None or not power.valid[head]:
+        return None
+    beyond = frequency.values[head] > edge_uhz if above else frequency.values[head] < edge_uhz
+    if frequency.valid[head] and beyond and row_on(facts, np.array([head])).true[0]:
+        return None
+    return int(power.values[head])
 
 
 def _join(excursions: list[Excursion]) -> list[Excursion]:
