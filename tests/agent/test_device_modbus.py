@@ -7,6 +7,7 @@ import asyncio
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 
+import pytest
 from agent_points import point
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from collector.clock import SystemClock
 from collector.errors import Refused, Silent
 from collector.model.record import Quality
 from collector.points import Point
+from simulators.pytest_plugin import ServedDevices
 
 
 class ScriptedLine(ModbusLine):
@@ -151,5 +153,25 @@ def test_pymodbuss_own_server_is_read_as_it_should_be() -> None:
         await device.close()
         await server.shutdown()  # type: ignore[no-untyped-call]
         await asyncio.sleep(0.05)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("protocol", ["modbus_tcp", "modbus_rtu_over_tcp"])
+def test_a_connection_reset_under_a_request_is_known_at_once(
+    modbus_device: Callable[..., ServedDevices], protocol: str
+) -> None:
+    served = modbus_device("name,quantity,area,type,address,raw_unit\nP,active_power_mw,holding,int32,0,kW\n",
+                           protocol=protocol)  # fmt: skip
+    served.fault("reset")
+
+    async def scenario() -> None:
+        line = ModbusLine("line", host=served.host, port=served.port, rtu=protocol != "modbus_tcp")
+        # The limit of the whole scenario is far below the time this request may take.
+        with pytest.raises(Silent, match="connection was lost"):
+            await line.request(1, Block("holding", 0, 2, ()), timeout_s=600)
+        served.clear("reset")
+        assert len(await line.request(1, Block("holding", 0, 2, ()), timeout_s=5)) == 4
+        line.drop()
 
     run(scenario)

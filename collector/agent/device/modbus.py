@@ -87,6 +87,7 @@ class ModbusLine:
         self._host, self._port, self._serial, self._rtu = host, port, serial, rtu
         self._client: ModbusBaseClient | None = None
         self._heard = False
+        self._waits = False
         self._lock = asyncio.Lock()
 
     async def open(self, timeout_s: float) -> None:
@@ -117,7 +118,7 @@ class ModbusLine:
         rtu = self._rtu or self._serial is not None
         client = AsyncModbusTcpClient(
             self._host or "serial", port=self._port, framer=FramerType.RTU if rtu else FramerType.SOCKET,
-            name=self.name, retries=0, reconnect_delay=0, trace_packet=self._trace,
+            name=self.name, retries=0, reconnect_delay=0, trace_packet=self._trace, trace_connect=self._trace_connect,
             # The waits of a request are ended here, and not a second time inside the library.
             timeout=None,  # type: ignore[arg-type]
         )  # fmt: skip
@@ -131,6 +132,13 @@ class ModbusLine:
     def _trace(self, sending: bool, data: bytes) -> bytes:
         self._heard = not sending
         return data
+
+    def _trace_connect(self, connected: bool) -> None:
+        """The library waits for the answer of a connection that is gone; nobody else has to."""
+        if not connected and self._waits and self._client is not None:
+            answer = self._client.ctx.response_future
+            if not answer.done():
+                answer.set_exception(ConnectionException("the connection was lost"))
 
     def drop(self) -> None:
         """Close at once; what was under way is lost."""
@@ -150,8 +158,12 @@ class ModbusLine:
             assert self._client is not None
             self._heard = False
             try:
-                async with asyncio.timeout(timeout_s):
-                    reply = await _READS[block.area](self._client, block.address, block.count, slave)
+                self._waits = True
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        reply = await _READS[block.area](self._client, block.address, block.count, slave)
+                finally:
+                    self._waits = False
                 heed_cancellation()
             except TimeoutError as error:
                 self.drop()
