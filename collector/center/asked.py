@@ -3,16 +3,53 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
+import aiomqtt
 from sqlalchemy import Connection, delete, func, insert, select
 
 import collector.wire as wire
 from collector.center import audit
 from collector.center.access import Actor, Permission
+from collector.center.asking import asks_for, publish_asks
 from collector.center.schema import batch, gap, stream
+from collector.center.settings import CenterSettings
+from collector.center.store import CenterStore
 from collector.center.watch_schema import asked
+from collector.errors import LinkError
+from collector.model.interval import Interval
+
+# A broker drops the older of two connections of one client id: one ask at a time in a process.
+_asking: Final = threading.Lock()
+
+
+def ask_again(
+    store: CenterStore, settings: CenterSettings, unit: str, interval: Interval, *, actor: Actor
+) -> list[wire.Ask]:
+    """Ask every gateway of a unit's plant again for an interval; returns when the broker has the asks.
+
+    Called in a thread: it runs a loop of its own for as long as the broker takes.
+
+    Raises:
+        Denied: the role may not ask.
+        StoreError: no plant has the unit, or none of its gateways has been heard of.
+        ConfigError: the signing key can't be used.
+        LinkError: there is no broker; nothing was asked.
+    """
+    actor.require(Permission.IMPORT)
+    asks = store.read(lambda c: asks_for(c, settings, unit, interval))
+    now_ms = store.clock.now_utc_ms()
+    store.write(lambda c: record_asks(c, asks, actor=actor, now_ms=now_ms)).result()
+    try:
+        with _asking:
+            asyncio.run(publish_asks(settings, asks))
+    except (aiomqtt.MqttError, OSError) as error:
+        store.write(lambda c: forget_asks(c, asks, actor=actor, now_ms=now_ms)).result()
+        raise LinkError(str(error), subject=f"{settings.mqtt.host}:{settings.mqtt.port}") from error
+    return asks
 
 
 def record_asks(connection: Connection, asks: Sequence[wire.Ask], *, actor: Actor, now_ms: int) -> None:

@@ -21,7 +21,15 @@ from collector.cli import (
     center_work,
 )
 from collector.cli.center_month import WhoOption
-from collector.cli.center_store import ConfigOption, StateOption, open_store, rulebook_of_center
+from collector.cli.center_store import (
+    ConfigArgument,
+    ConfigOption,
+    StateOption,
+    named_config,
+    needed_config,
+    open_store,
+    rulebook_of_center,
+)
 
 if TYPE_CHECKING:
     from collector.center.status import CenterStatus, GatewayStatus
@@ -39,7 +47,7 @@ center_watch.register(app)
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="center.toml")],
+    named: ConfigArgument = None,
     listen: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Pages and REST.")] = "",
     state: Annotated[
         str, typer.Option("--state", metavar="DIR", help="Store and lake, in place of center.state_dir.")
@@ -47,6 +55,7 @@ def run(
     broker: Annotated[
         str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of the one in center.toml.")
     ] = "",
+    config: ConfigOption = None,
 ) -> None:
     """Run the center: receiver and sealing. 接收、入库、封存。"""
     import asyncio
@@ -55,7 +64,8 @@ def run(
     from collector.center.settings import load_center, with_overrides
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    settings = with_overrides(load_center(config), listen=listen, state=state, broker=broker)
+    settings = load_center(needed_config(named, config))
+    settings = with_overrides(settings, listen=listen, state=state, broker=broker)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(run_center(settings))
 
@@ -71,8 +81,9 @@ def _loop_factory() -> Any:
 
 @app.command()
 def status(
-    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="center.toml")] = None,
-    state: Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")] = "",
+    named: ConfigArgument = None,
+    config: ConfigOption = None,
+    state: StateOption = "",
     month: Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Default: of the latest record.")] = "",
     hold_s: Annotated[
         int | None, typer.Option("--hold", min=60, help="How long a record counts, s; default: the data policy's.")
@@ -85,6 +96,7 @@ def status(
     from collector.center.status import latest_month, read_status
     from collector.model.interval import Month
 
+    config = named_config(named, config)
     try:
         wanted = Month.parse(month) if month else None
     except ValueError as error:
@@ -149,15 +161,16 @@ def renew(config: ConfigOption = None, state: StateOption = "") -> None:
 
 @app.command()
 def check(
-    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="center.toml")] = None,
-    state: Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")] = "",
+    named: ConfigArgument = None,
+    config: ConfigOption = None,
+    state: StateOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
 ) -> None:
     """Verify store, lake and the books of every month. Changes nothing; exit 1 with findings. 校验。"""
     from collector.center.check import check_store
     from collector.center.month.checking import check_months
 
-    with open_store(config, state) as store:
+    with open_store(named_config(named, config), state) as store:
         findings = [*check_store(store), *check_months(store)]
     if as_json:
         print(json.dumps(findings, ensure_ascii=False, indent=2))
@@ -169,16 +182,18 @@ def check(
 
 @app.command()
 def quarantine(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="center.toml")],
+    named: ConfigArgument = None,
+    config: ConfigOption = None,
     readmit: Annotated[bool, typer.Option("--readmit", help="Take what today's keys and units let pass.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
 ) -> None:
     """What was refused and is kept, and why; look at it again with --readmit. 隔离区。"""
     from collector.center.quarantine import list_quarantine
 
-    with open_store(config, "") as store:
+    file = needed_config(named, config)
+    with open_store(file, "") as store:
         if readmit:
-            _readmit(config, store)
+            _readmit(file, store)
         rows = store.read(list_quarantine)
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
@@ -193,44 +208,39 @@ def quarantine(
 
 @app.command()
 def ask(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="center.toml")],
-    unit: Annotated[str, typer.Argument(metavar="UNIT", help="The unit.")],
-    start: Annotated[str, typer.Argument(metavar="FROM", help="ISO 8601 with offset, or UTC ms.")],
-    end: Annotated[str, typer.Argument(metavar="TO", help="Not included.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[CONFIG] UNIT FROM TO",
+            help="Times are ISO 8601 with offset, or UTC ms; TO is not included.",
+        ),
+    ],
+    config: ConfigOption = None,
     broker: Annotated[
         str, typer.Option("--broker", metavar="URL", help="mqtt://HOST:PORT, in place of the one in center.toml.")
     ] = "",
     who: WhoOption = "",
 ) -> None:
     """Ask the plant's gateways again for records of a unit and interval. 补召。"""
-    import asyncio
-
-    import aiomqtt
-
     from collector.center.access import Actor
-    from collector.center.asked import forget_asks, record_asks
-    from collector.center.asking import asks_for, publish_asks
+    from collector.center.asked import ask_again
     from collector.center.settings import load_center, with_overrides
-    from collector.errors import LinkError
     from collector.model.interval import Interval, parse_time_ms
 
+    if len(words) not in (3, 4):
+        raise typer.BadParameter("expected [CONFIG] UNIT FROM TO")
+    unit, start, end = words[-3:]
+    file = needed_config(Path(words[0]) if len(words) == 4 else None, config)
     try:
         interval = Interval(parse_time_ms(start), parse_time_ms(end))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     if interval.start_ms >= interval.end_ms:
         raise typer.BadParameter("TO is not after FROM")
-    settings = with_overrides(load_center(config), listen="", state="", broker=broker)
+    settings = with_overrides(load_center(file), listen="", state="", broker=broker)
     actor = Actor.at_command_line(who or getpass.getuser())
-    with open_store(config, "") as store:
-        asks = store.read(lambda c: asks_for(c, settings, unit, interval))
-        now_ms = store.clock.now_utc_ms()
-        store.write(lambda c: record_asks(c, asks, actor=actor, now_ms=now_ms)).result()
-        try:
-            asyncio.run(publish_asks(settings, asks))
-        except aiomqtt.MqttError as error:
-            store.write(lambda c: forget_asks(c, asks, actor=actor, now_ms=now_ms)).result()
-            raise LinkError(str(error), subject=f"{settings.mqtt.host}:{settings.mqtt.port}") from error
+    with open_store(file, "") as store:
+        asks = ask_again(store, settings, unit, interval, actor=actor)
     for each in asks:
         print(f"asked {each.plant}/{each.gateway} ({each.id})")
 

@@ -3,28 +3,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Final
 
-import aiomqtt
 import msgspec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-import collector.wire as wire
 from collector.center.access import Permission
-from collector.center.asked import forget_asks, list_asks, record_asks
-from collector.center.asking import asks_for, publish_asks
+from collector.center.asked import ask_again, list_asks
 from collector.center.gap_map import find_gaps, list_gaps, map_day, map_month
 from collector.center.web.api_watch import Instant, MonthPath, own_plant
-from collector.center.web.context import Context, Ctx
+from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.pages_completeness import hold_of
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.which_month import month_named
-from collector.errors import LinkError, StoreError
+from collector.errors import StoreError
 from collector.model.interval import Interval, Month, day_interval
 
 Plant = Annotated[str, PathParameter(max_length=64)]
@@ -191,28 +186,20 @@ def asks(
 @api_post("/asks", Permission.IMPORT)
 def ask(ctx: Ctx, data: JSONBody[AskIn]) -> list[AskOut]:
     """补召: ask the plant's gateways again for records; they answer with batches, or with a gap record."""
-    return [as_row(AskOut, each) for each in ask_again(ctx, data.unit, data.from_ms, data.to_ms)]
+    interval = asked_interval(data.unit, data.from_ms, data.to_ms)
+    made = ask_again(ctx.store, ctx.settings, data.unit, interval, actor=ctx.actor)
+    return [as_row(AskOut, each) for each in made]
 
 
-def ask_again(ctx: Context, unit: str, from_ms: int, to_ms: int) -> Sequence[wire.Ask]:
-    """Write the asks down and publish them.
+def asked_interval(unit: str, from_ms: int, to_ms: int) -> Interval:
+    """The interval of an ask.
 
     Raises:
-        Denied: the role may not ask.
-        StoreError: the interval is empty or too long, or nobody has the unit.
-        LinkError: there is no broker.
+        StoreError: it is empty or too long.
     """
     if not 0 < to_ms - from_ms <= MAX_ASK_MS:
         raise StoreError("the end lies after the start, at most 31 days", subject=unit)
-    made = ctx.read(lambda c: asks_for(c, ctx.settings, unit, Interval(from_ms, to_ms)))
-    ctx.write(lambda c: record_asks(c, made, actor=ctx.actor, now_ms=ctx.now_ms))
-    try:
-        # In the thread of this request: a loop of its own, for as long as the broker takes.
-        asyncio.run(publish_asks(ctx.settings, made))
-    except (aiomqtt.MqttError, OSError, TimeoutError) as error:
-        ctx.write(lambda c: forget_asks(c, made, actor=ctx.actor, now_ms=ctx.now_ms))
-        raise LinkError("the broker does not answer; nothing was asked", subject="mqtt") from error
-    return made
+    return Interval(from_ms, to_ms)
 
 
 def day_of(text: str) -> date:

@@ -25,7 +25,7 @@ from collector.center.web.api_watch import MonthPath, NumberOut
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.jobs import Job, Jobs
-from collector.center.web.lists import XLSX, Cursor, Format, Limit, Listed, as_row, attachment, listed
+from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, attachment, listed
 from collector.center.web.months import known_months
 from collector.center.web.pages_board import working_days
 from collector.center.web.routes import api_get, api_post
@@ -306,7 +306,7 @@ def filing_file(ctx: Ctx, number: Number) -> Response[bytes]:
         _, file = ctx.read(lambda c: read_filing(c, number, actor=ctx.actor))
     except StoreError as error:
         raise Missing(error.message, subject=error.subject) from error
-    return attachment(file.data, file.name, XLSX if file.name.endswith(".xlsx") else "text/csv")
+    return attachment(file.data, file.name, "application/octet-stream")
 
 
 @api_get("/months/{month:str}/bills", Permission.SEE_OWN, own=True, table=True)

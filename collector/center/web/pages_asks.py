@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Final
 
 from collector.center.access import Permission
-from collector.center.asked import list_asks
-from collector.center.web.api_gaps import ask_again
+from collector.center.asked import ask_again, list_asks
+from collector.center.web.api_gaps import asked_interval
 from collector.center.web.api_watch import own_plant
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.lists import Cursor, window
@@ -32,7 +32,8 @@ def ask_action(ctx: Ctx) -> Page:
     form = ctx.form
     try:
         start, end = (_instant(form.get(name, "")) for name in ("from", "to"))
-        ask_again(ctx, form.get("unit", ""), start, end)
+        unit = form.get("unit", "")
+        ask_again(ctx.store, ctx.settings, unit, asked_interval(unit, start, end), actor=ctx.actor)
     except (StoreError, LinkError) as error:
         return _page(ctx, 0, status=422, refused=str(error), typed=form)
     return ctx.redirect("/asks", notice="notice.asked")
