@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 USUAL_PLACES: Final = (Path("center.toml"), Path("/etc/collector/center.toml"))
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="CONFIG", help="center.toml")]
+ConfigArgument = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="center.toml, as with --config")]
 StateOption = Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 
@@ -34,6 +35,20 @@ def open_store(config: Path | None, state: str, *, create: bool = False) -> Cent
     directory = state or (settings.center.state_dir if settings else "")
     url = settings.center.database_url if settings else ""
     return CenterStore.open(Path(directory), clock=SystemClock(), database_url=url, create=create)
+
+
+def named_config(argument: Path | None, option: Path | None) -> Path | None:
+    """The center.toml of a verb that takes it as an argument or as --config, whichever was given."""
+    if argument is not None and option is not None and argument != option:
+        raise typer.BadParameter(f"{argument} and {option} are named; name one", param_hint="--config")
+    return argument if option is None else option
+
+
+def needed_config(argument: Path | None, option: Path | None) -> Path:
+    """The same for a verb that can't do without: named, or where it usually is."""
+    found = find_config(named_config(argument, option), "")
+    assert found is not None  # no state directory takes its place
+    return found
 
 
 def find_config(config: Path | None, state: str) -> Path | None:

@@ -15,10 +15,12 @@ import typer
 
 from collector.cli.center_month import WhoOption
 from collector.cli.center_store import (
+    ConfigArgument,
     ConfigOption,
     JsonOption,
     StateOption,
     find_config,
+    named_config,
     open_store,
     rulebook_of_center,
 )
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 MonthOption = Annotated[str, typer.Option("--month", metavar="YYYY-MM", help="Default: all.")]
 UnitOption = Annotated[str, typer.Option("--unit", metavar="UNIT", help="Of one unit.")]
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="As `substitute list` shows it.")]
-ConfigArgument = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="center.toml")]
 
 substitute = typer.Typer(
     no_args_is_help=True, help="A value in place of what was delivered, by four eyes. 人工替换数据。"
@@ -135,7 +136,8 @@ def asks(
 
 
 def doctor(
-    config: ConfigArgument = None,
+    argument: ConfigArgument = None,
+    config: ConfigOption = None,
     state: StateOption = "",
     backups: Annotated[Path | None, typer.Option("--backups", metavar="DIR", help="Where backups are put.")] = None,
     as_json: JsonOption = False,
@@ -144,7 +146,7 @@ def doctor(
     from collector.center.doctor import examine
     from collector.center.settings import load_center
 
-    named = find_config(config, state)
+    named = find_config(named_config(argument, config), state)
     settings = load_center(named) if named else None
     with open_store(named, state) as store:
         found = examine(store, settings, backups=backups)
@@ -251,11 +253,12 @@ def list_all(
 
 
 @key.command("list")
-def list_of_keys(config: ConfigArgument = None, as_json: JsonOption = False) -> None:
+def list_of_keys(argument: ConfigArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Every plant's keys and whether they count. 密钥清单。"""
     from collector.center.admission import plants_of
     from collector.center.keys import list_keys
 
+    config = named_config(argument, config)
     plants = plants_of(_settings(config))
     with open_store(config, "") as store:
         rows = store.read(lambda c: list_keys(c, plants))

@@ -131,8 +131,7 @@ def test_a_unit_day_shows_plan_orders_bands_and_what_is_registered(
                 for r in inputs.plan.to_pylist()
                 if r["unit"] == unit and r["start"] < begin + DAY_MS and r["end"] > begin
             )
-            assert sorted((s.start_ms, s.end_ms, s.power_kw) for s in shown.plan) == sorted(plan, key=str) or plan
-            assert len(shown.plan) == len(plan)
+            assert sorted((s.start_ms, s.end_ms, str(s.power_kw)) for s in shown.plan) == plan
             orders = {
                 o.id for o in inputs.orders if o.unit == unit and o.start_ms < begin + DAY_MS and o.end_ms > begin
             }
