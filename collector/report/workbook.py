@@ -9,11 +9,11 @@ statement, and a reader that does not calculate sees the same numbers. The file 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 from xlsxwriter.utility import xl_rowcol_to_cell
 
@@ -64,7 +64,7 @@ def _summary(book: Book, s: Statement) -> None:
         return
     book.label(sheet, last + 1, 1, "合计")
     for index, amounts in enumerate(zip(*(row[2:5] for row in rows), strict=True), 2):
-        book.total(sheet, last + 1, index, first, last, "yuan", sum((a for a in amounts if a is not None), Decimal(0)))
+        _total(book, sheet, last + 1, index, first, last, amounts)
     row = last + 3
     book.label(sheet, row, 1, "按服务")
     totals = service_totals(s.lines)
@@ -109,6 +109,17 @@ def _lines(book: Book, s: Statement) -> None:
         book.total(sheet, last + 1, 8, first, last, "yuan", total)
 
 
+def _total(
+    book: Book, sheet: Any, row: int, column: int, first: int, last: int, amounts: Iterable[Decimal | None]
+) -> None:
+    """A sum of yuan; a blank where none of the amounts is known, as in a blocked area: not known is never 0."""
+    known = [amount for amount in amounts if amount is not None]
+    if known:
+        book.total(sheet, row, column, first, last, "yuan", sum(known, Decimal(0)))
+    else:
+        book.label(sheet, row, column, "")
+
+
 def _allocation(book: Book, s: Statement) -> None:
     """Art. 22 per settlement area: R, F_i, A_i, K_i, with a total row under each area."""
     columns = (
@@ -136,9 +147,7 @@ def _allocation(book: Book, s: Statement) -> None:
             book.label(sheet, row, 0, "合计")
             book.label(sheet, row, 1, words.both(words.REASONS, area.reason))
             for index, name in ((2, "revenue_yuan"), (4, "allocation_yuan"), (5, "compensation_yuan"), (6, "net_yuan")):
-                amounts = [getattr(p, name) for p in plants]
-                total = sum((amount for amount in amounts if amount is not None), Decimal(0))
-                book.total(sheet, row, index, first, row - 1, "yuan", total)
+                _total(book, sheet, row, index, first, row - 1, [getattr(p, name) for p in plants])
             row += 2
 
 

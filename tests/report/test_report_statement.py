@@ -24,6 +24,7 @@ from collector.report.segments import write_segments
 from collector.report.workbook import SHEETS
 from collector.settlement.catalogue import SERVICES
 from collector.settlement.results import REASONS
+from collector.settlement.statement import MonthStatus
 
 FILES = [
     "determinants.csv",
@@ -195,6 +196,16 @@ def test_the_workbook_has_its_sheets_headers_and_totals_that_agree(tmp_path: Pat
     assert [values["结算汇总"][cell].value for cell in ("C6", "D6", "E6")] == [3600, 3600, 0]
     for sheet in formulas:
         _check_sums(sheet, values[sheet.title])
+
+
+def test_a_blocked_area_has_no_total_of_shares_that_are_not_known(tmp_path: Path) -> None:
+    made = statement()
+    plants = tuple(replace(row, allocation_yuan=None, net_yuan=None, status=MonthStatus.BLOCKED) for row in made.plants)
+    areas = tuple(replace(row, status=MonthStatus.BLOCKED, reason="no_revenue") for row in made.areas)
+    write_statement(replace(made, plants=plants, areas=areas, ledger=()), tmp_path / "out")
+    book = openpyxl.load_workbook(tmp_path / "out" / "statement.xlsx")
+    assert [book["结算汇总"][cell].value for cell in ("C6", "D6", "E6")] == ["=SUM(C4:C5)", None, None]
+    assert [book["分摊"][cell].value for cell in ("E6", "F6", "G6")] == [None, "=SUM(F4:F5)", None]
 
 
 def _check_sums(formulas: Worksheet, values: Worksheet) -> None:
