@@ -117,7 +117,7 @@ def _total(
     if known:
         book.total(sheet, row, column, first, last, "yuan", sum(known, Decimal(0)))
     else:
-        book.label(sheet, row, column, "")
+        sheet.write_blank(row, column, None, book.totals["yuan"])
 
 
 def _allocation(book: Book, s: Statement) -> None:
