@@ -62,10 +62,12 @@ def run(
 
     from collector.center.app import run_center
     from collector.center.settings import load_center, with_overrides
+    from collector.center.web.serve import use_own_threads
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     settings = load_center(needed_config(named, config))
     settings = with_overrides(settings, listen=listen, state=state, broker=broker)
+    use_own_threads()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(run_center(settings))
 

@@ -7,13 +7,13 @@ which parameter names the plant, or that the handler itself shows each plant onl
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
@@ -61,7 +61,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         _require_loopback(request)
         request.scope["user"] = Caller(None, "nobody")
         return
-    caller = await asyncio.to_thread(find_caller, request.app.state.store, request)
+    caller = await sync_to_thread(find_caller, request.app.state.store, request)
     request.scope["user"] = caller
     if needs.what is not Open.PUBLIC:
         if caller.actor is None:

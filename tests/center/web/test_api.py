@@ -17,6 +17,7 @@ from litestar.testing import TestClient
 from test_routes import routes_of
 from web_world import World, world
 
+from collector.center import audit
 from collector.center.month.opened import open_run
 from collector.center.web.lists import as_file, as_row
 
@@ -117,6 +118,16 @@ def test_a_table_as_a_file_holds_the_same_and_no_formula(
     assert [r["amount_yuan"] for r in told] == [r["amount_yuan"] or "" for r in rows]
     book = openpyxl.load_workbook(io.BytesIO(browser.get(f"{path}?format=xlsx", headers=tokens["olga"]).content))
     assert book.worksheets[0].max_row == len(rows) + 3
+
+
+def test_without_a_broker_nothing_was_asked(worked: World, browser: TestClient[Litestar], tokens: Tokens) -> None:
+    asked = {"unit": "U2", "from_ms": 1_780_000_000_000, "to_ms": 1_780_000_060_000}
+    answer = browser.post("/api/v1/asks", json=asked, headers=tokens["olga"])
+    assert (answer.status_code, answer.json()["code"]) == (502, "broker")
+    assert get(browser, "/asks", tokens["olga"])["total"] == 0
+    assert worked.store.read(lambda c: audit.list_entries(c, subject="U2"))[0]["action"] == "records.ask_not_sent"
+    empty = browser.post("/api/v1/asks", json=asked | {"to_ms": asked["from_ms"]}, headers=tokens["olga"])
+    assert empty.status_code == 409
 
 
 class Hostile(msgspec.Struct, frozen=True):

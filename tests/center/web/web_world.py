@@ -44,7 +44,9 @@ def settings_of(directory: Path, listen: str = "127.0.0.1:8080", **web: Any) -> 
         plant=[Plant(id="P0", units=["U0", "U1"], unsigned=True), Plant(id="P1", units=["U2"], unsigned=True)],
     )
     center = base.center.model_copy(update={"state_dir": str(directory), "listen": listen})
-    return base.model_copy(update={"center": center, "web": Web.model_validate(web)})
+    # Nobody listens there: a test that reaches for a broker is told so at once.
+    mqtt = base.mqtt.model_copy(update={"port": 1})
+    return base.model_copy(update={"center": center, "mqtt": mqtt, "web": Web.model_validate(web)})
 
 
 @dataclass
