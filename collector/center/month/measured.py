@@ -10,24 +10,22 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import multiprocessing
-import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
 from collector.center.month.day_slices import BAND_VALUES, PLAN_VALUES, DaySlices, StepDigests, step_digests
+from collector.center.month.executors import as_they_come, open_executor
 from collector.center.month.file_facts import FileFacts, columns_of, read_facts
 from collector.center.month.laying_out import PinnedFile, laid_out_folder
 from collector.center.month.plan_file import plan_path, whole_file, write_plan
+from collector.center.month.plant_inputs import inputs_by_plant
 from collector.center.month.plant_month import Cell, Failed, PlantJob, find_cells, measure_apart
 from collector.center.month.result_store import (
     add_facts,
@@ -53,8 +51,6 @@ from collector.settlement.settle import close, prepare
 from collector.settlement.statement import Statement
 
 SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]]]
-DASK: Final = "dask://"
-_ALONE: Final = 4  # plants with something to measure, up to which a pool is not worth starting
 _FACTS_AT_ONCE: Final = 64
 _PLAN: Final = "plan.csv"
 
@@ -65,38 +61,6 @@ class Progress:
 
     cells: tuple[Cell, ...]
     measured: tuple[Cell, ...]
-
-
-@contextmanager
-def open_executor(where: str = "", *, jobs: int | None = None) -> Iterator[Executor | None]:
-    """Where to measure: empty for this machine's cores (None for few jobs), dask://HOST:PORT for a cluster.
-
-    Raises:
-        ConfigError: the `scale` extra is not installed, or the address is none.
-    """
-    if where:
-        with _dask(where) as executor:
-            yield executor
-        return
-    if jobs is not None and jobs <= _ALONE:
-        yield None
-        return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=os.cpu_count() or 1, mp_context=spawn) as pool:
-        yield pool
-
-
-@contextmanager
-def _dask(where: str) -> Iterator[Executor]:
-    if not where.startswith(DASK) or ":" not in where.removeprefix(DASK):
-        raise ConfigError([Problem("--executor", 0, "", f"expected dask://HOST:PORT, got {where!r}")])
-    try:
-        from distributed import Client
-    except ModuleNotFoundError:
-        message = "needs the `scale` extra: pip install 'collector[scale]'"
-        raise ConfigError([Problem("--executor", 0, "", message)]) from None
-    with Client("tcp://" + where.removeprefix(DASK)) as client:  # type: ignore[no-untyped-call,unused-ignore]
-        yield client.get_executor()
 
 
 @contextmanager
@@ -292,7 +256,7 @@ class MonthMeasuring:
             return
         jobs = list(self.jobs(lacking))
         with open_executor(executor, jobs=len(jobs)) as pool:
-            done = map(measure_apart, jobs) if pool is None else _as_they_come(pool, jobs)
+            done = map(measure_apart, jobs) if pool is None else as_they_come(pool, measure_apart, jobs)
             for measured in done:
                 if isinstance(measured, Failed):
                     measured.raise_here()
@@ -304,7 +268,7 @@ class MonthMeasuring:
         by_plant: dict[str, list[Cell]] = {}
         for cell in lacking:
             by_plant.setdefault(cell.plant, []).append(cell)
-        parts = _by_plant(self._whole_inputs, self._units_of, by_plant)
+        parts = inputs_by_plant(self._whole_inputs, self._units_of, by_plant)
         for plant, cells in by_plant.items():
             units = set(self._units_of[plant])
             ordered = frozenset(item for item in self._slices.ordered if item[0] in units)
@@ -370,68 +334,3 @@ def _runs_of(units: Sequence[str], plant_of: Mapping[str, str]) -> Iterator[tupl
 
 def _read_some_facts(files: Sequence[PinnedFile]) -> dict[str, FileFacts]:
     return {file.sha256: read_facts(file.path, file.day) for file in files}
-
-
-def _as_they_come(pool: Executor, jobs: Sequence[PlantJob]) -> Iterator[Any]:
-    """What jobs come to, in whatever order; those not begun are dropped where one fails."""
-    futures = [pool.submit(measure_apart, job) for job in jobs]
-    try:
-        for future in as_completed(futures):
-            yield future.result()
-    finally:
-        for future in futures:
-            future.cancel()
-
-
-def _by_plant(inputs: Inputs, units_of: Mapping[str, Sequence[str]], plants: Collection[str]) -> dict[str, Inputs]:
-    """The inputs of each plant: what concerns its units."""
-    plant_of = {unit: plant for plant in plants for unit in units_of[plant]}
-    plan, band = _tables_by_plant(inputs.plan, plant_of), _tables_by_plant(inputs.voltage_band, plant_of)
-
-    def rows(of_all: Sequence[Any] | None) -> dict[str, list[Any]] | None:
-        if of_all is None:
-            return None
-        found: dict[str, list[Any]] = {plant: [] for plant in plants}
-        for row in of_all:
-            if row.unit in plant_of:
-                found[plant_of[row.unit]].append(row)
-        return found
-
-    orders, reserves, exclusions = rows(inputs.orders), rows(inputs.reserves), rows(inputs.exclusions)
-    register = inputs.register
-    parts: dict[str, Inputs] = {}
-    for plant in plants:
-        mine = replace(
-            register,
-            plants=tuple(state for state in register.plants if state.id == plant),
-            units=tuple(state for state in register.units if state.plant == plant),
-        )
-        parts[plant] = Inputs(
-            register=mine,
-            records=inputs.records,
-            unit_columns={},
-            plan=None if plan is None else plan.get(plant, inputs.plan.slice(0, 0)),  # type: ignore[union-attr]
-            orders=None if orders is None else tuple(orders[plant]),
-            reserves=None if reserves is None else tuple(reserves[plant]),
-            voltage_band=None if band is None else band.get(plant, inputs.voltage_band.slice(0, 0)),  # type: ignore[union-attr]
-            exclusions=None if exclusions is None else tuple(exclusions[plant]),
-        )
-    return parts
-
-
-def _tables_by_plant(table: pa.Table | None, plant_of: Mapping[str, str]) -> dict[str, pa.Table] | None:
-    """The rows of a long table by plant, in their order."""
-    if table is None:
-        return None
-    names = table.column("unit").cast(pa.string()).combine_chunks().dictionary_encode()
-    plants = sorted(set(plant_of.values()))
-    index = {plant: n for n, plant in enumerate(plants)}
-    of_name = np.array([index.get(plant_of.get(name, ""), -1) for name in names.dictionary.to_pylist()] or [-1])
-    codes = of_name[names.indices.to_numpy(zero_copy_only=False)]
-    order = np.argsort(codes, kind="stable")
-    starts = np.searchsorted(codes[order], np.arange(len(plants) + 1))
-    return {
-        plant: table.take(pa.array(order[starts[n] : starts[n + 1]])).combine_chunks()
-        for n, plant in enumerate(plants)
-        if starts[n] < starts[n + 1]
-    }

@@ -7,8 +7,15 @@ import random
 from pathlib import Path
 
 import pytest
-from center_months import JUNE, assert_as_offline, fill_store, new_store, settled
+from center_batches import FixedClock
+from center_months import JUNE, assert_as_offline, fill_store, new_store, settled, take
+from late_changes import PLAN, at, fill, measured_days
 from made_folders import make_folder
+
+from collector.center.month.opened import open_run
+from collector.center.retention import drop_unused_results
+from collector.center.store import CenterStore
+from collector.model.interval import DAY_MS
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 CASES = sorted(path.name for path in GOLDEN.iterdir() if (path / "when").is_dir())
@@ -36,3 +43,18 @@ def test_a_month_made_at_random_is_the_same_from_the_store_and_offline(seed: int
         assert again.progress.measured == ()
         assert_as_offline(store, again, tmp_path)
         assert again.row.result_hash == first.row.result_hash
+
+
+def test_a_month_is_settled_on_either_database(database_url: str, tmp_path: Path) -> None:
+    with CenterStore.open(tmp_path / "state", clock=FixedClock(), database_url=database_url) as store:
+        fill(store)
+        first = settled(store)
+        assert len(first.progress.measured) == 60
+        assert_as_offline(store, first, tmp_path)
+        take(store, "plan", PLAN + f"U1,{at(12, 6)},{at(12, 12)},333,\n", replace=True)
+        again = settled(store)
+        assert measured_days(again) == {("P1", 12)}
+        assert_as_offline(store, again, tmp_path)
+        assert open_run(store, again.row.id).lines_of("U1")
+        store.clock.now_ms += 500 * DAY_MS  # type: ignore[attr-defined]
+        assert drop_unused_results(store, keep_days=400) == 61
