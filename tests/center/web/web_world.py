@@ -58,6 +58,7 @@ class World:
     clock: FixedClock
     settings: CenterSettings
     sessions: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
     run_id: int = 0
 
     def session_of(self, name: str) -> str:
@@ -74,12 +75,12 @@ class World:
 
     def token_of(self, name: str) -> dict[str, str]:
         """The header of a program that acts for somebody."""
-        actor = self.actor(name)
-        now_ms = self.clock.now_ms
-        secret = self.store.write(
-            lambda c: accounts.create_token(c, actor=actor, account_name=name, name="test", days=1, now_ms=now_ms)
-        ).result()
-        return {"authorization": f"Bearer {secret}"}
+        if name not in self.tokens:
+            actor, now_ms = self.actor(name), self.clock.now_ms
+            self.tokens[name] = self.store.write(
+                lambda c: accounts.create_token(c, actor=actor, account_name=name, name="test", days=1, now_ms=now_ms)
+            ).result()
+        return {"authorization": f"Bearer {self.tokens[name]}"}
 
     def actor(self, name: str) -> Actor:
         """Somebody as the center's functions know them."""
