@@ -29,6 +29,7 @@ ExecutorOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command("settle")(settle_month)
+    app.command("measure")(measure_days)
     app.command("runs")(show_runs)
     app.command("what-if")(try_changes)
     app.command("explain")(explain_line)
@@ -66,6 +67,25 @@ def settle_month(
     print(f"{measured} of {cells} plant-days measured, the others were measured before")
     repeat = f"collector settle {wanted} --data {folder}/data --rulebook {folder}/rulebook --out DIR"
     print(f"run {settled.row.id}: its inputs are pinned; repeat it with: {repeat}")
+
+
+def measure_days(
+    month: Annotated[str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: of yesterday.")] = "",
+    config: ConfigOption = None,
+    state: StateOption = "",
+    rulebook: Annotated[Path | None, typer.Option(help="As for `settle`.")] = None,
+    executor: ExecutorOption = "",
+) -> None:
+    """Measure the days that are not measured yet, without a run: a closing then only adds up. 预先计量。"""
+    from collector.center.month.settling import measure_month
+    from collector.model.interval import DAY_MS, Month, local_day
+
+    with open_store(config, state) as store:
+        yesterday = local_day(store.clock.now_utc_ms() - DAY_MS)
+        wanted = _month(month) if month else Month(yesterday.year, yesterday.month)
+        book = rulebook or rulebook_of_center(config, state)
+        count = measure_month(store, wanted, rulebook=book, executor=executor)
+    print(f"{wanted}: {count} plant-days measured")
 
 
 def show_runs(

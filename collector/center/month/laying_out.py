@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -164,7 +165,7 @@ def _laid_out(connection: Connection, store: CenterStore, kind: str, month: Mont
         os.utime(found)
         return found
     folder.mkdir(exist_ok=True)
-    temporary = folder / f".{name}.{os.getpid()}.tmp"
+    temporary = folder / f".{name}.{os.getpid()}-{threading.get_ident()}.tmp"
     try:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")

@@ -28,6 +28,7 @@ from collector.settlement.records import RecordBook, tail_of
 from collector.settlement.results import BreakerRun, Results
 from collector.settlement.rulebook import Rulebook
 from collector.settlement.settle import prepare
+from collector.settlement.stretches import Policy
 from collector.settlement.timeline import Axis, Lane
 from collector.tables.findings import Findings
 from collector.tables.records import read_record_files
@@ -101,8 +102,7 @@ def find_cells(
     ) or _in_several(files, facts, units)
 
     def cell(day: date, days: int, members: tuple[str, ...], *, runs_only: bool = False) -> Cell:
-        tail_ms = tail_of(context.policy.settle_ms, context.policy.hold_ms)
-        sources = tuple(files) if in_one_piece else _files_of(files, feeding, day, tail_ms)
+        sources = tuple(files) if in_one_piece else _files_of(files, feeding, day, context.policy)
         key = _key(context, slices, sources, day, days, members, runs_only=runs_only)
         return Cell(key, plant, day, days, members, sources, runs_only)
 
@@ -144,24 +144,27 @@ def _in_several(files: Sequence[PinnedFile], facts: Mapping[str, FileFacts], uni
     )
 
 
-def _files_of(
-    files: Sequence[PinnedFile], feeding: Sequence[str], day: date, tail_ms: int
-) -> tuple[PinnedFile, ...]:
+def _files_of(files: Sequence[PinnedFile], feeding: Sequence[str], day: date, policy: Policy) -> tuple[PinnedFile, ...]:
     """The files a day is measured from: its own; later ones too, where its tail is too short for the policy.
 
-    A day without a file has no record: what holds into it is the head of the next file, or the end of the last one.
+    A day without a file has no record; what may hold into it is the end of the last file before, as far as it reaches,
+    or the head of the next one, where there is none before.
     """
-    until = local_day(local_midnight_ms(day + timedelta(days=1)) + tail_ms).isoformat()
+    begin, tail_ms = local_midnight_ms(day), tail_of(policy.settle_ms, policy.hold_ms)
+    until = local_day(begin + DAY_MS + tail_ms).isoformat()
     chosen: list[PinnedFile] = []
     for plant in feeding:
         by_day = {f.day: f for f in files if f.plant == plant}
+        earlier = [d for d in sorted(by_day) if d < day.isoformat()]
         later = [d for d in sorted(by_day) if d > day.isoformat()]
-        if day.isoformat() not in by_day:
-            chosen += [by_day[d] for d in later[:1] or sorted(by_day)[-1:]]
-            continue
-        chosen.append(by_day[day.isoformat()])
-        if tail_ms >= EDGE_MS:
-            chosen += [by_day[d] for d in later if d <= until]
+        if day.isoformat() in by_day:
+            chosen.append(by_day[day.isoformat()])
+            chosen += [by_day[d] for d in later if tail_ms >= EDGE_MS and d <= until]
+        elif earlier:
+            end = local_midnight_ms(date.fromisoformat(earlier[-1])) + DAY_MS + EDGE_MS
+            chosen += [by_day[earlier[-1]]] if end + policy.hold_ms > begin else []
+        else:
+            chosen += [by_day[d] for d in later[:1]]
     return tuple(chosen)
 
 

@@ -82,6 +82,21 @@ def test_the_first_closing_measures_every_day_and_the_next_none(world: World) ->
     assert world.again() == set()
 
 
+def test_in_a_month_under_way_the_days_to_come_are_measured_once(tmp_path: Path) -> None:
+    """Records up to the tenth: one more reaches that day and, as far as it holds, the next; no other."""
+    layout = [UnitLayout("V1", NAMES)]
+    with new_store(tmp_path / "state") as store:
+        gateway = gateways_of(store)["P2"]
+        times = [at(day, hour) for day in (3, 4, 10) for hour in range(24)]
+        gateway.send(layout, [record("V1", time) for time in times])
+        take(store, "register", register())
+        assert measured_days(settled(store)) == ALL
+        gateway.send(layout, [record("V1", at(10, 23.9))])
+        run = settled(store)
+        assert measured_days(run) == {("P2", 10), ("P2", 11)}
+        assert_as_offline(store, run, tmp_path)
+
+
 # (what happens, the plant-days it reaches). Records come at one and nine minutes past every second hour.
 RECORDS: dict[str, tuple[str, int, Days]] = {
     "in the middle of a day": ("U1", at(10, 13), {("P1", 10)}),

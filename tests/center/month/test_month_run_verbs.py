@@ -32,9 +32,10 @@ def center(tmp_path_factory: pytest.TempPathFactory) -> Verb:
 
 
 def test_a_month_is_settled_tried_compared_explained_and_packed(center: Verb, tmp_path: Path) -> None:
+    assert "2026-06: 60 plant-days measured" in center("measure", "2026-06").output
     settled = center("settle", "2026-06", "--who", "li", "--note", "first")
     assert settled.exit_code == 0, settled.output
-    assert "60 of 60 plant-days measured" in settled.output
+    assert "0 of 60 plant-days measured" in settled.output
     assert "0 of 60 plant-days measured" in center("settle", "2026-06", "--who", "li").output
     late = tmp_path / "late.csv"
     late.write_text(PLAN + f"U1,{at(12, 6)},{at(12, 12)},300,\n", "utf-8")
