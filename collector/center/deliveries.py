@@ -17,8 +17,9 @@ from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.arrivals import Arrival
 from collector.center.import_schema import imported
-from collector.center.imports import ALL_KINDS, Imported, import_table, undo_import
+from collector.center.imports import ALL_KINDS, Imported, check_table, import_table, undo_import
 from collector.center.journal import GroupResult, readmit
+from collector.center.store import CenterStore
 from collector.errors import ConfigError, Problem, StoreError
 from collector.tables.files import MAX_REGISTER_BYTES, MAX_XLSX_BYTES, Delivered
 
@@ -41,6 +42,21 @@ def delivered_of(name: str, data: bytes) -> Delivered:
     return Delivered(plain, data, hashlib.sha256(data).hexdigest())
 
 
+def deliver(
+    store: CenterStore, kind: str, delivered: Delivered, *, actor: Actor, replace: bool, services: Collection[str]
+) -> Imported:
+    """Take a file into a store that others write to: it is looked at first, so that a bad one never holds them up.
+
+    Raises as `take_delivery`.
+    """
+    _require_kind(actor, kind)
+    store.read(lambda c: check_table(c, kind, delivered, services))
+    now_ms = store.clock.now_utc_ms()
+    return store.write(
+        lambda c: take_delivery(c, kind, delivered, actor=actor, replace=replace, services=services, now_ms=now_ms)
+    ).result()
+
+
 def take_delivery(
     connection: Connection,
     kind: str,
@@ -58,9 +74,7 @@ def take_delivery(
         ConfigError: everything wrong in the file, or every row that conflicts with one in force.
         StoreError: there is no such kind, or no register was imported yet.
     """
-    actor.require(Permission.IMPORT)
-    if kind not in ALL_KINDS:
-        raise StoreError(f"expected one of {', '.join(ALL_KINDS)}", subject=kind[:40])
+    _require_kind(actor, kind)
     result = import_table(
         connection, kind, delivered, who=actor.name, now_ms=now_ms, replace=replace, services=services
     )
@@ -70,6 +84,12 @@ def take_delivery(
         subject = f"import {result.import_id}"
         audit.append(connection, actor=actor, action="import.take", subject=subject, detail=detail, now_ms=now_ms)
     return result
+
+
+def _require_kind(actor: Actor, kind: str) -> None:
+    actor.require(Permission.IMPORT)
+    if kind not in ALL_KINDS:
+        raise StoreError(f"expected one of {', '.join(ALL_KINDS)}", subject=kind[:40])
 
 
 def take_back(connection: Connection, number: int, *, actor: Actor, reason: str, now_ms: int) -> None:

@@ -131,6 +131,21 @@ def import_table(
     return Imported(import_id, *counts)
 
 
+def check_table(connection: Connection, kind: str, delivered: Delivered, services: Collection[str]) -> None:
+    """Look at a delivered file as `import_table` will, and change nothing.
+
+    Raises:
+        ConfigError: everything wrong in the file; not what conflicts with rows in force.
+        StoreError: no register was imported yet.
+    """
+    if kind == REGISTER:
+        findings = Findings()
+        load_register(_as_toml(delivered), findings)
+        findings.refuse_if_any()
+    else:
+        _check_file(_known(connection), kind, dataclasses.replace(delivered, table=kind), services)
+
+
 def kinds_in(delivered: Delivered) -> tuple[str, ...]:
     """What an E file has tables of, in the order in which they can be imported."""
     there = tables_in(delivered)

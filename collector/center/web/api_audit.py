@@ -10,6 +10,7 @@ from litestar.params import QueryParameter
 
 from collector.center import audit, four_eyes
 from collector.center.access import Permission
+from collector.center.month.decisions import list_decisions
 from collector.center.web.context import Ctx
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_file, as_row, listed
 from collector.center.web.routes import api_get
@@ -40,7 +41,7 @@ class ChainOut(msgspec.Struct, frozen=True):
     wrong: list[str]
 
 
-class DecisionOut(msgspec.Struct, frozen=True):
+class ProposalOut(msgspec.Struct, frozen=True):
     """A proposal and what was decided. `decision`: granted, refused, or null while open."""
 
     id: int
@@ -54,6 +55,19 @@ class DecisionOut(msgspec.Struct, frozen=True):
     decided_ms: int | None
     note: str
     document: str
+
+
+class RegisterOut(msgspec.Struct, frozen=True):
+    """An entry of the register of decisions. `outcome`: granted, refused, withdrawn or open; what a reading adopts."""
+
+    at_ms: int
+    kind: str
+    subject: str
+    outcome: str
+    prepared_by: str
+    decided_by: str
+    document: str
+    text: str
 
 
 @api_get("/audit", Permission.SEE_AUDIT, table=True)
@@ -83,18 +97,30 @@ def verify_audit(ctx: Ctx) -> ChainOut:
 
 
 @api_get("/decisions", Permission.SEE_ALL, table=True)
-def list_decisions(
+def register(
+    ctx: Ctx,
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[RegisterOut]:
+    """The register of decisions: proposals decided and open, rulings on appeals, readings adopted; oldest first."""
+    rows = [as_row(RegisterOut, each) for each in ctx.read(lambda c: list_decisions(c, actor=ctx.actor))]
+    return listed(rows, row=RegisterOut, cursor=cursor, limit=limit, form=format, name="decisions")
+
+
+@api_get("/proposals", Permission.SEE_ALL, table=True)
+def list_proposals(
     ctx: Ctx,
     subject: Subject = "",
     waiting: Annotated[bool, QueryParameter(description="only what waits for a decision")] = False,
     cursor: Cursor = 0,
     limit: Limit = 100,
     format: Format = "json",  # noqa: A002
-) -> Listed[DecisionOut]:
-    """The register of decisions, oldest first."""
+) -> Listed[ProposalOut]:
+    """What was proposed to another person, oldest first."""
     found = ctx.read(lambda c: four_eyes.list_proposals(c, subject=subject, open_only=waiting))
-    rows = [as_row(DecisionOut, each) for each in found]
-    return listed(rows, row=DecisionOut, cursor=cursor, limit=limit, form=format, name="decisions")
+    rows = [as_row(ProposalOut, each) for each in found]
+    return listed(rows, row=ProposalOut, cursor=cursor, limit=limit, form=format, name="proposals")
 
 
-ROUTES: Final = [list_audit, verify_audit, list_decisions]
+ROUTES: Final = [list_audit, verify_audit, register, list_proposals]

@@ -10,7 +10,7 @@ from litestar import Response
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
 from collector.center.access import Permission
-from collector.center.deliveries import delivered_of, read_import, take_back, take_delivery
+from collector.center.deliveries import deliver, delivered_of, read_import, take_back
 from collector.center.imports import ALL_KINDS, KINDS, list_imports, rows_in_force
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
@@ -93,11 +93,7 @@ def take(
 ) -> ImportedOut:
     """Take a file (CSV, XLSX, register TOML) that is the body of this request: whole, or not at all."""
     delivered = delivered_of(name, ctx.body)
-    result = ctx.write(
-        lambda c: take_delivery(
-            c, kind, delivered, actor=ctx.actor, replace=replace, services=SERVICES, now_ms=ctx.now_ms
-        )
-    )
+    result = deliver(ctx.store, kind, delivered, actor=ctx.actor, replace=replace, services=SERVICES)
     return as_row(ImportedOut, result)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from litestar.params import FromPath
 
 from collector.center.access import Permission
-from collector.center.deliveries import delivered_of, take_back, take_delivery
+from collector.center.deliveries import deliver, delivered_of, take_back
 from collector.center.imports import ALL_KINDS, Imported, list_imports
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.errors import problems_of
@@ -36,11 +36,7 @@ def upload_action(ctx: Ctx) -> Page:
         if not name:
             raise ConfigError([Problem("file", 0, "", "choose a file")])
         delivered = delivered_of(name, data)
-        done = ctx.write(
-            lambda c: take_delivery(
-                c, kind, delivered, actor=ctx.actor, replace=replace, services=SERVICES, now_ms=ctx.now_ms
-            )
-        )
+        done = deliver(ctx.store, kind, delivered, actor=ctx.actor, replace=replace, services=SERVICES)
     except Denied:
         raise
     except CollectorError as error:

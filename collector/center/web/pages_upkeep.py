@@ -8,9 +8,10 @@ from typing import Annotated, Final
 from litestar import Response
 from litestar.params import QueryParameter
 
-from collector.center import audit, four_eyes
+from collector.center import audit
 from collector.center.access import Permission
 from collector.center.metrics import render_metrics
+from collector.center.month.decisions import list_decisions
 from collector.center.web.context import Ctx, Page
 from collector.center.web.guards import Open
 from collector.center.web.lists import Cursor, window
@@ -68,8 +69,8 @@ def metrics(ctx: Ctx) -> Response[bytes]:
 
 @page("/decisions", Permission.SEE_ALL)
 def decisions_page(ctx: Ctx, cursor: Cursor = 0) -> Page:
-    """What was proposed and decided, newest first."""
-    rows = ctx.read(four_eyes.list_proposals)[::-1]
+    """The register of decisions, newest first."""
+    rows = ctx.read(lambda c: list_decisions(c, actor=ctx.actor))[::-1]
     shown, older = window(rows, cursor, ctx.settings.web.page_rows)
     return ctx.page("decisions.html", rows=shown, older=older, count=len(rows))
 

@@ -10,6 +10,7 @@ import collector.center.web
 from collector.center import alarms, four_eyes
 from collector.center.access import Role
 from collector.center.imports import ALL_KINDS
+from collector.center.month.decisions import READING, RULING
 from collector.center.web.words import WORDS, word
 
 WEB = Path(collector.center.web.__file__).parent
@@ -53,7 +54,7 @@ def test_every_code_shown_in_words_has_them() -> None:
     shown = {
         "role.": list(Role),
         "kind.": ALL_KINDS,
-        "proposal.": four_eyes.KINDS,
+        "proposal.": [*four_eyes.KINDS, RULING, READING],
         "alarm.": re.findall(r'Alarm\("(\w+)"', Path(alarms.__file__).read_text("utf-8")),
     }
     missing = {start + str(code) for start, codes in shown.items() for code in codes} - WORDS.keys()
