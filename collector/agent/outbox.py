@@ -263,7 +263,7 @@ class Outbox:
             (plant, limit),
         ).fetchall()
         tail = self._sealer.tails[plant]
-        if rows and (tail.records or tail.gaps):
+        if rows:
             self._sealer.seal(plant)
         for number, stream, sequence, payload in rows:
             try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Open tails and their sealing: rows of ticks become numbered, signed, compressed batches; the oldest make room.
 
-Each plant has one open tail: what was recorded since its last batch, as one small row per append in the file and as
-records in memory. Everything here runs inside a transaction of the caller; after one that failed, `load` again.
+Each plant has one open tail: what was recorded since its last batch, as one small row per append in the file, and the
+same bytes in memory. Everything here runs inside a transaction of the caller; after one that failed, `load` again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -50,6 +51,8 @@ class _Body(msgspec.Struct, frozen=True, array_like=True):
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(_Body)
 _QUALITIES: Final = {q.value: q for q in Quality}
+_CAUSES: Final = {c.value: c for c in Cause}
+_CLOCKS: Final = {c.value: c for c in ClockState}
 
 
 def encode_tail(records: Iterable[UnitRecord], gaps: Sequence[GapRecord]) -> bytes:
@@ -73,10 +76,10 @@ def decode_tail(body: bytes) -> tuple[list[UnitRecord], list[GapRecord]]:
             row.unit,
             row.time_utc_ms,
             row.values,
-            tuple(_QUALITIES[q] for q in row.qualities),
-            Cause(row.cause),
+            _qualities(row.qualities),
+            _CAUSES[row.cause],
             row.era,
-            ClockState(row.clock),
+            _CLOCKS[row.clock],
             row.device_time_utc_ms,
         )
         for row in content.records
@@ -84,22 +87,38 @@ def decode_tail(body: bytes) -> tuple[list[UnitRecord], list[GapRecord]]:
     return records, content.gaps
 
 
+# Thousands of records in a row are alike in this.
+@lru_cache(1024)
+def _qualities(codes: bytes) -> tuple[Quality, ...]:
+    return tuple(_QUALITIES[code] for code in codes)
+
+
 @dataclass
 class Tail:
-    """What a plant recorded since its last batch. `first_ms`: time of its first record, None while there is none."""
+    """What a plant recorded since its last batch. `first_ms`: time of its first record, None while there is none.
+
+    `bodies`: as they are in the file, a sixth of what the records themselves would take; `count`: of records.
+    """
 
     stream: StreamRow
     next_sequence: int
-    records: list[UnitRecord] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    count: int = 0
     gaps: list[GapRecord] = field(default_factory=list)
     first_ms: int | None = None
 
-    def extend(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
-        """Take what was appended."""
-        if records and self.first_ms is None:
-            self.first_ms = min(r.time_utc_ms for r in records)
-        self.records.extend(records)
+    def extend(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord], body: bytes) -> None:
+        """Take what was appended, and `body`, which says the same."""
+        if records:
+            if self.first_ms is None:
+                self.first_ms = min(r.time_utc_ms for r in records)
+            self.bodies.append(body)
+            self.count += len(records)
         self.gaps.extend(gaps)
+
+    def decode_records(self) -> list[UnitRecord]:
+        """The records, in the order they were recorded."""
+        return [record for body in self.bodies for record in decode_tail(body)[0]]
 
 
 class Sealer:
@@ -137,7 +156,7 @@ class Sealer:
                 tail = self.tails[row.stream.plant] = Tail(row, following)
                 for (body,) in self._ledger.db.execute("SELECT body FROM tail WHERE stream = ? ORDER BY id", (row.id,)):
                     records, gaps = decode_tail(body)
-                    tail.extend(records, gaps)
+                    tail.extend(records, gaps, body)
                     self.last.update((r.unit, (r.era, r.time_utc_ms)) for r in records)
 
     def add(self, plant: str, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
@@ -148,23 +167,19 @@ class Sealer:
             age_ms = max(r.time_utc_ms for r in records) - tail.first_ms
             if age_ms >= settings.batch_max_age_s * 1000 or age_ms < 0:
                 self.seal(plant)
-        self._ledger.db.execute(
-            "INSERT INTO tail (stream, records, body) VALUES (?, ?, ?)",
-            (tail.stream.id, len(records), encode_tail(records, gaps)),
-        )
-        tail.extend(records, gaps)
+        self._append(tail, records, gaps)
         changed = settings.seal_on_change and any(r.cause is Cause.CHANGE for r in records)
-        if changed or len(tail.records) >= settings.batch_max_records or len(tail.gaps) >= MAX_GAPS // 2:
+        if changed or tail.count >= settings.batch_max_records or len(tail.gaps) >= MAX_GAPS // 2:
             self.seal(plant)
 
     def seal(self, plant: str) -> None:
         """Close a plant's tail into a batch; nothing where the tail is empty."""
         tail = self.tails[plant]
-        if not (tail.records or tail.gaps):
+        if not (tail.count or tail.gaps):
             return
-        records, gaps = tail.records, tail.gaps
+        records, gaps = tail.decode_records(), tail.gaps
         self._ledger.db.execute("DELETE FROM tail WHERE stream = ?", (tail.stream.id,))
-        tail.records, tail.gaps, tail.first_ms = [], [], None
+        tail.bodies, tail.count, tail.gaps, tail.first_ms = [], 0, [], None
         self.seal_batch(tail, records, gaps)
         last = {r.unit: (r.era, r.time_utc_ms, r.unit) for r in records}
         self._ledger.db.executemany("UPDATE units SET era = ?, time_utc_ms = ? WHERE unit = ?", last.values())
@@ -302,8 +317,11 @@ class Sealer:
 
     def add_gaps(self, plant: str, gaps: Sequence[GapRecord]) -> None:
         """Put gap records into the open tail without sealing it."""
-        tail = self.tails[plant]
+        self._append(self.tails[plant], (), gaps)
+
+    def _append(self, tail: Tail, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
+        body = encode_tail(records, gaps)
         self._ledger.db.execute(
-            "INSERT INTO tail (stream, records, body) VALUES (?, 0, ?)", (tail.stream.id, encode_tail((), gaps))
+            "INSERT INTO tail (stream, records, body) VALUES (?, ?, ?)", (tail.stream.id, len(records), body)
         )
-        tail.extend((), gaps)
+        tail.extend(records, gaps, body)
