@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The center as a whole process: what ends it and what does not, and what it tells systemd."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from center_batches import NOON, minutes, new_store, payload_of
+from center_process import CENTER, PATIENCE_S, Plant, configured, free_port, running_broker, stored
+
+from collector.center.watchdog import say_alive
+
+
+def test_pages_that_can_not_be_served_end_the_process(tmp_path: Path) -> None:
+    """A center that receives and shows nothing would look dead to people and alive to systemd."""
+    configured(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = [*CENTER, "run", f"{tmp_path}/center.toml", "--listen", listen]
+        ended = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE_S)
+    assert ended.returncode != 0
+    assert b"ddress already in use" in ended.stderr
+
+
+def test_a_webhook_that_nobody_hears_is_no_reason_to_end(tmp_path: Path) -> None:
+    nobody = free_port()
+    lines = f'[alarms]\nsilent_after_s = 10.0\nwebhook_url = "http://127.0.0.1:{nobody}/"\nwebhook_timeout_s = 0.2'
+    signer = configured(tmp_path, lines=lines)
+    port = free_port()
+    command = [*CENTER, "run", f"{tmp_path}/center.toml", "--broker", f"127.0.0.1:{port}"]
+    command += ["--listen", f"127.0.0.1:{free_port()}"]
+    with running_broker(port), (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as center:
+        try:
+            plant = Plant(tmp_path, port, {1: payload_of(1, minutes("U1", NOON, 5), signer=signer)})
+            asyncio.run(plant.send_all())
+            assert center.poll() is None
+        finally:
+            center.terminate()
+            assert center.wait(PATIENCE_S) == 0
+    assert stored(tmp_path) == (1, 5, 1)
+
+
+def test_the_watchdog_is_fed_by_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each word follows a job the writer has done; a writer that hangs lets systemd's patience run out."""
+
+    async def listen_and_hang(systemd: socket.socket) -> list[bytes]:
+        with new_store(tmp_path / "state") as store:
+            saying = asyncio.create_task(say_alive(store, period_s=0.01))
+            heard = [await asyncio.to_thread(systemd.recv, 100) for _ in range(2)]
+            let_go = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            held = store.write(lambda _: asyncio.run_coroutine_threadsafe(let_go.wait(), loop).result())
+            await asyncio.sleep(0.1)
+            systemd.setblocking(False)
+            for _ in iter(lambda: _heard(systemd), b""):
+                continue
+            await asyncio.sleep(0.2)
+            assert not _heard(systemd)
+            let_go.set()
+            await asyncio.wrap_future(held)
+            saying.cancel()
+        return heard
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(PATIENCE_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", os.fspath(tmp_path / "notify"))
+        assert asyncio.run(listen_and_hang(systemd)) == [b"WATCHDOG=1"] * 2
+
+
+def _heard(systemd: socket.socket) -> bytes:
+    try:
+        return systemd.recv(100)
+    except BlockingIOError:
+        return b""
