@@ -130,6 +130,20 @@ def test_without_a_broker_nothing_was_asked(worked: World, browser: TestClient[L
     assert empty.status_code == 409
 
 
+def test_a_token_of_ones_own_is_made_and_revoked_by_a_program(
+    worked: World, browser: TestClient[Litestar], tokens: Tokens
+) -> None:
+    made = browser.post("/api/v1/tokens", json={"name": "nightly", "days": 3}, headers=tokens["paul"]).json()["token"]
+    mine = {"authorization": f"Bearer {made}"}
+    assert get(browser, "/me", mine)["plant"] == "P1"
+    number = get(browser, "/tokens?limit=1000", mine)["items"][-1]["id"]
+    others = browser.post(f"/api/v1/tokens/{number}/revoke", headers=tokens["petra"])
+    assert others.status_code == 403
+    assert browser.post(f"/api/v1/tokens/{number}/revoke", headers=mine).json() == {"done": True}
+    assert get(browser, "/me", mine, 401)["code"] == "not_logged_in"
+    assert worked.store.read(lambda c: audit.list_entries(c, limit=1))[0]["action"] == "token.revoke"
+
+
 class Hostile(msgspec.Struct, frozen=True):
     name: str
     amount_yuan: str
