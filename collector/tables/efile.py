@@ -32,7 +32,8 @@ MAX_E_BYTES: Final = 256 * 1024**2
 _HEAD: Final = re.compile(r"<!(.*)!>\s*\Z")
 _OPEN: Final = re.compile(r"<([^\s:<>/!]+)(?:::([^\s<>]+))?(\s[^<>]*)?>\Z")
 _CLOSE: Final = re.compile(r"</([^\s:<>]+)(?:::([^\s<>]+))?\s*>\Z")
-_FACT: Final = re.compile(r"([^\s=]+)\s*=\s*('[^']*'|\"[^\"]*\"|\S+)")
+# A name begins after a blank or `=` only: tried at every place of a long one, it would take the square of its length.
+_FACT: Final = re.compile(r"(?<![^\s=])([^\s=]++)\s*=\s*('[^']*'|\"[^\"]*\"|\S+)")
 _CELL: Final = re.compile(r"'([^']*)'(?=\s|\Z)|\"([^\"]*)\"(?=\s|\Z)|([^\s'\"]\S*)")
 _NOTHING: Final = frozenset({"NULL", "null", "Null", "-"})
 _ZONE: Final = re.compile(r"[+-]\d{2}:\d{2}\Z", re.ASCII)

@@ -53,6 +53,12 @@ _UNIT_NUMBERS: Final = (
     "tariff_yuan_per_mwh",
 )
 _DATES: Final = ("from", "until")
+MAX_UNKNOWN_KEYS: Final = 100
+# tomllib keeps every beginning of a dotted key: of a hundred thousand parts, forty gigabytes. No key of ours has three.
+DEEP_KEY: Final = re.compile(
+    r"""(?<![\w"'-])(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""", re.ASCII
+)
+DEEP_KEY_MESSAGE: Final = "a key has at most 64 parts between dots"
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "policy": ("hold_limit_s", "min_coverage", "provisional_coverage", "settle_s", "at_limit_tolerance_mvar"),
     "area": ("id", "name", "dispatch_mode", "valley_hours", "peak_hours", "hours_filing", *_DATES),
@@ -81,6 +87,9 @@ def load_register(delivered: Delivered, findings: Findings) -> RegisterFile:
     """Parse and check register.toml."""
     try:
         text = delivered.data.decode("utf-8-sig")
+        if deep := DEEP_KEY.search(text):
+            findings.add(delivered.name, text.count("\n", 0, deep.start()) + 1, "", DEEP_KEY_MESSAGE)
+            return RegisterFile(None, None, None, None)
         data = tomllib.loads(text, parse_float=Decimal)
     except UnicodeDecodeError:
         findings.add(delivered.name, 0, "", "is not UTF-8; TOML always is")
@@ -89,8 +98,11 @@ def load_register(delivered: Delivered, findings: Findings) -> RegisterFile:
         line = re.search(r"at line (\d+)", str(error))
         findings.add(delivered.name, int(line[1]) if line else 0, "", f"is not TOML: {error}")
         return RegisterFile(None, None, None, None)
-    for key in data.keys() - _KEYS.keys():
+    unknown = sorted(data.keys() - _KEYS.keys())
+    for key in unknown[:MAX_UNKNOWN_KEYS]:
         findings.add(delivered.name, _line_of(text, key), key, f"unknown key{nearest(key, _KEYS)}")
+    if more := len(unknown[MAX_UNKNOWN_KEYS:]):
+        findings.add(delivered.name, 0, "", f"and {more} more unknown keys")
     tables = {name: _tables(delivered.name, text, data, name, findings) for name in ("area", "plant", "unit")}
     register = Register(
         _policy(delivered.name, text, data.get("policy", {}), findings),

@@ -20,6 +20,7 @@ from collector.tables.findings import Findings
 MAX_UNCOMPRESSED_BYTES: Final = 512 * 1024**2
 MAX_MEMBERS: Final = 1000
 MAX_SHEET_COLUMNS: Final = 256
+MAX_SHEET_ROWS: Final = 1_048_576  # what a worksheet has; openpyxl would count up to whatever number a row claims
 
 Sheet = tuple[tuple[str, ...], tuple[tuple[int, tuple[str, ...]], ...]]
 
@@ -71,7 +72,10 @@ def _read(name: str, worksheet: Any, findings: Findings) -> Sheet | None:
     worksheet.reset_dimensions()  # the declared size may be wrong
     header: tuple[str, ...] | None = None
     body: list[tuple[int, tuple[str, ...]]] = []
-    for row, cells in enumerate(worksheet.iter_rows(), 1):
+    for row, cells in enumerate(worksheet.iter_rows(max_row=MAX_SHEET_ROWS + 1), 1):
+        if row > MAX_SHEET_ROWS:
+            findings.add(name, 0, "", f"has rows beyond {MAX_SHEET_ROWS}, where a worksheet ends; use CSV")
+            break
         texts: list[str] = []
         for index, cell in enumerate(cells[: MAX_SHEET_COLUMNS + 1]):
             column = header[index] if header and index < len(header) else f"column {index + 1}"

@@ -19,6 +19,9 @@ from made_folder import RECORDS, REGISTER, T0, T0_MS, T1, found, make
 
 from collector.cli.folder import TABLES, load_folder
 from collector.errors import ConfigError
+from collector.tables.efile import read_efile
+from collector.tables.files import Delivered
+from collector.tables.findings import Findings
 
 
 def workbook() -> bytes:
@@ -94,3 +97,38 @@ def test_a_huge_cell_is_refused_and_not_repeated_in_full(tmp_path: Path, size: i
 def test_what_is_shown_of_a_file_can_not_steer_a_terminal(tmp_path: Path) -> None:
     (problem,) = found(tmp_path, {"records/b.csv": f"unit,time,\x1b[2Jclear\nU2,{T0},1\n"})
     assert problem.startswith("records/b.csv:1: \ufffd[2Jclear: unknown column")
+
+
+def test_a_row_numbered_beyond_every_sheet_is_refused_and_not_counted_up_to(tmp_path: Path) -> None:
+    book, source, target = openpyxl.Workbook(), io.BytesIO(), io.BytesIO()
+    assert book.active is not None
+    book.active.append(["id", "unit", "kind", "start", "end"])
+    book.active.append(["1", "U1", "agc", T0, T1])
+    book.save(source)
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for member in old.namelist():
+            # Counting the empty rows before it would take for ever.
+            new.writestr(member, old.read(member).replace(b'r="2"', b'r="900000000000"'))
+    (problem,) = found(tmp_path, {"orders.xlsx": target.getvalue()})
+    assert problem == "orders.xlsx: has rows beyond 1048576, where a worksheet ends; use CSV"
+
+
+@pytest.mark.parametrize("part", ["a.", "'a' . ", '"a".'])
+def test_a_register_whose_key_has_very_many_parts_is_refused_before_it_is_parsed(tmp_path: Path, part: str) -> None:
+    # Parsed, this takes forty gigabytes.
+    (problem,) = found(tmp_path, {"register.toml": f"{REGISTER}\nx = 1\n{part * 100_000}a = 1\n"})
+    line = REGISTER.count("\n") + 3
+    assert problem == f"register.toml:{line}: a key has at most 64 parts between dots"
+
+
+def test_a_register_of_unknown_keys_lists_some_of_them_and_counts_the_others(tmp_path: Path) -> None:
+    problems = found(tmp_path, {"register.toml": "".join(f"k{n} = 1\n" for n in range(30_000)) + REGISTER})
+    assert len(problems) == 101
+    assert "register.toml: and 29900 more unknown keys" in problems
+
+
+def test_a_head_of_e_text_without_any_fact_takes_no_longer_than_it_is_long() -> None:
+    findings = Findings()
+    # By trying every place as the beginning of a fact, hours.
+    read_efile(Delivered("plan.e", b"<!" + b"x" * 4_000_000 + b"!>\n<plan>\n@ unit\n</plan>\n", ""), findings)
+    assert not findings
