@@ -45,6 +45,7 @@ from collector.center.web import (
     pages_rulebook,
     pages_run,
     pages_start,
+    pages_substitutions,
     pages_upkeep,
     render,
 )
@@ -66,6 +67,7 @@ GROUPS: Final[Sequence[ModuleType]] = (
     pages_rulebook,
     pages_imports,
     pages_asks,
+    pages_substitutions,
     pages_alarms,
     pages_plants,
     pages_people,

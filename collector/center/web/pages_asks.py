@@ -31,7 +31,7 @@ def ask_action(ctx: Ctx) -> Page:
     """Ask again for records of a unit and interval."""
     form = ctx.form
     try:
-        start, end = (_instant(form.get(name, "")) for name in ("from", "to"))
+        start, end = (instant_typed(form.get(name, "")) for name in ("from", "to"))
         unit = form.get("unit", "")
         ask_again(ctx.store, ctx.settings, unit, asked_interval(unit, start, end), actor=ctx.actor)
     except (StoreError, LinkError) as error:
@@ -39,7 +39,7 @@ def ask_action(ctx: Ctx) -> Page:
     return ctx.redirect("/asks", notice="notice.asked")
 
 
-def _instant(text: str) -> int:
+def instant_typed(text: str) -> int:
     """A local time as a browser's field gives it, or any instant with an offset."""
     try:
         return parse_time_ms(text if text[-6:-5] in ("+", "-") or text.isdecimal() else text + _ZONE)

@@ -7,6 +7,28 @@ from collections.abc import Mapping
 from typing import Final
 
 WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "nav.substitutions": ("数据替代", "Substitutions"),
+    "substitutions.heading": ("数据替代", "Substitutions"),
+    "substitutions.why": (
+        "替代值与原值并存:写明方法和原因,由他人审批;撤回后原值重新生效。",
+        "The original stays. A new value names its method and reason and is approved by another person; "
+        "taken back, the original counts again.",
+    ),
+    "substitutions.value": ("替代值", "Value"),
+    "substitutions.method": ("方法", "Method"),
+    "substitutions.fill": ("缺记录处每隔几秒补一条(可不填)", "Where no record is, one each so many seconds (optional)"),
+    "substitutions.propose": ("提出替代", "Propose a substitution"),
+    "substitutions.submit": ("提交审批", "Propose"),
+    "substitutions.grant": ("同意", "Grant"),
+    "substitutions.refuse": ("不同意", "Refuse"),
+    "substitutions.withdraw": ("撤回", "Take back"),
+    "substitution.open": ("待审批", "open"),
+    "substitution.in_force": ("有效", "in force"),
+    "substitution.refused": ("不同意", "refused"),
+    "substitution.withdrawn": ("已撤回", "taken back"),
+    "notice.substitution_proposed": ("已提交,由他人审批。", "Proposed; another person decides."),
+    "notice.substitution_decided": ("已决定。", "Decided."),
+    "notice.substitution_withdrawn": ("已撤回,原值重新生效。", "Taken back; the original counts again."),
     "nav.asks": ("补召", "Ask again"),
     "asks.heading": ("补召", "Ask again"),
     "asks.why": (

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Values put in place of others: proposed with method and reason, decided by somebody else, taken back, not deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from litestar.params import FromPath
+
+from collector.center.access import Permission
+from collector.center.substitution import (
+    decide_substitution,
+    list_substitutions,
+    propose_substitution,
+    withdraw_substitution,
+)
+from collector.center.web.api_watch import own_plant
+from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.lists import Cursor, window
+from collector.center.web.pages_asks import instant_typed
+from collector.center.web.render import NavEntry
+from collector.center.web.routes import action, page
+from collector.errors import StoreError
+from collector.model.interval import Interval
+from collector.model.quantity import QUANTITIES
+
+NAVIGATION: Final = (NavEntry("nav.substitutions", "/substitutions", Permission.SEE_OWN),)
+
+
+@page("/substitutions", Permission.SEE_OWN, own=True)
+def substitutions_page(ctx: Ctx, cursor: Cursor = 0) -> Page:
+    """Every substitution, newest first; the form for those who may propose one, filled from the address."""
+    return _page(ctx, cursor, typed={**ctx.request.query_params})
+
+
+@action("/substitutions", Permission.PREPARE)
+def propose_action(ctx: Ctx) -> Page:
+    """Propose a substitution; what was typed stays where it is refused."""
+    form = ctx.form
+    try:
+        start, end = (instant_typed(form.get(name, "")) for name in ("from", "to"))
+        if start >= end:
+            raise StoreError("the end lies after the start", subject="time")
+        fill = form.get("fill_s", "")
+        if fill and not (fill.isascii() and fill.isdecimal() and len(fill) < 6):
+            raise StoreError("a whole number of seconds, or nothing", subject="fill_s")
+        ctx.write(
+            lambda c: propose_substitution(
+                c, actor=ctx.actor, unit=form.get("unit", ""), quantity=form.get("quantity", ""),
+                interval=Interval(start, end), value=form.get("value", ""), method=form.get("method", "")[:64],
+                reason=form.get("reason", "")[:1000], fill_s=int(fill) if fill else None, now_ms=ctx.now_ms,
+            )
+        )  # fmt: skip
+    except StoreError as error:
+        return _page(ctx, 0, status=422, refused=str(error), typed=form)
+    return ctx.redirect("/substitutions", notice="notice.substitution_proposed")
+
+
+@action("/substitutions/{number:int}/decide", Permission.APPROVE)
+def decide_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Grant or refuse what somebody else proposed."""
+    granted, note = ctx.form.get("decision") == "grant", ctx.form.get("note", "")[:1000]
+    ctx.write(lambda c: decide_substitution(c, number, actor=ctx.actor, granted=granted, note=note, now_ms=ctx.now_ms))
+    return ctx.redirect("/substitutions", notice="notice.substitution_decided")
+
+
+@action("/substitutions/{number:int}/withdraw", Permission.APPROVE)
+def withdraw_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Take a substitution back; the original value counts again."""
+    reason = ctx.form.get("reason", "")[:1000]
+    ctx.write(lambda c: withdraw_substitution(c, number, actor=ctx.actor, reason=reason, now_ms=ctx.now_ms))
+    return ctx.redirect("/substitutions", notice="notice.substitution_withdrawn")
+
+
+def _page(ctx: Context, cursor: int, *, typed: Mapping[str, str], status: int = 200, refused: str = "") -> Page:
+    rows = ctx.read(lambda c: list_substitutions(c, plant=own_plant(ctx)))[::-1]
+    shown, older = window(rows, cursor, ctx.settings.web.page_rows)
+    quantities = [(q.name, f"{q.zh} {q.name}" if ctx.language == "zh" else q.name) for q in QUANTITIES]
+    return ctx.page(
+        "substitutions.html",
+        status=status,
+        rows=shown,
+        older=older,
+        count=len(rows),
+        typed=typed,
+        refused=refused,
+        quantities=quantities,
+    )
+
+
+ROUTES: Final = [substitutions_page, propose_action, decide_action, withdraw_action]

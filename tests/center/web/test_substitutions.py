@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A substitution in the browser's forms: proposed by one person, decided by another, taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from web_world import world
+
+FORM = {
+    "unit": "U2",
+    "quantity": "active_power_mw",
+    "from": "2026-03-10T10:00:00",
+    "to": "2026-03-10T11:00",
+    "value": "300.5",
+    "method": "plant's report",
+    "reason": "transmitter failed",
+}
+
+
+def test_one_proposes_another_decides_and_it_can_be_taken_back(tmp_path: Path) -> None:
+    with world(tmp_path) as own:
+        with own.browser("olga") as olga:
+            mine = {"csrf": own.csrf_of("olga")}
+            refused = olga.post("/substitutions", data=FORM | mine | {"value": "much"})
+            assert refused.status_code == 422
+            assert "transmitter failed" in refused.text  # what was typed is still there
+            assert olga.post("/substitutions", data=FORM | mine | {"to": FORM["from"]}).status_code == 422
+            assert olga.post("/substitutions", data=FORM | mine).status_code == 303
+            assert olga.post("/substitutions/1/decide", data=mine | {"decision": "grant"}).status_code == 403
+        with own.browser("anna") as anna:
+            theirs = {"csrf": own.csrf_of("anna")}
+            assert "300.5" in anna.get("/substitutions").text
+            assert anna.post("/substitutions/1/decide", data=theirs | {"decision": "grant"}).status_code == 303
+            assert anna.post("/substitutions/1/decide", data=theirs | {"decision": "grant"}).status_code == 409
+        with own.browser("petra") as petra:
+            assert "300.5" not in petra.get("/substitutions").text  # another plant's
+        with own.browser("anna") as anna:
+            assert anna.post("/substitutions/1/withdraw", data=theirs | {"reason": ""}).status_code == 409
+            assert anna.post("/substitutions/1/withdraw", data=theirs | {"reason": "record found"}).status_code == 303
+            listed = anna.get("/api/v1/substitutions", headers=own.token_of("anna")).json()["items"]
+            assert [row["state"] for row in listed] == ["withdrawn"]
