@@ -18,6 +18,7 @@ from sqlalchemy import Connection, func, select, update
 from collector.center.schema import agent_state, lake_day, quarantine, store, stream
 from collector.center.settings import Alarms
 from collector.center.store import insert_new
+from collector.center.streams import OF_GATEWAYS
 from collector.center.watch_schema import alarm
 from collector.model.interval import HOUR_MS, format_time
 
@@ -86,8 +87,8 @@ def list_alarms(
 
 def last_heard(connection: Connection, plants: Collection[str]) -> dict[str, Heard]:
     """Per plant: its last batch, or its last word that was not a goodbye."""
-    latest = select(stream.c.plant, func.max(stream.c.last_received_ms).label("at_ms")).group_by(stream.c.plant)
-    last: dict[str, int] = {row.plant: int(row.at_ms) for row in connection.execute(latest)}
+    latest = select(stream.c.plant, func.max(stream.c.last_received_ms).label("at_ms")).where(OF_GATEWAYS)
+    last: dict[str, int] = {r.plant: int(r.at_ms) for r in connection.execute(latest.group_by(stream.c.plant))}
     goodbye: dict[str, int] = {}
     for row in connection.execute(select(agent_state)):
         target = goodbye if _said(row.bytes).get("online") is False else last

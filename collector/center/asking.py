@@ -13,6 +13,7 @@ import collector.wire as wire
 from collector.center.broker_link import BrokerLink, Inbox
 from collector.center.schema import stream, unit_day
 from collector.center.settings import CenterSettings
+from collector.center.streams import OF_GATEWAYS
 from collector.errors import StoreError
 from collector.model.interval import Interval
 
@@ -29,7 +30,8 @@ def asks_for(connection: Connection, settings: CenterSettings, unit: str, interv
         if found is None:
             raise StoreError("no enrolled plant has this unit", subject=unit)
         plant = str(found)
-    query = select(stream.c.gateway).where(stream.c.plant == plant).distinct().order_by(stream.c.gateway)
+    heard = (stream.c.plant == plant) & OF_GATEWAYS
+    query = select(stream.c.gateway).where(heard).distinct().order_by(stream.c.gateway)
     gateways = list(connection.execute(query).scalars())
     if not gateways:
         raise StoreError(f"no gateway of {plant} has been heard of", subject=unit)

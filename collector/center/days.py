@@ -9,19 +9,19 @@ records (usually just the next day).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from collector.center.schema import lake_day, unit_day
 from collector.center.store import insert_new
 from collector.center.streams import select_keys
-from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, local_day, local_midnight_ms
+from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, day_interval, local_day, local_midnight_ms
 
 if TYPE_CHECKING:
     from collector.center.arrivals import Accepted
@@ -184,6 +184,50 @@ def mark_interval_stale(
     if until is not None:
         where &= lake_day.c.day <= until
     connection.execute(update(lake_day).where(where).values(wanted=lake_day.c.wanted + 1, changed_ms=now_ms))
+
+
+def rewrite_unit_days(
+    connection: Connection, keys: Collection[_UnitDay], kept: Iterable[tuple[str, UnitPart]], now_ms: int
+) -> None:
+    """Have these days of units say what `kept` (plants and parts) says of them, now that some batches went out of them;
+    every day file that showed their records is to be sealed anew.
+
+    `kept` is read after the rows are locked: a receiver that adds to them waits, and adds afterwards.
+    """
+    _lock_unit_days(connection, keys)
+    sums: dict[_UnitDay, _Sum] = defaultdict(_Sum)
+    for plant, part in kept:
+        if (plant, part.unit, part.day) in keys:
+            sums[plant, part.unit, part.day].add(part)
+    for plant, unit, day in sorted(set(keys) - sums.keys()):
+        # No row, as before the first record: a row says that the day has a last one.
+        where = (unit_day.c.plant == plant) & (unit_day.c.unit == unit) & (unit_day.c.day == day)
+        connection.execute(delete(unit_day).where(where))
+    changed = [
+        {
+            **dict(zip(("key_plant", "key_unit", "key_day"), key, strict=True)),
+            "received": total.count,
+            "first_ms": total.first_ms,
+            "last_ms": total.last_ms,
+            "minutes": total.minutes.to_bytes(MINUTES // 8, "big"),
+        }
+        for key, total in sorted(sums.items())
+    ]
+    if changed:
+        connection.execute(_UPDATE_UNIT_DAY, changed)
+    for plant, unit, interval in _stretches(keys):
+        mark_interval_stale(connection, plant, unit, interval, now_ms, make_days=False)
+
+
+def _stretches(keys: Iterable[_UnitDay]) -> list[tuple[str, str, Interval]]:
+    """Days of units as intervals, those that follow one another as one."""
+    found: list[tuple[str, str, Interval]] = []
+    for plant, unit, day in sorted(keys):
+        interval = day_interval(date.fromisoformat(day))
+        if found and found[-1][:2] == (plant, unit) and found[-1][2].end_ms == interval.start_ms:
+            interval = Interval(found.pop()[2].start_ms, interval.end_ms)
+        found.append((plant, unit, interval))
+    return found
 
 
 def mark_resealed(connection: Connection, plant: str, days: Iterable[str]) -> None:

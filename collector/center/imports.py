@@ -70,6 +70,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
 }
 ALL_KINDS: Final = (REGISTER, *KINDS)
+# Records are no table of rows in force: `collector.center.record_imports` takes them.
+RECORDS: Final = "records"
+IMPORT_KINDS: Final = (*ALL_KINDS, RECORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ def import_table(
         return Imported(None, 0, len(rows), 0)
     replaced = sorted({old.number for _, old in conflicts})
     counts = (len(new), len(rows) - len(new), len(replaced))
-    import_id = _record_import(connection, kind, delivered, who, now_ms, counts)
+    import_id = record_import(connection, kind, delivered, who, now_ms, counts)
     _replace(connection, replaced, import_id)
     _insert_rows(connection, kind, new, import_id)
     return Imported(import_id, *counts)
@@ -150,7 +153,7 @@ def kinds_in(delivered: Delivered) -> tuple[str, ...]:
     """What an E file has tables of, in the order in which they can be imported."""
     there = tables_in(delivered)
     register = (REGISTER,) if set(there) & _REGISTER_TABLES else ()
-    return (*register, *(kind for kind in KINDS if kind in there))
+    return (*register, *(kind for kind in (*KINDS, RECORDS) if kind in there))
 
 
 def _as_toml(delivered: Delivered) -> Delivered:
@@ -218,9 +221,7 @@ def undo_import(connection: Connection, import_id: int, *, who: str, now_ms: int
         StoreError: no such import, undone already, or a later import stands in the way.
     """
     subject = f"import {import_id}"
-    found = connection.execute(select(imported).where(imported.c.id == import_id).with_for_update()).one_or_none()
-    if found is None or found.undone_ms is not None:
-        raise StoreError("was undone already" if found else "there is none with this number", subject=subject)
+    kind = begin_undo(connection, import_id)
     mine = imported_row.c.import_id == import_id
     later = select(imported_row.c.replaced_by).where(mine & imported_row.c.replaced_by.is_not(None))
     if blockers := sorted({int(n) for n in connection.execute(later).scalars()}):
@@ -229,14 +230,33 @@ def undo_import(connection: Connection, import_id: int, *, who: str, now_ms: int
     back = [
         _stored(row) for row in connection.execute(select(imported_row).where(imported_row.c.replaced_by == import_id))
     ]
-    if found.kind != REGISTER:
-        conflicts = _conflicts(KINDS[found.kind], back, _in_force(connection, found.kind, back))
+    if kind != REGISTER:
+        conflicts = _conflicts(KINDS[kind], back, _in_force(connection, kind, back))
         if conflicts:
             other = _origins(connection, {old.number for _, old in conflicts})
             blocker = max(other.values())
             raise StoreError(f"what it replaced conflicts with import {blocker}: undo that first", subject=subject)
     connection.execute(update(imported_row).where(imported_row.c.replaced_by == import_id).values(replaced_by=None))
-    values = {"undone_ms": now_ms, "undone_by": who}
+    mark_undone(connection, import_id, who=who, now_ms=now_ms)
+
+
+def begin_undo(connection: Connection, import_id: int) -> str:
+    """The kind of an import that is to be undone, its row locked.
+
+    Raises:
+        StoreError: no such import, or undone already.
+    """
+    query = select(imported.c.kind, imported.c.undone_ms).where(imported.c.id == import_id).with_for_update()
+    found = connection.execute(query).one_or_none()
+    if found is None or found.undone_ms is not None:
+        message = "was undone already" if found else "there is none with this number"
+        raise StoreError(message, subject=f"import {import_id}")
+    return str(found.kind)
+
+
+def mark_undone(connection: Connection, import_id: int, *, who: str, now_ms: int) -> None:
+    """Write down who took an import back, and when."""
+    values = {"undone_ms": now_ms, "undone_by": who[:64]}
     connection.execute(update(imported).where(imported.c.id == import_id).values(values))
 
 
@@ -264,6 +284,12 @@ def current_register(connection: Connection) -> bytes | None:
     return None if found is None else bytes(found)
 
 
+def known_register(connection: Connection) -> RegisterFile | None:
+    """The register in force, read; None where there is none."""
+    data = current_register(connection)
+    return None if data is None else load_register(Delivered("register.toml", data, ""), Findings())
+
+
 def _is_first(connection: Connection, kind: str) -> bool:
     counted = (
         select(func.count()).select_from(imported).where((imported.c.kind == kind) & imported.c.undone_ms.is_(None))
@@ -272,10 +298,10 @@ def _is_first(connection: Connection, kind: str) -> bool:
 
 
 def _known(connection: Connection) -> RegisterFile:
-    data = current_register(connection)
-    if data is None:
+    known = known_register(connection)
+    if known is None:
         raise StoreError("no register yet: import register.toml first, the other files are checked against it")
-    return load_register(Delivered("register.toml", data, ""), Findings())
+    return known
 
 
 def _check_file(known: RegisterFile, kind: str, delivered: Delivered, services: Collection[str]) -> None:
@@ -370,9 +396,10 @@ def _problem(file: str, row: _Row, old: _Row, import_id: int) -> Problem:
     )
 
 
-def _record_import(
+def record_import(
     connection: Connection, kind: str, delivered: Delivered, who: str, now_ms: int, counts: tuple[int, int, int]
 ) -> int:
+    """Write an import down with its file; its number. `counts`: rows added, same and replaced."""
     values = {
         "kind": kind,
         "name": delivered.name[:255],
@@ -425,7 +452,7 @@ def _import_register(connection: Connection, delivered: Delivered, *, who: str, 
             message = f"another register is in force, of import {before.import_id}; --replace replaces it"
             raise ConfigError([Problem(delivered.name, 0, "", message)])
     counts = (1, 0, 1 if before is not None else 0)
-    import_id = _record_import(connection, REGISTER, delivered, who, now_ms, counts)
+    import_id = record_import(connection, REGISTER, delivered, who, now_ms, counts)
     _replace(connection, [] if before is None else [int(before.id)], import_id)
     _insert_rows(connection, REGISTER, [_Row(0, 0, (delivered.sha256,))], import_id)
     return Imported(import_id, *counts)

@@ -13,25 +13,23 @@ of the next day, so that whoever measures a day needs no other file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, insert, select, update
 
-import collector.wire as wire
 from collector.center.days import EDGE_MS, mark_resealed
-from collector.center.lake_file import DayRows, build_day, read_pieces, write_table
-from collector.center.lake_piece import DAY, HEAD, TAIL, Origin, Piece, clip, piece_of
+from collector.center.lake_file import DayRows, build_day, write_table
+from collector.center.lake_piece import DAY, HEAD, TAIL
+from collector.center.lake_source import source_of
 from collector.center.lake_substitutes import fill_silence
-from collector.center.schema import batch, batch_day, enrolled, lake_day, lake_file, payload, stream, unit_day
+from collector.center.schema import enrolled, lake_day, lake_file, unit_day
 from collector.center.store import CenterStore, insert_new
 from collector.center.substitution import substitutes_in_force
 from collector.clock import Clock, SystemClock
-from collector.errors import Garbled, InvariantBroken
 from collector.model.interval import Month, day_interval
 
 
@@ -127,7 +125,7 @@ def _gather(connection: Connection, lake: Path, plant: str, day: str) -> tuple[i
     """The day's `wanted` and its rows, from one view of the journal."""
     where = (lake_day.c.plant == plant) & (lake_day.c.day == day)
     wanted = connection.execute(select(lake_day.c.wanted).where(where)).scalar_one()
-    source = _Source(connection, lake, plant, _gateway_ranks(connection, plant))
+    source = source_of(connection, lake, plant)
     interval = day_interval(date.fromisoformat(day))
     next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
     pieces = list(source.pieces(day, DAY, interval.start_ms, interval.end_ms))
@@ -147,62 +145,6 @@ def _last_before(connection: Connection, plant: str, day: str) -> list[tuple[str
     joined = (unit_day.c.unit == found.c.unit) & (unit_day.c.day == found.c.day) & (unit_day.c.plant == plant)
     query = select(unit_day.c.unit, unit_day.c.day, unit_day.c.last_ms).join(found, joined).order_by(unit_day.c.unit)
     return [(r.unit, r.day, int(r.last_ms)) for r in connection.execute(query)]
-
-
-def _gateway_ranks(connection: Connection, plant: str) -> Mapping[str, int]:
-    text = connection.execute(select(enrolled.c.gateways).where(enrolled.c.plant == plant)).scalar()
-    return {gateway: rank for rank, gateway in enumerate(json.loads(text) if text else [])}
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where a plant's records are read from: payloads while they are kept, after that the files they went into."""
-
-    connection: Connection
-    lake: Path
-    plant: str
-    ranks: Mapping[str, int]
-
-    def pieces(self, day: str, place: int, from_ms: int, to_ms: int) -> Iterator[Piece]:
-        """Records of `day` in [from_ms, to_ms)."""
-        pruned = False
-        for row in self._batches(day, from_ms, to_ms):
-            if row.bytes is None:
-                pruned = True
-                continue
-            rank = self.ranks.get(row.gateway, len(self.ranks))
-            origin = Origin(rank, row.gateway, int(row.epoch, 16), int(row.sequence))
-            for columns in _read_back(row.bytes, origin).units:
-                if len(columns.time_utc_ms) and (piece := clip(piece_of(columns, origin, place), from_ms, to_ms)):
-                    yield piece
-        if pruned:
-            where = (lake_file.c.plant == self.plant) & (lake_file.c.day == day) & lake_file.c.superseded_ms.is_(None)
-            name = self.connection.execute(select(lake_file.c.name).where(where)).scalar_one()
-            yield from read_pieces(self.lake / self.plant / name, place=place, from_ms=from_ms, to_ms=to_ms)
-
-    def _batches(self, day: str, from_ms: int, to_ms: int) -> Iterable[Any]:
-        ids = (batch_day.c.stream_id == batch.c.stream_id) & (batch_day.c.sequence == batch.c.sequence)
-        kept = (payload.c.stream_id == batch.c.stream_id) & (payload.c.sequence == batch.c.sequence)
-        where = (batch_day.c.plant == self.plant) & (batch_day.c.day == day)
-        overlaps = (batch.c.last_ms >= from_ms) & (batch.c.first_ms < to_ms)
-        query = (
-            select(stream.c.gateway, stream.c.epoch, batch.c.sequence, payload.c.bytes)
-            .select_from(
-                batch_day.join(batch, ids).join(stream, stream.c.id == batch.c.stream_id).outerjoin(payload, kept)
-            )
-            .where(where & overlaps)
-            .order_by(stream.c.gateway, stream.c.epoch, batch.c.sequence)
-        )
-        return self.connection.execute(query)
-
-
-def _read_back(stored: bytes, origin: Origin) -> wire.BatchColumns:
-    """A stored batch; what was readable on arrival must be readable now."""
-    try:
-        return wire.decode_columns(wire.open_envelope(stored))
-    except Garbled as error:
-        subject = f"{origin.gateway}/{origin.epoch:016x}/{origin.sequence}"
-        raise InvariantBroken(f"a stored batch can't be read back: {error}", subject=subject) from error
 
 
 def _list(connection: Connection, path: Path, entry: Mapping[str, object], wanted: int, now_ms: int) -> None:

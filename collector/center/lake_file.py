@@ -7,9 +7,10 @@ there is none; a quality is null where the unit's records do not carry the quant
 Where values were substituted, what was delivered stands in `<quantity>_original` and `<quantity>_original_quality`
 (null: not substituted); a record that a substitution made has cause 2.
 
-(unit, time) is unique within a place. Of several records for one instant the first counts in this order: synchronised
-clock; what an earlier file already holds (only where its payloads are gone); the plant's gateway order; the later
-clock era; then epoch, sequence and position, which say nothing but make the choice the same in any order of arrival.
+(unit, time) is unique within a place. Of several records for one instant the first counts in this order: what a person
+imported in place of the others, the latest first; synchronised clock; what an earlier file already holds (only where
+its payloads are gone); the plant's gateway order, imports last; the later clock era; then epoch, sequence and position,
+which say nothing but make the choice the same in any order of arrival.
 """
 
 from __future__ import annotations
@@ -80,6 +81,21 @@ def build_day(pieces: Iterable[Piece], *, plant: str, day: str, substitutes: Seq
     return DayRows(table, lost, *counts)
 
 
+def choose(pieces: Iterable[Piece]) -> dict[str, Piece]:
+    """Per unit the records that count, one an instant and in order of time; all pieces are of one place."""
+    by_unit: dict[str, list[Piece]] = defaultdict(list)
+    for piece in pieces:
+        by_unit[piece.unit].append(piece)
+    chosen: dict[str, Piece] = {}
+    for unit, found in by_unit.items():
+        rows = _Rows.joined(found)
+        order, is_first = rows.order()
+        taken = rows.take(order[is_first])
+        fixed = {name: taken.fixed[name] for name in _OF_PIECE}
+        chosen[unit] = Piece(unit=unit, place=found[0].place, origin=found[0].origin, columns=taken.columns, **fixed)
+    return chosen
+
+
 @dataclass(frozen=True, slots=True)
 class _Rows:
     """All records of one unit, from every piece."""
@@ -120,7 +136,7 @@ class _Rows:
         unsynchronised = f["clock"] != ClockState.SYNCHRONISED
         keys = (
             *(f["position"], f["sequence"], f["epoch"], -f["era"], f["gateway_order"], f["rank"]),
-            *(unsynchronised, f["time"]),
+            *(unsynchronised, f["rank"] >= FILE_RANK, f["time"]),
         )
         order = np.lexsort(keys)
         time, place = f["time"][order], f["place"][order]

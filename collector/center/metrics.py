@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select
 from collector.center.alarms import CODES, last_heard
 from collector.center.receiver import Counters
 from collector.center.schema import covered, enrolled, gap, lake_day, quarantine, stream, unit_day
+from collector.center.streams import OF_GATEWAYS
 from collector.center.watch_schema import alarm, finding
 from collector.model.interval import local_day
 
@@ -77,6 +78,7 @@ def _of_plants(connection: Connection, now_ms: int) -> Iterator[Metric]:
     missing = (
         select(stream.c.plant, stream.c.gateway, (func.max(covered.c.to_seq) - width).label("n"))
         .join(covered, covered.c.stream_id == stream.c.id)
+        .where(OF_GATEWAYS)
         .group_by(stream.c.plant, stream.c.gateway, stream.c.id)
     )
     sums: dict[tuple[str, str], float] = {}

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, select
 from collector.center.completeness import held_minutes
 from collector.center.days import MINUTE_MS
 from collector.center.schema import agent_state, batch, covered, enrolled, gap, lake_day, quarantine, stream, unit_day
+from collector.center.streams import OF_GATEWAYS
 from collector.model.interval import Interval, Month
 
 
@@ -143,6 +144,7 @@ def read_gateways(connection: Connection) -> tuple[GatewayStatus, ...]:
         select(stream, totals_of.c.batches, totals_of.c.records, totals_of.c.repeats, missing_of.c.missing)
         .outerjoin(totals_of, totals_of.c.stream_id == stream.c.id)
         .outerjoin(missing_of, missing_of.c.stream_id == stream.c.id)
+        .where(OF_GATEWAYS)
     )
     rows: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in connection.execute(query):

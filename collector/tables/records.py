@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from collector.model.interval import format_time
 from collector.model.quantity import QUANTITIES, Kind
 from collector.tables.columns import Column, Form, LongTable, empty_table
-from collector.tables.files import read_delivered
+from collector.tables.files import Delivered, read_delivered
 from collector.tables.findings import LISTED_PER_KIND, Findings, nearest
 from collector.tables.long import read_long
 from collector.tables.parquet import CLOCK, PLACE, read_parquet
@@ -34,7 +34,7 @@ RECORD_COLUMNS: Final[tuple[Column, ...]] = (
     Column("time", Form.TIME, "time"),
     *(Column(q.name, _FORM[q.kind], q.name, q.scale, required=False, filled=False) for q in QUANTITIES),
 )
-_SUFFIXES: Final = (".csv", ".parquet", ".xlsx", ".e")
+RECORD_SUFFIXES: Final = (".csv", ".parquet", ".xlsx", ".e")
 _MAX_FILES: Final = 100_000
 _SMALL_BYTES: Final = 1 << 20
 _GROUP_FILES: Final = 32
@@ -88,12 +88,24 @@ def read_record_files(paths: Sequence[Path], units: Collection[str] | None, find
     return Records(table, _unit_columns(good), sources)
 
 
+def read_record_file(
+    delivered: Delivered, units: Collection[str] | None, findings: Findings
+) -> tuple[LongTable, Records] | None:
+    """One file by itself: as it was delivered, and its records put in order. None where nothing usable was found."""
+    file = _read([(delivered, findings)], threads=True)[0]
+    if file is None:
+        return None
+    check_units(file, units, findings)
+    filled = file.filled(("unit", "time"))
+    return filled, Records(_join([filled], findings), _unit_columns([file]), {delivered.name: delivered.sha256})
+
+
 def _list(folder: Path, findings: Findings) -> list[Path]:
     paths: list[Path] = []
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.name.startswith((".", "~$")):
             continue  # an editor's or a file system's own
-        if path.suffix.lower() in _SUFFIXES:
+        if path.suffix.lower() in RECORD_SUFFIXES:
             paths.append(path)
         else:
             findings.add(f"records/{path.name}", 0, "", "is no record file; expected *.csv, *.parquet, *.xlsx or *.e")
@@ -123,15 +135,19 @@ def _read_some(paths: Sequence[Path], *, threads: bool) -> list[_File]:
     found = [Findings() for _ in paths]
     delivered = [read_delivered(path, f"records/{path.name}", f) for path, f in zip(paths, found, strict=True)]
     good = [(file, f) for file, f in zip(delivered, found, strict=True) if file is not None]
-    if good and good[0][0].suffix == ".parquet":
-        longs = read_parquet(good, {column.name: column for column in RECORD_COLUMNS}, threads=threads)
-    else:
-        longs = [read_long(replace(file, table="records"), RECORD_COLUMNS, f, threads=threads) for file, f in good]
+    longs = _read(good, threads=threads)
     of_name = {file.name: long for (file, _), long in zip(good, longs, strict=True)}
     return [
         _File(None, "", f) if file is None else _File(of_name[file.name], file.sha256, f)
         for file, f in zip(delivered, found, strict=True)
     ]
+
+
+def _read(group: Sequence[tuple[Delivered, Findings]], *, threads: bool) -> list[LongTable | None]:
+    """Files of one kind as integer columns; None where one was refused."""
+    if group and group[0][0].suffix == ".parquet":
+        return read_parquet(group, {column.name: column for column in RECORD_COLUMNS}, threads=threads)
+    return [read_long(replace(file, table="records"), RECORD_COLUMNS, f, threads=threads) for file, f in group]
 
 
 def check_units(long: LongTable, units: Collection[str] | None, findings: Findings) -> None:

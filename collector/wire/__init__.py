@@ -12,6 +12,7 @@ from collector.wire.envelope import (
     decode_batch,
     decode_columns,
     encode_batch,
+    encode_columns,
     open_envelope,
     verify_signature,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "encode_ack",
     "encode_ask",
     "encode_batch",
+    "encode_columns",
     "epoch_text",
     "generate_key_pair",
     "is_name",

@@ -160,15 +160,41 @@ def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], ga
     counts = [len(rows) for rows in by_unit.values()]
     if len(by_unit) != len(layouts) or len(layouts) > MAX_UNITS or len(ordered) > MAX_RECORDS or len(gaps) > MAX_GAPS:
         raise ValueError(f"{len(layouts)} units, {len(ordered)} records, {len(gaps)} gaps are too many for a batch")
+    table = _table(codes, counts, ordered) if ordered else None
+    return _encoded([layout.unit for layout in layouts], codes, counts, table, gaps)
+
+
+def encode_unit_columns(units: Sequence[UnitColumns]) -> EncodedBody:
+    """The uncompressed body of records that are columns already, all of them; no gaps.
+
+    Raises:
+        ValueError: as `encode_body`.
+    """
+    try:
+        codes = [bytes(QUANTITY_CODES[name] for name in unit.quantities) for unit in units]
+    except KeyError as error:
+        raise ValueError(f"no code of the quantity: {error}") from error
+    counts = [len(unit.time_utc_ms) for unit in units]
+    if len({unit.unit for unit in units}) != len(units) or len(units) > MAX_UNITS or sum(counts) > MAX_RECORDS:
+        raise ValueError(
+            f"{len(units)} units, {sum(counts)} records are too many for a batch, or a unit is there twice"
+        )
+    table = _table_of_columns(codes, counts, units) if sum(counts) else None
+    return _encoded([unit.unit for unit in units], codes, counts, table, ())
+
+
+def _encoded(
+    units: list[str], codes: list[bytes], counts: list[int], table: Int64s | None, gaps: Sequence[GapRecord]
+) -> EncodedBody:
+    """The body of a table of all records; None: there are none."""
     packed = Packed(b"", [], [], b"")
     first_ms = min((g.from_ms for g in gaps), default=0)
     last_ms = max((g.to_ms for g in gaps), default=0)
-    if ordered:
-        table = _table(codes, counts, ordered)
+    if table is not None:
         packed = pack(table, counts)
         first_ms, last_ms = int(table[_TIME].min()), int(table[_TIME].max())
     body = _Body(
-        units=[layout.unit for layout in layouts],
+        units=units,
         layouts=codes,
         counts=counts,
         widths=packed.widths,
@@ -177,7 +203,7 @@ def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], ga
         planes=packed.planes,
         gaps=[_Gap(list(g.units), g.from_ms, g.to_ms, g.reason, g.epoch, g.from_seq, g.to_seq) for g in gaps],
     )
-    return EncodedBody(_ENCODER.encode(body), len(ordered), first_ms, last_ms)
+    return EncodedBody(_ENCODER.encode(body), sum(counts), first_ms, last_ms)
 
 
 def _union(codes: Sequence[bytes]) -> list[int]:
@@ -209,6 +235,30 @@ def _table(codes: Sequence[bytes], counts: Sequence[int], records: Sequence[Unit
             position += length
     except OverflowError as error:
         raise ValueError(f"a value needs more than 64 bits: {error}") from error
+    if table.min() < -MAX_VALUE or table.max() > MAX_VALUE:
+        raise ValueError(f"a value beyond ±{MAX_VALUE}")
+    return table
+
+
+def _table_of_columns(codes: Sequence[bytes], counts: Sequence[int], units: Sequence[UnitColumns]) -> Int64s:
+    """As `_table`, of arrays."""
+    union = _union(codes)
+    table = np.zeros((_FIXED + 2 * len(union), sum(counts)), dtype=np.int64)
+    position = 0
+    for unit_codes, count, unit in zip(codes, counts, units, strict=True):
+        part = slice(position, position + count)
+        position += count
+        fixed = (unit.time_utc_ms, unit.era, unit.cause, unit.clock, unit.tagged)
+        for row, column in zip((_TIME, _ERA, _CAUSE, _CLOCK, _TAGGED), fixed, strict=True):
+            table[row, part] = column
+        table[_TAG_AGE, part] = np.where(unit.tagged, unit.device_time_utc_ms - unit.time_utc_ms, 0)
+        if not unit_codes or not count:
+            continue
+        where = np.array([union.index(code) for code in unit_codes], dtype=np.intp) + _FIXED
+        # A missing value repeats the one before, 0 at the start.
+        last = np.maximum.accumulate(np.where(unit.present, np.arange(count), 0), axis=1)
+        table[where, part] = np.take_along_axis(np.where(unit.present, unit.values, 0), last, axis=1)
+        table[where + len(union), part] = unit.qualities.astype(np.int64) | np.where(unit.present, 0, _ABSENT)
     if table.min() < -MAX_VALUE or table.max() > MAX_VALUE:
         raise ValueError(f"a value beyond ±{MAX_VALUE}")
     return table

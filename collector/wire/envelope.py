@@ -11,6 +11,7 @@ stranger.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -30,7 +31,15 @@ from collector.wire.batch import (
     Stream,
     is_name,
 )
-from collector.wire.columns import BatchColumns, decode_body, encode_body, to_records
+from collector.wire.columns import (
+    BatchColumns,
+    EncodedBody,
+    UnitColumns,
+    decode_body,
+    encode_body,
+    encode_unit_columns,
+    to_records,
+)
 from collector.wire.keys import KEY_ID_BYTES, SIGNATURE_BYTES, Signer, is_signed_by
 
 SCHEMA_VERSION: Final = 1
@@ -91,8 +100,20 @@ def encode_batch(batch: Batch, signer: Signer | None) -> bytes:
         ValueError: the batch can't be said: a record without layout, an unknown quantity, a value out of bounds.
         Garbled: code `oversized`, more than a payload may have; seal fewer records.
     """
-    stream = batch.stream
-    encoded = encode_body(batch.layouts, batch.records, batch.gaps)
+    return _seal(batch.stream, batch.sequence, encode_body(batch.layouts, batch.records, batch.gaps), signer)
+
+
+def encode_columns(stream: Stream, sequence: int, units: Sequence[UnitColumns]) -> bytes:
+    """The bytes of an unsigned batch of columns: what the center itself journals.
+
+    Raises:
+        ValueError: as `encode_batch`.
+        Garbled: code `oversized`.
+    """
+    return _seal(stream, sequence, encode_unit_columns(units), None)
+
+
+def _seal(stream: Stream, sequence: int, encoded: EncodedBody, signer: Signer | None) -> bytes:
     # One compressor per call: the objects are not safe to share between threads, and making one takes a few µs.
     body = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(encoded.raw)
     header = _ENCODER.encode(
@@ -101,7 +122,7 @@ def encode_batch(batch: Batch, signer: Signer | None) -> bytes:
             plant=stream.plant,
             gateway=stream.gateway,
             epoch=stream.epoch,
-            sequence=batch.sequence,
+            sequence=sequence,
             record_count=encoded.record_count,
             first_ms=encoded.first_ms,
             last_ms=encoded.last_ms,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from contextlib import suppress
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -27,6 +28,7 @@ from collector.wire import (
     decode_batch,
     decode_columns,
     encode_batch,
+    encode_columns,
     open_envelope,
     verify_signature,
 )
@@ -67,6 +69,15 @@ def test_decoding_an_encoded_batch_gives_it_back(batch: Batch) -> None:
     )
     assert (envelope.first_ms, envelope.last_ms) == (batch.first_ms, batch.last_ms)
     assert envelope.sha256 == hashlib.sha256(envelope.body).digest()
+
+
+@given(batches())
+@settings(deadline=None)
+def test_columns_are_encoded_to_the_bytes_of_the_records_they_are(batch: Batch) -> None:
+    alone = replace(batch, gaps=())
+    payload = encode_batch(alone, None)
+    columns = decode_columns(open_envelope(payload))
+    assert encode_columns(alone.stream, alone.sequence, columns.units) == payload
 
 
 def test_every_quantity_has_a_code_of_its_own() -> None:

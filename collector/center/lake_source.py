@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plant's stored records by day: from the journal's payloads while they are kept, then from the files they went into.
+
+What people imported stands in streams of its own, whose gateway no gateway can be called (`streams.IMPORTED`). Such a
+record comes after every gateway's; one that was imported to replace (`streams.REPLACING`) comes before them all, the
+later import first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+import collector.wire as wire
+from collector.center.days import UnitPart, split_days
+from collector.center.lake_file import FILE_RANK, choose, read_pieces
+from collector.center.lake_piece import DAY, Origin, Piece, clip, piece_of
+from collector.center.schema import batch, batch_day, enrolled, lake_file, payload, stream
+from collector.center.streams import IMPORTED, REPLACING
+from collector.errors import Garbled, InvariantBroken
+from collector.model.interval import Interval
+
+
+def source_of(connection: Connection, lake: Path, plant: str) -> Source:
+    """Where a plant's records are read from, by the order of its gateways that holds now."""
+    text = connection.execute(select(enrolled.c.gateways).where(enrolled.c.plant == plant)).scalar()
+    ranks = {gateway: rank for rank, gateway in enumerate(json.loads(text) if text else [])}
+    return Source(connection, lake, plant, ranks)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One plant's records as one connection sees them. `ranks`: the place of each gateway in the plant's order."""
+
+    connection: Connection
+    lake: Path
+    plant: str
+    ranks: Mapping[str, int]
+
+    def pieces(self, day: str, place: int, from_ms: int, to_ms: int) -> Iterator[Piece]:
+        """Records of `day` in [from_ms, to_ms)."""
+        pruned = False
+        for row in self._batches(day, from_ms, to_ms):
+            if row.bytes is None:
+                pruned = True
+                continue
+            origin = self._origin(row)
+            for columns in _read_back(row.bytes, origin).units:
+                if len(columns.time_utc_ms) and (piece := clip(piece_of(columns, origin, place), from_ms, to_ms)):
+                    yield piece
+        if pruned:
+            where = (lake_file.c.plant == self.plant) & (lake_file.c.day == day) & lake_file.c.superseded_ms.is_(None)
+            name = self.connection.execute(select(lake_file.c.name).where(where)).scalar_one()
+            yield from read_pieces(self.lake / self.plant / name, place=place, from_ms=from_ms, to_ms=to_ms)
+
+    def counting(self, day: str, interval: Interval, units: Collection[str]) -> dict[str, Piece]:
+        """Of some units, the records of `day` in `interval` that count: one an instant, in order of time."""
+        return choose(p for p in self.pieces(day, DAY, interval.start_ms, interval.end_ms) if p.unit in units)
+
+    def parts(self, day: str, epoch: int | None = None) -> Iterator[UnitPart]:
+        """What every batch of `day` holds of it, by unit; `epoch`: only those of the import of this number.
+
+        Raises:
+            InvariantBroken: the payload of one is gone; the caller asks `is_kept` first.
+        """
+        for row in self._batches(day, -(1 << 62), 1 << 62):
+            of_import = row.gateway in (IMPORTED, REPLACING)
+            if epoch is not None and not (of_import and int(row.epoch, 16) == epoch):
+                continue
+            if row.bytes is None:
+                raise InvariantBroken("its payload is gone", subject=f"{self.plant} {day}")
+            for columns in _read_back(row.bytes, self._origin(row)).units:
+                if len(columns.time_utc_ms):
+                    yield from (p for p in split_days(columns.unit, columns.time_utc_ms) if p.day == day)
+
+    def is_kept(self, day: str) -> bool:
+        """Whether the payloads of all batches of `day` are still there."""
+        same = (payload.c.stream_id == batch_day.c.stream_id) & (payload.c.sequence == batch_day.c.sequence)
+        gone = select(batch_day.c.sequence).select_from(batch_day.outerjoin(payload, same))
+        where = (batch_day.c.plant == self.plant) & (batch_day.c.day == day) & payload.c.sequence.is_(None)
+        return self.connection.execute(gone.where(where).limit(1)).first() is None
+
+    def _origin(self, row: Any) -> Origin:
+        epoch = int(row.epoch, 16)
+        if row.gateway == REPLACING:
+            rank = FILE_RANK - epoch  # the epoch of an import is its number, from 1
+        else:
+            rank = self.ranks.get(row.gateway, len(self.ranks) + (row.gateway == IMPORTED))
+        return Origin(rank, row.gateway, epoch, int(row.sequence))
+
+    def _batches(self, day: str, from_ms: int, to_ms: int) -> Iterable[Any]:
+        ids = (batch_day.c.stream_id == batch.c.stream_id) & (batch_day.c.sequence == batch.c.sequence)
+        kept = (payload.c.stream_id == batch.c.stream_id) & (payload.c.sequence == batch.c.sequence)
+        where = (batch_day.c.plant == self.plant) & (batch_day.c.day == day)
+        overlaps = (batch.c.last_ms >= from_ms) & (batch.c.first_ms < to_ms)
+        query = (
+            select(stream.c.gateway, stream.c.epoch, batch.c.sequence, payload.c.bytes)
+            .select_from(
+                batch_day.join(batch, ids).join(stream, stream.c.id == batch.c.stream_id).outerjoin(payload, kept)
+            )
+            .where(where & overlaps)
+            .order_by(stream.c.gateway, stream.c.epoch, batch.c.sequence)
+        )
+        return self.connection.execute(query)
+
+
+def _read_back(stored: bytes, origin: Origin) -> wire.BatchColumns:
+    """A stored batch; what was readable on arrival must be readable now."""
+    try:
+        return wire.decode_columns(wire.open_envelope(stored))
+    except Garbled as error:
+        subject = f"{origin.gateway}/{origin.epoch:016x}/{origin.sequence}"
+        raise InvariantBroken(f"a stored batch can't be read back: {error}", subject=subject) from error
