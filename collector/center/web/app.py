@@ -29,6 +29,7 @@ from collector.center.web import (
     api_reviews,
     api_rulebook,
     api_runs,
+    api_unit_days,
     api_watch,
     files,
     openapi,
@@ -85,6 +86,7 @@ GROUPS: Final[Sequence[ModuleType]] = (
     api_changes,
     api_gaps,
     api_rulebook,
+    api_unit_days,
 )
 
 _POLICY: Final = (

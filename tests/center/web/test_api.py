@@ -7,6 +7,8 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -74,6 +76,19 @@ def test_an_explanation_leads_from_the_line_to_records(
     )
     assert records["items"]
     assert records["items"][0]["values"][0].keys() == {"quantity", "value", "quality"}
+
+
+def test_a_units_day_and_the_ledger_are_those_of_the_run(
+    worked: World, browser: TestClient[Litestar], tokens: Tokens
+) -> None:
+    run, base = open_run(worked.store, worked.run_id), f"/runs/{worked.run_id}"
+    day = get(browser, f"{base}/units/U2/days/2026-06-10", tokens["paul"])
+    told = run.unit_day("U2", date(2026, 6, 10))
+    assert [step["power_kw"] for step in day["plan"]] == [step.power_kw for step in told.plan]
+    assert day["registered"] is (told.state is not None)
+    postings = get(browser, f"{base}/ledger", tokens["olga"])["items"]
+    assert sum(Decimal(p["debit_yuan"]) - Decimal(p["credit_yuan"]) for p in postings) == 0
+    assert len(postings) == len(run.ledger)
 
 
 def test_a_plant_sees_its_own_lines_and_the_totals_of_all(
