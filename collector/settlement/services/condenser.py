@@ -63,8 +63,15 @@ def _put_hidden_starts(facts: Facts, missing: Bools) -> None:
     """
     timeline, hold = facts.timeline, facts.policy.hold_ms
     first = timeline.runs(missing)
-    begins = np.append(True, timeline.record[1:] != timeline.record[:-1]) & timeline.present
-    unheld = np.where(timeline.present, 0, -(-timeline.length // hold))
+    begins = np.append(True, timeline.record[1:] != timeline.record[:-1])
+    begins[timeline.cell_start] = True  # what holds from before midnight counts on both days, however they are cut
+    begins &= timeline.present
+    # By stretches without a record, not by pieces: edges of other units in the batch must not show.
+    hole = missing & ~timeline.present
+    start = timeline.runs(hole)
+    unheld = np.zeros(len(timeline), dtype=np.int64)
+    if len(start):
+        unheld[start] = -(-np.add.reduceat(timeline.length * hole, start) // hold)
     records = np.add.reduceat((begins + unheld) * missing, first)
     facts.results.put(START, "best", timeline.add_by_cell(first, records // 2 + 1))
 
