@@ -48,7 +48,8 @@ def test_lines_are_those_of_the_run_and_pages_join_to_the_whole(
     worked: World, browser: TestClient[Litestar], tokens: Tokens
 ) -> None:
     run = open_run(worked.store, worked.run_id)
-    rows, cursor = [], 0
+    rows: list[dict[str, Any]] = []
+    cursor: int | None = 0
     while cursor is not None:
         page = get(browser, f"/runs/{worked.run_id}/lines?limit=7&cursor={cursor}", tokens["olga"])
         rows += page["items"]

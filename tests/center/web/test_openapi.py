@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.testing import TestClient
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -41,7 +42,7 @@ def browser(worked: World) -> Iterator[TestClient[Litestar]]:
 def test_every_answer_is_as_described(worked: World, browser: TestClient[Litestar]) -> None:
     schema = schemathesis.openapi.from_dict(describe(worked.app))
     tokens = [worked.token_of(name) for name in ("olga", "admin", "paul", "rita", "anna")]
-    operations = [result.ok() for result in schema.get_all_operations()]
+    operations: list[Any] = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
     assert len(operations) > 50
     asked = sum(ask_some(worked, browser, each, tokens) for each in operations if each.path not in NOT_CALLED)
     assert asked > 150
