@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from collector.center import days, quarantine, ranges, streams
 from collector.center.arrivals import Accepted, AgentState, Arrival, Rejected, StreamKey
@@ -29,6 +29,7 @@ from collector.center.store import insert_new
 from collector.model.record import GapRecord
 
 MAX_ALSO: Final = 256  # ranges beyond `through` named in one ack; the rest come with later ones
+MAX_GATEWAYS: Final = 100  # of a plant, of which a state is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,5 +285,9 @@ def _store_state(connection: Connection, state: AgentState, now_ms: int) -> None
     where = (agent_state.c.plant == state.plant) & (agent_state.c.gateway == state.gateway)
     values = {"received_ms": now_ms, "bytes": state.payload}
     if not connection.execute(update(agent_state).where(where).values(values)).rowcount:
+        # Nothing signs a state: a plant may say what it likes, but not fill the store and everybody's page with names.
+        named = select(func.count()).select_from(agent_state).where(agent_state.c.plant == state.plant)
+        if connection.execute(named).scalar_one() >= MAX_GATEWAYS:
+            return
         row = {"plant": state.plant, "gateway": state.gateway} | values
         connection.execute(insert_new(connection, agent_state).values(row))

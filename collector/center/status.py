@@ -189,9 +189,11 @@ def _gateway(key: tuple[str, str], streams: list[Any], state: tuple[int, Mapping
 
 
 def _state(payload: bytes) -> Mapping[str, Any]:
-    """A state message as an object; one that is none is shown as its text."""
+    """A state message as an object; one that is none, or could not be passed on as JSON, is shown as its text."""
     try:
         found = json.loads(payload)
+        # Half a character (\ud800) is read and then fails whoever writes it: a page of all plants, for one of them.
+        json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {"text": payload[:200].decode("utf-8", "replace")}

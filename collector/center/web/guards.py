@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
-from litestar.exceptions import NotAuthorizedException
+from litestar.exceptions import NotAuthorizedException, NotFoundException
 from litestar.handlers import BaseRouteHandler
 
 from collector.center.access import Permission
@@ -23,6 +23,7 @@ from collector.center.web.session import CSRF_FIELD, CSRF_HEADER, AnyRequest, Ca
 from collector.errors import Denied
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+MOST: Final = 2**53  # nothing has a larger number, and no database of ours takes every larger one
 
 
 class Open(StrEnum):
@@ -51,6 +52,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
 
     Raises:
         NotAuthorizedException: nobody is logged in (401; a page leads to the log-in).
+        NotFoundException: a number in the address that nothing can have (404).
         Denied: not this role's, or another plant's, or a form of another site (403).
     """
     request: AnyRequest = connection  # type: ignore[assignment]  # every handler of ours is an HTTP handler
@@ -70,6 +72,8 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
             caller.actor.require(needs.what)
         if needs.plant:
             caller.actor.require_plant(_parameter(request, needs.plant))
+    if any(isinstance(value, int) and not 0 <= value <= MOST for value in request.path_params.values()):
+        raise NotFoundException("nothing has this number")
     if request.method not in SAFE_METHODS and caller.via != "token":
         await _require_own_form(request, caller)
 

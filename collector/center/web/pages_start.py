@@ -13,7 +13,7 @@ from collector.center.web.context import Ctx, Page
 from collector.center.web.guards import Open
 from collector.center.web.routes import page
 
-MONTH: Final = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
+MONTH: Final = r"^[0-9]{4}-(0[1-9]|1[0-2])\Z"
 
 
 @page("/", Open.LOGGED_IN, own=True)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What somebody with an account, a gateway or only the port may send to do harm, and that it does none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_routes import routes_of
+from web_world import World, world
+
+from collector.center.arrivals import AgentState
+from collector.center.journal import commit_group
+from collector.center.status import read_gateways
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("state")) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"online": true, "buffer": "\\ud800"}',
+        b'{"\\udfff": 1, "buffer": {"a": 1}}',
+        b'{"buffer": ' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"buffer": ' + b'{"a":' * 400 + b"1" + b"}" * 400 + b"}",
+        b'{"buffer": 1' + b"0" * 400 + b"}",
+        b'{"buffer": 1e999}',
+        b'{"buffer": NaN}',
+        b'{"buffer": 1' + b"0" * 5000 + b"}",
+        b'["buffer"]',
+        b"\xff\x00<script>",
+    ],
+    ids=range(10),
+)
+def test_nothing_a_gateway_says_of_itself_takes_the_page_of_all_plants_away(shared: World, said: bytes) -> None:
+    states = [AgentState("P1", "G1", said)]
+    shared.store.write(lambda c: commit_group(c, states, now_ms=shared.clock.now_ms, quarantine_max_bytes=0)).result()
+    with shared.browser() as browser:
+        for name in ("olga", "paul"):
+            assert browser.get("/plants", headers=shared.token_of(name)).status_code == 200
+            for form in ("json", "csv", "xlsx"):
+                answer = browser.get(f"/api/v1/gateways?format={form}", headers=shared.token_of(name))
+                assert answer.status_code == 200
+
+
+def test_a_number_too_large_for_any_store_is_no_fault_of_ours(shared: World) -> None:
+    asked = 0
+    with shared.browser() as browser:
+        for route in routes_of(shared.app):
+            if "999999" not in route.path or route.method != "GET":
+                continue
+            for number in (2**63, 10**40):
+                asked += 1
+                answer = browser.get(route.path.replace("999999", str(number)), headers=shared.token_of("olga"))
+                assert answer.status_code in (400, 403, 404, 409), route.path
+    assert asked > 10
+
+
+def test_a_month_with_a_line_end_leads_nowhere(shared: World) -> None:
+    with shared.browser() as browser:
+        answer = browser.get("/go?month=2026-03%0a", headers=shared.token_of("olga"))
+        assert answer.status_code == 400
+
+
+def test_a_plant_that_makes_up_gateways_without_end_is_told_of_with_a_hundred(tmp_path: Path) -> None:
+    with world(tmp_path) as own:
+        states = [AgentState("P1", f"G{n}", b'{"online": true}') for n in range(150)]
+        own.store.write(lambda c: commit_group(c, states, now_ms=1, quarantine_max_bytes=0)).result()
+        other = [AgentState("P0", "G1", b"{}"), AgentState("P1", "G1", b'{"online": false}')]
+        own.store.write(lambda c: commit_group(c, other, now_ms=2, quarantine_max_bytes=0)).result()
+        found = own.store.read(read_gateways)
+    assert [each.plant for each in found].count("P1") == 100
+    assert [(each.gateway, each.state_received_ms) for each in found if each.state_received_ms == 2] == [
+        ("G1", 2),
+        ("G1", 2),
+    ]
