@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import Coroutine, Iterator, Mapping
@@ -56,6 +57,9 @@ async def run_center(settings: CenterSettings, clock: Clock | None = None) -> No
         store.read(lambda connection: KeyRing(settings).refresh(connection, admission))
         receiver = Receiver(store, admission, settings, signer)
         logger.info("store %s in %s", store.store_id, state)
+        # What was imported by now stays for good: it need not be walked through for every flood of records.
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         try:
             await _run_until_signal(_parts(store, settings, receiver, admission))
         except ExceptionGroup as group:

@@ -40,7 +40,7 @@ class Receiver(_Section):
     """`[receiver]`: limits on what comes in. `shared_group`: MQTT shared subscription of several receivers."""
 
     queue_messages: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
-    group_messages: Annotated[int, Field(ge=1, le=10_000)] = 256
+    group_messages: Annotated[int, Field(ge=1, le=10_000)] = 1024
     max_batch_bytes: Annotated[int, Field(ge=1024, le=268_435_455)] = 4_000_000
     quarantine_max_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
     quarantine_max_rows: Annotated[int, Field(ge=100)] = 100_000
