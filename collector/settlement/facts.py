@@ -83,8 +83,7 @@ class Facts:
         spans += [dispatch.exclusion_spans(axis, s, own_fault=own) for s in services for own in (False, True)]
         edges = [points for span in spans if len(span) for points in (span.start, span.end)]
         build = {"hold_ms": policy.hold_ms, "edges": edges}
-        quarters = any(s.unit.agc_lower_mw is not None for lane in self.lane_stretches for _, _, s in lane)
-        quarters = quarters or not policy.adopts("I-05", "per_record") or policy.adopts("I-09", "quarter_hour_mean")
+        quarters = True  # always: how a lane is cut must not depend on what other units of the batch need
         self.timeline = Timeline(axis, rows, quarters=quarters, **build)  # type: ignore[arg-type]
         if together:
             edges.append(_shared_edges(axis, self.timeline, together))
