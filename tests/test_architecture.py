@@ -55,6 +55,7 @@ HOMES: dict[str, set[str]] = {
     "litestar": {"collector/center/web/"},
     "granian": {"collector/center/web/serve.py"},
     "amqtt": {"collector/cli/broker.py"},
+    "alembic": {"collector/center/migrations/"},
 }
 
 # what the settlement must not know of: it is pure and synchronous
