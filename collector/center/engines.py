@@ -15,7 +15,8 @@ def make_engine(url: str, *, writing: bool, foreign_keys: bool = True) -> Engine
 
     `foreign_keys`: False where tables are made anew, which SQLite's checking would not allow.
     """
-    engine = create_engine(url, pool_size=1 if writing else 4, max_overflow=0 if writing else 16)
+    # pre_ping: a database server that was restarted meanwhile is not met with yesterday's connection.
+    engine = create_engine(url, pool_size=1 if writing else 4, max_overflow=0 if writing else 16, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         if foreign_keys:

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import aiomqtt
+import psycopg
 import pytest
 from center_batches import NOON, batch_topic, minutes, new_signer, payload_of
 from center_process import (
@@ -22,6 +23,7 @@ from center_process import (
     wait_for_log,
     wait_for_through,
 )
+from postgresql_server import plain_url
 from sqlalchemy import func, select
 
 from collector import wire
@@ -139,3 +141,37 @@ def test_a_receiver_that_is_gone_leaves_its_share_to_the_others(postgresql_url: 
             stays.terminate()
             goes.kill()
             assert stays.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.crash
+def test_a_database_that_drops_its_connections_loses_and_doubles_nothing(postgresql_url: str, tmp_path: Path) -> None:
+    """As when the server is restarted, or a firewall forgets: again and again, in the middle of whatever goes on."""
+    signer = configured(tmp_path, postgresql_url)
+    port = free_port()
+    payloads = {n: payload_of(n, minutes("U1", NOON + n * 600_000, 3), signer=signer) for n in range(1, 601)}
+    plant = Plant(tmp_path, port, payloads)
+    ours = "datname = current_database() AND pid <> pg_backend_pid()"
+    drop = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}".encode()
+
+    async def drop_while_sending() -> None:
+        sending = asyncio.create_task(plant.send_all())
+        for _ in range(8):
+            plant.heard.clear()
+            await asyncio.wait([asyncio.create_task(plant.heard.wait()), sending], return_when="FIRST_COMPLETED")
+            plant.heard.set()
+            async with await psycopg.AsyncConnection.connect(plain_url(postgresql_url)) as connection:
+                await connection.execute(drop)
+        await sending
+
+    with running_mosquitto(tmp_path, port):
+        center = start_center(tmp_path, port, NAMES[0])
+        try:
+            asyncio.run(drop_while_sending())
+            assert center.poll() is None, (tmp_path / f"{NAMES[0]}.log").read_text("utf-8")
+        finally:
+            center.terminate()
+            assert center.wait(PATIENCE_S) == 0, (tmp_path / f"{NAMES[0]}.log").read_text("utf-8")
+    with CenterStore.open(tmp_path / "state", clock=SystemClock(), database_url=postgresql_url) as store:
+        query = select(func.count(), func.sum(schema.batch.c.record_count))
+        assert tuple(store.read(lambda c: c.execute(query).one())) == (600, 1800)
+        assert check_store(store) == []
