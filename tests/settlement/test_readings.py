@@ -92,6 +92,15 @@ def slope() -> Case:
     return case.record(at(1, 1), on_grid="0", agc_in_service="1", active_power_mw="440")
 
 
+def neighbours() -> Case:
+    """Plan of U1 400 MW in the first hour; U2's begins with 1000 MW where it ends. U1 puts out 440 MW for that hour."""
+    agc_range = {"agc_lower_mw": "300", "agc_upper_mw": "600"}
+    case = Case(units=[unit("U1", kind="gas", **agc_range), unit("U2", kind="gas", **agc_range)])
+    case.plan += [("U1", at(1), at(1, 1), 400_000, None), ("U2", at(1, 1), at(1, 2), 1_000_000, None)]
+    case.record(at(1), on_grid="1", agc_in_service="1", active_power_mw="440")
+    return case.record(at(1, 1), on_grid="0", agc_in_service="1", active_power_mw="440")
+
+
 def deep_and_agc() -> Case:
     """Deep peak with AGC on and a plan of 500 MW: 4 h × 300 MW are also below plan."""
     case = Case(units=[unit(agc_lower_mw="300", agc_upper_mw="600")])
@@ -208,6 +217,13 @@ def test_another_choice_of_a_reading_moves_the_money_as_worked_by_hand(
     case = build()
     assert amount(case.settle(), service) == adopted
     assert amount(case.settle(adopting(reading, choice)), service) == other
+
+
+def test_a_line_between_plan_rows_never_runs_into_another_units_plan() -> None:
+    """Nothing follows U1's row: it stays level, 40 MW × 1 h × 10 under either choice."""
+    for book in (None, adopting("I-08d", "linear")):
+        (line,) = [x for x in neighbours().settle(book).lines if (x.unit, x.service) == ("U1", "agc_up")]
+        assert str(line.amount_yuan) == "400.00"
 
 
 def test_a_start_stop_may_belong_to_the_month_of_the_stop() -> None:

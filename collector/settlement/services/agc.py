@@ -148,7 +148,10 @@ def _on_the_line(facts: Facts, row: Ints, column: Values) -> Ints:
     """I-08d, linear: from each start to the next one, taken at the middle of a piece and rounded to kW."""
     plan, timeline = facts.dispatch.plan, facts.timeline
     following = np.minimum(row + 1, len(column.values) - 1)
-    joined = (following > row) & (plan.start_utc_ms[following] == plan.end_utc_ms[row]) & column.valid[following]
+    last_of_unit = np.zeros(len(column.values), dtype=np.bool_)
+    last_of_unit[[last - 1 for _, last in plan.range_of.values()]] = True  # the row after it is another unit's
+    meets = plan.start_utc_ms[following] == plan.end_utc_ms[row]
+    joined = ~last_of_unit[row] & meets & column.valid[following]
     here, there = column.values[row], np.where(joined, column.values[following], column.values[row])
     span = plan.end_utc_ms[row] - plan.start_utc_ms[row]
     middle2 = 2 * (facts.axis.utc_ms(timeline.start) - plan.start_utc_ms[row]) + timeline.length
