@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -17,8 +17,18 @@ from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.arrivals import Arrival
 from collector.center.import_schema import imported
-from collector.center.imports import ALL_KINDS, Imported, check_table, import_table, undo_import
+from collector.center.imports import (
+    IMPORT_KINDS,
+    RECORDS,
+    Imported,
+    begin_undo,
+    check_table,
+    import_table,
+    undo_import,
+)
 from collector.center.journal import GroupResult, readmit
+from collector.center.record_files import RecordFile, read_file
+from collector.center.record_imports import import_records, undo_records, unpacked
 from collector.center.store import CenterStore
 from collector.errors import ConfigError, Problem, StoreError
 from collector.tables.files import MAX_REGISTER_BYTES, MAX_XLSX_BYTES, Delivered
@@ -50,10 +60,17 @@ def deliver(
     Raises as `take_delivery`.
     """
     _require_kind(actor, kind)
+    now_ms, lake = store.clock.now_utc_ms(), store.lake
+    if kind == RECORDS:
+        file = store.read(lambda c: read_file(c, delivered))
+        return store.write(
+            lambda c: _take_records(c, delivered, file, actor=actor, replace=replace, lake=lake, now_ms=now_ms)
+        ).result()
     store.read(lambda c: check_table(c, kind, delivered, services))
-    now_ms = store.clock.now_utc_ms()
     return store.write(
-        lambda c: take_delivery(c, kind, delivered, actor=actor, replace=replace, services=services, now_ms=now_ms)
+        lambda c: take_delivery(
+            c, kind, delivered, actor=actor, replace=replace, services=services, lake=lake, now_ms=now_ms
+        )
     ).result()
 
 
@@ -65,9 +82,10 @@ def take_delivery(
     actor: Actor,
     replace: bool,
     services: Collection[str],
+    lake: Path,
     now_ms: int,
 ) -> Imported:
-    """Take a delivered file into the store, whole or not at all.
+    """Take a delivered file into the store, whole or not at all. `lake`: the store's, where records are sealed.
 
     Raises:
         Denied: the role may not.
@@ -75,34 +93,63 @@ def take_delivery(
         StoreError: there is no such kind, or no register was imported yet.
     """
     _require_kind(actor, kind)
+    if kind == RECORDS:
+        file = read_file(connection, delivered)
+        return _take_records(connection, delivered, file, actor=actor, replace=replace, lake=lake, now_ms=now_ms)
     result = import_table(
         connection, kind, delivered, who=actor.name, now_ms=now_ms, replace=replace, services=services
     )
+    _note(connection, kind, delivered, result, actor=actor, now_ms=now_ms)
+    return result
+
+
+def _take_records(
+    connection: Connection,
+    delivered: Delivered,
+    file: RecordFile,
+    *,
+    actor: Actor,
+    replace: bool,
+    lake: Path,
+    now_ms: int,
+) -> Imported:
+    result = import_records(connection, delivered, file, lake=lake, who=actor.name, now_ms=now_ms, replace=replace)
+    _note(connection, RECORDS, delivered, result, actor=actor, now_ms=now_ms)
+    return result
+
+
+def _note(
+    connection: Connection, kind: str, delivered: Delivered, result: Imported, *, actor: Actor, now_ms: int
+) -> None:
+    """The entry of the audit log, where anything changed."""
     if result.import_id is not None:
         counts = {"added": result.added, "same": result.same, "replaced": result.replaced}
         detail = {"kind": kind, "name": delivered.name, "sha256": delivered.sha256, **counts}
         subject = f"import {result.import_id}"
         audit.append(connection, actor=actor, action="import.take", subject=subject, detail=detail, now_ms=now_ms)
-    return result
 
 
 def _require_kind(actor: Actor, kind: str) -> None:
     actor.require(Permission.IMPORT)
-    if kind not in ALL_KINDS:
-        raise StoreError(f"expected one of {', '.join(ALL_KINDS)}", subject=kind[:40])
+    if kind not in IMPORT_KINDS:
+        raise StoreError(f"expected one of {', '.join(IMPORT_KINDS)}", subject=kind[:40])
 
 
-def take_back(connection: Connection, number: int, *, actor: Actor, reason: str, now_ms: int) -> None:
+def take_back(connection: Connection, number: int, *, actor: Actor, reason: str, lake: Path, now_ms: int) -> None:
     """Undo an import; what it had replaced is in force again.
 
     Raises:
         Denied: the role may not.
-        StoreError: no reason, no such import, undone already, or a later import stands in the way.
+        StoreError: no reason, no such import, undone already, a later import stands in the way, or records have gone
+            into a day file for good.
     """
     actor.require(Permission.IMPORT)
     if not reason.strip():
         raise StoreError("say why it is taken back", subject=f"import {number}")
-    undo_import(connection, number, who=actor.name, now_ms=now_ms)
+    if begin_undo(connection, number) == RECORDS:
+        undo_records(connection, number, lake=lake, who=actor.name, now_ms=now_ms)
+    else:
+        undo_import(connection, number, who=actor.name, now_ms=now_ms)
     detail = {"reason": reason[:1000]}
     subject = f"import {number}"
     audit.append(connection, actor=actor, action="import.undo", subject=subject, detail=detail, now_ms=now_ms)
@@ -118,7 +165,8 @@ def read_import(connection: Connection, number: int) -> tuple[dict[str, Any], by
     row = connection.execute(query).one_or_none()
     if row is None:
         raise StoreError("there is none with this number", subject=f"import {number}")
-    return {name: getattr(row, name) for name in _FACTS}, bytes(row.bytes)
+    data = bytes(row.bytes)
+    return {name: getattr(row, name) for name in _FACTS}, unpacked(data) if row.kind == RECORDS else data
 
 
 def readmit_all(

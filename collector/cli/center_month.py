@@ -27,10 +27,12 @@ def register(app: typer.Typer) -> None:
 
 def import_files(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="register, plan, orders, revenue …; `e`: all tables of E files.")
+        str,
+        typer.Argument(metavar="KIND", help="register, plan, orders, revenue, records …; `e`: all tables of E files."),
     ],
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE…", help="CSV, XLSX or E text; the register is TOML or E text.")
+        list[Path],
+        typer.Argument(metavar="FILE…", help="CSV, XLSX or E text; the register TOML or E text; records also Parquet."),
     ],
     config: ConfigOption = None,
     state: StateOption = "",
@@ -39,14 +41,14 @@ def import_files(
 ) -> None:
     """Take dispatch-side inputs into the store; every import is a version. 导入调度侧数据。"""
     from collector.center.access import Actor
-    from collector.center.deliveries import take_delivery
-    from collector.center.imports import ALL_KINDS, kinds_in
+    from collector.center.deliveries import deliver, take_delivery
+    from collector.center.imports import IMPORT_KINDS, RECORDS, kinds_in
     from collector.settlement.catalogue import SERVICES
     from collector.tables.files import read_delivered
     from collector.tables.findings import Findings
 
-    if kind not in (*ALL_KINDS, "e"):
-        raise typer.BadParameter(f"expected one of {', '.join(ALL_KINDS)}, or e", param_hint="KIND")
+    if kind not in (*IMPORT_KINDS, "e"):
+        raise typer.BadParameter(f"expected one of {', '.join(IMPORT_KINDS)}, or e", param_hint="KIND")
     actor = Actor.at_command_line(who or getpass.getuser())
     with open_store(config, state, create=True) as store:
         for path in files:
@@ -54,7 +56,12 @@ def import_files(
             delivered = read_delivered(path, path.name, findings)
             findings.refuse_if_any()
             assert delivered is not None
+            if kind == RECORDS:
+                done = deliver(store, kind, delivered, actor=actor, replace=replace, services=SERVICES)
+                _say_imported(path.name, done)
+                continue
             options: dict[str, Any] = {"actor": actor, "now_ms": store.clock.now_utc_ms(), "replace": replace}
+            options["lake"] = store.lake
             kinds = kinds_in(delivered) if kind == "e" else (kind,)
             if not kinds:
                 findings.add(path.name, 0, "", "is no E file with tables of ours (*.e)")
@@ -107,5 +114,5 @@ def undo(
     actor = Actor.at_command_line(who or getpass.getuser())
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
-        store.write(lambda c: take_back(c, number, actor=actor, reason=reason, now_ms=now_ms)).result()
+        store.write(lambda c: take_back(c, number, actor=actor, reason=reason, lake=store.lake, now_ms=now_ms)).result()
     print(f"import {number} is undone")

@@ -48,7 +48,7 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
             delivered = delivered_of(path.name, path.read_bytes())
             store.write(
                 lambda c, kind=kind, delivered=delivered: take_delivery(  # type: ignore[misc]
-                    c, kind, delivered, actor=actor, replace=False, services=SERVICES, now_ms=now_ms
+                    c, kind, delivered, actor=actor, replace=False, services=SERVICES, lake=store.lake, now_ms=now_ms
                 )
             ).result()
         row = settle_month(store, month, rulebook=config_path(RULEBOOK), actor=actor, note="demo")

@@ -11,7 +11,7 @@ from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
 from collector.center.access import Permission
 from collector.center.deliveries import deliver, delivered_of, read_import, take_back
-from collector.center.imports import ALL_KINDS, KINDS, list_imports, rows_in_force
+from collector.center.imports import IMPORT_KINDS, KINDS, list_imports, rows_in_force
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, attachment, listed
@@ -20,7 +20,7 @@ from collector.errors import StoreError
 from collector.settlement.catalogue import SERVICES
 
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]
-ImportKind = Annotated[str, PathParameter(max_length=40, description=", ".join(ALL_KINDS))]
+ImportKind = Annotated[str, PathParameter(max_length=40, description=", ".join(IMPORT_KINDS))]
 
 
 class ImportOut(msgspec.Struct, frozen=True):
@@ -91,7 +91,7 @@ def take(
     name: Annotated[str, QueryParameter(min_length=1, max_length=200, description="file name, with its ending")],
     replace: Annotated[bool, QueryParameter(description="conflicting rows take the place of stored ones")] = False,
 ) -> ImportedOut:
-    """Take a file (CSV, XLSX, register TOML) that is the body of this request: whole, or not at all."""
+    """Take a file (CSV, XLSX, E text, register TOML, records Parquet) that is the body of this request, or nothing."""
     delivered = delivered_of(name, ctx.body)
     result = deliver(ctx.store, kind, delivered, actor=ctx.actor, replace=replace, services=SERVICES)
     return as_row(ImportedOut, result)
@@ -100,7 +100,8 @@ def take(
 @api_post("/imports/{number:int}/undo", Permission.IMPORT)
 def undo(ctx: Ctx, number: Number, data: JSONBody[ReasonIn]) -> ImportOut:
     """Take an import back; what it had replaced is in force again."""
-    ctx.write(lambda c: take_back(c, number, actor=ctx.actor, reason=data.reason, now_ms=ctx.now_ms))
+    lake = ctx.store.lake
+    ctx.write(lambda c: take_back(c, number, actor=ctx.actor, reason=data.reason, lake=lake, now_ms=ctx.now_ms))
     return as_row(ImportOut, ctx.read(lambda c: read_import(c, number))[0])
 
 

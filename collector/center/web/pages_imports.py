@@ -9,7 +9,7 @@ from litestar.params import FromPath
 
 from collector.center.access import Permission
 from collector.center.deliveries import deliver, delivered_of, take_back
-from collector.center.imports import ALL_KINDS, Imported, list_imports
+from collector.center.imports import IMPORT_KINDS, Imported, list_imports
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.errors import problems_of
 from collector.center.web.lists import Cursor, window
@@ -48,7 +48,8 @@ def upload_action(ctx: Ctx) -> Page:
 def undo_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Take an import back."""
     reason = ctx.form.get("reason", "")
-    ctx.write(lambda c: take_back(c, number, actor=ctx.actor, reason=reason, now_ms=ctx.now_ms))
+    lake = ctx.store.lake
+    ctx.write(lambda c: take_back(c, number, actor=ctx.actor, reason=reason, lake=lake, now_ms=ctx.now_ms))
     return ctx.redirect("/imports", notice="notice.import_undone")
 
 
@@ -70,7 +71,7 @@ def _page(
         imports=shown,
         older=older,
         count=len(rows),
-        kinds=ALL_KINDS,
+        kinds=IMPORT_KINDS,
         kind=kind,
         refused=refused,
         message="" if error is None or isinstance(error, ConfigError) else str(error),

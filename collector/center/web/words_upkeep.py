@@ -116,6 +116,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "kind.revenue": ("电费收入", "revenue"),
     "kind.rates": ("合格率", "rates"),
     "kind.start_stop_table": ("启停补偿标准", "start-stop table"),
+    "kind.records": ("运行记录", "records"),
     "users.heading": ("用户", "Users"),
     "users.full_name": ("姓名", "Full name"),
     "users.created_by": ("建立人", "Made by"),

@@ -16,7 +16,7 @@ from litestar.testing import TestClient
 from web_world import World, world
 
 from collector.center.deliveries import delivered_of
-from collector.center.imports import ALL_KINDS, list_imports
+from collector.center.imports import IMPORT_KINDS, list_imports
 from collector.errors import ConfigError
 
 MOST = 1_000_000
@@ -54,7 +54,7 @@ def bomb(megabytes: int) -> bytes:
 
 @settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(
-    kind=st.sampled_from([*ALL_KINDS, "nothing", "../register"]),
+    kind=st.sampled_from([*IMPORT_KINDS, "nothing", "../register"]),
     ending=st.sampled_from([".csv", ".xlsx", ".toml", ".txt", "", ".exe"]),
     data=st.one_of(
         st.binary(max_size=400),

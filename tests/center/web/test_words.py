@@ -9,7 +9,7 @@ from pathlib import Path
 import collector.center.web
 from collector.center import alarms, four_eyes
 from collector.center.access import Role
-from collector.center.imports import ALL_KINDS
+from collector.center.imports import IMPORT_KINDS
 from collector.center.month.decisions import READING, RULING
 from collector.center.web.words import WORDS, word
 
@@ -53,7 +53,7 @@ def test_chinese_is_what_an_unknown_language_gets() -> None:
 def test_every_code_shown_in_words_has_them() -> None:
     shown = {
         "role.": list(Role),
-        "kind.": ALL_KINDS,
+        "kind.": IMPORT_KINDS,
         "proposal.": [*four_eyes.KINDS, RULING, READING],
         "alarm.": re.findall(r'Alarm\("(\w+)"', Path(alarms.__file__).read_text("utf-8")),
     }

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Imported records on their way into the journal: columns into batches of streams of the center's own.
+
+Of a replaced record what the file does not say is taken over from the stored one; the rest is as any batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection
+
+import collector.wire as wire
+from collector.center.arrivals import Accepted
+from collector.center.days import split_days
+from collector.center.journal import commit_group
+from collector.center.lake_piece import NOT_CARRIED, Column, Piece
+from collector.errors import InvariantBroken
+from collector.model.quantity import QUANTITIES
+from collector.model.record import Quality
+
+BATCH_RECORDS: Final = 20_000
+_BATCH_UNITS: Final = 256
+# What a payload's header calls the gateway; the stream itself has a name that no gateway can have.
+_HEADER_GATEWAY: Final = "import"
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+def find_places(times: Int64s, stored: Int64s) -> tuple[npt.NDArray[np.intp], Bools]:
+    """For each time its place among the stored ones, and whether it is there."""
+    at = np.minimum(np.searchsorted(stored, times), len(stored) - 1)
+    return at, np.asarray(stored[at] == times)
+
+
+def some_of(given: wire.UnitColumns, keep: Bools | slice) -> wire.UnitColumns:
+    """Some of the records."""
+    return dataclasses.replace(
+        given,
+        time_utc_ms=given.time_utc_ms[keep],
+        era=given.era[keep],
+        cause=given.cause[keep],
+        clock=given.clock[keep],
+        tagged=given.tagged[keep],
+        device_time_utc_ms=given.device_time_utc_ms[keep],
+        values=given.values[:, keep],
+        present=given.present[:, keep],
+        qualities=given.qualities[:, keep],
+    )
+
+
+def put_over(given: wire.UnitColumns, stored: Piece) -> wire.UnitColumns:
+    """Records that replace stored ones: their quantities, and those of the stored records that they don't have."""
+    at, _ = find_places(given.time_utc_ms, stored.time)
+    mine = {
+        name: Column(given.values[row], given.present[row], given.qualities[row])
+        for row, name in enumerate(given.quantities)
+    }
+    kept = {
+        name: Column(column.values[at], column.present[at], column.qualities[at])
+        for name, column in stored.columns.items()
+        # What some of these records don't carry at all can't be said of single records of a batch.
+        if name not in mine and (column.qualities[at] != NOT_CARRIED).any()
+    }
+    columns = mine | {name: _said(column) for name, column in kept.items()}
+    names = tuple(q.name for q in QUANTITIES if q.name in columns)
+    return dataclasses.replace(
+        given,
+        quantities=names,
+        era=stored.era[at],
+        cause=stored.cause[at],
+        clock=stored.clock[at],
+        tagged=stored.tagged[at],
+        device_time_utc_ms=stored.device_time[at],
+        values=np.array([columns[name].values for name in names], dtype=np.int64).reshape(len(names), len(at)),
+        present=np.array([columns[name].present for name in names], dtype=np.bool_).reshape(len(names), len(at)),
+        qualities=np.array([columns[name].qualities for name in names], dtype=np.uint8).reshape(len(names), len(at)),
+    )
+
+
+def _said(column: Column) -> Column:
+    absent = column.qualities == NOT_CARRIED
+    return Column(column.values, column.present & ~absent, np.where(absent, np.uint8(Quality.SILENT), column.qualities))
+
+
+@dataclass
+class RecordJournal:
+    """Makes batches of columns and commits them; what is held is at most what was added since the last commit."""
+
+    connection: Connection
+    number: int
+    now_ms: int
+    _sequences: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _open: dict[tuple[str, str], list[wire.UnitColumns]] = field(default_factory=dict)
+    _sealed: list[Accepted] = field(default_factory=list)
+
+    def add(self, plant: str, gateway: str, columns: wire.UnitColumns) -> None:
+        """Records of one unit and day."""
+        key = (plant, gateway)
+        for start in range(0, len(columns.time_utc_ms), BATCH_RECORDS):
+            piece = some_of(columns, slice(start, start + BATCH_RECORDS))
+            waiting = self._open.setdefault(key, [])
+            count = sum(len(each.time_utc_ms) for each in waiting) + len(piece.time_utc_ms)
+            if waiting and (count > BATCH_RECORDS or len(waiting) == _BATCH_UNITS or waiting[-1].unit == piece.unit):
+                self._seal(key)
+            self._open.setdefault(key, []).append(piece)
+
+    def _seal(self, key: tuple[str, str]) -> None:
+        units = self._open.pop(key)
+        plant, gateway = key
+        self._sequences[key] += 1
+        sequence = self._sequences[key]
+        payload = wire.encode_columns(wire.Stream(plant, _HEADER_GATEWAY, self.number), sequence, units)
+        envelope = wire.open_envelope(payload)
+        accepted = Accepted(
+            plant=plant,
+            gateway=gateway,
+            epoch=self.number,
+            sequence=sequence,
+            sha256=hashlib.sha256(envelope.header).digest(),
+            payload=payload,
+            record_count=envelope.record_count,
+            first_ms=envelope.first_ms,
+            last_ms=envelope.last_ms,
+            parts=tuple(part for each in units for part in split_days(each.unit, each.time_utc_ms)),
+            gaps=(),
+        )
+        self._sealed.append(accepted)
+
+    def commit(self) -> None:
+        """Journal what was added, in the connection's transaction."""
+        for key in sorted(self._open):
+            self._seal(key)
+        if not self._sealed:
+            return
+        done = commit_group(self.connection, self._sealed, now_ms=self.now_ms, quarantine_max_bytes=0)
+        if done.committed != len(self._sealed):
+            raise InvariantBroken("its number was used before", subject=f"import {self.number}")
+        self._sealed = []

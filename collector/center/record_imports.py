@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records that people deliver as files: checked against what is stored, journalled in streams of their own, undone.
+
+The way round the devices: a plant's archive, a meter's list, a month from before there was a gateway. A record of a
+file becomes one of the lake like any other, its values of quality `substituted` because no device chain vouches for
+them (Art. 19). Per instant of a unit, either nothing is stored yet and the record is added; or the file says what is
+stored and nothing happens; or it says something else and is refused, unless it is to replace: then it counts in place
+of what is there, which stays in the journal and among the day's other records. Quantities that the file does not have
+keep what was stored at the instant; an empty cell is a missing value.
+
+A file is taken whole or not at all, in one transaction; beyond the file itself memory is taken for one plant and day.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+from sqlalchemy import Connection, delete, select
+
+import collector.wire as wire
+from collector.center.days import rewrite_unit_days
+from collector.center.imports import RECORDS, Imported, mark_undone, record_import
+from collector.center.lake_piece import Piece, not_carried
+from collector.center.lake_source import Source, source_of
+from collector.center.record_batches import RecordJournal, find_places, put_over, some_of
+from collector.center.record_files import MAX_FILE_BYTES, RecordFile, UnitDay
+from collector.center.schema import batch_day, store, stream, unit_day
+from collector.center.streams import IMPORTED, REPLACING
+from collector.errors import InvariantBroken, StoreError
+from collector.model.interval import format_time
+from collector.model.quantity import BY_NAME, from_scaled
+from collector.model.record import USABLE_BELOW
+from collector.tables.files import Delivered
+from collector.tables.findings import LISTED_PER_KIND, Findings
+
+_NEW, _SAME, _CONFLICT = 0, 1, 2
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+UInt8s = npt.NDArray[np.uint8]
+
+
+def import_records(
+    connection: Connection,
+    delivered: Delivered,
+    file: RecordFile,
+    *,
+    lake: Path,
+    who: str,
+    now_ms: int,
+    replace: bool,
+) -> Imported:
+    """Take a file of records, found good, into the store: whole or not at all. `lake`: where the day files are.
+
+    Raises:
+        ConfigError: the rows that conflict with stored records.
+        InvariantBroken: what is stored can't be read back.
+    """
+    # One import of records at a time: what two of them compare with must not move between them.
+    connection.execute(select(store.c.id).with_for_update()).all()
+    verdicts = _compare(connection, file, lake)
+    counts = Counter(verdicts.tolist())
+    if counts[_CONFLICT] and not replace:
+        _refuse(connection, file, verdicts, lake)
+    result = (counts[_NEW], counts[_SAME], counts[_CONFLICT])
+    if not counts[_NEW] and not counts[_CONFLICT]:
+        return Imported(None, *result)
+    number = record_import(connection, RECORDS, _packed(delivered), who, now_ms, result)
+    _commit(connection, file, verdicts, lake=lake, number=number, now_ms=now_ms)
+    return Imported(number, *result)
+
+
+def undo_records(connection: Connection, number: int, *, lake: Path, who: str, now_ms: int) -> None:
+    """Take an import of records back: the days it touched are sealed anew without it. The caller found it undoable.
+
+    Raises:
+        StoreError: payloads of such a day are gone, so that its day file can't be made without it any more.
+    """
+    mine = stream.c.gateway.in_((IMPORTED, REPLACING)) & (stream.c.epoch == f"{number:016x}")
+    streams = [int(n) for n in connection.execute(select(stream.c.id).where(mine)).scalars()]
+    of_mine = batch_day.c.stream_id.in_(streams)
+    query = select(batch_day.c.plant, batch_day.c.day).where(of_mine).distinct()
+    touched = sorted((str(r.plant), str(r.day)) for r in connection.execute(query))
+    sources = {plant: source_of(connection, lake, plant) for plant, _ in touched}
+    if lost := [f"{plant} {day}" for plant, day in touched if not sources[plant].is_kept(day)]:
+        message = (
+            f"the batches of {lost[0]}"
+            + (f" and {len(lost) - 1} more days" if len(lost) > 1 else "")
+            + " have gone into the day file for good (lake.keep_payload_days): import the right records with --replace"
+        )
+        raise StoreError(message, subject=f"import {number}")
+    keys = {(plant, part.unit, day) for plant, day in touched for part in sources[plant].parts(day, number)}
+    connection.execute(delete(batch_day).where(of_mine))
+    kept = ((plant, part) for plant, day in touched for part in sources[plant].parts(day))
+    rewrite_unit_days(connection, keys, kept, now_ms)
+    mark_undone(connection, number, who=who, now_ms=now_ms)
+
+
+def unpacked(stored: bytes) -> bytes:
+    """The file of an import of records as it was delivered."""
+    return zstandard.ZstdDecompressor().decompress(stored, max_output_size=MAX_FILE_BYTES)
+
+
+def _packed(delivered: Delivered) -> Delivered:
+    """With its bytes as they are kept: text of records takes a tenth so."""
+    return dataclasses.replace(delivered, data=zstandard.ZstdCompressor(level=3).compress(delivered.data))
+
+
+def _compare(connection: Connection, file: RecordFile, lake: Path) -> UInt8s:
+    """Of each row whether it is new, the same as what is stored, or in conflict with it."""
+    verdicts = np.zeros(len(file.time), dtype=np.uint8)
+    for source, day, parts in _met(connection, file, lake):
+        counting = source.counting(day, file.span(parts), {part.unit for part in parts})
+        for part in parts:
+            if part.unit in counting:
+                verdicts[part.first : part.end] = _verdicts(file.piece(part), counting[part.unit])
+    return verdicts
+
+
+def _met(connection: Connection, file: RecordFile, lake: Path) -> Iterator[tuple[Source, str, list[UnitDay]]]:
+    """The parts of the file whose units have records on the day already."""
+    for plant, days in groupby(file.days(), key=lambda each: each[0]):
+        source = source_of(connection, lake, plant)
+        rows = connection.execute(select(unit_day.c.unit, unit_day.c.day).where(unit_day.c.plant == plant))
+        there = {(str(row.unit), str(row.day)) for row in rows}
+        for _, day, parts in days:
+            if met := [part for part in parts if (part.unit, day) in there]:
+                yield source, day, met
+
+
+def _verdicts(given: wire.UnitColumns, stored: Piece) -> UInt8s:
+    at, beside = find_places(given.time_utc_ms, stored.time)
+    same = np.ones(len(at), dtype=np.bool_)
+    for row, name in enumerate(given.quantities):
+        values, usable = _usable(stored, name, at)
+        same &= np.where(given.present[row], usable & (values == given.values[row]), ~usable)
+    return np.where(beside, np.where(same, _SAME, _CONFLICT), _NEW).astype(np.uint8)
+
+
+def _usable(stored: Piece, name: str, at: npt.NDArray[np.intp]) -> tuple[Int64s, Bools]:
+    column = stored.columns.get(name) or not_carried(len(stored.time))
+    return column.values[at], column.present[at] & (column.qualities[at] < USABLE_BELOW)
+
+
+def _refuse(connection: Connection, file: RecordFile, verdicts: UInt8s, lake: Path) -> None:
+    """Raises:
+    ConfigError: the first rows in conflict, and how many there are beside them.
+    """
+    findings = Findings()
+    conflicts = np.flatnonzero(verdicts == _CONFLICT)
+    listed = set(conflicts[:LISTED_PER_KIND].tolist())
+    rows = file.rows_of(listed)
+    for source, day, parts in _met(connection, file, lake):
+        chosen = [part for part in parts if any(part.first <= index < part.end for index in listed)]
+        if not chosen:
+            continue
+        counting = source.counting(day, file.span(chosen), {part.unit for part in chosen})
+        for part in chosen:
+            for index in sorted(n for n in listed if part.first <= n < part.end):
+                column, words = _difference(file.piece(part), index - part.first, counting[part.unit])
+                findings.add(file.name, rows.get(index, 0), column, words)
+    if more := len(conflicts) - len(listed):
+        findings.add(file.name, 0, "", f"… and {more} more rows that differ from stored records")
+    findings.refuse_if_any()
+
+
+def _difference(given: wire.UnitColumns, index: int, stored: Piece) -> tuple[str, str]:
+    """The first quantity in which a row differs from the stored record, and how."""
+    at, _ = find_places(given.time_utc_ms[index : index + 1], stored.time)
+    for row, name in enumerate(given.quantities):
+        values, usable = _usable(stored, name, at)
+        mine, other = bool(given.present[row][index]), bool(usable[0])
+        if mine == other and (not mine or given.values[row][index] == values[0]):
+            continue
+        here = f"{from_scaled(int(given.values[row][index]), BY_NAME[name].scale):f}" if mine else "no value"
+        there = f"{from_scaled(int(values[0]), BY_NAME[name].scale):f}" if other else "no value"
+        what = f"{given.unit} at {format_time(int(given.time_utc_ms[index]))}"
+        return name, f"{what}: {here} here, {there} stored; --replace lets this file count"
+    raise InvariantBroken("a row in conflict differs in nothing", subject=given.unit)
+
+
+def _commit(
+    connection: Connection, file: RecordFile, verdicts: UInt8s, *, lake: Path, number: int, now_ms: int
+) -> None:
+    """Journal what is new and what replaces, a plant and day at a time."""
+    journal = RecordJournal(connection, number, now_ms)
+    for plant, day, parts in file.days():
+        stored: dict[str, Piece] = {}
+        replacing = [part for part in parts if (verdicts[part.first : part.end] == _CONFLICT).any()]
+        if replacing:
+            source = source_of(connection, lake, plant)
+            stored = source.counting(day, file.span(replacing), {part.unit for part in replacing})
+        for part in parts:
+            given, verdict = file.piece(part), verdicts[part.first : part.end]
+            journal.add(plant, IMPORTED, some_of(given, verdict == _NEW))
+            if (verdict == _CONFLICT).any():
+                journal.add(plant, REPLACING, put_over(some_of(given, verdict == _CONFLICT), stored[part.unit]))
+        journal.commit()
