@@ -11,15 +11,17 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import threading
 from typing import Any, Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from collector.center import audit
 from collector.center.access import Actor, Permission, Role
 from collector.center.people_schema import account, login_failure, session, token
+from collector.center.people_schema import audit as audit_log
 from collector.center.store import CenterStore
 from collector.errors import Denied, StoreError
 
@@ -31,8 +33,11 @@ SEEN_EVERY_MS: Final = 60_000
 FAILURE_WINDOW_MS: Final = 15 * 60_000
 FAILURES_BY_NAME: Final = 10
 FAILURES_BY_ADDRESS: Final = 50
+KNOWN_MS: Final = 90 * 86_400_000  # how long an address somebody logged in from is known
 TOKEN_PREFIX: Final = "ct_"  # what a leaked one is recognised by
 
+_STARTED: Final = "session.start"
+_checking: Final = threading.Lock()
 _hasher: Final = PasswordHasher()
 # Checked where there is no such account, so that the time taken does not tell which names exist.
 _NOBODY: Final = _hasher.hash(secrets.token_hex(16))
@@ -137,14 +142,8 @@ def log_in(store: CenterStore, name: str, password: str, *, address: str) -> str
     """
     now_ms = store.clock.now_utc_ms()
     name, address = name[:64], address[:64]
-    store.read(lambda c: _refuse_too_many(c, name, address, now_ms))
-    found = store.read(
-        lambda c: c.execute(
-            select(account).where((account.c.name == name) & account.c.disabled_ms.is_(None))
-        ).one_or_none()
-    )
-    if not _is_password(found.password_hash if found else _NOBODY, password) or found is None:
-        store.write(lambda c: _note_failure(c, name, address, now_ms)).result()
+    found = _find_by_password(store, name, password, address, now_ms)
+    if found is None:
         return None
     renewed = _hasher.hash(password) if _hasher.check_needs_rehash(found.password_hash) else None
     return store.write(lambda c: _start_session(c, found, renewed, address, now_ms)).result()
@@ -157,14 +156,7 @@ def is_password_of(store: CenterStore, name: str, password: str, *, address: str
         Denied: too many failures for this name or from this address; try again later.
     """
     now_ms = store.clock.now_utc_ms()
-    name, address = name[:64], address[:64]
-    store.read(lambda c: _refuse_too_many(c, name, address, now_ms))
-    query = select(account.c.password_hash).where((account.c.name == name) & account.c.disabled_ms.is_(None))
-    found = store.read(lambda c: c.execute(query).scalar())
-    if _is_password(found or _NOBODY, password) and found is not None:
-        return True
-    store.write(lambda c: _note_failure(c, name, address, now_ms)).result()
-    return False
+    return _find_by_password(store, name[:64], password, address[:64], now_ms) is not None
 
 
 def log_out(connection: Connection, secret: str) -> None:
@@ -258,15 +250,42 @@ def token_actor(store: CenterStore, secret: str) -> Actor | None:
     return None if row is None else Actor(row.name, Role(row.role), row.plant)
 
 
+def _find_by_password(store: CenterStore, name: str, password: str, address: str, now_ms: int) -> Any:
+    """The row of an open account whose password it is; None where it is not, which counts as a failure.
+
+    One at a time: each check takes 64 MB and a core, and of many at once none would see the others' failures.
+    """
+    with _checking:
+        store.read(lambda c: _refuse_too_many(c, name, address, now_ms))
+        query = select(account).where((account.c.name == name) & account.c.disabled_ms.is_(None))
+        found = store.read(lambda c: c.execute(query).one_or_none())
+        if _is_password(found.password_hash if found else _NOBODY, password) and found is not None:
+            return found
+        store.write(lambda c: _note_failure(c, name, address, now_ms)).result()
+        return None
+
+
 def _refuse_too_many(connection: Connection, name: str, address: str, now_ms: int) -> None:
+    of_name, of_address = login_failure.c.name == name, login_failure.c.address == address
+    refused = _failures(connection, of_address, now_ms) >= FAILURES_BY_ADDRESS
+    if not refused and _failures(connection, of_name, now_ms) >= FAILURES_BY_NAME:
+        # Else anybody could keep anybody out: where somebody logged in before, only what failed there counts.
+        known = _logged_in_from(connection, name, address, now_ms)
+        refused = not known or _failures(connection, of_name & of_address, now_ms) >= FAILURES_BY_NAME
+    if refused:
+        raise Denied("too many failed log-ins; try again in a quarter of an hour", subject=name)
+
+
+def _failures(connection: Connection, where: ColumnElement[bool], now_ms: int) -> int:
     recent = login_failure.c.at_ms > now_ms - FAILURE_WINDOW_MS
-    for column, value, most in (
-        (login_failure.c.name, name, FAILURES_BY_NAME),
-        (login_failure.c.address, address, FAILURES_BY_ADDRESS),
-    ):
-        counted = select(func.count()).select_from(login_failure).where(recent & (column == value))
-        if connection.execute(counted).scalar_one() >= most:
-            raise Denied("too many failed log-ins; try again in a quarter of an hour", subject=name)
+    return int(connection.execute(select(func.count()).select_from(login_failure).where(recent & where)).scalar_one())
+
+
+def _logged_in_from(connection: Connection, name: str, address: str, now_ms: int) -> bool:
+    log = audit_log.c
+    where = (log.subject == name) & (log.action == _STARTED) & (log.at_ms > now_ms - KNOWN_MS)
+    where &= log.detail == audit.detail_text({"from": address})
+    return connection.execute(select(log.sequence).where(where).limit(1)).scalar() is not None
 
 
 def _note_failure(connection: Connection, name: str, address: str, now_ms: int) -> None:
@@ -274,18 +293,20 @@ def _note_failure(connection: Connection, name: str, address: str, now_ms: int) 
     connection.execute(insert(login_failure).values(name=name, address=address, at_ms=now_ms))
 
 
-def _start_session(connection: Connection, found: Any, renewed: str | None, address: str, now_ms: int) -> str:
-    if renewed is not None:
-        connection.execute(update(account).where(account.c.id == found.id).values(password_hash=renewed))
+def _start_session(connection: Connection, found: Any, renewed: str | None, address: str, now_ms: int) -> str | None:
+    """The secret of a new session; None where the account was closed or its password replaced since it was checked."""
+    same = (account.c.id == found.id) & account.c.disabled_ms.is_(None)
+    same &= account.c.password_hash == found.password_hash
+    values = {"password_hash": renewed or found.password_hash}
+    if connection.execute(update(account).where(same).values(values)).rowcount != 1:
+        return None
     connection.execute(delete(session).where(session.c.expires_ms <= now_ms))
     connection.execute(delete(login_failure).where(login_failure.c.name == found.name))
     secret = secrets.token_urlsafe(32)
-    values = {"secret_sha256": _sha256(secret), "account_id": found.id, "created_ms": now_ms, "seen_ms": now_ms}
-    connection.execute(insert(session).values(values | {"expires_ms": now_ms + SESSION_MS}))
-    actor = Actor(found.name, Role(found.role), found.plant)
-    audit.append(
-        connection, actor=actor, action="session.start", subject=found.name, detail={"from": address}, now_ms=now_ms
-    )
+    row = {"secret_sha256": _sha256(secret), "account_id": found.id, "created_ms": now_ms, "seen_ms": now_ms}
+    connection.execute(insert(session).values(row | {"expires_ms": now_ms + SESSION_MS}))
+    actor, detail = Actor(found.name, Role(found.role), found.plant), {"from": address}
+    audit.append(connection, actor=actor, action=_STARTED, subject=found.name, detail=detail, now_ms=now_ms)
     return secret
 
 

@@ -38,11 +38,16 @@ def append(
         "role": "local" if actor.local else str(actor.role),
         "action": action,
         "subject": subject[:255],
-        "detail": json.dumps(detail, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+        "detail": detail_text(detail),
         "previous": previous,
     }
     connection.execute(insert(audit).values(entry | {"hash": entry_hash(entry)}))
     return sequence + 1
+
+
+def detail_text(detail: Mapping[str, Any]) -> str:
+    """What is known of an entry, as it is written: equal details are equal texts."""
+    return json.dumps(detail, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def entry_hash(entry: Mapping[str, Any]) -> str:

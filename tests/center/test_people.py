@@ -257,3 +257,53 @@ def test_whoever_drops_the_guards_and_alters_an_entry_is_seen(store: CenterStore
 
     store.write(tamper).result()
     assert store.read(audit.verify) == ["audit entry 2: altered after it was written"]
+
+
+def fail(store: CenterStore, name: str, address: str) -> None:
+    """A failed log-in without the time that a password takes."""
+    store.write(lambda c: accounts._note_failure(c, name, address, NOW_MS)).result()
+
+
+def test_somebody_elses_failures_do_not_lock_out_whoever_is_known_at_an_address(store: CenterStore) -> None:
+    add(store, "zhang")
+    assert accounts.log_in(store, "zhang", PASSWORD, address="10.0.0.7")
+    for n in range(accounts.FAILURES_BY_NAME):
+        fail(store, "zhang", f"10.9.0.{n}")
+    with pytest.raises(Denied, match="quarter of an hour"):
+        accounts.log_in(store, "zhang", PASSWORD, address="10.9.1.1")
+    assert accounts.log_in(store, "zhang", PASSWORD, address="10.0.0.7")
+    # The address is known for this name only, and has no more tries than any other.
+    for _ in range(accounts.FAILURES_BY_NAME):
+        fail(store, "zhang", "10.0.0.7")
+    with pytest.raises(Denied, match="quarter of an hour"):
+        accounts.log_in(store, "zhang", PASSWORD, address="10.0.0.7")
+
+
+def test_at_once_no_more_passwords_are_tried_than_one_after_the_other(store: CenterStore) -> None:
+    add(store, "zhang")
+
+    def attempt(_: int) -> str:
+        try:
+            accounts.log_in(store, "zhang", "wrong password", address="10.0.0.1")
+        except Denied:
+            return "refused"
+        return "tried"
+
+    for n in range(accounts.FAILURES_BY_NAME - 2):
+        fail(store, "zhang", f"10.9.0.{n}")
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(attempt, range(8)))
+    assert outcomes.count("tried") == 2
+
+
+def test_a_password_that_was_replaced_while_it_was_checked_opens_nothing(store: CenterStore) -> None:
+    add(store, "zhang")
+    found = store.read(lambda c: c.execute(select(account).where(account.c.name == "zhang")).one())
+    new = accounts.hash_password("a new password")
+    store.write(
+        lambda c: accounts.set_password(c, actor=ADMIN, name="zhang", password_hash=new, now_ms=NOW_MS)
+    ).result()
+    secret = store.write(lambda c: accounts._start_session(c, found, found.password_hash, "x", NOW_MS)).result()
+    assert secret is None
+    assert accounts.log_in(store, "zhang", "a new password", address="x")
+    assert accounts.log_in(store, "zhang", PASSWORD, address="x") is None

@@ -17,7 +17,7 @@ from collector.center.access import Actor
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.web import render
-from collector.center.web.guards import SAFE_METHODS
+from collector.center.web.guards import SAFE_METHODS, is_loopback
 from collector.center.web.session import (
     LANGUAGE_COOKIE,
     AnyRequest,
@@ -69,8 +69,15 @@ class Context:
 
     @property
     def address(self) -> str:
-        """The client's address."""
-        return self.request.client.host if self.request.client else ""
+        """The client's address; behind a proxy of this machine as the proxy names it, last in X-Forwarded-For.
+
+        Without it all the world would be one address, whose failed log-ins keep everybody out.
+        """
+        host = self.request.client.host if self.request.client else ""
+        if self.settings.web.tls_in_front and is_loopback(host):
+            passed_on = self.request.headers.getall("x-forwarded-for", [])
+            return ",".join(passed_on).rpartition(",")[2].strip() or host
+        return host
 
     def unstripped(self, name: str) -> str:
         """A field of the form with its blanks, for passwords."""

@@ -85,13 +85,17 @@ def _parameter(request: AnyRequest, name: str) -> str:
 
 def _require_loopback(request: AnyRequest) -> None:
     """Supervision is for this machine; what a proxy passes on comes from elsewhere."""
-    host = request.client.host if request.client else ""
-    try:
-        near = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        near = False
+    near = is_loopback(request.client.host if request.client else "")
     if not near or "forwarded" in request.headers or "x-forwarded-for" in request.headers:
         raise Denied("only from this machine", subject=request.url.path)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 async def _require_own_form(request: AnyRequest, caller: Caller) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from litestar import Request
 from test_routes import routes_of
 from web_world import World, world
 
 from collector.center.arrivals import AgentState
 from collector.center.journal import commit_group
 from collector.center.status import read_gateways
+from collector.center.web.context import Context
+from collector.center.web.session import Caller
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +83,25 @@ def test_a_plant_that_makes_up_gateways_without_end_is_told_of_with_a_hundred(tm
         ("G1", 2),
         ("G1", 2),
     ]
+
+
+@pytest.mark.parametrize(
+    ("peer", "passed_on", "told"),
+    [
+        ("127.0.0.1", [], "127.0.0.1"),
+        ("127.0.0.1", ["10.0.0.9"], "10.0.0.9"),
+        ("::1", ["1.2.3.4, 10.0.0.9"], "10.0.0.9"),
+        ("127.0.0.1", ["1.2.3.4", "10.0.0.9"], "10.0.0.9"),
+        ("127.0.0.1", [" , "], "127.0.0.1"),
+        ("10.0.0.7", ["1.2.3.4"], "10.0.0.7"),
+    ],
+)
+@pytest.mark.parametrize("in_front", [True, False])
+def test_a_client_is_where_the_proxy_of_this_machine_says_and_no_other(
+    tmp_path: Path, peer: str, passed_on: list[str], told: str, in_front: bool
+) -> None:
+    with world(tmp_path, tls_in_front=in_front) as own:
+        headers = [(b"x-forwarded-for", text.encode()) for text in passed_on]
+        scope: Any = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "client": (peer, 1)}
+        scope |= {"headers": headers, "litestar_app": own.app, "user": Caller(None, "nobody"), "state": {}}
+        assert Context(Request(scope), {}).address == (told if in_front else peer)
