@@ -26,7 +26,7 @@ from collector.settlement.services.deep_peak import group_of
 from collector.settlement.stretches import Policy, Stretch
 from collector.settlement.timeline import Axis, Lane, Rows
 
-KERNEL_VERSION: Final = "2"  # 2: what bounds need of missing time
+KERNEL_VERSION: Final = "3"  # 2: what bounds need of missing time; 3: excursions by day, meters to 24:00
 _BATCH_ROWS: Final = 100_000  # enough to forget the cost of a call, few enough for the cache
 
 

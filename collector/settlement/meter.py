@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The meter checks the telemetry (Art. 19): a day's ∫P against the growth of the export register, per unit and day.
 
-Compared between the first and the last register reading of the local day, where the output is known all between; only
-output to the grid counts on both sides. A difference is a finding, it moves no amount.
+Compared between the first and the last register reading of the local day, its two midnights included, where the output
+is known all between; only output to the grid counts on both sides. A difference is a finding, it moves no amount. A day
+before the unit is registered, or after, is not compared (Art. 3).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from collector.model.interval import DAY_MS
 from collector.settlement.facts import Facts
+from collector.settlement.logic import Bools, Ints
 
 METER = "meter"
 COLUMN = "energy_export_mwh"
@@ -24,31 +26,46 @@ def measure(facts: Facts) -> None:
     column = facts.rows.columns.get(COLUMN)
     if column is None or not any(facts.has_column(COLUMN)):
         return
-    axis, rows, timeline = facts.axis, facts.rows, facts.timeline
-    offset = rows.time_utc_ms - axis.start_utc_ms[rows.lane]
-    row = np.flatnonzero(column.valid & (offset >= 0) & (offset < axis.width))
-    if not len(row):
-        return
-    x = rows.lane[row] * axis.width + offset[row]
-    cell = x // DAY_MS
-    first = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
-    last = np.append(first[1:], len(row)) - 1
-    cells = cell[first]
-    power = facts.power
+    registered = facts.per_day(lambda _: 1).valid
+    cells, first, last = _readings(facts, column.valid)
+    power, timeline = facts.power, facts.timeline
     exported = np.append(0, np.cumsum(np.maximum(power.values, 0) * timeline.length * power.valid))
     unknown = np.append(0, np.cumsum(~power.valid))
-    a, b = timeline.at(x[first]), timeline.at(x[last])
-    comparable = (unknown[a] == unknown[b]) & (a < b)
-    grown = column.values[row[last]] - column.values[row[first]]
+    a, b = timeline.at(_place(facts, first)), timeline.at(_place(facts, last))
+    comparable = registered[cells] & (unknown[a] == unknown[b])
+    grown = column.values[last] - column.values[first]
 
     def put(name: str, values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
-        result = np.zeros(axis.cells, dtype=np.int64)
+        result = np.zeros(facts.axis.cells, dtype=np.int64)
         result[cells[comparable]] = values[comparable]
         facts.results.put(METER, name, result)
 
     put("register", grown)
     put("telemetry", exported[b] - exported[a])
     put("days", np.ones(len(cells), dtype=np.int64))
+
+
+def _readings(facts: Facts, valid: Bools) -> tuple[Ints, Ints, Ints]:
+    """Cells with two readings or more, and the rows of the first and the last; one at midnight belongs to both days."""
+    axis, rows = facts.axis, facts.rows
+    offset = rows.time_utc_ms - axis.start_utc_ms[rows.lane]
+    row = np.flatnonzero(valid & (offset >= 0) & (offset <= axis.width))
+    day, of_day = np.divmod(offset[row], DAY_MS)
+    cell = rows.lane[row] * axis.days + day
+    opens, closes = day < axis.days, (of_day == 0) & (offset[row] > 0)
+    first = np.full(axis.cells, -1, dtype=np.int64)
+    last = first.copy()
+    first[cell[opens][::-1]] = row[opens][::-1]  # of many, the one assigned last stays
+    last[cell[opens]] = row[opens]
+    last[cell[closes] - 1] = row[closes]
+    cells = np.flatnonzero((first >= 0) & (last > first)).astype(np.int64)
+    return cells, first[cells], last[cells]
+
+
+def _place(facts: Facts, row: Ints) -> Ints:
+    """Rows as points on the axis; one at a lane's end is the point the next lane begins at."""
+    lane, axis = facts.rows.lane[row], facts.axis
+    return np.asarray(lane * axis.width + facts.rows.time_utc_ms[row] - axis.start_utc_ms[lane], dtype=np.int64)
 
 
 def differs(register_wh: int, telemetry_kwms: int, tolerance_ratio: Fraction) -> bool:

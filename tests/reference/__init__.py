@@ -19,6 +19,7 @@ other. Read it in this order:
     lines.py        from what was measured to a line: gates, status, reason, amount
     plants.py       compensation, allocation and net of every plant
     settle.py       settle_reference() and the command line
+    evidence.py     primary frequency and the check of the power by the meter, unpaid
 
 Tests: test_reference.py (rules.md, section 5), test_measure.py, test_services.py, test_plants.py, on folders made by
 build.py. OPEN.md lists every place where the specification left a choice.

@@ -159,6 +159,7 @@ def _unit(row: dict[str, Any]) -> UnitState:
         black_start=row.get("black_start", False),
         black_start_document=row.get("black_start_document") or None,
         peak_group=row.get("peak_group") or None,
+        droop_ratio=_number(row.get("droop_ratio")),
     )
 
 
@@ -180,6 +181,11 @@ def _table(path: Path, read: Callable[[Row], T]) -> tuple[T, ...]:
 def _milli(row: Row, column: str) -> int | None:
     text = row.get(column, "")
     return thousandths(text) if text else None
+
+
+def _millionths(row: Row, column: str) -> int | None:
+    text = row.get(column, "")
+    return round_half_away(Fraction(text) * 1_000_000) if text else None
 
 
 def _flag(row: Row, column: str) -> bool | None:
@@ -264,4 +270,7 @@ def _record(row: Row) -> Record:
         avc_at_limit=_flag(row, "avc_at_limit"),
         condenser=_flag(row, "condenser"),
         spilling=_flag(row, "spilling"),
+        frequency_uhz=_millionths(row, "frequency_hz"),
+        primary_frequency=_flag(row, "primary_frequency_in_service"),
+        energy_export_wh=_millionths(row, "energy_export_mwh"),
     )

@@ -71,6 +71,7 @@ class UnitState:
     black_start: bool
     black_start_document: str | None
     peak_group: str | None
+    droop_ratio: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,9 @@ class Record:
     avc_at_limit: bool | None = None
     condenser: bool | None = None
     spilling: bool | None = None
+    frequency_uhz: int | None = None
+    primary_frequency: bool | None = None
+    energy_export_wh: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,12 @@ RESERVE_YUAN_PER_MWH = {ENERGY_SAVING: Fraction(50), ANNUAL_PLAN: Fraction(10)} 
 BLACK_START_HYDRO_YUAN = Fraction(60_000)  # Art. 18
 BLACK_START_OTHER_YUAN = Fraction(80_000)  # Art. 18
 
+# Section 2: Northeast 2024 as stand-in, by kind; thermal covers all that burn or split, wind and solar have no value.
+NOMINAL_UHZ = 50_000_000
+DEAD_BAND_UHZ = {"coal": 33_000, "coal_other": 33_000, "gas": 33_000, "nuclear": 33_000, "other": 33_000}
+DEAD_BAND_UHZ |= {"hydro": 50_000, "pumped_storage": 50_000}
+METER_DIFFERENCE_RATIO = Fraction("0.01")  # section 2: by more than 1 %
+
 # Readings of rules.md, not numbers of the text.
 ON_GRID_RATIO = Fraction("0.005")  # section 2: a unit without breaker status is on above 0.5 % of P_N
 

@@ -3,7 +3,9 @@
 
 Hours in service on grid, and for each excursion of the frequency beyond the dead band the energy the unit gave and the
 energy its droop asks for: ΔP = −(Δf beyond the dead band) ÷ (50 Hz · droop) · P_N. The actual energy is counted from
-the output just before the excursion. Without a registered droop, or a known output all through, nothing is judged.
+the output just before the frequency went out; where it was out before the unit was there to answer (before the month,
+the registration, the breaker closed, an exclusion ended) there is no such output. Without it, without a registered
+droop, or without a known output all through, nothing is judged. Time of a test, of dispatch or of the grid leaves it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from collector.settlement.account import Account
 from collector.settlement.facts import Facts
 from collector.settlement.logic import Ints
 from collector.settlement.results import Excursion
-from collector.settlement.services.avc import row_on
 from collector.settlement.statement import PrimaryFrequencyRow, PrimaryFrequencyService
 from collector.settlement.stretches import Stretch, scaled
 
@@ -28,11 +29,15 @@ _UHZ = 1_000_000
 def measure(facts: Facts) -> None:
     """In-service time on grid, and excursions as events (one that passes midnight joins at closing)."""
     registered = facts.applies(lambda _: True)
-    if registered is None or not any(facts.has_column("frequency_hz")):
-        if registered is not None and any(facts.has_column("primary_frequency_in_service")):
-            _measure_service(facts, registered)
+    if registered is None:
         return
-    _measure_service(facts, registered)
+    leaves = facts.excluded(SERVICE, own_fault=False)
+    if leaves is not None:
+        registered = registered & ~leaves  # a governor under test or blocked by dispatch shows nothing of the plant
+    if any(facts.has_column("primary_frequency_in_service")):
+        _measure_service(facts, registered)
+    if not any(facts.has_column("frequency_hz")):
+        return
     frequency = facts.value("frequency_hz")
     nominal = facts.per_piece(lambda s: scaled(_number(facts, s, "nominal") * _UHZ))
     band = facts.per_piece(lambda s: _dead_band_uhz(facts, s))
@@ -63,9 +68,11 @@ def _measure_service(facts: Facts, registered: np.ndarray[tuple[int], np.dtype[n
 
 
 def _put_excursions(facts: Facts, side: Ints, beyond: Ints, edge_uhz: Ints) -> None:
-    timeline, axis, power = facts.timeline, facts.axis, facts.power
+    timeline, axis, power, frequency = facts.timeline, facts.axis, facts.power, facts.value("frequency_hz")
     lane = timeline.start // axis.width
-    first = np.flatnonzero(np.append(True, (side[1:] != side[:-1]) | (lane[1:] != lane[:-1])))
+    change = np.append(True, side[1:] != side[:-1])
+    change[timeline.cell_start] = True  # P_N, droop and band are those of the day (rules.md section 4)
+    first = np.flatnonzero(change)
     last = np.append(first[1:], len(side))
     energy = np.add.reduceat(power.values * timeline.length * power.valid, first)
     shortfall = np.add.reduceat(beyond * timeline.length, first)
@@ -73,9 +80,10 @@ def _put_excursions(facts: Facts, side: Ints, beyond: Ints, edge_uhz: Ints) -> N
     chosen = np.flatnonzero(side[first] != 0)
     a, b = first[chosen], last[chosen]
     start, end = axis.utc_ms(timeline.start[a]), axis.utc_ms(timeline.start[b - 1]) + timeline.length[b - 1]
-    # The output just before: the piece before, if it is of the same lane.
+    # The output just before: the piece before, if it is of the same lane and the frequency was not out by then.
     previous = np.maximum(a - 1, 0)
-    known_before = (a > 0) & (lane[previous] == lane[a]) & power.valid[previous]
+    under_way = frequency.valid[previous] & ((frequency.values[previous] - edge_uhz[a]) * side[a] > 0)
+    known_before = (a > 0) & (lane[previous] == lane[a]) & power.valid[previous] & ~under_way
     columns = (
         lane[a], start, end, side[a] > 0, known_before, power.values[previous],
         unknown[chosen] > 0, energy[chosen], shortfall[chosen],
@@ -97,35 +105,29 @@ def _output_before(facts: Facts, lane: int, above: bool, edge_uhz: int) -> int |
     if head < 0 or power is None or not power.valid[head]:
         return None
     beyond = frequency.values[head] > edge_uhz if above else frequency.values[head] < edge_uhz
-    if frequency.valid[head] and beyond and row_on(facts, np.array([head])).true[0]:
-        return None
-    return int(power.values[head])
+    return None if frequency.valid[head] and beyond else int(power.values[head])
 
 
-def _join(excursions: list[Excursion]) -> list[Excursion]:
-    """Excursions that touch at midnight are one."""
-    joined: list[Excursion] = []
-    for part in excursions:
-        last = joined[-1] if joined else None
+def _join(parts: list[Excursion]) -> list[list[Excursion]]:
+    """Excursions whose parts touch at midnight are one."""
+    joined: list[list[Excursion]] = []
+    for part in parts:
+        last = joined[-1][-1] if joined else None
         if last is not None and last.end_ms == part.start_ms and last.above == part.above:
-            both = None if last.power_kwms is None or part.power_kwms is None else last.power_kwms + part.power_kwms
-            beyond = last.beyond_uhzms + part.beyond_uhzms
-            joined[-1] = Excursion(
-                last.unit, last.start_ms, part.end_ms, last.above, last.power_before_kw, both, beyond
-            )
+            joined[-1].append(part)
         else:
-            joined.append(part)
+            joined.append([part])
     return joined
 
 
 def report(account: Account) -> tuple[list[PrimaryFrequencyRow], PrimaryFrequencyService]:
     """The evidence of one unit and month."""
     rows = []
-    for excursion in _join(account.case.totals.excursions.get(account.unit, [])):
-        actual = _actual_mwh(excursion)
-        theory = _theoretical_mwh(account, excursion)
+    for parts in _join(account.case.totals.excursions.get(account.unit, [])):
+        actual = _actual_mwh(parts)
+        theory = _theoretical_mwh(account, parts)
         ratio = actual / theory if actual is not None and theory else None
-        rows.append(PrimaryFrequencyRow(account.unit, excursion.start_ms, excursion.end_ms, actual, theory, ratio))
+        rows.append(PrimaryFrequencyRow(account.unit, parts[0].start_ms, parts[-1].end_ms, actual, theory, ratio))
     total = account.case.totals.sum
     service = PrimaryFrequencyService(
         account.unit, total(account.unit, f"{SERVICE}.in_service"), total(account.unit, f"{SERVICE}.known_on_grid")
@@ -133,18 +135,24 @@ def report(account: Account) -> tuple[list[PrimaryFrequencyRow], PrimaryFrequenc
     return rows, service
 
 
-def _actual_mwh(excursion: Excursion) -> Fraction | None:
-    if excursion.power_before_kw is None or excursion.power_kwms is None:
+def _actual_mwh(parts: list[Excursion]) -> Fraction | None:
+    """What the unit gave beside its output before the first part."""
+    base_kw = parts[0].power_before_kw
+    given = [part.power_kwms for part in parts if part.power_kwms is not None]
+    if base_kw is None or len(given) < len(parts):
         return None
-    base = excursion.power_before_kw * (excursion.end_ms - excursion.start_ms)
-    return Fraction(excursion.power_kwms - base, _KWMS_PER_MWH)
+    return Fraction(sum(given) - base_kw * (parts[-1].end_ms - parts[0].start_ms), _KWMS_PER_MWH)
 
 
-def _theoretical_mwh(account: Account, excursion: Excursion) -> Fraction | None:
-    stretch = account.stretch_at(excursion.start_ms)
-    if stretch is None or stretch.unit.droop_ratio is None or not stretch.unit.droop_ratio:
-        return None
-    nominal = account.case.rulebook.number(f"{SERVICE}.nominal", stretch.first_day, area=stretch.area.id)
-    rated_kw = Fraction(stretch.unit.rated_mw) * 1000
-    beyond_hz_ms = Fraction(excursion.beyond_uhzms, _UHZ)
-    return -beyond_hz_ms / (nominal * Fraction(stretch.unit.droop_ratio)) * rated_kw / _KWMS_PER_MWH
+def _theoretical_mwh(account: Account, parts: list[Excursion]) -> Fraction | None:
+    """What the droop of each day asks for; None where a day has none registered."""
+    total = Fraction(0)
+    for part in parts:
+        stretch = account.stretch_at(part.start_ms)
+        if stretch is None or not stretch.unit.droop_ratio:
+            return None
+        nominal = account.case.rulebook.number(f"{SERVICE}.nominal", stretch.first_day, area=stretch.area.id)
+        rated_kw = Fraction(stretch.unit.rated_mw) * 1000
+        beyond_hz_ms = Fraction(part.beyond_uhzms, _UHZ)
+        total -= beyond_hz_ms / (nominal * Fraction(stretch.unit.droop_ratio)) * rated_kw / _KWMS_PER_MWH
+    return total
