@@ -451,6 +451,11 @@ def test_evidence_and_remedies_lie_beside_a_review_with_their_hashes(store: Cent
     assert (facts.media_type, data) == ("application/pdf", PDF)
     with pytest.raises(Denied, match="another plant"):
         store.read(lambda c: read_attachment(c, first, actor=PLANT_2))
+    # What is imported to put one plant right may be the table, or the register, of all.
+    number_of_remedy = found.attachments[1].id
+    with pytest.raises(Denied, match="rows of other plants"):
+        store.read(lambda c: read_attachment(c, number_of_remedy, actor=PLANT_1))
+    assert store.read(lambda c: read_attachment(c, number_of_remedy, actor=LI))[1] == remedy
     draft = add_run(store, kind="what_if")
     act(store, note_what_if, number, LI, run_id=draft)
     assert (get(store, number).events[-1].link_run_id, get(store, number).state) == (draft, ReviewState.ASKED)

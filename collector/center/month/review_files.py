@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 from collector.center.access import Actor, Permission
 from collector.center.imports import ALL_KINDS
 from collector.center.month.attachments import MAX_FILES, MAX_REVIEW_BYTES, check_attachment
-from collector.center.month.review_log import ReviewState, review_by_id
+from collector.center.month.review_log import REMEDY, ReviewState, review_by_id
 from collector.center.month.reviews import audit_review, lock_review
 from collector.center.month_schema import attachment
 from collector.errors import StoreError
@@ -45,7 +45,7 @@ def attach(
         raise StoreError(f"has {MAX_FILES} files already", subject=subject)
     if sum(each.size_bytes for each in found.attachments) + len(data) > MAX_REVIEW_BYTES:
         raise StoreError(f"would have more than {MAX_REVIEW_BYTES} bytes beside it", subject=subject)
-    sha256, purpose = hashlib.sha256(data).hexdigest(), "remedy" if input_kind else "evidence"
+    sha256, purpose = hashlib.sha256(data).hexdigest(), REMEDY if input_kind else "evidence"
     for same in found.attachments:
         if (same.sha256, same.purpose) == (sha256, purpose):
             return same.id
@@ -69,6 +69,6 @@ def attach(
 def remedies_of(connection: Connection, number: int, *, actor: Actor) -> list[tuple[str, str, bytes]]:
     """The input changes a review asks for, as (kind, file name, bytes): what a what-if run takes on top of its base."""
     found = review_by_id(connection, number, actor=actor)
-    wanted = [each.id for each in found.attachments if each.purpose == "remedy"]
+    wanted = [each.id for each in found.attachments if each.purpose == REMEDY]
     query = select(attachment).where(attachment.c.id.in_(wanted)).order_by(attachment.c.id)
     return [(row.input_kind, row.name, bytes(row.bytes)) for row in connection.execute(query)]

@@ -61,6 +61,7 @@ REVIEW_WORDS: Final = {
 # Only these leave the state as it is.
 _BESIDE: Final = frozenset({EventKind.TRIED, EventKind.CARRIED_OUT})
 GRANTED_STATES: Final = frozenset({ReviewState.GRANTED, ReviewState.RULED_GRANTED})
+REMEDY: Final = "remedy"
 _UNDECIDED: Final = frozenset({ReviewState.ASKED, ReviewState.ANSWERED, ReviewState.APPEALED})
 
 
@@ -170,7 +171,7 @@ def read_attachment(connection: Connection, number: int, *, actor: Actor) -> tup
 
     Raises:
         StoreError: there is none with this number.
-        Denied: it belongs to another plant's review.
+        Denied: it belongs to another plant's review; or is a remedy, which no plant reads.
     """
     actor.require(Permission.SEE_OWN)
     query = (
@@ -183,6 +184,8 @@ def read_attachment(connection: Connection, number: int, *, actor: Actor) -> tup
         raise StoreError("there is none with this number", subject=f"attachment {number}")
     if not actor.may_see(row.plant):
         raise Denied("this belongs to another plant", subject=actor.name)
+    if row.purpose == REMEDY and not actor.may(Permission.SEE_ALL):
+        raise Denied("a remedy may hold rows of other plants", subject=actor.name)
     return _attachment(row), bytes(row.bytes)
 
 
