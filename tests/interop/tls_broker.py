@@ -74,12 +74,18 @@ def shipped_broker(folder: Path) -> Iterator[int]:
     text = (SHIPPED / "collector.conf").read_text("utf-8")
     for shipped, here in (
         ("/etc/mosquitto/certs", str(folder)), ("/etc/mosquitto", str(folder)),
-        ("/var/lib/mosquitto/", f"{folder}/"), ("listener 8883", f"listener {port} 127.0.0.1"),
+        ("listener 8883", f"listener {port} 127.0.0.1"),
     ):  # fmt: skip
         assert shipped in text
         text = text.replace(shipped, here)
     # Started by root, mosquitto would become another user, who may not read this folder.
-    (folder / "mosquitto.conf").write_text(f"{text}\nuser root\n", "utf-8")
+    (folder / "conf.d").mkdir()
+    (folder / "conf.d" / "collector.conf").write_text(text, "utf-8")
+    # As Debian ships it, around what is put into conf.d: mosquitto refuses to be told some things twice.
+    debian = (
+        f"persistence true\npersistence_location {folder}/\nlog_dest stderr\ninclude_dir {folder}/conf.d\nuser root\n"
+    )
+    (folder / "mosquitto.conf").write_text(debian, "utf-8")
     assert MOSQUITTO is not None
     command = [MOSQUITTO, "-c", str(folder / "mosquitto.conf")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
