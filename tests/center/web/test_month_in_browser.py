@@ -10,9 +10,10 @@ import asyncio
 import random
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -36,10 +37,10 @@ HERE = f"/months/{JUNE}"
 
 
 @contextmanager
-def serving(app_port: int, run: object) -> Iterator[None]:
+def serving(app_port: int, run: Coroutine[Any, Any, None]) -> Iterator[None]:
     """The pages in a thread with a loop of its own, until the block is left."""
     loop = asyncio.new_event_loop()
-    task = loop.create_task(run)  # type: ignore[arg-type]
+    task = loop.create_task(run)
 
     def work() -> None:
         asyncio.set_event_loop(loop)
