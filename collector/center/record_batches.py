@@ -92,7 +92,7 @@ def _said(column: Column) -> Column:
 
 @dataclass
 class RecordJournal:
-    """Makes batches of columns and commits them; what is held is at most what was added since the last commit."""
+    """Makes batches of columns, packed as they are full, and commits them together."""
 
     connection: Connection
     number: int
@@ -134,13 +134,15 @@ class RecordJournal:
         )
         self._sealed.append(accepted)
 
-    def commit(self) -> None:
-        """Journal what was added, in the connection's transaction."""
+    def end_day(self) -> None:
+        """Close the batches: one that reaches over days would be read for each of them."""
         for key in sorted(self._open):
             self._seal(key)
+
+    def commit(self) -> None:
+        """Journal the closed batches, in the connection's transaction."""
         if not self._sealed:
             return
         done = commit_group(self.connection, self._sealed, now_ms=self.now_ms, quarantine_max_bytes=0)
         if done.committed != len(self._sealed):
             raise InvariantBroken("its number was used before", subject=f"import {self.number}")
-        self._sealed = []

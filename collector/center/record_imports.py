@@ -8,7 +8,8 @@ stored and nothing happens; or it says something else and is refused, unless it 
 of what is there, which stays in the journal and among the day's other records. Quantities that the file does not have
 keep what was stored at the instant; an empty cell is a missing value.
 
-A file is taken whole or not at all, in one transaction; beyond the file itself memory is taken for one plant and day.
+A file is taken whole or not at all, in one transaction. Beyond the table of the file itself memory is taken for one
+plant and day, and for the packed batches (some 15 bytes a record).
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ def _difference(given: wire.UnitColumns, index: int, stored: Piece) -> tuple[str
 def _commit(
     connection: Connection, file: RecordFile, verdicts: UInt8s, *, lake: Path, number: int, now_ms: int
 ) -> None:
-    """Journal what is new and what replaces, a plant and day at a time."""
+    """Journal what is new and what replaces: as one group, so that locks are taken in a receiver's order."""
     journal = RecordJournal(connection, number, now_ms)
     for plant, day, parts in file.days():
         stored: dict[str, Piece] = {}
@@ -202,4 +203,5 @@ def _commit(
             journal.add(plant, IMPORTED, some_of(given, verdict == _NEW))
             if (verdict == _CONFLICT).any():
                 journal.add(plant, REPLACING, put_over(some_of(given, verdict == _CONFLICT), stored[part.unit]))
-        journal.commit()
+        journal.end_day()
+    journal.commit()
