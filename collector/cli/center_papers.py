@@ -33,7 +33,7 @@ def filings(
     who: WhoOption = "",
 ) -> None:
     """What is filed with the regulator: detail, allocation, settlement scheme. 报送文件。"""
-    from collector.center.month.filings import list_filings, make_filings, read_filing
+    from collector.center.month.filings import hand_out_filing, list_filings, make_filings
 
     wanted, actor = parse_month(month), actor_of(who)
     with open_store(config, state) as store:
@@ -41,8 +41,11 @@ def filings(
             make_filings(store, make, actor=actor)
         found = store.read(lambda c: list_filings(c, wanted, actor=actor))
         if out is not None:
+            now_ms = store.clock.now_utc_ms()
             for each in found:
-                _, file = store.read(lambda c, n=each.id: read_filing(c, n, actor=actor))  # type: ignore[misc]
+                _, file = store.write(
+                    lambda c, n=each.id: hand_out_filing(c, n, actor=actor, now_ms=now_ms)  # type: ignore[misc]
+                ).result()
                 _write(out, file.name, file.data)
     rows = [
         (

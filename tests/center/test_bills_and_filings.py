@@ -36,6 +36,7 @@ from made_month import (
     take_through,
 )
 
+from collector.center import audit
 from collector.center.access import Actor, Role
 from collector.center.month.bill_documents import bill_csv, bill_json, bill_xlsx, totals_by_counterparty
 from collector.center.month.bills import (
@@ -49,7 +50,7 @@ from collector.center.month.bills import (
 )
 from collector.center.month.corrections import correction_csv, correction_of
 from collector.center.month.filing_documents import FilingName
-from collector.center.month.filings import list_filings, make_filings, read_filing
+from collector.center.month.filings import hand_out_filing, list_filings, make_filings, read_filing
 from collector.center.month.run_statement import load_run_statement
 from collector.center.month.states import propose_step
 from collector.center.month.steps import State
@@ -407,6 +408,20 @@ def test_who_may_read_filings(store: CenterStore) -> None:
         store.read(lambda c: read_filing(c, ids[FilingName.DETAIL], actor=PLANT_1))
     with pytest.raises(Denied, match="no permission prepare"):
         make_filings(store, run, actor=WANG)
+
+
+def test_who_was_given_a_filing_stands_in_the_audit_log(store: CenterStore) -> None:
+    run = add_run(store)
+    step(store, State.DISCLOSED, run, at=on(10))
+    made = make_filings(store, run, actor=LI)[0]
+    head = store.read(audit.head)
+    with pytest.raises(Denied):
+        store.write(lambda c: hand_out_filing(c, made.id, actor=PLANT_1, now_ms=on(11))).result()
+    assert store.read(audit.head) == head
+    _, file = store.write(lambda c: hand_out_filing(c, made.id, actor=AUDITOR, now_ms=on(11))).result()
+    entry = store.read(lambda c: audit.list_entries(c, limit=1))[0]
+    assert (entry["action"], entry["who"], entry["subject"]) == ("filing.hand_out", AUDITOR.name, "2026-05")
+    assert entry["detail"] == {"filing": made.id, "name": file.name, "sha256": made.sha256}
 
 
 def test_a_what_if_run_is_never_filed(store: CenterStore) -> None:

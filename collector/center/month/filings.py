@@ -134,6 +134,15 @@ def read_filing(connection: Connection, number: int, *, actor: Actor) -> tuple[F
     return found, Delivered(found.file_name, bytes(row.bytes), found.sha256)
 
 
+def hand_out_filing(connection: Connection, number: int, *, actor: Actor, now_ms: int) -> tuple[Filing, Delivered]:
+    """`read_filing`, with an entry in the audit log that the document was given out, and to whom. Raises as it does."""
+    found, file = read_filing(connection, number, actor=actor)
+    detail = {"filing": number, "name": file.name, "sha256": file.sha256}
+    subject = str(found.month)
+    audit.append(connection, actor=actor, action="filing.hand_out", subject=subject, detail=detail, now_ms=now_ms)
+    return found, file
+
+
 def _may_read(found: Filing, actor: Actor) -> bool:
     return actor.may(Permission.SEE_ALL) or (found.published and found.name is FilingName.SCHEME)
 

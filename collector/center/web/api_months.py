@@ -14,7 +14,7 @@ from collector.center.access import Permission
 from collector.center.month.bill_documents import bill_cells
 from collector.center.month.bills import bills_of
 from collector.center.month.duties import duties_of
-from collector.center.month.filings import list_filings, make_filings, read_filing
+from collector.center.month.filings import hand_out_filing, list_filings, make_filings
 from collector.center.month.rulebooks import rulebook_path
 from collector.center.month.settling import settle_month
 from collector.center.month.states import approve_step, propose_step, refuse_step
@@ -303,7 +303,7 @@ def file_run(ctx: Ctx, month: MonthPath) -> DoneOut:
 def filing_file(ctx: Ctx, number: Number) -> Response[bytes]:
     """A document as it was made."""
     try:
-        _, file = ctx.read(lambda c: read_filing(c, number, actor=ctx.actor))
+        _, file = ctx.write(lambda c: hand_out_filing(c, number, actor=ctx.actor, now_ms=ctx.now_ms))
     except StoreError as error:
         raise Missing(error.message, subject=error.subject) from error
     return attachment(file.data, file.name, "application/octet-stream")

@@ -16,7 +16,7 @@ from collector.center.imports import ALL_KINDS, current_register, rows_in_force
 from collector.center.month.bills import DIRECTION_WORDS, bills_of
 from collector.center.month.duties import DutyBoard, duties_of
 from collector.center.month.filing_documents import FILING_WORDS
-from collector.center.month.filings import list_filings, make_filings, read_filing
+from collector.center.month.filings import hand_out_filing, list_filings, make_filings
 from collector.center.month.review_log import list_reviews
 from collector.center.month.rulebooks import rulebook_path
 from collector.center.month.settling import settle_month
@@ -209,7 +209,7 @@ def filings_action(ctx: Ctx, month: FromPath[str]) -> Page:
 @page("/filings/{number:int}", Permission.SEE_OWN, own=True)
 def filing_file(ctx: Ctx, number: FromPath[int]) -> Response[bytes]:
     """A filed document as it was made."""
-    _, file = ctx.read(lambda c: read_filing(c, number, actor=ctx.actor))
+    _, file = ctx.write(lambda c: hand_out_filing(c, number, actor=ctx.actor, now_ms=ctx.now_ms))
     return attachment(file.data, file.name, XLSX if file.name.endswith(".xlsx") else "text/csv")
 
 
