@@ -8,6 +8,7 @@ outside of any transaction: it takes its time on purpose, and the store has one 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import secrets
@@ -39,8 +40,6 @@ TOKEN_PREFIX: Final = "ct_"  # what a leaked one is recognised by
 _STARTED: Final = "session.start"
 _checking: Final = threading.Lock()
 _hasher: Final = PasswordHasher()
-# Checked where there is no such account, so that the time taken does not tell which names exist.
-_NOBODY: Final = _hasher.hash(secrets.token_hex(16))
 
 
 def create_account(
@@ -259,7 +258,7 @@ def _find_by_password(store: CenterStore, name: str, password: str, address: str
         store.read(lambda c: _refuse_too_many(c, name, address, now_ms))
         query = select(account).where((account.c.name == name) & account.c.disabled_ms.is_(None))
         found = store.read(lambda c: c.execute(query).one_or_none())
-        if _is_password(found.password_hash if found else _NOBODY, password) and found is not None:
+        if _is_password(found.password_hash if found else _hash_of_nobody(), password) and found is not None:
             return found
         store.write(lambda c: _note_failure(c, name, address, now_ms)).result()
         return None
@@ -308,6 +307,12 @@ def _start_session(connection: Connection, found: Any, renewed: str | None, addr
     actor, detail = Actor(found.name, Role(found.role), found.plant), {"from": address}
     audit.append(connection, actor=actor, action=_STARTED, subject=found.name, detail=detail, now_ms=now_ms)
     return secret
+
+
+@functools.cache
+def _hash_of_nobody() -> str:
+    """Checked where there is no such account, so that the time taken does not tell which names exist."""
+    return _hasher.hash(secrets.token_hex(16))
 
 
 def _is_password(password_hash: str, password: str) -> bool:
