@@ -40,7 +40,7 @@ _VALUE_KEYS: Final = frozenset({"id", "unit", "key", "clause", "note", "row"})
 _ROW_KEYS: Final = frozenset({"value", "from", "until", "state", "cite", "area", "placeholder", "note"})
 _SERVICE_KEYS: Final = frozenset({"id", "clause", "title", "quantity_unit", "unit_kinds", "row"})
 _SERVICE_ROW_KEYS: Final = frozenset({"from", "until", "state", "cite", "area", "factor", "placeholder", "note"})
-_READING_KEYS: Final = frozenset({"id", "clause", "question", "choices", "row"})
+_READING_KEYS: Final = frozenset({"id", "clause", "question", "choices", "question_zh", "choices_zh", "row"})
 _READING_ROW_KEYS: Final = frozenset({"adopted", "from", "cite", "placeholder", "note"})
 _BOOK_KEYS: Final = frozenset({"id", "title", "text"})
 
@@ -267,10 +267,6 @@ class _Loader:
         if ident in self.readings:
             self.problem(file, ident, "declared twice")
             return
-        choices = item.get("choices", {})
-        if not isinstance(choices, dict) or set(choices) != set(READINGS[ident]):
-            self.problem(file, f"{ident}.choices", f"expected {', '.join(READINGS[ident])}, got {choices!r}")
-            choices = {}
         rows: list[ReadingRow] = []
         for number, table in enumerate(self.tables(file, ident, item, "row"), 1):
             place = f"{ident}.row[{number}]"
@@ -287,9 +283,18 @@ class _Loader:
         self.spans(file, ident, [(("", ""), row.from_day, None, RuleState.IN_FORCE) for row in rows])
         if not rows:
             self.problem(file, ident, "no row: which choice is adopted, from when?")
-        question = self.text(file, ident, item, "question")
-        texts = {str(k): str(v) for k, v in choices.items()}
-        self.readings[ident] = Reading(ident, str(item.get("clause", article)), question, texts, tuple(rows))
+        question, question_zh = self.text(file, ident, item, "question"), self.text(file, ident, item, "question_zh")
+        choices, choices_zh = self.choices(file, ident, item, "choices"), self.choices(file, ident, item, "choices_zh")
+        clause = str(item.get("clause", article))
+        self.readings[ident] = Reading(ident, clause, question, choices, question_zh, choices_zh, tuple(rows))
+
+    def choices(self, file: str, ident: str, item: Table, key: str) -> dict[str, str]:
+        """The text of every choice of a reading, in the language of `key`."""
+        found = item.get(key, {})
+        if not isinstance(found, dict) or set(found) != set(READINGS[ident]):
+            self.problem(file, f"{ident}.{key}", f"expected {', '.join(READINGS[ident])}, got {found!r}")
+            return {}
+        return {name: self.text(file, f"{ident}.{key}", found, name) for name in found}
 
     def complete(self) -> None:
         """Everything the computation reads must be there."""

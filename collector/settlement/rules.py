@@ -93,12 +93,14 @@ class ReadingRow:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An open point of the text and the choices it leaves."""
+    """An open point of the text and the choices it leaves, in English and (`_zh`) in Chinese."""
 
     id: str
     clause: str
     question: str
     choices: Mapping[str, str]
+    question_zh: str
+    choices_zh: Mapping[str, str]
     rows: tuple[ReadingRow, ...]
 
 

@@ -359,8 +359,8 @@ def _readings(rulebook: Rulebook, day: date) -> tuple[ReadingUse, ...]:
     uses = []
     for ident, reading in sorted(rulebook.readings.items()):
         row = rulebook.reading_row(ident, day)
-        text = reading.choices[row.adopted]
-        uses.append(ReadingUse(ident, reading.clause, row.adopted, row.from_day.isoformat(), text))
+        text, text_zh = reading.choices[row.adopted], reading.choices_zh[row.adopted]
+        uses.append(ReadingUse(ident, reading.clause, row.adopted, row.from_day.isoformat(), text, text_zh))
     return tuple(uses)
 
 

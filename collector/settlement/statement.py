@@ -174,13 +174,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ReadingUse:
-    """A reading of the text as adopted for this month."""
+    """A reading of the text as adopted for this month; `text` and `text_zh` say the choice in English and Chinese.
+
+    Runs stored before there was a Chinese text have none.
+    """
 
     id: str
     clause: str
     adopted: str
     from_day: str
     text: str
+    text_zh: str = ""
 
 
 # Columns of a segment table; `class` is counted, unpaid, missing, excluded or own_fault; value in `value_unit`,

@@ -131,7 +131,7 @@ def _statement(amounts: Amounts, revenue: Revenue, month: Month, status: MonthSt
         primary_frequency_service=(),
         ledger=tuple(compute_ledger(month, plants)),
         findings=(),
-        readings=(ReadingUse("I-03", "13(3)", "from_lower_limit", "2009-01-01", "both gates"),),
+        readings=(ReadingUse("I-03", "13(3)", "from_lower_limit", "2009-01-01", "both gates", "两条线都须低于"),),
         policy={"hold_limit_s": Decimal(60)},
         rulebook_hash="ab" * 32,
         kernel_version="1",

@@ -122,7 +122,7 @@ def statement(**changes: Any) -> Statement:
             LedgerRow("2026-03", "P2", Decimal("0.00"), Decimal("2400.00")),
         ),
         findings=(Finding("coverage", "U1/avc", "coverage 33.33 % is below 50 %"),),
-        readings=(ReadingUse("I-03", "13(3)", "from_lower_limit", "2009-01-01", "both gates"),),
+        readings=(ReadingUse("I-03", "13(3)", "from_lower_limit", "2009-01-01", "both gates", "两条线都须低于"),),
         policy={"hold_limit_s": Decimal(60)},
         rulebook_hash="ab" * 32,
         kernel_version="1",

@@ -218,6 +218,17 @@ def _check_sums(formulas: Worksheet, values: Worksheet) -> None:
                 assert Decimal(str(values[cell.coordinate].value)) == total
 
 
+def test_a_reading_is_said_in_chinese_and_where_an_old_run_has_none_in_english(tmp_path: Path) -> None:
+    made = statement()
+    old = replace(made, readings=(replace(made.readings[0], text_zh=""),))
+    for number, (shown, wanted) in enumerate(((made, "两条线都须低于"), (old, "both gates"))):
+        out = tmp_path / str(number)
+        write_statement(shown, out)
+        assert f"<td>{wanted}</td>" in text(out, "statement.html")
+        (row,) = [row for row in openpyxl.load_workbook(out / "statement.xlsx")["规则依据"].values if "I-03" in row]
+        assert wanted in row
+
+
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
 def test_text_that_reads_like_a_formula_stays_text(tmp_path: Path, start: str) -> None:
     evil = start + 'HYPERLINK("http://x","y")'

@@ -181,6 +181,20 @@ def test_a_reading_changes_only_with_a_month_and_only_to_a_choice_that_works(rul
     assert "I-03.row[1].from: a reading changes with a month, on its first day" in found
 
 
+def test_a_reading_says_its_question_and_every_choice_in_english_and_in_chinese_or_is_refused(rules: Path) -> None:
+    for reading in shipped_rulebook().readings.values():
+        texts = [reading.question_zh, *reading.choices_zh.values()]
+        assert all(any("\u4e00" <= letter <= "\u9fff" for letter in text) for text in texts), reading.id
+        assert list(reading.choices_zh) == list(reading.choices)
+    edit(rules, "readings.toml", 'question_zh = "深度调峰电量从哪条线算起?"\n', "")
+    edit(rules, "readings.toml", '  from_gate_line = "从额定容量40%的线算起"\n', "")
+    edit(rules, "readings.toml", 'paid_for_both = "可以"', 'paid_for_both = ""')
+    found = problems(rules)
+    assert "I-03.question_zh: expected a text, got None" in found
+    assert "I-03.choices_zh: expected from_lower_limit, from_gate_line, got {'from_lower_limit': " in found
+    assert "I-08c.choices_zh.paid_for_both: expected a text, got ''" in found
+
+
 def test_an_exception_for_one_area_wins_there_from_its_day_and_nowhere_else(rules: Path) -> None:
     add(rules, "article-14.toml", "agc_basic.price", ROW + '  area = "jiangsu"\n')
     book = load_rulebook(rules)

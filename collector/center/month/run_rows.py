@@ -211,7 +211,7 @@ def write_run_rows(statement: Statement, dispatch: Mapping[str, UnitDispatch], f
             for a in statement.areas
         ],
         findings=[(f.code, f.subject, f.message, f.provisional) for f in statement.findings],
-        readings=[(r.id, r.clause, r.adopted, r.from_day, r.text) for r in statement.readings],
+        readings=[(r.id, r.clause, r.adopted, r.from_day, r.text, r.text_zh) for r in statement.readings],
         policy={name: str(value) for name, value in sorted(statement.policy.items())},
         ledger=[(r.plant, str(r.debit_yuan), str(r.credit_yuan), r.run) for r in statement.ledger],
         units=_unit_bytes(statement, unpaid, dispatch),

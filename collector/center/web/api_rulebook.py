@@ -55,6 +55,8 @@ class OpenReadingOut(msgspec.Struct, frozen=True):
     clause: str
     question: str
     choices: dict[str, str]
+    question_zh: str
+    choices_zh: dict[str, str]
     adopted: list[AdoptedOut]
 
 
@@ -81,7 +83,13 @@ def readings(ctx: Ctx, cursor: Cursor = 0, limit: Limit = 100, format: Format = 
     """Every open clause and what is adopted."""
     found = rulebook_of(rulebook_path(ctx.settings))
     rows = [
-        as_row(OpenReadingOut, each, choices=dict(each.choices), adopted=[as_row(AdoptedOut, row) for row in each.rows])
+        as_row(
+            OpenReadingOut,
+            each,
+            choices=dict(each.choices),
+            choices_zh=dict(each.choices_zh),
+            adopted=[as_row(AdoptedOut, row) for row in each.rows],
+        )
         for each in found.readings.values()
     ]
     return listed(rows, row=OpenReadingOut, cursor=cursor, limit=limit, form=format, name="rulebook-readings")

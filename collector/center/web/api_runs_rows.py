@@ -89,6 +89,7 @@ class ReadingOut(msgspec.Struct, frozen=True):
     adopted: str
     from_day: str
     text: str
+    text_zh: str
 
 
 class DeterminantOut(msgspec.Struct, frozen=True):

@@ -52,6 +52,15 @@ def addresses(world: World) -> list[str]:
     ]
 
 
+def test_the_questions_the_text_leaves_open_are_asked_in_the_reader_s_language(worked: World) -> None:
+    chinese, english = "AVC指令怎样才算完成?", "When is an AVC order fulfilled?"
+    for language, shown, hidden in (("zh", chinese, english), ("en", english, chinese)):
+        with worked.browser("olga", language) as browser:
+            page = text_of(browser.get(f"{HERE}/rulebook").text)
+            assert shown in page
+            assert hidden not in page
+
+
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_every_page_opens_for_staff(worked: World, language: str) -> None:
     with worked.browser("olga", language) as browser:
