@@ -13,13 +13,13 @@ substituted, which is how a switch is recorded.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Any, Final
 
-from collector.agent.device.base import Reading
+from collector.agent.device.base import BlockReadings, Reading, ReadingsByBlock
+from collector.agent.unit_state import AT, Change, Stretch, UnitState, singly
 from collector.errors import InvariantBroken
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, ClockState, GapRecord, Quality, UnitLayout, UnitRecord
@@ -56,30 +56,6 @@ class Source:
         return self.point.backup
 
 
-@dataclass(slots=True)
-class _State:
-    """What is known of one source. `at_ms`: the instant its value belongs to; `held_ms`: vouched for up to then.
-
-    `stale_ms`: as in `source`; `watched`: first choice of a quantity whose changes make records.
-    """
-
-    source: Source
-    unit: _Unit
-    stale_ms: int
-    watched: bool = False
-    at_ms: int = 0
-    held_ms: int = 0
-    value: int | None = None
-    quality: Quality = Quality.SILENT
-
-    def at(self, time_ms: int) -> tuple[int | None, Quality]:
-        """The value as of `time_ms`, judged by its age."""
-        limit_ms = time_ms - self.stale_ms
-        if self.at_ms < limit_ms and self.held_ms < limit_ms and self.quality < Quality.STALE:
-            return None, Quality.STALE
-        return self.value, self.quality
-
-
 @dataclass(frozen=True, slots=True)
 class Newest:
     """What is known of a source at present. `at_utc_ms`: the instant its value belongs to, None before the first."""
@@ -90,45 +66,9 @@ class Newest:
     at_utc_ms: int | None
 
 
-class _Change(NamedTuple):
-    """A value that waits for the record it belongs to. `tag_ms`: its device's own time; `event`: reported by itself."""
-
-    at_ms: int
-    state: _State
-    value: int | None
-    quality: Quality
-    tag_ms: int | None
-    event: bool
-
-
-_AT: Final = itemgetter(0)  # at_ms
+# Where the values of a block's points go: unit, first slot, slot after the last, and how to take them out in order.
+_Part = tuple[UnitState, int, int, Callable[[Any], Any]]
 _new_tuple: Final = tuple.__new__
-
-
-@dataclass(slots=True)
-class _Unit:
-    """`choices`: per quantity its primary source, then its backup; `pending`: in order of arrival.
-
-    `reported`: something in `pending` was reported by its device itself. `qualities`: of the last record.
-    """
-
-    layout: UnitLayout
-    choices: list[tuple[_State, ...]] = field(default_factory=list)
-    pending: list[_Change] = field(default_factory=list)
-    reported: bool = False
-    qualities: tuple[Quality, ...] = ()
-    last_ms: int | None = None
-    fresh_start: bool = True
-
-    def take_due(self, time_ms: int) -> list[_Change]:
-        """Take out what belongs to instants up to this one, by instant, then by arrival."""
-        pending = self.pending
-        if not pending:
-            return pending
-        pending.sort(key=_AT)
-        count = bisect_right(pending, time_ms, key=_AT)
-        self.pending = pending[count:]
-        return pending[:count]
 
 
 def layouts_of(sources: Iterable[Source]) -> dict[str, UnitLayout]:
@@ -154,21 +94,35 @@ class Recorder:
         self, sources: Sequence[Source], *, period_ms: int, last: Mapping[str, tuple[int, int] | None]
     ) -> None:
         self._period_ms = period_ms
-        self._units = {unit: _Unit(layout) for unit, layout in layouts_of(sources).items()}
+        self._sources = tuple(sources)
+        self._units: dict[str, UnitState] = {}
         # By identity: two devices may read by the same table, whose rows are then equal.
-        self._states: dict[int, _State] = {}
+        self._places: dict[int, tuple[UnitState, int]] = {}
+        self._parts: dict[int, tuple[tuple[Point, ...], list[_Part]]] = {}
+        of_unit: dict[str, list[Source]] = {}
         for source in sources:
-            self._states[id(source.point)] = _State(source, self._units[source.unit], source.stale_ms)
-        for name, unit in self._units.items():
-            mine = [s for s in self._states.values() if s.source.unit == name]
-            for quantity in unit.layout.quantities:
-                ways = [s for s in mine if s.source.point.quantity == quantity]
-                unit.choices.append(tuple(sorted(ways, key=lambda s: s.source.backup)))
-                unit.choices[-1][0].watched = quantity in CHANGE_QUANTITIES
+            of_unit.setdefault(source.unit, []).append(source)
+        for name, layout in layouts_of(sources).items():
+            unit = self._units[name] = self._new_unit(layout, of_unit[name])
             if (before := last.get(name)) is not None:
                 unit.last_ms = before[1]
         self.era = max((before[0] for before in last.values() if before is not None), default=0)
         self.late_tags = 0
+
+    def _new_unit(self, layout: UnitLayout, sources: Sequence[Source]) -> UnitState:
+        ways: dict[str, list[Source]] = {quantity: [] for quantity in layout.quantities}
+        for source in sorted(sources, key=lambda s: s.backup):
+            ways[source.point.quantity].append(source)
+        slots = [way[0] for way in ways.values()]
+        backups: dict[int, int] = {}
+        for slot, way in enumerate(ways.values()):
+            if len(way) > 1:
+                backups[slot] = len(slots)
+                slots += way[1:]
+        watched = frozenset(i for i, quantity in enumerate(layout.quantities) if quantity in CHANGE_QUANTITIES)
+        unit = UnitState(layout, [s.stale_ms for s in slots], backups, watched)
+        self._places.update((id(source.point), (unit, slot)) for slot, source in enumerate(slots))
+        return unit
 
     @property
     def layouts(self) -> dict[str, UnitLayout]:
@@ -177,21 +131,21 @@ class Recorder:
 
     def newest(self, time_utc_ms: int) -> list[Newest]:
         """The newest value of every source, judged by its age at an instant; what waits for its tick counts too."""
-        waiting = {id(c.state): c for unit in self._units.values() for c in sorted(unit.pending, key=_AT)}
+        waiting = {(id(unit), c.slot): c for unit in self._units.values() for c in singly(sorted(unit.pending, key=AT))}
         found = []
-        for state in self._states.values():
-            if (change := waiting.get(id(state))) is not None:
-                found.append(Newest(state.source, change.value, change.quality, change.at_ms))
+        for source in self._sources:
+            unit, slot = self._places[id(source.point)]
+            if (change := waiting.get((id(unit), slot))) is not None:
+                found.append(Newest(source, change.value, change.quality, change.at_ms))
                 continue
-            value, quality = state.at(time_utc_ms)
-            found.append(Newest(state.source, value, quality, max(state.at_ms, state.held_ms) or None))
+            value, quality = unit.slot_at(slot, time_utc_ms)
+            found.append(Newest(source, value, quality, max(unit.at_ms[slot], unit.held_ms[slot]) or None))
         return found
 
     def settle(self, time_utc_ms: int) -> None:
         """Take in what belongs to instants up to now without making a record, for those who only look."""
         for unit in self._units.values():
-            for change in unit.take_due(time_utc_ms):
-                self._apply(change)
+            unit.apply(unit.take_due(time_utc_ms))
 
     def succeed(self, former: Recorder) -> None:
         """Go on where another recorder stopped: its era, last times, values, and changes that wait for their tick.
@@ -204,27 +158,33 @@ class Recorder:
                 unit.last_ms, unit.fresh_start = before.last_ms, before.fresh_start
             else:
                 unit.fresh_start = False
-        known = {state.source.key: state for state in former._states.values()}
-        waiting: dict[int, list[_Change]] = {}
+        known = {source.key: former._places[id(source.point)] for source in former._sources}
+        waiting: dict[tuple[int, int], list[Change]] = {}
         for before in former._units.values():
-            for change in before.pending:
-                waiting.setdefault(id(change.state), []).append(change)
-        for state in self._states.values():
-            if (old := known.get(state.source.key)) is None:
+            for change in singly(before.pending):
+                waiting.setdefault((id(before), change.slot), []).append(change)
+        for source in self._sources:
+            if (place := known.get(source.key)) is None:
                 continue
-            state.at_ms, state.held_ms, state.value, state.quality = old.at_ms, old.held_ms, old.value, old.quality
-            for change in waiting.get(id(old), ()):
-                state.unit.pending.append(change._replace(state=state))
-                state.unit.reported |= change.event
+            (old, old_slot), (unit, slot) = place, self._places[id(source.point)]
+            unit.at_ms[slot], unit.held_ms[slot] = old.at_ms[old_slot], old.held_ms[old_slot]
+            unit.values[slot], unit.qualities[slot] = old.values[old_slot], old.qualities[old_slot]
+            for change in waiting.get((id(old), old_slot), ()):
+                unit.pending.append(change._replace(slot=slot))
+                unit.reported |= change.event
 
     def feed(self, readings: Iterable[Reading]) -> None:
         """Take what was read or reported, in order of arrival."""
-        states = self._states
+        if isinstance(readings, ReadingsByBlock):
+            for block in readings.blocks:
+                self._feed_block(block)
+            readings = readings.others
+        places = self._places
         for point, value, quality, time_utc_ms, tag_ms, event, _ in readings:
-            state = states.get(id(point))
-            if state is None:
+            place = places.get(id(point))
+            if place is None:
                 continue
-            unit, at_ms = state.unit, time_utc_ms
+            (unit, slot), at_ms = place, time_utc_ms
             if tag_ms is not None:
                 if self._is_believed(unit, tag_ms, time_utc_ms):
                     at_ms = tag_ms
@@ -234,19 +194,41 @@ class Recorder:
             if event:
                 unit.reported = True
             # What a named tuple does when called, without the detour through its signature.
-            unit.pending.append(_new_tuple(_Change, (at_ms, state, value, quality, tag_ms, event)))
+            unit.pending.append(_new_tuple(Change, (at_ms, slot, value, quality, tag_ms, event)))
+
+    def _feed_block(self, block: BlockReadings) -> None:
+        known = self._parts.get(id(block.points))
+        if known is None:
+            # Devices plan their requests anew now and then; what they no longer ask goes.
+            if len(self._parts) > len(self._places):
+                self._parts.clear()
+            known = self._parts[id(block.points)] = (block.points, self._parts_of(block.points))
+        at_ms, values, qualities = block.time_utc_ms, block.values, block.qualities
+        for unit, start, stop, take in known[1]:
+            unit.pending.append(_new_tuple(Stretch, (at_ms, start, stop, take(values), take(qualities))))
+
+    def _parts_of(self, points: Sequence[Point]) -> list[_Part]:
+        """The points of a block by units, and those of a unit by runs of neighbouring slots."""
+        runs: list[tuple[UnitState, int, list[int]]] = []
+        found = [(*self._places[id(p)], index) for index, p in enumerate(points) if id(p) in self._places]
+        for unit, slot, index in sorted(found, key=lambda place: (place[0].layout.unit, place[1])):
+            if runs and runs[-1][0] is unit and slot == runs[-1][1] + len(runs[-1][2]):
+                runs[-1][2].append(index)
+            else:
+                runs.append((unit, slot, [index]))
+        return [(unit, start, start + len(indexes), _taking(indexes)) for unit, start, indexes in runs]
 
     @staticmethod
-    def _is_believed(unit: _Unit, tag_ms: int, arrival_ms: int) -> bool:
+    def _is_believed(unit: UnitState, tag_ms: int, arrival_ms: int) -> bool:
         """Whether the device's tag can be the instant; else the arrival is."""
         return tag_ms <= arrival_ms + _AHEAD_LIMIT_MS and (unit.last_ms is None or tag_ms > unit.last_ms)
 
     def hold(self, points: Iterable[Point], time_utc_ms: int) -> None:
         """The last reported values of `points` are vouched for at this instant."""
         for point in points:
-            state = self._states.get(id(point))
-            if state is not None:
-                state.held_ms = time_utc_ms
+            if (place := self._places.get(id(point))) is not None:
+                unit, slot = place
+                unit.held_ms[slot] = time_utc_ms
 
     def record(self, tick_ms: int, clock: ClockState) -> tuple[list[UnitRecord], list[GapRecord]]:
         """The records due at a tick: changes up to it, and the tick's own, of every unit; and gaps found.
@@ -270,9 +252,9 @@ class Recorder:
         self.era += 1
         for unit in self._units.values():
             unit.last_ms, unit.fresh_start = None, False
-            unit.pending = [c._replace(at_ms=min(c.at_ms, tick_ms)) for c in unit.pending]
-        for state in self._states.values():
-            state.at_ms, state.held_ms = min(state.at_ms, tick_ms), min(state.held_ms, tick_ms)
+            unit.pending = [entry._replace(at_ms=min(entry.at_ms, tick_ms)) for entry in unit.pending]
+            unit.at_ms = [min(at_ms, tick_ms) for at_ms in unit.at_ms]
+            unit.held_ms = [min(held_ms, tick_ms) for held_ms in unit.held_ms]
 
     def _gaps(self, tick_ms: int) -> list[GapRecord]:
         gaps = []
@@ -287,18 +269,17 @@ class Recorder:
             unit.fresh_start = False
         return gaps
 
-    def _advance(self, unit: _Unit, tick_ms: int, clock: ClockState, records: list[UnitRecord]) -> None:
+    def _advance(self, unit: UnitState, tick_ms: int, clock: ClockState, records: list[UnitRecord]) -> None:
         due, tag = unit.take_due(tick_ms), None
         if unit.reported:
-            tag = self._apply_reported(unit, due, tick_ms, clock, records)
-            unit.reported = any(c.event for c in unit.pending)
+            tag = self._apply_reported(unit, singly(due), tick_ms, clock, records)
+            unit.reported = any(entry.event for entry in unit.pending)
         else:
-            for at_ms, state, value, quality, _, _ in due:
-                state.at_ms, state.value, state.quality = at_ms, value, quality
+            unit.apply(due)
         self._emit(unit, tick_ms, Cause.TICK, clock, tag, records)
 
     def _apply_reported(
-        self, unit: _Unit, due: list[_Change], tick_ms: int, clock: ClockState, records: list[UnitRecord]
+        self, unit: UnitState, due: list[Change], tick_ms: int, clock: ClockState, records: list[UnitRecord]
     ) -> int | None:
         """Apply what may hold changes of status, with a record at each; the tag of a change at the tick itself."""
         tag: int | None = None
@@ -312,7 +293,7 @@ class Recorder:
         return tag
 
     def _apply_instant(
-        self, unit: _Unit, due: list[_Change], index: int, tick_ms: int
+        self, unit: UnitState, due: list[Change], index: int, tick_ms: int
     ) -> tuple[int, bool, int | None, int]:
         """Apply everything that belongs to one instant; two changes of one source at it are kept a millisecond apart.
 
@@ -325,49 +306,37 @@ class Recorder:
         changed, tag = False, None
         while index < len(due) and due[index].at_ms <= at_ms:
             change = due[index]
-            moves = self._is_change(change)
-            if moves and id(change.state) in seen and at_ms < tick_ms:
+            moves = self._is_change(unit, change)
+            if moves and change.slot in seen and at_ms < tick_ms:
                 break
             if moves:
                 changed, tag = True, change.tag_ms
-                seen.add(id(change.state))
-            self._apply(change)
+                seen.add(change.slot)
+            unit.apply((change,))
             index += 1
         return at_ms, changed, tag, index
 
     @staticmethod
-    def _is_change(change: _Change) -> bool:
+    def _is_change(unit: UnitState, change: Change) -> bool:
         """Whether a status reported by itself differs from what was known; the first value ever is no change."""
-        state = change.state
-        return change.event and state.watched and state.at_ms != 0 and change.value != state.value
-
-    @staticmethod
-    def _apply(change: _Change) -> None:
-        state = change.state
-        state.at_ms, state.value, state.quality = change.at_ms, change.value, change.quality
+        slot = change.slot
+        return change.event and slot in unit.watched and unit.at_ms[slot] != 0 and change.value != unit.values[slot]
 
     def _emit(
-        self, unit: _Unit, time_ms: int, cause: Cause, clock: ClockState, tag: int | None, records: list[UnitRecord]
+        self, unit: UnitState, time_ms: int, cause: Cause, clock: ClockState, tag: int | None, records: list[UnitRecord]
     ) -> None:
         if unit.last_ms is not None and time_ms <= unit.last_ms:
             raise InvariantBroken(
                 f"a record at {time_ms} would follow one at {unit.last_ms} in era {self.era}",
                 subject=unit.layout.unit,
             )
-        values: list[int | None] = []
-        qualities: list[Quality] = []
-        for choice in unit.choices:
-            value, quality = choice[0].at(time_ms)
-            if len(choice) > 1 and not quality < Quality.STALE:
-                second, second_quality = choice[1].at(time_ms)
-                if second_quality < Quality.STALE:
-                    value, quality = second, Quality.SUBSTITUTED
-            values.append(value)
-            qualities.append(quality)
+        values, qualities = unit.at(time_ms)
         unit.last_ms = time_ms
-        # They rarely change, and thousands of records wait for their batch: those alike share one tuple.
-        if (found := tuple(qualities)) != unit.qualities:
-            unit.qualities = found
-        records.append(
-            UnitRecord(unit.layout.unit, time_ms, tuple(values), unit.qualities, cause, self.era, clock, tag)
-        )
+        records.append(UnitRecord(unit.layout.unit, time_ms, values, qualities, cause, self.era, clock, tag))
+
+
+def _taking(indexes: Sequence[int]) -> Callable[[Any], Any]:
+    """Takes what stands at `indexes` out of a sequence, all at once."""
+    if list(indexes) == list(range(indexes[0], indexes[-1] + 1)):
+        return itemgetter(slice(indexes[0], indexes[-1] + 1))
+    return itemgetter(*indexes)

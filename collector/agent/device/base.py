@@ -8,9 +8,10 @@ Every wait ends by its own timeout, and a cancelled `read` ends within a second 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import NamedTuple, Protocol, overload, runtime_checkable
 
 from collector.errors import DeviceError, Garbled, Refused
 from collector.model.record import Quality
@@ -31,6 +32,57 @@ class Reading(NamedTuple):
     device_time_utc_ms: int | None = None
     event: bool = False
     raw: bytes = b""
+
+
+class _Readings(Sequence[Reading]):
+    """Readings that are made when somebody looks at them one by one; the recorder takes them by columns."""
+
+    __slots__ = ()
+
+    @overload
+    def __getitem__(self, index: int) -> Reading: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Reading]: ...
+    def __getitem__(self, index: int | slice) -> Reading | Sequence[Reading]:
+        return list(self)[index]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockReadings(_Readings):
+    """What one request gave, all at one instant, untagged and asked for. The columns run along `points`.
+
+    `points`: the same tuple each time the same is read, so that what is done with it need be worked out once. `data`:
+    the answer, out of which `cut` takes the bytes of each value, for people.
+    """
+
+    points: tuple[Point, ...]
+    values: Sequence[int | None]
+    qualities: Sequence[Quality]
+    time_utc_ms: int
+    data: bytes
+    cut: Callable[[bytes], Sequence[bytes]]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __iter__(self) -> Iterator[Reading]:
+        raws = self.cut(self.data)
+        for point, value, quality, raw in zip(self.points, self.values, self.qualities, raws, strict=False):
+            yield Reading(point, value, quality, self.time_utc_ms, raw=raw)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadingsByBlock(_Readings):
+    """What one read of a device gave: by request where it could be read, one by one where not."""
+
+    blocks: list[BlockReadings] = field(default_factory=list)
+    others: list[Reading] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.others) + sum(map(len, self.blocks))
+
+    def __iter__(self) -> Iterator[Reading]:
+        return chain(*self.blocks, self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +146,7 @@ class Findable(Protocol):
         ...
 
 
-def suspect_where_shifted(readings: list[Reading]) -> list[Reading]:
+def suspect_where_shifted(readings: Sequence[Reading]) -> Sequence[Reading]:
     """Where a guard point does not match, or could not be read, the values of its area are not trusted."""
     shifted = {r.point.area for r in readings if r.point.guard and r.quality is not Quality.GOOD}
     if not shifted:

@@ -7,12 +7,12 @@ Gives what `registers.decode_value` and `Scaling.judge` give point by point; a t
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from collector.agent.device.base import Reading
+from collector.agent.device.base import BlockReadings
 from collector.agent.device.plan import BIT_AREAS, Block
 from collector.agent.device.registers import Guard, Raw, Scaling, bcd_digits, finite, in_order, scaling_of
 from collector.model.record import Quality
@@ -25,14 +25,16 @@ _CODES: Final = {
 _UNSIGNED: Final = {1: "H", 2: "I", 4: "Q"}
 # A float32 has 24 significant bits, a float64 53: times a factor of 29 bits it is still exact.
 _FACTOR_LIMIT: Final = 2**29
-_FLOAT_LIMIT: Final = 2.0**53
+_FLOAT_LIMIT: Final = 2.0**52  # below, halves are exact
+_TABLE: Final = 256
 
-_new_tuple: Final = tuple.__new__
 Judged = tuple[int | None, Quality]
 # What was unpacked, and the value's bytes as they came, into value and quality.
 Judge = Callable[[Any, bytes], Judged]
+# What was unpacked into the stored integer of a good value; None: let the judge see it.
+Guess = Callable[[Any], int | None]
 Unpack = Callable[[bytes], tuple[Any, ...]]
-Pick = Callable[[bytes], tuple[int, ...]]
+Sort = Callable[[bytes], bytes]
 Cut = Callable[[bytes], tuple[bytes, ...]]
 
 
@@ -45,25 +47,32 @@ class BlockDecoder:
             _Place(width * (p.address - block.address), width * p.registers, _code(p, width), p.order)
             for p in block.points
         )
-        self._unpack, self._pick, self._cut = _shape(places)
+        self._unpack, self._sort, self._cut = _shape(places)
         self._points = block.points
         self._judges = tuple(
             _judge_guard(p, guards[p.name], _conversion(p, width))
             if p.guard
-            else _judge(scaling_of(p), _conversion(p, width), p.type == "float32")
+            else _judge(scaling_of(p), _conversion(p, width))
             for p in block.points
         )
+        self._guesses = tuple(
+            _no_guess if p.guard else _guess(scaling_of(p), _conversion(p, width), p.type == "float32")
+            for p in block.points
+        )
+        self._all_good = (Quality.GOOD,) * len(block.points)
 
-    def decode(self, data: bytes, time_utc_ms: int) -> list[Reading]:
+    def decode(self, data: bytes, time_utc_ms: int) -> BlockReadings:
         """`data`: two bytes a register, or one byte 0 or 1 a coil, as many as the block asked for."""
-        unpacked = self._unpack(bytes(self._pick(data))[:-1])
-        readings: list[Reading] = []
-        append = readings.append
-        for point, judge, number, came in zip(self._points, self._judges, unpacked, self._cut(data), strict=False):
-            value, quality = judge(number, came)
-            # What a named tuple does when called, without the detour through its defaults.
-            append(_new_tuple(Reading, (point, value, quality, time_utc_ms, None, False, came)))
-        return readings
+        unpacked = self._unpack(self._sort(data))
+        values = [guess(number) for guess, number in zip(self._guesses, unpacked, strict=True)]
+        qualities: Sequence[Quality] = self._all_good
+        if None in values:
+            came = self._cut(data)
+            qualities = list(qualities)
+            for index, value in enumerate(values):
+                if value is None:
+                    values[index], qualities[index] = self._judges[index](unpacked[index], came[index])
+        return BlockReadings(self._points, values, qualities, time_utc_ms, data, self._cut)
 
 
 class _Place(NamedTuple):
@@ -77,16 +86,26 @@ class _Place(NamedTuple):
 
 # Devices of one make are read by the same table: what depends on places alone is worked out once for all of them.
 @lru_cache(256)
-def _shape(places: tuple[_Place, ...]) -> tuple[Unpack, Pick, Cut]:
-    picked: list[int] = []
+def _shape(places: tuple[_Place, ...]) -> tuple[Unpack, Sort, Cut]:
+    sources: list[int] = []
     for place in places:
         # Where each byte of the value comes from, most significant first.
         positions = bytes(range(place.size))
         ordered = positions if place.size == 1 else in_order(positions, place.order)
-        picked += [place.start + position for position in ordered]
+        sources += [place.start + position for position in ordered]
     # A lone place would come bare and not in a tuple, so one more is always asked for.
     cut = itemgetter(*(slice(p.start, p.start + p.size) for p in places), slice(0))
-    return struct.Struct(">" + "".join(p.code for p in places)).unpack, itemgetter(*picked, 0), cut
+    return struct.Struct(">" + "".join(p.code for p in places)).unpack, _sorting(sources), cut
+
+
+def _sorting(sources: Sequence[int]) -> Sort:
+    """Puts the byte that stands at the first of `sources` first, and so on."""
+    if max(sources) < _TABLE:
+        # The answer is the table by which the places are translated. All registers one request may ask for fit.
+        wanted = bytes(sources)
+        return lambda data: wanted.translate(data.ljust(_TABLE))
+    pick = itemgetter(*sources, 0)
+    return lambda data: bytes(pick(data))[:-1]
 
 
 def _code(point: Point, width: int) -> str:
@@ -113,38 +132,58 @@ def _bit(number: int) -> Callable[[int], int]:
 
 # Many points share an arithmetic: one judge for all of them.
 @lru_cache(1024)
-def _judge(scaling: Scaling, convert: Callable[[Any], Raw | None] | None, float32: bool) -> Judge:
-    """`Scaling.judge` after `convert`, by the shortest way that gives the same."""
+def _judge(scaling: Scaling, convert: Callable[[Any], Raw | None] | None) -> Judge:
+    """`Scaling.judge` after `convert`."""
 
     def judge(unpacked: Any, came: bytes) -> Judged:
         raw = unpacked if convert is None else convert(unpacked)
         return scaling.judge(raw, int.from_bytes(came, "big") if scaling.sentinels else None)
 
-    if scaling.sentinels or scaling.denominator != 1:
-        return judge
+    return judge
+
+
+def _no_guess(unpacked: Any) -> None:
+    """Always a case for the judge."""
+    del unpacked
+
+
+@lru_cache(1024)
+def _guess(scaling: Scaling, convert: Callable[[Any], Raw | None] | None, float32: bool) -> Guess:
+    """The shortest way to what the judge gives where that is a value; None where it is not, or there is no such way.
+
+    `float32`: the type of the point, whose numbers times a small factor are exact in floating point.
+    """
     factor, addend, low, high = scaling.numerator, scaling.addend, scaling.low, scaling.high
-    good = Quality.GOOD
 
-    def judge_whole(unpacked: int, came: bytes) -> Judged:
-        del came
+    lowest, highest = float(max(-_FLOAT_LIMIT, low)), float(min(_FLOAT_LIMIT, high))
+
+    def guess_whole(unpacked: int) -> int | None:
         stored = unpacked * factor + addend
-        return (stored, good) if low <= stored <= high else (None, Quality.OUT_OF_RANGE)
+        return stored if low <= stored <= high else None
 
-    def judge_float32(unpacked: float, came: bytes) -> Judged:
+    def guess_converted(unpacked: Any) -> int | None:
+        assert convert is not None
+        raw = convert(unpacked)
+        return guess_whole(raw) if isinstance(raw, int) else None
+
+    def guess_float32(unpacked: float) -> int | None:
         scaled = unpacked * factor
-        if not -_FLOAT_LIMIT < scaled < _FLOAT_LIMIT:
-            return judge(unpacked, came)
+        # False for what is no number, too.
+        if not lowest <= scaled <= highest:
+            return None
         stored = int(scaled)
         rest = scaled - stored
-        if rest >= 0.5:
-            stored += 1
-        elif rest <= -0.5:
-            stored -= 1
-        return (stored, good) if low <= stored <= high else (None, Quality.OUT_OF_RANGE)
+        if -0.5 < rest < 0.5:
+            return stored
+        return stored + 1 if rest > 0 else stored - 1
 
+    if scaling.sentinels or scaling.denominator != 1:
+        return _no_guess
     if convert is None:
-        return judge_whole
-    return judge_float32 if float32 and addend == 0 and abs(factor) < _FACTOR_LIMIT else judge
+        return guess_whole
+    if convert is not finite:
+        return guess_converted
+    return guess_float32 if float32 and addend == 0 and abs(factor) < _FACTOR_LIMIT else _no_guess
 
 
 def _judge_guard(point: Point, guard: Guard, convert: Callable[[Any], Raw | None] | None) -> Judge:

@@ -26,7 +26,7 @@ from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.framer import FramerType
 from pymodbus.pdu import ModbusPDU
 
-from collector.agent.device.base import Answer, Reading, failed, suspect_where_shifted
+from collector.agent.device.base import Answer, Reading, ReadingsByBlock, failed, suspect_where_shifted
 from collector.agent.device.block import BlockDecoder
 from collector.agent.device.plan import BIT_AREAS, Block, Limits, plan_reads
 from collector.agent.device.registers import Guard
@@ -270,20 +270,20 @@ class ModbusDevice:
         first = self._next_block % len(blocks) if blocks else 0
         self._next_block = 0
         self._errors = []
-        readings = self._left_alone(points)
+        readings = ReadingsByBlock(others=self._left_alone(points))
         end = loop.time() + budget_s
         order = [*range(first, len(blocks)), *range(first)]
         for position, index in enumerate(order):
             if position and loop.time() >= end:
                 self._next_block = index
                 late = Silent(f"not asked: the budget of {budget_s} s was used up", subject=self.name)
-                readings += self._failed([blocks[i] for i in order[position:]], late)
+                readings.others.extend(self._failed([blocks[i] for i in order[position:]], late))
                 break
             try:
-                readings += await self._read_block(blocks[index])
+                await self._read_block(blocks[index], readings)
             except Silent as error:
                 # One missing answer costs one timeout, not one for each request.
-                readings += self._failed([blocks[i] for i in order[position:]], error)
+                readings.others.extend(self._failed([blocks[i] for i in order[position:]], error))
                 break
         trusted = suspect_where_shifted(readings) if self._guards else readings
         return Answer(trusted, self._clock.now_utc_ms(), errors=self._errors)
@@ -318,34 +318,36 @@ class ModbusDevice:
         self._errors.append(error)
         return [reading for block in blocks for reading in failed(block.points, error, now)]
 
-    async def _read_block(self, block: Block) -> list[Reading]:
-        """One request; an illegal address in it is found by halving. Raises only `Silent`."""
+    async def _read_block(self, block: Block, readings: ReadingsByBlock) -> None:
+        """One request, into `readings`; an illegal address in it is found by halving. Raises only `Silent`."""
         if self._pause_s:
             await asyncio.sleep(self._pause_s)
         try:
             data = await self._line.request(self._slave, block, self._timeout_s)
         except Refused as error:
-            if error.code not in ILLEGAL_ADDRESS_CODES:
-                return self._failed([block], error)
-            return await self._bisect(block, error)
+            if error.code in ILLEGAL_ADDRESS_CODES:
+                await self._bisect(block, error, readings)
+            else:
+                readings.others.extend(self._failed([block], error))
+            return
         except Garbled as error:
-            return self._failed([block], error)
+            readings.others.extend(self._failed([block], error))
+            return
         known = self._decoders.get(id(block))
         if known is None:
             known = self._decoders[id(block)] = (block, BlockDecoder(block, self._guards))
-        return known[1].decode(data, self._clock.now_utc_ms())
+        readings.blocks.append(known[1].decode(data, self._clock.now_utc_ms()))
 
-    async def _bisect(self, block: Block, error: Refused) -> list[Reading]:
+    async def _bisect(self, block: Block, error: Refused, readings: ReadingsByBlock) -> None:
         if len({(p.address, p.registers) for p in block.points}) == 1:
             retry_at = asyncio.get_running_loop().time() + self._retry_refused_s
             self._refused.update({p.name: (retry_at, error) for p in block.points})
             self._forget_plans()
-            return self._failed([block], error)
+            readings.others.extend(self._failed([block], error))
+            return
         middle = len(block.points) // 2
         while middle < len(block.points) - 1 and block.points[middle].address == block.points[middle - 1].address:
             middle += 1
-        readings: list[Reading] = []
         for half in (block.points[:middle], block.points[middle:]):
             for part in plan_reads(half, self._limits):
-                readings += await self._read_block(part)
-        return readings
+                await self._read_block(part, readings)

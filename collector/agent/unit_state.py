@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of one unit, in columns: thousands of values a second pass here, whole blocks of them at once.
+
+A unit has a slot for each of its sources. The first choices of its quantities have the first slots, in the order of the
+layout; backups stand behind them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+from collector.model.record import Quality, UnitLayout
+
+AT: Final = itemgetter(0)  # at_ms of a change or a stretch
+
+
+class Change(NamedTuple):
+    """A value that waits for the record it belongs to. `tag_ms`: its device's own time; `event`: reported by itself."""
+
+    at_ms: int
+    slot: int
+    value: int | None
+    quality: Quality
+    tag_ms: int | None
+    event: bool
+
+
+class Stretch(NamedTuple):
+    """Values of the slots from `start` up to `stop` that were read together, and wait for their record."""
+
+    at_ms: int
+    start: int
+    stop: int
+    values: Sequence[int | None]
+    qualities: Sequence[Quality]
+
+    @property
+    def event(self) -> bool:
+        """Nothing in it was reported by its device itself."""
+        return False
+
+
+def singly(entries: Iterable[Change | Stretch]) -> list[Change]:
+    """The same, one change for each value."""
+    changes = []
+    for entry in entries:
+        if isinstance(entry, Change):
+            changes.append(entry)
+            continue
+        slots = range(entry.start, entry.stop)
+        for slot, value, quality in zip(slots, entry.values, entry.qualities, strict=True):
+            changes.append(Change(entry.at_ms, slot, value, quality, None, False))
+    return changes
+
+
+class UnitState:
+    """One unit.
+
+    `at_ms`: the instants the values belong to, 0 before the first; `held_ms`: vouched for up to then. `watched`: slots
+    whose changes make records. `pending`: in order of arrival; `reported`: something in it was reported by its device
+    itself. `last_ms`: time of the last record.
+
+    Args:
+        layout: of its records.
+        stale_ms: of each slot, how old its newest value may be.
+        backups: quantity's slot to that of its backup.
+        watched: as above.
+    """
+
+    __slots__ = (
+        "at_ms", "backups", "fresh_start", "held_ms", "last_ms", "layout", "pending", "qualities", "reported",
+        "stale_least_ms", "stale_ms", "values", "watched",
+    )  # fmt: skip
+
+    def __init__(
+        self, layout: UnitLayout, stale_ms: Sequence[int], backups: dict[int, int], watched: frozenset[int]
+    ) -> None:
+        self.layout, self.stale_ms, self.backups, self.watched = layout, tuple(stale_ms), backups, watched
+        self.stale_least_ms = min(stale_ms)
+        self.at_ms = [0] * len(stale_ms)
+        self.held_ms = [0] * len(stale_ms)
+        self.values: list[int | None] = [None] * len(stale_ms)
+        self.qualities = [Quality.SILENT] * len(stale_ms)
+        self.pending: list[Change | Stretch] = []
+        self.reported = False
+        self.last_ms: int | None = None
+        self.fresh_start = True
+
+    def take_due(self, time_ms: int) -> list[Change | Stretch]:
+        """Take out what belongs to instants up to this one, by instant, then by arrival."""
+        pending = self.pending
+        if not pending:
+            return pending
+        pending.sort(key=AT)
+        count = bisect_right(pending, time_ms, key=AT)
+        self.pending = pending[count:]
+        return pending[:count]
+
+    def apply(self, entries: Iterable[Change | Stretch]) -> None:
+        """Know what they say."""
+        for entry in entries:
+            if isinstance(entry, Stretch):
+                at_ms, start, stop, values, qualities = entry
+                self.at_ms[start:stop] = [at_ms] * (stop - start)
+                self.values[start:stop] = values
+                self.qualities[start:stop] = qualities
+            else:
+                at_ms, slot, value, quality, _, _ = entry
+                self.at_ms[slot], self.values[slot], self.qualities[slot] = at_ms, value, quality
+
+    def slot_at(self, slot: int, time_ms: int) -> tuple[int | None, Quality]:
+        """A value as of `time_ms`, judged by its age."""
+        quality = self.qualities[slot]
+        if max(self.at_ms[slot], self.held_ms[slot]) < time_ms - self.stale_ms[slot] and quality < Quality.STALE:
+            return None, Quality.STALE
+        return self.values[slot], quality
+
+    def at(self, time_ms: int) -> tuple[tuple[int | None, ...], tuple[Quality, ...]]:
+        """Values and qualities of a record at `time_ms`; a backup stands in where its quantity has nothing usable."""
+        count = len(self.layout.quantities)
+        limit_ms = time_ms - self.stale_least_ms
+        if min(self.at_ms) >= limit_ms or min(map(max, self.at_ms, self.held_ms)) >= limit_ms:
+            values, qualities = self.values[:count], self.qualities[:count]
+        else:
+            found = [self.slot_at(slot, time_ms) for slot in range(count)]
+            values, qualities = [value for value, _ in found], [quality for _, quality in found]
+        for slot, backup in self.backups.items():
+            if not qualities[slot].usable:
+                value, quality = self.slot_at(backup, time_ms)
+                if quality.usable:
+                    values[slot], qualities[slot] = value, Quality.SUBSTITUTED
+        return tuple(values), tuple(qualities)
