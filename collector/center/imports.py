@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from collector.center.import_schema import imported, imported_row
 from collector.errors import ConfigError, Problem, StoreError
@@ -112,6 +112,7 @@ def import_table(
         ConfigError: everything wrong in the file, or every row that conflicts with one in force.
         StoreError: no register was imported yet.
     """
+    _one_at_a_time(connection)
     if kind == REGISTER:
         return _import_register(connection, _as_toml(delivered), who=who, now_ms=now_ms, replace=replace)
     delivered = dataclasses.replace(delivered, table=kind)
@@ -147,6 +148,12 @@ def check_table(connection: Connection, kind: str, delivered: Delivered, service
         findings.refuse_if_any()
     else:
         _check_file(_known(connection), kind, dataclasses.replace(delivered, table=kind), services)
+
+
+def _one_at_a_time(connection: Connection) -> None:
+    """Two imports that did not see each other's rows would both be in force. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE imported IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def kinds_in(delivered: Delivered) -> tuple[str, ...]:

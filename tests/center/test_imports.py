@@ -6,11 +6,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from center_batches import NOON, FixedClock, deliver, new_store
+from sqlalchemy import Connection
 from typer.testing import CliRunner
 
 from collector import wire
@@ -232,3 +236,26 @@ def test_a_run_on_the_store_gives_the_lines_of_the_same_folder_settled_offline(t
 def _lines(statement: Path) -> list[dict[str, str]]:
     with (statement / "lines.csv").open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_of_two_imports_at_once_the_second_sees_the_rows_of_the_first(tmp_path: Path) -> None:
+    taken, go_on = threading.Event(), threading.Event()
+
+    def first_job(connection: Connection) -> None:
+        data = (PLAN + plan_row(1, "300")).encode()
+        delivered = Delivered("a.csv", data, hashlib.sha256(data).hexdigest())
+        import_table(connection, "plan", delivered, who="li", now_ms=NOON, replace=False, services=())
+        taken.set()
+        go_on.wait(20)
+
+    with new_store(tmp_path / "state") as one, new_store(tmp_path / "state") as two, ThreadPoolExecutor(1) as pool:
+        take(one, "register", REGISTER)
+        first = one.write(first_job)
+        assert taken.wait(20)
+        second = pool.submit(take, two, "plan", PLAN + plan_row(1, "333"))
+        time.sleep(0.3)  # long enough for the second to have looked, were it not kept waiting
+        go_on.set()
+        first.result()
+        with pytest.raises(ConfigError, match="conflicts with import 2"):
+            second.result()
+        assert powers(one) == ["300"]
