@@ -247,6 +247,15 @@ def test_an_appeal_is_ruled_by_the_regulator_with_a_document(store: CenterStore)
         act(store, escalate_review, number, PLANT_1, text="x")
 
 
+def test_who_prepared_the_refusal_does_not_rule_on_the_appeal_either(store: CenterStore) -> None:
+    number = ask(store)
+    decide(store, number, granted=False)
+    act(store, escalate_review, number, PLANT_1, text="y")
+    same = Actor.at_command_line(LI.name)
+    with pytest.raises(Denied, match="can't rule"):
+        act(store, rule_on_appeal, number, same, granted=False, text="z", document="1号")
+
+
 def test_who_had_a_hand_in_a_review_does_not_rule_on_it(store: CenterStore) -> None:
     number = ask(store)
     act(store, answer_review, number, LI, text="x")

@@ -195,8 +195,10 @@ def rule_on_appeal(
     """
     actor.require(Permission.REGULATE)
     found = _in_state(connection, number, actor, ReviewState.APPEALED)
-    if actor.name in {found.submitted_by, *(event.who for event in found.events)}:
-        raise Denied("who asked, answered or decided can't rule on the appeal", subject=actor.name)
+    prepared = four_eyes.list_proposals(connection, kind="review_decision", subject=f"review {number}")
+    took_part = {found.submitted_by, *(event.who for event in found.events), *(p.prepared_by for p in prepared)}
+    if actor.name in took_part:
+        raise Denied("who asked, answered, prepared or decided can't rule on the appeal", subject=actor.name)
     if not document.strip():
         raise StoreError("name the document (number and date) of the ruling", subject=f"review {number}")
     kind = EventKind.RULED_GRANTED if granted else EventKind.RULED_REFUSED
