@@ -37,7 +37,7 @@ from collector.center.web.errors import Missing
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get
 from collector.center.web.which_month import month_named
-from collector.errors import Denied, RuleError, StoreError
+from collector.errors import RuleError, StoreError
 
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]
 Unit = Annotated[str, PathParameter(max_length=64)]
@@ -232,24 +232,22 @@ def opened(ctx: Context, number: int) -> OpenedRun:
     """A run that the caller may see.
 
     Raises:
-        Missing: there is none.
-        Denied: it is not disclosed.
+        Missing: there is none, or it is not disclosed: the two are told apart to nobody.
     """
-    try:
-        run = open_run(ctx.store, number)
-    except StoreError as error:
-        raise Missing(error.message, subject=error.subject) from error
     if not ctx.read(lambda c: may_see_run(c, number, ctx.actor)):
-        raise Denied("this run is not disclosed", subject=ctx.actor.name)
-    return run
+        raise Missing("no such run that you may see", subject=f"run {number}")
+    try:
+        return open_run(ctx.store, number)
+    except StoreError as error:
+        raise Missing("no such run that you may see", subject=error.subject) from error
 
 
 def opened_for_unit(ctx: Context, number: int, unit: str) -> OpenedRun:
     """A run whose rows of a unit the caller may see.
 
     Raises:
-        Missing: there is no such run, or it has no such unit.
-        Denied: the run is not disclosed, or the unit is another plant's.
+        Missing: there is no such run, it is not disclosed, or it has no such unit.
+        Denied: the unit is another plant's.
     """
     run = opened(ctx, number)
     plant = run.plant_of.get(unit)

@@ -21,7 +21,10 @@ from web_world import World, world
 
 from collector.center import audit
 from collector.center.month.opened import open_run
+from collector.center.month.rulebooks import rulebook_path
+from collector.center.month.settling import settle_month
 from collector.center.web.lists import as_file, as_row
+from collector.model.interval import Month
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,7 @@ def tokens(worked: World) -> dict[str, dict[str, str]]:
     return {name: worked.token_of(name) for name in ("olga", "paul", "petra", "aldo", "admin")}
 
 
+JUNE = Month(2026, 6)
 Tokens = dict[str, dict[str, str]]
 
 
@@ -118,9 +122,17 @@ def test_no_table_tells_a_plant_of_another(worked: World, browser: TestClient[Li
     assert asked > 20
 
 
-def test_a_plant_is_told_of_disclosed_runs_only(browser: TestClient[Litestar], tokens: Tokens) -> None:
+def test_a_plant_is_told_of_disclosed_runs_only(worked: World, browser: TestClient[Litestar], tokens: Tokens) -> None:
     assert get(browser, "/runs", tokens["paul"])["total"] == 1
-    assert get(browser, "/runs/999", tokens["paul"], 404)["code"] == "missing"
+    missing = get(browser, "/runs/999", tokens["paul"], 404)
+    assert missing["code"] == "missing"
+    # That there is one that is not disclosed is not told either.
+    hidden = settle_month(worked.store, JUNE, rulebook=rulebook_path(worked.settings), actor=worked.actor("olga")).id
+    assert get(browser, f"/runs/{hidden}", tokens["olga"])["id"] == hidden
+    for part in ("", "/lines", "/areas", "/readings", "/units/U2/segments", "/units/U2/explanation/agc_basic"):
+        told = get(browser, f"/runs/{hidden}{part}", tokens["paul"], 404)
+        assert told["message"].replace(str(hidden), "999") == missing["message"]
+    assert get(browser, "/runs", tokens["paul"])["total"] == 1
 
 
 def test_a_table_as_a_file_holds_the_same_and_no_formula(
