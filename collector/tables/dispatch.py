@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The short tables of the dispatching side, row by row: orders, reserves, exclusions, revenue, rates, price table."""
+"""The short tables of the dispatching side, row by row: orders, reserves, exclusions, revenue, rates, price table.
+
+A row with a refused cell is checked in all else, so that one pass names every mistake; it is in no result.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ from collector.tables.cells import (
 )
 from collector.tables.files import Delivered
 from collector.tables.findings import Findings, nearest
-from collector.tables.grid import Field, open_grid, parse_rows
+from collector.tables.grid import Field, ParsedRow, having, open_grid, parse_rows
 from collector.tables.register import RegisterFile
 
 Values = Mapping[str, Any]
@@ -61,20 +64,21 @@ def read_orders(delivered: Delivered, units: Collection[str] | None, findings: F
     """orders.csv: ids unique, orders of one unit and kind without overlap."""
     fields = (Field("id", parse_id), _UNIT, Field("kind", choice_of(OrderKind)), _START, _END)
     rows = _rows(delivered, fields, units, findings)
-    _check_unique(delivered.name, "id", ((row, (v["id"],)) for row, v in rows), findings)
-    _check_overlap(delivered.name, ((row, (v["unit"], v["kind"]), v) for row, v in rows), findings)
-    return tuple(Order(v["id"], v["unit"], v["kind"], v["start"], v["end"]) for _, v in rows)
+    _check_unique(delivered.name, "id", ((row, (v["id"],)) for row, v in having(rows, ["id"])), findings)
+    _check_overlap(delivered.name, rows, findings)
+    return tuple(Order(v["id"], v["unit"], v["kind"], v["start"], v["end"]) for _, v in _whole(rows, fields))
 
 
 def read_reserves(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> tuple[Reserve, ...]:
     """reserve.csv: rows of one unit and kind without overlap; power not negative."""
     fields = (_UNIT, Field("kind", choice_of(ReserveKind)), _START, _END, Field("power_mw", _kilo, filled=False))
     rows = _rows(delivered, fields, units, findings)
-    for row, v in rows:
+    for row, v in having(rows, ["power_mw"]):
         if v["power_mw"] is not None and v["power_mw"] < 0:
             findings.add(delivered.name, row, "power_mw", "a reserve is not negative")
-    _check_overlap(delivered.name, ((row, (v["unit"], v["kind"]), v) for row, v in rows), findings)
-    return tuple(Reserve(v["unit"], v["kind"], v["start"], v["end"], v["power_mw"]) for _, v in rows)
+    _check_overlap(delivered.name, rows, findings)
+    whole = _whole(rows, fields)
+    return tuple(Reserve(v["unit"], v["kind"], v["start"], v["end"], v["power_mw"]) for _, v in whole)
 
 
 def read_exclusions(
@@ -89,7 +93,7 @@ def read_exclusions(
         Field("reason", choice_of(ExclusionReason)),
         Field("note", _text, required=False, filled=False),
     )
-    rows = _rows(delivered, fields, units, findings)
+    rows = _whole(_rows(delivered, fields, units, findings), fields)
     return tuple(
         Exclusion(v["unit"], v["service"], v["start"], v["end"], v["reason"], v["note"] or "") for _, v in rows
     )
@@ -109,17 +113,21 @@ def read_revenue(delivered: Delivered, known: RegisterFile, findings: Findings) 
     keys: list[tuple[int, tuple[str, ...]]] = []
     for row, v in rows:
         area = _check_revenue(delivered.name, row, v, known, findings)
-        keys.append((row, (v["plant"], v["month"], v["kind"].value, area)))
+        if area is not None:
+            keys.append((row, (v["plant"], v["month"], v["kind"].value, area)))
     _check_unique(delivered.name, "plant", keys, findings)
-    return tuple(Revenue(v["plant"], v["month"], v["kind"], v["amount_yuan"], v["area"]) for _, v in rows)
+    whole = _whole(rows, fields)
+    return tuple(Revenue(v["plant"], v["month"], v["kind"], v["amount_yuan"], v["area"]) for _, v in whole)
 
 
-def _check_revenue(file: str, row: int, v: Values, known: RegisterFile, findings: Findings) -> str:
-    """The area the row is for; empty where that can't be told."""
+def _check_revenue(file: str, row: int, v: Values, known: RegisterFile, findings: Findings) -> str | None:
+    """The area the row is for, empty where that can't be told; None where a cell needed to tell was refused."""
     for key, ids in (("area", known.areas), ("plant", known.plants)):
-        if v[key] and ids is not None and v[key] not in ids:
+        if v.get(key) and ids is not None and v[key] not in ids:
             message = f"unknown {key} {v[key]!r}: not in register.toml{nearest(v[key], ids)}"
             findings.add(file, row, key, message, kind=f"unknown {key}")
+    if not having([(row, v)], ["plant", "month", "kind", "area"]):
+        return None
     plants = known.register.plants if known.register else ()
     states = _states_in(plants, v["plant"], Month.parse(v["month"]))
     if not states:
@@ -151,8 +159,11 @@ def read_rates(delivered: Delivered, units: Collection[str] | None, findings: Fi
         Field("source", _text, required=False, filled=False),
     )
     rows = _rows(delivered, fields, units, findings)
-    _check_unique(delivered.name, "unit", ((row, (v["unit"], v["month"], v["kind"])) for row, v in rows), findings)
-    return tuple(Rate(v["unit"], v["month"], v["kind"], v["value"], v["source"] or "") for _, v in rows)
+    key = ("unit", "month", "kind")
+    keys = ((row, tuple(v[name] for name in key)) for row, v in having(rows, key))
+    _check_unique(delivered.name, "unit", keys, findings)
+    whole = _whole(rows, fields)
+    return tuple(Rate(v["unit"], v["month"], v["kind"], v["value"], v["source"] or "") for _, v in whole)
 
 
 def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[StartStopRow, ...]:
@@ -165,19 +176,20 @@ def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[Sta
     )
     grid = open_grid(delivered, findings)
     rows = parse_rows(grid, fields, findings) if grid else []
-    for row, v in rows:
-        for low, high in (("capacity_from_mw", "capacity_to_mw"), ("gap_from_h", "gap_to_h")):
+    for low, high in (("capacity_from_mw", "capacity_to_mw"), ("gap_from_h", "gap_to_h")):
+        for row, v in having(rows, (low, high)):
             if v[low] >= v[high]:
                 findings.add(delivered.name, row, high, f"is not above {low}")
-    for place, (row, v) in enumerate(rows):
-        for other_row, other in rows[:place]:
+    boxes = having(rows, (*numbers[:4], "from"))
+    for place, (row, v) in enumerate(boxes):
+        for other_row, other in boxes[:place]:
             if v["from"] == other["from"] and _boxes_overlap(v, other):
                 message = f"capacity and gap overlap row {other_row} of the same date; one pair must have one amount"
                 findings.add(delivered.name, row, "capacity_from_mw", message, kind="overlap")
                 break
     return tuple(
         StartStopRow(**{name: v[name] for name in numbers}, from_day=v["from"], document=v["document"] or "")
-        for _, v in rows
+        for _, v in _whole(rows, fields)
     )
 
 
@@ -193,20 +205,27 @@ def _boxes_overlap(one: Values, other: Values) -> bool:
 
 def _rows(
     delivered: Delivered, fields: Sequence[Field], units: Collection[str] | None, findings: Findings
-) -> list[tuple[int, Values]]:
+) -> list[ParsedRow]:
     """Rows of a table by unit, with units and intervals checked."""
     grid = open_grid(delivered, findings)
     rows = parse_rows(grid, fields, findings) if grid else []
     unknown: dict[str, list[int]] = defaultdict(list)
-    for row, v in rows:
+    for row, v in having(rows, ["unit"]):
         if units is not None and v["unit"] not in units:
             unknown[v["unit"]].append(row)
-        if "start" in v and v["start"] >= v["end"]:
+    for row, v in having(rows, ["start", "end"]):
+        if v["start"] >= v["end"]:
             findings.add(delivered.name, row, "end", "is not after start")
     for unit, places in unknown.items():
         message = f"unknown unit {unit!r}: not in register.toml{nearest(unit, units or ())}"
         findings.add(delivered.name, places[0], "unit", message, kind="unknown unit", count=len(places))
-    return [(row, v) for row, v in rows if "start" not in v or v["start"] < v["end"]]
+    return rows
+
+
+def _whole(rows: Iterable[ParsedRow], fields: Sequence[Field]) -> list[ParsedRow]:
+    """The rows without a refused cell whose interval, where they have one, does not end before it starts."""
+    whole = having(rows, (field.name for field in fields))
+    return [(row, v) for row, v in whole if "start" not in v or v["start"] < v["end"]]
 
 
 def _check_unique(file: str, column: str, keys: Iterable[tuple[int, tuple[str, ...]]], findings: Findings) -> None:
@@ -219,10 +238,11 @@ def _check_unique(file: str, column: str, keys: Iterable[tuple[int, tuple[str, .
             seen[key] = row
 
 
-def _check_overlap(file: str, rows: Iterable[tuple[int, Hashable, Values]], findings: Findings) -> None:
+def _check_overlap(file: str, rows: Iterable[ParsedRow], findings: Findings) -> None:
     groups: dict[Hashable, list[tuple[int, int, int]]] = defaultdict(list)
-    for row, key, v in rows:
-        groups[key].append((v["start"], v["end"], row))
+    for row, v in having(rows, ("unit", "kind", "start", "end")):
+        if v["start"] < v["end"]:
+            groups[v["unit"], v["kind"]].append((v["start"], v["end"], row))
     for spans in groups.values():
         spans.sort()
         _, longest_end, longest_row = spans[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -18,6 +18,7 @@ from collector.tables.findings import Findings, nearest
 from collector.tables.xlsx import read_sheet
 
 MAX_COLUMNS: Final = 256
+ParsedRow = tuple[int, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,26 +156,32 @@ def check_header(name: str, header: Sequence[str], fields: Sequence[Field], find
     return places
 
 
-def parse_rows(grid: Grid, fields: Sequence[Field], findings: Findings) -> list[tuple[int, Mapping[str, Any]]]:
-    """(row, values by column) of a short table; an empty or absent optional cell is None; bad rows are left out."""
+def parse_rows(grid: Grid, fields: Sequence[Field], findings: Findings) -> list[ParsedRow]:
+    """Every row of a short table: (row, values by column).
+
+    An empty or absent optional cell is None. A cell that was refused is not among the values, so that what else is
+    wrong with its row is found in the same pass (`having`).
+    """
     places = check_header(grid.name, grid.header, fields, findings)
-    result: list[tuple[int, Mapping[str, Any]]] = []
+    result: list[ParsedRow] = []
     for row, cells in grid.rows(findings):
         values: dict[str, Any] = {}
-        good = True
         for field in fields:
             text = cells[places[field.name]] if field.name in places else ""
-            values[field.name] = None
             if text:
                 try:
                     values[field.name] = field.parse(text)
                 except ValueError as error:
                     findings.add(grid.name, row, field.name, str(error), kind="cell")
-                    good = False
-            elif field.filled:
-                good = False
-                if field.name in places:
-                    findings.add(grid.name, row, field.name, "is empty; a value is needed here", kind="empty")
-        if good:
-            result.append((row, values))
+            elif not field.filled:
+                values[field.name] = None
+            elif field.name in places:
+                findings.add(grid.name, row, field.name, "is empty; a value is needed here", kind="empty")
+        result.append((row, values))
     return result
+
+
+def having(rows: Iterable[ParsedRow], names: Iterable[str]) -> list[ParsedRow]:
+    """The rows none of whose cells in `names` was refused."""
+    wanted = frozenset(names)
+    return [(row, values) for row, values in rows if wanted <= values.keys()]

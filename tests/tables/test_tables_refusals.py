@@ -380,6 +380,66 @@ def test_a_folder_with_ten_mistakes_reports_ten_once(tmp_path: Path) -> None:
     ]
 
 
+def test_a_row_with_a_refused_cell_is_still_checked_for_all_else(tmp_path: Path) -> None:
+    header = "id,unit,kind,start,end\n"
+    problems = found(
+        tmp_path,
+        {
+            # row 3: kind refused, unit unknown, id twice, end before start; row 4: time refused, id twice;
+            # row 5: unit refused (too long), id twice; row 6: id missing, overlaps row 2
+            "orders.csv": f"{header}1,U1,spill,{SPAN}\n1,U9,spil,{T1},{T0}\n1,U1,spill,now,{T2}\n"
+            f"1,{'x' * 65},spill,{SPAN}\n,U1,spill,{SPAN}\n",
+            # row 3: power refused, overlaps row 2
+            "reserve.csv": f"unit,kind,start,end,power_mw\nU1,spinning,{SPAN},1\nU1,spinning,{SPAN},x\n",
+            "exclusions.csv": f"unit,service,start,end,reason\nU8,avc,{T1},{T1},tst\n",
+            # row 3: amount refused, twice; row 4: month refused, plant unknown; row 5: amount refused, foreign kind
+            "revenue.csv": "plant,month,kind,amount_yuan\nP1,2026-03,energy,1\nP1,2026-03,energy,x\n"
+            "P9,2026-3,energy,1\nP1,2026-03,lease,x\n",
+            "rates.csv": "unit,month,kind,value\nU1,2026-03,avc_pass,1\nU1,2026-03,avc_pass,2\nU7,2026-03,avc,1\n",
+            # row 3: amount refused, overlaps row 2; row 4: amount refused, capacity the wrong way round
+            "start_stop_table.csv": "capacity_from_mw,capacity_to_mw,gap_from_h,gap_to_h,amount_wan_yuan,from\n"
+            "300,600,0,8,1,2026-01-01\n300,600,4,9,x,2026-01-01\n600,300,0,8,y,2026-01-01\n",
+            # row 3: power refused, unit unknown; row 4: power refused, overlaps row 2
+            "plan.csv": f"unit,start,end,power_mw\nU1,{SPAN},1\nU9,{SPAN},x\nU1,{SPAN},y\n",
+        },
+    )
+    assert sorted(" ".join(problem.split(": ")[:2]) for problem in problems) == [
+        "exclusions.csv:2 end",
+        "exclusions.csv:2 reason",
+        "exclusions.csv:2 unit",
+        "orders.csv:3 end",
+        "orders.csv:3 id",
+        "orders.csv:3 kind",
+        "orders.csv:3 unit",
+        "orders.csv:4 id",
+        "orders.csv:4 start",
+        "orders.csv:5 id",
+        "orders.csv:5 unit",
+        "orders.csv:6 id",
+        "orders.csv:6 start",
+        "plan.csv:3 power_mw",
+        "plan.csv:3 unit",
+        "plan.csv:4 power_mw",
+        "plan.csv:4 start",
+        "rates.csv:3 unit",
+        "rates.csv:3 value",
+        "rates.csv:4 kind",
+        "rates.csv:4 unit",
+        "reserve.csv:3 power_mw",
+        "reserve.csv:3 start",
+        "revenue.csv:3 amount_yuan",
+        "revenue.csv:3 plant",
+        "revenue.csv:4 month",
+        "revenue.csv:4 plant",
+        "revenue.csv:5 amount_yuan",
+        "revenue.csv:5 kind",
+        "start_stop_table.csv:3 amount_wan_yuan",
+        "start_stop_table.csv:3 capacity_from_mw",
+        "start_stop_table.csv:4 amount_wan_yuan",
+        "start_stop_table.csv:4 capacity_to_mw",
+    ]
+
+
 def test_the_same_mistake_down_a_column_is_listed_twenty_times_and_counted(tmp_path: Path) -> None:
     rows = "".join(f"U1,2026-03-02T00:{n:02d}:00+08:00,x{n}\n" for n in range(25))
     problems = found(tmp_path, {"records/b.csv": "unit,time,active_power_mw\n" + rows})
