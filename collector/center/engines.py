@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from typing import Any, Final
 
 from sqlalchemy import Engine, create_engine, event
 
 BUSY_TIMEOUT_MS: Final = 60_000
+_WAL_ATTEMPTS: Final = 100
+_WAL_PAUSE_S: Final = 0.05
 
 
 def make_engine(url: str, *, writing: bool, foreign_keys: bool = True) -> Engine:
@@ -32,10 +36,20 @@ def make_engine(url: str, *, writing: bool, foreign_keys: bool = True) -> Engine
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # sqlite3 would begin transactions itself, late and deferred; ours begin where `begin` says.
     connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "cache_size=-32000",
-    ):
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}").close()
+    _use_wal(connection)
+    for pragma in ("synchronous=FULL", "cache_size=-32000"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _use_wal(connection: Any) -> None:
+    """Switch to WAL, once in a file's life; SQLite does not wait for others that do so at the same moment."""
+    for attempt in range(1, _WAL_ATTEMPTS + 1):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+        except sqlite3.OperationalError:
+            if attempt == _WAL_ATTEMPTS:
+                raise
+            time.sleep(_WAL_PAUSE_S)
+        else:
+            return
