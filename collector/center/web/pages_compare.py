@@ -36,6 +36,7 @@ from collector.center.web.which_month import month_named
 from collector.errors import ConfigError, Problem, StoreError
 from collector.model.interval import Month
 from collector.settlement.rulebook import load_rulebook
+from collector.tables.register import DEEP_KEY, DEEP_KEY_MESSAGE
 
 RULEBOOK_FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\.toml\Z")
 
@@ -117,6 +118,8 @@ def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:
     if data:
         if not RULEBOOK_FILE.match(name):
             raise ConfigError([Problem(name, 0, "", "name it like the file of the rulebook it replaces, *.toml")])
+        if DEEP_KEY.search(data.decode("utf-8", "replace")):
+            raise ConfigError([Problem(name, 0, "", DEEP_KEY_MESSAGE)])
         rulebook_files[name] = data
     return changes, rulebook_files
 

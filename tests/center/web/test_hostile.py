@@ -105,3 +105,12 @@ def test_a_client_is_where_the_proxy_of_this_machine_says_and_no_other(
         scope: Any = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "client": (peer, 1)}
         scope |= {"headers": headers, "litestar_app": own.app, "user": Caller(None, "nobody"), "state": {}}
         assert Context(Request(scope), {}).address == (told if in_front else peer)
+
+
+def test_a_draft_of_the_rulebook_that_would_fill_the_memory_is_refused(worked: World) -> None:
+    form = {"csrf": worked.csrf_of("olga"), "run": str(worked.run_id)}
+    draft = {"rulebook": ("rulebook.toml", b"a." * 100_000 + b"a = 1\n", "text/plain")}
+    with worked.browser("olga") as browser:
+        answer = browser.post("/months/2026-06/what-if", data=form, files=draft)
+    assert answer.status_code == 422
+    assert "at most 64 parts" in answer.text
