@@ -31,6 +31,18 @@ def test_deep_peak_in_a_gap_is_worth_nothing_or_the_whole_lower_limit() -> None:
     assert bounds(case, "deep_peak") == ("360360.00", "360360.00", "381600.00")
 
 
+def test_deep_peak_with_only_the_breaker_missing_is_worth_at_most_what_its_output_leaves() -> None:
+    case = Case(units=[unit()], policy={"hold_limit_s": Decimal(3600)})
+    for hour in range(720):
+        cells = {"on_grid": "", "active_power_mw": "200"} if hour in range(2, 5) else {"on_grid": "1"}
+        cells |= {"active_power_mw": ""} if hour in range(5, 8) else {"active_power_mw": "200"}
+        case.record(at(1) + hour * 3_600_000, **cells)
+    # Limit 0.59 × 600 = 354 MW. 240 h of valley, known in 234: 154 × 234 × 10 = 360 360. Three hours may have been
+    # off grid, but the output was 200 MW: at most 154 × 3 × 10 = 4620. In three the output is missing: at most
+    # 354 × 3 × 10 = 10 620.
+    assert bounds(case, "deep_peak") == ("360360.00", "360360.00", "375600.00")
+
+
 def test_agc_in_a_gap_is_out_or_in_service_on_grid() -> None:
     case = Case(units=[unit(kind="gas", agc_lower_mw="300", agc_upper_mw="600")])
     hourly(case, without=range(72), on_grid="1", agc_in_service="1", active_power_mw="500")
@@ -83,6 +95,41 @@ def test_orders_hidden_in_a_gap_may_have_passed_or_failed() -> None:
     # Two hours have room for 120 orders of 60 s: all failed, and the gap unpaid; all passed, and the gap in service.
     assert str(line.low_yuan) == str((Decimal(179) / (judged + 120) * 600 * 718 / 10).quantize(Decimal("0.01")))
     assert str(line.high_yuan) == str((Decimal(179 + 120) / (judged + 120) * 600 * 720 / 10).quantize(Decimal("0.01")))
+
+
+def three_orders(*, without: range = range(0), unknown: int = -1, settle_s: int = 60) -> Case:
+    """600 MW in AVC all June, hourly; orders at hours 100, 300, 500: two obeyed at once, the third missed by 5 kV."""
+    case = Case(units=[unit(kind="gas", rated="600", avc=True, nominal_kv="500")])
+    case.policy |= {"hold_limit_s": Decimal(3600), "settle_s": Decimal(settle_s)}
+    for hour in range(720):
+        target = 505 + (hour >= 100) + (hour >= 300) + (hour >= 500)
+        volts = target - 5 * (hour >= 500)
+        cells = {"on_grid": "1", "avc_in_service": "" if hour == unknown else "1", "avc_target_kv": str(target)}
+        if hour not in without:
+            case.record(at(1) + hour * 3_600_000, bus_voltage_kv=str(volts), **cells)
+    return case
+
+
+def test_an_order_whose_judging_record_lacks_the_avc_status_may_have_passed_or_failed() -> None:
+    # The order of 300 would be judged at 301, where the status is missing: 1 of 2 passed, over 719 h of 60 yuan.
+    # The missing hour hides 60 orders of 60 s, and decides that one: 61 all failed, 1 of 63; all passed, 62 of 63 and
+    # 720 h. 43 140 ÷ 63 = 684.7619…; 43 200 × 62 ÷ 63 = 42 514.2857…
+    assert bounds(three_orders(unknown=301), "avc") == ("684.76", "21570.00", "42514.29")
+
+
+def test_an_order_no_record_comes_in_time_for_may_have_passed_or_failed() -> None:
+    # Nothing at 301 and 302: the record of 303 is too late for the order of 300, and 301 to 303 is missing, two hours.
+    # 1 of 2 over 718 h. 120 hidden orders and that one: 1 of 123, 43 080 ÷ 123 = 350.2439…; or 122 of 123, which is
+    # 43 200 × 122 ÷ 123 = 42 848.7804…
+    assert bounds(three_orders(without=range(301, 303)), "avc") == ("350.24", "21540.00", "42848.78")
+
+
+def test_an_order_judged_beyond_missing_time_may_have_been_superseded_in_it() -> None:
+    # Two hours to settle: the order of 300 passed at 302, but at 301 another may have come. 2 of 3 over 719 h. The hour
+    # hides at most one order of two hours. That one and the one of 300 both failed: 1 of 4; both passed: 3 of 4, 720 h.
+    assert bounds(three_orders(unknown=301, settle_s=7200), "avc") == ("10785.00", "28760.00", "32400.00")
+    # Known all through there is nothing to bound.
+    assert bounds(three_orders(settle_s=7200), "avc") == ("None", "28800.00", "None")
 
 
 def test_a_gap_hides_as_many_condenser_starts_as_it_has_room_for() -> None:
