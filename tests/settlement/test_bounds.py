@@ -128,6 +128,8 @@ def test_an_order_judged_beyond_missing_time_may_have_been_superseded_in_it() ->
     # Two hours to settle: the order of 300 passed at 302, but at 301 another may have come. 2 of 3 over 719 h. The hour
     # hides at most one order of two hours. That one and the one of 300 both failed: 1 of 4; both passed: 3 of 4, 720 h.
     assert bounds(three_orders(unknown=301, settle_s=7200), "avc") == ("10785.00", "28760.00", "32400.00")
+    # The same without any record at 301.
+    assert bounds(three_orders(without=range(301, 302), settle_s=7200), "avc") == ("10785.00", "28760.00", "32400.00")
     # Known all through there is nothing to bound.
     assert bounds(three_orders(settle_s=7200), "avc") == ("None", "28800.00", "None")
 
