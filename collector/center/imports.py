@@ -42,6 +42,7 @@ REGISTER: Final = "register"
 _REGISTER_TABLES: Final = frozenset({"area", "plant", "unit", "policy"})
 _TIMES: Final = frozenset({"start", "end", "issued"})
 _AT_ONCE: Final = 500
+_INSERTED_AT_ONCE: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,21 +429,22 @@ def _replace(connection: Connection, numbers: Sequence[int], import_id: int) -> 
 
 
 def _insert_rows(connection: Connection, kind: str, rows: Sequence[_Row], import_id: int) -> None:
-    if not rows:
-        return
-    values = [
-        {
-            "import_id": import_id,
-            "kind": kind,
-            "row": row.row,
-            "start_ms": row.start_ms,
-            "end_ms": row.end_ms,
-            "cells": json.dumps(row.cells, ensure_ascii=False),
-            "undone": False,
-        }
-        for row in rows
-    ]
-    connection.execute(insert(imported_row), values)
+    """Some at a time: a month's plan of a region is millions of rows."""
+    statement = insert(imported_row)
+    for start in range(0, len(rows), _INSERTED_AT_ONCE):
+        values = [
+            {
+                "import_id": import_id,
+                "kind": kind,
+                "row": row.row,
+                "start_ms": row.start_ms,
+                "end_ms": row.end_ms,
+                "cells": json.dumps(row.cells, ensure_ascii=False),
+                "undone": False,
+            }
+            for row in rows[start : start + _INSERTED_AT_ONCE]
+        ]
+        connection.execute(statement, values)
 
 
 def _import_register(connection: Connection, delivered: Delivered, *, who: str, now_ms: int, replace: bool) -> Imported:
