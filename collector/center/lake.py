@@ -162,6 +162,8 @@ def _list(connection: Connection, path: Path, entry: Mapping[str, object], wante
     )
     name = connection.execute(select(lake_file.c.name).where(current)).scalar()
     if name == entry["name"]:
+        # The same records count; how many lost their instant to them may be another number now.
+        connection.execute(update(lake_file).where(current).values(other_count=entry["other_count"]))
         return
     connection.execute(update(lake_file).where(current).values(superseded_ms=now_ms))
     connection.execute(insert(lake_file), dict(entry) | {"sealed_ms": now_ms, "superseded_ms": None})

@@ -204,7 +204,7 @@ def _table(units: Sequence[_Rows], metadata: dict[str, str], *, with_origin: boo
         "device_time": pa.array(fixed("device_time").astype(np.int64), mask=~fixed("tagged").astype(np.bool_)),
     }
     if with_origin:
-        arrays["gateway"] = pa.array(fixed("gateway"), pa.string())
+        arrays["gateway"] = pa.array(fixed("gateway").tolist(), pa.string())
         arrays["epoch"] = pa.array(fixed("epoch").astype(np.uint64))
         arrays["sequence"] = pa.array(fixed("sequence").astype(np.int64))
     for name in names:

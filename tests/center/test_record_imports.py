@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -302,3 +303,49 @@ def test_a_unit_day_at_one_second_goes_into_batches_of_bounded_size(store: Cente
     counts = store.read(lambda c: sorted(c.execute(select(schema.batch.c.record_count)).scalars()))
     assert counts == [5_000, 20_000, 20_000]
     assert len(power(store)) == 45_000
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_sent_imported_replaced_and_undone_the_lake_is_as_a_list_of_it_says(
+    seed: int, store: CenterStore
+) -> None:
+    rng = random.Random(seed)
+    instants = [NOON + n * 60_000 for n in (0, 1, 719, 720, 725, 735)]  # two days, also the tail of the first
+    sent: dict[int, Decimal] = {}
+    imports: dict[int, tuple[dict[int, Decimal], dict[int, Decimal]]] = {}  # number -> added, replacing
+
+    def counting() -> dict[int, Decimal]:
+        found: dict[int, Decimal] = {}
+        for added, _ in imports.values():
+            found |= added
+        found |= sent  # what devices said goes before what people brought
+        for number in sorted(imports):
+            found |= imports[number][1]
+        return found
+
+    for sequence in range(1, 15):
+        chosen = {at: Decimal(rng.randrange(300, 304)) for at in rng.sample(instants, rng.randrange(1, 4))}
+        kind = rng.choice(["send", "import", "replace", "undo"])
+        if kind == "send":
+            new = {at: value for at, value in chosen.items() if at not in sent}
+            if new:
+                records = [record("U1", at, int(value) * 1000) for at, value in sorted(new.items())]
+                deliver(store, [payload_of(sequence, records)])
+                sent |= new
+        elif kind == "undo" and imports:
+            undo(store, number := rng.choice(sorted(imports)))
+            del imports[number]
+        elif kind in ("import", "replace"):
+            there = counting()
+            rows = "".join(f"U1,{format_time(at)},{value}\n" for at, value in chosen.items())
+            added = {at: value for at, value in chosen.items() if at not in there}
+            replacing = {at: value for at, value in chosen.items() if there.get(at, value) != value}
+            text = f"unit,time,active_power_mw\n{rows}"
+            if replacing and kind == "import":
+                assert len(refusal(store, text)) == len(replacing)
+            else:
+                done = give(store, text, replacing=kind == "replace")
+                assert (done.added, done.replaced) == (len(added), len(replacing))
+                if done.import_id is not None:
+                    imports[done.import_id] = (added, replacing)
+        assert {at: value for at, (value, _) in power(store).items()} == counting()

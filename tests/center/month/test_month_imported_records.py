@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from center_months import JUNE, LI, RULES, assert_as_offline, new_store, settled
 from made_folders import make_folder
 
 from collector.center.check import check_store
+from collector.center.checks import DataPolicy
 from collector.center.deliveries import deliver, take_back
 from collector.center.imports import ALL_KINDS, RECORDS, Imported
 from collector.center.runs import pinned_files
 from collector.center.store import CenterStore
+from collector.center.validation import validate_due
 from collector.folder import load_folder
 from collector.settlement.catalogue import SERVICES
 from collector.settlement.rulebook import load_rulebook
@@ -84,3 +87,20 @@ def test_an_undone_import_leaves_the_runs_made_with_it_and_the_next_run_as_if_it
         assert_as_offline(store, with_it, tmp_path)  # its folder and files are as they were
         assert {name: (store.lake / plant / name).read_bytes() for plant, name in files} == bytes_of
         assert check_store(store) == []
+
+
+def test_a_month_whose_every_record_was_taken_back_is_settled_as_one_without_records(tmp_path: Path) -> None:
+    folder = GOLDEN / "start-stop-gas-390-mw" / "when"
+    with new_store(tmp_path / "state") as store:
+        (done,) = import_folder(store, folder)
+        settled(store)
+        number = done.import_id
+        assert number is not None
+        store.write(lambda c: take_back(c, number, actor=LI, reason="x", lake=store.lake, now_ms=1)).result()
+        run = settled(store)
+        assert_as_offline(store, run, tmp_path)
+        days = validate_due(store, policy_of=lambda _register, _day: DataPolicy(60_000, Fraction(1)))
+        assert days == len(store.read(lambda c: pinned_files(c, run.row.id)))
+        assert check_store(store) == []
+        import_file(store, RECORDS, folder / "records" / "records.csv")
+        assert settled(store).row.result_hash == offline_hash(folder)
