@@ -7,6 +7,7 @@ import hashlib
 import io
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -349,3 +350,27 @@ def test_whatever_is_sent_imported_replaced_and_undone_the_lake_is_as_a_list_of_
                 if done.import_id is not None:
                     imports[done.import_id] = (added, replacing)
         assert {at: value for at, (value, _) in power(store).items()} == counting()
+
+
+def test_an_import_and_a_receiver_at_once_lose_nothing_and_wait_for_each_other(
+    store: CenterStore, tmp_path: Path
+) -> None:
+    hours = [NOON + n * 3_600_000 for n in range(-24, 24)]  # three days
+    text = HEADER + "".join(f"{unit},{format_time(at + 1000)},7,1\n" for unit in ("U1", "U2") for at in hours)
+    with new_store(tmp_path / "state") as receiver, ThreadPoolExecutor(1) as pool:
+
+        def receive() -> int:
+            return sum(
+                deliver(receiver, [payload_of(n, [record("U1", at), record("U2", at)])]).committed
+                for n, at in enumerate(reversed(hours), 1)
+            )
+
+        receiving = pool.submit(receive)
+        numbers = []
+        for _ in range(4):
+            numbers.append(give(store, text).import_id)
+            undo(store, numbers[-1] or 0)
+        give(store, text)
+        assert receiving.result() == len(hours)
+    for unit in ("U1", "U2"):
+        assert power(store, unit).keys() == {at + late for at in hours for late in (0, 1000)}
