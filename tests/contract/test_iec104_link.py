@@ -330,3 +330,65 @@ def test_the_stations_clock_is_compared_with_ours_and_the_offset_told(tmp_path: 
                 await device.close()
 
     run(scenario)
+
+
+def test_messages_nobody_asked_for_are_passed_over_and_what_follows_them_counts(tmp_path: Path) -> None:
+    async def scenario(station: RawStation, device: Device) -> None:
+        await read(device)
+        for asdu in (
+            "1e 01 03 00 02 00 01 00 00 00 e7031e0a170b1a",  # another common address
+            "1e 01 03 00 01 00 63 00 00 00 e7031e0a170b1a",  # another object
+            "1e 01 83 00 01 00 01 00 00 00 e7031e0a170b1a",  # a test
+            "05 01 03 00 01 00 01 00 00 00 00",  # a step position
+            "2d 01 07 00 01 00 01 00 00 00",  # confirms a command
+            "32 01 03 00 01 00 01 00 00 00 00 00 00 00",  # a set point
+            "64 01 07 00 01 00 00 00 00 14",  # confirms an interrogation once more
+            "7f 01 03 00 01 00 01 00 00 00",  # a file's directory
+            "1e 02 03 00 01 00 01 00 00 00 e7031e0a170b1a",  # an object is missing
+        ):
+            station.send(bytes.fromhex(asdu))
+        # A change with a cause of no meaning is a value all the same.
+        station.send(bytes([1, 1, 14, 0, 1, 0, 2, 0, 0, 0]))
+        # Two changes of one breaker in one message.
+        station.send(bytes([30, 2, 3, 0, 1, 0, 1, 0, 0, 0]) + GOOD_TAG + b"\1\0\0\1" + GOOD_TAG)
+        came: list[Reading] = []
+        while len(came) < 3:
+            came += await collected(device)
+        assert [(r.point.name, r.value, r.event) for r in came] == [
+            ("agc", 0, False), ("breaker", 0, True), ("breaker", 1, True),
+        ]  # fmt: skip
+        assert vars(device)["counts"] == {"garbled": 1, "unknown_object": 2, "queue_overflow": 0}
+        assert station.started == 1
+
+    with_station(tmp_path, scenario)
+
+
+def test_a_refused_interrogation_is_a_quality_of_all_points(tmp_path: Path) -> None:
+    class Refusing(RawStation):
+        def interrogated(self, asdu: bytes) -> None:
+            self.send(asdu[:2] + b"\x47" + asdu[3:])
+
+    async def body() -> None:
+        station = Refusing()
+        async with serve(station.talk) as port:
+            device = build("iec104", tmp_path, port, table=TABLE)
+            try:
+                await read_until(device, dict.fromkeys(BOTH_GOOD, (None, Quality.REFUSED)))
+            finally:
+                await device.close()
+
+    run(body)
+
+
+def test_the_end_of_an_interrogation_that_is_not_told_is_not_waited_for_once_every_point_has_come(
+    tmp_path: Path,
+) -> None:
+    async def scenario(station: RawStation, device: Device) -> None:
+        station.ends = False
+        await read_until(device, BOTH_GOOD | {"e": (1_234_567_000, Quality.GOOD)})
+        answer = await read(device)
+        while len(answer.holding) < 3:
+            answer = await read(device)
+        assert [apdu[6] for apdu in station.of_kind(1, 0)] == [100, 101]
+
+    with_station(tmp_path, scenario, table=WITH_COUNTER, t1_s=255)

@@ -4,21 +4,28 @@
 c104 keeps the link: start, test, windows k and w, timers t0 to t3, reconnection every second. Facts it is used by:
 
 - `add_connection` would send a clock synchronisation, which writes the station's clock: `Init.NONE` always, and the
-  interrogations are sent here, from a thread, because a call can block for a second.
+  interrogations are sent here, from a thread, because a call blocks until the answer ends.
 - A callback runs on a foreign thread, and one that raises is never called again: each catches everything, puts what it
   got into a bounded queue and returns.
-- Raw frames are told by a thread of their own, after their acknowledgement may have left; a point's callback runs
-  before. So every point of the table is declared, and its callback waits until the frame is in the queue: a station
-  that waits for N(R) knows that it is. The frame itself is what counts, whatever type it comes with.
+- c104 2.2.1 never frees the two objects `on_receive_raw` is called with, nor the copy behind `message.raw`: 400 octets
+  a frame, for ever. `raw_explain` is freed and shows every octet of the objects: the message is put together from it.
+- No point is declared. So of each message, whatever its types, `on_new_point` tells before it is acknowledged, and
+  `on_unexpected_message` hands it over later, in order, on another thread. The first are counted; who takes from the
+  queue waits until the second have caught up: a station that waits for N(R) knows that its message is read.
+- The answer to an interrogation is told only by the call that sends it. It may be missed where the answer is quicker
+  than the call, so an end is not all the device goes by.
 - A link may stay OPEN_MUTED after its start: it is told to start once more, then rebuilt.
 - Destroying a connection while it connects blocks the whole interpreter up to t0: such a one is kept until it has
   closed.
 """
 # No `from __future__ import annotations` here: c104 compares the annotations of a callback with its own types.
 
+import contextlib
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Mapping
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import c104
@@ -28,66 +35,95 @@ from collector.config import Device as Settings
 from collector.errors import Silent
 
 _QUEUE_MAXIMUM: Final = 100_000
-# Longest wait of the library's receiving thread for its own raw callback.
+# Longest wait of one thread for what another has already been given.
 _HAND_OVER_S: Final = 1.0
-# Frames remembered for it; a frame the library tells no point of stays here, so beyond this all are forgotten.
-_QUEUED_MAXIMUM: Final = 1000
-# Monitored types as the library names them.
-_TYPES: Final = {
-    1: c104.Type.M_SP_NA_1, 3: c104.Type.M_DP_NA_1, 9: c104.Type.M_ME_NA_1, 11: c104.Type.M_ME_NB_1,
-    13: c104.Type.M_ME_NC_1, 15: c104.Type.M_IT_NA_1, 21: c104.Type.M_ME_ND_1, 30: c104.Type.M_SP_TB_1,
-    31: c104.Type.M_DP_TB_1, 34: c104.Type.M_ME_TD_1, 35: c104.Type.M_ME_TE_1, 36: c104.Type.M_ME_TF_1,
-    37: c104.Type.M_IT_TB_1,
-}  # fmt: skip
-# Marks between frames, where the link began and ended.
-STARTED: Final = b"started"
-LOST: Final = b"lost"
+# Messages the receiving thread may be ahead of the one that hands them over; more wait in the socket.
+_AHEAD_MAXIMUM: Final = 1000
+# A call that waits for the end of an interrogation cannot be broken off, not even when the agent ends.
+_LONGEST_CALL_S: Final = 5.0
 
 
-class HandOver:
-    """Lets the receiving thread wait until the raw callback has queued the very frame it is about to acknowledge."""
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Marks where the link began."""
 
-    def __init__(self, places: Mapping[tuple[int, int], int]) -> None:
-        self._places = places
-        self._queued: Counter[bytes] = Counter()
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Marks where the link ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """A station said that it was initialised."""
+
+    common_address: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How the interrogation of this number ended. Not `ended`: the station refused it, or it could not be sent."""
+
+    number: int
+    ended: bool
+
+
+News = bytes | Started | Lost | Initialised | Answered
+
+
+class Arrivals:
+    """Messages that were told of, and those whose contents have followed."""
+
+    def __init__(self) -> None:
+        self._told = self._followed = 0
         self._changed = threading.Condition()
 
-    def arrived(self, apdu: bytes) -> None:
-        """The raw callback has queued this frame. Only one that a declared point will be told of is remembered."""
-        if len(apdu) >= 15:
-            place = int.from_bytes(apdu[10:12], "little"), int.from_bytes(apdu[12:15], "little")
-            if self._places.get(place) == apdu[6]:
-                with self._changed:
-                    if len(self._queued) > _QUEUED_MAXIMUM:
-                        self._queued.clear()
-                    self._queued[apdu[6:]] += 1
-                    self._changed.notify_all()
-
-    def wait_for(self, apdu: bytes, object_address: int) -> None:
-        """Return when the frame is queued; at once for all but its first object. Gives up after `_HAND_OVER_S`."""
-        asdu = apdu[6:]
-        if int.from_bytes(asdu[6:9], "little") != object_address:
-            return
+    def told(self) -> None:
+        """One more has arrived; waits a little where too many contents are still to follow."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queued[asdu] > 0, _HAND_OVER_S)
-            self._queued[asdu] -= 1
-            if self._queued[asdu] <= 0:
-                del self._queued[asdu]
+            self._told += 1
+            self._changed.wait_for(lambda: self._told - self._followed <= _AHEAD_MAXIMUM, _HAND_OVER_S)
+
+    def followed(self) -> None:
+        """The contents of one more are in the queue."""
+        with self._changed:
+            self._followed = min(self._told, self._followed + 1)
+            self._changed.notify_all()
+
+    def caught_up(self) -> bool:
+        """Wait until all that had arrived are in the queue; False: it takes too long, and they count no more."""
+        with self._changed:
+            told = self._told
+            done = self._changed.wait_for(lambda: self._followed >= told, _HAND_OVER_S)
+            self._followed = max(self._followed, told)
+            return done
+
+
+def _apdu(message: c104.IncomingMessage) -> bytes:
+    """A message as it came, but for its sequence numbers."""
+    text = message.raw_explain
+    objects = bytes.fromhex(text.rpartition("(")[2].rstrip(")")) if text.endswith(")") else b""
+    structure = message.number_of_objects | message.is_sequence << 7
+    cause = message.cot.value | message.is_negative << 6 | message.is_test << 7
+    identifier = bytes([message.type.value, structure, cause, message.originator_address])
+    asdu = identifier + message.common_address.to_bytes(2, "little") + objects
+    return bytes([0x68, 4 + len(asdu), 0, 0, 0, 0]) + asdu
 
 
 class Link:
-    """One c104 client with one connection. What it got waits in `frames`: (stamp, APDU, or STARTED or LOST)."""
+    """One c104 client with one connection. What it got waits in `news`: (stamp, APDU or a mark between them)."""
 
     def __init__(
-        self, settings: Settings, server: tuple[str, int], places: Mapping[tuple[int, int], int],
-        stamp: Callable[[], int], wake: Callable[[], None],
-    ) -> None:  # fmt: skip
-        """`server`: host and port; `places`: (common address, object address) of every point, with its type; `stamp`,
-        `wake`: thread-safe."""
-        self.frames: deque[tuple[int, bytes]] = deque()
+        self, settings: Settings, server: tuple[str, int], stamp: Callable[[], int], wake: Callable[[], None]
+    ) -> None:
+        """`server`: host and port; `stamp`, `wake`: thread-safe."""
+        self.news: deque[tuple[int, News]] = deque()
         self.overflows = 0
+        self._stamp, self._wake = stamp, wake
         self._seen_open = False
-        self._client = c104.Client(tick_rate_ms=100, command_timeout_ms=1000)
+        self._arrivals = Arrivals()
+        self._call_s = min(float(settings.t1_s), max(settings.timeout_s, _LONGEST_CALL_S))
+        self._client = c104.Client(tick_rate_ms=100, command_timeout_ms=round(self._call_s * 1000))
         connection = self._client.add_connection(ip=server[0], port=server[1], init=c104.Init.NONE)
         if connection is None:
             raise Silent("c104 takes no connection to this address", subject=settings.id)
@@ -96,59 +132,76 @@ class Link:
         parameters.send_window_size, parameters.receive_window_size = settings.k, settings.w
         parameters.connection_timeout, parameters.message_timeout = settings.t0_s, settings.t1_s
         parameters.confirm_interval, parameters.keep_alive_interval = settings.t2_s, settings.t3_s
-        self._handed_over = HandOver(places)
-        self._listen(connection, stamp, wake)
-        self._declare(connection, places)
+        for common_address in settings.common_addresses:
+            connection.add_station(common_address=common_address)
+        self._listen(connection)
+        self._listen_to_stations()
 
-    def _declare(self, connection: c104.Connection, places: Mapping[tuple[int, int], int]) -> None:
-        handed_over = self._handed_over
-
-        def on_point(
-            point: c104.Point,
-            previous_info: c104.Information,  # noqa: ARG001 - its signature
+    def _listen(self, connection: c104.Connection) -> None:
+        def on_message(
+            connection: c104.Connection,  # noqa: ARG001 - its signature
             message: c104.IncomingMessage,
-        ) -> c104.ResponseState:
+            cause: c104.Umc,
+        ) -> None:
+            # One with a cause that does not fit its type is told of once more, for its points.
+            if cause == c104.Umc.INVALID_COT:
+                return
             try:
-                handed_over.wait_for(bytes(message.raw), point.io_address)
+                self._put(_apdu(message))
             except BaseException:
                 self.overflows += 1
-            return c104.ResponseState.SUCCESS
-
-        for common_address in dict.fromkeys(address for address, _ in places):
-            station = connection.add_station(common_address=common_address)
-            for (address, object_address), kind in places.items():
-                if address == common_address and station is not None:
-                    point = station.add_point(io_address=object_address, type=_TYPES[kind])
-                    if point is not None:
-                        point.on_receive(callable=on_point)
-
-    def _listen(self, connection: c104.Connection, stamp: Callable[[], int], wake: Callable[[], None]) -> None:
-        frames = self.frames
-
-        def on_frame(connection: c104.Connection, data: bytes) -> None:  # noqa: ARG001 - its signature
-            try:
-                if len(data) > 6:  # S and U frames carry nothing
-                    if len(frames) < _QUEUE_MAXIMUM:
-                        frames.append((stamp(), data))
-                    else:
-                        self.overflows += 1
-                    self._handed_over.arrived(data)
-                    wake()
-            except BaseException:
-                self.overflows += 1
+            if cause == c104.Umc.UNKNOWN_IOA:
+                self._arrivals.followed()
 
         def on_state(connection: c104.Connection, state: c104.ConnectionState) -> None:  # noqa: ARG001
             try:
                 # States are told late and in order: only a link that was seen open can be lost.
                 if (state == c104.ConnectionState.OPEN) != self._seen_open:
                     self._seen_open = not self._seen_open
-                    frames.append((stamp(), STARTED if self._seen_open else LOST))
-                wake()
+                    self.news.append((self._stamp(), Started() if self._seen_open else Lost()))
+                self._wake()
             except BaseException:
                 self.overflows += 1
 
-        connection.on_receive_raw(callable=on_frame)
+        connection.on_unexpected_message(callable=on_message)
         connection.on_state_change(callable=on_state)
+
+    def _listen_to_stations(self) -> None:
+        def on_point(
+            client: c104.Client,  # noqa: ARG001
+            station: c104.Station,  # noqa: ARG001
+            io_address: int,  # noqa: ARG001
+            point_type: c104.Type,  # noqa: ARG001
+        ) -> None:
+            try:
+                self._arrivals.told()
+            except BaseException:
+                self.overflows += 1
+
+        def on_station(client: c104.Client, connection: c104.Connection, common_address: int) -> None:
+            """An address that is not ours; the library would take it in."""
+
+        def on_initialised(client: c104.Client, station: c104.Station, cause: c104.Coi) -> None:  # noqa: ARG001
+            try:
+                self._put(Initialised(station.common_address))
+            except BaseException:
+                self.overflows += 1
+
+        self._client.on_new_point(callable=on_point)
+        self._client.on_new_station(callable=on_station)
+        self._client.on_station_initialized(callable=on_initialised)
+
+    def _put(self, news: News) -> None:
+        if len(self.news) < _QUEUE_MAXIMUM:
+            self.news.append((self._stamp(), news))
+        else:
+            self.overflows += 1
+        self._wake()
+
+    def catch_up(self) -> None:
+        """Return when all that the station may take for received is in the queue."""
+        if not self._arrivals.caught_up():
+            self.overflows += 1
 
     @property
     def is_muted(self) -> bool:
@@ -172,11 +225,28 @@ class Link:
         """Ask for data once more (STARTDT)."""
         self._connection.unmute()
 
-    def interrogate(self, common_address: int, kind: int) -> None:
-        """Send a general or a counter interrogation; may block shortly. Counters are read as they are, not frozen."""
+    def interrogate(self, common_address: int, kind: int, number: int) -> None:
+        """Send a general or a counter interrogation and wait for its end, which `Answered` tells under this number.
+
+        Counters are read as they are, not frozen.
+        """
+        begun_s = time.monotonic()
+        try:
+            ended = self._send(common_address, kind, wait=True)
+        except RuntimeError:
+            # The one before, of a link that broke since, is still waited for.
+            ended = False
+            begun_s -= self._call_s
+            with contextlib.suppress(RuntimeError):
+                self._send(common_address, kind, wait=False)
+        refused = time.monotonic() - begun_s < self._call_s - 0.05
+        if ended or (refused and self._connection.state == c104.ConnectionState.OPEN):
+            self.catch_up()
+            self._put(Answered(number, ended))
+
+    def _send(self, common_address: int, kind: int, *, wait: bool) -> bool:
         if kind == COUNTER_INTERROGATION:
-            self._connection.counter_interrogation(
-                common_address=common_address, freeze=c104.Frz.READ, wait_for_response=False
+            return self._connection.counter_interrogation(
+                common_address=common_address, freeze=c104.Frz.READ, wait_for_response=wait
             )
-        else:
-            self._connection.interrogation(common_address=common_address, wait_for_response=False)
+        return self._connection.interrogation(common_address=common_address, wait_for_response=wait)

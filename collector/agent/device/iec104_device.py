@@ -18,7 +18,6 @@ from typing import Final
 
 from collector.agent.device.asdu import (
     COUNTER_INTERROGATION,
-    END_OF_INITIALISATION,
     EVENT_CAUSES,
     FAMILIES,
     INTERROGATION,
@@ -29,7 +28,7 @@ from collector.agent.device.asdu import (
     decode_time,
 )
 from collector.agent.device.base import Answer, Reading
-from collector.agent.device.iec104 import LOST, STARTED, Link
+from collector.agent.device.iec104 import Answered, Initialised, Link, Lost, Started
 from collector.agent.device.registers import Scaling, scaling_of
 from collector.agent.log import fields
 from collector.clock import Clock, arrival_utc_ms
@@ -44,8 +43,8 @@ _MUTED_LIMIT_S: Final = 5.0
 # A station that did not answer an interrogation in time is asked again after this long.
 _RETRY_MS: Final = 30_000
 _REQUESTS: Final = {INTERROGATION: "interrogation", COUNTER_INTERROGATION: "counter interrogation"}
-# Sequence numbers count up to here.
-_NUMBERS: Final = 32_768
+# What an answer that brought every point may still lack of its end; see `iec104`.
+_END_PATIENCE_S: Final = 0.5
 # Tagged changes by which a station's clock is judged.
 _OFFSETS_KEPT: Final = 16
 
@@ -63,7 +62,8 @@ def _asked(kind: int, station: _Station) -> str:
 @dataclass(slots=True)
 class _Station:
     """One common address. `due_utc_ms`: when to interrogate next; `waiting`: kinds sent or to send, first one sent;
-    `missing`: points that have not come since it was asked; `answering`: whether the others are vouched for."""
+    `missing`: points that have not come since it was asked; `complete_at_s`: since when none of the kind asked for;
+    `answering`: whether the others are vouched for."""
 
     common_address: int
     points: tuple[Point, ...]
@@ -71,6 +71,8 @@ class _Station:
     due_utc_ms: int | None = None
     waiting: list[int] = field(default_factory=list)
     asked_at_s: float = 0.0
+    number: int = 0
+    complete_at_s: float | None = None
     answering: bool = False
     missing: set[str] = field(default_factory=set)
 
@@ -86,15 +88,16 @@ class Iec104Device:
         self._leave_place = False
         self._link: Link | None = None
         self._retired: list[Link] = []
-        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"iec104[{settings.id}]")
+        # An interrogation holds its thread until it ends; the link must start and stop meanwhile.
+        workers = 2 + 2 * len(settings.common_addresses)
+        self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix=f"iec104[{settings.id}]")
         self._news = asyncio.Event()
         self._listening = False
         self._is_open = False
         self._muted_since_s: float | None = None
         self._fresh: list[Reading] = []
         self._reported: set[str] = set()
-        # N(S) of the next frame; None: any.
-        self._next_number: int | None = None
+        self._asked = 0
         self._offsets_ms: deque[int] = deque(maxlen=_OFFSETS_KEPT)
         self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
         default = settings.common_addresses[0] if len(settings.common_addresses) == 1 else 0
@@ -124,10 +127,7 @@ class Iec104Device:
                 if self._listening:
                     loop.call_soon_threadsafe(self._news.set)
 
-            places = {place: int(point.area) for place, point in self._by_place.items()}
-            self._link = Link(
-                self._settings, self._places[self._place], places, lambda: arrival_utc_ms(self._clock), wake
-            )
+            self._link = Link(self._settings, self._places[self._place], lambda: arrival_utc_ms(self._clock), wake)
             await loop.run_in_executor(self._threads, self._link.start)
         self._listening = True
         try:
@@ -226,6 +226,9 @@ class Iec104Device:
         for station in self._stations.values():
             if station.due_utc_ms is not None and station.due_utc_ms <= now:
                 await self._interrogate(station)
+            self._check_complete(station)
+            if station.waiting and not station.number:
+                await self._hear(station)
             self._check_deadline(station)
         readings, now = self.collect(), self._clock.now_utc_ms()
         holding = [p for s in self._stations.values() if s.answering for p in s.points if p.name in self._reported]
@@ -235,31 +238,58 @@ class Iec104Device:
 
     async def _interrogate(self, station: _Station) -> None:
         """Ask and wait up to `timeout_s` for the end; a slower station goes on answering meanwhile."""
-        assert self._link is not None
-        loop = asyncio.get_running_loop()
         station.due_utc_ms = self._clock.now_utc_ms() + self._settings.interrogation_period_s * 1000
         station.waiting = list(station.kinds)
         station.missing = {p.name for p in station.points}
-        end = loop.time() + self._settings.timeout_s
+        station.number = 0
+        await self._hear(station)
+
+    async def _hear(self, station: _Station) -> None:
+        """Ask what is to be asked and wait for it, no longer than a read may take."""
+        assert self._link is not None
         self._listening = True
         try:
-            await self._ask(station, end)
+            await self._ask(station, self._link, asyncio.get_running_loop().time() + self._settings.timeout_s)
         finally:
             self._listening = False
 
-    async def _ask(self, station: _Station, end: float) -> None:
+    async def _ask(self, station: _Station, link: Link, end: float) -> None:
+        """Send the kinds that wait, one when the one before has ended."""
         loop = asyncio.get_running_loop()
-        while station.waiting and self._link is not None and loop.time() < end:
-            asked = len(station.waiting)
-            station.asked_at_s = loop.time()
-            await loop.run_in_executor(
-                self._threads, self._link.interrogate, station.common_address, station.waiting[0]
-            )
-            while len(station.waiting) == asked and loop.time() < end:
+        while station.waiting and link is self._link and loop.time() < end:
+            if not station.number:
+                self._asked += 1
+                station.number, station.asked_at_s, station.complete_at_s = self._asked, loop.time(), None
+                loop.run_in_executor(
+                    self._threads, link.interrogate, station.common_address, station.waiting[0], station.number
+                )
+            asked = station.number
+            while station.waiting and station.number == asked and loop.time() < end:
                 self._news.clear()
                 self._take()
-                if len(station.waiting) == asked:
-                    await self._wait_news(end - loop.time())
+                self._check_complete(station)
+                if station.waiting and station.number == asked:
+                    complete_s = (station.complete_at_s or end) + _END_PATIENCE_S
+                    await self._wait_news(min(end, complete_s) - loop.time())
+
+    def _check_complete(self, station: _Station) -> None:
+        """Where every point has come, do without an end that was missed."""
+        counters = {p.name for p in station.points if FAMILIES[int(p.area)] == 15}
+        if not station.waiting or not station.number:
+            return
+        if station.missing & counters if station.waiting[0] == COUNTER_INTERROGATION else station.missing - counters:
+            return
+        now = asyncio.get_running_loop().time()
+        if station.complete_at_s is None:
+            station.complete_at_s = now
+        elif now - station.complete_at_s >= _END_PATIENCE_S:
+            self._end_of_kind(station)
+
+    def _end_of_kind(self, station: _Station) -> None:
+        station.number = 0
+        station.waiting.pop(0)
+        if not station.waiting:
+            self._end_interrogation(station)
 
     def _check_deadline(self, station: _Station) -> None:
         late = asyncio.get_running_loop().time() - station.asked_at_s > self._settings.t1_s
@@ -288,47 +318,43 @@ class Iec104Device:
             self._log(logging.ERROR, "", f"{link.overflows} frames did not fit into the queue; interrogating again")
             self.counts["queue_overflow"] += link.overflows
             link.overflows = 0
-            self._next_number = None
             for station in self._stations.values():
                 station.due_utc_ms = self._clock.now_utc_ms()
-        while link.frames:
-            stamp, data = link.frames.popleft()
-            if data is STARTED:
-                self._on_start()
-                continue
-            if data is LOST:
-                self._on_loss(stamp)
-                continue
-            if not self._in_sequence(data):
-                continue
-            try:
-                asdu = decode_apdu(data)
-            except Garbled as error:
-                self.counts["garbled"] += 1
-                self._log(logging.WARNING, f"frame {data.hex()}", str(error))
-                continue
-            if asdu is not None and not asdu.test:
-                self._absorb(asdu, stamp)
+        link.catch_up()
+        while link.news:
+            stamp, news = link.news.popleft()
+            if isinstance(news, bytes):
+                self._on_message(news, stamp)
+            else:
+                self._on_mark(news, stamp)
 
-    def _in_sequence(self, apdu: bytes) -> bool:
-        """Whether a frame follows the one before. The library tells of a frame before it finds that it does not and
-        ends the link; a new link begins at 0."""
-        number = int.from_bytes(apdu[2:4], "little") >> 1
-        if number and number != (self._next_number or number):
+    def _on_mark(self, mark: Started | Lost | Initialised | Answered, stamp: int) -> None:
+        if isinstance(mark, Started):
+            self._on_start()
+        elif isinstance(mark, Lost):
+            self._on_loss(stamp)
+        elif isinstance(mark, Initialised):
+            if mark.common_address in self._stations:
+                self._stations[mark.common_address].due_utc_ms = stamp
+        else:
+            for station in self._stations.values():
+                if station.waiting and station.number == mark.number:
+                    self._on_answer(station, mark)
+
+    def _on_message(self, apdu: bytes, stamp: int) -> None:
+        try:
+            asdu = decode_apdu(apdu)
+        except Garbled as error:
             self.counts["garbled"] += 1
-            self._log(logging.WARNING, f"frame {apdu.hex()}", f"N(S) {number} came, {self._next_number} was due")
-            return False
-        self._next_number = (number + 1) % _NUMBERS
-        return True
+            self._log(logging.WARNING, f"frame {apdu.hex()}", str(error))
+            return
+        if asdu is not None and not asdu.test:
+            self._absorb(asdu, stamp)
 
     def _absorb(self, asdu: Asdu, stamp: int) -> None:
         station = self._stations.get(asdu.common_address)
         if station is None:
             self.counts["unknown_object"] += 1
-        elif asdu.type == END_OF_INITIALISATION:
-            station.due_utc_ms = stamp
-        elif asdu.type in (INTERROGATION, COUNTER_INTERROGATION):
-            self._on_command_answer(station, asdu)
         else:
             for item in asdu.objects:
                 point = self._by_place.get((asdu.common_address, item.address))
@@ -339,19 +365,15 @@ class Iec104Device:
                     station.missing.discard(point.name)
                     self._fresh.append(self._reading(point, asdu, item, stamp))
 
-    def _on_command_answer(self, station: _Station, asdu: Asdu) -> None:
-        if not station.waiting or asdu.type != station.waiting[0]:
+    def _on_answer(self, station: _Station, answer: Answered) -> None:
+        if answer.ended:
+            self._end_of_kind(station)
             return
-        if asdu.negative or asdu.cause > Cause.COUNTERS_REQUESTED + 4:
-            self._log(logging.WARNING, _asked(asdu.type, station), f"refused, cause {asdu.cause}")
-            self._ask_again_later(station)
-            station.answering, station.waiting = False, []
-            now = self._clock.now_utc_ms()
-            self._fresh += [Reading(p, None, Quality.REFUSED, now) for p in station.points]
-        elif asdu.cause == Cause.ACTIVATION_TERMINATED:
-            station.waiting.pop(0)
-            if not station.waiting:
-                self._end_interrogation(station)
+        self._log(logging.WARNING, _asked(station.waiting[0], station), "refused, or it could not be sent")
+        self._ask_again_later(station)
+        station.answering, station.waiting = False, []
+        now = self._clock.now_utc_ms()
+        self._fresh += [Reading(p, None, Quality.REFUSED, now) for p in station.points]
 
     def _reading(self, point: Point, asdu: Asdu, item: InformationObject, stamp: int) -> Reading:
         tag = None
