@@ -20,9 +20,11 @@ CASES = sorted(path.name for path in GOLDEN.iterdir() if (path / "when").is_dir(
 def test_a_golden_month_comes_out_byte_for_byte(case: str, tmp_path: Path) -> None:
     statement = settle(JUNE, load_folder(GOLDEN / case / "when"), shipped_rulebook())
     write_statement(statement, tmp_path / "out")
-    for name in ("lines.csv", "plants.csv"):
-        written = (tmp_path / "out" / name).read_text(encoding="utf-8-sig")
-        assert written == (GOLDEN / case / "then" / name).read_text(encoding="utf-8"), name
+    expected = sorted((GOLDEN / case / "then").iterdir())
+    assert {"lines.csv", "plants.csv"} <= {path.name for path in expected}
+    for path in expected:
+        written = (tmp_path / "out" / path.name).read_text(encoding="utf-8-sig")
+        assert written == path.read_text(encoding="utf-8"), path.name
 
 
 @pytest.mark.parametrize("case", CASES)
