@@ -39,7 +39,8 @@ _QUEUE_MAXIMUM: Final = 100_000
 _HAND_OVER_S: Final = 1.0
 # Messages the receiving thread may be ahead of the one that hands them over; more wait in the socket.
 _AHEAD_MAXIMUM: Final = 1000
-# A call that waits for the end of an interrogation cannot be broken off, not even when the agent ends.
+# A call that waits for the end of an interrogation cannot be broken off, not even when the agent ends. An end that
+# comes later than this is missed.
 _LONGEST_CALL_S: Final = 5.0
 
 

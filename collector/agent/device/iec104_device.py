@@ -274,10 +274,11 @@ class Iec104Device:
 
     def _check_complete(self, station: _Station) -> None:
         """Where every point has come, do without an end that was missed."""
-        counters = {p.name for p in station.points if FAMILIES[int(p.area)] == 15}
         if not station.waiting or not station.number:
             return
-        if station.missing & counters if station.waiting[0] == COUNTER_INTERROGATION else station.missing - counters:
+        counters = {p.name for p in station.points if FAMILIES[int(p.area)] == 15}
+        asked_for_counters = station.waiting[0] == COUNTER_INTERROGATION
+        if any((name in counters) == asked_for_counters for name in station.missing):
             return
         now = asyncio.get_running_loop().time()
         if station.complete_at_s is None:
