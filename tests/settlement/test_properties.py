@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -102,6 +102,28 @@ def test_an_excursion_that_begins_at_midnight_is_the_same_day_by_day() -> None:
     # 277 MW before midnight, 276 and 275 MW in the two hours after: 1 and 2 MWh less. 254, then 253 and 252 MW.
     assert [row.actual_mwh for row in whole.primary_frequency] == [-3, -3]
     assert same(whole, close(JUNE, inputs, shipped_rulebook(), daily(inputs)))
+
+
+def test_evidence_and_meters_whose_day_ends_with_the_next_one_s_first_record_are_the_same_day_by_day() -> None:
+    early = replace(unit(kind="gas", droop_ratio="0.05"), until_day=date(2026, 6, 3))
+    late = replace(unit(kind="gas", rated="500", droop_ratio="0.04"), from_day=date(2026, 6, 3))
+    case = Case(units=[early, late], policy={"hold_limit_s": Decimal(3600)})
+    for hour in range(96):
+        hertz = "50.1" if hour in range(47, 50) or hour >= 90 else "50"
+        register = str(1000 + 95 * hour) if hour % 24 == 0 else ""
+        cells = {"on_grid": "1", "frequency_hz": hertz, "energy_export_mwh": register}
+        case.record(at(1) + hour * 3_600_000, active_power_mw="100", **cells)
+    case.exclude("grid", at(2, 23.5), at(3), "primary_frequency")
+    inputs = case.inputs()
+    whole = settle(JUNE, inputs, shipped_rulebook())
+    # Read at midnights only: 2280 MWh a day by the meter, 2400 by the power, on the three days that have both ends.
+    days = [finding.subject for finding in whole.findings if finding.code == "meter_differs"]
+    assert days == ["U1/2026-06-01", "U1/2026-06-02", "U1/2026-06-03"]
+    # Out at 47 to 50; half an hour of it is excluded, after which there is no output to count from.
+    assert [row.actual_mwh for row in whole.primary_frequency] == [0, None, 0]
+    by_day = close(JUNE, inputs, shipped_rulebook(), daily(inputs))
+    assert same(whole, by_day)
+    assert whole.findings == by_day.findings
 
 
 def test_threads_and_batch_sizes_do_not_matter(months: list[Inputs], monkeypatch: pytest.MonkeyPatch) -> None:
