@@ -29,6 +29,7 @@ FREED: Final = 1  # acknowledged by the present store, payload still here
 
 _FULL_CHECK_BELOW_BYTES: Final = 64 * 1024 * 1024  # larger ones would delay the start; damage shows when they are read
 _WAL_PAGES: Final = 500
+_CACHE_KIB: Final = 512  # it is written far more than read
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 schema = Migrations("buffer")
@@ -117,6 +118,7 @@ class Ledger:
             self.db.execute("PRAGMA journal_mode = WAL")
             self.db.execute("PRAGMA synchronous = FULL")
             self.db.execute("PRAGMA foreign_keys = ON")
+            self.db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self.db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
             self.db.execute(f"PRAGMA journal_size_limit = {wal_pages * 4096}")
             self.db.execute("PRAGMA busy_timeout = 5000")  # a reader of the status is quickly done

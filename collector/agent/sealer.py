@@ -93,6 +93,12 @@ def _qualities(codes: bytes) -> tuple[Quality, ...]:
     return tuple(_QUALITIES[code] for code in codes)
 
 
+# Most units of a gateway have the same.
+@lru_cache(64)
+def _names(quantities: str) -> tuple[str, ...]:
+    return tuple(q for q in quantities.split(",") if q)
+
+
 @dataclass
 class Tail:
     """What a plant recorded since its last batch. `first_ms`: time of its first record, None while there is none.
@@ -147,7 +153,7 @@ class Sealer:
         for unit, quantities, era, time_utc_ms in self._ledger.db.execute(
             "SELECT unit, quantities, era, time_utc_ms FROM units"
         ):
-            self.layouts[unit] = UnitLayout(unit, tuple(q for q in quantities.split(",") if q))
+            self.layouts[unit] = UnitLayout(unit, _names(quantities))
             if time_utc_ms is not None:
                 self.last[unit] = (era, time_utc_ms)
         for row in self._ledger.streams():

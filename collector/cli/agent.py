@@ -35,6 +35,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 @app.command()
 def run(config: ConfigFile) -> None:
     """Run the agent until SIGTERM or Ctrl-C; SIGHUP loads devices and points again. 采集、缓存、上送。"""
+    from collector.agent.memory import return_large_blocks
+
+    return_large_blocks()
     import asyncio
 
     import uvloop

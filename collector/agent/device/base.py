@@ -47,7 +47,7 @@ class _Readings(Sequence[Reading]):
         return list(self)[index]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class BlockReadings(_Readings):
     """What one request gave, all at one instant, untagged and asked for. The columns run along `points`.
 
@@ -71,7 +71,7 @@ class BlockReadings(_Readings):
             yield Reading(point, value, quality, self.time_utc_ms, raw=raw)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ReadingsByBlock(_Readings):
     """What one read of a device gave: by request where it could be read, one by one where not."""
 
