@@ -37,11 +37,11 @@ ALLOWED: dict[str, set[str]] = {
     "collector.cli": {"collector", "simulators"},
     # Where the store and the settlement meet (docs/decisions/0012): what receives knows nothing of what is computed.
     "collector.center.month": {"collector.errors", "collector.model", "collector.clock", "collector.config",
-                               "collector.folder", "collector.tables", "collector.center", "collector.settlement", "collector.report",
-                               "collector.resources"},
+                               "collector.folder", "collector.tables", "collector.center", "collector.settlement",
+                               "collector.report", "collector.resources"},
     "collector.center.web": {"collector.errors", "collector.model", "collector.clock", "collector.config",
-                             "collector.folder", "collector.tables", "collector.center", "collector.settlement", "collector.report",
-                               "collector.resources"},
+                             "collector.folder", "collector.tables", "collector.center", "collector.settlement",
+                             "collector.report", "collector.resources"},
     "collector.center.app": {"collector"},
 }  # fmt: skip
 
