@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "collector.tasks": set(),
     "collector.mqtt": {"collector.config", "collector.errors"},
     "collector.resources": set(),
+    "collector.cycles": set(),
     "collector.notify": set(),
     "collector.clock": {"collector.errors", "collector.model"},
     "collector.points": {"collector.errors", "collector.model"},
@@ -38,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     # Where the store and the settlement meet (docs/decisions/0012): what receives knows nothing of what is computed.
     "collector.center.month": {"collector.errors", "collector.model", "collector.clock", "collector.config",
                                "collector.folder", "collector.tables", "collector.center", "collector.settlement",
-                               "collector.report", "collector.resources"},
+                               "collector.report", "collector.resources", "collector.cycles"},
     "collector.center.web": {"collector.errors", "collector.model", "collector.clock", "collector.config",
                              "collector.folder", "collector.tables", "collector.center", "collector.settlement",
                              "collector.report", "collector.resources"},

@@ -12,6 +12,7 @@ import typer
 
 from collector.cli import compare, duties
 from collector.cli.side_by_side import spread
+from collector.cycles import without_looking_for_cycles
 from collector.resources import config_path
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statemen
 
     check_out(out)
     book = load_rulebook(rulebook)
-    statement = settle(month, load_folder(data), book, spread=spread)
-    write_statement(statement, out, spread=spread)
+    with without_looking_for_cycles():
+        statement = settle(month, load_folder(data), book, spread=spread)
+        write_statement(statement, out, spread=spread)
     return statement
 
 

@@ -8,10 +8,8 @@ matter.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -39,6 +37,7 @@ from collector.center.month.result_store import (
 from collector.center.month.run_rows import UnitDispatch, dispatch_of
 from collector.center.month.stored_results import StoredResults, as_results, decode_results, join_days, join_segments
 from collector.center.store import CenterStore
+from collector.cycles import without_looking_for_cycles
 from collector.errors import ConfigError, Problem
 from collector.folder import load_dispatch_side
 from collector.model.dispatch import Order, OrderKind
@@ -61,18 +60,6 @@ class Progress:
 
     cells: tuple[Cell, ...]
     measured: tuple[Cell, ...]
-
-
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """A closing makes millions of small objects that live to its end: looking for cycles took a third of its time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class MonthMeasuring:
@@ -101,7 +88,7 @@ class MonthMeasuring:
         """
         self._facts.update(self._read_lacking_facts(executor))
         self._check_units()
-        with _without_collecting():
+        with without_looking_for_cycles():
             known = self._store.read(lambda c: known_keys(c, [cell.key for cell in self.cells]))
             lacking = tuple(cell for cell in self.cells if cell.key not in known)
         self._measure(lacking, executor)
@@ -110,7 +97,7 @@ class MonthMeasuring:
     def statement(self, *, executor: str = "") -> tuple[Statement, Progress]:
         """Measure what is lacking and close. Raises as `measure`."""
         lacking = self.measure(executor=executor)
-        with _without_collecting():
+        with without_looking_for_cycles():
             return self._close(self.cells), Progress(self.cells, lacking)
 
     def dispatch(self) -> dict[str, UnitDispatch]:
