@@ -24,7 +24,7 @@ from collector.center.web.api_people import DoneOut
 from collector.center.web.api_watch import MonthPath, NumberOut
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
-from collector.center.web.jobs import Job, Jobs
+from collector.center.web.jobs import Job
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, attachment, listed
 from collector.center.web.months import known_months
 from collector.center.web.pages_board import working_days
@@ -249,7 +249,7 @@ def settle(ctx: Ctx, month: MonthPath, data: JSONBody[SettleIn]) -> JobOut:
     kind = CORRECTION if state.state is State.CORRECTION or state.edition > 1 else TRIAL
     store, rulebook, actor = ctx.store, rulebook_path(ctx.settings), ctx.actor
     job = Job(str(wanted), kind, actor.name, ctx.now_ms)
-    _jobs(ctx).start(
+    ctx.jobs.start(
         job,
         lambda: (
             settle_month(
@@ -263,15 +263,10 @@ def settle(ctx: Ctx, month: MonthPath, data: JSONBody[SettleIn]) -> JobOut:
 @api_get("/months/{month:str}/job", Permission.SEE_ALL)
 def last_job(ctx: Ctx, month: MonthPath) -> JobOut:
     """The run that this process is making of a month, or made last."""
-    found = _jobs(ctx).of(str(month_named(month)))
+    found = ctx.jobs.of(str(month_named(month)))
     if found is None:
         raise Missing("no run was asked for since the center started", subject=month)
     return as_row(JobOut, found)
-
-
-def _jobs(ctx: Ctx) -> Jobs:
-    jobs: Jobs = ctx.request.app.state.jobs
-    return jobs
 
 
 @api_get("/months/{month:str}/filings", Permission.SEE_OWN, own=True, table=True)

@@ -18,6 +18,7 @@ from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.web import render
 from collector.center.web.guards import SAFE_METHODS, is_loopback
+from collector.center.web.jobs import Jobs
 from collector.center.web.session import (
     LANGUAGE_COOKIE,
     AnyRequest,
@@ -61,6 +62,12 @@ class Context:
         if self.caller.actor is None:
             raise Denied("nobody is logged in", subject=self.request.url.path)
         return self.caller.actor
+
+    @property
+    def jobs(self) -> Jobs:
+        """What takes longer than a page may."""
+        jobs: Jobs = self.request.app.state.jobs
+        return jobs
 
     @property
     def secure(self) -> bool:

@@ -32,7 +32,7 @@ from collector.center.month.steps import STATE_WORDS, State, list_steps, month_s
 from collector.center.runs import CORRECTION, TRIAL, list_runs
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.guards import Open
-from collector.center.web.jobs import Job, Jobs
+from collector.center.web.jobs import Job
 from collector.center.web.lists import XLSX, attachment
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
@@ -99,7 +99,7 @@ def board_page(ctx: Ctx, month: FromPath[str]) -> Page:
         permission_of={p.id: four_eyes.KINDS[p.kind] for p in proposals},
         stands_open=_stands_open(ctx, wanted, state.run_id) if staff else [],
         missing=ctx.read(_missing_kinds) if staff else [],
-        job=_jobs(ctx).of(str(wanted)) if staff else None,
+        job=ctx.jobs.of(str(wanted)) if staff else None,
     )
 
 
@@ -128,11 +128,6 @@ def _missing_kinds(connection: Connection) -> list[str]:
     return absent if current_register(connection) is not None else ["register", *absent]
 
 
-def _jobs(ctx: Context) -> Jobs:
-    jobs: Jobs = ctx.request.app.state.jobs
-    return jobs
-
-
 @action("/months/{month:str}/settle", Permission.SETTLE)
 def settle_action(ctx: Ctx, month: FromPath[str]) -> Page:
     """Make a run of the month, in the background; the board tells when it is there."""
@@ -147,7 +142,7 @@ def settle_action(ctx: Ctx, month: FromPath[str]) -> Page:
         )
         return row.id
 
-    _jobs(ctx).start(Job(str(wanted), kind, actor.name, ctx.now_ms), work)
+    ctx.jobs.start(Job(str(wanted), kind, actor.name, ctx.now_ms), work)
     return ctx.redirect(f"/months/{wanted}", notice="notice.run_begun")
 
 

@@ -28,7 +28,7 @@ from collector.center.month.steps import visible_run
 from collector.center.month.what_if import Change, what_if
 from collector.center.runs import WHAT_IF, list_runs
 from collector.center.web.context import Context, Ctx, Page
-from collector.center.web.jobs import Job, Jobs
+from collector.center.web.jobs import Job
 from collector.center.web.lists import window
 from collector.center.web.pages_run import opened_for
 from collector.center.web.routes import action, page
@@ -80,7 +80,7 @@ def what_if_page(ctx: Ctx, month: FromPath[str]) -> Page:
         runs=list(reversed(ctx.read(lambda c: list_runs(c, wanted)))),
         run_id=ctx.read(lambda c: visible_run(c, wanted, ctx.actor)),
         kinds=ALL_KINDS,
-        job=_jobs(ctx).of(str(wanted)),
+        job=ctx.jobs.of(str(wanted)),
     )
 
 
@@ -132,7 +132,7 @@ def _start(ctx: Context, month: Month, base: int, changes: Sequence[Change], rul
             draft = _draft(open_run(store, base).folder / RULEBOOK, rulebook, Path(folder) / "rulebook")
             return what_if(store, base, changes=changes, rulebook=draft, actor=actor, note=note).id
 
-    _jobs(ctx).start(Job(str(month), WHAT_IF, actor.name, ctx.now_ms, base), work)
+    ctx.jobs.start(Job(str(month), WHAT_IF, actor.name, ctx.now_ms, base), work)
 
 
 def _draft(source: Path, files: Mapping[str, bytes], target: Path) -> Path | None:
@@ -146,18 +146,13 @@ def _draft(source: Path, files: Mapping[str, bytes], target: Path) -> Path | Non
     return target
 
 
-def _jobs(ctx: Context) -> Jobs:
-    jobs: Jobs = ctx.request.app.state.jobs
-    return jobs
-
-
 @action("/reviews/{number:int}/try", Permission.SETTLE)
 def try_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Show what granting a review would do to every plant: its remedies on top of the run it is about."""
     found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
     store, actor = ctx.store, ctx.actor
     job = Job(str(found.month), WHAT_IF, actor.name, ctx.now_ms, found.run_id)
-    _jobs(ctx).start(job, lambda: try_review(store, number, actor=actor).id)
+    ctx.jobs.start(job, lambda: try_review(store, number, actor=actor).id)
     return ctx.redirect(f"/months/{found.month}", notice="notice.run_begun")
 
 

@@ -6,67 +6,30 @@ Real sockets, a real headless Chromium; nothing may be asked of another host, an
 
 from __future__ import annotations
 
-import asyncio
 import random
-import shutil
-import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-import pytest
 from center_months import fill_store
 from made_folders import make_folder
-from playwright.sync_api import Browser, Page, sync_playwright
-from web_world import PASSWORD, settings_of, world
+from playwright.sync_api import Browser, Page
+from web_browser import chromium, site
+from web_world import PASSWORD, world
 
 from collector.center.month.steps import State, month_state
-from collector.center.web.app import build_app
-from collector.center.web.serve import serve_web
 from collector.model.interval import Month, parse_time_ms
-from simulators.scenario import free_ports
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: chromium)")
 JUNE = Month(2026, 6)
 SEED = 3116  # as conftest.py: P0 with U0 and U1, P1 with U2
 HERE = f"/months/{JUNE}"
 
 
-@contextmanager
-def serving(app_port: int, run: Coroutine[Any, Any, None]) -> Iterator[None]:
-    """The pages in a thread with a loop of its own, until the block is left."""
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(run)
-
-    def work() -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_until_complete(asyncio.wait([task]))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        for _ in range(200):
-            try:
-                httpx.get(f"http://127.0.0.1:{app_port}/healthz")
-                break
-            except httpx.TransportError:
-                threading.Event().wait(0.05)
-        yield
-    finally:
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join(20)
-        loop.close()
-
-
 class Person:
     """Somebody at a browser of their own."""
 
-    def __init__(self, browser: Browser, port: int, name: str, language: str) -> None:
-        self.base, self.faults = f"http://127.0.0.1:{port}", []  # type: tuple[str, list[str]]
+    def __init__(self, browser: Browser, base: str, name: str, language: str) -> None:
+        self.base = base
+        self.faults: list[str] = []
         self.context = browser.new_context(viewport={"width": 1280, "height": 900})
         self.page: Page = self.context.new_page()
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -97,24 +60,18 @@ class Person:
 
 
 def test_a_month_from_settling_to_publication(tmp_path: Path) -> None:
-    (port,) = free_ports(1)
     make_folder(random.Random(SEED), tmp_path / "folder")
-    with world(tmp_path / "state") as own, sync_playwright() as playwright:
+    with chromium() as browser, world(tmp_path / "state") as own:
         fill_store(own.store, tmp_path / "folder")
         own.clock.now_ms = parse_time_ms("2026-07-08T10:00:00+08:00")
-        settings = settings_of(tmp_path / "state", f"127.0.0.1:{port}")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        try:
-            with serving(port, serve_web(build_app(own.store, settings), settings)):
-                people = {
-                    name: Person(browser, port, name, language)
-                    for name, language in (("olga", "zh"), ("anna", "en"), ("paul", "zh"), ("rita", "en"))
-                }
-                work_through(people)
-                for name, person in people.items():
-                    assert person.faults == [], name
-        finally:
-            browser.close()
+        with site(own) as address:
+            people = {
+                name: Person(browser, address, name, language)
+                for name, language in (("olga", "zh"), ("anna", "en"), ("paul", "zh"), ("rita", "en"))
+            }
+            work_through(people)
+            for name, person in people.items():
+                assert person.faults == [], name
         state = own.store.read(lambda c: month_state(c, JUNE))
         assert (state.state, state.edition, state.run_id) == (State.PUBLISHED, 1, 1)
 
