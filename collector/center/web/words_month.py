@@ -174,7 +174,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "day.reactive": ("无功 Mvar", "reactive power, Mvar"),
     "day.limit.rated": ("额定容量", "rated power"),
     "day.limit.lower_limit": ("基本调峰下限", "lower limit"),
-    "day.limit.gate": ("额定出力40%", "gate, 40 %"),
+    "day.limit.gate": ("深度调峰补偿限值", "gate of deep peak shaving"),
     "day.limit.agc_upper": ("AGC上限", "AGC upper limit"),
     "day.limit.agc_lower": ("AGC下限", "AGC lower limit"),
     "day.lane.on_grid": ("并网", "on grid"),
