@@ -97,18 +97,26 @@ def address_text(point: Point) -> str:
     return f"{point.area} {point.address}{bit}" if point.area else f"{point.address:08X}"
 
 
-def candidates(data: bytes) -> list[tuple[str, str, str]]:
-    """What else the registers of a value could mean: (type, order, raw value) of every type they are wide enough for.
+def decodings(data: bytes) -> list[tuple[str, str, int | float]]:
+    """What the registers of a value could mean: (type, order, raw value) of every type they are wide enough for.
 
     A 16-bit value has two orders only; decodings that give the same number are listed once.
     """
-    found: dict[tuple[str, str], str] = {}
+    found: dict[tuple[str, int | float], str] = {}
     for kind, width in REGISTERS.items():
         if width is None or 2 * width != len(data):
             continue
         for order in ORDERS if width > 1 else ("ABCD", "BADC"):
             value = decode_value(data, kind, order, None)
             if value is not None:
-                text = f"{value:.9g}" if isinstance(value, float) else str(value)
-                found.setdefault((kind, text), order)
+                found.setdefault((kind, value), order)
+    return [(kind, order, value) for (kind, value), order in found.items()]
+
+
+def candidates(data: bytes) -> list[tuple[str, str, str]]:
+    """`decodings` as text; those that look alike are listed once."""
+    found: dict[tuple[str, str], str] = {}
+    for kind, order, value in decodings(data):
+        text = f"{value:.9g}" if isinstance(value, float) else str(value)
+        found.setdefault((kind, text), order)
     return [(kind, order, text) for (kind, text), order in found.items()]

@@ -6,7 +6,7 @@ Meanings are compared, not files: 03 and holding, 0x10 and 16, CSV and XLSX, ord
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,11 @@ MEANING: Final = frozenset(
 )  # fmt: skip
 
 Key = tuple[str, str]  # device, name
+
+
+def reasons_for(changed: Set[str]) -> tuple[str, ...]:
+    """Why a point with these columns changed must be verified again: address, meaning, or neither."""
+    return tuple(name for name, columns in (("address", ADDRESS), ("meaning", MEANING)) if changed & columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,7 @@ class Change:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it must be verified again: address, meaning, or neither."""
-        changed = {cell.column for cell in self.cells}
-        return tuple(name for name, columns in (("address", ADDRESS), ("meaning", MEANING)) if changed & columns)
+        return reasons_for({cell.column for cell in self.cells})
 
 
 @dataclass(frozen=True, slots=True)

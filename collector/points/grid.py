@@ -37,14 +37,19 @@ class Table:
 
 def read_table(path: Path, findings: Findings) -> Table | None:
     """The table in a file. None where the file as a whole was refused."""
+    sheet = read_sheet(path, findings)
+    return None if sheet is None else _table(sheet, findings)
+
+
+def read_sheet(path: Path, findings: Findings) -> Sheet | None:
+    """The rows of a file, whatever their headings. None where the file as a whole was refused."""
     data = _read(path, findings)
     if data is None:
         return None
     if data.startswith(_OLE):
         findings.add("old_excel")
         return None
-    sheet = read_workbook(data, findings) if data.startswith(_ZIP) else _read_csv(data, findings)
-    return None if sheet is None else _table(sheet, findings)
+    return read_workbook(data, findings) if data.startswith(_ZIP) else _read_csv(data, findings)
 
 
 def _read(path: Path, findings: Findings) -> bytes | None:
