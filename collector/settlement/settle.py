@@ -68,23 +68,27 @@ def settle(month: Month, inputs: Inputs, rulebook: Rulebook, *, spread: Spread =
         RuleError: the rulebook has no value for a day that is measured.
         InvariantBroken: totals do not add up; nothing was produced.
     """
-    run = _Run(month, inputs, rulebook)
-    return _close(month, inputs, run.context, run.results(spread), run.segments)
+    context = prepare(month, inputs, rulebook)
+    measuring = Measuring(month, context, inputs.records, registered(context))
+    return _close(month, inputs, context, measuring.results(spread), measuring.segments)
 
 
-class _Run:
-    """A month's measuring, prepared."""
+def registered(context: Context) -> list[str]:
+    """The units of a month, in order of id."""
+    return [unit for unit, stretches in context.stretches.items() if stretches]
 
-    def __init__(self, month: Month, inputs: Inputs, rulebook: Rulebook) -> None:
-        self.month, self.inputs = month, inputs
-        self.context = prepare(month, inputs, rulebook)
-        policy = self.context.policy
+
+class Measuring:
+    """The measuring of a month, or of some of its units: those of a peak group stay together."""
+
+    def __init__(self, month: Month, context: Context, records: pa.Table, units: Sequence[str]) -> None:
+        self.month, self.context, self.units = month, context, units
+        policy = context.policy
         self.book = RecordBook(
-            inputs.records,
+            records,
             tail_ms=tail_of(policy.settle_ms, policy.hold_ms),
             unsynchronised_is_missing=policy.adopts("I-17", "missing"),
         )
-        self.units = [unit for unit, stretches in self.context.stretches.items() if stretches]
         self._kept: list[tuple[tuple[str, ...], pa.Table]] = []  # segments of the first batches, with their units
 
     def results(self, spread: Spread) -> Iterator[Results]:
@@ -193,17 +197,20 @@ def close(
     rulebook: Rulebook,
     results: Iterable[Results],
     segments: _SegmentParts | None = None,
+    *,
+    context: Context | None = None,
 ) -> Statement:
     """Add measured days up, price, allocate, and check that everything sums.
 
     `segments`: those of what was measured, as `Segments` asks for them; without them a statement carries none but of
-    start-stop orders, which are made here.
+    start-stop orders, which are made here. `context`: what `prepare` made of the same month, inputs and rulebook.
 
     Raises:
         RuleError: the rulebook has no value for a day that is priced.
         InvariantBroken: totals do not add up.
     """
-    return _close(month, inputs, prepare(month, inputs, rulebook), results, segments or _no_segments)
+    context = context or prepare(month, inputs, rulebook)
+    return _close(month, inputs, context, results, segments or _no_segments)
 
 
 def _close(
