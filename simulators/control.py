@@ -2,7 +2,7 @@
 """The control socket of a simulator: a JSON object a line each way, on loopback.
 
 `status`, `hold` (at_utc_ms), `release`, `books`, `fault` (device, kind, value, probability), `clear` (device, kind),
-`stop`. What it can't do it answers with {"error": …}.
+`set` (unit, quantity, value), `unset` (unit, quantity), `stop`. What it can't do it answers with {"error": …}.
 """
 
 from __future__ import annotations
@@ -48,6 +48,14 @@ class Controlled(Protocol):
         """End one fault."""
         ...
 
+    def set_value(self, unit: str, quantity: str, value: str) -> None:
+        """Show a value in place of the plant's own."""
+        ...
+
+    def unset_value(self, unit: str, quantity: str) -> None:
+        """Show the plant's own value again."""
+        ...
+
     def stop(self) -> None:
         """End the process."""
         ...
@@ -67,6 +75,8 @@ class Control:
             "books": lambda _: target.books(),
             "fault": lambda ask: _done(partial(target.fault_on, _fault(ask)), "on"),
             "clear": lambda ask: _done(partial(target.fault_off, _text(ask, "device"), _text(ask, "kind")), "off"),
+            "set": lambda ask: _done(partial(target.set_value, *_signal(ask), _text(ask, "value")), "set"),
+            "unset": lambda ask: _done(partial(target.unset_value, *_signal(ask)), "unset"),
             "stop": lambda _: _done(target.stop, "stopping"),
         }
 
@@ -124,6 +134,10 @@ def _text(ask: Answer, key: str) -> str:
     if not isinstance(value, str):
         raise CollectorError(f"{key} is a text, got {value!r}")
     return value
+
+
+def _signal(ask: Answer) -> tuple[str, str]:
+    return _text(ask, "unit"), _text(ask, "quantity")
 
 
 def _fault(ask: Answer) -> Fault:

@@ -9,33 +9,56 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
+from collector.errors import CollectorError
 from collector.model.quantity import BY_NAME, to_scaled
 
 Sink = Callable[[int | None, int], None]
 
 
 class Signal:
-    """One quantity of one unit. Sinks get (value, instant of the change in UTC ms)."""
+    """One quantity of one unit. Sinks get (value, instant of the change in UTC ms).
 
-    __slots__ = ("_sinks", "quantity", "unit", "value")
+    A pinned signal shows a value that somebody set; the plant goes on underneath, and is seen again when it is let go.
+    """
+
+    __slots__ = ("_pinned", "_shown", "_sinks", "quantity", "unit", "value")
 
     def __init__(self, unit: str, quantity: str) -> None:
         self.unit = unit
         self.quantity = quantity
         self.value: int | None = None
+        self._shown: int | None = None
+        self._pinned = False
         self._sinks: tuple[Sink, ...] = ()
 
     def connect(self, sink: Sink) -> None:
         """Show this signal at one more place, beginning with its present value."""
         self._sinks = (*self._sinks, sink)
-        sink(self.value, 0)
+        sink(self._shown, 0)
 
     def set(self, value: int | None, time_utc_ms: int) -> None:
         """Change the value at an instant; an unchanged value costs nothing."""
         if value != self.value:
             self.value = value
-            for sink in self._sinks:
-                sink(value, time_utc_ms)
+            if not self._pinned:
+                self._show(value, time_utc_ms)
+
+    def pin(self, value: int | None, time_utc_ms: int) -> None:
+        """Show this value, whatever the plant does, until `let_go`."""
+        self._pinned = True
+        if value != self._shown:
+            self._show(value, time_utc_ms)
+
+    def let_go(self, time_utc_ms: int) -> None:
+        """Show what the plant does again."""
+        self._pinned = False
+        if self._shown != self.value:
+            self._show(self.value, time_utc_ms)
+
+    def _show(self, value: int | None, time_utc_ms: int) -> None:
+        self._shown = value
+        for sink in self._sinks:
+            sink(value, time_utc_ms)
 
 
 class Board:
@@ -60,3 +83,16 @@ class Board:
         """Set a value written in the unit of the quantity's name (MW, kV, 0/1): for tests and for hands."""
         scaled = None if value is None else to_scaled(Decimal(value), BY_NAME[quantity].scale)
         self.signal(unit, quantity).set(scaled, time_utc_ms)
+
+    def find(self, unit: str, quantity: str) -> Signal:
+        """A signal that somebody shows or plays.
+
+        Raises:
+            CollectorError: there is none.
+        """
+        found = self._signals.get((unit, quantity))
+        if found is None:
+            units = {key[0] for key in self._signals}
+            what = f"this unit has no {quantity}" if unit in units else f"there are {', '.join(sorted(units))}"
+            raise CollectorError(f"no such signal; {what}", subject=f"{unit} {quantity}")
+        return found

@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 from collector.config import AgentConfig, load_agent
 from collector.errors import CollectorError, ConfigError, Problem
 from collector.model.interval import Interval
+from collector.model.quantity import BY_NAME, parse_scaled
 from simulators.control import Control
 from simulators.devices import Devices
 from simulators.fault_file import FaultPlan, PlannedFault
@@ -160,6 +161,27 @@ class Simulation:
     def fault_off(self, device: str, kind: str) -> None:
         """End one fault."""
         self.devices.faults.switch_off(device, kind)
+
+    def set_value(self, unit: str, quantity: str, value: str) -> None:
+        """Let the devices show a value in place of the plant's own, in the unit of the quantity's name; empty: none.
+
+        Raises:
+            CollectorError: no such signal, or no number.
+        """
+        signal = self.devices.board.find(unit, quantity)
+        try:
+            stored = parse_scaled(value, BY_NAME[quantity].scale) if value else None
+        except ValueError as error:
+            raise CollectorError(str(error), subject=f"{unit} {quantity}") from error
+        signal.pin(stored, self.keeper.now_utc_ms)
+
+    def unset_value(self, unit: str, quantity: str) -> None:
+        """Let the devices show the plant's own value again.
+
+        Raises:
+            CollectorError: no such signal.
+        """
+        self.devices.board.find(unit, quantity).let_go(self.keeper.now_utc_ms)
 
     def stop(self) -> None:
         """End the process."""

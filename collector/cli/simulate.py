@@ -35,7 +35,8 @@ def simulate(
 ) -> None:
     """Serve simulated devices until SIGTERM, Ctrl-C, or `stop` on the control socket. 模拟装置。
 
-    On a terminal faults are switched by typing `fault DEVICE KIND [VALUE [PROBABILITY]]` and `clear DEVICE KIND`.
+    On a terminal faults are switched by typing `fault DEVICE KIND [VALUE [PROBABILITY]]` and `clear DEVICE KIND`, and
+    values set by `set UNIT QUANTITY VALUE` and `unset UNIT QUANTITY`.
     """
     import uvloop
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from simulators.simulation import Simulation
 
 REFRESH_S = 1.0
-VERBS: Final = "fault DEVICE KIND [VALUE [PROBABILITY]] | clear DEVICE KIND | hold | release | quit"
+VERBS: Final = (
+    "fault DEVICE KIND [VALUE [PROBABILITY]] | clear DEVICE KIND | set UNIT QUANTITY VALUE | unset UNIT QUANTITY | "
+    "hold | release | quit"
+)
 _SAID: Final = 3  # answers that stay in sight
 
 
@@ -108,6 +111,10 @@ class Screen:
                     simulation.fault_on(Fault(device, kind, int(value), float(probability)))
                 case ["clear", device, kind]:
                     simulation.fault_off(device, kind)
+                case ["set", unit, quantity, value]:
+                    simulation.set_value(unit, quantity, value)
+                case ["unset", unit, quantity]:
+                    simulation.unset_value(unit, quantity)
                 case ["hold"]:
                     simulation.hold(simulation.keeper.now_utc_ms)
                 case ["release"]:
