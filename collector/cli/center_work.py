@@ -19,8 +19,10 @@ from collector.cli.center_store import ConfigOption, JsonOption, StateOption, op
 
 if TYPE_CHECKING:
     from collector.center.month.duties import DutyBoard
+    from collector.settlement.calendar import WorkingDays
 
 month_app = typer.Typer(no_args_is_help=True, help="The steps of a month, with four eyes. 月度流程。")
+DaysOption = Annotated[Path | None, typer.Option("--tables", help="Working-day tables; default: those shipped.")]
 ProposalArgument = Annotated[int, typer.Argument(metavar="PROPOSAL", help="Its number, as `month show` shows it.")]
 
 
@@ -68,6 +70,8 @@ def show_month(
         print(
             f"proposal {p.id} by {p.prepared_by}: to {p.content['to']}, run {p.content['run_id']}; waits for approval"
         )
+        for each in p.content.get("against", ()):
+            print(f"! {each}: {p.content['reason']}")
     for each in standing:
         print(f"! {each}")
     for t in transitions_from(now.state):
@@ -79,8 +83,11 @@ def propose(
     month: MonthArgument,
     to: Annotated[str, typer.Argument(metavar="STATE", help="disclosed, in_review, filed, effective …")],
     run: Annotated[int | None, typer.Option("--run", help="Default: the run the month stands on.")] = None,
-    reason: Annotated[str, typer.Option("--reason", help="Where one is needed: provisional, open reviews …")] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", help="Where one is needed: against the calendar, provisional, open reviews …")
+    ] = "",
     document: Annotated[str, typer.Option("--document", help="A number of the center's own.")] = "",
+    tables: DaysOption = None,
     config: ConfigOption = None,
     state: StateOption = "",
     who: WhoOption = "",
@@ -95,7 +102,7 @@ def propose(
     except ValueError:
         raise typer.BadParameter(f"expected one of {', '.join(State)}", param_hint="STATE") from None
     with open_store(config, state) as store:
-        options: dict[str, Any] = {"run_id": run, "reason": reason, "document": document}
+        options: dict[str, Any] = {"run_id": run, "reason": reason, "document": document, "days": _days(tables)}
         now_ms = store.clock.now_utc_ms()
         number = store.write(lambda c: propose_step(c, wanted, target, actor=actor, now_ms=now_ms, **options)).result()
     print(f"proposal {number}: another person approves it with `collector center month approve {number}`")
@@ -105,7 +112,8 @@ def propose(
 def approve(
     number: ProposalArgument,
     document: Annotated[str, typer.Option("--document", help="The regulator's number, to make it effective.")] = "",
-    note: Annotated[str, typer.Option("--note")] = "",
+    note: Annotated[str, typer.Option("--note", help="Why; needed where it has come to be too late since.")] = "",
+    tables: DaysOption = None,
     config: ConfigOption = None,
     state: StateOption = "",
     who: WhoOption = "",
@@ -117,7 +125,9 @@ def approve(
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         found = store.write(
-            lambda c: approve_step(c, number, actor=actor, now_ms=now_ms, document=document, note=note)
+            lambda c: approve_step(
+                c, number, actor=actor, now_ms=now_ms, days=_days(tables), document=document, note=note
+            )
         ).result()
     print(f"{found.month} is {found.state}, edition {found.edition}, run {found.run_id}")
 
@@ -175,22 +185,20 @@ def duties(
     config: ConfigOption = None,
     state: StateOption = "",
     on: Annotated[str, typer.Option("--on", metavar="DAY", help="As of this day; default: today.")] = "",
-    tables: Annotated[Path | None, typer.Option("--tables", help="Working-day tables; default: those shipped.")] = None,
+    tables: DaysOption = None,
     as_json: JsonOption = False,
     who: WhoOption = "",
 ) -> None:
     """What is due, done or not, days left. Exit 1 where something is late. 期限与办理情况。"""
     from collector.center.month.duties import LATE, duties_of, months_due
     from collector.model.interval import local_midnight_ms
-    from collector.resources import config_path
-    from collector.settlement.calendar import load_working_days
 
     wanted, actor = [parse_month(month)] if month else [], actor_of(who)
     try:
         day = date.fromisoformat(on) if on else None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--on") from error
-    days = load_working_days(tables or config_path("calendar"))
+    days = _days(tables)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms() if day is None else local_midnight_ms(day)
         months = wanted or store.read(lambda c: months_due(c, now_ms))
@@ -202,6 +210,13 @@ def duties(
             _show_board(board)
     if any(row.status == LATE for board in boards for row in board.rows):
         raise typer.Exit(1)
+
+
+def _days(tables: Path | None) -> WorkingDays:
+    from collector.resources import config_path
+    from collector.settlement.calendar import load_working_days
+
+    return load_working_days(tables or config_path("calendar"))
 
 
 def _show_board(board: DutyBoard) -> None:

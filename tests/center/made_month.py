@@ -182,12 +182,14 @@ def step(
 ) -> MonthState:
     """One step by li, approved by wang, or by the regulator with a document where it is the regulator's."""
     number = store.write(
-        lambda c: propose_step(c, month, to, actor=LI, now_ms=at, run_id=run_id, reason=reason)
+        lambda c: propose_step(c, month, to, actor=LI, now_ms=at, days=DAYS, run_id=run_id, reason=reason)
     ).result()
     regulators = to in (State.EFFECTIVE, State.PUBLISHED)
     document = f"华东监能市场〔2026〕{number}号" if regulators else ""
     approver = REGULATOR if regulators else WANG
-    return store.write(lambda c: approve_step(c, number, actor=approver, now_ms=at, document=document)).result()
+    return store.write(
+        lambda c: approve_step(c, number, actor=approver, now_ms=at, days=DAYS, document=document)
+    ).result()
 
 
 def take_through(

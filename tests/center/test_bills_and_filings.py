@@ -21,6 +21,7 @@ from made_month import (
     AUDITOR,
     AVC,
     BLACK_START,
+    DAYS,
     DEEP_PEAK,
     FIRST,
     LI,
@@ -460,4 +461,4 @@ def test_the_run_is_not_filed_for_another_edition(store: CenterStore) -> None:
     step(store, State.CORRECTION, at=on(3, month=7), reason="x")
     step(store, State.DISCLOSED, second, at=IN_JULY[0])
     with pytest.raises(CollectorError, match="of edition 2"):
-        store.write(lambda c: propose_step(c, MAY, State.FILED, actor=LI, now_ms=IN_JULY[1])).result()
+        store.write(lambda c: propose_step(c, MAY, State.FILED, actor=LI, now_ms=IN_JULY[1], days=DAYS)).result()

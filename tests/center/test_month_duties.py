@@ -16,7 +16,7 @@ from collector.center.month.duties import DutyBoard, DutyRow, duties_of
 from collector.center.month.reviews import ReviewRequest, answer_review, submit_review
 from collector.center.month.steps import State
 from collector.center.store import CenterStore
-from collector.errors import RuleError
+from collector.errors import RuleError, StoreError
 from collector.model.interval import Month
 
 
@@ -59,7 +59,7 @@ def test_what_was_done_in_time_late_or_not_at_all(store: CenterStore) -> None:
     run = add_run(store)
     assert row(board(store, on(11)), "disclosure").status == "late"
     assert row(board(store, on(11)), "disclosure").days_left == -1
-    step(store, State.DISCLOSED, run, at=on(12))
+    step(store, State.DISCLOSED, run, at=on(12), reason="late")
     disclosure = row(board(store, on(13)), "disclosure")
     assert (disclosure.status, disclosure.done_day, disclosure.done_late, disclosure.days_left) == (
         *("done", date(2026, 6, 12), True),
@@ -128,12 +128,16 @@ def test_a_correction_opened_after_the_disclosure_day_goes_by_the_month_after(st
     assert row(found, "disclosure").due == date(2026, 8, 10)
 
 
-def test_a_year_the_calendar_does_not_know_is_refused_here_and_only_here(store: CenterStore) -> None:
-    december = Month(2026, 12)
-    run = add_run(store, month=december)
-    assert step(store, State.DISCLOSED, run, at=on(8, month=1, year=2027), month=december).state is State.DISCLOSED
-    with pytest.raises(RuleError, match="no working-day table for 2027"):
-        board(store, on(8, month=1, year=2027), month=december)
+def test_a_year_the_calendar_does_not_know_is_refused_here_and_steps_need_a_reason(tmp_path: Path) -> None:
+    december, january_8 = Month(2026, 12), on(8, month=1, year=2027)
+    with new_store(tmp_path / "state", FixedClock(january_8)) as store:
+        run = add_run(store, month=december)
+        with pytest.raises(StoreError, match="no working-day table for 2027"):
+            step(store, State.DISCLOSED, run, at=january_8, month=december)
+        taken = step(store, State.DISCLOSED, run, at=january_8, month=december, reason="the notice is not out yet")
+        assert taken.state is State.DISCLOSED
+        with pytest.raises(RuleError, match="no working-day table for 2027"):
+            board(store, january_8, month=december)
 
 
 def test_everybody_sees_the_duties(store: CenterStore) -> None:

@@ -17,7 +17,7 @@ import pytest
 from center_batches import FixedClock, new_store
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from made_month import AUDITOR, DEEP_PEAK, FIRST, MAY, SECOND, add_run, on
+from made_month import AUDITOR, DAYS, DEEP_PEAK, FIRST, MAY, SECOND, add_run, on
 from sqlalchemy import select
 
 from collector.center import audit
@@ -102,7 +102,7 @@ def attempt(store: CenterStore, what: tuple[Any, ...], at: int) -> None:
 
 
 def approve(store: CenterStore, number: int, actor: Actor, at: int) -> None:
-    store.write(lambda c: approve_step(c, number, actor=actor, now_ms=at, document="1号")).result()
+    store.write(lambda c: approve_step(c, number, actor=actor, now_ms=at, days=DAYS, document="1号")).result()
 
 
 def right_person(store: CenterStore, number: int) -> Actor:
@@ -128,7 +128,7 @@ def propose(
     if to is State.FILED and run_id is None:
         make_filings(store, chosen, actor=ACTORS[0])
     return store.write(
-        lambda c: propose_step(c, MAY, to, actor=actor, now_ms=at, run_id=chosen, reason=reason)
+        lambda c: propose_step(c, MAY, to, actor=actor, now_ms=at, days=DAYS, run_id=chosen, reason=reason)
     ).result()
 
 

@@ -11,6 +11,7 @@ import pytest
 from center_batches import FixedClock, new_store
 from made_month import (
     AUDITOR,
+    DAYS,
     DEEP_PEAK,
     LI,
     MAY,
@@ -68,12 +69,16 @@ def propose(
     at: int = on(10),
 ) -> int:
     return store.write(
-        lambda c: propose_step(c, month, to, actor=actor, now_ms=at, run_id=run_id, reason=reason)
+        lambda c: propose_step(c, month, to, actor=actor, now_ms=at, days=DAYS, run_id=run_id, reason=reason)
     ).result()
 
 
 def approve(store: CenterStore, number: int, actor: Actor = WANG, *, document: str = "", at: int = on(10)) -> State:
-    return store.write(lambda c: approve_step(c, number, actor=actor, now_ms=at, document=document)).result().state
+    return (
+        store.write(lambda c: approve_step(c, number, actor=actor, now_ms=at, days=DAYS, document=document))
+        .result()
+        .state
+    )
 
 
 def state_of(store: CenterStore) -> State:
@@ -238,7 +243,7 @@ def test_a_month_is_filed_with_its_three_documents_only(lite: CenterStore) -> No
     with pytest.raises(StoreError, match="make the filings first: detail, allocation, scheme of edition 1"):
         propose(lite, State.FILED)
     make_filings(lite, run, actor=LI)
-    assert approve(lite, propose(lite, State.FILED)) is State.FILED
+    assert approve(lite, propose(lite, State.FILED, at=on(19)), at=on(19)) is State.FILED
 
 
 @pytest.mark.parametrize("status", ["provisional", "blocked"])
@@ -294,7 +299,7 @@ def test_a_proposal_counts_only_while_the_month_stands_where_it_stood(lite: Cent
     first, second = add_run(lite), add_run(lite, {DEEP_PEAK: "1.00"})
     step(lite, State.DISCLOSED, first, at=on(10))
     make_filings(lite, first, actor=LI)
-    number = propose(lite, State.FILED)
+    number = propose(lite, State.FILED, at=on(18))
     lite.write(lambda c: refuse_step(c, number, actor=WANG, now_ms=on(18), note="等待复核")).result()
     with pytest.raises(StoreError, match="was decided already"):
         approve(lite, number)

@@ -173,9 +173,9 @@ def test_the_fifteenth_counts_and_after_it_a_review_is_late_until_an_operator_ta
 
 def test_an_unknown_year_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
     december = Month(2026, 12)
-    with new_store(tmp_path / "state", FixedClock(on(1))) as store:
+    with new_store(tmp_path / "state", FixedClock(on(5, month=1, year=2027))) as store:
         run = add_run(store, month=december)
-        step(store, State.DISCLOSED, run, at=on(11, month=1, year=2027), month=december)
+        step(store, State.DISCLOSED, run, at=on(11, month=1, year=2027), month=december, reason="no calendar yet")
         with pytest.raises(RuleError, match="no working-day table for 2027"):
             ask(store, at=on(12, month=1, year=2027), run_id=run, from_ms=on(3, month=12), to_ms=on(4, month=12))
         assert store.read(lambda c: list_reviews(c, actor=AUDITOR)) == []
@@ -299,7 +299,7 @@ def test_open_reviews_hold_up_the_filing_unless_a_reason_is_stated(store: Center
     make_filings(store, 1, actor=LI)
 
     def propose(c: Connection, reason: str = "") -> int:
-        return propose_step(c, MAY, State.FILED, actor=LI, now_ms=on(20), reason=reason)
+        return propose_step(c, MAY, State.FILED, actor=LI, now_ms=on(20), days=DAYS, reason=reason)
 
     with pytest.raises(StoreError, match=f"reviews not done: {number}: filing it needs a stated reason"):
         store.write(propose).result()

@@ -3,11 +3,12 @@
 
 A step is proposed by one person and approved by another (four eyes); it is about one run, pinned by its result hash.
 What was proposed counts only while the month still stands where it stood: of two steps approved at once one is taken.
+A step against the calendar needs a written reason (`timing`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -21,10 +22,12 @@ from collector.center.month.bills import scheme_rows
 from collector.center.month.filing_documents import FilingName
 from collector.center.month.review_log import all_reviews
 from collector.center.month.steps import MonthState, State, all_steps, month_state
+from collector.center.month.timing import against_calendar, refuse_unfinished
 from collector.center.month_schema import filing, month_step
 from collector.center.runs import WHAT_IF
 from collector.errors import StoreError
 from collector.model.interval import Month
+from collector.settlement.calendar import WorkingDays
 
 STEP: Final = "month_step"
 FILING: Final = "month_filing"
@@ -106,6 +109,7 @@ def propose_step(
     *,
     actor: Actor,
     now_ms: int,
+    days: WorkingDays,
     run_id: int | None = None,
     reason: str = "",
     document: str = "",
@@ -116,12 +120,13 @@ def propose_step(
 
     Raises:
         Denied: the role may not prepare it.
-        StoreError: the month does not allow the step, or something it needs is not there.
+        StoreError: the month does not allow the step, or something it needs is not there: of a step against the
+            calendar, the reason.
     """
     state = month_state(connection, month)
     transition = find_transition(state.state, to_state)
     actor.require(four_eyes.KINDS[transition.kind].prepare)
-    content = {
+    content: dict[str, Any] = {
         "from": str(state.state),
         "to": str(to_state),
         "number": state.number + 1,
@@ -129,16 +134,27 @@ def propose_step(
         "reason": _bounded(reason),
         "document": document.strip()[:255],
     }
-    content["result_hash"] = _check(connection, state, transition, content)
+    content["result_hash"] = _check(connection, state, transition, content, now_ms)
+    content["against"] = against_calendar(connection, state, to_state, days, now_ms)
+    _need_reason(content["against"], content["reason"], str(month))
     return four_eyes.propose(
         connection, actor=actor, kind=transition.kind, subject=str(month), content=content, now_ms=now_ms
     )
 
 
 def approve_step(
-    connection: Connection, proposal_id: int, *, actor: Actor, now_ms: int, note: str = "", document: str = ""
+    connection: Connection,
+    proposal_id: int,
+    *,
+    actor: Actor,
+    now_ms: int,
+    days: WorkingDays,
+    note: str = "",
+    document: str = "",
 ) -> MonthState:
     """Approve a proposed step as another person, and take it. `document`: the regulator's number, where one is needed.
+
+    Where the step was in time when proposed and no longer is, `note` is the reason it then needs.
 
     Raises:
         Denied: the role may not approve it, or the person prepared it.
@@ -157,8 +173,11 @@ def approve_step(
             subject=f"proposal {proposal_id}",
         )
     transition = find_transition(state.state, State(content["to"]))
-    if _check(connection, state, transition, content) != content["result_hash"]:
+    if _check(connection, state, transition, content, now_ms) != content["result_hash"]:
         raise StoreError("the run is not the one that was proposed", subject=f"run {content['run_id']}")
+    reason = content["reason"] or decided.note
+    against = against_calendar(connection, state, transition.after, days, now_ms)
+    _need_reason(against, reason, f"proposal {proposal_id}")
     step = {
         "edition": state.edition + (transition.after is State.CORRECTION),
         "state": str(transition.after),
@@ -167,10 +186,10 @@ def approve_step(
         "prepared_by": decided.prepared_by,
         "approved_by": actor.name,
         "proposal_id": proposal_id,
-        "reason": content["reason"],
+        "reason": reason if against else content["reason"],
         "document": decided.document or content["document"],
     }
-    take_step(connection, state, step, actor=actor, now_ms=now_ms)
+    take_step(connection, state, step, actor=actor, now_ms=now_ms, against=against)
     return month_state(connection, month)
 
 
@@ -207,8 +226,19 @@ def begin_review(connection: Connection, month: Month, *, actor: Actor, now_ms: 
     take_step(connection, state, step, actor=actor, now_ms=now_ms)
 
 
-def take_step(connection: Connection, state: MonthState, step: Mapping[str, Any], *, actor: Actor, now_ms: int) -> None:
-    """Append a step after `state`; its number is taken once only, so that of two at once the second fails."""
+def take_step(
+    connection: Connection,
+    state: MonthState,
+    step: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now_ms: int,
+    against: Sequence[str] = (),
+) -> None:
+    """Append a step after `state`; its number is taken once only, so that of two at once the second fails.
+
+    `against`: in what it went against the calendar; kept in the audit log beside its reason.
+    """
     values = {**step, "month": str(state.month), "number": state.number + 1, "at_ms": now_ms}
     connection.execute(insert(month_step).values(values))
     audit.append(
@@ -216,7 +246,7 @@ def take_step(connection: Connection, state: MonthState, step: Mapping[str, Any]
         actor=actor,
         action=f"month.{step['state']}",
         subject=str(state.month),
-        detail={"from": str(state.state), "number": state.number + 1, **step},
+        detail={"from": str(state.state), "number": state.number + 1, **step, "against": list(against)},
         now_ms=now_ms,
     )
 
@@ -238,7 +268,9 @@ def what_stands_open(connection: Connection, month: Month, run_id: int) -> list[
     return found
 
 
-def _check(connection: Connection, state: MonthState, transition: Transition, content: Mapping[str, Any]) -> str:
+def _check(
+    connection: Connection, state: MonthState, transition: Transition, content: Mapping[str, Any], now_ms: int
+) -> str:
     """Everything a step needs; the result hash of its run."""
     run_id, reason = content["run_id"], content["reason"]
     if run_id is None:
@@ -250,6 +282,7 @@ def _check(connection: Connection, state: MonthState, transition: Transition, co
         raise StoreError(f"is of {row.month}, not of {state.month}", subject=f"run {run_id}")
     if row.kind == WHAT_IF:
         raise StoreError("is a what-if run: it shows an effect and settles nothing", subject=f"run {run_id}")
+    refuse_unfinished(state.month, transition.after, row, now_ms)
     needs = transition.needs
     if Need.SAME_RUN in needs and run_id != state.run_id:
         raise StoreError(f"the month stands on run {state.run_id}; disclose another one first", subject=f"run {run_id}")
@@ -262,6 +295,11 @@ def _check(connection: Connection, state: MonthState, transition: Transition, co
     if Need.NOTHING_OPEN in needs and not reason and (still := what_stands_open(connection, state.month, run_id)):
         raise StoreError(f"{'; '.join(still)}: filing it needs a stated reason", subject=f"run {run_id}")
     return str(row.result_hash)
+
+
+def _need_reason(against: Sequence[str], reason: str, subject: str) -> None:
+    if against and not reason:
+        raise StoreError(f"{'; '.join(against)}: needs a stated reason 请说明原因", subject=subject)
 
 
 def _check_filings(connection: Connection, run_id: int, edition: int) -> None:

@@ -67,7 +67,10 @@ class MonthStepOut(msgspec.Struct, frozen=True):
 
 
 class StepIn(msgspec.Struct, frozen=True):
-    """A step to be proposed. `run_id`: default the month's present run."""
+    """A step to be proposed. `run_id`: default the month's present run.
+
+    `reason`: needed of a step against the calendar, of a run that is not final, and where another run is disclosed.
+    """
 
     to: StateName
     run_id: Annotated[int, msgspec.Meta(ge=1, le=2**53)] | None = None
@@ -76,7 +79,10 @@ class StepIn(msgspec.Struct, frozen=True):
 
 
 class StepDecisionIn(msgspec.Struct, frozen=True):
-    """Granted or not. `document`: the regulator's number, where one is needed."""
+    """Granted or not. `document`: the regulator's number, where one is needed.
+
+    `note`: why; needed to refuse, and to grant without a stated reason what has come to be against the calendar.
+    """
 
     granted: bool
     note: Note = ""
@@ -197,8 +203,8 @@ def propose(ctx: Ctx, month: MonthPath, data: JSONBody[StepIn]) -> NumberOut:
     return NumberOut(
         ctx.write(
             lambda c: propose_step(
-                c, wanted, State(data.to), actor=ctx.actor, now_ms=ctx.now_ms, run_id=data.run_id,
-                reason=data.reason, document=data.document,
+                c, wanted, State(data.to), actor=ctx.actor, now_ms=ctx.now_ms, days=working_days(),
+                run_id=data.run_id, reason=data.reason, document=data.document,
             )
         )
     )  # fmt: skip
@@ -215,9 +221,10 @@ def decide(ctx: Ctx, month: MonthPath, number: Number, data: JSONBody[StepDecisi
     if data.granted:
         ctx.write(
             lambda c: approve_step(
-                c, number, actor=ctx.actor, now_ms=ctx.now_ms, note=data.note, document=data.document
+                c, number, actor=ctx.actor, now_ms=ctx.now_ms, days=working_days(), note=data.note,
+                document=data.document,
             )
-        )
+        )  # fmt: skip
     else:
         ctx.write(lambda c: refuse_step(c, number, actor=ctx.actor, now_ms=ctx.now_ms, note=data.note))
     return _month(ctx, wanted)

@@ -28,7 +28,8 @@ from collector.center.month.states import (
     transitions_from,
     what_stands_open,
 )
-from collector.center.month.steps import STATE_WORDS, State, list_steps, month_state, visible_run
+from collector.center.month.steps import STATE_WORDS, MonthState, State, list_steps, month_state, visible_run
+from collector.center.month.timing import against_calendar
 from collector.center.runs import CORRECTION, TRIAL, list_runs
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.guards import Open
@@ -95,6 +96,7 @@ def board_page(ctx: Ctx, month: FromPath[str]) -> Page:
         bills=ctx.read(lambda c: bills_of(c, wanted, actor=actor)),
         directions={name: words_of(ctx, w) for name, w in DIRECTION_WORDS.items()},
         next_steps=[(t, words_of(ctx, (t.chinese, t.english))) for t in transitions_from(state.state)],
+        against=_against(ctx, state) if staff else [],
         open_proposals=[p for p in proposals if p.decision is None] if staff else [],
         permission_of={p.id: four_eyes.KINDS[p.kind] for p in proposals},
         stands_open=_stands_open(ctx, wanted, state.run_id) if staff else [],
@@ -120,6 +122,15 @@ def _duties(ctx: Context, month: Month) -> tuple[DutyBoard | None, str]:
 
 def _stands_open(ctx: Context, month: Month, run_id: int | None) -> list[str]:
     return [] if run_id is None else ctx.read(lambda c: what_stands_open(c, month, run_id))
+
+
+def _against(ctx: Context, state: MonthState) -> list[str]:
+    """In what the steps that may follow would be against the calendar today."""
+    return [
+        each
+        for transition in transitions_from(state.state)
+        for each in ctx.read(lambda c, t=transition: against_calendar(c, state, t.after, working_days(), ctx.now_ms))  # type: ignore[misc]
+    ]
 
 
 def _missing_kinds(connection: Connection) -> list[str]:
@@ -155,7 +166,7 @@ def propose_action(ctx: Ctx, month: FromPath[str]) -> Page:
     run_id = int(run_text) if run_text.isdecimal() and run_text.isascii() and len(run_text) < 16 else None
     ctx.write(
         lambda c: propose_step(
-            c, wanted, to_state, actor=ctx.actor, now_ms=ctx.now_ms, run_id=run_id,
+            c, wanted, to_state, actor=ctx.actor, now_ms=ctx.now_ms, days=working_days(), run_id=run_id,
             reason=ctx.form.get("reason", ""), document=ctx.form.get("document", ""),
         )
     )  # fmt: skip
@@ -176,7 +187,11 @@ def decide_action(ctx: Ctx, number: FromPath[int]) -> Page:
     found = ctx.read(lambda c: four_eyes.get_proposal(c, number))
     note, document = ctx.form.get("note", ""), ctx.form.get("document", "")
     if ctx.chosen("decision", "approve", "refuse") == "approve":
-        ctx.write(lambda c: approve_step(c, number, actor=ctx.actor, now_ms=ctx.now_ms, note=note, document=document))
+        ctx.write(
+            lambda c: approve_step(
+                c, number, actor=ctx.actor, now_ms=ctx.now_ms, days=working_days(), note=note, document=document
+            )
+        )
     else:
         ctx.write(lambda c: refuse_step(c, number, actor=ctx.actor, now_ms=ctx.now_ms, note=note))
     return ctx.redirect(f"/months/{month_named(found.subject)}", notice="notice.decided")

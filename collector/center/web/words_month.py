@@ -57,6 +57,8 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "board.propose": ("提交审批", "Propose"),
     "board.reason": ("理由", "Reason"),
     "board.document": ("文号", "Document number"),
+    "board.against": ("与日历不符", "Against the calendar"),
+    "board.against_today": ("今天办理须说明原因", "Today this step needs a reason"),
     "board.waiting": ("待审批", "Waiting for a decision"),
     "board.prepared": ("{who} 于 {at} 提交", "prepared by {who}, {at}"),
     "board.approve": ("同意", "Approve"),

@@ -17,6 +17,7 @@ for folder in (TESTS, TESTS / "center", TESTS / "center" / "month", TESTS / "set
 
 from center_months import RULES, fill_store  # noqa: E402
 from made_folders import make_folder  # noqa: E402
+from made_month import DAYS  # noqa: E402
 from web_world import World, world  # noqa: E402
 
 from collector.center.month.settling import settle_month  # noqa: E402
@@ -39,8 +40,8 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         olga, anna, now_ms = made.actor("olga"), made.actor("anna"), made.clock.now_ms
         run = settle_month(made.store, JUNE, rulebook=RULES, actor=olga)
         number = made.store.write(
-            lambda c: propose_step(c, JUNE, State.DISCLOSED, actor=olga, run_id=run.id, now_ms=now_ms)
+            lambda c: propose_step(c, JUNE, State.DISCLOSED, actor=olga, run_id=run.id, now_ms=now_ms, days=DAYS)
         ).result()
-        made.store.write(lambda c: approve_step(c, number, actor=anna, now_ms=now_ms)).result()
+        made.store.write(lambda c: approve_step(c, number, actor=anna, now_ms=now_ms, days=DAYS)).result()
         made.run_id = run.id
         yield made

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps of a month against its calendar (Art. 26-28): what is refused, and what needs a written reason.
+
+Refused: disclosing a month that is not over, or a run made before it was; nobody's reason makes a part of a month its
+result. With a reason: disclosing late, filing while plants may still ask or late, and any of them where the calendar
+of the year is missing. Publication is the regulator's: the duties show it late, the center gives no reason for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from collector.center.month.cycle import cycle_of
+from collector.center.month.steps import MonthState, State
+from collector.errors import RuleError, StoreError
+from collector.model.interval import Month, local_day
+from collector.settlement.calendar import WorkingDays
+
+_FIRST: Final = (State.TRIAL, State.CORRECTION)
+
+
+def refuse_unfinished(month: Month, after: State, run: Any, now_ms: int) -> None:
+    """Refuse to disclose what can't be the month's result yet.
+
+    Raises:
+        StoreError: the month is not over, or its run was made before it was.
+    """
+    end_ms = month.interval.end_ms
+    if after is not State.DISCLOSED:
+        return
+    if now_ms < end_ms:
+        raise StoreError(
+            f"is not over before {local_day(end_ms)}: disclose it then 月份尚未结束,不能披露", subject=str(month)
+        )
+    if run.at_ms < end_ms:
+        raise StoreError(
+            f"was made before {month} was over: settle anew 试算早于月末,请重新试算", subject=f"run {run.id}"
+        )
+
+
+def against_calendar(
+    connection: Connection, state: MonthState, after: State, days: WorkingDays, now_ms: int
+) -> tuple[str, ...]:
+    """In what a step taken now goes against the calendar, in words; empty where it doesn't."""
+    disclosing = after is State.DISCLOSED and state.state in _FIRST
+    if not disclosing and after is not State.FILED:
+        return ()
+    today = local_day(now_ms)
+    try:
+        cycle = cycle_of(connection, state.month, state.edition, days)
+    except RuleError as error:
+        return (f"{error.message}: whether the step is in time can't be told 缺该年日历,无法判断是否按期",)
+    if disclosing and today > cycle.disclosure:
+        return (f"disclosed on {today}, due by {cycle.disclosure} 晚于披露期限",)
+    if after is State.FILED and today <= cycle.review:
+        return (f"filed on {today}, while plants may ask until {cycle.review} 复核申请截止前报送",)
+    if after is State.FILED and today > cycle.filing:
+        return (f"filed on {today}, due by {cycle.filing} 晚于报送期限",)
+    return ()

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A step against the calendar on the month's board and by REST: asked for its reason, and shown with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from made_month import MAY, add_run, on
+from web_world import World, world
+
+HERE = f"/months/{MAY}"
+
+
+@pytest.fixture
+def late(tmp_path: Path) -> Iterator[World]:
+    """May 2026 settled in time, and not disclosed by the 10th of June."""
+    with world(tmp_path / "state") as made:
+        made.clock.now_ms = on(5)
+        made.run_id = add_run(made.store)
+        made.clock.now_ms = on(12)
+        yield made
+
+
+def test_the_board_says_that_a_reason_is_needed_and_shows_it_to_who_approves(late: World) -> None:
+    with late.browser("olga", "en") as browser:
+        page = browser.get(HERE).text
+        assert "Today this step needs a reason: disclosed on 2026-06-12, due by 2026-06-10" in page
+        form = {"csrf": late.csrf_of("olga"), "to": "disclosed", "run": str(late.run_id)}
+        refused = browser.post(f"{HERE}/step", data=form)
+        assert (refused.status_code, "needs a stated reason" in refused.text) == (409, True)
+        assert browser.post(f"{HERE}/step", data=form | {"reason": "meter data came late"}).status_code == 303
+    with late.browser("anna", "zh") as browser:
+        page = browser.get(HERE).text
+        assert "与日历不符: disclosed on 2026-06-12, due by 2026-06-10 晚于披露期限" in page
+        assert "meter data came late" in page
+
+
+def test_by_rest_too_and_never_before_the_month_is_over(late: World) -> None:
+    address, olga = f"/api/v1{HERE}/steps", late.token_of("olga")
+    step = {"to": "disclosed", "run_id": late.run_id}
+    with late.browser() as client:
+        refused = client.post(address, json=step, headers=olga)
+        assert (refused.status_code, "needs a stated reason" in refused.json()["message"]) == (409, True)
+        late.clock.now_ms = on(1, hour=0) - 1
+        refused = client.post(address, json=step | {"reason": "x"}, headers=late.token_of("olga"))
+        assert (refused.status_code, "is not over before 2026-06-01" in refused.json()["message"]) == (409, True)
+        late.clock.now_ms = on(12)
+        made = client.post(address, json=step | {"reason": "meter data came late"}, headers=olga)
+        assert made.status_code == 200
+        decided = client.post(
+            f"/api/v1{HERE}/proposals/{made.json()['id']}/decide", json={"granted": True}, headers=late.token_of("anna")
+        )
+        assert decided.status_code == 200
+        (taken,) = client.get(address, headers=olga).json()["items"]
+        assert taken["reason"] == "meter data came late"
