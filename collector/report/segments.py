@@ -8,9 +8,11 @@ each other, so they may be formatted side by side.
 from __future__ import annotations
 
 import math
+import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +27,11 @@ from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Segments
 
 SEGMENT_COLUMNS: Final = ("unit", "service", "start", "end", "class", "reason", "value", "value_unit")
 _MICRO: Final = 1_000_000
+_DAY_S: Final = 86_400
+_INSTANT: Final = np.dtype([("date", "S10"), ("T", "S1"), ("time", "S8"), ("offset", "S6")])
+_COPY_BYTES: Final = 1 << 20
 _KEYS: Final = ["unit", "service", "class", "reason"]
-_Times = Counter[tuple[str, str, str, str]]  # ms by unit, service, class, reason
+UnpaidTimes = Counter[tuple[str, str, str, str]]  # ms by unit, service, class, reason
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,24 +45,41 @@ class UnpaidTime:
     duration_ms: int
 
 
-def write_segments(segments: Segments, path: Path, *, spread: Spread = map) -> tuple[UnpaidTime, ...]:
-    """Write segments.csv; returns the unpaid time, sorted.
+@dataclass(frozen=True, slots=True)
+class WrittenSegments:
+    """Segments as lines of segments.csv in a file of their own, and the time of them that was not paid."""
+
+    path: Path
+    times: UnpaidTimes
+
+
+def write_segments(
+    segments: Segments, path: Path, *, spread: Spread = map, before: Iterable[WrittenSegments] = ()
+) -> tuple[UnpaidTime, ...]:
+    """Write segments.csv; returns the unpaid time, sorted. `before`: files to begin with, in their order.
 
     Raises:
         OSError: the file can't be written.
     """
-    unpaid: _Times = Counter()
+    unpaid: UnpaidTimes = Counter()
     with path.open("wb") as file:
         file.write((",".join(SEGMENT_COLUMNS) + "\n").encode())
+        for written in before:
+            with written.path.open("rb") as lines:
+                shutil.copyfileobj(lines, file, _COPY_BYTES)
+            unpaid.update(written.times)
         for text, times in spread(_format, segments.parts()):
             file.write(text)
             unpaid.update(times)
     return tuple(sorted(UnpaidTime(*key, duration) for key, duration in unpaid.items()))
 
 
-def _format(part: Callable[[], pa.Table]) -> tuple[Any, _Times]:
-    """A table as CSV bytes, and its unpaid time."""
-    table = part()
+def _format(part: Callable[[], pa.Table]) -> tuple[Any, UnpaidTimes]:
+    return format_segments(part())
+
+
+def format_segments(table: pa.Table) -> tuple[Any, UnpaidTimes]:
+    """A table as bytes of segments.csv, and its unpaid time."""
     return (_as_csv(table), _unpaid(table)) if table.num_rows else (b"", Counter())
 
 
@@ -89,20 +111,48 @@ def _as_text(table: pa.Table) -> pa.Table:
 
 
 def _local_times(times: Any) -> Any:
-    """ISO 8601 with +08:00."""
-    texts = pc.add(times, LOCAL_OFFSET_MS).cast(pa.timestamp("ms")).cast(pa.string())  # 2026-03-01 00:00:00.000
-    texts = pc.replace_substring_regex(pc.binary_replace_slice(texts, 10, 11, "T"), r"\.000$", "")
-    return pc.binary_join_element_wise(texts, "+08:00", "")
+    """ISO 8601 with +08:00: texts of one length are laid out at once, days and seconds looked up."""
+    second, ms = np.divmod(times.to_numpy() + LOCAL_OFFSET_MS, 1000)
+    day, of_day = np.divmod(second, _DAY_S)
+    first = int(day.min())
+    dates = np.arange(first, int(day.max()) + 1).astype("datetime64[D]").astype("S10")
+    texts = np.empty(len(day), _INSTANT)
+    texts["date"], texts["T"], texts["time"], texts["offset"] = dates[day - first], b"T", _clock()[of_day], b"+08:00"
+    signs = texts.view(np.uint8).reshape(len(day), _INSTANT.itemsize)
+    if not ms.any():
+        return _fixed_texts(signs)
+    offsets = pa.array(["+08:00", *(f".{n:03d}+08:00" for n in range(1, 1000))])
+    return pc.binary_join_element_wise(_fixed_texts(signs[:, : -len("+08:00")]), offsets.take(pa.array(ms)), "")
+
+
+@cache
+def _clock() -> np.ndarray[Any, Any]:
+    """00:00:00 to 23:59:59."""
+    digits = np.array([f"{n:02d}" for n in range(60)], "S2")
+    texts = np.empty((24, 60, 60), [("h", "S2"), ("-", "S1"), ("m", "S2"), (":", "S1"), ("s", "S2")])
+    texts["h"], texts["m"], texts["s"] = digits[:24, None, None], digits[:, None], digits
+    texts["-"] = texts[":"] = b":"
+    return texts.view("S8").ravel()
+
+
+def _fixed_texts(signs: np.ndarray[Any, Any]) -> Any:
+    """Texts of one length, a row of signs each, as an Arrow column."""
+    count, length = signs.shape
+    offsets = np.arange(count + 1, dtype=np.int32) * length
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(signs))]
+    return pa.Array.from_buffers(pa.string(), count, buffers)
 
 
 def _values(table: pa.Table) -> Any:
     """Stored integers as decimals with six places, half away from zero."""
-    unit = table["value_unit"].cast(pa.string()).to_numpy(zero_copy_only=False)
+    unit, names = _codes(table["value_unit"])
     raw = table["value"].combine_chunks()
-    stored = raw.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    stored = raw.fill_null(0).to_numpy(zero_copy_only=False)
     micro = np.zeros(len(stored), np.int64)
     for name, divisor in SEGMENT_VALUE_DIVISOR.items():
-        mine = unit == name
+        if name not in names:
+            continue
+        mine = unit == names.index(name)
         common = math.gcd(divisor, _MICRO)
         scaled, step = stored[mine] * (_MICRO // common), divisor // common
         rounded = (2 * np.abs(scaled) + step) // (2 * step)
@@ -113,11 +163,23 @@ def _values(table: pa.Table) -> Any:
     return pa.Array.from_buffers(kind, len(micro), [raw.is_valid().buffers()[1], pa.py_buffer(words)])
 
 
-def _unpaid(table: pa.Table) -> _Times:
-    timed = table.select(_KEYS).append_column("ms", pc.subtract(table["end"], table["start"]))
-    sums = timed.group_by(_KEYS, use_threads=False).aggregate([("ms", "sum")])
-    found: _Times = Counter()
-    for row in sums.to_pylist():
-        if row["class"] != "counted":
-            found[row["unit"], row["service"], row["class"], row["reason"] or ""] += row["ms_sum"]
+def _unpaid(table: pa.Table) -> UnpaidTimes:
+    duration = pc.subtract(table["end"], table["start"]).to_numpy()
+    coded = [_codes(table[name]) for name in _KEYS]
+    shape = [len(names) for _, names in coded]
+    sums = np.zeros(math.prod(shape), np.int64)
+    np.add.at(sums, np.ravel_multi_index([codes for codes, _ in coded], shape), duration)
+    found: UnpaidTimes = Counter()
+    for place in np.flatnonzero(sums).tolist():
+        at = np.unravel_index(place, shape)
+        unit, service, cause, reason = (names[int(n)] for n, (_, names) in zip(at, coded, strict=True))
+        if cause != "counted":
+            found[unit, service, cause, reason] = int(sums[place])
     return found
+
+
+def _codes(column: Any) -> tuple[np.ndarray[Any, Any], list[str]]:
+    """A column of a few texts as places in a list of them; one that is null is an empty text."""
+    encoded = column.unify_dictionaries().combine_chunks()
+    names = encoded.dictionary.to_pylist()
+    return pc.fill_null(encoded.indices, len(names)).to_numpy(zero_copy_only=False), [*names, ""]
