@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import termios
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +23,11 @@ _CHUNK: Final = 4096
 class PtyTransport(asyncio.Transport):
     """The few things our protocols ask of a transport, over a pseudo terminal's master."""
 
-    def __init__(self, protocol: asyncio.Protocol, master: int) -> None:
+    def __init__(self, protocol: asyncio.Protocol, master: int, slave: int) -> None:
         super().__init__()
         self._protocol = protocol
         self._master = master
+        self._slave = slave
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(master, self._read)
@@ -37,7 +39,19 @@ class PtyTransport(asyncio.Transport):
         except OSError:
             return
         if data:
+            self._let_settings_change()
             self._protocol.data_received(data)
+
+    def _let_settings_change(self) -> None:
+        """Whoever opens the line next finds a setting to change.
+
+        A terminal has no parity, and the system refuses (EINVAL) settings of which it can keep nothing new: without
+        this a line with parity opens once only.
+        """
+        settings = termios.tcgetattr(self._slave)
+        if settings[4] != termios.B50:
+            settings[4] = settings[5] = termios.B50
+            termios.tcsetattr(self._slave, termios.TCSANOW, settings)
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Send; a terminal whose other end nobody empties loses what does not fit, as a line does."""
@@ -91,7 +105,7 @@ class SerialLine:
         self._ends = (master, slave)  # the slave stays open: without a reader the master would report an error
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.symlink_to(os.ttyname(slave))
-        self._transport = PtyTransport(self._factory(), master)
+        self._transport = PtyTransport(self._factory(), master, slave)
 
     def close(self) -> None:
         """Remove both."""

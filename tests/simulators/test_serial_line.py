@@ -55,6 +55,24 @@ def test_two_slaves_answer_on_a_line_with_even_parity(config: AgentConfig) -> No
     assert not (config.directory / "line" / "ttyS1").is_symlink()
 
 
+def test_a_line_with_even_parity_can_be_opened_again_and_again(config: AgentConfig) -> None:
+    async def run() -> list[bytes]:
+        answers = []
+        async with serve(config):
+            path = str(config.directory / "line" / "ttyS1")
+            for slave in (1, 2, 1):
+                reader, writer = await serialx.open_serial_connection(path, 9600, parity=serialx.Parity.EVEN)
+                body = bytes((slave, 4, 0, 0, 0, 2))
+                writer.write(body + crc16(body))
+                async with asyncio.timeout(60):
+                    answers.append(await reader.readexactly(9))
+                writer.close()
+                await writer.wait_closed()
+        return answers
+
+    assert [answer[0] for answer in asyncio.run(run())] == [1, 2, 1]
+
+
 def test_a_path_that_is_no_simulators_link_is_left_alone(config: AgentConfig) -> None:
     place = config.directory / "line" / "ttyS1"
     place.parent.mkdir()
