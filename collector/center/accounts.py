@@ -94,7 +94,9 @@ def hash_password(password: str) -> str:
 
 
 def set_password(connection: Connection, *, actor: Actor, name: str, password_hash: str, now_ms: int) -> None:
-    """Give an account a new password and end its sessions. One's own, or as an administrator anybody's.
+    """Give an account a new password; its sessions end and its tokens are revoked, whoever may hold them.
+
+    One's own, or as an administrator anybody's.
 
     Raises:
         Denied: somebody else's, and the actor is no administrator.
@@ -104,8 +106,34 @@ def set_password(connection: Connection, *, actor: Actor, name: str, password_ha
         actor.require(Permission.ADMINISTER)
     number = _number(connection, name)
     connection.execute(update(account).where(account.c.id == number).values(password_hash=password_hash))
-    connection.execute(delete(session).where(session.c.account_id == number))
-    audit.append(connection, actor=actor, action="account.password", subject=name, detail={}, now_ms=now_ms)
+    detail = {"tokens_revoked": _end_access(connection, number, now_ms)}
+    audit.append(connection, actor=actor, action="account.password", subject=name, detail=detail, now_ms=now_ms)
+
+
+def set_role(
+    connection: Connection, *, actor: Actor, name: str, role: Role, plant: str | None = None, now_ms: int
+) -> None:
+    """Give an account another role; its sessions end and its tokens are revoked: they were given to the old one.
+
+    Raises:
+        Denied: the actor is no administrator, or it is the actor's own account.
+        StoreError: there is no such account, or role and plant do not fit.
+    """
+    actor.require(Permission.ADMINISTER)
+    if actor.name == name and not actor.local:
+        raise Denied("nobody changes their own role", subject=name)
+    if (role is Role.PLANT) != bool(plant):
+        raise StoreError("the role plant, and no other, needs a plant", subject=name)
+    number = _number(connection, name)
+    before = connection.execute(select(account.c.role, account.c.plant).where(account.c.id == number)).one()
+    connection.execute(update(account).where(account.c.id == number).values(role=str(role), plant=plant))
+    detail = {
+        "before": {"role": before.role, "plant": before.plant},
+        "role": str(role),
+        "plant": plant,
+        "tokens_revoked": _end_access(connection, number, now_ms),
+    }
+    audit.append(connection, actor=actor, action="account.role", subject=name, detail=detail, now_ms=now_ms)
 
 
 def disable_account(connection: Connection, *, actor: Actor, name: str, now_ms: int) -> None:
@@ -120,10 +148,8 @@ def disable_account(connection: Connection, *, actor: Actor, name: str, now_ms: 
         raise Denied("nobody closes their own account", subject=name)
     number = _number(connection, name)
     connection.execute(update(account).where(account.c.id == number).values(disabled_ms=now_ms))
-    connection.execute(delete(session).where(session.c.account_id == number))
-    alive = (token.c.account_id == number) & token.c.revoked_ms.is_(None)
-    connection.execute(update(token).where(alive).values(revoked_ms=now_ms))
-    audit.append(connection, actor=actor, action="account.disable", subject=name, detail={}, now_ms=now_ms)
+    detail = {"tokens_revoked": _end_access(connection, number, now_ms)}
+    audit.append(connection, actor=actor, action="account.disable", subject=name, detail=detail, now_ms=now_ms)
 
 
 def list_accounts(connection: Connection) -> list[dict[str, Any]]:
@@ -320,6 +346,15 @@ def _is_password(password_hash: str, password: str) -> bool:
         return len(password) <= MAX_PASSWORD and _hasher.verify(password_hash, password)
     except (VerificationError, InvalidHashError):
         return False
+
+
+def _end_access(connection: Connection, number: int, now_ms: int) -> list[int]:
+    """End an account's sessions and revoke its tokens; the numbers of those that were still good."""
+    connection.execute(delete(session).where(session.c.account_id == number))
+    alive = (token.c.account_id == number) & token.c.revoked_ms.is_(None)
+    found = [int(each) for each in connection.execute(select(token.c.id).where(alive).order_by(token.c.id)).scalars()]
+    connection.execute(update(token).where(alive).values(revoked_ms=now_ms))
+    return found
 
 
 def _number(connection: Connection, name: str) -> int:

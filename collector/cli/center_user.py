@@ -17,7 +17,7 @@ import typer
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
 
 if TYPE_CHECKING:
-    from collector.center.access import Actor
+    from collector.center.access import Actor, Role
 
 users = typer.Typer(no_args_is_help=True, help="Accounts of the pages. 用户。")
 tokens = typer.Typer(no_args_is_help=True, help="Tokens of the REST interface. 访问令牌。")
@@ -48,13 +48,9 @@ def add_user(
     state: StateOption = "",
 ) -> None:
     """Make an account; the first administrator begins here. 新建用户。"""
-    from collector.center.access import Role
     from collector.center.accounts import create_account, hash_password
 
-    try:
-        chosen = Role(role)
-    except ValueError as error:
-        raise typer.BadParameter(f"expected one of {', '.join(Role)}", param_hint="--role") from error
+    chosen = _role(role, "--role")
     hashed = hash_password(_password(password_file))
     with open_store(config, state, create=True) as store:
         now_ms = store.clock.now_utc_ms()
@@ -88,14 +84,34 @@ def list_users(config: ConfigOption = None, state: StateOption = "", as_json: Js
 def set_user_password(
     name: NameArgument, password_file: PasswordFile = None, config: ConfigOption = None, state: StateOption = ""
 ) -> None:
-    """Give an account a new password; its sessions end. 重设密码。"""
+    """Give an account a new password; its sessions end, its tokens are revoked. 重设密码。"""
     from collector.center.accounts import hash_password, set_password
 
     hashed = hash_password(_password(password_file))
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         store.write(lambda c: set_password(c, actor=_me(), name=name, password_hash=hashed, now_ms=now_ms)).result()
-    print(f"{name}: password changed")
+    print(f"{name}: password changed; sessions ended, tokens revoked")
+
+
+@users.command("role")
+def set_user_role(
+    name: NameArgument,
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="As with `add`.")],
+    plant: Annotated[str, typer.Option("--plant", metavar="PLANT", help="Of the role plant only.")] = "",
+    config: ConfigOption = None,
+    state: StateOption = "",
+) -> None:
+    """Give an account another role; its sessions end, its tokens are revoked. 变更角色。"""
+    from collector.center.accounts import set_role
+
+    chosen = _role(role, "ROLE")
+    with open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms()
+        store.write(
+            lambda c: set_role(c, actor=_me(), name=name, role=chosen, plant=plant or None, now_ms=now_ms)
+        ).result()
+    print(f"{name}: {chosen}{f' of {plant}' if plant else ''}; sessions ended, tokens revoked")
 
 
 @users.command("disable")
@@ -157,6 +173,15 @@ def revoke_one(
         now_ms = store.clock.now_utc_ms()
         store.write(lambda c: revoke_token(c, number, actor=_me(), now_ms=now_ms)).result()
     print(f"token {number}: revoked")
+
+
+def _role(text: str, hint: str) -> Role:
+    from collector.center.access import Role
+
+    try:
+        return Role(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"expected one of {', '.join(Role)}", param_hint=hint) from error
 
 
 def _me() -> Actor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -127,6 +127,64 @@ def test_a_disabled_account_has_no_session_no_token_and_no_log_in(store: CenterS
     assert accounts.log_in(store, "zhang", PASSWORD, address="x") is None
     with pytest.raises(StoreError, match="taken"):
         add(store, "zhang")
+
+
+def _change_password(connection: Connection) -> None:
+    accounts.set_password(connection, actor=ADMIN, name="zhang", password_hash="x", now_ms=NOW_MS)
+
+
+def _change_role(connection: Connection) -> None:
+    accounts.set_role(connection, actor=ADMIN, name="zhang", role=Role.PLANT, plant="P1", now_ms=NOW_MS)
+
+
+def _disable(connection: Connection) -> None:
+    accounts.disable_account(connection, actor=ADMIN, name="zhang", now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize("change", [_change_password, _change_role, _disable])
+def test_a_new_password_another_role_or_closing_ends_sessions_and_tokens_and_nobody_elses(
+    store: CenterStore, change: Callable[[Connection], None]
+) -> None:
+    for name in ("zhang", "wang"):
+        add(store, name)
+    sessions = {name: accounts.log_in(store, name, PASSWORD, address="x") or "" for name in ("zhang", "wang")}
+    tokens = {
+        name: store.write(
+            lambda c, n=name: accounts.create_token(  # type: ignore[misc]
+                c, actor=ADMIN, account_name=n, name="t", days=9, now_ms=NOW_MS
+            )
+        ).result()
+        for name in ("zhang", "wang")
+    }
+    store.write(change).result()
+    assert accounts.session_actor(store, sessions["zhang"]) is None
+    assert accounts.token_actor(store, tokens["zhang"]) is None
+    assert accounts.session_actor(store, sessions["wang"]) == Actor("wang", Role.OPERATOR)
+    assert accounts.token_actor(store, tokens["wang"]) == Actor("wang", Role.OPERATOR)
+    assert store.read(audit.list_entries)[0]["detail"]["tokens_revoked"] == [1]
+
+
+def test_another_role_counts_at_the_next_log_in_and_is_in_the_audit_log(store: CenterStore) -> None:
+    add(store, "zhang")
+    store.write(_change_role).result()
+    secret = accounts.log_in(store, "zhang", PASSWORD, address="x") or ""
+    assert accounts.session_actor(store, secret) == Actor("zhang", Role.PLANT, "P1")
+    entry = next(e for e in store.read(audit.list_entries) if e["action"] == "account.role")
+    assert entry["detail"]["before"] == {"role": "operator", "plant": None}
+    assert (entry["detail"]["role"], entry["detail"]["plant"]) == ("plant", "P1")
+
+
+def test_nobody_changes_their_own_role_and_only_an_administrator_anothers(store: CenterStore) -> None:
+    add(store, "zhang")
+    for actor, name in ((ADMIN, ADMIN.name), (LI, "zhang"), (ZHANG, "zhang")):
+        with pytest.raises(Denied):
+            store.write(
+                lambda c, a=actor, n=name: accounts.set_role(  # type: ignore[misc]
+                    c, actor=a, name=n, role=Role.AUDITOR, now_ms=NOW_MS
+                )
+            ).result()
+    with pytest.raises(StoreError, match="needs a plant"):
+        store.write(lambda c: accounts.set_role(c, actor=ADMIN, name="zhang", role=Role.PLANT, now_ms=NOW_MS)).result()
 
 
 def test_a_token_ends_when_revoked_and_when_its_days_are_over(store: CenterStore, clock: _Clock) -> None:

@@ -56,6 +56,13 @@ class PasswordIn(msgspec.Struct, frozen=True):
     password: Password
 
 
+class RoleIn(msgspec.Struct, frozen=True):
+    """Another role; a plant for the role plant, and for no other."""
+
+    role: Role
+    plant: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
 class TokenOut(msgspec.Struct, frozen=True):
     """A token, without its secret."""
 
@@ -115,15 +122,24 @@ def create(ctx: Ctx, data: JSONBody[AccountIn]) -> DoneOut:
 
 @api_post("/accounts/{name:str}/password", Permission.ADMINISTER)
 def set_password(ctx: Ctx, name: Name, data: JSONBody[PasswordIn]) -> DoneOut:
-    """Give an account a new password; its sessions end."""
+    """Give an account a new password; its sessions end, its tokens are revoked."""
     hashed = accounts.hash_password(data.password)
     ctx.write(lambda c: accounts.set_password(c, actor=ctx.actor, name=name, password_hash=hashed, now_ms=ctx.now_ms))
     return DoneOut()
 
 
+@api_post("/accounts/{name:str}/role", Permission.ADMINISTER)
+def set_role(ctx: Ctx, name: Name, data: JSONBody[RoleIn]) -> DoneOut:
+    """Give an account another role; its sessions end, its tokens are revoked."""
+    ctx.write(
+        lambda c: accounts.set_role(c, actor=ctx.actor, name=name, role=data.role, plant=data.plant, now_ms=ctx.now_ms)
+    )
+    return DoneOut()
+
+
 @api_post("/accounts/{name:str}/disable", Permission.ADMINISTER)
 def disable(ctx: Ctx, name: Name) -> DoneOut:
-    """Close an account."""
+    """Close an account; its sessions end, its tokens are revoked."""
     ctx.write(lambda c: accounts.disable_account(c, actor=ctx.actor, name=name, now_ms=ctx.now_ms))
     return DoneOut()
 
@@ -156,4 +172,4 @@ def revoke_token(ctx: Ctx, number: Annotated[int, PathParameter(ge=1, le=2**53)]
     return DoneOut()
 
 
-ROUTES: Final = [me, list_all, create, set_password, disable, list_tokens, create_token, revoke_token]
+ROUTES: Final = [me, list_all, create, set_password, set_role, disable, list_tokens, create_token, revoke_token]

@@ -30,13 +30,12 @@ def create_action(ctx: Ctx) -> Page:
     """Create an account; what was typed stays in the form where it is refused."""
     form = ctx.form
     try:
-        if form.get("role") not in set(Role):
-            raise StoreError("choose a role", subject="role")
+        role = _role(form)
         hashed = accounts.hash_password(ctx.unstripped("password"))
         ctx.write(
             lambda c: accounts.create_account(
                 c, actor=ctx.actor, name=form.get("name", ""), full_name=form.get("full_name", ""),
-                role=Role(form["role"]), plant=form.get("plant") or None, password_hash=hashed, now_ms=ctx.now_ms,
+                role=role, plant=form.get("plant") or None, password_hash=hashed, now_ms=ctx.now_ms,
             )
         )  # fmt: skip
     except StoreError as error:
@@ -55,6 +54,18 @@ def password_action(ctx: Ctx, name: FromPath[str]) -> Page:
     return ctx.redirect("/users", notice="notice.user_password")
 
 
+@action("/users/{name:str}/role", Permission.ADMINISTER)
+def role_action(ctx: Ctx, name: FromPath[str]) -> Page:
+    """Give somebody another role; one's own can't be changed."""
+    plant = ctx.form.get("plant") or None
+    try:
+        role = _role(ctx.form)
+        ctx.write(lambda c: accounts.set_role(c, actor=ctx.actor, name=name, role=role, plant=plant, now_ms=ctx.now_ms))
+    except (Denied, StoreError) as error:
+        return _page(ctx, status=422, refused=str(error))
+    return ctx.redirect("/users", notice="notice.user_role")
+
+
 @action("/users/{name:str}/disable", Permission.ADMINISTER)
 def disable_action(ctx: Ctx, name: FromPath[str]) -> Page:
     """Close an account; one's own can't be."""
@@ -63,6 +74,13 @@ def disable_action(ctx: Ctx, name: FromPath[str]) -> Page:
     except Denied as error:
         return _page(ctx, status=422, refused=str(error))
     return ctx.redirect("/users", notice="notice.user_disabled")
+
+
+def _role(form: Mapping[str, str]) -> Role:
+    try:
+        return Role(form.get("role", ""))
+    except ValueError as error:
+        raise StoreError("choose a role", subject="role") from error
 
 
 def _page(ctx: Context, *, status: int = 200, refused: str = "", typed: Mapping[str, str] | None = None) -> Page:
@@ -77,4 +95,4 @@ def _page(ctx: Context, *, status: int = 200, refused: str = "", typed: Mapping[
     )
 
 
-ROUTES: Final = [users_page, create_action, password_action, disable_action]
+ROUTES: Final = [users_page, create_action, password_action, role_action, disable_action]

@@ -57,6 +57,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "account.current": ("当前密码", "Present password"),
     "account.new": ("新密码(至少 10 个字符)", "New password (10 characters at least)"),
     "account.again": ("再输入一次", "Once more"),
+    "account.ends_access": (
+        "修改密码后,本账号的全部会话即刻结束,全部令牌即刻吊销。",
+        "A new password ends every session of this account and revokes all its tokens at once.",
+    ),
     "account.submit": ("修改", "Change"),
     "account.current_wrong": ("当前密码不正确", "The present password is wrong"),
     "account.differ": ("两次输入不一致", "The two entries differ"),
@@ -76,7 +80,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "token.valid": ("有效", "valid"),
     "token.revoked": ("已吊销", "revoked"),
     "token.outworn": ("已过期", "expired"),
-    "notice.password_changed": ("密码已修改,请重新登录。", "The password is changed; log in again."),
+    "notice.password_changed": (
+        "密码已修改,会话已结束,令牌已吊销;请重新登录。",
+        "The password is changed, its sessions have ended, its tokens are revoked; log in again.",
+    ),
     "notice.logged_out": ("已退出。", "You are logged out."),
     "notice.token_revoked": ("令牌已吊销。", "The token is revoked."),
     "openapi.heading": ("REST 接口", "REST interface"),

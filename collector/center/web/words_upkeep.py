@@ -129,9 +129,18 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "users.submit": ("建立", "Create"),
     "notice.user_created": ("用户已建立。", "The account is made."),
     "notice.user_password": (
-        "密码已重设,该用户的会话已结束。",
-        "The password is changed; its sessions have ended.",
+        "密码已重设,该用户的会话已结束,令牌已吊销。",
+        "The password is changed; its sessions have ended, its tokens are revoked.",
     ),
+    "notice.user_role": (
+        "角色已变更,该用户的会话已结束,令牌已吊销。",
+        "The role is changed; its sessions have ended, its tokens are revoked.",
+    ),
+    "users.ends_access": (
+        "重设密码、变更角色或停用后,该用户的会话即刻结束,令牌即刻吊销。",
+        "A new password, another role, or closing the account ends its sessions and revokes its tokens at once.",
+    ),
+    "users.set_role": ("变更角色", "Change the role"),
     "notice.user_disabled": ("用户已停用。", "The account is closed."),
     "plants.heading": ("电厂与密钥", "Plants and keys"),
     "plants.units": ("机组", "Units"),

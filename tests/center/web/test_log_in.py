@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from web_world import PASSWORD, World, csrf_in, world
 
+from collector.center.accounts import session_actor
 from collector.center.web.pages_account import own_path
 from collector.center.web.session import SESSION_COOKIE
 
@@ -137,12 +138,31 @@ def test_a_token_is_shown_once_and_opens_nothing_after_it_is_revoked(shared: Wor
         assert other.status_code == 403
 
 
-def test_a_changed_password_ends_every_session(tmp_path: Path) -> None:
+def test_a_changed_password_ends_every_session_and_revokes_every_token(tmp_path: Path) -> None:
     with world(tmp_path) as own, own.browser("olga") as browser:
+        token = own.token_of("olga")
+        assert browser.get("/api/v1/me", headers=token).status_code == 200
         csrf = own.csrf_of("olga")
         form = {"csrf": csrf, "current": PASSWORD, "new": "another long one", "again": "another long one"}
         assert browser.post("/account/password", data=form | {"current": "wrong"}).status_code == 422
         assert browser.post("/account/password", data=form | {"again": "different"}).status_code == 422
         assert browser.post("/account/password", data=form | {"new": "short", "again": "short"}).status_code == 422
+        assert "revokes all its tokens" in browser.get("/account?lang=en").text
         assert browser.post("/account/password", data=form).status_code == 303
         assert browser.get("/account").status_code == 303
+        assert browser.get("/api/v1/me", headers=token).status_code == 401
+
+
+def test_an_administrator_gives_another_role_and_what_was_open_is_closed(tmp_path: Path) -> None:
+    with world(tmp_path) as own, own.browser("admin") as browser:
+        token, csrf = own.token_of("paul"), own.csrf_of("admin")
+        session = own.session_of("paul")
+        assert "ends its sessions and revokes its tokens" in browser.get("/users?lang=en").text
+        form = {"csrf": csrf, "role": "auditor", "plant": ""}
+        assert browser.post("/users/admin/role", data=form).status_code == 422
+        assert browser.post("/users/paul/role", data=form | {"role": "king"}).status_code == 422
+        assert browser.post("/users/paul/role", data=form | {"plant": "P1"}).status_code == 422
+        assert session_actor(own.store, session) is not None
+        assert browser.post("/users/paul/role", data=form).status_code == 303
+        assert session_actor(own.store, session) is None
+        assert browser.get("/api/v1/me", headers=token).status_code == 401

@@ -27,6 +27,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 # What would shut the testers out of the world they share, or take long.
 NOT_CALLED = {
     "/api/v1/accounts/{name}/password",
+    "/api/v1/accounts/{name}/role",
     "/api/v1/accounts/{name}/disable",
     "/api/v1/tokens/{number}/revoke",
     "/api/v1/months/{month}/settle",

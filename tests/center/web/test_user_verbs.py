@@ -38,11 +38,18 @@ def test_the_first_administrator_is_made_on_the_command_line_and_logs_in(tmp_pat
         assert (actor.name, actor.local) == ("wang", False)
     run("token", "revoke", "1", "--state", state)
     assert "revoked" in run("token", "list", "--state", state)
+    run("token", "add", "wang", "weekly export", "--state", state)
+    run("user", "role", "wang", "king", "--state", state, code=2)
+    said = run("user", "role", "wang", "plant", "--plant", "P1", "--state", state)
+    assert said == "wang: plant of P1; sessions ended, tokens revoked\n"
+    assert [bool(row["revoked_ms"]) for row in json.loads(run("token", "list", "--state", state, "--json"))] == [
+        True
+    ] * 2
     run("user", "disable", "wang", "--state", state)
     with CenterStore.open(tmp_path / "state", clock=SystemClock()) as store:
         assert log_in(store, "wang", SECRET, address="127.0.0.1") is None
         actions = [entry["action"] for entry in store.read(list_entries)]
-        assert actions[:2] == ["account.disable", "token.revoke"]
+        assert actions[:2] == ["account.disable", "account.role"]
         assert SECRET not in json.dumps(store.read(list_entries))
 
 
