@@ -138,7 +138,7 @@ def try_review(ctx: Ctx, number: Number, data: JSONBody[EmptyIn]) -> JobOut:
     return _start(ctx, str(found.month), found.run_id, work)
 
 
-@api_post("/runs/{number:int}/package", Permission.SEE_ALL, media_type="application/zip")
+@api_post("/runs/{number:int}/package", Permission.SEE_ALL, media_type="application/zip", notes_itself=True)
 def package(ctx: Ctx, number: Number) -> File:
     """The run as a package that a third party verifies offline; giving it out is noted in the audit log."""
     run = opened(ctx, number)

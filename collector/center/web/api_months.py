@@ -301,7 +301,13 @@ def file_run(ctx: Ctx, month: MonthPath) -> DoneOut:
     return DoneOut()
 
 
-@api_get("/filings/{number:int}/file", Permission.SEE_OWN, own=True, media_type="application/octet-stream")
+@api_get(
+    "/filings/{number:int}/file",
+    Permission.SEE_OWN,
+    own=True,
+    media_type="application/octet-stream",
+    notes_itself=True,
+)
 def filing_file(ctx: Ctx, number: Number) -> Response[bytes]:
     """A document as it was made."""
     try:

@@ -52,6 +52,7 @@ from collector.center.web import (
     render,
 )
 from collector.center.web.context import provide_context
+from collector.center.web.downloads import note_download
 from collector.center.web.errors import answer_error
 from collector.center.web.guards import guard
 from collector.center.web.jobs import Jobs
@@ -142,7 +143,7 @@ def build_app(store: CenterStore, settings: CenterSettings, counters: Counters |
         guards=[guard],
         dependencies={"ctx": Provide(provide_context)},
         exception_handlers={Exception: answer_error, HTTPException: answer_error},
-        before_send=[add_headers],
+        before_send=[note_download, add_headers],
         # A route without an upload has a smaller bound of its own (`routes`). The form around a file takes some room.
         request_max_body_size=settings.web.max_upload_bytes + 65_536,
         multipart_form_part_limit=50,

@@ -216,7 +216,7 @@ def filings_action(ctx: Ctx, month: FromPath[str]) -> Page:
     return ctx.redirect(f"/months/{wanted}", notice="notice.filings_made")
 
 
-@page("/filings/{number:int}", Permission.SEE_OWN, own=True)
+@page("/filings/{number:int}", Permission.SEE_OWN, own=True, notes_itself=True)
 def filing_file(ctx: Ctx, number: FromPath[int]) -> Response[bytes]:
     """A filed document as it was made."""
     _, file = ctx.write(lambda c: hand_out_filing(c, number, actor=ctx.actor, now_ms=ctx.now_ms))

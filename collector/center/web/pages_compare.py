@@ -156,7 +156,7 @@ def try_action(ctx: Ctx, number: FromPath[int]) -> Page:
     return ctx.redirect(f"/months/{found.month}", notice="notice.run_begun")
 
 
-@action("/months/{month:str}/runs/{run_id:int}/package", Permission.SEE_ALL)
+@action("/months/{month:str}/runs/{run_id:int}/package", Permission.SEE_ALL, notes_itself=True)
 def package_action(ctx: Ctx, month: FromPath[str], run_id: FromPath[int]) -> File:
     """The run as a package a third party verifies offline; giving it out is noted in the audit log."""
     run = opened_for(ctx, month, run_id)
