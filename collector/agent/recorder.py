@@ -68,6 +68,7 @@ class Newest:
 
 # Where the values of a block's points go: unit, first slot, slot after the last, and how to take them out in order.
 _Part = tuple[UnitState, int, int, Callable[[Any], Any]]
+# What a named tuple does when called, without the detour through its signature.
 _new_tuple: Final = tuple.__new__
 
 
@@ -193,7 +194,6 @@ class Recorder:
                     self.late_tags += 1
             if event:
                 unit.reported = True
-            # What a named tuple does when called, without the detour through its signature.
             unit.pending.append(_new_tuple(Change, (at_ms, slot, value, quality, tag_ms, event)))
 
     def _feed_block(self, block: BlockReadings) -> None:
@@ -238,14 +238,24 @@ class Recorder:
             clock: what is known of our clock now.
         """
         gaps: list[GapRecord] = []
-        if any(u.last_ms is not None and tick_ms <= u.last_ms for u in self._units.values()):
-            self._open_era(tick_ms)
-        else:
-            gaps = self._gaps(tick_ms)
+        units = self._units.values()
+        # The tick before this one, if they are in step: most follow their unit's last record without a gap.
+        before_ms = -(-tick_ms // self._period_ms) * self._period_ms - self._period_ms
+        for unit in units:
+            if unit.fresh_start or unit.last_ms is None or not before_ms <= unit.last_ms < tick_ms:
+                gaps = self._mend(tick_ms)
+                break
         records: list[UnitRecord] = []
-        for unit in self._units.values():
+        for unit in units:
             self._advance(unit, tick_ms, clock, records)
         return records, gaps
+
+    def _mend(self, tick_ms: int) -> list[GapRecord]:
+        """Open an era where the clock stepped back, else tell what is missing before this tick."""
+        if any(u.last_ms is not None and tick_ms <= u.last_ms for u in self._units.values()):
+            self._open_era(tick_ms)
+            return []
+        return self._gaps(tick_ms)
 
     def _open_era(self, tick_ms: int) -> None:
         """The clock stepped back: what carries a time of the old era counts as of now."""
@@ -332,7 +342,8 @@ class Recorder:
             )
         values, qualities = unit.at(time_ms)
         unit.last_ms = time_ms
-        records.append(UnitRecord(unit.layout.unit, time_ms, values, qualities, cause, self.era, clock, tag))
+        fields = (unit.layout.unit, time_ms, values, qualities, cause, self.era, clock, tag)
+        records.append(_new_tuple(UnitRecord, fields))
 
 
 def _taking(indexes: Sequence[int]) -> Callable[[Any], Any]:

@@ -94,6 +94,12 @@ class UnitState:
         pending = self.pending
         if not pending:
             return pending
+        if len(pending) == 1:
+            # As nearly always: what one answer of one device told.
+            if pending[0].at_ms > time_ms:
+                return []
+            self.pending = []
+            return pending
         pending.sort(key=AT)
         count = bisect_right(pending, time_ms, key=AT)
         self.pending = pending[count:]
@@ -123,6 +129,8 @@ class UnitState:
         count = len(self.layout.quantities)
         limit_ms = time_ms - self.stale_least_ms
         if min(self.at_ms) >= limit_ms or min(map(max, self.at_ms, self.held_ms)) >= limit_ms:
+            if not self.backups:
+                return tuple(self.values), tuple(self.qualities)
             values, qualities = self.values[:count], self.qualities[:count]
         else:
             found = [self.slot_at(slot, time_ms) for slot in range(count)]

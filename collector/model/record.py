@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Quality(IntEnum):
@@ -53,9 +54,8 @@ class UnitLayout:
     quantities: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class UnitRecord:
-    """One unit at one instant.
+class UnitRecord(NamedTuple):
+    """One unit at one instant. A tuple, because thousands a second are made.
 
     `values` and `qualities` run along the unit's `UnitLayout.quantities`; a value is the stored integer
     (`Quantity.scale`) or None where there is none. `device_time_utc_ms`: the device's own tag of the change that made

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 from agent_points import point
@@ -122,7 +121,7 @@ def test_what_a_read_measured_of_the_devices_clock_stays_known() -> None:
     class WithClock(FakeDevice):
         async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
             answer = await super().read(points, budget_s=budget_s)
-            return replace(answer, clock_offset_ms=-1500) if self.reads == 1 else answer
+            return answer._replace(clock_offset_ms=-1500) if self.reads == 1 else answer
 
     async def scenario() -> None:
         clock, take = SteppedClock(), list[Callable[[Answer], None]]()
@@ -173,7 +172,7 @@ def test_invalid_values_fail_a_read_only_where_the_device_is_gone(lost: bool, fa
             answer = await super().read(points, budget_s=budget_s)
             invalid = [r._replace(value=None, quality=Quality.INVALID) for r in answer.readings]
             gone = [Silent("the link was lost", subject=self.name)] if lost else []
-            return replace(answer, readings=invalid, errors=gone)
+            return answer._replace(readings=invalid, errors=gone)
 
     async def scenario() -> None:
         clock = SteppedClock()

@@ -85,8 +85,7 @@ class ReadingsByBlock(_Readings):
         return chain(*self.blocks, self.others)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What one `read` gave. `holding`: points whose last reported value the device still vouches for at `time_utc_ms`
     (a protocol that reports by exception repeats nothing while nothing changes). `errors`: requests that gave nothing;
     the `subject` of each is the request. `clock_offset_ms`: how far the device's clock is ahead of ours, where this

@@ -23,9 +23,9 @@ _CODES: Final = {
     "float64": "d", "bcd16": "2s", "bcd32": "4s", "bit": "H",
 }  # fmt: skip
 _UNSIGNED: Final = {1: "H", 2: "I", 4: "Q"}
-# A float32 has 24 significant bits, a float64 53: times a factor of 29 bits it is still exact.
-_FACTOR_LIMIT: Final = 2**29
-_FLOAT_LIMIT: Final = 2.0**52  # below, halves are exact
+# A float32 has 24 significant bits, a float64 53: times a factor of 28 bits, and with a half added, it is still exact.
+_FACTOR_LIMIT: Final = 2**28
+_FLOAT_LIMIT: Final = 2.0**51  # below, halves are exact
 _TABLE: Final = 256
 
 Judged = tuple[int | None, Quality]
@@ -156,6 +156,7 @@ def _guess(scaling: Scaling, convert: Callable[[Any], Raw | None] | None, float3
     factor, addend, low, high = scaling.numerator, scaling.addend, scaling.low, scaling.high
 
     lowest, highest = float(max(-_FLOAT_LIMIT, low)), float(min(_FLOAT_LIMIT, high))
+    float_factor = float(factor) if abs(factor) < _FACTOR_LIMIT else 0.0
 
     def guess_whole(unpacked: int) -> int | None:
         stored = unpacked * factor + addend
@@ -167,15 +168,11 @@ def _guess(scaling: Scaling, convert: Callable[[Any], Raw | None] | None, float3
         return guess_whole(raw) if isinstance(raw, int) else None
 
     def guess_float32(unpacked: float) -> int | None:
-        scaled = unpacked * factor
-        # False for what is no number, too.
-        if not lowest <= scaled <= highest:
-            return None
-        stored = int(scaled)
-        rest = scaled - stored
-        if -0.5 < rest < 0.5:
-            return stored
-        return stored + 1 if rest > 0 else stored - 1
+        scaled = unpacked * float_factor
+        # What is no number is not within them either.
+        if lowest <= scaled <= highest:
+            return int(scaled + 0.5 if scaled >= 0 else scaled - 0.5)
+        return None
 
     if scaling.sentinels or scaling.denominator != 1:
         return _no_guess

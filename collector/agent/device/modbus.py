@@ -45,11 +45,23 @@ _EXCEPTIONS: Final = {
 }  # fmt: skip
 
 
+class _Late(Exception):  # noqa: N818 - nobody else sees it
+    """The answer did not come in time."""
+
+
 class _Reply(ModbusPDU):
     """A reply as it came: a byte that counts bytes, then those."""
 
     rtu_byte_count_pos = 2
+    exception_code = 0
     data = b""
+
+    def __init__(self) -> None:
+        """Whose it is the library writes on it; a reply has no other fields."""
+
+    def __str__(self) -> str:
+        """The library asks for it for each reply that comes."""
+        return type(self).__name__
 
     def decode(self, data: bytes) -> None:
         """Keep them."""
@@ -135,10 +147,15 @@ class ModbusLine:
 
     def _trace_connect(self, connected: bool) -> None:
         """The library waits for the answer of a connection that is gone; nobody else has to."""
-        if not connected and self._waits and self._client is not None:
+        if not connected:
+            self._end_wait(ConnectionException("the connection was lost"))
+
+    def _end_wait(self, error: Exception | type[Exception]) -> None:
+        """End the wait for an answer, if there is one; a timeout around each wait costs half as much as decoding."""
+        if self._waits and self._client is not None:
             answer = self._client.ctx.response_future
             if not answer.done():
-                answer.set_exception(ConnectionException("the connection was lost"))
+                answer.set_exception(error)
 
     def drop(self) -> None:
         """Close at once; what was under way is lost."""
@@ -157,15 +174,16 @@ class ModbusLine:
             await self.open(timeout_s)
             assert self._client is not None
             self._heard = False
+            late = asyncio.get_running_loop().call_later(timeout_s, self._end_wait, _Late)
             try:
                 self._waits = True
                 try:
-                    async with asyncio.timeout(timeout_s):
-                        reply = await _READS[block.area](self._client, block.address, block.count, slave)
+                    reply = await _READS[block.area](self._client, block.address, block.count, slave)
                 finally:
                     self._waits = False
+                    late.cancel()
                 heed_cancellation()
-            except TimeoutError as error:
+            except _Late as error:
                 self.drop()
                 if self._heard:
                     raise Garbled(f"bytes came, no valid frame within {timeout_s} s", subject=subject) from error
@@ -272,24 +290,24 @@ class ModbusDevice:
         self._errors = []
         readings = ReadingsByBlock(others=self._left_alone(points))
         end = loop.time() + budget_s
-        order = [*range(first, len(blocks)), *range(first)]
-        for position, index in enumerate(order):
+        order = blocks[first:] + blocks[:first] if first else blocks
+        for position, block in enumerate(order):
             if position and loop.time() >= end:
-                self._next_block = index
+                self._next_block = (first + position) % len(blocks)
                 late = Silent(f"not asked: the budget of {budget_s} s was used up", subject=self.name)
-                readings.others.extend(self._failed([blocks[i] for i in order[position:]], late))
+                readings.others.extend(self._failed(order[position:], late))
                 break
             try:
-                await self._read_block(blocks[index], readings)
+                await self._read_block(block, readings)
             except Silent as error:
                 # One missing answer costs one timeout, not one for each request.
-                readings.others.extend(self._failed([blocks[i] for i in order[position:]], error))
+                readings.others.extend(self._failed(order[position:], error))
                 break
         trusted = suspect_where_shifted(readings) if self._guards else readings
         return Answer(trusted, self._clock.now_utc_ms(), errors=self._errors)
 
     def _blocks(self, points: Sequence[Point], now_s: float) -> tuple[Block, ...]:
-        if again := [name for name, (retry_at, _) in self._refused.items() if retry_at <= now_s]:
+        if self._refused and (again := [n for n, (retry_at, _) in self._refused.items() if retry_at <= now_s]):
             # Asked once more, each alone; if it is refused again its time starts anew.
             for name in again:
                 del self._refused[name]
