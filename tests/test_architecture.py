@@ -36,6 +36,11 @@ ALLOWED: dict[str, set[str]] = {
     "collector.report": {"collector.errors", "collector.model", "collector.settlement"},
     "simulators": {"collector.errors", "collector.model", "collector.clock", "collector.points", "collector.config"},
     "collector.cli": {"collector", "simulators"},
+    "collector.cli.processes": {"collector.errors"},
+    # An acceptance holds all parts against each other, as the demo does, and so may know them all.
+    "collector.accept": {"collector.errors", "collector.model", "collector.clock", "collector.points",
+                         "collector.config", "collector.wire", "collector.agent", "collector.center",
+                         "collector.cli.processes", "simulators"},
     # Where the store and the settlement meet (docs/decisions/0012): what receives knows nothing of what is computed.
     "collector.center.month": {"collector.errors", "collector.model", "collector.clock", "collector.config",
                                "collector.folder", "collector.tables", "collector.center", "collector.settlement",

@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from collector.cli import agent, center, demo, explain, points, rulebook, settle, simulate
+from collector.cli import accept, agent, center, demo, explain, points, rulebook, settle, simulate
 from collector.errors import CollectorError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(agent.app, name="agent")
 app.add_typer(center.app, name="center")
 app.add_typer(points.app, name="points")
 demo.register(app)
+accept.register(app)
 settle.register(app)
 explain.register(app)
 app.add_typer(rulebook.app, name="rulebook")

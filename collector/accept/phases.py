@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""While the agent runs: cycles without disturbance, then one misfortune after the other. Judged afterwards, `after`."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from collector.accept.layout import warm_up_ms
+from collector.accept.stand import Stand
+from collector.accept.truth import sources_of
+from collector.agent.capacity import Capacity, compute_capacity
+from collector.config import Device, load_agent
+from collector.errors import CollectorError, StoreError
+
+_RECOVERY_PERIODS: Final = 5
+_RECOVERY_TRIES: Final = 600
+_DOWN_MS: Final = (0, 0, 700, 2000, 5000)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Records after `from_ms` up to and with `to_ms`, UTC; `took_s` in real time."""
+
+    from_ms: int
+    to_ms: int
+    took_s: float
+
+
+@dataclass
+class Facts:
+    """What was seen on the way. `silenced`: devices of the agent under test; `backlog`: batches waiting after a cut."""
+
+    stretches: dict[str, Stretch] = field(default_factory=dict)
+    health: dict[str, Any] = field(default_factory=dict)
+    silenced: tuple[str, ...] = ()
+    recovered: bool = False
+    backlog: dict[str, int] = field(default_factory=dict)
+    catch_up_s: dict[str, float] = field(default_factory=dict)
+    swallowed_bytes: int = 0
+    kills: int = 0
+    capacity: Capacity | None = None
+    refused: int = 0
+    simulators: dict[str, Any] = field(default_factory=dict)
+    end_ms: int = 0
+
+
+class Phases:
+    """Does them one after the other; `say` is told what begins."""
+
+    def __init__(self, stand: Stand, wanted: Callable[[str], bool], say: Callable[[str, str], None]) -> None:
+        self.stand, self.wanted, self.say = stand, wanted, say
+        self.steps = stand.plan.settings.steps
+        self.facts = Facts()
+
+    def play(self) -> Facts:
+        """All that are wanted, and the end in good order."""
+        self.say("启动采集,等待各装置读数", "the agent starts, every device is read")
+        self.stand.start_agent()
+        self.stand.run_for(warm_up_ms(self.stand.config))
+        self.cycle()
+        for name, phase in (
+            ("silence", self.silence), ("network_cut", self.network_cut), ("broker_restart", self.broker_restart),
+            ("agent_kill", self.agent_kill),
+        ):  # fmt: skip
+            if self.wanted(name) or (name == "network_cut" and self.wanted("catch_up")):
+                phase()
+        self.end()
+        return self.facts
+
+    def cycle(self) -> None:
+        """Nothing happens but what the plant does."""
+        self.say(f"{self.steps.cycles} 个周期不加扰动", f"{self.steps.cycles} cycles without disturbance")
+        written_ms = self.stand.config.settings.gateway.reorder_ms + 1
+        cycles_ms = self.steps.cycles * self.stand.period_ms
+        self._during("cycle", lambda: self.stand.run_for(cycles_ms + written_ms))
+        self.facts.health = self.stand.health() or {}
+
+    def silence(self) -> None:
+        """One device does not answer; then it does."""
+        found = self._device_to_silence()
+        if not self.stand.plan.is_simulated or found is None:
+            return
+        served, self.facts.silenced = found
+        self.say(f"装置 {served} 不应答", f"device {served} silent")
+        fault = {"device": served, "kind": "silence"}
+        self.stand.ask("fault", **fault)
+        self._during("silence", lambda: self._run_for_periods(self.steps.silence_cycles))
+        self.stand.ask("clear", **fault)
+        for _ in range(_RECOVERY_TRIES):
+            self._run_for_periods(_RECOVERY_PERIODS)
+            if self._all_usable(self.facts.silenced):
+                self.facts.recovered = True
+                return
+            time.sleep(0.05)  # its back-off runs in real time
+
+    def network_cut(self) -> None:
+        """Nothing passes between agent and broker."""
+        seconds = self.steps.network_cut_s
+        self.say(f"网络中断 {seconds} s", f"network cut for {seconds} s")
+
+        def cut() -> None:
+            before = self.stand.cable.swallowed_bytes
+            self.stand.cable.cut()
+            try:
+                self.stand.run_for(seconds * 1000)
+                self.facts.backlog["network_cut"] = self.stand.pending()
+            finally:
+                self.stand.cable.mend()
+            self.facts.catch_up_s["network_cut"] = self.stand.settle()
+            self.facts.swallowed_bytes = self.stand.cable.swallowed_bytes - before
+
+        self._during("network_cut", cut)
+
+    def broker_restart(self) -> None:
+        """The broker is killed and what it held is gone."""
+        seconds = self.steps.broker_down_s
+        self.say(f"消息代理停运 {seconds} s", f"broker down for {seconds} s")
+
+        def restart() -> None:
+            self.stand.processes.kill("broker")
+            self.stand.run_for(seconds * 1000)
+            self.facts.backlog["broker_restart"] = self.stand.pending()
+            self.stand.start_broker()
+            self.facts.catch_up_s["broker_restart"] = self.stand.settle()
+
+        self._during("broker_restart", restart)
+
+    def agent_kill(self) -> None:
+        """SIGKILL wherever it happens to be, time moving on meanwhile or not."""
+        self.say(f"强制结束采集进程 {self.steps.kills} 次", f"agent killed {self.steps.kills} times")
+        dice = random.Random(self.steps.kills)
+
+        def kill() -> None:
+            for number in range(self.steps.kills):
+                self.stand.go(dice.uniform(0.1, 0.8))
+                self.stand.processes.kill("agent")
+                self.facts.kills += 1
+                self.stand.pass_time(_DOWN_MS[number % len(_DOWN_MS)])
+                self.stand.start_agent()
+            self._run_for_periods(self.steps.silence_cycles)
+
+        self._during("agent_kill", kill)
+
+    def end(self) -> None:
+        """Everything arrives, and every process ends as it should."""
+        self.say("上送余量,停止", "the last batches arrive; all ends")
+        self._run_for_periods(_RECOVERY_PERIODS)
+        self.facts.end_ms = self.stand.last_tick_ms()
+        self.stand.drain()
+        try:
+            self.facts.capacity = compute_capacity(self.stand.config)
+        except StoreError as error:
+            raise CollectorError(error.message, subject=error.subject) from error
+        counts = self.stand.counts()
+        self.facts.refused = counts.refused if counts else 0
+        if self.stand.plan.is_simulated:
+            self.facts.simulators = self.stand.ask("status")
+
+    def _run_for_periods(self, count: int) -> None:
+        self.stand.run_for(count * self.stand.period_ms)
+
+    def _during(self, name: str, action: Callable[[], object]) -> None:
+        """A stretch from the last tick that is surely written to the last one that is afterwards."""
+        from_ms, begun_s = self.stand.now_ms(), time.monotonic()
+        action()
+        self.facts.stretches[name] = Stretch(from_ms, self.stand.last_tick_ms(), time.monotonic() - begun_s)
+
+    def _all_usable(self, devices: tuple[str, ...]) -> bool:
+        points = [point for point in self.stand.points() if point["device"] in devices]
+        return bool(points) and all(point["quality"] in ("good", "substituted", "late_tag") for point in points)
+
+    def _device_to_silence(self) -> tuple[str, tuple[str, ...]] | None:
+        """A simulated device, and those of the agent under test at its place."""
+        if self.stand.layout.scenario_file is None:
+            return None
+        served = load_agent(self.stand.layout.scenario_file.parent / "served.toml").settings.device
+        devices = self.stand.config.settings.device
+        alone = {
+            sources[0].device for sources in sources_of(self.stand.config).values()
+            if len({source.device for source in sources}) == 1
+        }  # fmt: skip
+        wanted = self.steps.silence_device
+        candidates = [s for s in served if wanted in ("", s.id)]
+        candidates.sort(key=lambda s: (not s.protocol.startswith("modbus"), s.period_s or 0))
+        for each in candidates:
+            same = tuple(d.id for d in devices if _place(d) == _place(each))
+            if same and alone & set(same):
+                return each.id, same
+        return None
+
+
+def _place(device: Device) -> tuple[object, ...]:
+    return device.serial, device.host, device.port, device.slave, device.address

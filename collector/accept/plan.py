@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PLAN.toml: what is under test, how long each step takes, which limits hold, and whose acceptance it is.
+
+Three ways, told apart by the plan alone. With `[simulate]` the devices are simulated, the truth is known and faults
+can be made. Without it the agent is started against the devices there are. With `start = false` it runs already: it
+is asked how it is and nothing is started, cut or killed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from collector.accept.outcome import CHECKS
+from collector.config import AgentConfig, load_agent, load_settings
+from collector.errors import ConfigError, Problem
+
+DecimalText = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Acceptance(_Section):
+    """`[acceptance]`: what stands on the cover of the report. `out`: where reports go, below the folder of the call."""
+
+    kind: Literal["factory", "site"]
+    project: str = ""
+    site: str = ""
+    supplier: str = ""
+    tested_by: str = ""
+    witnessed_by: str = ""
+    out: str = "acceptance"
+
+
+class UnderTest(_Section):
+    """`[under_test]`: the agent. Empty with `[simulate]`: the very one the simulators serve."""
+
+    agent: str = ""
+    start: bool = True
+
+
+class Simulate(_Section):
+    """`[simulate]`: `scenario` is a PLANT.toml. `driven`: time as fast as all can work, values comparable to the last
+    digit; `real`: by the clock on the wall, so that periods are held in earnest.
+    """
+
+    scenario: str
+    time: Literal["driven", "real"] = "driven"
+
+
+class Steps(_Section):
+    """`[steps]`: how much is done. Cycles are record periods; seconds are those of the records' time.
+
+    `silence_device`: which is silenced; empty: the first whose loss shows.
+    """
+
+    cycles: Annotated[int, Field(ge=10, le=100_000)] = 120
+    silence_device: str = ""
+    silence_cycles: Annotated[int, Field(ge=10, le=10_000)] = 30
+    network_cut_s: Annotated[int, Field(ge=10, le=86_400)] = 300
+    broker_down_s: Annotated[int, Field(ge=10, le=86_400)] = 120
+    kills: Annotated[int, Field(ge=1, le=200)] = 3
+
+
+class Limits(_Section):
+    """`[limits]`: what still passes. A record lost without a word, doubled or made up never does."""
+
+    missing_records: Annotated[int, Field(ge=0)] = 0
+    usable_ratio: DecimalText = "1"
+    value_tolerance_ratio: DecimalText = "0.0001"
+    change_time_ms: Annotated[int, Field(ge=0)] = 0
+    read_time_ratio: DecimalText = "0.8"
+    clock_synchronised: bool = True
+    device_clock_offset_ms: Annotated[int, Field(ge=0)] = 1000
+    buffer_hours: Annotated[int, Field(ge=0)] = 168
+    catch_up_s: Annotated[int, Field(ge=1)] = 120
+
+
+class Checks(_Section):
+    """`[checks]`: those named here are not done, and the report says so."""
+
+    leave_out: list[str] = []
+
+
+class PlanSettings(_Section):
+    """PLAN.toml as written."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    acceptance: Acceptance
+    under_test: UnderTest = UnderTest()
+    simulate: Simulate | None = None
+    steps: Steps = Steps()
+    limits: Limits = Limits()
+    checks: Checks = Checks()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A checked plan. `agent_file`: under test; `served_file`: whose devices the simulators are, None on real ones."""
+
+    path: Path
+    settings: PlanSettings
+    agent_file: Path
+    served_file: Path | None
+    scenario_file: Path | None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether devices are ours to break."""
+        return self.scenario_file is not None
+
+    @property
+    def is_driven(self) -> bool:
+        """Whether time is simulated, and the truth of every instant known."""
+        return self.settings.simulate is not None and self.settings.simulate.time == "driven"
+
+    @property
+    def starts(self) -> bool:
+        """Whether the installation is started by the acceptance."""
+        return self.settings.under_test.start
+
+    def tolerance(self, truth: int) -> int:
+        """How far a stored integer may be from the truth beside the steps of its register."""
+        return int(abs(truth) * Decimal(self.settings.limits.value_tolerance_ratio))
+
+
+def load_plan(path: Path) -> Plan:
+    """PLAN.toml, and what it names as far as a plan can't do without it.
+
+    Raises:
+        ConfigError: every problem, with its key.
+    """
+    settings = load_settings(path, PlanSettings)
+    problems = [Problem(str(path), 0, key, message) for key, message in _problems(settings)]
+    scenario = served = None
+    agent = path.parent / settings.under_test.agent
+    if settings.simulate is not None:
+        scenario = path.parent / settings.simulate.scenario
+        try:
+            served = _served_file(scenario)
+        except ConfigError as error:
+            problems.extend(error.problems)
+        else:
+            agent = agent if settings.under_test.agent else served
+            problems += _device_problems(str(path), settings, served)
+    if problems:
+        raise ConfigError(problems)
+    return Plan(path, settings, agent, served, scenario)
+
+
+def _problems(settings: PlanSettings) -> Iterable[tuple[str, str]]:
+    codes = {each: check.code for check in CHECKS.values() for each in (check.code, check.name)}
+    for index, code in enumerate(settings.checks.leave_out, 1):
+        if code not in codes:
+            yield f"checks.leave_out[{index}]", f"no check has this code or name; there are {', '.join(CHECKS)}"
+    if settings.simulate is None and not settings.under_test.agent:
+        yield "under_test.agent", "is missing: name an agent.toml, or simulate"
+    if settings.simulate is not None and not settings.under_test.start:
+        yield "under_test.start", "an agent that runs already can't be given simulated devices"
+    if settings.simulate is not None and settings.acceptance.kind == "site":
+        yield "simulate", "an acceptance on site is done on the devices of the site"
+    if Decimal(settings.limits.usable_ratio) > 1:
+        yield "limits.usable_ratio", f"is a share, at most 1, got {settings.limits.usable_ratio}"
+    if settings.under_test.start:
+        for module, extra in (("pyarrow", "center"), ("amqtt", "demo")):
+            if importlib.util.find_spec(module) is None:
+                yield "under_test.start", f"needs {module} to start a trial center: pip install 'collector[{extra}]'"
+
+
+def _served_file(scenario: Path) -> Path:
+    """The agent.toml a scenario serves; both checked."""
+    from simulators.scenario import load_scenario
+
+    loaded = load_scenario(scenario)
+    load_agent(loaded.agent_file)
+    return loaded.agent_file
+
+
+def _device_problems(file: str, settings: PlanSettings, served: Path) -> list[Problem]:
+    name, known = settings.steps.silence_device, [device.id for device in load_agent(served).settings.device]
+    if not name or name in known:
+        return []
+    message = f"no simulated device has id {name!r}; there are {', '.join(known)}"
+    return [Problem(file, 0, "steps.silence_device", message)]
+
+
+def longest_period_s(config: AgentConfig) -> int:
+    """The period of the device that is read most rarely; 104 devices report by themselves."""
+    base_s = config.settings.gateway.record_period_s
+    return max((d.period_s or base_s) for d in config.settings.device)

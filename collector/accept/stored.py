@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a trial center has, read from its journal's own bytes after it has stopped, not from what it says of itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from collector.errors import StoreError
+from collector.model.interval import Month, local_day
+from collector.model.record import Cause, GapRecord, Quality
+from collector.wire import decode_batch, open_envelope
+
+CENTER_FILE = "center.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record at the center, in the order of its arrival in the stream."""
+
+    unit: str
+    time_ms: int
+    cause: Cause
+    device_time_ms: int | None
+    values: Mapping[str, tuple[int | None, Quality]]
+
+
+@dataclass
+class Stored:
+    """Everything that was committed. `by_place`: rows by unit and instant; more than one is a record doubled."""
+
+    rows: list[Row] = field(default_factory=list)
+    by_place: dict[tuple[str, int], list[Row]] = field(default_factory=lambda: defaultdict(list))
+    gaps: list[GapRecord] = field(default_factory=list)
+    batches: int = 0
+    repeats: int = 0
+    size_bytes: int = 0
+    quarantined: dict[str, int] = field(default_factory=dict)
+
+    def in_gap(self, unit: str, time_ms: int) -> bool:
+        """Whether a gap record says that this will never come."""
+        return any(unit in gap.units and gap.from_ms <= time_ms < gap.to_ms for gap in self.gaps)
+
+
+def read_stored(center_dir: Path) -> Stored:
+    """The journal of a center.
+
+    Raises:
+        StoreError: it can't be read.
+    """
+    database = center_dir / CENTER_FILE
+    found = Stored()
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            payloads = [row[0] for row in db.execute("SELECT bytes FROM payload ORDER BY stream_id, sequence")]
+            found.repeats = int(db.execute("SELECT total(repeats) FROM batch").fetchone()[0])
+            rows = db.execute("SELECT code, count(*) FROM quarantine GROUP BY code").fetchall()
+            found.quarantined = {str(code): int(count) for code, count in rows}
+    except sqlite3.Error as error:
+        raise StoreError(f"can't be read: {error}", subject=str(database)) from error
+    found.batches, found.size_bytes = len(payloads), sum(map(len, payloads))
+    for payload in payloads:
+        _take(found, payload)
+    return found
+
+
+def _take(found: Stored, payload: bytes) -> None:
+    batch = decode_batch(open_envelope(payload))
+    names = {layout.unit: layout.quantities for layout in batch.layouts}
+    for record in batch.records:
+        pairs = zip(record.values, record.qualities, strict=True)
+        values = dict(zip(names[record.unit], pairs, strict=True))
+        row = Row(record.unit, record.time_utc_ms, record.cause, record.device_time_utc_ms, values)
+        found.rows.append(row)
+        found.by_place[row.unit, row.time_ms].append(row)
+    found.gaps += batch.gaps
+
+
+def count_in_lake(center_dir: Path, stored: Stored) -> int:
+    """Records of their own day in the day files, sealed now; the center must have stopped."""
+    from pyarrow import parquet
+
+    from collector.center.lake import seal_month
+    from collector.center.lake_file import DAY
+
+    months = {Month(day.year, day.month) for day in {local_day(row.time_ms) for row in stored.rows}}
+    return sum(
+        parquet.read_table(path, columns=["unit"], filters=[("place", "=", DAY)]).num_rows
+        for month in sorted(months, key=str)
+        for path in seal_month(center_dir, month)
+    )
