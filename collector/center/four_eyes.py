@@ -34,6 +34,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "month_publication": Kind(Permission.PREPARE, Permission.REGULATE),
     "review_decision": Kind(Permission.REVIEW_ANSWER, Permission.APPROVE),
     "substitution": Kind(Permission.PREPARE, Permission.APPROVE),
+    "substitution_withdrawal": Kind(Permission.PREPARE, Permission.APPROVE),
 }
 
 

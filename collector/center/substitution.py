@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, or_, select, update
 
-from collector.center import audit, four_eyes
+from collector.center import four_eyes
 from collector.center.access import Actor, Permission
 from collector.center.days import mark_interval_stale
 from collector.center.lake_substitutes import Substitute
@@ -25,6 +25,7 @@ from collector.model.interval import DAY_MS, Interval, Month, format_time
 from collector.model.quantity import BY_NAME, Quantity, parse_decimal, parse_scaled
 
 KIND: Final = "substitution"
+WITHDRAWAL: Final = "substitution_withdrawal"
 LONGEST_MS: Final = 62 * DAY_MS
 LEAST_FILL_S, MOST_FILL_S = 10, 3600
 
@@ -94,25 +95,45 @@ def decide_substitution(
     mark_interval_stale(connection, row.plant, row.unit, _interval(row), now_ms, make_days=fills)
 
 
-def withdraw_substitution(connection: Connection, number: int, *, actor: Actor, reason: str, now_ms: int) -> None:
-    """Take an approved substitution back; the delivered values count again.
+def propose_withdrawal(connection: Connection, number: int, *, actor: Actor, reason: str, now_ms: int) -> int:
+    """Prepare taking a substitution back; the number of the proposal. Until it is decided the substitute counts.
 
     Raises:
-        Denied: the role may not approve, so it may not withdraw either.
-        StoreError: there is none with this number, or it is not in force.
+        Denied: the role may not propose.
+        StoreError: there is none with this number, it is not in force, its withdrawal waits already, or no reason.
     """
-    actor.require(Permission.APPROVE)
+    actor.require(four_eyes.KINDS[WITHDRAWAL].prepare)
     row = _row(connection, number)
     subject = f"substitution {number}"
     if not reason.strip():
         raise StoreError("say why it is withdrawn", subject=subject)
-    in_force = substitution.c.approved_ms.is_not(None) & substitution.c.withdrawn_ms.is_(None)
-    values = {"withdrawn_ms": now_ms, "withdrawn_by": actor.name, "withdrawn_reason": reason}
-    where = (substitution.c.id == number) & in_force
-    if connection.execute(update(substitution).where(where).values(values)).rowcount != 1:
+    if row.approved_ms is None or row.withdrawn_ms is not None:
         raise StoreError("is not in force: not approved, or withdrawn already", subject=subject)
-    detail = {"substitution": number, "reason": reason}
-    audit.append(connection, actor=actor, action="substitution.withdraw", subject=subject, detail=detail, now_ms=now_ms)
+    content = {"substitution": number, "reason": reason}
+    return four_eyes.propose(connection, actor=actor, kind=WITHDRAWAL, subject=subject, content=content, now_ms=now_ms)
+
+
+def decide_withdrawal(
+    connection: Connection, number: int, *, actor: Actor, granted: bool, note: str = "", now_ms: int
+) -> None:
+    """Approve or refuse taking a substitution back; approved, the delivered values count again.
+
+    Raises:
+        Denied: the role may not approve, or it is the person who proposed taking it back.
+        StoreError: no withdrawal of this substitution waits.
+    """
+    row = _row(connection, number)
+    subject = f"substitution {number}"
+    waiting = four_eyes.list_proposals(connection, kind=WITHDRAWAL, subject=subject, open_only=True)
+    if not waiting:
+        raise StoreError("nobody proposed to take it back", subject=subject)
+    decided = four_eyes.decide(connection, waiting[0].id, actor=actor, granted=granted, note=note, now_ms=now_ms)
+    if not granted:
+        return
+    values = {"withdrawn_ms": now_ms, "withdrawn_by": actor.name, "withdrawn_reason": decided.content["reason"]}
+    in_force = (substitution.c.id == number) & substitution.c.withdrawn_ms.is_(None)
+    if connection.execute(update(substitution).where(in_force).values(values)).rowcount != 1:
+        raise StoreError("was withdrawn already", subject=subject)
     mark_interval_stale(connection, row.plant, row.unit, _interval(row), now_ms, make_days=False)
 
 
@@ -137,7 +158,10 @@ def substitutes_in_force(connection: Connection, plant: str, before_ms: int) -> 
 def list_substitutions(
     connection: Connection, *, month: Month | None = None, unit: str = "", plant: str = ""
 ) -> list[dict[str, Any]]:
-    """Every substitution with its proposal, oldest first. `state`: open, refused, in_force or withdrawn."""
+    """Every substitution with its proposal, oldest first. `state`: open, refused, in_force or withdrawn.
+
+    `withdrawal_by`, `withdrawal_reason`: who proposed to take it back and why, while that waits; else None.
+    """
     names = ("prepared_by", "prepared_ms", "decision", "decided_by", "decided_ms", "note")
     query = select(substitution, *(proposal.c[name] for name in names)).join(
         proposal, proposal.c.id == substitution.c.proposal_id
@@ -149,7 +173,13 @@ def list_substitutions(
         if wanted:
             query = query.where(column == wanted)
     rows = connection.execute(query.order_by(substitution.c.id)).mappings()
-    return [dict(row) | {"state": _state(row)} for row in rows]
+    waiting = {p.subject: p for p in four_eyes.list_proposals(connection, kind=WITHDRAWAL, open_only=True)}
+    return [dict(row) | {"state": _state(row)} | _withdrawal(waiting.get(f"substitution {row['id']}")) for row in rows]
+
+
+def _withdrawal(waiting: four_eyes.Proposal | None) -> dict[str, str | None]:
+    by, reason = (None, None) if waiting is None else (waiting.prepared_by, waiting.content["reason"])
+    return {"withdrawal_by": by, "withdrawal_reason": reason}
 
 
 def _state(row: Any) -> str:

@@ -172,7 +172,7 @@ def propose(
     state: StateOption = "",
     who: WhoOption = "",
 ) -> None:
-    """Propose a value for an interval; another person approves. 提出替换。"""
+    """Propose a value for an interval; another person approves. 提出替代。"""
     from collector.center.month.data_policy import hold_limit_s
     from collector.center.month.rulebooks import rulebook_of
     from collector.center.substitution import propose_substitution
@@ -205,7 +205,7 @@ def approve(
     state: StateOption = "",
     who: WhoOption = "",
 ) -> None:
-    """Approve what somebody else proposed; the days it touches are sealed again. 批准替换。"""
+    """Approve what somebody else proposed; the days it touches are sealed again. 批准替代。"""
     from collector.center.substitution import decide_substitution
 
     with open_store(config, state) as store:
@@ -219,20 +219,31 @@ def approve(
 @substitute.command("withdraw")
 def withdraw(
     number: NumberArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; proposes it.")] = "",
+    approve_it: Annotated[bool, typer.Option("--approve", help="Approve what somebody else proposed.")] = False,
+    refuse: Annotated[bool, typer.Option("--refuse", help="Refuse it: it stays in force.")] = False,
+    note: Annotated[str, typer.Option("--note", help="Why it is approved or refused.")] = "",
     config: ConfigOption = None,
     state: StateOption = "",
     who: WhoOption = "",
 ) -> None:
-    """Take a substitution back; what was delivered counts again. 撤销替换。"""
-    from collector.center.substitution import withdraw_substitution
+    """Take a substitution back, by two people; what was delivered counts again. 撤回替代。"""
+    from collector.center.substitution import decide_withdrawal, propose_withdrawal
 
+    if [bool(reason), approve_it, refuse].count(True) != 1:
+        raise typer.BadParameter("expected one of --reason, --approve and --refuse")
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
+        if reason:
+            store.write(
+                lambda c: propose_withdrawal(c, number, actor=_actor(who), reason=reason, now_ms=now_ms)
+            ).result()
+            print(f"proposed; another person: collector center substitute withdraw {number} --approve")
+            return
         store.write(
-            lambda c: withdraw_substitution(c, number, actor=_actor(who), reason=reason, now_ms=now_ms)
+            lambda c: decide_withdrawal(c, number, actor=_actor(who), granted=approve_it, note=note, now_ms=now_ms)
         ).result()
-    print(f"substitution {number} is withdrawn")
+    print(f"substitution {number} is {'withdrawn' if approve_it else 'still in force'}")
 
 
 @substitute.command("list")
@@ -243,7 +254,7 @@ def list_all(
     state: StateOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Every substitution: open, refused, in force, withdrawn. 替换清单。"""
+    """Every substitution: open, refused, in force, withdrawn. 替代清单。"""
     from collector.center.substitution import list_substitutions
 
     wanted = _month(month)
@@ -376,5 +387,8 @@ def _substitution_line(row: Mapping[str, Any]) -> str:
 
     span = f"{format_time(row['start_ms'])}/{format_time(row['end_ms'])}"
     people = f"{row['prepared_by']}, {row['decided_by'] or 'nobody yet'}"
+    back = (
+        f"; {row['withdrawal_by']} proposes to take it back: {row['withdrawal_reason']}" if row["withdrawal_by"] else ""
+    )
     what = f"{row['id']}  {row['state']}  {row['unit']}  {row['quantity']} = {row['value']}  {span}"
-    return f"{what}  ({people}): {row['method']}; {row['reason']}"
+    return f"{what}  ({people}): {row['method']}; {row['reason']}{back}"

@@ -19,9 +19,10 @@ from collector.center.retention import drop_old_payloads
 from collector.center.store import CenterStore
 from collector.center.substitution import (
     decide_substitution,
+    decide_withdrawal,
     list_substitutions,
     propose_substitution,
-    withdraw_substitution,
+    propose_withdrawal,
 )
 from collector.errors import Denied, StoreError
 from collector.model.interval import DAY_MS, Interval, local_midnight_ms
@@ -50,9 +51,19 @@ def decide(store: CenterStore, number: int, *, actor: Actor = WANG, granted: boo
     store.write(lambda c: decide_substitution(c, number, actor=actor, granted=granted, now_ms=now)).result()
 
 
-def withdraw(store: CenterStore, number: int, actor: Actor = WANG) -> None:
+def propose_back(store: CenterStore, number: int, actor: Actor = LI) -> None:
     now = store.clock.now_utc_ms()
-    store.write(lambda c: withdraw_substitution(c, number, actor=actor, reason="it was right", now_ms=now)).result()
+    store.write(lambda c: propose_withdrawal(c, number, actor=actor, reason="it was right", now_ms=now)).result()
+
+
+def decide_back(store: CenterStore, number: int, actor: Actor = WANG, *, granted: bool = True) -> None:
+    now = store.clock.now_utc_ms()
+    store.write(lambda c: decide_withdrawal(c, number, actor=actor, granted=granted, now_ms=now)).result()
+
+
+def withdraw(store: CenterStore, number: int) -> None:
+    propose_back(store, number)
+    decide_back(store, number)
 
 
 def prepared(tmp_path: Path, clock: FixedClock | None = None) -> CenterStore:
@@ -185,7 +196,7 @@ def test_the_settlement_reads_the_substituted_value_and_no_more(tmp_path: Path) 
         assert not [name for name in records.table.column_names if "original" in name]
 
 
-def test_who_proposes_cannot_approve_and_an_operator_cannot_withdraw(tmp_path: Path) -> None:
+def test_who_proposes_cannot_approve(tmp_path: Path) -> None:
     with prepared(tmp_path) as store:
         number = propose(store, Interval(NOON, NOON + MINUTE))
         with pytest.raises(Denied):
@@ -195,8 +206,35 @@ def test_who_proposes_cannot_approve_and_an_operator_cannot_withdraw(tmp_path: P
         decide(store, number)
         with pytest.raises(StoreError, match="decided already"):
             decide(store, number)
-        with pytest.raises(Denied):
-            withdraw(store, number, actor=LI)
+
+
+def test_nobody_takes_a_substitution_back_alone(tmp_path: Path) -> None:
+    with prepared(tmp_path) as store:
+        number = propose(store, Interval(NOON, NOON + MINUTE))
+        with pytest.raises(StoreError, match="not in force"):
+            propose_back(store, number)
+        decide(store, number)
+        with pytest.raises(StoreError, match="nobody proposed"):
+            decide_back(store, number)
+        with pytest.raises(Denied, match="no permission prepare"):
+            propose_back(store, number, actor=WANG)
+        in_force = seal(store)
+        propose_back(store, number)
+        assert seal(store) == in_force  # counts until it is decided
+        (row,) = store.read(list_substitutions)
+        assert (row["state"], row["withdrawal_by"], row["withdrawal_reason"]) == ("in_force", "li", "it was right")
+        with pytest.raises(StoreError, match="by li waits to be decided"):
+            propose_back(store, number)
+        for actor in (LI, Actor("li", Role.APPROVER)):
+            with pytest.raises(Denied):
+                decide_back(store, number, actor=actor)
+        decide_back(store, number, granted=False)
+        assert seal(store) == in_force
+        withdraw(store, number)
+        (row,) = store.read(list_substitutions)
+        assert (row["state"], row["withdrawn_by"], row["withdrawal_by"]) == ("withdrawn", "wang", None)
+        actions = [e["action"] for e in store.read(audit.list_entries)][:2]
+        assert actions == ["substitution_withdrawal.decide", "substitution_withdrawal.propose"]
 
 
 def test_two_values_for_one_cell_are_refused_and_a_refused_one_makes_room(tmp_path: Path) -> None:

@@ -91,7 +91,12 @@ def test_a_value_is_proposed_approved_by_another_and_withdrawn(config: str) -> N
     assert [row["state"] for row in rows("substitute", "list", "--month", "2026-03", "--config", config)] == [
         "in_force"
     ]
-    assert run("substitute", "withdraw", "1", "--reason", "wrong", "--config", config, "--who", "wang")[0] == 0
+    back = ("substitute", "withdraw", "1", "--config", config)
+    assert run(*back, "--who", "li")[0] == 2
+    assert run(*back, "--reason", "wrong", "--who", "li")[0] == 0
+    assert "li proposes to take it back: wrong" in run("substitute", "list", "--unit", "U1", "--config", config)[1]
+    assert run(*back, "--approve", "--who", "li")[0] == 1
+    assert run(*back, "--approve", "--who", "wang")[0] == 0
     code, said = run("substitute", "list", "--unit", "U1", "--config", config)
     assert f"1  withdrawn  U1  active_power_mw = 250  {FROM}/{TO}  (li, wang): report; failed" in said
 

@@ -15,9 +15,10 @@ from collector.center.month.rulebooks import rulebook_of, rulebook_path
 from collector.center.status import read_status
 from collector.center.substitution import (
     decide_substitution,
+    decide_withdrawal,
     list_substitutions,
     propose_substitution,
-    withdraw_substitution,
+    propose_withdrawal,
 )
 from collector.center.validation import list_findings
 from collector.center.web.api_people import DoneOut
@@ -99,6 +100,8 @@ class SubstitutionOut(msgspec.Struct, frozen=True):
     withdrawn_ms: int | None
     withdrawn_by: str | None
     withdrawn_reason: str | None
+    withdrawal_by: str | None
+    withdrawal_reason: str | None
 
 
 class SubstitutionIn(msgspec.Struct, frozen=True):
@@ -224,10 +227,20 @@ def decide(ctx: Ctx, number: Number, data: JSONBody[DecisionIn]) -> DoneOut:
     return DoneOut()
 
 
-@api_post("/substitutions/{number:int}/withdraw", Permission.APPROVE)
-def withdraw(ctx: Ctx, number: Number, data: JSONBody[WhyIn]) -> DoneOut:
-    """Take a substitution back; the original value counts again."""
-    ctx.write(lambda c: withdraw_substitution(c, number, actor=ctx.actor, reason=data.reason, now_ms=ctx.now_ms))
+@api_post("/substitutions/{number:int}/withdraw", Permission.PREPARE)
+def withdraw(ctx: Ctx, number: Number, data: JSONBody[WhyIn]) -> NumberOut:
+    """Propose to take a substitution back; another person decides it."""
+    return NumberOut(
+        ctx.write(lambda c: propose_withdrawal(c, number, actor=ctx.actor, reason=data.reason, now_ms=ctx.now_ms))
+    )
+
+
+@api_post("/substitutions/{number:int}/withdraw/decide", Permission.APPROVE)
+def withdrawal(ctx: Ctx, number: Number, data: JSONBody[DecisionIn]) -> DoneOut:
+    """Grant or refuse taking a substitution back; granted, the original value counts again."""
+    ctx.write(
+        lambda c: decide_withdrawal(c, number, actor=ctx.actor, granted=data.granted, note=data.note, now_ms=ctx.now_ms)
+    )
     return DoneOut()
 
 
@@ -236,4 +249,4 @@ def own_plant(ctx: Context) -> str:
     return "" if ctx.actor.may(Permission.SEE_ALL) else ctx.actor.plant or "\0"
 
 
-ROUTES: Final = [completeness, alarms, findings, substitutions, propose, decide, withdraw]
+ROUTES: Final = [completeness, alarms, findings, substitutions, propose, decide, withdraw, withdrawal]

@@ -11,9 +11,10 @@ from litestar.params import FromPath
 from collector.center.access import Permission
 from collector.center.substitution import (
     decide_substitution,
+    decide_withdrawal,
     list_substitutions,
     propose_substitution,
-    withdraw_substitution,
+    propose_withdrawal,
 )
 from collector.center.web.api_watch import own_plant
 from collector.center.web.context import Context, Ctx, Page
@@ -60,17 +61,26 @@ def propose_action(ctx: Ctx) -> Page:
 @action("/substitutions/{number:int}/decide", Permission.APPROVE)
 def decide_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Grant or refuse what somebody else proposed."""
-    granted, note = ctx.form.get("decision") == "grant", ctx.form.get("note", "")[:1000]
+    granted, note = ctx.chosen("decision", "grant", "refuse") == "grant", ctx.form.get("note", "")[:1000]
     ctx.write(lambda c: decide_substitution(c, number, actor=ctx.actor, granted=granted, note=note, now_ms=ctx.now_ms))
     return ctx.redirect("/substitutions", notice="notice.substitution_decided")
 
 
-@action("/substitutions/{number:int}/withdraw", Permission.APPROVE)
+@action("/substitutions/{number:int}/withdraw", Permission.PREPARE)
 def withdraw_action(ctx: Ctx, number: FromPath[int]) -> Page:
-    """Take a substitution back; the original value counts again."""
+    """Propose to take a substitution back."""
     reason = ctx.form.get("reason", "")[:1000]
-    ctx.write(lambda c: withdraw_substitution(c, number, actor=ctx.actor, reason=reason, now_ms=ctx.now_ms))
-    return ctx.redirect("/substitutions", notice="notice.substitution_withdrawn")
+    ctx.write(lambda c: propose_withdrawal(c, number, actor=ctx.actor, reason=reason, now_ms=ctx.now_ms))
+    return ctx.redirect("/substitutions", notice="notice.substitution_proposed")
+
+
+@action("/substitutions/{number:int}/withdraw/decide", Permission.APPROVE)
+def withdrawal_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Grant or refuse taking a substitution back; granted, the original value counts again."""
+    granted, note = ctx.chosen("decision", "grant", "refuse") == "grant", ctx.form.get("note", "")[:1000]
+    ctx.write(lambda c: decide_withdrawal(c, number, actor=ctx.actor, granted=granted, note=note, now_ms=ctx.now_ms))
+    notice = "notice.substitution_withdrawn" if granted else "notice.substitution_decided"
+    return ctx.redirect("/substitutions", notice=notice)
 
 
 def _page(ctx: Context, cursor: int, *, typed: Mapping[str, str], status: int = 200, refused: str = "") -> Page:
@@ -89,4 +99,4 @@ def _page(ctx: Context, cursor: int, *, typed: Mapping[str, str], status: int = 
     )
 
 
-ROUTES: Final = [substitutions_page, propose_action, decide_action, withdraw_action]
+ROUTES: Final = [substitutions_page, propose_action, decide_action, withdraw_action, withdrawal_action]

@@ -10,9 +10,9 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "nav.substitutions": ("数据替代", "Substitutions"),
     "substitutions.heading": ("数据替代", "Substitutions"),
     "substitutions.why": (
-        "替代值与原值并存:写明方法和原因,由他人审批;撤回后原值重新生效。",
-        "The original stays. A new value names its method and reason and is approved by another person; "
-        "taken back, the original counts again.",
+        "替代值与原值并存:写明方法和原因,由他人审批;撤回同样由一人提出、另一人审批,批准后原值重新生效。",
+        "The original stays. A new value names its method and reason and is approved by another person; taking it "
+        "back is proposed and approved the same way, and then the original counts again.",
     ),
     "substitutions.value": ("替代值", "Value"),
     "substitutions.method": ("方法", "Method"),
@@ -21,7 +21,9 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "substitutions.submit": ("提交审批", "Propose"),
     "substitutions.grant": ("同意", "Grant"),
     "substitutions.refuse": ("不同意", "Refuse"),
-    "substitutions.withdraw": ("撤回", "Take back"),
+    "substitutions.withdraw": ("提出撤回", "Propose to take it back"),
+    "substitutions.grant_withdrawal": ("同意撤回", "Grant taking it back"),
+    "substitution.withdrawing": ("{who} 提出撤回,待审批", "{who} proposes to take it back"),
     "substitution.open": ("待审批", "open"),
     "substitution.in_force": ("有效", "in force"),
     "substitution.refused": ("不同意", "refused"),
@@ -203,6 +205,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "proposal.appeal_ruling": ("申诉裁决", "ruling on an appeal"),
     "proposal.reading": ("条文理解", "reading adopted"),
     "proposal.review_decision": ("复核决定", "review decision"),
+    "proposal.substitution_withdrawal": ("撤回数据替代", "taking a substitution back"),
     "proposal.substitution": ("数据替代", "substitution"),
     "audit.heading": ("审计日志", "Audit log"),
     "audit.head": ("链头", "Head of the chain"),

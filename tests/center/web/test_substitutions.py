@@ -35,8 +35,15 @@ def test_one_proposes_another_decides_and_it_can_be_taken_back(tmp_path: Path) -
             assert anna.post("/substitutions/1/decide", data=theirs | {"decision": "grant"}).status_code == 409
         with own.browser("petra") as petra:
             assert "300.5" not in petra.get("/substitutions").text  # another plant's
+        with own.browser("olga") as olga:
+            assert olga.post("/substitutions/1/withdraw", data=mine | {"reason": ""}).status_code == 409
+            assert olga.post("/substitutions/1/withdraw", data=mine | {"reason": "record found"}).status_code == 303
+            assert "提出撤回,待审批" in olga.get("/substitutions").text
+            back = "/substitutions/1/withdraw/decide"
+            assert olga.post(back, data=mine | {"decision": "grant"}).status_code == 403
         with own.browser("anna") as anna:
-            assert anna.post("/substitutions/1/withdraw", data=theirs | {"reason": ""}).status_code == 409
-            assert anna.post("/substitutions/1/withdraw", data=theirs | {"reason": "record found"}).status_code == 303
+            assert "record found" in anna.get("/substitutions").text
+            assert anna.post(back, data=theirs).status_code == 409  # without its button it decides nothing
+            assert anna.post(back, data=theirs | {"decision": "grant"}).status_code == 303
             listed = anna.get("/api/v1/substitutions", headers=own.token_of("anna")).json()["items"]
             assert [row["state"] for row in listed] == ["withdrawn"]
