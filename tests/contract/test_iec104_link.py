@@ -363,17 +363,52 @@ def test_messages_nobody_asked_for_are_passed_over_and_what_follows_them_counts(
     with_station(tmp_path, scenario)
 
 
-def test_a_refused_interrogation_is_a_quality_of_all_points(tmp_path: Path) -> None:
-    class Refusing(RawStation):
-        def interrogated(self, asdu: bytes) -> None:
+class Refusing(RawStation):
+    """Refuses, but the first `deaf` times it is asked: then it says nothing, as where c104 misses what it says."""
+
+    deaf = 0
+
+    def interrogated(self, asdu: bytes) -> None:
+        if self.deaf:
+            self.deaf -= 1
+        else:
             self.send(asdu[:2] + b"\x47" + asdu[3:])
 
+
+@pytest.mark.parametrize("missed", [0, 1, 2])
+def test_a_refused_interrogation_is_a_quality_of_all_points(missed: int, tmp_path: Path) -> None:
     async def body() -> None:
         station = Refusing()
+        station.deaf = missed
         async with serve(station.talk) as port:
-            device = build("iec104", tmp_path, port, table=TABLE)
+            device = build("iec104", tmp_path, port, table=TABLE, t1_s=4)
             try:
                 await read_until(device, dict.fromkeys(BOTH_GOOD, (None, Quality.REFUSED)))
+            finally:
+                await device.close()
+        assert len(station.of_kind(1, 0)) > missed
+
+    run(body)
+
+
+def test_a_slow_station_that_refuses_to_begin_anew_but_answers_is_not_taken_to_refuse(tmp_path: Path) -> None:
+    class Slow(RawStation):
+        def interrogated(self, asdu: bytes) -> None:
+            if len(self.of_kind(1, 0)) == 2:
+                self.send(asdu[:2] + b"\x07" + asdu[3:])
+                self.send(bytes([1, 1, 20, 0, 1, 0, 1, 0, 0, 1]))
+                self.send(asdu[:2] + b"\x47" + asdu[3:])
+                self.send(bytes([1, 1, 20, 0, 1, 0, 2, 0, 0, 1]))
+                self.send(asdu[:2] + b"\x0a" + asdu[3:])
+
+    async def body() -> None:
+        async with serve(Slow().talk) as port:
+            device = build("iec104", tmp_path, port, table=TABLE, t1_s=4)
+            try:
+                seen: list[Reading] = []
+                while len((answer := await read(device)).holding) < 2:
+                    seen += answer.readings
+                assert {r.quality for r in [*seen, *answer.readings]} == {Quality.GOOD}
             finally:
                 await device.close()
 
