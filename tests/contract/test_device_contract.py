@@ -90,7 +90,7 @@ async def read(device: Device) -> Answer:
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(scenario(), 20))
+        runner.run(asyncio.wait_for(scenario(), 120))
 
 
 async def qualities(device: Device) -> set[Quality]:
@@ -138,6 +138,17 @@ def test_open_and_close_may_be_called_twice_and_a_closed_device_opens_again(prot
             await device.close()
             await device.close()
             assert await qualities(device) == {Quality.GOOD}
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("protocol", ["modbus_rtu", "dlt645"])
+def test_a_line_that_was_let_go_of_opens_again_at_once(protocol: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with driver(protocol, tmp_path, Script()) as device:
+            for _ in range(20):
+                await device.open()
+                await device.close()
 
     run(scenario)
 

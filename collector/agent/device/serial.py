@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Serial lines, through serialx: the one asyncio serial library at hand that opens a pty with even parity."""
+"""Serial lines, through serialx: the one asyncio serial library at hand that opens a pty with even parity.
+
+It locks a line, and lets go of it some time after `close` or `abort`, on a thread: until then the line is in use.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from serialx import BaseSerialTransport, Parity, SerialException, create_serial_connection
@@ -13,13 +15,13 @@ from serialx import BaseSerialTransport, Parity, SerialException, create_serial_
 _PARITIES: Final = {"none": Parity.NONE, "even": Parity.EVEN, "odd": Parity.ODD}
 
 
-@dataclass(frozen=True, slots=True)
 class SerialLine:
-    """One line, 8 data bits, 1 stop bit. `path`: e.g. /dev/ttyS1; `baud`: bits per second."""
+    """One line, 8 data bits, 1 stop bit."""
 
-    path: str
-    baud: int
-    parity: Literal["none", "even", "odd"]
+    def __init__(self, path: str, baud: int, parity: Literal["none", "even", "odd"]) -> None:
+        """`path`: e.g. /dev/ttyS1; `baud`: bits per second."""
+        self.path, self.baud, self.parity = path, baud, parity
+        self._newest: BaseSerialTransport | None = None
 
     @property
     def bits_per_byte(self) -> int:
@@ -29,17 +31,22 @@ class SerialLine:
     async def connect(
         self, protocol_factory: Callable[[], asyncio.Protocol]
     ) -> tuple[BaseSerialTransport, asyncio.Protocol]:
-        """Open the line for a protocol.
+        """Open the line for a protocol, as soon as the one before has let go of it; the caller limits the time.
 
         Raises:
             OSError: no such line, in use, or it can't be set up so.
         """
+        if self._newest is not None and self._newest.is_closing():
+            # Not to be cancelled: it is the library's own, others may wait for it later.
+            await asyncio.shield(self._newest.wait_closed())
         try:
-            return await create_serial_connection(
+            transport, protocol = await create_serial_connection(
                 asyncio.get_running_loop(), protocol_factory, self.path, self.baud, _PARITIES[self.parity]
             )
         except SerialException as error:
             raise OSError(str(error)) from error
+        self._newest = transport
+        return transport, protocol
 
     def connector(
         self, protocol_factory: Callable[[], asyncio.Protocol]
