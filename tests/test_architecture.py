@@ -30,6 +30,9 @@ ALLOWED: dict[str, set[str]] = {
     "collector.folder": {"collector.errors", "collector.model", "collector.tables", "collector.settlement"},
     "collector.agent": {"collector.errors", "collector.model", "collector.clock", "collector.points",
                         "collector.config", "collector.wire", "collector.tasks", "collector.mqtt", "collector.notify"},
+    # 对点: the agent's drivers read, the sheets are written as the statement's are
+    "collector.verify": {"collector.errors", "collector.model", "collector.clock", "collector.points",
+                         "collector.config", "collector.agent", "collector.report"},
     "collector.center": {"collector.errors", "collector.model", "collector.clock", "collector.config",
                          "collector.wire", "collector.tables", "collector.tasks", "collector.mqtt", "collector.notify"},
     "collector.settlement": {"collector.errors", "collector.model"},

@@ -25,6 +25,7 @@ from collector.agent.capacity import compute_capacity
 from collector.agent.desk import JSON, TEXT, Desk, Page
 from collector.agent.device.factory import DeviceOnLine, build_devices
 from collector.agent.health import Health, TickHealth, UplinkHealth, devices_of, points_now, resident_bytes
+from collector.agent.loaded import loaded_tables
 from collector.agent.places import buffer_path, socket_path
 from collector.agent.poll import Channel
 from collector.agent.recorder import Recorder, Source
@@ -119,6 +120,7 @@ class Agent:
                 "/points": self._page_points,
                 "/readyz": self._page_ready,
                 "/status": self._page_status,
+                "/tables": self._page_tables,
             }
         )
 
@@ -289,6 +291,9 @@ class Agent:
     async def _page_points(self) -> Page:
         now = self._clock.now_utc_ms()
         return Page(200, JSON, msgspec.json.encode(points_now(self._recorder.newest(now), now)))
+
+    async def _page_tables(self) -> Page:
+        return Page(200, JSON, msgspec.json.encode(await asyncio.to_thread(loaded_tables, self._config)))
 
 
 async def _tidy() -> None:

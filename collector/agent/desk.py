@@ -2,8 +2,8 @@
 """Where a running agent answers questions: HTTP on loopback (`gateway.metrics_listen`) and on a socket in its state
 folder, which `agent status`, `watch` and `doctor` of the same machine use.
 
-GET only: /metrics, /healthz, /readyz, /status, /points. Nothing here changes anything. A request is a few lines and is
-read within seconds; more than a few at a time wait.
+GET only: /metrics, /healthz, /readyz, /status, /points, /tables. Nothing here changes anything. A request is a few
+lines and is read within seconds; more than a few at a time wait.
 """
 
 from __future__ import annotations

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which point tables an agent goes by, as one hash a device: whether what runs is what stands in the files."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from collector.config import AgentConfig
+from collector.points.load import family_of
+from collector.points.point import cells_of
+
+
+def loaded_tables(config: AgentConfig) -> dict[str, str]:
+    """Device → hash of everything that decides what is read from it and what it means."""
+    found = {}
+    for device in config.settings.device:
+        family = family_of(device.protocol)
+        cells = [dict(cells_of(point, family)) for point in config.points[device.id]]
+        said = [device.model_dump(mode="json"), cells]
+        found[device.id] = hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()
+    return found

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`collector verify` by options, for scripts: one step of one point, or one step of every point that has it."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Sequence
+
+import typer
+
+from collector.cli.verify_desk import Desk, Wanted
+from collector.verify.items import Item, Step
+from collector.verify.judge import parse_expected, parse_tolerance, step_name
+from collector.verify.judgement import judge, make_verdict
+from collector.verify.observe import Observation, observe
+from collector.verify.session import Pen, open_session
+from collector.verify.sheet import Row, default_step
+
+
+def verify_by_options(desk: Desk, wanted: Wanted) -> None:
+    """Judge one step of one point, or one step of every point that has it, and record it."""
+    if not wanted.who:
+        raise typer.BadParameter("who verifies? A verdict has a name", param_hint="--who")
+    meant = _meant(desk, wanted)
+    devices = {item.device for item, _ in meant}
+    seen, _ = asyncio.run(observe(desk.config, devices.pop() if len(devices) == 1 else ""))
+    with open_session(desk.path, desk.gateway, desk.now_utc_ms()) as pen:
+        for item, step in meant:
+            _judge(desk, pen, item, step, seen[item.key], wanted)
+
+
+def _meant(desk: Desk, wanted: Wanted) -> list[tuple[Item, Step]]:
+    """The points and steps that the options name, each with what is expected there."""
+    rows = desk.rows()
+    if not wanted.point:
+        own = [row for row in rows if wanted.device in ("", row.item.device)]
+        meant = [(row.item, row.step) for row in own if row.step.name == step_name(row.item, wanted.step)]
+        if not meant:
+            names = ", ".join(dict.fromkeys(row.step.name for row in rows))
+            raise typer.BadParameter(f"no point has this step; there are {names}", param_hint="--step")
+        return [(item, _with_options(item, step, wanted)) for item, step in meant]
+    found = [i for i in desk.items if i.point.name == wanted.point and wanted.device in ("", i.device)]
+    if len(found) != 1:
+        names = ", ".join(item.device for item in found)
+        message = f"several devices have it: add --device, one of {names}" if found else _no_point(desk, wanted.point)
+        raise typer.BadParameter(message, param_hint="--point")
+    item = found[0]
+    return [(item, _with_options(item, _step(desk, item, rows, wanted), wanted))]
+
+
+def _no_point(desk: Desk, name: str) -> str:
+    near = difflib.get_close_matches(name, [item.point.name for item in desk.items], 1, 0.5)
+    return f"no point {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _step(desk: Desk, item: Item, rows: Sequence[Row], wanted: Wanted) -> Step:
+    own = [row.step for row in rows if row.item.key == item.key]
+    if not wanted.step:
+        step = default_step(item, rows, _expected(item, wanted.expect))
+        if step is None:
+            names = ", ".join(step.name for step in own)
+            raise typer.BadParameter(f"which step of {item.point.name}: {names}?", param_hint="--step")
+        return step
+    named = next((step for step in own if step.name == step_name(item, wanted.step)), None)
+    if named is None and (item.is_status or desk.load().expectations is not None):
+        names = ", ".join(step.name for step in own)
+        raise typer.BadParameter(f"{item.point.name} has the steps {names}", param_hint="--step")
+    return named or Step(wanted.step)
+
+
+def _judge(desk: Desk, pen: Pen, item: Item, step: Step, seen: Observation, wanted: Wanted) -> None:
+    judgement = judge(item, step, seen, max_age_s=wanted.max_age_s)
+    passed = judgement.fits if not wanted.verdict else wanted.verdict == "pass"
+    recorded = judgement.fits or not passed
+    if recorded:
+        pen.write(
+            make_verdict(
+                item, judgement, seen, passed=passed, who=wanted.who, note=wanted.note, at_utc_ms=desk.now_utc_ms()
+            )
+        )
+    desk.ok &= recorded and passed
+    said = "合格 passed" if passed else "不合格 failed"
+    if not recorded:
+        said = "不能记为合格,未记录 can't pass, nothing recorded"
+    unit = f" {seen.unit}" if seen.unit else ""
+    desk.said.setdefault("verified", []).append(
+        {
+            "device": item.device, "point": item.point.name, "step": step.name, "recorded": recorded,
+            "passed": recorded and passed, "expected": judgement.step.expected,
+            "tolerance": judgement.step.tolerance, "value": seen.value, "unit": seen.unit,
+            "quality": seen.quality, "raw": seen.raw.hex(" "), "obstacles": list(judgement.obstacles),
+            "hints": list(judgement.hints),
+        }
+    )  # fmt: skip
+    typer.echo(f"{item.device} {item.point.name} {step.name}: {seen.value}{unit} {seen.quality}: {said}", err=True)
+    for line in (*judgement.obstacles, *judgement.hints):
+        typer.echo(f"    {line}", err=True)
+
+
+def _expected(item: Item, text: str) -> str:
+    try:
+        return parse_expected(item, text) if text else ""
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--expect") from error
+
+
+def _with_options(item: Item, step: Step, wanted: Wanted) -> Step:
+    """The step with what the options say of it.
+
+    Raises:
+        BadParameter: they say something else than the sheet, or nothing is expected at all.
+    """
+    expected = _expected(item, wanted.expect)
+    if expected and step.expected and expected != step.expected:
+        message = f"{item.point.name} {step.name}: {step.expected} is expected there"
+        raise typer.BadParameter(message, param_hint="--expect")
+    if not (expected or step.expected or wanted.verdict == "fail"):
+        raise typer.BadParameter(f"{item.point.name}: what is expected?", param_hint="--expect")
+    try:
+        tolerance = parse_tolerance(item, wanted.tolerance)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--tolerance") from error
+    return Step(step.name, expected or step.expected, step.tolerance or tolerance)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a value is not the expected one: what else its bytes could mean, and whether that would be it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from collector.agent.look import decodings
+from collector.model.quantity import from_scaled
+from collector.points.point import INTEGER_RANGE
+from collector.verify.items import Item
+from collector.verify.judge import meets
+
+_POWERS: Final = (Fraction(10), Fraction(100), Fraction(1000), Fraction(10**6))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Another decoding of the same registers. `value`: in the quantity's unit; `fits`: it is what was expected."""
+
+    type: str
+    order: str
+    value: str
+    fits: bool
+
+
+def candidates_of(item: Item, raw: bytes, expected: str, tolerance: str) -> list[Candidate]:
+    """Other types and byte orders of the registers that came, fitting ones first; none for bits and other protocols."""
+    point = item.point
+    if item.family != "modbus" or not raw or point.bit is not None or point.type == "bit":
+        return []
+    found = []
+    for kind, order, value in decodings(raw):
+        if (kind, order) != (point.type, point.order):
+            text = _text(item, Fraction(value))
+            found.append(Candidate(kind, order, text, meets(text, expected, tolerance)))
+    return sorted(found, key=lambda candidate: not candidate.fits)
+
+
+def explain(item: Item, raw: bytes, value: str, expected: str, tolerance: str) -> list[str]:
+    """What would make it right, in words, as far as that can be told; the point table is changed by people."""
+    found = [
+        f"按 {c.type} {c.order} 解码为 {c.value},与期望相符 read as {c.type} {c.order} it is {c.value}: as expected"
+        for c in candidates_of(item, raw, expected, tolerance)
+        if c.fits
+    ]
+    if not value or not expected or item.is_status:
+        return found
+    size = Fraction(value)
+    if size and meets(_decimal(item, -size), expected, tolerance):
+        found.append("符号相反:核对方向列 opposite sign: check the column sign")
+    return found + [
+        f"相差 {power} 倍:核对系数、单位 off by {power}: check scale and raw_unit"
+        for power in _POWERS
+        for factor in (power, 1 / power)
+        if size and meets(_decimal(item, size * factor), expected, tolerance)
+    ]
+
+
+def _text(item: Item, raw: Fraction) -> str:
+    """A raw value as the row would scale it; those beyond all reason only roughly."""
+    stored = item.point.stored(raw)
+    low, high = INTEGER_RANGE["int64"]
+    if low <= stored <= high:
+        return f"{from_scaled(stored, item.quantity.scale):f}"
+    return f"{stored / item.quantity.scale:.3g}"
+
+
+def _decimal(item: Item, value: Fraction) -> str:
+    """A value on the grid of the stored ones."""
+    scale = item.quantity.scale
+    return f"{from_scaled(round(value * scale), scale):f}"

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The points to be verified, each with how it is read today, and the steps that verify it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from collector.agent.device.factory import line_name
+from collector.agent.look import address_text
+from collector.config import AgentConfig, Device
+from collector.model.quantity import BY_NAME, Kind, Quantity
+from collector.points import Point
+from collector.points.diff import ADDRESS, MEANING, reasons_for
+from collector.points.load import family_of
+from collector.points.point import cells_of
+
+OPENED, CLOSED = "分", "合"
+VALUE, READING = "值", "读数"
+# Steps an empty sheet proposes for what is measured; their values depend on the injection set.
+LEVELS: Final = ("0 %", "50 %", "100 %")
+# The point's own key says these two.
+_NOT_COMPARED: Final = frozenset({"device", "registers"})
+PLACE: Final = "place"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to be seen at a point. `expected`, `tolerance`: decimal text in the quantity's unit, or empty."""
+
+    name: str
+    expected: str = ""
+    tolerance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A point of a device. `unit`: generating unit; `place`: protocol and address of the device itself.
+
+    `cells`: everything of the point table and the configuration that decides which value is read and what it means.
+    """
+
+    device: str
+    family: str
+    place: str
+    unit: str
+    plant: str
+    point: Point
+    cells: Mapping[str, str]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Device and name of the point: what verdicts go by."""
+        return self.device, self.point.name
+
+    @property
+    def quantity(self) -> Quantity:
+        """What it carries."""
+        return BY_NAME[self.point.quantity]
+
+    @property
+    def is_status(self) -> bool:
+        """遥信: two states."""
+        return self.quantity.kind is Kind.STATUS
+
+    @property
+    def kind_zh(self) -> str:
+        """遥信, 遥测 or 遥脉."""
+        return {Kind.STATUS: "遥信", Kind.ANALOG: "遥测", Kind.COUNTER: "遥脉"}[self.quantity.kind]
+
+    @property
+    def address(self) -> str:
+        """Where the value lives in the device, with its type and byte order."""
+        point = self.point
+        if self.family != "modbus":
+            return address_text(point)
+        order = f" {point.order}" if point.registers > 1 else ""
+        return f"{address_text(point)} {point.type}{order}"
+
+    def default_steps(self) -> tuple[Step, ...]:
+        """The steps where no sheet names any: both states of a status, else one value."""
+        if self.is_status:
+            return Step(OPENED, "0"), Step(CLOSED, "1")
+        return (Step(READING if self.quantity.kind is Kind.COUNTER else VALUE),)
+
+
+def items_of(config: AgentConfig) -> list[Item]:
+    """Every point with a quantity, in the order of the devices and of their tables.
+
+    Guard points have none: where one does not match, no value of its area is usable, and none of them can pass.
+    """
+    plants = {unit.id: unit.plant for unit in config.settings.unit}
+    found = []
+    for device in config.settings.device:
+        family = family_of(device.protocol)
+        place = _place(device)
+        for point in config.points[device.id]:
+            if not point.quantity:
+                continue
+            unit = point.unit or device.unit
+            cells = {k: v for k, v in cells_of(point, family).items() if k in (ADDRESS | MEANING) - _NOT_COMPARED}
+            cells |= {"unit": unit, PLACE: place}
+            if family == "iec104" and point.common_address is None:
+                cells["common_address"] = str(device.common_addresses[0])
+            found.append(Item(device.id, family, place, unit, plants[unit], point, cells))
+    return found
+
+
+def changes(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:
+    """Why a point with these cells must be verified again; empty: it reads the same value and means the same."""
+    changed = {key for key in old.keys() | new.keys() if old.get(key, "") != new.get(key, "")}
+    if PLACE in changed:
+        changed.add("address")
+    return reasons_for(changed)
+
+
+def _place(device: Device) -> str:
+    """Protocol, line and address on it: another of them is another device."""
+    line = line_name(device).removesuffix(f" {device.id}")
+    if device.protocol == "iec104":
+        return f"{device.protocol} {line}"
+    member = str(device.slave) if device.protocol.startswith("modbus") else device.address.zfill(12)
+    return f"{device.protocol} {line} {member}"

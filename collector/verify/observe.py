@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A point as it is now: read from its device, or, where the agent runs and holds the devices, what that knows of it.
+
+Serial lines, 104 links and many Modbus devices take one master; so nobody reads beside a running agent. It keeps no raw
+bytes and no device times; `age_s` says how old its value is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from collector.agent.desk import ask_agent
+from collector.agent.doctor import is_locked
+from collector.agent.health import PointNow
+from collector.agent.loaded import loaded_tables
+from collector.agent.look import read_devices
+from collector.agent.places import buffer_path, socket_path
+from collector.clock import Clock, SimulatedClock, SystemClock
+from collector.config import AgentConfig
+from collector.errors import StoreError
+from collector.model.record import Quality
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+DEVICE, AGENT = "device", "agent"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen. `value`: decimal text in `unit`, empty where there is none. `time_utc_ms`: when it was read.
+
+    `age_s`: since then, where the agent told it; `error`: what the device said in place of a value.
+    """
+
+    value: str
+    unit: str
+    quality: str
+    raw: bytes
+    device_time_utc_ms: int | None
+    time_utc_ms: int
+    source: str
+    age_s: float = 0.0
+    error: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a value that may count."""
+        return bool(self.value) and Quality[self.quality.upper()].usable
+
+
+Observed = Mapping[tuple[str, str], Observation]
+
+
+async def observe(config: AgentConfig, device: str = "") -> tuple[Observed, int]:
+    """All points, or those of one device, by (device, name), and the instant after.
+
+    Raises:
+        StoreError: an agent runs and can't be asked, or reads by another table than the one on the disk.
+        LinkError: it does not answer.
+    """
+    async with opened_clock(config) as clock:
+        path = socket_path(config)
+        answer = await asyncio.to_thread(ask_agent, path, "/points")
+        if answer is not None:
+            await asyncio.to_thread(_check_tables, config, device)
+            return _told(answer, device, clock.now_utc_ms()), clock.now_utc_ms()
+        if is_locked(buffer_path(config)):
+            raise StoreError("the agent runs and can't be asked: verify as its user or root", subject=str(path))
+        return await _read(config, clock, device), clock.now_utc_ms()
+
+
+async def now_utc_ms(config: AgentConfig) -> int:
+    """What time it is where the devices are: the host's clock, or the simulator's that the configuration names."""
+    async with opened_clock(config) as clock:
+        return clock.now_utc_ms()
+
+
+async def _read(config: AgentConfig, clock: Clock, device: str) -> Observed:
+    found = {}
+    for row, point, raw in await read_devices(config, clock, device):
+        if point.quantity:
+            found[row.device, row.name] = Observation(
+                row.value, row.unit, row.quality, raw, row.device_time_utc_ms, row.time_utc_ms, DEVICE, 0.0,
+                "" if row.value else row.error,
+            )  # fmt: skip
+    return found
+
+
+def _check_tables(config: AgentConfig, device: str) -> None:
+    """What runs must be what is verified.
+
+    Raises:
+        StoreError: the agent reads by another table than the one on the disk.
+    """
+    answer = ask_agent(socket_path(config), "/tables")
+    running = msgspec.json.decode(answer, type=dict[str, str]) if answer is not None else {}
+    for name, digest in loaded_tables(config).items():
+        if device in ("", name) and running.get(name) != digest:
+            message = "the running agent reads it by another point table or configuration than the one on the disk"
+            raise StoreError(f"{message}: systemctl reload collector-agent", subject=f"device {name}")
+
+
+def _told(answer: bytes, device: str, now_ms: int) -> Observed:
+    found = {}
+    for point in msgspec.json.decode(answer, type=list[PointNow]):
+        if device in ("", point.device):
+            age_s = point.age_s or 0.0
+            found[point.device, point.point] = Observation(
+                point.value, point.unit, point.quality, b"", None, now_ms - round(age_s * 1000), AGENT, age_s
+            )
+    return found
+
+
+@asynccontextmanager
+async def opened_clock(config: AgentConfig) -> AsyncIterator[Clock]:
+    """The clock of a configuration; a simulator's is let go of, so that its time can go on."""
+    if not config.settings.gateway.time_server:
+        yield SystemClock()
+        return
+    host, _, port = config.settings.gateway.time_server.rpartition(":")
+    clock = await SimulatedClock.connect(host, int(port))
+    try:
+        yield clock
+    finally:
+        await clock.close()

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was found, by whom and when: one JSON object a line, in a file that only grows.
+
+A line is on the disk before the next question is asked. A process killed at any moment leaves at most one line without
+an end, which is not counted and is cut off when the next one writes; anything else that can't be read is refused with
+its line, never passed over. One process writes at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from collector.errors import StoreError
+
+VERSION: Final = 1
+
+
+class Head(msgspec.Struct, frozen=True, tag_field="kind", tag="session"):
+    """The first line."""
+
+    version: int
+    gateway: str
+    started_utc_ms: int
+
+
+class ExpectedRow(msgspec.Struct, frozen=True):
+    """A row of a sheet of expectations: one step of one point."""
+
+    device: str
+    point: str
+    step: str
+    expected: str
+    tolerance: str
+
+
+class Expectations(msgspec.Struct, frozen=True, tag_field="kind", tag="expectations"):
+    """A sheet that was taken; the last one counts, and only for the points it names."""
+
+    file: str
+    sha256: str
+    at_utc_ms: int
+    rows: list[ExpectedRow]
+
+
+class Verdict(msgspec.Struct, frozen=True, tag_field="kind", tag="verdict"):
+    """One step of one point, looked at once. Values are decimal text in `value_unit`; times UTC ms.
+
+    `cells`: how the point was read (`items.Item.cells`); `source`: device or agent; `raw`: hex of the bytes that came.
+    """
+
+    device: str
+    point: str
+    step: str
+    expected: str
+    tolerance: str
+    value: str
+    value_unit: str
+    quality: str
+    raw: str
+    device_time_utc_ms: int | None
+    read_utc_ms: int
+    source: str
+    verdict: Literal["pass", "fail"]
+    who: str
+    at_utc_ms: int
+    note: str
+    program: str
+    cells: dict[str, str]
+
+
+class Stored(msgspec.Struct, frozen=True, tag_field="kind", tag="stored"):
+    """What the center stored for the verdict number `of` (the first is 1). `value`: empty where it has none."""
+
+    of: int
+    value: str
+    quality: str
+    time_utc_ms: int
+    source: str
+    at_utc_ms: int
+
+
+Line = Head | Expectations | Verdict | Stored
+_DECODER: Final = msgspec.json.Decoder(Line)
+
+
+@dataclass
+class Session:
+    """A session as far as it has come. `verdicts` in the order they were given; `stored` by their number.
+
+    `sha256`: of the file's lines when it was loaded, by which a printed sheet names it.
+    """
+
+    gateway: str
+    verdicts: list[Verdict] = field(default_factory=list)
+    stored: dict[int, Stored] = field(default_factory=dict)
+    expectations: Expectations | None = None
+    started_utc_ms: int | None = None
+    sha256: str = ""
+
+    def take(self, line: Line) -> None:
+        """One more line.
+
+        Raises:
+            StoreError: it belongs to another gateway, or to a program that came later.
+        """
+        if isinstance(line, Verdict):
+            self.verdicts.append(line)
+        elif isinstance(line, Stored):
+            self.stored[line.of] = line
+        elif isinstance(line, Expectations):
+            self.expectations = line
+        elif line.version != VERSION:
+            raise StoreError(f"version {line.version}; this program knows {VERSION}")
+        elif line.gateway != self.gateway:
+            raise StoreError(f"is of gateway {line.gateway!r}, the configuration is of {self.gateway!r}")
+        else:
+            self.started_utc_ms = line.started_utc_ms
+
+
+def load_session(path: Path, gateway: str) -> Session:
+    """The session in a file; an empty one where there is none.
+
+    Raises:
+        StoreError: a line that can't be read, another gateway's session, or no permission.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = b""
+    except OSError as error:
+        raise StoreError(f"can't be read: {error.strerror}", subject=str(path)) from error
+    data = data[: data.rfind(b"\n") + 1]
+    session = Session(gateway, sha256=hashlib.sha256(data).hexdigest())
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            session.take(_DECODER.decode(line))
+        except msgspec.DecodeError as error:
+            message = f"line {number} is no line of a session ({error}); the lines before and after it are untouched"
+            raise StoreError(message, subject=str(path)) from error
+        except StoreError as error:
+            raise StoreError(error.message, subject=str(path)) from error
+    if session.verdicts and session.started_utc_ms is None:
+        raise StoreError("its first line is missing", subject=str(path))
+    return session
+
+
+class Pen:
+    """The right to write into a session's file."""
+
+    def __init__(self, path: Path, descriptor: int, session: Session) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self.session = session
+
+    def write(self, line: Line) -> None:
+        """Add a line; it is on the disk when this returns.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        data = msgspec.json.encode(line) + b"\n"
+        size = os.fstat(self._descriptor).st_size
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            os.ftruncate(self._descriptor, size)  # half a line, with another one behind it, would spoil the file
+            message = f"can't be written: {error.strerror}; nothing was recorded"
+            raise StoreError(message, subject=str(self._path)) from error
+        self.session.take(line)
+
+
+@contextmanager
+def open_session(path: Path, gateway: str, now_utc_ms: int) -> Iterator[Pen]:
+    """The session in a file, to be gone on with; the file is made where there is none.
+
+    Raises:
+        StoreError: somebody else is writing, or as `load_session`.
+    """
+    try:
+        is_new = not path.exists()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        message = f"can't be written: {error.strerror}; --session names another place"
+        raise StoreError(message, subject=str(path)) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError("somebody else is verifying with this session", subject=str(path)) from error
+        session = load_session(path, gateway)
+        _cut_off_torn_line(path, descriptor)
+        pen = Pen(path, descriptor, session)
+        if session.started_utc_ms is None:
+            pen.write(Head(VERSION, gateway, now_utc_ms))
+        if is_new:
+            _flush_folder(path.parent)
+        yield pen
+    finally:
+        os.close(descriptor)
+
+
+def _cut_off_torn_line(path: Path, descriptor: int) -> None:
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole != len(data):
+        os.ftruncate(descriptor, whole)
+        os.fsync(descriptor)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

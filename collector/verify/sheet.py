@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The session against today's point tables: every step of every point, and where it stands.
+
+The last verdict of a step counts. It counts no longer where the point is read in another way than it was then, or means
+something else (`points diff` has the columns), or where another value or tolerance is expected. A point that only
+changed its name keeps its verdicts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from collector.verify.items import Item, Step, changes
+from collector.verify.judge import meets
+from collector.verify.session import Session, Stored, Verdict
+
+Key = tuple[str, str]
+
+
+class State(StrEnum):
+    """Where a step stands."""
+
+    OPEN = "open"
+    PASSED = "passed"
+    FAILED = "failed"
+    AGAIN = "again"
+    CENTER_DIFFERS = "center_differs"
+
+
+EXPECTATION: Final = "expectation"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A step of a point. `number`: of its verdict in the session; `attempts`: how often it was judged.
+
+    `reasons`: why it must be done again: address, meaning, expectation.
+    """
+
+    item: Item
+    step: Step
+    state: State
+    verdict: Verdict | None = None
+    number: int = 0
+    attempts: int = 0
+    reasons: tuple[str, ...] = ()
+    stored: Stored | None = None
+
+
+def make_sheet(items: Sequence[Item], session: Session) -> list[Row]:
+    """Every step in the order of the points."""
+    given = _verdicts_of(items, session)
+    expected = _expected_of(session)
+    rows = []
+    for item in items:
+        found = given.get(item.key, {})
+        steps = expected.get(item.key)
+        rows += [_row(item, step, found.get(step.name, []), session) for step in _steps(item, steps, found)]
+    return rows
+
+
+def count_states(rows: Iterable[Row]) -> Counter[State]:
+    """How many steps are in each state."""
+    return Counter(row.state for row in rows)
+
+
+def is_done(rows: Iterable[Row]) -> bool:
+    """Whether every step passed."""
+    return all(row.state is State.PASSED for row in rows)
+
+
+def _expected_of(session: Session) -> dict[Key, list[Step]]:
+    found: dict[Key, list[Step]] = {}
+    for row in session.expectations.rows if session.expectations else ():
+        found.setdefault((row.device, row.point), []).append(Step(row.step, row.expected, row.tolerance))
+    return found
+
+
+def _steps(item: Item, wanted: list[Step] | None, given: Mapping[str, object]) -> list[Step]:
+    """The sheet's steps, else the point's own; of a measured point without a sheet, those somebody made."""
+    if wanted is not None:
+        return wanted
+    steps = list(item.default_steps())
+    others = [Step(name) for name in given if name not in {step.name for step in steps}]
+    if others and not item.is_status and steps[0].name not in given:
+        return others
+    return steps + others
+
+
+def _verdicts_of(items: Sequence[Item], session: Session) -> dict[Key, dict[str, list[int]]]:
+    """Numbers of the verdicts by point and step; those of a point that is gone, by the one that reads the same."""
+    found: dict[Key, dict[str, list[int]]] = {}
+    for number, verdict in enumerate(session.verdicts, 1):
+        found.setdefault((verdict.device, verdict.point), {}).setdefault(verdict.step, []).append(number)
+    known = {item.key for item in items}
+    gone = {
+        key: session.verdicts[max(map(max, steps.values())) - 1] for key, steps in found.items() if key not in known
+    }
+    for item in items:
+        alike = [key for key, last in gone.items() if key[0] == item.device and not changes(last.cells, item.cells)]
+        if item.key not in found and len(alike) == 1:
+            found[item.key] = found[alike[0]]
+    return found
+
+
+def _row(item: Item, step: Step, numbers: Sequence[int], session: Session) -> Row:
+    if not numbers:
+        return Row(item, step, State.OPEN)
+    number = numbers[-1]
+    verdict = session.verdicts[number - 1]
+    row = Row(item, step, State.PASSED, verdict, number, len(numbers), stored=session.stored.get(number))
+    reasons = changes(verdict.cells, item.cells)
+    wanted, had = (step.expected, step.tolerance), (verdict.expected, verdict.tolerance)
+    if any(now and now != then for now, then in zip(wanted, had, strict=True)):
+        reasons = (*reasons, EXPECTATION)
+    if reasons:
+        return replace(row, state=State.AGAIN, reasons=reasons)
+    if verdict.verdict == "fail":
+        return replace(row, state=State.FAILED)
+    if row.stored is not None and not center_agrees(row.stored, verdict):
+        return replace(row, state=State.CENTER_DIFFERS)
+    return row
+
+
+def center_agrees(stored: Stored, verdict: Verdict) -> bool:
+    """Whether the center stored what was expected. A value that is not usable is none."""
+    return meets(stored.value, verdict.expected, verdict.tolerance)
+
+
+def default_step(item: Item, rows: Sequence[Row], expected: str) -> Step | None:
+    """The step that is meant where nobody named it: the only one, or the only one that expects this value."""
+    steps = [row.step for row in rows if row.item.key == item.key]
+    if len(steps) == 1:
+        return steps[0]
+    alike = [step for step in steps if step.expected and step.expected == expected]
+    return alike[0] if len(alike) == 1 else None

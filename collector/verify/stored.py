@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the center stored: asked for by its REST interface, or from a file that somebody took there.
+
+The record that belongs to a verdict is the first one at or after the reading: a tick record carries what was read by
+then. Where the agent was not running no record was made, and there is nothing to compare. A backup point's value is
+stored only while its primary fails, so it is not compared.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Final
+
+from collector.errors import ConfigError, LinkError, Problem
+from collector.model.interval import parse_time_ms
+from collector.model.record import Quality
+from collector.verify.session import Stored
+from collector.verify.sheet import Row
+
+_TIMEOUT_S: Final = 30.0
+_MOST_BYTES: Final = 64 * 1024**2
+_PERIODS: Final = 3  # so many record periods after a reading its record is there, or none will be
+_LONGEST_MS: Final = 7_200_000  # the center answers for no more at a time
+_NEEDED: Final = ("unit", "quantity", "time", "value", "quality")
+
+Ask = Callable[[str, str, int, int, str], Iterable["Value"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One quantity of one stored record."""
+
+    unit: str
+    quantity: str
+    time_utc_ms: int
+    value: str
+    quality: str
+
+
+def match_stored(rows: Sequence[Row], ask: Ask, *, record_period_s: int, source: str, now_utc_ms: int) -> list[Stored]:
+    """For each verdict that counts, what was stored for it; nothing where no record is found."""
+    found = []
+    for row in rows:
+        if row.verdict is None or row.reasons or row.item.point.backup:
+            continue
+        start_ms = row.verdict.read_utc_ms
+        end_ms = start_ms + min(_PERIODS * record_period_s * 1000, _LONGEST_MS)
+        quantity = row.item.point.quantity
+        values = [
+            value
+            for value in ask(row.item.plant, row.item.unit, start_ms, end_ms, quantity)
+            if (value.unit, value.quantity) == (row.item.unit, quantity) and start_ms <= value.time_utc_ms < end_ms
+        ]
+        first = min(values, key=lambda value: value.time_utc_ms, default=None)
+        if first is not None:
+            usable = Quality[first.quality.upper()].usable
+            value = first.value if usable else ""
+            found.append(Stored(row.number, value, first.quality, first.time_utc_ms, source, now_utc_ms))
+    return found
+
+
+def from_file(path: Path) -> Ask:
+    """Values of a file: `/api/v1/plants/PLANT/units/UNIT/records` as CSV or JSON.
+
+    Raises:
+        ConfigError: it is no such file.
+    """
+    try:
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
+        values = list(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_csv(text))
+    except OSError as error:
+        raise ConfigError([Problem(str(path), 0, "", f"can't be read: {error.strerror}")]) from error
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError, csv.Error) as error:
+        message = f"is no list of stored records as the center gives it ({error})"
+        raise ConfigError([Problem(str(path), 0, "", message)]) from error
+
+    def ask(plant: str, unit: str, from_ms: int, to_ms: int, quantity: str) -> Iterable[Value]:
+        del plant, from_ms, to_ms
+        return [value for value in values if (value.unit, value.quantity) == (unit, quantity)]
+
+    return ask
+
+
+def from_center(url: str, token: str, ca_file: Path | None = None) -> Ask:
+    """Values asked of a running center, with a token that may read the plant.
+
+    Raises:
+        ConfigError: no address of a center, or no such certificate.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ConfigError([Problem("", 0, "--center", f"expected http(s)://HOST:PORT or a file, got {url!r}")])
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([Problem(str(ca_file), 0, "", f"is no certificate: {error}")]) from error
+    opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
+
+    def ask(plant: str, unit: str, from_ms: int, to_ms: int, quantity: str) -> Iterable[Value]:
+        path = f"/api/v1/plants/{urllib.parse.quote(plant, safe='')}/units/{urllib.parse.quote(unit, safe='')}/records"
+        query = urllib.parse.urlencode({"from_ms": from_ms, "to_ms": to_ms, "quantity": quantity})
+        request = urllib.request.Request(
+            f"{url.rstrip('/')}{path}?{query}", headers={"Authorization": f"Bearer {token}"}
+        )
+        return list(_of_json(_fetch(opener, request, url)))
+
+    return ask
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A token is not carried elsewhere."""
+
+    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
+        return None
+
+
+def _fetch(opener: urllib.request.OpenerDirector, request: urllib.request.Request, url: str) -> Any:
+    try:
+        with opener.open(request, timeout=_TIMEOUT_S) as answer:
+            return json.loads(answer.read(_MOST_BYTES))
+    except urllib.error.HTTPError as error:
+        with error:
+            said = error.read(2000).decode("utf-8", "replace")
+        raise LinkError(f"the center refuses: {error.code} {said}", subject=url) from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise LinkError(f"the center does not answer: {error}", subject=url) from error
+
+
+def _of_json(data: Any) -> Iterator[Value]:
+    for row in data["items"]:
+        yield Value(row["unit"], row["quantity"], int(row["time_ms"]), row["value"] or "", _quality(row["quality"]))
+
+
+def _of_csv(text: str) -> Iterator[Value]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
+    if missing:
+        raise ValueError(f"columns missing: {', '.join(missing)}")
+    for row in reader:
+        time_ms = parse_time_ms(row["time"])
+        yield Value(row["unit"], row["quantity"], time_ms, row["value"] or "", _quality(row["quality"]))
+
+
+def _quality(name: str) -> str:
+    if name.upper() not in Quality.__members__:
+        raise ValueError(f"no quality {name!r}")
+    return name
