@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,6 +68,7 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statemen
     """
     # Its arrays live for milliseconds; the kernel takes longer to find huge pages for them (docs/decisions/0014).
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
+    from collector.cli.part_by_part import settle_parts, whole_segments
     from collector.folder import load_folder
     from collector.report.folder import check_out, write_statement
     from collector.settlement.rulebook import load_rulebook
@@ -73,10 +76,16 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statemen
 
     check_out(out)
     book = load_rulebook(rulebook)
-    with without_looking_for_cycles():
-        statement = settle(month, load_folder(data), book, spread=spread)
-        write_statement(statement, out, spread=spread)
-    return statement
+    out = out.absolute()
+    there = next(folder for folder in out.parents if folder.is_dir())
+    with without_looking_for_cycles(), TemporaryDirectory(prefix=f".{out.name}-parts-", dir=there) as aside:
+        settled = settle_parts(month, data, book, Path(aside), spread=spread)
+        if settled is None:
+            statement = settle(month, load_folder(data), book, spread=spread)
+            write_statement(statement, out, spread=spread)
+            return statement
+        write_statement(settled.statement, out, spread=spread, written=settled.written)
+        return replace(settled.statement, segments=whole_segments(month, data, book))
 
 
 def show(statement: Statement, out: Path) -> None:

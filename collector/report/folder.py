@@ -11,21 +11,20 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from collector.errors import ConfigError, Problem
 from collector.report.manifest import manifest_json, run_id
-from collector.report.page import page_html
-from collector.report.segments import write_segments
+from collector.report.segments import UnpaidTime, WrittenSegments, write_segments
 from collector.report.tables import determinants_csv, ledger_csv, lines_csv, plants_csv, primary_frequency_csv
 from collector.report.unpaid import not_paid_csv, with_outside_time
-from collector.report.workbook import workbook_xlsx
 from collector.settlement.settle import Spread
 from collector.settlement.statement import Statement, check_identities
 
 MANIFEST: Final = "manifest.json"
+SEGMENTS: Final = "segments.csv"
 
 
 def check_out(out: Path) -> None:
@@ -43,8 +42,12 @@ def check_out(out: Path) -> None:
         raise ConfigError([Problem(str(out), 0, "", message)])
 
 
-def write_statement(statement: Statement, out: Path, *, spread: Spread = map) -> dict[str, Any]:
+def write_statement(
+    statement: Statement, out: Path, *, spread: Spread = map, written: Sequence[WrittenSegments] = ()
+) -> dict[str, Any]:
     """Write the statement to `out` and return its manifest; the same bytes however the work is spread.
+
+    `written`: segments that are written already and are not of `statement.segments`; they come first.
 
     Raises:
         ConfigError: as `check_out`.
@@ -57,7 +60,7 @@ def write_statement(statement: Statement, out: Path, *, spread: Spread = map) ->
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        manifest = _fill(statement, work, spread)
+        manifest = _fill(statement, work, spread, written)
         work.chmod(0o755)
         _swap(work, out)
     except BaseException:
@@ -66,12 +69,13 @@ def write_statement(statement: Statement, out: Path, *, spread: Spread = map) ->
     return manifest
 
 
-def _fill(statement: Statement, work: Path, spread: Spread) -> dict[str, Any]:
-    measured = write_segments(statement.segments, work / "segments.csv", spread=spread)
+def _fill(statement: Statement, work: Path, spread: Spread, written: Sequence[WrittenSegments]) -> dict[str, Any]:
+    measured = write_segments(statement.segments, work / SEGMENTS, spread=spread, before=written)
     unpaid = with_outside_time(statement, measured)
-    contents: dict[str, Callable[[], bytes]] = {
-        "statement.xlsx": lambda: workbook_xlsx(statement, unpaid),  # first, for it takes longest
-        "statement.html": lambda: page_html(statement, unpaid),
+    contents: dict[str, Callable[[], bytes] | None] = {
+        "statement.xlsx": lambda: _workbook(statement, unpaid),  # first, for it takes longest
+        SEGMENTS: None,  # is there
+        "statement.html": lambda: _page(statement, unpaid),
         "primary_frequency.csv": lambda: primary_frequency_csv(statement),
         "lines.csv": lambda: lines_csv(statement),
         "plants.csv": lambda: plants_csv(statement),
@@ -79,16 +83,34 @@ def _fill(statement: Statement, work: Path, spread: Spread) -> dict[str, Any]:
         "not_paid.csv": lambda: not_paid_csv(unpaid),
         "ledger.csv": lambda: ledger_csv(statement, run_id(statement)),
     }
-    for name, data in zip(contents, spread(lambda make: make(), contents.values()), strict=True):
-        (work / name).write_bytes(data)
-    hashes = {path.name: _sha256(path) for path in sorted(work.iterdir())}
+
+    def write(name: str) -> str:
+        """One file to the disk; its SHA-256."""
+        path, make = work / name, contents[name]
+        if make is not None:
+            path.write_bytes(make())
+        _flush(path)
+        return _sha256(path)
+
+    hashes = dict(zip(contents, spread(write, contents), strict=True))
     data = manifest_json(statement, hashes)
     (work / MANIFEST).write_bytes(data)
-    for path in work.iterdir():
-        _flush(path)
+    _flush(work / MANIFEST)
     _flush(work)
     manifest: dict[str, Any] = json.loads(data)
     return manifest
+
+
+def _workbook(statement: Statement, unpaid: Sequence[UnpaidTime]) -> bytes:
+    from collector.report.workbook import workbook_xlsx  # slow to import, and only one of two processes needs it
+
+    return workbook_xlsx(statement, unpaid)
+
+
+def _page(statement: Statement, unpaid: Sequence[UnpaidTime]) -> bytes:
+    from collector.report.page import page_html  # as above
+
+    return page_html(statement, unpaid)
 
 
 def _swap(work: Path, out: Path) -> None:

@@ -94,12 +94,16 @@ class Measuring:
     def results(self, spread: Spread) -> Iterator[Results]:
         """Measure everything once; segments are kept from the same pass as far as the memory set aside goes."""
         left = _KEPT_SEGMENT_BYTES
-        for results, segments in spread(self._measure, self._plan()):
+        for results, segments in self.batches(spread):
             if segments is not None:
                 left -= segments.nbytes
                 if left >= 0:
                     self._kept.append((results.units, segments))
             yield results
+
+    def batches(self, spread: Spread = map) -> Iterator[tuple[Results, pa.Table | None]]:
+        """Measure everything once: results, and with whole months their segments, in the order of the statement."""
+        return spread(self._measure, self._plan())
 
     def _measure(self, make: Callable[[], Batch]) -> tuple[Results, pa.Table | None]:
         return measure(self.context, make())

@@ -13,7 +13,7 @@ skipped, defaulted or repaired. An absent file is None (*not delivered*), a head
     long.py       long tables (records, plan, voltage band) without Python per row: quick.py, and careful.py for the odd
     columns.py    their columns; exact.py: decimals and floats as stored integers
     parquet.py    records as Parquet, also the day files of the lake
-    records.py    records/: all files together, (unit, time) unique
+    records.py    records/: all files together, (unit, time) unique; record_parts.py: which share their units
     schedules.py  plan.csv, voltage_band.csv
     dispatch.py   the short tables, row by row
     register.py   register.toml; its values in toml_values.py

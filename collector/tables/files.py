@@ -18,6 +18,8 @@ from collector.tables.findings import Findings
 MAX_BYTES: Final = 4 * 1024**3
 MAX_XLSX_BYTES: Final = 64 * 1024**2
 MAX_REGISTER_BYTES: Final = 32 * 1024**2
+# No link is followed, and opening a pipe does not wait for its writer.
+OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,7 @@ def read_delivered(path: Path, name: str, findings: Findings) -> Delivered | Non
     """Read a file once, so that what is hashed is what is computed from. None where it was refused."""
     limit = {".xlsx": MAX_XLSX_BYTES, ".toml": MAX_REGISTER_BYTES}.get(path.suffix.lower(), MAX_BYTES)
     try:
-        # O_NONBLOCK: opening a pipe must not wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(path, OPEN_FLAGS)
     except OSError as error:
         link = path.is_symlink()
         what = "is a symbolic link; put the file itself here" if link else f"can't be read: {error.strerror}"

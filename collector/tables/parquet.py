@@ -101,9 +101,15 @@ def _built(
 ) -> tuple[pa.Table, list[tuple[Column, _WrongError]]]:
     """The converted columns, and what is wrong with others."""
     present = [columns[name] for name in table.column_names if name in columns]
-    # numpy and Arrow let go of the interpreter, so columns are converted side by side
-    with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) if threads else 1) as pool:
-        outcomes = list(pool.map(lambda column: _attempt(_usable(table, column.name), column), present))
+
+    def attempt(column: Column) -> Any:
+        return _attempt(_usable(table, column.name), column)
+
+    if threads:  # numpy and Arrow let go of the interpreter, so columns are converted side by side
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+            outcomes = list(pool.map(attempt, present))
+    else:
+        outcomes = list(map(attempt, present))
     pairs = list(zip(present, outcomes, strict=True))
     built = {column.target: outcome for column, outcome in pairs if not isinstance(outcome, _WrongError)}
     built |= {name: table[name].cast(pa.int64()) for name in (PLACE, CLOCK) if name in table.column_names}

@@ -65,19 +65,24 @@ def read_records(folder: Path, units: Collection[str] | None, findings: Findings
 
     Returns None where nothing usable was found; whether the folder is refused is in `findings`.
     """
-    if folder.is_symlink() or not folder.is_dir():
-        what = "is a symbolic link; put the folder itself here" if folder.is_symlink() else "is missing"
-        findings.add("records/", 0, "", f"{what}; it holds the records as *.csv or *.parquet")
-        return None
-    return read_record_files(_list(folder, findings), units, findings)
+    paths = list_record_files(folder, findings)
+    return None if paths is None else read_record_files(paths, units, findings)
 
 
-def read_record_files(paths: Sequence[Path], units: Collection[str] | None, findings: Findings) -> Records:
-    """`read_records` of chosen files, in the order of their names; in findings they are named records/NAME."""
-    cores = os.cpu_count() or 1
-    threads = len(paths) < cores
-    with ThreadPoolExecutor(max_workers=max(1, min(cores, len(paths)))) as pool:
-        files = [file for files in pool.map(partial(_read_some, threads=threads), _groups(paths)) for file in files]
+def read_record_files(
+    paths: Sequence[Path], units: Collection[str] | None, findings: Findings, *, cores: int | None = None
+) -> Records:
+    """`read_records` of chosen files, in the order of their names; in findings they are named records/NAME.
+
+    `cores`: how many to use (default: all).
+    """
+    cores = cores or os.cpu_count() or 1
+    read = partial(_read_some, threads=len(paths) < cores)
+    if cores == 1:
+        files = [file for some in map(read, _groups(paths)) for file in some]
+    else:
+        with ThreadPoolExecutor(max_workers=max(1, min(cores, len(paths)))) as pool:
+            files = [file for some in pool.map(read, _groups(paths)) for file in some]
     for file in files:
         findings.extend(file.findings)
     good = [file.long for file in files if file.long is not None]
@@ -100,7 +105,12 @@ def read_record_file(
     return filled, Records(_join([filled], findings), _unit_columns([file]), {delivered.name: delivered.sha256})
 
 
-def _list(folder: Path, findings: Findings) -> list[Path]:
+def list_record_files(folder: Path, findings: Findings) -> list[Path] | None:
+    """The files of `folder` (named records/ in findings), by name; None where there is no such folder."""
+    if folder.is_symlink() or not folder.is_dir():
+        what = "is a symbolic link; put the folder itself here" if folder.is_symlink() else "is missing"
+        findings.add("records/", 0, "", f"{what}; it holds the records as *.csv or *.parquet")
+        return None
     paths: list[Path] = []
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.name.startswith((".", "~$")):

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A settlement folder settled part by part: some units' files are read, measured and forgotten before the next.
+
+So a process holds the records of one plant and not of all, and several work side by side without handing records to
+each other: back come integers, hashes, and the segments as lines of segments.csv in a file. Anything unusual (a folder
+that is refused, files that share their units) gives None: then the folder is read as a whole, which says what is
+wrong. The statement has the same bytes either way: batches of units do not know of each other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from collector.errors import CollectorError
+from collector.folder import load_dispatch_side, load_folder
+from collector.report.segments import WrittenSegments, format_segments
+from collector.settlement.measure import Context, clusters
+from collector.settlement.results import Results
+from collector.settlement.settle import Measuring, close, prepare, registered, settle
+from collector.settlement.statement import Segments, Statement
+from collector.tables.findings import Findings
+from collector.tables.record_parts import Part, find_parts, unit_extent
+from collector.tables.records import list_record_files, read_record_files
+
+if TYPE_CHECKING:
+    from collector.model.interval import Month
+    from collector.settlement.inputs import Inputs
+    from collector.settlement.rules import Rulebook
+    from collector.settlement.settle import Spread
+
+_FEWEST_PARTS: Final = 4  # fewer would leave a core waiting; then batches of units are spread instead
+_MANY_FILES: Final = 100  # to look at the ends of so many takes longer than to fork
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A statement whose segments are written already, all but those of start-stop orders."""
+
+    statement: Statement
+    written: tuple[WrittenSegments, ...]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What comes back of a part."""
+
+    unit_columns: Mapping[str, frozenset[str]]
+    sources: Mapping[str, str]
+    results: list[Results]
+    written: WrittenSegments
+
+
+def settle_parts(
+    month: Month, data: Path, rulebook: Rulebook, aside: Path, *, spread: Spread = map, fewest: int = _FEWEST_PARTS
+) -> Settled | None:
+    """Settle a folder part by part; segments go into files in `aside`.
+
+    None where it must be read as a whole: something is wrong with it, or it has fewer parts than `fewest`.
+    """
+    try:
+        paths = list_record_files(data / "records", findings := Findings()) or []
+        extents = list((spread if len(paths) > _MANY_FILES else map)(unit_extent, paths))
+        if findings or len(find_parts(paths, extents)) < fewest:
+            return None
+        inputs = load_dispatch_side(data, checked={})
+        context = prepare(month, inputs, rulebook)
+        groups = [(units[0], units[-1]) for units in clusters(context, registered(context)) if len(units) > 1]
+        parts = find_parts(paths, extents, groups)
+        if len(parts) < fewest:
+            return None
+        work = _Work(month, context, frozenset(unit.id for unit in inputs.register.units), aside)
+        done = list(spread(work.measure, enumerate(parts)))
+        if any(measured is None for measured in done):
+            return None
+        return _closed(month, inputs, rulebook, context, [measured for measured in done if measured is not None])
+    except CollectorError:
+        return None
+
+
+def whole_segments(month: Month, data: Path, rulebook: Rulebook) -> Segments:
+    """The segments of a folder, measured again when somebody asks."""
+
+    def parts(units: frozenset[str] | None) -> Iterator[Callable[[], Any]]:
+        return iter(settle(month, load_folder(data), rulebook).segments.parts(units=units))
+
+    return Segments(parts)
+
+
+@dataclass(frozen=True)
+class _Work:
+    month: Month
+    context: Context
+    registered: frozenset[str]  # at any time
+    aside: Path
+
+    def measure(self, numbered: tuple[int, Part]) -> _Measured | None:
+        """Read a part and measure its units. None where anything is wrong with it."""
+        number, part = numbered
+        findings = Findings()
+        records = read_record_files(part.paths, self.registered, findings, cores=1)
+        if findings or not all(part.holds(unit) for unit in records.unit_columns):
+            return None
+        units = [unit for unit in registered(self.context) if part.holds(unit)]
+        context = replace(self.context, columns_of=records.unit_columns)
+        results: list[Results] = []
+        times: Counter[tuple[str, str, str, str]] = Counter()
+        path = self.aside / f"{number}.csv"
+        with path.open("wb") as file:
+            for measured, segments in Measuring(self.month, context, records.table, units).batches():
+                results.append(measured)
+                if segments is not None:
+                    text, unpaid = format_segments(segments)
+                    file.write(text)
+                    times.update(unpaid)
+        return _Measured(records.unit_columns, records.sources, results, WrittenSegments(path, times))
+
+
+def _closed(month: Month, inputs: Inputs, rulebook: Rulebook, context: Context, done: list[_Measured]) -> Settled:
+    columns = {unit: names for measured in done for unit, names in measured.unit_columns.items()}
+    sources = {name: sha256 for measured in done for name, sha256 in measured.sources.items()}
+    inputs = replace(
+        inputs, unit_columns=dict(sorted(columns.items())), sources=dict(sorted({**inputs.sources, **sources}.items()))
+    )
+    results = (result for measured in done for result in measured.results)
+    context = replace(context, columns_of=inputs.unit_columns)
+    statement = close(month, inputs, rulebook, results, context=context)
+    return Settled(statement, tuple(measured.written for measured in done))
