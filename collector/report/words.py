@@ -63,7 +63,7 @@ REASONS: Final[Mapping[str, Words]] = {
     "off_grid": ("未并网", "off grid"),
     "on_grid": ("已并网", "on grid"),
     "above_lower_limit": ("出力不低于基本调峰下限", "not below the lower limit"),
-    "above_gate": ("出力不低于额定出力40%", "not below 40 % of rated power"),
+    "above_gate": ("出力不低于深度调峰补偿限值", "not below the gate of deep peak shaving"),
     "start_stop_order": ("启停调峰指令期间", "inside a start-stop order"),
     "agc_off": ("AGC未投入", "AGC out of service"),
     "avc_off": ("AVC未投入", "AVC out of service"),
