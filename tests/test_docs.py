@@ -31,7 +31,7 @@ from simulators.faults import KINDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-NAMES = ("install-gateway", "simulate", "accept", "center", "month", "settle", "extend", "point-tables")
+NAMES = ("install-gateway", "simulate", "verify", "accept", "center", "month", "settle", "extend", "point-tables")
 TWINS = [(ROOT / "README.md", ROOT / "README.zh-CN.md")] + [(DOCS / f"{n}.md", DOCS / f"{n}.zh-CN.md") for n in NAMES]
 PAGES = [page for twin in TWINS for page in twin]
 EVERY = [*PAGES, *sorted((DOCS / "decisions").glob("*.md"))]

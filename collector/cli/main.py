@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from collector.cli import accept, agent, center, demo, explain, points, rulebook, settle, simulate
+from collector.cli import accept, agent, center, demo, explain, points, rulebook, settle, simulate, verify
 from collector.errors import CollectorError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ settle.register(app)
 explain.register(app)
 app.add_typer(rulebook.app, name="rulebook")
 simulate.register(app)
+verify.register(app)
 
 
 def main() -> None:
