@@ -50,6 +50,10 @@ class Cable:
         """From now on nothing passes on what stands, and nobody gets in."""
         self._run(self._cut())
 
+    def refuse(self) -> None:
+        """Nobody gets in, as where nothing listens; what stands is left alone."""
+        self._run(self._stop_listening())
+
     def mend(self) -> None:
         """New connections work again."""
         self._run(self._listen())
@@ -58,11 +62,16 @@ class Cable:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_PATIENCE_S)
 
     async def _listen(self) -> None:
+        if self._server is not None:
+            return
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def _cut(self) -> None:
         self._silent |= self._writers
+        await self._stop_listening()
+
+    async def _stop_listening(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None

@@ -122,9 +122,11 @@ class Phases:
 
         def restart() -> None:
             self.stand.processes.kill("broker")
+            self.stand.cable.refuse()
             self.stand.run_for(seconds * 1000)
             self.facts.backlog["broker_restart"] = self.stand.pending()
             self.stand.start_broker()
+            self.stand.cable.mend()
             self.facts.catch_up_s["broker_restart"] = self.stand.settle()
 
         self._during("broker_restart", restart)

@@ -21,8 +21,11 @@ from collector.accept.plan import Plan
 from collector.accept.stand import Stand
 from collector.accept.stored import count_in_lake, read_stored
 from collector.accept.truth import Truth, go_through, sources_of
+from collector.agent.doctor import is_locked
+from collector.agent.places import buffer_path
 from collector.cli.processes import Processes
 from collector.config import AgentConfig
+from collector.errors import CollectorError
 
 Say = Callable[[str, str], None]
 _DURING = frozenset({"cycle", "values", "changes", "silence", "network_cut", "catch_up", "broker_restart", "agent_kill",
@@ -90,6 +93,9 @@ def run_acceptance(acceptance: Acceptance, say: Say, show: Callable[[Outcome], N
         names = [name for name in BY_NAME if name != "configuration" and acceptance.wanted(name)]
         keep(not_applicable(name, "配置不能读取", "the configuration does not load") for name in names)
         return
+    if acceptance.plan.starts and not acceptance.plan.is_simulated and is_locked(buffer_path(acceptance.config)):
+        message = "an agent runs with this configuration: stop it, or set under_test.start = false"
+        raise CollectorError(message, subject=str(acceptance.plan.agent_file))
     if not acceptance.plan.starts:
         from collector.accept.watch import watch_agent
 
