@@ -61,17 +61,23 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Whoever asks. `plant`: of the role plant only. `local`: at the command line, with the store's own rights."""
+    """Whoever asks. `plant`: of the role plant only. `local`: at the command line, with the store's own rights.
+
+    There the name is what was claimed; `login` is the operating system's user and machine. `shared_login`: several
+    people use that one user, so that it does not tell one from another.
+    """
 
     name: str
     role: Role
     plant: str | None = None
     local: bool = False
+    login: str = ""
+    shared_login: bool = False
 
     @classmethod
-    def at_command_line(cls, name: str) -> Actor:
+    def at_command_line(cls, name: str, login: str = "", *, shared_login: bool = False) -> Actor:
         """Who may read and write the store's files may do everything but approve their own proposal."""
-        return cls(name[:64], Role.ADMINISTRATOR, local=True)
+        return cls(name[:64], Role.ADMINISTRATOR, local=True, login=login, shared_login=shared_login)
 
     def may(self, permission: Permission) -> bool:
         """Whether the role has the permission."""

@@ -17,6 +17,7 @@ from collector.center.access import Actor
 from collector.center.people_schema import audit
 
 NOTHING_BEFORE: Final = "0" * 64
+LOGIN: Final = "login"
 _FIELDS: Final = ("sequence", "at_ms", "who", "role", "action", "subject", "detail", "previous")
 
 
@@ -25,7 +26,8 @@ def append(
 ) -> int:
     """Write an entry in the caller's transaction, so that it is there exactly when the change is; its sequence.
 
-    `action`: what was done, as object.verb ("import.undo"); `detail`: what a later reader needs, JSON values only.
+    `action`: what was done, as object.verb ("import.undo"); `detail`: what a later reader needs, JSON values only. What
+    is done at the command line carries the operating system's user beside the name that was claimed.
     """
     if connection.dialect.name == "postgresql":
         # One after the other: a sequence has no holes and a chain no forks. SQLite has one writer anyway.
@@ -38,7 +40,7 @@ def append(
         "role": "local" if actor.local else str(actor.role),
         "action": action,
         "subject": subject[:255],
-        "detail": detail_text(detail),
+        "detail": detail_text({**detail, LOGIN: actor.login} if actor.login else detail),
         "previous": previous,
     }
     connection.execute(insert(audit).values(entry | {"hash": entry_hash(entry)}))

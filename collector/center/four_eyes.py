@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Four eyes: one person prepares, another decides, once. The table of proposals is the register of decisions.
 
-What a granted proposal brings about is done by its owner in the transaction that decides it.
+What a granted proposal brings about is done by its owner in the transaction that decides it. At the command line a name
+is only claimed: there the operating system's user must be another one too, unless people are said to share it.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def propose(
     values = {
         "kind": kind,
         "subject": subject,
-        "content": json.dumps(content, ensure_ascii=False, sort_keys=True),
+        "content": json.dumps(
+            {**content, audit.LOGIN: actor.login} if actor.login else content, ensure_ascii=False, sort_keys=True
+        ),
         "prepared_by": actor.name,
         "prepared_ms": now_ms,
         "note": "",
@@ -96,7 +99,7 @@ def decide(
     """Decide a proposal, once; the row as it is then.
 
     Raises:
-        Denied: the role may not decide it, or it is the person who prepared it.
+        Denied: the role may not decide it, or it is the person (at the command line, the login) who prepared it.
         StoreError: there is none with this number, it is decided, or the document it needs is not named.
     """
     found = get_proposal(connection, number)
@@ -105,6 +108,12 @@ def decide(
     actor.require(kind.decide)
     if actor.name == found.prepared_by:
         raise Denied("who prepares can't decide: another person must", subject=actor.name)
+    if actor.login and actor.login == found.content.get(audit.LOGIN) and not actor.shared_login:
+        raise Denied(
+            f"{found.prepared_by} prepared it as the same user of the system, {actor.login}: another person must log "
+            "in and decide, or the pages be used; where people share that user, say center.shared_login in center.toml",
+            subject=actor.name,
+        )
     if granted and kind.needs_document and not document.strip():
         raise StoreError("name the document (number and date) that approves it", subject=subject)
     values = {

@@ -25,7 +25,7 @@ class _Section(BaseModel):
 class Center(_Section):
     """`[center]`: this machine. `id` makes the fixed MQTT client id; `signing_key_file` signs acknowledgements.
 
-    `rulebook_dir`: empty for the one shipped.
+    `rulebook_dir`: empty for the one shipped. `shared_login`: several people work as one user of the system.
     """
 
     id: Identifier = "center"
@@ -34,6 +34,7 @@ class Center(_Section):
     signing_key_file: str = ""
     listen: str = "127.0.0.1:8080"
     rulebook_dir: str = ""
+    shared_login: bool = False
 
 
 class Receiver(_Section):

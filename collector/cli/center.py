@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import logging
 from pathlib import Path
@@ -21,6 +20,7 @@ from collector.cli import (
     center_work,
 )
 from collector.cli.center_month import WhoOption
+from collector.cli.center_screen import actor_of
 from collector.cli.center_store import (
     ConfigArgument,
     ConfigOption,
@@ -224,7 +224,6 @@ def ask(
     who: WhoOption = "",
 ) -> None:
     """Ask the plant's gateways again for records of a unit and interval. 补召。"""
-    from collector.center.access import Actor
     from collector.center.asked import ask_again
     from collector.center.settings import load_center, with_overrides
     from collector.model.interval import Interval, parse_time_ms
@@ -240,7 +239,7 @@ def ask(
     if interval.start_ms >= interval.end_ms:
         raise typer.BadParameter("TO is not after FROM")
     settings = with_overrides(load_center(file), listen="", state="", broker=broker)
-    actor = Actor.at_command_line(who or getpass.getuser())
+    actor = actor_of(who)
     with open_store(file, "") as store:
         asks = ask_again(store, settings, unit, interval, actor=actor)
     for each in asks:

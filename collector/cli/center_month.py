@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.cli.center_screen import actor_of
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def import_files(
     who: WhoOption = "",
 ) -> None:
     """Take dispatch-side inputs into the store; every import is a version. 导入调度侧数据。"""
-    from collector.center.access import Actor
     from collector.center.deliveries import deliver, take_delivery
     from collector.center.imports import IMPORT_KINDS, RECORDS, kinds_in
     from collector.settlement.catalogue import SERVICES
@@ -49,7 +48,7 @@ def import_files(
 
     if kind not in (*IMPORT_KINDS, "e"):
         raise typer.BadParameter(f"expected one of {', '.join(IMPORT_KINDS)}, or e", param_hint="KIND")
-    actor = Actor.at_command_line(who or getpass.getuser())
+    actor = actor_of(who)
     with open_store(config, state, create=True) as store:
         for path in files:
             findings = Findings()
@@ -108,10 +107,9 @@ def undo(
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit log.")] = "not said",
 ) -> None:
     """Take an import back; what it had replaced is in force again. 撤销导入。"""
-    from collector.center.access import Actor
     from collector.center.deliveries import take_back
 
-    actor = Actor.at_command_line(who or getpass.getuser())
+    actor = actor_of(who)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         store.write(lambda c: take_back(c, number, actor=actor, reason=reason, lake=store.lake, now_ms=now_ms)).result()

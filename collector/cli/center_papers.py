@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -138,7 +139,7 @@ def audit_log(
         return
     if not verify:
         rows = [
-            (e["sequence"], time_text(e["at_ms"]), e["who"], e["role"], e["action"], e["subject"], e["hash"][:12])
+            (e["sequence"], time_text(e["at_ms"]), _who(e), e["role"], e["action"], e["subject"], e["hash"][:12])
             for e in entries
         ]
         show_rows("audit · 审计日志", ("no", "at", "who", "role", "action", "subject", "hash"), rows)
@@ -147,6 +148,11 @@ def audit_log(
         print("\n".join(wrong) or f"all {sequence} entries are as they were written")
     if wrong:
         raise typer.Exit(1)
+
+
+def _who(entry: Mapping[str, Any]) -> str:
+    login = entry["detail"].get("login")
+    return f"{entry['who']} (as {login})" if login else str(entry["who"])
 
 
 def _write(folder: Path, name: str, data: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from collector.cli.center_month import WhoOption
-from collector.cli.center_screen import actor_of, parse_month, show_rows, time_text, to_json
+from collector.cli.center_screen import actor_of, decider_of, parse_month, show_rows, time_text, to_json
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def link(
 
 def _act(config: Path | None, state: str, who: str, what: Any, number: int, *, shown: int = 0, **more: Any) -> Any:
     """Do something to a review (or to a proposal, then `shown` is the review), and say where it stands then."""
-    actor = actor_of(who)
+    actor = decider_of(who, config, state)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         result = store.write(lambda c: what(c, number, actor=actor, now_ms=now_ms, **more)).result()

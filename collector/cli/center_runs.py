@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from collector.cli.center_month import WhoOption
+from collector.cli.center_screen import actor_of
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store, rulebook_of_center
 
 if TYPE_CHECKING:
@@ -52,12 +52,11 @@ def settle_month(
 
     Exit 0 when a statement was written, also provisional or blocked; 1 when the inputs were refused.
     """
-    from collector.center.access import Actor
     from collector.center.month.settling import settle_run
     from collector.cli.settle import show
 
     wanted = _month(month)
-    actor = Actor.at_command_line(who or getpass.getuser())
+    actor = actor_of(who)
     with open_store(config, state) as store:
         book = rulebook or rulebook_of_center(config, state)
         settled = settle_run(store, wanted, rulebook=book, actor=actor, note=note, executor=executor)
@@ -125,7 +124,6 @@ def try_changes(
     executor: ExecutorOption = "",
 ) -> None:
     """Settle a run's inputs with changes, and show what it does to every plant; nothing in force changes. 试算。"""
-    from collector.center.access import Actor
     from collector.center.month.compare import effect_by_plant
     from collector.center.month.what_if import read_change, what_if
 
@@ -133,7 +131,7 @@ def try_changes(
     if any(not path for _, _, path in pairs):
         raise typer.BadParameter("expected KIND=FILE, e.g. plan=late.csv", param_hint="KIND=FILE")
     given = [read_change(kind, Path(path), replace=not keep) for kind, _, path in pairs]
-    actor = Actor.at_command_line(who or getpass.getuser())
+    actor = actor_of(who)
     with open_store(config, state) as store:
         base = _run_of(store, run)
         row = what_if(
@@ -207,10 +205,9 @@ def pack(
     who: WhoOption = "",
 ) -> None:
     """Pack a run with its inputs and rulebook, for somebody to verify offline. 打包供离线核对。"""
-    from collector.center.access import Actor
     from collector.center.month.package import export_package, package_facts
 
-    actor = Actor.at_command_line(who or getpass.getuser())
+    actor = actor_of(who)
     with open_store(config, state) as store:
         row = _run_of(store, run)
         export_package(store, row.id, target, actor=actor)

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from collector.cli.center_store import find_config
 
 if TYPE_CHECKING:
     from collector.center.access import Actor
@@ -33,10 +35,20 @@ def parse_month(text: str) -> Any:
 
 
 def actor_of(who: str) -> Actor:
-    """Who acts at the command line."""
+    """Who acts at the command line: the name claimed, else the system's user, which is recorded in any case."""
     from collector.center.access import Actor
+    from collector.cli.login import system_login, system_user
 
-    return Actor.at_command_line(who or getpass.getuser())
+    return Actor.at_command_line(who or system_user(), system_login())
+
+
+def decider_of(who: str, config: Path | None, state: str) -> Actor:
+    """The same for who decides what another prepared: center.toml may say that people share a user of the system."""
+    from collector.center.settings import load_center
+
+    found = find_config(config, state)
+    shared = load_center(found).center.shared_login if found else False
+    return replace(actor_of(who), shared_login=shared)
 
 
 def show_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[Any]], *, as_json: bool = False) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.cli.center_screen import actor_of
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
 
 if TYPE_CHECKING:
@@ -185,9 +186,7 @@ def _role(text: str, hint: str) -> Role:
 
 
 def _me() -> Actor:
-    from collector.center.access import Actor
-
-    return Actor.at_command_line(getpass.getuser())
+    return actor_of("")
 
 
 def _password(file: Path | None) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from collector.cli.center_month import WhoOption
+from collector.cli.center_screen import actor_of, decider_of
 from collector.cli.center_store import (
     ConfigArgument,
     ConfigOption,
@@ -26,7 +26,6 @@ from collector.cli.center_store import (
 )
 
 if TYPE_CHECKING:
-    from collector.center.access import Actor
     from collector.center.settings import CenterSettings
     from collector.model.interval import Month
 
@@ -189,7 +188,7 @@ def propose(
         hold_s = store.read(lambda c: hold_limit_s(c, Month(day.year, day.month), rulebook))
         number = store.write(
             lambda c: propose_substitution(
-                c, actor=_actor(who), unit=unit, quantity=quantity, interval=interval, value=value, method=method,
+                c, actor=actor_of(who), unit=unit, quantity=quantity, interval=interval, value=value, method=method,
                 reason=reason, fill_s=hold_s if fill else None, now_ms=now_ms,
             )
         ).result()  # fmt: skip
@@ -208,10 +207,11 @@ def approve(
     """Approve what somebody else proposed; the days it touches are sealed again. 批准替代。"""
     from collector.center.substitution import decide_substitution
 
+    actor = decider_of(who, config, state)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         store.write(
-            lambda c: decide_substitution(c, number, actor=_actor(who), granted=not refuse, note=note, now_ms=now_ms)
+            lambda c: decide_substitution(c, number, actor=actor, granted=not refuse, note=note, now_ms=now_ms)
         ).result()
     print(f"substitution {number} is {'refused' if refuse else 'in force'}")
 
@@ -232,16 +232,17 @@ def withdraw(
 
     if [bool(reason), approve_it, refuse].count(True) != 1:
         raise typer.BadParameter("expected one of --reason, --approve and --refuse")
+    actor = decider_of(who, config, state)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         if reason:
             store.write(
-                lambda c: propose_withdrawal(c, number, actor=_actor(who), reason=reason, now_ms=now_ms)
+                lambda c: propose_withdrawal(c, number, actor=actor_of(who), reason=reason, now_ms=now_ms)
             ).result()
             print(f"proposed; another person: collector center substitute withdraw {number} --approve")
             return
         store.write(
-            lambda c: decide_withdrawal(c, number, actor=_actor(who), granted=approve_it, note=note, now_ms=now_ms)
+            lambda c: decide_withdrawal(c, number, actor=actor, granted=approve_it, note=note, now_ms=now_ms)
         ).result()
     print(f"substitution {number} is {'withdrawn' if approve_it else 'still in force'}")
 
@@ -294,7 +295,7 @@ def enroll(
         raise ConfigError([Problem(str(file), 0, "", f"can't be read: {error.strerror}")]) from error
     with open_store(config, "") as store:
         now_ms = store.clock.now_utc_ms()
-        number = store.write(lambda c: enrol_key(c, actor=_actor(who), plant=plant, pem=pem, now_ms=now_ms)).result()
+        number = store.write(lambda c: enrol_key(c, actor=actor_of(who), plant=plant, pem=pem, now_ms=now_ms)).result()
     print(f"{plant}: key {number} counts from now on; compare its name with the plant over the telephone")
 
 
@@ -318,7 +319,7 @@ def revoke(
         for row in known:
             store.write(
                 lambda c, p=row["plant"]: revoke_key(  # type: ignore[misc]
-                    c, actor=_actor(who), plant=p, key_id=key_id, reason=reason, now_ms=now_ms
+                    c, actor=actor_of(who), plant=p, key_id=key_id, reason=reason, now_ms=now_ms
                 )
             ).result()
             print(f"{row['plant']}: key {key_id} is revoked")
@@ -330,12 +331,6 @@ def _settings(config: Path | None) -> CenterSettings:
     named = find_config(config, "")
     assert named is not None
     return load_center(named)
-
-
-def _actor(who: str) -> Actor:
-    from collector.center.access import Actor
-
-    return Actor.at_command_line(who or getpass.getuser())
 
 
 def _month(text: str) -> Month | None:

@@ -2,7 +2,7 @@
 """`collector center month|duties`: taking a month through its steps at the command line.
 
 Who uses these has the store's own rights (`Actor.at_command_line`), but never approves what was prepared under the
-same name.
+same name, or by the same user of the system.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from collector.cli.center_month import WhoOption
-from collector.cli.center_screen import MonthArgument, actor_of, parse_month, show_rows, time_text, to_json
+from collector.cli.center_screen import MonthArgument, actor_of, decider_of, parse_month, show_rows, time_text, to_json
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def approve(
     """Approve a step that somebody else prepared, and take it. 批准流程步骤。"""
     from collector.center.month.states import approve_step
 
-    actor = actor_of(who)
+    actor = decider_of(who, config, state)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         found = store.write(
@@ -143,7 +143,7 @@ def refuse(
     """Refuse a step that somebody else prepared; the month stays where it is. 退回流程步骤。"""
     from collector.center.month.states import refuse_step
 
-    actor = actor_of(who)
+    actor = decider_of(who, config, state)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         store.write(lambda c: refuse_step(c, number, actor=actor, now_ms=now_ms, note=note)).result()

@@ -29,16 +29,17 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
         CollectorError: an input or the month was refused.
     """
     from collector.center import accounts
-    from collector.center.access import Actor, Role
+    from collector.center.access import Role
     from collector.center.deliveries import delivered_of, take_delivery
     from collector.center.imports import ALL_KINDS, REGISTER
     from collector.center.month.settling import settle_month
     from collector.center.store import CenterStore
+    from collector.cli.center_screen import actor_of
     from collector.cli.settle import RULEBOOK
     from collector.clock import SystemClock
     from collector.settlement.catalogue import SERVICES
 
-    actor = Actor.at_command_line(ACCOUNT)
+    actor = actor_of(ACCOUNT)
     with CenterStore.open(center_dir, clock=SystemClock(), create=False) as store:
         now_ms = store.clock.now_utc_ms()
         for kind in ALL_KINDS:

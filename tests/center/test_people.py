@@ -262,6 +262,31 @@ def test_who_prepares_cannot_decide_even_at_the_command_line(store: CenterStore)
     assert decide(store, number, LI).decision == "granted"
 
 
+def test_two_names_of_one_user_of_the_system_are_one_person_at_the_command_line(store: CenterStore) -> None:
+    number = propose(store, Actor.at_command_line("zhang", "root@center"))
+    with pytest.raises(Denied, match="zhang prepared it as the same user of the system, root@center"):
+        decide(store, number, Actor.at_command_line("li", "root@center"))
+    assert decide(store, number, Actor.at_command_line("li", "li@center")).decision == "granted"
+
+
+def test_where_people_share_a_user_of_the_system_the_names_count_and_both_logins_are_kept(store: CenterStore) -> None:
+    number = propose(store, Actor.at_command_line("zhang", "root@center"))
+    shared = Actor.at_command_line("li", "root@center", shared_login=True)
+    assert decide(store, number, shared).decision == "granted"
+    entries = store.read(audit.list_entries)
+    assert [(e["who"], e["role"], e["detail"]["login"]) for e in entries] == [
+        ("li", "local", "root@center"),
+        ("zhang", "local", "root@center"),
+    ]
+    assert store.read(audit.verify) == []
+
+
+def test_a_login_says_nothing_against_who_decides_in_the_pages(store: CenterStore) -> None:
+    number = propose(store, Actor.at_command_line("zhang", "root@center"))
+    assert decide(store, number, LI).decision == "granted"
+    assert "login" not in store.read(audit.list_entries)[0]["detail"]
+
+
 def test_of_two_people_who_decide_at_once_one_is_refused(store: CenterStore) -> None:
     number = propose(store)
     others = [Actor(f"approver-{n}", Role.APPROVER) for n in range(8)]

@@ -52,6 +52,7 @@ def config(tmp_path: Path, broker: int) -> str:
 [center]
 state_dir = "state"
 signing_key_file = "center.pem"
+shared_login = true
 [mqtt]
 port = {broker}
 [alarms]

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import pwd
 import shutil
 from collections.abc import Callable
 from datetime import date
@@ -16,7 +18,8 @@ from made_month import add_run, on
 from typer.testing import CliRunner, Result
 
 from collector.cli.center import app
-from collector.errors import CollectorError
+from collector.cli.login import system_login, system_user
+from collector.errors import CollectorError, Denied
 from collector.resources import config_path
 
 Run = Callable[..., Result]
@@ -33,11 +36,22 @@ def state(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(state: Path) -> Run:
     def call(*words: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(app, [*words, "--state", str(state)])
+        # The tests' people share one user of the system, and the center's file says so.
+        result = CliRunner().invoke(app, [*words, "--config", str(center_toml(state, shared=True))])
         assert result.exit_code == code, result.output + str(result.exception)
         return result
 
     return call
+
+
+def center_toml(state: Path, *, shared: bool) -> Path:
+    path = state.parent / f"center-{shared}.toml"
+    path.write_text(
+        f'schema = 1\n[center]\nstate_dir = "{state}"\nshared_login = {str(shared).lower()}\n'
+        '[[plant]]\nid = "P1"\nunits = ["U1"]\nunsigned = true\n',
+        "utf-8",
+    )
+    return path
 
 
 def test_a_month_from_disclosure_to_the_bill(run: Run, tmp_path: Path) -> None:
@@ -134,6 +148,30 @@ def test_duties_of_a_day_and_what_is_late(run: Run) -> None:
     run("month", "approve", "1", "--who", "wang")
     boards = json.loads(run("duties", "--on", "2026-07-05", "--json", code=1).output)
     assert [b["month"] for b in boards] == ["2026-05", "2026-06"]
+
+
+def test_another_name_is_not_another_person_at_the_command_line(run: Run, state: Path) -> None:
+    run("month", "propose", "2026-05", "disclosed", "--run", "1", *LATE, "--who", "li")
+    for place in (("--state", str(state)), ("--config", str(center_toml(state, shared=False)))):
+        result = CliRunner().invoke(app, ["month", "approve", "1", "--who", "wang", *place])
+        assert (result.exit_code, type(result.exception)) == (1, Denied)
+        assert "as the same user of the system" in str(result.exception)
+    run("month", "approve", "1", "--who", "wang")
+    entries = json.loads(run("audit", "--subject", "2026-05", "--json").output)
+    assert {(e["who"], e["role"], e["detail"]["login"]) for e in entries} == {
+        ("li", "local", system_login()),
+        ("wang", "local", system_login()),
+    }
+
+
+def test_the_system_s_user_is_who_logged_in_else_the_process_s(tmp_path: Path) -> None:
+    login_uid = tmp_path / "loginuid"
+    mine = pwd.getpwuid(os.getuid()).pw_name
+    assert system_user(tmp_path / "nothing") == mine
+    login_uid.write_text("4294967295")
+    assert system_user(login_uid) == mine
+    login_uid.write_text("1999999999")  # nobody's
+    assert system_user(login_uid) == "1999999999"
 
 
 def test_who_prepared_cannot_approve_at_the_command_line_either(run: Run) -> None:

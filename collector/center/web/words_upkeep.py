@@ -215,6 +215,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "audit.sequence": ("序号", "No."),
     "audit.at": ("时间", "Time"),
     "audit.who": ("人员", "Who"),
+    "audit.login": ("系统用户 {login}", "as {login}"),
     "audit.role": ("角色", "Role"),
     "audit.action": ("操作", "Action"),
     "audit.subject": ("对象", "Subject"),
