@@ -9,6 +9,7 @@ before the unit is registered, or after, is not compared (Art. 3).
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
@@ -48,18 +49,18 @@ def measure(facts: Facts) -> None:
 def _readings(facts: Facts, valid: Bools) -> tuple[Ints, Ints, Ints]:
     """Cells with two readings or more, and the rows of the first and the last; one at midnight belongs to both days."""
     axis, rows = facts.axis, facts.rows
-    offset = rows.time_utc_ms - axis.start_utc_ms[rows.lane]
-    row = np.flatnonzero(valid & (offset >= 0) & (offset <= axis.width))
-    day, of_day = np.divmod(offset[row], DAY_MS)
-    cell = rows.lane[row] * axis.days + day
-    opens, closes = day < axis.days, (of_day == 0) & (offset[row] > 0)
-    first = np.full(axis.cells, -1, dtype=np.int64)
-    last = first.copy()
-    first[cell[opens][::-1]] = row[opens][::-1]  # of many, the one assigned last stays
-    last[cell[opens]] = row[opens]
-    last[cell[closes] - 1] = row[closes]
-    cells = np.flatnonzero((first >= 0) & (last > first)).astype(np.int64)
-    return cells, first[cells], last[cells]
+    lanes = np.searchsorted(rows.lane, np.arange(len(axis.lanes) + 1))
+    midnights = axis.start_utc_ms[:, None] + np.arange(axis.days + 1, dtype=np.int64) * DAY_MS
+    begin = np.empty((len(axis.lanes), axis.days), dtype=np.int64)
+    until = begin.copy()
+    for lane, (a, b) in enumerate(pairwise(lanes.tolist())):
+        time = rows.time_utc_ms[a:b]
+        begin[lane] = a + np.searchsorted(time, midnights[lane, :-1], side="left")
+        until[lane] = a + np.searchsorted(time, midnights[lane, 1:], side="right")
+    reading = np.flatnonzero(valid)
+    a, b = np.searchsorted(reading, begin.ravel()), np.searchsorted(reading, until.ravel())
+    cells = np.flatnonzero(b - a >= 2).astype(np.int64)
+    return cells, reading[a[cells]], reading[b[cells] - 1]
 
 
 def _place(facts: Facts, row: Ints) -> Ints:

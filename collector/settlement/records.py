@@ -58,6 +58,7 @@ class RecordBook:
             last = int(np.searchsorted(time, begin + axis.width + self._tail_ms, side="right"))
             parts.append((a + first, a + max(first, last)))
         lane_of = np.repeat(np.arange(len(parts), dtype=np.int64), [b - a for a, b in parts])
+        parts = _merged(parts)
         pieces = pa.concat_tables([self._table.slice(a, b - a) for a, b in parts])
         columns = {name: arrow_values(pieces.column(name)) for name in self._names}
         if self._clock:
@@ -75,6 +76,17 @@ def _has_unsynchronised(table: pa.Table) -> bool:
         return False
     clock = arrow_values(table.column(CLOCK_COLUMN))
     return bool((clock.valid & (clock.values == ClockState.UNSYNCHRONISED)).any())
+
+
+def _merged(parts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges of rows that follow one another as one: rows in one piece need not be copied."""
+    merged = [parts[0]]
+    for a, b in parts[1:]:
+        if a == merged[-1][1]:
+            merged[-1] = (merged[-1][0], b)
+        else:
+            merged.append((a, b))
+    return merged
 
 
 def _joined(values: Ints, parts: Sequence[tuple[int, int]]) -> Ints:

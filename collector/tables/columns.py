@@ -99,8 +99,11 @@ class LongTable:
 
     def filled(self, names: Sequence[str]) -> LongTable:
         """Only the rows that have a value in all of `names`: where cells were refused, others can still be checked."""
+        lacking = [name for name in names if self.table[name].null_count]
+        if not lacking:
+            return self
         mask = np.ones(len(self.table), bool)
-        for name in names:
+        for name in lacking:
             mask &= self.table[name].is_valid().to_numpy()
         return self.where(mask)
 

@@ -85,6 +85,8 @@ def _check_overlap(long: LongTable, findings: Findings) -> None:
     unit = unit_codes(table, names)
     start, end = table["start"].to_numpy(), table["end"].to_numpy()
     issued = pc.fill_null(table["issued"], -1).to_numpy() if "issued" in table.column_names else np.zeros_like(unit)
+    if _runs_on(unit, start, end):
+        return
     order = np.lexsort((end, start, issued, unit))
     same = (unit[order[1:]] == unit[order[:-1]]) & (issued[order[1:]] == issued[order[:-1]])
     if not bool((same & (start[order[1:]] < end[order[:-1]])).any()):
@@ -105,3 +107,11 @@ def _check_overlap(long: LongTable, findings: Findings) -> None:
     for index, other in found:
         message = f"{names[unit[index]]} from {format_time(int(start[index]))} overlaps row {rows.get(other, 0)}"
         findings.add(long.name, rows.get(index, 0), "start", message, kind="overlap")
+
+
+def _runs_on(unit: np.ndarray[Any, Any], start: np.ndarray[Any, Any], end: np.ndarray[Any, Any]) -> bool:
+    """Whether the rows stand unit by unit, each beginning no earlier than the one before ends: as they mostly come."""
+    other = unit[1:] != unit[:-1]
+    if np.count_nonzero(other) + 1 != len(np.unique(unit)):
+        return False
+    return bool((other | (start[1:] >= end[:-1])).all())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -78,10 +78,10 @@ def _measure_energy(facts: Facts, scope: Bools, agc: Tri, deep_peak: Bools | Non
     if deep_peak is not None and facts.policy.adopts("I-08c", "deep_peak_first"):
         conditions.append(Condition(Tri.known(~deep_peak), "deep_peak_paid"))
     needs = [(plan.valid, "no_plan"), (after.valid, "no_power")]
+    reach = cache(partial(_reach_kw, facts, plan, after))  # each way is asked for twice
     for service, sign in ((UP, 1), (DOWN, -1)):
         tally = facts.tally(service, scope, conditions, needs)
         energy = facts.timeline.length * moved.values * tally.counted
-        reach = partial(_reach_kw, facts, plan, after)
         if facts.policy.adopts("I-08b", "per_record"):
             side = energy * sign > 0
             facts.results.put(service, "value", facts.timeline.sum_by_cell(np.where(side, energy * sign, 0)))
