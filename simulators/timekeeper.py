@@ -116,6 +116,8 @@ class TimeKeeper:
             self.now_utc_ms = target_utc_ms
             self.advances += 1
             self._world.advance(target_utc_ms)
+        if self._followed and not self._waiting:
+            return  # nobody is to be told that all has arrived: a clock does not wait for a link's confirmation
         if self._linger_s:
             self._settling = True
             asyncio.get_running_loop().call_later(self._linger_s, self._lingered)

@@ -142,6 +142,23 @@ def test_at_speed_1_the_stations_show_the_hosts_time() -> None:
     assert asyncio.run(run()) == 1_800_000_000_000
 
 
+class Unconfirmed(Station):
+    """A station whose link owes a confirmation for ever."""
+
+    acknowledged = False
+
+
+def test_time_that_follows_a_clock_does_not_stand_for_a_link_that_has_not_confirmed() -> None:
+    async def run() -> list[int]:
+        world = Recorder()
+        station = Unconfirmed("s", (), [1], Audit(), Faults(), now_utc_ms=lambda: 0)
+        keeper = TimeKeeper(world, [station], Interval(0, 1000))
+        await asyncio.wait_for(keeper.follow(QuickClock(), 1.0, asyncio.Event()), 60)
+        return world.reached
+
+    assert asyncio.run(run()) == [500, 1000]
+
+
 async def control(address: str, **ask: object) -> dict[str, Any]:
     reader, writer = await asyncio.open_connection(*split_address(address))
     writer.write(json.dumps(ask).encode() + b"\n")
