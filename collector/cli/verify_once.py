@@ -34,6 +34,8 @@ def _meant(desk: Desk, wanted: Wanted) -> list[tuple[Item, Step]]:
     """The points and steps that the options name, each with what is expected there."""
     rows = desk.rows()
     if not wanted.point:
+        if wanted.expect:
+            raise typer.BadParameter("is for one point; the sheet has the values of a step", param_hint="--expect")
         own = [row for row in rows if wanted.device in ("", row.item.device)]
         meant = [(row.item, row.step) for row in own if row.step.name == step_name(row.item, wanted.step)]
         if not meant:

@@ -20,7 +20,7 @@ from collector.model.interval import format_time
 from collector.report.sheets import plain_text
 from collector.verify.items import Item
 from collector.verify.session import Session
-from collector.verify.sheet import Row, State, center_agrees, count_states
+from collector.verify.sheet import EXPECTATION, Row, State, center_agrees, count_states
 
 # Column → (Chinese, English)
 COLUMNS: Final = {
@@ -98,11 +98,13 @@ def row_texts(row: Row) -> dict[str, str]:
     texts |= {"verdict": STATES[row.state][0], "expected": row.step.expected, "tolerance": row.step.tolerance}
     texts["reasons"] = ", ".join(REASONS[reason][0] for reason in row.reasons)
     if verdict is not None:
+        if EXPECTATION not in row.reasons:
+            texts |= {"expected": verdict.expected, "tolerance": verdict.tolerance}
         texts |= {
-            "expected": verdict.expected, "tolerance": verdict.tolerance, "value": verdict.value,
-            "quality": verdict.quality, "raw": verdict.raw, "device_time": _time(verdict.device_time_utc_ms),
-            "read_at": _time(verdict.read_utc_ms), "source": SOURCES[verdict.source][0], "who": verdict.who,
-            "at": _time(verdict.at_utc_ms), "attempts": str(row.attempts), "note": verdict.note,
+            "value": verdict.value, "quality": verdict.quality, "raw": verdict.raw,
+            "device_time": _time(verdict.device_time_utc_ms), "read_at": _time(verdict.read_utc_ms),
+            "source": SOURCES[verdict.source][0], "who": verdict.who, "at": _time(verdict.at_utc_ms),
+            "attempts": str(row.attempts), "note": verdict.note,
         }  # fmt: skip
     if verdict is not None and stored is not None:
         differs = "" if center_agrees(stored, verdict) else " ≠"

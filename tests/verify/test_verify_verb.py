@@ -107,6 +107,7 @@ def test_shifted_registers_never_pass(modbus_device: Serve) -> None:
         ("--point", "有功", "--expect", "1", "--who", "x", "--pass", "--fail"),
         ("--device", "d9"),
         ("--step", "90 %", "--who", "x"),
+        ("--step", "合", "--expect", "1", "--who", "x"),
         ("--center", "http://127.0.0.1:1"),
     ],
 )

@@ -12,6 +12,7 @@ from litestar.testing import TestClient
 from web_world import World, world
 
 from collector.center.lake import find_stale_days, seal_day
+from collector.verify.stored import Value, from_file
 
 PATH = "/api/v1/plants/P1/units/U2/records"
 
@@ -66,3 +67,15 @@ def test_a_plant_reads_its_own_records_only_and_a_long_stretch_is_refused(own: W
         text = client.get(PATH, params={"format": "csv"}, headers=own.token_of("paul")).content.decode("utf-8-sig")
     assert text.splitlines()[0] == "plant,unit,quantity,time,value,quality"
     assert "P1,U2,on_grid,2026-03-10T12:03:00+08:00,1,good" in text
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_file_taken_here_is_what_the_plant_holds_its_points_against(own: World, form: str, tmp_path: Path) -> None:
+    query = {"from_ms": str(NOON), "to_ms": str(NOON + 240_000), "format": form}
+    with own.browser() as client:
+        (tmp_path / "records").write_bytes(client.get(PATH, params=query, headers=own.token_of("paul")).content)
+    found = list(from_file(tmp_path / "records")("P1", "U2", 0, 0, "active_power_mw"))
+    assert found[2:] == [
+        Value("U2", "active_power_mw", NOON + 120_000, "300.002", "good"),
+        Value("U2", "active_power_mw", NOON + 180_000, "", "silent"),
+    ]
