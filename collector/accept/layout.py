@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from collector.accept.plan import Plan
-from collector.config import AgentConfig, load_agent, read_toml
+from pydantic import BaseModel
+
+from collector.accept.plan import Plan as AcceptancePlan
+from collector.accept.plan import longest_period_s
+from collector.config import AgentConfig, Device, Gateway, Mqtt, Plant, Uplink, load_agent, read_toml
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, Kind
 from collector.wire import generate_key_pair
@@ -27,6 +30,10 @@ _TAGGED: Final = frozenset({"30", "31"})
 # Real-time waits while simulated time stands or flies: long enough for a busy machine, short enough for a person.
 _DRIVEN_DEVICE: Final = {"timeout_s": 5.0, "backoff_max_s": 0.5}
 _DRIVEN: Final = {("mqtt", "keepalive_s"): 2, ("uplink", "ack_timeout_s"): 2.0, ("uplink", "backoff_max_s"): 0.5}
+
+_SECTIONS: Final[dict[str, type[BaseModel]]] = {
+    "gateway": Gateway, "mqtt": Mqtt, "uplink": Uplink, "plant": Plant, "device": Device,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,17 +75,17 @@ class _Edit:
 
     def set(self, where: dict[str, Any], name: str, key: str, value: Any) -> None:
         """Another value, or none where it is None."""
-        before = where.get(key)
-        if before == value:
+        before = where.get(key, _SECTIONS[name.partition(" ")[0]].model_fields[key].default)
+        if before == value or not (before or value):
             return
-        self.changes.append(f"{name}.{key}: {'–' if before is None else before} → {'–' if value is None else value}")
+        self.changes.append(f"{name}.{key}: {before or '–'} → {value or '–'}")
         if value is None:
             where.pop(key, None)
         else:
             where[key] = value
 
 
-def lay_out(plan: Plan, out: Path, agent_port: int) -> Layout:
+def lay_out(plan: AcceptancePlan, out: Path, agent_port: int) -> Layout:
     """Write everything a run needs below `out`.
 
     Args:
@@ -136,7 +143,7 @@ class _Places:
 
 
 def _edit_agent(
-    edit: _Edit, plan: Plan, out: Path, agent_port: int, metrics: int, time_port: int, places: _Places | None
+    edit: _Edit, plan: AcceptancePlan, out: Path, agent_port: int, metrics: int, time_port: int, places: _Places | None
 ) -> None:
     data = edit.data
     gateway, mqtt, uplink = (data.setdefault(name, {}) for name in ("gateway", "mqtt", "uplink"))
@@ -178,7 +185,7 @@ def _edit_device(edit: _Edit, name: str, device: dict[str, Any], places: _Places
         edit.set(device, name, "redundant", None)
 
 
-def _edit_served(edit: _Edit, plan: Plan, time_port: int, places: _Places) -> None:
+def _edit_served(edit: _Edit, plan: AcceptancePlan, time_port: int, places: _Places) -> None:
     """What the simulators serve: the same places, the time, and nothing else changed."""
     assert plan.served_file is not None
     edit.set(edit.data["gateway"], "gateway", "time_server", f"127.0.0.1:{time_port}" if time_port else "")
@@ -218,8 +225,6 @@ def tagged_statuses(config: AgentConfig) -> Iterator[tuple[str, str]]:
 
 def warm_up_ms(config: AgentConfig) -> int:
     """Until every device has been due once, the slowest twice, and the 104 stations have been interrogated."""
-    from collector.accept.plan import longest_period_s
-
     return 2 * longest_period_s(config) * 1000 + WARM_MS
 
 

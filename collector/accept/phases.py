@@ -17,7 +17,7 @@ from collector.config import Device, load_agent
 from collector.errors import CollectorError, StoreError
 
 _RECOVERY_PERIODS: Final = 5
-_RECOVERY_TRIES: Final = 600
+_RECOVERY_S: Final = 180.0
 _DOWN_MS: Final = (0, 0, 700, 2000, 5000)
 
 
@@ -77,7 +77,12 @@ class Phases:
         written_ms = self.stand.config.settings.gateway.reorder_ms + 1
         cycles_ms = self.steps.cycles * self.stand.period_ms
         self._during("cycle", lambda: self.stand.run_for(cycles_ms + written_ms))
-        self.facts.health = self.stand.health() or {}
+
+        def answers() -> bool:
+            self.facts.health = self.stand.health() or {}
+            return bool(self.facts.health)
+
+        self.stand.wait_for(answers, "the agent says how it is")
 
     def silence(self) -> None:
         """One device does not answer; then it does."""
@@ -90,7 +95,8 @@ class Phases:
         self.stand.ask("fault", **fault)
         self._during("silence", lambda: self._run_for_periods(self.steps.silence_cycles))
         self.stand.ask("clear", **fault)
-        for _ in range(_RECOVERY_TRIES):
+        deadline_s = time.monotonic() + _RECOVERY_S
+        while time.monotonic() < deadline_s:
             self._run_for_periods(_RECOVERY_PERIODS)
             if self._all_usable(self.facts.silenced):
                 self.facts.recovered = True

@@ -28,8 +28,8 @@ from collector.config import AgentConfig
 from collector.errors import CollectorError
 
 Say = Callable[[str, str], None]
-_DURING = frozenset({"cycle", "values", "changes", "silence", "network_cut", "catch_up", "broker_restart", "agent_kill",
-                     "stored_once", "center", "capacity", "read_only"})  # fmt: skip
+# what needs the agent to run
+_DURING = frozenset(BY_NAME) - {"configuration", "points_read", "points_true", "illegal_address"}
 
 
 @dataclass
@@ -116,7 +116,7 @@ def _do(acceptance: Acceptance, stand: Stand, say: Say, keep: Callable[..., None
     say("启动消息代理、主站、模拟装置", "broker, center and simulated devices start")
     stand.start()
     _before(acceptance, stand, say, keep)
-    if not any(map(acceptance.wanted, _DURING | {"clock"})):
+    if not any(map(acceptance.wanted, _DURING)):
         return
     facts = Phases(stand, acceptance.wanted, say).play()
     say("核对", "what is stored is compared")
