@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measuring a month over day files of the lake, plant by plant in processes; and closing a month that is measured.
+"""Measuring a month over day files of the lake, plant by plant in processes.
 
 100 units are measured; 1 000 are ten times as much, because plants are measured independently (the value is multiplied
 by ten, the floor too). The floor is DuckDB decoding every column of the same files. Both run inside processes that are
-already there: reading, all services and segments are in the time, starting Python is not. Closing is done for 1 000
-units, with the results of the 100 under ten names each.
+already there: reading, all services and segments are in the time, starting Python is not.
 """
 
 from __future__ import annotations
@@ -23,16 +22,15 @@ import duckdb
 import pyarrow as pa
 
 from bench.figure import Figure
-from bench.month_folder import MONTH, UNITS_PER_PLANT, unit_name, write_folder, write_lake
+from bench.month_folder import MONTH, write_folder, write_lake
 from collector.cli.folder import load_folder
 from collector.resources import config_path
 from collector.settlement.inputs import Inputs
 from collector.settlement.measure import Context, plan_batches
 from collector.settlement.measure import measure as measure_batch
 from collector.settlement.records import RecordBook, tail_of
-from collector.settlement.results import Results
 from collector.settlement.rulebook import load_rulebook
-from collector.settlement.settle import close, prepare
+from collector.settlement.settle import prepare
 from collector.tables.findings import Findings
 from collector.tables.records import read_records
 
@@ -43,13 +41,11 @@ TIMES: Final = 3
 
 
 def measure() -> list[Figure]:
-    """Seconds of measuring and of closing, and the memory of a measuring process."""
+    """Seconds of measuring, and the memory of a measuring process."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_folder(folder / "data", PLANTS, _write_apart)
-        measured_s, scan_s, peak_mb, results = _measure(folder / "data")
-        write_folder(folder / "closing", PLANTS * TENFOLD, _write_nothing)
-        closed_s = _close(folder / "closing", results)
+        measured_s, scan_s, peak_mb = _measure(folder / "data")
     return [
         Figure(
             "measure 1000 units x 31 days over the lake (10 x 100)",
@@ -61,7 +57,6 @@ def measure() -> list[Figure]:
             of_ratio=True,
         ),
         Figure("memory of a measuring process", peak_mb, "MB", "target", 300.0, 300.0),
-        Figure("close a measured month of 1000 units", closed_s, "s", "target", 3.0, 3.0),
     ]
 
 
@@ -72,12 +67,8 @@ def _write_apart(records: Path, plant: int, table: pa.Table) -> None:
     write_lake(own, plant, table)
 
 
-def _write_nothing(records: Path, plant: int, table: pa.Table) -> None:
-    """No records: closing does without them."""
-
-
-def _measure(data: Path) -> tuple[float, float, float, list[Results]]:
-    """Median seconds of measuring and of DuckDB's scan, in turn; the largest process, MB; what was measured."""
+def _measure(data: Path) -> tuple[float, float, float]:
+    """Median seconds of measuring and of DuckDB's scan, in turn; the largest process, MB."""
     plants = sorted((data / "records").iterdir())
     apart = data.rename(data.with_name("lake")) / "records"
     plants = [apart / plant.name for plant in plants]
@@ -96,8 +87,7 @@ def _measure(data: Path) -> tuple[float, float, float, list[Results]]:
             start = time.perf_counter()
             duckdb.execute(f"select max(columns(*)) from read_parquet('{apart}/*/*.parquet')").fetchall()
             scanned.append(time.perf_counter() - start)
-    results = [one for parts, _, _ in found for one in parts]
-    return statistics.median(taken), statistics.median(scanned), max(peak for _, _, peak in found), results
+    return statistics.median(taken), statistics.median(scanned), max(peak for _, peak in found)
 
 
 _shared: list[Context] = []  # of a worker: what all its plants share
@@ -108,45 +98,16 @@ def _start(inputs: Inputs) -> None:
     _shared.append(prepare(MONTH, inputs, load_rulebook(config_path("rules/east-china-trial"))))
 
 
-def _measure_plant(folder: Path) -> tuple[list[Results], int, float]:
-    """Results of a plant, how many segments there were, and the peak memory of this process, MB."""
+def _measure_plant(folder: Path) -> tuple[int, float]:
+    """How many segments a plant has, and the peak memory of this process, MB."""
     records = read_records(folder, None, Findings())
     assert records is not None
     context = replace(_shared[0], columns_of=records.unit_columns)
     policy = context.policy
     rows = RecordBook(records.table, tail_ms=tail_of(policy.settle_ms, policy.hold_ms))
-    results, segments = [], 0
+    segments = 0
     units = sorted(records.unit_columns)
     for batch in plan_batches(context, rows, MONTH.first_day, len(MONTH.days), units=units, segments=True):
-        found, table = measure_batch(context, batch)
-        results.append(found)
+        _, table = measure_batch(context, batch)
         segments += 0 if table is None else len(table)
-    return results, segments, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _close(folder: Path, results: list[Results]) -> float:
-    """Median seconds of closing ten times the units."""
-    inputs, book = load_folder(folder), load_rulebook(config_path("rules/east-china-trial"))
-    count = PLANTS * UNITS_PER_PLANT
-    name_of = {unit_name(unit): unit for unit in range(count)}
-    tenfold = [
-        _renamed(one, {unit: unit_name(name_of[unit] + copy * count) for unit in one.units})
-        for copy in range(TENFOLD)
-        for one in results
-    ]
-    taken = []
-    for _ in range(TIMES):
-        start = time.perf_counter()
-        close(MONTH, inputs, book, tenfold)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
-
-
-def _renamed(results: Results, name_of: dict[str, str]) -> Results:
-    """The same results, of other units."""
-    return replace(
-        results,
-        units=tuple(name_of[unit] for unit in results.units),
-        runs=[replace(run, unit=name_of[run.unit]) for run in results.runs],
-        excursions=[replace(excursion, unit=name_of[excursion.unit]) for excursion in results.excursions],
-    )
+    return segments, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
