@@ -12,9 +12,9 @@ FEN: Final = Decimal("0.01")
 
 def round_to_fen(amount_yuan: Fraction) -> Decimal:
     """An exact amount to 0.01 yuan, half away from zero (rules.md section 4)."""
-    cents = abs(amount_yuan) * 100
-    whole = (2 * cents.numerator + cents.denominator) // (2 * cents.denominator)
-    return Decimal(whole if amount_yuan >= 0 else -whole).scaleb(-2)
+    numerator, denominator = amount_yuan.numerator, amount_yuan.denominator
+    fen = (200 * abs(numerator) + denominator) // (2 * denominator)
+    return Decimal(fen if numerator >= 0 else -fen).scaleb(-2)
 
 
 def format_yuan(amount_yuan: Decimal) -> str:

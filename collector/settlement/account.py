@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 from fractions import Fraction
 
 from collector.model.dispatch import Rate, StartStopRow
-from collector.model.interval import Month, local_day
+from collector.model.interval import Month
 from collector.settlement.dispatch_side import DispatchSide
+from collector.settlement.in_force import RulesInForce
 from collector.settlement.results import BreakerRun, GroupEnergy, MonthTotals
-from collector.settlement.rules import Rulebook, RuleRow, RuleState, RuleValue
+from collector.settlement.rules import Rulebook
 from collector.settlement.statement import LineStatus, RuleUse, Step
 from collector.settlement.stretches import Policy, Stretch
 
@@ -23,6 +25,7 @@ class Case:
 
     month: Month
     rulebook: Rulebook
+    rules: RulesInForce
     policy: Policy
     totals: MonthTotals
     dispatch: DispatchSide
@@ -30,6 +33,7 @@ class Case:
     columns_of: Mapping[str, frozenset[str]]
     rates: Sequence[Rate]
     start_stop_table: Sequence[StartStopRow]
+    cited: dict[Hashable, tuple[RuleUse, ...]] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Account:
     applies: Mapping[str, Callable[[Stretch], bool]]
     bound: Bound = Bound.MEASURED
     _stretches_of: dict[str, list[Stretch]] = field(default_factory=dict, repr=False, compare=False)
+    _sums: dict[tuple[date, date], Mapping[str, int]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def stretches(self) -> Sequence[Stretch]:
@@ -82,25 +87,31 @@ class Account:
         """Where a service applies to the unit and is in force (or its state unknown)."""
         found = self._stretches_of.get(service)
         if found is None:
-            book = self.case.rulebook
+            kinds = self.case.rulebook.services[service].unit_kinds
             found = self._stretches_of[service] = [
                 s
                 for s in self.stretches
                 if self.applies[service](s)
-                and str(s.unit.kind) in book.services[service].unit_kinds
-                and book.service_row(service, s.first_day, s.area.id) is not None
+                and str(s.unit.kind) in kinds
+                and self.case.rules.service(service, s.first_day, s.area.id) is not None
             ]
         return found
 
-    def stretch_at(self, time_utc_ms: int) -> Stretch | None:
-        """What is registered at an instant of the month."""
-        day = local_day(time_utc_ms)
-        return next((s for s in self.stretches if s.first_day <= day < s.until_day), None)
-
     def sum(self, column: str, stretch: Stretch) -> int:
-        """A measured column over a stretch."""
-        first, until = stretch.first_day.toordinal(), stretch.until_day.toordinal()
-        return self.case.totals.sum(self.unit, column, first, until)
+        """A measured column over a stretch; zero where nothing was measured of it."""
+        return self._between(stretch.first_day, stretch.until_day).get(column, 0)
+
+    def sum_of_month(self, column: str) -> int:
+        """A measured column over the month."""
+        month = self.case.month
+        return self._between(month.first_day, month.next().first_day).get(column, 0)
+
+    def _between(self, first_day: date, until_day: date) -> Mapping[str, int]:
+        sums = self._sums.get((first_day, until_day))
+        if sums is None:
+            first, until = first_day.toordinal(), until_day.toordinal()
+            sums = self._sums[first_day, until_day] = self.case.totals.between(self.unit, first, until)
+        return sums
 
     def measured(self, service: str, stretch: Stretch) -> int:
         """A determinant's value over a stretch; for a bound, what missing time could add (or take away) beside it."""
@@ -154,7 +165,9 @@ class Priced:
         if factor is None:
             self.unknown = self.service if amount_of else self.unknown
             return
-        product = price * amount_of * factor
+        product = price * amount_of
+        if factor != 1:
+            product *= factor
         self.amount = (self.amount or Fraction(0)) + product
         if self.account.bound is not Bound.MEASURED:
             return  # nobody reads the steps of a bound
@@ -165,20 +178,15 @@ class Priced:
 
     def price(self, value_id: str, stretch: Stretch, *, key: str = "") -> Fraction | None:
         """A rulebook value on a stretch, noted for the explanation; None: unknown or ended."""
-        book = self.account.case.rulebook
-        row = book.row(value_id, stretch.first_day, area=stretch.area.id, key=key)
-        if self.account.bound is Bound.MEASURED:
-            use = rule_use(book.values[value_id], row, key)
-            if use not in self.rules:
-                self.rules.append(use)
-        return None if row.value is None else Fraction(row.value)
+        rule = self.account.case.rules.rule(value_id, stretch.first_day, stretch.area.id, key)
+        if self.account.bound is Bound.MEASURED and rule.use not in self.rules:
+            self.rules.append(rule.use)
+        return rule.value
 
     def factor(self, stretch: Stretch) -> Fraction | None:
         """The settlement factor of the service; None: its state is unknown."""
-        row = self.account.case.rulebook.service_row(self.service, stretch.first_day, stretch.area.id)
-        if row is None or row.state is RuleState.UNKNOWN:
-            return None
-        return Fraction(row.factor)
+        service = self.account.case.rules.service(self.service, stretch.first_day, stretch.area.id)
+        return None if service is None else service.factor
 
     def draft(self) -> Draft:
         """The line so far; an unknown value leaves it pending."""
@@ -192,12 +200,6 @@ class Priced:
                 rules=tuple(self.rules),
             )
         return Draft(self.quantity, self.amount, steps=tuple(self.steps), rules=tuple(self.rules))
-
-
-def rule_use(value: RuleValue, row: RuleRow, key: str) -> RuleUse:
-    """A row as a line cites it."""
-    text = "" if row.value is None else str(row.value)
-    return RuleUse(value.id, value.article, text, value.unit, row.from_day.isoformat(), key or row.area)
 
 
 def plain(value: Fraction) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from collector.settlement.account import Account, rule_use
+from collector.settlement.account import Account
 from collector.settlement.catalogue import AREA, CHOICE, KIND, MODE, VALUES
 from collector.settlement.services import ServiceDef
 from collector.settlement.statement import RuleUse
@@ -42,13 +42,15 @@ _OVERRIDES: Final[Mapping[str, str]] = {
 
 def rules_read(account: Account, definition: ServiceDef, stretches: Sequence[Stretch]) -> tuple[RuleUse, ...]:
     """The rows that measuring a line read, in the order of the stretches, each once."""
-    found: dict[RuleUse, None] = {}
-    for value_id in _values_of(account, definition):
-        if _OVERRIDES.get(value_id) in account.case.policy.overridden:
-            continue
-        for stretch in stretches:
-            found[_use(account, value_id, stretch)] = None
-    return tuple(found)
+    values = _values_of(account, definition)
+    # All of a stretch that any look-up depends on: most units of a month share it, and so their citations.
+    places = tuple((s.first_day, s.area.id, s.area.dispatch_mode, s.unit.kind) for s in stretches)
+    cited = account.case.cited.get((values, places))
+    if cited is None:
+        read = [value_id for value_id in values if _OVERRIDES.get(value_id) not in account.case.policy.overridden]
+        uses = dict.fromkeys(_use(account, value_id, stretch) for value_id in read for stretch in stretches)
+        cited = account.case.cited[values, places] = tuple(uses)
+    return cited
 
 
 def _values_of(account: Account, definition: ServiceDef) -> tuple[str, ...]:
@@ -61,7 +63,6 @@ def _values_of(account: Account, definition: ServiceDef) -> tuple[str, ...]:
 
 
 def _use(account: Account, value_id: str, stretch: Stretch) -> RuleUse:
-    book, value = account.case.rulebook, account.case.rulebook.values[value_id]
     keys = {
         AREA: stretch.area.id,
         MODE: str(stretch.area.dispatch_mode),
@@ -69,5 +70,4 @@ def _use(account: Account, value_id: str, stretch: Stretch) -> RuleUse:
         CHOICE: account.case.policy.readings["I-11"],
     }
     key = keys.get(VALUES[value_id].key, "")
-    row = book.row(value_id, stretch.first_day, area=stretch.area.id, key=key)
-    return rule_use(value, row, key)
+    return account.case.rules.rule(value_id, stretch.first_day, stretch.area.id, key).use

@@ -39,20 +39,17 @@ class _Times:
     counted: int
     excluded: int
     own_fault: int
-
-    @property
-    def coverage(self) -> Fraction | None:
-        """Known ÷ scope; None where there is no scope."""
-        return Fraction(self.known, self.scope) if self.scope else None
+    coverage: Fraction | None  # known ÷ scope; None where there is no scope
 
 
 def compute_lines(account: Account) -> list[Outcome]:
     """All lines of a unit, in the order of the regulation."""
     found = []
+    bounds = replace(account, bound=Bound.LOW), replace(account, bound=Bound.HIGH)
     for definition in SERVICES:
         stretches = account.stretches_of(definition.id)
         if stretches and _has_rows(account, definition):
-            found.append(_outcome(account, definition, stretches))
+            found.append(_outcome(account, bounds, definition, stretches))
     return found
 
 
@@ -73,9 +70,12 @@ def _has_rows(account: Account, definition: ServiceDef) -> bool:
     return any(span.overlaps(case.month.interval) for span in spans)
 
 
-def _outcome(account: Account, definition: ServiceDef, stretches: list[Stretch]) -> Outcome:
+def _outcome(
+    account: Account, bounds: tuple[Account, Account], definition: ServiceDef, stretches: list[Stretch]
+) -> Outcome:
     times = _times(account, definition.id, stretches)
     draft = _judge(account, definition, times)
+    low, high = (_bound(bound, definition, times, draft) for bound in bounds)
     # One line per unit, service and month: its area and plant are those of the unit's last registered day.
     home = account.stretches[-1]
     amount, status, reason = _settle(draft)
@@ -98,8 +98,8 @@ def _outcome(account: Account, definition: ServiceDef, stretches: list[Stretch])
         rules=(*draft.rules, *rules_read(account, definition, stretches))
         if draft.rules or times.scope
         else draft.rules,
-        low_yuan=_bound(account, definition, times, draft, Bound.LOW),
-        high_yuan=_bound(account, definition, times, draft, Bound.HIGH),
+        low_yuan=low,
+        high_yuan=high,
     )
     return Outcome(line, _determinants(account, definition, line, times), _findings(account, definition, line, draft))
 
@@ -108,7 +108,9 @@ def _times(account: Account, service: str, stretches: list[Stretch]) -> _Times:
     def total(name: str) -> int:
         return sum(account.sum(f"{service}.{name}", stretch) for stretch in stretches)
 
-    return _Times(total("scope"), total("known"), total("counted"), total("excluded"), total("own_fault"))
+    scope, known = total("scope"), total("known")
+    coverage = Fraction(known, scope) if scope else None
+    return _Times(scope, known, total("counted"), total("excluded"), total("own_fault"), coverage)
 
 
 def _judge(account: Account, definition: ServiceDef, times: _Times) -> Draft:
@@ -125,7 +127,7 @@ def _judge(account: Account, definition: ServiceDef, times: _Times) -> Draft:
     return draft
 
 
-def _bound(account: Account, definition: ServiceDef, times: _Times, draft: Draft, bound: Bound) -> Decimal | None:
+def _bound(account: Account, definition: ServiceDef, times: _Times, draft: Draft) -> Decimal | None:
     """What a line with gaps would be at least or at most; None where nothing is missing or nobody can say.
 
     What a rulebook does not price has no bound.
@@ -133,7 +135,7 @@ def _bound(account: Account, definition: ServiceDef, times: _Times, draft: Draft
     uncertain = "uncertain_edge" in (draft.reason, draft.provisional)
     if not (times.known < times.scope or uncertain):
         return None
-    amount = definition.price(replace(account, bound=bound)).amount
+    amount = definition.price(account).amount
     return None if amount is None else round_to_fen(amount)
 
 

@@ -71,5 +71,6 @@ def _place(facts: Facts, row: Ints) -> Ints:
 
 def differs(register_wh: int, telemetry_kwms: int, tolerance_ratio: Fraction) -> bool:
     """Whether the two differ by more than the tolerance, as a share of the meter's."""
-    measured = Fraction(telemetry_kwms, _KWMS_PER_WH)
-    return abs(measured - register_wh) > tolerance_ratio * abs(register_wh)
+    register_kwms = register_wh * _KWMS_PER_WH
+    difference = abs(telemetry_kwms - register_kwms) * tolerance_ratio.denominator
+    return difference > abs(register_kwms) * tolerance_ratio.numerator

@@ -7,9 +7,11 @@ sum of its days), because sums are integers and facts that need their neighbours
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -77,8 +79,7 @@ class BreakerRun:
     state: int
 
 
-@dataclass(frozen=True, slots=True)
-class Excursion:
+class Excursion(NamedTuple):
     """A stretch of time beyond the dead band, one side. Sums in kWms and µHzms; `power_before_kw` None: unknown."""
 
     unit: str
@@ -118,54 +119,61 @@ class MonthTotals:
 
     def __init__(self, parts: Iterable[Results], first_day_ordinal: int, days: int) -> None:
         self._first, self._days = first_day_ordinal, days
-        self._table: dict[str, dict[str, Ints]] = {}
-        self._sums: dict[tuple[str, str], list[int]] = {}  # up to each day, of columns that were asked for
-        self.runs: dict[str, list[BreakerRun]] = {}
-        self.groups: dict[str, list[GroupEnergy]] = {}
-        self.excursions: dict[str, list[Excursion]] = {}
-        for part in parts:
-            self._add(part)
+        self.runs: dict[str, list[BreakerRun]] = defaultdict(list)
+        self.groups: dict[str, list[GroupEnergy]] = defaultdict(list)
+        self.excursions: dict[str, list[Excursion]] = defaultdict(list)
+        joined = list(parts)
+        self._columns = tuple(dict.fromkeys(name for part in joined for name in part.columns))
+        units = dict.fromkeys(unit for part in joined for unit in part.units)
+        self._rows = {unit: row for row, unit in enumerate(units)}
+        # Units × columns × days, then what adds up before each day: the sum over [a, b) is the difference of two.
+        daily = np.zeros((len(self._rows), len(self._columns), days), dtype=np.int64)
+        for part in joined:
+            self._add_columns(part, daily)
+            self._add_events(part)
+        self._before = np.zeros((*daily.shape[:2], days + 1), dtype=np.int64)
+        np.cumsum(daily, axis=2, out=self._before[:, :, 1:])
         for runs in self.runs.values():
             runs.sort(key=lambda run: run.start_ms)
         for excursions in self.excursions.values():
             excursions.sort(key=lambda e: e.start_ms)
 
-    def _add(self, part: Results) -> None:
+    def _add_columns(self, part: Results, daily: Ints) -> None:
+        if not part.columns:
+            return
+        values = np.stack(list(part.columns.values()), axis=1)  # lanes × columns × days
+        columns = np.array([self._columns.index(name) for name in part.columns])
         for lane, unit in enumerate(part.units):
             offset = part.first_day_ordinals[lane] - self._first
             a, b = max(offset, 0), min(offset + part.days, self._days)
-            if a >= b:
-                continue
-            mine = self._table.setdefault(unit, {})
-            for name, values in part.columns.items():
-                row = values[lane, a - offset : b - offset]
-                if row.any():
-                    mine.setdefault(name, np.zeros(self._days, dtype=np.int64))[a:b] += row
+            if a < b:
+                daily[self._rows[unit], columns, a:b] += values[lane, :, a - offset : b - offset]
+
+    def _add_events(self, part: Results) -> None:
         for run in part.runs:
-            self.runs.setdefault(run.unit, []).append(run)
+            self.runs[run.unit].append(run)
         for group in part.groups:
             if self._first <= group.day_ordinal < self._first + self._days:
                 for unit in group.on_units:
-                    self.groups.setdefault(unit, []).append(group)
+                    self.groups[unit].append(group)
         for excursion in part.excursions:
-            self.excursions.setdefault(excursion.unit, []).append(excursion)
+            self.excursions[excursion.unit].append(excursion)
 
-    def daily(self, unit: str, column: str) -> Ints | None:
-        """A column day by day; None: all zero."""
-        return self._table.get(unit, {}).get(column)
+    def daily(self, unit: str, column: str) -> list[int]:
+        """A column day by day; zero throughout where nothing was measured of it."""
+        if unit not in self._rows or column not in self._columns:
+            return [0] * self._days
+        before: list[int] = self._before[self._rows[unit], self._columns.index(column)].tolist()
+        return [b - a for a, b in pairwise(before)]
 
-    def sum(self, unit: str, column: str, first_ordinal: int | None = None, until_ordinal: int | None = None) -> int:
-        """A column's sum over [first, until) (default: the month)."""
-        sums = self._sums.get((unit, column))
-        if sums is None:
-            daily = self.daily(unit, column)
-            sums = [] if daily is None else [0, *np.cumsum(daily).tolist()]
-            self._sums[unit, column] = sums
-        if not sums:
-            return 0
-        a = 0 if first_ordinal is None else max(first_ordinal - self._first, 0)
-        b = self._days if until_ordinal is None else min(until_ordinal - self._first, self._days)
-        return sums[b] - sums[a] if a < b else 0
+    def between(self, unit: str, first_ordinal: int, until_ordinal: int) -> Mapping[str, int]:
+        """The sum over [first, until) of every column that was measured of any unit; of others it is zero."""
+        a = min(max(first_ordinal - self._first, 0), self._days)
+        b = max(min(until_ordinal - self._first, self._days), a)
+        if unit not in self._rows:
+            return {}
+        before = self._before[self._rows[unit]]
+        return dict(zip(self._columns, (before[:, b] - before[:, a]).tolist(), strict=True))
 
 
 class SegmentSink:

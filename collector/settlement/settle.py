@@ -22,6 +22,7 @@ from collector.model.interval import Month, local_day
 from collector.settlement import meter
 from collector.settlement.account import Account, Case
 from collector.settlement.dispatch_side import DispatchSide
+from collector.settlement.in_force import RulesInForce
 from collector.settlement.inputs import Inputs
 from collector.settlement.lines import Outcome, compute_lines
 from collector.settlement.measure import KERNEL_VERSION, Batch, Context, measure, plan
@@ -230,6 +231,7 @@ def _close(
     case = Case(
         month=month,
         rulebook=rulebook,
+        rules=RulesInForce(rulebook),
         policy=context.policy,
         totals=MonthTotals(results, first.toordinal(), days),
         dispatch=context.dispatch,
@@ -314,18 +316,12 @@ def _close_units(case: Case) -> _Closed:
 
 def _meter_findings(account: Account) -> list[Finding]:
     """Days whose telemetry and meter differ by more than the policy allows (Art. 19)."""
-    totals, tolerance = account.case.totals, account.case.policy.meter_difference_ratio
-    compared = totals.daily(account.unit, f"{meter.METER}.days")
-    if compared is None:
-        return []
+    case = account.case
+    names = ("days", "register", "telemetry")
+    daily = [case.totals.daily(account.unit, f"{meter.METER}.{name}") for name in names]
     found = []
-    for index, day in enumerate(account.case.month.days):
-        ordinal = day.toordinal()
-        grown, seen = (
-            totals.sum(account.unit, f"{meter.METER}.{name}", ordinal, ordinal + 1)
-            for name in ("register", "telemetry")
-        )
-        if compared[index] and meter.differs(grown, seen, tolerance):
+    for day, compared, grown, seen in zip(case.month.days, *daily, strict=True):
+        if compared and meter.differs(grown, seen, case.policy.meter_difference_ratio):
             message = f"telemetry {Decimal(seen) / 3_600_000_000:.6f} MWh, meter {Decimal(grown) / 1_000_000:.6f} MWh"
             found.append(Finding("meter_differs", f"{account.unit}/{day}", message))
     return found
@@ -333,7 +329,7 @@ def _meter_findings(account: Account) -> list[Finding]:
 
 def _clock_findings(account: Account) -> list[Finding]:
     """How long records of an unsynchronised clock were used, or left out (I-17); it keeps no month open."""
-    total_ms = account.case.totals.sum(account.unit, f"{CLOCK}.unsynchronised")
+    total_ms = account.sum_of_month(f"{CLOCK}.unsynchronised")
     if not total_ms:
         return []
     done = "counted and used" if account.case.policy.adopts("I-17", "counted") else "taken as missing"

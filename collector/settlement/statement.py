@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -130,8 +131,7 @@ class DeterminantRow:
     own_fault_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class PrimaryFrequencyRow:
+class PrimaryFrequencyRow(NamedTuple):
     """One frequency excursion beyond the dead band; `ratio` None where nothing theoretical is due or judgeable."""
 
     unit: str

@@ -10,8 +10,9 @@ quarter hour the two are netted (I-08b). Measured output is the curve after AGC 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from fractions import Fraction
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 
 import numpy as np
 
@@ -37,7 +38,12 @@ def capacity_kw(stretch: Stretch) -> int:
     """Art. 14(2): the adjustable capacity is the upper less the lower limit of the range AGC may work in."""
     upper, lower = stretch.unit.agc_upper_mw, stretch.unit.agc_lower_mw
     assert upper is not None and lower is not None  # has_agc  # noqa: PT018
-    return scaled(Fraction(upper) * 1000) - scaled(Fraction(lower) * 1000)
+    return _kw(upper) - _kw(lower)
+
+
+@lru_cache  # a unit's range is asked for with each bound of its line, and units of one make share it
+def _kw(mw: Decimal) -> int:
+    return scaled(Fraction(mw) * 1000)
 
 
 def measure(facts: Facts, deep_peak: Bools | None) -> None:
@@ -181,7 +187,7 @@ def price_basic(account: Account) -> Draft:
     def hours(time_ms: int) -> str:
         return plain(Fraction(time_ms, 3_600_000))
 
-    if hours_on:
+    if hours_on and account.bound is Bound.MEASURED:
         text = f"in-service rate = {hours(total)} h ÷ {hours(hours_on)} h on grid"
         priced.steps.insert(0, Step(text, Fraction(total, hours_on)))
     return priced.draft()

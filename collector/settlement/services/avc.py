@@ -221,8 +221,7 @@ def price(account: Account) -> Draft:
     stretches = account.stretches_of(SERVICE)
     judged = sum(account.sum(f"{SERVICE}.judged", s) for s in stretches)
     passed = sum(account.sum(f"{SERVICE}.passed", s) for s in stretches)
-    hours = Fraction(sum(account.measured(SERVICE, s) for s in stretches), _MS_PER_HOUR)
-    if not hours:
+    if not sum(account.measured(SERVICE, s) for s in stretches):
         return Draft(Fraction(0), Fraction(0), reason="rounded")
     ratio = Fraction(passed, judged) if judged else delivered_rate(account)
     if account.bound is not Bound.MEASURED:
@@ -234,8 +233,9 @@ def price(account: Account) -> Draft:
     priced.steps.append(Step(f"λ = {origin}", ratio))
     for stretch in stretches:
         in_service = Fraction(account.measured(SERVICE, stretch), _MS_PER_HOUR)
-        weight = ratio * Fraction(stretch.unit.rated_mw) * in_service
-        priced.add("avc.price", stretch, weight, unit="MWh (λ · P_N · t)", quantity=ratio * in_service)
+        fulfilled = ratio * in_service
+        weight = fulfilled * Fraction(stretch.unit.rated_mw)
+        priced.add("avc.price", stretch, weight, unit="MWh (λ · P_N · t)", quantity=fulfilled)
     return priced.draft()
 
 

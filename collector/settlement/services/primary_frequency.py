@@ -10,10 +10,12 @@ droop, or without a known output all through, nothing is judged. Time of a test,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
+from collector.model.interval import local_midnight_ms
 from collector.settlement.account import Account
 from collector.settlement.facts import Facts
 from collector.settlement.logic import Ints
@@ -123,36 +125,59 @@ def _join(parts: list[Excursion]) -> list[list[Excursion]]:
 def report(account: Account) -> tuple[list[PrimaryFrequencyRow], PrimaryFrequencyService]:
     """The evidence of one unit and month."""
     rows = []
-    for parts in _join(account.case.totals.excursions.get(account.unit, [])):
-        actual = _actual_mwh(parts)
-        theory = _theoretical_mwh(account, parts)
+    excursions = account.case.totals.excursions.get(account.unit, [])
+    asked = _asked(account) if excursions else []
+    for parts in _join(excursions):
+        actual, theory = _actual_mwh(parts), _theoretical_mwh(asked, parts)
         ratio = actual / theory if actual is not None and theory else None
         rows.append(PrimaryFrequencyRow(account.unit, parts[0].start_ms, parts[-1].end_ms, actual, theory, ratio))
-    total = account.case.totals.sum
-    service = PrimaryFrequencyService(
-        account.unit, total(account.unit, f"{SERVICE}.in_service"), total(account.unit, f"{SERVICE}.known_on_grid")
-    )
+    total = account.sum_of_month
+    service = PrimaryFrequencyService(account.unit, total(f"{SERVICE}.in_service"), total(f"{SERVICE}.known_on_grid"))
     return rows, service
 
 
 def _actual_mwh(parts: list[Excursion]) -> Fraction | None:
     """What the unit gave beside its output before the first part."""
-    base_kw = parts[0].power_before_kw
-    given = [part.power_kwms for part in parts if part.power_kwms is not None]
-    if base_kw is None or len(given) < len(parts):
+    base_kw, given_kwms = parts[0].power_before_kw, 0
+    if base_kw is None:
         return None
-    return Fraction(sum(given) - base_kw * (parts[-1].end_ms - parts[0].start_ms), _KWMS_PER_MWH)
+    for part in parts:
+        if part.power_kwms is None:
+            return None
+        given_kwms += part.power_kwms
+    return Fraction(given_kwms - base_kw * (parts[-1].end_ms - parts[0].start_ms), _KWMS_PER_MWH)
 
 
-def _theoretical_mwh(account: Account, parts: list[Excursion]) -> Fraction | None:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the droop of a stretch asks for: MWh for each µHz·ms beyond the dead band; [start, end) UTC ms."""
+
+    start_ms: int
+    end_ms: int
+    mwh_per_uhzms: Fraction
+
+
+def _asked(account: Account) -> list[_Asked]:
+    """Of each stretch that has a droop registered."""
+    found = []
+    for stretch in account.stretches:
+        if stretch.unit.droop_ratio:
+            nominal = account.case.rulebook.number(f"{SERVICE}.nominal", stretch.first_day, area=stretch.area.id)
+            rated_kw = Fraction(stretch.unit.rated_mw) * 1000
+            per_hz = -rated_kw / (nominal * Fraction(stretch.unit.droop_ratio))
+            start_ms, end_ms = local_midnight_ms(stretch.first_day), local_midnight_ms(stretch.until_day)
+            found.append(_Asked(start_ms, end_ms, per_hz / _UHZ / _KWMS_PER_MWH))
+    return found
+
+
+def _theoretical_mwh(asked: list[_Asked], parts: list[Excursion]) -> Fraction | None:
     """What the droop of each day asks for; None where a day has none registered."""
+    if not asked:
+        return None
     total = Fraction(0)
     for part in parts:
-        stretch = account.stretch_at(part.start_ms)
-        if stretch is None or not stretch.unit.droop_ratio:
+        mine = next((a for a in asked if a.start_ms <= part.start_ms < a.end_ms), None)
+        if mine is None:
             return None
-        nominal = account.case.rulebook.number(f"{SERVICE}.nominal", stretch.first_day, area=stretch.area.id)
-        rated_kw = Fraction(stretch.unit.rated_mw) * 1000
-        beyond_hz_ms = Fraction(part.beyond_uhzms, _UHZ)
-        total -= beyond_hz_ms / (nominal * Fraction(stretch.unit.droop_ratio)) * rated_kw / _KWMS_PER_MWH
+        total += mine.mwh_per_uhzms * part.beyond_uhzms
     return total
