@@ -12,6 +12,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -117,12 +118,11 @@ class DaySlices:
         band: StepDigests,
     ) -> None:
         self._plan, self._band, self._rulebook = plan, band, rulebook
-        self._states: dict[tuple[str, int], bytes] = {}
-        for unit, parts in stretches.items():
-            for stretch in parts:
-                state = self._state(stretch)
-                days = range(stretch.first_day.toordinal(), stretch.until_day.toordinal())
-                self._states.update(dict.fromkeys(((unit, day) for day in days), state))
+        self._values = cache(self._rulebook_values)
+        self._states = {
+            unit: [(s.first_day.toordinal(), s.until_day.toordinal(), self._state(s)) for s in parts]
+            for unit, parts in stretches.items()
+        }
         self._rows: dict[tuple[str, int], list[tuple[Any, ...]]] = defaultdict(list)
         self.ordered: set[tuple[str, int]] = set()  # units and days that a start-stop order touches
         self._add_rows(inputs)
@@ -138,7 +138,7 @@ class DaySlices:
         rows = self._rows.get((unit, day))
         return b"".join(
             (
-                self._states.get((unit, day), b"-"),
+                next((state for first, until, state in self._states.get(unit, ()) if first <= day < until), b"-"),
                 self._plan.get(unit, {}).get(day, b"-"),
                 self._band.get(unit, {}).get(day, b"-"),
                 digest_of(sorted(set(rows))) if rows else b"-",
@@ -150,15 +150,20 @@ class DaySlices:
         unit, area, day = stretch.unit, stretch.area, stretch.first_day
         fields = [str(getattr(unit, name)) for name in _UNIT_FIELDS]
         hours = [[(s.start_min, s.end_min) for s in spans] for spans in (area.valley_hours, area.peak_hours)]
-        values = [self._value(name, day, area.id, str(unit.kind)) for name in MEASURING_VALUES]
+        values = self._values(day, area.id, str(unit.kind))
         return digest_of(unit.id, stretch.plant.id, area.id, fields, hours, values)
 
-    def _value(self, name: str, day: date, area: str, kind: str) -> str:
-        key = {AREA: area, KIND: kind}.get(VALUES[name].key, "")
-        try:
-            return str(self._rulebook.row(name, day, area=area, key=key).value)
-        except RuleError:
-            return "?"  # measuring will say what is wrong
+    def _rulebook_values(self, day: date, area: str, kind: str) -> list[str]:
+        """The values measured with, of all units of an area and kind."""
+
+        def value(name: str) -> str:
+            key = {AREA: area, KIND: kind}.get(VALUES[name].key, "")
+            try:
+                return str(self._rulebook.row(name, day, area=area, key=key).value)
+            except RuleError:
+                return "?"  # measuring will say what is wrong
+
+        return [value(name) for name in MEASURING_VALUES]
 
     def _add_rows(self, inputs: Inputs) -> None:
         for order in inputs.orders or ():

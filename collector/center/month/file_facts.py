@@ -28,7 +28,7 @@ _NOTHING: Final = b""
 _READ_NOT: Final = frozenset({"cause", "era", "device_time"})
 
 
-class UnitFacts(msgspec.Struct, frozen=True, array_like=True):
+class UnitFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One unit in a day file: its columns, and digests of its edges (empty where there are no such records).
 
     `last`: of its last record of the day; `begin`: of those in the first `EDGE_MS` of it; `tail`: of those after it.
@@ -117,21 +117,21 @@ def _digest(table: pa.Table, rows: np.ndarray[Any, Any]) -> bytes:
 
 def edges_agree(files: Sequence[tuple[str, FileFacts]], units: Iterable[str]) -> bool:
     """Whether heads and tails are what the neighbouring files hold. `files`: day (ISO) and facts, by day."""
-    return all(_unit_agrees(files, unit) for unit in units)
+    following = [(date.fromisoformat(day) + timedelta(days=1)).isoformat() for day, _ in files]
+    return all(_unit_agrees(files, following, unit) for unit in units)
 
 
 _ABSENT: Final = UnitFacts((), _NOTHING, _NOTHING, _NOTHING, _NOTHING)
 
 
-def _unit_agrees(files: Sequence[tuple[str, FileFacts]], unit: str) -> bool:
+def _unit_agrees(files: Sequence[tuple[str, FileFacts]], following: Sequence[str], unit: str) -> bool:
     before: bytes | None = None  # the record before the file; None: nobody knows yet
     of_day: Mapping[str, UnitFacts] = {day: facts.get(unit, _ABSENT) for day, facts in files}
-    for day, found in of_day.items():
+    for (day, found), next_day in zip(of_day.items(), following, strict=True):
         if before is not None and found.head != before:
             return False
         before = found.last or found.head
-        following = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
-        after = of_day.get(following)
+        after = of_day.get(next_day)
         if after is not None and after.begin != found.tail:
             return False
         if after is None and found.tail and day != files[-1][0]:

@@ -29,9 +29,8 @@ from collector.center.month.result_store import (
     add_facts,
     add_results,
     find_facts,
-    known_keys,
+    find_results,
     note_use,
-    read_results,
     read_segments,
 )
 from collector.center.month.run_rows import UnitDispatch, dispatch_of
@@ -78,6 +77,9 @@ class MonthMeasuring:
         """`data`: the folder; `pinned`: its day files; `hashes`: SHA-256 of tables that are known, by file name."""
         self._store, self.month, self._data, self._rulebook = store, month, data, rulebook
         self._pinned, self._hashes = tuple(pinned), hashes
+        self._facts: dict[str, FileFacts] = {}
+        self._results: dict[bytes, bytes] = {}  # by key, as stored
+        self._unnoted: tuple[list[bytes], list[str]] = [], []  # keys and hashes whose use is to be noted again
 
     def measure(self, *, executor: str = "") -> tuple[Cell, ...]:
         """Measure what is lacking; returns the cells that were.
@@ -86,11 +88,12 @@ class MonthMeasuring:
             ConfigError: everything wrong in the folder.
             RuleError: the rulebook has no answer for the month.
         """
+        self._find_facts()
         self._facts.update(self._read_lacking_facts(executor))
-        self._check_units()
         with without_looking_for_cycles():
-            known = self._store.read(lambda c: known_keys(c, [cell.key for cell in self.cells]))
-            lacking = tuple(cell for cell in self.cells if cell.key not in known)
+            self._check_units()
+            self._find_results(self.cells)
+            lacking = tuple(cell for cell in self.cells if cell.key not in self._results)
         self._measure(lacking, executor)
         return lacking
 
@@ -98,7 +101,9 @@ class MonthMeasuring:
         """Measure what is lacking and close. Raises as `measure`."""
         lacking = self.measure(executor=executor)
         with without_looking_for_cycles():
-            return self._close(self.cells), Progress(self.cells, lacking)
+            self._find_results(lacking)
+            self._note_use()
+            return self._close(), Progress(self.cells, lacking)
 
     def dispatch(self) -> dict[str, UnitDispatch]:
         """What register and dispatch side say of each unit, for the pages of a run."""
@@ -144,9 +149,11 @@ class MonthMeasuring:
                 temporary.write_bytes(msgspec.msgpack.encode(digests))
         return digests
 
-    @cached_property
-    def _facts(self) -> dict[str, FileFacts]:
-        return self._store.read(lambda c: find_facts(c, [file.sha256 for file in self._pinned]))
+    def _find_facts(self) -> None:
+        hashes, now_ms = [file.sha256 for file in self._pinned], self._store.clock.now_utc_ms()
+        found = self._store.read(lambda c: find_facts(c, hashes, now_ms=now_ms))
+        self._facts.update(found.rows)
+        self._unnoted[1].extend(found.unnoted)
 
     def _read_lacking_facts(self, executor: str) -> dict[str, FileFacts]:
         lacking = [file for file in self._pinned if file.sha256 not in self._facts]
@@ -237,6 +244,18 @@ class MonthMeasuring:
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 
+    def _find_results(self, cells: Sequence[Cell]) -> None:
+        keys, now_ms = [cell.key for cell in cells], self._store.clock.now_utc_ms()
+        found = self._store.read(lambda c: find_results(c, keys, now_ms=now_ms))
+        self._results.update(found.rows)
+        self._unnoted[0].extend(found.unnoted)
+
+    def _note_use(self) -> None:
+        keys, hashes = self._unnoted
+        if keys or hashes:  # a closing of a month closed today writes nothing
+            now_ms = self._store.clock.now_utc_ms()
+            self._store.write(lambda c: note_use(c, keys, hashes, now_ms=now_ms)).result()
+
     def _measure(self, lacking: Sequence[Cell], executor: str) -> None:
         """Measure cells, plant by plant, and store what comes back as it comes."""
         if not lacking:
@@ -265,20 +284,14 @@ class MonthMeasuring:
 
     # -- closing -----------------------------------------------------------------------------------------------------
 
-    def _close(self, cells: Sequence[Cell]) -> Statement:
-        keys = [cell.key for cell in cells]
-        stored = self._store.read(lambda c: read_results(c, keys))
-        now_ms = self._store.clock.now_utc_ms()
-        hashes = [file.sha256 for file in self._pinned]
-        self._store.write(lambda c: note_use(c, keys, hashes, now_ms=now_ms)).result()
-        inputs = replace(self.inputs, unit_columns=self._columns)
-        results = list(self._results(cells, stored))
-        return close(self.month, inputs, self._rulebook, results, self._segments(cells))
+    def _close(self) -> Statement:
+        inputs, segments = replace(self.inputs, unit_columns=self._columns), self._segments(self.cells)
+        return close(self.month, inputs, self._rulebook, self._decoded(), segments, context=self._context)
 
-    def _results(self, cells: Sequence[Cell], stored: Mapping[bytes, bytes]) -> Iterator[Results]:
+    def _decoded(self) -> Iterator[Results]:
         days: list[StoredResults] = []
-        for cell in cells:
-            found = decode_results(stored[cell.key])
+        for cell in self.cells:
+            found = decode_results(self._results[cell.key])
             if cell.days == 1 and not cell.runs_only:
                 days.append(found)
             else:

@@ -95,15 +95,18 @@ def find_cells(
 
     `files`: those any of the units is in, by plant and day. `orders`: start-stop orders of these units.
     """
-    feeding = sorted({file.plant for file in files})
+    sent: dict[str, dict[str, PinnedFile]] = {}
+    for file in files:
+        sent.setdefault(file.plant, {})[file.day] = file
     around = _around(month, context, orders)
     in_one_piece = not all(
-        edges_agree([(f.day, facts[f.sha256]) for f in files if f.plant == sender], units) for sender in feeding
-    ) or _in_several(files, facts, units)
+        edges_agree([(day, facts[file.sha256]) for day, file in by_day.items()], units) for by_day in sent.values()
+    ) or (len(sent) > 1 and _in_several(files, facts, units))
+    columns = {unit: sorted(context.columns_of.get(unit, ())) for unit in units}
 
     def cell(day: date, days: int, members: tuple[str, ...], *, runs_only: bool = False) -> Cell:
-        sources = tuple(files) if in_one_piece else _files_of(files, feeding, day, context.policy)
-        key = _key(context, slices, sources, day, days, members, runs_only=runs_only)
+        sources = tuple(files) if in_one_piece else _files_of(sent, day, context.policy)
+        key = _key(columns, slices, sources, day, days, members, runs_only=runs_only)
         return Cell(key, plant, day, days, members, sources, runs_only)
 
     if in_one_piece:
@@ -114,7 +117,7 @@ def find_cells(
 
 
 def _key(
-    context: Context,
+    columns: Mapping[str, Sequence[str]],
     slices: DaySlices,
     files: Sequence[PinnedFile],
     day: date,
@@ -125,10 +128,7 @@ def _key(
 ) -> bytes:
     """The hash of all that makes a result."""
     ordinals = range(day.toordinal(), day.toordinal() + days)
-    of_units = [
-        (unit, sorted(context.columns_of.get(unit, ())), *(slices.of(unit, ordinal) for ordinal in ordinals))
-        for unit in units
-    ]
+    of_units = [(unit, columns[unit], *(slices.of(unit, ordinal) for ordinal in ordinals)) for unit in units]
     sources = [file.sha256 for file in files]
     return digest_of(slices.common, runs_only, ordinals.start, days, sources, of_units)
 
@@ -144,8 +144,10 @@ def _in_several(files: Sequence[PinnedFile], facts: Mapping[str, FileFacts], uni
     )
 
 
-def _files_of(files: Sequence[PinnedFile], feeding: Sequence[str], day: date, policy: Policy) -> tuple[PinnedFile, ...]:
+def _files_of(sent: Mapping[str, Mapping[str, PinnedFile]], day: date, policy: Policy) -> tuple[PinnedFile, ...]:
     """The files a day is measured from: its own; later ones too, where its tail is too short for the policy.
+
+    `sent`: by sender and day, both in order.
 
     A day without a file has no record; what may hold into it is the end of the last file before, as far as it reaches,
     or the head of the next one, where there is none before.
@@ -153,13 +155,15 @@ def _files_of(files: Sequence[PinnedFile], feeding: Sequence[str], day: date, po
     begin, tail_ms = local_midnight_ms(day), tail_of(policy.settle_ms, policy.hold_ms)
     until = local_day(begin + DAY_MS + tail_ms).isoformat()
     chosen: list[PinnedFile] = []
-    for plant in feeding:
-        by_day = {f.day: f for f in files if f.plant == plant}
-        earlier = [d for d in sorted(by_day) if d < day.isoformat()]
-        later = [d for d in sorted(by_day) if d > day.isoformat()]
-        if day.isoformat() in by_day:
-            chosen.append(by_day[day.isoformat()])
-            chosen += [by_day[d] for d in later if tail_ms >= EDGE_MS and d <= until]
+    for by_day in sent.values():
+        own = by_day.get(day.isoformat())
+        if own is not None and tail_ms < EDGE_MS:
+            chosen.append(own)
+            continue
+        earlier = [d for d in by_day if d < day.isoformat()]
+        later = [d for d in by_day if d > day.isoformat()]
+        if own is not None:
+            chosen += [own, *(by_day[d] for d in later if d <= until)]
         elif earlier:
             end = local_midnight_ms(date.fromisoformat(earlier[-1])) + DAY_MS + EDGE_MS
             chosen += [by_day[earlier[-1]]] if end + policy.hold_ms > begin else []

@@ -7,7 +7,8 @@ Nothing is ever marked dirty and nothing is ever changed: another input is anoth
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypeVar
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
 
 from sqlalchemy import Connection, select, update
 
@@ -20,14 +21,26 @@ from collector.model.interval import DAY_MS
 _AT_ONCE: Final = 500
 _USED_EVERY_MS: Final = DAY_MS  # noting each use would make every closing a writer of thousands of rows
 T = TypeVar("T")
+K = TypeVar("K")
 
 
-def find_facts(connection: Connection, hashes: Iterable[str]) -> dict[str, FileFacts]:
+@dataclass(frozen=True)
+class Found(Generic[K, T]):
+    """What was there, by key. `unnoted`: those of which it was not noted of late that a closing asked for them."""
+
+    rows: dict[K, T] = field(default_factory=dict)
+    unnoted: list[K] = field(default_factory=list)
+
+
+def find_facts(connection: Connection, hashes: Iterable[str], *, now_ms: int) -> Found[str, FileFacts]:
     """Facts of day files by SHA-256, as far as they are there."""
-    found: dict[str, FileFacts] = {}
+    found: Found[str, FileFacts] = Found()
+    columns = file_facts.c.sha256, file_facts.c.used_ms, file_facts.c.facts
     for some in _chunks(sorted(set(hashes))):
-        rows = connection.execute(select(file_facts.c.sha256, file_facts.c.facts).where(file_facts.c.sha256.in_(some)))
-        found |= {row.sha256: decode_facts(row.facts) for row in rows}
+        for sha256, used_ms, facts in connection.execute(select(*columns).where(file_facts.c.sha256.in_(some))):
+            found.rows[sha256] = decode_facts(facts)
+            if used_ms < now_ms - _USED_EVERY_MS:
+                found.unnoted.append(sha256)
     return found
 
 
@@ -36,15 +49,6 @@ def add_facts(connection: Connection, facts: Mapping[str, FileFacts], *, now_ms:
     rows = [{"sha256": sha256, "used_ms": now_ms, "facts": encode_facts(f)} for sha256, f in sorted(facts.items())]
     for some in _chunks(rows):
         connection.execute(insert_new(connection, file_facts), some)
-
-
-def known_keys(connection: Connection, keys: Sequence[bytes]) -> set[bytes]:
-    """Which keys have a result."""
-    known: set[bytes] = set()
-    for some in _chunks(keys):
-        query = select(day_result.c.key).where(day_result.c.key.in_(some))
-        known.update(map(bytes, connection.execute(query).scalars()))
-    return known
 
 
 def add_results(connection: Connection, measured: Sequence[Measured], *, now_ms: int) -> None:
@@ -61,12 +65,15 @@ def add_results(connection: Connection, measured: Sequence[Measured], *, now_ms:
             connection.execute(insert_new(connection, day_segments), segments)
 
 
-def read_results(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Results by key, as they were stored."""
-    found: dict[bytes, bytes] = {}
+def find_results(connection: Connection, keys: Sequence[bytes], *, now_ms: int) -> Found[bytes, bytes]:
+    """Results by key as they were stored, as far as they are there."""
+    found: Found[bytes, bytes] = Found()
+    columns = day_result.c.key, day_result.c.used_ms, day_result.c.results
     for some in _chunks(keys):
-        rows = connection.execute(select(day_result.c.key, day_result.c.results).where(day_result.c.key.in_(some)))
-        found |= {bytes(key): bytes(results) for key, results in rows}
+        for key, used_ms, results in connection.execute(select(*columns).where(day_result.c.key.in_(some))):
+            found.rows[bytes(key)] = bytes(results)
+            if used_ms < now_ms - _USED_EVERY_MS:
+                found.unnoted.append(bytes(key))
     return found
 
 
@@ -80,11 +87,10 @@ def read_segments(connection: Connection, keys: Sequence[bytes]) -> list[bytes]:
 
 
 def note_use(connection: Connection, keys: Sequence[bytes], hashes: Sequence[str], *, now_ms: int) -> None:
-    """Results and facts that a closing asked for are in use; noted once a day."""
+    """Results and facts that a closing asked for are in use."""
     for table, column, wanted in ((day_result, "key", keys), (file_facts, "sha256", hashes)):
-        stale = table.c.used_ms < now_ms - _USED_EVERY_MS
         for some in _chunks(wanted):
-            connection.execute(update(table).where(table.c[column].in_(some) & stale).values(used_ms=now_ms))
+            connection.execute(update(table).where(table.c[column].in_(some)).values(used_ms=now_ms))
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -8,6 +8,7 @@ month measured in one piece.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -87,26 +88,22 @@ def as_results(stored: StoredResults) -> Results:
 
 
 def join_days(parts: Sequence[StoredResults], first_day: int, days: int) -> Results:
-    """Results of single days as lanes of a month: few and wide, as closing likes them."""
-    units = tuple(sorted({unit for part in parts for unit in part.units}))
-    lane_of = {unit: lane for lane, unit in enumerate(units)}
-    column_of: dict[str, int] = {}
-    for part in parts:
-        for name in part.names:
-            column_of.setdefault(name, len(column_of))
-    table = np.zeros((len(column_of), len(units), days), dtype=np.int64)
+    """Results of single days as lanes of a month: few and wide, as closing likes them. No unit is twice on a day."""
+    units = tuple(sorted({unit for some in {part.units for part in parts} for unit in some}))
+    names = tuple(dict.fromkeys(name for some in dict.fromkeys(part.names for part in parts) for name in some))
+    lane_of, column_of = ({text: n for n, text in enumerate(texts)} for texts in (units, names))
+    table = np.zeros((len(names), len(units), days), dtype=np.int64)
     joined = Results(units, (first_day,) * len(units), days)
-    places: dict[tuple[str, ...], npt.NDArray[np.int64]] = {}
-    lanes: dict[tuple[str, ...], npt.NDArray[np.int64]] = {}
+    alike: dict[tuple[tuple[str, ...], int], list[StoredResults]] = defaultdict(list)
     for part in parts:
-        if part.names not in places:
-            places[part.names] = np.array([column_of[name] for name in part.names], dtype=np.int64)
-        if part.units not in lanes:
-            lanes[part.units] = np.array([lane_of[unit] for unit in part.units], dtype=np.int64)
-        if part.names and part.units:
-            day = part.first_days[0] - first_day
-            table[places[part.names][:, None], lanes[part.units][None, :], day] += part.matrix()[:, :, 0]
+        alike[part.names, len(part.units)].append(part)
         _add_events(joined, part)
+    for (of_part, _), some in alike.items():
+        column = np.array([column_of[name] for name in of_part], dtype=np.int64)[None, :, None]
+        lane = np.array([[lane_of[unit] for unit in part.units] for part in some], dtype=np.int64)[:, None, :]
+        day = np.array([part.first_days[0] - first_day for part in some], dtype=np.int64)[:, None, None]
+        place = (column * len(units) + lane) * days + day  # in the table laid flat: parts × columns × units
+        table.reshape(-1)[place.ravel()] = np.frombuffer(b"".join(part.values for part in some), dtype="<i8")
     joined.columns = {name: table[i] for name, i in column_of.items()}
     return joined
 

@@ -22,14 +22,14 @@ from made_folders import make_folder
 
 from collector.center.month import settling
 from collector.center.month.day_slices import MEASURING_VALUES
-from collector.center.month.stored_results import as_results, decode_results, encode_results
+from collector.center.month.stored_results import as_results, decode_results, encode_results, join_days
 from collector.center.store import CenterStore
 from collector.errors import ConfigError
 from collector.folder import load_folder
 from collector.model.record import UnitLayout
 from collector.settlement.measure import measure, plan_batches
 from collector.settlement.records import RecordBook, tail_of
-from collector.settlement.results import BreakerRun, Excursion, GroupEnergy, Results
+from collector.settlement.results import BreakerRun, Excursion, GroupEnergy, MonthTotals, Results
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.rules import Rulebook, RuleRow
 from collector.settlement.settle import prepare
@@ -166,6 +166,33 @@ def test_results_go_into_the_store_and_come_back_the_same() -> None:
     assert {name: values.tolist() for name, values in back.columns.items()} == {"b.value": [[5], [-(2**62)]]}
     assert (back.runs, back.groups, back.excursions) == (results.runs, results.groups, results.excursions)
     assert encode_results(back) == encode_results(results)
+
+
+def test_days_joined_to_lanes_of_a_month_add_up_as_each_day_by_itself() -> None:
+    """Plants of one to four units, columns that are zero on some days, days that are lacking, breaker runs and all."""
+    import numpy as np
+
+    rng, first = random.Random(11), JUNE.first_day.toordinal()
+    parts = []
+    for plant in range(6):
+        units = tuple(f"P{plant}U{n}" for n in range(rng.randrange(1, 5)))
+        for day in sorted(rng.sample(range(30), 20)):
+            results = Results(units, (first + day,) * len(units), 1)
+            names = rng.sample(["a.value", "a.known", "b.value", "c.best"], rng.randrange(5))
+            values = {name: [[rng.randrange(-(2**60), 2**60)] for _ in units] for name in names}
+            results.columns = {name: np.array(column, dtype=np.int64) for name, column in values.items()}
+            results.runs = [BreakerRun(units[0], day, day + 1, 1)]
+            results.excursions = [Excursion(units[-1], day, day + 1, True, 1, None, day)]
+            parts.append(decode_results(encode_results(results)))
+    joined, apart = (
+        MonthTotals([join_days(parts, first, 30)], first, 30),
+        MonthTotals(map(as_results, parts), first, 30),
+    )
+    for unit in {unit for part in parts for unit in part.units}:
+        for name in ("a.value", "a.known", "b.value", "c.best"):
+            assert joined.daily(unit, name) == apart.daily(unit, name)
+    assert (joined.runs, joined.excursions) == (apart.runs, apart.excursions)
+    assert join_days([], first, 30).units == ()
 
 
 def test_a_run_that_fails_while_it_is_written_leaves_nothing(state: Path, tmp_path: Path) -> None:

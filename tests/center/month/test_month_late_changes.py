@@ -282,3 +282,26 @@ def test_what_nobody_asked_for_in_long_is_dropped_and_measured_again_when_it_is(
     clock.now_ms += 91 * 86_400_000
     assert drop_unused_results(world.store, keep_days=90) == len(ALL)
     assert world.again() == ALL
+
+
+def test_that_results_are_in_use_is_noted_once_a_day(world: World) -> None:
+    from center_batches import FixedClock
+    from sqlalchemy import select, union
+
+    from collector.center.measured_schema import day_result, file_facts
+
+    clock = world.store.clock
+    assert isinstance(clock, FixedClock)
+
+    def used() -> set[int]:
+        both = union(select(day_result.c.used_ms), select(file_facts.c.used_ms))
+        return set(world.store.read(lambda c: c.execute(both).scalars().all()))
+
+    first = clock.now_ms
+    assert used() == {first}
+    clock.now_ms += 3_600_000
+    assert world.again() == set()
+    assert used() == {first}
+    clock.now_ms += 86_400_000
+    assert world.again() == set()
+    assert used() == {clock.now_ms}
