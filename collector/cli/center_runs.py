@@ -13,6 +13,8 @@ import typer
 from collector.cli.center_month import WhoOption
 from collector.cli.center_screen import actor_of
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store, rulebook_of_center
+from collector.cli.explain import LangOption
+from collector.report.words import Lang
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,19 +159,21 @@ def explain_line(
         str | None, typer.Option(help="Also the records of an interval: START/END, ISO 8601 with offset.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Also a page here that draws the unit's month.")] = None,
+    lang: LangOption = Lang.BOTH,
 ) -> None:
     """Explain one line of a run, down to its records. 说明一笔费用的来历。"""
     from collector.center.month.opened import open_run
-    from collector.settlement.explain import explanation_text
+    from collector.report.explained import explanation_text, records_heading
 
     span = _span(records)
     with open_store(config, state) as store:
         opened = open_run(store, _run_of(store, run).id)
         explanation = opened.explanation(unit, service)
         print(f"run {opened.facts.id} of {opened.month}, {opened.facts.kind}, {opened.facts.status}")
-        for text in explanation_text(explanation, segments=segments):
+        for text in explanation_text(explanation, segments=segments, lang=lang):
             print(text)
         if span is not None:
+            print(records_heading(lang))
             _print_records(opened.records(unit, *span))
         if html is not None:
             from collector.report.timeline_page import timeline_html
@@ -245,7 +249,6 @@ def _span(text: str | None) -> tuple[int, int] | None:
 def _print_records(records: Sequence[RecordShown]) -> None:
     from collector.model.interval import format_time
 
-    print("Records")
     for record in records:
         cells = []
         for name, shown in record.values.items():

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from collector.report.words import Lang
 from collector.resources import config_path
 
 RULEBOOK = "rules/east-china-trial"
+LangOption = Annotated[Lang, typer.Option(help="The language of the text. 中文、英文或并列。")]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,11 +36,13 @@ def register(app: typer.Typer) -> None:
             Path | None,
             typer.Option(help="Also a page here that draws the unit's month: power, plan, limits, segments."),
         ] = None,
+        lang: LangOption = Lang.BOTH,
     ) -> None:
         """Explain one line of a statement. 说明一笔费用的来历。"""
         from collector.cli.folder import load_folder
         from collector.model.interval import Month, parse_time_ms
-        from collector.settlement.explain import explain, explanation_text, records_of
+        from collector.report.explained import explanation_text, records_heading
+        from collector.settlement.explain import explain, records_of
         from collector.settlement.rulebook import load_rulebook
         from collector.settlement.settle import settle
 
@@ -53,12 +57,12 @@ def register(app: typer.Typer) -> None:
         book = load_rulebook(rulebook or config_path(RULEBOOK))
         statement = settle(wanted, inputs, book)
         explanation = explain(statement, unit, service)
-        for text in explanation_text(explanation, segments=segments):
+        for text in explanation_text(explanation, segments=segments, lang=lang):
             print(text)
         if segment is not None:
             span = _segment_span(explanation.segments.to_pylist(), segment)
         if span:
-            print("Records")
+            print(records_heading(lang))
             for row in records_of(inputs, unit, span[0], span[1]):
                 cells = ", ".join(
                     f"{name} {'-' if cell is None else cell}" for name, cell in row.items() if name != "time"

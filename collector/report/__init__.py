@@ -10,6 +10,7 @@
     pdf.py        statement.pdf, where the typst extra and a Chinese font are
     saved.py      a statement folder read back
     numbers.py    exact numbers as text; words.py codes in the regulation's words
+    explained.py  an explanation as text for a terminal; timeline.py, _svg, _page: drawn
     compare.py    two statement folders: lines that differ, and why
     quarter.py    three months by service: 补偿, 占比, 分摊
 

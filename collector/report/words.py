@@ -4,9 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Final
 
 Words = tuple[str, str]
+
+
+class Lang(StrEnum):
+    """The language a text for people is in."""
+
+    ZH = "zh"
+    EN = "en"
+    BOTH = "both"
+
 
 SERVICES: Final[Mapping[str, Words]] = {
     "primary_frequency": ("一次调频", "primary frequency control"),
@@ -128,11 +138,23 @@ def of(table: Mapping[str, Words], code: str) -> Words:
     return table.get(code, (code, ""))
 
 
-def both(table: Mapping[str, Words], code: str) -> str:
-    """`中文 english`; empty for an empty code. Codes joined by `;` are put in words one by one."""
+def say(of_both: Words, lang: Lang) -> str:
+    """Words in a language, or in both beside each other; those that lack it in the other one."""
+    chinese, english = of_both
+    if lang is Lang.BOTH:
+        return f"{chinese} {english}".strip()
+    return (chinese if lang is Lang.ZH else english) or chinese or english
+
+
+def all_of(table: Mapping[str, Words], code: str, lang: Lang) -> str:
+    """A code in words; empty for an empty code. Codes joined by `;` are put in words one by one."""
     if not code:
         return ""
     if ";" in code and code not in table:
-        return "; ".join(both(table, part.strip()) for part in code.split(";"))
-    chinese, english = of(table, code)
-    return f"{chinese} {english}".strip()
+        return "; ".join(all_of(table, part.strip(), lang) for part in code.split(";"))
+    return say(of(table, code), lang)
+
+
+def both(table: Mapping[str, Words], code: str) -> str:
+    """`中文 english`, as `all_of`."""
+    return all_of(table, code, Lang.BOTH)

@@ -8,10 +8,8 @@ measuring, and a segment's records are looked up in the inputs.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,13 +17,11 @@ import pyarrow.compute as pc
 
 from collector.errors import RuleError
 from collector.model.interval import format_time
-from collector.model.money import format_yuan
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.settlement.inputs import Inputs
 from collector.settlement.outside import with_outside
 from collector.settlement.statement import (
     SEGMENT_SCHEMA,
-    SEGMENT_VALUE_DIVISOR,
     DeterminantRow,
     Finding,
     Line,
@@ -140,67 +136,3 @@ def records_of(inputs: Inputs, unit: str, start_ms: int, end_ms: int) -> list[di
         }
         rows.append({"time": format_time(row["time"]), **cells})
     return rows
-
-
-def explanation_text(explanation: Explanation, *, segments: int = 40) -> Iterator[str]:
-    """The explanation as lines of text; at most so many segments."""
-    line = explanation.line
-    amount = "no amount" if line.amount_yuan is None else f"{format_yuan(line.amount_yuan)} 元"
-    yield f"{line.month}  {line.unit}  {line.service}  Art. {line.article}: {amount} ({line.status.value})" + (
-        f", {line.reason}" if line.reason else ""
-    )
-    if line.low_yuan is not None and line.high_yuan is not None:
-        yield f"with its gaps: at least {format_yuan(line.low_yuan)} 元, at most {format_yuan(line.high_yuan)} 元"
-    yield "Formula"
-    for step in line.steps:
-        yield f"  {step.text} = {_number(step.result)}"
-    if line.amount_yuan is not None:
-        yield f"  rounded once, half away from zero: {format_yuan(line.amount_yuan)} 元"
-    yield "Rulebook"
-    for rule in line.rules:
-        key = f" [{rule.key}]" if rule.key else ""
-        yield f"  {rule.id}{key} = {rule.value or 'unknown'} {rule.unit}, Art. {rule.article}, from {rule.from_day}"
-    yield "Readings"
-    for reading in explanation.readings:
-        yield f"  {reading.id} ({reading.clause}): {reading.adopted}, {reading.text}, from {reading.from_day}"
-    yield from _measured_text(explanation)
-    for finding in explanation.findings:
-        yield f"! {finding.code}: {finding.message}"
-    yield from _segment_text(explanation.segments, segments)
-
-
-def _measured_text(explanation: Explanation) -> Iterator[str]:
-    found = explanation.determinant
-    if found is None:
-        return
-    yield "Measured"
-    value = "" if found.value is None else f"{_number(found.value)} {found.value_unit}"
-    yield f"  {found.determinant} = {value}"
-    for row in explanation.beside:
-        yield f"  {row.determinant} = {'' if row.value is None else _number(row.value)} {row.value_unit}"
-    hours = {"scope": found.scope_ms, "known": found.known_ms, "counted": found.counted_ms}
-    hours |= {"excluded": found.excluded_ms, "own fault": found.own_fault_ms}
-    yield "  " + ", ".join(f"{name} {_number(Fraction(ms, 3_600_000))} h" for name, ms in hours.items())
-    for (cause, reason), duration in explanation.not_paid_ms.items():
-        yield f"  not paid: {cause}, {reason}, {_number(Fraction(duration, 60_000))} min"
-
-
-def _segment_text(segments: pa.Table, limit: int) -> Iterator[str]:
-    if not segments.num_rows:
-        return
-    yield f"Segments ({segments.num_rows})"
-    for number, row in enumerate(segments.slice(0, limit).to_pylist(), 1):
-        value = _number(Fraction(row["value"], SEGMENT_VALUE_DIVISOR[row["value_unit"]]))
-        yield (
-            f"  {number:4} {format_time(row['start'])} … {format_time(row['end'])}"
-            f"  {row['class']:9}  {row['reason']:18}  {value} {row['value_unit']}"
-        )
-    if segments.num_rows > limit:
-        yield f"  … {segments.num_rows - limit} more in segments.csv"
-
-
-def _number(value: Fraction) -> str:
-    """Six decimals at most, for people."""
-    rounded = (Decimal(value.numerator) / Decimal(value.denominator)).quantize(Decimal("0.000001"))
-    text = f"{rounded:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -13,8 +13,10 @@ from small_month import HOUR, JUNE, Case, at, shipped_rulebook, unit
 
 from collector.errors import RuleError
 from collector.model.interval import format_time
+from collector.report.explained import explanation_text
+from collector.report.words import Lang
 from collector.settlement.catalogue import SERVICES
-from collector.settlement.explain import READINGS_OF, explain, explanation_text, records_of
+from collector.settlement.explain import READINGS_OF, explain, records_of
 from collector.settlement.settle import settle
 
 
@@ -26,18 +28,37 @@ def month() -> Case:
     return case.exclude("test", at(1, 5), at(1, 6))
 
 
+def told(case: Case, service: str = "deep_peak", *, lang: Lang = Lang.EN, segments: int = 40) -> str:
+    return "\n".join(explanation_text(explain(case.settle(), "U1", service), segments=segments, lang=lang))
+
+
 def test_a_line_is_explained_down_to_its_segments() -> None:
-    text = "\n".join(explanation_text(explain(month().settle(), "U1", "deep_peak"), segments=7))
-    assert "U1  deep_peak  Art. 13(1)-(3), 6(2): " in text
+    text = told(month(), segments=7)
+    assert "U1  deep_peak  deep peak shaving  Art. 13(1)-(3), 6(2): " in text
     # (354 − 200) × 3 h = 462 MWh
     assert "462 MWh × 10 yuan/MWh = 4620" in text
     assert "deep_peak.price [annual_plan] = 10 yuan/MWh, Art. 13(3), from 2009-01-01" in text
-    assert "I-03 (13(3)): from_lower_limit" in text
+    assert "I-03 (13(3)): from_lower_limit, of the lower end of the basic range, from 2009-01-01" in text
     assert "scope 239 h, known 238 h, counted 3 h, excluded 1 h" in text
-    assert "not paid: missing, no_power, 60 min" in text
+    assert "not paid: missing, active power missing, 60 min" in text
     assert "with its gaps: at least 4620.00 元, at most 8160.00 元" in text  # 1 h × 354 × 10 more
-    segment = f"{format_time(at(1, 2))} … {format_time(at(1, 5))}  counted"
+    segment = f"{format_time(at(1, 2))} … {format_time(at(1, 5))}  counted  462 MWh"
     assert segment in text
+
+
+def test_the_words_are_chinese_or_english_or_both_beside_each_other() -> None:
+    chinese = told(month(), lang=Lang.ZH)
+    assert "U1  deep_peak  深度调峰  第13(1)-(3), 6(2)条: " in chinese
+    assert "有缺数据:至少 4620.00 元,至多 8160.00 元" in chinese
+    assert "未补偿: 缺数据, 有功缺失, 60 min" in chinese
+    assert "I-03 (13(3)): from_lower_limit, 从基本调峰范围的下限算起, 自 2009-01-01" in chinese
+    assert not {"Formula", "not paid", "Readings", "missing"} & set(chinese.replace(":", "").split())
+    both = told(month(), lang=Lang.BOTH, segments=1).splitlines()
+    assert "算式 Formula" in both
+    assert "  未补偿 not paid: 缺数据 missing, 有功缺失 active power missing, 60 min" in both
+    assert both[-1].startswith("  … 另有 ")
+    assert both[-1].endswith(" more in segments.csv")
+    assert not any("\u4e00" <= sign <= "\u9fff" for sign in told(month()).replace("元", ""))
 
 
 def test_a_segment_leads_to_its_records() -> None:
@@ -72,7 +93,7 @@ def test_time_outside_the_scope_is_a_class_of_its_own_and_the_whole_month_is_exp
 
 
 def test_what_a_line_was_measured_by_is_cited_beside_its_price() -> None:
-    text = "\n".join(explanation_text(explain(month().settle(), "U1", "deep_peak")))
+    text = told(month())
     assert "deep_peak.lower_limit_ratio [jiangsu] = 0.59 1, Art. 6(2), from 2009-01-01" in text
     assert "deep_peak.gate_ratio = 0.40 1, Art. 13(3), from 2009-01-01" in text
     assert "policy.hold_limit" not in text  # this folder gave its own
@@ -110,5 +131,5 @@ def test_time_of_an_unsynchronised_clock_is_used_and_its_hours_are_shown() -> No
 def test_avc_orders_and_on_grid_hours_are_explained_beside_what_they_belong_to() -> None:
     case = Case(units=[unit(kind="gas", agc_lower_mw="300", agc_upper_mw="600")])
     case.record(at(1), on_grid="1", agc_in_service="1", active_power_mw="400")
-    text = "\n".join(explanation_text(explain(case.settle(), "U1", "agc_basic")))
+    text = told(case, "agc_basic")
     assert "t_AGC = 720 h\n  t_on_grid = 720 h" in text
