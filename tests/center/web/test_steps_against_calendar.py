@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_month import MAY, add_run, on
+from made_month import DAYS, MAY, add_run, on
 from web_world import World, world
+
+from collector.center.access import Actor
+from collector.center.month.states import propose_step
+from collector.center.month.steps import State
 
 HERE = f"/months/{MAY}"
 
@@ -35,6 +39,19 @@ def test_the_board_says_that_a_reason_is_needed_and_shows_it_to_who_approves(lat
         page = browser.get(HERE).text
         assert "与日历不符: disclosed on 2026-06-12, due by 2026-06-10 晚于披露期限" in page
         assert "meter data came late" in page
+
+
+def test_the_audit_page_says_what_came_from_the_command_line_and_by_which_login(late: World) -> None:
+    li = Actor.at_command_line("li", "root@center")
+    late.store.write(
+        lambda c: propose_step(
+            c, MAY, State.DISCLOSED, actor=li, now_ms=late.clock.now_ms, days=DAYS, run_id=late.run_id, reason="x"
+        )
+    ).result()
+    with late.browser("aldo", "zh") as browser:
+        page = browser.get("/audit").text
+        assert "系统用户 root@center" in page
+        assert "命令行" in page
 
 
 def test_by_rest_too_and_never_before_the_month_is_over(late: World) -> None:
