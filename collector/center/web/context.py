@@ -102,6 +102,21 @@ class Context:
             raise StoreError(f"expected one of {', '.join(allowed)}", subject=name)
         return given
 
+    def number(self, name: str) -> int:
+        """A whole number of the form.
+
+        Raises:
+            StoreError: something else came, or nothing.
+        """
+        given = self.form.get(name, "")
+        if not (given.isascii() and given.isdecimal() and len(given) < 16):
+            raise StoreError("expected a whole number 应为整数", subject=name)
+        return int(given)
+
+    def number_or_none(self, name: str) -> int | None:
+        """A whole number of the form, None where the field was left empty. Raises as `number` does."""
+        return self.number(name) if self.form.get(name, "") else None
+
     def upload(self, name: str) -> tuple[str, bytes]:
         """Name and bytes of a file of the form; both empty where none was chosen."""
         found = self.files.get(name)

@@ -84,18 +84,14 @@ def password_action(ctx: Ctx) -> Page:
 @action("/account/tokens", Open.LOGGED_IN, own=True)
 def token_action(ctx: Ctx) -> Page:
     """Make a token of one's own; the secret is on this one page only."""
-    days = ctx.form.get("days", "")
     try:
-        if not days.isdecimal() or not days.isascii() or len(days) > 4:
-            raise StoreError("a whole number of days", subject="days")
+        days = ctx.number("days")
         purpose = ctx.form.get("name", "")
         if not purpose:
             raise StoreError("say what it is for", subject="token")
         mine = ctx.actor.name
         secret = ctx.write(
-            lambda c: create_token(
-                c, actor=ctx.actor, account_name=mine, name=purpose, days=int(days), now_ms=ctx.now_ms
-            )
+            lambda c: create_token(c, actor=ctx.actor, account_name=mine, name=purpose, days=days, now_ms=ctx.now_ms)
         )
     except StoreError as error:
         return _account_page(ctx, status=422, refused=str(error))

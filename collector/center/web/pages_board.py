@@ -162,8 +162,7 @@ def propose_action(ctx: Ctx, month: FromPath[str]) -> Page:
     """Propose the next step of the month to another person."""
     wanted = month_named(month)
     to_state = _state_named(ctx.form.get("to", ""))
-    run_text = ctx.form.get("run", "")
-    run_id = int(run_text) if run_text.isdecimal() and run_text.isascii() and len(run_text) < 16 else None
+    run_id = ctx.number_or_none("run")
     ctx.write(
         lambda c: propose_step(
             c, wanted, to_state, actor=ctx.actor, now_ms=ctx.now_ms, days=working_days(), run_id=run_id,

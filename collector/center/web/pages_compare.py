@@ -88,7 +88,7 @@ def what_if_page(ctx: Ctx, month: FromPath[str]) -> Page:
 def what_if_action(ctx: Ctx, month: FromPath[str]) -> Page:
     """Make the what-if run, in the background."""
     wanted = month_named(month)
-    base = _run_number(ctx)
+    base = ctx.number("run")
     if open_run(ctx.store, base).month != wanted:
         raise StoreError(f"is not of {wanted}", subject=f"run {base}")
     changes, rulebook_files = _changes(ctx)
@@ -96,13 +96,6 @@ def what_if_action(ctx: Ctx, month: FromPath[str]) -> Page:
         raise ConfigError([Problem("form", 0, "file", "choose a file: without a change there is nothing to try")])
     _start(ctx, wanted, base, changes, rulebook_files)
     return ctx.redirect(f"/months/{wanted}", notice="notice.run_begun")
-
-
-def _run_number(ctx: Context) -> int:
-    text = ctx.form.get("run", "")
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
-        raise StoreError("choose a run", subject="run")
-    return int(text)
 
 
 def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:

@@ -107,7 +107,7 @@ def ask_action(ctx: Ctx, month: FromPath[str]) -> Page:
     """Ask; what is not one's own plant's is refused by `submit_review`."""
     form = ctx.form
     request = ReviewRequest(
-        run_id=_number(form.get("run", ""), "run"),
+        run_id=ctx.number("run"),
         unit=form.get("unit", ""),
         service=form.get("service", ""),
         from_ms=_instant(form.get("from", "")),
@@ -120,18 +120,12 @@ def ask_action(ctx: Ctx, month: FromPath[str]) -> Page:
     return ctx.redirect(f"/months/{month_named(month)}/reviews/{number}", notice="notice.review_asked")
 
 
-def _number(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
-        raise StoreError("expected a whole number", subject=what)
-    return int(text)
-
-
 def _instant(text: str) -> int:
     """A local time as a browser's field gives it."""
     try:
         return parse_time_ms((text if text.count(":") > 1 else f"{text}:00") + _OFFSET)
     except ValueError as error:
-        raise StoreError("expected a date and a time", subject=text[:40]) from error
+        raise StoreError("expected a date and a time 应为日期和时间", subject=text[:40]) from error
 
 
 @page("/months/{month:str}/reviews/{number:int}", Permission.SEE_OWN, own=True)
@@ -194,7 +188,7 @@ def answer_action(ctx: Ctx, number: FromPath[int]) -> Page:
 @action("/reviews/decide", Permission.APPROVE)
 def decide_action(ctx: Ctx) -> Page:
     """Approve the proposed decision or send it back, as another person."""
-    proposal = _number(ctx.form.get("proposal", ""), "proposal")
+    proposal = ctx.number("proposal")
     approved = ctx.chosen("decision", "approve", "refuse") == "approve"
     note = ctx.form.get("note", "")
     decided = ctx.write(
@@ -230,13 +224,10 @@ def rule_action(ctx: Ctx, number: FromPath[int]) -> Page:
 @action("/reviews/{number:int}/carried-out", Permission.PREPARE)
 def carried_out_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Name the import or run that did what was granted."""
-    given = {name: ctx.form.get(name, "") for name in ("import_id", "run_id")}
-    ids = {name: _number(text, name) for name, text in given.items() if text}
-    text = ctx.form.get("text", "")
+    import_id, run_id, text = ctx.number_or_none("import_id"), ctx.number_or_none("run_id"), ctx.form.get("text", "")
     ctx.write(
         lambda c: link_remedy(
-            c, number, actor=ctx.actor, import_id=ids.get("import_id"), run_id=ids.get("run_id"), text=text,
-            now_ms=ctx.now_ms,
+            c, number, actor=ctx.actor, import_id=import_id, run_id=run_id, text=text, now_ms=ctx.now_ms
         )
     )  # fmt: skip
     return _back(ctx, number)

@@ -43,14 +43,12 @@ def propose_action(ctx: Ctx) -> Page:
         start, end = (instant_typed(form.get(name, "")) for name in ("from", "to"))
         if start >= end:
             raise StoreError("the end lies after the start", subject="time")
-        fill = form.get("fill_s", "")
-        if fill and not (fill.isascii() and fill.isdecimal() and len(fill) < 6):
-            raise StoreError("a whole number of seconds, or nothing", subject="fill_s")
+        fill_s = ctx.number_or_none("fill_s")
         ctx.write(
             lambda c: propose_substitution(
                 c, actor=ctx.actor, unit=form.get("unit", ""), quantity=form.get("quantity", ""),
                 interval=Interval(start, end), value=form.get("value", ""), method=form.get("method", "")[:64],
-                reason=form.get("reason", "")[:1000], fill_s=int(fill) if fill else None, now_ms=ctx.now_ms,
+                reason=form.get("reason", "")[:1000], fill_s=fill_s, now_ms=ctx.now_ms,
             )
         )  # fmt: skip
     except StoreError as error:
