@@ -9,7 +9,7 @@ report.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from collector.model.quantity import BY_NAME, Kind
 from collector.wire import generate_key_pair
 
 LEAD_MS: Final = 500  # passes before the agent starts: at the very start of its run a plant has not moved yet
-WARM_MS: Final = 10_000
+_WARM_MS: Final = 10_000
 _ROOT: Final = "acceptance"
 _TAGGED: Final = frozenset({"30", "31"})
 # Real-time waits while simulated time stands or flies: long enough for a busy machine, short enough for a person.
@@ -100,15 +100,17 @@ def lay_out(plan: AcceptancePlan, out: Path, agent_port: int) -> Layout:
 
     config = out / "config"
     config.mkdir(parents=True)
-    broker, metrics, time_port, control = free_ports(4)
-    devices = _Places(out / "lines") if plan.is_simulated else None
     edit = _Edit(read_toml(plan.agent_file))
+    served = _Edit(read_toml(plan.served_file)) if plan.served_file is not None else None
+    addresses = [device for each in (edit, served) if each is not None for device in each.data.get("device", [])]
+    # all at once: asked for one by one, the same port may come twice
+    broker, metrics, time_port, control, *ports = free_ports(4 + len(addresses))
+    devices = _Places(out / "lines", ports) if served is not None else None
     _edit_agent(edit, plan, out, agent_port, metrics, time_port if plan.is_driven else 0, devices)
     agent_file = config / "agent.toml"
     agent_file.write_text(toml_text(edit.data), "utf-8")
     scenario_file = None
-    if plan.scenario_file is not None and plan.served_file is not None and devices is not None:
-        served = _Edit(read_toml(plan.served_file))
+    if plan.scenario_file is not None and served is not None and devices is not None:
         _edit_served(served, plan, time_port if plan.is_driven else 0, devices)
         (config / "served.toml").write_text(toml_text(served.data), "utf-8")
         scenario_file = config / "plant.toml"
@@ -124,17 +126,16 @@ def lay_out(plan: AcceptancePlan, out: Path, agent_port: int) -> Layout:
 class _Places:
     """A free loopback port, or a pseudo terminal, for each address that devices have."""
 
-    def __init__(self, lines: Path) -> None:
+    def __init__(self, lines: Path, ports: Sequence[int]) -> None:
         self._lines = lines
+        self._free = list(ports)
         self._ports: dict[tuple[str, int], int] = {}
         self._serial: dict[str, str] = {}
 
     def port_of(self, host: str, port: int) -> int:
         """The port that stands for an address."""
-        from simulators.scenario import free_ports
-
         if (host, port) not in self._ports:
-            self._ports[host, port] = free_ports(1)[0]
+            self._ports[host, port] = self._free.pop()
         return self._ports[host, port]
 
     def line_of(self, serial: str) -> str:
@@ -224,8 +225,9 @@ def tagged_statuses(config: AgentConfig) -> Iterator[tuple[str, str]]:
 
 
 def warm_up_ms(config: AgentConfig) -> int:
-    """Until every device has been due once, the slowest twice, and the 104 stations have been interrogated."""
-    return 2 * longest_period_s(config) * 1000 + WARM_MS
+    """Until every device has been due, the slowest twice, and the 104 stations have been interrogated."""
+    has_stations = any(device.protocol == "iec104" for device in config.settings.device)
+    return 2 * longest_period_s(config) * 1000 + (_WARM_MS if has_stations else _WARM_MS // 5)
 
 
 def _write_center(config: AgentConfig, folder: Path, port: int) -> None:

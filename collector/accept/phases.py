@@ -14,7 +14,6 @@ from collector.accept.stand import Stand
 from collector.accept.truth import sources_of
 from collector.agent.capacity import Capacity, compute_capacity
 from collector.config import Device, load_agent
-from collector.errors import CollectorError, StoreError
 
 _RECOVERY_PERIODS: Final = 5
 _RECOVERY_S: Final = 180.0
@@ -159,10 +158,7 @@ class Phases:
         self._run_for_periods(_RECOVERY_PERIODS)
         self.facts.end_ms = self.stand.last_tick_ms()
         self.stand.drain()
-        try:
-            self.facts.capacity = compute_capacity(self.stand.config)
-        except StoreError as error:
-            raise CollectorError(error.message, subject=error.subject) from error
+        self.facts.capacity = compute_capacity(self.stand.config)
         counts = self.stand.counts()
         self.facts.refused = counts.refused if counts else 0
         if self.stand.plan.is_simulated:

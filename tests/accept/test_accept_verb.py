@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import openpyxl
 import pytest
 
 from collector.accept.outcome import CHECKS
+from simulators.pytest_plugin import ServedDevices
 
 pytestmark = pytest.mark.e2e
 CONFIG = Path(__file__).parents[2] / "config"
@@ -145,6 +147,41 @@ def test_broken_off_it_ends_every_process_and_says_what_was_not_done(tmp_path: P
     assert by_name["points_read"] == "pass"
     assert by_name["stored_once"] == "not_done"
     assert "中止" in (out / "accept.html").read_text("utf-8")
+    assert children_in(out) == []
+
+
+def test_real_devices_are_read_and_what_needs_faults_or_truth_is_left_out(
+    tmp_path: Path, modbus_device: Callable[..., ServedDevices]
+) -> None:
+    table = "name,quantity,area,type,address,raw_unit\nP,active_power_mw,holding,int32,0,kW\n"
+    device = modbus_device(table, slave=3)
+    device.show("active_power_mw", "380")
+    (tmp_path / "governor.csv").write_text(table, "utf-8")
+    (tmp_path / "agent.toml").write_text(
+        f'schema = 1\n[gateway]\nid = "g"\nstate_dir = "state"\n[[plant]]\nid = "P"\n[[unit]]\nid = "U"\nplant = "P"\n'
+        f'[[device]]\nid = "governor"\nprotocol = "modbus_tcp"\npoints = "governor.csv"\nunit = "U"\nslave = 3\n'
+        f'host = "{device.host}"\nport = {device.port}\ntimeout_s = 60.0\n',
+        "utf-8",
+    )
+    (tmp_path / "plan.toml").write_text(
+        'schema = 1\n[acceptance]\nkind = "site"\n[under_test]\nagent = "agent.toml"\n[steps]\ncycles = 10\n'
+        # How many ticks a busy machine keeps is not the matter here.
+        '[limits]\nmissing_records = 1000\nusable_ratio = "0.01"\nread_time_ratio = "100"\nclock_synchronised = false\n'
+        '[checks]\nleave_out = ["network_cut", "catch_up", "broker_restart", "agent_kill"]\n',
+        "utf-8",
+    )
+    done = accept("plan.toml", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    out, found = report(tmp_path)
+    passed = {name for name, verdict in verdicts(found).items() if verdict == "pass"}
+    assert passed == {
+        "configuration", "points_read", "read_time", "clock", "cycle", "stored_once", "center", "capacity",
+    }  # fmt: skip
+    reasons = {check["name"]: check["reason"] for check in found["checks"]}
+    assert "not provable from here" in reasons["read_only"]
+    assert "truth" in reasons["values"]
+    assert device.requests() > 10
+    assert not (tmp_path / "state").exists()  # the site's own buffer is not touched
     assert children_in(out) == []
 
 
