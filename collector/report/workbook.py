@@ -240,7 +240,7 @@ def _rules(book: Book, s: Statement) -> None:
     rows: list[tuple[str, ...]] = [
         ("参数", r.article, r.id, r.key, r.value, r.unit, r.from_day, "") for r in rules_used(s)
     ]
-    rows += [("读法", r.clause, r.id, "", r.adopted, "", r.from_day, r.text_zh or r.text) for r in s.readings]
+    rows += [("条文理解", r.clause, r.id, "", r.adopted, "", r.from_day, r.text_zh or r.text) for r in s.readings]
     rows += [("须知", "", f.code, f.subject, "暂定" if f.provisional else "", "", "", f.message) for f in s.findings]
     rows += [("输入", "", name, "", sha256, "SHA-256", "", "") for name, sha256 in sorted(s.sources.items())]
     hashes = (
