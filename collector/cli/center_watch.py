@@ -34,7 +34,7 @@ UnitOption = Annotated[str, typer.Option("--unit", metavar="UNIT", help="Of one 
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="As `substitute list` shows it.")]
 
 substitute = typer.Typer(
-    no_args_is_help=True, help="A value in place of what was delivered, by four eyes. 人工替换数据。"
+    no_args_is_help=True, help="A value in place of what was delivered, by four eyes. 人工数据替代。"
 )
 key = typer.Typer(no_args_is_help=True, help="Plant keys enrolled and revoked without a restart. 电厂密钥。")
 

@@ -219,7 +219,7 @@ def test_an_import_carries_a_review_out_while_it_is_in_force(store: CenterStore)
 
 def test_a_decision_sent_back_leaves_the_review_where_it_was(store: CenterStore) -> None:
     number = ask(store)
-    proposal = act(store, propose_decision, number, LI, granted=False, text="不予准许")
+    proposal = act(store, propose_decision, number, LI, granted=False, text="不予支持")
     with pytest.raises(StoreError, match="must say why"):
         act(store, decide_review, proposal, WANG, approved=False)
     act(store, decide_review, proposal, WANG, approved=False, note="请补充核查")

@@ -58,7 +58,7 @@ The second command computes the statement anew, the third compares it line by li
 
 核算依据逐条说明 Explain a line: `collector explain {month} --data data --rulebook rulebook --unit U --service S`
 
-审计日志每条记录含前一条的散列;持有链首者可判断其前任何记录是否被改动。
+审计日志每条记录含前一条的哈希;持有链首者可判断其前任何记录是否被改动。
 Each entry of the audit log carries the hash of the one before: who holds its head can tell whether anything before it
 was altered.
 """

@@ -52,10 +52,10 @@ REVIEW_WORDS: Final = {
     ReviewState.ASKED: ("待答复", "asked"),
     ReviewState.ANSWERED: ("已答复", "answered"),
     ReviewState.GRANTED: ("准予", "granted"),
-    ReviewState.REFUSED: ("不予准许", "refused"),
+    ReviewState.REFUSED: ("不予支持", "refused"),
     ReviewState.APPEALED: ("已申诉", "appealed"),
     ReviewState.RULED_GRANTED: ("裁决准予", "granted by ruling"),
-    ReviewState.RULED_REFUSED: ("裁决不予准许", "refused by ruling"),
+    ReviewState.RULED_REFUSED: ("裁决不予支持", "refused by ruling"),
     ReviewState.WITHDRAWN: ("已撤回", "withdrawn"),
 }
 # Only these leave the state as it is.

@@ -136,7 +136,7 @@ def ask_and_answer(olga: Person, anna: Person, paul: Person) -> None:
     olga.told("P1")
     olga.open(address)
     olga.page.fill("textarea[name=text]", "经核查,计量无误")
-    olga.press("拟不予准许")
+    olga.press("拟不予支持")
     anna.open(address)
     anna.press("Approve")
     anna.told("refused")
