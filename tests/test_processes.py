@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo's children go when it goes."""
+"""The children of a demo or an acceptance go when it goes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
+
+from collector.cli.processes import Processes
 
 PARENT = """
 import sys, time
@@ -28,7 +32,45 @@ def test_a_terminated_demo_leaves_no_child_behind(tmp_path: Path) -> None:
         assert child.exists()
         parent.terminate()
         assert parent.wait(20) == 128 + signal.SIGTERM
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while child.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not child.exists()
+
+
+INTERRUPTED = """
+import os, signal, subprocess, sys
+from pathlib import Path
+
+import pytest
+
+from collector.cli.processes import Processes
+from collector.cli.processes import Processes
+
+real = subprocess.Popen
+
+def slow_popen(*arguments, **options):
+    child = real(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGINT)  # between the fork and the list
+    print(child.pid, flush=True)
+    return child
+
+subprocess.Popen = slow_popen
+with Processes(Path(sys.argv[1])) as processes:
+    getattr(processes, sys.argv[2])("child", "http.server", "--bind", "127.0.0.1", "0", **eval(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize(("verb", "options"), [("start", "{}"), ("run", "{'timeout_s': 600}")])
+def test_an_interrupt_while_a_child_is_started_leaves_none_behind(tmp_path: Path, verb: str, options: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "logs"), verb, options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "KeyboardInterrupt" in done.stderr
+    assert not (Path("/proc") / done.stdout.strip()).exists()
+
+
+def test_what_a_child_prints_is_given_back_and_kept(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        printed = processes.run("platform", "platform", timeout_s=600)
+        assert printed.strip()
+        assert processes.log("platform").read_text("utf-8") == printed

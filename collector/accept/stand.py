@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -75,14 +73,12 @@ class Stand:
         Raises:
             CollectorError: it says nothing that can be read.
         """
-        command = [sys.executable, "-m", _MAIN, "agent", "read", config or str(self.layout.agent_file), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=_READ_S, check=False)
-        with self.processes.log("read").open("a", encoding="utf-8") as log:
-            log.write(done.stdout + done.stderr)
+        command = ("agent", "read", config or str(self.layout.agent_file), "--json")
+        printed = self.processes.run("read", _MAIN, *command, timeout_s=_READ_S)
         try:
-            rows: list[dict[str, Any]] = json.loads(done.stdout)
+            rows: list[dict[str, Any]] = json.loads(printed)
         except ValueError as error:
-            raise CollectorError(done.stderr.strip() or "said nothing", subject="agent read") from error
+            raise CollectorError(f"gave no readings; see {self.processes.log('read')}", subject="agent read") from error
         return rows
 
     def page(self, name: str) -> Any:

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -59,12 +59,32 @@ class Processes:
 
     def start(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         """Run `python -m …` with its output appended to `logs/<name>.log`."""
-        with (self.log_dir / f"{name}.log").open("ab") as log:
+        with self.log(name).open("ab") as log, _signals_put_off():
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, **(environment or {})},
             )  # fmt: skip
+
+    def run(self, name: str, *arguments: str, timeout_s: float) -> str:
+        """Run `python -m …` to its end. Returns what it printed; what it says on stderr goes to its log.
+
+        Raises:
+            CollectorError: it does not end in time.
+        """
+        with self.log(name).open("ab") as log:
+            with _signals_put_off():
+                process = self._running[name] = subprocess.Popen(
+                    [sys.executable, "-m", *arguments],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
+                )  # fmt: skip
+            try:
+                printed, _ = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired as error:
+                raise CollectorError(f"has not ended after {timeout_s:g} s", subject=name) from error
+            self._leave(name)
+            log.write(printed)
+        return printed.decode("utf-8", "replace")
 
     def check(self) -> None:
         """Raise if one has ended by itself.
@@ -110,6 +130,24 @@ class Processes:
             before = self.usage.get(name, Usage())
             self.usage[name] = Usage(round(before.cpu_s + cpu_s, 2), round(max(before.peak_memory_mb, peak_mb), 1))
         return process
+
+
+@contextmanager
+def _signals_put_off() -> Iterator[None]:
+    """SIGINT and SIGTERM wait: a child that is not on the list yet would be left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for each in came:
+            signal.raise_signal(each)
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
