@@ -113,6 +113,7 @@ class Agent:
         self._uplink = Uplink(buffer, config, status=self._state, echo=self._echo)
         self._workers: dict[Channel, asyncio.Task[None]] = {}
         self._reload_error = ""
+        self._tables: tuple[AgentConfig, dict[str, str]] | None = None  # worked out when somebody asks
         self._desk = Desk(
             {
                 "/healthz": self._page_health,
@@ -293,7 +294,10 @@ class Agent:
         return Page(200, JSON, msgspec.json.encode(points_now(self._recorder.newest(now), now)))
 
     async def _page_tables(self) -> Page:
-        return Page(200, JSON, msgspec.json.encode(await asyncio.to_thread(loaded_tables, self._config)))
+        if self._tables is None or self._tables[0] is not self._config:
+            config = self._config
+            self._tables = config, await asyncio.to_thread(loaded_tables, config)
+        return Page(200, JSON, msgspec.json.encode(self._tables[1]))
 
 
 async def _tidy() -> None:

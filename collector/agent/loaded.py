@@ -12,10 +12,12 @@ from collector.points.load import family_of
 from collector.points.point import cells_of
 
 
-def loaded_tables(config: AgentConfig) -> dict[str, str]:
-    """Device → hash of everything that decides what is read from it and what it means."""
+def loaded_tables(config: AgentConfig, only: str = "") -> dict[str, str]:
+    """Device → hash of everything that decides what is read from it and what it means; of one device or of all."""
     found = {}
     for device in config.settings.device:
+        if only not in ("", device.id):
+            continue
         family = family_of(device.protocol)
         cells = [dict(cells_of(point, family)) for point in config.points[device.id]]
         said = [device.model_dump(mode="json"), cells]

@@ -55,6 +55,7 @@ def verify(
     from collector.agent.log import start_logging
     from collector.cli.verify_desk import Desk, Wanted
     from collector.config import load_agent
+    from collector.verify.judgement import printable
 
     start_logging(logging.CRITICAL)
     if passed and failed:
@@ -65,7 +66,7 @@ def verify(
         raise typer.BadParameter(f"no such device; the configuration has {', '.join(known)}", param_hint="--device")
     desk = Desk(loaded, session or config.with_suffix(".verify.jsonl"), {})
     verdict = "pass" if passed else "fail" if failed else ""
-    wanted = Wanted(device, point, step, expect, tolerance, verdict, who.strip(), note, max_age)
+    wanted = Wanted(device, point, step, expect, tolerance, verdict, printable(who), note, max_age)
     if template:
         desk.write_template(template, device)
     if sheet:

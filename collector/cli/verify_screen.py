@@ -20,7 +20,7 @@ from collector.verify.export import REASONS, STATES
 from collector.verify.hints import candidates_of
 from collector.verify.items import CLOSED, OPENED, Item, Step
 from collector.verify.judge import parse_expected, parse_tolerance
-from collector.verify.judgement import Judgement, judge, make_verdict
+from collector.verify.judgement import Judgement, judge, make_verdict, printable
 from collector.verify.observe import AGENT, Observation, observe
 from collector.verify.session import Pen, open_session
 from collector.verify.sheet import Row, State, is_done, make_sheet
@@ -69,7 +69,7 @@ class Screen:
         print(f"对点 {self._desk.gateway}: {self._desk.counts_text(self._rows)}")
         print(f"记录 session: {self._desk.path}   ? 帮助 help")
         while not self._who:
-            self._who = input("对点人 who> ").strip()
+            self._who = _ask("对点人 who> ")
         at = self._next(0)
         while at is not None:
             at = self._one(at)
@@ -92,7 +92,7 @@ class Screen:
         self._head(at, row)
         self._look(row, step)
         while True:
-            word, _, rest = input("> ").strip().partition(" ")
+            word, _, rest = _ask("> ").partition(" ")
             match word.lower():
                 case "":
                     self._look(row, step)
@@ -240,6 +240,17 @@ class Screen:
                 zh, en = STATES[row.state]
                 print(f"    {place}  {row.item.device} {row.item.point.name} {row.step.name}: {zh} {en}")
         sys.stdout.flush()
+
+
+def _ask(prompt: str) -> str:
+    """A line from the keyboard, in characters that can be read back."""
+    while True:
+        try:
+            line = input(prompt)
+            line.encode()  # what came in another encoding stands for its bytes in some locales
+            return printable(line)
+        except UnicodeError:
+            print("    终端编码不是 UTF-8 this terminal does not speak UTF-8: type it in ASCII, or change its encoding")
 
 
 def _shown(item: Item, value: str) -> str:

@@ -59,11 +59,11 @@ def make_verdict(
         device=item.device, point=item.point.name, step=step.name, expected=step.expected, tolerance=step.tolerance,
         value=seen.value, value_unit=seen.unit, quality=seen.quality, raw=seen.raw.hex(" "),
         device_time_utc_ms=seen.device_time_utc_ms, read_utc_ms=seen.time_utc_ms, source=seen.source,
-        verdict="pass" if passed else "fail", who=_plain(who), at_utc_ms=at_utc_ms, note=_plain(note),
+        verdict="pass" if passed else "fail", who=printable(who), at_utc_ms=at_utc_ms, note=printable(note),
         program=version("collector"), cells=dict(item.cells),
     )  # fmt: skip
 
 
-def _plain(text: str) -> str:
+def printable(text: str) -> str:
     """What may be shown in a terminal and on paper: no control characters."""
     return "".join(c for c in text if c.isprintable()).strip()

@@ -101,8 +101,8 @@ def _check_tables(config: AgentConfig, device: str) -> None:
     """
     answer = ask_agent(socket_path(config), "/tables")
     running = msgspec.json.decode(answer, type=dict[str, str]) if answer is not None else {}
-    for name, digest in loaded_tables(config).items():
-        if device in ("", name) and running.get(name) != digest:
+    for name, digest in loaded_tables(config, device).items():
+        if running.get(name) != digest:
             message = "the running agent reads it by another point table or configuration than the one on the disk"
             raise StoreError(f"{message}: systemctl reload collector-agent", subject=f"device {name}")
 

@@ -12,6 +12,11 @@ from collector.verify.export import COLUMNS, SIGNATURES, Document
 
 _WIDE: Final = {"description": 24, "place": 30, "point": 20, "address": 22, "raw": 18, "note": 24, "quantity": 18}
 _NARROW: Final = ("step", "tolerance", "value_unit", "quality", "kind", "attempts", "verdict", "expected", "value")
+# What fits on a page to be signed; sheet.csv has every column.
+_SIGNED: Final = (
+    "unit", "device", "point", "description", "address", "step", "expected", "tolerance", "value", "value_unit",
+    "quality", "raw", "stored", "verdict", "who", "at", "note",
+)  # fmt: skip
 _TIMES: Final = ("device_time", "read_at", "stored_at", "at")
 _HISTORY: Final = (
     "device", "point", "step", "expected", "tolerance", "value", "value_unit", "quality", "raw", "verdict", "who",
@@ -24,7 +29,7 @@ def sheet_xlsx(document: Document) -> bytes:
     target = BytesIO()
     book = Book(target, document.title)
     counts = " · ".join(f"{zh} {en}: {text}" for zh, en, text in document.facts[:4])
-    sheet, _, last = book.sheet("对点表", counts, _columns(COLUMNS), _cells(document.rows, COLUMNS))
+    sheet, _, last = book.sheet("对点表", counts, _columns(_SIGNED), _cells(document.rows, _SIGNED))
     for number, (zh, en) in enumerate(SIGNATURES):
         place = last + 3 + 2 * number
         book.label(sheet, place, 0, f"{zh} {en}")

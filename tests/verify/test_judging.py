@@ -87,10 +87,12 @@ def test_expected_values_and_tolerances_are_read_as_people_write_them(tmp_path: 
     status = item(tmp_path, "p,spilling,coil,bit,0,,,,,")
     assert [parse_expected(status, word) for word in ("分", "OFF", "退出", "合", "on", "投入")] == [*"000111"]
     bare = item(tmp_path, "p,active_power_mw,holding,int32,0,,1,kW,,")
-    for wrong in (lambda: parse_expected(status, "2"), lambda: parse_expected(power, "nan"),
-                  lambda: parse_tolerance(bare, "0.5%"), lambda: parse_tolerance(power, "-1")):  # fmt: skip
-        with pytest.raises(ValueError, match=r"."):
-            wrong()
+    for point, text in ((status, "2"), (power, "nan"), (power, "")):
+        with pytest.raises(ValueError, match=r"state|number"):
+            parse_expected(point, text)
+    for point, text in ((bare, "0.5%"), (power, "-1"), (power, "x")):
+        with pytest.raises(ValueError, match=r"range|negative|number"):
+            parse_tolerance(point, text)
 
 
 def test_a_wrong_order_sign_or_scale_is_named(tmp_path: Path) -> None:
