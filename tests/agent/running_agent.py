@@ -54,13 +54,13 @@ async def agent_at(path: Path) -> AsyncIterator[asyncio.Event]:
         yield reload
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
     """On uvloop, as the agent does."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(scenario, 60))
+        runner.run(asyncio.wait_for(scenario, 180))
 
 
 async def until(condition: Callable[[], bool]) -> None:

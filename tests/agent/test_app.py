@@ -90,7 +90,7 @@ def test_an_agent_without_a_broker_records_every_second_and_stops_when_told(tmp_
             await agent
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(scenario(), 30))
+        runner.run(asyncio.wait_for(scenario(), 120))
     counts = read_counts(tmp_path / "state")
     assert counts.recorded == counts.buffered == counts.pending_records >= 3
     assert counts.open_records == 0, "the open batch is sealed at shutdown"

@@ -60,7 +60,7 @@ async def values(device: Device, budget_s: float = 5.0) -> dict[str, tuple[int |
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 120))
 
 
 @pytest.mark.parametrize("kind", ["tcp", "serial"])

@@ -61,7 +61,7 @@ async def values(device: ModbusDevice) -> dict[str, tuple[int | None, Quality]]:
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 120))
 
 
 @given(st.sets(st.integers(0, 39)), st.sets(st.integers(0, 39), min_size=1))

@@ -209,7 +209,7 @@ def test_a_step_of_the_clock_by_an_hour_is_a_gap_or_an_era_and_no_time_is_made_u
             assert [r.time_utc_ms - T for r in store.records if r.era == 0] == [0, 1000, 2000, 3000]
             assert min(r.time_utc_ms for r in store.records if r.era == 1) == T + 4000 + step_ms
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 120))
 
 
 def test_memory_and_tasks_stay_flat_while_devices_come_and_go() -> None:
@@ -245,7 +245,7 @@ def test_memory_and_tasks_stay_flat_while_devices_come_and_go() -> None:
         assert len({count for _, count in measured}) == 1, measured
         assert measured[-1][0] <= measured[0][0] + 200_000, measured
 
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), 180))
 
 
 def test_the_sample_of_schema_1_is_still_read() -> None:

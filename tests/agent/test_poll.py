@@ -110,7 +110,7 @@ async def operate(
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 120))
 
 
 def channel_of(clock: SteppedClock, take: list[Callable[[Answer], None]], *devices: FakeDevice) -> Channel:

@@ -170,11 +170,11 @@ async def running(buffer: Buffer, config: AgentConfig, center: Center) -> AsyncI
     finally:
         for task in reversed(tasks):
             task.cancel()
-        _, left = await asyncio.wait(tasks, timeout=20)
+        _, left = await asyncio.wait(tasks, timeout=60)
         assert not left, "a task did not heed its cancellation"
 
 
-async def until(condition: object, *, seconds: float = 30) -> None:
+async def until(condition: object, *, seconds: float = 90) -> None:
     """Wait until `condition()` holds."""
     assert callable(condition)
     async with asyncio.timeout(seconds):

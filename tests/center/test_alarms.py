@@ -152,7 +152,7 @@ def test_a_hook_is_told_of_every_alarm_once_also_after_it_failed(tmp_path: Path)
             told = asyncio.create_task(
                 keep_telling(store, limits, center="main", look_every_s=0.01, backoff_start_s=0.01)
             )
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while store.read(lambda c: events_to_send(c, since_ms=0, limit=9)):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             told.cancel()

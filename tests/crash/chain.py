@@ -230,7 +230,7 @@ class Chain:
 def ask_agent(path: Path, page: str) -> dict[str, Any]:
     """A page of an agent's own socket, decoded; empty where nobody answers."""
     with contextlib.suppress(OSError, ValueError), closing(socket.socket(socket.AF_UNIX)) as link:
-        link.settimeout(5)
+        link.settimeout(60)
         link.connect(str(path))
         link.sendall(f"GET {page} HTTP/1.0\r\n\r\n".encode())
         answer = b""

@@ -110,7 +110,7 @@ def test_on_a_full_file_system_the_agent_waits_ends_when_told_and_starts_again_w
         chain.until(lambda: bool(chain.status()["store_error"]), "the store refuses")
         assert chain.processes.stop("g") != -signal.SIGKILL, "told to end, it ends"
         command = [sys.executable, "-m", "collector.cli.main", "agent", "run", str(tmp_path / "g.toml")]
-        refused = subprocess.run(command, capture_output=True, text=True, timeout=30, env=dict(os.environ))
+        refused = subprocess.run(command, capture_output=True, text=True, timeout=90, env=dict(os.environ))
         assert refused.returncode == 1
         assert "g.buffer" in refused.stderr
         ballast.unlink()

@@ -79,7 +79,7 @@ def with_device(device: Callable[[], Device], scenario: Callable[[Device], Await
     async def body() -> None:
         opened = device()
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 await scenario(opened)
         finally:
             await opened.close()

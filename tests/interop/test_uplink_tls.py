@@ -66,11 +66,11 @@ def with_uplink(
         async def body() -> None:
             task = asyncio.create_task(uplink.run())
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(90):
                     await scenario(uplink, buffer)
             finally:
                 task.cancel()
-                await asyncio.wait([task], timeout=20)
+                await asyncio.wait([task], timeout=60)
 
         asyncio.run(body())
     gc.collect()

@@ -97,7 +97,7 @@ def shipped_broker(folder: Path) -> Iterator[int]:
             yield port
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
 
 
 def context_of(folder: Path, name: str) -> ssl.SSLContext:
@@ -109,7 +109,7 @@ def context_of(folder: Path, name: str) -> ssl.SSLContext:
 
 def answer_to_a_connect(port: int, context: ssl.SSLContext) -> bytes:
     """What the broker says to a CONNECT (MQTT 3.1.1, client id x); nothing where it hangs up."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
         try:
             with context.wrap_socket(plain, server_hostname="127.0.0.1") as link:
                 # In TLS 1.3 a refusal may come only after our first bytes.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from collector.config import AgentConfig, load_agent
@@ -28,6 +29,32 @@ e1,U1,energy_export_mwh,37,float32,25601,1,,kWh
 on2,U2,on_grid,31,bit,1,2,,
 p2,U2,active_power_mw,35,int16,16387,2,,MW
 """
+
+
+_QUIET_TURNS = 20
+_TURN_S = 0.005
+
+
+async def what_arrives(reader: asyncio.StreamReader) -> tuple[bytes, bool]:
+    """What comes until nothing has for 20 turns of 5 ms, and whether the far end closed.
+
+    Turns are counted, and no time: where the machine stands still for a while, the far end, which is in this loop, has
+    stood still too.
+    """
+    data, quiet = b"", 0
+    coming = asyncio.ensure_future(reader.read(4096))
+    while quiet < _QUIET_TURNS:
+        quiet += 1
+        if not (await asyncio.wait([coming], timeout=_TURN_S))[0]:
+            continue
+        part = coming.result()
+        if not part:
+            return data, True
+        data, quiet = data + part, 0
+        coming = asyncio.ensure_future(reader.read(4096))
+    coming.cancel()
+    await asyncio.wait([coming])
+    return data, False
 
 
 def make_config(tmp_path: Path) -> AgentConfig:

@@ -43,7 +43,7 @@ def test_two_slaves_answer_on_a_line_with_even_parity(config: AgentConfig) -> No
             for slave in (1, 2):
                 body = bytes((slave, 4, 0, 0, 0, 2))
                 writer.write(body + crc16(body))
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     answers.append(await reader.readexactly(9))
             writer.close()
             await writer.wait_closed()

@@ -30,7 +30,7 @@ def command(instance: Instance) -> list[str]:
 
 
 def control(instance: Instance, **ask: object) -> dict[str, Any]:
-    with socket.create_connection(split_address(instance.control), timeout=10) as link, link.makefile("rwb") as file:
+    with socket.create_connection(split_address(instance.control), timeout=60) as link, link.makefile("rwb") as file:
         file.write(json.dumps(ask).encode() + b"\n")
         file.flush()
         answer: dict[str, Any] = json.loads(file.readline())
@@ -50,7 +50,7 @@ def test_it_serves_until_sigterm_and_ends_with_0(instance: Instance) -> None:
         assert process.stdout.readline() == "listening: 11 devices\n"
         assert control(instance, do="status")["violations"] == []
         process.send_signal(signal.SIGTERM)
-        out, errors = process.communicate(timeout=20)
+        out, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert out.startswith("ended: coal-1-governor 0, ")
 
@@ -60,11 +60,11 @@ def test_a_request_that_does_not_only_read_makes_it_end_with_1(instance: Instanc
         assert process.stdout is not None
         process.stdout.readline()
         governor = load_agent(instance.agent_file).settings.device[0]
-        with socket.create_connection((governor.host, governor.port or 0), timeout=10) as link:
+        with socket.create_connection((governor.host, governor.port or 0), timeout=60) as link:
             link.sendall(bytes.fromhex("000100000006010600000001"))
             assert link.recv(20)[7] == 0x86
         control(instance, do="stop")
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Modbus function that is not a reading one" in errors
 
@@ -73,10 +73,10 @@ def test_a_recording_is_replayed_from_a_folder_named_after_it(tmp_path: Path) ->
     (tmp_path / "march.csv").write_text("unit,time,p\nA,2026-03-01T00:00:00+10:00,1.5\n", "utf-8")
     replay = [sys.executable, "-m", "collector.cli.main", "simulate", "--replay", "march.csv"]
     replay += ["--columns", "active_power_mw=p", "--seconds", "0.2"]
-    done = subprocess.run(replay, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(replay, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "listening: 1 devices\nended: A-governor 0\n")
     assert load_agent(tmp_path / "march" / "agent.toml").settings.device[0].unit == "A"
-    assert subprocess.run([*replay[:4]], capture_output=True, timeout=30).returncode == 2
+    assert subprocess.run([*replay[:4]], capture_output=True, timeout=60).returncode == 2
 
 
 @pytest.mark.parametrize("term", ["xterm", "dumb"])

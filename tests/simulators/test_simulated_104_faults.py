@@ -85,7 +85,7 @@ class Library:
 
     def until(self, seen: Callable[[], object]) -> None:
         with self.news:
-            assert self.news.wait_for(seen, 8), f"{self.got} {self.states} {self.initialised}"
+            assert self.news.wait_for(seen, 60), f"{self.got} {self.states} {self.initialised}"
 
 
 @contextmanager
@@ -177,7 +177,7 @@ class Peer:
     """A controlling station by hand, blocking."""
 
     def __init__(self, port: int) -> None:
-        self.link = socket.create_connection(("127.0.0.1", port), timeout=5)
+        self.link = socket.create_connection(("127.0.0.1", port), timeout=60)
 
     def __enter__(self) -> "Peer":
         return self
@@ -204,7 +204,7 @@ class Peer:
         except TimeoutError:
             return True
         finally:
-            self.link.settimeout(5)
+            self.link.settimeout(60)
 
     def start(self) -> None:
         self.send(iec104.encode_u(iec104.STARTDT_ACT))
@@ -254,7 +254,7 @@ def test_a_station_may_test_the_link_much_too_often() -> None:
         faults.switch_on(Fault("s", "test_often", 10))
         station = Station("s", (), [1], Audit([]), faults, now_utc_ms=lambda: 0, timing=Timing(t2_s=0.02))
         reader, writer = await asyncio.open_connection("127.0.0.1", await station.listen("127.0.0.1", 0))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await reader.readexactly(30) == iec104.encode_u(iec104.TESTFR_ACT) * 5
         writer.close()
         await station.close()

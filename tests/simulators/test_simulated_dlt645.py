@@ -12,6 +12,7 @@ import pytest
 from dlt645.service.clientsvc.client_service import MeterClientService
 from hypothesis import given
 from hypothesis import strategies as st
+from served_config import what_arrives
 
 from collector.config import AgentConfig, load_agent
 from simulators import dlt645
@@ -49,13 +50,7 @@ async def exchange(config: AgentConfig, request: bytes) -> bytes:
     place = config.settings.device[0]
     reader, writer = await asyncio.open_connection(place.host, place.port)
     writer.write(request)
-    data = b""
-    try:
-        async with asyncio.timeout(0.1):
-            while part := await reader.read(4096):
-                data += part
-    except TimeoutError:
-        pass
+    data, _ = await what_arrives(reader)
     writer.close()
     return data
 

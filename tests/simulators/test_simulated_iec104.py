@@ -46,7 +46,7 @@ class RawPeer:
 
     async def frame(self) -> bytes:
         """The next APDU, whole."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             head = await self.reader.readexactly(2)
             return head + await self.reader.readexactly(head[1])
 
@@ -64,7 +64,7 @@ async def confirmed(devices: Devices) -> None:
     station, done = devices.stations["station"], asyncio.Event()
     station.on_acknowledged = lambda: done.set() if station.acknowledged else None
     if not station.acknowledged:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await done.wait()
 
 
@@ -202,7 +202,7 @@ def test_a_peer_that_breaks_the_sequence_or_the_frame_loses_the_link(config: Age
             peer.writer.write(bytes.fromhex(octets))
             if octets == "6804 0100":
                 peer.writer.write(b"\xff\xff")  # completes an S frame with an N(R) of what was never sent
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                     await peer.reader.readexactly(1)
 
@@ -344,7 +344,7 @@ def test_a_link_that_does_not_confirm_within_t1_is_closed() -> None:
             peer.ask("64 01 06 00 0100 000000 14")
             assert (await peer.frame())[8] == iec104.ACTIVATION_CON
             assert (await peer.frame())[8] == iec104.ACTIVATION_TERM
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                     await stay_alive(peer)
 
@@ -357,7 +357,7 @@ def test_an_idle_link_is_tested_after_t3_and_closed_if_the_test_stays_unanswered
             assert await peer.frame() == iec104.encode_u(iec104.TESTFR_ACT)
             peer.writer.write(iec104.encode_u(iec104.TESTFR_CON))
             assert await peer.frame() == iec104.encode_u(iec104.TESTFR_ACT)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                     await peer.reader.readexactly(6)
 

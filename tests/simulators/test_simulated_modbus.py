@@ -29,7 +29,7 @@ def config(tmp_path: Path) -> AgentConfig:
 async def client(config: AgentConfig, device: str, *, rtu: bool = False) -> AsyncIterator[AsyncModbusTcpClient]:
     place = next(d for d in config.settings.device if d.id == device)
     framer = FramerType.RTU if rtu else FramerType.SOCKET
-    peer = AsyncModbusTcpClient(place.host, port=place.port or 0, framer=framer, timeout=2, retries=0)
+    peer = AsyncModbusTcpClient(place.host, port=place.port or 0, framer=framer, timeout=60, retries=0)
     await peer.connect()
     try:
         yield peer
@@ -124,7 +124,7 @@ def test_requests_may_come_in_pieces_or_glued(config: AgentConfig) -> None:
             await asyncio.sleep(0.01)
             writer.write(request[5:] + request)
             # One answer each: 2026 = 0x07EA.
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 assert await reader.readexactly(22) == bytes.fromhex("00010000000501030207ea") * 2
             writer.close()
             await writer.wait_closed()

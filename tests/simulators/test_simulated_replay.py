@@ -51,7 +51,7 @@ async def poll(simulation: Simulation, unit: str) -> tuple[int, int] | None:
     except ConnectionRefusedError:
         return None
     writer.write(bytes.fromhex("000100000006010300000003"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         answer = await reader.readexactly(15)
     writer.close()
     return int.from_bytes(answer[9:13], "big", signed=True), answer[14]

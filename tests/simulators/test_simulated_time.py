@@ -41,8 +41,8 @@ async def still_waits(awaited: Awaitable[None]) -> asyncio.Task[None]:
     return asyncio.ensure_future(task)
 
 
-async def within_5_s(awaited: Awaitable[Any]) -> Any:
-    async with asyncio.timeout(5):
+async def in_time(awaited: Awaitable[Any]) -> Any:
+    async with asyncio.timeout(60):
         return await awaited
 
 
@@ -54,13 +54,13 @@ def test_time_goes_to_the_nearest_target_once_all_clients_wait() -> None:
         one, two = [await SimulatedClock.connect("127.0.0.1", port) for _ in range(2)]
         assert one.now_utc_ms() == 1000
         waiting = await still_waits(one.sleep_until(5000))
-        await within_5_s(two.sleep_until(3000))
+        await in_time(two.sleep_until(3000))
         assert (two.now_utc_ms(), world.reached) == (3000, [3000])
         later = asyncio.ensure_future(two.sleep_until(9000))
-        await within_5_s(waiting)
+        await in_time(waiting)
         assert (one.now_utc_ms(), world.reached) == (5000, [3000, 5000])
         await one.close()  # who goes away is not waited for
-        await within_5_s(later)
+        await in_time(later)
         assert world.reached == [3000, 5000, 9000]
         third = await SimulatedClock.connect("127.0.0.1", port)
         assert third.now_utc_ms() == 9000
@@ -77,8 +77,8 @@ def test_time_may_stand_a_while_so_that_real_back_off_can_end() -> None:
         clock = await SimulatedClock.connect("127.0.0.1", await keeper.listen("127.0.0.1", 0))
         keeper.linger(0.2)
         waits = await still_waits(clock.sleep_until(5000))
-        await within_5_s(waits)
-        await within_5_s(clock.sleep_until(6000))
+        await in_time(waits)
+        await in_time(clock.sleep_until(6000))
         await clock.close()
         keeper.close()
 
@@ -89,7 +89,7 @@ def test_beyond_the_end_of_the_run_nobody_is_answered() -> None:
     async def run() -> None:
         keeper = TimeKeeper(Recorder(), [], Interval(1000, 2000))
         clock = await SimulatedClock.connect("127.0.0.1", await keeper.listen("127.0.0.1", 0))
-        await within_5_s(clock.sleep_until(2000))
+        await in_time(clock.sleep_until(2000))
         task = await still_waits(clock.sleep_until(2001))
         task.cancel()
         await clock.close()
@@ -122,8 +122,8 @@ def test_accelerated_time_follows_the_hosts_clock_to_the_end_of_the_run_and_answ
         client = await SimulatedClock.connect("127.0.0.1", await keeper.listen("127.0.0.1", 0))
         following = keeper.follow(QuickClock(), 100.0, asyncio.Event())
         waits = asyncio.ensure_future(client.sleep_until(60_000))
-        await within_5_s(following)
-        await within_5_s(waits)
+        await in_time(following)
+        await in_time(waits)
         assert client.now_utc_ms() == 100_000
         await client.close()
         keeper.close()
@@ -136,7 +136,7 @@ def test_at_speed_1_the_stations_show_the_hosts_time() -> None:
     async def run() -> int:
         station = Station("s", (), [1], Audit(), Faults(), now_utc_ms=lambda: 0)
         keeper = TimeKeeper(Recorder(), [station], Interval(0, 1000))
-        await within_5_s(keeper.follow(QuickClock(), 1.0, asyncio.Event()))
+        await in_time(keeper.follow(QuickClock(), 1.0, asyncio.Event()))
         return station.tag_shift_ms
 
     assert asyncio.run(run()) == 1_800_000_000_000
@@ -162,7 +162,7 @@ def test_time_that_follows_a_clock_does_not_stand_for_a_link_that_has_not_confir
 async def control(address: str, **ask: object) -> dict[str, Any]:
     reader, writer = await asyncio.open_connection(*split_address(address))
     writer.write(json.dumps(ask).encode() + b"\n")
-    answer: dict[str, Any] = json.loads(await within_5_s(reader.readline()))
+    answer: dict[str, Any] = json.loads(await in_time(reader.readline()))
     writer.close()
     await writer.wait_closed()
     return answer
@@ -181,17 +181,17 @@ def test_a_hold_stops_time_at_its_instant_until_release(instance: Instance) -> N
             tick = start + 120_000
             clock = await SimulatedClock.connect(*split_address(instance.time_server))
             assert await control(instance.control, do="hold", at_utc_ms=tick) == {"held": tick}
-            await within_5_s(clock.sleep_until(tick))
+            await in_time(clock.sleep_until(tick))
             assert (await control(instance.control, do="status"))["holding"] is False
             blocked = await still_waits(clock.sleep_until(tick + 1500))
             status = await control(instance.control, do="status")
             assert (status["holding"], status["now_utc_ms"], status["clients"]) == (True, tick, 1)
             assert await control(instance.control, do="release") == {"released": True}
-            await within_5_s(blocked)
+            await in_time(blocked)
             # An agent that was killed is gone; somebody else lets three minutes pass; it comes back into a later world.
             await clock.close()
             other = await SimulatedClock.connect(*split_address(instance.time_server))
-            await within_5_s(other.sleep_until(tick + 180_000))
+            await in_time(other.sleep_until(tick + 180_000))
             await other.close()
             assert (await control(instance.control, do="status"))["now_utc_ms"] == tick + 180_000
 
@@ -223,15 +223,15 @@ def test_an_instant_is_answered_only_after_its_104_frames_are_confirmed(instance
             place = next(d for d in simulation.config.settings.device if d.id == "coal-telecontrol")
             reader, writer = await asyncio.open_connection(place.host, place.port)
             writer.write(iec104.encode_u(iec104.STARTDT_ACT))
-            await within_5_s(reader.readexactly(6))
+            await in_time(reader.readexactly(6))
             clock = await SimulatedClock.connect(*split_address(instance.time_server))
             signal = simulation.devices.board.signal("coal-1", "agc_in_service")
             signal.set(1 - (signal.value or 0), clock.now_utc_ms())
             blocked = await still_waits(clock.sleep_until(clock.now_utc_ms() + 1))
-            frame = await within_5_s(reader.readexactly(6))
+            frame = await in_time(reader.readexactly(6))
             assert frame[2] & 1 == 0
             writer.write(iec104.encode_s(1))
-            await within_5_s(blocked)
+            await in_time(blocked)
             writer.close()
             await clock.close()
 
@@ -245,12 +245,12 @@ def test_a_104_client_that_goes_away_does_not_stop_time(instance: Instance) -> N
             place = next(d for d in simulation.config.settings.device if d.id == "coal-telecontrol")
             reader, writer = await asyncio.open_connection(place.host, place.port)
             writer.write(iec104.encode_u(iec104.STARTDT_ACT))
-            await within_5_s(reader.readexactly(6))
+            await in_time(reader.readexactly(6))
             clock = await SimulatedClock.connect(*split_address(instance.time_server))
             simulation.devices.board.signal("coal-1", "on_grid").set(0, clock.now_utc_ms())
             blocked = await still_waits(clock.sleep_until(clock.now_utc_ms() + 1))
             writer.close()
-            await within_5_s(blocked)
+            await in_time(blocked)
             await clock.close()
 
     asyncio.run(run())

@@ -30,7 +30,7 @@ def served(own: World, settings: CenterSettings, ask: Callable[[], httpx.Respons
     async def run() -> httpx.Response:
         serving = asyncio.create_task(serve_web(build_app(own.store, settings), settings))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while True:
                     try:
                         return await asyncio.to_thread(ask)
