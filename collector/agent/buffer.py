@@ -43,7 +43,7 @@ from collector.errors import Garbled, InvariantBroken, StoreError
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
 from collector.wire import Ack, Ask, Signer
 from collector.wire.batch import MAX_TIME_MS, MAX_VALUE
-from collector.wire.columns import QUANTITY_CODES
+from collector.wire.body import QUANTITY_CODES
 
 __all__ = ["AckOutcome", "Buffer", "Counts", "Outgoing", "Position", "read_counts"]
 

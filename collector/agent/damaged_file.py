@@ -23,7 +23,7 @@ from collector.errors import Garbled
 from collector.model.record import GapRecord, UnitRecord
 from collector.wire import Stream, is_name, open_envelope
 from collector.wire.batch import MAX_TIME_MS
-from collector.wire.columns import QUANTITY_CODES
+from collector.wire.body import QUANTITY_CODES
 
 _NUMBER_AT_MOST: Final = 1 << 48  # of milliseconds, sequences and counts alike; sums stay exact in the file
 _PROBES_AT_MOST: Final = 100_000

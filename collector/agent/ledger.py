@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The SQLite file under the buffer: schema, one writer, one transaction at a time, durable when it returns.
 
-sqlite-utils makes and migrates the schema; the hot path is plain sqlite3 with prepared statements. The file runs in
+Schema in `ledger_schema.py`, steps from older ones by sqlite-utils; the hot path is plain sqlite3. The file runs in
 WAL with `synchronous=FULL`: a commit is on the disk when it returns. A lock file beside it keeps a second agent out;
 readers (`agent status`, the sqlite3 shell) may look at any time.
 """
@@ -18,9 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import sqlite_utils
-from sqlite_utils.migrations import Migrations
-
+from collector.agent import ledger_schema
 from collector.errors import StoreError
 from collector.wire import Stream
 
@@ -31,40 +29,6 @@ _FULL_CHECK_BELOW_BYTES: Final = 64 * 1024 * 1024  # larger ones would delay the
 _WAL_PAGES: Final = 500
 _CACHE_KIB: Final = 512  # it is written far more than read
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-schema = Migrations("buffer")
-
-
-@schema(name="1_first")
-def _first(db: Any) -> None:
-    """Counters live beside the rows they count and change in the same transaction."""
-    db["meta"].create({"key": str, "value": str}, pk="key")
-    db["recorded"].create({"id": int, "records": int, "gaps": int}, pk="id")
-    db["recorded"].insert({"id": 1, "records": 0, "gaps": 0})
-    db["stores"].create({"store_id": str, "present": int}, pk="store_id")
-    db["units"].create({"unit": str, "plant": str, "quantities": str, "era": int, "time_utc_ms": int}, pk="unit")
-    counters = ("sealed", "freed", "evicted", "records_sealed", "records_freed", "records_evicted", "records_resealed")
-    streams: dict[str, Any] = {"id": int, "plant": str, "epoch": str, "current": int, "conflicted": int}
-    streams |= {"next_sequence": int, "heard_store": str} | dict.fromkeys(counters, int)
-    db["streams"].create(streams, pk="id")
-    db["streams"].create_index(["plant", "epoch"], unique=True)
-    db["tail"].create({"id": int, "stream": int, "records": int, "body": bytes}, pk="id")
-    columns: dict[str, Any] = {"id": int, "stream": int, "sequence": int, "state": int, "first_ms": int, "last_ms": int}
-    columns |= {"records": int, "gaps": int, "units": str, "refused": str, "freed_ms": int}
-    db["batches"].create(columns | {"sha256": bytes, "payload": bytes}, pk="id")
-    db["batches"].create_index(["stream", "sequence"], unique=True)
-    db.execute("CREATE INDEX batches_pending ON batches(stream, sequence, records) WHERE state = 0")
-    db.execute("CREATE INDEX batches_freed ON batches(freed_ms) WHERE state = 1")
-    lost: dict[str, Any] = {
-        "id": int,
-        "stream": int,
-        "from_seq": int,
-        "to_seq": int,
-        "from_ms": int,
-        "to_ms": int,
-        "units": str,
-    }
-    db["lost"].create(lost | {"reason": str, "due": int, "told_stream": int, "told_seq": int}, pk="id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +98,12 @@ class Ledger:
     def _migrate(self) -> None:
         """Bring the tables up to date. Where even that fails over names, the text of the schema is damaged."""
         try:
-            schema.apply(sqlite_utils.Database(self.db))
+            if not self.value("SELECT count(*) FROM sqlite_master"):
+                ledger_schema.create(self.db)
+            elif not ledger_schema.is_current(self.db):
+                from collector.agent.ledger_migrations import bring_up_to_date
+
+                bring_up_to_date(self.db)
         except sqlite3.Error as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
                 raise
@@ -242,9 +211,9 @@ def _schema_of(db: sqlite3.Connection) -> list[tuple[str, str, str | None]]:
 
 
 def _expected_schema() -> list[tuple[str, str, str | None]]:
-    """What the migrations make of nothing: a text of the schema that was damaged differs from it."""
+    """What a new file has: a text of the schema that was damaged differs from it."""
     with closing(sqlite3.connect(":memory:")) as db:
-        schema.apply(sqlite_utils.Database(db))
+        ledger_schema.create(db)
         return _schema_of(db)
 
 

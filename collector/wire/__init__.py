@@ -4,8 +4,9 @@
 Limits are in `batch.py`. Whatever bytes come in, only `Garbled` goes out, with a `code` the other side is told.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from collector.wire.batch import MAX_PAYLOAD_BYTES, MAX_RECORDS, Batch, Stream, is_name
-from collector.wire.columns import BatchColumns, UnitColumns
 from collector.wire.envelope import (
     SCHEMA_VERSION,
     Envelope,
@@ -27,6 +28,9 @@ from collector.wire.keys import (
 )
 from collector.wire.messages import Ack, Ask, decode_ack, decode_ask, encode_ack, encode_ask, epoch_text
 from collector.wire.topics import Address, Leaf, parse_topic, subscription, topic
+
+if TYPE_CHECKING:
+    from collector.wire.columns import BatchColumns, UnitColumns
 
 __all__ = [
     "MAX_PAYLOAD_BYTES",
@@ -64,3 +68,12 @@ __all__ = [
     "topic",
     "verify_signature",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The types with arrays in them, and numpy, when somebody names them: an agent does without."""
+    if name not in ("BatchColumns", "UnitColumns"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from collector.wire import columns
+
+    return getattr(columns, name)

@@ -8,30 +8,16 @@ modulo 2^64, so that whatever the differences are, their sum gives the values ba
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from collector.wire.body import WIDTHS, Packed
+
 Int64s = npt.NDArray[np.int64]
 
-_WIDTHS: Final = (1, 2, 4, 8)
 _GCD_PROBE: Final = 16  # differences looked at before a column is thought to have a common divisor
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A table as it travels.
-
-    `widths`: bytes per difference, one per column; `divisors`: one per column with a width; `bases`: first values,
-    column by column, one per unit that has records; `planes`: the differences.
-    """
-
-    widths: bytes
-    divisors: list[int]
-    bases: list[int]
-    planes: bytes
 
 
 def _starts(counts: Sequence[int]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -59,7 +45,7 @@ def pack(table: Int64s, counts: Sequence[int]) -> Packed:
     widths = np.zeros(len(table), dtype=np.uint8)
     widths[moving] = width
     planes = []
-    for size in _WIDTHS:
+    for size in WIDTHS:
         cells = coded[width == size].astype(f"<u{size}").view(np.uint8)
         planes.append(cells.reshape(-1, table.shape[1], size).swapaxes(1, 2).tobytes())
     return Packed(widths.tobytes(), divisors.tolist(), table[:, starts].ravel().tolist(), b"".join(planes))
@@ -78,7 +64,7 @@ def unpack(packed: Packed, counts: Sequence[int], columns: int) -> Int64s:
     expected = int(widths.sum(dtype=np.int64)) * size
     if len(widths) != columns or len(packed.divisors) != len(moving) or len(packed.bases) != columns * len(starts):
         raise ValueError("columns, divisors and bases don't fit the units")
-    if expected != len(packed.planes) or not np.isin(widths, (0, *_WIDTHS)).all():
+    if expected != len(packed.planes) or not np.isin(widths, (0, *WIDTHS)).all():
         raise ValueError("the columns don't have the length their widths give")
     bases = np.array(packed.bases, dtype=np.int64).reshape(columns, len(starts))
     table = np.repeat(bases, present, axis=1)
@@ -87,7 +73,7 @@ def unpack(packed: Packed, counts: Sequence[int], columns: int) -> Int64s:
     coded = np.empty((len(moving), size), dtype=np.uint64)
     width = widths[moving]
     position = 0
-    for bytes_each in _WIDTHS:
+    for bytes_each in WIDTHS:
         rows = np.flatnonzero(width == bytes_each)
         if len(rows):
             end = position + len(rows) * size * bytes_each

@@ -5,7 +5,7 @@ The payload is a msgpack array [header, signature, body]. The header is itself a
 the signature is over exactly these bytes; it names schema version, plant, gateway, epoch, sequence, record count,
 first and last time, SHA-256 of the body as sent, and the key. Opening an envelope checks the SHA-256 and costs a few
 µs; the signature and the body are looked at by separate calls, in this order, so that nothing is unpacked for a
-stranger.
+stranger. Arrays are loaded when somebody asks for them: an agent makes batches, and hardly ever reads one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import zstandard
@@ -31,16 +31,12 @@ from collector.wire.batch import (
     Stream,
     is_name,
 )
-from collector.wire.columns import (
-    BatchColumns,
-    EncodedBody,
-    UnitColumns,
-    decode_body,
-    encode_body,
-    encode_unit_columns,
-    to_records,
-)
+from collector.wire.body import EncodedBody
 from collector.wire.keys import KEY_ID_BYTES, SIGNATURE_BYTES, Signer, is_signed_by
+from collector.wire.records import encode_body
+
+if TYPE_CHECKING:
+    from collector.wire.columns import BatchColumns, UnitColumns
 
 SCHEMA_VERSION: Final = 1
 ZSTD_LEVEL: Final = 5  # on 240 records: 3 is 2 % larger, 19 is 3 % smaller and 20 times slower
@@ -110,6 +106,8 @@ def encode_columns(stream: Stream, sequence: int, units: Sequence[UnitColumns]) 
         ValueError: as `encode_batch`.
         Garbled: code `oversized`.
     """
+    from collector.wire.columns import encode_unit_columns
+
     return _seal(stream, sequence, encode_unit_columns(units), None)
 
 
@@ -192,6 +190,8 @@ def decode_columns(envelope: Envelope) -> BatchColumns:
     Raises:
         Garbled: codes `malformed`, `oversized`; also where the header says something else than the body.
     """
+    from collector.wire.columns import decode_body
+
     columns = decode_body(_decompress(envelope.body))
     times = [u.time_utc_ms for u in columns.units if len(u.time_utc_ms)]
     if times:
@@ -221,6 +221,8 @@ def decode_batch(envelope: Envelope) -> Batch:
     Raises:
         Garbled: as `decode_columns`.
     """
+    from collector.wire.columns import to_records
+
     columns = decode_columns(envelope)
     layouts = tuple(UnitLayout(u.unit, u.quantities) for u in columns.units)
     return Batch(envelope.stream, envelope.sequence, layouts, to_records(columns), columns.gaps)

@@ -32,7 +32,7 @@ from collector.wire import (
     open_envelope,
     verify_signature,
 )
-from collector.wire.columns import QUANTITY_CODES
+from collector.wire.body import QUANTITY_CODES
 
 SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 STREAM = Stream("plant-1", "gateway-1", 0xFEDC_BA98_7654_3210)
@@ -78,6 +78,16 @@ def test_columns_are_encoded_as_the_records_they_are(batch: Batch) -> None:
     alone = replace(batch, gaps=())
     columns = decode_columns(open_envelope(encode_batch(alone, None)))
     assert decode_batch(open_envelope(encode_columns(alone.stream, alone.sequence, columns.units))) == alone
+
+
+@given(batches())
+@settings(deadline=None)
+def test_the_agent_and_the_center_make_the_same_bytes(batch: Batch) -> None:
+    """One in plain Python, the other with arrays."""
+    records = tuple(r._replace(values=tuple(v or 0 for v in r.values)) for r in batch.records)
+    full = replace(batch, records=records, gaps=())
+    payload = encode_batch(full, None)
+    assert encode_columns(full.stream, full.sequence, decode_columns(open_envelope(payload)).units) == payload
 
 
 def test_every_quantity_has_a_code_of_its_own() -> None:

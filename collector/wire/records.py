@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records into the body of a batch, in plain Python (see `body.py`): what the agent does once for every record."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, groupby
+from math import gcd
+from operator import sub
+from typing import Final
+
+from collector.model.record import GapRecord, UnitLayout, UnitRecord
+from collector.wire.batch import MAX_GAPS, MAX_RECORDS, MAX_UNITS, MAX_VALUE
+from collector.wire.body import ABSENT, QUANTITY_CODES, WIDTHS, EncodedBody, Packed, assemble, union_of
+
+_ARRAY_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], gaps: Sequence[GapRecord]) -> EncodedBody:
+    """The uncompressed body.
+
+    Raises:
+        ValueError: a record without layout, a quantity without code, a value or count beyond the bounds.
+    """
+    by_unit: dict[str, list[UnitRecord]] = {layout.unit: [] for layout in layouts}
+    try:
+        for record in records:
+            by_unit[record.unit].append(record)
+        codes = [bytes(QUANTITY_CODES[name] for name in layout.quantities) for layout in layouts]
+    except KeyError as error:
+        raise ValueError(f"no layout of the unit, or no code of the quantity: {error}") from error
+    ordered = list(chain.from_iterable(by_unit.values()))
+    counts = [len(rows) for rows in by_unit.values()]
+    if len(by_unit) != len(layouts) or len(layouts) > MAX_UNITS or len(ordered) > MAX_RECORDS or len(gaps) > MAX_GAPS:
+        raise ValueError(f"{len(layouts)} units, {len(ordered)} records, {len(gaps)} gaps are too many for a batch")
+    if not ordered:
+        return assemble(list(by_unit), codes, counts, None, (0, 0), gaps)
+    packed = _pack(chain(_own_columns(ordered), _quantity_columns(codes, counts, ordered)), counts)
+    times = [record.time_utc_ms for record in ordered]
+    return assemble(list(by_unit), codes, counts, packed, (min(times), max(times)), gaps)
+
+
+def _own_columns(records: Sequence[UnitRecord]) -> Iterator[Sequence[int]]:
+    """`TIME` to `TAG_AGE`."""
+    yield [r.time_utc_ms for r in records]
+    yield [r.era for r in records]
+    yield [r.cause for r in records]
+    yield [r.clock for r in records]
+    yield [int(r.device_time_utc_ms is not None) for r in records]
+    yield [0 if (tag := r.device_time_utc_ms) is None else tag - r.time_utc_ms for r in records]
+
+
+def _quantity_columns(
+    codes: Sequence[bytes], counts: Sequence[int], records: Sequence[UnitRecord]
+) -> Iterator[Sequence[int]]:
+    """The values of each quantity of any unit, then their states; 0 where a unit does not have it."""
+    values: dict[int, list[int]] = {code: [] for code in union_of(codes)}
+    states: dict[int, bytearray] = {code: bytearray() for code in values}
+    position = 0
+    # Neighbours of one layout are taken together.
+    for layout, group in groupby(zip(codes, counts, strict=True), key=lambda pair: pair[0]):
+        size = sum(count for _, count in group)
+        rows, width = records[position : position + size], len(layout)
+        position += size
+        if any(len(r.values) != width or len(r.qualities) != width for r in rows):
+            raise ValueError("a record has other values than its layout has quantities")
+        marks = b"".join([bytes(r.qualities) for r in rows])
+        columns = dict(zip(layout, zip(*[r.values for r in rows], strict=True), strict=bool(rows)))
+        for code in values:
+            if (column := columns.get(code)) is None:
+                values[code] += [0] * size
+                states[code] += bytes(size)
+                continue
+            state = marks[layout.index(code) :: width]
+            if None in column:
+                state = bytes(s | ABSENT if value is None else s for s, value in zip(state, column, strict=True))
+                column = _carried_forward(column)
+            values[code] += column
+            states[code] += state
+    return chain(values.values(), states.values())
+
+
+def _carried_forward(column: Iterable[int | None]) -> list[int]:
+    """Each missing value is the one before again, 0 at the start."""
+    carried, last = [], 0
+    for value in column:
+        last = last if value is None else value
+        carried.append(last)
+    return carried
+
+
+def _pack(columns: Iterable[Sequence[int]], counts: Sequence[int]) -> Packed:
+    """Columns of units that have `counts` records."""
+    starts = [end - count for end, count in zip(accumulate(counts), counts, strict=True) if count]
+    widths, divisors, bases = bytearray(), list[int](), list[int]()
+    planes: dict[int, list[bytes]] = {width: [] for width in WIDTHS}
+    for column in columns:
+        bases += [column[start] for start in starts]
+        low, high = min(column), max(column)
+        if low < -MAX_VALUE or high > MAX_VALUE:
+            raise ValueError(f"a value beyond ±{MAX_VALUE}")
+        if low == high:
+            widths.append(0)
+            continue
+        # Each record less the one before; the first of a unit is its base.
+        differences = [0, *map(sub, column[1:], column)]
+        for start in starts:
+            differences[start] = 0
+        if not (divisor := gcd(*differences)):
+            widths.append(0)
+            continue
+        if divisor != 1:
+            differences = [difference // divisor for difference in differences]
+        coded = [2 * d if d >= 0 else -2 * d - 1 for d in differences]
+        peak = max(coded)
+        width = next(width for width in WIDTHS if peak < 1 << 8 * width)
+        widths.append(width)
+        divisors.append(divisor)
+        planes[width] += _planes(coded, width)
+    return Packed(bytes(widths), divisors, bases, b"".join(chain.from_iterable(planes.values())))
+
+
+def _planes(numbers: Sequence[int], width: int) -> list[bytes]:
+    """The bytes of each significance of all numbers, least first."""
+    if width == 1:
+        return [bytes(numbers)]
+    cells = array(_ARRAY_CODES[width], numbers)
+    if sys.byteorder == "big":
+        cells.byteswap()
+    octets = cells.tobytes()
+    return [octets[significance::width] for significance in range(width)]
