@@ -154,11 +154,14 @@ def check_read_time(plan: Plan, config: AgentConfig, took_s: Mapping[str, float]
     )  # fmt: skip
 
 
-def check_clock(plan: Plan, health: Mapping[str, Any]) -> Outcome:
+def check_clock(plan: Plan, config: AgentConfig, health: Mapping[str, Any]) -> Outcome:
     """The gateway's clock and the devices' own."""
     limits = plan.settings.limits
+    # In simulated time what arrives between two instants is stamped with the second of them.
+    stride_ms = config.settings.gateway.record_period_s * 1000 if plan.is_driven else 0
+    limit_ms = limits.device_clock_offset_ms + stride_ms
     offsets = {d["device"]: d["clock_offset_ms"] for d in health["devices"] if d.get("clock_offset_ms") is not None}
-    off = [f"{name}: {ms} ms" for name, ms in offsets.items() if abs(ms) > limits.device_clock_offset_ms]
+    off = [f"{name}: {ms} ms" for name, ms in offsets.items() if abs(ms) > limit_ms]
     synchronised = health["clock"] == "synchronised"
     worst = max(map(abs, offsets.values()), default=0)
     return judged(
@@ -168,8 +171,8 @@ def check_clock(plan: Plan, health: Mapping[str, Any]) -> Outcome:
             f"gateway {health['clock']}, {len(offsets)} devices, at most {worst} ms off",
         ),
         limit=both(
-            f"{'已同步,' if limits.clock_synchronised else ''}偏差 ≤ {limits.device_clock_offset_ms} ms",
-            f"{'synchronised, ' if limits.clock_synchronised else ''}off at most {limits.device_clock_offset_ms} ms",
+            f"{'已同步,' if limits.clock_synchronised else ''}偏差 ≤ {limit_ms} ms",
+            f"{'synchronised, ' if limits.clock_synchronised else ''}off at most {limit_ms} ms",
         ),
         evidence=some(off),
     )  # fmt: skip

@@ -126,7 +126,6 @@ class Comparison:
 
     def made_up(self, to_ms: int) -> list[str]:
         """Records at instants where there is no tick, or with the tag of a change that never was."""
-        switches = set() if self.truth is None else {(at_ms, unit) for at_ms, unit, _, _ in self.truth.switches}
         found = []
         for row in self.stored.rows:
             astray = row.cause is Cause.TICK and row.time_ms % self.period_ms
@@ -134,7 +133,7 @@ class Comparison:
             invented = (
                 self.truth is not None and row.cause is Cause.CHANGE and row.time_ms <= to_ms
                 and row.device_time_ms is not None and row.device_time_ms % 1000
-                and (row.device_time_ms, row.unit) not in switches
+                and (row.device_time_ms, row.unit) not in self.truth.instants
             )  # fmt: skip
             if astray or invented:
                 found.append(f"{row.unit} {row.time_ms} {row.cause.name.lower()}")

@@ -153,7 +153,7 @@ def _judge_health(acceptance: Acceptance, facts: Facts) -> Iterable[Outcome]:
     measured = None if acceptance.plan.is_driven else took_s
     return [
         before.check_read_time(acceptance.plan, acceptance.config, measured),
-        before.check_clock(acceptance.plan, facts.health),
+        before.check_clock(acceptance.plan, acceptance.config, facts.health),
     ]
 
 

@@ -38,10 +38,11 @@ class Source:
 
 @dataclass
 class Truth:
-    """Per instant of a record every quantity; and each switch of a tagged status, in order."""
+    """Per instant of a record every quantity; each switch of a tagged status, in order; all instants of any switch."""
 
     ticks: dict[int, dict[tuple[str, str], int | None]] = field(default_factory=dict)
     switches: list[tuple[int, str, str, int]] = field(default_factory=list)  # (time, unit, quantity, value)
+    instants: set[tuple[int, str]] = field(default_factory=set)  # (time, unit)
 
 
 def sources_of(config: AgentConfig) -> dict[tuple[str, str], list[Source]]:
@@ -94,10 +95,11 @@ def go_through(scenario_file: Path, config: AgentConfig, *, until_ms: int) -> Tr
     wanted = list(sources_of(config))
     tagged = set(tagged_statuses(config))
     found = Truth()
-    instants = {s.time_ms for schedule in world.schedules.values() for s in schedule.switches if s.time_ms <= until_ms}
+    every = [switch for schedule in world.schedules.values() for switch in schedule.switches]
+    found.instants = {(switch.time_ms, switch.unit) for switch in every if switch.time_ms <= until_ms}
     first_ms = scenario.run.start_ms // period_ms * period_ms + period_ms
     ticks = set(range(first_ms, until_ms + 1, period_ms))
-    for time_ms in sorted(instants | ticks):
+    for time_ms in sorted({time_ms for time_ms, _ in found.instants} | ticks):
         before = {key: board.signal(*key).value for key in tagged}
         world.advance(time_ms)
         for unit, quantity in sorted(tagged):

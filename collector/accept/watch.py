@@ -63,7 +63,7 @@ def _outcomes(
     )  # fmt: skip
     read_s = {d["device"]: d["last_read_s"] for d in last["devices"] if d.get("last_read_s") is not None}
     yield before.check_read_time(plan, config, read_s)
-    yield before.check_clock(plan, last)
+    yield before.check_clock(plan, config, last)
     yield _cycle(plan, config, first, last, took_s)
     yield _center(config, last)
     yield check_capacity(plan, compute_capacity(config))
