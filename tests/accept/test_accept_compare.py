@@ -24,10 +24,8 @@ def comparison(rows: list[Row], *, gaps: list[GapRecord] | None = None, power: S
     stored = Stored(rows=rows, gaps=gaps or [])
     for each in rows:
         stored.by_place[each.unit, each.time_ms].append(each)
-    truth = Truth(
     ticks = {t: {P: 100 + t // 1000, B: 1} for t in range(1000, 11_000, 1000)}
     truth = Truth(ticks, [(3217, "U", "on_grid", 0)], {(3217, "U")})
-    )
     sources = {P: [power or source("governor")], B: [source("telecontrol"), source("governor", backup=True)]}
     return Comparison(stored, sources, 1000, 3, truth, lambda _: 0)
 
