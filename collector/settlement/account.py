@@ -13,7 +13,7 @@ from collector.model.dispatch import Rate, StartStopRow
 from collector.model.interval import Month
 from collector.settlement.dispatch_side import DispatchSide
 from collector.settlement.in_force import RulesInForce
-from collector.settlement.results import BreakerRun, GroupEnergy, MonthTotals
+from collector.settlement.results import BreakerRun, GroupEnergy, MonthTotals, Sums
 from collector.settlement.rules import Rulebook
 from collector.settlement.statement import LineStatus, RuleUse, Step
 from collector.settlement.stretches import Policy, Stretch
@@ -66,7 +66,7 @@ class Account:
     applies: Mapping[str, Callable[[Stretch], bool]]
     bound: Bound = Bound.MEASURED
     _stretches_of: dict[str, list[Stretch]] = field(default_factory=dict, repr=False, compare=False)
-    _sums: dict[tuple[date, date], Mapping[str, int]] = field(default_factory=dict, repr=False, compare=False)
+    _sums: dict[tuple[date, date], Sums] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def stretches(self) -> Sequence[Stretch]:
@@ -99,14 +99,18 @@ class Account:
 
     def sum(self, column: str, stretch: Stretch) -> int:
         """A measured column over a stretch; zero where nothing was measured of it."""
-        return self._between(stretch.first_day, stretch.until_day).get(column, 0)
+        return self.sums(stretch)[column]
+
+    def sums(self, stretch: Stretch) -> Sums:
+        """All measured columns over a stretch."""
+        return self._between(stretch.first_day, stretch.until_day)
 
     def sum_of_month(self, column: str) -> int:
         """A measured column over the month."""
         month = self.case.month
-        return self._between(month.first_day, month.next().first_day).get(column, 0)
+        return self._between(month.first_day, month.next().first_day)[column]
 
-    def _between(self, first_day: date, until_day: date) -> Mapping[str, int]:
+    def _between(self, first_day: date, until_day: date) -> Sums:
         sums = self._sums.get((first_day, until_day))
         if sums is None:
             first, until = first_day.toordinal(), until_day.toordinal()
@@ -115,10 +119,11 @@ class Account:
 
     def measured(self, service: str, stretch: Stretch) -> int:
         """A determinant's value over a stretch; for a bound, what missing time could add (or take away) beside it."""
-        value = self.sum(f"{service}.value", stretch)
+        sums = self.sums(stretch)
+        value = sums[f"{service}.value"]
         if self.bound is Bound.HIGH:
-            return value + self.sum(f"{service}.best", stretch)
-        return value - self.sum(f"{service}.worst", stretch) if self.bound is Bound.LOW else value
+            return value + sums[f"{service}.best"]
+        return value - sums[f"{service}.worst"] if self.bound is Bound.LOW else value
 
     def rated_mw(self, unit: str, day_ordinal: int) -> Fraction:
         """P_N of a unit on a day."""
@@ -155,7 +160,7 @@ class Priced:
 
         `label`: what the step is about, where it is not the whole stretch.
         """
-        self.quantity += amount_of if quantity is None else quantity
+        self.quantity = _plus(self.quantity, amount_of if quantity is None else quantity)
         price = self.price(value_id, stretch, key=key)
         if price is None:
             if amount_of:
@@ -168,7 +173,7 @@ class Priced:
         product = price * amount_of
         if factor != 1:
             product *= factor
-        self.amount = (self.amount or Fraction(0)) + product
+        self.amount = _plus(self.amount, product)
         if self.account.bound is not Bound.MEASURED:
             return  # nobody reads the steps of a bound
         times = f" × {plain(factor)}" if factor != 1 else ""
@@ -200,6 +205,11 @@ class Priced:
                 rules=tuple(self.rules),
             )
         return Draft(self.quantity, self.amount, steps=tuple(self.steps), rules=tuple(self.rules))
+
+
+def _plus(total: Fraction | None, term: Fraction) -> Fraction:
+    """Their sum. Most lines have one term, and adding it to nothing would cost as much as pricing it."""
+    return total + term if total else term
 
 
 def plain(value: Fraction) -> str:

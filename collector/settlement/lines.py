@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from collector.model.dispatch import OrderKind, ReserveKind
+from collector.model.dispatch import Order, OrderKind, Reserve, ReserveKind
 from collector.model.interval import Interval
 from collector.model.money import round_to_fen
 from collector.settlement.account import Account, Bound, Draft
@@ -58,16 +59,16 @@ def _has_rows(account: Account, definition: ServiceDef) -> bool:
     case, kind = account.case, definition.rows
     if kind is None:
         return True
-    spans: list[Interval]
+    rows: Sequence[Order | Reserve | Interval]
     if isinstance(kind, ReserveKind):
-        spans = [Interval(r.start_ms, r.end_ms) for r in case.dispatch.reserves[kind].get(account.unit, ())]
+        rows = case.dispatch.reserves[kind].get(account.unit, ())
     else:
-        spans = [Interval(o.start_ms, o.end_ms) for o in case.dispatch.orders[kind].get(account.unit, ())]
+        rows = case.dispatch.orders[kind].get(account.unit, ())
         if kind is OrderKind.REACTIVE and case.policy.adopts("I-09", "voltage_curve_is_order"):
             a, b = case.dispatch.band.range_of.get(account.unit, (0, 0))
             band = case.dispatch.band
-            spans += [Interval(int(band.start_utc_ms[i]), int(band.end_utc_ms[i])) for i in range(a, b)]
-    return any(span.overlaps(case.month.interval) for span in spans)
+            rows = [*rows, *(Interval(int(band.start_utc_ms[i]), int(band.end_utc_ms[i])) for i in range(a, b))]
+    return bool(rows) and any(case.month.interval.overlaps(Interval(row.start_ms, row.end_ms)) for row in rows)
 
 
 def _outcome(
@@ -105,8 +106,11 @@ def _outcome(
 
 
 def _times(account: Account, service: str, stretches: list[Stretch]) -> _Times:
+    of_stretches = [account.sums(stretch) for stretch in stretches]
+
     def total(name: str) -> int:
-        return sum(account.sum(f"{service}.{name}", stretch) for stretch in stretches)
+        column = f"{service}.{name}"
+        return sum([sums[column] for sums in of_stretches])
 
     scope, known = total("scope"), total("known")
     coverage = Fraction(known, scope) if scope else None
@@ -160,12 +164,14 @@ def _determinants(account: Account, definition: ServiceDef, line: Line, times: _
         return DeterminantRow(*place, name, value, unit, *spans)
 
     def total(column: str) -> int:
-        return sum(account.sum(f"{definition.id}.{column}", s) for s in account.stretches_of(definition.id))
+        name = f"{definition.id}.{column}"
+        return sum([sums[name] for sums in of_stretches])
 
     if not definition.determinant:
         return ()
     if definition.rows is OrderKind.START_STOP:
         return (_start_stop_row(account, definition, line),)
+    of_stretches = [account.sums(stretch) for stretch in account.stretches_of(definition.id)]
     # A group member's energy is a share of the group's: only the priced quantity has it.
     main = line.quantity if definition.id == "deep_peak" else Fraction(total("value"), definition.divisor)
     beside = [row(b.determinant, Fraction(total(b.column), b.divisor), b.value_unit) for b in definition.beside]

@@ -8,7 +8,7 @@ sum of its days), because sums are integers and facts that need their neighbours
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -114,6 +114,13 @@ class Results:
         self.columns[f"{service}.{name}"] = per_cell.reshape(len(self.units), self.days)
 
 
+class Sums(dict[str, int]):
+    """Sums over some days by column; of a column that was not measured it is zero."""
+
+    def __missing__(self, column: str) -> int:
+        return 0
+
+
 class MonthTotals:
     """All results of a month, looked up by unit: sums over any run of its days."""
 
@@ -166,14 +173,14 @@ class MonthTotals:
         before: list[int] = self._before[self._rows[unit], self._columns.index(column)].tolist()
         return [b - a for a, b in pairwise(before)]
 
-    def between(self, unit: str, first_ordinal: int, until_ordinal: int) -> Mapping[str, int]:
-        """The sum over [first, until) of every column that was measured of any unit; of others it is zero."""
+    def between(self, unit: str, first_ordinal: int, until_ordinal: int) -> Sums:
+        """What all columns of a unit sum to over [first, until)."""
         a = min(max(first_ordinal - self._first, 0), self._days)
         b = max(min(until_ordinal - self._first, self._days), a)
         if unit not in self._rows:
-            return {}
+            return Sums()
         before = self._before[self._rows[unit]]
-        return dict(zip(self._columns, (before[:, b] - before[:, a]).tolist(), strict=True))
+        return Sums(zip(self._columns, (before[:, b] - before[:, a]).tolist(), strict=True))
 
 
 class SegmentSink:

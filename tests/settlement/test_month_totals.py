@@ -36,7 +36,7 @@ def test_parts_add_up_by_unit_column_and_day_and_days_outside_the_month_are_left
 def test_a_unit_or_column_nobody_measured_is_zero_on_every_day() -> None:
     totals = MonthTotals([part(("U1",), FIRST, 1, a=[[5]])], FIRST, 30)
     assert totals.daily("U2", "a") == totals.daily("U1", "b") == ZEROS
-    assert not totals.between("U2", FIRST, FIRST + 30)
+    assert totals.between("U2", FIRST, FIRST + 30)["a"] == totals.between("U1", FIRST, FIRST + 30)["b"] == 0
     assert MonthTotals([], FIRST, 30).daily("U1", "a") == ZEROS
 
 

@@ -135,10 +135,13 @@ class DaySlices:
 
     def of(self, unit: str, day: int) -> bytes:
         """The slice of a unit and local day (as an ordinal)."""
-        rows = self._rows.get((unit, day))
+        rows, state = self._rows.get((unit, day)), b"-"
+        for first, until, found in self._states.get(unit, ()):
+            if first <= day < until:
+                state = found
         return b"".join(
             (
-                next((state for first, until, state in self._states.get(unit, ()) if first <= day < until), b"-"),
+                state,
                 self._plan.get(unit, {}).get(day, b"-"),
                 self._band.get(unit, {}).get(day, b"-"),
                 digest_of(sorted(set(rows))) if rows else b"-",
