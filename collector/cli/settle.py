@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from dataclasses import replace
@@ -50,6 +51,7 @@ def register(app: typer.Typer) -> None:
         show(statement, out)
         if pdf is not None:
             _add_pdf(statement, pdf)
+        gc.freeze()  # the process ends, and would look through all it made once more
 
 
 def _add_pdf(statement: Statement, path: Path) -> None:

@@ -91,7 +91,7 @@ class Book:
 
     def cell(self, sheet: Any, row: int, column: int, kind: str, value: Any) -> None:
         """One cell; None stays blank, text never becomes a formula."""
-        if value is None or value == "":
+        if value is None or (isinstance(value, str) and not value):  # a fraction is slow to tell from a text
             sheet.write_blank(row, column, None, self.formats["text"])
         elif kind == "text":
             text = str(value)

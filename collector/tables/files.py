@@ -58,7 +58,9 @@ def read_delivered(path: Path, name: str, findings: Findings) -> Delivered | Non
         if status.st_size > limit:
             findings.add(name, 0, "", f"has {status.st_size} bytes; at most {limit} are read; split it")
             return None
-        data = file.read(limit + 1)
+        data = file.read(status.st_size + 1)
+        if len(data) > status.st_size:  # it grows
+            data += file.read(limit + 1 - len(data))
     if len(data) > limit:
         findings.add(name, 0, "", f"grew beyond {limit} bytes while it was read")
         return None
