@@ -12,6 +12,10 @@ c104 keeps the link: start, test, windows k and w, timers t0 to t3, reconnection
 - No point is declared. So of each message, whatever its types, `on_new_point` tells before it is acknowledged, and
   `on_unexpected_message` hands it over later, in order, on another thread. The first are counted; who takes from the
   queue waits until the second have caught up: a station that waits for N(R) knows that its message is read.
+- c104 waits for its locks no longer than 0.1 s and then drops the message, acknowledged as it is. A callback's lock is
+  held while its thread waits for the interpreter, which may take that long on a busy machine, and the receiving thread
+  wants it to hand the next message over. So that one waits until the message before has gone through; one that was told
+  of and does not follow is counted as lost, and everything is asked again.
 - The answer to an interrogation is told only by the call that sends it, and c104 2.2.1 goes to sleep without looking
   whether it is there already: one that is quicker than the call is missed, about 1 in 100 from a station on the same
   machine. So an end is not all the device goes by, and where no object comes either, which is what a refusal looks
@@ -37,10 +41,9 @@ from collector.config import Device as Settings
 from collector.errors import Silent
 
 _QUEUE_MAXIMUM: Final = 100_000
-# Longest wait of one thread for what another has already been given.
+# Longest wait for what another thread has already been given: of who takes from the queue, of the receiving thread.
 _HAND_OVER_S: Final = 1.0
-# Messages the receiving thread may be ahead of the one that hands them over; more wait in the socket.
-_AHEAD_MAXIMUM: Final = 1000
+_TURN_S: Final = 5.0
 # A call that waits for the end of an interrogation cannot be broken off, not even when the agent ends. An end that
 # comes later than this is missed.
 _LONGEST_CALL_S: Final = 5.0
@@ -85,17 +88,19 @@ News = bytes | Started | Lost | Initialised | Answered
 
 
 class Arrivals:
-    """Messages that were told of, and those whose contents have followed."""
+    """Messages that were told of, and those whose contents have followed: never more than one behind."""
 
     def __init__(self) -> None:
         self._told = self._followed = 0
         self._changed = threading.Condition()
 
-    def told(self) -> None:
-        """One more has arrived; waits a little where too many contents are still to follow."""
+    def told(self) -> bool:
+        """One more has arrived, told of when those before have followed; False: that took too long."""
         with self._changed:
+            done = self._changed.wait_for(lambda: self._followed >= self._told, _TURN_S)
+            self._followed = self._told
             self._told += 1
-            self._changed.wait_for(lambda: self._told - self._followed <= _AHEAD_MAXIMUM, _HAND_OVER_S)
+            return done
 
     def followed(self) -> None:
         """The contents of one more are in the queue."""
@@ -109,6 +114,7 @@ class Arrivals:
             told = self._told
             done = self._changed.wait_for(lambda: self._followed >= told, _HAND_OVER_S)
             self._followed = max(self._followed, told)
+            self._changed.notify_all()
             return done
 
 
@@ -195,7 +201,7 @@ class Link:
             point_type: c104.Type,  # noqa: ARG001
         ) -> None:
             try:
-                self._arrivals.told()
+                self.overflows += not self._arrivals.told()
             except BaseException:
                 self.overflows += 1
 
@@ -244,8 +250,9 @@ class Link:
         self._client.stop()
 
     def unmute(self) -> None:
-        """Ask for data once more (STARTDT)."""
-        self._connection.unmute()
+        """Ask for data once more (STARTDT); where c104 gave up a lock, the next time."""
+        with contextlib.suppress(RuntimeError):
+            self._connection.unmute()
 
     def interrogate(self, common_address: int, kind: int, number: int) -> None:
         """Send a general or a counter interrogation and wait for its end, which `Answered` tells under this number.
