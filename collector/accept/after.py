@@ -42,7 +42,10 @@ class Judgement:
 
     def _look(self, name: str, silenced: tuple[str, ...] = ()) -> Found | None:
         stretch = self.facts.stretches.get(name)
-        return None if stretch is None else self.comparison.look(stretch.from_ms, stretch.to_ms, silenced=silenced)
+        if stretch is None:
+            return None
+        noticed_ms = self.facts.noticed_ms if silenced else 0
+        return self.comparison.look(stretch.from_ms, stretch.to_ms, silenced=silenced, noticed_ms=noticed_ms)
 
     def cycle(self) -> Iterator[Outcome]:
         """Records per tick, and their values."""

@@ -62,10 +62,10 @@ class Comparison:
         """Ticks after one instant, up to and with another."""
         return iter(range((from_ms // self.period_ms + 1) * self.period_ms, to_ms + 1, self.period_ms))
 
-    def look(self, from_ms: int, to_ms: int, *, silenced: Sequence[str] = ()) -> Found:
-        """A stretch; `silenced`: devices that do not answer in it."""
+    def look(self, from_ms: int, to_ms: int, *, silenced: Sequence[str] = (), noticed_ms: int = 0) -> Found:
+        """A stretch; `silenced`: devices that do not answer in it; `noticed_ms`: how long their link may not know."""
         found = Found()
-        grace_ms = from_ms + self.stale_after_periods * self._longest_ms(silenced)
+        grace_ms = from_ms + noticed_ms + self.stale_after_periods * self._longest_ms(silenced)
         for time_ms in self.ticks(from_ms, to_ms):
             for unit in self.units:
                 found.wanted += 1

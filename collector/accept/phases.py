@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from collector.accept.before import USABLE
 from collector.accept.layout import warm_up_ms
 from collector.accept.stand import Stand
 from collector.accept.truth import sources_of
@@ -31,11 +32,15 @@ class Stretch:
 
 @dataclass
 class Facts:
-    """What was seen on the way. `silenced`: devices of the agent under test; `backlog`: batches waiting after a cut."""
+    """What was seen on the way. `silenced`: devices of the agent under test; `backlog`: batches waiting after a cut.
+
+    `noticed_ms`: how long a 104 link had to notice that its station is silent.
+    """
 
     stretches: dict[str, Stretch] = field(default_factory=dict)
     health: dict[str, Any] = field(default_factory=dict)
     silenced: tuple[str, ...] = ()
+    noticed_ms: int = 0
     recovered: bool = False
     backlog: dict[str, int] = field(default_factory=dict)
     catch_up_s: dict[str, float] = field(default_factory=dict)
@@ -92,7 +97,12 @@ class Phases:
         self.say(f"装置 {served} 不应答", f"device {served} silent")
         fault = {"device": served, "kind": "silence"}
         self.stand.ask("fault", **fault)
-        self._during("silence", lambda: self._run_for_periods(self.steps.silence_cycles))
+
+        def be_silent() -> None:
+            self._let_link_notice()
+            self._run_for_periods(self.steps.silence_cycles)
+
+        self._during("silence", be_silent)
         self.stand.ask("clear", **fault)
         deadline_s = time.monotonic() + _RECOVERY_S
         while time.monotonic() < deadline_s:
@@ -101,6 +111,21 @@ class Phases:
                 self.facts.recovered = True
                 return
             time.sleep(0.05)  # its back-off runs in real time
+
+    def _let_link_notice(self) -> None:
+        """A 104 station may say nothing for t3, and owe an answer for t1, before its link counts as dead."""
+        stations = [
+            d for d in self.stand.config.settings.device if d.id in self.facts.silenced and d.protocol == "iec104"
+        ]
+        if not stations:
+            return
+        begun_ms, deadline_s = self.stand.now_ms(), time.monotonic() + _RECOVERY_S
+        if self.stand.plan.is_driven:  # these timers run in real time
+            while self._any_usable(self.facts.silenced) and time.monotonic() < deadline_s:
+                self._run_for_periods(_RECOVERY_PERIODS)
+        else:
+            self.stand.run_for(max(d.t1_s + d.t3_s for d in stations) * 1000)
+        self.facts.noticed_ms = self.stand.now_ms() - begun_ms
 
     def network_cut(self) -> None:
         """Nothing passes between agent and broker."""
@@ -173,9 +198,16 @@ class Phases:
         action()
         self.facts.stretches[name] = Stretch(from_ms, self.stand.last_tick_ms(), time.monotonic() - begun_s)
 
+    def _usable(self, devices: tuple[str, ...]) -> list[bool]:
+        """Of each point of these devices, as the running agent says."""
+        return [point["quality"] in USABLE for point in self.stand.points() if point["device"] in devices]
+
     def _all_usable(self, devices: tuple[str, ...]) -> bool:
-        points = [point for point in self.stand.points() if point["device"] in devices]
-        return bool(points) and all(point["quality"] in ("good", "substituted", "late_tag") for point in points)
+        usable = self._usable(devices)
+        return bool(usable) and all(usable)
+
+    def _any_usable(self, devices: tuple[str, ...]) -> bool:
+        return any(self._usable(devices))
 
     def _device_to_silence(self) -> tuple[str, tuple[str, ...]] | None:
         """A simulated device, and those of the agent under test at its place."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collector.accept.compare import Comparison
+from collector.accept.compare import Comparison, Key
 from collector.accept.stored import Row, Stored
 from collector.accept.truth import Source, Truth
 from collector.model.record import Cause, GapRecord, Quality
@@ -24,7 +24,7 @@ def comparison(rows: list[Row], *, gaps: list[GapRecord] | None = None, power: S
     stored = Stored(rows=rows, gaps=gaps or [])
     for each in rows:
         stored.by_place[each.unit, each.time_ms].append(each)
-    ticks = {t: {P: 100 + t // 1000, B: 1} for t in range(1000, 11_000, 1000)}
+    ticks: dict[int, dict[Key, int | None]] = {t: {P: 100 + t // 1000, B: 1} for t in range(1000, 11_000, 1000)}
     truth = Truth(ticks, [(3217, "U", "on_grid", 0)], {(3217, "U")})
     sources = {P: [power or source("governor")], B: [source("telecontrol"), source("governor", backup=True)]}
     return Comparison(stored, sources, 1000, 3, truth, lambda _: 0)
@@ -62,6 +62,12 @@ def test_a_silenced_device_may_not_show_a_usable_value_after_it_has_gone_stale()
     assert found.silenced == {"good": 2, "silent": 3}
     assert found.silent_usable == ["U active_power_mw 1970-01-01T08:00:05+08:00: 101"]
     assert (found.values, found.usable) == (5, 5)  # the breaker has another source
+
+
+def test_a_link_that_may_not_know_yet_has_that_much_longer() -> None:
+    rows = [row(5000, 105), row(6000, 106, quality=Quality.SILENT)]
+    assert comparison(rows).look(0, 6000, silenced=("governor",)).silent_usable
+    assert not comparison(rows).look(0, 6000, silenced=("governor",), noticed_ms=2000).silent_usable
 
 
 def test_a_missing_value_is_unusable_and_not_compared() -> None:
