@@ -316,7 +316,7 @@ class Iec104Device:
         if link is None:
             return
         if link.overflows:
-            self._log(logging.ERROR, "", f"{link.overflows} messages were lost on their way into the queue; interrogating again")
+            self._log(logging.ERROR, "", f"{link.overflows} messages were lost; interrogating again")
             self.counts["queue_overflow"] += link.overflows
             link.overflows = 0
             for station in self._stations.values():
