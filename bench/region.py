@@ -119,7 +119,7 @@ def _minutes(first: int) -> list[tuple[UnitRecord, ...]]:
 
 
 def _renamed(plant: int, records: tuple[UnitRecord, ...]) -> tuple[UnitRecord, ...]:
-    return tuple(replace(record, unit=f"P{plant}-{record.unit}") for record in records)
+    return tuple(record._replace(unit=f"P{plant}-{record.unit}") for record in records)
 
 
 async def _flood(port: int, payloads: list[list[bytes]], through: int) -> None:
