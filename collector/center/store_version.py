@@ -58,7 +58,7 @@ def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bo
             return done_meanwhile
         if _version(connection) == 0:
             if not create:
-                raise StoreError("no center store in this database", subject=str(directory))
+                raise StoreError("no center store yet: `collector center run` makes one", subject=str(directory))
             return _make(connection, now_ms)
         if (directory / BACKUP_MANIFEST).exists():
             message = "a backup made by an older program: restore it, and look at what was restored"

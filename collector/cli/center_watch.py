@@ -121,6 +121,8 @@ def gaps(
             f"{format_time(r['start_ms'])}  {format_time(r['end_ms'])}  {r['quantity'] or 'record'}  {r['reason']}"
         ),
     )
+    if not as_json and not rows:
+        print(f"{unit} has no gap on {day}")
 
 
 def asks(

@@ -43,6 +43,7 @@ def show_month(
     from collector.center.four_eyes import list_proposals
     from collector.center.month.states import transitions_from, what_stands_open
     from collector.center.month.steps import all_steps, month_state, months_known
+    from collector.center.month.timing import against_calendar
 
     with open_store(config, state) as store:
         if not month:
@@ -56,6 +57,8 @@ def show_month(
         waiting = store.read(lambda c: list_proposals(c, subject=str(wanted), open_only=True))
         run = now.run_id
         standing = [] if run is None else store.read(lambda c: what_stands_open(c, wanted, run))
+        ways, days, now_ms = transitions_from(now.state), _days(None), store.clock.now_utc_ms()
+        late = store.read(lambda c: {t: against_calendar(c, now, t.after, days, now_ms) for t in ways})
     if as_json:
         print(to_json({"state": now, "steps": steps, "proposals": waiting, "open": standing}))
         return
@@ -74,8 +77,10 @@ def show_month(
             print(f"! {each}: {p.content['reason']}")
     for each in standing:
         print(f"! {each}")
-    for t in transitions_from(now.state):
+    for t in ways:
         print(f"next: {t.after}  {t.chinese} {t.english} (Art. {t.article})")
+        for each in late[t]:
+            print(f"! {each}: needs --reason")
 
 
 @month_app.command("propose")

@@ -55,7 +55,9 @@ def center_toml(state: Path, *, shared: bool) -> Path:
 
 
 def test_a_month_from_disclosure_to_the_bill(run: Run, tmp_path: Path) -> None:
-    assert "waits for approval" not in run("month", "show", "2026-05").output
+    shown_first = run("month", "show", "2026-05").output
+    assert "waits for approval" not in shown_first
+    assert ("needs --reason" in shown_first) == (date.today() > date(2026, 6, 10))
     assert "proposal 1" in run("month", "propose", "2026-05", "disclosed", "--run", "1", *LATE, "--who", "li").output
     assert "proposal 1 by li: to disclosed, run 1" in run("month", "show", "2026-05").output
     assert "is disclosed, edition 1, run 1" in run("month", "approve", "1", "--who", "wang").output
