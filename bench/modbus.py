@@ -27,7 +27,8 @@ from bench.figure import Figure
 from collector.agent.app import look_for_cycles_rarely
 from collector.agent.device.modbus import ModbusDevice, ModbusLine
 from collector.agent.device.plan import Limits, plan_reads
-from collector.agent.recorder import Recorder, Source
+from collector.agent.recorder import Recorder
+from collector.agent.source import Source
 from collector.clock import SystemClock
 from collector.model.quantity import QUANTITIES, Kind, Quantity
 from collector.model.record import ClockState, Quality

@@ -28,8 +28,9 @@ from collector.agent.health import Health, TickHealth, UplinkHealth, devices_of,
 from collector.agent.loaded import loaded_tables
 from collector.agent.places import buffer_path, socket_path
 from collector.agent.poll import Channel
-from collector.agent.recorder import Recorder, Source
+from collector.agent.recorder import Recorder
 from collector.agent.reload import kept_lines, load_again, merge_devices
+from collector.agent.source import Source
 from collector.agent.ticks import Store, Timetable
 from collector.agent.uplink import VERSION, Uplink
 from collector.agent.wiring import channels_of, layouts_with_all_units, load_signers, plants_of_unit, sources_of
@@ -70,15 +71,26 @@ async def run_agent(
     with _on_signals({signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}):
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         loop = asyncio.get_running_loop()
-        devices = build_devices(config, clock)
-        sources = sources_of(config, devices)
-        buffer = await loop.run_in_executor(executor, _open_buffer, config, clock, sources)
+        agent, buffer = await _make_agent(config, clock, executor)
         try:
-            last = await loop.run_in_executor(executor, lambda: {s.unit: buffer.last(s.unit) for s in sources})
-            await Agent(config, clock, devices, sources, buffer, executor, last).run(path, stop, reload)
+            await agent.run(path, stop, reload)
         finally:
             await loop.run_in_executor(executor, buffer.close)
             executor.shutdown()
+
+
+async def _make_agent(config: AgentConfig, clock: Clock, executor: ThreadPoolExecutor) -> tuple[Agent, Buffer]:
+    """The agent and its open buffer. The sources end here: what the recorder keeps of them takes a fifth."""
+    loop = asyncio.get_running_loop()
+    devices = build_devices(config, clock)
+    sources = sources_of(config, devices)
+    buffer = await loop.run_in_executor(executor, _open_buffer, config, clock, sources)
+    try:
+        last = await loop.run_in_executor(executor, lambda: {s.unit: buffer.last(s.unit) for s in sources})
+        return Agent(config, clock, devices, sources, buffer, executor, last), buffer
+    except BaseException:
+        await loop.run_in_executor(executor, buffer.close)
+        raise
 
 
 def _open_buffer(config: AgentConfig, clock: Clock, sources: Sequence[Source]) -> Buffer:

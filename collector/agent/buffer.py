@@ -133,7 +133,7 @@ class Buffer:
         plants = dict.fromkeys(self._plants_of_unit.values())
         with self._write():
             sealer = self._sealer
-            open_units = {r.unit for tail in sealer.tails.values() for r in tail.decode_records()}
+            open_units = {r.unit for plant in sealer.tails for r in sealer.open_records(plant)}
             if any(layouts.get(unit) != sealer.layouts[unit] for unit in open_units):
                 for plant in list(sealer.tails):
                     sealer.seal(plant)

@@ -150,6 +150,12 @@ class Ledger:
         pages: int = self.value("PRAGMA page_count") - self.value("PRAGMA freelist_count")
         return pages * self.page_bytes
 
+    def damaged(self, message: str) -> Damaged:
+        """The error to raise where the file turned out damaged in use; the next start sets it aside."""
+        with suppress(OSError):
+            self.suspect_path.touch()
+        return Damaged(message, subject=str(self.path))
+
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Turn SQLite's errors into ours; damage leaves a marker, so that the next start checks the file."""
@@ -157,9 +163,7 @@ class Ledger:
             yield
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
-                with suppress(OSError):
-                    self.suspect_path.touch()
-                raise Damaged(f"the file is damaged: {error}", subject=str(self.path)) from error
+                raise self.damaged(f"the file is damaged: {error}") from error
             raise StoreError(f"can't be used: {error}", subject=str(self.path)) from error
 
     @contextmanager

@@ -14,11 +14,13 @@ substituted, which is how a switch is recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final
 
 from collector.agent.device.base import BlockReadings, Reading, ReadingsByBlock
+from collector.agent.source import Place, Source, SourceTable
 from collector.agent.unit_state import AT, Change, Stretch, UnitState, singly
 from collector.errors import InvariantBroken
 from collector.model.quantity import QUANTITIES
@@ -31,29 +33,6 @@ CHANGE_QUANTITIES: Final = frozenset(
 )
 # A tag further ahead of our clock than this is not believed: the change is recorded at its arrival.
 _AHEAD_LIMIT_MS: Final = 1500
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a quantity of a unit comes from. `stale_ms`: how old its newest value may be; `backup`: second choice.
-
-    `device`: the id of the device the point is read from.
-    """
-
-    point: Point
-    unit: str
-    stale_ms: int
-    device: str = ""
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What must be equal for a value to mean the same after a reload: all but where the row stands in its file."""
-        return (self.device, self.unit, replace(self.point, file="", row=0, description=""))
-
-    @property
-    def backup(self) -> bool:
-        """Whether another point is asked first."""
-        return self.point.backup
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +57,32 @@ def layouts_of(sources: Iterable[Source]) -> dict[str, UnitLayout]:
     for source in sources:
         found.setdefault(source.unit, set()).add(source.point.quantity)
     return {
-        unit: UnitLayout(unit, tuple(q.name for q in QUANTITIES if q.name in names)) for unit, names in found.items()
+        unit: UnitLayout(unit, _kept_once(tuple(q.name for q in QUANTITIES if q.name in names)))
+        for unit, names in found.items()
     }
+
+
+@lru_cache(256)
+def _kept_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The tuple that was first equal to this: most units of a gateway are alike."""
+    return values
+
+
+def _new_unit(layout: UnitLayout, sources: Sequence[Source], places: dict[int, Place]) -> UnitState:
+    """A unit with a slot for each of its sources, which `places` then has by the ids of their points."""
+    ways: dict[str, list[Source]] = {quantity: [] for quantity in layout.quantities}
+    for source in sorted(sources, key=lambda s: s.backup):
+        ways[source.point.quantity].append(source)
+    slots = [way[0] for way in ways.values()]
+    backups: dict[int, int] = {}
+    for slot, way in enumerate(ways.values()):
+        if len(way) > 1:
+            backups[slot] = len(slots)
+            slots += way[1:]
+    watched = frozenset(i for i, quantity in enumerate(layout.quantities) if quantity in CHANGE_QUANTITIES)
+    unit = UnitState(layout, _kept_once(tuple(s.stale_ms for s in slots)), backups, watched)
+    places.update((id(source.point), (unit, slot)) for slot, source in enumerate(slots))
+    return unit
 
 
 class Recorder:
@@ -95,35 +98,21 @@ class Recorder:
         self, sources: Sequence[Source], *, period_ms: int, last: Mapping[str, tuple[int, int] | None]
     ) -> None:
         self._period_ms = period_ms
-        self._sources = tuple(sources)
         self._units: dict[str, UnitState] = {}
-        # By identity: two devices may read by the same table, whose rows are then equal.
-        self._places: dict[int, tuple[UnitState, int]] = {}
         self._parts: dict[int, tuple[tuple[Point, ...], list[_Part]]] = {}
         of_unit: dict[str, list[Source]] = {}
         for source in sources:
             of_unit.setdefault(source.unit, []).append(source)
+        places: dict[int, Place] = {}
         for name, layout in layouts_of(sources).items():
-            unit = self._units[name] = self._new_unit(layout, of_unit[name])
+            unit = self._units[name] = _new_unit(layout, of_unit[name], places)
             if (before := last.get(name)) is not None:
                 unit.last_ms = before[1]
+        self._sources = SourceTable(sources, places)
+        # Those of points that come one by one, by their ids, as they are needed; blocks find theirs once.
+        self._places: dict[int, Place | None] = {}
         self.era = max((before[0] for before in last.values() if before is not None), default=0)
         self.late_tags = 0
-
-    def _new_unit(self, layout: UnitLayout, sources: Sequence[Source]) -> UnitState:
-        ways: dict[str, list[Source]] = {quantity: [] for quantity in layout.quantities}
-        for source in sorted(sources, key=lambda s: s.backup):
-            ways[source.point.quantity].append(source)
-        slots = [way[0] for way in ways.values()]
-        backups: dict[int, int] = {}
-        for slot, way in enumerate(ways.values()):
-            if len(way) > 1:
-                backups[slot] = len(slots)
-                slots += way[1:]
-        watched = frozenset(i for i, quantity in enumerate(layout.quantities) if quantity in CHANGE_QUANTITIES)
-        unit = UnitState(layout, [s.stale_ms for s in slots], backups, watched)
-        self._places.update((id(source.point), (unit, slot)) for slot, source in enumerate(slots))
-        return unit
 
     @property
     def layouts(self) -> dict[str, UnitLayout]:
@@ -134,8 +123,7 @@ class Recorder:
         """The newest value of every source, judged by its age at an instant; what waits for its tick counts too."""
         waiting = {(id(unit), c.slot): c for unit in self._units.values() for c in singly(sorted(unit.pending, key=AT))}
         found = []
-        for source in self._sources:
-            unit, slot = self._places[id(source.point)]
+        for source, unit, slot in self._sources:
             if (change := waiting.get((id(unit), slot))) is not None:
                 found.append(Newest(source, change.value, change.quality, change.at_ms))
                 continue
@@ -159,15 +147,15 @@ class Recorder:
                 unit.last_ms, unit.fresh_start = before.last_ms, before.fresh_start
             else:
                 unit.fresh_start = False
-        known = {source.key: former._places[id(source.point)] for source in former._sources}
+        known = {source.key: (unit, slot) for source, unit, slot in former._sources}
         waiting: dict[tuple[int, int], list[Change]] = {}
         for before in former._units.values():
             for change in singly(before.pending):
                 waiting.setdefault((id(before), change.slot), []).append(change)
-        for source in self._sources:
+        for source, unit, slot in self._sources:
             if (place := known.get(source.key)) is None:
                 continue
-            (old, old_slot), (unit, slot) = place, self._places[id(source.point)]
+            old, old_slot = place
             unit.at_ms[slot], unit.held_ms[slot] = old.at_ms[old_slot], old.held_ms[old_slot]
             unit.values[slot], unit.qualities[slot] = old.values[old_slot], old.qualities[old_slot]
             for change in waiting.get((id(old), old_slot), ()):
@@ -180,9 +168,8 @@ class Recorder:
             for block in readings.blocks:
                 self._feed_block(block)
             readings = readings.others
-        places = self._places
         for point, value, quality, time_utc_ms, tag_ms, event, _ in readings:
-            place = places.get(id(point))
+            place = self._place(point)
             if place is None:
                 continue
             (unit, slot), at_ms = place, time_utc_ms
@@ -196,11 +183,18 @@ class Recorder:
                 unit.reported = True
             unit.pending.append(_new_tuple(Change, (at_ms, slot, value, quality, tag_ms, event)))
 
+    def _place(self, point: Point) -> Place | None:
+        try:
+            return self._places[id(point)]
+        except KeyError:
+            place = self._places[id(point)] = self._sources.find(point)
+            return place
+
     def _feed_block(self, block: BlockReadings) -> None:
         known = self._parts.get(id(block.points))
         if known is None:
             # Devices plan their requests anew now and then; what they no longer ask goes.
-            if len(self._parts) > len(self._places):
+            if len(self._parts) > len(self._sources):
                 self._parts.clear()
             known = self._parts[id(block.points)] = (block.points, self._parts_of(block.points))
         at_ms, values, qualities = block.time_utc_ms, block.values, block.qualities
@@ -210,7 +204,7 @@ class Recorder:
     def _parts_of(self, points: Sequence[Point]) -> list[_Part]:
         """The points of a block by units, and those of a unit by runs of neighbouring slots."""
         runs: list[tuple[UnitState, int, list[int]]] = []
-        found = [(*self._places[id(p)], index) for index, p in enumerate(points) if id(p) in self._places]
+        found = [(*place, index) for index, p in enumerate(points) if (place := self._sources.find(p)) is not None]
         for unit, slot, index in sorted(found, key=lambda place: (place[0].layout.unit, place[1])):
             if runs and runs[-1][0] is unit and slot == runs[-1][1] + len(runs[-1][2]):
                 runs[-1][2].append(index)
@@ -226,7 +220,7 @@ class Recorder:
     def hold(self, points: Iterable[Point], time_utc_ms: int) -> None:
         """The last reported values of `points` are vouched for at this instant."""
         for point in points:
-            if (place := self._places.get(id(point))) is not None:
+            if (place := self._place(point)) is not None:
                 unit, slot = place
                 unit.held_ms[slot] = time_utc_ms
 

@@ -103,28 +103,22 @@ def _names(quantities: str) -> tuple[str, ...]:
 class Tail:
     """What a plant recorded since its last batch. `first_ms`: time of its first record, None while there is none.
 
-    `bodies`: as they are in the file, a sixth of what the records themselves would take; `count`: of records.
+    `count`: of its records; they themselves are in the file only.
     """
 
     stream: StreamRow
     next_sequence: int
-    bodies: list[bytes] = field(default_factory=list)
     count: int = 0
     gaps: list[GapRecord] = field(default_factory=list)
     first_ms: int | None = None
 
-    def extend(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord], body: bytes) -> None:
-        """Take what was appended, and `body`, which says the same."""
+    def extend(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
+        """Take what was appended."""
         if records:
             if self.first_ms is None:
                 self.first_ms = min(r.time_utc_ms for r in records)
-            self.bodies.append(body)
             self.count += len(records)
         self.gaps.extend(gaps)
-
-    def decode_records(self) -> list[UnitRecord]:
-        """The records, in the order they were recorded."""
-        return [record for body in self.bodies for record in decode_tail(body)[0]]
 
 
 class Sealer:
@@ -162,7 +156,7 @@ class Sealer:
                 tail = self.tails[row.stream.plant] = Tail(row, following)
                 for (body,) in self._ledger.db.execute("SELECT body FROM tail WHERE stream = ? ORDER BY id", (row.id,)):
                     records, gaps = decode_tail(body)
-                    tail.extend(records, gaps, body)
+                    tail.extend(records, gaps)
                     self.last.update((r.unit, (r.era, r.time_utc_ms)) for r in records)
 
     def add(self, plant: str, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
@@ -178,14 +172,31 @@ class Sealer:
         if changed or tail.count >= settings.batch_max_records or len(tail.gaps) >= MAX_GAPS // 2:
             self.seal(plant)
 
+    def open_records(self, plant: str) -> list[UnitRecord]:
+        """What a plant's tail holds, in the order it was recorded.
+
+        Raises:
+            Damaged: the file no longer has what was written to it.
+        """
+        stream = self.tails[plant].stream.id
+        records: list[UnitRecord] = []
+        try:
+            for (body,) in self._ledger.db.execute("SELECT body FROM tail WHERE stream = ? ORDER BY id", (stream,)):
+                records += decode_tail(body)[0]
+        except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
+            raise self._ledger.damaged(f"the open tail can't be read: {error}") from error
+        if len(records) != self.tails[plant].count:
+            raise self._ledger.damaged(f"the open tail has {len(records)} records, not {self.tails[plant].count}")
+        return records
+
     def seal(self, plant: str) -> None:
         """Close a plant's tail into a batch; nothing where the tail is empty."""
         tail = self.tails[plant]
         if not (tail.count or tail.gaps):
             return
-        records, gaps = tail.decode_records(), tail.gaps
+        records, gaps = self.open_records(plant), tail.gaps
         self._ledger.db.execute("DELETE FROM tail WHERE stream = ?", (tail.stream.id,))
-        tail.bodies, tail.count, tail.gaps, tail.first_ms = [], 0, [], None
+        tail.count, tail.gaps, tail.first_ms = 0, [], None
         self.seal_batch(tail, records, gaps)
         last = {r.unit: (r.era, r.time_utc_ms, r.unit) for r in records}
         self._ledger.db.executemany("UPDATE units SET era = ?, time_utc_ms = ? WHERE unit = ?", last.values())
@@ -330,4 +341,4 @@ class Sealer:
         self._ledger.db.execute(
             "INSERT INTO tail (stream, records, body) VALUES (?, ?, ?)", (tail.stream.id, len(records), body)
         )
-        tail.extend(records, gaps, body)
+        tail.extend(records, gaps)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from collector.agent.device.factory import DeviceOnLine
 from collector.agent.poll import Channel, Job, Sink
-from collector.agent.recorder import Source, layouts_of
+from collector.agent.recorder import layouts_of
+from collector.agent.source import Source
 from collector.clock import Clock
 from collector.config import AgentConfig, AgentSettings
 from collector.model.record import UnitLayout

@@ -290,3 +290,19 @@ def test_an_append_that_cannot_be_read_between_two_that_can_is_a_gap(tmp_path: P
         batches = pending(buffer)
         assert times(batches) == [1, 2, 4, 5]
         assert [(g.from_ms - T0, g.to_ms - T0) for g in gaps(batches) if "U1" in g.units] == [(2000, 4000)]
+
+
+def test_an_open_tail_damaged_in_use_stops_the_process_and_the_rest_is_salvaged(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    with closing(open_buffer(path)) as buffer:
+        buffer.append([record(1)])
+        buffer.append([record(2)])
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("UPDATE tail SET body = x'c1' WHERE id = (SELECT min(id) FROM tail)")
+        with pytest.raises(Damaged, match="open tail"):
+            buffer.seal_all()
+    with closing(open_buffer(path, now_utc_ms=T0 + 1_000_000)) as buffer:
+        assert buffer.salvaged is not None
+        buffer.seal_all()
+        assert times(pending(buffer)) == [2]
+        assert gaps(pending(buffer))

@@ -23,7 +23,8 @@ from collector.agent.device.base import Answer
 from collector.agent.log import fields
 from collector.agent.look import read_devices
 from collector.agent.poll import Channel
-from collector.agent.recorder import Recorder, Source
+from collector.agent.recorder import Recorder
+from collector.agent.source import Source
 from collector.agent.ticks import Timetable
 from collector.agent.uplink import Uplink
 from collector.clock import SystemClock

@@ -24,7 +24,8 @@ from collector.agent.capacity import compute_capacity
 from collector.agent.device.base import Answer
 from collector.agent.doctor import examine, refusals
 from collector.agent.health import alarm_of
-from collector.agent.recorder import Recorder, Source
+from collector.agent.recorder import Recorder
+from collector.agent.source import Source
 from collector.agent.ticks import Timetable
 from collector.cli.agent import app
 from collector.config import load_agent

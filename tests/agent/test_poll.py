@@ -12,7 +12,8 @@ from agent_points import point
 
 from collector.agent.device.base import Answer, Reading
 from collector.agent.poll import Channel, Job
-from collector.agent.recorder import Recorder, Source
+from collector.agent.recorder import Recorder
+from collector.agent.source import Source
 from collector.agent.ticks import Timetable
 from collector.errors import Silent
 from collector.model.record import GapRecord, Quality, UnitRecord

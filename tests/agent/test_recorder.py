@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.agent.device.base import Reading
-from collector.agent.recorder import Recorder, Source
+from collector.agent.recorder import Recorder
+from collector.agent.source import Source
 from collector.model.record import Cause, ClockState, GapRecord, Quality, UnitRecord
 
 T = 1_700_000_000_000  # a multiple of the period
@@ -39,6 +40,16 @@ def test_a_tick_carries_its_scheduled_time_and_the_newest_value_complete_by_then
     made.feed([good(POWER, 100, T - 900), good(POWER, 110, T - 5), good(POWER, 120, T + 3)])
     assert shown(made.record(T, SYNC)[0]) == [(0, (110,), Cause.TICK)]
     assert shown(made.record(T + PERIOD, SYNC)[0]) == [(1000, (120,), Cause.TICK)]
+
+
+def test_equal_rows_of_two_devices_are_sources_of_their_own() -> None:
+    twins = [point("active_power_mw", raw_unit="kW") for _ in range(3)]
+    sources = [Source(twin, unit, 3 * PERIOD, device) for twin, unit, device in zip(twins, "ABC", "abc", strict=True)]
+    made = Recorder(sources, period_ms=PERIOD, last={})
+    made.feed([good(twin, value, T) for value, twin in enumerate(twins)])
+    made.feed([good(point("active_power_mw", raw_unit="kW"), 99, T)])  # nobody's
+    assert [(r.unit, r.values) for r in made.record(T, SYNC)[0]] == [("A", (0,)), ("B", (1,)), ("C", (2,))]
+    assert [(n.source, n.value) for n in made.newest(T)] == list(zip(sources, (0, 1, 2), strict=True))
 
 
 def test_a_value_older_than_its_limit_is_nothing_and_stale() -> None:

@@ -13,8 +13,9 @@ from running_agent import TABLE, WIDER, agent_at, buffered, recorded, run, until
 from uplink_world import free_port
 
 from collector.agent.device.base import Reading
-from collector.agent.recorder import Recorder, Source
+from collector.agent.recorder import Recorder
 from collector.agent.reload import kept_lines, load_again
+from collector.agent.source import Source
 from collector.config import load_agent
 from collector.errors import ConfigError
 from collector.model.record import ClockState, Quality

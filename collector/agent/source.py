@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where each quantity of each unit comes from: as a configuration says it, and as a table that is kept for months."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from collector.agent.unit_state import UnitState
+from collector.points import Point
+
+Place = tuple[UnitState, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a quantity of a unit comes from. `stale_ms`: how old its newest value may be; `backup`: second choice.
+
+    `device`: the id of the device the point is read from.
+    """
+
+    point: Point
+    unit: str
+    stale_ms: int
+    device: str = ""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What must be equal for a value to mean the same after a reload: all but where the row stands in its file."""
+        return (self.device, self.unit, replace(self.point, file="", row=0, description=""))
+
+    @property
+    def backup(self) -> bool:
+        """Whether another point is asked first."""
+        return self.point.backup
+
+
+class SourceTable:
+    """All sources of a gateway with the unit and slot of each, in columns: a fifth of what an object for each takes.
+
+    Points are known by identity: two devices may read by the same table, whose rows are then equal.
+    """
+
+    def __init__(self, sources: Sequence[Source], places: Mapping[int, Place]) -> None:
+        """`places`: of each source by the id of its point."""
+        self._points = tuple(s.point for s in sources)
+        self._devices = tuple(s.device for s in sources)
+        self._units = tuple(places[id(p)][0] for p in self._points)
+        self._slots = array("H", (places[id(p)][1] for p in self._points))
+        self._by_id = array("I", sorted(range(len(sources)), key=lambda index: id(self._points[index])))
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def __iter__(self) -> Iterator[tuple[Source, UnitState, int]]:
+        """Each source with its unit and slot, in the order they were given."""
+        for point, device, unit, slot in zip(self._points, self._devices, self._units, self._slots, strict=True):
+            yield Source(point, unit.layout.unit, unit.stale_ms[slot], device), unit, slot
+
+    def find(self, point: Point) -> Place | None:
+        """Where the values of a point go; None for one that is no source, as a guard."""
+        position = bisect_left(self._by_id, id(point), key=lambda index: id(self._points[index]))
+        if position == len(self._by_id) or self._points[index := self._by_id[position]] is not point:
+            return None
+        return self._units[index], self._slots[index]
