@@ -7,7 +7,7 @@ What an import is and does stands in `collector.center.imports`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
@@ -16,20 +16,15 @@ from sqlalchemy import Connection, select
 from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.arrivals import Arrival
-from collector.center.import_schema import imported
-from collector.center.imports import (
-    IMPORT_KINDS,
-    RECORDS,
-    Imported,
-    begin_undo,
-    check_table,
-    import_table,
-    undo_import,
-)
+from collector.center.import_kinds import IMPORT_KINDS, RECORDS
+from collector.center.import_schema import imported, published
+from collector.center.imports import Imported, lock_imports, unpack
 from collector.center.journal import GroupResult, readmit
 from collector.center.record_files import RecordFile, read_file
-from collector.center.record_imports import import_records, undo_records, unpacked
+from collector.center.record_imports import import_records, undo_records
+from collector.center.staging import take_tables, undo_table
 from collector.center.store import CenterStore
+from collector.center.undoing import kind_of, mark_undone
 from collector.errors import ConfigError, Problem, StoreError
 from collector.tables.files import MAX_REGISTER_BYTES, MAX_XLSX_BYTES, Delivered
 
@@ -55,52 +50,51 @@ def delivered_of(name: str, data: bytes) -> Delivered:
 def deliver(
     store: CenterStore, kind: str, delivered: Delivered, *, actor: Actor, replace: bool, services: Collection[str]
 ) -> Imported:
-    """Take a file into a store that others write to: it is looked at first, so that a bad one never holds them up.
+    """Take a file into a store that others write to, without keeping them waiting.
 
-    Raises as `take_delivery`.
+    Raises as `deliver_tables`.
     """
-    _require_kind(actor, kind)
-    now_ms, lake = store.clock.now_utc_ms(), store.lake
-    if kind == RECORDS:
-        file = store.read(lambda c: read_file(c, delivered))
-        return store.write(
-            lambda c: _take_records(c, delivered, file, actor=actor, replace=replace, lake=lake, now_ms=now_ms)
-        ).result()
-    store.read(lambda c: check_table(c, kind, delivered, services))
-    return store.write(
-        lambda c: take_delivery(
-            c, kind, delivered, actor=actor, replace=replace, services=services, lake=lake, now_ms=now_ms
-        )
-    ).result()
+    return deliver_tables(store, (kind,), delivered, actor=actor, replace=replace, services=services)[0]
 
 
-def take_delivery(
-    connection: Connection,
-    kind: str,
+def deliver_tables(
+    store: CenterStore,
+    kinds: Sequence[str],
     delivered: Delivered,
     *,
     actor: Actor,
     replace: bool,
     services: Collection[str],
-    lake: Path,
-    now_ms: int,
-) -> Imported:
-    """Take a delivered file into the store, whole or not at all. `lake`: the store's, where records are sealed.
+) -> list[Imported]:
+    """Take what a file has of some kinds, all or nothing; records come last.
 
     Raises:
         Denied: the role may not.
-        ConfigError: everything wrong in the file, or every row that conflicts with one in force.
+        ConfigError: everything wrong in the file, or rows that conflict with those in force.
         StoreError: there is no such kind, or no register was imported yet.
     """
-    _require_kind(actor, kind)
-    if kind == RECORDS:
-        file = read_file(connection, delivered)
-        return _take_records(connection, delivered, file, actor=actor, replace=replace, lake=lake, now_ms=now_ms)
-    result = import_table(
-        connection, kind, delivered, who=actor.name, now_ms=now_ms, replace=replace, services=services
-    )
-    _note(connection, kind, delivered, result, actor=actor, now_ms=now_ms)
-    return result
+    for kind in kinds:
+        _require_kind(actor, kind)
+    now_ms, lake = store.clock.now_utc_ms(), store.lake
+    tables = [kind for kind in kinds if kind != RECORDS]
+    # Records in an E file may be of units of its own register, which counts from the last transaction on.
+    file = store.read(lambda c: read_file(c, delivered)) if RECORDS in kinds and not tables else None
+    records: list[Imported] = []
+
+    def finish(connection: Connection, done: Sequence[Imported]) -> None:
+        for kind, result in zip(tables, done, strict=True):
+            _note(connection, kind, delivered, result, actor=actor, now_ms=now_ms)
+        if RECORDS in kinds:
+            read = file or read_file(connection, delivered)
+            records.append(
+                _take_records(connection, delivered, read, actor=actor, replace=replace, lake=lake, now_ms=now_ms)
+            )
+
+    if not tables:
+        store.write(lambda c: finish(c, ())).result()
+        return records
+    done = take_tables(store, tables, delivered, who=actor.name, replace=replace, services=services, finish=finish)
+    return [*done, *records]
 
 
 def _take_records(
@@ -135,7 +129,7 @@ def _require_kind(actor: Actor, kind: str) -> None:
         raise StoreError(f"expected one of {', '.join(IMPORT_KINDS)}", subject=kind[:40])
 
 
-def take_back(connection: Connection, number: int, *, actor: Actor, reason: str, lake: Path, now_ms: int) -> None:
+def take_back(store: CenterStore, number: int, *, actor: Actor, reason: str) -> None:
     """Undo an import; what it had replaced is in force again.
 
     Raises:
@@ -144,15 +138,25 @@ def take_back(connection: Connection, number: int, *, actor: Actor, reason: str,
             into a day file for good.
     """
     actor.require(Permission.IMPORT)
-    if not reason.strip():
-        raise StoreError("say why it is taken back", subject=f"import {number}")
-    if begin_undo(connection, number) == RECORDS:
-        undo_records(connection, number, lake=lake, who=actor.name, now_ms=now_ms)
-    else:
-        undo_import(connection, number, who=actor.name, now_ms=now_ms)
-    detail = {"reason": reason[:1000]}
     subject = f"import {number}"
-    audit.append(connection, actor=actor, action="import.undo", subject=subject, detail=detail, now_ms=now_ms)
+    if not reason.strip():
+        raise StoreError("say why it is taken back", subject=subject)
+    now_ms = store.clock.now_utc_ms()
+
+    def finish(connection: Connection) -> None:
+        if records:
+            lock_imports(connection)
+            kind_of(connection, number)  # still not undone
+            undo_records(connection, number, lake=store.lake, now_ms=now_ms)
+        mark_undone(connection, number, who=actor.name, now_ms=now_ms)
+        detail = {"reason": reason[:1000]}
+        audit.append(connection, actor=actor, action="import.undo", subject=subject, detail=detail, now_ms=now_ms)
+
+    records = store.read(lambda c: kind_of(c, number)) == RECORDS
+    if records:
+        store.write(finish).result()
+    else:
+        undo_table(store, number, finish)
 
 
 def read_import(connection: Connection, number: int) -> tuple[dict[str, Any], bytes]:
@@ -161,12 +165,13 @@ def read_import(connection: Connection, number: int) -> tuple[dict[str, Any], by
     Raises:
         StoreError: there is none with this number.
     """
-    query = select(*(imported.c[name] for name in _FACTS), imported.c.bytes).where(imported.c.id == number)
+    query = select(*(imported.c[name] for name in _FACTS), imported.c.bytes).where(
+        (imported.c.id == number) & published
+    )
     row = connection.execute(query).one_or_none()
     if row is None:
         raise StoreError("there is none with this number", subject=f"import {number}")
-    data = bytes(row.bytes)
-    return {name: getattr(row, name) for name in _FACTS}, unpacked(data) if row.kind == RECORDS else data
+    return {name: getattr(row, name) for name in _FACTS}, unpack(bytes(row.bytes))
 
 
 def readmit_all(

@@ -65,8 +65,9 @@ def seal_day(store: CenterStore, stale: StaleDay) -> Path:
     """
     wanted, rows = store.read(lambda connection: _gather(connection, store.lake, stale.plant, stale.day))
     path, sha256 = write_table(rows.table, store.lake / stale.plant, stale.day)
+    others = ""
     if len(rows.others):
-        write_table(rows.others, store.directory / "lake-others" / stale.plant, stale.day)
+        others = write_table(rows.others, others_folder(store, stale.plant), stale.day)[0].name
     entry = {
         "plant": stale.plant,
         "day": stale.day,
@@ -74,10 +75,16 @@ def seal_day(store: CenterStore, stale: StaleDay) -> Path:
         "sha256": sha256,
         "row_count": rows.day_count,
         "other_count": rows.other_count,
+        "others": others,
         "size_bytes": path.stat().st_size,
     }
     store.write(lambda connection: _list(connection, path, entry, wanted, store.clock.now_utc_ms())).result()
     return path
+
+
+def others_folder(store: CenterStore, plant: str) -> Path:
+    """Where the lists of a plant's records are that lost their instant to another one."""
+    return store.directory / "lake-others" / plant
 
 
 def seal_quiet_days(store: CenterStore, *, seal_after_s: float) -> list[Path]:
@@ -162,8 +169,9 @@ def _list(connection: Connection, path: Path, entry: Mapping[str, object], wante
     )
     name = connection.execute(select(lake_file.c.name).where(current)).scalar()
     if name == entry["name"]:
-        # The same records count; how many lost their instant to them may be another number now.
-        connection.execute(update(lake_file).where(current).values(other_count=entry["other_count"]))
+        # The same records count; those that lost their instant to them may be others now.
+        lost = {name: entry[name] for name in ("other_count", "others")}
+        connection.execute(update(lake_file).where(current).values(lost))
         return
     connection.execute(update(lake_file).where(current).values(superseded_ms=now_ms))
     connection.execute(insert(lake_file), dict(entry) | {"sealed_ms": now_ms, "superseded_ms": None})
@@ -186,8 +194,3 @@ def enrol(connection: Connection, plants: Mapping[str, tuple[Sequence[str], Sequ
                 (lake_file.c.plant == plant) & lake_file.c.superseded_ms.is_(None) & (lake_file.c.other_count > 0)
             )
             mark_resealed(connection, plant, connection.execute(select(lake_file.c.day).where(contested)).scalars())
-
-
-def _contested_days(connection: Connection, plant: str) -> list[str]:
-    current = (lake_file.c.plant == plant) & lake_file.c.superseded_ms.is_(None)
-    return list(connection.execute(select(lake_file.c.day).where(current & (lake_file.c.other_count > 0))).scalars())

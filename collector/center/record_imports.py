@@ -14,7 +14,6 @@ plant and day, and for the packed batches (some 15 bytes a record).
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
@@ -22,16 +21,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import zstandard
 from sqlalchemy import Connection, delete, select
 
 import collector.wire as wire
 from collector.center.days import rewrite_unit_days
-from collector.center.imports import RECORDS, Imported, mark_undone, record_import
+from collector.center.import_kinds import RECORDS
+from collector.center.imports import Imported, pack, publish, record_import
 from collector.center.lake_piece import Piece, not_carried
 from collector.center.lake_source import Source, source_of
 from collector.center.record_batches import RecordJournal, find_places, put_over, some_of
-from collector.center.record_files import MAX_FILE_BYTES, RecordFile, UnitDay
+from collector.center.record_files import RecordFile, UnitDay
 from collector.center.schema import batch_day, store, stream, unit_day
 from collector.center.streams import IMPORTED, REPLACING
 from collector.errors import InvariantBroken, StoreError
@@ -73,12 +72,14 @@ def import_records(
     result = (counts[_NEW], counts[_SAME], counts[_CONFLICT])
     if not counts[_NEW] and not counts[_CONFLICT]:
         return Imported(None, *result)
-    number = record_import(connection, RECORDS, _packed(delivered), who, now_ms, result)
+    packed = pack(delivered.data)
+    number = record_import(connection, RECORDS, delivered, packed, who=who, now_ms=now_ms, counts=result)
+    publish(connection, number, now_ms=now_ms)
     _commit(connection, file, verdicts, lake=lake, number=number, now_ms=now_ms)
     return Imported(number, *result)
 
 
-def undo_records(connection: Connection, number: int, *, lake: Path, who: str, now_ms: int) -> None:
+def undo_records(connection: Connection, number: int, *, lake: Path, now_ms: int) -> None:
     """Take an import of records back: the days it touched are sealed anew without it. The caller found it undoable.
 
     Raises:
@@ -101,17 +102,6 @@ def undo_records(connection: Connection, number: int, *, lake: Path, who: str, n
     connection.execute(delete(batch_day).where(of_mine))
     kept = ((plant, part) for plant, day in touched for part in sources[plant].parts(day))
     rewrite_unit_days(connection, keys, kept, now_ms)
-    mark_undone(connection, number, who=who, now_ms=now_ms)
-
-
-def unpacked(stored: bytes) -> bytes:
-    """The file of an import of records as it was delivered."""
-    return zstandard.ZstdDecompressor().decompress(stored, max_output_size=MAX_FILE_BYTES)
-
-
-def _packed(delivered: Delivered) -> Delivered:
-    """With its bytes as they are kept: text of records takes a tenth so."""
-    return dataclasses.replace(delivered, data=zstandard.ZstdCompressor(level=3).compress(delivered.data))
 
 
 def _compare(connection: Connection, file: RecordFile, lake: Path) -> UInt8s:

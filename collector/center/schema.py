@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # Of the newest revision in migrations/versions/.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 metadata: Final = MetaData()
 # SQLite gives an automatic key to INTEGER only; the same column is a bigint on PostgreSQL.
 _Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -187,6 +187,7 @@ lake_day: Final = Table(
 )
 
 # Every day file ever sealed; the current one of a day has no `superseded_ms`, one that was let go has `dropped_ms`.
+# `others`: the list of records that lost their instant to those of the file; '' where none did, null: not written down.
 lake_file: Final = Table(
     "lake_file",
     metadata,
@@ -197,6 +198,7 @@ lake_file: Final = Table(
     Column("sha256", String(64), nullable=False),
     Column("row_count", BigInteger, nullable=False),
     Column("other_count", BigInteger, nullable=False),
+    Column("others", String(200), nullable=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sealed_ms", BigInteger, nullable=False),
     Column("superseded_ms", BigInteger, nullable=True),

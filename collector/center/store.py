@@ -8,14 +8,15 @@ a sealing run) may read, and write in turn. Only one *receiver* may use an SQLit
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Insert
@@ -83,6 +84,29 @@ class CenterStore:
         with self._readers.begin() as connection:
             return job(connection)
 
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether all processes write in turn, as SQLite has it."""
+        return self._engine.dialect.name == "sqlite"
+
+    @contextlib.contextmanager
+    def hold(self, name: str, *, wait: bool = True) -> Iterator[bool]:
+        """Hold a lock among all processes that use the store; it ends with the process, however it ends.
+
+        Gives whether it is held: without `wait`, not where somebody else holds it.
+        """
+        if self.has_one_writer:
+            with (self.directory / f"{name}.lock").open("w") as file:
+                yield _lock_file(file, wait=wait)
+            return
+        with self._readers.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            try:
+                yield _lock_number(connection, name, wait=wait)
+            finally:
+                with contextlib.suppress(DBAPIError):  # a session that broke off has let go of it
+                    connection.execute(text("SELECT pg_advisory_unlock_all()"))
+                connection.invalidate()
+
     def claim_receiver(self) -> None:
         """Become the only receiver of an SQLite store; the claim ends with the process, however it ends.
 
@@ -92,12 +116,10 @@ class CenterStore:
         if self._engine.dialect.name != "sqlite" or self._claim is not None:
             return
         claim = (self.directory / "receiver.lock").open("w")
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not _lock_file(claim, wait=False):
             claim.close()
             message = "another receiver uses this store; several receivers need PostgreSQL (center.database_url)"
-            raise StoreError(message, subject=str(self.directory)) from error
+            raise StoreError(message, subject=str(self.directory))
         self._claim = claim
 
     def close(self) -> None:
@@ -114,6 +136,26 @@ class CenterStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _lock_file(file: IO[str], *, wait: bool) -> bool:
+    """Lock a file until it is closed; False where another one has it and it isn't to be waited for."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lock_number(connection: Connection, name: str, *, wait: bool) -> bool:
+    """The same by a number of the database's, of this store alone."""
+    function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
+    # A host that vanishes without a word holds it for a minute and a half, not for hours.
+    for setting, seconds in (("idle", 60), ("interval", 10), ("count", 3)):
+        connection.execute(text(f"SET tcp_keepalives_{setting} = {seconds}"))
+    query = text(f"SELECT {function}(hashtext(:name), hashtext(current_schema()))")
+    found = connection.execute(query, {"name": name}).scalar()
+    return wait or bool(found)
 
 
 def _prepare(url: str, directory: Path, *, now_ms: int, create: bool) -> str:

@@ -13,6 +13,7 @@ from collector.center.lake import find_stale_days
 from collector.center.retention import drop_old_payloads, drop_superseded_files, drop_unused_results
 from collector.center.sealing import seal_apart
 from collector.center.settings import CenterSettings, Lake
+from collector.center.staging import remove_unpublished
 from collector.center.store import CenterStore
 
 logger: Final = logging.getLogger("collector.center.upkeep")
@@ -38,6 +39,7 @@ async def _look_after(store: CenterStore, lake: Lake, database_url: str) -> None
 
 
 def _let_go(store: CenterStore, lake: Lake) -> None:
+    remove_unpublished(store)
     drop_old_payloads(store, keep_days=lake.keep_payload_days)
     drop_superseded_files(store, keep_days=lake.keep_superseded_days)
     drop_unused_results(store, keep_days=lake.keep_results_days)

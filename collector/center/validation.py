@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Validation of what came in: each sealed day is looked at, and what is implausible is a finding. No record is touched.
 
-A day is due when its current file, the register in force or the version of the checks is another than at the last
-look, whoever sealed it. A finding that a later look no longer shows is closed; it stays listed.
+A day is due when its current file, the list of records that lost their instant to those of the file, the register in
+force or the version of the checks is another than at the last look, whoever sealed it. A finding that a later look no
+longer shows is closed; it stays listed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +18,12 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from collector.center.checks import DataPolicy, Found, UnitDay, check_unit_day
 from collector.center.day_columns import read_day_columns
 from collector.center.imports import current_register
-from collector.center.lake import count_records
+from collector.center.lake import count_records, others_folder
 from collector.center.schema import lake_file
 from collector.center.store import CenterStore, insert_new
 from collector.center.watch_schema import finding, validated_day
@@ -53,12 +54,11 @@ def validate_day(store: CenterStore, plant: str, day: str, path: Path, *, policy
         RuleError: the rulebook has no data policy for the day.
     """
     data = store.read(current_register)
-    found = find_in_file(
-        path, date.fromisoformat(day), _register(data), policy_of, others=_others_of(store, plant, day)
-    )
-    now_ms = store.clock.now_utc_ms()
-    job = store.write(lambda c: _record(c, (plant, day, path.name, _basis(data)), found, now_ms))
-    job.result()
+    others = _others_of(store, plant, day)
+    beside = others_folder(store, plant) / others if others else None
+    found = find_in_file(path, date.fromisoformat(day), _register(data), policy_of, others=beside)
+    looked = {"file": path.name, "others": others, "basis": _basis(data), "at_ms": store.clock.now_utc_ms()}
+    store.write(lambda c: _record(c, plant, day, looked, found)).result()
     return len(found)
 
 
@@ -149,21 +149,24 @@ def _conflict(unit: str, name: str, times: Int64s, kept: Int64s, lost: Int64s) -
     return Found("conflicting_records", unit, name, int(times[0]), int(times[-1]) + 1, words, "one value an instant")
 
 
-def _others_of(store: CenterStore, plant: str, day: str) -> Path | None:
-    """The latest list of records of the day that lost their instant to another; None where there is none."""
+def _others_of(store: CenterStore, plant: str, day: str) -> str:
+    """The list of records of the day that lost their instant to another; empty where there is none."""
     current = (lake_file.c.plant == plant) & (lake_file.c.day == day) & lake_file.c.superseded_ms.is_(None)
-    count = store.read(lambda c: c.execute(select(lake_file.c.other_count).where(current)).scalar())
-    if not count:
-        return None
-    files = list((store.directory / "lake-others" / plant).glob(f"{day}-*.parquet"))
+    query = select(lake_file.c.others, lake_file.c.other_count).where(current)
+    found = store.read(lambda c: c.execute(query).one_or_none())
+    if found is None or found.others is not None or not found.other_count:
+        return "" if found is None else found.others or ""
+    # Sealed by a program that did not write it down: the latest with so many, as a restore may have given all one time.
+    files = list(others_folder(store, plant).glob(f"{day}-*.parquet"))
     files.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
-    # A restore may have given all of them one time: the count tells the current one from those before it.
-    return next((path for path in files if count_records([path]) == count), None)
+    return next((path.name for path in files if count_records([path]) == found.other_count), "")
 
 
 def _due(connection: Connection, basis: str, since: str, days: Sequence[date] | None) -> list[tuple[str, str, str]]:
     same = (validated_day.c.plant == lake_file.c.plant) & (validated_day.c.day == lake_file.c.day)
-    moved = or_(validated_day.c.file.is_(None), validated_day.c.file != lake_file.c.name)
+    # What an older program did not write down is not looked at again for that alone.
+    beside = func.coalesce(lake_file.c.others, validated_day.c.others) != validated_day.c.others
+    moved = or_(validated_day.c.file.is_(None), validated_day.c.file != lake_file.c.name, beside)
     outdated = and_(validated_day.c.basis != basis, lake_file.c.day >= since)
     query = (
         select(lake_file.c.plant, lake_file.c.day, lake_file.c.name)
@@ -176,11 +179,11 @@ def _due(connection: Connection, basis: str, since: str, days: Sequence[date] | 
     return [(row.plant, row.day, row.name) for row in connection.execute(query)]
 
 
-def _record(connection: Connection, key: tuple[str, str, str, str], found: Iterable[Found], now_ms: int) -> None:
+def _record(connection: Connection, plant: str, day: str, looked: Mapping[str, Any], found: Iterable[Found]) -> None:
     """Findings of a day as they are now: new ones in, known ones seen again, the rest closed."""
-    plant, day, file, basis = key
+    file, now_ms = looked["file"], looked["at_ms"]
     look = (validated_day.c.plant == plant) & (validated_day.c.day == day)
-    empty = {"plant": plant, "day": day, "file": "", "basis": "", "at_ms": now_ms}
+    empty = {"plant": plant, "day": day, "file": "", "others": "", "basis": "", "at_ms": now_ms}
     connection.execute(insert_new(connection, validated_day).values(empty))
     # This row is the lock of the day: two processes that look at once write one after the other.
     connection.execute(select(validated_day.c.at_ms).where(look).with_for_update()).one()
@@ -205,7 +208,6 @@ def _record(connection: Connection, key: tuple[str, str, str, str], found: Itera
     if gone:
         still_open = finding.c.id.in_(gone) & finding.c.closed_ms.is_(None)
         connection.execute(update(finding).where(still_open).values(closed_ms=now_ms))
-    looked = {"file": file, "basis": basis, "at_ms": now_ms}
     connection.execute(update(validated_day).where(look).values(looked))
 
 

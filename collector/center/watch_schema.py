@@ -44,13 +44,15 @@ finding: Final = Table(
     Index("finding_by_day", "day", "plant"),
 )
 
-# Which file of a day was looked at last, and by what: a day is due again when either is another.
+# Which file of a day was looked at last, beside which list of records that lost their instant, and by what: a day is
+# due again when one of them is another.
 validated_day: Final = Table(
     "validated_day",
     metadata,
     Column("plant", String(64), nullable=False),
     Column("day", String(10), nullable=False),
     Column("file", String(200), nullable=False),
+    Column("others", String(200), nullable=False),
     Column("basis", String(64), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     PrimaryKeyConstraint("plant", "day"),

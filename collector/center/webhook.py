@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Alarms posted to somebody else's program, each once, in order, as JSON. A hook that fails is tried again, later and
-later; what it never takes within a day is old news. Nothing waits for it but its own task.
+"""Alarms posted to somebody else's program, each once, in order, as JSON, however many receivers there are. A hook that
+fails is tried again, later and later; what it never takes within a day is old news. Nothing waits for it but its own
+task.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ async def keep_telling(
     backoff_s = backoff_start_s
     while True:
         try:
-            await asyncio.to_thread(_tell, store, limits, center, post)
+            await asyncio.to_thread(tell_once, store, limits, center, post)
             backoff_s = backoff_start_s
             await asyncio.sleep(look_every_s)
         except (OSError, urllib.error.URLError, ValueError) as error:
@@ -75,9 +76,20 @@ async def keep_telling(
             backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
 
 
-def _tell(store: CenterStore, limits: Alarms, center: str, post: Callable[[Alarms, Mapping[str, Any]], None]) -> None:
-    now_ms = store.clock.now_utc_ms()
-    events = store.read(lambda c: events_to_send(c, since_ms=now_ms - DAY_MS, limit=EVENTS_AT_ONCE))
-    for event in events:
-        post(limits, {"center": center} | event)
-        store.write(lambda c, e=event: mark_sent(c, e, now_ms=now_ms)).result()  # type: ignore[misc]
+def tell_once(
+    store: CenterStore, limits: Alarms, center: str, post: Callable[[Alarms, Mapping[str, Any]], None]
+) -> None:
+    """Tell the hook what it does not know yet, unless another process is telling it just now.
+
+    Raises:
+        OSError: it did not take an event.
+    """
+    # Of several receivers one tells at a time; what it has told is written down before the next one looks.
+    with store.hold("webhook", wait=False) as held:
+        if not held:
+            return
+        now_ms = store.clock.now_utc_ms()
+        events = store.read(lambda c: events_to_send(c, since_ms=now_ms - DAY_MS, limit=EVENTS_AT_ONCE))
+        for event in events:
+            post(limits, {"center": center} | event)
+            store.write(lambda c, e=event: mark_sent(c, e, now_ms=now_ms)).result()  # type: ignore[misc]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -40,8 +40,9 @@ def import_files(
     who: WhoOption = "",
 ) -> None:
     """Take dispatch-side inputs into the store; every import is a version. 导入调度侧数据。"""
-    from collector.center.deliveries import deliver, take_delivery
-    from collector.center.imports import IMPORT_KINDS, RECORDS, kinds_in
+    from collector.center.deliveries import deliver_tables
+    from collector.center.imports import IMPORT_KINDS
+    from collector.center.row_reading import kinds_in
     from collector.settlement.catalogue import SERVICES
     from collector.tables.files import read_delivered
     from collector.tables.findings import Findings
@@ -55,22 +56,12 @@ def import_files(
             delivered = read_delivered(path, path.name, findings)
             findings.refuse_if_any()
             assert delivered is not None
-            if kind == RECORDS:
-                done = deliver(store, kind, delivered, actor=actor, replace=replace, services=SERVICES)
-                _say_imported(path.name, done)
-                continue
-            options: dict[str, Any] = {"actor": actor, "now_ms": store.clock.now_utc_ms(), "replace": replace}
-            options["lake"] = store.lake
             kinds = kinds_in(delivered) if kind == "e" else (kind,)
             if not kinds:
                 findings.add(path.name, 0, "", "is no E file with tables of ours (*.e)")
                 findings.refuse_if_any()
             # All tables of a file together: whole or not at all.
-            results = store.write(
-                lambda c, d=delivered, k=kinds, o=options: [  # type: ignore[misc]
-                    take_delivery(c, each, d, services=SERVICES, **o) for each in k
-                ]
-            ).result()
+            results = deliver_tables(store, kinds, delivered, actor=actor, replace=replace, services=SERVICES)
             for each, result in zip(kinds, results, strict=True):
                 _say_imported(f"{path.name}: {each}" if kind == "e" else path.name, result)
 
@@ -111,6 +102,5 @@ def undo(
 
     actor = actor_of(who)
     with open_store(config, state) as store:
-        now_ms = store.clock.now_utc_ms()
-        store.write(lambda c: take_back(c, number, actor=actor, reason=reason, lake=store.lake, now_ms=now_ms)).result()
+        take_back(store, number, actor=actor, reason=reason)
     print(f"import {number} is undone")

@@ -30,7 +30,7 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
     """
     from collector.center import accounts
     from collector.center.access import Role
-    from collector.center.deliveries import delivered_of, take_delivery
+    from collector.center.deliveries import deliver, delivered_of
     from collector.center.imports import ALL_KINDS, REGISTER
     from collector.center.month.settling import settle_month
     from collector.center.store import CenterStore
@@ -47,11 +47,7 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
             if not path.exists():
                 continue
             delivered = delivered_of(path.name, path.read_bytes())
-            store.write(
-                lambda c, kind=kind, delivered=delivered: take_delivery(  # type: ignore[misc]
-                    c, kind, delivered, actor=actor, replace=False, services=SERVICES, lake=store.lake, now_ms=now_ms
-                )
-            ).result()
+            deliver(store, kind, delivered, actor=actor, replace=False, services=SERVICES)
         row = settle_month(store, month, rulebook=config_path(RULEBOOK), actor=actor, note="demo")
         password = secrets.token_urlsafe(9)
         hashed = accounts.hash_password(password)

@@ -36,7 +36,7 @@ def read_long(
         table = quick
     else:
         table = pa.concat_tables(
-            [_read_block(block, columns, findings, lines_before) for block, lines_before in _split(delivered)],
+            [_read_block(block, columns, findings, lines_before) for block, lines_before in blocks_of(delivered)],
             promote_options="default",
         )
     if any(column.required and column.target not in table.column_names for column in columns):
@@ -44,8 +44,8 @@ def read_long(
     return LongTable(delivered.name, table.unify_dictionaries(), partial(_rows_in, delivered))
 
 
-def _split(delivered: Delivered) -> Iterator[tuple[Delivered, int]]:
-    """The file in blocks of whole lines with the header, and the lines before each: only odd ones take the long way.
+def blocks_of(delivered: Delivered) -> Iterator[tuple[Delivered, int]]:
+    """A CSV file in blocks of whole lines with the header, and the lines before each: only odd ones take the long way.
 
     A file with quotes stays whole: a line end may be inside them.
     """

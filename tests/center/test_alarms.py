@@ -23,7 +23,7 @@ from collector.center.metrics import render_metrics
 from collector.center.receiver import Counters
 from collector.center.settings import Alarms
 from collector.center.store import CenterStore
-from collector.center.webhook import keep_telling, post_event
+from collector.center.webhook import keep_telling, post_event, tell_once
 from collector.model.interval import Month
 
 pytestmark = pytest.mark.usefixtures("on_both")
@@ -164,6 +164,25 @@ def test_a_hook_is_told_of_every_alarm_once_also_after_it_failed(tmp_path: Path)
         ("main", "plant_silent", "P1", "cleared"),
     ]
     assert taken[1]["until"] == "2026-03-10T12:10:01+08:00"
+
+
+def test_of_two_receivers_one_tells_and_each_alarm_is_told_once(tmp_path: Path) -> None:
+    clock = FixedClock()
+    told: list[str] = []
+    with new_store(tmp_path, clock) as one, new_store(tmp_path, clock) as two:
+        clock.now_ms += 600_000
+        assert look(one)
+        say(one, online=True)
+        clock.now_ms += 1000
+        look(two)
+
+        def post(limits: Alarms, event: Mapping[str, Any]) -> None:
+            told.append(f"{event['center']} {event['event']}")
+            tell_once(two, limits, "two", post)  # the other one looks while this one is still telling
+
+        tell_once(one, Alarms(), "one", post)
+        tell_once(two, Alarms(), "two", post)
+    assert told == ["one raised", "one cleared"]
 
 
 def test_a_hook_that_is_not_there_is_an_error_and_no_event_is_lost(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 
 from collector import wire
 from collector.center.backup import create_backup, restore_backup
-from collector.center.imports import Imported, import_table, list_imports, rows_in_force, undo_import
+from collector.center.imports import Imported, import_table, list_imports, rows_in_force
 from collector.center.store import CenterStore
+from collector.center.undoing import undo_import
 from collector.cli.center import app
 from collector.errors import ConfigError, StoreError
 from collector.model.interval import Month

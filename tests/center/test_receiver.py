@@ -175,7 +175,8 @@ def test_twenty_kills_of_the_receiver_lose_and_double_nothing(tmp_path: Path) ->
             await sending
         finally:
             center.terminate()
-            assert center.wait(PATIENCE_S) == 0
+            # One that was still starting, its work done by the one before it, is ended by the signal itself.
+            assert center.wait(PATIENCE_S) in (0, -signal.SIGTERM)
 
     with running_broker(port):
         asyncio.run(kill_and_restart())

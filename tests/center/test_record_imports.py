@@ -58,7 +58,7 @@ def give(
 
 
 def undo(store: CenterStore, number: int) -> None:
-    store.write(lambda c: take_back(c, number, actor=LI, reason="wrong", lake=store.lake, now_ms=NOON)).result()
+    take_back(store, number, actor=LI, reason="wrong")
 
 
 def refusal(store: CenterStore, text: str | bytes, *, name: str = "r.csv") -> list[tuple[int, str, str]]:

@@ -102,6 +102,19 @@ def test_a_standby_that_recorded_the_same_is_no_conflict(tmp_path: Path) -> None
         assert look(store) == []
 
 
+def test_a_late_record_that_loses_its_instant_is_a_conflict_though_the_day_file_stays_as_it_is(tmp_path: Path) -> None:
+    with new_store(tmp_path) as store:
+        deliver_from_both(store, [payload_of(1, steady(NOON, [300_000, 310_000]), gateway="first")])
+        assert look(store) == []
+        [before] = seal_month_of(store, MARCH)
+        deliver_from_both(store, [payload_of(1, steady(NOON, [300_001]), gateway="second", epoch=EPOCH - 1)])
+        assert look(store) == [("conflicting_records", "1 instants; the first: 300.001 beside 300", True)]
+        deliver_from_both(store, [payload_of(2, steady(NOON + 60_000, [7]), gateway="second", epoch=EPOCH - 1)])
+        assert look(store) == [("conflicting_records", "2 instants; the first: 300.001 beside 300", True)]
+        assert seal_month_of(store, MARCH) == (before,)
+        assert validate_due(store, policy_of=policy_of) == 0
+
+
 def test_another_register_makes_recent_days_due_again_and_old_ones_not(tmp_path: Path) -> None:
     clock = FixedClock()
     with new_store(tmp_path, clock) as store:

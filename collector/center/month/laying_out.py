@@ -23,7 +23,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, and_, func, or_, select
 
-from collector.center.import_schema import imported, imported_row
+from collector.center.import_schema import imported, imported_row, in_force, published, touching
 from collector.center.imports import KINDS, current_register
 from collector.center.lake import StaleDay, find_stale_days, seal_day
 from collector.center.runs import link_file, record_name
@@ -91,10 +91,9 @@ def _current(connection: Connection, lake: Path, month: Month) -> tuple[PinnedFi
 def _days_around(connection: Connection, month: Month) -> list[tuple[str, str]]:
     """(plant, day) outside the month whose breaker edges an order that crosses its start or end may need."""
     interval, first = month.interval, month.first_day
-    crosses = imported_row.c.start_ms < interval.end_ms, imported_row.c.end_ms > interval.start_ms
-    active = (imported_row.c.kind == "orders") & imported_row.c.replaced_by.is_(None) & ~imported_row.c.undone
+    crosses = in_force("orders") & touching("orders", interval.start_ms, interval.end_ms)
     days: dict[str, set[date]] = {}
-    for cells in connection.execute(select(imported_row.c.cells).where(active, *crosses)).scalars():
+    for cells in connection.execute(select(imported_row.c.cells).where(crosses)).scalars():
         _, unit, kind, start, end = msgspec.json.decode(cells)
         if kind != OrderKind.START_STOP:
             continue
@@ -151,14 +150,14 @@ def laid_out_folder(store: CenterStore) -> Path:
 
 def _laid_out(connection: Connection, store: CenterStore, kind: str, month: Month) -> Path | None:
     """The table of a kind for a month as a file named by state and content; None where it was never delivered."""
-    of_kind = imported.c.kind == kind
+    of_kind = (imported.c.kind == kind) & published
     undone = func.count(imported.c.undone_ms)
     query = select(func.count(), undone, func.max(imported.c.id)).where(of_kind)
     count, undone_count, latest = connection.execute(query).one()
     if count == undone_count:
         return None
-    # Every import and every undoing changes one of these, and neither ever goes back.
-    state = f"{store.store_id} {kind} {month} {latest} {undone_count}"
+    # Every publishing and every undoing changes one of these, and neither ever goes back.
+    state = f"{store.store_id} {kind} {month} {count} {latest} {undone_count}"
     name = f"{kind}-{month}-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
     folder = laid_out_folder(store)
     for found in folder.glob(f"{name}-*.csv"):
@@ -183,10 +182,9 @@ def _laid_out(connection: Connection, store: CenterStore, kind: str, month: Mont
 def _rows(connection: Connection, kind: str, month: Month) -> Iterator[list[str]]:
     """The rows in force that a month can need, in the order of time and import."""
     columns, interval = KINDS[kind].columns, month.interval
-    where = (imported_row.c.kind == kind) & imported_row.c.replaced_by.is_(None) & ~imported_row.c.undone
+    where = in_force(kind)
     if "start" in columns:
-        where &= imported_row.c.start_ms < interval.end_ms + _AFTER_DAYS * DAY_MS
-        where &= imported_row.c.end_ms > interval.start_ms - _BEFORE_DAYS * DAY_MS
+        where &= touching(kind, interval.start_ms - _BEFORE_DAYS * DAY_MS, interval.end_ms + _AFTER_DAYS * DAY_MS)
     query = select(imported_row.c.cells).where(where).order_by(imported_row.c.start_ms, imported_row.c.id)
     decode = msgspec.json.Decoder(list[str]).decode
     place = columns.index("month") if "month" in columns else None

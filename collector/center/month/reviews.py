@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from collector.center import audit, four_eyes
 from collector.center.access import Actor, Permission
-from collector.center.import_schema import imported, run
+from collector.center.import_schema import effective, imported, run
 from collector.center.month.cycle import cycle_of
 from collector.center.month.review_log import GRANTED_STATES, EventKind, Review, ReviewState, review_by_id
 from collector.center.month.run_statement import RunLine, load_run_statement
@@ -234,7 +234,7 @@ def link_remedy(
     if (import_id is None) == (run_id is None):
         raise StoreError("name the import, or the run, that carries it out", subject=subject)
     if import_id is not None:
-        query = select(imported.c.id).where((imported.c.id == import_id) & imported.c.undone_ms.is_(None))
+        query = select(imported.c.id).where((imported.c.id == import_id) & effective)
     else:
         query = select(run.c.id).where((run.c.id == run_id) & (run.c.month == str(found.month)))
         query = query.where(run.c.kind != WHAT_IF)

@@ -10,22 +10,26 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from collector.center.access import Actor, Permission
-from collector.center.imports import ALL_KINDS, KINDS, REGISTER, rows_after
+from collector.center.import_kinds import ALL_KINDS, KINDS, REGISTER
 from collector.center.month.laying_out import PinnedFile, link_pinned
 from collector.center.month.opened import OpenedRun, open_run
 from collector.center.month.settling import RULEBOOK, RunMaking
+from collector.center.row_laying import Bools, Laid, Rows, cell_lists, held_batches, lay_over
+from collector.center.row_reading import read_rows, read_table
 from collector.center.runs import WHAT_IF, RunRow, link_file, pinned_files, record_name
 from collector.center.store import CenterStore
 from collector.errors import ConfigError, Problem
 from collector.settlement.catalogue import SERVICES
 from collector.tables.files import Delivered, read_delivered
-from collector.tables.findings import Findings
+from collector.tables.findings import LISTED_PER_KIND, Findings
 from collector.tables.register import RegisterFile, load_register
 
 _REGISTER_FILE: Final = "register.toml"
@@ -110,9 +114,10 @@ def _lay_out(base: OpenedRun, changes: Sequence[Change], pinned: Sequence[Pinned
             link_file(base.data / name, data / name)
             hashes[name] = inputs[name]
         elif mine:
-            rows: Iterable[tuple[str, ...]] = _rows(base.data / name) if name in inputs else ()
+            header = ",".join(KINDS[kind].columns).encode() + b"\n"
+            rows = read_rows(kind, Delivered(name, (base.data / name).read_bytes() if name in inputs else header, ""))
             for change in mine:
-                rows = rows_after(kind, change.delivered, rows, known=known, services=SERVICES, replace=change.replace)
+                rows = _rows_after(kind, change, rows, known)
             hashes[name] = _write(data / name, KINDS[kind].columns, rows)
     link_pinned(pinned, data)
     return hashes
@@ -125,19 +130,47 @@ def _known(register: bytes) -> RegisterFile:
     return known
 
 
-def _rows(path: Path) -> Iterator[tuple[str, ...]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        next(rows)
-        yield from map(tuple, rows)
+def _rows_after(kind: str, change: Change, held: Rows, known: RegisterFile) -> Rows:
+    """What would be in force if a file were imported over some rows: those it leaves, then its own. Nothing is stored.
+
+    Raises:
+        ConfigError: as an import.
+    """
+    delivered, rows = read_table(kind, change.delivered, known, SERVICES)
+    apart = KINDS[kind].apart
+
+    def touched(start_ms: int, end_ms: int) -> Bools:
+        return (held.start_ms < end_ms) & (held.end_ms > start_ms) if apart else np.ones(len(held), np.bool_)
+
+    laid = lay_over(KINDS[kind], rows, lambda *span: held_batches(held, np.flatnonzero(touched(*span))))
+    if len(laid.claims) and not change.replace:
+        raise ConfigError(_conflicts(delivered.name, rows, held, laid))
+    left = np.ones(len(held), np.bool_)
+    left[laid.claimed] = False
+    met = touched(int(rows.start_ms.min()), int(rows.end_ms.max())) if len(rows) else ~left
+    order = np.concatenate([np.flatnonzero(left & ~met), np.flatnonzero(left & met)])
+    return held.take(order).followed_by(rows.take(laid.new))
 
 
-def _write(path: Path, columns: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:
+def _conflicts(file: str, rows: Rows, held: Rows, laid: Laid) -> list[Problem]:
+    """The first rows in conflict, and how many there are beside them."""
+    listed = laid.claimed[:LISTED_PER_KIND]
+    said = "conflicts with a row in force ({}); replace it, or leave it out"
+    problems = [
+        Problem(file, int(rows.row[place]), "", said.format(", ".join(cell for cell in cells if cell)))
+        for place, cells in zip(laid.claims.tolist(), cell_lists(held.take(listed).cells()), strict=False)
+    ]
+    if more := len(laid.claims) - len(listed):
+        problems.append(Problem(file, 0, "", f"… and {more} more rows that conflict with those in force"))
+    return problems
+
+
+def _write(path: Path, columns: Sequence[str], rows: Rows) -> str:
     """The table; returns its SHA-256."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        csv.writer(file, lineterminator="\n").writerow(columns)
+        for lines in rows.csv_lines():
+            file.write(lines)
     with path.open("rb") as data:
         return hashlib.file_digest(data, "sha256").hexdigest()
 

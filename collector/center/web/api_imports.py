@@ -100,8 +100,7 @@ def take(
 @api_post("/imports/{number:int}/undo", Permission.IMPORT)
 def undo(ctx: Ctx, number: Number, data: JSONBody[ReasonIn]) -> ImportOut:
     """Take an import back; what it had replaced is in force again."""
-    lake = ctx.store.lake
-    ctx.write(lambda c: take_back(c, number, actor=ctx.actor, reason=data.reason, lake=lake, now_ms=ctx.now_ms))
+    take_back(ctx.store, number, actor=ctx.actor, reason=data.reason)
     return as_row(ImportOut, ctx.read(lambda c: read_import(c, number))[0])
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from collector.center import four_eyes
 from collector.center.access import Permission
-from collector.center.imports import ALL_KINDS, current_register, rows_in_force
+from collector.center.imports import ALL_KINDS, current_register, is_delivered
 from collector.center.month.bills import DIRECTION_WORDS, bills_of
 from collector.center.month.duties import DutyBoard, duties_of
 from collector.center.month.filing_documents import FILING_WORDS
@@ -135,7 +135,7 @@ def _against(ctx: Context, state: MonthState) -> list[str]:
 
 def _missing_kinds(connection: Connection) -> list[str]:
     """Kinds of input that were never delivered: each makes a month provisional."""
-    absent = [k for k in ALL_KINDS if k != "register" and rows_in_force(connection, k) is None]
+    absent = [k for k in ALL_KINDS if k != "register" and not is_delivered(connection, k)]
     return absent if current_register(connection) is not None else ["register", *absent]
 
 

@@ -48,8 +48,7 @@ def upload_action(ctx: Ctx) -> Page:
 def undo_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Take an import back."""
     reason = ctx.form.get("reason", "")
-    lake = ctx.store.lake
-    ctx.write(lambda c: take_back(c, number, actor=ctx.actor, reason=reason, lake=lake, now_ms=ctx.now_ms))
+    take_back(ctx.store, number, actor=ctx.actor, reason=reason)
     return ctx.redirect("/imports", notice="notice.import_undone")
 
 

@@ -81,7 +81,7 @@ def test_an_undone_import_leaves_the_runs_made_with_it_and_the_next_run_as_if_it
         assert number is not None
         with_it = settled(store)
         assert with_it.row.result_hash != before.row.result_hash
-        store.write(lambda c: take_back(c, number, actor=LI, reason="x", lake=store.lake, now_ms=1)).result()
+        take_back(store, number, actor=LI, reason="x")
         again = settled(store)
         assert again.row.result_hash == before.row.result_hash
         assert_as_offline(store, with_it, tmp_path)  # its folder and files are as they were
@@ -96,7 +96,7 @@ def test_a_month_whose_every_record_was_taken_back_is_settled_as_one_without_rec
         settled(store)
         number = done.import_id
         assert number is not None
-        store.write(lambda c: take_back(c, number, actor=LI, reason="x", lake=store.lake, now_ms=1)).result()
+        take_back(store, number, actor=LI, reason="x")
         run = settled(store)
         assert_as_offline(store, run, tmp_path)
         days = validate_due(store, policy_of=lambda _register, _day: DataPolicy(60_000, Fraction(1)))

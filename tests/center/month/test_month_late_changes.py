@@ -29,9 +29,9 @@ from late_changes import (
     rules_with,
 )
 
-from collector.center.imports import undo_import
 from collector.center.month.settling import Settled
 from collector.center.store import CenterStore
+from collector.center.undoing import undo_import
 from collector.model.record import UnitLayout
 
 Days = set[tuple[str, int]]

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A region's plan for a month into a store that plants are sending to: 1 250 units × 31 d × 96 = 3.72 million rows.
+
+`collector center import` as a process, while this one commits a plant's batch twenty times a second as a receiver does.
+The floor is the same file read by the csv module and its cells put into a bare SQLite table: no check of anything, no
+comparison, no index, but as durable. Then the same file comes again, nothing of which is new.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Final
+
+import collector.wire as wire
+from bench.figure import Figure
+from bench.signals import layouts, ticks
+from collector.center.admission import Admission, EnrolledPlant
+from collector.center.journal import commit_group
+from collector.center.store import CenterStore
+from collector.clock import SystemClock
+
+UNITS: Final = 1250
+QUARTERS: Final = 31 * 96
+ROWS: Final = UNITS * QUARTERS
+IDLE_BATCHES: Final = 60
+BATCH_EVERY_S: Final = 0.05
+_IMPORT: Final = "from collector.cli.center import app; app()"
+_AT_ONCE: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a process took."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
+def measure() -> list[Figure]:
+    """Seconds, memory and the longest wait for an acknowledgement, against the floor in the same run."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_files(folder)
+        floor = _floor(folder)
+        with CenterStore.open(folder / "state", clock=SystemClock()) as store:
+            plant = _Plant(store)
+            _import(folder, "register", "register.toml", plant)
+            idle_s = max(plant.commit() for _ in range(IDLE_BATCHES))
+            first, longest_s = _import(folder, "plan", "plan.csv", plant)
+            again, _ = _import(folder, "plan", "plan.csv", plant)
+    what = f"plan of {ROWS} rows"
+    bare = "csv + bare SQLite"
+    return [
+        Figure(f"{what}, CPU", first.cpu_s, "s", bare, floor.cpu_s, 2.5, of_ratio=True),
+        Figure(f"{what}, plants sending", first.wall_s, "s", bare, floor.wall_s, 60.0),
+        Figure(f"{what}, again: nothing new, CPU", again.cpu_s, "s", bare, floor.cpu_s, 2.0, of_ratio=True),
+        Figure(f"{what}, memory", max(first.peak_mb, again.peak_mb), "MB", "target", 1000.0, 1000.0),
+        Figure("longest wait for an acknowledgement meanwhile", longest_s, "s", "longest when idle", idle_s, 2.0),
+    ]
+
+
+def _write_files(folder: Path) -> None:
+    local = timezone(timedelta(hours=8))
+    begun = datetime(2026, 3, 1, tzinfo=local)
+    times = [(begun + timedelta(minutes=15 * n)).isoformat() for n in range(QUARTERS + 1)]
+    with (folder / "plan.csv").open("w", encoding="utf-8") as file:
+        file.write("unit,start,end,power_mw\n")
+        for unit in range(UNITS):
+            spans = enumerate(itertools.pairwise(times))
+            file.writelines(f"U{unit},{a},{b},{300 + (n * 7 + unit) % 300}.{n % 10}\n" for n, (a, b) in spans)
+    units = (f'[[unit]]\nid = "U{n}"\nplant = "P1"\nkind = "coal"\nrated_mw = "660"\n' for n in range(UNITS))
+    head = """
+[[area]]
+id = "jiangsu"
+name = "江苏"
+dispatch_mode = "annual_plan"
+valley_hours = ["00:00-08:00"]
+peak_hours = ["08:00-11:00"]
+[[plant]]
+id = "P1"
+name = "P1"
+area = "jiangsu"
+revenue_basis = "on_grid"
+shares = true
+"""
+    (folder / "register.toml").write_text(head + "".join(units), "utf-8")
+
+
+def _floor(folder: Path) -> Used:
+    """The file's cells read and put into a table of text, nothing else."""
+    begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
+    database = sqlite3.connect(folder / "floor.sqlite", isolation_level=None)
+    for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "CREATE TABLE plan (a, b, c, d)"):
+        database.execute(statement).close()
+    with (folder / "plan.csv").open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        next(rows)
+        while some := list(itertools.islice(rows, _AT_ONCE)):
+            database.execute("BEGIN").close()
+            database.executemany("INSERT INTO plan VALUES (?, ?, ?, ?)", some).close()
+            database.execute("COMMIT").close()
+    database.close()
+    return Used(time.perf_counter() - begun_s, time.process_time() - begun_cpu_s, 0.0)
+
+
+class _Plant:
+    """A plant whose batches are committed as a receiver commits them, past the broker."""
+
+    def __init__(self, store: CenterStore) -> None:
+        units = layouts(4)
+        plants = {"P1": EnrolledPlant(frozenset(layout.unit for layout in units), {})}
+        self._admission = Admission(root="collector", plants=plants, max_batch_bytes=4_000_000)
+        self._store, self._units, self._numbers = store, units, itertools.count(1)
+        self._records = tuple(record for tick in ticks(60, units=4) for record in tick)
+
+    def commit(self) -> float:
+        """One batch; seconds until it could be acknowledged."""
+        stream = wire.Stream("P1", "g1", 1)
+        payload = wire.encode_batch(wire.Batch(stream, next(self._numbers), self._units, self._records), None)
+        arrivals = self._admission.admit_all([(wire.topic("collector", "P1", "g1", "batch"), payload)])
+        now_ms = self._store.clock.now_utc_ms()
+        begun_s = time.perf_counter()
+        self._store.write(lambda c: commit_group(c, arrivals, now_ms=now_ms, quarantine_max_bytes=1)).result()
+        return time.perf_counter() - begun_s
+
+
+def _import(folder: Path, kind: str, name: str, plant: _Plant) -> tuple[Used, float]:
+    """What the verb takes, and the longest a batch waited meanwhile."""
+    command = [sys.executable, "-c", _IMPORT, "import", kind, str(folder / name), "--state", str(folder / "state")]
+    begun_s, longest_s = time.perf_counter(), 0.0
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while True:
+        found, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if found:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            break
+        longest_s = max(longest_s, plant.commit())
+        time.sleep(BATCH_EVERY_S)
+    if process.returncode:
+        raise AssertionError(f"{name} was refused")
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Used(time.perf_counter() - begun_s, cpu_s, usage.ru_maxrss / 1024), longest_s

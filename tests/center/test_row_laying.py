@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows laid over rows by the column say what a look at every pair says; a file reads alike however it is written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from collector.center.import_kinds import KINDS, Kind
+from collector.center.row_laying import HeldRows, Rows, cell_lists, held_batches, lay_over
+from collector.center.row_reading import read_rows
+from collector.tables.files import Delivered
+
+HOUR = 3_600_000
+START = 1_772_294_400_000
+Row = tuple[str, ...]
+
+
+def table(kind: str, rows: list[Row], name: str = "") -> Delivered:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([KINDS[kind].columns, *rows])
+    return Delivered(name or f"{kind}.csv", text.getvalue().encode(), "")
+
+
+def cells_of(rows: Rows) -> list[Row]:
+    return [tuple(cells) for cells in cell_lists(rows.cells())]
+
+
+def without_contradiction(kind: Kind, rows: Iterator[Row]) -> list[Row]:
+    """Rows as far as none claims the place of one before it, each once."""
+    kept: list[Row] = []
+    for row in rows:
+        if not any(claims(kind, row, other) for other in kept) and row not in kept:
+            kept.append(row)
+    return kept
+
+
+def claims(kind: Kind, one: Row, other: Row) -> bool:
+    """Whether two rows want the same place: the sentence of the docs, pair by pair."""
+    a, b = (dict(zip(kind.columns, row, strict=True)) for row in (one, other))
+    same_key = bool(kind.unique) and all(a[name] == b[name] for name in kind.unique)
+    same_group = bool(kind.exclusive) and all(a[name] == b[name] for name in kind.exclusive)
+    return same_key or (same_group and int(a["start"]) < int(b["end"]) and int(b["start"]) < int(a["end"]))
+
+
+def some_row(kind: str, rng: random.Random) -> Row:
+    start = START + rng.randrange(40) * HOUR
+    end = start + rng.randrange(1, 5) * HOUR
+    unit, spans = rng.choice(["U1", "U2"]), (str(start), str(end))
+    return {
+        "plan": (unit, *spans, rng.choice(["300", "300.0"]), rng.choice(["", str(START)])),
+        "orders": (f"o{rng.randrange(12)}", unit, rng.choice(["spill", "reactive"]), *spans),
+        "exclusions": (unit, "*", *spans, "test", rng.choice(["", 'said "so", 起'])),
+        "revenue": ("P1", f"2026-{rng.randrange(1, 9):02}", "energy", str(rng.randrange(3)), ""),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["plan", "orders", "exclusions", "revenue"])
+def test_what_is_there_and_what_is_claimed_is_what_every_pair_says(kind: str) -> None:
+    rng = random.Random(kind)
+    for _ in range(60):
+        held = without_contradiction(KINDS[kind], (some_row(kind, rng) for _ in range(rng.randrange(25))))
+        file = without_contradiction(KINDS[kind], (some_row(kind, rng) for _ in range(rng.randrange(1, 25))))
+        file += [row for row in held if rng.random() < 0.3 and not any(claims(KINDS[kind], row, o) for o in file)]
+        stored = read_rows(kind, table(kind, held))
+
+        def held_in(start_ms: int, end_ms: int, stored: Rows = stored) -> Iterator[HeldRows]:
+            there = np.ones(len(stored), np.bool_)
+            if KINDS[kind].apart:
+                there = (stored.start_ms < end_ms) & (stored.end_ms > start_ms)
+            for place in np.flatnonzero(there):  # one at a time: the smallest bites there are
+                yield from held_batches(stored, np.array([place]))
+
+        laid = lay_over(KINDS[kind], read_rows(kind, table(kind, file)), held_in)
+        unseen = list(dict.fromkeys(file))
+        new = [n for n, row in enumerate(unseen) if row not in held]
+        assert laid.new.tolist() == new
+        pairs = [(n, m) for n in new for m, old in enumerate(held) if claims(KINDS[kind], unseen[n], old)]
+        assert list(zip(laid.claims.tolist(), laid.claimed.tolist(), strict=True)) == pairs
+
+
+def test_rows_far_apart_are_not_compared_with_what_lies_between() -> None:
+    starts = [START + n * 100 * HOUR for n in range(3)]
+    rows: list[Row] = [("U1", str(start), str(start + HOUR), "1", "") for start in starts]
+    asked: list[tuple[int, int]] = []
+
+    def held_in(start_ms: int, end_ms: int) -> Iterator[HeldRows]:
+        asked.append((start_ms, end_ms))
+        yield from ()
+
+    assert lay_over(KINDS["plan"], read_rows("plan", table("plan", rows)), held_in).new.tolist() == [0, 1, 2]
+    assert asked == [(start, start + HOUR) for start in starts]
+
+
+PLAIN = """unit,start,end,power_mw
+U1,2026-03-01T00:00:00+08:00,2026-03-01T01:00:00+08:00,300.0
+U2,1772294400000,1772298000000,
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        PLAIN.replace("\n", "\r\n"),
+        PLAIN.rstrip("\n"),
+        "\ufeff" + PLAIN,
+        PLAIN.replace("U1,", ' "U1" ,').replace(' "U1" ,', '"U1 ",'),
+        PLAIN.replace(",300.0", " , 300.0\t").replace("unit,", " unit ,"),
+        PLAIN.replace("U2", "\u00a0U2\x1f"),
+        PLAIN.replace("\n", ",\n").replace("power_mw,", "power_mw,issued"),
+    ],
+)
+def test_rows_are_the_same_however_the_file_is_written(text: str) -> None:
+    rows = read_rows("plan", Delivered("plan.csv", text.encode(), ""))
+    assert cells_of(rows) == [
+        ("U1", "1772294400000", "1772298000000", "300.0", ""),
+        ("U2", "1772294400000", "1772298000000", "", ""),
+    ]
+    assert rows.row.tolist() == [2, 3]
+
+
+def test_rows_keep_their_place_in_the_file_beside_blank_lines() -> None:
+    text = PLAIN.replace("\nU2", "\n\n , ,,\nU2")
+    assert read_rows("plan", Delivered("plan.csv", text.encode(), "")).row.tolist() == [2, 5]
+
+
+def test_a_row_in_the_middle_of_a_long_file_is_read_with_its_neighbours() -> None:
+    """Longer than two blocks: one with a quote in it, read row by row as a whole, and one without."""
+    count = 230_000
+    lines = [f"U1,{START + n * HOUR},{START + (n + 1) * HOUR},{n}.5" for n in range(count)]
+    for odd in ("", '"'):
+        lines[70_000] = f"{odd}U1{odd},{START + 70_000 * HOUR},{START + 70_001 * HOUR},7"
+        data = "\n".join(["unit,start,end,power_mw", *lines, ""]).encode()
+        assert len(data) > 2 * (4 << 20)
+        rows = read_rows("plan", Delivered("plan.csv", data, ""))
+        assert rows.row.tolist() == list(range(2, count + 2))
+        assert cells_of(rows.take(np.array([70_000, 229_999]))) == [
+            ("U1", str(START + 70_000 * HOUR), str(START + 70_001 * HOUR), "7", ""),
+            ("U1", str(START + 229_999 * HOUR), str(START + 230_000 * HOUR), "229999.5", ""),
+        ]
+
+
+def test_rows_written_as_csv_are_what_the_csv_module_writes() -> None:
+    rows: list[Row] = [("U1", "*", str(START), str(START + HOUR), "test", text) for text in ('a,"b"', "", "起", "c")]
+    text = "".join(read_rows("exclusions", table("exclusions", rows)).csv_lines())
+    assert text == table("exclusions", rows).data.decode().split("\n", 1)[1]
