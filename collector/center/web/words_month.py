@@ -26,6 +26,8 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "board.working_days": ("({count} 个工作日)", "({count} working days)"),
     "board.duty_state": ("状态", "State"),
     "board.done": ("已办", "done"),
+    "board.done_late": ("逾期办结", "done late"),
+    "board.no_blockers": ("无", "Nothing"),
     "board.open": ("待办", "open"),
     "board.late": ("逾期", "late"),
     "board.on": ("{day} 办结", "done on {day}"),

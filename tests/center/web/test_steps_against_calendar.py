@@ -39,6 +39,10 @@ def test_the_board_says_that_a_reason_is_needed_and_shows_it_to_who_approves(lat
         page = browser.get(HERE).text
         assert "与日历不符: disclosed on 2026-06-12, due by 2026-06-10 晚于披露期限" in page
         assert "meter data came late" in page
+        assert "逾期办结" not in page
+        form = {"csrf": late.csrf_of("anna"), "decision": "approve"}
+        assert browser.post("/proposals/1/decide", data=form).status_code == 303
+        assert "逾期办结" in browser.get(HERE).text
 
 
 def test_the_audit_page_says_what_came_from_the_command_line_and_by_which_login(late: World) -> None:
