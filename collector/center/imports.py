@@ -74,15 +74,23 @@ class Taking:
         """Rows added, there already, and replaced."""
         return len(self.new), len(self.rows) - len(self.new), len(self.replaced)
 
-    def steps(self, rows_at_once: int) -> Iterator[Step]:
+    def steps(self, rows_of_next: Callable[[], int]) -> Iterator[Step]:
         """What is to be done between beginning and publishing it, in bites; each takes the import's number."""
-        for first in range(0, len(self.replaced), rows_at_once):
-            yield partial(_replace, self.replaced[first : first + rows_at_once])
-        for first in range(0, len(self.new), rows_at_once):
-            yield partial(self._insert, self.new[first : first + rows_at_once])
+        for some in _bites(self.replaced, rows_of_next):
+            yield partial(_replace, some)
+        for some in _bites(self.new, rows_of_next):
+            yield partial(self._insert, some)
 
     def _insert(self, places: Int64s, connection: Connection, import_id: int) -> None:
         insert_rows(connection, self.kind, self.rows.take(places), import_id)
+
+
+def _bites(whole: Int64s, size_of_next: Callable[[], int]) -> Iterator[Int64s]:
+    first = 0
+    while first < len(whole):
+        after = first + size_of_next()
+        yield whole[first:after]
+        first = after
 
 
 def _replace(numbers: Int64s, connection: Connection, import_id: int) -> None:
@@ -111,7 +119,7 @@ def import_table(
     if not taking.changes:
         return Imported(None, *taking.counts)
     import_id = begin(connection, taking, pack(delivered.data), who=who, now_ms=now_ms)
-    for step in taking.steps(_ROWS_AT_ONCE):
+    for step in taking.steps(lambda: _ROWS_AT_ONCE):
         step(connection, import_id)
     publish(connection, import_id, now_ms=now_ms)
     return Imported(import_id, *taking.counts)

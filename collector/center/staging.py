@@ -20,6 +20,7 @@ from collector.center.import_schema import imported, published
 from collector.center.imports import (
     REGISTER,
     Imported,
+    Step,
     Taking,
     begin,
     lock_imports,
@@ -37,7 +38,10 @@ from collector.center.undoing import look_at_undoing
 from collector.tables.files import Delivered
 
 _LOCK: Final = "imports"
-ROWS_AT_ONCE: Final = 50_000  # a third of a second
+ROWS_AT_ONCE: Final = 50_000  # a third of a second where nothing else is to be done
+LEAST_ROWS: Final = 2_000
+# A bite is made smaller where one took longer: the machine is busy, or its disk slow.
+_LONGEST_BITE_S: Final = 0.4
 # Another process that waits to write looks again after 100 ms at the longest (SQLite's own way of waiting).
 _PAUSE_S: Final = 0.15
 _BITES_A_ROUND: Final = 20
@@ -103,7 +107,8 @@ class _Staging:
     def __init__(
         self, store: CenterStore, state: tuple[int, int, int], who: str = "", rows_at_once: int = ROWS_AT_ONCE
     ) -> None:
-        self._store, self._state, self._who, self._rows_at_once = store, state, who, rows_at_once
+        self._store, self._state, self._who, self._most = store, state, who, rows_at_once
+        self._rows_at_once = rows_at_once
 
     def take(self, takings: Sequence[Taking], finish: Finish) -> list[Imported]:
         """Put them in and publish them together.
@@ -128,10 +133,21 @@ class _Staging:
             return None
         packed, now_ms = pack(taking.delivered.data), self._store.clock.now_utc_ms()
         number = self.write(lambda c: begin(c, taking, packed, who=self._who, now_ms=now_ms))
-        for step in taking.steps(self._rows_at_once):
-            self.write(lambda c, s=step: s(c, number))  # type: ignore[misc]
+        for step in taking.steps(lambda: self._rows_at_once):
+            self.write(lambda c, s=step: self._timed(s, c, number))  # type: ignore[misc]
             _let_others_write(self._store)
         return number
+
+    def _timed(self, step: Step, connection: Connection, number: int) -> None:
+        """Take a bite; the next one is as large as may be taken in the time for one, as this one went."""
+        begun_s = self._store.clock.monotonic_s()
+        step(connection, number)
+        took_s = self._store.clock.monotonic_s() - begun_s
+        if took_s > 0:
+            fitting = int(self._rows_at_once * _LONGEST_BITE_S / took_s)
+            self._rows_at_once = min(
+                max(fitting, self._rows_at_once // 4, LEAST_ROWS), 2 * self._rows_at_once, self._most
+            )
 
     def write(self, job: Callable[[Connection], T]) -> T:
         """Run a job on the writer's thread, where what they were compared with is still what counts.
