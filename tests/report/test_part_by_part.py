@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from made_folders import make_folder
 
 from collector.cli.part_by_part import settle_parts, whole_segments
 from collector.cli.settle import RULEBOOK, settle_folder
@@ -19,7 +20,6 @@ from collector.report.folder import write_statement
 from collector.resources import config_path
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.settle import settle
-from tests.settlement.made_folders import make_folder
 
 JUNE = Month.parse("2026-06")
 BOOK = load_rulebook(config_path(RULEBOOK))
