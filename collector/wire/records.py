@@ -37,23 +37,20 @@ def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], ga
         raise ValueError(f"{len(layouts)} units, {len(ordered)} records, {len(gaps)} gaps are too many for a batch")
     if not ordered:
         return assemble(list(by_unit), codes, counts, None, (0, 0), gaps)
-    packed = _pack(chain(_own_columns(ordered), _quantity_columns(codes, counts, ordered)), counts)
-    times = [record.time_utc_ms for record in ordered]
+    # A record is a tuple: all columns of them at once.
+    _, times, values, qualities, causes, eras, clocks, tags = zip(*ordered, strict=True)
+    tagged = [int(tag is not None) for tag in tags]
+    ages = [0 if tag is None else tag - time_ms for tag, time_ms in zip(tags, times, strict=True)]
+    own: tuple[Sequence[int], ...] = (times, eras, causes, clocks, tagged, ages)  # `TIME` to `TAG_AGE`
+    packed = _pack(chain(own, _quantity_columns(codes, counts, values, qualities)), counts)
     return assemble(list(by_unit), codes, counts, packed, (min(times), max(times)), gaps)
 
 
-def _own_columns(records: Sequence[UnitRecord]) -> Iterator[Sequence[int]]:
-    """`TIME` to `TAG_AGE`."""
-    yield [r.time_utc_ms for r in records]
-    yield [r.era for r in records]
-    yield [r.cause for r in records]
-    yield [r.clock for r in records]
-    yield [int(r.device_time_utc_ms is not None) for r in records]
-    yield [0 if (tag := r.device_time_utc_ms) is None else tag - r.time_utc_ms for r in records]
-
-
 def _quantity_columns(
-    codes: Sequence[bytes], counts: Sequence[int], records: Sequence[UnitRecord]
+    codes: Sequence[bytes],
+    counts: Sequence[int],
+    rows: Sequence[tuple[int | None, ...]],
+    qualities: Sequence[tuple[int, ...]],
 ) -> Iterator[Sequence[int]]:
     """The values of each quantity of any unit, then their states; 0 where a unit does not have it."""
     values: dict[int, list[int]] = {code: [] for code in union_of(codes)}
@@ -61,25 +58,34 @@ def _quantity_columns(
     position = 0
     # Neighbours of one layout are taken together.
     for layout, group in groupby(zip(codes, counts, strict=True), key=lambda pair: pair[0]):
-        size = sum(count for _, count in group)
-        rows, width = records[position : position + size], len(layout)
+        size, width = sum(count for _, count in group), len(layout)
+        part = slice(position, position + size)
         position += size
-        if any(len(r.values) != width or len(r.qualities) != width for r in rows):
+        if size and not {*map(len, rows[part]), *map(len, qualities[part])} == {width}:
             raise ValueError("a record has other values than its layout has quantities")
-        marks = b"".join([bytes(r.qualities) for r in rows])
-        columns = dict(zip(layout, zip(*[r.values for r in rows], strict=True), strict=bool(rows)))
+        marks = b"".join(map(bytes, qualities[part]))
+        columns = dict(zip(layout, zip(*rows[part], strict=True), strict=size > 0))
         for code in values:
             if (column := columns.get(code)) is None:
                 values[code] += [0] * size
                 states[code] += bytes(size)
                 continue
             state = marks[layout.index(code) :: width]
-            if None in column:
+            if _has_none(column):
                 state = bytes(s | ABSENT if value is None else s for s, value in zip(state, column, strict=True))
                 column = _carried_forward(column)
             values[code] += column
             states[code] += state
     return chain(values.values(), states.values())
+
+
+def _has_none(column: Sequence[int | None]) -> bool:
+    """Adding up is three times as fast as comparing each with None."""
+    try:
+        sum(column)  # type: ignore[arg-type]
+    except TypeError:
+        return True
+    return False
 
 
 def _carried_forward(column: Iterable[int | None]) -> list[int]:
@@ -98,10 +104,11 @@ def _pack(columns: Iterable[Sequence[int]], counts: Sequence[int]) -> Packed:
     planes: dict[int, list[bytes]] = {width: [] for width in WIDTHS}
     for column in columns:
         bases += [column[start] for start in starts]
-        low, high = min(column), max(column)
+        is_constant = column.count(column[0]) == len(column)
+        low, high = (column[0], column[0]) if is_constant else (min(column), max(column))
         if low < -MAX_VALUE or high > MAX_VALUE:
             raise ValueError(f"a value beyond ±{MAX_VALUE}")
-        if low == high:
+        if is_constant:
             widths.append(0)
             continue
         # Each record less the one before; the first of a unit is its base.
