@@ -17,9 +17,9 @@ c104 keeps the link: start, test, windows k and w, timers t0 to t3, reconnection
   wants it to hand the next message over. So that one waits until the message before has gone through; one that was told
   of and does not follow is counted as lost, and everything is asked again.
 - The answer to an interrogation is told only by the call that sends it, and c104 2.2.1 goes to sleep without looking
-  whether it is there already: one that is quicker than the call is missed, about 1 in 100 from a station on the same
-  machine. So an end is not all the device goes by, and where no object comes either, which is what a refusal looks
-  like then, the station is asked again.
+  whether it is there already: one that is quicker than the call is missed, 1 in 100 from a station on the same
+  machine, 1 in 4 where that is very busy. So an end is not all the device goes by, and where no object comes either,
+  which is what a refusal looks like then, the station is asked again.
 - A link may stay OPEN_MUTED after its start: it is told to start once more, then rebuilt.
 - Destroying a connection while it connects blocks the whole interpreter up to t0: such a one is kept until it has
   closed.
