@@ -38,7 +38,7 @@ def write_agent(
         (folder / f"d{number}.csv").write_text(table, "utf-8")
         text += (
             f'[[unit]]\nid = "U{number}"\nplant = "P"\n[[device]]\nid = "d{number}"\nprotocol = "modbus_tcp"\n'
-            f'points = "d{number}.csv"\nunit = "U{number}"\nhost = "127.0.0.1"\nport = {port}\ntimeout_s = 0.3\n'
+            f'points = "d{number}.csv"\nunit = "U{number}"\nhost = "127.0.0.1"\nport = {port}\ntimeout_s = 5\n'
         )
     path = folder / "agent.toml"
     path.write_text(text, "utf-8")
