@@ -106,7 +106,8 @@ def test_receivers_killed_in_any_order_store_each_batch_once(postgresql_url: str
             for process in running.values():
                 process.terminate()
             codes = [process.wait(PATIENCE_S) for process in running.values()]
-    assert set(codes) == {0}
+    # One that was started a moment ago may be told to end before it listens for that.
+    assert set(codes) <= {0, -signal.SIGTERM}
     assert not plant.pending
     assert not plant.refused
     with CenterStore.open(tmp_path / "state", clock=SystemClock(), database_url=postgresql_url) as store:
