@@ -38,7 +38,7 @@ def test_killed_at_random_moments_every_true_record_arrives_once_or_lies_in_a_ga
         journal = chain.journal()
         since_ms = min(row.record.time_utc_ms for row in journal.rows)  # kills before the first record lose none
         verdict = compare(journal, truth(chain.scenario_file, end_ms), since=since_ms)
-    assert verdict.recorded > 100  # the last 30 seconds alone, however slow the machine was before
+    assert verdict.recorded > 50  # the last 30 seconds alone, however slow the machine was before
     assert verdict.in_gaps > 0
     assert verdict.usable_values > 3 * verdict.recorded
     print(f"{KILLS} kills: {verdict}")
