@@ -10,7 +10,7 @@ import typer
 
 from collector.cli.center_month import WhoOption
 from collector.cli.center_screen import actor_of, decider_of, parse_month, show_rows, time_text, to_json
-from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
+from collector.cli.center_store import ConfigOption, DaysOption, JsonOption, StateOption, days_of_center, open_store
 
 if TYPE_CHECKING:
     from collector.center.month.review_log import Review
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 review_app = typer.Typer(no_args_is_help=True, help="Reviews: asked, answered, decided, appealed. 复核申请。")
 NumberArgument = Annotated[int, typer.Argument(metavar="REVIEW", help="Its number, as `review list` shows it.")]
 TextOption = Annotated[str, typer.Option("--text", help="In words.")]
-DaysOption = Annotated[Path | None, typer.Option("--tables", help="Working-day tables; default: those shipped.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -109,7 +108,7 @@ def submit(
     kind, value = ("yuan", yuan) if yuan else ("quantity", quantity)
     request = ReviewRequest(run, unit, service, *interval, kind, value, text)
     with open_store(config, state) as store:
-        number = submit_review(store, request, actor=actor_of(who), days=_days(tables))
+        number = submit_review(store, request, actor=actor_of(who), days=days_of_center(config, state, tables))
         found = _get(store, number)
     late = f"late: the last day was {found.deadline}" if found.late else f"answer due on {found.answer_due}"
     print(f"review {number} is taken down; {late}")
@@ -127,7 +126,7 @@ def admit(
     """Examine a late review after all; the days of its answer count from now. 受理逾期申请。"""
     from collector.center.month.reviews import admit_review
 
-    _act(config, state, who, admit_review, number, reason=text, days=_days(tables))
+    _act(config, state, who, admit_review, number, reason=text, days=days_of_center(config, state, tables))
 
 
 @review_app.command("answer")
@@ -275,10 +274,3 @@ def _get(store: Any, number: int) -> Review:
     actor = actor_of("")
     found: Review = store.read(lambda c: review_by_id(c, number, actor=actor))
     return found
-
-
-def _days(tables: Path | None) -> Any:
-    from collector.resources import config_path
-    from collector.settlement.calendar import load_working_days
-
-    return load_working_days(tables or config_path("calendar"))

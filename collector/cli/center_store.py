@@ -10,12 +10,14 @@ import typer
 
 if TYPE_CHECKING:
     from collector.center.store import CenterStore
+    from collector.settlement.calendar import DutyDays
 
 USUAL_PLACES: Final = (Path("center.toml"), Path("/etc/collector/center.toml"))
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="CONFIG", help="center.toml")]
 ConfigArgument = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="center.toml, as with --config")]
 StateOption = Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")]
+DaysOption = Annotated[Path | None, typer.Option("--tables", help="Working-day tables; default: those shipped.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 
 
@@ -70,3 +72,10 @@ def rulebook_of_center(config: Path | None, state: str) -> Path:
 
     found = find_config(config, state)
     return rulebook_path(load_center(found)) if found else config_path(SHIPPED)
+
+
+def days_of_center(config: Path | None, state: str, tables: Path | None) -> DutyDays:
+    """What the duties go by: the working days, and the rulebook months are settled by."""
+    from collector.center.month.rulebooks import duty_days
+
+    return duty_days(rulebook_of_center(config, state), tables)

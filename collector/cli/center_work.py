@@ -15,14 +15,12 @@ import typer
 
 from collector.cli.center_month import WhoOption
 from collector.cli.center_screen import MonthArgument, actor_of, decider_of, parse_month, show_rows, time_text, to_json
-from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
+from collector.cli.center_store import ConfigOption, DaysOption, JsonOption, StateOption, days_of_center, open_store
 
 if TYPE_CHECKING:
     from collector.center.month.duties import DutyBoard
-    from collector.settlement.calendar import WorkingDays
 
 month_app = typer.Typer(no_args_is_help=True, help="The steps of a month, with four eyes. 月度流程。")
-DaysOption = Annotated[Path | None, typer.Option("--tables", help="Working-day tables; default: those shipped.")]
 ProposalArgument = Annotated[int, typer.Argument(metavar="PROPOSAL", help="Its number, as `month show` shows it.")]
 
 
@@ -57,7 +55,7 @@ def show_month(
         waiting = store.read(lambda c: list_proposals(c, subject=str(wanted), open_only=True))
         run = now.run_id
         standing = [] if run is None else store.read(lambda c: what_stands_open(c, wanted, run))
-        ways, days, now_ms = transitions_from(now.state), _days(None), store.clock.now_utc_ms()
+        ways, days, now_ms = transitions_from(now.state), days_of_center(config, state, None), store.clock.now_utc_ms()
         late = store.read(lambda c: {t: against_calendar(c, now, t.after, days, now_ms) for t in ways})
     if as_json:
         print(to_json({"state": now, "steps": steps, "proposals": waiting, "open": standing}))
@@ -106,8 +104,9 @@ def propose(
         target = State(to)
     except ValueError:
         raise typer.BadParameter(f"expected one of {', '.join(State)}", param_hint="STATE") from None
+    days = days_of_center(config, state, tables)
     with open_store(config, state) as store:
-        options: dict[str, Any] = {"run_id": run, "reason": reason, "document": document, "days": _days(tables)}
+        options: dict[str, Any] = {"run_id": run, "reason": reason, "document": document, "days": days}
         now_ms = store.clock.now_utc_ms()
         number = store.write(lambda c: propose_step(c, wanted, target, actor=actor, now_ms=now_ms, **options)).result()
     print(f"proposal {number}: another person approves it with `collector center month approve {number}`")
@@ -126,13 +125,11 @@ def approve(
     """Approve a step that somebody else prepared, and take it. 批准流程步骤。"""
     from collector.center.month.states import approve_step
 
-    actor = decider_of(who, config, state)
+    actor, days = decider_of(who, config, state), days_of_center(config, state, tables)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         found = store.write(
-            lambda c: approve_step(
-                c, number, actor=actor, now_ms=now_ms, days=_days(tables), document=document, note=note
-            )
+            lambda c: approve_step(c, number, actor=actor, now_ms=now_ms, days=days, document=document, note=note)
         ).result()
     print(f"{found.month} is {found.state}, edition {found.edition}, run {found.run_id}")
 
@@ -203,7 +200,7 @@ def duties(
         day = date.fromisoformat(on) if on else None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--on") from error
-    days = _days(tables)
+    days = days_of_center(config, state, tables)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms() if day is None else local_midnight_ms(day)
         months = wanted or store.read(lambda c: months_due(c, now_ms))
@@ -215,13 +212,6 @@ def duties(
             _show_board(board)
     if any(row.status == LATE for board in boards for row in board.rows):
         raise typer.Exit(1)
-
-
-def _days(tables: Path | None) -> WorkingDays:
-    from collector.resources import config_path
-    from collector.settlement.calendar import load_working_days
-
-    return load_working_days(tables or config_path("calendar"))
 
 
 def _show_board(board: DutyBoard) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.cli.rulebook import RULEBOOK
 from collector.resources import config_path
 
 if TYPE_CHECKING:
@@ -26,18 +27,22 @@ def register(app: typer.Typer) -> None:
             list[str] | None, typer.Option(help="Day a question came in, YYYY-MM-DD; repeatable.")
         ] = None,
         tables: Annotated[Path | None, typer.Option(help="Working-day tables; default: those shipped.")] = None,
+        rulebook: Annotated[Path | None, typer.Option(help="A rulebook directory; default: the one shipped.")] = None,
         as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     ) -> None:
         """Show the duties of a month: disclosure, reviews, answers, filing, publication. 披露、复核、报送日历。"""
         from collector.model.interval import Month
-        from collector.settlement.calendar import compute_duties, load_working_days
+        from collector.settlement.calendar import DutyDays, compute_duties, load_working_days
+        from collector.settlement.rulebook import load_rulebook
 
         try:
             wanted = Month.parse(month)
             questions = [date.fromisoformat(text) for text in received or ()]
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
-        duties = compute_duties(wanted, load_working_days(tables or config_path("calendar")), questions)
+        working = load_working_days(tables or config_path("calendar"))
+        days = DutyDays(working, load_rulebook(rulebook or config_path(RULEBOOK)))
+        duties = compute_duties(wanted, days, questions)
         print(_json(duties)) if as_json else _show(duties)
 
 

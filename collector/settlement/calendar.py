@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Duties of a settled month (Art. 26-28) on official working days; nothing that computes money needs them.
 
-Working days come from dated tables, one per year, each copied from the State Council's notice; a year without a table
-is an error: holidays and make-up days are decided anew every year, and a guess would be silently wrong.
+The days the articles name come from the rulebook. A month's duties fall in the month after it, so they go by what is in
+force on that one's first day. Working days come from dated tables, one per year, each copied from the State Council's
+notice; a year without a table is an error: holidays and make-up days are decided anew every year, and a guess would be
+silently wrong.
 """
 
 from __future__ import annotations
@@ -16,12 +18,8 @@ from typing import Any, Final
 
 from collector.errors import ConfigError, Problem, RuleError
 from collector.model.interval import Month
+from collector.settlement.rules import Rulebook, RuleValue
 
-DISCLOSURE_DAY: Final = 10
-REVIEW_DAY: Final = 15
-FILING_DAY: Final = 20
-PUBLICATION_DAY: Final = 25
-ANSWER_WORKING_DAYS: Final = 3
 _KEYS: Final = frozenset({"year", "notice", "notice_date", "holiday"})
 _HOLIDAY_KEYS: Final = frozenset({"name", "first", "last", "worked"})
 
@@ -61,6 +59,49 @@ class WorkingDays:
 
 
 @dataclass(frozen=True, slots=True)
+class DutyDays:
+    """What duties are reckoned by: the working days, and the rulebook that says by which day (Art. 26-28)."""
+
+    working: WorkingDays
+    rulebook: Rulebook
+
+    def due(self, value: str, article: str, month: Month) -> date:
+        """The day of the month after `month` that a value of the rulebook names.
+
+        Raises:
+            RuleError: the rulebook does not say, or that month has no such day.
+        """
+        after, number = month.next(), self._number(value, article, month)
+        try:
+            return date(after.year, after.month, number)
+        except ValueError:
+            place = self.rulebook.values[value].file
+            raise RuleError(f"{after} has no day {number}; see {place} of the rulebook", subject=value) from None
+
+    def answer_due(self, received: date, month: Month) -> date:
+        """By when a question about `month` that came in on a day is answered; that day does not count (Art. 27).
+
+        Raises:
+            RuleError: the rulebook does not say, or a year has no table of working days.
+        """
+        return self.working.add(received, self._number("answer.working_days", "27", month))
+
+    def _number(self, value: str, article: str, month: Month) -> int:
+        found: RuleValue | None = self.rulebook.values.get(value)
+        if found is None:
+            wanted = f"article-{article}.toml"
+            raise RuleError(
+                f"the calendar needs it, and rulebook {self.rulebook.id} lacks it; add {wanted} as the one shipped",
+                subject=value,
+            )
+        day = month.next().first_day
+        number = self.rulebook.value(value, day)
+        if number is None:
+            raise RuleError(f"the calendar needs it, but {found.file} has none in force on {day}", subject=value)
+        return int(number)
+
+
+@dataclass(frozen=True, slots=True)
 class Duty:
     """Something due. `moved_from`: the day the text names, where a holiday moved it."""
 
@@ -81,20 +122,20 @@ class Duties:
     clashes: tuple[str, ...]
 
 
-def compute_duties(month: Month, days: WorkingDays, received: Iterable[date] = ()) -> Duties:
+def compute_duties(month: Month, days: DutyDays, received: Iterable[date] = ()) -> Duties:
     """When what is due for `month`; an answer for each question in `received`, or for one of the last day.
 
-    Source: Art. 26-28. Text says only the 10th moves with holidays (I-14); we show what that makes impossible, because
-    the text does not say which duty gives way.
+    Source: Art. 26-28. Text says only the disclosure moves with holidays (I-14); we show what that makes impossible,
+    because the text does not say which duty gives way.
 
     Raises:
-        RuleError: a year has no table, or a question came outside the month after `month`.
+        RuleError: the rulebook lacks a value, a year has no table, or a question came outside the month after `month`.
     """
     after = month.next()
-    named = date(after.year, after.month, DISCLOSURE_DAY)
-    disclosed = days.on_or_after(named)
-    review = date(after.year, after.month, REVIEW_DAY)
-    filing = date(after.year, after.month, FILING_DAY)
+    named = days.due("disclosure.day", "26", month)
+    disclosed = days.working.on_or_after(named)
+    review = days.due("review.day", "27", month)
+    filing = days.due("filing.day", "28", month)
     duties = [
         Duty("disclosure", "26", disclosed, "披露统计结果", "disclosure", named if disclosed != named else None),
         Duty("review", "27", review, "复核申请截止(含当日)", "last day to ask for a review"),
@@ -103,12 +144,12 @@ def compute_duties(month: Month, days: WorkingDays, received: Iterable[date] = (
     for question in questions:
         if (question.year, question.month) != (after.year, after.month):
             raise RuleError(f"a question on {month} is asked in {after}, not on {question}", subject="calendar")
-        due = days.add(question, ANSWER_WORKING_DAYS)
+        due = days.answer_due(question, month)
         duties.append(Duty("answer", "27", due, f"答复 {question} 收到的问询", f"answer to a question of {question}"))
     duties.append(Duty("filing", "28", filing, "报送监管机构", "filing with the regulator"))
-    publication = date(after.year, after.month, PUBLICATION_DAY)
+    publication = days.due("publication.day", "28", month)
     duties.append(Duty("publication", "28", publication, "监管机构发布", "publication by the regulator"))
-    return Duties(str(month), tuple(duties), tuple(_clashes(duties, questions, days)))
+    return Duties(str(month), tuple(duties), tuple(_clashes(duties, questions, days.working)))
 
 
 def _clashes(duties: Iterable[Duty], questions: Iterable[date], days: WorkingDays) -> Iterable[str]:

@@ -2,7 +2,7 @@
 """What the computation asks of a rulebook: the names, units and keys of its values, and the readings it can follow.
 
 No number of the law stands here, only what a number must look like: the loader refuses a file that declares another
-unit or key, leaves one of these out, or adds one nobody reads.
+unit or key, leaves one of these out (but for the calendar's), or adds one nobody reads.
 """
 
 from __future__ import annotations
@@ -67,6 +67,20 @@ VALUES: Final[dict[str, ValueSpec]] = {
         ValueSpec("policy.meter_difference_ratio", "1"),
     )
 }
+
+# What the calendar of Art. 26-28 reads, and only it: a rulebook without them settles every month. Each is a whole
+# number of days and the same for all areas.
+CALENDAR_VALUES: Final[dict[str, ValueSpec]] = {
+    spec.id: spec
+    for spec in (
+        ValueSpec("disclosure.day", "day_of_month"),
+        ValueSpec("review.day", "day_of_month"),
+        ValueSpec("answer.working_days", "working_day"),
+        ValueSpec("filing.day", "day_of_month"),
+        ValueSpec("publication.day", "day_of_month"),
+    )
+}
+CALENDAR_DAYS: Final = range(1, 32)
 
 # Which choices of each reading the computation can follow; the first is the one rules.md adopts.
 READINGS: Final[dict[str, tuple[str, ...]]] = {

@@ -21,7 +21,14 @@ from typing import Any, Final
 from collector.errors import ConfigError, Problem
 from collector.model.quantity import parse_decimal
 from collector.model.register import AREA_IDS, UnitKind
-from collector.settlement.catalogue import KEY_DOMAINS, READINGS, SERVICES, VALUES
+from collector.settlement.catalogue import (
+    CALENDAR_DAYS,
+    CALENDAR_VALUES,
+    KEY_DOMAINS,
+    READINGS,
+    SERVICES,
+    VALUES,
+)
 from collector.settlement.rules import (
     Reading,
     ReadingRow,
@@ -160,9 +167,9 @@ class _Loader:
     def value(self, file: str, article: str, ident: str, item: Table) -> None:
         place = ident
         self.known(file, place, item, _VALUE_KEYS)
-        spec = VALUES.get(ident)
+        spec = VALUES.get(ident) or CALENDAR_VALUES.get(ident)
         if spec is None:
-            near = difflib.get_close_matches(ident, VALUES, 1)
+            near = difflib.get_close_matches(ident, [*VALUES, *CALENDAR_VALUES], 1)
             self.problem(file, place, "nothing reads this value" + (f"; did you mean {near[0]!r}?" if near else ""))
             return
         if item.get("unit") != spec.unit:
@@ -175,6 +182,8 @@ class _Loader:
         rows: list[RuleRow] = []
         for number, table in enumerate(self.tables(file, place, item, "row"), 1):
             rows += self.value_rows(file, f"{place}.row[{number}]", table, spec.key)
+            if ident in CALENDAR_VALUES:
+                self.whole_days(file, f"{place}.row[{number}]", table)
         rows.sort(key=lambda row: row.from_day)
         self.spans(file, place, [((row.key, row.area), row.from_day, row.until_day, row.state) for row in rows])
         for member in KEY_DOMAINS[spec.key] if spec.key else ("",):
@@ -208,6 +217,15 @@ class _Loader:
         if from_day is None:
             return []
         return [RuleRow(value, from_day, state, cite, m, area, until, mark, note) for m in members]
+
+    def whole_days(self, file: str, place: str, table: Table) -> None:
+        """A row of the calendar: a day of a month or a number of working days, for all areas."""
+        found = table.get("value")
+        if isinstance(found, str) and found not in map(str, CALENDAR_DAYS):
+            first, last = CALENDAR_DAYS[0], CALENDAR_DAYS[-1]
+            self.problem(file, f"{place}.value", f"expected a whole number from {first} to {last}, got {found!r}")
+        if "area" in table:
+            self.problem(file, f"{place}.area", "the calendar is the same for all areas")
 
     def spans(self, file: str, place: str, rows: list[tuple[tuple[str, str], date, date | None, RuleState]]) -> None:
         """Duplicates, overlaps and gaps among the rows of one key and area, given in order of their first day."""
@@ -297,7 +315,7 @@ class _Loader:
         return {name: self.text(file, f"{ident}.{key}", found, name) for name in found}
 
     def complete(self) -> None:
-        """Everything the computation reads must be there."""
+        """Everything the computation reads must be there; what the calendar lacks, only the calendar refuses."""
         for kind, wanted, found in (
             ("value", VALUES, self.values),
             ("service", SERVICES, self.services),

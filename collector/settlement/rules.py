@@ -15,7 +15,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from collector.errors import RuleError
-from collector.settlement.catalogue import AREA
+from collector.settlement.catalogue import AREA, CALENDAR_VALUES
 
 
 class RuleState(StrEnum):
@@ -187,8 +187,9 @@ class Rulebook:
         return found[-1]
 
     def change_days(self) -> frozenset[date]:
-        """Every local day on which a value or a service's state begins or ends."""
-        rows: list[RuleRow | ServiceRow] = [row for value in self.values.values() for row in value.rows]
+        """Every local day on which a value that money needs, or a service's state, begins or ends."""
+        values = [value for value in self.values.values() if value.id not in CALENDAR_VALUES]
+        rows: list[RuleRow | ServiceRow] = [row for value in values for row in value.rows]
         rows += [row for service in self.services.values() for row in service.rows]
         days = {row.from_day for row in rows}
         return frozenset(days | {row.until_day for row in rows if row.until_day is not None})

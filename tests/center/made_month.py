@@ -25,8 +25,9 @@ from collector.model.interval import HOUR_MS, Month, local_midnight_ms
 from collector.report.folder import write_statement
 from collector.resources import config_path
 from collector.settlement.allocate import allocate
-from collector.settlement.calendar import load_working_days
+from collector.settlement.calendar import DutyDays, load_working_days
 from collector.settlement.plants import compute_ledger
+from collector.settlement.rulebook import load_rulebook
 from collector.settlement.statement import (
     AreaRow,
     Line,
@@ -39,7 +40,8 @@ from collector.settlement.statement import (
 )
 
 MAY = Month(2026, 5)
-DAYS = load_working_days(config_path("calendar"))
+BOOK = load_rulebook(config_path("rules/east-china-trial"))
+DAYS = DutyDays(load_working_days(config_path("calendar")), BOOK)
 LI = Actor("li", Role.OPERATOR)
 ZHAO = Actor("zhao", Role.OPERATOR)
 WANG = Actor("wang", Role.APPROVER)

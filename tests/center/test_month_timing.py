@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from center_batches import FixedClock, new_store
-from made_month import AUDITOR, DAYS, LI, MAY, WANG, add_run, on, step
+from made_month import AUDITOR, BOOK, DAYS, LI, MAY, WANG, add_run, on, step
 
 from collector.center import audit, four_eyes
 from collector.center.month.filings import make_filings
@@ -19,7 +19,7 @@ from collector.center.month.states import approve_step, propose_step
 from collector.center.month.steps import State, list_steps, month_state
 from collector.center.store import CenterStore
 from collector.errors import StoreError
-from collector.settlement.calendar import WorkingDays
+from collector.settlement.calendar import DutyDays, WorkingDays
 
 LAST_MOMENT = on(1, hour=0) - 1
 
@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Iterator[CenterStore]:
 
 
 def propose(
-    store: CenterStore, to: State, run_id: int | None = None, *, at: int, reason: str = "", days: WorkingDays = DAYS
+    store: CenterStore, to: State, run_id: int | None = None, *, at: int, reason: str = "", days: DutyDays = DAYS
 ) -> int:
     return store.write(
         lambda c: propose_step(c, MAY, to, actor=LI, now_ms=at, days=days, run_id=run_id, reason=reason)
@@ -105,7 +105,7 @@ def test_what_was_in_time_when_proposed_and_late_when_approved_needs_the_approve
 
 def test_without_a_calendar_of_the_year_a_step_needs_a_reason_for_nobody_can_tell(store: CenterStore) -> None:
     run = add_run(store)
-    unknown = WorkingDays(frozenset({2025}))
+    unknown = DutyDays(WorkingDays(frozenset({2025})), BOOK)
     with pytest.raises(StoreError, match=r"no working-day table for 2026.*needs a stated reason"):
         propose(store, State.DISCLOSED, run, at=on(10), days=unknown)
     assert propose(store, State.DISCLOSED, run, at=on(10), days=unknown, reason="the notice is not out")

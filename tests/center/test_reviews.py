@@ -7,7 +7,9 @@ import io
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from center_batches import FixedClock, new_store
 from made_month import (
     AUDITOR,
+    BOOK,
     DAYS,
     DEEP_PEAK,
     FIRST,
@@ -57,6 +60,7 @@ from collector.center.month.steps import State, month_state
 from collector.center.store import CenterStore
 from collector.errors import CollectorError, ConfigError, Denied, RuleError, StoreError
 from collector.model.interval import Month
+from collector.settlement.calendar import DutyDays
 
 PDF = b"%PDF-1.7\n%evidence\n"
 # Actors of both sides who could be one person with two accounts of one name are refused elsewhere (four eyes).
@@ -171,6 +175,18 @@ def test_the_fifteenth_counts_and_after_it_a_review_is_late_until_an_operator_ta
     assert (get(store, late).state, get(store, late).answer_due) == (ReviewState.ASKED, date(2026, 6, 23))
 
 
+def test_an_answer_is_due_by_the_working_days_of_the_rulebook(store: CenterStore) -> None:
+    found = BOOK.values["answer.working_days"]
+    later = replace(found.rows[0], value=Decimal(4), from_day=date(2026, 6, 1))
+    four = DutyDays(DAYS.working, replace(BOOK, values={**BOOK.values, found.id: replace(found, rows=(later,))}))
+    # Friday 12 June 2026: 15, 16, 17, 18. One of Tuesday 16, late, taken on Wednesday 17: 18, then 22, 23, 24.
+    number = submit_review(store, request(), actor=PLANT_1, days=four, now_ms=on(12))
+    assert get(store, number).answer_due == date(2026, 6, 18)
+    late = submit_review(store, request(), actor=PLANT_1, days=four, now_ms=on(16))
+    act(store, admit_review, late, LI, on(17), reason="披露当日系统不可用", days=four)
+    assert get(store, late).answer_due == date(2026, 6, 24)
+
+
 def test_an_unknown_year_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
     december = Month(2026, 12)
     with new_store(tmp_path / "state", FixedClock(on(5, month=1, year=2027))) as store:
@@ -211,7 +227,7 @@ def test_an_import_carries_a_review_out_while_it_is_in_force(store: CenterStore)
     number = ask(store)
     decide(store, number, granted=True)
     values = {"kind": "exclusions", "name": "e.csv", "sha256": "0", "who": "li", "at_ms": 1, "bytes": b""}
-    counts = {"added": 1, "same": 0, "replaced": 0}
+    counts = {"added": 1, "same": 0, "replaced": 0, "longest_ms": 0}
     store.write(lambda c: c.execute(insert(imported).values(values | counts))).result()
     act(store, link_remedy, number, LI, import_id=1)
     assert get(store, number).events[-1].link_import_id == 1

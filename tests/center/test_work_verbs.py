@@ -152,6 +152,19 @@ def test_duties_of_a_day_and_what_is_late(run: Run) -> None:
     assert [b["month"] for b in boards] == ["2026-05", "2026-06"]
 
 
+def test_duties_go_by_the_rulebook_that_center_toml_names(state: Path) -> None:
+    rules = Path(shutil.copytree(config_path("rules/east-china-trial"), state.parent / "rules"))
+    file = rules / "article-28.toml"
+    file.write_text(file.read_text("utf-8").replace('value = "20"', 'value = "19"'), "utf-8")
+    config = center_toml(state, shared=True)
+    config.write_text(config.read_text("utf-8").replace("[center]\n", '[center]\nrulebook_dir = "rules"\n'), "utf-8")
+    words = ["duties", "2026-05", "--on", "2026-06-05", "--json", "--config", str(config)]
+    board = json.loads(CliRunner().invoke(app, words).output)
+    assert {r["id"]: r["due"] for r in board["rows"]}["filing"] == "2026-06-19"
+    file.unlink()
+    assert "filing.day: the calendar needs it" in str(CliRunner().invoke(app, words).exception)
+
+
 def test_another_name_is_not_another_person_at_the_command_line(run: Run, state: Path) -> None:
     run("month", "propose", "2026-05", "disclosed", "--run", "1", *LATE, "--who", "li")
     for place in (("--state", str(state)), ("--config", str(center_toml(state, shared=False)))):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -16,13 +17,15 @@ from collector.cli import duties as verb
 from collector.errors import ConfigError, RuleError
 from collector.model.interval import Month
 from collector.resources import config_path
-from collector.settlement.calendar import Duties, compute_duties, load_working_days
+from collector.settlement.calendar import Duties, DutyDays, compute_duties, load_working_days
+from collector.settlement.rulebook import load_rulebook
 
 DAYS = load_working_days(config_path("calendar"))
+RULES = config_path("rules/east-china-trial")
 
 
-def duties(month: str, *received: date) -> Duties:
-    return compute_duties(Month.parse(month), DAYS, received)
+def duties(month: str, *received: date, rules: Path = RULES) -> Duties:
+    return compute_duties(Month.parse(month), DutyDays(DAYS, load_rulebook(rules)), received)
 
 
 def due(month: str, *received: date) -> dict[str, date]:
@@ -94,6 +97,77 @@ def test_a_filing_day_that_is_free_is_shown_as_a_clash() -> None:
     assert any("filing with the regulator falls on 2026-06-20" in clash for clash in duties("2026-05").clashes)
 
 
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """A copy of the shipped rulebook to change."""
+    return Path(shutil.copytree(RULES, tmp_path / "rules"))
+
+
+def change(rules: Path, article: int, old: str, new: str) -> None:
+    file = rules / f"article-{article}.toml"
+    text = file.read_text("utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), "utf-8")
+
+
+def later(value: str, day: str) -> str:
+    """A row that takes over on a day, to stand before the first one."""
+    row = f'value = "{value}"\n  state = "in_force"\n  from = {day}\n  cite = "notice"\n'
+    return f"[[value.row]]\n  {row}\n  [[value.row]]"
+
+
+def test_another_filing_day_clashes_with_other_answers(rules: Path) -> None:
+    # June 2026: asked on Monday 15, answered by Thursday 18. Dragon Boat Festival takes the 19th, with Saturday 20 and
+    # Sunday 21: a filing on one of them does not move. Filed on Wednesday 17, which is worked, the answer comes after.
+    (clash,) = duties("2026-05").clashes
+    assert clash.startswith("the filing with the regulator falls on 2026-06-20, no working day")
+    change(rules, 28, 'value = "20"', 'value = "19"')
+    (clash,) = duties("2026-05", rules=rules).clashes
+    assert clash.startswith("the filing with the regulator falls on 2026-06-19, no working day")
+    change(rules, 28, 'value = "19"', 'value = "17"')
+    (clash,) = duties("2026-05", rules=rules).clashes
+    assert clash.startswith("answer to a question of 2026-06-15 is due on 2026-06-18, after the filing on 2026-06-17")
+
+
+def test_a_month_goes_by_what_is_in_force_on_the_first_day_of_the_month_after_it(rules: Path) -> None:
+    # From 1 June on: the duties of May, done in June, are the first. From 2 June on: those of June, done in July.
+    change(rules, 27, "[[value.row]]", later("12", "2026-06-01"))
+    change(rules, 28, "[[value.row]]", later("22", "2026-06-02"))
+    shown = {}
+    for month in ("2026-04", "2026-05", "2026-06"):
+        due = {duty.id: duty.due.day for duty in duties(month, rules=rules).duties}
+        shown[month] = (due["review"], due["filing"])
+    assert shown == {"2026-04": (15, 20), "2026-05": (12, 20), "2026-06": (12, 22)}
+
+
+def test_more_working_days_to_answer_are_counted_over_the_holiday(rules: Path) -> None:
+    # Asked on Monday 15 June 2026: 16, 17, 18, then Dragon Boat Festival 19-21, so the fourth is Monday the 22nd.
+    change(rules, 27, 'value = "3"', 'value = "4"')
+    assert {d.id: d.due for d in duties("2026-05", rules=rules).duties}["answer"] == date(2026, 6, 22)
+
+
+@pytest.mark.parametrize(
+    ("article", "value"),
+    [(26, "disclosure.day"), (27, "review.day"), (28, "filing.day")],
+)
+def test_a_rulebook_without_the_calendar_is_sound_and_only_the_calendar_refuses_it(
+    rules: Path, article: int, value: str
+) -> None:
+    (rules / f"article-{article}.toml").unlink()
+    with pytest.raises(RuleError, match=rf"{value}: the calendar needs it.* add article-{article}\.toml"):
+        duties("2026-05", rules=rules)
+
+
+def test_a_day_that_is_unknown_or_that_the_month_lacks_is_refused(rules: Path) -> None:
+    change(rules, 28, 'value = "25"', 'value = "30"')
+    assert duties("2026-02", rules=rules).duties[-1].due == date(2026, 3, 30)
+    with pytest.raises(RuleError, match=r"publication\.day: 2026-02 has no day 30; see article-28\.toml"):
+        duties("2026-01", rules=rules)
+    change(rules, 28, 'value = "30"\n  state = "in_force"', 'state = "unknown"')
+    with pytest.raises(RuleError, match=r"publication\.day: .*article-28\.toml has none in force on 2026-03-01"):
+        duties("2026-02", rules=rules)
+
+
 @pytest.mark.parametrize(
     ("content", "finding"),
     [
@@ -131,3 +205,17 @@ def test_the_verb_prints_json() -> None:
         "2026-05-20",
         "2026-05-25",
     ]
+
+
+def test_the_verb_takes_another_rulebook_and_says_what_one_lacks(rules: Path) -> None:
+    app = typer.Typer()
+    verb.register(app)
+    app.command("other")(lambda: None)
+    change(rules, 28, 'value = "25"', 'value = "27"')
+    arguments = ["calendar", "2026-05", "--rulebook", str(rules), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert json.loads(result.output)["duties"][-1]["due"] == "2026-06-27"
+    (rules / "article-27.toml").unlink()
+    refused = CliRunner().invoke(app, arguments)
+    assert isinstance(refused.exception, RuleError)
+    assert str(refused.exception).startswith("review.day: the calendar needs it")

@@ -13,7 +13,7 @@ import pytest
 from small_month import RULES, shipped_rulebook
 
 from collector.errors import ConfigError, RuleError
-from collector.settlement.catalogue import READINGS, SERVICES, VALUES
+from collector.settlement.catalogue import CALENDAR_VALUES, READINGS, SERVICES, VALUES
 from collector.settlement.rulebook import load_rulebook
 
 # Typed from regulation.zh.txt and rules.md: value by id and key. Changing any shipped number makes this fail.
@@ -62,10 +62,15 @@ OF_THE_TEXT = {
     "policy.at_limit_tolerance": {"": "1"},
     "policy.on_grid_ratio": {"": "0.005"},
     "policy.meter_difference_ratio": {"": "0.01"},
+    "disclosure.day": {"": "10"},
+    "review.day": {"": "15"},
+    "answer.working_days": {"": "3"},
+    "filing.day": {"": "20"},
+    "publication.day": {"": "25"},
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("value_id", sorted(VALUES))
+@pytest.mark.parametrize("value_id", sorted(VALUES | CALENDAR_VALUES))
 def test_a_shipped_value_is_the_one_of_the_text_from_2009_on(value_id: str) -> None:
     value = shipped_rulebook().values[value_id]
     shipped = {row.key: None if row.value is None else str(row.value) for row in value.rows}
@@ -209,3 +214,27 @@ def test_an_expected_row_changes_nothing_yet_and_a_value_is_exact(rules: Path) -
     add(rules, "article-14.toml", "agc_basic.price", ROW.replace("in_force", "expected"))
     assert load_rulebook(rules).value("agc_basic.price", date(2027, 1, 1)) == 240
     assert shipped_rulebook().value("reactive.free_ratio_lead", date(2026, 1, 1)) == Fraction(Decimal("0.328684105"))
+
+
+@pytest.mark.parametrize("day", ["0", "32", "10.5", "1e1", "-3", "010"])
+def test_a_day_of_the_calendar_is_a_whole_number_of_a_month(rules: Path, day: str) -> None:
+    edit(rules, "article-26.toml", 'value = "10"', f'value = "{day}"')
+    said = f"article-26.toml: disclosure.day.row[1].value: expected a whole number from 1 to 31, got '{day}'"
+    assert said in problems(rules)
+
+
+def test_the_calendar_makes_no_exception_for_an_area(rules: Path) -> None:
+    edit(rules, "article-28.toml", 'value = "20"', 'value = "20"\n  area = "jiangsu"')
+    assert "article-28.toml: filing.day.row[1].area: the calendar is the same for all areas" in problems(rules)
+
+
+def test_a_rulebook_without_the_calendar_loads_and_a_change_of_it_cuts_no_month_in_two(rules: Path) -> None:
+    add(rules, "article-26.toml", "disclosure.day", ROW.replace("300", "9"))
+    book = load_rulebook(rules)
+    assert book.value("disclosure.day", date(2026, 6, 16)) == 9
+    assert date(2026, 6, 16) not in book.change_days()
+    for article in (26, 27, 28):
+        (rules / f"article-{article}.toml").unlink()
+    bare = load_rulebook(rules)
+    assert not set(CALENDAR_VALUES) & set(bare.values)
+    assert bare.change_days() == shipped_rulebook().change_days()

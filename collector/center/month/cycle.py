@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from collector.center.month.steps import State, all_steps
 from collector.model.interval import Month, local_day
-from collector.settlement.calendar import Duties, WorkingDays, compute_duties
+from collector.settlement.calendar import Duties, DutyDays, compute_duties
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Cycle:
     publication: date
 
 
-def cycle_of(connection: Connection, month: Month, edition: int, days: WorkingDays) -> Cycle:
+def cycle_of(connection: Connection, month: Month, edition: int, days: DutyDays) -> Cycle:
     """The days an edition goes by.
 
     Raises:
-        RuleError: the calendar does not know a year that is needed.
+        RuleError: the calendar does not know a year that is needed, or the rulebook lacks one of its values.
     """
     if edition == 1:
         return _cycle(month, days)
@@ -53,7 +53,7 @@ def month_before(day: date) -> Month:
     return Month(day.year - (day.month == 1), (day.month - 2) % 12 + 1)
 
 
-def _cycle(month: Month, days: WorkingDays) -> Cycle:
+def _cycle(month: Month, days: DutyDays) -> Cycle:
     duties = compute_duties(month, days)
     due = {duty.id: duty.due for duty in duties.duties}
     return Cycle(month, duties, due["disclosure"], due["review"], due["filing"], due["publication"])

@@ -20,7 +20,7 @@ from collector.center.month.review_log import Review, ReviewState, list_reviews
 from collector.center.month.steps import State, Step, all_steps, month_state
 from collector.center.month_schema import month_step
 from collector.model.interval import Month, local_day
-from collector.settlement.calendar import WorkingDays
+from collector.settlement.calendar import DutyDays
 
 DONE: Final = "done"
 OPEN: Final = "open"
@@ -62,7 +62,7 @@ class DutyBoard:
 
 
 def duties_of(
-    connection: Connection, month: Month, days: WorkingDays, *, actor: Actor, now_ms: int, edition: int | None = None
+    connection: Connection, month: Month, days: DutyDays, *, actor: Actor, now_ms: int, edition: int | None = None
 ) -> DutyBoard:
     """The duties of an edition (default: the present one), and of the reviews the actor may see.
 
@@ -88,7 +88,7 @@ def months_due(connection: Connection, now_ms: int) -> list[Month]:
 
 
 def _rows(
-    cycle: Cycle, steps: Iterable[Step], reviews: Iterable[Review], today: date, days: WorkingDays
+    cycle: Cycle, steps: Iterable[Step], reviews: Iterable[Review], today: date, days: DutyDays
 ) -> Iterator[DutyRow]:
     taken: dict[State, date] = {}
     for step in steps:
@@ -108,7 +108,7 @@ def _rows(
     yield _row("publication", duty.article, (duty.chinese, duty.english), duty.due, done, today, days)
 
 
-def _answers(reviews: Iterable[Review], today: date, days: WorkingDays) -> Iterator[DutyRow]:
+def _answers(reviews: Iterable[Review], today: date, days: DutyDays) -> Iterator[DutyRow]:
     for review in reviews:
         if review.state is ReviewState.LATE:
             continue
@@ -130,7 +130,7 @@ def _row(
     due: date,
     done: date | None,
     today: date,
-    days: WorkingDays,
+    days: DutyDays,
     *,
     moved: date | None = None,
     review_id: int | None = None,
@@ -153,10 +153,10 @@ def _row(
     )
 
 
-def _working_days(today: date, due: date, days: WorkingDays) -> int:
+def _working_days(today: date, due: date, days: DutyDays) -> int:
     """Working days after `today` up to and with `due`; after it, the working days gone by, negative."""
     first, last = min(today, due), max(today, due)
-    count = sum(days.is_working(first + timedelta(days=n)) for n in range(1, (last - first).days + 1))
+    count = sum(days.working.is_working(first + timedelta(days=n)) for n in range(1, (last - first).days + 1))
     return count if due >= today else -count
 
 

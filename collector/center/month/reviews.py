@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reviews (复核申请): asked by a plant, answered in three working days, decided by two, appealed to the regulator.
+"""Reviews (复核申请): asked by a plant, answered in time, decided by two, appealed to the regulator.
 
-Source: Art. 27: a plant in doubt asks by the 15th; the center checks and answers within 3 working days of receipt; who
-still disagrees appeals to the regulator, who coordinates or rules (Art. 29). One asked later is kept and marked late:
-it is examined where an operator takes it with a reason. What is granted is done by an import or a run that is named.
+Source: Art. 27: a plant in doubt asks by a day of the month; the center checks and answers within some working days of
+receipt (both in the rulebook); who still disagrees appeals to the regulator, who coordinates or rules (Art. 29). One
+asked later is kept and marked late: it is examined where an operator takes it with a reason. What is granted is done by
+an import or a run that is named.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from collector.center.runs import WHAT_IF
 from collector.center.store import CenterStore
 from collector.errors import Denied, StoreError
 from collector.model.interval import Month, local_day
-from collector.settlement.calendar import ANSWER_WORKING_DAYS, WorkingDays
+from collector.settlement.calendar import DutyDays
 
 MAX_OPEN: Final = 500  # of a plant and month: nobody fills the store
 _NUMBER: Final = re.compile(r"\d{1,12}(\.\d{1,6})?\Z", re.ASCII)
@@ -49,14 +50,14 @@ class ReviewRequest:
 
 
 def submit_review(
-    store: CenterStore, request: ReviewRequest, *, actor: Actor, days: WorkingDays, now_ms: int | None = None
+    store: CenterStore, request: ReviewRequest, *, actor: Actor, days: DutyDays, now_ms: int | None = None
 ) -> int:
     """Ask for a review of a line of one's own plant in a disclosed run; its number.
 
     Raises:
         Denied: the role may not ask, the line is another plant's, or the run is not disclosed.
         StoreError: there is no such line, or what is asked can't be.
-        RuleError: the calendar does not know the year.
+        RuleError: the calendar does not know the year, or the rulebook lacks one of its values.
     """
     actor.require(Permission.REVIEW_SUBMIT)
     month = Month.parse(store.read(lambda c: _month_of_run(c, request.run_id, actor)))
@@ -75,7 +76,7 @@ def _insert_review(
     month: Month,
     *,
     actor: Actor,
-    days: WorkingDays,
+    days: DutyDays,
     now_ms: int,
 ) -> int:
     state = month_state(connection, month)
@@ -85,7 +86,8 @@ def _insert_review(
     if connection.execute(select(func.count()).select_from(review).where(mine)).scalar_one() >= MAX_OPEN:
         raise StoreError(f"{MAX_OPEN} reviews of {line.plant} in {month}: no more are taken", subject=line.plant)
     today = local_day(now_ms)
-    deadline = cycle_of(connection, month, state.edition, days).review
+    cycle = cycle_of(connection, month, state.edition, days)
+    deadline = cycle.review
     values: dict[str, Any] = {
         "month": str(month),
         "edition": state.edition,
@@ -105,7 +107,7 @@ def _insert_review(
         "submitted_ms": now_ms,
         "deadline_day": deadline.isoformat(),
         "late": today > deadline,
-        "answer_due_day": days.add(today, ANSWER_WORKING_DAYS).isoformat(),
+        "answer_due_day": days.answer_due(today, cycle.month).isoformat(),
     }
     key = connection.execute(insert(review).values(values)).inserted_primary_key
     assert key is not None
@@ -118,18 +120,18 @@ def _insert_review(
 
 
 def admit_review(
-    connection: Connection, number: int, *, actor: Actor, reason: str, days: WorkingDays, now_ms: int
+    connection: Connection, number: int, *, actor: Actor, reason: str, days: DutyDays, now_ms: int
 ) -> None:
     """Examine a late review after all; the working days of the answer count from now."""
     actor.require(Permission.REVIEW_ANSWER)
     found = _in_state(connection, number, actor, ReviewState.LATE)
-    due = days.add(local_day(now_ms), ANSWER_WORKING_DAYS)
+    due = days.answer_due(local_day(now_ms), cycle_of(connection, found.month, found.edition, days).month)
     _append(connection, found, EventKind.ADMITTED, actor=actor, now_ms=now_ms, text=_needed(reason), due=due)
     begin_review(connection, found.month, actor=actor, now_ms=now_ms)
 
 
 def answer_review(connection: Connection, number: int, *, actor: Actor, text: str, now_ms: int) -> None:
-    """Answer what was asked (Art. 27: checked, and answered within 3 working days); may be done again."""
+    """Answer what was asked (Art. 27: checked, and answered in time); may be done again."""
     actor.require(Permission.REVIEW_ANSWER)
     found = _in_state(connection, number, actor, ReviewState.ASKED, ReviewState.ANSWERED)
     _append(connection, found, EventKind.ANSWERED, actor=actor, now_ms=now_ms, text=_needed(text))

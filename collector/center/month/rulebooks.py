@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rulebook the center settles by: read once, and again when a file of it has changed."""
+"""The rulebook the center settles by, and keeps its calendar by: read once, and again when a file of it has changed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from collector.center.settings import CenterSettings
 from collector.resources import config_path
+from collector.settlement.calendar import DutyDays, WorkingDays, load_working_days
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.rules import Rulebook
 
@@ -27,6 +28,20 @@ def rulebook_of(path: Path) -> Rulebook:
     """
     states = ((file.name, file.stat()) for file in sorted(path.glob("*.toml")))
     return _load(path, tuple((name, state.st_mtime_ns, state.st_size) for name, state in states))
+
+
+def duty_days(rulebook: Path, tables: Path | None = None) -> DutyDays:
+    """What the duties of a month go by. `tables`: the working days; default: those shipped.
+
+    Raises:
+        ConfigError: everything wrong in the rulebook or the tables.
+    """
+    return DutyDays(_tables(tables or config_path("calendar")), rulebook_of(rulebook))
+
+
+@functools.lru_cache(maxsize=8)
+def _tables(path: Path) -> WorkingDays:
+    return load_working_days(path)
 
 
 @functools.lru_cache(maxsize=8)

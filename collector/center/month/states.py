@@ -27,7 +27,7 @@ from collector.center.month_schema import filing, month_step
 from collector.center.runs import WHAT_IF
 from collector.errors import StoreError
 from collector.model.interval import Month
-from collector.settlement.calendar import WorkingDays
+from collector.settlement.calendar import DutyDays
 
 STEP: Final = "month_step"
 FILING: Final = "month_filing"
@@ -109,7 +109,7 @@ def propose_step(
     *,
     actor: Actor,
     now_ms: int,
-    days: WorkingDays,
+    days: DutyDays,
     run_id: int | None = None,
     reason: str = "",
     document: str = "",
@@ -148,7 +148,7 @@ def approve_step(
     *,
     actor: Actor,
     now_ms: int,
-    days: WorkingDays,
+    days: DutyDays,
     note: str = "",
     document: str = "",
 ) -> MonthState:

@@ -16,7 +16,7 @@ from collector.center.month.cycle import cycle_of
 from collector.center.month.steps import MonthState, State
 from collector.errors import RuleError, StoreError
 from collector.model.interval import Month, local_day
-from collector.settlement.calendar import WorkingDays
+from collector.settlement.calendar import DutyDays
 
 _FIRST: Final = (State.TRIAL, State.CORRECTION)
 
@@ -41,7 +41,7 @@ def refuse_unfinished(month: Month, after: State, run: Any, now_ms: int) -> None
 
 
 def against_calendar(
-    connection: Connection, state: MonthState, after: State, days: WorkingDays, now_ms: int
+    connection: Connection, state: MonthState, after: State, days: DutyDays, now_ms: int
 ) -> tuple[str, ...]:
     """In what a step taken now goes against the calendar, in words; empty where it doesn't."""
     disclosing = after is State.DISCLOSED and state.state in _FIRST
@@ -51,7 +51,7 @@ def against_calendar(
     try:
         cycle = cycle_of(connection, state.month, state.edition, days)
     except RuleError as error:
-        return (f"{error.message}: whether the step is in time can't be told 缺该年日历,无法判断是否按期",)
+        return (f"{error.message}: whether the step is in time can't be told 缺少日历依据,无法判断是否按期",)
     if disclosing and today > cycle.disclosure:
         return (f"disclosed on {today}, due by {cycle.disclosure} 晚于披露期限",)
     if after is State.FILED and today <= cycle.review:

@@ -27,7 +27,7 @@ from collector.center.web.errors import Missing
 from collector.center.web.jobs import Job
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, attachment, listed
 from collector.center.web.months import known_months
-from collector.center.web.pages_board import working_days
+from collector.center.web.pages_board import days_of
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.which_month import month_named
 from collector.errors import RuleError, StoreError
@@ -203,7 +203,7 @@ def propose(ctx: Ctx, month: MonthPath, data: JSONBody[StepIn]) -> NumberOut:
     return NumberOut(
         ctx.write(
             lambda c: propose_step(
-                c, wanted, State(data.to), actor=ctx.actor, now_ms=ctx.now_ms, days=working_days(),
+                c, wanted, State(data.to), actor=ctx.actor, now_ms=ctx.now_ms, days=days_of(ctx),
                 run_id=data.run_id, reason=data.reason, document=data.document,
             )
         )
@@ -221,7 +221,7 @@ def decide(ctx: Ctx, month: MonthPath, number: Number, data: JSONBody[StepDecisi
     if data.granted:
         ctx.write(
             lambda c: approve_step(
-                c, number, actor=ctx.actor, now_ms=ctx.now_ms, days=working_days(), note=data.note,
+                c, number, actor=ctx.actor, now_ms=ctx.now_ms, days=days_of(ctx), note=data.note,
                 document=data.document,
             )
         )  # fmt: skip
@@ -241,7 +241,7 @@ def duties(
     """The calendar's duties of a month, with the days left."""
     wanted = month_named(month)
     try:
-        board = ctx.read(lambda c: duties_of(c, wanted, working_days(), actor=ctx.actor, now_ms=ctx.now_ms))
+        board = ctx.read(lambda c: duties_of(c, wanted, days_of(ctx), actor=ctx.actor, now_ms=ctx.now_ms))
     except RuleError as error:
         raise StoreError(error.message, subject=error.subject) from error
     rows = [as_row(DutyOut, each) for each in board.rows]

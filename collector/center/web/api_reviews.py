@@ -27,7 +27,7 @@ from collector.center.web.api_watch import DecisionIn, Instant, NumberOut, Text
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, attachment, listed
-from collector.center.web.pages_board import working_days
+from collector.center.web.pages_board import days_of
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.which_month import month_named
 from collector.errors import StoreError
@@ -151,7 +151,7 @@ def one_review(ctx: Ctx, number: Number) -> ReviewOut:
 def submit(ctx: Ctx, data: JSONBody[ReviewIn]) -> NumberOut:
     """Ask for a review of a line of one's own plant."""
     request = ReviewRequest(**{name: getattr(data, name) for name in data.__struct_fields__})
-    return NumberOut(submit_review(ctx.store, request, actor=ctx.actor, days=working_days(), now_ms=ctx.now_ms))
+    return NumberOut(submit_review(ctx.store, request, actor=ctx.actor, days=days_of(ctx), now_ms=ctx.now_ms))
 
 
 @api_post("/reviews/{number:int}/answer", Permission.REVIEW_ANSWER)

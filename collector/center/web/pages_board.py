@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Final
 
 from litestar import Response
@@ -18,7 +17,7 @@ from collector.center.month.duties import DutyBoard, duties_of
 from collector.center.month.filing_documents import FILING_WORDS
 from collector.center.month.filings import hand_out_filing, list_filings, make_filings
 from collector.center.month.review_log import list_reviews
-from collector.center.month.rulebooks import rulebook_path
+from collector.center.month.rulebooks import duty_days, rulebook_path
 from collector.center.month.settling import settle_month
 from collector.center.month.states import (
     KINDS,
@@ -38,18 +37,20 @@ from collector.center.web.lists import XLSX, attachment
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.which_month import month_at_work, month_named
-from collector.errors import RuleError, StoreError
+from collector.errors import ConfigError, RuleError, StoreError
 from collector.model.interval import Month
-from collector.resources import config_path
-from collector.settlement.calendar import WorkingDays, load_working_days
+from collector.settlement.calendar import DutyDays
 
 SECTIONS: Final = ("", "completeness", "reviews", "rulebook", "runs")
 
 
-@functools.cache
-def working_days() -> WorkingDays:
-    """The working-day tables shipped."""
-    return load_working_days(config_path("calendar"))
+def days_of(ctx: Context) -> DutyDays:
+    """The working days shipped, and the rulebook months are settled by.
+
+    Raises:
+        ConfigError: everything wrong in the rulebook.
+    """
+    return duty_days(rulebook_path(ctx.settings))
 
 
 def words_of(ctx: Context, words: tuple[str, str]) -> str:
@@ -113,10 +114,11 @@ def _place(state: State, now: State) -> str:
 
 
 def _duties(ctx: Context, month: Month) -> tuple[DutyBoard | None, str]:
-    """The duties; where the calendar does not know the year, why there are none."""
+    """The duties; where the calendar does not know the year, or the rulebook the days, why there are none."""
     try:
-        return ctx.read(lambda c: duties_of(c, month, working_days(), actor=ctx.actor, now_ms=ctx.now_ms)), ""
-    except RuleError as error:
+        days = days_of(ctx)
+        return ctx.read(lambda c: duties_of(c, month, days, actor=ctx.actor, now_ms=ctx.now_ms)), ""
+    except (ConfigError, RuleError) as error:
         return None, str(error)
 
 
@@ -125,11 +127,15 @@ def _stands_open(ctx: Context, month: Month, run_id: int | None) -> list[str]:
 
 
 def _against(ctx: Context, state: MonthState) -> list[str]:
-    """In what the steps that may follow would be against the calendar today."""
+    """In what the steps that may follow would be against the calendar today; nothing where the rulebook is damaged."""
+    try:
+        days = days_of(ctx)
+    except ConfigError:
+        return []
     return [
         each
         for transition in transitions_from(state.state)
-        for each in ctx.read(lambda c, t=transition: against_calendar(c, state, t.after, working_days(), ctx.now_ms))  # type: ignore[misc]
+        for each in ctx.read(lambda c, t=transition: against_calendar(c, state, t.after, days, ctx.now_ms))  # type: ignore[misc]
     ]
 
 
@@ -165,7 +171,7 @@ def propose_action(ctx: Ctx, month: FromPath[str]) -> Page:
     run_id = ctx.number_or_none("run")
     ctx.write(
         lambda c: propose_step(
-            c, wanted, to_state, actor=ctx.actor, now_ms=ctx.now_ms, days=working_days(), run_id=run_id,
+            c, wanted, to_state, actor=ctx.actor, now_ms=ctx.now_ms, days=days_of(ctx), run_id=run_id,
             reason=ctx.form.get("reason", ""), document=ctx.form.get("document", ""),
         )
     )  # fmt: skip
@@ -188,7 +194,7 @@ def decide_action(ctx: Ctx, number: FromPath[int]) -> Page:
     if ctx.chosen("decision", "approve", "refuse") == "approve":
         ctx.write(
             lambda c: approve_step(
-                c, number, actor=ctx.actor, now_ms=ctx.now_ms, days=working_days(), note=note, document=document
+                c, number, actor=ctx.actor, now_ms=ctx.now_ms, days=days_of(ctx), note=note, document=document
             )
         )
     else:

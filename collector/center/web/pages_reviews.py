@@ -38,7 +38,7 @@ from collector.center.month.reviews import (
 from collector.center.month.steps import visible_run
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.lists import attachment, window
-from collector.center.web.pages_board import words_of, working_days
+from collector.center.web.pages_board import days_of, words_of
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.which_month import month_named
@@ -116,7 +116,7 @@ def ask_action(ctx: Ctx, month: FromPath[str]) -> Page:
         claim_value=form.get("claim_value", ""),
         text=form.get("text", ""),
     )
-    number = submit_review(ctx.store, request, actor=ctx.actor, days=working_days(), now_ms=ctx.now_ms)
+    number = submit_review(ctx.store, request, actor=ctx.actor, days=days_of(ctx), now_ms=ctx.now_ms)
     return ctx.redirect(f"/months/{month_named(month)}/reviews/{number}", notice="notice.review_asked")
 
 
@@ -176,7 +176,7 @@ def answer_action(ctx: Ctx, number: FromPath[int]) -> Page:
     text, do = ctx.form.get("text", ""), ctx.chosen("do", "admit", "answer", "grant", "refuse")
     actor, now_ms = ctx.actor, ctx.now_ms
     if do == "admit":
-        ctx.write(lambda c: admit_review(c, number, actor=actor, reason=text, days=working_days(), now_ms=now_ms))
+        ctx.write(lambda c: admit_review(c, number, actor=actor, reason=text, days=days_of(ctx), now_ms=now_ms))
     elif do in ("grant", "refuse"):
         granted = do == "grant"
         ctx.write(lambda c: propose_decision(c, number, actor=actor, granted=granted, text=text, now_ms=now_ms))

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from web_world import World, world
 from collector.center.access import Actor
 from collector.center.month.states import propose_step
 from collector.center.month.steps import State
+from collector.center.web.app import build_app
+from collector.resources import config_path
 
 HERE = f"/months/{MAY}"
 
@@ -76,3 +80,34 @@ def test_by_rest_too_and_never_before_the_month_is_over(late: World) -> None:
         assert decided.status_code == 200
         (taken,) = client.get(address, headers=olga).json()["items"]
         assert taken["reason"] == "meter data came late"
+
+
+def with_rulebook(made: World, rules: Path) -> World:
+    """The same center settling by a rulebook of its own."""
+    center = made.settings.center.model_copy(update={"rulebook_dir": str(rules)})
+    settings = made.settings.model_copy(update={"center": center})
+    return replace(made, app=build_app(made.store, settings), settings=settings)
+
+
+def test_the_days_are_those_of_the_rulebook_months_are_settled_by(late: World, tmp_path: Path) -> None:
+    rules = Path(shutil.copytree(config_path("rules/east-china-trial"), tmp_path / "rules"))
+    file = rules / "article-26.toml"
+    shipped = file.read_text("utf-8")
+    file.write_text(shipped.replace('value = "10"', 'value = "12"'), "utf-8")
+    late = with_rulebook(late, rules)
+    with late.browser("olga", "en") as browser:
+        assert "Today this step needs a reason" not in browser.get(HERE).text
+        assert browser.get(f"/api/v1{HERE}/duties").json()["items"][0]["due"] == "2026-06-12"
+        # Without the value the month can be worked on, as in a year without a calendar: with a reason.
+        file.unlink()
+        page = browser.get(HERE).text
+        assert "disclosure.day: the calendar needs it, and rulebook east-china-trial lacks it" in page
+        assert "whether the step is in time can&#39;t be told" in page
+        form = {"csrf": late.csrf_of("olga"), "to": "disclosed", "run": str(late.run_id)}
+        assert browser.post(f"{HERE}/step", data=form).status_code == 409
+        # A damaged one is named on the board; the step is refused with what is wrong.
+        file.write_text(shipped.replace('value = "10"', 'value = "40"'), "utf-8")
+        assert "expected a whole number from 1 to 31" in browser.get(HERE).text
+        assert browser.post(f"{HERE}/step", data=form | {"reason": "x"}).status_code == 422
+        file.write_text(shipped, "utf-8")
+        assert browser.post(f"{HERE}/step", data=form | {"reason": "x"}).status_code == 303
