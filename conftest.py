@@ -1,4 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The simulators' fixtures for every test, and the check that no device ever received anything but reading requests."""
 
+import signal
+
 pytest_plugins = ["simulators.pytest_plugin"]
+
+# What a shell runs in its background ignores interrupts, and so would every child that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
