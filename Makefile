@@ -21,9 +21,9 @@ demo: .venv.stamp  ## the whole chain on this machine: devices to statement, com
 test: .venv.stamp  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# About half an hour on two cores; the figures of each test are printed at the end.
+# Ten to thirty minutes on two cores; the figures of each test are printed at the end.
 soak: .venv.stamp  ## faults at length: 200 kills, 100 damaged buffers, 24 h in compressed time, a million frames per codec
-	SOAK=1 STARTS=50 KILLS=200 DAMAGES=100 HOURS=24 FRAMES=1000000 LINK_FRAMES=500000 $(BIN)/python -m pytest -n 2 --dist worksteal -rP -o faulthandler_timeout=0 \
+	SOAK=1 STARTS=50 KILLS=200 DAMAGES=100 HOURS=24 FRAMES=1000000 LINK_FRAMES=500000 $(BIN)/python -m pytest -n 2 --dist worksteal -rP --show-capture=stdout -o faulthandler_timeout=0 \
 		tests/crash tests/soak tests/interop/test_iec104_peers.py
 
 check: .venv.stamp  ## style, types, import arrows
