@@ -31,8 +31,8 @@ from collector import config
 from collector.agent.buffer import Buffer
 from collector.agent.desk import ask_agent
 from collector.agent.uplink import run_uplink
-from collector.config import AgentConfig, AgentSettings
 from collector.model.quantity import QUANTITIES
+from collector.points.agent_config import AgentConfig, AgentSettings
 
 DEVICES = 500
 UNITS = (14, 14, 14, 8)

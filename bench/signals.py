@@ -13,8 +13,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from collector.clock_state import ClockState
 from collector.model.quantity import QUANTITIES
-from collector.model.record import ClockState, Quality, UnitLayout, UnitRecord
+from collector.model.record import Quality, UnitLayout, UnitRecord
 
 START_MS = 1_772_294_400_000  # 2026-03-01 00:00 local
 QUANTITY_NAMES = tuple(q.name for q in QUANTITIES)

@@ -22,8 +22,8 @@ from typing import Final
 import uvloop
 
 from bench.figure import Figure
-from collector.config import Device, load_agent
 from collector.model.quantity import QUANTITIES, Kind
+from collector.points.agent_config import Device, load_agent
 from simulators import dlt645, iec104
 from simulators.devices import Devices
 from simulators.scenario import free_ports

@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from collector.clock_state import ClockState
 from collector.errors import LinkError
-from collector.model.record import ClockState
 
 
 class Clock(Protocol):
@@ -155,3 +155,15 @@ def clock_state(clock: Clock) -> ClockState:
 def _libc_adjtimex() -> Callable[[object], int]:
     function = getattr(ctypes.CDLL(None, use_errno=True), "adjtimex", None)
     return function if function is not None else lambda _: -1
+
+
+async def open_clock(time_server: str) -> Clock:
+    """The host's clock, or the clock of the simulator at `time_server` (HOST:PORT) where one is named.
+
+    Raises:
+        LinkError: no simulator answers there.
+    """
+    if not time_server:
+        return SystemClock()
+    host, _, port = time_server.rpartition(":")
+    return await SimulatedClock.connect(host, int(port))

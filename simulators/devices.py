@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from collector.config import AgentConfig, Device
 from collector.errors import CollectorError
+from collector.points.agent_config import AgentConfig, Device
 from simulators.audit import Audit
 from simulators.dlt645_line import Line, Meter
 from simulators.faults import Fault, Faults, kinds_of

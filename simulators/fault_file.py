@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from collector.config import load_settings
+from collector.config import Section, load_settings
 from collector.errors import CollectorError, ConfigError, Problem
 from collector.model.interval import parse_time_ms
 from simulators.faults import Fault, Faults
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
+class _Row(Section):
     device: str
     kind: str
     value: int = 0
@@ -26,9 +24,7 @@ class _Row(BaseModel):
     end: str = ""
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
+class _File(Section):
     schema_version: int = Field(default=1, alias="schema")
     fault: list[_Row]
 

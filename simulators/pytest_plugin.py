@@ -28,7 +28,7 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-from collector.config import AgentConfig, load_agent
+from collector.points.agent_config import AgentConfig, load_agent
 from simulators.audit import FORBIDDEN, Audit
 from simulators.devices import Devices
 from simulators.faults import Fault

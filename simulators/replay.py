@@ -17,10 +17,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from collector.config import load_agent
 from collector.errors import ConfigError, Problem
 from collector.model.interval import Interval, local_day, parse_time_ms
 from collector.model.quantity import BY_NAME, Kind, parse_scaled
+from collector.points.agent_config import load_agent
 from simulators.devices import Devices
 from simulators.scenario import free_ports
 from simulators.signals import Board

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from collector.config import Section
 
 DecimalText = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$")]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Rule(_Section):
+class Rule(Section):
     """`[rule]`: numbers of the regulation for the simulators' own books, each with its article in the file."""
 
     reactive_free_lag: DecimalText = "0.75"
@@ -30,7 +28,7 @@ class Rule(_Section):
     avc_band_low_ratio: DecimalText
 
 
-class Area(_Section):
+class Area(Section):
     """`[[area]]` as in register.toml."""
 
     id: str
@@ -41,7 +39,7 @@ class Area(_Section):
     hours_filing: str = ""
 
 
-class Plant(_Section):
+class Plant(Section):
     """`[[plant]]` as in register.toml, and its energy bill of the month."""
 
     id: str
@@ -53,7 +51,7 @@ class Plant(_Section):
     energy_bill_yuan: DecimalText
 
 
-class Stop(_Section):
+class Stop(Section):
     """A stop of the unit: `day` of the month it opens, `hours` off grid, `order`: what the dispatcher ordered.
 
     `kept`: the restart lies inside the order; `late`: it comes after the order's end; `none`: no order at all.
@@ -64,7 +62,7 @@ class Stop(_Section):
     order: Literal["kept", "late", "none"]
 
 
-class Moves(_Section):
+class Moves(Section):
     """`[unit.moves]`: how a unit behaves.
 
     `day_ratio`: 24 hourly values of the plan as a share of P_N; `deep_night_ratio` replaces it in the valley of a
@@ -96,7 +94,7 @@ class Moves(_Section):
     stop: list[Stop] = []
 
 
-class Unit(_Section):
+class Unit(Section):
     """`[[unit]]` as in register.toml, and how it moves."""
 
     id: str
@@ -117,7 +115,7 @@ class Unit(_Section):
     moves: Moves
 
 
-class Event(_Section):
+class Event(Section):
     """`[[event]]`: at an instant a quantity of a unit becomes `value`, in the unit of the quantity's name.
 
     Statuses and the AVC target change at that very instant; powers, voltage and avc_at_limit at the first tick from
@@ -134,7 +132,7 @@ class Event(_Section):
     value: str
 
 
-class FrequencyEvent(_Section):
+class FrequencyEvent(Section):
     """`[[frequency]]`: over [start, end) the grid's frequency is off by `deviation_mhz`; then it recovers."""
 
     start: str
@@ -142,7 +140,7 @@ class FrequencyEvent(_Section):
     deviation_mhz: Annotated[int, Field(ge=-2000, le=2000)]
 
 
-class OrderRow(_Section):
+class OrderRow(Section):
     """`[[order]]` as in orders.csv."""
 
     id: str
@@ -152,7 +150,7 @@ class OrderRow(_Section):
     end: str
 
 
-class ReserveRow(_Section):
+class ReserveRow(Section):
     """`[[reserve]]` as in reserve.csv."""
 
     unit: str
@@ -162,7 +160,7 @@ class ReserveRow(_Section):
     power_mw: DecimalText
 
 
-class BandRow(_Section):
+class BandRow(Section):
     """`[[voltage_band]]` as in voltage_band.csv."""
 
     unit: str
@@ -172,7 +170,7 @@ class BandRow(_Section):
     high_kv: DecimalText
 
 
-class Redundant(_Section):
+class Redundant(Section):
     """`[[redundant]]`: the second address of an IEC 104 device; of all its connections one carries data."""
 
     device: str
@@ -180,7 +178,7 @@ class Redundant(_Section):
     port: Annotated[int, Field(ge=1, le=65535)]
 
 
-class Settings(_Section):
+class Settings(Section):
     """PLANT.toml as written. `step_s`: how often the units move.
 
     `quiet_hours`: local hours of the day in which nothing switches and no order comes. `frequency_events_per_day`: how

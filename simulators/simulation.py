@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, Self
 
-from collector.config import AgentConfig, load_agent
 from collector.errors import CollectorError, ConfigError, Problem
 from collector.model.interval import Interval
 from collector.model.quantity import BY_NAME, parse_scaled
+from collector.points.agent_config import AgentConfig, load_agent
 from simulators.control import Control
 from simulators.devices import Devices
 from simulators.fault_file import FaultPlan, PlannedFault

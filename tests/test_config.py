@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.config import load_agent
 from collector.errors import ConfigError
+from collector.points.agent_config import load_agent
 
 GOOD = """
 schema = 1

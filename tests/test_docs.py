@@ -19,8 +19,8 @@ from collector.center.month.review_log import ReviewState
 from collector.center.month.steps import State
 from collector.center.settings import CenterSettings
 from collector.cli.main import app
-from collector.config import AgentSettings
 from collector.model.record import Quality
+from collector.points.agent_config import AgentSettings
 from collector.report.words import REASONS
 from collector.settlement.catalogue import SERVICES
 from collector.settlement.statement import LineStatus, MonthStatus

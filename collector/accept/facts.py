@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from collector.accept.run import Acceptance
-from collector.config import load_agent
 from collector.errors import ConfigError
+from collector.points.agent_config import load_agent
 
 _PACKAGES = ("collector", "pymodbus", "c104", "serialx", "aiomqtt", "pyarrow", "amqtt")
 

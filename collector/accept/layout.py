@@ -18,9 +18,10 @@ from pydantic import BaseModel
 
 from collector.accept.plan import Plan as AcceptancePlan
 from collector.accept.plan import longest_period_s
-from collector.config import AgentConfig, Device, Gateway, Mqtt, Plant, Uplink, load_agent, read_toml
+from collector.config import Mqtt, read_toml
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, Kind
+from collector.points.agent_config import AgentConfig, Device, Gateway, Plant, Uplink, load_agent
 from collector.wire import generate_key_pair
 
 LEAD_MS: Final = 500  # passes before the agent starts: at the very start of its run a plant has not moved yet

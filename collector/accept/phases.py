@@ -14,7 +14,7 @@ from collector.accept.layout import warm_up_ms
 from collector.accept.stand import Stand
 from collector.accept.truth import sources_of
 from collector.agent.capacity import Capacity, compute_capacity
-from collector.config import Device, load_agent
+from collector.points.agent_config import Device, load_agent
 
 _RECOVERY_PERIODS: Final = 5
 _RECOVERY_S: Final = 180.0

@@ -15,20 +15,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from collector.accept.outcome import CHECKS
-from collector.config import AgentConfig, load_agent, load_settings
+from collector.config import Section, load_settings
 from collector.errors import ConfigError, Problem
+from collector.points.agent_config import AgentConfig, load_agent
 
 DecimalText = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Acceptance(_Section):
+class Acceptance(Section):
     """`[acceptance]`: what stands on the cover of the report. `out`: where reports go, below the folder of the call."""
 
     kind: Literal["factory", "site"]
@@ -40,14 +37,14 @@ class Acceptance(_Section):
     out: str = "acceptance"
 
 
-class UnderTest(_Section):
+class UnderTest(Section):
     """`[under_test]`: the agent. Empty with `[simulate]`: the very one the simulators serve."""
 
     agent: str = ""
     start: bool = True
 
 
-class Simulate(_Section):
+class Simulate(Section):
     """`[simulate]`: `scenario` is a PLANT.toml. `driven`: time as fast as all can work, values comparable to the last
     digit; `real`: by the clock on the wall, so that periods are held in earnest.
     """
@@ -56,7 +53,7 @@ class Simulate(_Section):
     time: Literal["driven", "real"] = "driven"
 
 
-class Steps(_Section):
+class Steps(Section):
     """`[steps]`: how much is done. Cycles are record periods; seconds are those of the records' time.
 
     `silence_device`: which is silenced; empty: the first whose loss shows.
@@ -70,7 +67,7 @@ class Steps(_Section):
     kills: Annotated[int, Field(ge=1, le=200)] = 3
 
 
-class Limits(_Section):
+class Limits(Section):
     """`[limits]`: what still passes. A record lost without a word, doubled or made up never does."""
 
     missing_records: Annotated[int, Field(ge=0)] = 0
@@ -84,13 +81,13 @@ class Limits(_Section):
     catch_up_s: Annotated[int, Field(ge=1)] = 120
 
 
-class Checks(_Section):
+class Checks(Section):
     """`[checks]`: those named here are not done, and the report says so."""
 
     leave_out: list[str] = []
 
 
-class PlanSettings(_Section):
+class PlanSettings(Section):
     """PLAN.toml as written."""
 
     schema_version: Literal[1] = Field(alias="schema")

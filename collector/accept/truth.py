@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from collector.accept.layout import tagged_statuses
-from collector.config import AgentConfig, Device
 from collector.model.quantity import BY_NAME
 from collector.points import RAW_UNITS, Point
+from collector.points.agent_config import AgentConfig, Device
 
 Values = Mapping[tuple[str, str], int | None]
 _FLOAT32_STEP: Final = 2**-22  # relative: one bit of its 24, either way

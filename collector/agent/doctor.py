@@ -25,8 +25,8 @@ from collector.agent.check import find_problems
 from collector.agent.desk import ask_agent
 from collector.agent.health import DeviceHealth, Health, PointNow, alarm_of
 from collector.agent.places import buffer_path, socket_path
-from collector.config import AgentConfig
 from collector.errors import LinkError, StoreError
+from collector.points.agent_config import AgentConfig
 
 _CONNECT_S: Final = 3.0
 _OLD_ACK_S: Final = 180.0

@@ -18,8 +18,8 @@ from collector.agent.places import buffer_path, socket_path
 from collector.agent.recorder import Recorder
 from collector.agent.wiring import channels_of, sources_of
 from collector.clock import Clock
-from collector.config import AgentConfig
 from collector.errors import StoreError
+from collector.points.agent_config import AgentConfig
 
 _PERIOD_S: Final = 1.0
 _FIRST_LOOK_S: Final = 3.0

@@ -7,7 +7,7 @@ import hashlib
 
 import msgspec
 
-from collector.config import AgentConfig
+from collector.points.agent_config import AgentConfig
 from collector.points.load import family_of
 from collector.points.point import cells_of
 

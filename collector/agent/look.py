@@ -11,11 +11,11 @@ from collector.agent.device.base import Findable, Reading, failed
 from collector.agent.device.factory import DeviceOnLine, build_devices
 from collector.agent.device.registers import decode_value
 from collector.clock import Clock
-from collector.config import AgentConfig
 from collector.errors import DeviceError
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.model.record import Quality
 from collector.points import ORDERS, REGISTERS, Point
+from collector.points.agent_config import AgentConfig
 
 _BUDGET_S: Final = 60.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from collector.config import AgentConfig
+from collector.points.agent_config import AgentConfig
 
 
 def buffer_path(config: AgentConfig) -> Path:

@@ -14,9 +14,9 @@ from typing import Final
 
 from collector.agent.check import find_problems
 from collector.agent.device.factory import DeviceOnLine, line_name
-from collector.config import AgentConfig, Device, load_agent
 from collector.errors import ConfigError, Problem
 from collector.points import Point
+from collector.points.agent_config import AgentConfig, Device, load_agent
 
 _FIXED: Final = ("gateway", "mqtt", "uplink", "buffer", "plant")
 

@@ -18,9 +18,10 @@ import msgspec
 from collector import config
 from collector.agent import lost
 from collector.agent.ledger import FREED, Ledger, StreamRow
+from collector.clock_state import ClockState
 from collector.errors import Garbled
 from collector.model.interval import HOUR_MS
-from collector.model.record import Cause, ClockState, GapRecord, Quality, UnitLayout, UnitRecord
+from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.wire import Batch, Signer, decode_batch, encode_batch, open_envelope
 from collector.wire.batch import MAX_GAPS, MAX_UNITS
 

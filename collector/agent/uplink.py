@@ -34,9 +34,9 @@ from paho.mqtt.properties import Properties
 from collector.agent.buffer import Buffer
 from collector.agent.lanes import Flights, take
 from collector.agent.ledger import Damaged
-from collector.config import AgentConfig
 from collector.errors import Garbled, StoreError
 from collector.mqtt import find_protocol, read_password, tls_context
+from collector.points.agent_config import AgentConfig
 from collector.tasks import heed_cancellation
 from collector.wire import SCHEMA_VERSION, decode_ack, decode_ask, load_public_key, parse_topic, topic
 

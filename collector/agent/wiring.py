@@ -10,9 +10,9 @@ from collector.agent.poll import Channel, Job, Sink
 from collector.agent.recorder import layouts_of
 from collector.agent.source import Source
 from collector.clock import Clock
-from collector.config import AgentConfig, AgentSettings
 from collector.model.record import UnitLayout
 from collector.points import Point
+from collector.points.agent_config import AgentConfig, AgentSettings
 from collector.wire import Signer, load_signing_key
 
 

@@ -5,10 +5,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collector.center.days import UnitPart
 from collector.model.record import GapRecord
 
 StreamKey = tuple[str, str, int]  # plant, gateway, epoch
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPart:
+    """What one batch holds of one unit on one local day (ISO text). `minutes`: as in the unit_day table."""
+
+    unit: str
+    day: str
+    count: int
+    first_ms: int
+    last_ms: int
+    minutes: bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,9 +34,10 @@ from collector.center.check_limits import (
     RateLimit,
 )
 from collector.center.day_columns import QuantityColumn
+from collector.clock_state import ClockState
 from collector.model.interval import Interval
 from collector.model.quantity import BY_NAME, from_scaled, to_scaled
-from collector.model.record import ClockState, Quality
+from collector.model.record import Quality
 from collector.model.register import UnitState
 
 Int64s = npt.NDArray[np.int64]

@@ -12,36 +12,22 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
+from collector.center.arrivals import Accepted, UnitPart
 from collector.center.schema import lake_day, unit_day
 from collector.center.store import insert_new
 from collector.center.streams import select_keys
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, day_interval, local_day, local_midnight_ms
 
-if TYPE_CHECKING:
-    from collector.center.arrivals import Accepted
-
 EDGE_MS: Final = 900_000  # of the next day, at the tail of a day file
 MINUTE_MS: Final = 60_000
 MINUTES: Final = 1440
 _BEFORE_ALL: Final = {"first_ms": 1 << 62, "last_ms": -(1 << 62)}
-
-
-@dataclass(frozen=True, slots=True)
-class UnitPart:
-    """What one batch holds of one unit on one local day (ISO text). `minutes`: as in the unit_day table."""
-
-    unit: str
-    day: str
-    count: int
-    first_ms: int
-    last_ms: int
-    minutes: bytes
 
 
 def split_days(unit: str, times_ms: npt.NDArray[np.int64]) -> tuple[UnitPart, ...]:

@@ -27,9 +27,9 @@ from collector.center.store import CenterStore
 from collector.center.validation import register_in_force
 from collector.center.watch_schema import finding, validated_day
 from collector.clock import clock_state
+from collector.clock_state import ClockState
 from collector.errors import ConfigError
 from collector.model.interval import DAY_MS, format_time, local_day
-from collector.model.record import ClockState
 from collector.model.register import Register
 
 CONNECT_S: Final = 3.0

@@ -7,6 +7,7 @@ enrolled. Its batches go to quarantine as `unknown_key`; the plant sends them ag
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -143,3 +144,9 @@ def current_admission(store: CenterStore, settings: CenterSettings) -> Admission
     admission = Admission.from_settings(settings)
     store.read(lambda connection: KeyRing(settings).refresh(connection, admission))
     return admission
+
+
+def enrolled_units(connection: Connection) -> dict[str, list[str]]:
+    """The plants of center.toml and their units, as the running center last read them."""
+    rows = connection.execute(select(enrolled.c.plant, enrolled.c.units))
+    return {str(row.plant): list(json.loads(row.units)) for row in rows}

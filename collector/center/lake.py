@@ -25,12 +25,13 @@ from collector.center.days import EDGE_MS, mark_resealed
 from collector.center.lake_file import DayRows, build_day, write_table
 from collector.center.lake_piece import DAY, HEAD, TAIL
 from collector.center.lake_source import source_of
-from collector.center.lake_substitutes import fill_silence
+from collector.center.lake_substitutes import Substitute, fill_silence
 from collector.center.schema import enrolled, lake_day, lake_file, unit_day
 from collector.center.store import CenterStore, insert_new
-from collector.center.substitution import substitutes_in_force
+from collector.center.watch_schema import substitution
 from collector.clock import Clock, SystemClock
 from collector.model.interval import Month, day_interval
+from collector.model.quantity import BY_NAME, parse_scaled
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -194,3 +195,21 @@ def enrol(connection: Connection, plants: Mapping[str, tuple[Sequence[str], Sequ
                 (lake_file.c.plant == plant) & lake_file.c.superseded_ms.is_(None) & (lake_file.c.other_count > 0)
             )
             mark_resealed(connection, plant, connection.execute(select(lake_file.c.day).where(contested)).scalars())
+
+
+def substitutes_in_force(connection: Connection, plant: str, before_ms: int) -> list[Substitute]:
+    """What sealing puts in: the approved ones of a plant that begin before an instant."""
+    where = (substitution.c.plant == plant) & (substitution.c.start_ms < before_ms)
+    where &= substitution.c.approved_ms.is_not(None) & substitution.c.withdrawn_ms.is_(None)
+    rows = connection.execute(select(substitution).where(where).order_by(substitution.c.id))
+    return [
+        Substitute(
+            unit=row.unit,
+            quantity=row.quantity,
+            start_ms=int(row.start_ms),
+            end_ms=int(row.end_ms),
+            value=parse_scaled(row.value, BY_NAME[row.quantity].scale),
+            fill_s=None if row.fill_s is None else int(row.fill_s),
+        )
+        for row in rows
+    ]

@@ -40,8 +40,9 @@ from collector.center.lake_substitutes import (
     restore_cells,
     substitute_cells,
 )
+from collector.clock_state import ClockState
 from collector.model.quantity import BY_NAME, QUANTITIES, Kind, Quantity
-from collector.model.record import USABLE_BELOW, ClockState, Quality
+from collector.model.record import USABLE_BELOW, Quality
 
 LAKE_VERSION: Final = 1
 FILE_RANK: Final = -1  # gateway rank of rows read back from a file

@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 import collector.wire as wire
-from collector.center.days import UnitPart, split_days
+from collector.center.arrivals import UnitPart
+from collector.center.days import split_days
 from collector.center.lake_file import FILE_RANK, choose, read_pieces
 from collector.center.lake_piece import DAY, Origin, Piece, clip, piece_of
 from collector.center.schema import batch, batch_day, enrolled, lake_file, payload, stream

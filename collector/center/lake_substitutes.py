@@ -17,8 +17,9 @@ from typing import Final
 import numpy as np
 
 from collector.center.lake_piece import DAY, HEAD, NOT_CARRIED, TAIL, Bools, Column, Int64s, Origin, Piece, not_carried
+from collector.clock_state import ClockState
 from collector.model.interval import Interval
-from collector.model.record import ClockState, Quality
+from collector.model.record import Quality
 
 FILLED: Final = 2  # cause of a record that a substitution made; no gateway may send it (model.record.Cause)
 FILL_ORIGIN: Final = Origin(1 << 30, "", 0, 0)  # after every gateway: a real record takes its instant

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, select
 
 import collector.wire as wire
 from collector.center.imports import known_register
+from collector.center.keys import enrolled_units
 from collector.center.schema import unit_day
-from collector.center.status import enrolled_units
+from collector.clock_state import ClockState
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, local_day
 from collector.model.quantity import QUANTITIES
-from collector.model.record import Cause, ClockState, Quality
+from collector.model.record import Cause, Quality
 from collector.tables.columns import LongTable
 from collector.tables.files import Delivered
 from collector.tables.findings import Findings

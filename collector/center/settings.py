@@ -12,17 +12,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from collector.config import Identifier, Mqtt, load_settings
+from collector.config import Identifier, Mqtt, Section, load_settings
 from collector.errors import ConfigError, Problem
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Center(_Section):
+class Center(Section):
     """`[center]`: this machine. `id` makes the fixed MQTT client id; `signing_key_file` signs acknowledgements.
 
     `rulebook_dir`: empty for the one shipped. `shared_login`: several people work as one user of the system.
@@ -37,7 +33,7 @@ class Center(_Section):
     shared_login: bool = False
 
 
-class Receiver(_Section):
+class Receiver(Section):
     """`[receiver]`: limits on what comes in. `shared_group`: MQTT shared subscription of several receivers."""
 
     queue_messages: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
@@ -49,7 +45,7 @@ class Receiver(_Section):
     shared_group: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
 
 
-class Lake(_Section):
+class Lake(Section):
     """`[lake]`: sealing of day files. `seal_after_s`: how long a day must have been quiet.
 
     `seal_processes`: how many seal at once. `keep_superseded_days`: of day files that were sealed anew, if no run pins
@@ -64,7 +60,7 @@ class Lake(_Section):
     keep_results_days: Annotated[int, Field(ge=1, le=3660)] = 400
 
 
-class Alarms(_Section):
+class Alarms(Section):
     """`[alarms]`: when something is to be looked at, and who is told. `webhook_url`: http or https, empty for none."""
 
     silent_after_s: Annotated[float, Field(ge=10, le=604_800)] = 600.0
@@ -75,7 +71,7 @@ class Alarms(_Section):
     webhook_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
 
 
-class Web(_Section):
+class Web(Section):
     """`[web]`: pages and REST at `center.listen`. `tls_in_front`: a proxy before us speaks TLS for us."""
 
     cert_file: str = ""
@@ -85,7 +81,7 @@ class Web(_Section):
     page_rows: Annotated[int, Field(ge=10, le=1000)] = 100
 
 
-class Plant(_Section):
+class Plant(Section):
     """`[[plant]]`: who may send for which units. Several `[[plant.key]]`-s allow a change of keys without a gap.
 
     `gateways`: the order that decides when two gateways recorded the same unit and instant; others come after it.
@@ -98,7 +94,7 @@ class Plant(_Section):
     gateways: list[Identifier] = []
 
 
-class CenterSettings(_Section):
+class CenterSettings(Section):
     """center.toml as written."""
 
     schema_version: Literal[1] = Field(alias="schema")

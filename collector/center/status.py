@@ -16,7 +16,8 @@ from sqlalchemy import Connection, func, select
 
 from collector.center.completeness import held_minutes
 from collector.center.days import MINUTE_MS
-from collector.center.schema import agent_state, batch, covered, enrolled, gap, lake_day, quarantine, stream, unit_day
+from collector.center.keys import enrolled_units
+from collector.center.schema import agent_state, batch, covered, gap, lake_day, quarantine, stream, unit_day
 from collector.center.streams import OF_GATEWAYS
 from collector.model.interval import Interval, Month
 
@@ -124,12 +125,6 @@ def _units(connection: Connection, month: Month, now_ms: int, hold_limit_s: int)
         )
         for plant, unit in sorted(known)
     )
-
-
-def enrolled_units(connection: Connection) -> dict[str, list[str]]:
-    """The plants of center.toml and their units, as the running center last read them."""
-    rows = connection.execute(select(enrolled.c.plant, enrolled.c.units))
-    return {str(row.plant): list(json.loads(row.units)) for row in rows}
 
 
 def read_gateways(connection: Connection) -> tuple[GatewayStatus, ...]:

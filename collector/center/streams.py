@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import (
     Column,
@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import ColumnElement
 
+from collector.center.arrivals import StreamKey
 from collector.center.ranges import Range
 from collector.center.schema import batch, covered, stream
 from collector.center.store import insert_new
@@ -38,9 +39,6 @@ from collector.center.store import insert_new
 # The streams of imported records, their epoch the number of the import. No gateway can have such a name (wire.is_name).
 IMPORTED, REPLACING = "@import", "@replace"
 OF_GATEWAYS: Final = stream.c.gateway.not_in((IMPORTED, REPLACING))
-
-if TYPE_CHECKING:
-    from collector.center.arrivals import StreamKey
 
 
 def select_keys(

@@ -16,7 +16,6 @@ from sqlalchemy import Connection, insert, or_, select, update
 from collector.center import four_eyes
 from collector.center.access import Actor, Permission
 from collector.center.days import mark_interval_stale
-from collector.center.lake_substitutes import Substitute
 from collector.center.people_schema import proposal
 from collector.center.schema import enrolled, unit_day
 from collector.center.watch_schema import substitution
@@ -135,24 +134,6 @@ def decide_withdrawal(
     if connection.execute(update(substitution).where(in_force).values(values)).rowcount != 1:
         raise StoreError("was withdrawn already", subject=subject)
     mark_interval_stale(connection, row.plant, row.unit, _interval(row), now_ms, make_days=False)
-
-
-def substitutes_in_force(connection: Connection, plant: str, before_ms: int) -> list[Substitute]:
-    """What sealing puts in: the approved ones of a plant that begin before an instant."""
-    where = (substitution.c.plant == plant) & (substitution.c.start_ms < before_ms)
-    where &= substitution.c.approved_ms.is_not(None) & substitution.c.withdrawn_ms.is_(None)
-    rows = connection.execute(select(substitution).where(where).order_by(substitution.c.id))
-    return [
-        Substitute(
-            unit=row.unit,
-            quantity=row.quantity,
-            start_ms=int(row.start_ms),
-            end_ms=int(row.end_ms),
-            value=parse_scaled(row.value, BY_NAME[row.quantity].scale),
-            fill_s=None if row.fill_s is None else int(row.fill_s),
-        )
-        for row in rows
-    ]
 
 
 def list_substitutions(

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
     from collector.agent.check import DevicePlan
     from collector.agent.look import Row
-    from collector.clock import Clock
-    from collector.config import AgentConfig
     from collector.errors import Problem
     from collector.points import Point
+    from collector.points.agent_config import AgentConfig
 
 app = typer.Typer(no_args_is_help=True, help="The plant side: read, record, buffer, send. 厂站端。")
 agent_operate.register(app)
@@ -44,7 +43,7 @@ def run(config: ConfigFile) -> None:
 
     from collector.agent.app import look_for_cycles_rarely
     from collector.agent.log import start_logging
-    from collector.config import load_agent
+    from collector.points.agent_config import load_agent
 
     start_logging()
     loaded = load_agent(config)
@@ -55,26 +54,17 @@ def run(config: ConfigFile) -> None:
 
 async def _run(config: AgentConfig, path: Path) -> None:
     from collector.agent.app import run_agent
+    from collector.clock import open_clock
 
-    await run_agent(config, await open_clock(config), path=path)
-
-
-async def open_clock(config: AgentConfig) -> Clock:
-    """The host's clock, or the simulator's where the configuration names one."""
-    from collector.clock import SimulatedClock, SystemClock
-
-    if not config.settings.gateway.time_server:
-        return SystemClock()
-    host, _, port = config.settings.gateway.time_server.rpartition(":")
-    return await SimulatedClock.connect(host, int(port))
+    await run_agent(config, await open_clock(config.settings.gateway.time_server), path=path)
 
 
 @app.command()
 def check(config: ConfigFile, as_json: AsJson = False) -> None:
     """Check a configuration and its point tables, and show the read plan. 检查配置与点表。"""
     from collector.agent.check import compute_plan, find_problems
-    from collector.config import load_agent
     from collector.errors import ConfigError
+    from collector.points.agent_config import load_agent
 
     plan: list[DevicePlan] = []
     try:
@@ -122,7 +112,8 @@ def read(
     from collector.agent.log import start_logging
     from collector.agent.look import candidates as other_decodings
     from collector.agent.look import read_devices
-    from collector.config import load_agent
+    from collector.clock import open_clock
+    from collector.points.agent_config import load_agent
 
     start_logging(logging.ERROR)
     loaded = load_agent(config)
@@ -131,7 +122,7 @@ def read(
         raise typer.BadParameter(f"no such device; the configuration has {', '.join(known)}", param_hint="DEVICE")
 
     async def read_once() -> list[tuple[Row, Point, bytes]]:
-        return await read_devices(loaded, await open_clock(loaded), device)
+        return await read_devices(loaded, await open_clock(loaded.settings.gateway.time_server), device)
 
     found = asyncio.run(read_once())
     others = [other_decodings(raw) if candidates and point.area in ("holding", "input") else []

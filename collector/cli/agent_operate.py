@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from collector.agent.buffer import Counts
     from collector.agent.health import DeviceHealth, Health, PointNow
-    from collector.config import AgentConfig
+    from collector.points.agent_config import AgentConfig
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="agent.toml")]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
@@ -45,7 +45,7 @@ def status(config: ConfigFile, as_json: AsJson = False) -> None:
     from collector.agent.doctor import refusals
     from collector.agent.health import Health
     from collector.agent.places import buffer_path, socket_path
-    from collector.config import load_agent
+    from collector.points.agent_config import load_agent
 
     loaded = load_agent(config)
     path = buffer_path(loaded)
@@ -128,7 +128,7 @@ def _span(seconds: float) -> str:
 def capacity(config: ConfigFile, as_json: AsJson = False) -> None:
     """How long the buffer lasts without the center, and how long catching up takes. 缓存容量。"""
     from collector.agent.capacity import compute_capacity
-    from collector.config import load_agent
+    from collector.points.agent_config import load_agent
 
     found = compute_capacity(load_agent(config))
     if as_json:
@@ -155,7 +155,7 @@ def capacity(config: ConfigFile, as_json: AsJson = False) -> None:
 def doctor(config: ConfigFile, as_json: AsJson = False) -> None:
     """What is wrong, in words, and what to do; exit 1 where something is. 故障诊断。"""
     from collector.agent.doctor import examine
-    from collector.config import load_agent
+    from collector.points.agent_config import load_agent
 
     found = examine(load_agent(config), str(config))
     if as_json:
@@ -182,7 +182,7 @@ def watch(
     import asyncio
 
     from collector.agent.log import start_logging
-    from collector.config import load_agent
+    from collector.points.agent_config import load_agent
 
     start_logging(level=50)  # a warning would tear the table
     loaded = load_agent(config)
@@ -198,11 +198,11 @@ async def _watch(config: AgentConfig, device: str, *, once: bool, as_json: bool)
     from rich.live import Live
 
     from collector.agent.live import pictures
-    from collector.cli.agent import open_clock
+    from collector.clock import open_clock
 
     console = Console()
     with Live(console=console, auto_refresh=False, screen=console.is_terminal and not once) as live:
-        async for source, points in pictures(config, await open_clock(config), once=once):
+        async for source, points in pictures(config, await open_clock(config.settings.gateway.time_server), once=once):
             shown = [p for p in points if device in ("", p.device)]
             if as_json:
                 live.stop()

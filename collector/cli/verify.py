@@ -54,7 +54,7 @@ def verify(
     """
     from collector.agent.log import start_logging
     from collector.cli.verify_desk import Desk, Wanted
-    from collector.config import load_agent
+    from collector.points.agent_config import load_agent
     from collector.verify.judgement import printable
 
     start_logging(logging.CRITICAL)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from collector.clock_state import ClockState
+
 
 class Quality(IntEnum):
     """Why a value may, or may not, be used. Codes are on the wire and in the lake: never renumber."""
@@ -36,14 +38,6 @@ class Cause(IntEnum):
 
     TICK = 0
     CHANGE = 1
-
-
-class ClockState(IntEnum):
-    """What the gateway knew of its own clock when it stamped the record."""
-
-    SYNCHRONISED = 0
-    UNSYNCHRONISED = 1
-    UNKNOWN = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from collector.clock_state import ClockState
 from collector.model.quantity import QUANTITIES
-from collector.model.record import ClockState
 from collector.settlement.dispatch_side import arrow_values
 from collector.settlement.logic import Ints, Values
 from collector.settlement.timeline import Axis, Rows

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
-from collector.config import AgentConfig
 from collector.model.interval import format_time
+from collector.points.agent_config import AgentConfig
 from collector.report.sheets import plain_text
 from collector.verify.items import Item
 from collector.verify.session import Session

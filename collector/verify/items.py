@@ -9,9 +9,9 @@ from typing import Final
 
 from collector.agent.device.factory import line_name
 from collector.agent.look import address_text
-from collector.config import AgentConfig, Device
 from collector.model.quantity import BY_NAME, Kind, Quantity
 from collector.points import Point
+from collector.points.agent_config import AgentConfig, Device
 from collector.points.diff import ADDRESS, MEANING, reasons_for
 from collector.points.load import family_of
 from collector.points.point import cells_of

@@ -22,9 +22,9 @@ from collector.agent.loaded import loaded_tables
 from collector.agent.look import read_devices
 from collector.agent.places import buffer_path, socket_path
 from collector.clock import Clock, SimulatedClock, SystemClock
-from collector.config import AgentConfig
 from collector.errors import StoreError
 from collector.model.record import Quality
+from collector.points.agent_config import AgentConfig
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

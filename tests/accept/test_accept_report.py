@@ -15,7 +15,7 @@ from collector.accept.plan import Plan, load_plan
 from collector.accept.report import write_report
 from collector.accept.run import Acceptance, break_off
 from collector.accept.watch import _outcomes
-from collector.config import load_agent
+from collector.points.agent_config import load_agent
 
 CONFIG = Path(__file__).parents[2] / "config"
 EVIL = "=1+1<script>alert(1)</script>"

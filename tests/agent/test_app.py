@@ -21,7 +21,7 @@ from collector.agent.buffer import read_counts
 from collector.agent.look import candidates, read_devices
 from collector.cli.agent import app
 from collector.clock import SystemClock
-from collector.config import load_agent
+from collector.points.agent_config import load_agent
 
 CONFIG = """
 schema = 1

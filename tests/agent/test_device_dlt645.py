@@ -18,9 +18,9 @@ from collector.agent.device.base import Device
 from collector.agent.device.factory import build_devices
 from collector.agent.look import read_devices
 from collector.clock import SystemClock
-from collector.config import AgentConfig, load_agent
 from collector.errors import ConfigError
 from collector.model.record import Quality
+from collector.points.agent_config import AgentConfig, load_agent
 from simulators.devices import serve
 from simulators.scenario import free_ports
 

@@ -28,8 +28,8 @@ from collector.agent.source import Source
 from collector.agent.ticks import Timetable
 from collector.agent.uplink import Uplink
 from collector.clock import SystemClock
-from collector.config import load_agent
 from collector.model.record import GapRecord, Quality, UnitRecord
+from collector.points.agent_config import load_agent
 from simulators.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]

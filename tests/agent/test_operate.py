@@ -28,9 +28,9 @@ from collector.agent.recorder import Recorder
 from collector.agent.source import Source
 from collector.agent.ticks import Timetable
 from collector.cli.agent import app
-from collector.config import load_agent
 from collector.errors import StoreError
 from collector.model.record import GapRecord, UnitRecord
+from collector.points.agent_config import load_agent
 from simulators.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]

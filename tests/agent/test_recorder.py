@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from collector.agent.device.base import Reading
 from collector.agent.recorder import Recorder
 from collector.agent.source import Source
-from collector.model.record import Cause, ClockState, GapRecord, Quality, UnitRecord
+from collector.clock_state import ClockState
+from collector.model.record import Cause, GapRecord, Quality, UnitRecord
 
 T = 1_700_000_000_000  # a multiple of the period
 PERIOD = 1000

@@ -16,9 +16,10 @@ from collector.agent.device.base import Reading
 from collector.agent.recorder import Recorder
 from collector.agent.reload import kept_lines, load_again
 from collector.agent.source import Source
-from collector.config import load_agent
+from collector.clock_state import ClockState
 from collector.errors import ConfigError
-from collector.model.record import ClockState, Quality
+from collector.model.record import Quality
+from collector.points.agent_config import load_agent
 from simulators.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]

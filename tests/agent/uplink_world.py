@@ -17,7 +17,7 @@ import aiomqtt
 
 from collector.agent.buffer import Buffer
 from collector.agent.uplink import Uplink
-from collector.config import AgentConfig, AgentSettings
+from collector.points.agent_config import AgentConfig, AgentSettings
 from collector.tasks import heed_cancellation
 from collector.wire import Ack, Ask, Envelope, Signer, encode_ack, encode_ask, epoch_text, open_envelope, topic
 

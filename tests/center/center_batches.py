@@ -11,8 +11,9 @@ from collector.center.admission import Admission, EnrolledPlant
 from collector.center.arrivals import Arrival
 from collector.center.journal import GroupResult, commit_group
 from collector.center.store import CenterStore
+from collector.clock_state import ClockState
 from collector.model.interval import parse_time_ms
-from collector.model.record import ClockState, GapRecord, Quality, UnitLayout, UnitRecord
+from collector.model.record import GapRecord, Quality, UnitLayout, UnitRecord
 
 QUANTITIES = ("active_power_mw", "frequency_hz", "on_grid", "energy_export_mwh")
 NOON = parse_time_ms("2026-03-10T12:00:00+08:00")

@@ -23,9 +23,10 @@ from collector.center.imports import Imported, import_table, list_imports, rows_
 from collector.center.store import CenterStore
 from collector.center.undoing import undo_import
 from collector.cli.center import app
+from collector.clock_state import ClockState
 from collector.errors import ConfigError, StoreError
 from collector.model.interval import Month
-from collector.model.record import ClockState, Quality, UnitLayout, UnitRecord
+from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.tables.files import Delivered
 
 pytestmark = pytest.mark.usefixtures("on_both")

@@ -29,9 +29,10 @@ from collector.center.lake import find_stale_days, seal_month_of
 from collector.center.retention import drop_old_payloads
 from collector.center.status import read_gateways
 from collector.center.store import CenterStore
+from collector.clock_state import ClockState
 from collector.errors import ConfigError, Denied, StoreError
 from collector.model.interval import DAY_MS, Month, format_time, parse_time_ms
-from collector.model.record import ClockState, Quality
+from collector.model.record import Quality
 from collector.tables.files import Delivered
 
 pytestmark = pytest.mark.usefixtures("on_both")

@@ -25,10 +25,10 @@ from device_peers import (
 from collector.agent.device.base import Answer, Device, Reading
 from collector.agent.device.factory import build_devices
 from collector.clock import Clock, SystemClock
-from collector.config import AgentConfig, AgentSettings
 from collector.errors import DeviceError
 from collector.model.record import Quality
 from collector.points import load_points
+from collector.points.agent_config import AgentConfig, AgentSettings
 
 PROTOCOLS = ["modbus_tcp", "modbus_rtu_over_tcp", "modbus_rtu", "dlt645_over_tcp", "dlt645", "iec104"]
 MODBUS_TABLE = """name,quantity,area,type,address,raw_unit

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from chain import Children, ask_agent
 
-from collector.config import load_agent
+from collector.points.agent_config import load_agent
 from simulators.audit import Audit
 from simulators.devices import Devices
 from simulators.faults import KINDS, Fault, kinds_of

@@ -19,9 +19,9 @@ import uvloop
 from collector.agent.device.base import Device
 from collector.agent.device.factory import build_devices
 from collector.clock import SystemClock
-from collector.config import AgentConfig, AgentSettings
 from collector.model.record import Quality
 from collector.points import load_points
+from collector.points.agent_config import AgentConfig, AgentSettings
 
 HERE = Path(__file__).parent
 SOCAT = shutil.which("socat")

@@ -8,7 +8,7 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from point_tables import FORMS, write_points
 
@@ -38,6 +38,14 @@ def points(draw: st.DrawFn, protocol: str, row: int) -> Point:
     )  # fmt: skip
 
 
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return any(byte > 127 for byte in data)
+
+
 @given(data=st.data())
 @settings(max_examples=120, deadline=None)
 def test_a_written_table_loads_to_the_same_points(data: st.DataObject) -> None:
@@ -48,6 +56,8 @@ def test_a_written_table_loads_to_the_same_points(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = write_points(Path(directory) / "t", table, protocol, form, chinese=data.draw(st.booleans()), title=title,
                             columns=columns)  # fmt: skip
+        if form == "gbk":  # a few words are valid in both encodings, and UTF-8 is tried first
+            assume(not is_utf8(path.read_bytes()))
         loaded = load_points(path, protocol, "any")
     assert [point.row for point in loaded] == [row + 2 + title for row in range(len(table))]
     assert [dataclasses.replace(point, file="", row=0) for point in loaded] == table

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from collector.config import AgentConfig, load_agent
+from collector.points.agent_config import AgentConfig, load_agent
 from simulators.scenario import free_ports
 
 MODBUS_TABLE = """name,quantity,area,type,address,bit,order,scale,raw_unit,guard

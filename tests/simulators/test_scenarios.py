@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from collector.config import load_agent
 from collector.errors import ConfigError
 from collector.model.interval import DAY_MS, parse_time_ms
+from collector.points.agent_config import load_agent
 from simulators.fault_file import load_faults
 from simulators.inputs import write_inputs
 from simulators.plant import World

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import serialx
 
-from collector.config import AgentConfig, load_agent
 from collector.errors import CollectorError
+from collector.points.agent_config import AgentConfig, load_agent
 from simulators.devices import serve
 from simulators.modbus import crc16
 

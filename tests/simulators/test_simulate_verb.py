@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from collector.config import load_agent
+from collector.points.agent_config import load_agent
 from simulators.scenario import Instance, demo_scenario, instantiate
 from simulators.simulation import split_address
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from served_config import what_arrives
 
-from collector.config import AgentConfig, load_agent
+from collector.points.agent_config import AgentConfig, load_agent
 from simulators import dlt645
 from simulators.devices import serve
 from simulators.faults import Fault

@@ -14,9 +14,9 @@ from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from served_config import make_config, what_arrives
 
-from collector.config import AgentConfig, load_agent
 from collector.errors import CollectorError, ConfigError
 from collector.model.interval import Interval, parse_time_ms
+from collector.points.agent_config import AgentConfig, load_agent
 from simulators import iec104
 from simulators.devices import Devices, serve
 from simulators.fault_file import FaultPlan, load_faults

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from served_config import make_config
 
-from collector.config import AgentConfig, load_agent
 from collector.model.interval import parse_time_ms
+from collector.points.agent_config import AgentConfig, load_agent
 from simulators import iec104
 from simulators.audit import Audit
 from simulators.devices import Devices, serve

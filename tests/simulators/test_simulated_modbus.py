@@ -15,7 +15,7 @@ from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
 from served_config import make_config
 
-from collector.config import AgentConfig
+from collector.points.agent_config import AgentConfig
 from simulators.devices import serve
 from simulators.modbus import RtuFramer, TcpFramer, crc16
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from served_config import make_config, what_arrives
 
-from collector.config import AgentConfig, load_agent
+from collector.points.agent_config import AgentConfig, load_agent
 from simulators import iec104
 from simulators.devices import Devices, serve
 from simulators.faults import Fault

@@ -18,9 +18,9 @@ import uvloop
 from collector.agent.device.base import Device
 from collector.agent.device.factory import build_devices
 from collector.clock import SystemClock
-from collector.config import AgentConfig, AgentSettings
 from collector.errors import DeviceError
 from collector.points import load_points
+from collector.points.agent_config import AgentConfig, AgentSettings
 from simulators.scenario import free_ports
 
 FRAMES = int(os.environ.get("LINK_FRAMES", "30000"))

@@ -17,8 +17,8 @@ from verify_world import config_of, run, states, verified
 from collector.agent.desk import ask_agent
 from collector.agent.loaded import loaded_tables
 from collector.agent.places import socket_path
-from collector.config import load_agent
 from collector.errors import LinkError
+from collector.points.agent_config import load_agent
 from simulators.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]

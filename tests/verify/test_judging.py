@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.config import load_agent
+from collector.points.agent_config import load_agent
 from collector.verify.hints import candidates_of, explain
 from collector.verify.items import Item, Step, items_of
 from collector.verify.judge import default_tolerance, meets, parse_expected, parse_tolerance

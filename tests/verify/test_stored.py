@@ -92,7 +92,7 @@ def test_what_is_no_list_of_records_is_refused(config: Path, text: str) -> None:
 class Center(BaseHTTPRequestHandler):
     """Answers as the REST interface does, to one token."""
 
-    asked: list[str] = []  # noqa: RUF012 - of the class on purpose: a handler is made for each request
+    asked: list[str] = []
     at = 0
 
     def do_GET(self) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from collector.clock_state import ClockState
 from collector.model.quantity import QUANTITIES
-from collector.model.record import Cause, ClockState, GapRecord, Quality, UnitLayout, UnitRecord
+from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.wire import Batch, Stream
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,11}", fullmatch=True)

@@ -27,10 +27,10 @@ from collector.agent.device.dlt645_codec import (
 from collector.agent.device.dlt645_line import MeterLine
 from collector.agent.device.registers import Guard, Scaling, scaling_of
 from collector.clock import Clock
-from collector.config import Device as Settings
 from collector.errors import ConfigError, DeviceError, Garbled, Problem, Refused, Silent
 from collector.model.record import Quality
 from collector.points import Point
+from collector.points.agent_config import Device as Settings
 
 # Asked of whoever is there when commissioning: every meter has it.
 _FORWARD_ENERGY: Final = 0x0001_0000

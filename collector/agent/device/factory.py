@@ -13,10 +13,10 @@ from collector.agent.device.base import Device
 from collector.agent.device.plan import Limits
 from collector.agent.device.serial import SerialLine
 from collector.clock import Clock
-from collector.config import AgentConfig
-from collector.config import Device as Settings
 from collector.errors import ConfigError, Problem
 from collector.points import Point
+from collector.points.agent_config import AgentConfig
+from collector.points.agent_config import Device as Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ from typing import Final
 import c104
 
 from collector.agent.device.asdu import COUNTER_INTERROGATION, INTERROGATION, Cause
-from collector.config import Device as Settings
 from collector.errors import Silent
+from collector.points.agent_config import Device as Settings
 
 _QUEUE_MAXIMUM: Final = 100_000
 # Longest wait for what another thread has already been given: of who takes from the queue, of the receiving thread.

@@ -32,10 +32,10 @@ from collector.agent.device.iec104 import Answered, Initialised, Link, Lost, Sta
 from collector.agent.device.registers import Scaling, scaling_of
 from collector.agent.log import fields
 from collector.clock import Clock, arrival_utc_ms
-from collector.config import Device as Settings
 from collector.errors import Garbled, Silent
 from collector.model.record import Quality
 from collector.points import Point
+from collector.points.agent_config import Device as Settings
 
 _LOG = logging.getLogger(__name__)
 _MUTED_PATIENCE_S: Final = 0.3

@@ -11,9 +11,9 @@ from litestar.params import JSONBody, QueryParameter
 from collector.center.access import Permission
 from collector.center.admission import plants_of
 from collector.center.deliveries import readmit_all
-from collector.center.keys import current_admission, enrol_key, list_keys, revoke_key
+from collector.center.keys import current_admission, enrol_key, enrolled_units, list_keys, revoke_key
 from collector.center.quarantine import list_quarantine
-from collector.center.status import enrolled_units, read_gateways
+from collector.center.status import read_gateways
 from collector.center.web.context import Ctx
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get, api_post

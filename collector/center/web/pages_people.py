@@ -10,7 +10,7 @@ from litestar.params import FromPath
 
 from collector.center import accounts
 from collector.center.access import Permission, Role
-from collector.center.status import enrolled_units
+from collector.center.keys import enrolled_units
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page

@@ -12,8 +12,9 @@ from center_months import RULES, Gateway, take
 
 from collector.center.month.settling import Settled
 from collector.center.store import CenterStore
+from collector.clock_state import ClockState
 from collector.model.interval import DAY_MS, HOUR_MS, local_midnight_ms
-from collector.model.record import ClockState, Quality, UnitLayout, UnitRecord
+from collector.model.record import Quality, UnitLayout, UnitRecord
 
 NAMES = (
     "active_power_mw", "reactive_power_mvar", "bus_voltage_kv", "frequency_hz", "on_grid", "agc_in_service",

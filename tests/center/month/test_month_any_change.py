@@ -130,7 +130,7 @@ def test_any_late_changes_come_out_as_offline(state: Path, acts: list[Act]) -> N
 class Watched(Rulebook):
     """A rulebook that notes which values are read."""
 
-    read: set[str] = set()  # noqa: RUF012 - one watcher at a time
+    read: set[str] = set()
 
     def row(self, value_id: str, day: date, *, area: str = "", key: str = "") -> RuleRow:
         self.read.add(value_id)

@@ -29,8 +29,9 @@ from collector.center.month.settling import Settled, measure_month, settle_month
 from collector.center.month.what_if import Change, what_if
 from collector.center.runs import list_runs, pinned_files
 from collector.center.store import CenterStore
+from collector.clock_state import ClockState
 from collector.errors import ConfigError, Denied, RuleError, StoreError
-from collector.model.record import ClockState, Quality, UnitLayout, UnitRecord
+from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.report.saved import load_saved
 from collector.tables.files import Delivered
 
