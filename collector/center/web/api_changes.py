@@ -24,13 +24,13 @@ from collector.center.month.review_log import review_by_id
 from collector.center.month.reviews import note_what_if
 from collector.center.month.what_if import Change, what_if
 from collector.center.runs import WHAT_IF
-from collector.center.web.api_months import JobOut
 from collector.center.web.api_runs import opened
 from collector.center.web.context import Context, Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.jobs import Job, Jobs
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get, api_post
+from collector.center.web.shapes import JobOut
 from collector.errors import StoreError
 
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]

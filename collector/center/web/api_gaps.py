@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Final
 
 import msgspec
@@ -12,20 +11,17 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from collector.center.access import Permission
 from collector.center.asked import ask_again, list_asks
 from collector.center.gap_map import find_gaps, list_gaps, map_day, map_month
-from collector.center.web.api_watch import Instant, MonthPath, own_plant
-from collector.center.web.context import Ctx
-from collector.center.web.errors import Missing
+from collector.center.web.context import Ctx, own_plant
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
-from collector.center.web.pages_completeness import hold_of
+from collector.center.web.month_rules import hold_of
 from collector.center.web.routes import api_get, api_post
+from collector.center.web.shapes import Instant, MonthPath
+from collector.center.web.typed import Day, asked_interval, day_of
 from collector.center.web.which_month import month_named
-from collector.errors import StoreError
-from collector.model.interval import Interval, Month, day_interval
+from collector.model.interval import Month
 
 Plant = Annotated[str, PathParameter(max_length=64)]
 Unit = Annotated[str, PathParameter(max_length=64)]
-Day = Annotated[str, PathParameter(max_length=10, description="YYYY-MM-DD, local")]
-MAX_ASK_MS: Final = 31 * 86_400_000
 
 
 class PlantDayOut(msgspec.Struct, frozen=True):
@@ -189,33 +185,6 @@ def ask(ctx: Ctx, data: JSONBody[AskIn]) -> list[AskOut]:
     interval = asked_interval(data.unit, data.from_ms, data.to_ms)
     made = ask_again(ctx.store, ctx.settings, data.unit, interval, actor=ctx.actor)
     return [as_row(AskOut, each) for each in made]
-
-
-def asked_interval(unit: str, from_ms: int, to_ms: int) -> Interval:
-    """The interval of an ask.
-
-    Raises:
-        StoreError: it is empty or too long.
-    """
-    if not 0 < to_ms - from_ms <= MAX_ASK_MS:
-        raise StoreError("the end lies after the start, at most 31 days", subject=unit)
-    return Interval(from_ms, to_ms)
-
-
-def day_of(text: str) -> date:
-    """The local day an address names.
-
-    Raises:
-        Missing: it names none.
-    """
-    try:
-        day = date.fromisoformat(text)
-        day_interval(day)
-    except (ValueError, OverflowError) as error:
-        raise Missing("expected a day as YYYY-MM-DD", subject=text[:40]) from error
-    if not 2000 <= day.year < 2100:
-        raise Missing("there are no records of that year", subject=text[:40])
-    return day
 
 
 ROUTES: Final = [month_map, day_map, gap_records, gaps, asks, ask]

@@ -20,15 +20,14 @@ from collector.center.month.settling import settle_month
 from collector.center.month.states import approve_step, propose_step, refuse_step
 from collector.center.month.steps import State, list_steps, month_state, visible_run
 from collector.center.runs import CORRECTION, TRIAL
-from collector.center.web.api_people import DoneOut
-from collector.center.web.api_watch import MonthPath, NumberOut
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.jobs import Job
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, attachment, listed
+from collector.center.web.month_rules import days_of
 from collector.center.web.months import known_months
-from collector.center.web.pages_board import days_of
 from collector.center.web.routes import api_get, api_post
+from collector.center.web.shapes import DoneOut, JobOut, MonthPath, NumberOut
 from collector.center.web.which_month import month_named
 from collector.errors import RuleError, StoreError
 from collector.model.interval import Month
@@ -110,18 +109,6 @@ class SettleIn(msgspec.Struct, frozen=True):
     """A run to be made of what the store has now."""
 
     note: Note = ""
-
-
-class JobOut(msgspec.Struct, frozen=True):
-    """A run under way or ended. `run_id`: what came of it; `error`: why nothing did."""
-
-    month: str
-    what: str
-    who: str
-    began_ms: int
-    done: bool
-    run_id: int | None
-    error: str
 
 
 class FilingOut(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from collector.center.web.context import Ctx
 from collector.center.web.guards import Open
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get, api_post
+from collector.center.web.shapes import DoneOut
 
 Name = Annotated[str, PathParameter(max_length=64)]
 Password = Annotated[str, msgspec.Meta(max_length=accounts.MAX_PASSWORD)]
@@ -85,12 +86,6 @@ class SecretOut(msgspec.Struct, frozen=True):
     """The secret of a new token; it is told this once."""
 
     token: str
-
-
-class DoneOut(msgspec.Struct, frozen=True):
-    """It is done."""
-
-    done: bool = True
 
 
 @api_get("/me", Open.LOGGED_IN, own=True)

@@ -22,13 +22,12 @@ from collector.center.month.reviews import (
     submit_review,
     withdraw_review,
 )
-from collector.center.web.api_people import DoneOut
-from collector.center.web.api_watch import DecisionIn, Instant, NumberOut, Text
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, attachment, listed
-from collector.center.web.pages_board import days_of
+from collector.center.web.month_rules import days_of
 from collector.center.web.routes import api_get, api_post
+from collector.center.web.shapes import DecisionIn, DoneOut, Instant, NumberOut, Text
 from collector.center.web.which_month import month_named
 from collector.errors import StoreError
 

@@ -10,13 +10,13 @@ from litestar.params import QueryParameter
 
 from collector.center.access import Permission
 from collector.center.month.corrections import correction_of
-from collector.center.web.api_gaps import Day, day_of
 from collector.center.web.api_runs import Number, OfService, Unit, opened, opened_for_unit
 from collector.center.web.api_runs_rows import UnpaidOut
-from collector.center.web.api_watch import MonthPath
 from collector.center.web.context import Ctx
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get
+from collector.center.web.shapes import MonthPath
+from collector.center.web.typed import Day, day_of
 from collector.center.web.which_month import month_named
 
 

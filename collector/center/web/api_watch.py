@@ -21,20 +21,17 @@ from collector.center.substitution import (
     propose_withdrawal,
 )
 from collector.center.validation import list_findings
-from collector.center.web.api_people import DoneOut
-from collector.center.web.context import Context, Ctx
+from collector.center.web.context import Ctx, own_plant
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get, api_post
+from collector.center.web.shapes import DecisionIn, DoneOut, Instant, MonthPath, NumberOut, Text
 from collector.center.web.which_month import month_named
 from collector.errors import StoreError
 from collector.model.interval import Interval
 
-MonthPath = Annotated[str, PathParameter(description="YYYY-MM", max_length=7)]
 OfPlant = Annotated[str, QueryParameter(max_length=64)]
 OfUnit = Annotated[str, QueryParameter(max_length=64)]
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
-Instant = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800_000)]
 
 
 class UnitStatusOut(msgspec.Struct, frozen=True):
@@ -117,23 +114,10 @@ class SubstitutionIn(msgspec.Struct, frozen=True):
     fill_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] | None = None
 
 
-class DecisionIn(msgspec.Struct, frozen=True):
-    """Granted or not, and why."""
-
-    granted: bool
-    note: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-
-
 class WhyIn(msgspec.Struct, frozen=True):
     """Why."""
 
     reason: Text
-
-
-class NumberOut(msgspec.Struct, frozen=True):
-    """The number of what was made."""
-
-    id: int
 
 
 @api_get("/months/{month:str}/completeness", Permission.SEE_OWN, own=True, table=True)
@@ -242,11 +226,6 @@ def withdrawal(ctx: Ctx, number: Number, data: JSONBody[DecisionIn]) -> DoneOut:
         lambda c: decide_withdrawal(c, number, actor=ctx.actor, granted=data.granted, note=data.note, now_ms=ctx.now_ms)
     )
     return DoneOut()
-
-
-def own_plant(ctx: Context) -> str:
-    """The plant whose rows alone a caller may see; empty for those who see all."""
-    return "" if ctx.actor.may(Permission.SEE_ALL) else ctx.actor.plant or "\0"
 
 
 ROUTES: Final = [completeness, alarms, findings, substitutions, propose, decide, withdraw, withdrawal]

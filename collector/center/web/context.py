@@ -13,7 +13,7 @@ from litestar.di import NamedDependency
 from litestar.response import Redirect
 from sqlalchemy import Connection
 
-from collector.center.access import Actor
+from collector.center.access import Actor, Permission
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.web import render
@@ -169,3 +169,13 @@ async def provide_context(request: Request[Any, Any, Any]) -> Context:
     elif request.route_handler.opt.get("upload"):
         body = await request.body()
     return Context(request, form, body)
+
+
+def own_plant(ctx: Context) -> str:
+    """The plant whose rows alone a caller may see; empty for those who see all."""
+    return "" if ctx.actor.may(Permission.SEE_ALL) else ctx.actor.plant or "\0"
+
+
+def words_of(ctx: Context, words: tuple[str, str]) -> str:
+    """The one of a pair of words in the reader's language."""
+    return words[ctx.language == "en"]

@@ -10,8 +10,7 @@ from litestar.params import QueryParameter
 from collector.center.access import Permission
 from collector.center.alarms import list_alarms
 from collector.center.validation import list_findings
-from collector.center.web.api_watch import own_plant
-from collector.center.web.context import Ctx, Page
+from collector.center.web.context import Ctx, Page, own_plant
 from collector.center.web.lists import Cursor, window
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import page

@@ -7,17 +7,14 @@ from typing import Final
 
 from collector.center.access import Permission
 from collector.center.asked import ask_again, list_asks
-from collector.center.web.api_gaps import asked_interval
-from collector.center.web.api_watch import own_plant
-from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.context import Context, Ctx, Page, own_plant
 from collector.center.web.lists import Cursor, window
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
+from collector.center.web.typed import asked_interval, instant_typed
 from collector.errors import LinkError, StoreError
-from collector.model.interval import parse_time_ms
 
 NAVIGATION: Final = (NavEntry("nav.asks", "/asks", Permission.SEE_OWN),)
-_ZONE: Final = "+08:00"  # what a browser's field for local time leaves out
 
 
 @page("/asks", Permission.SEE_OWN, own=True)
@@ -37,14 +34,6 @@ def ask_action(ctx: Ctx) -> Page:
     except (StoreError, LinkError) as error:
         return _page(ctx, 0, status=422, refused=str(error), typed=form)
     return ctx.redirect("/asks", notice="notice.asked")
-
-
-def instant_typed(text: str) -> int:
-    """A local time as a browser's field gives it, or any instant with an offset."""
-    try:
-        return parse_time_ms(text if text[-6:-5] in ("+", "-") or text.isdecimal() else text + _ZONE)
-    except ValueError as error:
-        raise StoreError(f"{error}", subject="time") from error
 
 
 def _page(ctx: Context, cursor: int, *, typed: dict[str, str], status: int = 200, refused: str = "") -> Page:

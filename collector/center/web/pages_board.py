@@ -17,7 +17,7 @@ from collector.center.month.duties import DutyBoard, duties_of
 from collector.center.month.filing_documents import FILING_WORDS
 from collector.center.month.filings import hand_out_filing, list_filings, make_filings
 from collector.center.month.review_log import list_reviews
-from collector.center.month.rulebooks import duty_days, rulebook_path
+from collector.center.month.rulebooks import rulebook_path
 from collector.center.month.settling import settle_month
 from collector.center.month.states import (
     KINDS,
@@ -30,32 +30,18 @@ from collector.center.month.states import (
 from collector.center.month.steps import STATE_WORDS, MonthState, State, list_steps, month_state, visible_run
 from collector.center.month.timing import against_calendar
 from collector.center.runs import CORRECTION, TRIAL, list_runs
-from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.context import Context, Ctx, Page, words_of
 from collector.center.web.guards import Open
 from collector.center.web.jobs import Job
 from collector.center.web.lists import XLSX, attachment
+from collector.center.web.month_rules import days_of
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.which_month import month_at_work, month_named
 from collector.errors import ConfigError, RuleError, StoreError
 from collector.model.interval import Month
-from collector.settlement.calendar import DutyDays
 
 SECTIONS: Final = ("", "completeness", "reviews", "rulebook", "runs")
-
-
-def days_of(ctx: Context) -> DutyDays:
-    """The working days shipped, and the rulebook months are settled by.
-
-    Raises:
-        ConfigError: everything wrong in the rulebook.
-    """
-    return duty_days(rulebook_path(ctx.settings))
-
-
-def words_of(ctx: Context, words: tuple[str, str]) -> str:
-    """The one of a pair of words in the reader's language."""
-    return words[ctx.language == "en"]
 
 
 @page("/months", Open.LOGGED_IN, own=True)

@@ -13,12 +13,11 @@ from litestar.params import FromPath, QueryParameter
 
 from collector.center.access import Permission
 from collector.center.gap_map import PlantDay, find_gaps, map_day, map_month
-from collector.center.month.data_policy import hold_limit_s
-from collector.center.month.rulebooks import rulebook_of, rulebook_path
 from collector.center.validation import list_findings
-from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.context import Ctx, Page
 from collector.center.web.errors import Missing
 from collector.center.web.lists import window
+from collector.center.web.month_rules import hold_of
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
 from collector.center.web.which_month import month_named
@@ -41,12 +40,6 @@ def cell(known_min: int, elapsed_min: int) -> Cell:
         return Cell("cx", "")
     shade = next((name for least, name in _STEPS if known_min >= least * elapsed_min), "c0")
     return Cell(shade, str(known_min * 100 // elapsed_min))
-
-
-def hold_of(ctx: Context, month: Month) -> int:
-    """How long a record counts in a month, s: register and rulebook say so."""
-    rulebook = rulebook_of(rulebook_path(ctx.settings))
-    return ctx.read(lambda c: hold_limit_s(c, month, rulebook))
 
 
 @page("/months/{month:str}/completeness", Permission.SEE_OWN, own=True)

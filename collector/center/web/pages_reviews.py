@@ -36,9 +36,9 @@ from collector.center.month.reviews import (
     withdraw_review,
 )
 from collector.center.month.steps import visible_run
-from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.context import Context, Ctx, Page, words_of
 from collector.center.web.lists import attachment, window
-from collector.center.web.pages_board import days_of, words_of
+from collector.center.web.month_rules import days_of
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.which_month import month_named

@@ -16,12 +16,11 @@ from collector.center.substitution import (
     propose_substitution,
     propose_withdrawal,
 )
-from collector.center.web.api_watch import own_plant
-from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.context import Context, Ctx, Page, own_plant
 from collector.center.web.lists import Cursor, window
-from collector.center.web.pages_asks import instant_typed
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
+from collector.center.web.typed import instant_typed
 from collector.errors import StoreError
 from collector.model.interval import Interval
 from collector.model.quantity import QUANTITIES

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules a page judges a month by: its working days, its hold limit."""
+
+from __future__ import annotations
+
+from collector.center.month.data_policy import hold_limit_s
+from collector.center.month.rulebooks import duty_days, rulebook_of, rulebook_path
+from collector.center.web.context import Context
+from collector.model.interval import Month
+from collector.settlement.calendar import DutyDays
+
+
+def days_of(ctx: Context) -> DutyDays:
+    """The working days shipped, and the rulebook months are settled by.
+
+    Raises:
+        ConfigError: everything wrong in the rulebook.
+    """
+    return duty_days(rulebook_path(ctx.settings))
+
+
+def hold_of(ctx: Context, month: Month) -> int:
+    """How long a record counts in a month, s: register and rulebook say so."""
+    rulebook = rulebook_of(rulebook_path(ctx.settings))
+    return ctx.read(lambda c: hold_limit_s(c, month, rulebook))
