@@ -27,11 +27,11 @@ import uvloop
 import collector.wire as wire
 from bench.figure import Figure
 from bench.signals import START_MS, layouts, ticks
-from collector import config
 from collector.agent.buffer import Buffer
 from collector.agent.desk import ask_agent
 from collector.agent.uplink import run_uplink
 from collector.model.quantity import QUANTITIES
+from collector.points import agent_config
 from collector.points.agent_config import AgentConfig, AgentSettings
 
 DEVICES = 500
@@ -147,8 +147,8 @@ def _day(folder: Path) -> Buffer:
     """A day of four units in a buffer, a minute to a batch."""
     known = {layout.unit: layout for layout in layouts(DAY_UNITS)}
     buffer = Buffer.open(
-        folder / "b", gateway="g1", plants_of_unit=dict.fromkeys(known, "P1"), settings=config.Buffer(), layouts=known,
-        signers={"P1": wire.load_signing_key(folder / "plant.pem")}, now_utc_ms=START_MS,
+        folder / "b", gateway="g1", plants_of_unit=dict.fromkeys(known, "P1"), settings=agent_config.Buffer(),
+        layouts=known, signers={"P1": wire.load_signing_key(folder / "plant.pem")}, now_utc_ms=START_MS,
     )  # fmt: skip
     seconds = ticks(DAY_S, units=DAY_UNITS)
     while minute := list(itertools.islice(seconds, 60)):

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench import signals
 from bench.figure import Figure
-from collector import config
 from collector.agent.buffer import Buffer
+from collector.points import agent_config
 from collector.wire import Signer
 
 _SECONDS = 3000
@@ -44,7 +44,7 @@ def measure() -> list[Figure]:
             Path(name) / "b",
             gateway="g1",
             plants_of_unit=dict.fromkeys(layouts, "p1"),
-            settings=config.Buffer(),
+            settings=agent_config.Buffer(),
             layouts=layouts,
             signers={"p1": Signer(Ed25519PrivateKey.generate())},
             now_utc_ms=signals.START_MS,

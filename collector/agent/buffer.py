@@ -34,13 +34,13 @@ from typing import Final
 
 import msgspec
 
-from collector import config
 from collector.agent import salvage
 from collector.agent.ledger import Damaged, Ledger, Lock
 from collector.agent.outbox import AckOutcome, Outbox, Outgoing, Position
 from collector.agent.sealer import Sealer
 from collector.errors import Garbled, InvariantBroken, StoreError
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
+from collector.points import agent_config
 from collector.wire import Ack, Ask, Signer
 from collector.wire.batch import MAX_TIME_MS, MAX_VALUE
 from collector.wire.body import QUANTITY_CODES
@@ -97,7 +97,7 @@ class Buffer:
         *,
         gateway: str,
         plants_of_unit: Mapping[str, str],
-        settings: config.Buffer,
+        settings: agent_config.Buffer,
         layouts: Mapping[str, UnitLayout],
         signers: Mapping[str, Signer | None],
         now_utc_ms: int,
@@ -390,7 +390,7 @@ def _open_file(
     path: Path,
     gateway: str,
     plants_of_unit: Mapping[str, str],
-    settings: config.Buffer,
+    settings: agent_config.Buffer,
     signers: Mapping[str, Signer | None],
     now_utc_ms: int,
 ) -> tuple[Ledger, Sealer, salvage.Report | None]:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from collector import config
 from collector.agent.buffer import Buffer, Outgoing, Position
+from collector.points import agent_config
 
 LaneName = Literal["live", "asked", "backlog"]
 _IDLE_S: Final = 5.0
@@ -72,7 +72,7 @@ def take(buffer: Buffer, request: Request) -> Choice | None:
 class Flights:
     """Lanes of all plants and the batches that await their ack. Times are monotonic seconds given by the caller."""
 
-    def __init__(self, settings: config.Uplink) -> None:
+    def __init__(self, settings: agent_config.Uplink) -> None:
         self._settings = settings
         self._flights: dict[Position, _Flight] = {}
         self._lanes: dict[tuple[str, LaneName], Lane] = {}

@@ -15,13 +15,13 @@ from typing import Final
 
 import msgspec
 
-from collector import config
 from collector.agent import lost
 from collector.agent.ledger import FREED, Ledger, StreamRow
 from collector.clock_state import ClockState
 from collector.errors import Garbled
 from collector.model.interval import HOUR_MS
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
+from collector.points import agent_config
 from collector.wire import Batch, Signer, decode_batch, encode_batch, open_envelope
 from collector.wire.batch import MAX_GAPS, MAX_UNITS
 
@@ -129,7 +129,7 @@ class Sealer:
     """
 
     def __init__(
-        self, ledger: Ledger, settings: config.Buffer, signers: Mapping[str, Signer | None], *, now_ms: int
+        self, ledger: Ledger, settings: agent_config.Buffer, signers: Mapping[str, Signer | None], *, now_ms: int
     ) -> None:
         self._ledger = ledger
         self._settings = settings

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from collector import config
 from collector.agent.buffer import AckOutcome, Buffer, Outgoing, Position
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
+from collector.points import agent_config
 from collector.wire import Ack, Batch, Signer, decode_batch, epoch_text, open_envelope
 
 QUANTITIES = ("active_power_mw", "on_grid")
@@ -29,7 +29,7 @@ def open_buffer(
     now_utc_ms: int = T0,
 ) -> Buffer:
     """A buffer at `path`."""
-    settings = config.Buffer(batch_max_age_s=max_age_s, batch_max_records=max_records, keep_after_ack_h=keep_h)
+    settings = agent_config.Buffer(batch_max_age_s=max_age_s, batch_max_records=max_records, keep_after_ack_h=keep_h)
     # Smaller than a person may configure, so that a test fills it quickly.
     settings = settings.model_copy(update={"max_bytes": max_bytes})
     return Buffer.open(

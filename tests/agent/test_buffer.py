@@ -23,11 +23,11 @@ from agent_buffers import (
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from collector import config
 from collector.agent.buffer import Buffer, read_counts
 from collector.errors import InvariantBroken, StoreError
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
+from collector.points import agent_config
 from collector.wire import Ask, Signer, epoch_text, open_envelope, verify_signature
 
 
@@ -427,7 +427,7 @@ def test_from_the_first_conflict_on_no_ack_is_believed_for_a_refusal_may_have_go
 def test_a_batch_too_large_for_a_payload_is_sealed_in_two(tmp_path: Path) -> None:
     names = tuple(q.name for q in QUANTITIES)
     noise = random.Random(1)
-    settings = config.Buffer(batch_max_records=40_000, batch_max_age_s=86_400)
+    settings = agent_config.Buffer(batch_max_records=40_000, batch_max_age_s=86_400)
     opened = Buffer.open(
         tmp_path / "b",
         gateway="g1",

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from agent_buffers import GOOD, QUANTITIES, T0, contents, open_buffer, pending, record
 
-from collector import config
 from collector.agent.buffer import Buffer
 from collector.errors import InvariantBroken
 from collector.model.record import UnitLayout, UnitRecord
+from collector.points import agent_config
 
 
 def test_more_units_than_a_batch_may_name_fill_several(tmp_path: Path) -> None:
     units = [f"U{number:03}" for number in range(300)]
     buffer = Buffer.open(
-        tmp_path / "b", gateway="g1", plants_of_unit=dict.fromkeys(units, "P1"), settings=config.Buffer(),
+        tmp_path / "b", gateway="g1", plants_of_unit=dict.fromkeys(units, "P1"), settings=agent_config.Buffer(),
         layouts={unit: UnitLayout(unit, QUANTITIES) for unit in units}, signers={}, now_utc_ms=T0,
     )  # fmt: skip
     with closing(buffer):

@@ -15,12 +15,13 @@ from agent_buffers import T0, ack, contents, open_buffer, pending, seal_one
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from uplink_world import Center, agent_config, broker, free_port, running, until
 
-from collector import config
 from collector.agent.buffer import Buffer, Position
 from collector.agent.lanes import Flights, take
 from collector.agent.uplink import backoff_s
+from collector.config import Mqtt
 from collector.errors import ConfigError
 from collector.mqtt import tls_context
+from collector.points.agent_config import Uplink
 from collector.wire import Ask, Signer, decode_batch, generate_key_pair, load_signing_key, open_envelope
 
 
@@ -253,7 +254,7 @@ def test_with_a_broker_of_mqtt_5_everything_arrives_too(buffer: Buffer, tmp_path
 def test_each_lane_keeps_a_place_in_the_window(buffer: Buffer) -> None:
     for second in range(1, 13):
         seal_one(buffer, second)
-    flights = Flights(config.Uplink(order="live_first", window=8))
+    flights = Flights(Uplink(order="live_first", window=8))
     flights.begin({"P1": Position(buffer.newest("P1").stream, 8)})
     flights.ask([Position(1, 3), Position(1, 1)])
     sent = []
@@ -272,7 +273,7 @@ def test_a_plants_batches_stay_its_own_across_turns(buffer: Buffer) -> None:
     for second in range(1, 4):
         seal_one(buffer, second)
         seal_one(buffer, second, unit="V1")
-    flights = Flights(config.Uplink(window=6))
+    flights = Flights(Uplink(window=6))
     flights.begin({plant: buffer.newest(plant) for plant in buffer.plants})
     sent: dict[str, list[int]] = {"P1": [], "P2": []}
     while (request := flights.request()) is not None and (choice := take(buffer, request)) is not None:
@@ -291,5 +292,5 @@ def test_back_off_doubles_to_its_limit_and_never_below_half_of_it() -> None:
 def test_tls_files_that_can_not_be_used_are_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
     with pytest.raises(ConfigError, match=r"ca\.pem"):
-        tls_context(config.Mqtt(ca_file="ca.pem"), lambda name: tmp_path / name)
-    assert tls_context(config.Mqtt(), lambda name: tmp_path / name) is None
+        tls_context(Mqtt(ca_file="ca.pem"), lambda name: tmp_path / name)
+    assert tls_context(Mqtt(), lambda name: tmp_path / name) is None

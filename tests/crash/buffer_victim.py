@@ -12,9 +12,9 @@ import random
 import sys
 from pathlib import Path
 
-from collector import config
 from collector.agent.buffer import Buffer
 from collector.model.record import Cause, Quality, UnitLayout, UnitRecord
+from collector.points import agent_config
 from collector.wire import Ack, epoch_text
 
 T0 = 1_772_294_400_000
@@ -26,7 +26,7 @@ def open_buffer(path: Path) -> Buffer:
         path,
         gateway="g1",
         plants_of_unit={"U1": "P1"},
-        settings=config.Buffer(batch_max_age_s=7),
+        settings=agent_config.Buffer(batch_max_age_s=7),
         layouts={"U1": UnitLayout("U1", ("active_power_mw",))},
         signers={},
         now_utc_ms=T0,

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from tls_broker import ACCEPTED, Authority, answer_to_a_connect, connected, needs_mosquitto, shipped_broker
 
-from collector import config
 from collector.agent.buffer import Buffer
 from collector.agent.uplink import Uplink
+from collector.config import Mqtt
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.mqtt import tls_context
+from collector.points import agent_config
 from collector.points.agent_config import AgentConfig, AgentSettings
 from collector.wire import Ack, encode_ack, epoch_text, open_envelope
 
@@ -55,7 +56,7 @@ def with_uplink(
     layouts = {"U1": UnitLayout("U1", ("active_power_mw",))}
     with closing(
         Buffer.open(
-            folder / "g.buffer", gateway="gateway-1", plants_of_unit={"U1": plant}, settings=config.Buffer(),
+            folder / "g.buffer", gateway="gateway-1", plants_of_unit={"U1": plant}, settings=agent_config.Buffer(),
             layouts=layouts, signers={plant: None}, now_utc_ms=T0,
         )
     ) as buffer:  # fmt: skip
@@ -114,7 +115,7 @@ def test_the_uplinks_certificate_must_be_of_the_brokers_authority(port: int, tmp
     (tmp_path / "other").mkdir()
     Authority(tmp_path / "other").issue("gateway-1")
     for name, answer in (("gateway-1", ACCEPTED), ("other/gateway-1", b"")):
-        mqtt = config.Mqtt(ca_file="ca.pem", cert_file=f"{name}.pem", key_file=f"{name}.key")
+        mqtt = Mqtt(ca_file="ca.pem", cert_file=f"{name}.pem", key_file=f"{name}.key")
         context = tls_context(mqtt, lambda file: tmp_path / file)
         assert context is not None
         assert answer_to_a_connect(port, context) == answer
