@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reference.settle import Result
 
-from collector.cli.folder import load_folder
+from collector.folder import load_folder
 from collector.model.interval import Month
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.settle import settle

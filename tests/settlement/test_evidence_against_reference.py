@@ -17,7 +17,7 @@ from made_folders import DAY_MS, JUNE_1, make_folder
 from reference.evidence import check_meters, find_evidence
 from reference.folder import read_folder
 
-from collector.cli.folder import load_folder
+from collector.folder import load_folder
 from collector.model.interval import Month
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.settle import settle

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_month import JUNE, shipped_rulebook
 
-from collector.cli.folder import load_folder
+from collector.folder import load_folder
 from collector.report.folder import write_statement
 from collector.settlement.settle import settle
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from made_folders import make_folder
 from small_month import JUNE, Case, at, shipped_rulebook, unit
 
-from collector.cli.folder import load_folder
+from collector.folder import load_folder
 from collector.settlement import measure as measuring
 from collector.settlement import settle as settling
 from collector.settlement.allocate import allocate

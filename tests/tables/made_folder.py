@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from collector.cli.folder import load_folder
 from collector.errors import ConfigError
+from collector.folder import load_folder
 
 REGISTER = """\
 [[area]]

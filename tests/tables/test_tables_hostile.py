@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_folder import RECORDS, REGISTER, T0, T0_MS, T1, found, make
 
-from collector.cli.folder import TABLES, load_folder
 from collector.errors import ConfigError
+from collector.folder import TABLES, load_folder
 from collector.tables.efile import read_efile
 from collector.tables.files import Delivered
 from collector.tables.findings import Findings

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from made_folder import RECORDS, REGISTER, T0, T1, T2, found, make
 
-from collector.cli.folder import load_folder
 from collector.errors import ConfigError
+from collector.folder import load_folder
 
 SPAN = f"{T0},{T1}"
 

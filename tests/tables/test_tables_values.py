@@ -21,7 +21,7 @@ from made_folder import RECORDS, REGISTER, T0, T0_MS, T1, T2, found, make
 from collector.center.lake_file import build_day, write_table
 from collector.center.lake_piece import Column as LakeColumn
 from collector.center.lake_piece import Origin, Piece
-from collector.cli.folder import load_folder
+from collector.folder import load_folder
 from collector.model.dispatch import ExclusionReason, Order, OrderKind, Reserve, ReserveKind, Revenue, RevenueKind
 from collector.model.quantity import parse_scaled, to_scaled
 from collector.model.register import LocalSpan, UnitKind
