@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, Protocol, cast
 
 from simulators import iec104
-from simulators.faults import Fault, peer_name
-
-if TYPE_CHECKING:
-    from simulators.iec104_station import Station
+from simulators.audit import Audit
+from simulators.faults import Fault, Faults, peer_name
+from simulators.listener import Link
 
 _QUEUE_LIMIT: Final = 20_000
 
@@ -32,10 +32,33 @@ class Timing:
     t3_s: float = 20.0
 
 
+class ServedStation(Protocol):
+    """What a link needs of the station behind it."""
+
+    device: str
+    common_addresses: tuple[int, ...]
+    timing: Timing
+    audit: Audit
+    faults: Faults
+    requests: int
+    links: set[Link]
+    sessions: set[StationLink]
+    on_acknowledged: Callable[[], None]
+
+    def start(self, link: StationLink) -> list[bytes]:
+        """The link carries data from now on; what waits to be sent over it."""
+
+    def keep(self, unconfirmed: Sequence[bytes]) -> None:
+        """What a link that stopped had not had confirmed."""
+
+    def interrogation_answer(self, request: iec104.Asdu) -> list[bytes]:
+        """Everything an interrogation is answered with, in order."""
+
+
 class StationLink(asyncio.Protocol):
     """One connection: sequence numbers, windows, timers. `address`: which of the station's addresses it came to."""
 
-    def __init__(self, station: Station, address: int = 1) -> None:
+    def __init__(self, station: ServedStation, address: int = 1) -> None:
         self._station = station
         self.address = address
         self._framer = iec104.Framer()
