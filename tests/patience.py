@@ -9,6 +9,8 @@ the other it begins anew with each of them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -89,9 +91,8 @@ def run_watched(command: Sequence[str], folder: Path) -> subprocess.CompletedPro
 def _newest(folder: Path, out: Path) -> tuple[int, int]:
     """When anything below a folder last changed, and how much was printed."""
     newest = 0
-    for path in folder.rglob("*"):
-        try:
-            newest = max(newest, path.stat().st_mtime_ns)
-        except OSError:
-            continue  # it has gone meanwhile
+    for place, _, names in os.walk(folder):  # which passes over folders that have gone meanwhile
+        for name in names:
+            with contextlib.suppress(OSError):
+                newest = max(newest, (Path(place) / name).stat().st_mtime_ns)
     return newest, out.stat().st_size
