@@ -3,7 +3,13 @@
 
 import signal
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["simulators.pytest_plugin"]
+
+# How long an example takes, or its making, says something of the machine and nothing of the program.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # What a shell runs in its background ignores interrupts, and so would every child that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

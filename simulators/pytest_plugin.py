@@ -36,7 +36,7 @@ from simulators.scenario import Instance, demo_scenario, free_ports, instantiate
 from simulators.simulation import Simulation
 
 _UNIT: Final = "U1"
-_START_TIMEOUT_S: Final = 30.0
+_HANG_S: Final = 300.0  # a guard against a hang; nothing is expected to take less
 T = TypeVar("T")
 
 
@@ -50,7 +50,7 @@ class Background:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine run there."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_START_TIMEOUT_S)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_HANG_S)
 
     def call(self, function: Callable[[], T]) -> T:
         """The result of a function called there: state of the simulators is touched in their thread only."""
@@ -270,4 +270,4 @@ def broker() -> Iterator[str]:
             yield place
         finally:
             process.terminate()
-            process.wait(_START_TIMEOUT_S)
+            process.wait(_HANG_S)

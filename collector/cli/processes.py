@@ -32,10 +32,16 @@ class Usage:
 
 
 class Processes:
-    """Named children of this process; leaving the `with` block ends them all."""
+    """Named children of this process; leaving the `with` block ends them all.
 
-    def __init__(self, log_dir: Path) -> None:
+    Args:
+        log_dir: where their output goes.
+        stop_timeout_s: how long `stop` waits for one that was told to end.
+    """
+
+    def __init__(self, log_dir: Path, *, stop_timeout_s: float = STOP_TIMEOUT_S) -> None:
         self.log_dir = log_dir
+        self._stop_timeout_s = stop_timeout_s
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.usage: dict[str, Usage] = {}
         self._term_before: Callable[[int, FrameType | None], Any] | int | None = None
@@ -107,7 +113,7 @@ class Processes:
         process = self._leave(name)
         process.terminate()
         try:
-            return process.wait(STOP_TIMEOUT_S)
+            return process.wait(self._stop_timeout_s)
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()

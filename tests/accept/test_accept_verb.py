@@ -11,13 +11,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
+from patience import HANG_S, run_watched, wait_until
 
 from collector.accept.outcome import CHECKS
 from simulators.pytest_plugin import ServedDevices
@@ -25,13 +25,12 @@ from simulators.pytest_plugin import ServedDevices
 pytestmark = pytest.mark.e2e
 CONFIG = Path(__file__).parents[2] / "config"
 MAIN = [sys.executable, "-m", "collector.cli.main"]
-LIMIT_S = 900
 
 
 def accept(plan: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run it in a folder, below which the reports go."""
     command = [*MAIN, "accept", str(plan)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=LIMIT_S)
+    return run_watched(command, folder)
 
 
 def report(folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -135,13 +134,11 @@ def test_a_configuration_that_does_not_load_fails_and_nothing_else_is_tried(tmp_
 def test_broken_off_it_ends_every_process_and_says_what_was_not_done(tmp_path: Path) -> None:
     command = [*MAIN, "accept", "config/accept.toml"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
-        deadline = time.monotonic() + LIMIT_S
-        while not list(tmp_path.glob("acceptance/*/config/illegal_address.toml")):  # it is in the middle of A04
-            assert run.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        middle_of_a04 = "acceptance/*/config/illegal_address.toml"
+        wait_until(lambda: run.poll() is not None or list(tmp_path.glob(middle_of_a04)), "A04")
+        assert run.poll() is None
         os.kill(run.pid, signal.SIGINT)
-        assert run.wait(LIMIT_S) == 1
+        assert run.wait(HANG_S) == 1
     out, found = report(tmp_path)
     assert found["passed"] is False
     assert "by the operator" in found["broken_off"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 
 import pytest
+from patience import HANG_S, SILENCE_S
 
 from collector.accept.cable import Cable
 
@@ -42,24 +43,24 @@ def echo_port() -> Iterator[int]:
             link.shutdown(socket.SHUT_RDWR)
         link.close()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG_S)
 
 
 def test_what_stood_stays_silent_and_what_comes_after_the_mending_works(echo_port: int) -> None:
     with Cable() as cable:
         cable.target_port = echo_port
-        with closing(socket.create_connection(("127.0.0.1", cable.port), 60)) as old:
+        with closing(socket.create_connection(("127.0.0.1", cable.port), HANG_S)) as old:
             old.sendall(b"one")
             assert old.recv(3) == b"one"
             cable.cut()
             with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", cable.port), 60)
+                socket.create_connection(("127.0.0.1", cable.port), HANG_S)
             old.sendall(b"two")
             cable.mend()
-            with closing(socket.create_connection(("127.0.0.1", cable.port), 60)) as new:
+            with closing(socket.create_connection(("127.0.0.1", cable.port), HANG_S)) as new:
                 new.sendall(b"three")
                 assert new.recv(5) == b"three"
-            old.settimeout(0.2)
+            old.settimeout(SILENCE_S)
             with pytest.raises(TimeoutError):
                 old.recv(1)
         assert cable.swallowed_bytes == 3
@@ -68,11 +69,11 @@ def test_what_stood_stays_silent_and_what_comes_after_the_mending_works(echo_por
 def test_a_refusing_line_leaves_alone_what_stands(echo_port: int) -> None:
     with Cable() as cable:
         cable.target_port = echo_port
-        with closing(socket.create_connection(("127.0.0.1", cable.port), 60)) as old:
+        with closing(socket.create_connection(("127.0.0.1", cable.port), HANG_S)) as old:
             old.sendall(b"one")
             assert old.recv(3) == b"one"
             cable.refuse()
             with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", cable.port), 60)
+                socket.create_connection(("127.0.0.1", cable.port), HANG_S)
             old.sendall(b"two")
             assert old.recv(3) == b"two"

@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import uvloop
+from patience import HANG_S
 from uplink_world import free_port
 
 from collector.agent.app import run_agent
@@ -54,19 +55,13 @@ async def agent_at(path: Path) -> AsyncIterator[asyncio.Event]:
         yield reload
     finally:
         stop.set()
-        await asyncio.wait_for(task, 60)
+        await asyncio.wait_for(task, HANG_S)
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
     """On uvloop, as the agent does."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(scenario, 180))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what the agent does in its own time."""
-    while not condition():  # noqa: ASYNC110 - another process's or thread's doing
-        await asyncio.sleep(0.05)
+        runner.run(asyncio.wait_for(scenario, HANG_S))
 
 
 def recorded(path: Path) -> int:

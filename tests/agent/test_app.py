@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from patience import HANG_S, until
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from typer.testing import CliRunner
@@ -43,7 +44,7 @@ points = "points.csv"
 unit = "U"
 host = "127.0.0.1"
 port = {port}
-timeout_s = 0.5
+timeout_s = 60
 """
 POINTS = """name,quantity,area,type,address,order,raw_unit
 power,active_power_mw,holding,float32,0,CDAB,MW
@@ -82,15 +83,13 @@ def test_an_agent_without_a_broker_records_every_second_and_stops_when_told(tmp_
         async with server() as port:
             stop = asyncio.Event()
             agent = asyncio.create_task(run_agent(load_agent(write_config(tmp_path, port)), SystemClock(), stop=stop))
-            while True:
-                await asyncio.sleep(0.2)
-                if (tmp_path / "state" / "g.buffer").exists() and read_counts(tmp_path / "state").recorded >= 3:
-                    break
+            file = tmp_path / "state" / "g.buffer"
+            await until(lambda: file.exists() and read_counts(tmp_path / "state").recorded >= 3, every_s=0.2)
             stop.set()
             await agent
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(scenario(), 120))
+        runner.run(asyncio.wait_for(scenario(), HANG_S))
     counts = read_counts(tmp_path / "state")
     assert counts.recorded == counts.buffered == counts.pending_records >= 3
     assert counts.open_records == 0, "the open batch is sealed at shutdown"
@@ -136,11 +135,11 @@ def test_check_prints_the_read_plan_as_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "place", "words"),
     [
-        (("timeout_s = 0.5", "timout_s = 0.5"), "device[1].timout_s", "did you mean 'timeout_s'"),
-        (("timeout_s = 0.5", "max_registers = 1"), "points.csv:2", "reads at most 1"),
+        (("timeout_s = 60", "timout_s = 0.5"), "device[1].timout_s", "did you mean 'timeout_s'"),
+        (("timeout_s = 60", "max_registers = 1"), "points.csv:2", "reads at most 1"),
         (('id = "U"', 'id = "U"\nplant = "P"\n[[unit]]\nid = "V"'), "unit[2].id", "no point of any device"),
         (('id = "P"', 'id = "P"\nsigning_key_file = "no.key"'), "plant[1].signing_key_file", "there is no file"),
-        (("timeout_s = 0.5", "pause_ms = 10000"), "device[1].period_s", "the period is 1 s"),
+        (("timeout_s = 60", "pause_ms = 10000"), "device[1].period_s", "the period is 1 s"),
     ],
 )
 def test_check_names_file_key_and_remedy(change: tuple[str, str], place: str, words: str, tmp_path: Path) -> None:

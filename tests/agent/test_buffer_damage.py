@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from agent_buffers import T0, ack, gaps, open_buffer, pending, record, seal_one, times
+from patience import HANG_S
 
 from collector.agent.ledger import Damaged
 from collector.errors import StoreError
@@ -178,7 +179,7 @@ def test_on_a_full_disk_appends_fail_whole_and_go_on_when_space_returns(tmp_path
         [sys.executable, "-c", FULL_DISK, str(tmp_path / "b"), str(Path(__file__).parent)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -121,5 +121,5 @@ class BufferMachine(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
 
-BufferMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+BufferMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestBuffer = BufferMachine.TestCase

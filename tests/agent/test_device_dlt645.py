@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from dlt645.service.serversvc.server_service import MeterServerService
+from patience import HANG_S
 
 from collector.agent.check import compute_plan, find_problems
 from collector.agent.device.base import Device
@@ -32,7 +33,7 @@ f,frequency_hz,02800002,1,Hz
 """
 
 
-def config_of(folder: Path, place: str, *addresses: str, table: str = TABLE) -> AgentConfig:
+def config_of(folder: Path, place: str, *addresses: str, table: str = TABLE, timeout_s: float = 60.0) -> AgentConfig:
     """Meters m1, m2, … of units U1, U2, … at one place."""
     (folder / "meter.csv").write_text(table, "utf-8")
     text = 'schema = 1\n[gateway]\nid = "g"\n[[plant]]\nid = "P"\n'
@@ -40,7 +41,7 @@ def config_of(folder: Path, place: str, *addresses: str, table: str = TABLE) -> 
     for number, address in enumerate(addresses, 1):
         text += (
             f'[[unit]]\nid = "U{number}"\nplant = "P"\n[[device]]\nid = "m{number}"\nunit = "U{number}"\n'
-            f'protocol = "{protocol}"\npoints = "meter.csv"\naddress = "{address}"\n{place}\ntimeout_s = 0.3\n'
+            f'protocol = "{protocol}"\npoints = "meter.csv"\naddress = "{address}"\n{place}\ntimeout_s = {timeout_s}\n'
         )
     (folder / "agent.toml").write_text(text, "utf-8")
     return load_agent(folder / "agent.toml")
@@ -60,7 +61,7 @@ async def values(device: Device, budget_s: float = 5.0) -> dict[str, tuple[int |
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 120))
+    asyncio.run(asyncio.wait_for(scenario(), HANG_S))
 
 
 @pytest.mark.parametrize("kind", ["tcp", "serial"])
@@ -298,7 +299,7 @@ def test_read_tells_of_an_address_noted_the_wrong_way_round(tmp_path: Path) -> N
                 ("120000000000", "meter 000000000012 answers: the address is noted the wrong way round"),
                 ("77", "meters that answer: 000000000012"),
             ):
-                config = config_of(tmp_path, place, address, table=ENERGY_ONLY)
+                config = config_of(tmp_path, place, address, table=ENERGY_ONLY, timeout_s=1.0)  # waited for in vain
                 ((row, _, _),) = await read_devices(config, SystemClock(), "")
                 assert row.quality == "silent"
                 assert said in row.error

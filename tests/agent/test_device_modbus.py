@@ -11,6 +11,7 @@ import pytest
 from agent_points import point
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import HANG_S
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
@@ -46,7 +47,7 @@ def slave(
     line: ModbusLine, points: Sequence[Point], *, retry_refused_s: float = 600, limits: Limits | None = None
 ) -> ModbusDevice:
     return ModbusDevice(
-        "d", line, tuple(points), SystemClock(), slave=1, timeout_s=1.0, limits=limits or Limits(),
+        "d", line, tuple(points), SystemClock(), slave=1, timeout_s=HANG_S, limits=limits or Limits(),
         retry_refused_s=retry_refused_s,
     )  # fmt: skip
 
@@ -61,7 +62,7 @@ async def values(device: ModbusDevice) -> dict[str, tuple[int | None, Quality]]:
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 120))
+    asyncio.run(asyncio.wait_for(scenario(), HANG_S))
 
 
 @given(st.sets(st.integers(0, 39)), st.sets(st.integers(0, 39), min_size=1))
@@ -171,7 +172,7 @@ def test_a_connection_reset_under_a_request_is_known_at_once(
         with pytest.raises(Silent, match="connection was lost"):
             await line.request(1, Block("holding", 0, 2, ()), timeout_s=600)
         served.clear("reset")
-        assert len(await line.request(1, Block("holding", 0, 2, ()), timeout_s=5)) == 4
+        assert len(await line.request(1, Block("holding", 0, 2, ()), timeout_s=HANG_S)) == 4
         line.drop()
 
     run(scenario)

@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from running_agent import TABLE, agent_at, recorded, run, until, write_agent
+from patience import until
+from running_agent import TABLE, agent_at, recorded, run, write_agent
 from uplink_world import Center, broker, free_port
 
 from collector.wire import Ask

@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 from agent_points import point
+from patience import HANG_S, until
 
 from collector.agent.device.base import Answer, Reading
 from collector.agent.poll import Channel, Job
@@ -51,6 +53,7 @@ class FakeDevice:
         self.name, self._clock = name, clock
         self.points: tuple[Point, ...] = (point("active_power_mw", name=name, raw_unit="kW"),)
         self.reads, self.under_way, self.most_under_way, self.closed = 0, 0, 0, 0
+        self.read_at_s: list[float] = []
         self.hanging_s, self.silent = 0.0, False
 
     async def open(self) -> None: ...
@@ -64,6 +67,7 @@ class FakeDevice:
     async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
         del budget_s
         self.reads += 1
+        self.read_at_s.append(asyncio.get_running_loop().time())
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
@@ -111,7 +115,7 @@ async def operate(
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 120))
+    asyncio.run(asyncio.wait_for(scenario(), HANG_S))
 
 
 def channel_of(clock: SteppedClock, take: list[Callable[[Answer], None]], *devices: FakeDevice) -> Channel:
@@ -203,8 +207,10 @@ def test_a_silent_device_rests_and_is_silent_in_every_record_meanwhile() -> None
         device = FakeDevice("d", clock)
         device.silent = True
         store, _ = await operate(clock, [channel_of(clock, take, device)], take, [device])
-        # The second failure in a row starts a rest of at least 0.375 s of real time, longer than this whole run.
-        assert device.reads == 2
+        # The second failure in a row starts a rest of at least 0.375 s of real time, each further one twice as long.
+        assert device.reads >= 2
+        for number, (before_s, after_s) in enumerate(pairwise(device.read_at_s[1:])):
+            assert after_s - before_s >= 0.375 * 2**number
         assert {r.qualities for r in store.records} == {(Quality.SILENT,)}
         assert len(store.records) == 10
 
@@ -229,7 +235,7 @@ def test_a_clock_that_steps_back_goes_on_in_a_new_era() -> None:
         device = FakeDevice("d", clock)
         clock.end = T + 4000  # reached once; after the jump the end lies behind what is asked for
         task = asyncio.create_task(operate(clock, [channel_of(clock, take, device)], take, [device]))
-        await asyncio.sleep(0.1)
+        await until(lambda: not clock.jumps)
         clock.end = T - 57_000
         store, timetable = await task
         assert timetable.counts.clock_steps == 1

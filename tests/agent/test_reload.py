@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from running_agent import TABLE, WIDER, agent_at, buffered, recorded, run, until, write_agent
+from patience import until
+from running_agent import TABLE, WIDER, agent_at, buffered, recorded, run, write_agent
 from uplink_world import free_port
 
 from collector.agent.device.base import Reading

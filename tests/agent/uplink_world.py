@@ -8,12 +8,12 @@ import contextlib
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiomqtt
+from patience import HANG_S, until, wait_until
 
 from collector.agent.buffer import Buffer
 from collector.agent.uplink import Uplink
@@ -52,11 +52,12 @@ def broker(
 
 def wait_for_port(port: int) -> None:
     """Until somebody accepts connections there."""
-    for _ in range(200):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(f"nobody listens on {port}")
+
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens, f"a listener on {port}")
 
 
 def agent_config(port: int, directory: Path, **uplink: object) -> AgentConfig:
@@ -170,13 +171,10 @@ async def running(buffer: Buffer, config: AgentConfig, center: Center) -> AsyncI
     finally:
         for task in reversed(tasks):
             task.cancel()
-        _, left = await asyncio.wait(tasks, timeout=60)
+        _, left = await asyncio.wait(tasks, timeout=HANG_S)
         assert not left, "a task did not heed its cancellation"
 
 
-async def until(condition: object, *, seconds: float = 90) -> None:
-    """Wait until `condition()` holds."""
-    assert callable(condition)
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the conditions are other processes' doing
-            await asyncio.sleep(0.02)
+async def all_acknowledged(buffer: Buffer) -> None:
+    """Wait until nothing sealed is left to be sent; that takes what it takes, as long as it goes on."""
+    await until(lambda: buffer.counts().pending == 0, progress=lambda: buffer.counts().pending)

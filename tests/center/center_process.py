@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import aiomqtt
 import pytest
 from center_batches import batch_topic, new_signer
+from patience import HANG_S, HangGuard, wait_until
 from sqlalchemy import func, select
 
 from collector import wire
@@ -28,7 +28,8 @@ from collector.center.store import CenterStore
 from collector.clock import SystemClock
 
 CENTER = (sys.executable, "-c", "from collector.cli.center import app; app()")
-PATIENCE_S = 60.0  # for what must happen; nothing is measured by it
+
+_TRY_S = 5.0  # so long it waits for a broker that may be gone, then tries again
 
 
 def free_port() -> int:
@@ -68,7 +69,7 @@ def running_center(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]
         yield process
     finally:
         process.terminate()
-        assert process.wait(PATIENCE_S) == 0, (folder / "center.log").read_text("utf-8")
+        assert process.wait(HANG_S) == 0, (folder / "center.log").read_text("utf-8")
 
 
 def configured(folder: Path, *, lines: str = "") -> wire.Signer:
@@ -105,23 +106,25 @@ class Plant:
         self._rng = random.Random(1)
 
     async def send_all(self) -> None:
-        """Until everything is acknowledged or refused; survives the broker's absence."""
-        async with asyncio.timeout(PATIENCE_S):
-            while self.pending:
-                try:
-                    async with aiomqtt.Client("127.0.0.1", self.port, timeout=5) as client:
-                        await client.subscribe(wire.topic("collector", "P1", "g1", "ack"), qos=1)
-                        await self._round(client)
-                except aiomqtt.MqttError:
-                    await asyncio.sleep(0.1)
+        """Until everything is acknowledged or refused; survives the broker's absence, and whole lives of the center."""
+        guard = HangGuard("acknowledgements", lambda: len(self.acks))
+        while self.pending:
+            guard.check()
+            try:
+                async with aiomqtt.Client("127.0.0.1", self.port, timeout=_TRY_S) as client:
+                    await client.subscribe(wire.topic("collector", "P1", "g1", "ack"), qos=1)
+                    await self._round(client, guard)
+            except aiomqtt.MqttError:
+                await asyncio.sleep(0.1)
 
-    async def _round(self, client: aiomqtt.Client) -> None:
+    async def _round(self, client: aiomqtt.Client, guard: HangGuard) -> None:
         listening = asyncio.create_task(self._listen(client))
         try:
             while self.pending and not listening.done():
                 for sequence in self._rng.sample(sorted(self.pending), min(20, len(self.pending))):
                     if payload := self.pending.get(sequence):
                         await client.publish(batch_topic(), payload, qos=1)
+                guard.check()
                 await asyncio.sleep(0.05)
         finally:
             listening.cancel()
@@ -173,28 +176,28 @@ def running_mosquitto(folder: Path, port: int) -> Iterator[None]:
 
 def wait_for_port(port: int) -> None:
     """Until something listens."""
-    for _ in range(int(PATIENCE_S * 20)):
+
+    def listens() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError(f"nothing listens on {port}")
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens, f"a listener on {port}")
 
 
 def wait_for_through(folder: Path, sequence: int, database_url: str = "") -> None:
     """Until the store is done with `sequence`."""
-    for _ in range(int(PATIENCE_S * 20)):
-        if stored(folder, database_url)[2] >= sequence:
-            return
-        time.sleep(0.05)
-    raise TimeoutError(f"{stored(folder, database_url)}, waiting for {sequence}")
+
+    def through() -> int:
+        return stored(folder, database_url)[2]
+
+    wait_until(lambda: through() >= sequence, f"sequence {sequence} in the store", progress=through)
 
 
 def wait_for_log(folder: Path, text: str, times: int, name: str = "center") -> None:
     """Until the center's log says `text` so many times."""
-    for _ in range(int(PATIENCE_S * 20)):
-        log = folder / f"{name}.log"
-        if log.exists() and log.read_text("utf-8").count(text) >= times:
-            return
-        time.sleep(0.05)
-    raise TimeoutError((folder / f"{name}.log").read_text("utf-8"))
+    log = folder / f"{name}.log"
+
+    def said() -> int:
+        return log.read_text("utf-8").count(text) if log.exists() else 0
+
+    wait_until(lambda: said() >= times, f"{times} times {text!r} in {log}", progress=said)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from center_batches import NOON, FixedClock, deliver, minutes, new_store, open_admission, payload_of
+from patience import until
 
 from collector.center.alarms import apply_alarms, events_to_send, find_alarms, list_alarms
 from collector.center.arrivals import AgentState
@@ -152,9 +153,7 @@ def test_a_hook_is_told_of_every_alarm_once_also_after_it_failed(tmp_path: Path)
             told = asyncio.create_task(
                 keep_telling(store, limits, center="main", look_every_s=0.01, backoff_start_s=0.01)
             )
-            async with asyncio.timeout(60):
-                while store.read(lambda c: events_to_send(c, since_ms=0, limit=9)):  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await until(lambda: not store.read(lambda c: events_to_send(c, since_ms=0, limit=9)), every_s=0.01)
             told.cancel()
             await asyncio.gather(told, return_exceptions=True)
 

@@ -36,6 +36,7 @@ from made_month import (
     step,
     take_through,
 )
+from patience import HANG_S
 
 from collector.center import audit
 from collector.center.access import Actor, Role
@@ -251,14 +252,14 @@ def test_of_two_who_make_the_filings_at_once_both_get_the_same(either: CenterSto
     barrier = threading.Barrier(2)
 
     def work() -> None:
-        barrier.wait(10)
+        barrier.wait(HANG_S)
         outcomes.append([f.id for f in make_filings(either, run, actor=LI)])
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG_S)
     assert len(outcomes) == 2
     assert outcomes[0] == outcomes[1]
 

@@ -7,11 +7,14 @@ import asyncio
 import os
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 from center_batches import NOON, minutes, new_store, payload_of
-from center_process import CENTER, PATIENCE_S, Plant, configured, free_port, running_broker, stored
+from center_process import CENTER, Plant, configured, free_port, running_broker, stored
+from patience import HANG_S
+from sqlalchemy import Connection
 
 from collector.center.watchdog import say_alive
 
@@ -24,7 +27,7 @@ def test_pages_that_can_not_be_served_end_the_process(tmp_path: Path) -> None:
         taken.listen()
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         command = [*CENTER, "run", f"{tmp_path}/center.toml", "--listen", listen]
-        ended = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE_S)
+        ended = subprocess.run(command, capture_output=True, check=False, timeout=HANG_S)
     assert ended.returncode != 0
     assert b"ddress already in use" in ended.stderr
 
@@ -43,7 +46,7 @@ def test_a_webhook_that_nobody_hears_is_no_reason_to_end(tmp_path: Path) -> None
             assert center.poll() is None
         finally:
             center.terminate()
-            assert center.wait(PATIENCE_S) == 0
+            assert center.wait(HANG_S) == 0
     assert stored(tmp_path) == (1, 5, 1)
 
 
@@ -56,13 +59,21 @@ def test_the_watchdog_is_fed_by_the_writer(tmp_path: Path, monkeypatch: pytest.M
             heard = [await asyncio.to_thread(systemd.recv, 100) for _ in range(2)]
             let_go = asyncio.Event()
             loop = asyncio.get_running_loop()
-            held = store.write(lambda _: asyncio.run_coroutine_threadsafe(let_go.wait(), loop).result())
-            await asyncio.sleep(0.1)
+            begun = threading.Event()
+
+            def hang(_: Connection) -> None:
+                begun.set()
+                asyncio.run_coroutine_threadsafe(let_go.wait(), loop).result()
+
+            held = store.write(hang)
+            await asyncio.to_thread(begun.wait)
             systemd.setblocking(False)
             for _ in iter(lambda: _heard(systemd), b""):
                 continue
-            await asyncio.sleep(0.2)
-            assert not _heard(systemd)
+            for _ in range(20):  # turns in which a timer would have gone off as often
+                await asyncio.sleep(0.01)
+            # Of a job that was done before the writer hung the word may still have been on its way.
+            assert sum(1 for _ in iter(lambda: _heard(systemd), b"")) <= 1
             let_go.set()
             await asyncio.wrap_future(held)
             saying.cancel()
@@ -70,7 +81,7 @@ def test_the_watchdog_is_fed_by_the_writer(tmp_path: Path, monkeypatch: pytest.M
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(PATIENCE_S)
+        systemd.settimeout(HANG_S)
         monkeypatch.setenv("NOTIFY_SOCKET", os.fspath(tmp_path / "notify"))
         assert asyncio.run(listen_and_hang(systemd)) == [b"WATCHDOG=1"] * 2
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from center_batches import NOON, FixedClock, deliver, new_store
+from patience import HANG_S
 from sqlalchemy import Connection
 from typer.testing import CliRunner
 
@@ -248,14 +249,14 @@ def test_of_two_imports_at_once_the_second_sees_the_rows_of_the_first(tmp_path: 
         delivered = Delivered("a.csv", data, hashlib.sha256(data).hexdigest())
         import_table(connection, "plan", delivered, who="li", now_ms=NOON, replace=False, services=())
         taken.set()
-        go_on.wait(20)
+        go_on.wait(HANG_S)
 
     with new_store(tmp_path / "state") as one, new_store(tmp_path / "state") as two, ThreadPoolExecutor(1) as pool:
         take(one, "register", REGISTER)
         first = one.write(first_job)
-        assert taken.wait(20)
+        assert taken.wait(HANG_S)
         second = pool.submit(take, two, "plan", PLAN + plan_row(1, "333"))
-        time.sleep(0.3)  # long enough for the second to have looked, were it not kept waiting
+        time.sleep(0.3)  # so that the second would have looked, were it not kept waiting; where not, less is proven
         go_on.set()
         first.result()
         with pytest.raises(ConfigError, match="conflicts with import 2"):

@@ -23,6 +23,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from center_batches import NOON, FixedClock, deliver, minutes, payload_of
+from patience import HANG_S
 from postgresql_server import plain_url
 from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 
@@ -162,7 +163,7 @@ def test_two_that_open_an_old_store_at_once_upgrade_it_once(new_database_url: Ma
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG_S)
     assert ids == ["5e" * 16] * 4
 
 
@@ -179,7 +180,7 @@ def test_two_that_make_a_store_at_once_make_one(database_url: str, tmp_path: Pat
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG_S)
     assert (len(ids), len(set(ids))) == (4, 1)
 
 
@@ -207,7 +208,7 @@ def test_an_upgrade_killed_halfway_has_done_nothing(new_database_url: MakeUrl, t
     )
     with (engine := engine_of(database_url)).begin() as connection:
         before = shape_of(connection)
-    killed = subprocess.run([sys.executable, "-c", _KILLED, database_url, str(scripts)], check=False, timeout=60)
+    killed = subprocess.run([sys.executable, "-c", _KILLED, database_url, str(scripts)], check=False, timeout=HANG_S)
     assert killed.returncode == -signal.SIGKILL
     with engine.begin() as connection:
         assert shape_of(connection) == before

@@ -181,7 +181,7 @@ def check(store: CenterStore, before: list[Step], filed: dict[int, str]) -> None
 @example(0, [("both", ACTORS[1], 0, 3, None)])  # a run of another month
 @example(0, [("both", ACTORS[0], 0, 1, ACTORS[2])])  # one person in two offices
 @example(2, [("propose", ACTORS[9], 0, 1, True), ("approve", ACTORS[6], 0, True)])  # and at the command line
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 9), st.lists(tries, min_size=1, max_size=8))
 def test_no_sequence_of_tries_breaks_what_must_hold(template: Path, already: int, whats: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory(prefix="collector-month-") as folder:

@@ -25,6 +25,7 @@ from made_month import (
     step,
     take_through,
 )
+from patience import HANG_S
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -204,7 +205,7 @@ def at_once(*jobs: Callable[[], object]) -> list[object]:
     barrier, outcomes = threading.Barrier(len(jobs)), []
 
     def work(job: Callable[[], object]) -> None:
-        barrier.wait(10)
+        barrier.wait(HANG_S)
         try:
             outcomes.append(job())
         except CollectorError as error:
@@ -214,7 +215,7 @@ def at_once(*jobs: Callable[[], object]) -> list[object]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG_S)
     return outcomes
 
 

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from center_batches import NOON, FixedClock, deliver, minutes, new_store, payload_of
+from patience import HANG_S
 from sqlalchemy import func, select
 
 from collector.center import schema
@@ -52,7 +53,7 @@ def test_three_receivers_at_once_store_each_batch_once(postgresql_url: str, tmp_
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG_S)
     with stores[0] as store:
         for other in stores[1:]:
             other.close()

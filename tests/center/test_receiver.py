@@ -15,7 +15,6 @@ import pytest
 from center_batches import EPOCH, NOON, batch_topic, minutes, payload_of
 from center_process import (
     CENTER,
-    PATIENCE_S,
     Plant,
     configured,
     free_port,
@@ -28,6 +27,7 @@ from center_process import (
     wait_for_log,
     wait_for_through,
 )
+from patience import HANG_S
 
 from collector import wire
 from collector.center.lake import count_records, seal_month
@@ -42,7 +42,7 @@ def test_what_is_sent_is_stored_acknowledged_with_a_signature_and_sealed(tmp_pat
     plant = Plant(tmp_path, port, payloads)
 
     async def say_state_and_send() -> None:
-        async with aiomqtt.Client("127.0.0.1", port) as client:
+        async with aiomqtt.Client("127.0.0.1", port, timeout=HANG_S) as client:
             topic = wire.topic("collector", "P1", "g1", "state")
             await client.publish(topic, b'{"online": true, "buffer": {"pending": 3}}', qos=1, retain=True)
         await plant.send_all()
@@ -54,7 +54,7 @@ def test_what_is_sent_is_stored_acknowledged_with_a_signature_and_sealed(tmp_pat
                 [*CENTER, "run", str(tmp_path / "center.toml"), "--broker", f"127.0.0.1:{port}"],
                 check=True,
                 capture_output=True,
-                timeout=PATIENCE_S,
+                timeout=HANG_S,
             )
     assert plant.refused == {41: "foreign_unit"}
     assert stored(tmp_path) == (40, 200, 41)
@@ -76,7 +76,7 @@ def test_an_ask_reaches_the_gateway_signed(tmp_path: Path) -> None:
     words = ["ask", str(tmp_path / "center.toml"), "U2", "2026-03-10T12:00:00+08:00", str(NOON + 60_000)]
 
     async def listen_while_asked() -> None:
-        async with aiomqtt.Client("127.0.0.1", port) as client, asyncio.timeout(PATIENCE_S):
+        async with aiomqtt.Client("127.0.0.1", port, timeout=HANG_S) as client, asyncio.timeout(HANG_S):
             await client.subscribe(wire.topic("collector", "P1", "g1", "ask"), qos=1)
             command = [*CENTER, *words, "--broker", f"127.0.0.1:{port}"]
             process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
@@ -113,7 +113,7 @@ def test_a_durable_broker_keeps_what_came_while_the_center_was_away(tmp_path: Pa
     port = free_port()
 
     async def publish(sequences: range) -> None:
-        async with aiomqtt.Client("127.0.0.1", port) as client:
+        async with aiomqtt.Client("127.0.0.1", port, timeout=HANG_S) as client:
             for n in sequences:
                 payload = payload_of(n, minutes("U1", NOON + n * 600_000, 2), signer=signer)
                 await client.publish(batch_topic(), payload, qos=1)
@@ -176,7 +176,7 @@ def test_twenty_kills_of_the_receiver_lose_and_double_nothing(tmp_path: Path) ->
         finally:
             center.terminate()
             # One that was still starting, its work done by the one before it, is ended by the signal itself.
-            assert center.wait(PATIENCE_S) in (0, -signal.SIGTERM)
+            assert center.wait(HANG_S) in (0, -signal.SIGTERM)
 
     with running_broker(port):
         asyncio.run(kill_and_restart())

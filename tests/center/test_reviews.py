@@ -32,6 +32,7 @@ from made_month import (
     on,
     step,
 )
+from patience import HANG_S
 from sqlalchemy import Connection, insert
 
 from collector.center import audit
@@ -348,7 +349,7 @@ def test_two_plants_who_ask_first_at_once_are_both_heard(tmp_path: Path, databas
         barrier = threading.Barrier(2)
 
         def work(store: CenterStore, actor: Actor, unit: str, service: str) -> None:
-            barrier.wait(10)
+            barrier.wait(HANG_S)
             try:
                 ask(store, actor, unit=unit, service=service)
             except BaseException as error:
@@ -361,7 +362,7 @@ def test_two_plants_who_ask_first_at_once_are_both_heard(tmp_path: Path, databas
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(HANG_S)
         assert failures == []
         assert {r.plant for r in one.read(lambda c: list_reviews(c, actor=AUDITOR))} == {"P1", "P2"}
         assert one.read(lambda c: month_state(c, MAY)).number == 2
@@ -377,7 +378,7 @@ def test_of_a_withdrawal_and_a_decision_at_once_one_happens(tmp_path: Path, data
         barrier = threading.Barrier(2)
 
         def work(job: Any) -> None:
-            barrier.wait(10)
+            barrier.wait(HANG_S)
             try:
                 job()
                 outcomes.append("done")
@@ -392,7 +393,7 @@ def test_of_a_withdrawal_and_a_decision_at_once_one_happens(tmp_path: Path, data
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(HANG_S)
         assert sorted(outcomes) == ["StoreError", "done"]
         assert len(get(one, number).events) == 1
 

@@ -7,12 +7,12 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from center_batches import NOON, deliver, minutes, new_store, open_admission, payload_of
-from center_process import PATIENCE_S, configured, free_port, running_broker, start_center, status_of, wait_for_log
+from center_process import configured, free_port, running_broker, start_center, status_of, wait_for_log
+from patience import wait_until
 
 from collector.center.lake import StaleDay, count_records, find_stale_days, seal_month_of
 from collector.center.sealing import seal_apart
@@ -36,11 +36,7 @@ def children_of(pid: int) -> set[int]:
 
 
 def wait_until_gone(pids: set[int]) -> None:
-    for _ in range(int(PATIENCE_S * 20)):
-        if not any(_lives(pid) for pid in pids):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(f"still there: {pids}")
+    wait_until(lambda: not any(_lives(pid) for pid in pids), f"the end of {pids}")
 
 
 def _lives(pid: int) -> bool:

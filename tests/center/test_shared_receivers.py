@@ -15,7 +15,6 @@ import psycopg
 import pytest
 from center_batches import NOON, batch_topic, minutes, new_signer, payload_of
 from center_process import (
-    PATIENCE_S,
     Plant,
     free_port,
     running_mosquitto,
@@ -23,6 +22,7 @@ from center_process import (
     wait_for_log,
     wait_for_through,
 )
+from patience import HANG_S
 from postgresql_server import plain_url
 from sqlalchemy import func, select
 
@@ -105,7 +105,7 @@ def test_receivers_killed_in_any_order_store_each_batch_once(postgresql_url: str
         finally:
             for process in running.values():
                 process.terminate()
-            codes = [process.wait(PATIENCE_S) for process in running.values()]
+            codes = [process.wait(HANG_S) for process in running.values()]
     # One that was started a moment ago may be told to end before it listens for that.
     assert set(codes) <= {0, -signal.SIGTERM}
     assert not plant.pending
@@ -124,7 +124,7 @@ def test_a_receiver_that_is_gone_leaves_its_share_to_the_others(postgresql_url: 
     port = free_port()
 
     async def publish_each_once() -> None:
-        async with aiomqtt.Client("127.0.0.1", port) as client:
+        async with aiomqtt.Client("127.0.0.1", port, timeout=HANG_S) as client:
             for n in range(1, 101):
                 payload = payload_of(n, minutes("U1", NOON + n * 600_000, 2), signer=signer)
                 await client.publish(batch_topic(), payload, qos=1)
@@ -141,7 +141,7 @@ def test_a_receiver_that_is_gone_leaves_its_share_to_the_others(postgresql_url: 
         finally:
             stays.terminate()
             goes.kill()
-            assert stays.wait(PATIENCE_S) == 0
+            assert stays.wait(HANG_S) == 0
 
 
 @pytest.mark.crash
@@ -171,7 +171,7 @@ def test_a_database_that_drops_its_connections_loses_and_doubles_nothing(postgre
             assert center.poll() is None, (tmp_path / f"{NAMES[0]}.log").read_text("utf-8")
         finally:
             center.terminate()
-            assert center.wait(PATIENCE_S) == 0, (tmp_path / f"{NAMES[0]}.log").read_text("utf-8")
+            assert center.wait(HANG_S) == 0, (tmp_path / f"{NAMES[0]}.log").read_text("utf-8")
     with CenterStore.open(tmp_path / "state", clock=SystemClock(), database_url=postgresql_url) as store:
         query = select(func.count(), func.sum(schema.batch.c.record_count))
         assert tuple(store.read(lambda c: c.execute(query).one())) == (600, 1800)

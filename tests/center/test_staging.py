@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 import pytest
 from center_batches import NOON, FixedClock, minutes, payload_of
 from center_batches import deliver as receive
+from patience import HANG_S
 from sqlalchemy import Connection, func, select
 from test_imports import PLAN, REGISTER, plan_row, powers
 
@@ -29,7 +30,6 @@ from collector.tables.files import Delivered
 
 T = TypeVar("T")
 LI = Actor.at_command_line("li")
-PATIENCE_S = 60.0
 DAY = PLAN + "".join(plan_row(hour, str(300 + hour)) for hour in range(1, 10))
 OTHER = PLAN + "".join(plan_row(hour, str(500 + hour)) for hour in range(1, 10))
 BITE = 4  # so nine rows are three bites
@@ -122,11 +122,11 @@ def test_the_second_of_two_imports_waits_for_the_first_and_sees_its_rows(
     def stop_halfway(number: int) -> None:
         if number == 2:
             half.set()
-            assert go_on.wait(PATIENCE_S)
+            assert go_on.wait(HANG_S)
 
     with open_store() as other, ThreadPoolExecutor(2) as pool:
         first = pool.submit(take, watched(store, stop_halfway), DAY)
-        assert half.wait(PATIENCE_S)
+        assert half.wait(HANG_S)
         begun: list[int] = []
         second = pool.submit(take, watched(other, begun.append), OTHER)
         with other.hold("imports", wait=False) as held:
@@ -166,7 +166,7 @@ def test_rows_are_compared_anew_when_another_import_was_published_meanwhile(
 _VICTIM = """
 import hashlib, sys
 from pathlib import Path
-sys.path[:0] = [sys.argv[4]]
+sys.path[:0] = sys.argv[4:]
 from test_staging import FixedClock, OTHER, CenterStore, take, watched
 
 def wait_to_be_killed(number):
@@ -185,8 +185,9 @@ def test_an_import_killed_halfway_leaves_what_was_there_and_is_taken_out(
 ) -> None:
     take(store, DAY)
     before = store.read(lambda c: list(rows_in_force(c, "plan") or ()))
-    here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", _VICTIM, str(tmp_path / "state"), database_url, str(write), here]
+    here = Path(__file__).parent
+    arguments = [tmp_path / "state", database_url, write, here, here.parent]
+    command = [sys.executable, "-c", _VICTIM, *map(str, arguments)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as victim:
         assert victim.stdout is not None
         assert victim.stdout.readline() == b"there\n"

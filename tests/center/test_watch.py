@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 from center_batches import NOON, FixedClock, deliver, new_signer, payload_of, record
+from patience import until
 from test_keys import opened, revoke, settings_of, verdict
 from test_validation import policy_of, take_register
 
@@ -18,12 +18,6 @@ from collector.center.store import CenterStore
 from collector.center.validation import list_findings
 from collector.center.watch import keep_validating, keep_watch
 from collector.model.interval import Month
-
-
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not done():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def test_a_revoked_key_and_a_silent_plant_are_seen_while_the_center_runs(tmp_path: Path) -> None:

@@ -15,26 +15,25 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from arrivals import Journal, read_journal
+from patience import HANG_S, wait_until
 from plant_truth import LEAD_MS, REORDER_MS, START_MS, UNITS, write_scenario
 
 from collector.agent.buffer import Counts, read_counts
-from collector.cli.processes import Processes, SimulatorControl, advance_time, wait_for_port, wait_until
+from collector.cli.processes import Processes, SimulatorControl, advance_time, wait_for_port
 from collector.errors import CollectorError
 from simulators.scenario import free_ports
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-PATIENCE_S = 60.0
 
 
 class Children(Processes):
-    """Processes whose limits a test may change."""
+    """Processes of which a test may know the id."""
 
     def pid(self, name: str) -> int:
         """Of a running child."""
@@ -82,11 +81,12 @@ class Broker:
 
 
 def _wait_for_listener(host: str, port: int) -> None:
-    for _ in range(400):
-        with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(f"nobody listens on {host}:{port}")
+    def listens() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((host, port), HANG_S):
+            return True
+        return False
+
+    wait_until(listens, f"a listener on {host}:{port}")
 
 
 class Chain:
@@ -146,7 +146,7 @@ class Chain:
         control = f"127.0.0.1:{self.control_port}"
         arguments = ("simulate", str(self.scenario_file), "--control", control, "--time", pace)
         self.processes.start("simulators", "collector.cli.main", *arguments)
-        wait_for_port(self.control_port, processes=self.processes)
+        wait_for_port(self.control_port, processes=self.processes, timeout_s=HANG_S)
         self._control = SimulatorControl(self.control_port)
         if pace == "driven":
             self.pass_time(LEAD_MS)
@@ -175,7 +175,7 @@ class Chain:
         """Let the agents work up to an instant, and hold there."""
         self.ask("release")  # a hold that is only moved on wakes nobody
         self.ask("hold", at_utc_ms=at_ms)
-        self.until(lambda: bool(self.ask("status")["holding"]), f"instant {at_ms}")
+        self.until(lambda: bool(self.ask("status")["holding"]), f"instant {at_ms}", lambda: self.now_ms)
 
     def state(self, gateway: str = "g") -> Path:
         """Where an agent keeps its buffer."""
@@ -192,14 +192,23 @@ class Chain:
         """What the running agent says of itself; empty while nobody answers."""
         return ask_agent(self.state(gateway) / f"{gateway}.sock", "/status")
 
-    def until(self, reached: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
+    def until(self, reached: Callable[[], bool], what: str, progress: Callable[[], object] = lambda: None) -> None:
         """Wait; an early end of any process is an error."""
-        wait_until(reached, processes=self.processes, timeout_s=timeout_s, what=what)
+
+        def looked() -> bool:
+            self.processes.check()
+            return reached()
+
+        wait_until(looked, f"{what}; logs are in {self.processes.log_dir}", progress=progress, every_s=0.1)
+
+    def settle(self, gateway: str = "g") -> None:
+        """Everything sealed is acknowledged, and the agent knows it."""
+        self.until(lambda: self._pending(gateway) == 0, f"{gateway}: all acknowledged", lambda: self._pending(gateway))
 
     def drain(self, *gateways: str) -> None:
         """Everything sealed is acknowledged; then the agents end in good order, and what that sealed too."""
         for gateway in gateways or ("g",):
-            self.until(lambda name=gateway: self._pending(name) == 0, f"{gateway}: every batch acknowledged")  # type: ignore[misc]
+            self.settle(gateway)
             self.processes.stop(gateway)
             counts = self.counts(gateway)
             assert counts is not None
@@ -230,7 +239,7 @@ class Chain:
 def ask_agent(path: Path, page: str) -> dict[str, Any]:
     """A page of an agent's own socket, decoded; empty where nobody answers."""
     with contextlib.suppress(OSError, ValueError), closing(socket.socket(socket.AF_UNIX)) as link:
-        link.settimeout(60)
+        link.settimeout(HANG_S)
         link.connect(str(path))
         link.sendall(f"GET {page} HTTP/1.0\r\n\r\n".encode())
         answer = b""
@@ -259,7 +268,7 @@ def running_chain(
         gateways: an agent.toml is written for each.
     """
     with ExitStack() as stack:
-        processes = stack.enter_context(Children(folder / "logs"))
+        processes = stack.enter_context(Children(folder / "logs", stop_timeout_s=HANG_S))
         scenario_file = write_scenario(folder, seconds=seconds, seed=seed)
         mqtt = Broker(folder, settings=broker)
         stack.callback(mqtt.kill)

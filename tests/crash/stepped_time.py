@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
+from patience import HANG_S
+
 _WIDTH = 8
 
 
@@ -31,7 +33,7 @@ class SteppedTime:
             with suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(10)
+            thread.join(HANG_S)
 
     def _accept(self) -> None:
         with suppress(OSError):

@@ -16,6 +16,8 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from patience import HANG_S
+
 UP: Final = "up"  # from the client to the server
 DOWN: Final = "down"
 _CHUNK: Final = 4096
@@ -60,7 +62,7 @@ class Proxy:
         self._run(self._listen())
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(HANG_S)
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -84,8 +86,13 @@ class Proxy:
 
         self._run(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(HANG_S)
         self._loop.close()
+
+    @property
+    def standing(self) -> int:
+        """Connections that neither end has given up."""
+        return len(self._links)
 
     def swallow(self, *directions: str) -> None:
         """From now on nothing of these directions arrives on what stands, and nobody is told; nobody gets in anew."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from arrivals import compare, read_journal
-from chain import Chain, running_chain
+from chain import running_chain
 from plant_truth import truth
 
 STEP_MS = 90_000
@@ -21,21 +21,16 @@ def center(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "collector.cli.main", "center", *words], check=True, capture_output=True)
 
 
-def settle(chain: Chain) -> None:
-    """Everything sealed is acknowledged."""
-    chain.until(lambda: (counts := chain.counts()) is not None and counts.pending == 0, "all acknowledged")
-
-
 @pytest.mark.crash
 def test_agents_send_again_what_a_restored_center_lacks(tmp_path: Path) -> None:
     state, backup = tmp_path / "center", tmp_path / "backup"
     with running_chain(tmp_path, seconds=600, seed=5) as chain:
         chain.start_agent()
         chain.run_to(chain.now_ms + STEP_MS)
-        settle(chain)
+        chain.settle()
         center("backup", str(backup), "--state", str(state))  # beside the running center
         chain.run_to(chain.now_ms + STEP_MS)
-        settle(chain)  # freed at the agent, and not in the backup
+        chain.settle()  # freed at the agent, and not in the backup
         chain.processes.kill("center")
         lacking = len(read_journal(state).rows) - len(read_journal(backup).rows)
         shutil.rmtree(state)

@@ -64,7 +64,7 @@ def test_a_disk_restored_from_an_image_and_one_that_runs_twice_lose_nothing(tmp_
         copy_disk(tmp_path / "image", chain.state())
         chain.start_agent()
         chain.run_to(chain.now_ms + 60_000)
-        chain.until(lambda: (c := chain.counts()) is not None and c.pending == 0, "all acknowledged")
+        chain.settle()
         chain.processes.kill("g")
         # And once more at the same time, in two machines that both believe that they are the gateway.
         copy_disk(chain.state(), chain.state("clone"))

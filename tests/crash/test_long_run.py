@@ -25,7 +25,7 @@ GROWTH_BYTES = 5_000_000
 
 def at_rest(chain: Chain) -> tuple[int, int]:
     """Tasks and memory once everything sealed is acknowledged and nobody waits for anything."""
-    chain.until(lambda: (c := chain.counts()) is not None and c.pending == 0, "all acknowledged")
+    chain.settle()
     found: list[tuple[int, int]] = []
     for _ in range(5):
         status = chain.status()

@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import run_watched
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +23,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
     """The folder of a finished demo and what it printed."""
     out = tmp_path_factory.mktemp("demo") / "out"
     command = [sys.executable, "-m", "collector.cli.main", "demo", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=900)
+    done = run_watched(command, out.parent)
     assert done.returncode == 0, done.stdout + done.stderr
     yield out, done.stdout
     shutil.rmtree(out)

@@ -6,16 +6,17 @@ from __future__ import annotations
 import csv
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from patience import HANG_S, wait_until
 
 from collector.center.lake import seal_month
 from collector.cli.demo_run import pending_batches
-from collector.cli.processes import Processes, SimulatorControl, wait_for_port, wait_until
+from collector.cli.processes import Processes, SimulatorControl, wait_for_port
 from collector.cli.settle import RULEBOOK, settle_folder
 from collector.model.interval import Month, parse_time_ms
 from collector.resources import config_path
@@ -54,21 +55,29 @@ def statement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         f'[[plant]]\nid = "replay"\nunits = [{units}]\nunsigned = true\n',
         "utf-8",
     )
-    with Processes(out / "logs") as processes:
+    with Processes(out / "logs", stop_timeout_s=HANG_S) as processes:
+
+        def reach(reached: Callable[[], bool], what: str, progress: Callable[[], object]) -> None:
+            def looked() -> bool:
+                processes.check()
+                return reached()
+
+            wait_until(looked, what, progress=progress, every_s=0.1)
+
         processes.start("broker", "collector.cli.broker", "--listen", f"127.0.0.1:{broker_port}")
-        wait_for_port(broker_port, processes=processes)
+        wait_for_port(broker_port, processes=processes, timeout_s=HANG_S)
         processes.start("center", "collector.cli.main", "center", "run", str(center_file))
         replay = ("--replay", str(RECORDING), "--columns", COLUMNS, "--control", f"127.0.0.1:{control_port}")
         processes.start("simulators", "collector.cli.main", "simulate", str(agent_file), *replay)
-        wait_for_port(control_port, processes=processes)
+        wait_for_port(control_port, processes=processes, timeout_s=HANG_S)
         processes.start("agent", "collector.cli.main", "agent", "run", str(agent_file))
         control = SimulatorControl(control_port)
         try:
-            wait_until(lambda: _ended(control), processes=processes, timeout_s=300)
+            reach(lambda: _ended(control), "the end of the recording", lambda: control.ask("status")["now_utc_ms"])
         finally:
             control.close()
         state = out / "config" / "state"
-        wait_until(lambda: pending_batches(state) == 0, processes=processes, timeout_s=60)
+        reach(lambda: pending_batches(state) == 0, "every batch acknowledged", lambda: pending_batches(state))
         processes.stop("agent")
         processes.stop("center")
     _write_folder(out)

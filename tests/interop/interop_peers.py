@@ -7,7 +7,6 @@ import asyncio
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from patience import HANG_S, wait_until
 
 from collector.agent.device.base import Device
 from collector.agent.device.factory import build_devices
@@ -50,10 +50,7 @@ def serial_line(folder: Path) -> Iterator[tuple[Path, Path]]:
     command = [SOCAT, *(f"pty,raw,echo=0,link={end}" for end in ends)]
     with subprocess.Popen(command) as process:
         try:
-            for _ in range(200):
-                if all(end.exists() for end in ends):
-                    break
-                time.sleep(0.02)
+            wait_until(lambda: all(end.exists() for end in ends), "the two ends of the line")
             yield ends
         finally:
             process.terminate()
@@ -65,7 +62,7 @@ def device_of(folder: Path, table: str, **keys: Any) -> Device:
     settings = AgentSettings.model_validate(
         {
             "schema": 1, "gateway": {"id": "g"}, "plant": [{"id": "P"}], "unit": [{"id": "U", "plant": "P"}],
-            "device": [{"id": "d", "points": "points.csv", "unit": "U", "timeout_s": 2.0} | keys],
+            "device": [{"id": "d", "points": "points.csv", "unit": "U", "timeout_s": 60.0} | keys],
         }
     )  # fmt: skip
     points = load_points(folder / "points.csv", keys["protocol"], "d")
@@ -79,7 +76,7 @@ def with_device(device: Callable[[], Device], scenario: Callable[[Device], Await
     async def body() -> None:
         opened = device()
         try:
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(HANG_S):
                 await scenario(opened)
         finally:
             await opened.close()

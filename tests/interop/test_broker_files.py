@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import HANG_S
 from tls_broker import ACCEPTED, answer_to_a_connect, connected, context_of, needs_mosquitto, shipped_broker
 
 BATCH = "collector/v1/P1/gateway-1/batch"
@@ -26,7 +27,7 @@ def broker(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 async def heard(port: int, folder: Path, messages: list[tuple[str, str]], listener: str, topics: str) -> list[str]:
     """The topics of `topics` that reach `listener`, of messages (sender, topic) published in turn; the last must."""
     found: list[str] = []
-    async with asyncio.timeout(90), connected(port, folder, listener) as ear:
+    async with asyncio.timeout(HANG_S), connected(port, folder, listener) as ear:
         await ear.subscribe(topics, qos=1)
         for sender, topic in messages:
             async with connected(port, folder, sender) as mouth:

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from patience import HANG_S, until
 from tls_broker import ACCEPTED, Authority, answer_to_a_connect, connected, needs_mosquitto, shipped_broker
 
 from collector.agent.buffer import Buffer
@@ -67,19 +68,14 @@ def with_uplink(
         async def body() -> None:
             task = asyncio.create_task(uplink.run())
             try:
-                async with asyncio.timeout(90):
+                async with asyncio.timeout(HANG_S):
                     await scenario(uplink, buffer)
             finally:
                 task.cancel()
-                await asyncio.wait([task], timeout=60)
+                await asyncio.wait([task], timeout=HANG_S)
 
         asyncio.run(body())
     gc.collect()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - broker and uplink run by themselves
-        await asyncio.sleep(0.02)
 
 
 def test_a_batch_goes_out_and_its_acknowledgement_comes_back_over_tls(port: int, tmp_path: Path) -> None:

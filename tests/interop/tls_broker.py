@@ -19,6 +19,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from patience import HANG_S
 
 from simulators.scenario import free_ports
 
@@ -97,7 +98,7 @@ def shipped_broker(folder: Path) -> Iterator[int]:
             yield port
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.communicate(timeout=HANG_S)
 
 
 def context_of(folder: Path, name: str) -> ssl.SSLContext:
@@ -109,7 +110,7 @@ def context_of(folder: Path, name: str) -> ssl.SSLContext:
 
 def answer_to_a_connect(port: int, context: ssl.SSLContext) -> bytes:
     """What the broker says to a CONNECT (MQTT 3.1.1, client id x); nothing where it hangs up."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=HANG_S) as plain:
         try:
             with context.wrap_socket(plain, server_hostname="127.0.0.1") as link:
                 # In TLS 1.3 a refusal may come only after our first bytes.
@@ -123,5 +124,7 @@ def answer_to_a_connect(port: int, context: ssl.SSLContext) -> bytes:
 async def connected(port: int, folder: Path, name: str) -> AsyncIterator[aiomqtt.Client]:
     """A client with the certificate of `name`."""
     context = context_of(folder, name)
-    async with aiomqtt.Client("127.0.0.1", port, tls_context=context, protocol=aiomqtt.ProtocolVersion.V5) as client:
+    async with aiomqtt.Client(
+        "127.0.0.1", port, tls_context=context, protocol=aiomqtt.ProtocolVersion.V5, timeout=HANG_S
+    ) as client:
         yield client

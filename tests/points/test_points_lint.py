@@ -152,7 +152,7 @@ def test_the_tables_shipped_have_no_error_and_no_warning() -> None:
 
 
 @given(data=st.binary(max_size=300), shape=st.sampled_from([b"", "名称,量,区,类型,地址\n".encode(), b"PK\x03\x04"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_are_a_report_and_never_an_exception(data: bytes, shape: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "t.csv"
@@ -196,7 +196,7 @@ cell = st.sampled_from(
     rows=st.lists(st.lists(cell, min_size=23, max_size=23), min_size=1, max_size=4),
     protocol=st.sampled_from(["modbus_rtu", "iec104", "dlt645", None]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_cells_are_a_report_and_never_an_exception(rows: list[list[str]], protocol: str | None) -> None:
     from collector.points import COLUMNS as ALL
 

@@ -47,7 +47,7 @@ def is_utf8(data: bytes) -> bool:
 
 
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_a_written_table_loads_to_the_same_points(data: st.DataObject) -> None:
     protocol = data.draw(st.sampled_from(["modbus_tcp", "iec104", "dlt645"]))
     table = [data.draw(points(protocol, row)) for row in range(data.draw(st.integers(1, 4)))]

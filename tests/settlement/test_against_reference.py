@@ -36,7 +36,7 @@ def compare(seed: int) -> Result:
         return expected
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(min_value=0, max_value=2**40))
 def test_every_line_and_plant_row_equals_the_reference(seed: int) -> None:
     compare(seed)

@@ -119,7 +119,7 @@ def with_gaps(case: Case, rng: random.Random) -> None:
 bounded: Counter[str] = Counter()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32))
 def check_a_month(seed: int) -> None:
     rng = random.Random(seed)

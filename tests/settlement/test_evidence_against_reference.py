@@ -107,7 +107,7 @@ def compare(seed: int) -> tuple[int, int, int]:
         return len(expected), sum(row[5] is not None for row in expected), len(found)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(min_value=0, max_value=2**40))
 def test_evidence_of_primary_frequency_and_meters_equals_the_reference(seed: int) -> None:
     compare(seed)

@@ -7,15 +7,16 @@ import socket
 from collections.abc import Callable
 
 import pytest
+from patience import HANG_S, SILENCE_S
 
 from simulators.pytest_plugin import ServedDevices, ServedPlant
 
 TABLE = "name,quantity,area,type,address,raw_unit\np,active_power_mw,holding,int32,0,kW\n"
 
 
-def ask(device: ServedDevices, request: str, count: int, *, patience_s: float = 60) -> bytes:
+def ask(device: ServedDevices, request: str, count: int, *, patience_s: float = HANG_S) -> bytes:
     """The first bytes of an answer, by a blocking socket; fewer where the device stays silent."""
-    with socket.create_connection((device.host, device.port), timeout=60) as link:
+    with socket.create_connection((device.host, device.port), timeout=HANG_S) as link:
         link.settimeout(patience_s)
         link.sendall(bytes.fromhex(request))
         data = b""
@@ -33,7 +34,7 @@ def test_a_modbus_device_from_the_text_of_a_point_table(modbus_device: Callable[
     request = "000700000006030300000002"
     assert ask(device, request, 13)[-4:] == (380_000).to_bytes(4, "big")
     device.fault("silence")
-    assert ask(device, request, 13, patience_s=0.2) == b""
+    assert ask(device, request, 13, patience_s=SILENCE_S) == b""
     device.clear("silence")
     assert len(ask(device, request, 13)) == 13
     assert device.requests() == 3
@@ -61,14 +62,14 @@ def test_a_whole_plant_with_its_books(simulated_plant: Callable[..., ServedPlant
 
 def test_the_broker_accepts_connections(broker: str) -> None:
     host, _, port = broker.partition(":")
-    with socket.create_connection((host, int(port)), timeout=60):
+    with socket.create_connection((host, int(port)), timeout=HANG_S):
         pass
 
 
 def test_a_station_of_two_addresses(iec104_station: Callable[..., ServedDevices]) -> None:
     station = iec104_station("name,quantity,area,type,address\non,on_grid,30,bit,1\n", redundant=True)
     for port in (station.port, station.second_port):
-        with socket.create_connection((station.host, port), timeout=60) as link:
+        with socket.create_connection((station.host, port), timeout=HANG_S) as link:
             link.sendall(bytes.fromhex("680407000000"))
             assert link.recv(6) == bytes.fromhex("68040b000000")
 
@@ -83,7 +84,7 @@ def test_a_single_write_fails_the_whole_run(pytester: pytest.Pytester, request_h
         import socket
         def test_it(modbus_device):
             device = modbus_device("name,quantity,area,type,address,raw_unit\\np,active_power_mw,holding,int16,0,MW\\n")
-            with socket.create_connection((device.host, device.port), timeout=60) as link:
+            with socket.create_connection((device.host, device.port), timeout=300) as link:
                 link.sendall(bytes.fromhex("{request_hex}"))
                 link.recv(20)
     """)
@@ -97,13 +98,13 @@ def test_a_104_command_or_a_645_write_anywhere_fails_the_whole_run(pytester: pyt
         import socket
         def test_command(iec104_station):
             station = iec104_station("name,quantity,area,type,address\\non,on_grid,30,bit,1\\n")
-            with socket.create_connection((station.host, station.port), timeout=60) as link:
+            with socket.create_connection((station.host, station.port), timeout=300) as link:
                 link.sendall(bytes.fromhex("680407000000680e000000002d01060001000100000168 0401000000"))
                 link.recv(6)
                 assert link.recv(20)[2] == 0
         def test_write(dlt645_line):
             line = dlt645_line("name,quantity,address,raw_unit\\ne,energy_export_mwh,00010000,kWh\\n", addresses=["12"])
-            with socket.create_connection((line.host, line.port), timeout=60) as link:
+            with socket.create_connection((line.host, line.port), timeout=300) as link:
                 link.sendall(bytes.fromhex("6812000000000068140433333433c716681200000000006811043333 3433c416"))
                 link.recv(20)
         def test_innocent():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import serialx
+from patience import HANG_S
 
 from collector.errors import CollectorError
 from collector.points.agent_config import AgentConfig, load_agent
@@ -43,7 +44,7 @@ def test_two_slaves_answer_on_a_line_with_even_parity(config: AgentConfig) -> No
             for slave in (1, 2):
                 body = bytes((slave, 4, 0, 0, 0, 2))
                 writer.write(body + crc16(body))
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(HANG_S):
                     answers.append(await reader.readexactly(9))
             writer.close()
             await writer.wait_closed()
@@ -64,7 +65,7 @@ def test_a_line_with_even_parity_can_be_opened_again_and_again(config: AgentConf
                 reader, writer = await serialx.open_serial_connection(path, 9600, parity=serialx.Parity.EVEN)
                 body = bytes((slave, 4, 0, 0, 0, 2))
                 writer.write(body + crc16(body))
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(HANG_S):
                     answers.append(await reader.readexactly(9))
                 writer.close()
                 await writer.wait_closed()

@@ -9,13 +9,15 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from patience import HANG_S
+
 from simulators.modbus import Slave
 from simulators.pytest_plugin import ServedPlant
 from simulators.simulation import split_address
 
 
 def ask(plant: ServedPlant, **request: object) -> dict[str, Any]:
-    with socket.create_connection(split_address(plant.control), timeout=60) as link, link.makefile("rwb") as file:
+    with socket.create_connection(split_address(plant.control), timeout=HANG_S) as link, link.makefile("rwb") as file:
         file.write(json.dumps(request).encode() + b"\n")
         file.flush()
         answer: dict[str, Any] = json.loads(file.readline())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import HANG_S
 
 from collector.points.agent_config import load_agent
 from simulators.scenario import Instance, demo_scenario, instantiate
@@ -30,7 +31,10 @@ def command(instance: Instance) -> list[str]:
 
 
 def control(instance: Instance, **ask: object) -> dict[str, Any]:
-    with socket.create_connection(split_address(instance.control), timeout=60) as link, link.makefile("rwb") as file:
+    with (
+        socket.create_connection(split_address(instance.control), timeout=HANG_S) as link,
+        link.makefile("rwb") as file,
+    ):
         file.write(json.dumps(ask).encode() + b"\n")
         file.flush()
         answer: dict[str, Any] = json.loads(file.readline())
@@ -50,7 +54,7 @@ def test_it_serves_until_sigterm_and_ends_with_0(instance: Instance) -> None:
         assert process.stdout.readline() == "listening: 11 devices\n"
         assert control(instance, do="status")["violations"] == []
         process.send_signal(signal.SIGTERM)
-        out, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=HANG_S)
     assert (process.returncode, errors) == (0, "")
     assert out.startswith("ended: coal-1-governor 0, ")
 
@@ -60,11 +64,11 @@ def test_a_request_that_does_not_only_read_makes_it_end_with_1(instance: Instanc
         assert process.stdout is not None
         process.stdout.readline()
         governor = load_agent(instance.agent_file).settings.device[0]
-        with socket.create_connection((governor.host, governor.port or 0), timeout=60) as link:
+        with socket.create_connection((governor.host, governor.port or 0), timeout=HANG_S) as link:
             link.sendall(bytes.fromhex("000100000006010600000001"))
             assert link.recv(20)[7] == 0x86
         control(instance, do="stop")
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 1
     assert "Modbus function that is not a reading one" in errors
 
@@ -73,10 +77,10 @@ def test_a_recording_is_replayed_from_a_folder_named_after_it(tmp_path: Path) ->
     (tmp_path / "march.csv").write_text("unit,time,p\nA,2026-03-01T00:00:00+10:00,1.5\n", "utf-8")
     replay = [sys.executable, "-m", "collector.cli.main", "simulate", "--replay", "march.csv"]
     replay += ["--columns", "active_power_mw=p", "--seconds", "0.2"]
-    done = subprocess.run(replay, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(replay, cwd=tmp_path, capture_output=True, text=True, timeout=HANG_S)
     assert (done.returncode, done.stdout) == (0, "listening: 1 devices\nended: A-governor 0\n")
     assert load_agent(tmp_path / "march" / "agent.toml").settings.device[0].unit == "A"
-    assert subprocess.run([*replay[:4]], capture_output=True, timeout=60).returncode == 2
+    assert subprocess.run([*replay[:4]], capture_output=True, timeout=HANG_S).returncode == 2
 
 
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
@@ -91,7 +95,7 @@ def test_a_fault_is_switched_from_the_keyboard(instance: Instance, term: str) ->
             assert control(instance, do="status")["faults"] == ["coal-1-governor delay 30"]
             os.write(ours, b"clear coal-1-governor delay\nquit\n")
             read_until(ours, "ended:")
-            assert process.wait(20) == 0
+            assert process.wait(HANG_S) == 0
     finally:
         os.close(ours)
         os.close(theirs)
@@ -102,7 +106,7 @@ def test_every_address_that_somebody_has_is_named_at_once(instance: Instance) ->
     sockets = [socket.create_server((d.host, d.port or 0)) for d in devices]
     sockets.append(socket.create_server(split_address(instance.control)))
     try:
-        ended = subprocess.run(command(instance), capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(command(instance), capture_output=True, text=True, timeout=HANG_S, check=False)
     finally:
         for taken in sockets:
             taken.close()

@@ -14,6 +14,7 @@ from typing import Any
 
 import c104
 import pytest
+from patience import HANG_S, SILENCE_S, wait_until
 
 from collector.model.interval import parse_time_ms
 from simulators import iec104
@@ -77,15 +78,11 @@ class Library:
 
     def count(self) -> None:
         """A counter interrogation; c104 refuses one while it still starts a link it calls open."""
-        for _ in range(50):
-            if self.link.counter_interrogation(common_address=1):
-                return
-            threading.Event().wait(0.1)
-        raise AssertionError("no counter interrogation was answered")
+        wait_until(lambda: self.link.counter_interrogation(common_address=1), "the counters' answer", every_s=0.1)
 
     def until(self, seen: Callable[[], object]) -> None:
         with self.news:
-            assert self.news.wait_for(seen, 60), f"{self.got} {self.states} {self.initialised}"
+            assert self.news.wait_for(seen, HANG_S), f"{self.got} {self.states} {self.initialised}"
 
 
 @contextmanager
@@ -177,7 +174,7 @@ class Peer:
     """A controlling station by hand, blocking."""
 
     def __init__(self, port: int) -> None:
-        self.link = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.link = socket.create_connection(("127.0.0.1", port), timeout=HANG_S)
 
     def __enter__(self) -> "Peer":
         return self
@@ -198,13 +195,13 @@ class Peer:
         return data
 
     def quiet(self) -> bool:
-        self.link.settimeout(0.1)
+        self.link.settimeout(SILENCE_S)
         try:
             return self.link.recv(1) == b"never"
         except TimeoutError:
             return True
         finally:
-            self.link.settimeout(60)
+            self.link.settimeout(HANG_S)
 
     def start(self) -> None:
         self.send(iec104.encode_u(iec104.STARTDT_ACT))
@@ -254,7 +251,7 @@ def test_a_station_may_test_the_link_much_too_often() -> None:
         faults.switch_on(Fault("s", "test_often", 10))
         station = Station("s", (), [1], Audit([]), faults, now_utc_ms=lambda: 0, timing=Timing(t2_s=0.02))
         reader, writer = await asyncio.open_connection("127.0.0.1", await station.listen("127.0.0.1", 0))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_S):
             assert await reader.readexactly(30) == iec104.encode_u(iec104.TESTFR_ACT) * 5
         writer.close()
         await station.close()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import HANG_S, SILENCE_S
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
@@ -95,7 +96,7 @@ def test_an_independent_client_sees_each_exception_code(config: AgentConfig, cod
         async with serve(config) as devices:
             devices.faults.switch_on(Fault("gov-1", "exception", code))
             place = config.settings.device[0]
-            peer = AsyncModbusTcpClient(place.host, port=place.port or 0, timeout=60, retries=0)
+            peer = AsyncModbusTcpClient(place.host, port=place.port or 0, timeout=HANG_S, retries=0)
             await peer.connect()
             answer = await peer.read_holding_registers(0, count=1)
             assert answer.exception_code == code
@@ -110,7 +111,7 @@ def test_an_independent_client_rejects_a_wrong_checksum(config: AgentConfig) -> 
             devices.faults.switch_on(Fault("meter", "checksum"))
             place = next(d for d in config.settings.device if d.id == "meter")
             peer = AsyncModbusTcpClient(
-                place.host, port=place.port or 0, framer=FramerType.RTU, timeout=0.1, retries=0, reconnect_delay=0
+                place.host, port=place.port or 0, framer=FramerType.RTU, timeout=SILENCE_S, retries=0, reconnect_delay=0
             )
             await peer.connect()
             with pytest.raises(ModbusException):
@@ -145,7 +146,7 @@ def test_an_independent_client_sees_values_that_are_wrong_but_well_formed(config
     async def run() -> None:
         place = config.settings.device[0]
         async with serve(config) as devices:
-            peer = AsyncModbusTcpClient(place.host, port=place.port or 0, timeout=60, retries=0)
+            peer = AsyncModbusTcpClient(place.host, port=place.port or 0, timeout=HANG_S, retries=0)
             await peer.connect()
 
             async def power_mw() -> object:
@@ -175,7 +176,9 @@ def test_an_independent_client_sees_values_that_are_wrong_but_well_formed(config
                 devices.faults.switch_off("gov-1", kind)
             peer.close()
             devices.faults.switch_on(Fault("gov-1", "delay", 3_600_000))
-            peer = AsyncModbusTcpClient(place.host, port=place.port or 0, timeout=0.2, retries=0, reconnect_delay=0)
+            peer = AsyncModbusTcpClient(
+                place.host, port=place.port or 0, timeout=SILENCE_S, retries=0, reconnect_delay=0
+            )
             await peer.connect()
             with pytest.raises(ModbusException):
                 await version()
@@ -294,7 +297,7 @@ def test_a_restarted_meter_counts_from_0_and_a_full_one_rolls_over_before_an_ind
     place = next(d for d in config.settings.device if d.id == "meter")
 
     async def energy_kwh() -> int:
-        peer = AsyncModbusTcpClient(place.host, port=place.port or 0, framer=FramerType.RTU, timeout=60, retries=0)
+        peer = AsyncModbusTcpClient(place.host, port=place.port or 0, framer=FramerType.RTU, timeout=HANG_S, retries=0)
         await peer.connect()
         registers = (await peer.read_input_registers(2, count=2, device_id=17)).registers
         peer.close()

@@ -16,6 +16,7 @@ import c104
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import HANG_S, SILENCE_S, wait_until
 from served_config import make_config
 
 from collector.model.interval import parse_time_ms
@@ -46,7 +47,7 @@ class RawPeer:
 
     async def frame(self) -> bytes:
         """The next APDU, whole."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_S):
             head = await self.reader.readexactly(2)
             return head + await self.reader.readexactly(head[1])
 
@@ -64,7 +65,7 @@ async def confirmed(devices: Devices) -> None:
     station, done = devices.stations["station"], asyncio.Event()
     station.on_acknowledged = lambda: done.set() if station.acknowledged else None
     if not station.acknowledged:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_S):
             await done.wait()
 
 
@@ -180,7 +181,7 @@ def test_no_more_than_k_frames_wait_for_their_confirmation(config: AgentConfig) 
                 assert int.from_bytes((await peer.frame())[2:4], "little") == number << 1
             assert not devices.stations["station"].acknowledged
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
+                async with asyncio.timeout(SILENCE_S):
                     await peer.reader.readexactly(1)
             peer.writer.write(iec104.encode_s(12))
             for _ in range(8):
@@ -202,7 +203,7 @@ def test_a_peer_that_breaks_the_sequence_or_the_frame_loses_the_link(config: Age
             peer.writer.write(bytes.fromhex(octets))
             if octets == "6804 0100":
                 peer.writer.write(b"\xff\xff")  # completes an S frame with an N(R) of what was never sent
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(HANG_S):
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                     await peer.reader.readexactly(1)
 
@@ -267,13 +268,13 @@ class Library:
 
     def begin(self) -> None:
         self._client.start()
-        for _ in range(100):
-            if self.link.state == c104.ConnectionState.OPEN:
-                return
+
+        def is_open() -> bool:
             if self.link.state == c104.ConnectionState.OPEN_MUTED:
                 self.link.unmute()
-            threading.Event().wait(0.05)
-        raise AssertionError(f"c104 did not connect: {self.link.state}")
+            return self.link.state == c104.ConnectionState.OPEN
+
+        wait_until(is_open, "c104's connection")
 
     def end(self) -> None:
         self._client.stop()
@@ -317,9 +318,9 @@ def test_an_independent_client_sees_values_tags_and_interrogations(config: Agent
 
 @asynccontextmanager
 async def quick_station() -> AsyncIterator[RawPeer]:
-    """A station with timers of tenths of a second, and a peer that has started it."""
+    """A station with short timers, and a peer that has started it."""
     station = Station(
-        "s", (), [1], Audit([]), Faults(), now_utc_ms=lambda: 0, timing=Timing(t1_s=0.3, t2_s=0.1, t3_s=0.2)
+        "s", (), [1], Audit([]), Faults(), now_utc_ms=lambda: 0, timing=Timing(t1_s=1.0, t2_s=0.1, t3_s=0.2)
     )
     port = await station.listen("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -344,7 +345,7 @@ def test_a_link_that_does_not_confirm_within_t1_is_closed() -> None:
             peer.ask("64 01 06 00 0100 000000 14")
             assert (await peer.frame())[8] == iec104.ACTIVATION_CON
             assert (await peer.frame())[8] == iec104.ACTIVATION_TERM
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(HANG_S):
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                     await stay_alive(peer)
 
@@ -357,7 +358,7 @@ def test_an_idle_link_is_tested_after_t3_and_closed_if_the_test_stays_unanswered
             assert await peer.frame() == iec104.encode_u(iec104.TESTFR_ACT)
             peer.writer.write(iec104.encode_u(iec104.TESTFR_CON))
             assert await peer.frame() == iec104.encode_u(iec104.TESTFR_ACT)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(HANG_S):
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                     await peer.reader.readexactly(6)
 
@@ -382,7 +383,7 @@ def test_a_point_with_a_period_is_sent_cyclically(tmp_path: Path) -> None:
             for _ in range(2):  # at 10 s, and once for the 20 s and 30 s passed together
                 assert (await peer.frame())[6:].hex(" ") == "0d 01 01 00 01 00 07 00 00 00 00 00 44 00"
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
+                async with asyncio.timeout(SILENCE_S):
                     await peer.reader.readexactly(1)
 
     asyncio.run(run())
@@ -396,7 +397,7 @@ def test_after_stopdt_nothing_is_sent(config: AgentConfig) -> None:
             assert await peer.frame() == iec104.encode_u(iec104.STOPDT_CON)
             devices.board.signal("U1", "on_grid").set(1, 1)
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
+                async with asyncio.timeout(SILENCE_S):
                     await peer.reader.readexactly(1)
 
     asyncio.run(run())

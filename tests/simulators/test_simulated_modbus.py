@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import HANG_S
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
 from served_config import make_config
@@ -29,7 +30,7 @@ def config(tmp_path: Path) -> AgentConfig:
 async def client(config: AgentConfig, device: str, *, rtu: bool = False) -> AsyncIterator[AsyncModbusTcpClient]:
     place = next(d for d in config.settings.device if d.id == device)
     framer = FramerType.RTU if rtu else FramerType.SOCKET
-    peer = AsyncModbusTcpClient(place.host, port=place.port or 0, framer=framer, timeout=60, retries=0)
+    peer = AsyncModbusTcpClient(place.host, port=place.port or 0, framer=framer, timeout=HANG_S, retries=0)
     await peer.connect()
     try:
         yield peer
@@ -124,7 +125,7 @@ def test_requests_may_come_in_pieces_or_glued(config: AgentConfig) -> None:
             await asyncio.sleep(0.01)
             writer.write(request[5:] + request)
             # One answer each: 2026 = 0x07EA.
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(HANG_S):
                 assert await reader.readexactly(22) == bytes.fromhex("00010000000501030207ea") * 2
             writer.close()
             await writer.wait_closed()

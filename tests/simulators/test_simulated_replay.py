@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from patience import HANG_S
 from pyarrow import parquet
 
 from collector.clock import SimulatedClock
@@ -51,7 +52,7 @@ async def poll(simulation: Simulation, unit: str) -> tuple[int, int] | None:
     except ConnectionRefusedError:
         return None
     writer.write(bytes.fromhex("000100000006010300000003"))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         answer = await reader.readexactly(15)
     writer.close()
     return int.from_bytes(answer[9:13], "big", signed=True), answer[14]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import HANG_S, SILENCE_S
 
 from collector.clock import SimulatedClock
 from collector.model.interval import Interval
@@ -36,13 +37,13 @@ class Recorder:
 
 async def still_waits(awaited: Awaitable[None]) -> asyncio.Task[None]:
     task = asyncio.ensure_future(awaited)
-    done, _ = await asyncio.wait([task], timeout=0.05)
+    done, _ = await asyncio.wait([task], timeout=SILENCE_S)
     assert not done
     return asyncio.ensure_future(task)
 
 
 async def in_time(awaited: Awaitable[Any]) -> Any:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_S):
         return await awaited
 
 
@@ -75,7 +76,7 @@ def test_time_may_stand_a_while_so_that_real_back_off_can_end() -> None:
     async def run() -> None:
         keeper = TimeKeeper(Recorder(), [], Interval(1000, 100_000))
         clock = await SimulatedClock.connect("127.0.0.1", await keeper.listen("127.0.0.1", 0))
-        keeper.linger(0.2)
+        keeper.linger(1.0)
         waits = await still_waits(clock.sleep_until(5000))
         await in_time(waits)
         await in_time(clock.sleep_until(6000))
@@ -153,7 +154,7 @@ def test_time_that_follows_a_clock_does_not_stand_for_a_link_that_has_not_confir
         world = Recorder()
         station = Unconfirmed("s", (), [1], Audit(), Faults(), now_utc_ms=lambda: 0)
         keeper = TimeKeeper(world, [station], Interval(0, 1000))
-        await asyncio.wait_for(keeper.follow(QuickClock(), 1.0, asyncio.Event()), 60)
+        await asyncio.wait_for(keeper.follow(QuickClock(), 1.0, asyncio.Event()), HANG_S)
         return world.reached
 
     assert asyncio.run(run()) == [500, 1000]

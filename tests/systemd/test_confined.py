@@ -15,6 +15,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 from confined_program import allowed_calls
+from patience import HANG_S
 
 from collector import wire
 from collector.model.record import Quality, UnitLayout, UnitRecord
@@ -77,7 +78,7 @@ def test_the_agent_reads_records_and_ends_well(
     config.write_text(text.replace('id = "g"', f'id = "g"\nstate_dir = "{tmp_path}/state"', 1), "utf-8")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(60)
+        systemd.settimeout(HANG_S)
         command = [*CONFINED, str(AGENT), sys.executable, "-m", "collector.cli.main", "agent", "run", str(config)]
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "PATH": "/usr/bin:/bin"}
         with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
@@ -85,7 +86,7 @@ def test_the_agent_reads_records_and_ends_well(
                 said = [systemd.recv(100) for _ in range(3)]
             finally:
                 process.terminate()
-                _, errors = process.communicate(timeout=60)
+                _, errors = process.communicate(timeout=HANG_S)
     assert said == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"], errors
     assert process.returncode == 0, errors
     assert served.requests() > 0
@@ -104,7 +105,7 @@ def test_the_center_receives_seals_and_says_that_it_lives(broker: str, tmp_path:
     log = tmp_path / "log"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, log.open("wb") as output:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(60)
+        systemd.settimeout(HANG_S)
         command = [*CONFINED, str(CENTER), sys.executable, "-m", "collector.cli.main", "center", "run"]
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "PATH": "/usr/bin:/bin"}
         arguments = [*command, str(tmp_path / "center.toml")]
@@ -114,7 +115,7 @@ def test_the_center_receives_seals_and_says_that_it_lives(broker: str, tmp_path:
                 asyncio.run(_send_one_batch(host, int(port), log))
             finally:
                 process.terminate()
-                process.wait(timeout=60)
+                process.wait(timeout=HANG_S)
     assert said == {b"READY=1", b"WATCHDOG=1"}, log.read_text("utf-8")
     assert process.returncode == 0, log.read_text("utf-8")
     assert list((tmp_path / "state" / "lake" / "P1").glob("*.parquet"))
@@ -124,7 +125,7 @@ async def _send_one_batch(host: str, port: int, log: Path) -> None:
     record = UnitRecord("U1", 1_773_115_200_000, (330_000,), (Quality.GOOD,))
     layout = UnitLayout("U1", ("active_power_mw",))
     batch = wire.Batch(wire.Stream("P1", "g", 1), 1, (layout,), (record,), ())
-    async with aiomqtt.Client(host, port) as client, asyncio.timeout(60):
+    async with aiomqtt.Client(host, port, timeout=HANG_S) as client, asyncio.timeout(HANG_S):
         while b"sealed 2026-03-10-" not in await asyncio.to_thread(log.read_bytes):
             await client.publish(wire.topic("collector", "P1", "g", "batch"), wire.encode_batch(batch, None), qos=1)
             await asyncio.sleep(0.5)

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from patience import HANG_S
 
 from collector.center.watchdog import PERIOD_S
 from collector.notify import notify
@@ -28,7 +29,7 @@ needs_systemd = pytest.mark.skipif(
 def analyze(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     assert ANALYZE is not None
     return subprocess.run(
-        [ANALYZE, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        [ANALYZE, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=HANG_S
     )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def run_close(today: str, runs: str, tmp_path: Path) -> list[str]:
     clock.chmod(0o755)
     script = [word.replace(PROGRAM, str(stand_in)) for word in script]
     environment = dict(each.split("=", 1) for each in settings("collector-close.service")["Environment"])
-    subprocess.run(script, env=environment | {"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True, timeout=60)
+    subprocess.run(script, env=environment | {"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True, timeout=HANG_S)
     lines = (tmp_path / "started").read_text("utf-8").splitlines()
     assert all("--config /etc/collector/center.toml" in line for line in lines)
     return [line.split(" --")[0] for line in lines]

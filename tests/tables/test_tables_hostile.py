@@ -51,7 +51,7 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_damaged_files_are_read_or_refused(name: str, data: st.DataObject) -> None:
     content = bytearray(SAMPLES[name])
@@ -64,7 +64,7 @@ def test_damaged_files_are_read_or_refused(name: str, data: st.DataObject) -> No
             load_folder(Path(folder))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from([f"{name}.csv" for name in TABLES] + ["register.toml", "records/b.csv", "orders.xlsx"]), st.binary()
 )

@@ -8,10 +8,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from patience import HANG_S, wait_until
 from verify_world import config_of, run, states, verified
 
 from collector.agent.desk import ask_agent
@@ -32,26 +32,22 @@ def running_agent(config: Path) -> Iterator[subprocess.Popen[bytes]]:
         command = [sys.executable, "-m", "collector.cli.main", "agent", "run", str(config)]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        wait_until(process, lambda: any(p["quality"] == "good" for p in json.loads(page(config, "/points") or b"[]")))
+        wait_until(lambda: process.poll() is not None or has_read(config), "a reading")
+        assert process.poll() is None, "the agent has ended"
         yield process
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(HANG_S)
+
+
+def has_read(config: Path) -> bool:
+    return any(p["quality"] == "good" for p in json.loads(page(config, "/points") or b"[]"))
 
 
 def page(config: Path, name: str) -> bytes:
     with contextlib.suppress(LinkError):
         return ask_agent(socket_path(load_agent(config)), name) or b""
     return b""
-
-
-def wait_until(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        assert process.poll() is None, "the agent has ended"
-        if condition():
-            return
-        time.sleep(0.05)
-    raise TimeoutError
 
 
 def test_the_running_agent_is_asked_and_the_device_left_to_it(modbus_device: Serve) -> None:
@@ -79,7 +75,8 @@ def test_an_agent_with_another_table_is_not_believed_until_it_reloads(modbus_dev
         assert "another point table" in said.error
         assert not (config.parent / "agent.verify.jsonl").exists()
         agent.send_signal(signal.SIGHUP)
-        wait_until(agent, lambda: json.loads(page(config, "/tables") or b"{}") == loaded_tables(load_agent(config)))
+        told = loaded_tables(load_agent(config))
+        wait_until(lambda: json.loads(page(config, "/tables") or b"{}") == told, "the table read again")
         # 380 000 MW is beyond belief: out_of_range, told by the agent; it can't pass.
         assert run(config, *words, "--pass").code == 1
         assert set(states(config).values()) == {"open"}

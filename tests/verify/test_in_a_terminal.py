@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from patience import HANG_S
 from verify_world import config_of, run
 
 from simulators.pytest_plugin import ServedDevices
 
-PATIENCE_S = 120.0  # for what must happen; nothing is measured by it
 Serve = Callable[..., ServedDevices]
 TABLE = "name,quantity,area,type,address,raw_unit\n有功,active_power_mw,holding,int32,0,kW\n"
 
@@ -32,7 +32,7 @@ class Terminal:
     def until(self, words: str) -> None:
         """Read up to and with these words."""
         while words.encode() not in self._heard:
-            ready, _, _ = select.select([self._end], [], [], PATIENCE_S)
+            ready, _, _ = select.select([self._end], [], [], HANG_S)
             assert ready, self._heard.decode("utf-8", "replace")
             more = os.read(self._end, 4096)
             assert more, self._heard.decode("utf-8", "replace")
@@ -80,7 +80,7 @@ def test_a_point_is_verified_in_a_terminal_and_control_characters_are_not_kept(m
         screen.until("> ")
         screen.type(b"p")
         screen.until("nothing is left")
-        assert screen.process.wait(60) == 0
+        assert screen.process.wait(HANG_S) == 0
     row = only_row(config)
     assert (row["state"], row["who"], row["tolerance"], row["value"]) == ("passed", "张工", "0.5", "380")
 
@@ -97,5 +97,5 @@ def test_a_terminal_of_another_encoding_is_told_so(modbus_device: Serve) -> None
         screen.until("> ")
         screen.type(b"q")
         screen.until("kept in")
-        assert screen.process.wait(60) == 1
+        assert screen.process.wait(HANG_S) == 1
     assert only_row(config)["state"] == "open"

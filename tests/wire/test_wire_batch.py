@@ -55,7 +55,7 @@ def reseal(payload: bytes, **changes: object) -> bytes:
 
 
 @given(batches())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @example(Batch(STREAM, 1, (LAYOUT,), (), ()))
 def test_decoding_an_encoded_batch_gives_it_back(batch: Batch) -> None:
     payload = encode_batch(batch, SIGNER)
@@ -72,7 +72,6 @@ def test_decoding_an_encoded_batch_gives_it_back(batch: Batch) -> None:
 
 
 @given(batches())
-@settings(deadline=None)
 def test_columns_are_encoded_as_the_records_they_are(batch: Batch) -> None:
     """The same records; what stands in for a missing value is not told, so the bytes may be others."""
     alone = replace(batch, gaps=())
@@ -81,7 +80,6 @@ def test_columns_are_encoded_as_the_records_they_are(batch: Batch) -> None:
 
 
 @given(batches())
-@settings(deadline=None)
 def test_the_agent_and_the_center_make_the_same_bytes(batch: Batch) -> None:
     """One in plain Python, the other with arrays."""
     records = tuple(r._replace(values=tuple(v or 0 for v in r.values)) for r in batch.records)
@@ -222,14 +220,14 @@ def test_what_can_not_be_said_is_refused_when_encoding() -> None:
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_random_bytes_are_garbled_and_nothing_else(noise: bytes) -> None:
     with pytest.raises(Garbled):
         decode_batch(open_envelope(noise))
 
 
 @given(batches(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_body_with_bytes_exchanged_is_garbled_or_a_batch(batch: Batch, data: st.DataObject) -> None:
     raw = bytearray(zstandard.ZstdDecompressor().decompress(open_envelope(encode_batch(batch, None)).body))
     for _ in range(data.draw(st.integers(1, 4))):

@@ -110,7 +110,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(acts=st.lists(changes, min_size=1, max_size=6))
 def test_any_late_changes_come_out_as_offline(state: Path, acts: list[Act]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from center_months import JUNE, LI, RULES, Gateway, assert_as_offline, new_store, settled, take
 from late_changes import PLAN, at, fill, register, rules_with
+from patience import HANG_S
 
 from collector.center import audit
 from collector.center.access import Actor, Role
@@ -278,7 +279,7 @@ def _collector(folder: Path, *arguments: str) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from center_months import fill_store
 from made_folders import make_folder
+from patience import HANG_S, wait_until
 from playwright.sync_api import Browser, Page
 from web_browser import chromium, site
 from web_world import PASSWORD, world
@@ -31,6 +32,7 @@ class Person:
         self.base = base
         self.faults: list[str] = []
         self.context = browser.new_context(viewport={"width": 1280, "height": 900})
+        self.context.set_default_timeout(1000 * HANG_S)
         self.page: Page = self.context.new_page()
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("console", lambda m: self.faults.append(m.text) if m.type in ("error", "warning") else None)
@@ -105,11 +107,12 @@ def settle_and_disclose(olga: Person, anna: Person) -> None:
     """A run in the background, opened down to its lines; then disclosed by two."""
     olga.open(HERE)
     olga.press("结算本月")
-    for _ in range(60):
-        if olga.page.locator("main a:has-text('结算完成')").count():
-            break
-        olga.page.wait_for_timeout(500)
+
+    def done() -> bool:
         olga.open(HERE)
+        return olga.page.locator("main a:has-text('结算完成')").count() > 0
+
+    wait_until(done, "the end of the run", every_s=0.5)
     olga.page.locator("main a:has-text('结算完成')").click()
     olga.told("补偿费用合计")
     olga.press("补偿明细")

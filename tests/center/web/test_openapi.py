@@ -55,7 +55,6 @@ def ask_some(world: World, browser: TestClient[Litestar], operation: Any, tokens
 
     @settings(
         max_examples=4,
-        deadline=None,
         database=None,
         derandomize=True,
         phases=[Phase.generate],

@@ -15,6 +15,7 @@ import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from patience import HANG_S
 from web_world import World, settings_of, world
 
 from collector.center.settings import CenterSettings
@@ -30,7 +31,7 @@ def served(own: World, settings: CenterSettings, ask: Callable[[], httpx.Respons
     async def run() -> httpx.Response:
         serving = asyncio.create_task(serve_web(build_app(own.store, settings), settings))
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(HANG_S):
                 while True:
                     try:
                         return await asyncio.to_thread(ask)
@@ -48,7 +49,7 @@ def test_supervision_of_this_machine_is_answered_on_loopback(tmp_path: Path) -> 
     (port,) = free_ports(1)
     with world(tmp_path) as own:
         settings = settings_of(tmp_path, f"127.0.0.1:{port}")
-        answer = served(own, settings, lambda: httpx.get(f"http://127.0.0.1:{port}/readyz"))
+        answer = served(own, settings, lambda: httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=HANG_S))
         assert (answer.status_code, answer.text) == (200, "ready\n")
 
 
@@ -59,7 +60,9 @@ def test_with_a_certificate_pages_come_by_tls(tmp_path: Path) -> None:
     with world(tmp_path / "state") as own:
         files = {"cert_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
         settings = settings_of(tmp_path, f"127.0.0.1:{port}", **files)
-        answer = served(own, settings, lambda: httpx.get(f"https://127.0.0.1:{port}/login", verify=trust))
+        answer = served(
+            own, settings, lambda: httpx.get(f"https://127.0.0.1:{port}/login", verify=trust, timeout=HANG_S)
+        )
         assert answer.status_code == 200
         assert "strict-transport-security" in answer.headers
 

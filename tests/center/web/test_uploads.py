@@ -52,7 +52,7 @@ def bomb(megabytes: int) -> bytes:
     return target.getvalue()
 
 
-@settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, database=None, suppress_health_check=list(HealthCheck))
 @given(
     kind=st.sampled_from([*IMPORT_KINDS, "nothing", "../register"]),
     ending=st.sampled_from([".csv", ".xlsx", ".toml", ".txt", "", ".exe"]),

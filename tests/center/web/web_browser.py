@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import uvloop
+from patience import HANG_S, wait_until
 from playwright.sync_api import Browser, Page, sync_playwright
 from web_world import PASSWORD, World, settings_of
 
@@ -59,14 +59,15 @@ def site(world: World) -> Iterator[str]:
 
 
 def _wait_for(address: str) -> None:
-    for _ in range(600):
+
+    def answers() -> bool:
         try:
-            httpx.get(address)
+            httpx.get(address, timeout=HANG_S)
         except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError(address)
+            return False
+        return True
+
+    wait_until(answers, address)
 
 
 @contextmanager
@@ -95,7 +96,7 @@ def tab(browser: Browser, address: str, *, width: int = 1280) -> Iterator[tuple[
     """A browser of its own that has never been here, and what it complains of."""
     seen = Seen()
     context = browser.new_context(base_url=address, viewport={"width": width, "height": 900}, locale="zh-CN")
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(1000 * HANG_S)
     page = context.new_page()
     page.on("request", lambda request: seen.hosts.add(urlsplit(request.url).netloc or request.url[:40]))
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
