@@ -147,7 +147,7 @@ def test_the_lane_of_what_was_put_off_opens_again_after_twice_the_time_up_to_hal
         flights.land(sent)
         flights.put_off("P1", [Position(1, 2), Position(1, 4)], 0.0)
         assert depart_all(flights, buffer, 1.0) == []
-        now_s, rests = 0.0, []
+        now_s, rests = 0.0, list[float]()
         while len(rests) < 9:
             due_s = next(s for s in range(int(now_s) + 1, int(now_s) + 4000) if flights.due_offers(float(s)))
             rests.append(due_s - now_s)
