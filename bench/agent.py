@@ -173,7 +173,8 @@ async def _send_all(buffer: Buffer, gateway: AgentConfig) -> float:
 def _broker_and_center(folder: Path, port: int) -> Iterator[None]:
     units = ", ".join(f'"{layout.unit}"' for layout in layouts(DAY_UNITS))
     plant = f'[[plant]]\nid = "P1"\nunits = [{units}]\npublic_key_files = ["plant.pub"]\n'
-    (folder / "center.toml").write_text(f'schema = 1\n[center]\nstate_dir = "state"\n{plant}', "utf-8")
+    receiver = "[receiver]\nmax_age_days = 36500\n"
+    (folder / "center.toml").write_text(f'schema = 1\n[center]\nstate_dir = "state"\n{receiver}{plant}', "utf-8")
     broker = [sys.executable, "-m", "collector.cli.broker", "--listen", f"127.0.0.1:{port}"]
     center = [sys.executable, "-c", CENTER, "run", str(folder / "center.toml"), "--broker", f"127.0.0.1:{port}"]
     with (

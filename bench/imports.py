@@ -23,7 +23,7 @@ from typing import Final
 
 import collector.wire as wire
 from bench.figure import Figure
-from bench.signals import layouts, ticks
+from bench.signals import WIDE, layouts, ticks
 from collector.center.admission import Admission, EnrolledPlant
 from collector.center.journal import commit_group
 from collector.center.store import CenterStore
@@ -120,7 +120,7 @@ class _Plant:
     def __init__(self, store: CenterStore) -> None:
         units = layouts(4)
         plants = {"P1": EnrolledPlant(frozenset(layout.unit for layout in units), {})}
-        self._admission = Admission(root="collector", plants=plants, max_batch_bytes=4_000_000)
+        self._admission = Admission(root="collector", plants=plants, limits=WIDE, clock=SystemClock())
         self._store, self._units, self._numbers = store, units, itertools.count(1)
         self._records = tuple(record for tick in ticks(60, units=4) for record in tick)
 

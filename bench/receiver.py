@@ -80,7 +80,8 @@ def _sqlite_alone_s(folder: Path, payloads: list[bytes]) -> float:
 def _center_cpu_s(folder: Path, payloads: list[bytes]) -> float:
     units = ", ".join(f'"{layout.unit}"' for layout in layouts(UNITS))
     plant = f'[[plant]]\nid = "P1"\nunits = [{units}]\npublic_key_files = ["plant.pub"]\n'
-    settings = f'schema = 1\n[center]\nstate_dir = "state"\nlisten = "127.0.0.1:{free_port()}"\n{plant}'
+    center = f'[center]\nstate_dir = "state"\nlisten = "127.0.0.1:{free_port()}"\n'
+    settings = f"schema = 1\n{center}[receiver]\nmax_age_days = 36500\n{plant}"
     (folder / "center.toml").write_text(settings, "utf-8")
     port = free_port()
     with running_broker(folder, port), running_center(folder, port) as pid:

@@ -22,7 +22,7 @@ from sqlalchemy import func, select
 import collector.wire as wire
 from bench.center_process import cpu_s, free_port, peak_mb, running_broker, running_center, wait_for_log
 from bench.figure import Figure
-from bench.signals import layouts, ticks
+from bench.signals import WIDE, layouts, ticks
 from collector.center import schema
 from collector.center.admission import Admission, EnrolledPlant
 from collector.center.journal import commit_group
@@ -81,6 +81,7 @@ def _receive(folder: Path) -> tuple[float, float, float]:
 def _write_center(folder: Path) -> list[wire.Signer]:
     lines = [
         f'schema = 1\n[center]\nstate_dir = "state"\nlisten = "127.0.0.1:{free_port()}"',
+        "[receiver]\nmax_age_days = 36500",
         "[lake]\nseal_after_s = 20.0\ncheck_every_s = 1.0",
     ]
     signers = []
@@ -182,7 +183,7 @@ def _fill_day(store: CenterStore, plant: int) -> None:
     """A whole day in the journal, past the broker."""
     units = frozenset(layout.unit for layout in layouts(UNITS))
     name = f"P{plant}"
-    admission = Admission(root="collector", plants={name: EnrolledPlant(units, {})}, max_batch_bytes=4_000_000)
+    admission = Admission(root="collector", plants={name: EnrolledPlant(units, {})}, limits=WIDE, clock=SystemClock())
     topic = wire.topic("collector", name, "g1", "batch")
     for portion in _portions(_day_bodies(), 120):
         stream = wire.Stream(name, "g1", 1)

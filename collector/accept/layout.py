@@ -243,7 +243,8 @@ def _write_center(config: AgentConfig, folder: Path, port: int) -> None:
         "schema": 1,
         "center": {"id": "acceptance", "state_dir": "../center", "signing_key_file": "center.key"},
         "mqtt": {"host": "127.0.0.1", "port": port, "root": _ROOT, "keepalive_s": 2},
-        "receiver": {"backoff_max_s": 0.5},
+        # Simulated plants live in a time of their own.
+        "receiver": {"backoff_max_s": 0.5, "max_age_days": 36_500, "max_future_s": 3e9},
         "plant": plants,
     }
     (folder / "center.toml").write_text(toml_text(data), "utf-8")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The buffer's alarm: said once when unsent data reach 70 and 90 % of it, and once when they are below again."""
+"""The buffer's alarms: said once when unsent data reach 70 and 90 % of it, and once when they are below again; and
+once for each code by which the center refuses batches that are kept, and once when none of them is left."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ async def watch_buffer(
 ) -> None:
     """Look every minute, for ever. `measure` reads the file and is called in a thread."""
     told = ""
+    codes: set[str] = set()
     while True:
         await sleep(_PERIOD_S)
         try:
@@ -36,3 +38,8 @@ async def watch_buffer(
                 capacity.unsent_ratio, capacity.hours_left,
             )  # fmt: skip
         told = alarm
+        for code in sorted(capacity.kept.keys() - codes):
+            _LOG.error("refused=%s batches=%d kept and offered again", code, capacity.kept[code])
+        for code in sorted(codes - capacity.kept.keys()):
+            _LOG.info("refused=%s batches=0", code)
+        codes = set(capacity.kept)

@@ -7,7 +7,7 @@ B1 Sequences of an epoch start at 1, only grow, are never reused, also after del
    epoch.
 B2 What is not committed is not sent.
 B3 A batch is freed only by an ack of the present store that covers its sequence.
-B4 Each lane (live, backlog, asked) is sent in sequence order.
+B4 Each lane (live, backlog, asked, put off) is sent in sequence order.
 B5 At the size limit the oldest is evicted and a gap record names it, never silently.
 B6 sealed = freed + pending + evicted per epoch, checked at open. (Evicted counts whatever left unacknowledged: for
    room, unreadable, or sealed again under another epoch.)
@@ -274,6 +274,16 @@ class Buffer:
         """The first batch of a plant that is sealed and not freed, after one position and up to another (B2, B4)."""
         with self._read():
             return self._outbox.next_batch(plant, after, up_to)
+
+    def next_put_off(self, plant: str, after: Position | None, up_to: Position | None) -> Position | None:
+        """The first batch, in the same bounds, that the center refused for now: it is offered again and again."""
+        with self._read():
+            return self._outbox.next_put_off(plant, after, up_to)
+
+    def last_put_off(self, plant: str) -> Position | None:
+        """The last batch that the center refused for now; None where there is none."""
+        with self._read():
+            return self._outbox.last_put_off(plant)
 
     def newest(self, plant: str) -> Position:
         """The batch last sealed; what comes after it is live."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ from collector.points.agent_config import AgentConfig
 _ENOUGH_BATCHES: Final = 20
 _USUAL_BYTES_PER_RECORD: Final = 12.0
 _HOUR_MS: Final = 3_600_000
+_KEPT: Final = "SELECT refused, count(*) FROM batches WHERE state = 0 AND refused IS NOT NULL GROUP BY refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Capacity:
     acknowledged, thus not to be given up. `hours_in_all`: the longest outage from an empty buffer; `hours_left`: from
     now on until the oldest unsent batch would go. `catch_up_s`: until what is unsent is sent at the rate cap, while new
     records come, None without a cap; `full_catch_up_s`: the same of a full buffer. Infinite where the cap is too low.
+    `kept`: unsent batches that the center refused, by its code.
     """
 
     is_measured: bool
@@ -45,6 +47,7 @@ class Capacity:
     rate_cap_bytes_per_s: int
     catch_up_s: float | None
     full_catch_up_s: float | None
+    kept: dict[str, int] = field(default_factory=dict)
 
 
 def open_beside(path: Path) -> sqlite3.Connection:
@@ -109,6 +112,7 @@ def _compute(db: sqlite3.Connection, config: AgentConfig) -> Capacity:
         hours_left=room / per_hour, rate_cap_bytes_per_s=cap,
         catch_up_s=_catch_up_s(max(0, unsent - empty), cap, per_hour / 3600),
         full_catch_up_s=_catch_up_s(settings.buffer.max_bytes, cap, per_hour / 3600),
+        kept=dict(db.execute(_KEPT).fetchall()),
     )  # fmt: skip
 
 

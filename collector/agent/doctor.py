@@ -27,6 +27,7 @@ from collector.agent.health import DeviceHealth, Health, PointNow, alarm_of
 from collector.agent.places import buffer_path, socket_path
 from collector.errors import LinkError, StoreError
 from collector.points.agent_config import AgentConfig
+from collector.wire import FINAL
 
 _CONNECT_S: Final = 3.0
 _OLD_ACK_S: Final = 180.0
@@ -42,6 +43,11 @@ _CODES: Final = {
     "foreign_unit": "a unit is not this plant's at the center: compare [[unit]] ids with its register",
     "malformed": "the center could not read it: compare the versions of agent and center",
     "oversized": "larger than the center takes: lower buffer.batch_max_records",
+    "time_out_of_range": "too old, or ahead of the center: compare the two clocks (timedatectl)",
+    "too_many_days": "one batch over too many days: did the clock run wild? The center can raise its limit",
+    "too_many_gaps": "too many gaps: the center can raise receiver.max_gaps_per_batch",
+    "too_many_streams": "too many buffer files so far: the center can raise receiver.max_streams_per_plant",
+    "over_share": "too many units in a batch: the center can raise receiver.max_units_per_batch",
 }
 _QUALITIES: Final = {
     "refused": "the address does not exist at the device: compare the point table with the device's list",
@@ -220,7 +226,8 @@ def _buffer(config: AgentConfig) -> Iterator[Finding]:
         return
     for code, batches in refused.items():
         remedy = _CODES.get(code, "ask the center's people what it means")
-        yield Finding("error", "center", f"{batches} batches refused: {code}", remedy)
+        word = "refused" if code in FINAL else "kept and offered again, refused for now"
+        yield Finding("error", "center", f"{batches} batches {word}: {code}", remedy)
     yield from _room(config, capacity)
 
 

@@ -2,8 +2,12 @@
 """Which batch goes next, and which are in flight: the uplink's bookkeeping, without I/O and without a clock.
 
 Lanes in the order they are served: live (with `live_first`: sealed since the connection stands), asked (again, by the
-center), backlog (the rest, oldest first). Within a lane batches go in sequence order (B4). A quarter of the window is
-kept from the backlog while another lane has something, and half of it from what was asked.
+center), backlog (the rest, oldest first), put off (refused for now). Within a lane batches go in sequence order (B4). A
+quarter of the window is kept from the backlog while another lane has something, and half of it from what was asked.
+
+What a center refused for now leaves the window at once, so that the rest goes past it. The lane of such batches opens
+`ack_timeout_s` after the first refusal, offers each of them once, and opens again after twice the time, up to half an
+hour; also where a connection begins.
 """
 
 from __future__ import annotations
@@ -15,8 +19,9 @@ from typing import Final, Literal
 from collector.agent.buffer import Buffer, Outgoing, Position
 from collector.points import agent_config
 
-LaneName = Literal["live", "asked", "backlog"]
+LaneName = Literal["live", "asked", "backlog", "put_off"]
 _IDLE_S: Final = 5.0
+_OFFER_AGAIN_MAX_S: Final = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,14 @@ class Request:
 
 
 @dataclass(slots=True)
+class _Offer:
+    """When what a center put off is offered again, and how long it rests after that."""
+
+    due_s: float
+    rest_s: float
+
+
+@dataclass(slots=True)
 class _Flight:
     lane: LaneName
     plant: str
@@ -62,7 +75,8 @@ def take(buffer: Buffer, request: Request) -> Choice | None:
                     return Choice(index, outgoing)
             continue
         after = lane.after
-        while (found := buffer.next_batch(lane.plant, after, lane.up_to)) is not None:
+        find = buffer.next_put_off if lane.name == "put_off" else buffer.next_batch
+        while (found := find(lane.plant, after, lane.up_to)) is not None:
             after = found
             if found not in request.in_flight and (outgoing := buffer.read(found)) is not None:
                 return Choice(index, outgoing)
@@ -77,6 +91,7 @@ class Flights:
         self._flights: dict[Position, _Flight] = {}
         self._lanes: dict[tuple[str, LaneName], Lane] = {}
         self._asked: list[Position] = []
+        self._offers: dict[str, _Offer] = {}
         self._turn = 0
 
     def begin(self, newest: Mapping[str, Position]) -> None:
@@ -85,10 +100,13 @@ class Flights:
         self._lanes.clear()
         for plant, position in newest.items():
             self.restart(plant, position)
+            # What an earlier run left; a back-off that goes on is not cut short by a connection that comes and goes.
+            self._offers.setdefault(plant, _Offer(0.0, self._settings.ack_timeout_s))
 
     def restart(self, plant: str, newest: Position) -> None:
         """Start a plant's lanes over; `newest` divides what is backlog from what will be live."""
         self._flights = {p: f for p, f in self._flights.items() if f.plant != plant}
+        self._lanes.pop((plant, "put_off"), None)
         live_first = self._settings.order == "live_first"
         self._lanes[plant, "backlog"] = Lane("backlog", plant, None, newest if live_first else None)
         if live_first:
@@ -110,6 +128,8 @@ class Flights:
             names.append("asked")
         if flying.count("backlog") < max(1, window - reserve):
             names.append("backlog")
+        if flying.count("put_off") < max(1, window // 4):
+            names.append("put_off")
         plants = sorted({plant for plant, _ in self._lanes})
         self._turn += 1
         start = self._turn % max(1, len(plants))
@@ -139,6 +159,26 @@ class Flights:
         """The center is done with them, or they are no longer here."""
         for position in positions:
             self._flights.pop(position, None)
+
+    def put_off(self, plant: str, positions: Iterable[Position], now_s: float) -> None:
+        """The center refused them for now: they leave the window and are offered again later."""
+        self.land(positions)
+        rest_s = self._settings.ack_timeout_s
+        self._offers.setdefault(plant, _Offer(now_s + rest_s, 2 * rest_s))
+
+    def due_offers(self, now_s: float) -> list[str]:
+        """Plants whose batches that were put off are to be offered again now."""
+        return [plant for plant, offer in self._offers.items() if offer.due_s <= now_s]
+
+    def offer_again(self, plant: str, last: Position | None, now_s: float) -> None:
+        """Open the lane of what was put off, up to the last of them; None: there are none any more."""
+        if last is None:
+            del self._offers[plant]
+            self._lanes.pop((plant, "put_off"), None)
+            return
+        offer = self._offers[plant]
+        offer.due_s, offer.rest_s = now_s + offer.rest_s, min(2 * offer.rest_s, _OFFER_AGAIN_MAX_S)
+        self._lanes[plant, "put_off"] = Lane("put_off", plant, None, last)
 
     def in_flight(self, stream: int) -> Sequence[Position]:
         """What awaits its ack in a stream."""

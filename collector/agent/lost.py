@@ -8,7 +8,7 @@ neighbours, so a long outage at the size limit stays one row. All functions run 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -20,6 +20,9 @@ EVICTED: Final = "evicted"
 UNREADABLE: Final = "unreadable"
 RESEALED: Final = "resealed"  # sent under another epoch: closes a hole, no time is missing
 NOT_KEPT: Final = "not_kept"  # freed, then dropped; told only to a new store, or when asked
+
+# How far back a gap is told: a center refuses older times (400 days by default), and with them the batch.
+REACH_MS: Final = 366 * DAY_MS
 
 _COLUMNS: Final = "id, stream, from_seq, to_seq, from_ms, to_ms, units, reason"
 
@@ -43,6 +46,18 @@ class Lost:
         return GapRecord(units, self.from_ms, self.to_ms, self.reason, epoch, self.from_seq, self.to_seq)
 
 
+def within_reach(gap: GapRecord, now_ms: int) -> GapRecord:
+    """A gap as it may be told: its last 366 days; where it ended before those, its sequences only and no unit's time.
+
+    A gateway that stood in a store for two years, or began with its clock in 1970, has gaps that long.
+    """
+    first_ms = max(now_ms, gap.to_ms) - REACH_MS
+    if gap.from_ms >= first_ms:
+        return gap
+    units = gap.units if gap.to_ms > first_ms else ()
+    return replace(gap, units=units, from_ms=min(first_ms, gap.to_ms))
+
+
 def add(
     ledger: Ledger,
     stream: int,
@@ -63,7 +78,8 @@ def add(
 
 def _join(ledger: Ledger, stream: int, reason: str) -> None:
     """Let adjacent untold rows become one; what is merely not kept stays apart by the day, to be told finely."""
-    limit_ms = DAY_MS if reason == NOT_KEPT else 1 << 62
+    # Not farther than a gap is told: sequences of a clock that stood in 1970 must not carry this year's along.
+    limit_ms = DAY_MS if reason == NOT_KEPT else REACH_MS
     rows = _select(
         ledger, "stream = ? AND reason = ? AND told_seq IS NULL ORDER BY from_seq DESC LIMIT 64", stream, reason
     )

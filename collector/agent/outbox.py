@@ -16,7 +16,7 @@ from collector.agent.ledger import FREED, PENDING, Ledger
 from collector.agent.sealer import Sealer
 from collector.errors import Garbled
 from collector.model.record import GapRecord
-from collector.wire import Ack, Ask, decode_batch, epoch_text, open_envelope
+from collector.wire import CURABLE, FINAL, Ack, Ask, decode_batch, epoch_text, open_envelope
 from collector.wire.batch import MAX_SEQUENCE
 
 EPOCH_CONFLICT: Final = "epoch_conflict"
@@ -25,6 +25,8 @@ NO_RECORDS: Final = "no_records"
 # in a plant's name), and a key enrolled tomorrow makes the same bytes welcome: the batch stays pending, with its code.
 UNRECOGNISED: Final = frozenset({"unknown_key", "bad_signature", "wrong_topic", "unknown_plant"})
 _ASKED_AT_MOST: Final = 100_000
+# Pending batches with any other code wait for their turn to be offered again, and the rest goes past them.
+_IN_TURN: Final = f"(refused IS NULL OR refused IN ({', '.join(repr(code) for code in sorted(UNRECOGNISED))}))"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,13 +53,15 @@ class AckOutcome:
     """What an ack changed. `stream`: the one it spoke of, None where it was ignored.
 
     `freed`: positions done with; `refused`: those of them with a code other than a conflict. `unrecognised`: refused,
-    but pending still, because the center does not know us (yet).
+    but pending still, because the center does not know us (yet). `put_off`: refused, pending, and to be offered again
+    later, because the code is curable or one that we do not know.
     """
 
     stream: int | None = None
     freed: tuple[Position, ...] = ()
     refused: tuple[tuple[Position, str], ...] = ()
     unrecognised: tuple[tuple[Position, str], ...] = ()
+    put_off: tuple[tuple[Position, str], ...] = ()
     is_new_store: bool = False
     is_new_epoch: bool = False
 
@@ -71,7 +75,26 @@ class Outbox:
         self._handed: dict[int, int] = {}
 
     def next_batch(self, plant: str, after: Position | None, up_to: Position | None = None) -> Position | None:
-        """The first unsent batch of a plant after a position (B2: sealed and committed), None at the end."""
+        """The first unsent batch of a plant after a position (B2: sealed and committed), None at the end.
+
+        Without those that the center put off.
+        """
+        return self._next(plant, after, up_to, _IN_TURN)
+
+    def next_put_off(self, plant: str, after: Position | None, up_to: Position | None) -> Position | None:
+        """The same of those alone that the center put off."""
+        return self._next(plant, after, up_to, f"NOT {_IN_TURN}")
+
+    def last_put_off(self, plant: str) -> Position | None:
+        """The last batch of a plant that the center put off."""
+        row = self._ledger.db.execute(
+            "SELECT b.stream, b.sequence FROM batches b JOIN streams s ON s.id = b.stream WHERE s.plant = ?"
+            f" AND s.conflicted = 0 AND b.state = 0 AND NOT {_IN_TURN} ORDER BY b.stream DESC, b.sequence DESC LIMIT 1",
+            (plant,),
+        ).fetchone()
+        return None if row is None else Position(*row)
+
+    def _next(self, plant: str, after: Position | None, up_to: Position | None, condition: str) -> Position | None:
         streams = self._ledger.db.execute(
             "SELECT id FROM streams WHERE plant = ? AND conflicted = 0 ORDER BY id", (plant,)
         ).fetchall()
@@ -79,14 +102,14 @@ class Outbox:
             if (after and stream < after.stream) or (up_to and stream > up_to.stream):
                 continue
             low = after.sequence if after and stream == after.stream else 0
+            high = up_to.sequence if up_to and stream == up_to.stream else MAX_SEQUENCE
             row = self._ledger.db.execute(
-                "SELECT sequence FROM batches WHERE stream = ? AND state = 0 AND sequence > ?"
-                " ORDER BY sequence LIMIT 1",
-                (stream, low),
+                "SELECT sequence FROM batches WHERE stream = ? AND state = 0 AND sequence > ? AND sequence <= ?"
+                f" AND {condition} ORDER BY sequence LIMIT 1",
+                (stream, low, high),
             ).fetchone()
             if row is not None:
-                found = Position(stream, row[0])
-                return found if up_to is None or found <= up_to else None
+                return Position(stream, row[0])
         return None
 
     def newest(self, plant: str) -> Position:
@@ -136,7 +159,7 @@ class Outbox:
         if heard_store != ack.store_id:
             self._ledger.db.execute("UPDATE streams SET heard_store = ? WHERE id = ?", (ack.store_id, stream))
             lost.due_to_new_store(self._ledger, stream, ack.through)
-        unrecognised = self._note_unrecognised(stream, ack)
+        kept = self._note_kept(stream, ack)
         conflicts, refused = self._refusals(stream, ack)
         freed = self._free(stream, [(1, ack.through), *ack.also], min(conflicts, default=MAX_SEQUENCE))
         if conflicts:
@@ -147,7 +170,8 @@ class Outbox:
             stream=stream,
             freed=(*freed, *(position for position, _ in refused)),
             refused=tuple(refused),
-            unrecognised=unrecognised,
+            unrecognised=tuple((p, code) for p, code in kept if code in UNRECOGNISED),
+            put_off=tuple((p, code) for p, code in kept if code not in UNRECOGNISED),
             is_new_store=is_new_store,
             is_new_epoch=bool(conflicts),
         )
@@ -165,29 +189,39 @@ class Outbox:
                 "UPDATE streams SET freed = freed - ?, records_freed = records_freed - ? WHERE id = ?",
                 (batches, records, stream),
             )
+        # What another store refused says nothing of this one.
+        db.execute("UPDATE batches SET refused = NULL, freed_ms = NULL WHERE state = 0 AND refused IS NOT NULL")
         # freed_ms stays: it tells that this batch was out before, so that an ack may free it unsent.
         db.execute("UPDATE batches SET state = 0, refused = NULL WHERE state = 1")
         return not is_first
 
-    def _note_unrecognised(self, stream: int, ack: Ack) -> tuple[tuple[Position, str], ...]:
-        """Keep the code beside batches the center could not recognise as ours; they stay pending."""
+    def _note_kept(self, stream: int, ack: Ack) -> list[tuple[Position, str]]:
+        """Keep the code beside batches that are refused and stay pending: not recognised as ours, or put off.
+
+        A newer center may settle a batch by a code that we do not know. Such a batch gets a time in `freed_ms` while it
+        is pending, and no later ack that merely covers its sequence frees it (B3): that center never had it.
+        """
         found = []
         for sequence, code in ack.refused:
-            if code not in UNRECOGNISED or ack.settles(sequence):
+            if code == EPOCH_CONFLICT or code in FINAL:
                 continue
+            is_settled = ack.settles(sequence)
+            if is_settled and (code in UNRECOGNISED or code in CURABLE):
+                continue  # taken since
             changed = self._ledger.db.execute(
-                "UPDATE batches SET refused = ? WHERE stream = ? AND sequence = ? AND state = 0 AND sequence <= ?",
-                (code, stream, sequence, self._handed.get(stream, 0)),
+                "UPDATE batches SET refused = ?, freed_ms = ?"
+                " WHERE stream = ? AND sequence = ? AND state = 0 AND sequence <= ?",
+                (code, self._sealer.now_ms if is_settled else None, stream, sequence, self._handed.get(stream, 0)),
             ).rowcount
             if changed:
                 found.append((Position(stream, sequence), code))
-        return tuple(found)
+        return found
 
     def _refusals(self, stream: int, ack: Ack) -> tuple[list[int], list[tuple[Position, str]]]:
         """Sequences in conflict, pending again; and the others refused, freed with their code."""
         conflicts, refused = [], []
         for sequence, code in ack.refused:
-            if code in UNRECOGNISED:
+            if code != EPOCH_CONFLICT and code not in FINAL:
                 continue
             row = self._ledger.db.execute(
                 "SELECT id, state, records FROM batches WHERE stream = ? AND sequence = ?"
@@ -234,7 +268,7 @@ class Outbox:
         for first, last in ranges:
             rows = self._ledger.db.execute(
                 "SELECT id, sequence, records FROM batches WHERE stream = ? AND state = 0 AND sequence BETWEEN ? AND ?"
-                " AND (sequence <= ? OR freed_ms IS NOT NULL)",
+                " AND (sequence <= ? OR freed_ms IS NOT NULL) AND (refused IS NULL OR freed_ms IS NULL)",
                 (stream, first, last, self._handed.get(stream, 0)),
             ).fetchall()
             for number, sequence, records in rows:
@@ -284,8 +318,10 @@ class Outbox:
         rows = lost.due(self._ledger, plant)
         for row in rows:
             lost.tell(self._ledger, row, tail.stream.id, tail.next_sequence)
-        if rows:
-            self._sealer.add_gaps(plant, [row.gap(epochs[row.stream]) for row in rows])
+            self._sealer.add_gaps(plant, [row.gap(epochs[row.stream])])
+            if tail.is_full_of_gaps:
+                self._sealer.seal(plant)
+                return  # rows may have grown together meanwhile; what is still due comes with the next ack
 
     def answer(self, ask: Ask) -> list[Position]:
         """Batches that answer an ask, in the order of the asked lane; what is not here is answered by a gap record."""
@@ -301,10 +337,11 @@ class Outbox:
         gaps = [row.gap(streams[row.stream].epoch) for row in rows]
         if not found and not gaps and ask.unit is not None and ask.from_ms is not None and ask.to_ms is not None:
             gaps = [GapRecord((ask.unit,), ask.from_ms, ask.to_ms, NO_RECORDS)]
-        if gaps:
-            found.append(Position(tail.stream.id, tail.next_sequence))
-            self._sealer.add_gaps(ask.plant, gaps)
-            self._sealer.seal(ask.plant)
+        for number, gap in enumerate(gaps, 1):
+            self._sealer.add_gaps(ask.plant, [gap])
+            if tail.is_full_of_gaps or number == len(gaps):
+                found.append(Position(tail.stream.id, tail.next_sequence))
+                self._sealer.seal(ask.plant)
         return found
 
     def _by_sequence(self, ask: Ask, streams: list[int]) -> tuple[list[Position], list[lost.Lost]]:

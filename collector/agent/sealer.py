@@ -23,10 +23,11 @@ from collector.model.interval import HOUR_MS
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.points import agent_config
 from collector.wire import Batch, Signer, decode_batch, encode_batch, open_envelope
-from collector.wire.batch import MAX_GAPS, MAX_UNITS
+from collector.wire.batch import MAX_UNITS
 
 _DROPS_PER_SEAL: Final = 64  # what has been kept long enough goes a little at a time
 _EVICTIONS_PER_SEAL: Final = 4096
+_GAPS_PER_BATCH: Final = 1024  # gaps of units; a center takes four times as many
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True):
@@ -113,6 +114,11 @@ class Tail:
     gaps: list[GapRecord] = field(default_factory=list)
     first_ms: int | None = None
 
+    @property
+    def is_full_of_gaps(self) -> bool:
+        """Whether no more gaps should go into its batch."""
+        return sum(max(1, len(gap.units)) for gap in self.gaps) >= _GAPS_PER_BATCH
+
     def extend(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
         """Take what was appended."""
         if records:
@@ -170,7 +176,7 @@ class Sealer:
                 self.seal(plant)
         self._append(tail, records, gaps)
         changed = settings.seal_on_change and any(r.cause is Cause.CHANGE for r in records)
-        if changed or tail.count >= settings.batch_max_records or len(tail.gaps) >= MAX_GAPS // 2:
+        if changed or tail.count >= settings.batch_max_records or tail.is_full_of_gaps:
             self.seal(plant)
 
     def open_records(self, plant: str) -> list[UnitRecord]:
@@ -338,6 +344,7 @@ class Sealer:
         self._append(self.tails[plant], (), gaps)
 
     def _append(self, tail: Tail, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
+        gaps = [lost.within_reach(gap, self.now_ms) for gap in gaps]
         body = encode_tail(records, gaps)
         self._ledger.db.execute(
             "INSERT INTO tail (stream, records, body) VALUES (?, ?, ?)", (tail.stream.id, len(records), body)

@@ -7,7 +7,8 @@ flight from its publication to the center's ack, at most `window` of them, and i
 `ack_timeout_s`. A broken connection is built again, with back-off and jitter, for ever.
 
 Lanes: what was asked for again; what was sealed since the connection stands (live, with `live_first`); all the rest
-(backlog). Each is sent in sequence order (B4), and each keeps a place in the window, so none starves another.
+(backlog); what the center refused for now (put off, with back-off). Each is sent in sequence order (B4), and each keeps
+a place in the window, so none starves another.
 
 The blocking buffer is called on one worker thread; nothing but the window is held in memory, however long the backlog.
 """
@@ -111,6 +112,7 @@ class Uplink:
         self.last_error = ""
         self.last_ack_s: float | None = None
         self.unrecognised: dict[str, set[str]] = {}
+        self._put_off: dict[str, set[str]] = {}  # codes told once since the start; alarm.py goes on telling
 
     async def run(self) -> None:
         """Connect, send, and connect again, until cancelled."""
@@ -241,6 +243,8 @@ class Uplink:
             else:
                 await self._publish(client, group, outgoing.plant, outgoing.payload)
                 self._flights.sent_again(position, loop.time())
+        for plant in self._flights.due_offers(loop.time()):
+            self._flights.offer_again(plant, await self._call(self._buffer.last_put_off, plant), loop.time())
         while (request := self._flights.request()) is not None:
             choice = await self._call(take, self._buffer, request)
             if choice is None:
@@ -282,10 +286,16 @@ class Uplink:
             kept = {position for position, _ in outcome.unrecognised}
             landed = [p for p in self._flights.in_flight(outcome.stream) if ack.covers(p.sequence) and p not in kept]
             self._flights.land(landed)
+            if outcome.put_off:
+                now_s = asyncio.get_running_loop().time()
+                self._flights.put_off(plant, [position for position, _ in outcome.put_off], now_s)
             self.last_ack_s = asyncio.get_running_loop().time()
         self.acknowledged += len(outcome.freed)
         for position, code in outcome.refused:
             _LOG.error("plant=%s batch=%s refused by the center: %s", plant, position, code)
+        for code in sorted({code for _, code in outcome.put_off} - self._put_off.setdefault(plant, set())):
+            _LOG.error("plant=%s refused by the center for now: %s; kept and offered again", plant, code)
+            self._put_off[plant].add(code)
         self._tell_unrecognised(plant, {code for _, code in outcome.unrecognised}, settled=bool(outcome.freed))
         if outcome.is_new_epoch:
             _LOG.error("plant=%s epoch=%s another gateway sends under our name: new epoch", plant, ack.epoch_hex)

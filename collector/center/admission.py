@@ -6,7 +6,9 @@ bytes come, the answer is an arrival for the journal; checks go from cheap to de
 stranger. The codes a plant may be told:
 
 oversized · topic · malformed · bad_checksum · unknown_version · wrong_topic (the header names another plant or gateway
-than the topic) · unknown_plant · unknown_key · bad_signature · foreign_unit · epoch_conflict (found by the journal)
+than the topic) · unknown_plant · unknown_key · bad_signature · foreign_unit · epoch_conflict (found by the journal);
+and the curable ones of `batch_bounds.py`: time_out_of_range · too_many_days · too_many_gaps · over_share, with
+too_many_streams (found by the journal)
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 import collector.wire as wire
 from collector.center.arrivals import Accepted, AgentState, Arrival, Rejected
+from collector.center.batch_bounds import check_bounds
 from collector.center.days import split_days
-from collector.center.settings import CenterSettings
+from collector.center.settings import CenterSettings, Receiver
+from collector.clock import Clock
 from collector.errors import Garbled
 
 MAX_STATE_BYTES: Final = 65_536
@@ -59,22 +63,26 @@ def plants_of(settings: CenterSettings) -> dict[str, EnrolledPlant]:
 
 
 class Admission:
-    """The checks, with the plants enrolled. Any thread may use it, also while the plants are replaced."""
+    """The checks, with the plants enrolled. Any thread may use it, also while the plants are replaced.
 
-    def __init__(self, *, root: str, plants: Mapping[str, EnrolledPlant], max_batch_bytes: int) -> None:
+    `clock`: the center's, which the times of records are held against.
+    """
+
+    def __init__(self, *, root: str, plants: Mapping[str, EnrolledPlant], limits: Receiver, clock: Clock) -> None:
         self._root = root
         self._plants = plants
-        self._max_batch_bytes = min(max_batch_bytes, wire.MAX_PAYLOAD_BYTES)
+        self._limits = limits
+        self._clock = clock
+        self._max_batch_bytes = min(limits.max_batch_bytes, wire.MAX_PAYLOAD_BYTES)
 
     @classmethod
-    def from_settings(cls, settings: CenterSettings) -> Admission:
+    def from_settings(cls, settings: CenterSettings, clock: Clock) -> Admission:
         """Read the public keys that the settings name.
 
         Raises:
             ConfigError: a key file is missing or is none.
         """
-        limit = settings.receiver.max_batch_bytes
-        return cls(root=settings.mqtt.root, plants=plants_of(settings), max_batch_bytes=limit)
+        return cls(root=settings.mqtt.root, plants=plants_of(settings), limits=settings.receiver, clock=clock)
 
     def replace_plants(self, plants: Mapping[str, EnrolledPlant]) -> None:
         """Check by these from the next message on."""
@@ -101,9 +109,10 @@ class Admission:
             if len(payload) > self._max_batch_bytes:
                 raise Garbled(f"{len(payload)} bytes, at most {self._max_batch_bytes} taken", code="oversized")
             columns = wire.decode_columns(envelope)
-            named = {u.unit for u in columns.units} | {unit for g in columns.gaps for unit in g.units}
+            named = {u.unit for u in columns.units}.union(*(gap.units for gap in columns.gaps))
             if foreign := sorted(named - plant.units):
                 raise Garbled(f"not a unit of {address.plant}: {', '.join(foreign)[:200]}", code="foreign_unit")
+            check_bounds(columns, self._limits, self._clock.now_utc_ms())
         except Garbled as error:
             return self._reject(address, topic, payload, error.code, error.message, envelope, authentic=authentic)
         return Accepted(

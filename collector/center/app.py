@@ -47,10 +47,11 @@ async def run_center(settings: CenterSettings, clock: Clock | None = None) -> No
         StoreError: the store can't be opened, or another receiver uses it.
         InvariantBroken: a stored batch can't be read back; the supervisor starts the process again.
     """
-    admission = Admission.from_settings(settings)
+    clock = clock or SystemClock()
+    admission = Admission.from_settings(settings, clock)
     signer = wire.load_signing_key(Path(settings.center.signing_key_file)) if settings.center.signing_key_file else None
     state = Path(settings.center.state_dir)
-    with CenterStore.open(state, clock=clock or SystemClock(), database_url=settings.center.database_url) as store:
+    with CenterStore.open(state, clock=clock, database_url=settings.center.database_url) as store:
         store.claim_receiver()
         plants = {plant.id: (plant.units, plant.gateways) for plant in settings.plant}
         store.write(lambda connection: enrol(connection, plants)).result()

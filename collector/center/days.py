@@ -21,12 +21,13 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from collector.center.arrivals import Accepted, UnitPart
 from collector.center.schema import lake_day, unit_day
 from collector.center.store import insert_new
-from collector.center.streams import select_keys
+from collector.center.streams import given_rows, select_keys
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, day_interval, local_day, local_midnight_ms
 
 EDGE_MS: Final = 900_000  # of the next day, at the tail of a day file
 MINUTE_MS: Final = 60_000
 MINUTES: Final = 1440
+_AFTER_ALL: Final = "9999-12-31"
 _BEFORE_ALL: Final = {"first_ms": 1 << 62, "last_ms": -(1 << 62)}
 
 
@@ -37,7 +38,12 @@ def split_days(unit: str, times_ms: npt.NDArray[np.int64]) -> tuple[UnitPart, ..
     if number == last_number:  # nearly always: a batch is a minute
         return (_part(unit, number, times_ms, first, last),)
     numbers = (times_ms + LOCAL_OFFSET_MS) // DAY_MS
-    return tuple(part for n in np.unique(numbers) for part in split_days(unit, times_ms[numbers == n]))
+    ordered = times_ms[np.argsort(numbers, kind="stable")]
+    days, starts = np.unique(np.sort(numbers), return_index=True)
+    return tuple(
+        _part(unit, int(day), times, int(times.min()), int(times.max()))
+        for day, times in zip(days, np.split(ordered, starts[1:]), strict=True)
+    )
 
 
 def _part(unit: str, day_number: int, times_ms: npt.NDArray[np.int64], first_ms: int, last_ms: int) -> UnitPart:
@@ -63,6 +69,7 @@ class _Sum:
 
 
 _UnitDay = tuple[str, str, str]  # plant, unit, day
+_Span = tuple[str, str, str]  # plant, first and last day
 
 
 def record_parts(connection: Connection, fresh: Sequence[Accepted], now_ms: int) -> None:
@@ -124,32 +131,50 @@ def _lock_unit_days(connection: Connection, keys: Iterable[_UnitDay]) -> dict[_U
 def _mark_stale(
     connection: Connection, sums: dict[_UnitDay, _Sum], became_last: Sequence[_UnitDay], now_ms: int
 ) -> None:
+    """Three statements, however many days there are, and one run of a fourth for each day file that is there."""
     days = {(plant, day) for plant, _, day in sums}
     edge_ms = {day: local_midnight_ms(date.fromisoformat(day)) + EDGE_MS for _, day in days}
-    stale = set(days)
+    spans = {(plant, day, day) for plant, day in days}
     for (plant, _, day), total in sums.items():
         if total.first_ms < edge_ms[day]:
-            stale.add((plant, (date.fromisoformat(day) - timedelta(days=1)).isoformat()))
+            before = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+            spans.add((plant, before, before))
     fresh = [{"plant": p, "day": d, "wanted": 0, "sealed": 0, "changed_ms": now_ms} for p, d in sorted(days)]
     connection.execute(insert_new(connection, lake_day), fresh)
-    later = _days_after(connection, became_last)
-    for plant, unit, day in became_last:
-        if after := [other for other in later[plant] if other > day]:
-            until = _next_day_of(connection, plant, unit, day)
-            stale.update((plant, other) for other in after if until is None or other <= until)
-    marked = [{"key_plant": plant, "key_day": day, "now_ms": now_ms} for plant, day in sorted(stale)]
-    connection.execute(_MARK_LAKE_DAY, marked)
+    spans.update((plant, day, until) for (plant, _, day), until in _next_days(connection, became_last).items())
+    stale = _lake_days_in(connection, _disjoint(spans))
+    connection.execute(_MARK_LAKE_DAY, [{"key_plant": p, "key_day": d, "now_ms": now_ms} for p, d in stale])
 
 
-def _days_after(connection: Connection, became_last: Sequence[_UnitDay]) -> dict[str, list[str]]:
-    """Per plant the days there are after the first of these: usually none."""
-    found: dict[str, list[str]] = defaultdict(list)
-    if became_last:
-        plants = sorted({plant for plant, _, _ in became_last})
-        where = lake_day.c.plant.in_(plants) & (lake_day.c.day > min(day for _, _, day in became_last))
-        for row in connection.execute(select(lake_day.c.plant, lake_day.c.day).where(where)):
-            found[row.plant].append(row.day)
-    return found
+def _next_days(connection: Connection, became_last: Iterable[_UnitDay]) -> dict[_UnitDay, str]:
+    """Each unit's next day with records, where the head shows the record that is now the last of its day."""
+    later = unit_day.alias("later")
+    same_unit = (later.c.plant == unit_day.c.plant) & (later.c.unit == unit_day.c.unit)
+    following = select(func.min(later.c.day)).where(same_unit & (later.c.day > unit_day.c.day)).scalar_subquery()
+    columns = (unit_day.c.plant, unit_day.c.unit, unit_day.c.day)
+    query = select(*columns, following.label("following"))
+    rows = select_keys(connection, query, columns, became_last)
+    return {(r.plant, r.unit, r.day): r.following or _AFTER_ALL for r in rows}
+
+
+def _disjoint(spans: Iterable[_Span]) -> list[_Span]:
+    """The same days in spans that do not overlap, so that each day is found once."""
+    merged: list[_Span] = []
+    for plant, first, last in sorted(spans):
+        if merged and merged[-1][0] == plant and first <= merged[-1][2]:
+            merged[-1] = (plant, merged[-1][1], max(last, merged[-1][2]))
+        else:
+            merged.append((plant, first, last))
+    return merged
+
+
+def _lake_days_in(connection: Connection, spans: Iterable[_Span]) -> list[tuple[str, str]]:
+    """Plant and day of the day files, sealed or to be, in disjoint spans; in the order in which they are locked."""
+    columns = (lake_day.c.plant, lake_day.c.day)
+    given, (plant, first, last) = given_rows(connection, spans, (*columns, lake_day.c.day))
+    inside = (lake_day.c.plant == plant) & lake_day.c.day.between(first, last)
+    query = select(*columns).join_from(given, lake_day, inside).order_by(*columns).with_for_update(of=lake_day)
+    return [(row.plant, row.day) for row in connection.execute(query)]
 
 
 def mark_interval_stale(

@@ -22,7 +22,7 @@ import collector.wire as wire
 from collector.center import audit
 from collector.center.alarms import Alarm, find_alarms
 from collector.center.schema import lake_day, quarantine
-from collector.center.settings import CenterSettings
+from collector.center.settings import CenterSettings, Receiver
 from collector.center.store import CenterStore
 from collector.center.validation import register_in_force
 from collector.center.watch_schema import finding, validated_day
@@ -184,10 +184,24 @@ def _findings(connection: Connection) -> Iterator[Complaint]:
 
 def _quarantine(connection: Connection) -> Iterator[Complaint]:
     query = select(quarantine.c.code, func.count().label("n")).group_by(quarantine.c.code).order_by(quarantine.c.code)
-    words = ", ".join(f"{row.code} {row.n}" for row in connection.execute(query))
-    if words:
+    counts = {row.code: int(row.n) for row in connection.execute(query)}
+    if words := ", ".join(f"{code} {n}" for code, n in counts.items() if code not in wire.CURABLE):
         remedy = "`collector center quarantine`; remove the cause, then --readmit"
         yield Complaint("warning", "quarantine", f"holds {words}", remedy)
+    if words := ", ".join(f"{code} {n}" for code, n in counts.items() if code in wire.CURABLE):
+        remedy = (
+            "`collector center quarantine` names the plant and the limit; its gateway keeps them and offers them again"
+        )
+        yield Complaint("warning", "limits", f"batches refused for now: {words}", remedy)
+
+
+def limits_in_words(limits: Receiver) -> str:
+    """What a batch and a plant may have, as center.toml says it."""
+    return (
+        f"times from {limits.max_age_days} days ago to {limits.max_future_s:g} s ahead; of a batch "
+        f"{limits.max_batch_bytes} bytes, {limits.max_days_per_batch} days, {limits.max_gaps_per_batch} gaps, "
+        f"{limits.max_units_per_batch} units; of a plant {limits.max_streams_per_plant} streams"
+    )
 
 
 def _validation(connection: Connection) -> Iterator[Complaint]:

@@ -7,8 +7,11 @@ A group of arrivals is committed in one transaction, and only what that transact
   acknowledged again. Other bytes under a stored id (a cloned disk) go to quarantine and are refused `epoch_conflict`.
 - `through` and the ranges beyond it are computed in the committing transaction from what is committed, refused or
   declared lost by gap records; order, repetition and grouping of arrivals do not change them.
-- A refusal counts as settled only when its sender was authenticated: anybody may send rubbish under a plant's next
-  sequence, and the plant's own batch must still be wanted then.
+- A refusal counts as settled only when its code is final and its sender was authenticated: anybody may send rubbish
+  under a plant's next sequence, and the plant's own batch must still be wanted then. A curable refusal leaves a hole:
+  the plant keeps the batch and offers it again, and it is committed once it is within the limits.
+- What one batch costs does not depend on what its plant sent before: streams of a plant and ranges of a stream are
+  bounded, and a batch that would go beyond is refused (curable).
 - A sequence declared lost or refused that arrives after all is committed: data is better than its absence.
 """
 
@@ -22,7 +25,8 @@ from typing import Final
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from collector.center import days, quarantine, ranges, streams
+import collector.wire as wire
+from collector.center import days, quarantine, ranges, stream_room, streams
 from collector.center.arrivals import Accepted, AgentState, Arrival, Rejected, StreamKey
 from collector.center.schema import agent_state, batch, batch_day, gap, payload
 from collector.center.store import insert_new
@@ -30,6 +34,7 @@ from collector.model.record import GapRecord
 
 MAX_ALSO: Final = 256  # ranges beyond `through` named in one ack; the rest come with later ones
 MAX_GATEWAYS: Final = 100  # of a plant, of which a state is kept
+MAX_RANGES: Final = 1024  # settled ranges of one stream: all of them are read with each of its batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class _Touched:
 
     cover: list[ranges.Range] = field(default_factory=list)
     refused: list[tuple[int, str]] = field(default_factory=list)
-    unproven: list[tuple[int, str]] = field(default_factory=list)
+    unsettled: list[tuple[int, str]] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
     known: bool = True
 
@@ -77,14 +82,22 @@ def commit_group(
     now_ms: int,
     quarantine_max_bytes: int,
     quarantine_max_rows: int = 100_000,
+    max_streams: int = 1 << 62,
 ) -> GroupResult:
-    """Store a group of arrivals in the transaction of `connection`; acknowledge the result after its commit."""
+    """Store a group of arrivals in the transaction of `connection`; acknowledge the result after its commit.
+
+    `max_streams`: of one plant's gateways.
+    """
     touched: dict[StreamKey, _Touched] = defaultdict(_Touched)
     rejected = [a for a in arrivals if isinstance(a, Rejected)]
     by_stream: dict[StreamKey, list[Accepted]] = defaultdict(list)
+    room = stream_room.find_room(connection, arrivals, max_streams=max_streams, max_ranges=MAX_RANGES)
     for arrival in arrivals:
         if isinstance(arrival, Accepted):
-            by_stream[arrival.stream].append(arrival)
+            if refusal := room.refusal(arrival):
+                rejected.append(refusal)
+            else:
+                by_stream[arrival.stream].append(arrival)
         elif isinstance(arrival, AgentState):
             _store_state(connection, arrival, now_ms)
     ids = streams.make_streams(connection, by_stream, now_ms)
@@ -93,11 +106,13 @@ def commit_group(
     for key, accepted in by_stream.items():
         touched[key].seen += [a.sequence for a in accepted]
     for arrival in fresh:
-        touched[arrival.stream].cover.append((arrival.sequence, arrival.sequence))
+        # A gap record may close a hole of its own epoch or of an earlier one of the same gateway.
+        for key, claimed in stream_room.claims_of(arrival):
+            touched[key].cover.append(claimed)
     _insert(connection, fresh, ids, now_ms)
+    quarantine.forget_cured(connection, fresh)
     days.record_parts(connection, list(fresh), now_ms)
-    _declare_lost(fresh, touched)
-    _refuse(connection, rejected, touched, now_ms, (quarantine_max_bytes, quarantine_max_rows))
+    _refuse(connection, rejected, touched, room, now_ms, (quarantine_max_bytes, quarantine_max_rows))
     settled = _settle(connection, touched, ids, now_ms)
     records = sum(a.record_count for a in fresh)
     return GroupResult(settled, len(fresh), records, repeated, len(rejected))
@@ -189,39 +204,32 @@ def _gap_rows(arrival: Accepted, lost: GapRecord, stream_id: int) -> Iterable[di
         }
 
 
-def _declare_lost(fresh: Iterable[Accepted], touched: dict[StreamKey, _Touched]) -> None:
-    """A gap record may close a hole of its own epoch or of an earlier one of the same gateway."""
-    for arrival in fresh:
-        for lost in arrival.gaps:
-            if lost.epoch is None or lost.from_seq is None or lost.to_seq is None:
-                continue
-            target = touched[arrival.plant, arrival.gateway, lost.epoch]
-            target.cover.append((lost.from_seq, lost.to_seq))
-
-
 def _refuse(
     connection: Connection,
     rejected: Iterable[Rejected],
     touched: dict[StreamKey, _Touched],
+    streams_room: stream_room.StreamRoom,
     now_ms: int,
     limits: tuple[int, int],
 ) -> None:
     """Put refusals into quarantine, as far as `limits` (bytes, rows) let, and note whom to tell."""
-    room: quarantine.Room | None = None
+    place: quarantine.Room | None = None
     for refusal in rejected:
-        room = room or quarantine.Room.find(connection, max_bytes=limits[0], max_rows=limits[1])
-        quarantine.keep(connection, refusal, now_ms, room)
+        place = place or quarantine.Room.find(connection, max_bytes=limits[0], max_rows=limits[1])
+        quarantine.keep(connection, refusal, now_ms, place)
         if refusal.epoch is None or refusal.sequence is None:
             continue  # nobody can be told which batch was meant
         key = (refusal.plant, refusal.gateway, refusal.epoch)
         if key not in touched:
             touched[key].known = False
-        if refusal.authentic:
+        settles = refusal.authentic and refusal.code not in wire.CURABLE
+        # Where there is no room for its stream or range, a final refusal is told and not written down.
+        if settles and streams_room.takes([(key, (refusal.sequence, refusal.sequence))]):
             touched[key].known = True
             touched[key].refused.append((refusal.sequence, refusal.code))
             touched[key].cover.append((refusal.sequence, refusal.sequence))
         else:
-            touched[key].unproven.append((refusal.sequence, refusal.code))
+            touched[key].unsettled.append((refusal.sequence, refusal.code))
 
 
 def readmit(connection: Connection, admit: Callable[[str, bytes], Arrival | None], *, now_ms: int) -> GroupResult:
@@ -266,9 +274,9 @@ def _settle(
 def _promise(key: StreamKey, touched: _Touched, after: list[ranges.Range]) -> Settled:
     through = ranges.through(after)
     beyond = [r for r in after if r[0] > through]
-    # What a stranger sent under a sequence that is settled is no news for the plant.
-    unproven = [u for u in touched.unproven if not any(a <= u[0] <= b for a, b in after)]
-    refused = tuple(dict.fromkeys(touched.refused + unproven))
+    # What a stranger sent under a sequence that is settled is no news for the plant; nor is what was cured since.
+    unsettled = [u for u in touched.unsettled if not ranges.holds(after, u[0])]
+    refused = tuple(dict.fromkeys(touched.refused + unsettled))
     return Settled(*key, through, _most_wanted(beyond, touched.seen), refused)
 
 
@@ -276,9 +284,9 @@ def _most_wanted(beyond: list[ranges.Range], seen: Sequence[int]) -> tuple[range
     """At most MAX_ALSO ranges: those of the batches just seen first, then the lowest."""
     if len(beyond) <= MAX_ALSO:
         return tuple(beyond)
-    now = [r for r in beyond if any(r[0] <= sequence <= r[1] for sequence in seen)]
-    rest = [r for r in beyond if r not in set(now)]
-    return tuple(sorted((now + rest)[:MAX_ALSO]))
+    now = {r for sequence in seen if (r := ranges.find(beyond, sequence)) is not None}
+    rest = [r for r in beyond if r not in now]
+    return tuple(sorted((sorted(now) + rest)[:MAX_ALSO]))
 
 
 def _store_state(connection: Connection, state: AgentState, now_ms: int) -> None:

@@ -141,7 +141,7 @@ def current_admission(store: CenterStore, settings: CenterSettings) -> Admission
     Raises:
         ConfigError: a key file is missing or is none.
     """
-    admission = Admission.from_settings(settings)
+    admission = Admission.from_settings(settings, store.clock)
     store.read(lambda connection: KeyRing(settings).refresh(connection, admission))
     return admission
 

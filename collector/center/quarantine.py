@@ -3,21 +3,26 @@
 
 Bounded in bytes and in rows, because anybody who reaches the broker can fill it. Overflow decisions: beyond the bytes a
 row keeps its hash and facts; beyond the rows a refusal is counted in one row of its code. Half of the rows are for
-refusals whose sender was authenticated: a flood of strangers takes no plant's place.
+refusals whose sender was authenticated: a flood of strangers takes no plant's place. The bytes of a curable refusal
+stay at the plant, which offers them again; its row goes when they are committed.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from collector.center.arrivals import Rejected
+from collector.center.arrivals import Accepted, Rejected
 from collector.center.schema import quarantine
 from collector.center.store import insert_new
 from collector.model.interval import format_time
+from collector.wire import CURABLE
+
+_AT_ONCE: Final = 500  # values in one statement
 
 
 def held_bytes(connection: Connection) -> int:
@@ -57,7 +62,7 @@ def keep(connection: Connection, refusal: Rejected, now_ms: int, room: Room) -> 
     if not room.has_row_for(refusal):
         _count_only(connection, refusal.code, now_ms)
         return
-    kept = refusal.payload if len(refusal.payload) <= room.left_bytes else b""
+    kept = refusal.payload if refusal.code not in CURABLE and len(refusal.payload) <= room.left_bytes else b""
     row = {
         "sha256": refusal.sha256,
         "topic": topic,
@@ -105,6 +110,14 @@ def candidates(connection: Connection) -> list[tuple[int, str, bytes]]:
 def release(connection: Connection, number: int) -> None:
     """Take one out."""
     connection.execute(delete(quarantine).where(quarantine.c.id == number))
+
+
+def forget_cured(connection: Connection, committed: Iterable[Accepted]) -> None:
+    """Take out the curable refusals of batches that are committed now."""
+    digests = [hashlib.sha256(arrival.payload).digest() for arrival in committed]
+    for start in range(0, len(digests), _AT_ONCE):
+        same = quarantine.c.sha256.in_(digests[start : start + _AT_ONCE])
+        connection.execute(delete(quarantine).where(same & quarantine.c.code.in_(sorted(CURABLE))))
 
 
 def list_quarantine(connection: Connection) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 Range = tuple[int, int]
@@ -22,3 +23,26 @@ def merge(ranges: Iterable[Range]) -> list[Range]:
 def through(merged: Sequence[Range]) -> int:
     """The highest sequence up to which all are in the set: sequences start at 1, so 0 where 1 is missing."""
     return merged[0][1] if merged and merged[0][0] <= 1 else 0
+
+
+def find(merged: Sequence[Range], number: int) -> Range | None:
+    """The range that a number lies in."""
+    place = bisect_right(merged, number, key=lambda r: r[0]) - 1
+    return merged[place] if place >= 0 and number <= merged[place][1] else None
+
+
+def holds(merged: Sequence[Range], number: int) -> bool:
+    """Whether a number is in the set."""
+    return find(merged, number) is not None
+
+
+def add(merged: list[Range], new: Range) -> None:
+    """Put a range into the set."""
+    start, end = new
+    first = bisect_right(merged, start - 1, key=lambda r: r[0]) - 1
+    if first < 0 or merged[first][1] < start - 1:
+        first += 1
+    last = bisect_right(merged, end + 1, key=lambda r: r[0])  # those before it overlap or touch, or lie before `first`
+    if joined := merged[first:last]:
+        start, end = min(start, joined[0][0]), max(end, joined[-1][1])
+    merged[first:last] = [(start, end)]

@@ -145,6 +145,7 @@ class Receiver:
             now_ms=now_ms,
             quarantine_max_bytes=limits.quarantine_max_bytes,
             quarantine_max_rows=limits.quarantine_max_rows,
+            max_streams=limits.max_streams_per_plant,
         )
 
     def _note(self, result: GroupResult) -> None:

@@ -34,11 +34,21 @@ class Center(Section):
 
 
 class Receiver(Section):
-    """`[receiver]`: limits on what comes in. `shared_group`: MQTT shared subscription of several receivers."""
+    """`[receiver]`: limits on what comes in. `shared_group`: MQTT shared subscription of several receivers.
+
+    `max_age_days`, `max_future_s`: how far times of records and gaps may lie from the center's own time.
+    `max_gaps_per_batch`: gaps of units, so a gap record of three units counts three.
+    """
 
     queue_messages: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
     group_messages: Annotated[int, Field(ge=1, le=10_000)] = 1024
     max_batch_bytes: Annotated[int, Field(ge=1024, le=268_435_455)] = 4_000_000
+    max_age_days: Annotated[int, Field(ge=1, le=36_500)] = 400
+    max_future_s: Annotated[float, Field(ge=0, le=3_153_600_000)] = 300.0
+    max_days_per_batch: Annotated[int, Field(ge=2, le=36_500)] = 31
+    max_gaps_per_batch: Annotated[int, Field(ge=1, le=65_536)] = 4096
+    max_units_per_batch: Annotated[int, Field(ge=1, le=256)] = 256
+    max_streams_per_plant: Annotated[int, Field(ge=1, le=1_000_000)] = 256
     quarantine_max_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
     quarantine_max_rows: Annotated[int, Field(ge=100)] = 100_000
     backoff_max_s: Annotated[float, Field(gt=0, le=3600)] = 30.0

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Select,
+    TableValuedAlias,
     Text,
     and_,
     bindparam,
@@ -44,24 +45,29 @@ OF_GATEWAYS: Final = stream.c.gateway.not_in((IMPORTED, REPLACING))
 def select_keys(
     connection: Connection, query: Select[Any], columns: Sequence[Column[Any]], keys: Iterable[tuple[Any, ...]]
 ) -> Iterator[Any]:
-    """The rows of `query` whose `columns`, all of one table, are among `keys`.
-
-    The keys go as one JSON text that the statement takes apart and joins: its text is always the same, and SQLite uses
-    the index, which it does not for `(a, b) IN (VALUES …)`.
-    """
-    ordered = json.dumps(sorted(keys))
+    """The rows of `query` whose `columns`, all of one table, are among `keys`."""
+    given, parts = given_rows(connection, keys, columns)
+    same = and_(*(column == part for column, part in zip(columns, parts, strict=True)))
     if connection.dialect.name == "postgresql":
-        given = func.jsonb_array_elements(cast(literal(ordered, Text), JSONB)).table_valued("value", name="given")
-        parts: list[ColumnElement[Any]] = [
-            cast(given.c.value.op("->>")(n), column.type) for n, column in enumerate(columns)
-        ]
         # Rows that are locked are locked in one order; SQLite locks none.
         query = query.order_by(*columns)
-    else:
-        given = func.json_each(ordered).table_valued("value", name="given")
-        parts = [func.json_extract(given.c.value, f"$[{n}]") for n in range(len(columns))]
-    same = and_(*(column == part for column, part in zip(columns, parts, strict=True)))
     yield from connection.execute(query.join_from(given, columns[0].table, same))
+
+
+def given_rows(
+    connection: Connection, rows: Iterable[tuple[Any, ...]], like: Sequence[Column[Any]]
+) -> tuple[TableValuedAlias, list[ColumnElement[Any]]]:
+    """Rows of our own to join with, and their values, typed as the columns `like`.
+
+    The rows go as one JSON text that the statement takes apart: its text is always the same, and SQLite uses the index,
+    which it does not for `(a, b) IN (VALUES …)`.
+    """
+    ordered = json.dumps(sorted(rows))
+    if connection.dialect.name == "postgresql":
+        given = func.jsonb_array_elements(cast(literal(ordered, Text), JSONB)).table_valued("value", name="given")
+        return given, [cast(given.c.value.op("->>")(n), column.type) for n, column in enumerate(like)]
+    given = func.json_each(ordered).table_valued("value", name="given")
+    return given, [func.json_extract(given.c.value, f"$[{n}]") for n in range(len(like))]
 
 
 def lock_streams(connection: Connection, keys: Iterable[StreamKey]) -> dict[StreamKey, int]:

@@ -73,13 +73,14 @@ def status(config: ConfigFile, as_json: AsJson = False) -> None:
 
 def _print_buffer(counts: Counts, refused: dict[str, int]) -> None:
     from collector.model.interval import format_time
+    from collector.wire import FINAL
 
     oldest = "" if counts.oldest_pending_ms is None else f", the oldest of {format_time(counts.oldest_pending_ms)}"
     print(f"buffer: {counts.used_bytes / 1e6:.1f} MB in use, {counts.recorded} records recorded")
     print(f"  not acknowledged: {counts.pending} batches with {counts.pending_records} records{oldest}")
     print(f"  open: {counts.open_records} records; lost for room or damage: {counts.evicted_records} records")
     for code, batches in refused.items():
-        print(f"  refused by the center: {batches} batches, {code}")
+        print(f"  refused by the center{'' if code in FINAL else ' for now, kept'}: {batches} batches, {code}")
 
 
 def _print_health(health: Health) -> None:

@@ -144,7 +144,7 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """What is wrong with this center and what to do; exit 1 with findings. 自检。"""
-    from collector.center.doctor import examine
+    from collector.center.doctor import examine, limits_in_words
     from collector.center.settings import load_center
 
     named = find_config(named_config(argument, config), state)
@@ -153,6 +153,8 @@ def doctor(
         found = examine(store, settings, backups=backups)
     rows = [asdict(each) for each in found]
     _show(rows, as_json, lambda r: f"{r['severity']}: {r['subject']}: {r['message']}\n    {r['remedy']}")
+    if not as_json and settings is not None:
+        print(f"limits: {limits_in_words(settings.receiver)}")
     if not as_json and not rows:
         print("all is well")
     if rows:

@@ -7,6 +7,7 @@ Limits are in `batch.py`. Whatever bytes come in, only `Garbled` goes out, with 
 from typing import TYPE_CHECKING, Any
 
 from collector.wire.batch import MAX_PAYLOAD_BYTES, MAX_RECORDS, Batch, Stream, is_name
+from collector.wire.codes import CURABLE, FINAL
 from collector.wire.envelope import (
     SCHEMA_VERSION,
     Envelope,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collector.wire.columns import BatchColumns, UnitColumns
 
 __all__ = [
+    "CURABLE",
+    "FINAL",
     "MAX_PAYLOAD_BYTES",
     "MAX_RECORDS",
     "SCHEMA_VERSION",

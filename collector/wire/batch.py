@@ -18,6 +18,7 @@ MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 MAX_RECORDS: Final = 100_000
 MAX_UNITS: Final = 256
 MAX_GAPS: Final = 4096
+MAX_GAP_UNITS: Final = 65_536  # units named by all gaps of a batch together
 MAX_TIME_MS: Final = 1 << 47
 MAX_SEQUENCE: Final = (1 << 63) - 1
 MAX_EPOCH: Final = (1 << 64) - 1

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from collector.clock_state import ClockState
 from collector.errors import Garbled
 from collector.model.record import Cause, GapRecord, Quality, UnitRecord
-from collector.wire.batch import MAX_BODY_BYTES, MAX_RECORDS, MAX_TIME_MS, MAX_UNITS, MAX_VALUE, is_name
+from collector.wire.batch import MAX_BODY_BYTES, MAX_GAP_UNITS, MAX_RECORDS, MAX_TIME_MS, MAX_UNITS, MAX_VALUE, is_name
 from collector.wire.body import (
     ABSENT,
     CAUSE,
@@ -154,7 +154,11 @@ def _check_names(body: Body) -> None:
     for codes in body.layouts:
         if len(set(codes)) != len(codes) or not all(code in _QUANTITY_OF_CODE for code in codes):
             raise ValueError("a quantity is unknown or named twice")
+    if (named := sum(len(gap.units) for gap in body.gaps)) > MAX_GAP_UNITS:
+        raise ValueError(f"the gaps name {named} units, at most {MAX_GAP_UNITS}")
     for gap in body.gaps:
+        if len(set(gap.units)) != len(gap.units):
+            raise ValueError("a gap names a unit twice")
         if gap.from_ms > gap.to_ms or not all(map(is_name, gap.units)) or not is_name(gap.reason):
             raise ValueError("a gap has no proper interval, unit or reason")
         if (gap.from_seq is None) != (gap.to_seq is None) or (gap.from_seq is not None and gap.epoch is None):

@@ -12,7 +12,7 @@ from operator import sub
 from typing import Final
 
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
-from collector.wire.batch import MAX_GAPS, MAX_RECORDS, MAX_UNITS, MAX_VALUE
+from collector.wire.batch import MAX_GAP_UNITS, MAX_GAPS, MAX_RECORDS, MAX_UNITS, MAX_VALUE
 from collector.wire.body import ABSENT, QUANTITY_CODES, WIDTHS, EncodedBody, Packed, assemble, union_of
 
 _ARRAY_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -35,6 +35,8 @@ def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], ga
     counts = [len(rows) for rows in by_unit.values()]
     if len(by_unit) != len(layouts) or len(layouts) > MAX_UNITS or len(ordered) > MAX_RECORDS or len(gaps) > MAX_GAPS:
         raise ValueError(f"{len(layouts)} units, {len(ordered)} records, {len(gaps)} gaps are too many for a batch")
+    if sum(len(gap.units) for gap in gaps) > MAX_GAP_UNITS or any(len(set(g.units)) != len(g.units) for g in gaps):
+        raise ValueError(f"the gaps name more than {MAX_GAP_UNITS} units, or one of them a unit twice")
     if not ordered:
         return assemble(list(by_unit), codes, counts, None, (0, 0), gaps)
     # A record is a tuple: all columns of them at once.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -53,6 +54,28 @@ def test_each_level_is_said_once_and_once_that_it_is_over(caplog: pytest.LogCapt
         ("ERROR", "buffer=critical unsent_ratio=0.90 hours_left=1.0"),
         ("WARNING", "buffer=warning unsent_ratio=0.80 hours_left=2.0"),
         ("INFO", "buffer=good unsent_ratio=0.30 hours_left=7.0"),
+    ]
+
+
+def test_each_code_of_batches_that_are_kept_is_said_once_and_once_that_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kept = [{}, {"too_many_days": 2}, {"too_many_days": 3, "time_out_of_range": 1}, {"too_many_days": 3}, {}]
+    minutes = iter([replace(filled(0.1), kept=codes) for codes in kept])
+    now: list[Capacity] = []
+
+    async def sleep(_seconds: float) -> None:
+        if not (following := next(minutes, None)):
+            raise asyncio.CancelledError
+        now[:] = [following]
+
+    with caplog.at_level(logging.INFO, "collector.agent.alarm"), pytest.raises(asyncio.CancelledError):
+        asyncio.run(watch_buffer(lambda: now[0], sleep=sleep))
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("ERROR", "refused=too_many_days batches=2 kept and offered again"),
+        ("ERROR", "refused=time_out_of_range batches=1 kept and offered again"),
+        ("INFO", "refused=time_out_of_range batches=0"),
+        ("INFO", "refused=too_many_days batches=0"),
     ]
 
 

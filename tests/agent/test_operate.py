@@ -235,6 +235,21 @@ def test_a_refusal_of_a_plant_the_center_does_not_know_keeps_the_batch_and_shows
         assert refusals(file) == {}
 
 
+@pytest.mark.parametrize("code", ["time_out_of_range", "a_code_of_next_year"])
+def test_what_is_refused_for_now_is_told_by_code_and_count(code: str, tmp_path: Path) -> None:
+    path = capacity_config(tmp_path, 1_000_000)
+    with closing(open_buffer(tmp_path / "state" / "g.buffer", gateway="g")) as buffer:
+        for second in (1, 2, 3):
+            seal_one(buffer, second)
+        epoch = pending(buffer)[0].epoch
+        ack(buffer, epoch, 1, refused=((2, code), (3, code)))
+        assert compute_capacity(load_agent(path)).kept == {code: 2}
+        assert f"2 batches kept and offered again, refused for now: {code}" in invoke("doctor", str(path))[1]
+        assert f"refused by the center for now, kept: 2 batches, {code}" in invoke("status", str(path))[1]
+        ack(buffer, epoch, 3)
+        assert compute_capacity(load_agent(path)).kept == {}
+
+
 def test_a_store_that_refuses_loses_no_tick_and_is_told() -> None:
     class FullDisk(MemoryStore):
         refusals = 2

@@ -90,6 +90,7 @@ class Center:
     strangers: bool = False
     silent: bool = False
     refuse: dict[int, str] = field(default_factory=dict)
+    open_holes: bool = False  # what is refused is not settled
     _dropped: dict[bytes, int] = field(default_factory=dict)
     _count: int = 0
     _client: aiomqtt.Client | None = None
@@ -135,7 +136,7 @@ class Center:
         stream = envelope.stream
         held = self.committed.get((stream.plant, stream.epoch), {})
         through = 0
-        while through + 1 in held or through + 1 in self.refuse:
+        while through + 1 in held or (through + 1 in self.refuse and not self.open_holes):
             through += 1
         also = tuple((n, n) for n in sorted(held) if n > through)
         refused = tuple(self.refuse.items())

@@ -10,6 +10,7 @@ from collector import wire
 from collector.center.admission import Admission, EnrolledPlant
 from collector.center.arrivals import Arrival
 from collector.center.journal import GroupResult, commit_group
+from collector.center.settings import Receiver
 from collector.center.store import CenterStore
 from collector.clock_state import ClockState
 from collector.model.interval import parse_time_ms
@@ -19,6 +20,7 @@ QUANTITIES = ("active_power_mw", "frequency_hz", "on_grid", "energy_export_mwh")
 NOON = parse_time_ms("2026-03-10T12:00:00+08:00")
 EPOCH = 0xFEDC_BA98_7654_3210  # above 2^63, as half of all epochs are
 UNITS = ("U1", "U2")
+WIDE = Receiver(max_age_days=36_500, max_future_s=3e9, max_days_per_batch=400)  # for tests in a time of their own
 
 
 class FixedClock:
@@ -79,7 +81,7 @@ def open_admission(*, units: Iterable[str] = UNITS, signer: wire.Signer | None =
     """P1 with its units; signed where a signer is given, else a trial plant."""
     keys = {signer.key_id: signer.public_key} if signer else {}
     plants = {"P1": EnrolledPlant(frozenset(units), keys), "P2": EnrolledPlant(frozenset({"V1"}), {})}
-    return Admission(root="collector", plants=plants, max_batch_bytes=4_000_000)
+    return Admission(root="collector", plants=plants, limits=WIDE, clock=FixedClock())
 
 
 def batch_topic(plant: str = "P1", gateway: str = "g1") -> str:

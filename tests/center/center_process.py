@@ -83,6 +83,8 @@ state_dir = "state"
 signing_key_file = "center.pem"
 [receiver]
 backoff_max_s = 0.5
+max_age_days = 36500
+max_future_s = 3e9
 {lines}
 [[plant]]
 id = "P1"

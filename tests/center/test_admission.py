@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from center_batches import EPOCH, NOON, batch_topic, minutes, new_signer, open_admission, payload_of
+from center_batches import EPOCH, NOON, WIDE, FixedClock, batch_topic, minutes, new_signer, open_admission, payload_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,7 +79,8 @@ def test_topics_that_are_none_are_turned_away() -> None:
 def test_too_large_a_batch_is_turned_away_by_its_size() -> None:
     payload = payload_of(3, minutes("U1", NOON, 50))
     plants = {"P1": EnrolledPlant(frozenset({"U1"}), {})}
-    small = Admission(root="collector", plants=plants, max_batch_bytes=len(payload) - 1)
+    limits = WIDE.model_copy(update={"max_batch_bytes": len(payload) - 1})
+    small = Admission(root="collector", plants=plants, limits=limits, clock=FixedClock())
     rejected = _rejected(small, payload)
     assert (rejected.code, rejected.sequence, rejected.authentic) == ("oversized", 3, True)
     assert _rejected(open_admission(), bytes(wire.MAX_PAYLOAD_BYTES + 1)).code == "oversized"

@@ -65,7 +65,7 @@ def test_an_enrolled_key_counts_and_a_revoked_one_no_longer_while_the_admission_
     first, second = new_signer(tmp_path, "first"), new_signer(tmp_path, "second")
     settings = settings_of(tmp_path)
     with opened(tmp_path) as store:
-        admission, ring = Admission.from_settings(settings), KeyRing(settings)
+        admission, ring = Admission.from_settings(settings, store.clock), KeyRing(settings)
         assert store.read(lambda c: ring.refresh(c, admission))
         assert not store.read(lambda c: ring.refresh(c, admission))
         assert verdict(admission, first) == "accepted"

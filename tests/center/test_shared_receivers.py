@@ -53,6 +53,8 @@ database_url = "{database_url}"
 signing_key_file = "center.pem"
 [receiver]
 backoff_max_s = 0.5
+max_age_days = 36500
+max_future_s = 3e9
 shared_group = "center"
 [lake]
 seal_after_s = 0.0

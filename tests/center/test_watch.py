@@ -28,7 +28,7 @@ def test_a_revoked_key_and_a_silent_plant_are_seen_while_the_center_runs(tmp_pat
         clock = store.clock
 
         async def watched() -> None:
-            admission = Admission.from_settings(settings)
+            admission = Admission.from_settings(settings, clock)
             task = asyncio.create_task(keep_watch(store, settings, admission, every_s=0.01))
             await until(lambda: verdict(admission, first) == "accepted")
             await asyncio.to_thread(revoke, store, first.key_id)

@@ -135,7 +135,7 @@ class Chain:
         path.write_text(
             'schema = 1\n[center]\nstate_dir = "center"\n'
             f'[mqtt]\nhost = "{self.broker.host}"\nport = {self.center_port}\nkeepalive_s = 1\n'
-            "[receiver]\nbackoff_max_s = 0.5\n"
+            "[receiver]\nbackoff_max_s = 0.5\nmax_age_days = 36500\nmax_future_s = 3e9\n"
             f'[[plant]]\nid = "P"\nunits = [{units}]\nunsigned = true\n',
             "utf-8",
         )

@@ -52,6 +52,7 @@ def statement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     units = ", ".join(f'"{unit}"' for unit in UNITS)
     center_file.write_text(
         f'schema = 1\n[center]\nstate_dir = "../center"\n[mqtt]\nport = {broker_port}\n'
+        "[receiver]\nmax_age_days = 36500\nmax_future_s = 3e9\n"
         f'[[plant]]\nid = "replay"\nunits = [{units}]\nunsigned = true\n',
         "utf-8",
     )

@@ -99,6 +99,7 @@ def test_the_center_receives_seals_and_says_that_it_lives(broker: str, tmp_path:
     (tmp_path / "center.toml").write_text(
         f'schema = 1\n[center]\nstate_dir = "state"\nlisten = "127.0.0.1:{free_ports(1)[0]}"\n'
         f'[mqtt]\nhost = "{host}"\nport = {port}\n'
+        "[receiver]\nmax_age_days = 36500\n"
         '[lake]\nseal_after_s = 0.0\ncheck_every_s = 0.2\n[[plant]]\nid = "P1"\nunits = ["U1"]\nunsigned = true\n',
         "utf-8",
     )

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from center_batches import NOON, FixedClock
+from center_batches import NOON, WIDE, FixedClock
 
 from collector import wire
 from collector.center.access import Actor
@@ -57,7 +57,10 @@ class Gateway:
     def __init__(self, store: CenterStore, plant: str, units: Iterable[str], *, sent: int = 0) -> None:
         self._store, self._plant, self._sequence = store, plant, sent
         self._admission = Admission(
-            root="collector", plants={plant: EnrolledPlant(frozenset(units), {})}, max_batch_bytes=8_000_000
+            root="collector",
+            plants={plant: EnrolledPlant(frozenset(units), {})},
+            limits=WIDE.model_copy(update={"max_batch_bytes": 8_000_000}),
+            clock=store.clock,
         )
 
     def send(self, layout: Sequence[UnitLayout], records: Sequence[UnitRecord]) -> None:

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much one batch may ask of the store: the window of its times, its days, gaps and units (center.toml [receiver]).
+
+What the writer does for a batch grows with these numbers and not with its bytes: 216 bytes can hold 100 000 records of
+as many days. All of these refusals are curable: the same bytes pass once the window or the limit lets them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from collector.center.settings import Receiver
+from collector.errors import Garbled
+from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, format_time
+from collector.wire import BatchColumns
+
+_SECOND_MS: Final = 1000
+
+
+def check_bounds(columns: BatchColumns, limits: Receiver, now_ms: int) -> None:
+    """Whether a decoded batch stays within the limits at the center's time `now_ms`, UTC ms.
+
+    Raises:
+        Garbled: codes time_out_of_range, too_many_days, too_many_gaps, over_share (too many units).
+    """
+    times = [unit.time_utc_ms for unit in columns.units if len(unit.time_utc_ms)]
+    _check_window(columns, limits, now_ms)
+    days = len(np.unique((np.concatenate(times) + LOCAL_OFFSET_MS) // DAY_MS)) if times else 0
+    if days > limits.max_days_per_batch:
+        message = f"records of {days} days, at most {limits.max_days_per_batch} taken (receiver.max_days_per_batch)"
+        raise Garbled(message, code="too_many_days")
+    # A gap that names sequences only is worth a place too.
+    gaps = sum(max(1, len(gap.units)) for gap in columns.gaps)
+    if gaps > limits.max_gaps_per_batch:
+        message = f"{gaps} gaps of units, at most {limits.max_gaps_per_batch} taken (receiver.max_gaps_per_batch)"
+        raise Garbled(message, code="too_many_gaps")
+    units = {unit.unit for unit in columns.units}.union(*(gap.units for gap in columns.gaps))
+    if len(units) > limits.max_units_per_batch:
+        message = f"{len(units)} units, at most {limits.max_units_per_batch} taken (receiver.max_units_per_batch)"
+        raise Garbled(message, code="over_share")
+
+
+def _check_window(columns: BatchColumns, limits: Receiver, now_ms: int) -> None:
+    first_ms = now_ms - limits.max_age_days * DAY_MS
+    last_ms = now_ms + round(limits.max_future_s * _SECOND_MS)
+    # A gap of no unit says nothing of any time: it closes a hole in the sequences.
+    ends = [end for gap in columns.gaps if gap.units for end in (gap.from_ms, gap.to_ms)]
+    for unit in columns.units:
+        if len(unit.time_utc_ms):
+            ends += [int(unit.time_utc_ms.min()), int(unit.time_utc_ms.max())]
+    if outside := [
+        end for end in (min(ends, default=now_ms), max(ends, default=now_ms)) if not first_ms <= end <= last_ms
+    ]:
+        message = (
+            f"a time of {format_time(outside[0])}, taken from {format_time(first_ms)} to {format_time(last_ms)}"
+            " (receiver.max_age_days, max_future_s)"
+        )
+        raise Garbled(message, code="time_out_of_range")
