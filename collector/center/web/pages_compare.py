@@ -132,7 +132,7 @@ def _draft(base: OpenedRun, files: Mapping[str, bytes], target: Path) -> Path | 
     if not files:
         return None
     target.mkdir()
-    for name, data in (base.rulebook_files | files).items():
+    for name, data in {**base.rulebook_files, **files}.items():
         (target / name).write_bytes(data)
     load_rulebook(target)  # refused here with file and place, before anything is settled
     return target
