@@ -68,7 +68,7 @@ def make_month(folder: Path, plants: int) -> None:
 def _measuring(store: CenterStore, folder: Path) -> MonthMeasuring:
     """The month as a run would close it."""
     data = folder / "data"
-    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in data.glob("*.csv")}
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in data.iterdir() if path.is_file()}
     pinned = [
         PinnedFile(name[:4], name[5:15], name[5:], data / "records" / name, sha256)
         for name, sha256 in json.loads((folder / _PINNED).read_text("utf-8"))

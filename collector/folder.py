@@ -51,15 +51,18 @@ def load_folder(directory: Path) -> Inputs:
     return _load(directory, _read_records, {})
 
 
-def load_dispatch_side(directory: Path, *, checked: Mapping[str, str]) -> Inputs:
+def load_dispatch_side(
+    directory: Path, *, checked: Mapping[str, str], verify: Callable[[Delivered], None] = lambda _: None
+) -> Inputs:
     """Read and check all but the records, for who has measured them before; the inputs hold none.
 
     `checked`: SHA-256 by file name of tables that were read and found good before: delivered, and left empty here.
+    `verify`: called with each file as it was read, before anything is made of it; what it raises goes through.
 
     Raises:
         ConfigError: every problem of every file, each once.
     """
-    return _load(directory, lambda _directory, _units, _findings: NO_RECORDS, checked)
+    return _load(directory, lambda _directory, _units, _findings: NO_RECORDS, checked, verify)
 
 
 NO_RECORDS: Final = Records(empty_table(RECORD_COLUMNS[:2]), {}, {})
@@ -74,12 +77,17 @@ def _read_records(directory: Path, units: Collection[str] | None, findings: Find
     return read_records(directory / "records", units, findings)
 
 
-def _load(directory: Path, read: _ReadRecords, checked: Mapping[str, str]) -> Inputs:
+def _load(
+    directory: Path,
+    read: _ReadRecords,
+    checked: Mapping[str, str],
+    verify: Callable[[Delivered], None] = lambda _: None,
+) -> Inputs:
     if not directory.is_dir():
         raise ConfigError([Problem(str(directory), 0, "", "is no folder; --data names a settlement folder")])
     findings = Findings()
     sources: dict[str, str] = dict(checked)
-    known = _register(directory, sources, findings)
+    known = _register(directory, sources, findings, verify)
     _check_names(directory, findings)
     units = known.units
     records = read(directory, units, findings)
@@ -90,6 +98,7 @@ def _load(directory: Path, read: _ReadRecords, checked: Mapping[str, str]) -> In
         delivered = _find(directory, name, findings)
         if delivered is None:
             return None
+        verify(delivered)
         sources[delivered.name] = delivered.sha256
         return read(delivered)
 
@@ -121,7 +130,9 @@ def _load(directory: Path, read: _ReadRecords, checked: Mapping[str, str]) -> In
     )
 
 
-def _register(directory: Path, sources: dict[str, str], findings: Findings) -> RegisterFile:
+def _register(
+    directory: Path, sources: dict[str, str], findings: Findings, verify: Callable[[Delivered], None]
+) -> RegisterFile:
     path = directory / "register.toml"
     if not path.exists() and not path.is_symlink():
         findings.add("register.toml", 0, "", "is missing; it names areas, plants and units")
@@ -129,6 +140,7 @@ def _register(directory: Path, sources: dict[str, str], findings: Findings) -> R
     delivered = read_delivered(path, "register.toml", findings)
     if delivered is None:
         return RegisterFile(None, None, None, None)
+    verify(delivered)
     sources[delivered.name] = delivered.sha256
     return load_register(delivered, findings)
 

@@ -80,6 +80,8 @@ run: Final = Table(
     Column("base_run_id", ForeignKey("run.id"), nullable=True),
     Column("rulebook_hash", String(64), nullable=False),
     Column("note", String(1000), nullable=False),
+    # JSON: SHA-256 of rows.msgpack and segments.parquet by name; null where an older program made the run
+    Column("page_files", Text, nullable=True),
 )
 
 run_file: Final = Table(

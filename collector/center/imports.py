@@ -12,10 +12,12 @@ place, `import_schema.in_force`. So taking one back writes one row, too.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +34,7 @@ from collector.center.import_schema import effective, imported, imported_row, in
 from collector.center.row_laying import Rows, lay_over
 from collector.center.row_reading import read_table
 from collector.center.row_store import held_rows, insert_rows, mark_replaced, origins
+from collector.center.verified import check_hash
 from collector.errors import ConfigError, Problem, StoreError
 from collector.tables.files import Delivered
 from collector.tables.findings import LISTED_PER_KIND, Findings
@@ -250,9 +253,14 @@ def is_delivered(connection: Connection, kind: str) -> bool:
 
 def current_register(connection: Connection) -> bytes | None:
     """The register in force as it was delivered; None where there is none."""
-    query = select(imported.c.bytes).join(imported_row, imported_row.c.import_id == imported.c.id)
-    found = connection.execute(query.where(in_force(REGISTER))).scalar()
-    return None if found is None else unpack(bytes(found))
+    columns = imported.c.id, imported.c.sha256, imported.c.bytes
+    query = select(*columns).join(imported_row, imported_row.c.import_id == imported.c.id)
+    found = connection.execute(query.where(in_force(REGISTER))).first()
+    if found is None:
+        return None
+    data = unpack(bytes(found.bytes))
+    check_hash(Path(f"import {found.id}"), found.sha256, hashlib.sha256(data).hexdigest())
+    return data
 
 
 def known_register(connection: Connection) -> RegisterFile | None:

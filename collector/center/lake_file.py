@@ -301,10 +301,10 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def read_pieces(path: Path, *, place: int, from_ms: int, to_ms: int) -> list[Piece]:
+def read_pieces(data: bytes, *, place: int, from_ms: int, to_ms: int) -> list[Piece]:
     """The day's own records of a file in [from_ms, to_ms), as pieces again: as delivered, nothing substituted."""
     filters = [("place", "=", DAY), ("time", ">=", from_ms), ("time", "<", to_ms), ("cause", "!=", FILLED)]
-    table = pq.read_table(path, filters=filters).combine_chunks()
+    table = pq.read_table(pa.BufferReader(data), filters=filters).combine_chunks()
     units = table.column("unit").cast(pa.string()).to_numpy()
     return [_piece_from(table.filter(pa.array(units == unit)), str(unit), place) for unit in sorted(set(units))]
 

@@ -23,6 +23,7 @@ from collector.center.lake_file import FILE_RANK, choose, read_pieces
 from collector.center.lake_piece import DAY, Origin, Piece, clip, piece_of
 from collector.center.schema import batch, batch_day, enrolled, lake_file, payload, stream
 from collector.center.streams import IMPORTED, REPLACING
+from collector.center.verified import read_verified
 from collector.errors import Garbled, InvariantBroken
 from collector.model.interval import Interval
 
@@ -44,7 +45,11 @@ class Source:
     ranks: Mapping[str, int]
 
     def pieces(self, day: str, place: int, from_ms: int, to_ms: int) -> Iterator[Piece]:
-        """Records of `day` in [from_ms, to_ms)."""
+        """Records of `day` in [from_ms, to_ms).
+
+        Raises:
+            Altered: payloads are gone, and the day file they went into is not as it was sealed.
+        """
         pruned = False
         for row in self._batches(day, from_ms, to_ms):
             if row.bytes is None:
@@ -56,8 +61,9 @@ class Source:
                     yield piece
         if pruned:
             where = (lake_file.c.plant == self.plant) & (lake_file.c.day == day) & lake_file.c.superseded_ms.is_(None)
-            name = self.connection.execute(select(lake_file.c.name).where(where)).scalar_one()
-            yield from read_pieces(self.lake / self.plant / name, place=place, from_ms=from_ms, to_ms=to_ms)
+            name, sha256 = self.connection.execute(select(lake_file.c.name, lake_file.c.sha256).where(where)).one()
+            data = read_verified(self.lake / self.plant / name, sha256)
+            yield from read_pieces(data, place=place, from_ms=from_ms, to_ms=to_ms)
 
     def counting(self, day: str, interval: Interval, units: Collection[str]) -> dict[str, Piece]:
         """Of some units, the records of `day` in `interval` that count: one an instant, in order of time."""

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of what was measured, each row under the hash of everything that made it. All of it can be made again."""
+"""Tables of what was measured, each row under the hash of everything that made it. All of it can be made again.
+
+`content_sha256`: over key and content of the row, so that neither can be another's; a row without it (an older program
+stored it) or with another one counts for nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ file_facts: Final = Table(
     metadata,
     Column("sha256", String(64), primary_key=True),
     Column("used_ms", BigInteger, nullable=False),
+    Column("content_sha256", String(64), nullable=True),
     Column("facts", LargeBinary, nullable=False),
 )
 
@@ -27,6 +32,7 @@ day_result: Final = Table(
     Column("day", String(10), nullable=False),
     Column("measured_ms", BigInteger, nullable=False),
     Column("used_ms", BigInteger, nullable=False),
+    Column("content_sha256", String(64), nullable=True),
     Column("results", LargeBinary, nullable=False),
     Index("day_result_by_day", "day"),
     Index("day_result_by_use", "used_ms"),
@@ -37,5 +43,14 @@ day_segments: Final = Table(
     "day_segments",
     metadata,
     Column("key", LargeBinary(32), primary_key=True),
+    Column("content_sha256", String(64), nullable=True),
     Column("segments", LargeBinary, nullable=False),
+)
+
+# A file under laid-out/ (center/month/kept_files.py), and what its bytes hash to.
+kept_file: Final = Table(
+    "kept_file",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("sha256", String(64), nullable=False),
 )

@@ -94,7 +94,7 @@ def drop_unused_results(store: CenterStore, *, keep_days: int) -> int:
     before_ms = store.clock.now_utc_ms() - keep_days * DAY_MS
     for path in (store.directory / "laid-out").glob("*"):
         if path.stat().st_mtime_ns < before_ms * 1_000_000:
-            path.unlink(missing_ok=True)  # tables of months long settled; runs have their own links
+            path.unlink(missing_ok=True)  # tables of months long settled; runs have their own
     total = 0
     while dropped := store.write(lambda connection: _drop_results(connection, before_ms)).result():
         total += dropped

@@ -8,14 +8,15 @@ or decided afterwards.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from collector.center.import_schema import run, run_file
 from collector.errors import StoreError
@@ -46,7 +47,10 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What is kept of a run beside its folder. `manifest`: JSON text of the statement's manifest."""
+    """What is kept of a run beside its folder. `manifest`: JSON text of the statement's manifest.
+
+    `page_files`: JSON text, the SHA-256 of each file beside the statement that pages read.
+    """
 
     month: Month
     who: str
@@ -58,6 +62,7 @@ class RunFacts:
     kind: str = TRIAL
     base_run_id: int | None = None
     note: str = ""
+    page_files: str | None = None
 
 
 _COLUMNS: Final = tuple(run.c[name] for name in RunRow.__dataclass_fields__)
@@ -139,3 +144,14 @@ def manifest_text(connection: Connection, run_id: int) -> str:
     """The manifest of a run's statement, JSON."""
     found: Any = connection.execute(select(run.c.manifest).where(run.c.id == run_id)).scalar_one()
     return str(found)
+
+
+def page_hashes(connection: Connection, run_id: int) -> dict[str, str]:
+    """SHA-256 by name of the files beside a run's statement that pages read; empty where none were written down."""
+    text = connection.execute(select(run.c.page_files).where(run.c.id == run_id)).scalar_one()
+    return {} if text is None else json.loads(text)
+
+
+def note_page_hashes(connection: Connection, run_id: int, hashes: Mapping[str, str]) -> None:
+    """Write down what these files hash to now that they were made again."""
+    connection.execute(update(run).where(run.c.id == run_id).values(page_files=json.dumps(dict(hashes))))

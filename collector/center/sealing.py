@@ -26,6 +26,7 @@ from typing import Final
 from collector.center.lake import StaleDay, seal_day
 from collector.center.store import CenterStore
 from collector.clock import SystemClock
+from collector.errors import StoreError
 
 NICENESS: Final = 10
 DAYS_PER_PROCESS: Final = 100  # then a fresh one takes over, and whatever memory was kept goes back
@@ -58,7 +59,7 @@ async def seal_apart(state_dir: Path, database_url: str, days: Sequence[StaleDay
             done += len(names)
             for name in names:
                 logger.info("sealed %s", name)
-    except (OSError, BrokenProcessPool) as error:
+    except (OSError, StoreError, BrokenProcessPool) as error:
         # Tried again in the next round; a process that was killed (for its memory, say) takes nobody with it.
         logger.error("%d of %d days not sealed: %s", len(days) - done, len(days), error)
     finally:

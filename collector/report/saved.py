@@ -38,14 +38,15 @@ class Saved:
         return found
 
 
-def load_saved(folder: Path) -> Saved:
-    """Read a statement folder.
+def load_saved(folder: Path, manifest: Mapping[str, Any] | None = None) -> Saved:
+    """Read a statement folder. `manifest`: what it must be, where that is known; else its own is believed.
 
     Raises:
         ConfigError: it is none, or a file is not the one the manifest names.
     """
     try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
+        if manifest is None:
+            manifest = json.loads((folder / "manifest.json").read_bytes())
         hashes, _ = dict(manifest["files"]), manifest["inputs"]["register.toml"]
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigError([Problem(str(folder), 0, "", "is no statement folder: no manifest.json of ours")]) from None
@@ -57,8 +58,11 @@ def load_saved(folder: Path) -> Saved:
         except OSError as error:
             problems.append(Problem(str(folder / name), 0, "", f"can't be read: {error.strerror}"))
             continue
-        if hashlib.sha256(data).hexdigest() != hashes.get(name):
-            problems.append(Problem(str(folder / name), 0, "", "is not the file the manifest names; it was changed"))
+        if (found := hashlib.sha256(data).hexdigest()) != hashes.get(name):
+            message = "is not the file the manifest names; it was changed"
+            hint = f"expected SHA-256 {hashes.get(name)}, found {found}"
+            problems.append(Problem(str(folder / name), 0, "", f"{message} ({hint})"))
+            continue
         tables[name] = tuple(csv.DictReader(data.decode("utf-8").splitlines()))
     if problems:
         raise ConfigError(problems)

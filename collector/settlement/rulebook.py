@@ -60,30 +60,45 @@ def load_rulebook(directory: Path) -> Rulebook:
     Raises:
         ConfigError: every problem found, each with file and place.
     """
+    return rulebook_of(read_rulebook_files(directory), str(directory))
+
+
+def rulebook_of(files: Mapping[str, bytes], where: str) -> Rulebook:
+    """The rulebook these files are. `where`: the directory they were read from. Raises as `load_rulebook`."""
     loader = _Loader()
-    files = sorted(directory.glob("*.toml")) if directory.is_dir() else []
-    digest = hashlib.sha256()
     head: Table = {}
-    if not any(path.name == "rulebook.toml" for path in files):
-        loader.problem(str(directory), "", "no rulebook.toml here: a rulebook is a directory with one file per article")
-    for path in files:
-        raw = path.read_bytes()
-        digest.update(f"{path.name}\0{len(raw)}\0".encode() + raw)
+    if "rulebook.toml" not in files:
+        loader.problem(where, "", "no rulebook.toml here: a rulebook is a directory with one file per article")
+    for name, raw in files.items():
         try:
             table = tomllib.loads(raw.decode())
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            loader.problem(path.name, "", f"not TOML: {error}")
+            loader.problem(name, "", f"not TOML: {error}")
             continue
-        if path.name == "rulebook.toml":
-            loader.known(path.name, "", table, _BOOK_KEYS)
+        if name == "rulebook.toml":
+            loader.known(name, "", table, _BOOK_KEYS)
             head = table
         else:
-            loader.file(path.name, table)
+            loader.file(name, table)
     loader.complete()
     if loader.problems:
         raise ConfigError(sorted(loader.problems))
-    title, book = str(head.get("title", "")), str(head.get("id", directory.name))
-    return Rulebook(book, title, loader.values, loader.services, loader.readings, digest.hexdigest())
+    title, book = str(head.get("title", "")), str(head.get("id", Path(where).name))
+    return Rulebook(book, title, loader.values, loader.services, loader.readings, hash_of_files(files))
+
+
+def read_rulebook_files(directory: Path) -> dict[str, bytes]:
+    """The files of a rulebook by name; none where there is no such directory."""
+    paths = sorted(directory.glob("*.toml")) if directory.is_dir() else []
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def hash_of_files(files: Mapping[str, bytes]) -> str:
+    """The hash of the rulebook these files are, in order of their names."""
+    digest = hashlib.sha256()
+    for name, raw in files.items():
+        digest.update(f"{name}\0{len(raw)}\0".encode() + raw)
+    return digest.hexdigest()
 
 
 class _Loader:

@@ -58,6 +58,7 @@ from collector.center.month.states import propose_step
 from collector.center.month.steps import State
 from collector.center.runs import runs_folder
 from collector.center.store import CenterStore
+from collector.center.verified import Altered
 from collector.errors import CollectorError, ConfigError, Denied, InvariantBroken, StoreError
 from collector.model.interval import Month
 
@@ -439,7 +440,7 @@ def test_a_statement_touched_since_is_refused(store: CenterStore, name: str) -> 
     # The same number of bytes, one of them another.
     data = path.read_bytes()
     path.write_bytes(data.replace(b"1", b"7", 1))
-    with pytest.raises((InvariantBroken, ConfigError)):
+    with pytest.raises((Altered, InvariantBroken, ConfigError)):
         make_filings(store, run, actor=LI)
 
 

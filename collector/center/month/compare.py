@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -45,18 +46,18 @@ def compare_runs(store: CenterStore, a: int, b: int) -> Comparison:
         ConfigError: a statement is not the one its manifest names.
     """
     before, after = _both(store, a, b)
-    return _compared(before.statement_folder, after.statement_folder)
+    return _compared(*((run.statement_folder, run.manifest_text) for run in (before, after)))
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _compared(before: Path, after: Path) -> Comparison:
-    """Runs never change: what they differ in is found once."""
-    return compare(_saved(before), _saved(after))
+def _compared(before: tuple[Path, str], after: tuple[Path, str]) -> Comparison:
+    """Runs never change: what they differ in is found once. A run as its statement folder and its manifest."""
+    return compare(_saved(*before), _saved(*after))
 
 
 @functools.lru_cache(maxsize=4)
-def _saved(folder: Path) -> Saved:
-    return load_saved(folder)
+def _saved(folder: Path, manifest: str) -> Saved:
+    return load_saved(folder, json.loads(manifest))
 
 
 def effect_by_plant(store: CenterStore, a: int, b: int) -> tuple[PlantEffect, ...]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -55,13 +54,9 @@ def decode_facts(data: bytes) -> FileFacts:
     return _decoder.decode(data)
 
 
-def read_facts(path: Path, day: str) -> FileFacts:
-    """The facts of a day file.
-
-    Raises:
-        OSError: it can't be read.
-    """
-    table = pq.read_table(path)
+def read_facts(data: bytes, day: str) -> FileFacts:
+    """The facts of a day file from its bytes."""
+    table = pq.read_table(pa.BufferReader(data))
     wanted = [name for name in table.column_names if name not in _READ_NOT]
     table = table.select(wanted).combine_chunks()
     unit = table["unit"].combine_chunks()

@@ -4,16 +4,14 @@
 The day files of a run are pinned: those of the month, and those of the days around it on which start-stop orders that
 cross its edges began or end, because an occurrence belongs to the month of its closing and both its edges must be seen.
 
-Tables are laid out once per state of their kind and linked into every run's folder: a plan of a thousand units is three
-million rows. Only rows that touch the month and a few days around it are laid out.
+Tables are laid out once per state of their kind, for a plan of a thousand units is three million rows, and copied into
+every run's folder: a run's tables are its own. Only rows that touch the month and a few days around it are laid out.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import os
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -26,13 +24,16 @@ from sqlalchemy import Connection, and_, func, or_, select
 from collector.center.import_schema import imported, imported_row, in_force, published, touching
 from collector.center.imports import KINDS, current_register
 from collector.center.lake import StaleDay, find_stale_days, seal_day
+from collector.center.month.kept_files import find_kept, keep_file, laid_out_folder
 from collector.center.runs import link_file, record_name
 from collector.center.schema import lake_file, unit_day
 from collector.center.store import CenterStore
+from collector.center.verified import ABSENT, altered, copy_verified
 from collector.errors import StoreError
 from collector.model.dispatch import OrderKind
 from collector.model.interval import DAY_MS, Month, local_day
 
+REGISTER_FILE: Final = "register.toml"
 HISTORY_DAYS: Final = 62  # how far back an order that crosses the month's start is looked at, as settle does
 RESTART_DAYS: Final = 2  # a restart follows within 24 hours
 _BEFORE_DAYS, _AFTER_DAYS = 2, 3  # around the month: edges of spans, and the plan row that follows
@@ -114,7 +115,7 @@ def lay_out_folder(
 ) -> dict[str, str]:
     """Write register.toml, one CSV per kind ever delivered, and link the day files under records/.
 
-    Returns the SHA-256 of each table by file name.
+    Returns the SHA-256 of the register and of each table by file name.
 
     Raises:
         StoreError: no register was imported.
@@ -124,32 +125,33 @@ def lay_out_folder(
     if register is None:
         raise StoreError("no register yet: `collector center import register register.toml`", subject=str(target))
     target.mkdir(parents=True)
-    (target / "register.toml").write_bytes(register)
-    hashes = {}
+    (target / REGISTER_FILE).write_bytes(register)
+    hashes = {REGISTER_FILE: hashlib.sha256(register).hexdigest()}
     for kind in KINDS:
-        source = _laid_out(connection, store, kind, month)
-        if source is not None:  # else not delivered, and the statement will say so
-            link_file(source, target / f"{kind}.csv")
-            hashes[f"{kind}.csv"] = source.stem.rpartition("-")[2]
+        sha256 = _lay_out_table(connection, store, kind, month, target / f"{kind}.csv")
+        if sha256 is not None:  # else not delivered, and the statement will say so
+            hashes[f"{kind}.csv"] = sha256
     link_pinned(pinned, target)
     return hashes
 
 
 def link_pinned(pinned: Sequence[PinnedFile], target: Path) -> None:
-    """Link day files under records/ of a settlement folder."""
+    """Link day files under records/ of a settlement folder. Who reads one of them verifies it.
+
+    Raises:
+        Altered: one is not there.
+    """
     records = target / "records"
     records.mkdir(parents=True, exist_ok=True)
     for file in pinned:
-        link_file(file.path, records / file.record_name)
+        try:
+            link_file(file.path, records / file.record_name)
+        except FileNotFoundError as error:
+            raise altered(file.path, file.sha256, ABSENT) from error
 
 
-def laid_out_folder(store: CenterStore) -> Path:
-    """Where tables and what is derived from them are kept between runs; all of it can be made again."""
-    return store.directory / "laid-out"
-
-
-def _laid_out(connection: Connection, store: CenterStore, kind: str, month: Month) -> Path | None:
-    """The table of a kind for a month as a file named by state and content; None where it was never delivered."""
+def _lay_out_table(connection: Connection, store: CenterStore, kind: str, month: Month, target: Path) -> str | None:
+    """Write the table of a kind for a month; its SHA-256, None where it was never delivered."""
     of_kind = (imported.c.kind == kind) & published
     undone = func.count(imported.c.undone_ms)
     query = select(func.count(), undone, func.max(imported.c.id)).where(of_kind)
@@ -158,25 +160,19 @@ def _laid_out(connection: Connection, store: CenterStore, kind: str, month: Mont
         return None
     # Every publishing and every undoing changes one of these, and neither ever goes back.
     state = f"{store.store_id} {kind} {month} {count} {latest} {undone_count}"
-    name = f"{kind}-{month}-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
-    folder = laid_out_folder(store)
-    for found in folder.glob(f"{name}-*.csv"):
-        os.utime(found)
-        return found
-    folder.mkdir(exist_ok=True)
-    temporary = folder / f".{name}.{os.getpid()}-{threading.get_ident()}.tmp"
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+    name = f"{kind}-{month}-{hashlib.sha256(state.encode()).hexdigest()}.csv"
+
+    def copy(path: Path, sha256: str) -> str:
+        copy_verified(path, target, sha256)
+        return sha256
+
+    def write(path: Path) -> None:
+        with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(KINDS[kind].columns)
             writer.writerows(_rows(connection, kind, month))
-        with temporary.open("rb") as data:
-            sha256 = hashlib.file_digest(data, "sha256").hexdigest()
-        final = folder / f"{name}-{sha256}.csv"
-        temporary.rename(final)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return final
+
+    return find_kept(store, name, copy) or copy(laid_out_folder(store) / name, keep_file(store, name, write))
 
 
 def _rows(connection: Connection, kind: str, month: Month) -> Iterator[list[str]]:

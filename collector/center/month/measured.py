@@ -8,7 +8,6 @@ matter.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -21,8 +20,9 @@ import pyarrow as pa
 from collector.center.month.day_slices import BAND_VALUES, PLAN_VALUES, DaySlices, StepDigests, step_digests
 from collector.center.month.executors import as_they_come, open_executor
 from collector.center.month.file_facts import FileFacts, columns_of, read_facts
-from collector.center.month.laying_out import PinnedFile, laid_out_folder
-from collector.center.month.plan_file import plan_path, whole_file, write_plan
+from collector.center.month.kept_files import find_kept_bytes, keep_file
+from collector.center.month.laying_out import REGISTER_FILE, PinnedFile
+from collector.center.month.plan_file import plan_name, write_plan
 from collector.center.month.plant_inputs import inputs_by_plant
 from collector.center.month.plant_month import Cell, Failed, PlantJob, find_cells, measure_apart
 from collector.center.month.result_store import (
@@ -36,6 +36,7 @@ from collector.center.month.result_store import (
 from collector.center.month.run_rows import UnitDispatch, dispatch_of
 from collector.center.month.stored_results import StoredResults, as_results, decode_results, join_days, join_segments
 from collector.center.store import CenterStore
+from collector.center.verified import ABSENT, UNLISTED, altered, check_hash, read_verified
 from collector.cycles import without_looking_for_cycles
 from collector.errors import ConfigError, Problem
 from collector.folder import load_dispatch_side
@@ -47,6 +48,7 @@ from collector.settlement.results import Results
 from collector.settlement.rulebook import Rulebook
 from collector.settlement.settle import close, prepare
 from collector.settlement.statement import Statement
+from collector.tables.files import Delivered
 
 SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]]]
 _FACTS_AT_ONCE: Final = 64
@@ -74,7 +76,7 @@ class MonthMeasuring:
         *,
         hashes: Mapping[str, str],
     ) -> None:
-        """`data`: the folder; `pinned`: its day files; `hashes`: SHA-256 of tables that are known, by file name."""
+        """`data`: the folder; `pinned`: its day files; `hashes`: SHA-256 of register and tables by name."""
         self._store, self.month, self._data, self._rulebook = store, month, data, rulebook
         self._pinned, self._hashes = tuple(pinned), hashes
         self._facts: dict[str, FileFacts] = {}
@@ -115,38 +117,37 @@ class MonthMeasuring:
     def inputs(self) -> Inputs:
         """The folder but its records; without its plan where digests of that plan are at hand."""
         checked = {_PLAN: self._hashes[_PLAN]} if self._kept_plan is not None else {}
-        inputs = load_dispatch_side(self._data, checked=checked)
+        inputs = load_verified_side(self._data, self._hashes, checked=checked)
         records = {f"records/{file.record_name}": file.sha256 for file in self._pinned}
         return replace(inputs, sources=dict(sorted({**inputs.sources, **records}.items())))
 
     @cached_property
     def _whole_inputs(self) -> Inputs:
         """The inputs with the plan."""
-        return self.inputs if self._kept_plan is None else load_dispatch_side(self._data, checked={})
+        return self.inputs if self._kept_plan is None else load_verified_side(self._data, self._hashes)
 
     @cached_property
-    def _plan_file(self) -> Path | None:
-        """Where the digests of this plan, checked against this register, are kept."""
+    def _digests_name(self) -> str | None:
+        """What the digests of this plan, checked against this register, are kept under."""
         if _PLAN not in self._hashes:
             return None
-        register = hashlib.sha256((self._data / "register.toml").read_bytes()).hexdigest()
-        return laid_out_folder(self._store) / f"plan-{self._hashes[_PLAN][:32]}-{register[:32]}.digests"
+        return f"plan-{self._hashes[_PLAN]}-{self._hashes[REGISTER_FILE]}.digests"
 
     @cached_property
     def _kept_plan(self) -> StepDigests | None:
-        path = self._plan_file
-        if path is None or not path.exists():
-            return None
-        return msgspec.msgpack.decode(path.read_bytes(), type=dict[str, dict[int, bytes]])
+        name = self._digests_name
+        data = None if name is None else find_kept_bytes(self._store, name)
+        return None if data is None else msgspec.msgpack.decode(data, type=dict[str, dict[int, bytes]])
 
     def _plan_digests(self) -> StepDigests:
         if self._kept_plan is not None:
             return self._kept_plan
         digests = step_digests(self.inputs.plan, PLAN_VALUES, edges=True)
-        if self._plan_file is not None and self.inputs.plan is not None:
-            write_plan(self.inputs.plan, plan_path(laid_out_folder(self._store), self._hashes[_PLAN]))
-            with whole_file(self._plan_file) as temporary:
-                temporary.write_bytes(msgspec.msgpack.encode(digests))
+        plan = self.inputs.plan
+        if self._digests_name is not None and plan is not None:
+            keep_file(self._store, plan_name(self._hashes[_PLAN]), lambda path: write_plan(plan, path))
+            packed = msgspec.msgpack.encode(digests)
+            keep_file(self._store, self._digests_name, lambda path: path.write_bytes(packed))
         return digests
 
     def _find_facts(self) -> None:
@@ -309,7 +310,11 @@ class MonthMeasuring:
         ordered = [unit for members in clusters(self._context, registered) for unit in members]
 
         def joined(keys: Sequence[bytes], units: Sequence[str]) -> pa.Table:
-            return join_segments(self._store.read(lambda c: read_segments(c, keys)), units)
+            found = self._store.read(lambda c: read_segments(c, keys))
+            if lost := set(keys) - found.keys():  # not as they were stored, while their results are
+                self._measure([cell for cell in cells if cell.key in lost], "")
+                found |= self._store.read(lambda c: read_segments(c, sorted(lost)))
+            return join_segments([found[key] for key in keys], units)
 
         def parts(units: frozenset[str] | None) -> Iterator[Callable[[], pa.Table]]:
             for plant, members in _runs_of(ordered, plant_of):
@@ -318,6 +323,23 @@ class MonthMeasuring:
                     yield partial(joined, keys_of.get(plant, []), wanted)
 
         return parts
+
+
+def load_verified_side(data: Path, hashes: Mapping[str, str], *, checked: Mapping[str, str] | None = None) -> Inputs:
+    """The dispatch side of a laid-out folder, every file of it with the hash it is listed with and none beside them.
+
+    Raises:
+        Altered: a file is another one, is not there, or is there and not listed.
+        ConfigError: everything wrong in the folder.
+    """
+
+    def verify(delivered: Delivered) -> None:
+        check_hash(data / delivered.name, hashes.get(delivered.name, UNLISTED), delivered.sha256)
+
+    for name, sha256 in hashes.items():
+        if not (data / name).exists():  # it would pass for one that was not delivered
+            raise altered(data / name, sha256, ABSENT)
+    return load_dispatch_side(data, checked=checked or {}, verify=verify)
 
 
 def _runs_of(units: Sequence[str], plant_of: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
@@ -333,4 +355,4 @@ def _runs_of(units: Sequence[str], plant_of: Mapping[str, str]) -> Iterator[tupl
 
 
 def _read_some_facts(files: Sequence[PinnedFile]) -> dict[str, FileFacts]:
-    return {file.sha256: read_facts(file.path, file.day) for file in files}
+    return {file.sha256: read_facts(read_verified(file.path, file.sha256), file.day) for file in files}

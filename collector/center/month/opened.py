@@ -8,6 +8,7 @@ thousand units: lines and totals are typed rows, segments lie by unit, records a
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -21,22 +22,39 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.center.month.laying_out import laid_out_folder
-from collector.center.month.plan_file import plan_path, read_plan_of, write_plan
+from collector.center.month.kept_files import find_kept_bytes, keep_file, laid_out_folder
+from collector.center.month.measured import load_verified_side
+from collector.center.month.plan_file import plan_name, read_plan_of, write_plan
 from collector.center.month.record_reader import RecordShown, read_record_table, shown
-from collector.center.month.run_rows import RegisteredState, RunRows, UnitDispatch, UnitRows, read_run_rows
-from collector.center.month.segment_file import SegmentReader
-from collector.center.month.settling import DATA, RULEBOOK, SEGMENTS, STATEMENT
-from collector.center.runs import RunRow, manifest_text, pinned_files, record_name, run_by_id, runs_folder
+from collector.center.month.run_rows import NAME as ROWS
+from collector.center.month.run_rows import (
+    RegisteredState,
+    RunRows,
+    UnitDispatch,
+    UnitRows,
+    decode_run_rows,
+    is_of_this_version,
+)
+from collector.center.month.segment_file import read_segments_of
+from collector.center.month.settling import (
+    DATA,
+    RULEBOOK,
+    SEGMENTS,
+    STATEMENT,
+    make_pages_again,
+    pinned_tables,
+    read_pinned_rulebook,
+)
+from collector.center.runs import RunRow, manifest_text, page_hashes, pinned_files, record_name, run_by_id, runs_folder
 from collector.center.store import CenterStore
+from collector.center.verified import UNLISTED, Altered, read_verified
 from collector.errors import StoreError
-from collector.folder import load_dispatch_side
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.model.record import USABLE_BELOW
 from collector.report.segments import UnpaidTime
 from collector.settlement.explain import Explanation, explain
 from collector.settlement.inputs import Inputs
-from collector.settlement.rulebook import Rulebook, load_rulebook
+from collector.settlement.rulebook import Rulebook, rulebook_of
 from collector.settlement.statement import (
     AreaRow,
     DeterminantRow,
@@ -50,11 +68,13 @@ from collector.settlement.statement import (
     Segments,
     Statement,
 )
-from collector.tables.files import read_delivered
+from collector.tables.files import Delivered
 from collector.tables.findings import Findings
 from collector.tables.schedules import read_plan
 
 _KEPT_RUNS: Final = 8
+_PLAN: Final = "plan.csv"
+logger: Final = logging.getLogger("collector.center.runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +115,9 @@ class OpenedRun:
         """All typed rows.
 
         Raises:
-            StoreError: the run's folder is not whole.
+            StoreError: they are not as they were written, and can't be made again.
         """
-        try:
-            return read_run_rows(self.folder)
-        except OSError as error:
-            raise StoreError(f"its folder is not whole: {error}", subject=f"run {self.facts.id}") from error
+        return decode_run_rows(self._page_file(ROWS))
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -140,8 +157,13 @@ class OpenedRun:
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
         """The manifest of its statement."""
-        found: Mapping[str, Any] = json.loads(self._store.read(lambda c: manifest_text(c, self.facts.id)))
+        found: Mapping[str, Any] = json.loads(self.manifest_text)
         return found
+
+    @cached_property
+    def manifest_text(self) -> str:
+        """The same as it stands in the store, JSON."""
+        return self._store.read(lambda c: manifest_text(c, self.facts.id))
 
     @cached_property
     def plant_of(self) -> Mapping[str, str]:
@@ -178,7 +200,7 @@ class OpenedRun:
 
     def segments(self, unit: str, service: str | None = None, day: date | None = None) -> pa.Table:
         """Segments (statement.SEGMENT_SCHEMA) of a unit; of one service, or touching one local day, where given."""
-        table = self._segments.of_unit(unit)
+        table = self._segments_of(unit)
         if service is not None:
             table = table.filter(pc.equal(table["service"].cast(pa.string()), service))
         if day is not None:
@@ -207,7 +229,7 @@ class OpenedRun:
             plants=self.plants,
             areas=self.areas,
             determinants=rows.determinants if rows else (),
-            segments=Segments(lambda _: iter([lambda: self._segments.of_unit(unit)])),
+            segments=Segments(lambda _: iter([lambda: self._segments_of(unit)])),
             primary_frequency=rows.excursions if rows else (),
             primary_frequency_service=(),
             ledger=self.ledger,
@@ -234,7 +256,24 @@ class OpenedRun:
     @cached_property
     def rulebook(self) -> Rulebook:
         """The rulebook it was priced with."""
-        return load_rulebook(self.folder / RULEBOOK)
+        return rulebook_of(self.rulebook_files, str(self.folder / RULEBOOK))
+
+    @property
+    def rulebook_files(self) -> dict[str, bytes]:
+        """The files of that rulebook by name.
+
+        Raises:
+            Altered: they are not those it was priced with.
+        """
+        return read_pinned_rulebook(self.folder / RULEBOOK, self.facts.rulebook_hash)
+
+    def statement_file(self, name: str) -> bytes:
+        """A file of the statement folder, by its name in the manifest.
+
+        Raises:
+            Altered: it is not the one the manifest names.
+        """
+        return read_verified(self.statement_folder / name, self.manifest["files"].get(name, UNLISTED))
 
     def states(self, unit: str) -> tuple[RegisteredState, ...]:
         """What is registered of a unit over the month, by days."""
@@ -261,8 +300,8 @@ class OpenedRun:
 
     def plan(self, unit: str, from_ms: int, to_ms: int) -> tuple[PlanStep, ...]:
         """The plan rows of a unit that touch [from_ms, to_ms), as delivered; of several the first issued counts."""
-        path = self._plan_path
-        return () if path is None else tuple(PlanStep(*row) for row in read_plan_of(path, unit, from_ms, to_ms))
+        data = self._plan()
+        return () if data is None else tuple(PlanStep(*row) for row in read_plan_of(data, unit, from_ms, to_ms))
 
     def record_table(self, unit: str, from_ms: int, to_ms: int) -> pa.Table:
         """Records of a unit in [from_ms, to_ms), by time, from the pinned day files: for curves.
@@ -300,9 +339,34 @@ class OpenedRun:
             self._units[unit] = found
         return found
 
-    @cached_property
-    def _segments(self) -> SegmentReader:
-        return SegmentReader(self.folder / SEGMENTS)
+    def _segments_of(self, unit: str) -> pa.Table:
+        return read_segments_of(self._page_file(SEGMENTS), unit)
+
+    def _page_file(self, name: str) -> bytes:
+        """A file that pages read, as it was written; made again with the other one where it was not left so."""
+        data, _ = self._as_written(name)
+        if data is None:
+            with self._lock:  # whoever waited finds it made
+                data, why = self._as_written(name)
+                if data is None:
+                    logger.warning("%s; made again from what the run pinned", why)
+                    make_pages_again(self._store, self.facts)
+                    hashes = self._store.read(lambda c: page_hashes(c, self.facts.id))
+                    data = read_verified(self.folder / name, hashes[name])
+        return data
+
+    def _as_written(self, name: str) -> tuple[bytes | None, str]:
+        """The bytes of a file that pages read, or why they don't count."""
+        path, hashes = self.folder / name, self._store.read(lambda c: page_hashes(c, self.facts.id))
+        if name not in hashes:
+            return None, f"{path}: an older program kept no hash of it"
+        try:
+            data = read_verified(path, hashes[name])
+        except Altered as error:
+            return None, error.difference
+        if name == ROWS and not is_of_this_version(data):
+            return None, f"{path}: is of another version"
+        return data, ""
 
     @cached_property
     def _files(self) -> Mapping[str, Sequence[tuple[str, str]]]:
@@ -312,35 +376,35 @@ class OpenedRun:
             found.setdefault(plant, []).append((name[:10], name))
         return found
 
-    def _files_of(self, unit: str, from_ms: int, to_ms: int) -> list[Path]:
-        """The pinned files of the local days that an interval touches, as the run's folder holds them."""
+    def _files_of(self, unit: str, from_ms: int, to_ms: int) -> list[tuple[Path, str]]:
+        """The pinned files of the local days that an interval touches, as the run's folder holds them, and hashes."""
         first, last = local_day(from_ms).isoformat(), local_day(max(to_ms - 1, from_ms)).isoformat()
+        inputs = self.manifest["inputs"]
         return [
-            self.data / "records" / record_name(plant, name)
+            (self.data / "records" / (inside := record_name(plant, name)), inputs[f"records/{inside}"])
             for plant in self._rows_of(unit).dispatch.senders
             for day, name in self._files.get(plant, ())
             if first <= day <= last
         ]
 
-    @cached_property
-    def _plan_path(self) -> Path | None:
+    def _plan(self) -> bytes | None:
         """The plan by unit; made of the run's table where it was dropped. None: no plan was delivered."""
-        sha256 = self.manifest["inputs"].get("plan.csv")
+        sha256 = self.manifest["inputs"].get(_PLAN)
         if sha256 is None:
             return None
-        path = plan_path(laid_out_folder(self._store), sha256)
-        with self._lock:
-            if not path.exists():
-                findings = Findings()
-                delivered = read_delivered(self.data / "plan.csv", "plan.csv", findings)
-                plan = None if delivered is None else read_plan(delivered, None, findings)
-                findings.refuse_if_any()
-                assert plan is not None  # or it was refused
-                write_plan(plan, path)
-        return path
+        name = plan_name(sha256)
+        data = find_kept_bytes(self._store, name)
+        if data is None:
+            findings = Findings()
+            table = read_verified(self.data / _PLAN, sha256)
+            plan = read_plan(Delivered(_PLAN, table, sha256), None, findings)
+            findings.refuse_if_any()
+            made = keep_file(self._store, name, lambda path: write_plan(plan, path))
+            data = read_verified(laid_out_folder(self._store) / name, made)
+        return data
 
     def _plan_table(self, unit: str) -> pa.Table | None:
-        if self._plan_path is None:
+        if _PLAN not in self.manifest["inputs"]:
             return None
         interval = self.month.interval
         rows = self.plan(unit, interval.start_ms - DAY_MS, interval.end_ms + DAY_MS)
@@ -351,8 +415,9 @@ class OpenedRun:
 
     @cached_property
     def _dispatch_side(self) -> Inputs:
-        hashes = {"plan.csv": self.manifest["inputs"]["plan.csv"]} if "plan.csv" in self.manifest["inputs"] else {}
-        return load_dispatch_side(self.data, checked=hashes)
+        hashes = pinned_tables(self.manifest)
+        checked = {_PLAN: hashes[_PLAN]} if _PLAN in hashes else {}
+        return load_verified_side(self.data, hashes, checked=checked)
 
 
 def _usable(table: pa.Table, name: str) -> Any:

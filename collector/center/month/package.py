@@ -22,14 +22,14 @@ from sqlalchemy import Connection
 
 from collector.center import audit
 from collector.center.access import Actor, Permission
+from collector.center.month.kept_files import whole_file
 from collector.center.month.opened import OpenedRun, open_run
-from collector.center.month.plan_file import whole_file
 from collector.center.month.settling import DATA, RULEBOOK, STATEMENT
 from collector.center.store import CenterStore
+from collector.center.verified import ABSENT, altered, check_hash
 from collector.errors import StoreError
 from collector.model.interval import format_time
 
-_PARTS: Final = (DATA, RULEBOOK, STATEMENT)
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say
 _FILE_MODE: Final = 0o100644 << 16
 _README: Final = """# {month}: 结算运行 {run} · settlement run {run}
@@ -69,7 +69,7 @@ def export_package(store: CenterStore, run_id: int, target: Path, *, actor: Acto
 
     Raises:
         Denied: the actor may not see all plants' data.
-        StoreError: there is no such run, its folder is not whole, or `target` is there already.
+        StoreError: there is no such run, a file of it is not the one its manifest names, or `target` is there already.
     """
     actor.require(Permission.SEE_ALL)
     run = open_run(store, run_id)
@@ -93,7 +93,8 @@ def build_package(store: CenterStore, run: OpenedRun, target: Path) -> None:
     """Write the package; it appears whole or not at all.
 
     Raises:
-        StoreError: the run's folder is not whole, or `target` is there already.
+        Altered: a file of the run is not the one its manifest names.
+        StoreError: `target` is there already.
         OSError: the disk refuses.
     """
     if target.exists():
@@ -113,27 +114,22 @@ def build_package(store: CenterStore, run: OpenedRun, target: Path) -> None:
         "sequence": sequence,
         "hash": hash_of_head,
     }
+    contents |= {f"{RULEBOOK}/{name}": data for name, data in run.rulebook_files.items()}
+    contents[f"{STATEMENT}/manifest.json"] = run.manifest_text.encode()
     contents["README.md"] = _README.format(**words).encode()
     with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as package:
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-        for name, path in sorted(_files(run).items()):
-            sums[name] = _add_file(package, name, path)
+        for name, sha256 in sorted(_listed(run).items()):
+            sums[name] = _add_file(package, name, run.folder / name, sha256)
         listed = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items()))
         for name, data in sorted((contents | {"SHA256SUMS": listed.encode()}).items()):
             package.writestr(_entry(name), data)
 
 
-def _files(run: OpenedRun) -> dict[str, Path]:
-    found = {
-        path.relative_to(run.folder).as_posix(): path
-        for part in _PARTS
-        for path in (run.folder / part).rglob("*")
-        if path.is_file()
-    }
-    for name in ("statement/manifest.json", "data/register.toml", "rulebook/rulebook.toml"):
-        if name not in found:
-            raise StoreError(f"its folder is not whole: {name} is missing", subject=f"run {run.facts.id}")
-    return found
+def _listed(run: OpenedRun) -> dict[str, str]:
+    """SHA-256 of every file of a run by its place: what its manifest names, and nothing beside it."""
+    parts = {DATA: run.manifest["inputs"], STATEMENT: run.manifest["files"]}
+    return {f"{part}/{name}": sha256 for part, hashes in parts.items() for name, sha256 in hashes.items()}
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -145,16 +141,22 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _add_file(package: zipfile.ZipFile, name: str, path: Path) -> str:
-    """Add a file in pieces; its SHA-256."""
+def _add_file(package: zipfile.ZipFile, name: str, path: Path, sha256: str) -> str:
+    """Add a file whose hash is `sha256`, in pieces; the same again. What is another file spoils the package."""
     digest = hashlib.sha256()
     entry = _entry(name)
-    entry.file_size = path.stat().st_size
-    with path.open("rb") as source, package.open(entry, "w") as target:
-        while piece := source.read(1 << 20):
-            digest.update(piece)
-            target.write(piece)
-    return digest.hexdigest()
+    try:
+        source = path.open("rb")
+    except OSError as error:
+        raise altered(path, sha256, ABSENT) from error
+    with source:
+        entry.file_size = path.stat().st_size
+        with package.open(entry, "w") as target:
+            while piece := source.read(1 << 20):
+                digest.update(piece)
+                target.write(piece)
+    check_hash(path, sha256, digest.hexdigest())
+    return sha256
 
 
 def package_facts(path: Path) -> dict[str, Any]:

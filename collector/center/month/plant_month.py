@@ -19,6 +19,7 @@ from collector.center.month.day_slices import DaySlices, digest_of
 from collector.center.month.file_facts import FileFacts, edges_agree
 from collector.center.month.laying_out import HISTORY_DAYS, RESTART_DAYS, PinnedFile
 from collector.center.month.stored_results import encode_results, encode_segments
+from collector.center.verified import check_hash
 from collector.errors import ConfigError, Problem, RuleError
 from collector.model.dispatch import Order
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
@@ -222,15 +223,17 @@ def measure_plant(job: PlantJob) -> list[Measured]:
     Raises:
         RuleError: the rulebook lacks a value that is measured with.
         ConfigError: day files contradict each other.
-        OSError: a day file can't be read.
+        Altered: a day file is not the one that was pinned.
     """
     context = prepare(job.month, job.inputs, job.rulebook)
     policy = context.policy
     done: list[Measured] = []
     for group in _groups(job.cells):
         findings = Findings()
-        paths = [file.path for file in sorted({file for cell in group for file in cell.files})]
-        records = read_record_files(paths, None, findings)
+        files = sorted({file for cell in group for file in cell.files})
+        records = read_record_files([file.path for file in files], None, findings)
+        for file in files:
+            check_hash(file.path, file.sha256, records.sources[f"records/{file.path.name}"])
         findings.refuse_if_any()
         book = RecordBook(
             records.table,

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from collector.center.lake_file import stored_integers
 from collector.center.lake_piece import DAY, HEAD
+from collector.center.verified import read_verified
 from collector.model.quantity import BY_NAME, QUANTITIES, Kind, from_scaled
 from collector.model.record import Quality
 
@@ -41,19 +42,25 @@ class RecordShown:
     values: Mapping[str, ShownValue]
 
 
-def read_record_table(paths: Sequence[Path], unit: str, from_ms: int, to_ms: int, *, head: bool = False) -> pa.Table:
+def read_record_table(
+    files: Sequence[tuple[Path, str]], unit: str, from_ms: int, to_ms: int, *, head: bool = False
+) -> pa.Table:
     """Records of a unit in [from_ms, to_ms) as 64-bit columns by time; quantities it does not carry are left out.
 
-    `head`: also the last record before the first file's day, which may hold into it.
+    `files`: day files and their SHA-256. `head`: also the last record before the first file's day, which may hold into
+    it.
 
     Raises:
-        OSError: a file can't be read.
+        Altered: a file is not the one with this hash.
     """
     of_unit = ("unit", "=", unit)
     filters = [of_unit, ("place", "=", DAY), ("time", ">=", from_ms), ("time", "<", to_ms)]
-    tables = [_stored(pq.read_table(path, filters=filters)) for path in paths]
-    if head and paths:
-        tables.append(_stored(pq.read_table(paths[0], filters=[of_unit, ("place", "=", HEAD)])))
+    tables = []
+    for place, (path, sha256) in enumerate(files):
+        data = pa.BufferReader(read_verified(path, sha256))
+        tables.append(_stored(pq.read_table(data, filters=filters)))
+        if head and not place:
+            tables.append(_stored(pq.read_table(data, filters=[of_unit, ("place", "=", HEAD)])))
     if not tables:
         return pa.table({name: pa.array([], pa.int64()) for name in _FIXED})
     table = pa.concat_tables(tables, promote_options="default").combine_chunks().sort_by("time")

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Day results in the center's store: found by key, added once; dropped in time by collector/center/retention.py.
 
-Nothing is ever marked dirty and nothing is ever changed: another input is another key.
+Nothing is ever marked dirty and nothing is ever changed: another input is another key. A row whose content is not as it
+was stored is not there: it is made again.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Table, delete, select, update
 
 from collector.center.measured_schema import day_result, day_segments, file_facts
 from collector.center.month.file_facts import FileFacts, decode_facts, encode_facts
@@ -22,6 +25,7 @@ _AT_ONCE: Final = 500
 _USED_EVERY_MS: Final = DAY_MS  # noting each use would make every closing a writer of thousands of rows
 T = TypeVar("T")
 K = TypeVar("K")
+logger: Final = logging.getLogger("collector.center.results")
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,12 @@ class Found(Generic[K, T]):
 def find_facts(connection: Connection, hashes: Iterable[str], *, now_ms: int) -> Found[str, FileFacts]:
     """Facts of day files by SHA-256, as far as they are there."""
     found: Found[str, FileFacts] = Found()
-    columns = file_facts.c.sha256, file_facts.c.used_ms, file_facts.c.facts
+    columns = file_facts.c.sha256, file_facts.c.used_ms, file_facts.c.content_sha256, file_facts.c.facts
     for some in _chunks(sorted(set(hashes))):
-        for sha256, used_ms, facts in connection.execute(select(*columns).where(file_facts.c.sha256.in_(some))):
+        query = select(*columns).where(file_facts.c.sha256.in_(some))
+        for sha256, used_ms, content_sha256, facts in connection.execute(query):
+            if not _is_whole(file_facts, sha256.encode(), facts, content_sha256):
+                continue
             found.rows[sha256] = decode_facts(facts)
             if used_ms < now_ms - _USED_EVERY_MS:
                 found.unnoted.append(sha256)
@@ -46,9 +53,13 @@ def find_facts(connection: Connection, hashes: Iterable[str], *, now_ms: int) ->
 
 def add_facts(connection: Connection, facts: Mapping[str, FileFacts], *, now_ms: int) -> None:
     """Keep facts of day files."""
-    rows = [{"sha256": sha256, "used_ms": now_ms, "facts": encode_facts(f)} for sha256, f in sorted(facts.items())]
+    packed = {sha256: encode_facts(f) for sha256, f in sorted(facts.items())}
+    rows = [
+        {"sha256": sha256, "used_ms": now_ms, "facts": f, "content_sha256": _content_hash(sha256.encode(), f)}
+        for sha256, f in packed.items()
+    ]
     for some in _chunks(rows):
-        connection.execute(insert_new(connection, file_facts), some)
+        _replace(connection, file_facts, "sha256", some)
 
 
 def add_results(connection: Connection, measured: Sequence[Measured], *, now_ms: int) -> None:
@@ -56,34 +67,43 @@ def add_results(connection: Connection, measured: Sequence[Measured], *, now_ms:
     for some in _chunks(measured):
         rows = [
             {"key": m.key, "plant": m.plant, "day": m.day, "measured_ms": now_ms, "used_ms": now_ms,
-             "results": m.results}
+             "results": m.results, "content_sha256": _content_hash(m.key, m.results)}
             for m in some
         ]  # fmt: skip
-        connection.execute(insert_new(connection, day_result), rows)
-        segments = [{"key": m.key, "segments": m.segments} for m in some if m.segments is not None]
-        if segments:
-            connection.execute(insert_new(connection, day_segments), segments)
+        _replace(connection, day_result, "key", rows)
+        segments = [
+            {"key": m.key, "segments": m.segments, "content_sha256": _content_hash(m.key, m.segments)}
+            for m in some
+            if m.segments is not None
+        ]
+        _replace(connection, day_segments, "key", segments)
 
 
 def find_results(connection: Connection, keys: Sequence[bytes], *, now_ms: int) -> Found[bytes, bytes]:
     """Results by key as they were stored, as far as they are there."""
     found: Found[bytes, bytes] = Found()
-    columns = day_result.c.key, day_result.c.used_ms, day_result.c.results
+    columns = day_result.c.key, day_result.c.used_ms, day_result.c.content_sha256, day_result.c.results
     for some in _chunks(keys):
-        for key, used_ms, results in connection.execute(select(*columns).where(day_result.c.key.in_(some))):
+        query = select(*columns).where(day_result.c.key.in_(some))
+        for key, used_ms, content_sha256, results in connection.execute(query):
+            if not _is_whole(day_result, bytes(key), results, content_sha256):
+                continue
             found.rows[bytes(key)] = bytes(results)
             if used_ms < now_ms - _USED_EVERY_MS:
                 found.unnoted.append(bytes(key))
     return found
 
 
-def read_segments(connection: Connection, keys: Sequence[bytes]) -> list[bytes]:
-    """Segments of some keys, in their order; a key without any is passed over."""
+def read_segments(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Segments of some keys, as far as they are there."""
     found: dict[bytes, bytes] = {}
+    columns = day_segments.c.key, day_segments.c.content_sha256, day_segments.c.segments
     for some in _chunks(keys):
-        query = select(day_segments.c.key, day_segments.c.segments).where(day_segments.c.key.in_(some))
-        found |= {bytes(key): bytes(segments) for key, segments in connection.execute(query)}
-    return [found[key] for key in keys if key in found]
+        query = select(*columns).where(day_segments.c.key.in_(some))
+        for key, content_sha256, segments in connection.execute(query):
+            if _is_whole(day_segments, bytes(key), segments, content_sha256):
+                found[bytes(key)] = bytes(segments)
+    return found
 
 
 def note_use(connection: Connection, keys: Sequence[bytes], hashes: Sequence[str], *, now_ms: int) -> None:
@@ -91,6 +111,29 @@ def note_use(connection: Connection, keys: Sequence[bytes], hashes: Sequence[str
     for table, column, wanted in ((day_result, "key", keys), (file_facts, "sha256", hashes)):
         for some in _chunks(wanted):
             connection.execute(update(table).where(table.c[column].in_(some)).values(used_ms=now_ms))
+
+
+def _content_hash(key: bytes, content: bytes) -> str:
+    digest = hashlib.sha256(key)
+    digest.update(content)
+    return digest.hexdigest()
+
+
+def _is_whole(table: Table, key: bytes, content: bytes, expected: str | None) -> bool:
+    """Whether a row is as it was stored; one that is not is logged, unless an older program stored no hash of it."""
+    found = _content_hash(key, content)
+    if expected is not None and found != expected:
+        name = key.decode() if table is file_facts else key.hex()
+        message = "%s %s: is not as it was stored: expected SHA-256 %s, found %s; made again"
+        logger.warning(message, table.name, name, expected, found)
+    return found == expected
+
+
+def _replace(connection: Connection, table: Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put in rows that were lacking; one that counts for nothing makes way."""
+    if rows:
+        connection.execute(delete(table).where(table.c[key].in_([row[key] for row in rows])))
+        connection.execute(insert_new(connection, table), rows)
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -8,6 +8,7 @@ The statement folder is what is published; this says the same in a form that is 
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -151,6 +152,13 @@ class RunRows:
         return _unit_of(str(self.month), unit, _unit_decoder.decode(self._units[unit]))
 
 
+class _Version(msgspec.Struct, frozen=True, array_like=True):
+    """The first of what is stored; the rest is passed over."""
+
+    version: int
+
+
+_version_decoder: Final = msgspec.msgpack.Decoder(_Version)
 _decoder: Final = msgspec.msgpack.Decoder(_Stored)
 _unit_decoder: Final = msgspec.msgpack.Decoder(_Unit)
 
@@ -189,8 +197,8 @@ def _state_of(stretch: Stretch) -> RegisteredState:
     )  # fmt: skip
 
 
-def write_run_rows(statement: Statement, dispatch: Mapping[str, UnitDispatch], folder: Path) -> None:
-    """Write the rows beside the statement folder of a run.
+def write_run_rows(statement: Statement, dispatch: Mapping[str, UnitDispatch], folder: Path) -> str:
+    """Write the rows beside the statement folder of a run; returns the file's SHA-256.
 
     Raises:
         OSError: the disk refuses.
@@ -216,17 +224,23 @@ def write_run_rows(statement: Statement, dispatch: Mapping[str, UnitDispatch], f
         ledger=[(r.plant, str(r.debit_yuan), str(r.credit_yuan), r.run) for r in statement.ledger],
         units=_unit_bytes(statement, unpaid, dispatch),
     )  # fmt: skip
-    (folder / NAME).write_bytes(msgspec.msgpack.encode(stored))
+    data = msgspec.msgpack.encode(stored)
+    (folder / NAME).write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
 
 
-def read_run_rows(folder: Path) -> RunRows:
-    """The rows of a run's folder.
+def is_of_this_version(data: bytes) -> bool:
+    """Whether rows are in the form this program reads."""
+    return _version_decoder.decode(data).version == ROWS_VERSION
+
+
+def decode_run_rows(data: bytes) -> RunRows:
+    """The rows of a run from the bytes of their file.
 
     Raises:
-        OSError: they can't be read.
         msgspec.ValidationError: these bytes are something else.
     """
-    stored = _decoder.decode((folder / NAME).read_bytes())
+    stored = _decoder.decode(data)
     month = stored.month
     return RunRows(
         month=Month.parse(month),

@@ -7,7 +7,6 @@ The store keeps the run's manifest, the manifest the hashes of its files: a stat
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from sqlalchemy import select
 from collector.center.import_schema import run
 from collector.center.runs import runs_folder
 from collector.center.store import CenterStore
+from collector.center.verified import read_verified
 from collector.errors import InvariantBroken, StoreError
 from collector.model.interval import Month
 from collector.report.saved import Row, load_saved
@@ -96,7 +96,8 @@ def load_run_statement(store: CenterStore, run_id: int) -> RunStatement:
     Raises:
         StoreError: there is no such run.
         ConfigError: a file of its statement is not the one the manifest names.
-        InvariantBroken: manifest, register or ledger are not those the store knows.
+        Altered: register or ledger are not those the manifest names.
+        InvariantBroken: the manifest is not the one the store knows, or the ledger does not fit.
     """
     row = store.read(lambda c: c.execute(select(run).where(run.c.id == run_id)).one_or_none())
     if row is None:
@@ -143,17 +144,10 @@ def _money(text: str) -> Decimal | None:
     return Decimal(text) if text else None
 
 
-def _checked(path: Path, sha256: str) -> bytes:
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise InvariantBroken("is not the file the manifest names; it was changed", subject=str(path))
-    return data
-
-
 def _check_ledger(path: Path, sha256: str, plants: tuple[RunPlant, ...]) -> None:
     """The books of the run say of every plant what its row says (Art. 20, 23): credit − debit = net."""
     balance: dict[str, Decimal] = {}
-    for posting in csv.DictReader(_checked(path, sha256).decode("utf-8").splitlines()):
+    for posting in csv.DictReader(read_verified(path, sha256).decode("utf-8").splitlines()):
         amount = Decimal(posting["credit_yuan"]) - Decimal(posting["debit_yuan"])
         balance[posting["plant"]] = balance.get(posting["plant"], Decimal(0)) + amount
     if sum(balance.values(), Decimal(0)):
@@ -168,7 +162,7 @@ def _check_ledger(path: Path, sha256: str, plants: tuple[RunPlant, ...]) -> None
 
 def _names(path: Path, sha256: str, month: Month) -> dict[str, PlantName]:
     """Plants in their last state that touches the month, as the settlement takes them."""
-    loaded: RegisterFile = load_register(Delivered(path.name, _checked(path, sha256), sha256), Findings())
+    loaded: RegisterFile = load_register(Delivered(path.name, read_verified(path, sha256), sha256), Findings())
     names: dict[str, PlantName] = {}
     if loaded.register is None:
         raise InvariantBroken("can't be read any more", subject=str(path))

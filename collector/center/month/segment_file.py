@@ -61,21 +61,12 @@ def _runs(table: pa.Table) -> Iterator[tuple[int, int]]:
         begin = end
 
 
-class SegmentReader:
-    """Reads segments of one unit from a segment file. The footer is read once."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        metadata = pq.read_metadata(path)
-        self._groups: dict[str, list[int]] = {}
-        for group in range(metadata.num_row_groups):
-            statistics = metadata.row_group(group).column(0).statistics
-            self._groups.setdefault(statistics.min, []).append(group)
-
-    def of_unit(self, unit: str) -> pa.Table:
-        """The segments of a unit, by service and time as they were written."""
-        groups = self._groups.get(unit, [])
+def read_segments_of(data: bytes, unit: str) -> pa.Table:
+    """The segments of a unit out of a segment file, by service and time as they were written."""
+    with pq.ParquetFile(pa.BufferReader(data)) as file:
+        metadata = file.metadata
+        of_unit = (metadata.row_group(group).column(0).statistics.min for group in range(metadata.num_row_groups))
+        groups = [group for group, name in enumerate(of_unit) if name == unit]
         if not groups:
             return SEGMENT_SCHEMA.empty_table()
-        with pq.ParquetFile(self._path) as file:
-            return file.read_row_groups(groups).cast(SEGMENT_SCHEMA).unify_dictionaries()
+        return file.read_row_groups(groups).cast(SEGMENT_SCHEMA).unify_dictionaries()

@@ -10,6 +10,7 @@ runs/<folder>/data/             the settlement folder: anybody can settle it wit
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,13 +24,27 @@ from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.month.laying_out import PinnedFile, lay_out_folder, pin_month
 from collector.center.month.measured import MonthMeasuring, Progress
+from collector.center.month.run_rows import NAME as ROWS
 from collector.center.month.run_rows import UnitDispatch, write_run_rows
 from collector.center.month.segment_file import SegmentFile
-from collector.center.runs import TRIAL, RunFacts, RunRow, record_run, run_by_id, runs_folder
+from collector.center.runs import (
+    TRIAL,
+    RunFacts,
+    RunRow,
+    manifest_text,
+    note_page_hashes,
+    pinned_files,
+    record_name,
+    record_run,
+    run_by_id,
+    runs_folder,
+)
 from collector.center.store import CenterStore
+from collector.center.verified import check_hash
+from collector.errors import StoreError
 from collector.model.interval import Month
 from collector.report.folder import write_statement
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook import hash_of_files, load_rulebook, read_rulebook_files, rulebook_of
 from collector.settlement.statement import Segments, Statement
 
 DATA: Final = "data"
@@ -120,21 +135,30 @@ class RunMaking:
     note: str
     base_run_id: int | None
     executor: str = ""
+    rulebook_hash: str = ""  # what the rulebook must hash to, where it is a run's
 
     def make(self, lay_out: Callable[[Path], Mapping[str, str]], pinned: Sequence[PinnedFile]) -> Settled:
         """`lay_out` writes the settlement folder and returns the hashes of its tables; `pinned`: its day files."""
         with _new_folder(self.store, f"{self.month}-{self.store.clock.now_utc_ms()}") as folder:
             hashes = lay_out(folder / DATA)
             _copy_rulebook(self.rulebook, folder / RULEBOOK)
-            book = load_rulebook(folder / RULEBOOK)
+            files = read_rulebook_files(folder / RULEBOOK)
+            if self.rulebook_hash:
+                check_hash(self.rulebook, self.rulebook_hash, hash_of_files(files))
+            book = rulebook_of(files, str(folder / RULEBOOK))
             measuring = MonthMeasuring(self.store, self.month, folder / DATA, book, pinned, hashes=hashes)
             statement, progress = measuring.statement(executor=self.executor)
-            manifest = _write(statement, measuring.dispatch(), folder)
-            run_id = self._list(statement, manifest, folder, pinned)
+            manifest, page_files = _write(statement, measuring.dispatch(), folder)
+            run_id = self._list(statement, manifest, page_files, folder, pinned)
         return Settled(self.store.read(lambda connection: run_by_id(connection, run_id)), statement, progress)
 
     def _list(
-        self, statement: Statement, manifest: Mapping[str, Any], folder: Path, pinned: Sequence[PinnedFile]
+        self,
+        statement: Statement,
+        manifest: Mapping[str, Any],
+        page_files: Mapping[str, str],
+        folder: Path,
+        pinned: Sequence[PinnedFile],
     ) -> int:
         """The run and its entry in the audit log, in one transaction."""
         facts = RunFacts(
@@ -148,6 +172,7 @@ class RunMaking:
             kind=self.kind,
             base_run_id=self.base_run_id,
             note=self.note,
+            page_files=json.dumps(page_files),
         )
         lake_files = [self.store.lake / file.plant / file.name for file in pinned]
         now_ms = self.store.clock.now_utc_ms()
@@ -199,10 +224,87 @@ def _copy_rulebook(source: Path, target: Path) -> None:
         shutil.copyfile(path, target / path.name)
 
 
-def _write(statement: Statement, dispatch: Mapping[str, UnitDispatch], folder: Path) -> Mapping[str, Any]:
-    """The statement folder and what pages read beside it; segments are built once for both."""
+def _write(
+    statement: Statement, dispatch: Mapping[str, UnitDispatch], folder: Path
+) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """The statement folder and what pages read beside it; segments are built once for both.
+
+    Returns the manifest, and the SHA-256 of each file that pages read.
+    """
     with SegmentFile(folder / SEGMENTS) as file:
         noted = [partial(file.note, part) for part in statement.segments.parts()]
         manifest = write_statement(replace(statement, segments=Segments(lambda _: iter(noted))), folder / STATEMENT)
-    write_run_rows(statement, dispatch, folder)
-    return manifest
+    rows_sha256 = write_run_rows(statement, dispatch, folder)
+    with (folder / SEGMENTS).open("rb") as written:
+        return manifest, {ROWS: rows_sha256, SEGMENTS: hashlib.file_digest(written, "sha256").hexdigest()}
+
+
+# ---- what a run pinned, read again ---------------------------------------------------------------------------------
+
+
+def read_pinned_rulebook(folder: Path, sha256: str) -> dict[str, bytes]:
+    """The files of a rulebook that must hash to `sha256`.
+
+    Raises:
+        Altered: it is another one, or none.
+    """
+    files = read_rulebook_files(folder)
+    check_hash(folder, sha256, hash_of_files(files))
+    return files
+
+
+def pinned_of(store: CenterStore, row: RunRow) -> tuple[PinnedFile, ...]:
+    """The day files of a run as its folder holds them, with the hashes its manifest names."""
+    hashes = manifest_of_run(store, row.id)["inputs"]
+    records = runs_folder(store.directory) / row.folder / DATA / "records"
+    found = []
+    for plant, name in store.read(lambda connection: pinned_files(connection, row.id)):
+        inside = record_name(plant, name)
+        found.append(PinnedFile(plant, name[:10], name, records / inside, hashes[f"records/{inside}"]))
+    return tuple(sorted(found))
+
+
+def manifest_of_run(store: CenterStore, run_id: int) -> dict[str, Any]:
+    """The manifest of a run's statement as the store has it."""
+    found: dict[str, Any] = json.loads(store.read(lambda connection: manifest_text(connection, run_id)))
+    return found
+
+
+def pinned_tables(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 by name of the register and the tables of a run; its day files apart."""
+    return {name: sha256 for name, sha256 in manifest["inputs"].items() if not name.startswith("records/")}
+
+
+def make_pages_again(store: CenterStore, row: RunRow) -> None:
+    """Settle a run's pinned folder once more, for what pages read of it: rows.msgpack and segments.parquet.
+
+    Raises:
+        Altered: something it pinned is not what was pinned.
+        StoreError: what comes of it is not the run's statement; its folder is left as it is.
+    """
+    folder, manifest = runs_folder(store.directory) / row.folder, manifest_of_run(store, row.id)
+    if not (folder / DATA).is_dir():
+        raise StoreError("its folder is not whole: there is no data/ to make its rows from", subject=f"run {row.id}")
+    book = rulebook_of(read_pinned_rulebook(folder / RULEBOOK, row.rulebook_hash), str(folder / RULEBOOK))
+    hashes, pinned = pinned_tables(manifest), pinned_of(store, row)
+    with _new_folder(store, f".again-{row.id}") as work:
+        measuring = MonthMeasuring(store, Month.parse(row.month), folder / DATA, book, pinned, hashes=hashes)
+        statement, _ = measuring.statement()
+        written, page_files = _write(statement, measuring.dispatch(), work)
+        expected, found = (
+            {"result": each["result_hash"]} | {n: h for n, h in each["files"].items() if n.endswith(".csv")}
+            for each in (manifest, written)
+        )
+        wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        if wrong or written["result_hash"] != row.result_hash:
+            told = ", ".join(f"{n}: expected {expected.get(n)}, found {found.get(n)}" for n in wrong or ["result"])
+            raise StoreError(
+                f"its rows can't be made again: settling what it pinned gives another statement ({told}). Its "
+                f"statement/ stands, checked by its manifest; the program it was settled with, collector "
+                f"{manifest['versions']['collector']}, makes the rows, or put {ROWS} and {SEGMENTS} back from a backup",
+                subject=f"run {row.id}",
+            )
+        for name in page_files:
+            (work / name).replace(folder / name)
+        shutil.rmtree(work)
+    store.write(lambda connection: note_page_hashes(connection, row.id, page_files)).result()

@@ -13,26 +13,24 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from collector.center.access import Actor, Permission
 from collector.center.import_kinds import ALL_KINDS, KINDS, REGISTER
-from collector.center.month.laying_out import PinnedFile, link_pinned
+from collector.center.month.laying_out import REGISTER_FILE, PinnedFile, link_pinned
 from collector.center.month.opened import OpenedRun, open_run
-from collector.center.month.settling import RULEBOOK, RunMaking
+from collector.center.month.settling import RULEBOOK, RunMaking, pinned_of
 from collector.center.row_laying import Bools, Laid, Rows, cell_lists, held_batches, lay_over
 from collector.center.row_reading import read_rows, read_table
-from collector.center.runs import WHAT_IF, RunRow, link_file, pinned_files, record_name
+from collector.center.runs import WHAT_IF, RunRow
 from collector.center.store import CenterStore
+from collector.center.verified import copy_verified, read_verified
 from collector.errors import ConfigError, Problem
 from collector.settlement.catalogue import SERVICES
 from collector.tables.files import Delivered, read_delivered
 from collector.tables.findings import LISTED_PER_KIND, Findings
 from collector.tables.register import RegisterFile, load_register
-
-_REGISTER_FILE: Final = "register.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,7 @@ def what_if(
     Raises:
         Denied: the actor may not settle.
         StoreError: there is no such run.
+        Altered: something the run pinned is not what was pinned.
         ConfigError: a change is no good, or conflicts with a row it may not replace; nothing is left.
         RuleError: the rulebook has no answer for the month; nothing is left.
     """
@@ -69,7 +68,7 @@ def what_if(
     if unknown:
         raise ConfigError([Problem(kind, 0, "", f"expected one of {', '.join(ALL_KINDS)}") for kind in unknown])
     base = open_run(store, base_run_id)
-    pinned = _pinned(store, base)
+    pinned = pinned_of(store, base.facts)
 
     def lay_out(data: Path) -> Mapping[str, str]:
         return _lay_out(base, changes, pinned, data)
@@ -83,39 +82,33 @@ def what_if(
         note=note,
         base_run_id=base_run_id,
         executor=executor,
+        rulebook_hash=base.facts.rulebook_hash if rulebook is None else "",
     )
     return making.make(lay_out, pinned).row
 
 
-def _pinned(store: CenterStore, base: OpenedRun) -> tuple[PinnedFile, ...]:
-    """The day files of a run, as its folder holds them."""
-    hashes: Mapping[str, str] = base.manifest["inputs"]
-    found = []
-    for plant, name in store.read(lambda connection: pinned_files(connection, base.facts.id)):
-        inside = record_name(plant, name)
-        path = base.data / "records" / inside
-        found.append(PinnedFile(plant, name[:10], name, path, hashes[f"records/{inside}"]))
-    return tuple(sorted(found))
-
-
 def _lay_out(base: OpenedRun, changes: Sequence[Change], pinned: Sequence[PinnedFile], data: Path) -> Mapping[str, str]:
-    """The base run's folder with the changes; returns the hashes of its tables."""
+    """The base run's folder with the changes; returns the hashes of its register and tables."""
     data.mkdir(parents=True)
     inputs: Mapping[str, str] = base.manifest["inputs"]
     registers = [change for change in changes if change.kind == REGISTER]
-    register = registers[-1].delivered.data if registers else (base.data / _REGISTER_FILE).read_bytes()
-    (data / _REGISTER_FILE).write_bytes(register)
+    if registers:
+        register = registers[-1].delivered.data
+    else:
+        register = read_verified(base.data / REGISTER_FILE, inputs[REGISTER_FILE])
+    (data / REGISTER_FILE).write_bytes(register)
     known = _known(register)
-    hashes: dict[str, str] = {}
+    hashes = {REGISTER_FILE: hashlib.sha256(register).hexdigest()}
     for kind in KINDS:
         mine = [change for change in changes if change.kind == kind]
         name = f"{kind}.csv"
         if not mine and name in inputs:
-            link_file(base.data / name, data / name)
+            copy_verified(base.data / name, data / name, inputs[name])
             hashes[name] = inputs[name]
         elif mine:
             header = ",".join(KINDS[kind].columns).encode() + b"\n"
-            rows = read_rows(kind, Delivered(name, (base.data / name).read_bytes() if name in inputs else header, ""))
+            held = read_verified(base.data / name, inputs[name]) if name in inputs else header
+            rows = read_rows(kind, Delivered(name, held, ""))
             for change in mine:
                 rows = _rows_after(kind, change, rows, known)
             hashes[name] = _write(data / name, KINDS[kind].columns, rows)
@@ -125,7 +118,7 @@ def _lay_out(base: OpenedRun, changes: Sequence[Change], pinned: Sequence[Pinned
 
 def _known(register: bytes) -> RegisterFile:
     findings = Findings()
-    known = load_register(Delivered(_REGISTER_FILE, register, ""), findings)
+    known = load_register(Delivered(REGISTER_FILE, register, ""), findings)
     findings.refuse_if_any()
     return known
 

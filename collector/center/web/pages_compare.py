@@ -19,11 +19,10 @@ from collector.center.access import Permission
 from collector.center.deliveries import delivered_of
 from collector.center.imports import ALL_KINDS
 from collector.center.month.compare import compare_runs, effect_by_plant
-from collector.center.month.opened import open_run
+from collector.center.month.opened import OpenedRun, open_run
 from collector.center.month.package import export_package
 from collector.center.month.review_effect import try_review
 from collector.center.month.review_log import review_by_id
-from collector.center.month.settling import RULEBOOK
 from collector.center.month.steps import visible_run
 from collector.center.month.what_if import Change, what_if
 from collector.center.runs import WHAT_IF, list_runs
@@ -122,18 +121,18 @@ def _start(ctx: Context, month: Month, base: int, changes: Sequence[Change], rul
 
     def work() -> int:
         with tempfile.TemporaryDirectory() as folder:
-            draft = _draft(open_run(store, base).folder / RULEBOOK, rulebook, Path(folder) / "rulebook")
+            draft = _draft(open_run(store, base), rulebook, Path(folder) / "rulebook")
             return what_if(store, base, changes=changes, rulebook=draft, actor=actor, note=note).id
 
     ctx.jobs.start(Job(str(month), WHAT_IF, actor.name, ctx.now_ms, base), work)
 
 
-def _draft(source: Path, files: Mapping[str, bytes], target: Path) -> Path | None:
+def _draft(base: OpenedRun, files: Mapping[str, bytes], target: Path) -> Path | None:
     """The rulebook of a run with files replaced or added; None where there are none."""
     if not files:
         return None
-    shutil.copytree(source, target)
-    for name, data in files.items():
+    target.mkdir()
+    for name, data in {**base.rulebook_files, **files}.items():
         (target / name).write_bytes(data)
     load_rulebook(target)  # refused here with file and place, before anything is settled
     return target

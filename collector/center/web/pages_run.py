@@ -121,7 +121,7 @@ def run_page(ctx: Ctx, month: FromPath[str], run_id: FromPath[int]) -> Page:
         open_count=len(open_lines),
         uncertain=[line for line in by_value if _uncertain_yuan(line)],
         findings=run.findings if staff else [],
-        files=[name for name in _FILES if staff and (run.statement_folder / name).exists()],
+        files=[name for name in _FILES if staff and name in run.manifest["files"]],
         bars=_bars(ctx, run),
     )
 
@@ -389,10 +389,9 @@ def records_page(
 def run_file(ctx: Ctx, month: FromPath[str], run_id: FromPath[int], name: FromPath[str]) -> Response[bytes]:
     """A file of the statement."""
     run = opened_for(ctx, month, run_id)
-    path = run.statement_folder / name
-    if name not in _FILES or not path.is_file():
+    if name not in _FILES or name not in run.manifest["files"]:
         raise Missing("no such file of the statement", subject=name[:64])
-    return attachment(path.read_bytes(), f"{run.facts.month}-run{run_id}-{name}", _FILES[name])
+    return attachment(run.statement_file(name), f"{run.facts.month}-run{run_id}-{name}", _FILES[name])
 
 
 NAVIGATION: Final = (NavEntry("nav.statement", "/this/runs", Permission.SEE_OWN, "runs"),)

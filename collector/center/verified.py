@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bytes of stored files, hashed as they are read and held against the SHA-256 that stands in the store.
+
+A name proves nothing and a disk may answer with other bytes than were written, so whatever money is made from comes
+through here: read once, hashed, and only then parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from collector.errors import StoreError
+
+ABSENT: Final = "no file"  # said in the place of a hash that was found
+UNLISTED: Final = "no such file"  # said in the place of one that was expected
+_PIECE: Final = 1 << 20
+
+
+class Altered(StoreError):  # noqa: N818 - a state of the file, as the other errors' names are
+    """A stored file is not the one the store lists. `difference`: the same without the remedy, for what is remade."""
+
+    difference: str = ""
+
+
+def altered(path: Path, expected: str, found: str) -> Altered:
+    """What is said of a file whose hash is not the one that stands in the store."""
+    difference = f"is not the file the store lists: expected SHA-256 {expected}, found {found}"
+    remedy = "put this file back from a backup (it has the same place there) and try again"
+    message = f"{difference}. Nothing was computed from it, and what was settled before stands; {remedy}"
+    error = Altered(message, subject=str(path))
+    error.difference = f"{path}: {difference}"
+    return error
+
+
+def check_hash(path: Path, expected: str, found: str) -> None:
+    """Raise `Altered` where what was read is not what was listed."""
+    if found != expected:
+        raise altered(path, expected, found or ABSENT)
+
+
+def read_verified(path: Path, sha256: str) -> bytes:
+    """The bytes of a file, whose hash is `sha256`.
+
+    Raises:
+        Altered: it is another file, or none.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise altered(path, sha256, f"{ABSENT} ({error.strerror})") from error
+    check_hash(path, sha256, hashlib.sha256(data).hexdigest())
+    return data
+
+
+def copy_verified(source: Path, target: Path, sha256: str) -> None:
+    """Copy a file whose hash is `sha256`, or leave nothing. Writing into the copy changes no other file.
+
+    Raises:
+        Altered: it is another file, or none.
+        OSError: the copy can't be written.
+    """
+    digest = hashlib.sha256()
+    try:
+        file = source.open("rb")
+    except OSError as error:
+        raise altered(source, sha256, f"{ABSENT} ({error.strerror})") from error
+    with file, target.open("wb") as copy:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            copy.write(piece)
+    if digest.hexdigest() != sha256:
+        target.unlink()
+        raise altered(source, sha256, digest.hexdigest())
