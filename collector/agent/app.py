@@ -274,7 +274,8 @@ class Agent:
             running_s=now_s - self._started_s, clock=clock_state(self._clock).name.lower(),
             store_error=self._timetable.store_error,
             ticks=TickHealth(
-                done.ticks, done.missed, done.records, done.gaps, self._recorder.late_tags, done.clock_steps
+                done.ticks, done.missed, done.records, done.gaps, self._recorder.late_tags, done.clock_steps,
+                done.clock_steps_forward, done.last_step_ms, done.last_step_utc_ms,
             ),
             devices=devices_of(self._channels),
             uplink=UplinkHealth(

@@ -111,7 +111,7 @@ class QuickClock:
         self.looks += 1
         return self.looks / 2
 
-    async def sleep_until(self, time_utc_ms: int) -> None:
+    async def sleep_until(self, time_utc_ms: int) -> int:
         raise AssertionError(f"nobody sleeps here until {time_utc_ms}")
 
 
