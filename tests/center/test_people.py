@@ -37,6 +37,7 @@ class _Clock:
 
     async def sleep_until(self, time_utc_ms: int) -> int:
         self.now_ms = max(self.now_ms, time_utc_ms)
+        return 0
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Recorder:
         self.reached.append(time_utc_ms)
 
 
-async def still_waits(awaited: Awaitable[None]) -> asyncio.Task[None]:
+async def still_waits(awaited: Awaitable[Any]) -> asyncio.Task[Any]:
     task = asyncio.ensure_future(awaited)
     done, _ = await asyncio.wait([task], timeout=0.05)
     assert not done
