@@ -21,6 +21,14 @@ from typing import Final, Protocol
 from collector.clock_state import ClockState
 from collector.errors import LinkError
 
+# A smaller step of the wall clock is slept out like a slew: no time repeats that a record could carry.
+STEP_MS: Final = 1000
+_TOGETHER_S: Final = 0.05  # two clocks read within it were read together
+
+
+def _told(step_ms: int) -> int:
+    return step_ms if abs(step_ms) >= STEP_MS else 0
+
 
 class Clock(Protocol):
     """What schedules and stamps need of a clock."""
@@ -33,26 +41,55 @@ class Clock(Protocol):
         """Seconds that never step, for durations."""
         ...
 
-    async def sleep_until(self, time_utc_ms: int) -> None:
-        """Return at or after the instant; at once if it has passed, and early if the clock stepped back meanwhile."""
+    async def sleep_until(self, time_utc_ms: int) -> int:
+        """Return at or after the instant; at once if it has passed, and early if the clock stepped back meanwhile.
+
+        Returns the step of the clock since the last return, in ms, negative where it was set back; 0 where there was
+        none of `STEP_MS` or more.
+        """
         ...
 
 
 class SystemClock:
-    """The host's clock."""
+    """The host's clock. One task may sleep at a time per clock: it is the one that is told of a step.
+
+    Args:
+        wall_ns: the wall clock in ns since 1970, which people and NTP may set.
+        monotonic_s: seconds that nobody sets.
+    """
+
+    def __init__(
+        self, wall_ns: Callable[[], int] = time.time_ns, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._wall_ns, self._monotonic_s = wall_ns, monotonic_s
+        self._ahead_ms = self._measure_ahead_ms()
 
     def now_utc_ms(self) -> int:
         """UTC milliseconds since 1970."""
-        return time.time_ns() // 1_000_000
+        return self._wall_ns() // 1_000_000
 
     def monotonic_s(self) -> float:
         """Seconds since an arbitrary start."""
-        return time.monotonic()
+        return self._monotonic_s()
 
-    async def sleep_until(self, time_utc_ms: int) -> None:
-        """Sleeps in steps of at most a second, so that a step of the wall clock is noticed."""
-        while (wait_ms := time_utc_ms - self.now_utc_ms()) > 0:  # noqa: ASYNC110 - there is no event to wait for
+    def _measure_ahead_ms(self) -> int:
+        """How far the wall clock is ahead of the monotonic one: constant (both are slewed alike) but for steps."""
+        while True:
+            before_s = self._monotonic_s()
+            wall_ns = self._wall_ns()
+            if self._monotonic_s() - before_s < _TOGETHER_S:  # else we were put aside between the two
+                return wall_ns // 1_000_000 - round(before_s * 1000)
+
+    async def sleep_until(self, time_utc_ms: int) -> int:
+        """Sleep by the monotonic clock, at most a second at a time; a step of the wall clock is seen after each."""
+        while True:
+            step_ms = self._measure_ahead_ms() - self._ahead_ms
+            wait_ms = time_utc_ms - self.now_utc_ms()
+            if wait_ms <= 0 or step_ms <= -STEP_MS:
+                break
             await asyncio.sleep(min(wait_ms / 1000, 1.0))
+        self._ahead_ms += step_ms
+        return _told(step_ms)
 
 
 class SimulatedClock:
@@ -93,7 +130,7 @@ class SimulatedClock:
         """Simulated seconds; simulated time never steps back."""
         return self._now_utc_ms / 1000
 
-    async def sleep_until(self, time_utc_ms: int) -> None:
+    async def sleep_until(self, time_utc_ms: int) -> int:
         """Ask the simulator to advance. Waits without a limit: the simulator may be held on purpose.
 
         Raises:
@@ -101,7 +138,7 @@ class SimulatedClock:
         """
         async with self._lock:
             if time_utc_ms <= self._now_utc_ms:
-                return
+                return 0
             self._waiting_for_utc_ms = time_utc_ms
             try:
                 self._writer.write(time_utc_ms.to_bytes(8, "big", signed=True))
@@ -109,6 +146,7 @@ class SimulatedClock:
             except (OSError, asyncio.IncompleteReadError) as error:
                 raise LinkError("the simulator that keeps the time has gone", subject="time") from error
             self._now_utc_ms = self._waiting_for_utc_ms = int.from_bytes(answer, "big", signed=True)
+            return _told(min(0, self._now_utc_ms - time_utc_ms))  # followed quickly, time overshoots
 
     async def close(self) -> None:
         """Let go of the time; others advance without us."""

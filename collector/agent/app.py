@@ -25,6 +25,7 @@ from collector.agent.capacity import compute_capacity
 from collector.agent.desk import JSON, TEXT, Desk, Page
 from collector.agent.device.factory import DeviceOnLine, build_devices
 from collector.agent.health import Health, TickHealth, UplinkHealth, devices_of, points_now, resident_bytes
+from collector.agent.ledger import Damaged
 from collector.agent.loaded import loaded_tables
 from collector.agent.places import buffer_path, socket_path
 from collector.agent.poll import Channel
@@ -35,7 +36,7 @@ from collector.agent.ticks import Store, Timetable
 from collector.agent.uplink import VERSION, Uplink
 from collector.agent.wiring import channels_of, layouts_with_all_units, load_signers, plants_of_unit, sources_of
 from collector.clock import Clock, SimulatedClock, clock_state
-from collector.errors import ConfigError, StoreError
+from collector.errors import CollectorError, ConfigError, StoreError
 from collector.notify import notify
 from collector.points.agent_config import AgentConfig
 
@@ -77,9 +78,29 @@ async def run_agent(
         agent, buffer = await _make_agent(config, clock, executor)
         try:
             await agent.run(path, stop, reload)
+        except BaseExceptionGroup as group:
+            # Of a damaged buffer several tasks hear; one says it, and the next start sets the file aside.
+            if (damaged := next(iter(_leaves(group, Damaged)), None)) is not None:
+                raise damaged from None
+            raise
         finally:
             await loop.run_in_executor(executor, buffer.close)
             executor.shutdown()
+
+
+def _leaves(group: BaseExceptionGroup[BaseException], kind: type[CollectorError]) -> list[CollectorError]:
+    """The errors of a kind in a group, where it holds no others."""
+    found: list[CollectorError] = []
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            if not (inner := _leaves(error, kind)):
+                return []
+            found += inner
+        elif isinstance(error, kind):
+            found.append(error)
+        else:
+            return []
+    return found
 
 
 async def _make_agent(config: AgentConfig, clock: Clock, executor: ThreadPoolExecutor) -> tuple[Agent, Buffer]:
@@ -88,6 +109,8 @@ async def _make_agent(config: AgentConfig, clock: Clock, executor: ThreadPoolExe
     devices = build_devices(config, clock)
     sources = sources_of(config, devices)
     buffer = await loop.run_in_executor(executor, _open_buffer, config, clock, sources)
+    if buffer.salvaged is not None:
+        _LOG.error("buffer=damaged %s", buffer.salvaged)
     try:
         last = await loop.run_in_executor(executor, lambda: {s.unit: buffer.last(s.unit) for s in sources})
         return Agent(config, clock, devices, sources, buffer, executor, last), buffer
@@ -274,7 +297,8 @@ class Agent:
             running_s=now_s - self._started_s, clock=clock_state(self._clock).name.lower(),
             store_error=self._timetable.store_error,
             ticks=TickHealth(
-                done.ticks, done.missed, done.records, done.gaps, self._recorder.late_tags, done.clock_steps
+                done.ticks, done.missed, done.records, done.gaps, self._recorder.late_tags, done.clock_steps,
+                done.clock_steps_forward, done.last_step_ms, done.last_step_utc_ms,
             ),
             devices=devices_of(self._channels),
             uplink=UplinkHealth(

@@ -30,14 +30,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import msgspec
 
 from collector.agent import salvage
 from collector.agent.ledger import Damaged, Ledger, Lock
 from collector.agent.outbox import AckOutcome, Outbox, Outgoing, Position
-from collector.agent.sealer import Sealer
+from collector.agent.sealer import MAX_ERA, Sealer
 from collector.errors import Garbled, InvariantBroken, StoreError
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
 from collector.points import agent_config
@@ -46,8 +43,6 @@ from collector.wire.batch import MAX_TIME_MS, MAX_VALUE
 from collector.wire.body import QUANTITY_CODES
 
 __all__ = ["AckOutcome", "Buffer", "Counts", "Outgoing", "Position", "read_counts"]
-
-_MAX_ERA: Final = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +103,34 @@ class Buffer:
             StoreError: another agent holds the file, it belongs to another gateway, or the disk refuses.
             ValueError: a layout with a quantity that can't be sent.
         """
+        if missing := sorted(set(plants_of_unit) - set(layouts)):
+            raise ValueError(f"{missing[0]}: no layout")
         for layout in layouts.values():
             if unknown := [q for q in layout.quantities if q not in QUANTITY_CODES]:
                 raise ValueError(f"{layout.unit}: no wire code for {unknown}")
         lock = Lock(path)
+
+        def opened() -> Buffer:
+            ledger = Ledger(path, gateway)
+            try:
+                if finding := ledger.damage():
+                    raise Damaged(finding, subject=str(path))
+                sealer = Sealer(ledger, settings, signers, now_ms=now_utc_ms)
+                with ledger.errors():
+                    sealer.load()
+                buffer = cls(ledger, lock, sealer, plants_of_unit)
+                buffer._start(layouts, now_utc_ms)
+            except BaseException:
+                ledger.close()
+                raise
+            return buffer
+
         try:
-            ledger, sealer, report = _open_file(path, gateway, plants_of_unit, settings, signers, now_utc_ms)
+            salvage.finish_exchange(path)
+            return _open_or_exchange(opened, path, gateway, plants_of_unit, now_utc_ms)
         except BaseException:
             lock.release()
             raise
-        buffer = cls(ledger, lock, sealer, plants_of_unit)
-        buffer.salvaged = report
-        try:
-            buffer._start(layouts, now_utc_ms)
-        except BaseException:
-            buffer.close()
-            raise
-        return buffer
 
     def _start(self, layouts: Mapping[str, UnitLayout], now_utc_ms: int) -> None:
         """Give every plant its stream and every unit its layout; tails recorded under other layouts are sealed."""
@@ -234,7 +240,7 @@ class Buffer:
             before = last.get(unit) or self._sealer.last.get(unit)
             if before is not None and now <= before:
                 raise InvariantBroken(f"(era, time) {now} does not follow {before} (B9)", subject=unit)
-            if not (0 <= now[0] <= _MAX_ERA and 0 <= now[1] <= MAX_TIME_MS):
+            if not (0 <= now[0] <= MAX_ERA and 0 <= now[1] <= MAX_TIME_MS):
                 raise InvariantBroken(f"(era, time) {now} is out of bounds", subject=unit)
             if any(v is not None and not -MAX_VALUE <= v <= MAX_VALUE for v in record.values):
                 raise InvariantBroken(f"a value is beyond ±{MAX_VALUE}", subject=unit)
@@ -396,43 +402,36 @@ def read_counts(directory: Path) -> Counts:
         raise StoreError(f"can't be read: {error}", subject=str(found[0])) from error
 
 
-def _open_file(
-    path: Path,
-    gateway: str,
-    plants_of_unit: Mapping[str, str],
-    settings: agent_config.Buffer,
-    signers: Mapping[str, Signer | None],
-    now_utc_ms: int,
-) -> tuple[Ledger, Sealer, salvage.Report | None]:
-    """The file as it is, or, where it is damaged, a new one with what could be salvaged."""
-    salvage.finish_exchange(path)
+def _open_or_exchange(
+    opened: Callable[[], Buffer], path: Path, gateway: str, plants_of_unit: Mapping[str, str], now_utc_ms: int
+) -> Buffer:
+    """The file as it is, or, where it can't be used, a new one with what could be salvaged; if need be, with nothing.
+
+    Whatever a file holds, and whatever error that leads to, the agent starts. Only what setting the file aside would
+    not cure is raised: no room, no rights, another gateway's file.
+
+    Raises:
+        StoreError: as said.
+    """
     try:
-        ledger = Ledger(path, gateway)
-    except Damaged as error:
-        finding = error.message
-    else:
-        sealer = Sealer(ledger, settings, signers, now_ms=now_utc_ms)
-        finding = ledger.damage() or _load(sealer) or ""
-        if not finding:
-            return ledger, sealer, None
-        ledger.close()
-    report = salvage.exchange(path, gateway, finding, plants_of_unit, now_utc_ms)
-    ledger = Ledger(path, gateway)
+        return opened()
+    except Exception as error:
+        finding = _finding(error)
     try:
-        sealer = Sealer(ledger, settings, signers, now_ms=now_utc_ms)
-        with ledger.errors():
-            sealer.load()
-    except BaseException:
-        ledger.close()
-        raise
-    return ledger, sealer, report
+        report = salvage.exchange(path, gateway, finding, plants_of_unit, now_utc_ms)
+        buffer = opened()
+    except Exception as error:
+        finding += f"; nothing could be salvaged: {_finding(error)}"
+        report = salvage.give_up(path, finding, now_utc_ms)
+        buffer = opened()
+    buffer.salvaged = report
+    return buffer
 
 
-def _load(sealer: Sealer) -> str | None:
-    try:
-        sealer.load()
-    except sqlite3.Error as error:
-        return str(error)
-    except (msgspec.MsgspecError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        return f"the open tail can't be read: {error}"
-    return None
+def _finding(error: Exception) -> str:
+    """What is wrong with a file that this error came of; raises it again where the file is not to blame."""
+    if isinstance(error, Damaged):
+        return error.message
+    if isinstance(error, (StoreError, MemoryError)):
+        raise error
+    return repr(error)

@@ -81,7 +81,7 @@ def compute_capacity(config: AgentConfig) -> Capacity:
     try:
         with closing(open_beside(path)) as db:
             return _compute(db, config)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, TypeError, ValueError) as error:  # a damaged row may hold anything
         raise StoreError(f"can't be read: {error}", subject=str(path)) from error
 
 

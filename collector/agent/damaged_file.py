@@ -3,30 +3,34 @@
 
 A flipped bit may turn a number into a text, a row's name into another, a count into an astronomical one, and still
 leave a file that SQLite opens: each row is checked for types and bounds and left out where it does not pass, and a page
-that can't be read ends the reading of a table, not the salvage.
+that can't be read ends the reading of a table, not the salvage. Batches that no table leads to any more are looked for
+in the bare pages (`page_scan.py`); they name their stream themselves.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from collector.agent.sealer import decode_tail
-from collector.errors import Garbled
-from collector.model.record import GapRecord, UnitRecord
-from collector.wire import Stream, is_name, open_envelope
+from collector.agent.page_scan import find_payloads
+from collector.agent.sealer import check_tail, decode_tail
+from collector.errors import CollectorError, Garbled
+from collector.model.record import GapRecord, UnitLayout, UnitRecord
+from collector.wire import Stream, decode_batch, is_name, open_envelope
 from collector.wire.batch import MAX_TIME_MS
 from collector.wire.body import QUANTITY_CODES
+from collector.wire.records import encode_body
 
 _NUMBER_AT_MOST: Final = 1 << 48  # of milliseconds, sequences and counts alike; sums stay exact in the file
 _PROBES_AT_MOST: Final = 100_000
+_NO_ROW: Final = -1  # the number of a stream whose row is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,14 @@ class DamagedFile:
     """Opened to read only what can be read; use `close` afterwards."""
 
     def __init__(self, path: Path, gateway: str) -> None:
+        self._path = path
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        with suppress(sqlite3.Error):
+            # Else a file that was cut short is refused whole.
+            self._db.execute("PRAGMA writable_schema = ON")
         self._gateway = gateway
+        self._stray: dict[Stream, dict[int, OldBatch]] | None = None
 
     def close(self) -> None:
         """Let go of the file."""
@@ -111,7 +120,25 @@ class DamagedFile:
                 if is_name(plant) and f"{stream.epoch:016x}" == epoch:
                     counts = _count(sealed), _count(freed), _count(evicted), _count(resealed)
                     found.setdefault(stream, OldStream(number, stream, current == 1, _count(following), counts))
-        return list(found.values())
+        return [*found.values(), *self._strays(found)]
+
+    def _strays(self, found: Mapping[Stream, OldStream]) -> Iterator[OldStream]:
+        """Streams of which only batches are left; the one a plant filled last was its current one."""
+        current = {stream.plant for stream, old in found.items() if old.current}
+        stray = [s for s in self._stray_batches() if s not in found and s.gateway == self._gateway]
+        for stream in sorted(stray, key=lambda s: -max(b.last_ms for b in self._stray_batches()[s].values())):
+            yield OldStream(_NO_ROW, stream, stream.plant not in current, 0, (0, 0, 0, 0))
+            current.add(stream.plant)
+
+    def _stray_batches(self) -> dict[Stream, dict[int, OldBatch]]:
+        """Whole batches in the bare pages by stream and sequence; without payloads, which may be gigabytes."""
+        if self._stray is None:
+            self._stray = {}
+            for payload in find_payloads(self._path):
+                if (found := _opened(payload)) is not None:
+                    stream, batch = found
+                    self._stray.setdefault(stream, {})[batch.sequence] = replace(batch, payload=b"")
+        return self._stray
 
     def lost(self, stream: OldStream) -> list[OldLost]:
         """What had left the file, in order."""
@@ -139,6 +166,12 @@ class DamagedFile:
                     seen.add(sequence)
                     names = ",".join(unit for unit in units.split(",") if is_name(unit))
                     yield OldBatch(sequence, head.first_ms, head.last_ms, records, gaps, names, payload, freed_ms)
+        if not self._stray_batches().get(stream.stream, {}).keys() <= seen:
+            for payload in find_payloads(self._path):
+                found = _opened(payload)
+                if found is not None and found[0] == stream.stream and found[1].sequence not in seen:
+                    seen.add(found[1].sequence)
+                    yield found[1]
 
     def _batch_rows(self, stream: OldStream) -> Iterator[tuple[Any, ...]]:
         sql = (
@@ -159,14 +192,24 @@ class DamagedFile:
 
     def tail(self, stream: OldStream) -> Iterator[tuple[list[UnitRecord], list[GapRecord]] | None]:
         """The open tail, append by append; None where one can't be read, or not be sealed."""
-        layouts = self.units()
+        layouts = {
+            unit: UnitLayout(unit, names)
+            for unit, (plant, names) in self.units().items()
+            if plant == stream.stream.plant
+        }
+        last: dict[str, tuple[int, int]] = {}
         for (body,) in self._rows("SELECT body FROM tail WHERE stream = ? ORDER BY id", object, of=(stream.number,)):
             try:
                 records, gaps = decode_tail(body)
-                fits = all(len(layouts[r.unit][1]) == len(r.values) == len(r.qualities) for r in records)
-            except (msgspec.MsgspecError, KeyError, ValueError, TypeError):
-                fits = False
-            yield (records, gaps) if fits else None
+                check_tail(records, layouts, last)
+                if not all(_is_sound(gap, layouts) for gap in gaps):
+                    raise ValueError("a gap that nobody could have recorded")
+                encode_body([layouts[unit] for unit in sorted({r.unit for r in records})], records, gaps)
+            except (msgspec.MsgspecError, KeyError, ValueError, TypeError, OverflowError, CollectorError):
+                yield None
+            else:
+                last.update((r.unit, (r.era, r.time_utc_ms)) for r in records)
+                yield records, gaps
 
     def _rows(self, sql: str, *kinds: type, of: tuple[int, ...] = ()) -> Iterator[tuple[Any, ...]]:
         try:
@@ -176,6 +219,30 @@ class DamagedFile:
                     yield row
         except sqlite3.Error:
             return
+
+
+def _opened(payload: bytes) -> tuple[Stream, OldBatch] | None:
+    """A payload found without its row: all that the row said it says itself, but whether it was freed."""
+    try:
+        batch = decode_batch(head := open_envelope(payload))
+    except Garbled:
+        return None
+    units = sorted({layout.unit for layout in batch.layouts} | {unit for gap in batch.gaps for unit in gap.units})
+    return head.stream, OldBatch(
+        head.sequence, head.first_ms, head.last_ms, head.record_count, len(batch.gaps), ",".join(units), payload, 0
+    )
+
+
+def _is_sound(gap: GapRecord, layouts: Mapping[str, UnitLayout]) -> bool:
+    """Whether the center can take it: one name that it does not know would make it refuse the whole batch."""
+    numbers = (gap.from_ms, gap.to_ms, gap.from_seq or 0, gap.to_seq or 0)
+    return (
+        is_name(gap.reason)
+        and all(unit in layouts for unit in gap.units)
+        and all(map(_is_count, numbers))
+        and gap.from_ms <= gap.to_ms <= MAX_TIME_MS
+        and (gap.epoch is None or 0 <= gap.epoch < 1 << 64)
+    )
 
 
 def _is_count(value: object) -> bool:

@@ -23,15 +23,18 @@ import msgspec
 from collector.agent.capacity import Capacity, compute_capacity, open_beside
 from collector.agent.check import find_problems
 from collector.agent.desk import ask_agent
-from collector.agent.health import DeviceHealth, Health, PointNow, alarm_of
+from collector.agent.health import DeviceHealth, Health, PointNow, alarm_of, step_words
 from collector.agent.places import buffer_path, socket_path
+from collector.clock import SystemClock
 from collector.errors import LinkError, StoreError
+from collector.model.interval import format_time
 from collector.points.agent_config import AgentConfig
 from collector.wire import FINAL
 
 _CONNECT_S: Final = 3.0
 _OLD_ACK_S: Final = 180.0
 _POINTS_NAMED: Final = 5
+_AHEAD_MS: Final = 60_000
 Severity = Literal["error", "warning"]
 
 # What a refusal of the center means, and whose turn it is.
@@ -89,8 +92,11 @@ def examine(config: AgentConfig, file: str) -> list[Finding]:
         known = msgspec.json.decode(points or b"[]", type=list[PointNow])
         found += _running(health)
         found += _points([point for point in known if point.device not in gone])
+        found += _ahead(config, health.time_utc_ms)
     else:
         found += _stopped(config)
+        if not config.settings.gateway.time_server:
+            found += _ahead(config, SystemClock().now_utc_ms())
     found += _buffer(config)
     return sorted(dict.fromkeys(found), key=lambda f: f.severity)
 
@@ -121,6 +127,12 @@ def _running(health: Health) -> Iterator[Finding]:
         yield Finding(
             "error" if health.clock == "unsynchronised" else "warning", "clock",
             f"{health.clock}; every record says so", "timedatectl; chronyc sources: NTP or GPS must be reachable",
+        )  # fmt: skip
+    if words := step_words(health.ticks):
+        steps = health.ticks.clock_steps + health.ticks.clock_steps_forward
+        yield Finding(
+            "warning", "clock", f"{words}; {steps} steps since the start",
+            "right where NTP or a person corrected it; else timedatectl, chronyc tracking",
         )  # fmt: skip
     if health.ticks.missed:
         yield Finding(
@@ -229,6 +241,37 @@ def _buffer(config: AgentConfig) -> Iterator[Finding]:
         word = "refused" if code in FINAL else "kept and offered again, refused for now"
         yield Finding("error", "center", f"{batches} batches {word}: {code}", remedy)
     yield from _room(config, capacity)
+
+
+def _ahead(config: AgentConfig, now_ms: int) -> Iterator[Finding]:
+    """Records of a time that has not come: the clock was wrong when they were made."""
+    try:
+        ahead = records_ahead(buffer_path(config), now_ms)
+    except StoreError:
+        return  # said below
+    if ahead is not None:
+        yield Finding(
+            "error", "clock", f"{ahead[0]} batches hold records of times to come, up to {format_time(ahead[1])}",
+            "the clock was ahead when they were made; tell the center's people, who see them in `center findings`",
+        )  # fmt: skip
+
+
+def records_ahead(path: Path, now_ms: int) -> tuple[int, int] | None:
+    """How many batches hold records more than a minute ahead of `now_ms`, and the last time of any (UTC ms).
+
+    Raises:
+        StoreError: the buffer can't be read.
+    """
+    try:
+        with closing(open_beside(path)) as db:
+            count, last_ms = db.execute(
+                "SELECT count(*), max(last_ms) FROM batches WHERE records > 0 AND last_ms > ?"
+                " AND typeof(last_ms) = 'integer'",
+                (now_ms + _AHEAD_MS,),
+            ).fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(f"can't be read: {error}", subject=str(path)) from error
+    return (count, last_ms) if count else None
 
 
 def _room(config: AgentConfig, capacity: Capacity) -> Iterator[Finding]:

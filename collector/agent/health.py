@@ -16,6 +16,7 @@ import msgspec
 from collector.agent.buffer import Counts
 from collector.agent.poll import Channel
 from collector.agent.recorder import Newest
+from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, from_scaled
 
 # Share of the buffer the center has not acknowledged, at which the agent raises its voice.
@@ -56,7 +57,10 @@ class UplinkHealth(msgspec.Struct, frozen=True):
 
 
 class TickHealth(msgspec.Struct, frozen=True):
-    """Ticks since the start. `missed`: never recorded (a gap record says so)."""
+    """Ticks since the start. `missed`: never recorded (a gap record says so).
+
+    `clock_steps`: backwards. `last_step_ms`: of the clock, negative where it was set back, to `last_step_utc_ms`.
+    """
 
     written: int
     missed: int
@@ -64,6 +68,9 @@ class TickHealth(msgspec.Struct, frozen=True):
     gaps: int
     late_tags: int
     clock_steps: int
+    clock_steps_forward: int = 0
+    last_step_ms: int = 0
+    last_step_utc_ms: int | None = None
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -101,6 +108,15 @@ class Health(msgspec.Struct, frozen=True):
         if not any(device.answers for device in self.devices):
             return "no device answers"
         return ""
+
+
+def step_words(ticks: TickHealth) -> str:
+    """The last step of the clock in words, empty where there was none."""
+    if ticks.last_step_utc_ms is None:
+        return ""
+    way = "back" if ticks.last_step_ms < 0 else "forward"
+    size_s = abs(ticks.last_step_ms) / 1000
+    return f"was set {way} by {size_s:,.1f} s, to {format_time(ticks.last_step_utc_ms)}"
 
 
 def resident_bytes() -> int:

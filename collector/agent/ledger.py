@@ -19,16 +19,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.agent import ledger_schema
-from collector.errors import StoreError
-from collector.wire import Stream
+from collector.errors import CollectorError, Garbled, StoreError
+from collector.wire import Stream, is_name, open_envelope
 
 PENDING: Final = 0  # sealed, not freed
 FREED: Final = 1  # acknowledged by the present store, payload still here
 
 _FULL_CHECK_BELOW_BYTES: Final = 64 * 1024 * 1024  # larger ones would delay the start; damage shows when they are read
+_NULLABLE: Final = frozenset({"heard_store", "refused", "freed_ms", "told_stream", "told_seq", "era", "time_utc_ms"})
 _WAL_PAGES: Final = 500
 _CACHE_KIB: Final = 512  # it is written far more than read
-_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# What is no fault of the file: no room, no rights, no medium, others at work. Whatever else SQLite says is damage.
+_CIRCUMSTANCES: Final = (
+    0, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_PROTOCOL,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,19 @@ class Ledger:
             with self.transaction():
                 self.db.execute("INSERT INTO meta VALUES ('gateway', ?)", (self.gateway,))
         elif owner[0] != self.gateway:
+            if not (isinstance(owner[0], str) and is_name(owner[0])) or self._holds_own_batches():
+                raise Damaged("its owner's name can't be read", subject=str(self.path))
             raise StoreError(f"belongs to gateway {owner[0]!r}, not {self.gateway!r}", subject=str(self.path))
+
+    def _holds_own_batches(self) -> bool:
+        """Whether a sealed batch of the file names our gateway."""
+        with self.errors():
+            rows = self.db.execute("SELECT payload FROM batches ORDER BY id DESC LIMIT 64").fetchall()
+        for (payload,) in rows:
+            with suppress(Garbled, TypeError):
+                if open_envelope(payload).stream.gateway == self.gateway:
+                    return True
+        return False
 
     def _migrate(self) -> None:
         """Bring the tables up to date. Where even that fails over names, the text of the schema is damaged."""
@@ -127,9 +144,22 @@ class Ledger:
                 found = self.db.execute("PRAGMA integrity_check(1)").fetchone()[0]
                 if found != "ok":
                     return str(found)
-            return self._broken_counts()
+            return self._wrong_types() or self._broken_counts()
         except (sqlite3.Error, ValueError, TypeError) as error:
             return str(error)
+
+    def _wrong_types(self) -> str | None:
+        """A value of another type than its column's, in any table but a big one of batches."""
+        tables = [name for (name,) in self.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        if self.path.stat().st_size >= _FULL_CHECK_BELOW_BYTES:
+            tables.remove("batches")
+        for table in tables:
+            for _, column, kind, _, _, is_key in self.db.execute(f'PRAGMA table_info("{table}")').fetchall():
+                allowed = f"'{kind.lower()}'" + (", 'null'" if column in _NULLABLE and not is_key else "")
+                sql = f'SELECT count(*) FROM "{table}" WHERE typeof("{column}") NOT IN ({allowed})'
+                if self.value(sql):
+                    return f"{table}.{column} holds something else than {kind}"
+        return None
 
     def _broken_counts(self) -> str | None:
         """B6 and B1: sealed = freed + pending + evicted, and as many sealed as sequences were given."""
@@ -158,13 +188,19 @@ class Ledger:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn SQLite's errors into ours; damage leaves a marker, so that the next start checks the file."""
+        """Turn every error into one of ours; damage leaves a marker, so that the next start sets the file aside."""
         try:
             yield
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
-                raise self.damaged(f"the file is damaged: {error}") from error
-            raise StoreError(f"can't be used: {error}", subject=str(self.path)) from error
+            code = getattr(error, "sqlite_errorcode", 0)
+            if code & 0xFF in _CIRCUMSTANCES and code != sqlite3.SQLITE_IOERR_SHORT_READ:
+                raise StoreError(f"can't be used: {error}", subject=str(self.path)) from error
+            raise self.damaged(f"the file is damaged: {error}") from error
+        except (CollectorError, MemoryError):
+            raise
+        except Exception as error:
+            # A flipped bit makes a number a text, a name another: what follows from it can be any error at all.
+            raise self.damaged(f"the file is damaged, or this program is wrong: {error!r}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

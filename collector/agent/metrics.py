@@ -127,6 +127,7 @@ def _own_metrics(health: Health) -> Iterator[Metric]:
     yield _counter("records", "Records made.", [((), ticks.records)])
     yield _counter("late_tags", "Changes tagged before the last record.", [((), ticks.late_tags)])
     yield _counter("clock_steps_back", "Steps of the clock backwards.", [((), ticks.clock_steps)])
+    yield _counter("clock_steps_forward", "Steps of the clock forwards.", [((), ticks.clock_steps_forward)])
     states: list[Row] = [((state,), float(state == health.clock)) for state in _CLOCK_STATES]
     yield _gauge("clock_state", "What the kernel says of our clock.", states, ("state",))
     yield _gauge("ready", "1 while /readyz says so.", [((), float(not health.not_ready))])

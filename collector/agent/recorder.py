@@ -32,6 +32,8 @@ from collector.points import Point
 CHANGE_QUANTITIES: Final = frozenset(
     {"on_grid", "agc_in_service", "avc_in_service", "condenser", "spilling", "avc_target_kv"}
 )
+AGENT_DOWN: Final = "agent_down"
+MISSED_TICKS: Final = "missed_ticks"
 # A tag further ahead of our clock than this is not believed: the change is recorded at its arrival.
 _AHEAD_LIMIT_MS: Final = 1500
 
@@ -114,11 +116,18 @@ class Recorder:
         self._places: dict[int, Place | None] = {}
         self.era = max((before[0] for before in last.values() if before is not None), default=0)
         self.late_tags = 0
+        # Units whose last record belongs to a former era: why nothing was recorded since, once that is told.
+        self._since_era: dict[str, str] = {}
 
     @property
     def layouts(self) -> dict[str, UnitLayout]:
         """Per unit which quantities its records carry."""
         return {name: unit.layout for name, unit in self._units.items()}
+
+    @property
+    def last_ms(self) -> int | None:
+        """Time of the last record of any unit in this era, None before the first."""
+        return max((unit.last_ms for unit in self._units.values() if unit.last_ms is not None), default=None)
 
     def newest(self, time_utc_ms: int) -> list[Newest]:
         """The newest value of every source, judged by its age at an instant; what waits for its tick counts too."""
@@ -143,6 +152,7 @@ class Recorder:
         What a source knew counts on only where its point, device and unit are the same.
         """
         self.era, self.late_tags = former.era, former.late_tags
+        self._since_era = {name: why for name, why in former._since_era.items() if name in self._units}
         for name, unit in self._units.items():
             if (before := former._units.get(name)) is not None:
                 unit.last_ms, unit.fresh_start = before.last_ms, before.fresh_start
@@ -225,12 +235,15 @@ class Recorder:
                 unit, slot = place
                 unit.held_ms[slot] = time_utc_ms
 
-    def record(self, tick_ms: int, clock: ClockState) -> tuple[list[UnitRecord], list[GapRecord]]:
+    def record(
+        self, tick_ms: int, clock: ClockState, *, silent_ms: int = 0
+    ) -> tuple[list[UnitRecord], list[GapRecord]]:
         """The records due at a tick: changes up to it, and the tick's own, of every unit; and gaps found.
 
         Args:
             tick_ms: the scheduled tick, UTC ms.
             clock: what is known of our clock now.
+            silent_ms: at the first tick of an era, how long before it the tick before was; 0 where nobody knows.
         """
         gaps: list[GapRecord] = []
         units = self._units.values()
@@ -238,39 +251,45 @@ class Recorder:
         before_ms = -(-tick_ms // self._period_ms) * self._period_ms - self._period_ms
         for unit in units:
             if unit.fresh_start or unit.last_ms is None or not before_ms <= unit.last_ms < tick_ms:
-                gaps = self._mend(tick_ms)
+                gaps = self._mend(tick_ms, silent_ms)
                 break
         records: list[UnitRecord] = []
         for unit in units:
             self._advance(unit, tick_ms, clock, records)
         return records, gaps
 
-    def _mend(self, tick_ms: int) -> list[GapRecord]:
-        """Open an era where the clock stepped back, else tell what is missing before this tick."""
+    def _mend(self, tick_ms: int, silent_ms: int) -> list[GapRecord]:
+        """Open an era where the clock stepped back; tell what is missing before this tick."""
         if any(u.last_ms is not None and tick_ms <= u.last_ms for u in self._units.values()):
-            self._open_era(tick_ms)
-            return []
-        return self._gaps(tick_ms)
+            self.open_era(tick_ms)
+        return self._gaps(tick_ms, silent_ms)
 
-    def _open_era(self, tick_ms: int) -> None:
-        """The clock stepped back: what carries a time of the old era counts as of now."""
+    def open_era(self, time_utc_ms: int) -> None:
+        """The clock stepped back to this instant: what carries a time of the old era counts as of now."""
         self.era += 1
-        for unit in self._units.values():
-            unit.last_ms, unit.fresh_start = None, False
-            unit.pending = [entry._replace(at_ms=min(entry.at_ms, tick_ms)) for entry in unit.pending]
-            unit.at_ms = [min(at_ms, tick_ms) for at_ms in unit.at_ms]
-            unit.held_ms = [min(held_ms, tick_ms) for held_ms in unit.held_ms]
-
-    def _gaps(self, tick_ms: int) -> list[GapRecord]:
-        gaps = []
         for name, unit in self._units.items():
             if unit.last_ms is not None:
+                self._since_era[name] = AGENT_DOWN if unit.fresh_start else MISSED_TICKS
+            unit.last_ms, unit.fresh_start = None, False
+            unit.pending = [entry._replace(at_ms=min(entry.at_ms, time_utc_ms)) for entry in unit.pending]
+            unit.at_ms = [min(at_ms, time_utc_ms) for at_ms in unit.at_ms]
+            unit.held_ms = [min(held_ms, time_utc_ms) for held_ms in unit.held_ms]
+
+    def _gaps(self, tick_ms: int, silent_ms: int) -> list[GapRecord]:
+        gaps = []
+        for name, unit in self._units.items():
+            if (why := self._since_era.pop(name, "")) and (why == AGENT_DOWN or silent_ms > self._period_ms):
+                # The old clock's times say nothing of how long it was. After a start nobody knows more than that at
+                # least the tick before is missing.
+                from_ms = max(0, tick_ms - max(silent_ms, self._period_ms))
+                gaps.append(GapRecord((name,), from_ms, tick_ms, why))
+            elif unit.last_ms is not None:
                 due_ms = (unit.last_ms // self._period_ms + 1) * self._period_ms
                 # After a start also where no tick is missing: a change between the two may have come and gone.
                 if unit.fresh_start:
-                    gaps.append(GapRecord((name,), unit.last_ms, tick_ms, "agent_down"))
+                    gaps.append(GapRecord((name,), unit.last_ms, tick_ms, AGENT_DOWN))
                 elif due_ms < tick_ms:
-                    gaps.append(GapRecord((name,), unit.last_ms, tick_ms, "missed_ticks"))
+                    gaps.append(GapRecord((name,), unit.last_ms, tick_ms, MISSED_TICKS))
             unit.fresh_start = False
         return gaps
 

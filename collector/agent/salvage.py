@@ -27,7 +27,8 @@ from collector.agent.ledger import Ledger, StreamRow
 from collector.agent.sealer import encode_tail
 from collector.errors import Garbled, StoreError
 from collector.model.record import GapRecord, UnitRecord
-from collector.wire import decode_batch, open_envelope
+from collector.wire import decode_batch, is_name, open_envelope
+from collector.wire.batch import MAX_TIME_MS
 
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _ALL: Final = (1 << 63) - 1
@@ -74,6 +75,15 @@ def exchange(
     report.set_aside = set_aside(path, now_utc_ms)
     finish_exchange(path)
     return report
+
+
+def give_up(path: Path, finding: str, now_utc_ms: int) -> Report:
+    """Set a file aside of which nothing could be salvaged; the note of epochs tells what went with it.
+
+    Raises:
+        StoreError: the folder can't be written.
+    """
+    return Report(set_aside(path, now_utc_ms), finding)
 
 
 def finish_exchange(path: Path) -> None:
@@ -137,12 +147,14 @@ def recover(ledger: Ledger, path: Path, finding: str, plants_of_unit: Mapping[st
                 "INSERT INTO units (unit, plant, quantities) VALUES (?, ?, ?)", (unit, plant, ",".join(quantities))
             )
         last: dict[str, tuple[int, int]] = {}
+        named = {unit: plant for unit, (plant, _) in old.units().items()} | dict(plants_of_unit)
         for former in old.streams():
             plant = former.stream.plant
             units = sorted(u for u, p in plants_of_unit.items() if p == plant)
             stream = ledger.add_stream(plant, epoch=former.stream.epoch, current=False)
             begun_ms = opened.get((plant, f"{former.stream.epoch:016x}"))
-            pieces = _Pieces(old, former, ledger, stream, units, now_utc_ms, report, begun_ms)
+            known = {u for u, p in named.items() if p == plant}
+            pieces = _Pieces(old, former, ledger, stream, units, known, now_utc_ms, report, begun_ms)
             last.update(pieces.take_batches())
             if former.current:
                 last.update(pieces.take_tail(last))
@@ -157,13 +169,17 @@ def recover(ledger: Ledger, path: Path, finding: str, plants_of_unit: Mapping[st
 
 @dataclass
 class _Pieces:
-    """One stream of the damaged file on its way into the new one. `begun_ms`: when its epoch was opened, if known."""
+    """One stream of the damaged file on its way into the new one.
+
+    `units`: the plant's; `known`: also those of former configurations; `begun_ms`: when its epoch was opened, if known.
+    """
 
     old: DamagedFile
     former: OldStream
     ledger: Ledger
     stream: StreamRow
     units: list[str]
+    known: set[str]
     now_utc_ms: int
     report: Report
     begun_ms: int | None
@@ -203,7 +219,10 @@ class _Pieces:
                 continue
             # Told or not, a range that was due is told again: the batch that named it may be among the lost.
             span, sequences = (row.from_ms, row.to_ms), (row.first, row.final)
-            lost.add(self.ledger, self.stream.id, sequences, span, row.units, row.reason, due=row.due)
+            # A name with a flipped bit is nobody's: the center would refuse the whole batch over it.
+            names = [name for name in row.units.split(",") if name in self.known]
+            names = names or ([] if row.reason == lost.RESEALED else self.units)
+            lost.add(self.ledger, self.stream.id, sequences, span, ",".join(names), row.reason, due=row.due)
             taken.append(row)
         return taken
 
@@ -344,6 +363,13 @@ def _note_path(path: Path) -> Path:
 
 def _noted(path: Path) -> dict[tuple[str, str], int]:
     try:
-        return {(row["plant"], row["epoch"]): int(row["opened_ms"]) for row in json.loads(path.read_text("utf-8"))}
-    except (OSError, ValueError, KeyError, TypeError):
+        rows = json.loads(path.read_text("utf-8", "replace"))
+    except (OSError, ValueError, RecursionError):
         return {}
+    found = {}
+    for row in rows if isinstance(rows, list) else ():
+        with suppress(ValueError, KeyError, TypeError):
+            plant, epoch, opened_ms = row["plant"], row["epoch"], row["opened_ms"]
+            if is_name(plant) and f"{int(epoch, 16):016x}" == epoch and 0 <= opened_ms <= MAX_TIME_MS:
+                found[plant, epoch] = int(opened_ms)
+    return found

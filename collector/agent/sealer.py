@@ -23,11 +23,12 @@ from collector.model.interval import HOUR_MS
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.points import agent_config
 from collector.wire import Batch, Signer, decode_batch, encode_batch, open_envelope
-from collector.wire.batch import MAX_UNITS
+from collector.wire.batch import MAX_TIME_MS, MAX_UNITS
 
 _DROPS_PER_SEAL: Final = 64  # what has been kept long enough goes a little at a time
 _EVICTIONS_PER_SEAL: Final = 4096
 _GAPS_PER_BATCH: Final = 1024  # gaps of units; a center takes four times as many
+MAX_ERA: Final = 0xFFFF
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True):
@@ -87,6 +88,24 @@ def decode_tail(body: bytes) -> tuple[list[UnitRecord], list[GapRecord]]:
         for row in content.records
     ]
     return records, content.gaps
+
+
+def check_tail(
+    records: Iterable[UnitRecord], layouts: Mapping[str, UnitLayout], last: Mapping[str, tuple[int, int]]
+) -> None:
+    """Nothing guards a row of the tail but that its records are such as can follow `last`, (era, time) of each unit.
+
+    Raises:
+        KeyError, ValueError: it was damaged.
+    """
+    reached = dict(last)
+    for record in records:
+        now = record.era, record.time_utc_ms
+        if not len(layouts[record.unit].quantities) == len(record.values) == len(record.qualities):
+            raise ValueError(f"a record does not fit the layout of {record.unit}")
+        if not (0 <= now[0] <= MAX_ERA and 0 <= now[1] <= MAX_TIME_MS and reached.get(record.unit, (-1, 0)) < now):
+            raise ValueError(f"a record of {record.unit} does not follow the one before it")
+        reached[record.unit] = now
 
 
 # Thousands of records in a row are alike in this.
@@ -156,15 +175,20 @@ class Sealer:
         ):
             self.layouts[unit] = UnitLayout(unit, _names(quantities))
             if time_utc_ms is not None:
+                if not (0 <= era <= MAX_ERA and 0 <= time_utc_ms <= MAX_TIME_MS):
+                    raise ValueError(f"(era, time) of the last record of {unit} is out of bounds")
                 self.last[unit] = (era, time_utc_ms)
         for row in self._ledger.streams():
             if row.current:
                 following = self._ledger.value("SELECT next_sequence FROM streams WHERE id = ?", row.id)
                 tail = self.tails[row.stream.plant] = Tail(row, following)
+                reached: dict[str, tuple[int, int]] = {}
                 for (body,) in self._ledger.db.execute("SELECT body FROM tail WHERE stream = ? ORDER BY id", (row.id,)):
                     records, gaps = decode_tail(body)
+                    check_tail(records, self.layouts, reached)
                     tail.extend(records, gaps)
-                    self.last.update((r.unit, (r.era, r.time_utc_ms)) for r in records)
+                    reached.update((r.unit, (r.era, r.time_utc_ms)) for r in records)
+                self.last.update(reached)
 
     def add(self, plant: str, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
         """Append to a plant's tail; seals it before where its age is reached, after where count or a change ask."""
@@ -326,7 +350,7 @@ class Sealer:
         payload = self._ledger.value("SELECT payload FROM batches WHERE id = ?", number)
         try:
             return [g for g in decode_batch(open_envelope(payload)).gaps if g.from_seq is None]
-        except Garbled:
+        except (Garbled, TypeError):  # a damaged row may hold no bytes at all
             return []
 
     def _carry(self, stream: int, sequence: int, gap: GapRecord) -> None:

@@ -21,7 +21,8 @@ from collector.agent.device.base import Answer
 from collector.agent.ledger import Damaged
 from collector.agent.poll import Channel, next_due_ms
 from collector.agent.recorder import Recorder
-from collector.clock import Clock, clock_state
+from collector.clock import STEP_MS, Clock, clock_state
+from collector.clock_state import ClockState
 from collector.errors import StoreError
 from collector.model.record import GapRecord, UnitRecord
 
@@ -41,13 +42,20 @@ class Store(Protocol):
 
 @dataclass(slots=True)
 class TickCounts:
-    """What the timetable has done; counters only grow."""
+    """What the timetable has done; counters only grow.
+
+    `clock_steps`: backwards. `last_step_ms`: size of the last step, negative where the clock was set back, which it
+    left at `last_step_utc_ms`.
+    """
 
     ticks: int = 0
     records: int = 0
     gaps: int = 0
     missed: int = 0
     clock_steps: int = 0
+    clock_steps_forward: int = 0
+    last_step_ms: int = 0
+    last_step_utc_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,10 @@ class Timetable:
         self._queue: asyncio.Queue[Callable[[Store], None]] = asyncio.Queue(_STORE_QUEUE_MAXIMUM)
         self._next_tick_ms = 0
         self._unwritten: deque[int] = deque()
+        self._last_tick_s: float | None = None  # of the monotonic clock
+        self._clock_state: ClockState | None = None
+        self._is_new_era = False  # until its first tick
+        self._silent_ms = 0  # before that tick
         self._changes: deque[_Change] = deque()
         self.counts = TickCounts()
         self.store_error = ""
@@ -119,6 +131,7 @@ class Timetable:
 
     async def run(self) -> None:
         """Go from instant to instant, for ever."""
+        self._look_at_last_record()
         self._start_over()
         while True:
             written_ms = self._unwritten[0] + self._reorder_ms if self._unwritten else self._next_tick_ms
@@ -126,10 +139,12 @@ class Timetable:
             if self._in_step and instant == written_ms:
                 # What is committed up to here does not depend on the machine's speed; the disk has had the reads' time.
                 await self._queue.join()
-            await self._clock.sleep_until(instant)
+            step_ms = await self._clock.sleep_until(instant)
             await self._apply_changes()
             now_ms = self._clock.now_utc_ms()
-            if now_ms < instant:
+            if step_ms:
+                self._tell_step(step_ms, now_ms)
+            if step_ms < 0 or now_ms < instant:
                 await self._on_step_back(now_ms)
                 continue
             await self._on_instant(now_ms)
@@ -144,12 +159,29 @@ class Timetable:
             for job in channel.jobs:
                 job.start_at(now_ms)
 
+    def _look_at_last_record(self) -> None:
+        """A clock that is behind the last record was set back while nobody ran."""
+        now_ms = self._clock.now_utc_ms()
+        last_ms = self._recorder.last_ms
+        if last_ms is not None and now_ms - last_ms <= -STEP_MS:
+            self._tell_step(now_ms - last_ms, now_ms)
+
+    def _tell_step(self, step_ms: int, now_ms: int) -> None:
+        counts = self.counts
+        counts.last_step_ms, counts.last_step_utc_ms = step_ms, now_ms
+        if step_ms < 0:
+            counts.clock_steps += 1
+            _LOG.warning("clock=set_back by_s=%.1f to_utc_ms=%d; a new era begins", -step_ms / 1000, now_ms)
+        else:
+            counts.clock_steps_forward += 1
+            _LOG.warning("clock=set_forward by_s=%.1f to_utc_ms=%d; a gap tells it", step_ms / 1000, now_ms)
+
     async def _on_step_back(self, now_ms: int) -> None:
         """The clock stepped back: what was to be written is written in its era, then the timetable starts anew."""
-        _LOG.warning("the clock stepped back to %d; a new era begins", now_ms)
-        self.counts.clock_steps += 1
         while self._unwritten:
             await self._write(self._unwritten.popleft())
+        self._recorder.open_era(now_ms)
+        self._is_new_era = True
         self._start_over()
 
     async def _on_instant(self, now_ms: int) -> None:
@@ -160,13 +192,23 @@ class Timetable:
         if self._next_tick_ms <= now_ms:
             tick_ms = now_ms // self._period_ms * self._period_ms
             self.counts.missed += (tick_ms - self._next_tick_ms) // self._period_ms
+            tick_s = self._clock.monotonic_s() - (now_ms - tick_ms) / 1000
+            if self._is_new_era and self._last_tick_s is not None:
+                self._silent_ms = round((tick_s - self._last_tick_s) * 1000)
+            self._last_tick_s, self._is_new_era = tick_s, False
             self._unwritten.append(tick_ms)
             self._next_tick_ms = tick_ms + self._period_ms
 
     async def _write(self, tick_ms: int) -> None:
         for channel in self._channels:
             self._recorder.feed(channel.collect())
-        records, gaps = self._recorder.record(tick_ms, clock_state(self._clock))
+        state = clock_state(self._clock)
+        if state is not self._clock_state:
+            self._clock_state = state
+            level = logging.INFO if state is ClockState.SYNCHRONISED else logging.WARNING
+            _LOG.log(level, "clock=%s; every record says so", state.name.lower())
+        records, gaps = self._recorder.record(tick_ms, state, silent_ms=self._silent_ms)
+        self._silent_ms = 0
         self.counts.ticks += 1
         self.counts.records += len(records)
         self.counts.gaps += len(gaps)

@@ -42,9 +42,11 @@ def status(config: ConfigFile, as_json: AsJson = False) -> None:
     from collector.agent.buffer import compute_counts
     from collector.agent.capacity import open_beside
     from collector.agent.desk import ask_agent
-    from collector.agent.doctor import refusals
+    from collector.agent.doctor import records_ahead, refusals
     from collector.agent.health import Health
     from collector.agent.places import buffer_path, socket_path
+    from collector.clock import SystemClock
+    from collector.model.interval import format_time
     from collector.points.agent_config import load_agent
 
     loaded = load_agent(config)
@@ -65,6 +67,10 @@ def status(config: ConfigFile, as_json: AsJson = False) -> None:
         print(json.dumps(msgspec.to_builtins(found), ensure_ascii=False, indent=2))
         return
     _print_buffer(counts, refused)
+    now_ms = None if loaded.settings.gateway.time_server else SystemClock().now_utc_ms()
+    now_ms = now_ms if health is None else health.time_utc_ms
+    if now_ms is not None and (ahead := records_ahead(path, now_ms)) is not None:
+        print(f"  ahead of the clock: {ahead[0]} batches with records up to {format_time(ahead[1])}")
     if health is None:
         print("agent: not running; the above is what its buffer says")
         return
@@ -84,8 +90,12 @@ def _print_buffer(counts: Counts, refused: dict[str, int]) -> None:
 
 
 def _print_health(health: Health) -> None:
+    from collector.agent.health import step_words
+
     uplink, ticks = health.uplink, health.ticks
     print(f"agent: {health.gateway} {health.version}, running for {_span(health.running_s)}")
+    if words := step_words(ticks):
+        print(f"  clock {words}")
     print(f"  clock: {health.clock}; ticks: {ticks.written} written, {ticks.missed} missed")
     link = "connected" if uplink.connected else f"not connected ({uplink.last_error or 'no answer yet'})"
     word = "never" if uplink.last_ack_age_s is None else f"{_span(uplink.last_ack_age_s)} ago"

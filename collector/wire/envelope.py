@@ -11,6 +11,7 @@ stranger. Arrays are loaded when somebody asks for them: an agent makes batches,
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
@@ -63,6 +64,10 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True):
     signature: Annotated[bytes, msgspec.Meta(max_length=SIGNATURE_BYTES)]
     body: bytes
 
+
+# Bytes a payload begins with: three parts, of which the first is a header as bytes that is an array itself.
+PAYLOAD_BEGIN: Final = re.compile(rb"\x93(?:\xc4.|\xc5..)[\x90-\x9f]", re.DOTALL)
+_BYTES_HEAD: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4}  # msgpack's three kinds of bytes, and how wide their length is
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _PAYLOAD: Final = msgspec.msgpack.Decoder(_Payload)
@@ -161,6 +166,17 @@ def open_envelope(payload: bytes) -> Envelope:
         header=outer.header,
         body=outer.body,
     )
+
+
+def payload_length(begun: bytes) -> int | None:
+    """How long the payload is that begins with these bytes; None where they don't say it, or are none of a payload."""
+    at = 1
+    for _ in range(3):
+        width = _BYTES_HEAD.get(begun[at]) if at < len(begun) else None
+        if width is None or at + 1 + width > len(begun):
+            return None
+        at += 1 + width + int.from_bytes(begun[at + 1 : at + 1 + width], "big")
+    return at if at <= MAX_PAYLOAD_BYTES else None
 
 
 def _open_header(raw: bytes) -> _Header:

@@ -307,3 +307,77 @@ def test_an_open_tail_damaged_in_use_stops_the_process_and_the_rest_is_salvaged(
         buffer.seal_all()
         assert times(pending(buffer)) == [2]
         assert gaps(pending(buffer))
+
+
+@pytest.mark.parametrize("value", ["text", None, 7, 2.5])
+def test_a_payload_that_is_no_bytes_keeps_nothing_from_starting_and_is_named(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "b"
+    epoch = fill(path)
+    with closing(open_buffer(path)) as buffer:
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("UPDATE batches SET payload = ? WHERE sequence = 60", (value,))
+        assert 60 not in times(pending(buffer)), "found in use: given up, and the rest goes on"
+        ack(buffer, epoch, 41)
+        buffer.seal_all()
+        assert [(g.epoch, g.from_seq, g.to_seq) for g in gaps(pending(buffer))] == [(epoch, 60, 60)]
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE batches SET payload = ? WHERE sequence = 70", (value,))
+    sent, named = told(path)
+    assert {n for n in range(41, BATCHES + 1) if float(n) not in sent} == {60, 70} <= named
+
+
+def test_a_flipped_bit_in_the_unit_name_of_an_open_record_costs_that_record(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    with closing(open_buffer(path)) as buffer:
+        for second in range(1, 6):
+            buffer.append([record(second), record(second, unit="U2")])
+    with closing(sqlite3.connect(path)) as db, db:
+        (body,) = db.execute("SELECT body FROM tail WHERE id = 3").fetchone()
+        db.execute("UPDATE tail SET body = ? WHERE id = 3", (body.replace(b"U1", b"U0"),))
+    with closing(open_buffer(path, now_utc_ms=T0 + 9000)) as buffer:
+        buffer.seal_all()
+        batches = pending(buffer)
+        assert sorted(times(batches)) == [1, 1, 2, 2, 4, 4, 5, 5]
+        (gap,) = gaps(batches)
+        assert (gap.units, gap.from_ms - T0, gap.to_ms - T0) == (("U1", "U2"), 2000, 4000)
+
+
+@pytest.mark.parametrize("name", ["g\x00", b"g1", "g3"])
+def test_an_owners_name_that_was_damaged_is_told_from_another_gateways_file(tmp_path: Path, name: object) -> None:
+    path = tmp_path / "b"
+    epoch = fill(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE meta SET value = ?", (name,))
+    with closing(open_buffer(path)) as buffer:
+        assert {b.position.sequence for b in pending(buffer) if b.epoch == epoch} == set(range(1, BATCHES + 1))
+
+
+def test_a_name_with_a_flipped_bit_in_what_was_lost_before_reaches_no_center(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    fill(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM batches WHERE sequence = 50")
+        db.execute(
+            "INSERT INTO lost (stream, from_seq, to_seq, from_ms, to_ms, units, reason, due)"
+            " VALUES (1, 50, 50, ?, ?, 'U1,Q2', 'evicted', 1)",
+            (T0 + 50_000, T0 + 50_001),
+        )
+    (tmp_path / "b.suspect").touch()
+    with closing(open_buffer(path)) as buffer:
+        buffer.seal_all()
+        (gap,) = [g for g in gaps(pending(buffer)) if g.from_seq == 50]
+        assert gap.units == ("U1",)
+
+
+def test_where_not_even_salvage_works_the_agent_starts_and_names_the_whole_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    epoch = fill(path)
+    (tmp_path / "b.suspect").touch()
+    (tmp_path / "b.salvage").mkdir()  # any error stands for those that nobody has thought of
+    with pytest.raises(OSError, match="directory"):
+        (tmp_path / "b.salvage").unlink()
+    with closing(open_buffer(path, now_utc_ms=T0 + 500_000)) as buffer:
+        assert "nothing could be salvaged" in str(buffer.salvaged)
+        buffer.seal_all()
+        assert [(g.epoch, g.reason) for g in gaps(pending(buffer))] == [(epoch, "unreadable")]
+    assert list(tmp_path.glob("b.damaged-*"))

@@ -10,13 +10,14 @@ from itertools import pairwise
 
 import pytest
 from agent_points import point
-from patience import HANG_S, until
+from patience import HANG_S
 
 from collector.agent.device.base import Answer, Reading
 from collector.agent.poll import Channel, Job
 from collector.agent.recorder import Recorder
 from collector.agent.source import Source
 from collector.agent.ticks import Timetable
+from collector.clock import Clock
 from collector.errors import Silent
 from collector.model.record import GapRecord, Quality, UnitRecord
 from collector.points import Point
@@ -25,7 +26,8 @@ T = 1_700_000_000_000
 
 
 class SteppedClock:
-    """Goes at once where it is asked to; `steps` holds instants at which it jumps to another."""
+    """Goes at once where it is asked to; `jumps` says for which instants it is set to another. It tells no step: the
+    timetable then sees a step back by itself. `SystemClock` tells them, see `test_clock_set.py`."""
 
     def __init__(self, now_utc_ms: int = T, end_utc_ms: int = T + 10_000) -> None:
         self.now, self.end = now_utc_ms, end_utc_ms
@@ -38,18 +40,19 @@ class SteppedClock:
     def monotonic_s(self) -> float:
         return self.now / 1000
 
-    async def sleep_until(self, time_utc_ms: int) -> None:
+    async def sleep_until(self, time_utc_ms: int) -> int:
         await asyncio.sleep(0.001)
         if time_utc_ms > self.end:
             self.over.set()
             await asyncio.Event().wait()
         self.now = self.jumps.pop(time_utc_ms, max(self.now, time_utc_ms))
+        return 0
 
 
 class FakeDevice:
     """Counts its reads; answers `value`, hangs while `hanging`, or is silent."""
 
-    def __init__(self, name: str, clock: SteppedClock) -> None:
+    def __init__(self, name: str, clock: Clock) -> None:
         self.name, self._clock = name, clock
         self.points: tuple[Point, ...] = (point("active_power_mw", name=name, raw_unit="kW"),)
         self.reads, self.under_way, self.most_under_way, self.closed = 0, 0, 0, 0
@@ -224,36 +227,5 @@ def test_devices_on_one_line_are_read_one_after_the_other(shared: int) -> None:
         devices = [FakeDevice(f"d{i}", clock) for i in range(shared)]
         await operate(clock, [channel_of(clock, take, *devices)], take, devices)
         assert {d.reads for d in devices} == {3}
-
-    run(scenario)
-
-
-def test_a_clock_that_steps_back_goes_on_in_a_new_era() -> None:
-    async def scenario() -> None:
-        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
-        clock.jumps = {T + 4000: T - 60_000}
-        device = FakeDevice("d", clock)
-        clock.end = T + 4000  # reached once; after the jump the end lies behind what is asked for
-        task = asyncio.create_task(operate(clock, [channel_of(clock, take, device)], take, [device]))
-        await until(lambda: not clock.jumps)
-        clock.end = T - 57_000
-        store, timetable = await task
-        assert timetable.counts.clock_steps == 1
-        eras = {r.era for r in store.records}
-        assert eras == {0, 1}
-        assert [r.time_utc_ms for r in store.records if r.era == 0] == [T + 1000 * i for i in range(4)]
-        assert next(r.time_utc_ms for r in store.records if r.era == 1) == T - 60_000
-
-    run(scenario)
-
-
-def test_a_clock_that_jumps_forward_misses_ticks_and_says_so() -> None:
-    async def scenario() -> None:
-        clock, take = SteppedClock(end_utc_ms=T + 22_000), list[Callable[[Answer], None]]()
-        clock.jumps = {T + 3000: T + 20_300}
-        device = FakeDevice("d", clock)
-        store, timetable = await operate(clock, [channel_of(clock, take, device)], take, [device])
-        assert timetable.counts.missed == 17
-        assert store.gaps == [GapRecord(("d",), T + 2000, T + 20_000, "missed_ticks")]
 
     run(scenario)

@@ -35,8 +35,9 @@ class _Clock:
     def monotonic_s(self) -> float:
         return self.now_ms / 1000
 
-    async def sleep_until(self, time_utc_ms: int) -> None:
+    async def sleep_until(self, time_utc_ms: int) -> int:
         self.now_ms = max(self.now_ms, time_utc_ms)
+        return 0
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ class Recorder:
         self.reached.append(time_utc_ms)
 
 
-async def still_waits(awaited: Awaitable[None]) -> asyncio.Task[None]:
+async def still_waits(awaited: Awaitable[Any]) -> asyncio.Task[Any]:
     task = asyncio.ensure_future(awaited)
     done, _ = await asyncio.wait([task], timeout=SILENCE_S)
     assert not done
@@ -112,7 +112,7 @@ class QuickClock:
         self.looks += 1
         return self.looks / 2
 
-    async def sleep_until(self, time_utc_ms: int) -> None:
+    async def sleep_until(self, time_utc_ms: int) -> int:
         raise AssertionError(f"nobody sleeps here until {time_utc_ms}")
 
 
