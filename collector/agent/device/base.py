@@ -145,14 +145,14 @@ class Findable(Protocol):
         ...
 
 
-def suspect_where_shifted(readings: Sequence[Reading]) -> Sequence[Reading]:
-    """Where a guard point does not match, or could not be read, the values of its area are not trusted."""
-    shifted = {r.point.area for r in readings if r.point.guard and r.quality is not Quality.GOOD}
+def suspect_where_shifted(readings: Sequence[Reading], block_of: Callable[[Point], object]) -> Sequence[Reading]:
+    """Where a guard point does not match, or could not be read, the values of its block are not trusted."""
+    shifted = {block_of(r.point) for r in readings if r.point.guard and r.quality is not Quality.GOOD}
     if not shifted:
         return readings
     return [
         r._replace(value=None, quality=Quality.SUSPECT)
-        if r.quality.usable and r.point.area in shifted and not r.point.guard
+        if r.quality.usable and block_of(r.point) in shifted and not r.point.guard
         else r
         for r in readings
     ]
