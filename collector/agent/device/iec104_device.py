@@ -368,7 +368,8 @@ class Iec104Device:
         if link is None:
             return
         if link.overflows:
-            self._log(logging.ERROR, "", f"{link.overflows} messages were lost; interrogating again")
+            if link.failure is None:
+                self._log(logging.ERROR, "", f"{link.overflows} messages were lost; interrogating again")
             self.counts["queue_overflow"] += link.overflows
             link.overflows = 0
             for station in self._stations.values():
@@ -380,6 +381,9 @@ class Iec104Device:
                 self._on_message(news, stamp)
             else:
                 self._on_mark(news, stamp)
+        failure, link.failure = link.failure, None
+        if failure is not None:
+            raise failure
 
     def _on_mark(self, mark: Started | Lost | Initialised | Answered, stamp: int) -> None:
         if isinstance(mark, Started):
