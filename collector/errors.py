@@ -6,7 +6,8 @@ CollectorError
 ├── DeviceError      an exchange with a device
 │   ├── Silent       no answer in time
 │   ├── Refused      the device answered with an error
-│   └── Garbled      the answer can't be understood
+│   ├── Garbled      the answer can't be understood
+│   └── DriverFault  a mistake of the driver, whatever it raised
 ├── LinkError        broker or network
 ├── StoreError       buffer, journal, lake
 ├── RuleError        the rulebook has no (or two) answers
@@ -80,6 +81,14 @@ class Garbled(DeviceError):  # noqa: N818
     def __init__(self, message: str, *, subject: str = "", code: str = "malformed") -> None:
         super().__init__(message, subject=subject)
         self.code = code
+
+
+class DriverFault(DeviceError):  # noqa: N818
+    """An exception that a driver should not have let out. `place`: the file and line that raised it."""
+
+    def __init__(self, message: str, *, subject: str = "", place: str) -> None:
+        super().__init__(message, subject=subject)
+        self.place = place
 
 
 class LinkError(CollectorError):

@@ -41,6 +41,13 @@ _INSTANT: Final = {
     0x0206: Layout(2, 3, signed=True),  # power factor
 }
 _FREQUENCY: Final = 0x02800002
+# What a guard may ask for. Source: DL/T 645-2007, table A.5.
+_PARAMETERS: Final = {
+    0x04000306: Layout(3, 0, signed=False),  # ratio of the current transformers
+    0x04000307: Layout(3, 0, signed=False),  # ratio of the voltage transformers
+    0x04000401: Layout(6, 0, signed=False),  # address
+    0x04000402: Layout(6, 0, signed=False),  # number of the meter
+}
 
 
 def layout_of(identifier: int) -> Layout | None:
@@ -51,7 +58,7 @@ def layout_of(identifier: int) -> Layout | None:
     if kind == 0x00:
         combined = identifier >> 16 in (0x0000, 0x0003, 0x0004)
         return _SIGNED_ENERGY if combined else ENERGY
-    return _INSTANT.get(identifier >> 16)
+    return _PARAMETERS.get(identifier) or _INSTANT.get(identifier >> 16)
 
 
 def encode_number(value: Fraction | int | float, layout: Layout) -> bytes:

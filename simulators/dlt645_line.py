@@ -11,7 +11,7 @@ from typing import Final, cast
 from collector.points import Point
 from simulators import dlt645
 from simulators.audit import Audit
-from simulators.encoding import Counter, RawScale
+from simulators.encoding import Counter, RawScale, guard_raw
 from simulators.faults import Faults, peer_name
 from simulators.listener import Face
 from simulators.signals import Board
@@ -34,7 +34,9 @@ class Meter:
         """Let the board's signals fill the registers. Points of identifiers the meter lacks stay unanswered."""
         for point in points:
             layout = dlt645.layout_of(point.address)
-            if layout is not None and not point.guard:
+            if layout is not None and point.guard:
+                self._data[point.address] = dlt645.encode_number(guard_raw(point), layout)
+            elif layout is not None:
                 sink = self._sink(point.address, layout, RawScale(point))
                 board.signal(point.unit or default_unit, point.quantity).connect(sink)
 

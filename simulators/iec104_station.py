@@ -12,7 +12,7 @@ from typing import Final
 from collector.points import Point
 from simulators import iec104
 from simulators.audit import Audit
-from simulators.encoding import Counter, RawScale
+from simulators.encoding import Counter, RawScale, guard_raw
 from simulators.faults import Faults
 from simulators.iec104_link import StationLink, Timing
 from simulators.listener import Face, Listener
@@ -36,6 +36,11 @@ class InformationObject:
     time_utc_ms: int = 0
     deadband: float = 0.0
     reported: float | int | None = None
+
+
+def _is_real(item: InformationObject) -> bool:
+    """Whether its type carries a fraction or a real number."""
+    return iec104.UNTAGGED.get(item.type_id, item.type_id) in (9, 13, 21)
 
 
 class Station(Face):
@@ -73,6 +78,8 @@ class Station(Face):
         self._cycled_ms = now_utc_ms()
         for point in points:
             place = (point.common_address or self.common_addresses[0], point.address)
+            if place in self._objects:
+                continue  # rows that read one object; it is what the first of them says
             item = InformationObject(*place, int(point.area), deadband=float(point.deadband or 0) * _JUST)
             self._objects[place] = item
             if point.period_s:
@@ -83,6 +90,10 @@ class Station(Face):
         for point in points:
             place = (point.common_address or self.common_addresses[0], point.address)
             item = self._objects[place]
+            if point.guard:
+                raw = guard_raw(point)
+                item.value = float(raw) if _is_real(item) else int(raw)
+                continue
             counts = item.type_id in iec104.COUNTER_TYPES
             sink = self._counter(item, RawScale(point)) if counts else self._sink(item, RawScale(point))
             board.signal(point.unit or default_unit, point.quantity).connect(sink)
@@ -104,7 +115,7 @@ class Station(Face):
         return sink
 
     def _sink(self, item: InformationObject, scale: RawScale) -> Callable[[int | None, int], None]:
-        real = iec104.UNTAGGED.get(item.type_id, item.type_id) in (9, 13, 21)
+        real = _is_real(item)
 
         def sink(stored: int | None, time_utc_ms: int) -> None:
             item.value = None if stored is None else scale.real(stored) if real else scale.whole(stored)

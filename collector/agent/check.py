@@ -60,7 +60,8 @@ def _plan(config: AgentConfig, device: Device) -> DevicePlan:
         # An interrogation per station: its frame, confirmation and end, and one object each of every point.
         period_s = float(device.interrogation_period_s)
         requests = len(device.common_addresses)
-        count = requests * 3 * 16 + sum(_OBJECT_BYTES + _IEC104_BYTES[int(p.area)] for p in points)
+        objects = {(p.common_address, p.address): p for p in points}.values()
+        count = requests * 3 * 16 + sum(_OBJECT_BYTES + _IEC104_BYTES[int(p.area)] for p in objects)
     else:
         layouts = [layout_of(identifier) for identifier in {p.address for p in points}]
         requests = len(layouts)

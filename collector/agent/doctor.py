@@ -147,7 +147,13 @@ def _running(health: Health) -> Iterator[Finding]:
 
 
 def _device(device: DeviceHealth) -> Iterator[Finding]:
-    if not device.answers and device.reads:
+    if device.faults:
+        yield Finding(
+            "warning" if device.answers else "error", f"device {device.device}",
+            f"{device.faults} reads failed by a mistake in this program, not in the device: {device.last_fault}",
+            "other devices go on, this one is tried again; report it with the traceback: journalctl -u collector-agent",
+        )  # fmt: skip
+    if not device.answers and device.reads and not (device.faults and device.last_error.endswith(device.last_fault)):
         yield Finding(
             "error", f"device {device.device}", f"{_failures(device)}: {device.last_error}",
             "cable, power, address, port; another master on the line? Try `agent read` with the service stopped",

@@ -27,6 +27,7 @@ class DeviceHealth(msgspec.Struct, frozen=True):
     """One device since the start. `answers`: its last read gave something. Durations in seconds, times in UTC ms.
 
     `clock_offset_ms`: how far its clock is ahead of ours; None where the protocol tells no time, or none came yet.
+    `faults`: failures by a mistake of its driver, `last_fault` the last of them, empty where there was none.
     """
 
     device: str
@@ -41,6 +42,8 @@ class DeviceHealth(msgspec.Struct, frozen=True):
     last_read_s: float | None
     reading_s: float
     clock_offset_ms: int | None = None
+    faults: int = 0
+    last_fault: str = ""
 
 
 class UplinkHealth(msgspec.Struct, frozen=True):
@@ -153,6 +156,8 @@ def devices_of(channels: Iterable[Channel]) -> list[DeviceHealth]:
                     last_read_s=max((h.last_read_s for h in health if h.last_read_s is not None), default=None),
                     reading_s=sum(h.reading_s for h in health),
                     clock_offset_ms=next((h.clock_offset_ms for h in health if h.clock_offset_ms is not None), None),
+                    faults=sum(h.faults for h in health),
+                    last_fault=next((h.last_fault for h in health if h.last_fault), ""),
                 )
             )  # fmt: skip
     return found

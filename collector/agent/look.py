@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from collector.agent.device.base import Findable, Reading, failed
+from collector.agent.device.base import Findable, Reading, contained, failed
 from collector.agent.device.factory import DeviceOnLine, build_devices
 from collector.agent.device.registers import decode_value
 from collector.clock import Clock
@@ -55,7 +56,8 @@ async def _read_device(built: DeviceOnLine, clock: Clock) -> list[tuple[Row, Poi
     device = built.device
     try:
         try:
-            answer = await device.read(device.points, budget_s=_BUDGET_S)
+            with contained(device.name):
+                answer = await device.read(device.points, budget_s=_BUDGET_S)
             newest = {id(r.point): r for r in answer.readings}
             readings, errors = [newest[id(p)] for p in device.points if id(p) in newest], list(answer.errors)
         except DeviceError as reason:
@@ -65,13 +67,15 @@ async def _read_device(built: DeviceOnLine, clock: Clock) -> list[tuple[Row, Poi
             # Nothing answers: whoever does is worth knowing, and nobody else uses the line now.
             error = await _with_found(device, error)
     finally:
-        await device.close()
+        with suppress(DeviceError), contained(device.name):
+            await device.close()
     return [(_row(built, reading, error), reading.point, reading.raw) for reading in readings]
 
 
 async def _with_found(device: Findable, error: str) -> str:
     try:
-        found = await device.find()
+        with contained(""):
+            found = await device.find()
     except DeviceError:
         return error
     return f"{error}; {found}" if found else error

@@ -65,6 +65,9 @@ def _device_metrics(health: Health) -> Iterator[Metric]:
     yield _counter("device_reads", "Reads begun.", rows(*(d.reads for d in devices)), labels)
     yield _counter("device_failures", "Reads that gave nothing.", rows(*(d.failures for d in devices)), labels)
     yield _counter(
+        "device_faults", "Reads that failed by a mistake of the driver.", rows(*(d.faults for d in devices)), labels
+    )
+    yield _counter(
         "device_overruns", "Reads due again before they were done.", rows(*(d.overruns for d in devices)), labels
     )
     yield _counter("device_reading_seconds", "Time spent reading.", rows(*(d.reading_s for d in devices)), labels)

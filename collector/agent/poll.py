@@ -3,7 +3,8 @@
 
 Schedules run on the `Clock`; timeouts and back-off are real time. A worker never overlaps itself: what is due again
 before it was read is read once. A failed read becomes the quality of every point it should have given. A device that
-stays silent is asked less and less often, up to its `backoff_max_s`, and never given up.
+stays silent is asked less and less often, up to its `backoff_max_s`, and never given up. The same holds for a driver
+that fails by a mistake of its own; it is closed before it is asked again, and its traceback is logged once.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from collector.agent.device.base import Answer, Device, Reading, failed
+from collector.agent.device.base import Answer, Device, Reading, contained, failed
 from collector.agent.log import fields
 from collector.clock import Clock
-from collector.errors import DeviceError, Silent
+from collector.errors import DeviceError, DriverFault, Silent
 from collector.model.record import Quality
 from collector.points import Point
 
@@ -36,7 +37,8 @@ class DeviceHealth:
     """What has become of the reads of one device; counters only grow.
 
     `last_read_s`: how long the last read that gave something took; `reading_s`: all reads together, real time.
-    `clock_offset_ms`: how far the device's clock was ahead of ours when last measured.
+    `clock_offset_ms`: how far the device's clock was ahead of ours when last measured. `faults`: failures by a mistake
+    of the driver, `last_fault` the last of them.
     """
 
     reads: int = 0
@@ -48,13 +50,16 @@ class DeviceHealth:
     last_read_s: float | None = None
     reading_s: float = 0.0
     clock_offset_ms: int | None = None
+    faults: int = 0
+    last_fault: str = ""
 
 
 @dataclass(slots=True)
 class Job:
     """Points of one device with one period. `next_ms`: when they are due; `budget_s`: real time it may take a cycle.
 
-    `told`: what was said in the log of its failing requests, so that each is said once until all is well again.
+    `told`: what was said in the log of its failing requests, so that each is said once until all is well again;
+    `faults_told`: where its driver failed, each said once. `reopen`: close the device before it is read again.
     """
 
     device: Device
@@ -68,6 +73,8 @@ class Job:
     retry_at_s: float = 0.0
     error: DeviceError | None = None
     told: set[str] = field(default_factory=set)
+    faults_told: set[str] = field(default_factory=set)
+    reopen: bool = False
 
     def start_at(self, time_utc_ms: int) -> None:
         """First due at the first multiple of the period at or after this instant."""
@@ -106,9 +113,19 @@ class Channel:
 
     def collect(self) -> list[Reading]:
         """What the devices reported by themselves."""
-        return [
-            reading for device in {id(j.device): j.device for j in self.jobs}.values() for reading in device.collect()
-        ]
+        readings: list[Reading] = []
+        for job in self._first_jobs():
+            try:
+                with contained(job.device.name):
+                    readings += job.device.collect()
+            except DeviceError as error:
+                self._on_failure(job, error)
+                self._give_failed(job, error)
+        return readings
+
+    def _first_jobs(self) -> Sequence[Job]:
+        """One job of each device."""
+        return tuple({id(job.device): job for job in reversed(self.jobs)}.values())
 
     async def run(self) -> None:
         """Read what is due, for ever; closes its devices when cancelled."""
@@ -125,18 +142,30 @@ class Channel:
             # Nobody may wait for a line that was given up.
             self._due.clear()
             self._idle.set()
-            for device in {id(j.device): j.device for j in self.jobs}.values():
-                await device.close()
+            for job in self._first_jobs():
+                await self._close(job)
+
+    async def _close(self, job: Job) -> None:
+        try:
+            with contained(job.device.name):
+                await job.device.close()
+        except DeviceError as error:
+            self._tell(job, error)
 
     async def _serve(self, job: Job) -> None:
         loop = asyncio.get_running_loop()
+        if job.reopen:
+            job.reopen = False
+            await self._close(job)
         if job.error is not None and loop.time() < job.retry_at_s:
             self._give_failed(job, job.error)
             return
         job.health.reads += 1
         begin_s = loop.time()
         try:
-            answer = await job.device.read(job.points, budget_s=job.budget_s)
+            with contained(job.device.name):
+                answer = await job.device.read(job.points, budget_s=job.budget_s)
+                failure = _failure_in(answer, job.device.name)
         except DeviceError as error:
             job.health.reading_s += loop.time() - begin_s
             self._on_failure(job, error)
@@ -144,7 +173,7 @@ class Channel:
             return
         took_s = loop.time() - begin_s
         job.health.reading_s += took_s
-        if (failure := _failure_in(answer, job.device.name)) is not None:
+        if failure is not None:
             self._on_failure(job, failure)
         else:
             self._on_success(job, answer, took_s)
@@ -168,20 +197,29 @@ class Channel:
         health = job.health
         health.failures += 1
         health.failures_in_a_row += 1
-        if health.failures_in_a_row == 1 or str(error) != health.last_error:
-            self._log(logging.WARNING, job, error.subject, error.message)
+        if isinstance(error, DriverFault):
+            health.faults, health.last_fault, job.reopen = health.faults + 1, error.message, True
+        if isinstance(error, DriverFault) or health.failures_in_a_row == 1 or str(error) != health.last_error:
+            self._tell(job, error)
         health.last_error, job.error = str(error), error
         beyond = health.failures_in_a_row - _PATIENCE
         if beyond >= 0:
             wait_s = min(_BACKOFF_FIRST_S * 2 ** min(beyond, 16), job.backoff_max_s)
             job.retry_at_s = asyncio.get_running_loop().time() + wait_s * random.uniform(0.75, 1.0)
 
-    def _log(self, level: int, job: Job, request: str, message: str) -> None:
-        """One line that names channel, device, generating units and the request it is about."""
+    def _tell(self, job: Job, error: DeviceError) -> None:
+        """A failure in the log; of a driver that made a mistake the traceback, once for each place in the program."""
+        if not isinstance(error, DriverFault):
+            self._log(logging.WARNING, job, error.subject, error.message)
+        elif error.place not in job.faults_told:
+            job.faults_told.add(error.place)
+            self._log(logging.ERROR, job, "", error.message, error.__cause__)
+
+    def _log(self, level: int, job: Job, request: str, message: str, cause: BaseException | None = None) -> None:
+        """One line that names channel, device, generating units and the request; below it the traceback of `cause`."""
         units = ",".join(sorted({p.unit for p in job.points if p.unit} or set(job.units)))
-        _LOG.log(
-            level, "%s %s", fields(channel=self.name, device=job.device.name, unit=units, request=request), message
-        )
+        named = fields(channel=self.name, device=job.device.name, unit=units, request=request)
+        _LOG.log(level, "%s %s", named, message, exc_info=cause)
 
     def _give_failed(self, job: Job, error: DeviceError) -> None:
         now = self._clock.now_utc_ms()

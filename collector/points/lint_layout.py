@@ -35,6 +35,11 @@ _IDENTIFIERS: Final = {
 }
 
 
+def _may_share(one: Point, other: Point) -> bool:
+    """Whether two rows at one place are meant so: units that share a busbar share its voltage and frequency."""
+    return one.quantity == other.quantity and one.unit != other.unit and bool(one.quantity) and one.area == other.area
+
+
 def lint_registers(points: list[Point], findings: Findings) -> None:
     """Overlaps and repetitions within each area, and short holes that split requests."""
     for area in sorted({point.area for point in points}):
@@ -69,7 +74,7 @@ def _compare(other: Point, point: Point, findings: Findings) -> None:
     elif point.order != other.order and point.registers > 1:
         findings.add("order_conflict", point.row, "order", order=point.order, other=other.row,
                      other_order=other.order)  # fmt: skip
-    else:
+    elif not _may_share(point, other):
         findings.add("same_address", point.row, "address", other_name=other.name, other=other.row)
 
 
@@ -107,7 +112,7 @@ def lint_objects(points: list[Point], findings: Findings) -> None:
         if point.address == 0:
             findings.add("object_address_zero", point.row, "address")
         other = places.setdefault((point.common_address, point.address), point)
-        if other is not point:
+        if other is not point and not _may_share(point, other):
             findings.add("same_address", point.row, "address", other_name=other.name, other=other.row)
         if with_station is not None and point.common_address is None:
             findings.add("common_address_missing", point.row, "common_address", other=with_station.row,
@@ -131,7 +136,7 @@ def lint_identifiers(points: list[Point], findings: Findings) -> None:
     places: dict[int, Point] = {}
     for point in points:
         other = places.setdefault(point.address, point)
-        if other is not point:
+        if other is not point and not _may_share(point, other):
             findings.add("same_address", point.row, "address", other_name=other.name, other=other.row)
         pattern, known = _IDENTIFIERS.get(point.quantity, (None, ""))
         text = f"{point.address:08X}"

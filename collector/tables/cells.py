@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 from typing import Final, TypeVar
 
 from collector.model.interval import Month, parse_time_ms
@@ -25,6 +26,7 @@ LATEST_MS: Final = 7_258_118_400_000  # 2200-01-01
 # A million MW, Mvar or kV is a slip of the decimal point, and a month of it would still fit 64 bits in kW·ms.
 LARGEST_ANALOG: Final = 1_000_000
 LARGEST_COUNTER: Final = 10**10
+LARGEST_YUAN: Final = 10**11  # the revenue of a grid region in a year
 
 
 def parse_instant(text: str) -> int:
@@ -51,6 +53,26 @@ def parse_number(text: str) -> Decimal:
     except ValueError:
         comma = "; no thousands separator, decimal point '.'" if "," in text or "，" in text else ""
         raise ValueError(f"not a number {text!r}{comma}; leave the cell empty where the value is missing") from None
+
+
+def parse_money(text: str, *, unit_yuan: int = 1) -> Decimal:
+    """An amount of money as it was written: whole fen, below 10^11 yuan. `unit_yuan`: its unit (10 000 for 万元)."""
+    value = parse_number(text)
+    if "e" in text.casefold():
+        remedy = "a spreadsheet may have lost its last digits; format the cell as a number, write out all digits"
+        raise ValueError(f"amount of money in exponent form {text!r}: {remedy}")
+    unit = "yuan" if unit_yuan == 1 else f"units of {unit_yuan} yuan"
+    if value.copy_abs() >= LARGEST_YUAN // unit_yuan:
+        limit = f"10^{len(str(LARGEST_YUAN // unit_yuan)) - 1} {unit}"
+        raise ValueError(
+            f"{text} is no amount of money, which is below {limit}; check unit (元, 万元) and decimal point"
+        )
+    if (Fraction(value) * unit_yuan * 100).denominator != 1:
+        decimals = len(str(unit_yuan * 100)) - 1
+        raise ValueError(
+            f"{text} has more than {decimals} decimals, parts of a fen; an amount in {unit} is rounded to them"
+        )
+    return value
 
 
 def parse_analog(text: str, scale: int) -> int:

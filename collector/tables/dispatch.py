@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from collector.model.dispatch import (
@@ -31,6 +32,7 @@ from collector.tables.cells import (
     parse_day,
     parse_id,
     parse_instant,
+    parse_money,
     parse_month,
     parse_number,
     parse_ratio,
@@ -105,7 +107,7 @@ def read_revenue(delivered: Delivered, known: RegisterFile, findings: Findings) 
         Field("plant", parse_id),
         Field("month", parse_month),
         Field("kind", choice_of(RevenueKind)),
-        Field("amount_yuan", parse_number, filled=False),
+        Field("amount_yuan", parse_money, filled=False),
         Field("area", parse_id, required=False, filled=False),
     )
     grid = open_grid(delivered, findings)
@@ -168,9 +170,11 @@ def read_rates(delivered: Delivered, units: Collection[str] | None, findings: Fi
 
 def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[StartStopRow, ...]:
     """start_stop_table.csv: half-open in capacity and gap; rows with the same `from` may not overlap."""
-    numbers = ("capacity_from_mw", "capacity_to_mw", "gap_from_h", "gap_to_h", "amount_wan_yuan")
+    numbers = ("capacity_from_mw", "capacity_to_mw", "gap_from_h", "gap_to_h")
     fields = (
         *(Field(name, parse_number) for name in numbers),
+        # Money as the revenue is, so the same whole fen and the same limit, in its own unit.
+        Field("amount_wan_yuan", partial(parse_money, unit_yuan=10_000)),
         Field("from", parse_day),
         Field("document", _text, required=False, filled=False),
     )
@@ -180,7 +184,7 @@ def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[Sta
         for row, v in having(rows, (low, high)):
             if v[low] >= v[high]:
                 findings.add(delivered.name, row, high, f"is not above {low}")
-    boxes = having(rows, (*numbers[:4], "from"))
+    boxes = having(rows, (*numbers, "from"))
     for place, (row, v) in enumerate(boxes):
         for other_row, other in boxes[:place]:
             if v["from"] == other["from"] and _boxes_overlap(v, other):
@@ -188,7 +192,11 @@ def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[Sta
                 findings.add(delivered.name, row, "capacity_from_mw", message, kind="overlap")
                 break
     return tuple(
-        StartStopRow(**{name: v[name] for name in numbers}, from_day=v["from"], document=v["document"] or "")
+        StartStopRow(
+            **{name: v[name] for name in (*numbers, "amount_wan_yuan")},
+            from_day=v["from"],
+            document=v["document"] or "",
+        )
         for _, v in _whole(rows, fields)
     )
 

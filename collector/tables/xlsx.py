@@ -12,6 +12,7 @@ import io
 import warnings
 import zipfile
 from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any, Final
 
 from collector.tables.files import Delivered
@@ -111,7 +112,8 @@ def _text(cell: Any, column: str) -> str:
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+        # The decimal a reader sees: the shortest that names the float, written out.
+        return f"{Decimal(int(value) if value.is_integer() and abs(value) < 2**53 else repr(value)):f}"
     return str(value).strip()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from agent_points import point
@@ -65,14 +66,17 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(scenario(), HANG_S))
 
 
-@given(st.sets(st.integers(0, 39)), st.sets(st.integers(0, 39), min_size=1))
-def test_illegal_addresses_are_found_isolated_and_left_alone(illegal: set[int], wanted: set[int]) -> None:
+@given(st.sets(st.integers(0, 39)), st.dictionaries(st.integers(0, 39), st.integers(1, 4), min_size=1))
+def test_illegal_addresses_are_found_isolated_and_left_alone(illegal: set[int], wanted: dict[int, int]) -> None:
+    """`wanted`: how many rows read each address."""
+
     async def scenario() -> None:
         line = ScriptedLine({a: a for a in range(40)}, frozenset(illegal))
-        device = slave(line, [row(a) for a in sorted(wanted)])
+        rows = [replace(row(a), name=f"p{a} {n}") for a, count in sorted(wanted.items()) for n in range(count)]
+        device = slave(line, rows)
         expected = {
-            f"p{a}": (None, Quality.REFUSED) if a in illegal else (a, Quality.GOOD) for a in wanted
-        }  # fmt: skip
+            p.name: (None, Quality.REFUSED) if p.address in illegal else (p.address, Quality.GOOD) for p in rows
+        }
         assert await values(device) == expected
         line.asked.clear()
         assert await values(device) == expected

@@ -10,9 +10,11 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 
 import agent_buffers
+import msgspec
 import pytest
 from agent_buffers import ack, open_buffer, pending, seal_one
 from patience import HANG_S, until
@@ -21,10 +23,14 @@ from test_poll import FakeDevice, MemoryStore, SteppedClock, channel_of
 from typer.testing import CliRunner
 from uplink_world import free_port
 
+from collector.agent.buffer import Counts
 from collector.agent.capacity import compute_capacity
+from collector.agent.desk import JSON, Desk, Page
 from collector.agent.device.base import Answer
-from collector.agent.doctor import examine, refusals
-from collector.agent.health import alarm_of
+from collector.agent.doctor import Finding, examine, refusals
+from collector.agent.health import DeviceHealth, Health, TickHealth, UplinkHealth, alarm_of
+from collector.agent.metrics import render_metrics
+from collector.agent.places import socket_path
 from collector.agent.recorder import Recorder
 from collector.agent.source import Source
 from collector.agent.ticks import Timetable
@@ -120,6 +126,43 @@ def test_a_running_agent_answers_status_watch_doctor_metrics_and_health(modbus_d
     assert (code, json.loads(text)["running"]) == (0, False)
     assert json.loads(text)["buffer"]["recorded"] >= 6
     assert {f.message for f in examine(load_agent(path), str(path)) if f.subject == "agent"} == {"is not running"}
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_doctor_and_metrics_tell_a_mistake_in_a_driver_from_a_dead_device(answers: bool, tmp_path: Path) -> None:
+    path = write_agent(tmp_path, [free_port()])
+    config = load_agent(path)
+    fault = "the driver failed at modbus.py:1: KeyError: 7"
+    device = DeviceHealth(
+        device="d1", channel="c", answers=answers, reads=9, failures=3, failures_in_a_row=0 if answers else 3,
+        overruns=0, last_error=f"d1: {fault}", last_good_utc_ms=None, last_read_s=None, reading_s=0.0, faults=3,
+        last_fault=fault,
+    )  # fmt: skip
+    health = Health(
+        gateway="g", version="", time_utc_ms=0, running_s=0, clock="synchronised", store_error="",
+        ticks=TickHealth(1, 0, 0, 0, 0, 0), devices=[device], max_bytes=1, unsent_ratio=0.0, reload_error="",
+        uplink=UplinkHealth("b:1", True, "", 0, 0, 0, 0.0, {}), buffer=Counts(*[0] * len(fields(Counts))),
+    )  # fmt: skip
+
+    async def page_status() -> Page:
+        return Page(200, JSON, msgspec.json.encode(health))
+
+    async def page_points() -> Page:
+        return Page(200, JSON, b"[]")
+
+    async def scenario() -> list[Finding]:
+        socket_path(config).parent.mkdir(parents=True, exist_ok=True)
+        desk = Desk({"/status": page_status, "/points": page_points})
+        await desk.listen_in(socket_path(config))
+        try:
+            return await asyncio.to_thread(examine, config, str(path))
+        finally:
+            await desk.close()
+
+    (finding,) = [f for f in asyncio.run(scenario()) if f.subject == "device d1"]
+    assert finding.severity == ("warning" if answers else "error")
+    assert finding.message == f"3 reads failed by a mistake in this program, not in the device: {fault}"
+    assert 'collector_device_faults_total{channel="c",device="d1"} 3.0' in render_metrics(health).decode().splitlines()
 
 
 def test_watch_without_a_running_agent_reads_by_itself(modbus_device: Serve, tmp_path: Path) -> None:

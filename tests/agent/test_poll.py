@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import struct
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -18,7 +20,7 @@ from collector.agent.recorder import Recorder
 from collector.agent.source import Source
 from collector.agent.ticks import Timetable
 from collector.clock import Clock
-from collector.errors import Silent
+from collector.errors import InvariantBroken, Silent
 from collector.model.record import GapRecord, Quality, UnitRecord
 from collector.points import Point
 
@@ -227,5 +229,125 @@ def test_devices_on_one_line_are_read_one_after_the_other(shared: int) -> None:
         devices = [FakeDevice(f"d{i}", clock) for i in range(shared)]
         await operate(clock, [channel_of(clock, take, *devices)], take, devices)
         assert {d.reads for d in devices} == {3}
+
+    run(scenario)
+
+
+class MistakenDevice(FakeDevice):
+    """A driver with a mistake in it: `mistake` is raised by the calls named in `mistaken`."""
+
+    def __init__(self, name: str, clock: SteppedClock, mistake: Callable[[], BaseException], *mistaken: str) -> None:
+        super().__init__(name, clock)
+        self.mistake, self.mistaken = mistake, mistaken
+
+    async def close(self) -> None:
+        await super().close()
+        self._err("close")
+
+    def collect(self) -> list[Reading]:
+        self._err("collect")
+        return []
+
+    async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+        answer = await super().read(points, budget_s=budget_s)
+        self._err("read")
+        return answer
+
+    def _err(self, call: str) -> None:
+        if call in self.mistaken:
+            raise self.mistake()
+
+
+@pytest.mark.parametrize("calls", [("read",), ("collect",), ("close",), ("read", "collect", "close")])
+@pytest.mark.parametrize(
+    "mistake",
+    [lambda: KeyError(16385), lambda: struct.error("short"), AssertionError, MemoryError,
+     lambda: InvariantBroken("of a driver"), asyncio.CancelledError],
+    ids=["KeyError", "struct.error", "AssertionError", "MemoryError", "InvariantBroken", "CancelledError"],
+)  # fmt: skip
+def test_a_mistake_in_a_driver_is_the_failure_of_its_device_alone(
+    mistake: Callable[[], BaseException], calls: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        wrong, sound = MistakenDevice("wrong", clock, mistake, *calls), FakeDevice("sound", clock)
+        channels = [channel_of(clock, take, d) for d in (wrong, sound)]
+        store, _ = await operate(clock, channels, take, [wrong, sound])
+        assert [r.values for r in store.records if r.unit == "sound"] == [(i + 1,) for i in range(10)]
+        assert sound.reads == 11
+        health = channels[0].jobs[0].health
+        if calls == ("close",):
+            assert (health.faults, wrong.reads) == (0, 11)
+            return
+        assert {r.qualities for r in store.records if r.unit == "wrong"} <= {(Quality.GARBLED,), (Quality.GOOD,)}
+        assert health.faults > 1
+        assert health.faults == health.failures
+        assert type(mistake()).__name__ in health.last_fault
+        assert wrong.closed > 1, "it is closed before it is read again"
+        if "read" in calls:
+            # The second failure in a row starts a rest that is longer than this whole run.
+            assert wrong.reads <= 2
+            assert {r.qualities for r in store.records if r.unit == "wrong"} == {(Quality.GARBLED,)}
+
+    with caplog.at_level(logging.INFO, "collector.agent.poll"):
+        run(scenario)
+    told = [record for record in caplog.records if record.exc_info]
+    if calls == ("close",) and mistake is asyncio.CancelledError:
+        assert not told, "its worker was told to end just then"
+        return
+    assert [record.levelno for record in told] == [logging.ERROR], "one place raised, one traceback is told"
+    assert told[0].exc_info
+    assert told[0].exc_info[0] is type(mistake())
+    assert "channel=wrong device=wrong " in told[0].getMessage()
+
+
+def test_a_driver_that_errs_once_gives_values_again_at_the_next_read() -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        device = MistakenDevice("d", clock, KeyError)
+        channel = channel_of(clock, take, device)
+        task = asyncio.create_task(operate(clock, [channel], take, [device]))
+        while device.reads < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        device.mistaken = ("read",)
+        while not channel.jobs[0].health.faults:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        device.mistaken = ()
+        store, _ = await task
+        assert [r.qualities[0] for r in store.records].count(Quality.GARBLED) == 1
+        assert store.records[-1].qualities == (Quality.GOOD,)
+        assert (channel.jobs[0].health.faults, channel.jobs[0].health.failures_in_a_row) == (1, 0)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("error", [InvariantBroken("a record would follow itself"), KeyError("of the recorder")])
+def test_what_fails_after_the_driver_still_stops_the_process(error: Exception) -> None:
+    def take(_answer: Answer) -> None:
+        raise error
+
+    async def scenario() -> None:
+        clock = SteppedClock()
+        channel = Channel("d", [job(FakeDevice("d", clock))], clock, take)
+        channel.start(T)
+        with pytest.raises(type(error)):
+            await channel.run()
+
+    run(scenario)
+
+
+def test_a_worker_that_is_told_to_end_ends_although_its_driver_waits() -> None:
+    async def scenario() -> None:
+        clock, device = SteppedClock(), FakeDevice("d", SteppedClock())
+        device.hanging_s = 60.0
+        channel = Channel("d", [job(device)], clock, lambda _: None)
+        task = asyncio.create_task(channel.run())
+        channel.start(T)
+        while not device.under_way:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert (channel.jobs[0].health.faults, device.closed) == (0, 1)
 
     run(scenario)

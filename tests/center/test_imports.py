@@ -170,6 +170,8 @@ def test_what_the_readers_refuse_is_refused_here_too(store: CenterStore, tmp_pat
         take(store, "plan", PLAN + plan_row(1, "300", unit="U9"))
     with pytest.raises(ConfigError, match="offset"):
         take(store, "plan", PLAN + "U1,2026-03-10T01:00:00,2026-03-10T02:00:00,300\n")
+    with pytest.raises(ConfigError, match="amount of money in exponent form"):
+        take(store, "revenue", "plant,month,kind,amount_yuan\nP1,2026-03,energy,1e30\n")
     with pytest.raises(ConfigError, match="another register is in force"):
         take(store, "register", REGISTER.replace('"660"', '"600"'), name="register.toml")
     with new_store(tmp_path / "empty") as empty, pytest.raises(StoreError, match="no register yet"):

@@ -116,10 +116,12 @@ class RawStation:
 
 
 def with_station(
-    folder: Path, scenario: Callable[[RawStation, Device], Awaitable[None]], *, table: str = TABLE, **keys: Any
-) -> None:
+    folder: Path, scenario: Callable[[RawStation, Device], Awaitable[None]], *, table: str = TABLE,
+    station: RawStation | None = None, **keys: Any,
+) -> None:  # fmt: skip
+    station = station or RawStation()
+
     async def body() -> None:
-        station = RawStation()
         async with serve(station.talk) as port:
             device = build("iec104", folder, port, table=table, **keys)
             try:

@@ -107,6 +107,19 @@ def test_a_table_of_a_meter_is_judged(tmp_path: Path) -> None:
     assert found == [("identifier_of_quantity", 3), ("same_address", 4), ("identifier_of_quantity", 4)]
 
 
+@pytest.mark.parametrize(
+    ("protocol", "place"),
+    [("modbus_tcp", ["holding", "uint16", "7"]), ("iec104", ["13", "", "7"]), ("dlt645", ["", "", "02010100"])],
+)
+def test_units_that_read_one_quantity_at_one_address_are_meant_so(
+    tmp_path: Path, protocol: str, place: list[str]
+) -> None:
+    shared = [[f"V{n}", "bus_voltage_kv", *place, "V", f"U{n}"] for n in range(3)]
+    assert codes(lint(tmp_path, *shared, more="unit", protocol=protocol)) == []
+    other = ["F", "frequency_hz", *place, "Hz", "U9"]
+    assert ("same_address", 5) in codes(lint(tmp_path, *shared, other, more="unit", protocol=protocol))
+
+
 def test_statuses_without_backup_are_named_once(tmp_path: Path) -> None:
     rows = [["S", "on_grid", "30", "", "1", ""], ["T", "condenser", "30", "", "2", ""]]
     (note,) = lint(tmp_path, *rows, protocol="iec104").findings

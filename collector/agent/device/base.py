@@ -4,16 +4,23 @@
 `open` and `close` may be called at any time and any number of times. `read` never gives a value it did not get: what
 could not be read comes as a reading with a bad quality, or, where nothing at all could be read, as a `DeviceError`.
 Every wait ends by its own timeout, and a cancelled `read` ends within a second and leaves the device usable.
+
+Whatever else a driver raises is a mistake in it, and the failure of its device alone: who calls a driver does so inside
+`contained`, the one place where that is turned into a `DeviceError`. A driver itself catches nothing for this reason.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
+from traceback import walk_tb
 from typing import NamedTuple, Protocol, overload, runtime_checkable
 
-from collector.errors import DeviceError, Garbled, Refused
+from collector.errors import DeviceError, DriverFault, Garbled, Refused
 from collector.model.record import Quality
 from collector.points import Point
 
@@ -145,14 +152,38 @@ class Findable(Protocol):
         ...
 
 
-def suspect_where_shifted(readings: Sequence[Reading]) -> Sequence[Reading]:
-    """Where a guard point does not match, or could not be read, the values of its area are not trusted."""
-    shifted = {r.point.area for r in readings if r.point.guard and r.quality is not Quality.GOOD}
+@contextmanager
+def contained(device: str) -> Iterator[None]:
+    """Calls to a driver. `device`: its id.
+
+    Raises:
+        DeviceError: as the driver raised it; `DriverFault`: for anything else, with that as its cause.
+        CancelledError: the task was asked to end.
+    """
+    try:
+        yield
+    except DeviceError:
+        raise
+    except (Exception, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError):
+            # Nobody asked this task to end: a library cancelled what the driver waited for.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+        frame, line = list(walk_tb(error.__traceback__))[-1]
+        place = f"{Path(frame.f_code.co_filename).name}:{line}"
+        raised = ": ".join(filter(None, (type(error).__name__, str(error))))
+        raise DriverFault(f"the driver failed at {place}: {raised}", subject=device, place=place) from error
+
+
+def suspect_where_shifted(readings: Sequence[Reading], block_of: Callable[[Point], object]) -> Sequence[Reading]:
+    """Where a guard point does not match, or could not be read, the values of its block are not trusted."""
+    shifted = {block_of(r.point) for r in readings if r.point.guard and r.quality is not Quality.GOOD}
     if not shifted:
         return readings
     return [
         r._replace(value=None, quality=Quality.SUSPECT)
-        if r.quality.usable and r.point.area in shifted and not r.point.guard
+        if r.quality.usable and block_of(r.point) in shifted and not r.point.guard
         else r
         for r in readings
     ]
@@ -162,7 +193,7 @@ def quality_of(error: DeviceError) -> Quality:
     """A failed exchange as the quality of what should have come."""
     if isinstance(error, Refused):
         return Quality.REFUSED
-    return Quality.GARBLED if isinstance(error, Garbled) else Quality.SILENT
+    return Quality.GARBLED if isinstance(error, Garbled | DriverFault) else Quality.SILENT
 
 
 def failed(points: Iterable[Point], error: DeviceError, time_utc_ms: int) -> list[Reading]:

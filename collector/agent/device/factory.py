@@ -6,10 +6,10 @@ Protocol libraries are imported when a device of theirs is configured, not befor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from collector.agent.device.base import Device
+from collector.agent.device.base import Answer, Device, Reading
 from collector.agent.device.plan import Limits
 from collector.agent.device.serial import SerialLine
 from collector.clock import Clock
@@ -58,9 +58,39 @@ def build_devices(config: AgentConfig, clock: Clock) -> list[DeviceOnLine]:
         build = _BUILDERS.get(settings.protocol)
         if build is None:
             raise ConfigError([Problem("", 0, f"device {settings.id}", f"{settings.protocol} is not available here")])
-        name = line_name(settings)
-        built.append(DeviceOnLine(name, settings, build(settings, config.points[settings.id], clock, name, lines)))
+        name, points = line_name(settings), config.points[settings.id]
+        try:
+            device = build(settings, points, clock, name, lines)
+        except ConfigError:
+            raise
+        except Exception as error:
+            # A library that can't be loaded, a mistake in a driver: the other devices are read all the same.
+            device = _Unbuilt(settings.id, points, error)
+        built.append(DeviceOnLine(name, settings, device))
     return built
+
+
+class _Unbuilt:
+    """In the place of a device that could not be made: each read raises why."""
+
+    def __init__(self, name: str, points: tuple[Point, ...], reason: Exception) -> None:
+        self.name, self.points, self._reason = name, points, reason
+
+    async def open(self) -> None:
+        """Raises: why there is no device."""
+        raise RuntimeError(f"it could not be made: {self._reason!r}") from self._reason
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+        """Raises: why there is no device."""
+        del points, budget_s
+        raise RuntimeError(f"it could not be made: {self._reason!r}") from self._reason
+
+    def collect(self) -> list[Reading]:
+        """Nothing."""
+        return []
 
 
 _Builder = Callable[[Settings, tuple[Point, ...], Clock, str, dict[str, object]], Device]

@@ -6,7 +6,7 @@ c104 keeps the link: start, test, windows k and w, timers t0 to t3, reconnection
 - `add_connection` would send a clock synchronisation, which writes the station's clock: `Init.NONE` always, and the
   interrogations are sent here, from a thread, because a call blocks until the answer ends.
 - A callback runs on a foreign thread, and one that raises is never called again: each catches everything, puts what it
-  got into a bounded queue and returns.
+  got into a bounded queue and returns. What it catches is raised by whoever takes from the queue.
 - c104 2.2.1 never frees the two objects `on_receive_raw` is called with, nor the copy behind `message.raw`: 400 octets
   a frame, for ever. `raw_explain` is freed and shows every octet of the objects: the message is put together from it.
 - No point is declared. So of each message, whatever its types, `on_new_point` tells before it is acknowledged, and
@@ -138,6 +138,7 @@ class Link:
         """`server`: host and port; `stamp`, `wake`: thread-safe."""
         self.news: deque[tuple[int, News]] = deque()
         self.overflows = 0
+        self.failure: Exception | None = None
         self._stamp, self._wake = stamp, wake
         self._seen_open = False
         self._arrivals = Arrivals()
@@ -175,8 +176,8 @@ class Link:
                 if (request := (message.common_address, _REQUEST_OF.get(apdu[8] & 0x3F, 0))) in self._answers:
                     self._answers[request] += 1
                 self._put(apdu)
-            except BaseException:
-                self.overflows += 1
+            except BaseException as error:
+                self._fail(error)
             if cause == c104.Umc.UNKNOWN_IOA:
                 self._arrivals.followed()
 
@@ -187,8 +188,8 @@ class Link:
                     self._seen_open = not self._seen_open
                     self.news.append((self._stamp(), Started() if self._seen_open else Lost()))
                 self._wake()
-            except BaseException:
-                self.overflows += 1
+            except BaseException as error:
+                self._fail(error)
 
         connection.on_unexpected_message(callable=on_message)
         connection.on_state_change(callable=on_state)
@@ -202,8 +203,8 @@ class Link:
         ) -> None:
             try:
                 self.overflows += not self._arrivals.told()
-            except BaseException:
-                self.overflows += 1
+            except BaseException as error:
+                self._fail(error)
 
         def on_station(client: c104.Client, connection: c104.Connection, common_address: int) -> None:
             """An address that is not ours; the library would take it in."""
@@ -211,8 +212,8 @@ class Link:
         def on_initialised(client: c104.Client, station: c104.Station, cause: c104.Coi) -> None:  # noqa: ARG001
             try:
                 self._put(Initialised(station.common_address))
-            except BaseException:
-                self.overflows += 1
+            except BaseException as error:
+                self._fail(error)
 
         self._client.on_new_point(callable=on_point)
         self._client.on_new_station(callable=on_station)
@@ -224,6 +225,11 @@ class Link:
         else:
             self.overflows += 1
         self._wake()
+
+    def _fail(self, error: BaseException) -> None:
+        """Something failed on a thread that must not: what it was about counts as lost, and `failure` says why."""
+        self.failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
+        self.overflows += 1
 
     def catch_up(self) -> None:
         """Return when all that the station may take for received is in the queue."""
@@ -257,8 +263,15 @@ class Link:
     def interrogate(self, common_address: int, kind: int, number: int) -> None:
         """Send a general or a counter interrogation and wait for its end, which `Answered` tells under this number.
 
-        Counters are read as they are, not frozen. A refusal that was missed is heard by asking again.
+        Counters are read as they are, not frozen. A refusal that was missed is heard by asking again. Nobody waits for
+        this call: what it raises is told as that of a callback is.
         """
+        try:
+            self._interrogate(common_address, kind, number)
+        except BaseException as error:
+            self._fail(error)
+
+    def _interrogate(self, common_address: int, kind: int, number: int) -> None:
         request = (common_address, kind)
         self._newest[request], before = number, self._answers[request]
         for repeats in range(_CALLS):

@@ -4,6 +4,10 @@
 Each common address is interrogated after every start of the link, when the station says that it was initialised, and
 periodically. What an interrogation does not bring by its deadline is invalid. Where a station can be reached at several
 addresses, one link is kept; when it is lost, or does not start, the next address is tried.
+
+Any number of points may read one information object. A guard point guards all points of its common address: after a
+start of the link and after an initialisation their values are held back until every guard was seen to match; where one
+does not, or does not come with the interrogation, they are suspect until all match and the station was asked again.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from collector.agent.device.asdu import (
 )
 from collector.agent.device.base import Answer, Reading
 from collector.agent.device.iec104 import Answered, Initialised, Link, Lost, Started
-from collector.agent.device.registers import Scaling, scaling_of
+from collector.agent.device.registers import Guard, Scaling, scaling_of
 from collector.agent.log import fields
 from collector.clock import Clock, arrival_utc_ms
 from collector.errors import Garbled, Silent
@@ -63,7 +67,8 @@ def _asked(kind: int, station: _Station) -> str:
 class _Station:
     """One common address. `due_utc_ms`: when to interrogate next; `waiting`: kinds sent or to send, first one sent;
     `missing`: points that have not come since it was asked; `complete_at_s`: since when none of the kind asked for;
-    `answering`: whether the others are vouched for."""
+    `answering`: whether the others are vouched for. `unproved`: guard points not seen to match; `trusted`: whether the
+    values count, None while an interrogation has yet to tell; `held`: what came meanwhile, in order."""
 
     common_address: int
     points: tuple[Point, ...]
@@ -75,6 +80,15 @@ class _Station:
     complete_at_s: float | None = None
     answering: bool = False
     missing: set[str] = field(default_factory=set)
+    unproved: set[str] = field(default_factory=set)
+    trusted: bool | None = None
+    held: list[Reading] = field(default_factory=list)
+
+    def doubt(self) -> None:
+        """Every guard has to match anew before values count."""
+        self.unproved = {p.name for p in self.points if p.guard}
+        self.trusted = None if self.unproved else True
+        self.held = []
 
 
 class Iec104Device:
@@ -100,15 +114,21 @@ class Iec104Device:
         self._asked = 0
         self._offsets_ms: deque[int] = deque(maxlen=_OFFSETS_KEPT)
         self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
+        self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
         default = settings.common_addresses[0] if len(settings.common_addresses) == 1 else 0
-        self._by_place = {(p.common_address or default, p.address): p for p in points}
+        self._by_place: dict[tuple[int, int], list[Point]] = {}
+        for point in points:
+            self._by_place.setdefault((point.common_address or default, point.address), []).append(point)
         self._stations = {address: self._station(address) for address in settings.common_addresses}
         self.counts = {"garbled": 0, "unknown_object": 0, "queue_overflow": 0}
 
     def _station(self, address: int) -> _Station:
-        points = tuple(p for (ca, _), p in self._by_place.items() if ca == address)
+        points = tuple(p for (ca, _), sharing in self._by_place.items() if ca == address for p in sharing)
         counters = any(FAMILIES[int(p.area)] == 15 for p in points)
-        return _Station(address, points, (INTERROGATION, COUNTER_INTERROGATION) if counters else (INTERROGATION,))
+        kinds = (INTERROGATION, COUNTER_INTERROGATION) if counters else (INTERROGATION,)
+        station = _Station(address, points, kinds)
+        station.doubt()
+        return station
 
     async def open(self) -> None:
         """Connect and wait for the start of data. Once connected, the library reconnects by itself. Raises `Silent`."""
@@ -179,6 +199,7 @@ class Iec104Device:
         now = self._clock.now_utc_ms()
         for station in self._stations.values():
             station.due_utc_ms, station.waiting, station.answering = now, [], False
+            station.doubt()
 
     def _on_loss(self, stamp: int) -> None:
         """All values are invalid until the station has been interrogated again."""
@@ -190,6 +211,7 @@ class Iec104Device:
             self._fresh += [Reading(p, None, Quality.INVALID, stamp) for p in self.points]
             for station in self._stations.values():
                 station.answering, station.waiting = False, []
+                station.doubt()
 
     def _log(self, level: int, request: str, message: str) -> None:
         """One line that names the link, the device, its generating units and the request it is about."""
@@ -231,7 +253,8 @@ class Iec104Device:
                 await self._hear(station)
             self._check_deadline(station)
         readings, now = self.collect(), self._clock.now_utc_ms()
-        holding = [p for s in self._stations.values() if s.answering for p in s.points if p.name in self._reported]
+        answering = [s for s in self._stations.values() if s.answering and s.trusted]
+        holding = [p for s in answering for p in s.points if p.name in self._reported]
         # Delay only makes a tag look older: the largest offset seen is the nearest.
         offset_ms = max(self._offsets_ms, default=None)
         return Answer(readings, now, holding, clock_offset_ms=offset_ms)
@@ -309,6 +332,35 @@ class Iec104Device:
         self._reported -= station.missing
         now = self._clock.now_utc_ms()
         self._fresh += [Reading(p, None, Quality.INVALID, now) for p in station.points if p.name in station.missing]
+        station.unproved |= {p.name for p in station.points if p.guard and p.name in station.missing}
+        if station.unproved and station.trusted is not False:
+            self._distrust(station, now)
+
+    def _distrust(self, station: _Station, time_utc_ms: int) -> None:
+        """A guard does not match, or did not come: no value of the station counts until all do."""
+        names = ", ".join(sorted(station.unproved))
+        self._log(logging.WARNING, f"guard of {station.common_address}", f"does not match: {names}; values are suspect")
+        station.trusted, station.held = False, []
+        came = [p for p in station.points if not p.guard and p.name not in station.missing]
+        self._fresh += [Reading(p, None, Quality.SUSPECT, time_utc_ms) for p in came]
+
+    def _on_guard(self, station: _Station, guard: Reading) -> None:
+        """A guard point has come: by it the values of its station count, or do not."""
+        self._fresh.append(guard)
+        if guard.quality is not Quality.GOOD:
+            station.unproved.add(guard.point.name)
+            if station.trusted is not False:
+                self._distrust(station, guard.time_utc_ms)
+            return
+        station.unproved.discard(guard.point.name)
+        if station.unproved or station.trusted:
+            return
+        if station.trusted is None:
+            self._fresh += station.held
+        else:
+            self._log(logging.INFO, f"guard of {station.common_address}", "matches again; interrogating again")
+            station.due_utc_ms = guard.time_utc_ms
+        station.trusted, station.held = True, []
 
     def _take(self) -> None:
         """Turn the frames that wait into readings."""
@@ -316,7 +368,8 @@ class Iec104Device:
         if link is None:
             return
         if link.overflows:
-            self._log(logging.ERROR, "", f"{link.overflows} messages were lost; interrogating again")
+            if link.failure is None:
+                self._log(logging.ERROR, "", f"{link.overflows} messages were lost; interrogating again")
             self.counts["queue_overflow"] += link.overflows
             link.overflows = 0
             for station in self._stations.values():
@@ -328,6 +381,9 @@ class Iec104Device:
                 self._on_message(news, stamp)
             else:
                 self._on_mark(news, stamp)
+        failure, link.failure = link.failure, None
+        if failure is not None:
+            raise failure
 
     def _on_mark(self, mark: Started | Lost | Initialised | Answered, stamp: int) -> None:
         if isinstance(mark, Started):
@@ -337,6 +393,7 @@ class Iec104Device:
         elif isinstance(mark, Initialised):
             if mark.common_address in self._stations:
                 self._stations[mark.common_address].due_utc_ms = stamp
+                self._stations[mark.common_address].doubt()
         else:
             for station in self._stations.values():
                 if station.waiting and station.number == mark.number:
@@ -356,15 +413,37 @@ class Iec104Device:
         station = self._stations.get(asdu.common_address)
         if station is None:
             self.counts["unknown_object"] += 1
+            return
+        for item in asdu.objects:
+            sharing = self._by_place.get((asdu.common_address, item.address), ())
+            if not sharing:
+                self.counts["unknown_object"] += 1
+                continue
+            tag = self._tag(asdu, item, stamp)
+            for point in sharing:
+                self._reported.add(point.name)
+                station.missing.discard(point.name)
+                self._on_reading(station, self._reading(point, asdu, item, stamp, tag))
+
+    def _on_reading(self, station: _Station, reading: Reading) -> None:
+        """What has come counts, waits for the guards, or is suspect."""
+        if reading.point.guard:
+            self._on_guard(station, reading)
+        elif station.trusted is None:
+            station.held.append(reading)
+        elif station.trusted or not reading.quality.usable:
+            self._fresh.append(reading)
         else:
-            for item in asdu.objects:
-                point = self._by_place.get((asdu.common_address, item.address))
-                if point is None:
-                    self.counts["unknown_object"] += 1
-                else:
-                    self._reported.add(point.name)
-                    station.missing.discard(point.name)
-                    self._fresh.append(self._reading(point, asdu, item, stamp))
+            self._fresh.append(reading._replace(value=None, quality=Quality.SUSPECT, event=False))
+
+    def _tag(self, asdu: Asdu, item: InformationObject, stamp: int) -> int | None:
+        """The station's own time of an object, UTC ms; a change tells how far its clock is off."""
+        if item.tag is None or Cause.INTERROGATED <= asdu.cause < Cause.COUNTERS_REQUESTED:
+            return None
+        tag = decode_time(item.tag, self._settings.utc_offset_min, stamp)
+        if tag is not None and asdu.cause in EVENT_CAUSES:
+            self._offsets_ms.append(tag - stamp)
+        return tag
 
     def _on_answer(self, station: _Station, answer: Answered) -> None:
         if answer.ended:
@@ -373,16 +452,13 @@ class Iec104Device:
         self._log(logging.WARNING, _asked(station.waiting[0], station), "refused, or it could not be sent")
         self._ask_again_later(station)
         station.answering, station.waiting = False, []
+        if station.trusted is None:
+            # Nothing will tell whether the values that come by themselves may be trusted.
+            station.trusted, station.held = False, []
         now = self._clock.now_utc_ms()
         self._fresh += [Reading(p, None, Quality.REFUSED, now) for p in station.points]
 
-    def _reading(self, point: Point, asdu: Asdu, item: InformationObject, stamp: int) -> Reading:
-        tag = None
-        if item.tag is not None and not Cause.INTERROGATED <= asdu.cause < Cause.COUNTERS_REQUESTED:
-            tag = decode_time(item.tag, self._settings.utc_offset_min, stamp)
-        event = asdu.cause in EVENT_CAUSES
-        if event and tag is not None:
-            self._offsets_ms.append(tag - stamp)
+    def _reading(self, point: Point, asdu: Asdu, item: InformationObject, stamp: int, tag: int | None) -> Reading:
         value, quality = None, item.quality
         if FAMILIES[asdu.type] != FAMILIES[int(point.area)]:
             quality = Quality.GARBLED
@@ -390,6 +466,9 @@ class Iec104Device:
             raw = item.raw
             if point.bit is not None and isinstance(raw, int):
                 raw = raw >> point.bit & 1
-            value, judged = self._scalings[point.name].judge(raw)
-            quality = quality if judged is Quality.GOOD else judged
-        return Reading(point, value, quality, stamp, tag, event, item.data)
+            if (guard := self._guards.get(point.name)) is not None:
+                quality = Quality.GOOD if guard.holds(point, raw) else Quality.SUSPECT
+            else:
+                value, judged = self._scalings[point.name].judge(raw)
+                quality = quality if judged is Quality.GOOD else judged
+        return Reading(point, value, quality, stamp, tag, asdu.cause in EVENT_CAUSES, item.data)

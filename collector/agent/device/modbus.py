@@ -303,7 +303,7 @@ class ModbusDevice:
                 # One missing answer costs one timeout, not one for each request.
                 readings.others.extend(self._failed(order[position:], error))
                 break
-        trusted = suspect_where_shifted(readings) if self._guards else readings
+        trusted = suspect_where_shifted(readings, lambda p: p.area) if self._guards else readings
         return Answer(trusted, self._clock.now_utc_ms(), errors=self._errors)
 
     def _blocks(self, points: Sequence[Point], now_s: float) -> tuple[Block, ...]:
@@ -357,15 +357,16 @@ class ModbusDevice:
         readings.blocks.append(known[1].decode(data, self._clock.now_utc_ms()))
 
     async def _bisect(self, block: Block, error: Refused, readings: ReadingsByBlock) -> None:
-        if len({(p.address, p.registers) for p in block.points}) == 1:
+        places = sorted({(p.address, p.registers) for p in block.points})
+        if len(places) == 1:
             retry_at = asyncio.get_running_loop().time() + self._retry_refused_s
             self._refused.update({p.name: (retry_at, error) for p in block.points})
             self._forget_plans()
             readings.others.extend(self._failed([block], error))
             return
-        middle = len(block.points) // 2
-        while middle < len(block.points) - 1 and block.points[middle].address == block.points[middle - 1].address:
-            middle += 1
-        for half in (block.points[:middle], block.points[middle:]):
+        middle = places[len(places) // 2]
+        lower = [p for p in block.points if (p.address, p.registers) < middle]
+        upper = [p for p in block.points if (p.address, p.registers) >= middle]
+        for half in (lower, upper):
             for part in plan_reads(half, self._limits):
                 await self._read_block(part, readings)
