@@ -24,11 +24,11 @@ from typing import Final
 
 from bench.figure import Figure
 from bench.month_folder import MONTH, UNITS_PER_PLANT, write_folder, write_lake
+from collector.base.clock import SystemClock
+from collector.base.resources import config_path
 from collector.center.month.laying_out import PinnedFile
 from collector.center.month.measured import MonthMeasuring
 from collector.center.store import CenterStore
-from collector.clock import SystemClock
-from collector.resources import config_path
 from collector.settlement.rulebook import load_rulebook
 
 PLANTS: Final = 200

@@ -24,10 +24,10 @@ from typing import Final
 import collector.wire as wire
 from bench.figure import Figure
 from bench.signals import WIDE, layouts, ticks
+from collector.base.clock import SystemClock
 from collector.center.admission import Admission, EnrolledPlant
 from collector.center.journal import commit_group
 from collector.center.store import CenterStore
-from collector.clock import SystemClock
 
 UNITS: Final = 1250
 QUARTERS: Final = 31 * 96

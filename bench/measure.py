@@ -23,8 +23,8 @@ import pyarrow as pa
 
 from bench.figure import Figure
 from bench.month_folder import MONTH, write_folder, write_lake
+from collector.base.resources import config_path
 from collector.folder import load_folder
-from collector.resources import config_path
 from collector.settlement.inputs import Inputs
 from collector.settlement.measure import Context, plan_batches
 from collector.settlement.measure import measure as measure_batch

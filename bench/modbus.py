@@ -29,8 +29,8 @@ from collector.agent.device.modbus import ModbusDevice, ModbusLine
 from collector.agent.device.plan import Limits, plan_reads
 from collector.agent.recorder import Recorder
 from collector.agent.source import Source
-from collector.clock import SystemClock
-from collector.clock_state import ClockState
+from collector.base.clock import SystemClock
+from collector.base.clock_state import ClockState
 from collector.model.quantity import QUANTITIES, Kind, Quantity
 from collector.model.record import Quality
 from collector.points import Point

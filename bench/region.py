@@ -23,13 +23,13 @@ import collector.wire as wire
 from bench.center_process import cpu_s, free_port, peak_mb, running_broker, running_center, wait_for_log
 from bench.figure import Figure
 from bench.signals import WIDE, layouts, ticks
+from collector.base.clock import SystemClock
 from collector.center import schema
 from collector.center.admission import Admission, EnrolledPlant
 from collector.center.journal import commit_group
 from collector.center.lake import find_stale_days
 from collector.center.sealing import seal_apart
 from collector.center.store import CenterStore
-from collector.clock import SystemClock
 from collector.model.record import UnitLayout, UnitRecord
 
 PLANTS: Final = 300

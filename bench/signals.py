@@ -13,8 +13,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from collector.base.clock_state import ClockState
 from collector.center.settings import Receiver
-from collector.clock_state import ClockState
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Quality, UnitLayout, UnitRecord
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 from collector.settlement.catalogue import SERVICES
 from collector.settlement.inputs import Inputs
 from collector.tables.columns import empty_table

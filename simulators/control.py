@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol
 
-from collector.errors import CollectorError
+from collector.base.errors import CollectorError
 from simulators.faults import Fault
 
 _LINE_LIMIT: Final = 65_536

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from collector.errors import CollectorError
+from collector.base.errors import CollectorError
 from collector.points.agent_config import AgentConfig, Device
 from simulators.audit import Audit
 from simulators.dlt645_line import Line, Meter

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from collector.config import Section, load_settings
-from collector.errors import CollectorError, ConfigError, Problem
+from collector.base.config import Section, load_settings
+from collector.base.errors import CollectorError, ConfigError, Problem
 from collector.model.interval import parse_time_ms
 from simulators.faults import Fault, Faults
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from collector.errors import CollectorError
+from collector.base.errors import CollectorError
 
 # Kind -> what `value` means.
 KINDS: Final[dict[str, str]] = {

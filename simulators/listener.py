@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from collector.errors import CollectorError
+from collector.base.errors import CollectorError
 
 _BACKLOG: Final = 256
 

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 from collector.model.interval import Interval, local_day, parse_time_ms
 from collector.model.quantity import BY_NAME, Kind, parse_scaled
 from collector.points.agent_config import load_agent

@@ -17,8 +17,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from collector.config import check_settings, read_toml
-from collector.errors import ConfigError, Problem
+from collector.base.config import check_settings, read_toml
+from collector.base.errors import ConfigError, Problem
 from collector.model.interval import Interval, Month, parse_time_ms
 from simulators.scenario_model import Area, Settings, Unit
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from collector.config import Section
+from collector.base.config import Section
 
 DecimalText = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$")]
 Ratio = Annotated[float, Field(ge=0, le=1)]

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from collector.errors import CollectorError
+from collector.base.errors import CollectorError
 
 _CHUNK: Final = 4096
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
-from collector.errors import CollectorError
+from collector.base.errors import CollectorError
 from collector.model.quantity import BY_NAME, to_scaled
 
 Sink = Callable[[int | None, int], None]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, Self
 
-from collector.errors import CollectorError, ConfigError, Problem
+from collector.base.errors import CollectorError, ConfigError, Problem
 from collector.model.interval import Interval
 from collector.model.quantity import BY_NAME, parse_scaled
 from collector.points.agent_config import AgentConfig, load_agent

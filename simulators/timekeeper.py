@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The simulator keeps the time: it goes on once every client waits, after all that fell due has arrived.
 
-Protocol of a client (collector/clock.py): 8 bytes, a big-endian signed UTC ms, each way. Before an instant is
+Protocol of a client (collector/base/clock.py): 8 bytes, a big-endian signed UTC ms, each way. Before an instant is
 answered the plants have stepped there and every 104 frame this caused is confirmed by N(R). Beyond the end of the run
 nothing is answered. Driven by clients, or by the host's clock at any speed.
 """
@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol, cast
 
-from collector.clock import Clock
+from collector.base.clock import Clock
 from collector.model.interval import Interval
 from simulators.iec104_station import Station
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from collector.agent.check import compute_plan, find_problems
-from collector.config import Mqtt
+from collector.base.config import Mqtt
 from collector.points.agent_config import Buffer, Device, Gateway, Plant, Unit, Uplink, load_agent
 
 SAMPLE = Path(__file__).parents[1] / "config" / "agent.toml"

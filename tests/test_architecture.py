@@ -14,49 +14,49 @@ ROOT = Path(__file__).parents[1]
 # part -> what of ours it may import (itself always). The longest matching prefix decides.
 ALLOWED: dict[str, set[str]] = {
     "collector": set(),  # the package docstring
-    "collector.errors": set(),
-    "collector.clock_state": set(),
-    "collector.model": {"collector.errors", "collector.clock_state"},
-    "collector.tasks": set(),
-    "collector.mqtt": {"collector.config", "collector.errors"},
-    "collector.resources": set(),
-    "collector.cycles": set(),
-    "collector.notify": set(),
-    "collector.clock": {"collector.errors", "collector.clock_state"},
-    "collector.points": {"collector.errors", "collector.model", "collector.config"},
-    "collector.config": {"collector.errors"},
-    "collector.wire": {"collector.errors", "collector.model"},
-    "collector.tables": {"collector.errors", "collector.model"},
+    "collector.base.errors": set(),
+    "collector.base.clock_state": set(),
+    "collector.model": {"collector.base.errors", "collector.base.clock_state"},
+    "collector.base.tasks": set(),
+    "collector.base.mqtt": {"collector.base.config", "collector.base.errors"},
+    "collector.base.resources": set(),
+    "collector.base.cycles": set(),
+    "collector.base.notify": set(),
+    "collector.base.clock": {"collector.base.errors", "collector.base.clock_state"},
+    "collector.points": {"collector.base.errors", "collector.model", "collector.base.config"},
+    "collector.base.config": {"collector.base.errors"},
+    "collector.wire": {"collector.base.errors", "collector.model"},
+    "collector.tables": {"collector.base.errors", "collector.model"},
     # a settlement folder read: what `collector settle` and the center compute from
-    "collector.folder": {"collector.errors", "collector.model", "collector.tables", "collector.settlement"},
-    "collector.agent": {"collector.errors", "collector.model", "collector.clock", "collector.points",
-                        "collector.config", "collector.wire", "collector.tasks", "collector.mqtt", "collector.notify"},
+    "collector.folder": {"collector.base.errors", "collector.model", "collector.tables", "collector.settlement"},
+    "collector.agent": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.points",
+                        "collector.base.config", "collector.wire", "collector.base.tasks", "collector.base.mqtt", "collector.base.notify"},
     # 对点: the agent's drivers read, the sheets are written as the statement's are
-    "collector.verify": {"collector.errors", "collector.model", "collector.clock", "collector.points",
-                         "collector.config", "collector.agent", "collector.report"},
-    "collector.center": {"collector.errors", "collector.model", "collector.clock", "collector.config",
-                         "collector.wire", "collector.tables", "collector.tasks", "collector.mqtt", "collector.notify"},
-    "collector.settlement": {"collector.errors", "collector.model"},
-    "collector.report": {"collector.errors", "collector.model", "collector.settlement"},
-    "simulators": {"collector.errors", "collector.model", "collector.clock", "collector.points", "collector.config"},
+    "collector.verify": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.points",
+                         "collector.base.config", "collector.agent", "collector.report"},
+    "collector.center": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.base.config",
+                         "collector.wire", "collector.tables", "collector.base.tasks", "collector.base.mqtt", "collector.base.notify"},
+    "collector.settlement": {"collector.base.errors", "collector.model"},
+    "collector.report": {"collector.base.errors", "collector.model", "collector.settlement"},
+    "simulators": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.points", "collector.base.config"},
     "collector.cli": {"collector", "simulators"},
-    "collector.cli.processes": {"collector.errors"},
+    "collector.cli.processes": {"collector.base.errors"},
     # An acceptance holds all parts against each other, as the demo does, and so may know them all.
-    "collector.accept": {"collector.errors", "collector.model", "collector.clock", "collector.points",
-                         "collector.config", "collector.wire", "collector.agent", "collector.center",
+    "collector.accept": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.points",
+                         "collector.base.config", "collector.wire", "collector.agent", "collector.center",
                          "collector.cli.processes", "simulators"},
     # Where the store and the settlement meet (docs/decisions/0012): what receives knows nothing of what is computed.
-    "collector.center.month": {"collector.errors", "collector.model", "collector.clock", "collector.config",
+    "collector.center.month": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.base.config",
                                "collector.folder", "collector.tables", "collector.center", "collector.settlement",
-                               "collector.report", "collector.resources", "collector.cycles"},
-    "collector.center.web": {"collector.errors", "collector.model", "collector.clock", "collector.config",
+                               "collector.report", "collector.base.resources", "collector.base.cycles"},
+    "collector.center.web": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.base.config",
                              "collector.folder", "collector.tables", "collector.center", "collector.settlement",
-                             "collector.report", "collector.resources"},
+                             "collector.report", "collector.base.resources"},
     "collector.center.app": {"collector"},
 }  # fmt: skip
 for _may in ALLOWED.values():  # a record carries the clock's state
     if "collector.model" in _may:
-        _may.add("collector.clock_state")
+        _may.add("collector.base.clock_state")
 
 # library -> the only files that may import it
 HOMES: dict[str, set[str]] = {

@@ -10,7 +10,7 @@ import pytest
 from patience import HANG_S
 from wall_clock import WallClock
 
-from collector.clock import SystemClock
+from collector.base.clock import SystemClock
 
 TWO_YEARS_MS = 2 * 365 * 86_400_000
 FAR_MS = round(4 * HANG_S * 1000)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.points.agent_config import load_agent
 
 GOOD = """

@@ -14,8 +14,8 @@ from collector.accept.plan import Plan
 from collector.accept.stand import Stand
 from collector.accept.truth import Source, sources_of, value_at
 from collector.agent.check import DevicePlan, compute_plan, find_problems
-from collector.config import read_toml
-from collector.errors import ConfigError
+from collector.base.config import read_toml
+from collector.base.errors import ConfigError
 from collector.model.quantity import BY_NAME, QUANTITIES, Kind, to_scaled
 from collector.points.agent_config import AgentConfig, Device, load_agent
 from collector.points.point import cells_of

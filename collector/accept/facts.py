@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from collector.accept.run import Acceptance
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.points.agent_config import load_agent
 
 _PACKAGES = ("collector", "pymodbus", "c104", "serialx", "aiomqtt", "pyarrow", "amqtt")

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from collector.accept.plan import Plan as AcceptancePlan
 from collector.accept.plan import longest_period_s
-from collector.config import Mqtt, read_toml
+from collector.base.config import Mqtt, read_toml
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, Kind
 from collector.points.agent_config import AgentConfig, Device, Gateway, Plant, Uplink, load_agent

@@ -18,8 +18,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from collector.accept.outcome import CHECKS
-from collector.config import Section, load_settings
-from collector.errors import ConfigError, Problem
+from collector.base.config import Section, load_settings
+from collector.base.errors import ConfigError, Problem
 from collector.points.agent_config import AgentConfig, load_agent
 
 DecimalText = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]

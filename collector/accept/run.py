@@ -23,8 +23,8 @@ from collector.accept.stored import count_in_lake, read_stored
 from collector.accept.truth import Truth, go_through, sources_of
 from collector.agent.doctor import is_locked
 from collector.agent.places import buffer_path
+from collector.base.errors import CollectorError
 from collector.cli.processes import Processes
-from collector.errors import CollectorError
 from collector.points.agent_config import AgentConfig
 
 Say = Callable[[str, str], None]

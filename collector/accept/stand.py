@@ -14,9 +14,9 @@ from collector.accept.cable import Cable
 from collector.accept.layout import LEAD_MS, Layout
 from collector.accept.plan import Plan
 from collector.agent.buffer import Counts, read_counts
+from collector.base.clock import SystemClock
+from collector.base.errors import CollectorError, StoreError
 from collector.cli.processes import Processes, SimulatorControl, advance_time, wait_for_port, wait_until
-from collector.clock import SystemClock
-from collector.errors import CollectorError, StoreError
 
 PATIENCE_S: Final = 600.0
 _MAIN: Final = "collector.cli.main"

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from collector.errors import StoreError
+from collector.base.errors import StoreError
 from collector.model.interval import Month, local_day
 from collector.model.record import Cause, GapRecord, Quality
 from collector.wire import decode_batch, open_envelope

@@ -16,7 +16,7 @@ from collector.accept.plan import Plan
 from collector.agent.capacity import compute_capacity
 from collector.agent.desk import ask_agent
 from collector.agent.places import socket_path
-from collector.errors import LinkError
+from collector.base.errors import LinkError
 from collector.points.agent_config import AgentConfig
 
 _MARGIN: Final = 0.9  # of the reads a device had to have in the time

@@ -11,7 +11,7 @@ from typing import Final
 
 from collector.agent.capacity import Capacity
 from collector.agent.health import alarm_of
-from collector.errors import StoreError
+from collector.base.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
 _PERIOD_S: Final = 60.0

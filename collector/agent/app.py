@@ -35,9 +35,9 @@ from collector.agent.source import Source
 from collector.agent.ticks import Store, Timetable
 from collector.agent.uplink import VERSION, Uplink
 from collector.agent.wiring import channels_of, layouts_with_all_units, load_signers, plants_of_unit, sources_of
-from collector.clock import Clock, SimulatedClock, clock_state
-from collector.errors import CollectorError, ConfigError, StoreError
-from collector.notify import notify
+from collector.base.clock import Clock, SimulatedClock, clock_state
+from collector.base.errors import CollectorError, ConfigError, StoreError
+from collector.base.notify import notify
 from collector.points.agent_config import AgentConfig
 
 _LOG = logging.getLogger(__name__)

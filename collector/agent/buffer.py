@@ -35,7 +35,7 @@ from collector.agent import salvage
 from collector.agent.ledger import Damaged, Ledger, Lock
 from collector.agent.outbox import AckOutcome, Outbox, Outgoing, Position
 from collector.agent.sealer import MAX_ERA, Sealer
-from collector.errors import Garbled, InvariantBroken, StoreError
+from collector.base.errors import Garbled, InvariantBroken, StoreError
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
 from collector.points import agent_config
 from collector.wire import Ack, Ask, Signer

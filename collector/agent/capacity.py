@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.agent.places import buffer_path
-from collector.errors import StoreError
+from collector.base.errors import StoreError
 from collector.points.agent_config import AgentConfig
 
 # Before so many batches have been sealed the file says little; a full minute of four units takes this on the wire.

@@ -12,7 +12,7 @@ from collector.agent.device.dlt645_codec import WILDCARD, layout_of
 from collector.agent.device.factory import limits_of, line_name, serial_line
 from collector.agent.device.plan import plan_reads
 from collector.agent.device.registers import Guard
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 from collector.points import Point
 from collector.points.agent_config import AgentConfig, Device
 

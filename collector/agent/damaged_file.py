@@ -21,7 +21,7 @@ import msgspec
 
 from collector.agent.page_scan import find_payloads
 from collector.agent.sealer import check_tail, decode_tail
-from collector.errors import CollectorError, Garbled
+from collector.base.errors import CollectorError, Garbled
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
 from collector.wire import Stream, decode_batch, is_name, open_envelope
 from collector.wire.batch import MAX_TIME_MS

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from collector.errors import ConfigError, LinkError, Problem, StoreError
+from collector.base.errors import ConfigError, LinkError, Problem, StoreError
 
 _LOG = logging.getLogger(__name__)
 _REQUEST_BYTES: Final = 8192

@@ -25,8 +25,8 @@ from collector.agent.check import find_problems
 from collector.agent.desk import ask_agent
 from collector.agent.health import DeviceHealth, Health, PointNow, alarm_of, step_words
 from collector.agent.places import buffer_path, socket_path
-from collector.clock import SystemClock
-from collector.errors import LinkError, StoreError
+from collector.base.clock import SystemClock
+from collector.base.errors import LinkError, StoreError
 from collector.model.interval import format_time
 from collector.points.agent_config import AgentConfig
 from collector.wire import FINAL

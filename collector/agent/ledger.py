@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.agent import ledger_schema
-from collector.errors import CollectorError, Garbled, StoreError
+from collector.base.errors import CollectorError, Garbled, StoreError
 from collector.wire import Stream, is_name, open_envelope
 
 PENDING: Final = 0  # sealed, not freed

@@ -17,8 +17,8 @@ from collector.agent.health import PointNow, points_now
 from collector.agent.places import buffer_path, socket_path
 from collector.agent.recorder import Recorder
 from collector.agent.wiring import channels_of, sources_of
-from collector.clock import Clock
-from collector.errors import StoreError
+from collector.base.clock import Clock
+from collector.base.errors import StoreError
 from collector.points.agent_config import AgentConfig
 
 _PERIOD_S: Final = 1.0

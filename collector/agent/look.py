@@ -11,8 +11,8 @@ from typing import Final
 from collector.agent.device.base import Findable, Reading, contained, failed
 from collector.agent.device.factory import DeviceOnLine, build_devices
 from collector.agent.device.registers import decode_value
-from collector.clock import Clock
-from collector.errors import DeviceError
+from collector.base.clock import Clock
+from collector.base.errors import DeviceError
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.model.record import Quality
 from collector.points import ORDERS, REGISTERS, Point

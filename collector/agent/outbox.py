@@ -14,7 +14,7 @@ from typing import Final
 from collector.agent import lost
 from collector.agent.ledger import FREED, PENDING, Ledger
 from collector.agent.sealer import Sealer
-from collector.errors import Garbled
+from collector.base.errors import Garbled
 from collector.model.record import GapRecord
 from collector.wire import CURABLE, FINAL, Ack, Ask, decode_batch, epoch_text, open_envelope
 from collector.wire.batch import MAX_SEQUENCE

@@ -18,8 +18,8 @@ from typing import Final
 
 from collector.agent.device.base import Answer, Device, Reading, contained, failed
 from collector.agent.log import fields
-from collector.clock import Clock
-from collector.errors import DeviceError, DriverFault, Silent
+from collector.base.clock import Clock
+from collector.base.errors import DeviceError, DriverFault, Silent
 from collector.model.record import Quality
 from collector.points import Point
 

@@ -22,8 +22,8 @@ from typing import Any, Final
 from collector.agent.device.base import BlockReadings, Reading, ReadingsByBlock
 from collector.agent.source import Place, Source, SourceTable
 from collector.agent.unit_state import AT, Change, Stretch, UnitState, singly
-from collector.clock_state import ClockState
-from collector.errors import InvariantBroken
+from collector.base.clock_state import ClockState
+from collector.base.errors import InvariantBroken
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.points import Point

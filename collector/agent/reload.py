@@ -14,7 +14,7 @@ from typing import Final
 
 from collector.agent.check import find_problems
 from collector.agent.device.factory import DeviceOnLine, line_name
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 from collector.points import Point
 from collector.points.agent_config import AgentConfig, Device, load_agent
 

@@ -25,7 +25,7 @@ from collector.agent import lost
 from collector.agent.damaged_file import DamagedFile, OldBatch, OldLost, OldStream
 from collector.agent.ledger import Ledger, StreamRow
 from collector.agent.sealer import encode_tail
-from collector.errors import Garbled, StoreError
+from collector.base.errors import Garbled, StoreError
 from collector.model.record import GapRecord, UnitRecord
 from collector.wire import decode_batch, is_name, open_envelope
 from collector.wire.batch import MAX_TIME_MS

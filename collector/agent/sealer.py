@@ -17,8 +17,8 @@ import msgspec
 
 from collector.agent import lost
 from collector.agent.ledger import FREED, Ledger, StreamRow
-from collector.clock_state import ClockState
-from collector.errors import Garbled
+from collector.base.clock_state import ClockState
+from collector.base.errors import Garbled
 from collector.model.interval import HOUR_MS
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.points import agent_config

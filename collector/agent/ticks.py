@@ -21,9 +21,9 @@ from collector.agent.device.base import Answer
 from collector.agent.ledger import Damaged
 from collector.agent.poll import Channel, next_due_ms
 from collector.agent.recorder import Recorder
-from collector.clock import STEP_MS, Clock, clock_state
-from collector.clock_state import ClockState
-from collector.errors import StoreError
+from collector.base.clock import STEP_MS, Clock, clock_state
+from collector.base.clock_state import ClockState
+from collector.base.errors import StoreError
 from collector.model.record import GapRecord, UnitRecord
 
 _LOG = logging.getLogger(__name__)

@@ -35,10 +35,10 @@ from paho.mqtt.properties import Properties
 from collector.agent.buffer import Buffer
 from collector.agent.lanes import Flights, take
 from collector.agent.ledger import Damaged
-from collector.errors import Garbled, StoreError
-from collector.mqtt import find_protocol, read_password, tls_context
+from collector.base.errors import Garbled, StoreError
+from collector.base.mqtt import find_protocol, read_password, tls_context
+from collector.base.tasks import heed_cancellation
 from collector.points.agent_config import AgentConfig
-from collector.tasks import heed_cancellation
 from collector.wire import SCHEMA_VERSION, decode_ack, decode_ask, load_public_key, parse_topic, topic
 
 _LOG = logging.getLogger(__name__)

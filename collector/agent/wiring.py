@@ -9,7 +9,7 @@ from collector.agent.device.factory import DeviceOnLine
 from collector.agent.poll import Channel, Job, Sink
 from collector.agent.recorder import layouts_of
 from collector.agent.source import Source
-from collector.clock import Clock
+from collector.base.clock import Clock
 from collector.model.record import UnitLayout
 from collector.points import Point
 from collector.points.agent_config import AgentConfig, AgentSettings

@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from collector.errors import Denied
+from collector.base.errors import Denied
 
 
 class Role(StrEnum):

@@ -19,12 +19,12 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
+from collector.base.errors import Denied, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Permission, Role
 from collector.center.people_schema import account, login_failure, session, token
 from collector.center.people_schema import audit as audit_log
 from collector.center.store import CenterStore
-from collector.errors import Denied, StoreError
 
 NAME: Final = re.compile(r"[a-z][a-z0-9._-]{1,63}")
 MIN_PASSWORD: Final = 10

@@ -22,12 +22,12 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 import collector.wire as wire
+from collector.base.clock import Clock
+from collector.base.errors import Garbled
 from collector.center.arrivals import Accepted, AgentState, Arrival, Rejected
 from collector.center.batch_bounds import check_bounds
 from collector.center.days import split_days
 from collector.center.settings import CenterSettings, Receiver
-from collector.clock import Clock
-from collector.errors import Garbled
 
 MAX_STATE_BYTES: Final = 65_536
 

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import collector.wire as wire
+from collector.base.clock import Clock, SystemClock
+from collector.base.errors import InvariantBroken
+from collector.base.notify import notify
 from collector.center.admission import Admission
 from collector.center.keys import KeyRing
 from collector.center.lake import enrol
@@ -32,9 +35,6 @@ from collector.center.watchdog import say_alive
 from collector.center.web.app import build_app
 from collector.center.web.serve import serve_web
 from collector.center.webhook import keep_telling
-from collector.clock import Clock, SystemClock
-from collector.errors import InvariantBroken
-from collector.notify import notify
 
 logger = logging.getLogger("collector.center")
 

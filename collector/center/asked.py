@@ -12,6 +12,7 @@ import aiomqtt
 from sqlalchemy import Connection, delete, func, insert, select
 
 import collector.wire as wire
+from collector.base.errors import LinkError
 from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.asking import asks_for, publish_asks
@@ -19,7 +20,6 @@ from collector.center.schema import batch, gap, stream
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.watch_schema import asked
-from collector.errors import LinkError
 from collector.model.interval import Interval
 
 # A broker drops the older of two connections of one client id: one ask at a time in a process.

@@ -10,11 +10,11 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 import collector.wire as wire
+from collector.base.errors import StoreError
 from collector.center.broker_link import BrokerLink, Inbox
 from collector.center.schema import stream, unit_day
 from collector.center.settings import CenterSettings
 from collector.center.streams import OF_GATEWAYS
-from collector.errors import StoreError
 from collector.model.interval import Interval
 
 

@@ -22,6 +22,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, exists, select, update
 from sqlalchemy.exc import DBAPIError
 
+from collector.base.clock import Clock
+from collector.base.errors import StoreError
 from collector.center.engines import make_engine
 from collector.center.import_schema import run, run_file
 from collector.center.runs import link_records
@@ -29,8 +31,6 @@ from collector.center.schema import SCHEMA_VERSION, lake_file
 from collector.center.store import CenterStore, renew_store_id
 from collector.center.store_copy import copy_tables
 from collector.center.store_version import BACKUP_MANIFEST, has_store, lock_others_out, make_tables
-from collector.clock import Clock
-from collector.errors import StoreError
 
 DATABASE: Final = "center.sqlite"
 

@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from collector.base.errors import Garbled
 from collector.center.settings import Receiver
-from collector.errors import Garbled
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, format_time
 from collector.wire import BatchColumns
 

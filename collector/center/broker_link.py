@@ -21,8 +21,8 @@ from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from collector.config import Mqtt
-from collector.mqtt import find_protocol, read_password, tls_context
+from collector.base.config import Mqtt
+from collector.base.mqtt import find_protocol, read_password, tls_context
 
 CONNECT_TIMEOUT_S: Final = 10.0
 SESSION_EXPIRY_S: Final = 7 * 86_400

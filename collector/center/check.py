@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select
 
 import collector.wire as wire
+from collector.base.errors import Garbled
 from collector.center import ranges
 from collector.center.import_schema import run_file
 from collector.center.lake_piece import DAY
 from collector.center.lake_substitutes import FILLED
 from collector.center.schema import batch, batch_day, covered, lake_day, lake_file, payload, stream, unit_day
 from collector.center.store import CenterStore
-from collector.errors import Garbled
 
 
 def check_store(store: CenterStore) -> list[str]:

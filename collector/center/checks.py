@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from collector.base.clock_state import ClockState
 from collector.center.check_limits import (
     CANNOT_DRAW,
     DRAW_RATIO,
@@ -34,7 +35,6 @@ from collector.center.check_limits import (
     RateLimit,
 )
 from collector.center.day_columns import QuantityColumn
-from collector.clock_state import ClockState
 from collector.model.interval import Interval
 from collector.model.quantity import BY_NAME, from_scaled, to_scaled
 from collector.model.record import Quality

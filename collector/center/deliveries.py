@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from collector.base.errors import ConfigError, Problem, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.arrivals import Arrival
@@ -25,7 +26,6 @@ from collector.center.record_imports import import_records, undo_records
 from collector.center.staging import take_tables, undo_table
 from collector.center.store import CenterStore
 from collector.center.undoing import kind_of, mark_undone
-from collector.errors import ConfigError, Problem, StoreError
 from collector.tables.files import MAX_REGISTER_BYTES, MAX_XLSX_BYTES, Delivered
 
 MAX_NAME: Final = 120

@@ -19,6 +19,9 @@ from typing import Final, Literal
 from sqlalchemy import Connection, func, select
 
 import collector.wire as wire
+from collector.base.clock import clock_state
+from collector.base.clock_state import ClockState
+from collector.base.errors import ConfigError
 from collector.center import audit
 from collector.center.alarms import Alarm, find_alarms
 from collector.center.schema import lake_day, quarantine
@@ -26,9 +29,6 @@ from collector.center.settings import CenterSettings, Receiver
 from collector.center.store import CenterStore
 from collector.center.validation import register_in_force
 from collector.center.watch_schema import finding, validated_day
-from collector.clock import clock_state
-from collector.clock_state import ClockState
-from collector.errors import ConfigError
 from collector.model.interval import DAY_MS, format_time, local_day
 from collector.model.register import Register
 

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 
+from collector.base.errors import Denied, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.people_schema import proposal
-from collector.errors import Denied, StoreError
 
 
 @dataclass(frozen=True, slots=True)

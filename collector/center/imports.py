@@ -25,6 +25,7 @@ import numpy.typing as npt
 import zstandard
 from sqlalchemy import Connection, func, insert, select, text, update
 
+from collector.base.errors import ConfigError, Problem, StoreError
 from collector.center.import_kinds import ALL_KINDS as ALL_KINDS
 from collector.center.import_kinds import IMPORT_KINDS as IMPORT_KINDS
 from collector.center.import_kinds import KINDS as KINDS
@@ -35,7 +36,6 @@ from collector.center.row_laying import Rows, lay_over
 from collector.center.row_reading import read_table
 from collector.center.row_store import held_rows, insert_rows, mark_replaced, origins
 from collector.center.verified import check_hash
-from collector.errors import ConfigError, Problem, StoreError
 from collector.tables.files import Delivered
 from collector.tables.findings import LISTED_PER_KIND, Findings
 from collector.tables.register import RegisterFile, load_register

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Connection, func, insert, select, update
 
 import collector.wire as wire
+from collector.base.errors import StoreError
 from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.admission import Admission, EnrolledPlant, plants_of
@@ -23,7 +24,6 @@ from collector.center.schema import enrolled
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.watch_schema import plant_key
-from collector.errors import StoreError
 from collector.model.interval import format_time
 
 MAX_PEM_BYTES: Final = 10_000

@@ -21,6 +21,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, insert, select, update
 
+from collector.base.clock import Clock, SystemClock
 from collector.center.days import EDGE_MS, mark_resealed
 from collector.center.lake_file import DayRows, build_day, write_table
 from collector.center.lake_piece import DAY, HEAD, TAIL
@@ -29,7 +30,6 @@ from collector.center.lake_substitutes import Substitute, fill_silence
 from collector.center.schema import enrolled, lake_day, lake_file, unit_day
 from collector.center.store import CenterStore, insert_new
 from collector.center.watch_schema import substitution
-from collector.clock import Clock, SystemClock
 from collector.model.interval import Month, day_interval
 from collector.model.quantity import BY_NAME, parse_scaled
 

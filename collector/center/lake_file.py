@@ -28,6 +28,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from collector.base.clock_state import ClockState
 from collector.center.lake_piece import DAY as DAY
 from collector.center.lake_piece import HEAD as HEAD
 from collector.center.lake_piece import NOT_CARRIED, Bools, Column, Int64s, Origin, Piece, not_carried
@@ -40,7 +41,6 @@ from collector.center.lake_substitutes import (
     restore_cells,
     substitute_cells,
 )
-from collector.clock_state import ClockState
 from collector.model.quantity import BY_NAME, QUANTITIES, Kind, Quantity
 from collector.model.record import USABLE_BELOW, Quality
 

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from sqlalchemy import Connection
 
 import collector.wire as wire
+from collector.base.errors import InvariantBroken
 from collector.center.arrivals import Accepted
 from collector.center.days import split_days
 from collector.center.journal import commit_group
 from collector.center.lake_piece import NOT_CARRIED, Column, Piece
-from collector.errors import InvariantBroken
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Quality
 

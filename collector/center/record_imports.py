@@ -24,6 +24,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, delete, select
 
 import collector.wire as wire
+from collector.base.errors import InvariantBroken, StoreError
 from collector.center.days import rewrite_unit_days
 from collector.center.import_kinds import RECORDS
 from collector.center.imports import Imported, pack, publish, record_import
@@ -33,7 +34,6 @@ from collector.center.record_batches import RecordJournal, find_places, put_over
 from collector.center.record_files import RecordFile, UnitDay
 from collector.center.schema import batch_day, store, stream, unit_day
 from collector.center.streams import IMPORTED, REPLACING
-from collector.errors import InvariantBroken, StoreError
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.model.record import USABLE_BELOW

@@ -23,10 +23,10 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Final
 
+from collector.base.clock import SystemClock
+from collector.base.errors import StoreError
 from collector.center.lake import StaleDay, seal_day
 from collector.center.store import CenterStore
-from collector.clock import SystemClock
-from collector.errors import StoreError
 
 NICENESS: Final = 10
 DAYS_PER_PROCESS: Final = 100  # then a fresh one takes over, and whatever memory was kept goes back

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from collector.config import Identifier, Mqtt, Section, load_settings
-from collector.errors import ConfigError, Problem
+from collector.base.config import Identifier, Mqtt, Section, load_settings
+from collector.base.errors import ConfigError, Problem
 
 
 class Center(Section):

@@ -22,11 +22,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Insert
 from sqlalchemy.sql.schema import Table
 
+from collector.base.clock import Clock
+from collector.base.errors import StoreError
 from collector.center import schema
 from collector.center.engines import make_engine
 from collector.center.store_version import bring_up_to_date, find_store_id
-from collector.clock import Clock
-from collector.errors import StoreError
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from typing import Final
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert, inspect, select, text, update
 
+from collector.base.errors import StoreError
 from collector.center import schema
 from collector.center.every_schema import metadata
-from collector.errors import StoreError
 
 # Alembic's own table, as it makes it. `store.schema_version` says the same to programs from before Alembic.
 VERSION_TABLE: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))

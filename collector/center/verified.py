@@ -11,7 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from collector.errors import StoreError
+from collector.base.errors import StoreError
 
 ABSENT: Final = "no file"  # said in the place of a hash that was found
 UNLISTED: Final = "no such file"  # said in the place of one that was expected

@@ -14,13 +14,13 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 
+from collector.base.errors import CollectorError
 from collector.center.admission import Admission
 from collector.center.alarms import apply_alarms, find_alarms
 from collector.center.keys import KeyRing
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
 from collector.center.validation import PolicyOf, validate_due
-from collector.errors import CollectorError
 
 EVERY_S: Final = 10.0
 VALIDATE_EVERY_S: Final = 30.0

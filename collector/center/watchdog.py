@@ -10,8 +10,8 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from collector.base.notify import notify
 from collector.center.store import CenterStore
-from collector.notify import notify
 
 PERIOD_S: Final = 15.0
 

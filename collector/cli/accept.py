@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def _find(plan: Path) -> Path:
     """The file; for `config/…` that is not in this folder the one that came with the program."""
-    from collector.resources import config_path
+    from collector.base.resources import config_path
 
     if plan.exists() or plan.is_absolute() or plan.parts[:1] != ("config",):
         return plan
@@ -50,8 +50,8 @@ def _accept(plan: Plan, out: Path | None) -> Acceptance:
 
     from collector.accept.report import write_report
     from collector.accept.run import Acceptance, break_off, run_acceptance
-    from collector.clock import SystemClock
-    from collector.errors import CollectorError
+    from collector.base.clock import SystemClock
+    from collector.base.errors import CollectorError
     from collector.model.interval import format_time
 
     console = Console(highlight=False, soft_wrap=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from collector.agent.check import DevicePlan
     from collector.agent.look import Row
-    from collector.errors import Problem
+    from collector.base.errors import Problem
     from collector.points import Point
     from collector.points.agent_config import AgentConfig
 
@@ -54,7 +54,7 @@ def run(config: ConfigFile) -> None:
 
 async def _run(config: AgentConfig, path: Path) -> None:
     from collector.agent.app import run_agent
-    from collector.clock import open_clock
+    from collector.base.clock import open_clock
 
     await run_agent(config, await open_clock(config.settings.gateway.time_server), path=path)
 
@@ -63,7 +63,7 @@ async def _run(config: AgentConfig, path: Path) -> None:
 def check(config: ConfigFile, as_json: AsJson = False) -> None:
     """Check a configuration and its point tables, and show the read plan. 检查配置与点表。"""
     from collector.agent.check import compute_plan, find_problems
-    from collector.errors import ConfigError
+    from collector.base.errors import ConfigError
     from collector.points.agent_config import load_agent
 
     plan: list[DevicePlan] = []
@@ -112,7 +112,7 @@ def read(
     from collector.agent.log import start_logging
     from collector.agent.look import candidates as other_decodings
     from collector.agent.look import read_devices
-    from collector.clock import open_clock
+    from collector.base.clock import open_clock
     from collector.points.agent_config import load_agent
 
     start_logging(logging.ERROR)

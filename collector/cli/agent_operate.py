@@ -45,7 +45,7 @@ def status(config: ConfigFile, as_json: AsJson = False) -> None:
     from collector.agent.doctor import records_ahead, refusals
     from collector.agent.health import Health
     from collector.agent.places import buffer_path, socket_path
-    from collector.clock import SystemClock
+    from collector.base.clock import SystemClock
     from collector.model.interval import format_time
     from collector.points.agent_config import load_agent
 
@@ -209,7 +209,7 @@ async def _watch(config: AgentConfig, device: str, *, once: bool, as_json: bool)
     from rich.live import Live
 
     from collector.agent.live import pictures
-    from collector.clock import open_clock
+    from collector.base.clock import open_clock
 
     console = Console()
     with Live(console=console, auto_refresh=False, screen=console.is_terminal and not once) as live:

@@ -138,9 +138,9 @@ def restore(
     ] = "",
 ) -> None:
     """Make a state directory of a backup, and the database of CONFIG; agents then send what it lacks. 恢复。"""
+    from collector.base.clock import SystemClock
     from collector.center.backup import restore_backup
     from collector.center.settings import load_center
-    from collector.clock import SystemClock
 
     if config is None and not state:
         raise typer.BadParameter("say where: --state DIR, or --config center.toml")

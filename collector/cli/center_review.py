@@ -157,9 +157,9 @@ def decide(
     who: WhoOption = "",
 ) -> None:
     """Propose an outcome, approve one, or with --document rule on an appeal. 复核决定。"""
+    from collector.base.errors import StoreError
     from collector.center.four_eyes import list_proposals
     from collector.center.month.reviews import decide_review, propose_decision, rule_on_appeal
-    from collector.errors import StoreError
 
     if (grant is None) == (approve is None):
         raise typer.BadParameter("say --grant or --refuse, or else --approve or --send-back")

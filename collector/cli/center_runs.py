@@ -222,8 +222,8 @@ def pack(
 
 def _run_of(store: CenterStore, text: str) -> RunRow:
     """The run a person named: by its number, or the latest of a month (what-if runs are named by number only)."""
+    from collector.base.errors import StoreError
     from collector.center.runs import latest_run, run_by_id
-    from collector.errors import StoreError
 
     if text.isdecimal():
         return store.read(lambda c: run_by_id(c, int(text)))

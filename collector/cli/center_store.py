@@ -28,9 +28,9 @@ def open_store(config: Path | None, state: str, *, create: bool = False) -> Cent
         ConfigError: center.toml is wrong.
         StoreError: there is no store and `create` is False.
     """
+    from collector.base.clock import SystemClock
     from collector.center.settings import load_center
     from collector.center.store import CenterStore
-    from collector.clock import SystemClock
 
     config = find_config(config, state)
     settings = load_center(config) if config else None
@@ -66,9 +66,9 @@ def find_config(config: Path | None, state: str) -> Path | None:
 
 def rulebook_of_center(config: Path | None, state: str) -> Path:
     """The rulebook directory months are settled by: what center.toml names, else the one shipped."""
+    from collector.base.resources import config_path
     from collector.center.month.rulebooks import SHIPPED, rulebook_path
     from collector.center.settings import load_center
-    from collector.resources import config_path
 
     found = find_config(config, state)
     return rulebook_path(load_center(found)) if found else config_path(SHIPPED)

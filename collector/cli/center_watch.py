@@ -289,8 +289,8 @@ def enroll(
     who: WhoOption = "",
 ) -> None:
     """Take a plant's public key from now on; the running center knows it within 10 s. 登记密钥。"""
+    from collector.base.errors import ConfigError, Problem
     from collector.center.keys import MAX_PEM_BYTES, enrol_key
-    from collector.errors import ConfigError, Problem
 
     try:
         with file.open("rb") as source:

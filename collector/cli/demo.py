@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from collector.errors import CollectorError
+from collector.base.errors import CollectorError
 
 RESULT_FILE = "demo.json"
 

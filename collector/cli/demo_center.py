@@ -7,8 +7,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from collector.base.resources import config_path
 from collector.model.interval import Month
-from collector.resources import config_path
 
 ACCOUNT = "demo"
 
@@ -28,6 +28,7 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
     Raises:
         CollectorError: an input or the month was refused.
     """
+    from collector.base.clock import SystemClock
     from collector.center import accounts
     from collector.center.access import Role
     from collector.center.deliveries import deliver, delivered_of
@@ -36,7 +37,6 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
     from collector.center.store import CenterStore
     from collector.cli.center_screen import actor_of
     from collector.cli.settle import RULEBOOK
-    from collector.clock import SystemClock
     from collector.settlement.catalogue import SERVICES
 
     actor = actor_of(ACCOUNT)

@@ -15,12 +15,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from collector.base.resources import config_path
 from collector.cli.demo_center import CenterResult
 from collector.cli.demo_run import Run
 from collector.cli.processes import Usage
 from collector.model.interval import Month, format_time
 from collector.model.record import Cause
-from collector.resources import config_path
 from simulators.inputs import write_inputs
 
 if TYPE_CHECKING:

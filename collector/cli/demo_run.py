@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from collector.base.resources import config_path
 from collector.cli.processes import (
     Processes,
     SimulatorControl,
@@ -21,7 +22,6 @@ from collector.cli.processes import (
     wait_until,
 )
 from collector.model.interval import DAY_MS, HOUR_MS, Interval, Month
-from collector.resources import config_path
 from simulators.scenario import Instance, Scenario, free_ports, instantiate, load_scenario
 
 DOWN_MS = 180_000  # simulated time that passes while the agent is dead

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.base.resources import config_path
 from collector.cli.rulebook import RULEBOOK
-from collector.resources import config_path
 
 if TYPE_CHECKING:
     from collector.settlement.calendar import Duties

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from collector.base.resources import config_path
 from collector.report.words import Lang
-from collector.resources import config_path
 
 RULEBOOK = "rules/east-china-trial"
 LangOption = Annotated[Lang, typer.Option(help="The language of the text. 中文、英文或并列。")]

@@ -12,8 +12,8 @@ import sys
 
 import typer
 
+from collector.base.errors import CollectorError
 from collector.cli import accept, agent, center, demo, explain, points, rulebook, settle, simulate, verify
-from collector.errors import CollectorError
 
 app = typer.Typer(
     name="collector", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,

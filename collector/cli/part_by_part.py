@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from collector.errors import CollectorError
+from collector.base.errors import CollectorError
 from collector.folder import load_dispatch_side, load_folder
 from collector.report.segments import WrittenSegments, format_segments
 from collector.settlement.measure import Context, clusters

@@ -120,7 +120,7 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Points added, removed, changed, renamed; what to verify again. Exit 1 where something differs. 比较两版点表"""
-    from collector.errors import ConfigError, Problem
+    from collector.base.errors import ConfigError, Problem
     from collector.points.diff import compare_points, load_version
 
     first, first_family = load_version(old, protocol.value if protocol else None)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from collector.errors import CollectorError, LinkError
+from collector.base.errors import CollectorError, LinkError
 
 STOP_TIMEOUT_S = 30.0
 

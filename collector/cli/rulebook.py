@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.resources import config_path
+from collector.base.resources import config_path
 
 if TYPE_CHECKING:
     from collector.settlement.rulebook_text import RuleLine

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.base.cycles import without_looking_for_cycles
+from collector.base.resources import config_path
 from collector.cli import compare, duties
 from collector.cli.side_by_side import spread
-from collector.cycles import without_looking_for_cycles
-from collector.resources import config_path
 
 if TYPE_CHECKING:
     from collector.settlement.statement import Statement

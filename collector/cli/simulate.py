@@ -76,7 +76,7 @@ async def _run(simulation: Simulation, control: str, time: str, seconds: float) 
         print(f"listening: {len(simulation.devices.requests())} devices", flush=True)
         tasks = [group.create_task(run_screen(simulation), name="screen")]
         if speed:
-            from collector.clock import SystemClock
+            from collector.base.clock import SystemClock
 
             follow = simulation.keeper.follow(SystemClock(), speed, simulation.stopped)
             tasks.append(group.create_task(follow, name="time"))

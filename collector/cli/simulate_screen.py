@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from collector.errors import CollectorError
+from collector.base.errors import CollectorError
 
 if TYPE_CHECKING:
     from rich.console import Group

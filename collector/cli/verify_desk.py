@@ -11,8 +11,8 @@ from typing import Any
 
 import typer
 
+from collector.base.errors import ConfigError, Problem, StoreError
 from collector.cli.table import print_table
-from collector.errors import ConfigError, Problem, StoreError
 from collector.points.agent_config import AgentConfig
 from collector.verify.expectations import empty_sheet, load_expectations
 from collector.verify.export import STATES, make_document, row_texts

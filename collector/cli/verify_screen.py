@@ -13,8 +13,8 @@ import sys
 from dataclasses import replace
 from typing import Final
 
+from collector.base.errors import CollectorError
 from collector.cli.verify_desk import Desk, Wanted
-from collector.errors import CollectorError
 from collector.model.interval import format_time
 from collector.verify.export import REASONS, STATES
 from collector.verify.hints import candidates_of

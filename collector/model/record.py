@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from collector.clock_state import ClockState
+from collector.base.clock_state import ClockState
 
 
 class Quality(IntEnum):

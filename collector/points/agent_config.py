@@ -16,8 +16,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from collector.config import Identifier, Mqtt, PortNumber, Section, load_settings
-from collector.errors import ConfigError, Problem
+from collector.base.config import Identifier, Mqtt, PortNumber, Section, load_settings
+from collector.base.errors import ConfigError, Problem
 from collector.points.load import load_device_ids, load_points
 from collector.points.point import Point
 

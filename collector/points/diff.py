@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.points.findings import Findings
 from collector.points.grid import read_table
 from collector.points.lint import guess_family

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from collector.errors import Problem
+from collector.base.errors import Problem
 from collector.points.lint_messages import OF_LINT
 from collector.points.messages import OF_CELL, OF_FILE
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sys import intern
 from typing import Final
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.model.quantity import BY_NAME, Kind, parse_decimal
 from collector.points.cells import Row, parse_whole
 from collector.points.findings import Findings

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 from collector.report.manifest import manifest_json, run_id
 from collector.report.segments import UnpaidTime, WrittenSegments, write_segments
 from collector.report.tables import determinants_csv, ledger_csv, lines_csv, plants_csv, primary_frequency_csv

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 from collector.report import words
 from collector.report.numbers import format_amount, format_fraction
 from collector.report.saved import Saved

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 
 Row = Mapping[str, str]
 

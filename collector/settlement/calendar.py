@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from collector.errors import ConfigError, Problem, RuleError
+from collector.base.errors import ConfigError, Problem, RuleError
 from collector.model.interval import Month
 from collector.settlement.rules import Rulebook, RuleValue
 

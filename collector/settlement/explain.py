@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.errors import RuleError
+from collector.base.errors import RuleError
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.settlement.inputs import Inputs

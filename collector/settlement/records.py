@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from collector.clock_state import ClockState
+from collector.base.clock_state import ClockState
 from collector.model.quantity import QUANTITIES
 from collector.settlement.dispatch_side import arrow_values
 from collector.settlement.logic import Ints, Values

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 from collector.model.quantity import parse_decimal
 from collector.model.register import AREA_IDS, UnitKind
 from collector.settlement.catalogue import (

@@ -14,7 +14,7 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
-from collector.errors import RuleError
+from collector.base.errors import RuleError
 from collector.settlement.catalogue import AREA, CALENDAR_VALUES
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from collector.errors import InvariantBroken
+from collector.base.errors import InvariantBroken
 from collector.model.money import format_yuan
 
 

@@ -16,7 +16,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
-from collector.errors import RuleError
+from collector.base.errors import RuleError
 from collector.model.interval import local_midnight_ms
 from collector.model.register import AreaState, PlantState, Register, UnitState
 from collector.settlement.rules import Rulebook

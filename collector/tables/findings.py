@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 
 # A mistake repeated down a column is one mistake for the reader; ten different ones must all be seen.
 LISTED_PER_KIND: Final = 20

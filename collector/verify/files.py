@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from collector.errors import StoreError
+from collector.base.errors import StoreError
 from collector.verify.export import Document, sheet_csv
 from collector.verify.page import sheet_html
 from collector.verify.workbook import sheet_xlsx

@@ -21,8 +21,8 @@ from collector.agent.health import PointNow
 from collector.agent.loaded import loaded_tables
 from collector.agent.look import read_devices
 from collector.agent.places import buffer_path, socket_path
-from collector.clock import Clock, SimulatedClock, SystemClock
-from collector.errors import StoreError
+from collector.base.clock import Clock, SimulatedClock, SystemClock
+from collector.base.errors import StoreError
 from collector.model.record import Quality
 from collector.points.agent_config import AgentConfig
 

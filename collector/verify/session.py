@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from collector.errors import StoreError
+from collector.base.errors import StoreError
 
 VERSION: Final = 1
 

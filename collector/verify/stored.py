@@ -21,7 +21,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
-from collector.errors import ConfigError, LinkError, Problem
+from collector.base.errors import ConfigError, LinkError, Problem
 from collector.model.interval import parse_time_ms
 from collector.model.record import Quality
 from collector.verify.session import Stored

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from collector.clock_state import ClockState
-from collector.errors import Garbled
+from collector.base.clock_state import ClockState
+from collector.base.errors import Garbled
 from collector.model.record import Cause, GapRecord, Quality, UnitRecord
 from collector.wire.batch import MAX_BODY_BYTES, MAX_GAP_UNITS, MAX_RECORDS, MAX_TIME_MS, MAX_UNITS, MAX_VALUE, is_name
 from collector.wire.body import (

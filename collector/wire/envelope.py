@@ -20,7 +20,7 @@ import msgspec
 import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from collector.errors import Garbled
+from collector.base.errors import Garbled
 from collector.model.record import UnitLayout
 from collector.wire.batch import (
     MAX_BODY_BYTES,

@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 
 KEY_ID_BYTES: Final = 8
 SIGNATURE_BYTES: Final = 64

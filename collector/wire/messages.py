@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from collector.errors import Garbled
+from collector.base.errors import Garbled
 from collector.wire.batch import MAX_SEQUENCE, MAX_TIME_MS, is_name
 from collector.wire.keys import Signer, is_signed_by
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from collector.errors import Garbled
+from collector.base.errors import Garbled
 from collector.wire.batch import is_name
 
 Leaf = Literal["batch", "ack", "state", "ask"]

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from collector.accept.layout import lay_out, tagged_statuses, toml_text
 from collector.accept.outcome import CHECKS
 from collector.accept.plan import Acceptance, Checks, Limits, Steps, UnderTest, load_plan
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.points.agent_config import load_agent
 from simulators.scenario import load_scenario
 

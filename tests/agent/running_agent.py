@@ -17,8 +17,8 @@ from uplink_world import free_port
 
 from collector.agent.app import run_agent
 from collector.agent.buffer import read_counts
-from collector.clock import SystemClock
-from collector.errors import StoreError
+from collector.base.clock import SystemClock
+from collector.base.errors import StoreError
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
 from collector.points.agent_config import load_agent
 from collector.wire import decode_batch, open_envelope

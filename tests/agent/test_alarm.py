@@ -12,7 +12,7 @@ import pytest
 
 from collector.agent.alarm import watch_buffer
 from collector.agent.capacity import Capacity
-from collector.errors import StoreError
+from collector.base.errors import StoreError
 
 
 def filled(ratio: float) -> Capacity:

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from collector.agent.app import run_agent
 from collector.agent.buffer import read_counts
 from collector.agent.look import candidates, read_devices
+from collector.base.clock import SystemClock
 from collector.cli.agent import app
-from collector.clock import SystemClock
 from collector.points.agent_config import load_agent
 
 CONFIG = """

@@ -16,7 +16,7 @@ from agent_buffers import T0, ack, gaps, open_buffer, pending, record, seal_one,
 from patience import HANG_S
 
 from collector.agent.ledger import Damaged
-from collector.errors import StoreError
+from collector.base.errors import StoreError
 
 BATCHES = 120
 
@@ -146,7 +146,7 @@ sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from agent_buffers import open_buffer, record, pending, times
 from collector.agent.ledger import Damaged
-from collector.errors import StoreError
+from collector.base.errors import StoreError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path(sys.argv[1])
 buffer = open_buffer(path, max_records=1)

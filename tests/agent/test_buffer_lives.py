@@ -27,7 +27,7 @@ from collector.agent.buffer import Buffer, Outgoing
 from collector.agent.ledger import Damaged
 from collector.agent.recorder import Recorder
 from collector.agent.source import Source
-from collector.clock_state import ClockState
+from collector.base.clock_state import ClockState
 from collector.model.record import GapRecord
 
 LIVES = 10 * int(os.environ.get("DAMAGES", "4"))

@@ -17,7 +17,7 @@ from wall_clock import WallClock
 
 from collector.agent.app import run_agent
 from collector.agent.doctor import examine
-from collector.clock import SystemClock
+from collector.base.clock import SystemClock
 from collector.points.agent_config import load_agent
 
 PERIOD_MS = 1000

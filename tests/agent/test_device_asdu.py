@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.agent.device.asdu import decode_apdu, decode_time
-from collector.errors import Garbled
+from collector.base.errors import Garbled
 from collector.model.interval import parse_time_ms
 from collector.model.record import Quality
 

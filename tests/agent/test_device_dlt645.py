@@ -18,8 +18,8 @@ from collector.agent.check import compute_plan, find_problems
 from collector.agent.device.base import Device
 from collector.agent.device.factory import build_devices
 from collector.agent.look import read_devices
-from collector.clock import SystemClock
-from collector.errors import ConfigError
+from collector.base.clock import SystemClock
+from collector.base.errors import ConfigError
 from collector.model.record import Quality
 from collector.points.agent_config import AgentConfig, load_agent
 from simulators.devices import serve

@@ -23,7 +23,7 @@ from collector.agent.device.dlt645_codec import (
     parse_address,
     reversed_address,
 )
-from collector.errors import DeviceError, Garbled, Refused
+from collector.base.errors import DeviceError, Garbled, Refused
 
 # Answer of meter 000000000012 to 00010000: 57 34 12 00 is 1234.57 kWh. Sum of 2 × 68, 12, 91, 08,
 # 33 33 34 33 and 8A 67 45 33: D0 + 12 + 91 + 08 + CD + 169 = 3B1.

@@ -18,8 +18,8 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from collector.agent.device.modbus import ModbusDevice, ModbusLine
 from collector.agent.device.plan import Block, Limits
-from collector.clock import SystemClock
-from collector.errors import Refused, Silent
+from collector.base.clock import SystemClock
+from collector.base.errors import Refused, Silent
 from collector.model.record import Quality
 from collector.points import Point
 from simulators.pytest_plugin import ServedDevices

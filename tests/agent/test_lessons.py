@@ -27,7 +27,7 @@ from collector.agent.recorder import Recorder
 from collector.agent.source import Source
 from collector.agent.ticks import Timetable
 from collector.agent.uplink import Uplink
-from collector.clock import SystemClock
+from collector.base.clock import SystemClock
 from collector.model.record import GapRecord, Quality, UnitRecord
 from collector.points.agent_config import load_agent
 from simulators.pytest_plugin import ServedDevices

@@ -34,8 +34,8 @@ from collector.agent.places import socket_path
 from collector.agent.recorder import Recorder
 from collector.agent.source import Source
 from collector.agent.ticks import Timetable
+from collector.base.errors import StoreError
 from collector.cli.agent import app
-from collector.errors import StoreError
 from collector.model.record import GapRecord, UnitRecord
 from collector.points.agent_config import load_agent
 from simulators.pytest_plugin import ServedDevices

@@ -19,8 +19,8 @@ from collector.agent.poll import Channel, Job
 from collector.agent.recorder import Recorder
 from collector.agent.source import Source
 from collector.agent.ticks import Timetable
-from collector.clock import Clock
-from collector.errors import InvariantBroken, Silent
+from collector.base.clock import Clock
+from collector.base.errors import InvariantBroken, Silent
 from collector.model.record import GapRecord, Quality, UnitRecord
 from collector.points import Point
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from collector.agent.device.base import Reading
 from collector.agent.recorder import Recorder
 from collector.agent.source import Source
-from collector.clock_state import ClockState
+from collector.base.clock_state import ClockState
 from collector.model.record import Cause, GapRecord, Quality, UnitRecord
 
 T = 1_700_000_000_000  # a multiple of the period

@@ -17,8 +17,8 @@ from collector.agent.device.base import Reading
 from collector.agent.recorder import Recorder
 from collector.agent.reload import kept_lines, load_again
 from collector.agent.source import Source
-from collector.clock_state import ClockState
-from collector.errors import ConfigError
+from collector.base.clock_state import ClockState
+from collector.base.errors import ConfigError
 from collector.model.record import Quality
 from collector.points.agent_config import load_agent
 from simulators.pytest_plugin import ServedDevices

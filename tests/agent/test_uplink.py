@@ -19,9 +19,9 @@ from uplink_world import Center, agent_config, all_acknowledged, broker, free_po
 from collector.agent.buffer import Buffer, Position
 from collector.agent.lanes import Flights, take
 from collector.agent.uplink import backoff_s
-from collector.config import Mqtt
-from collector.errors import ConfigError
-from collector.mqtt import tls_context
+from collector.base.config import Mqtt
+from collector.base.errors import ConfigError
+from collector.base.mqtt import tls_context
 from collector.points.agent_config import Uplink
 from collector.wire import Ask, Signer, decode_batch, generate_key_pair, load_signing_key, open_envelope
 

@@ -17,8 +17,8 @@ from patience import HANG_S, until, wait_until
 
 from collector.agent.buffer import Buffer
 from collector.agent.uplink import Uplink
+from collector.base.tasks import heed_cancellation
 from collector.points.agent_config import AgentConfig, AgentSettings
-from collector.tasks import heed_cancellation
 from collector.wire import Ack, Ask, Envelope, Signer, encode_ack, encode_ask, epoch_text, open_envelope, topic
 
 ROOT = Path(__file__).parents[2]

@@ -23,9 +23,9 @@ from patience import HANG_S, HangGuard, wait_until
 from sqlalchemy import func, select
 
 from collector import wire
+from collector.base.clock import SystemClock
 from collector.center import schema
 from collector.center.store import CenterStore
-from collector.clock import SystemClock
 
 CENTER = (sys.executable, "-c", "from collector.cli.center import app; app()")
 

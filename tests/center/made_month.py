@@ -15,6 +15,7 @@ from fractions import Fraction
 
 import pyarrow as pa
 
+from collector.base.resources import config_path
 from collector.center.access import Actor, Role
 from collector.center.month.filings import make_filings
 from collector.center.month.states import approve_step, propose_step
@@ -23,7 +24,6 @@ from collector.center.runs import RunFacts, record_run, runs_folder
 from collector.center.store import CenterStore
 from collector.model.interval import HOUR_MS, Month, local_midnight_ms
 from collector.report.folder import write_statement
-from collector.resources import config_path
 from collector.settlement.allocate import allocate
 from collector.settlement.calendar import DutyDays, load_working_days
 from collector.settlement.plants import compute_ledger

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from collector.base.resources import config_path
 from collector.center.month.articles import clauses_cited, load_articles
-from collector.resources import config_path
 from collector.settlement.rulebook import load_rulebook
 
 

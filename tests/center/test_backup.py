@@ -10,6 +10,7 @@ import pytest
 from center_batches import EPOCH, NOON, FixedClock, deliver, minutes, new_signer, new_store, open_admission, payload_of
 from sqlalchemy import delete, select, update
 
+from collector.base.errors import StoreError
 from collector.center import schema
 from collector.center.backup import create_backup, restore_backup
 from collector.center.check import check_store
@@ -17,7 +18,6 @@ from collector.center.journal import readmit
 from collector.center.lake import count_records, list_files, seal_month_of
 from collector.center.quarantine import list_quarantine
 from collector.center.store import CenterStore
-from collector.errors import StoreError
 from collector.model.interval import Month
 
 MARCH = Month(2026, 3)

@@ -10,13 +10,13 @@ import pytest
 from center_batches import NOON, FixedClock, deliver, minutes, new_store, payload_of, record
 
 from collector import wire
+from collector.base.errors import Denied
 from collector.center.access import Actor, Role
 from collector.center.asked import list_asks, record_asks
 from collector.center.completeness import count_in, held_minutes
 from collector.center.gap_map import find_gaps, list_gaps, map_day, map_month
 from collector.center.lake import enrol, seal_month_of
 from collector.center.store import CenterStore
-from collector.errors import Denied
 from collector.model.interval import DAY_MS, Interval, Month, local_midnight_ms
 from collector.model.record import GapRecord
 

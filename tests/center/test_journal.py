@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
+from collector.base.clock import SystemClock
+from collector.base.errors import StoreError
 from collector.center import ranges, schema
 from collector.center.arrivals import Rejected
 from collector.center.journal import commit_group
 from collector.center.store import CenterStore, renew_store_id
-from collector.clock import SystemClock
-from collector.errors import StoreError
 from collector.model.record import GapRecord
 
 pytestmark = pytest.mark.usefixtures("on_both")

@@ -9,6 +9,7 @@ import pytest
 from center_batches import NOON, batch_topic, minutes, new_signer, new_store, payload_of
 
 from collector import wire
+from collector.base.errors import ConfigError, Denied, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Role
 from collector.center.admission import Admission
@@ -18,7 +19,6 @@ from collector.center.keys import KeyRing, current_admission, enrol_key, list_ke
 from collector.center.lake import enrol
 from collector.center.settings import CenterSettings, load_center
 from collector.center.store import CenterStore
-from collector.errors import ConfigError, Denied, StoreError
 
 pytestmark = pytest.mark.usefixtures("on_both")
 

@@ -29,11 +29,11 @@ from center_batches import (
 )
 from sqlalchemy import func, select
 
+from collector.base.clock_state import ClockState
 from collector.center import schema
 from collector.center.lake import count_records, enrol, find_stale_days, list_files, seal_day, seal_month, seal_month_of
 from collector.center.retention import drop_old_payloads
 from collector.center.store import CenterStore
-from collector.clock_state import ClockState
 from collector.model.interval import DAY_MS, Month, local_midnight_ms
 from collector.model.record import UnitRecord
 

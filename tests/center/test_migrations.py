@@ -27,13 +27,13 @@ from patience import HANG_S
 from postgresql_server import plain_url
 from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 
+from collector.base.errors import StoreError
 from collector.center import import_schema, migrations, schema, store_version
 from collector.center.check import check_store
 from collector.center.every_schema import metadata
 from collector.center.imports import rows_in_force
 from collector.center.lake import count_records, seal_month_of
 from collector.center.store import CenterStore
-from collector.errors import StoreError
 from collector.model.interval import Month
 
 DATA = Path(__file__).parent / "data"
@@ -42,7 +42,7 @@ _OPEN = """
 import sys
 from pathlib import Path
 from collector.center.store import CenterStore
-from collector.clock import SystemClock
+from collector.base.clock import SystemClock
 CenterStore.open(Path(sys.argv[1]), clock=SystemClock(), database_url=sys.argv[2]).close()
 print("alembic" in sys.modules)
 """

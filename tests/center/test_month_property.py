@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from made_month import AUDITOR, DAYS, DEEP_PEAK, FIRST, MAY, SECOND, add_run, on
 from sqlalchemy import select
 
+from collector.base.errors import CollectorError
 from collector.center import audit
 from collector.center.access import Actor, Role
 from collector.center.import_schema import run
@@ -30,7 +31,6 @@ from collector.center.month.steps import State, Step, list_steps
 from collector.center.month_schema import month_step
 from collector.center.people_schema import proposal
 from collector.center.store import CenterStore
-from collector.errors import CollectorError
 from collector.model.interval import Month
 
 APRIL = Month(2026, 4)

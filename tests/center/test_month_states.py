@@ -29,6 +29,7 @@ from patience import HANG_S
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from collector.base.errors import CollectorError, Denied, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Role
 from collector.center.month.filings import make_filings
@@ -42,7 +43,6 @@ from collector.center.month.states import (
 )
 from collector.center.month.steps import State, list_steps, may_see_run, month_state, run_in_effect, visible_run
 from collector.center.store import CenterStore
-from collector.errors import CollectorError, Denied, StoreError
 from collector.model.interval import Month
 
 

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
+from collector.base.errors import Denied, StoreError
 from collector.center import accounts, audit, four_eyes
 from collector.center.access import PERMISSIONS, Actor, Permission, Role
 from collector.center.people_schema import account, session, token
 from collector.center.store import CenterStore
-from collector.errors import Denied, StoreError
 
 NOW_MS = 1_767_225_600_000
 ADMIN = Actor("root", Role.ADMINISTRATOR)

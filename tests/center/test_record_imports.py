@@ -19,6 +19,8 @@ from center_batches import NOON, deliver, minutes, new_store, payload_of, record
 from sqlalchemy import select
 from test_imports import REGISTER, take
 
+from collector.base.clock_state import ClockState
+from collector.base.errors import ConfigError, Denied, StoreError
 from collector.center import audit, schema
 from collector.center.access import Actor, Role
 from collector.center.check import check_store
@@ -29,8 +31,6 @@ from collector.center.lake import find_stale_days, seal_month_of
 from collector.center.retention import drop_old_payloads
 from collector.center.status import read_gateways
 from collector.center.store import CenterStore
-from collector.clock_state import ClockState
-from collector.errors import ConfigError, Denied, StoreError
 from collector.model.interval import DAY_MS, Month, format_time, parse_time_ms
 from collector.model.record import Quality
 from collector.tables.files import Delivered

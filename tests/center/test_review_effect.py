@@ -16,6 +16,8 @@ import pytest
 from center_batches import FixedClock, new_store
 from made_month import AUDITOR, DAYS, LI, MAY, PLANT_1, WANG, on, step
 
+from collector.base.errors import Denied, StoreError
+from collector.base.resources import config_path
 from collector.center.imports import import_table
 from collector.center.month.bills import bills_of
 from collector.center.month.corrections import correction_of
@@ -33,8 +35,6 @@ from collector.center.month.reviews import (
 from collector.center.month.settling import settle_month
 from collector.center.month.steps import State
 from collector.center.store import CenterStore
-from collector.errors import Denied, StoreError
-from collector.resources import config_path
 from collector.settlement.catalogue import SERVICES
 from collector.tables.files import Delivered
 

@@ -35,6 +35,7 @@ from made_month import (
 from patience import HANG_S
 from sqlalchemy import Connection, insert
 
+from collector.base.errors import CollectorError, ConfigError, Denied, RuleError, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Role
 from collector.center.import_schema import imported
@@ -59,7 +60,6 @@ from collector.center.month.reviews import (
 from collector.center.month.states import propose_step
 from collector.center.month.steps import State, month_state
 from collector.center.store import CenterStore
-from collector.errors import CollectorError, ConfigError, Denied, RuleError, StoreError
 from collector.model.interval import Month
 from collector.settlement.calendar import DutyDays
 

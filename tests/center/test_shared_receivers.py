@@ -27,11 +27,11 @@ from postgresql_server import plain_url
 from sqlalchemy import func, select
 
 from collector import wire
+from collector.base.clock import SystemClock
 from collector.center import schema
 from collector.center.check import check_store
 from collector.center.lake import count_records, seal_month_of
 from collector.center.store import CenterStore
-from collector.clock import SystemClock
 from collector.model.interval import Month
 
 NAMES = ("receiver-1", "receiver-2", "receiver-3")

@@ -11,6 +11,7 @@ import pytest
 from center_batches import NOON, FixedClock, deliver, minutes, new_store, payload_of, record
 from test_lake import rows, seal
 
+from collector.base.errors import Denied, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Role
 from collector.center.check import check_store
@@ -24,7 +25,6 @@ from collector.center.substitution import (
     propose_substitution,
     propose_withdrawal,
 )
-from collector.errors import Denied, StoreError
 from collector.model.interval import DAY_MS, Interval, local_midnight_ms
 from collector.tables.findings import Findings
 from collector.tables.records import read_records

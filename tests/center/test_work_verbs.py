@@ -17,10 +17,10 @@ from center_batches import FixedClock, new_store
 from made_month import add_run, on
 from typer.testing import CliRunner, Result
 
+from collector.base.errors import CollectorError, Denied
+from collector.base.resources import config_path
 from collector.cli.center import app
 from collector.cli.login import system_login, system_user
-from collector.errors import CollectorError, Denied
-from collector.resources import config_path
 
 Run = Callable[..., Result]
 LATE = ("--reason", "made up for later")  # the verbs take the machine's own clock

@@ -25,8 +25,8 @@ from patience import HANG_S
 
 from collector.agent.device.base import Answer, Device, Reading
 from collector.agent.device.factory import build_devices
-from collector.clock import Clock, SystemClock
-from collector.errors import DeviceError
+from collector.base.clock import Clock, SystemClock
+from collector.base.errors import DeviceError
 from collector.model.record import Quality
 from collector.points import load_points
 from collector.points.agent_config import AgentConfig, AgentSettings

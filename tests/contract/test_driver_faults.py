@@ -28,7 +28,7 @@ import collector.agent.device as drivers
 from collector.agent.device.base import Answer
 from collector.agent.device.factory import build_devices
 from collector.agent.poll import Channel, Job
-from collector.clock import SystemClock
+from collector.base.clock import SystemClock
 from collector.model.record import Quality
 from collector.points.agent_config import AgentConfig, AgentSettings
 

@@ -21,8 +21,8 @@ from patience import until
 from test_device_contract import build, read, run
 
 from collector.agent.device.base import Answer, Device, Reading
-from collector.clock import SystemClock
-from collector.errors import DeviceError
+from collector.base.clock import SystemClock
+from collector.base.errors import DeviceError
 from collector.model.record import Quality
 
 TABLE = "name,quantity,area,type,address,raw_unit\nbreaker,on_grid,30,bit,1,\nagc,agc_in_service,30,bit,2,\n"

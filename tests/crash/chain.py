@@ -25,8 +25,8 @@ from patience import HANG_S, wait_until
 from plant_truth import LEAD_MS, REORDER_MS, START_MS, UNITS, write_scenario
 
 from collector.agent.buffer import Counts, read_counts
+from collector.base.errors import CollectorError
 from collector.cli.processes import Processes, SimulatorControl, advance_time, wait_for_port
-from collector.errors import CollectorError
 from simulators.scenario import free_ports
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")

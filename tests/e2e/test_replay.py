@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from patience import HANG_S, wait_until
 
+from collector.base.resources import config_path
 from collector.center.lake import seal_month
 from collector.cli.demo_run import pending_batches
 from collector.cli.processes import Processes, SimulatorControl, wait_for_port
 from collector.cli.settle import RULEBOOK, settle_folder
 from collector.model.interval import Month, parse_time_ms
-from collector.resources import config_path
 from simulators.replay import load_recording, write_agent
 from simulators.scenario import free_ports
 

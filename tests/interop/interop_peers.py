@@ -18,7 +18,7 @@ from patience import HANG_S, wait_until
 
 from collector.agent.device.base import Device
 from collector.agent.device.factory import build_devices
-from collector.clock import SystemClock
+from collector.base.clock import SystemClock
 from collector.model.record import Quality
 from collector.points import load_points
 from collector.points.agent_config import AgentConfig, AgentSettings

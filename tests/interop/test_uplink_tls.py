@@ -15,9 +15,9 @@ from tls_broker import ACCEPTED, Authority, answer_to_a_connect, connected, need
 
 from collector.agent.buffer import Buffer
 from collector.agent.uplink import Uplink
-from collector.config import Mqtt
+from collector.base.config import Mqtt
+from collector.base.mqtt import tls_context
 from collector.model.record import Quality, UnitLayout, UnitRecord
-from collector.mqtt import tls_context
 from collector.points import agent_config
 from collector.points.agent_config import AgentConfig, AgentSettings
 from collector.wire import Ack, encode_ack, epoch_text, open_envelope

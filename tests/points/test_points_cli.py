@@ -9,8 +9,8 @@ from pathlib import Path
 from point_tables import write_cells
 from typer.testing import CliRunner, Result
 
+from collector.base.errors import ConfigError
 from collector.cli.points import app
-from collector.errors import ConfigError
 
 HEADER = ["name", "quantity", "area", "type", "address", "raw_unit"]
 P = ["有功[bold]", "active_power_mw", "holding", "float32", "0", "MW"]

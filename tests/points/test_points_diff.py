@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from point_tables import write_cells
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.points.diff import Cell, Difference, compare_points, load_version
 
 HEADER = ["name", "description", "quantity", "area", "type", "address", "order", "scale", "raw_unit", "min", "deadband"]

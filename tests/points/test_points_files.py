@@ -16,7 +16,7 @@ from openpyxl.chart import LineChart
 from openpyxl.worksheet.worksheet import Worksheet
 from point_tables import FORMS, write_cells
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.points import load_points
 
 HEADER = ["名称", "量", "区", "数据类型", "地址", "单位"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.points import load_points
 
 HEADER = "name,quantity,area,type,address,scale,offset,raw_unit,sign,min,max,order,bit,registers,guard,no_value\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from point_tables import write_cells
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.points import IEC104_TYPES, MODBUS_AREAS, ORDERS, RAW_UNITS, REGISTERS, Point, load_points, words
 from collector.points.cells import parse_whole
 from collector.points.notation import find_notation

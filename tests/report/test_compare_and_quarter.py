@@ -15,8 +15,8 @@ import typer
 from made_statement import RULE, line, statement
 from typer.testing import CliRunner
 
+from collector.base.errors import ConfigError
 from collector.cli import compare as verbs
-from collector.errors import ConfigError
 from collector.report.compare import Comparison, compare
 from collector.report.folder import write_statement
 from collector.report.quarter import quarter_csv, summarise

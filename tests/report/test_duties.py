@@ -13,10 +13,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from collector.base.errors import ConfigError, RuleError
+from collector.base.resources import config_path
 from collector.cli import duties as verb
-from collector.errors import ConfigError, RuleError
 from collector.model.interval import Month
-from collector.resources import config_path
 from collector.settlement.calendar import Duties, DutyDays, compute_duties, load_working_days
 from collector.settlement.rulebook import load_rulebook
 

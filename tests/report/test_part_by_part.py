@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from made_folders import make_folder
 
+from collector.base.errors import ConfigError
+from collector.base.resources import config_path
 from collector.cli.part_by_part import settle_parts, whole_segments
 from collector.cli.settle import RULEBOOK, settle_folder
-from collector.errors import ConfigError
 from collector.folder import load_folder
 from collector.model.interval import Month
 from collector.report.folder import write_statement
-from collector.resources import config_path
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.settle import settle
 

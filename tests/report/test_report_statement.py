@@ -16,7 +16,7 @@ import pytest
 from made_statement import START_MS, line, segment_table, segments, statement
 from openpyxl.worksheet.worksheet import Worksheet
 
-from collector.errors import ConfigError, InvariantBroken
+from collector.base.errors import ConfigError, InvariantBroken
 from collector.report import words
 from collector.report.folder import write_statement
 from collector.report.numbers import format_fraction, format_percent, group_digits

@@ -12,10 +12,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from collector.base.errors import ConfigError
+from collector.base.resources import config_path
 from collector.cli import settle
-from collector.errors import ConfigError
 from collector.model.interval import Month
-from collector.resources import config_path
 
 # Rules.md section 5: 上海 1000 MW at 380 MW for four valley hours of annual plan: 360 MWh, 3 600.00 yuan.
 REGISTER = """\

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from small_month import HOUR, JUNE, Case, at, shipped_rulebook, unit
 
-from collector.errors import RuleError
+from collector.base.errors import RuleError
 from collector.model.interval import format_time
 from collector.report.explained import explanation_text
 from collector.report.words import Lang

@@ -16,7 +16,7 @@ import pytest
 from small_month import shipped_rulebook
 from worked_months import WORKED, Worked, facts_of
 
-from collector.errors import CollectorError
+from collector.base.errors import CollectorError
 from collector.model.interval import Month
 from collector.settlement.calendar import DutyDays, WorkingDays, compute_duties
 from collector.settlement.catalogue import CALENDAR_VALUES

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from small_month import RULES, shipped_rulebook
 
-from collector.errors import ConfigError, RuleError
+from collector.base.errors import ConfigError, RuleError
 from collector.settlement.catalogue import CALENDAR_VALUES, READINGS, SERVICES, VALUES
 from collector.settlement.rulebook import load_rulebook
 

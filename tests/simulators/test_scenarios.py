@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.model.interval import DAY_MS, parse_time_ms
 from collector.points.agent_config import load_agent
 from simulators.fault_file import load_faults

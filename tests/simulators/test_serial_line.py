@@ -10,7 +10,7 @@ import pytest
 import serialx
 from patience import HANG_S
 
-from collector.errors import CollectorError
+from collector.base.errors import CollectorError
 from collector.points.agent_config import AgentConfig, load_agent
 from simulators.devices import serve
 from simulators.modbus import crc16

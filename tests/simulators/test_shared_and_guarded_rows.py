@@ -10,7 +10,7 @@ from patience import HANG_S
 
 from collector.agent.check import find_problems
 from collector.agent.look import Row, read_devices
-from collector.clock import SystemClock
+from collector.base.clock import SystemClock
 from collector.model.record import Quality
 from collector.points.agent_config import load_agent
 from simulators.devices import serve

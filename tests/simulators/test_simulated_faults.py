@@ -15,7 +15,7 @@ from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from served_config import make_config, what_arrives
 
-from collector.errors import CollectorError, ConfigError
+from collector.base.errors import CollectorError, ConfigError
 from collector.model.interval import Interval, parse_time_ms
 from collector.points.agent_config import AgentConfig, load_agent
 from simulators import iec104

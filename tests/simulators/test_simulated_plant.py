@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.model.interval import DAY_MS, HOUR_MS, LOCAL_OFFSET_MS, parse_time_ms
 from collector.points.agent_config import load_agent
 from simulators.inputs import write_inputs

@@ -11,8 +11,8 @@ import pytest
 from patience import HANG_S
 from pyarrow import parquet
 
-from collector.clock import SimulatedClock
-from collector.errors import ConfigError
+from collector.base.clock import SimulatedClock
+from collector.base.errors import ConfigError
 from collector.model.interval import Interval, parse_time_ms
 from simulators.replay import load_recording, replay_simulation
 from simulators.simulation import Simulation, opened

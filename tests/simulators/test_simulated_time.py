@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from patience import HANG_S, SILENCE_S
 
-from collector.clock import SimulatedClock
+from collector.base.clock import SimulatedClock
 from collector.model.interval import Interval
 from simulators import iec104
 from simulators.audit import Audit

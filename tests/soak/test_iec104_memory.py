@@ -17,8 +17,8 @@ import uvloop
 
 from collector.agent.device.base import Device
 from collector.agent.device.factory import build_devices
-from collector.clock import SystemClock
-from collector.errors import DeviceError
+from collector.base.clock import SystemClock
+from collector.base.errors import DeviceError
 from collector.points import load_points
 from collector.points.agent_config import AgentConfig, AgentSettings
 from simulators.scenario import free_ports

@@ -23,7 +23,7 @@ from collector.agent.device.block import BlockDecoder
 from collector.agent.device.dlt645_codec import Frame, FrameReader, Unfinished, decode_answer, layout_of
 from collector.agent.device.modbus import _REPLIES, _payload
 from collector.agent.device.plan import Block, Limits, plan_reads
-from collector.errors import DeviceError, Garbled
+from collector.base.errors import DeviceError, Garbled
 from collector.points import load_points
 
 FRAMES = int(os.environ.get("FRAMES", "10000"))

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from patience import HANG_S
 
+from collector.base.notify import notify
 from collector.center.watchdog import PERIOD_S
-from collector.notify import notify
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNITS = sorted(path.name for path in FOLDER.iterdir())

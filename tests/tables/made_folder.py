@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.folder import load_folder
 
 REGISTER = """\

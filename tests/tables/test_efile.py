@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from made_folder import T0, T1, make
 
-from collector.errors import Problem
+from collector.base.errors import Problem
 from collector.folder import load_folder
 from collector.tables.dispatch import read_orders, read_reserves
 from collector.tables.efile import read_efile, register_text, table_in, tables_in

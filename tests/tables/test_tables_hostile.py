@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_folder import RECORDS, REGISTER, T0, T0_MS, T1, found, make
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.folder import TABLES, load_folder
 from collector.tables.efile import read_efile
 from collector.tables.files import Delivered

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_folder import RECORDS, REGISTER, T0, T1, T2, found, make
 
-from collector.errors import ConfigError
+from collector.base.errors import ConfigError
 from collector.folder import load_folder
 
 SPAN = f"{T0},{T1}"

@@ -17,7 +17,7 @@ from verify_world import config_of, run, states, verified
 from collector.agent.desk import ask_agent
 from collector.agent.loaded import loaded_tables
 from collector.agent.places import socket_path
-from collector.errors import LinkError
+from collector.base.errors import LinkError
 from collector.points.agent_config import load_agent
 from simulators.pytest_plugin import ServedDevices
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from verify_world import config_of, run, states
 
-from collector.errors import StoreError
+from collector.base.errors import StoreError
 from collector.verify.session import Stored, load_session, open_session
 from simulators.pytest_plugin import ServedDevices
 

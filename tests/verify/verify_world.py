@@ -11,8 +11,8 @@ from typing import Any
 import typer
 from typer.testing import CliRunner
 
+from collector.base.errors import CollectorError
 from collector.cli import verify
-from collector.errors import CollectorError
 from simulators.pytest_plugin import ServedDevices
 
 

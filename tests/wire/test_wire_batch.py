@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from wire_strategies import batches
 
 from bench import signals
-from collector.errors import Garbled
+from collector.base.errors import Garbled
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.wire import (

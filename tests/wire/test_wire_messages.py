@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.errors import ConfigError, Garbled
+from collector.base.errors import ConfigError, Garbled
 from collector.wire import (
     Ack,
     Address,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from collector.clock_state import ClockState
+from collector.base.clock_state import ClockState
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.wire import Batch, Stream

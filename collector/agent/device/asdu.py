@@ -18,7 +18,7 @@ from enum import IntEnum
 from fractions import Fraction
 from typing import Final
 
-from collector.errors import Garbled
+from collector.base.errors import Garbled
 from collector.model.record import Quality
 
 END_OF_INITIALISATION: Final = 70

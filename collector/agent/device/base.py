@@ -20,7 +20,7 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import NamedTuple, Protocol, overload, runtime_checkable
 
-from collector.errors import DeviceError, DriverFault, Garbled, Refused
+from collector.base.errors import DeviceError, DriverFault, Garbled, Refused
 from collector.model.record import Quality
 from collector.points import Point
 

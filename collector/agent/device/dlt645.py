@@ -26,8 +26,8 @@ from collector.agent.device.dlt645_codec import (
 )
 from collector.agent.device.dlt645_line import MeterLine
 from collector.agent.device.registers import Guard, Scaling, scaling_of
-from collector.clock import Clock
-from collector.errors import ConfigError, DeviceError, Garbled, Problem, Refused, Silent
+from collector.base.clock import Clock
+from collector.base.errors import ConfigError, DeviceError, Garbled, Problem, Refused, Silent
 from collector.model.record import Quality
 from collector.points import Point
 from collector.points.agent_config import Device as Settings

@@ -17,7 +17,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import Final
 
-from collector.errors import Garbled, Refused
+from collector.base.errors import Garbled, Refused
 
 WILDCARD: Final = "AAAAAAAAAAAA"
 _PREAMBLE: Final = b"\xfe" * 4

@@ -27,7 +27,7 @@ from collector.agent.device.dlt645_codec import (
     reversed_address,
 )
 from collector.agent.device.serial import SerialLine
-from collector.errors import Garbled, Silent
+from collector.base.errors import Garbled, Silent
 
 _FOLLOWING_MAXIMUM: Final = 255
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from collector.agent.device.base import Answer, Device, Reading
 from collector.agent.device.plan import Limits
 from collector.agent.device.serial import SerialLine
-from collector.clock import Clock
-from collector.errors import ConfigError, Problem
+from collector.base.clock import Clock
+from collector.base.errors import ConfigError, Problem
 from collector.points import Point
 from collector.points.agent_config import AgentConfig
 from collector.points.agent_config import Device as Settings

@@ -37,7 +37,7 @@ from typing import Final
 import c104
 
 from collector.agent.device.asdu import COUNTER_INTERROGATION, INTERROGATION, Cause
-from collector.errors import Silent
+from collector.base.errors import Silent
 from collector.points.agent_config import Device as Settings
 
 _QUEUE_MAXIMUM: Final = 100_000

@@ -35,8 +35,8 @@ from collector.agent.device.base import Answer, Reading
 from collector.agent.device.iec104 import Answered, Initialised, Link, Lost, Started
 from collector.agent.device.registers import Guard, Scaling, scaling_of
 from collector.agent.log import fields
-from collector.clock import Clock, arrival_utc_ms
-from collector.errors import Garbled, Silent
+from collector.base.clock import Clock, arrival_utc_ms
+from collector.base.errors import Garbled, Silent
 from collector.model.record import Quality
 from collector.points import Point
 from collector.points.agent_config import Device as Settings

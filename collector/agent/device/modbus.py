@@ -31,11 +31,11 @@ from collector.agent.device.block import BlockDecoder
 from collector.agent.device.plan import BIT_AREAS, Block, Limits, plan_reads
 from collector.agent.device.registers import Guard
 from collector.agent.device.serial import SerialLine
-from collector.clock import Clock
-from collector.errors import DeviceError, Garbled, Refused, Silent
+from collector.base.clock import Clock
+from collector.base.errors import DeviceError, Garbled, Refused, Silent
+from collector.base.tasks import heed_cancellation
 from collector.model.record import Quality
 from collector.points import Point
-from collector.tasks import heed_cancellation
 
 ILLEGAL_ADDRESS_CODES: Final = frozenset({2, 3})
 _TARGET_SILENT_CODE: Final = 11

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from collector.resources import config_path
+from collector.base.resources import config_path
 
 _FILE: Final = "articles/east-china-trial.toml"
 _CITED: Final = re.compile(r"(\d+)((?:\(\d+\)-?)*)")

@@ -14,7 +14,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import Final
 
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 
 MAX_FILE_BYTES: Final = 10 * 1024**2
 MAX_REVIEW_BYTES: Final = 40 * 1024**2

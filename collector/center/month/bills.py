@@ -17,10 +17,10 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from collector.base.errors import InvariantBroken
 from collector.center.access import Actor, Permission
 from collector.center.month.steps import State, Step, all_steps, effective_steps
 from collector.center.month_schema import month_step, scheme
-from collector.errors import InvariantBroken
 from collector.model.interval import Month, local_day
 
 _ZERO: Final = Decimal("0.00")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import select
 
+from collector.base.errors import CollectorError
 from collector.center import audit
 from collector.center.access import Actor, Role
 from collector.center.import_schema import run
@@ -17,7 +18,6 @@ from collector.center.month.run_statement import RunStatement, load_run_statemen
 from collector.center.month.steps import Step, all_steps, months_known
 from collector.center.month_schema import attachment, filing
 from collector.center.store import CenterStore
-from collector.errors import CollectorError
 
 _READER = Actor("check", Role.AUDITOR)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from collector.base.errors import StoreError
 from collector.center.month.opened import OpenedRun, open_run
 from collector.center.store import CenterStore
-from collector.errors import StoreError
 from collector.report.compare import Comparison, compare
 from collector.report.saved import Saved, load_saved
 from collector.settlement.statement import PlantRow

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 
 DASK: Final = "dask://"
 _ALONE: Final = 4  # jobs up to which a pool is not worth starting

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from collector.base.errors import Denied, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.month.bills import SchemeRow, carried_before, compute_carry
@@ -32,7 +33,6 @@ from collector.center.month.steps import State, Step, all_steps, month_state
 from collector.center.month_schema import filing, scheme
 from collector.center.runs import WHAT_IF
 from collector.center.store import CenterStore
-from collector.errors import Denied, StoreError
 from collector.model.interval import Month
 from collector.model.money import format_yuan
 from collector.tables.files import Delivered

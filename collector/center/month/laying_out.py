@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, and_, func, or_, select
 
+from collector.base.errors import StoreError
 from collector.center.import_schema import imported, imported_row, in_force, published, touching
 from collector.center.imports import KINDS, current_register
 from collector.center.lake import StaleDay, find_stale_days, seal_day
@@ -29,7 +30,6 @@ from collector.center.runs import link_file, record_name
 from collector.center.schema import lake_file, unit_day
 from collector.center.store import CenterStore
 from collector.center.verified import ABSENT, altered, copy_verified
-from collector.errors import StoreError
 from collector.model.dispatch import OrderKind
 from collector.model.interval import DAY_MS, Month, local_day
 

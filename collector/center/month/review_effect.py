@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 
+from collector.base.errors import StoreError
 from collector.center.access import Actor, Permission
 from collector.center.month.compare import PlantEffect, effect_by_plant
 from collector.center.month.review_files import remedies_of
@@ -13,7 +14,6 @@ from collector.center.month.reviews import note_what_if
 from collector.center.month.what_if import Change, what_if
 from collector.center.runs import RunRow
 from collector.center.store import CenterStore
-from collector.errors import StoreError
 from collector.tables.files import Delivered
 
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from collector.base.errors import Denied, StoreError
 from collector.center.access import Actor, Permission
 from collector.center.month_schema import attachment, review, review_event
-from collector.errors import Denied, StoreError
 from collector.model.interval import Month
 
 

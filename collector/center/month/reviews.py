@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select
 
+from collector.base.errors import Denied, StoreError
 from collector.center import audit, four_eyes
 from collector.center.access import Actor, Permission
 from collector.center.import_schema import effective, imported, run
@@ -27,7 +28,6 @@ from collector.center.month.steps import disclosed_runs, month_state
 from collector.center.month_schema import review, review_event
 from collector.center.runs import WHAT_IF
 from collector.center.store import CenterStore
-from collector.errors import Denied, StoreError
 from collector.model.interval import Month, local_day
 from collector.settlement.calendar import DutyDays
 

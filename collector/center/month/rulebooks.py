@@ -6,8 +6,8 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from collector.base.resources import config_path
 from collector.center.settings import CenterSettings
-from collector.resources import config_path
 from collector.settlement.calendar import DutyDays, WorkingDays, load_working_days
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.rules import Rulebook

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from collector.base.errors import InvariantBroken, StoreError
 from collector.center.import_schema import run
 from collector.center.runs import runs_folder
 from collector.center.store import CenterStore
 from collector.center.verified import read_verified
-from collector.errors import InvariantBroken, StoreError
 from collector.model.interval import Month
 from collector.report.saved import Row, load_saved
 from collector.tables.files import Delivered

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from collector.base.errors import StoreError
 from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.month.laying_out import PinnedFile, lay_out_folder, pin_month
@@ -41,7 +42,6 @@ from collector.center.runs import (
 )
 from collector.center.store import CenterStore
 from collector.center.verified import check_hash
-from collector.errors import StoreError
 from collector.model.interval import Month
 from collector.report.folder import write_statement
 from collector.settlement.rulebook import hash_of_files, load_rulebook, read_rulebook_files, rulebook_of

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select
 
+from collector.base.errors import StoreError
 from collector.center import audit, four_eyes
 from collector.center.access import Actor
 from collector.center.import_schema import run
@@ -25,7 +26,6 @@ from collector.center.month.steps import MonthState, State, all_steps, month_sta
 from collector.center.month.timing import against_calendar, refuse_unfinished
 from collector.center.month_schema import filing, month_step
 from collector.center.runs import WHAT_IF
-from collector.errors import StoreError
 from collector.model.interval import Month
 from collector.settlement.calendar import DutyDays
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from collector.base.errors import RuleError, StoreError
 from collector.center.month.cycle import cycle_of
 from collector.center.month.steps import MonthState, State
-from collector.errors import RuleError, StoreError
 from collector.model.interval import Month, local_day
 from collector.settlement.calendar import DutyDays
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from collector.base.errors import ConfigError, Problem
 from collector.center.access import Actor, Permission
 from collector.center.import_kinds import ALL_KINDS, KINDS, REGISTER
 from collector.center.month.laying_out import REGISTER_FILE, PinnedFile, link_pinned
@@ -26,7 +27,6 @@ from collector.center.row_reading import read_rows, read_table
 from collector.center.runs import WHAT_IF, RunRow
 from collector.center.store import CenterStore
 from collector.center.verified import copy_verified, read_verified
-from collector.errors import ConfigError, Problem
 from collector.settlement.catalogue import SERVICES
 from collector.tables.files import Delivered, read_delivered
 from collector.tables.findings import LISTED_PER_KIND, Findings

@@ -14,6 +14,7 @@ from litestar.background_tasks import BackgroundTask
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import File
 
+from collector.base.errors import StoreError
 from collector.center.access import Permission
 from collector.center.deliveries import delivered_of
 from collector.center.imports import ALL_KINDS
@@ -31,7 +32,6 @@ from collector.center.web.jobs import Job, Jobs
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.shapes import JobOut
-from collector.errors import StoreError
 
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]
 

@@ -9,6 +9,7 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
+from collector.base.errors import StoreError
 from collector.center.access import Permission
 from collector.center.deliveries import deliver, delivered_of, read_import, take_back
 from collector.center.imports import IMPORT_KINDS, KINDS, list_imports, rows_in_force
@@ -16,7 +17,6 @@ from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, attachment, listed
 from collector.center.web.routes import api_get, api_post
-from collector.errors import StoreError
 from collector.settlement.catalogue import SERVICES
 
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]

@@ -9,6 +9,7 @@ import msgspec
 from litestar import Response
 from litestar.params import JSONBody, PathParameter
 
+from collector.base.errors import RuleError, StoreError
 from collector.center import four_eyes
 from collector.center.access import Permission
 from collector.center.month.bill_documents import bill_cells
@@ -29,7 +30,6 @@ from collector.center.web.months import known_months
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.shapes import DoneOut, JobOut, MonthPath, NumberOut
 from collector.center.web.which_month import month_named
-from collector.errors import RuleError, StoreError
 from collector.model.interval import Month
 
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]

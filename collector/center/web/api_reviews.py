@@ -9,6 +9,7 @@ import msgspec
 from litestar import Response
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
+from collector.base.errors import StoreError
 from collector.center.access import Permission
 from collector.center.month.review_files import attach
 from collector.center.month.review_log import Review, list_reviews, read_attachment, review_by_id
@@ -29,7 +30,6 @@ from collector.center.web.month_rules import days_of
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.shapes import DecisionIn, DoneOut, Instant, NumberOut, Text
 from collector.center.web.which_month import month_named
-from collector.errors import StoreError
 
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 from litestar.params import PathParameter, QueryParameter
 
+from collector.base.errors import RuleError, StoreError
 from collector.center.access import Permission
 from collector.center.month.opened import OpenedRun, open_run
 from collector.center.month.steps import may_see_run
@@ -37,7 +38,6 @@ from collector.center.web.errors import Missing
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get
 from collector.center.web.which_month import month_named
-from collector.errors import RuleError, StoreError
 
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]
 Unit = Annotated[str, PathParameter(max_length=64)]

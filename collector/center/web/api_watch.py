@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
+from collector.base.errors import StoreError
 from collector.center.access import Permission
 from collector.center.alarms import list_alarms
 from collector.center.month.data_policy import hold_limit_s
@@ -26,7 +27,6 @@ from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, li
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.shapes import DecisionIn, DoneOut, Instant, MonthPath, NumberOut, Text
 from collector.center.web.which_month import month_named
-from collector.errors import StoreError
 from collector.model.interval import Interval
 
 OfPlant = Annotated[str, QueryParameter(max_length=64)]

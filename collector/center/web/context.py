@@ -13,6 +13,7 @@ from litestar.di import NamedDependency
 from litestar.response import Redirect
 from sqlalchemy import Connection
 
+from collector.base.errors import Denied, StoreError
 from collector.center.access import Actor, Permission
 from collector.center.settings import CenterSettings
 from collector.center.store import CenterStore
@@ -28,7 +29,6 @@ from collector.center.web.session import (
     visitor_cookie,
 )
 from collector.center.web.words import Language, as_language
-from collector.errors import Denied, StoreError
 
 T = TypeVar("T")
 Page = Response[str]

@@ -13,11 +13,11 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
+from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, LinkError
 from collector.center.web import render
 from collector.center.web.routes import API
 from collector.center.web.session import LANGUAGE_COOKIE, AnyRequest, Caller
 from collector.center.web.words import as_language, word
-from collector.errors import CollectorError, ConfigError, Denied, InvariantBroken, LinkError
 
 logger = logging.getLogger("collector.center.web")
 

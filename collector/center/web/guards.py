@@ -18,9 +18,9 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import NotAuthorizedException, NotFoundException
 from litestar.handlers import BaseRouteHandler
 
+from collector.base.errors import Denied
 from collector.center.access import Permission
 from collector.center.web.session import CSRF_FIELD, CSRF_HEADER, AnyRequest, Caller, find_caller
-from collector.errors import Denied
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MOST: Final = 2**53  # nothing has a larger number, and no database of ours takes every larger one

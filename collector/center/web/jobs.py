@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from collector.errors import CollectorError, Problem, StoreError
+from collector.base.errors import CollectorError, Problem, StoreError
 
 logger = logging.getLogger("collector.center.web")
 

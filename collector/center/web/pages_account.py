@@ -7,6 +7,7 @@ from typing import Final
 
 from litestar.params import FromPath
 
+from collector.base.errors import Denied, StoreError
 from collector.center.accounts import (
     create_token,
     hash_password,
@@ -21,7 +22,6 @@ from collector.center.web.context import Ctx, Page
 from collector.center.web.guards import Open
 from collector.center.web.routes import action, page
 from collector.center.web.session import end_of_session, session_cookie
-from collector.errors import Denied, StoreError
 
 
 @page("/login", Open.PUBLIC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from collector.base.errors import LinkError, StoreError
 from collector.center.access import Permission
 from collector.center.asked import ask_again, list_asks
 from collector.center.web.context import Context, Ctx, Page, own_plant
@@ -12,7 +13,6 @@ from collector.center.web.lists import Cursor, window
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.typed import asked_interval, instant_typed
-from collector.errors import LinkError, StoreError
 
 NAVIGATION: Final = (NavEntry("nav.asks", "/asks", Permission.SEE_OWN),)
 

@@ -9,6 +9,7 @@ from litestar import Response
 from litestar.params import FromPath
 from sqlalchemy import Connection
 
+from collector.base.errors import ConfigError, RuleError, StoreError
 from collector.center import four_eyes
 from collector.center.access import Permission
 from collector.center.imports import ALL_KINDS, current_register, is_delivered
@@ -38,7 +39,6 @@ from collector.center.web.month_rules import days_of
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.which_month import month_at_work, month_named
-from collector.errors import ConfigError, RuleError, StoreError
 from collector.model.interval import Month
 
 SECTIONS: Final = ("", "completeness", "reviews", "rulebook", "runs")

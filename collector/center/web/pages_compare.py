@@ -15,6 +15,7 @@ from litestar.background_tasks import BackgroundTask
 from litestar.params import FromPath, QueryParameter
 from litestar.response import File
 
+from collector.base.errors import ConfigError, Problem, StoreError
 from collector.center.access import Permission
 from collector.center.deliveries import delivered_of
 from collector.center.imports import ALL_KINDS
@@ -32,7 +33,6 @@ from collector.center.web.lists import window
 from collector.center.web.pages_run import opened_for
 from collector.center.web.routes import action, page
 from collector.center.web.which_month import month_named
-from collector.errors import ConfigError, Problem, StoreError
 from collector.model.interval import Month
 from collector.settlement.rulebook import load_rulebook
 from collector.tables.register import DEEP_KEY, DEEP_KEY_MESSAGE

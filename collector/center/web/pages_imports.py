@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from litestar.params import FromPath
 
+from collector.base.errors import CollectorError, ConfigError, Denied, Problem
 from collector.center.access import Permission
 from collector.center.deliveries import deliver, delivered_of, take_back
 from collector.center.imports import IMPORT_KINDS, Imported, list_imports
@@ -15,7 +16,6 @@ from collector.center.web.errors import problems_of
 from collector.center.web.lists import Cursor, window
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
-from collector.errors import CollectorError, ConfigError, Denied, Problem
 from collector.settlement.catalogue import SERVICES
 
 NAVIGATION: Final = (NavEntry("nav.imports", "/imports", Permission.SEE_ALL),)

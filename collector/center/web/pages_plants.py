@@ -8,6 +8,7 @@ from typing import Final
 
 from litestar.params import FromPath
 
+from collector.base.errors import ConfigError, StoreError
 from collector.center.access import Permission
 from collector.center.admission import plants_of
 from collector.center.deliveries import readmit_all
@@ -18,7 +19,6 @@ from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.lists import Cursor, window
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
-from collector.errors import ConfigError, StoreError
 
 NAVIGATION: Final = (
     NavEntry("nav.plants", "/plants", Permission.SEE_OWN),

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
+from collector.base.errors import ConfigError, Problem, StoreError
 from collector.center import four_eyes
 from collector.center.access import Permission
 from collector.center.imports import ALL_KINDS
@@ -42,7 +43,6 @@ from collector.center.web.month_rules import days_of
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.which_month import month_named
-from collector.errors import ConfigError, Problem, StoreError
 from collector.model.interval import format_time, local_day, parse_time_ms
 from collector.report.words import SERVICES
 

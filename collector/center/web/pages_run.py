@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
+from collector.base.errors import StoreError
 from collector.center.access import Permission
 from collector.center.month.articles import clauses_cited
 from collector.center.month.day_drawing import DayDrawing, draw_day
@@ -32,7 +33,6 @@ from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
 from collector.center.web.which_month import month_named
 from collector.center.web.words import word
-from collector.errors import StoreError
 from collector.model.interval import DAY_MS, local_day, local_midnight_ms
 from collector.report import words as report_words
 from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Line, LineStatus

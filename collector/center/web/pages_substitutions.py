@@ -8,6 +8,7 @@ from typing import Final
 
 from litestar.params import FromPath
 
+from collector.base.errors import StoreError
 from collector.center.access import Permission
 from collector.center.substitution import (
     decide_substitution,
@@ -21,7 +22,6 @@ from collector.center.web.lists import Cursor, window
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.typed import instant_typed
-from collector.errors import StoreError
 from collector.model.interval import Interval
 from collector.model.quantity import QUANTITIES
 

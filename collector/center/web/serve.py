@@ -16,8 +16,8 @@ from granian.server.embed import Server
 from litestar import Litestar
 from litestar.concurrency import set_asyncio_executor
 
+from collector.base.errors import ConfigError, Problem
 from collector.center.settings import CenterSettings, parse_listen
-from collector.errors import ConfigError, Problem
 
 logger = logging.getLogger("collector.center.web")
 HEADER_TIMEOUT_MS: Final = 10_000

@@ -8,8 +8,8 @@ from typing import Annotated, Final
 
 from litestar.params import PathParameter
 
+from collector.base.errors import StoreError
 from collector.center.web.errors import Missing
-from collector.errors import StoreError
 from collector.model.interval import Interval, day_interval, parse_time_ms
 
 Day = Annotated[str, PathParameter(max_length=10, description="YYYY-MM-DD, local")]

@@ -11,19 +11,19 @@ from pathlib import Path
 from center_batches import NOON, WIDE, FixedClock
 
 from collector import wire
+from collector.base.clock_state import ClockState
+from collector.base.resources import config_path
 from collector.center.access import Actor
 from collector.center.admission import Admission, EnrolledPlant
 from collector.center.imports import KINDS, Imported, import_table
 from collector.center.journal import commit_group
 from collector.center.month.settling import Settled, settle_run
 from collector.center.store import CenterStore
-from collector.clock_state import ClockState
 from collector.folder import load_folder
 from collector.model.interval import Month, local_day
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.report.folder import write_statement
-from collector.resources import config_path
 from collector.settlement.catalogue import SERVICES
 from collector.settlement.inputs import Inputs
 from collector.settlement.rulebook import load_rulebook

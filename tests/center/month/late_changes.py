@@ -10,9 +10,9 @@ from pathlib import Path
 
 from center_months import RULES, Gateway, take
 
+from collector.base.clock_state import ClockState
 from collector.center.month.settling import Settled
 from collector.center.store import CenterStore
-from collector.clock_state import ClockState
 from collector.model.interval import DAY_MS, HOUR_MS, local_midnight_ms
 from collector.model.record import Quality, UnitLayout, UnitRecord
 

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from late_changes import BATCHES, NAMES, UNITS, at, fill, gateways_of, record
 from made_folders import make_folder
 
+from collector.base.errors import ConfigError
 from collector.center.month import settling
 from collector.center.month.day_slices import MEASURING_VALUES
 from collector.center.month.stored_results import as_results, decode_results, encode_results, join_days
 from collector.center.store import CenterStore
-from collector.errors import ConfigError
 from collector.folder import load_folder
 from collector.model.record import UnitLayout
 from collector.settlement.measure import measure, plan_batches

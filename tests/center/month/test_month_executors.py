@@ -10,9 +10,9 @@ import pytest
 from center_months import JUNE, LI, RULES, assert_as_offline, new_store
 from late_changes import fill
 
+from collector.base.errors import ConfigError
 from collector.center.month.executors import open_executor
 from collector.center.month.settling import settle_run
-from collector.errors import ConfigError
 
 has_dask = importlib.util.find_spec("distributed") is not None
 

@@ -13,10 +13,10 @@ import pytest
 from center_months import RULES, fill_store, new_store, settled
 from made_folders import make_folder
 
+from collector.base.errors import StoreError
 from collector.center.month.opened import OpenedRun, open_run
 from collector.center.month.settling import Settled
 from collector.center.store import CenterStore
-from collector.errors import StoreError
 from collector.folder import load_folder
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.model.quantity import BY_NAME

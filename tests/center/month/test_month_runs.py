@@ -19,6 +19,8 @@ from center_months import JUNE, LI, RULES, Gateway, assert_as_offline, new_store
 from late_changes import PLAN, at, fill, register, rules_with
 from patience import HANG_S
 
+from collector.base.clock_state import ClockState
+from collector.base.errors import ConfigError, Denied, RuleError, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Role
 from collector.center.lake_file import write_table
@@ -30,8 +32,6 @@ from collector.center.month.settling import Settled, measure_month, settle_month
 from collector.center.month.what_if import Change, what_if
 from collector.center.runs import list_runs, pinned_files
 from collector.center.store import CenterStore
-from collector.clock_state import ClockState
-from collector.errors import ConfigError, Denied, RuleError, StoreError
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.report.saved import load_saved
 from collector.tables.files import Delivered

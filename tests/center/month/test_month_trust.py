@@ -24,6 +24,7 @@ from center_months import JUNE, LI, RULES, new_store, settled
 from late_changes import at, fill
 from sqlalchemy import LargeBinary, Table, delete, select, update
 
+from collector.base.errors import ConfigError, StoreError
 from collector.center.check import check_store
 from collector.center.days import mark_resealed
 from collector.center.import_schema import imported, run
@@ -39,7 +40,6 @@ from collector.center.runs import page_hashes
 from collector.center.schema import payload
 from collector.center.store import CenterStore
 from collector.center.verified import Altered, altered
-from collector.errors import ConfigError, StoreError
 from collector.model.interval import DAY_MS
 from collector.tables.files import Delivered
 

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from patience import HANG_S
 from web_world import World, settings_of, world
 
+from collector.base.errors import ConfigError
 from collector.center.settings import CenterSettings
 from collector.center.web.app import build_app
 from collector.center.web.serve import serve_web
-from collector.errors import ConfigError
 from simulators.scenario import free_ports
 
 

@@ -12,11 +12,11 @@ import pytest
 from made_month import DAYS, MAY, add_run, on
 from web_world import World, world
 
+from collector.base.resources import config_path
 from collector.center.access import Actor
 from collector.center.month.states import propose_step
 from collector.center.month.steps import State
 from collector.center.web.app import build_app
-from collector.resources import config_path
 
 HERE = f"/months/{MAY}"
 

@@ -15,9 +15,9 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from web_world import World, world
 
+from collector.base.errors import ConfigError
 from collector.center.deliveries import delivered_of
 from collector.center.imports import IMPORT_KINDS, list_imports
-from collector.errors import ConfigError
 
 MOST = 1_000_000
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
+from collector.base.clock import SystemClock
 from collector.center.accounts import log_in, token_actor
 from collector.center.audit import list_entries
 from collector.center.store import CenterStore
 from collector.cli.main import app
-from collector.clock import SystemClock
 
 SECRET = "correct horse battery"
 

@@ -15,8 +15,8 @@ import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.reasoncodes import ReasonCode
 
-from collector.config import Mqtt
-from collector.errors import ConfigError, Problem
+from collector.base.config import Mqtt
+from collector.base.errors import ConfigError, Problem
 
 _VERSION_REFUSED: Final = (1, 132)  # 3.1.1, 5: the broker does not speak this version
 

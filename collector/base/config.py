@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from collector.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]

@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from collector.clock_state import ClockState
-from collector.errors import LinkError
+from collector.base.clock_state import ClockState
+from collector.base.errors import LinkError
 
 # A smaller step of the wall clock is slept out like a slew: no time repeats that a record could carry.
 STEP_MS: Final = 1000
