@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "collector.wire": {"collector.base.errors", "collector.model"},
     "collector.tables": {"collector.base.errors", "collector.model"},
     # a settlement folder read: what `collector settle` and the center compute from
-    "collector.folder": {"collector.base.errors", "collector.model", "collector.tables", "collector.settlement"},
+    "collector.tables.folder": {"collector.base.errors", "collector.model", "collector.tables", "collector.settlement"},
     "collector.agent": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.points",
                         "collector.base.config", "collector.wire", "collector.base.tasks", "collector.base.mqtt", "collector.base.notify"},
     # 对点: the agent's drivers read, the sheets are written as the statement's are
@@ -47,10 +47,10 @@ ALLOWED: dict[str, set[str]] = {
                          "collector.cli.processes", "simulators"},
     # Where the store and the settlement meet (docs/decisions/0012): what receives knows nothing of what is computed.
     "collector.center.month": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.base.config",
-                               "collector.folder", "collector.tables", "collector.center", "collector.settlement",
+                               "collector.tables.folder", "collector.tables", "collector.center", "collector.settlement",
                                "collector.report", "collector.base.resources", "collector.base.cycles"},
     "collector.center.web": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.base.config",
-                             "collector.folder", "collector.tables", "collector.center", "collector.settlement",
+                             "collector.tables.folder", "collector.tables", "collector.center", "collector.settlement",
                              "collector.report", "collector.base.resources"},
     "collector.center.app": {"collector"},
 }  # fmt: skip

@@ -24,8 +24,8 @@ from collector.points.agent_config import AgentSettings
 from collector.report.words import REASONS
 from collector.settlement.catalogue import SERVICES
 from collector.settlement.statement import LineStatus, MonthStatus
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
 from collector.tables.register import load_register
 from simulators.faults import KINDS
 

@@ -26,7 +26,7 @@ from collector.center.record_imports import import_records, undo_records
 from collector.center.staging import take_tables, undo_table
 from collector.center.store import CenterStore
 from collector.center.undoing import kind_of, mark_undone
-from collector.tables.files import MAX_REGISTER_BYTES, MAX_XLSX_BYTES, Delivered
+from collector.sheets.files import MAX_REGISTER_BYTES, MAX_XLSX_BYTES, Delivered
 
 MAX_NAME: Final = 120
 _FACTS: Final = ("id", "kind", "name", "sha256", "who", "at_ms", "added", "same", "replaced", "undone_ms", "undone_by")

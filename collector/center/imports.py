@@ -36,8 +36,8 @@ from collector.center.row_laying import Rows, lay_over
 from collector.center.row_reading import read_table
 from collector.center.row_store import held_rows, insert_rows, mark_replaced, origins
 from collector.center.verified import check_hash
-from collector.tables.files import Delivered
-from collector.tables.findings import LISTED_PER_KIND, Findings
+from collector.sheets.files import Delivered
+from collector.sheets.findings import LISTED_PER_KIND, Findings
 from collector.tables.register import RegisterFile, load_register
 
 _ROWS_AT_ONCE: Final = 100_000

@@ -23,9 +23,9 @@ from collector.center.schema import unit_day
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, local_day
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, Quality
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
 from collector.tables.columns import LongTable
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
 from collector.tables.parquet import CLOCK
 from collector.tables.records import RECORD_SUFFIXES, read_record_file, unit_codes, unit_names
 

@@ -37,8 +37,8 @@ from collector.center.streams import IMPORTED, REPLACING
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.model.record import USABLE_BELOW
-from collector.tables.files import Delivered
-from collector.tables.findings import LISTED_PER_KIND, Findings
+from collector.sheets.files import Delivered
+from collector.sheets.findings import LISTED_PER_KIND, Findings
 
 _NEW, _SAME, _CONFLICT = 0, 1, 2
 

@@ -22,6 +22,10 @@ import pyarrow.csv
 
 from collector.center.import_kinds import KINDS, RECORDS, REGISTER, TIMES
 from collector.center.row_laying import Rows, distinct
+from collector.sheets.efile import is_efile, read_efile, register_text, tables_in
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
+from collector.sheets.grid import csv_header, open_grid
 from collector.tables.cells import parse_instant
 from collector.tables.dispatch import (
     read_exclusions,
@@ -31,11 +35,7 @@ from collector.tables.dispatch import (
     read_revenue,
     read_start_stop_table,
 )
-from collector.tables.efile import is_efile, read_efile, register_text, tables_in
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
-from collector.tables.grid import csv_header, open_grid
-from collector.tables.long import blocks_of
+from collector.tables.read_long_table import blocks_of
 from collector.tables.register import RegisterFile, load_register
 from collector.tables.schedules import read_plan, read_voltage_band
 

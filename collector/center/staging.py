@@ -35,7 +35,7 @@ from collector.center.row_reading import as_toml, load_delivered, read_table
 from collector.center.row_store import forget_rows
 from collector.center.store import CenterStore
 from collector.center.undoing import look_at_undoing
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
 
 _LOCK: Final = "imports"
 ROWS_AT_ONCE: Final = 50_000  # a third of a second where nothing else is to be done

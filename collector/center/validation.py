@@ -31,8 +31,8 @@ from collector.center.watch_schema import finding, validated_day
 from collector.model.interval import Month, day_interval, local_day
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.model.register import Register, UnitState
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
 from collector.tables.register import load_register
 
 logger: Final = logging.getLogger("collector.center.validation")

@@ -44,8 +44,8 @@ def import_files(
     from collector.center.imports import IMPORT_KINDS
     from collector.center.row_reading import kinds_in
     from collector.settlement.catalogue import SERVICES
-    from collector.tables.files import read_delivered
-    from collector.tables.findings import Findings
+    from collector.sheets.files import read_delivered
+    from collector.sheets.findings import Findings
 
     if kind not in (*IMPORT_KINDS, "e"):
         raise typer.BadParameter(f"expected one of {', '.join(IMPORT_KINDS)}, or e", param_hint="KIND")

@@ -39,12 +39,12 @@ def register(app: typer.Typer) -> None:
         lang: LangOption = Lang.BOTH,
     ) -> None:
         """Explain one line of a statement. 说明一笔费用的来历。"""
-        from collector.folder import load_folder
         from collector.model.interval import Month, parse_time_ms
         from collector.report.explained import explanation_text, records_heading
         from collector.settlement.explain import explain, records_of
         from collector.settlement.rulebook import load_rulebook
         from collector.settlement.settle import settle
+        from collector.tables.folder import load_folder
 
         try:
             wanted = Month.parse(month)

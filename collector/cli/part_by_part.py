@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from collector.base.errors import CollectorError
-from collector.folder import load_dispatch_side, load_folder
 from collector.report.segments import WrittenSegments, format_segments
 from collector.settlement.measure import Context, clusters
 from collector.settlement.results import Results
 from collector.settlement.settle import Measuring, close, prepare, registered, settle
 from collector.settlement.statement import Segments, Statement
-from collector.tables.findings import Findings
+from collector.sheets.findings import Findings
+from collector.tables.folder import load_dispatch_side, load_folder
 from collector.tables.record_parts import Part, find_parts, unit_extent
 from collector.tables.records import list_record_files, read_record_files
 

@@ -71,10 +71,10 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statemen
     # Its arrays live for milliseconds; the kernel takes longer to find huge pages for them (docs/decisions/0014).
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     from collector.cli.part_by_part import settle_parts, whole_segments
-    from collector.folder import load_folder
     from collector.report.folder import check_out, write_statement
     from collector.settlement.rulebook import load_rulebook
     from collector.settlement.settle import settle
+    from collector.tables.folder import load_folder
 
     check_out(out)
     book = load_rulebook(rulebook)

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from collector.model.interval import Month, parse_time_ms
 from collector.model.quantity import parse_decimal, to_scaled
-from collector.tables.findings import nearest
+from collector.sheets.findings import nearest
 
 C = TypeVar("C", bound=StrEnum)
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from collector.sheets.grid import Field
 from collector.tables.cells import (
     EARLIEST_MS,
     LARGEST_ANALOG,
@@ -23,7 +24,6 @@ from collector.tables.cells import (
     parse_instant,
     parse_status,
 )
-from collector.tables.grid import Field
 
 UNIT_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
 

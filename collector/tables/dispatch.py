@@ -25,6 +25,9 @@ from collector.model.dispatch import (
 )
 from collector.model.interval import Month, format_time
 from collector.model.register import PlantState, RevenueBasis
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings, nearest
+from collector.sheets.grid import Field, ParsedRow, having, open_grid, parse_rows
 from collector.tables.cells import (
     choice_of,
     one_of,
@@ -37,9 +40,6 @@ from collector.tables.cells import (
     parse_number,
     parse_ratio,
 )
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings, nearest
-from collector.tables.grid import Field, ParsedRow, having, open_grid, parse_rows
 from collector.tables.register import RegisterFile
 
 Values = Mapping[str, Any]

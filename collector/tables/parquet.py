@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 
 from collector.model.quantity import BY_NAME
 from collector.model.record import USABLE_BELOW
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings, nearest
 from collector.tables.cells import EARLIEST_MS, LATEST_MS, parse_instant
 from collector.tables.columns import UNIT_TYPE, Column, Form, LongTable
-from collector.tables.exact import decimal_to_scaled, floats_to_scaled, with_nulls
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings, nearest
+from collector.tables.rounding import decimal_to_scaled, floats_to_scaled, with_nulls
 
 MAX_ROWS: Final = 200_000_000
 MAX_UNCOMPRESSED_BYTES: Final = 16 * 1024**3

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from collector.tables.files import OPEN_FLAGS
-from collector.tables.grid import csv_header
+from collector.sheets.files import OPEN_FLAGS
+from collector.sheets.grid import csv_header
 
 _END_BYTES: Final = 65_536
 

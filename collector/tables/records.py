@@ -22,11 +22,11 @@ import pyarrow.compute as pc
 
 from collector.model.interval import format_time
 from collector.model.quantity import QUANTITIES, Kind
+from collector.sheets.files import Delivered, read_delivered
+from collector.sheets.findings import LISTED_PER_KIND, Findings, nearest
 from collector.tables.columns import Column, Form, LongTable, empty_table
-from collector.tables.files import Delivered, read_delivered
-from collector.tables.findings import LISTED_PER_KIND, Findings, nearest
-from collector.tables.long import read_long
 from collector.tables.parquet import CLOCK, PLACE, read_parquet
+from collector.tables.read_long_table import read_long
 
 _FORM: Final = {Kind.ANALOG: Form.ANALOG, Kind.STATUS: Form.STATUS, Kind.COUNTER: Form.COUNTER}
 RECORD_COLUMNS: Final[tuple[Column, ...]] = (

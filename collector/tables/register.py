@@ -26,8 +26,8 @@ from collector.model.register import (
     UnitKind,
     UnitState,
 )
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings, nearest
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings, nearest
 from collector.tables.toml_values import (
     parse_area_id,
     parse_choice_of,

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.model.interval import format_time
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
 from collector.tables.columns import Column, Form, LongTable, empty_table
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
-from collector.tables.long import read_long
+from collector.tables.read_long_table import read_long
 from collector.tables.records import check_units, unit_codes, unit_names
 
 _SPAN: Final = (

@@ -28,7 +28,7 @@ from collector.center.undoing import undo_import
 from collector.cli.center import app
 from collector.model.interval import Month
 from collector.model.record import Quality, UnitLayout, UnitRecord
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
 
 pytestmark = pytest.mark.usefixtures("on_both")
 

@@ -33,7 +33,7 @@ from collector.center.status import read_gateways
 from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS, Month, format_time, parse_time_ms
 from collector.model.record import Quality
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
 
 pytestmark = pytest.mark.usefixtures("on_both")
 

@@ -36,7 +36,7 @@ from collector.center.month.settling import settle_month
 from collector.center.month.steps import State
 from collector.center.store import CenterStore
 from collector.settlement.catalogue import SERVICES
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
 
 RULES = config_path("rules/east-china-trial")
 REGISTER = """

@@ -14,7 +14,7 @@ import pytest
 from collector.center.import_kinds import KINDS, Kind
 from collector.center.row_laying import HeldRows, Rows, cell_lists, held_batches, lay_over
 from collector.center.row_reading import read_rows
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
 
 HOUR = 3_600_000
 START = 1_772_294_400_000

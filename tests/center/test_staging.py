@@ -26,7 +26,7 @@ from collector.center.import_schema import imported, imported_row
 from collector.center.imports import Imported, import_table, list_imports, rows_in_force
 from collector.center.staging import remove_unpublished, take_tables
 from collector.center.store import CenterStore
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
 
 T = TypeVar("T")
 LI = Actor.at_command_line("li")

@@ -26,7 +26,7 @@ from collector.center.substitution import (
     propose_withdrawal,
 )
 from collector.model.interval import DAY_MS, Interval, local_midnight_ms
-from collector.tables.findings import Findings
+from collector.sheets.findings import Findings
 from collector.tables.records import read_records
 
 pytestmark = pytest.mark.usefixtures("on_both")

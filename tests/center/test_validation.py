@@ -21,7 +21,7 @@ from collector.center.validation import list_findings, validate_due
 from collector.model.interval import DAY_MS, Interval, Month
 from collector.model.record import UnitRecord
 from collector.model.register import Register
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
 
 pytestmark = pytest.mark.usefixtures("on_both")
 

@@ -15,11 +15,11 @@ from collector.base.errors import ConfigError
 from collector.base.resources import config_path
 from collector.cli.part_by_part import settle_parts, whole_segments
 from collector.cli.settle import RULEBOOK, settle_folder
-from collector.folder import load_folder
 from collector.model.interval import Month
 from collector.report.folder import write_statement
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.settle import settle
+from collector.tables.folder import load_folder
 
 JUNE = Month.parse("2026-06")
 BOOK = load_rulebook(config_path(RULEBOOK))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from reference.settle import Result
 
-from collector.folder import load_folder
 from collector.model.interval import Month
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.settle import settle
+from collector.tables.folder import load_folder
 
 RULES = Path(__file__).resolve().parents[2] / "config" / "rules" / "east-china-trial"
 _BOOK = load_rulebook(RULES)

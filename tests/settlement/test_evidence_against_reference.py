@@ -17,10 +17,10 @@ from made_folders import DAY_MS, JUNE_1, make_folder
 from reference.evidence import check_meters, find_evidence
 from reference.folder import read_folder
 
-from collector.folder import load_folder
 from collector.model.interval import Month
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.settle import settle
+from collector.tables.folder import load_folder
 
 _BOOK = load_rulebook(Path(__file__).resolve().parents[2] / "config" / "rules" / "east-china-trial")
 

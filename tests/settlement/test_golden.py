@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from small_month import JUNE, shipped_rulebook
 
-from collector.folder import load_folder
 from collector.report.folder import write_statement
 from collector.settlement.settle import settle
+from collector.tables.folder import load_folder
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 CASES = sorted(path.name for path in GOLDEN.iterdir() if (path / "when").is_dir())

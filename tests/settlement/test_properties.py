@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from made_folders import make_folder
 from small_month import JUNE, Case, at, shipped_rulebook, unit
 
-from collector.folder import load_folder
 from collector.settlement import measure as measuring
 from collector.settlement import settle as settling
 from collector.settlement.allocate import allocate
@@ -32,6 +31,7 @@ from collector.settlement.records import RecordBook, tail_of
 from collector.settlement.results import Results
 from collector.settlement.settle import close, prepare, settle
 from collector.settlement.statement import Statement
+from collector.tables.folder import load_folder
 
 SEEDS = range(2000, 2012)
 

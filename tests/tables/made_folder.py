@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from collector.base.errors import ConfigError
-from collector.folder import load_folder
+from collector.tables.folder import load_folder
 
 REGISTER = """\
 [[area]]

@@ -9,11 +9,11 @@ import pytest
 from made_folder import T0, T1, make
 
 from collector.base.errors import Problem
-from collector.folder import load_folder
+from collector.sheets.efile import read_efile, register_text, table_in, tables_in
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
 from collector.tables.dispatch import read_orders, read_reserves
-from collector.tables.efile import read_efile, register_text, table_in, tables_in
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
+from collector.tables.folder import load_folder
 from collector.tables.register import load_register
 from collector.tables.schedules import read_plan
 

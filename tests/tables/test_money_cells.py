@@ -16,8 +16,8 @@ import pytest
 from made_folder import found, make
 
 from collector.center.import_kinds import KINDS
-from collector.folder import load_folder
 from collector.tables.cells import parse_money
+from collector.tables.folder import load_folder
 
 MONEY = [(kind, column) for kind in KINDS for column in KINDS[kind].columns if column.endswith("_yuan")]
 # A cell for every column that stands beside one of money.

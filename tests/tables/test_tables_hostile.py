@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from made_folder import RECORDS, REGISTER, T0, T0_MS, T1, found, make
 
 from collector.base.errors import ConfigError
-from collector.folder import TABLES, load_folder
-from collector.tables.efile import read_efile
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
+from collector.sheets.efile import read_efile
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
+from collector.tables.folder import TABLES, load_folder
 
 
 def workbook() -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from collector.tables.findings import Findings
+from collector.sheets.findings import Findings
 from collector.tables.records import read_records
 
 START_MS = 1_772_294_400_000

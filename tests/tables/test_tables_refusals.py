@@ -10,7 +10,7 @@ import pytest
 from made_folder import RECORDS, REGISTER, T0, T1, T2, found, make
 
 from collector.base.errors import ConfigError
-from collector.folder import load_folder
+from collector.tables.folder import load_folder
 
 SPAN = f"{T0},{T1}"
 

@@ -21,15 +21,15 @@ from made_folder import RECORDS, REGISTER, T0, T0_MS, T1, T2, found, make
 from collector.center.lake_file import build_day, write_table
 from collector.center.lake_piece import Column as LakeColumn
 from collector.center.lake_piece import Origin, Piece
-from collector.folder import load_folder
 from collector.model.dispatch import ExclusionReason, Order, OrderKind, Reserve, ReserveKind, Revenue, RevenueKind
 from collector.model.quantity import parse_scaled, to_scaled
 from collector.model.register import LocalSpan, UnitKind
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
 from collector.tables.columns import Column, Form
-from collector.tables.exact import floats_to_scaled
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
-from collector.tables.long import read_long
+from collector.tables.folder import load_folder
+from collector.tables.read_long_table import read_long
+from collector.tables.rounding import floats_to_scaled
 
 HOUR_MS = 3_600_000
 ANALOG = (Column("v", Form.ANALOG, "v", 1000, filled=False),)

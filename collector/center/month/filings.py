@@ -35,7 +35,7 @@ from collector.center.runs import WHAT_IF
 from collector.center.store import CenterStore
 from collector.model.interval import Month
 from collector.model.money import format_yuan
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,6 @@ from collector.center.month.run_rows import UnitDispatch, dispatch_of
 from collector.center.month.stored_results import StoredResults, as_results, decode_results, join_days, join_segments
 from collector.center.store import CenterStore
 from collector.center.verified import ABSENT, UNLISTED, altered, check_hash, read_verified
-from collector.folder import load_dispatch_side
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import Month
 from collector.settlement.inputs import Inputs
@@ -48,7 +47,8 @@ from collector.settlement.results import Results
 from collector.settlement.rulebook import Rulebook
 from collector.settlement.settle import close, prepare
 from collector.settlement.statement import Statement
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
+from collector.tables.folder import load_dispatch_side
 
 SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]]]
 _FACTS_AT_ONCE: Final = 64

@@ -68,8 +68,8 @@ from collector.settlement.statement import (
     Segments,
     Statement,
 )
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
 from collector.tables.schedules import read_plan
 
 _KEPT_RUNS: Final = 8

@@ -31,7 +31,7 @@ from collector.settlement.rulebook import Rulebook
 from collector.settlement.settle import prepare
 from collector.settlement.stretches import Policy
 from collector.settlement.timeline import Axis, Lane
-from collector.tables.findings import Findings
+from collector.sheets.findings import Findings
 from collector.tables.records import read_record_files
 
 _LANES: Final = 160  # unit-days measured in one pass: a plant of five units over a month

@@ -14,7 +14,7 @@ from collector.center.month.reviews import note_what_if
 from collector.center.month.what_if import Change, what_if
 from collector.center.runs import RunRow
 from collector.center.store import CenterStore
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
 
 
 def try_review(store: CenterStore, number: int, *, actor: Actor, executor: str = "") -> RunRow:

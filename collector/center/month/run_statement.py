@@ -22,8 +22,8 @@ from collector.center.store import CenterStore
 from collector.center.verified import read_verified
 from collector.model.interval import Month
 from collector.report.saved import Row, load_saved
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
 from collector.tables.register import RegisterFile, load_register
 
 

@@ -28,8 +28,8 @@ from collector.center.runs import WHAT_IF, RunRow
 from collector.center.store import CenterStore
 from collector.center.verified import copy_verified, read_verified
 from collector.settlement.catalogue import SERVICES
-from collector.tables.files import Delivered, read_delivered
-from collector.tables.findings import LISTED_PER_KIND, Findings
+from collector.sheets.files import Delivered, read_delivered
+from collector.sheets.findings import LISTED_PER_KIND, Findings
 from collector.tables.register import RegisterFile, load_register
 
 

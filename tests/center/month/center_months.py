@@ -19,7 +19,6 @@ from collector.center.imports import KINDS, Imported, import_table
 from collector.center.journal import commit_group
 from collector.center.month.settling import Settled, settle_run
 from collector.center.store import CenterStore
-from collector.folder import load_folder
 from collector.model.interval import Month, local_day
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Quality, UnitLayout, UnitRecord
@@ -28,7 +27,8 @@ from collector.settlement.catalogue import SERVICES
 from collector.settlement.inputs import Inputs
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.settle import settle
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
+from collector.tables.folder import load_folder
 
 RULES = config_path("rules/east-china-trial")
 LI = Actor.at_command_line("li")

@@ -25,7 +25,6 @@ from collector.center.month import settling
 from collector.center.month.day_slices import MEASURING_VALUES
 from collector.center.month.stored_results import as_results, decode_results, encode_results, join_days
 from collector.center.store import CenterStore
-from collector.folder import load_folder
 from collector.model.record import UnitLayout
 from collector.settlement.measure import measure, plan_batches
 from collector.settlement.records import RecordBook, tail_of
@@ -33,6 +32,7 @@ from collector.settlement.results import BreakerRun, Excursion, GroupEnergy, Mon
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.rules import Rulebook, RuleRow
 from collector.settlement.settle import prepare
+from collector.tables.folder import load_folder
 
 every_unit = st.sampled_from(sorted(unit for units in UNITS.values() for unit in units))
 # Quarter hours around the month's edges and inside it.

@@ -19,11 +19,11 @@ from collector.center.imports import ALL_KINDS, RECORDS, Imported
 from collector.center.runs import pinned_files
 from collector.center.store import CenterStore
 from collector.center.validation import validate_due
-from collector.folder import load_folder
 from collector.settlement.catalogue import SERVICES
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.settle import settle
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
+from collector.tables.folder import load_folder
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 

@@ -17,7 +17,6 @@ from collector.base.errors import StoreError
 from collector.center.month.opened import OpenedRun, open_run
 from collector.center.month.settling import Settled
 from collector.center.store import CenterStore
-from collector.folder import load_folder
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.model.quantity import BY_NAME
 from collector.report.timeline import drawn_days
@@ -26,6 +25,7 @@ from collector.settlement.inputs import Inputs
 from collector.settlement.rulebook import load_rulebook
 from collector.settlement.settle import settle
 from collector.settlement.statement import Statement
+from collector.tables.folder import load_folder
 
 SEED = 3116  # three units, orders over the month's edge, every kind of row
 

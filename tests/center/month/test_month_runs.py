@@ -34,7 +34,7 @@ from collector.center.runs import list_runs, pinned_files
 from collector.center.store import CenterStore
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.report.saved import load_saved
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
 
 OPERATOR = Actor("li", Role.OPERATOR)
 AUDITOR = Actor("wang", Role.AUDITOR)

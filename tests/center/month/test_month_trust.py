@@ -41,7 +41,7 @@ from collector.center.schema import payload
 from collector.center.store import CenterStore
 from collector.center.verified import Altered, altered
 from collector.model.interval import DAY_MS
-from collector.tables.files import Delivered
+from collector.sheets.files import Delivered
 
 NO_ORDERS = Change("orders", Delivered("orders.csv", b"id,unit,kind,start,end\n", ""))
 KINDS = ("plan", "orders", "reserve", "voltage_band", "exclusions", "revenue")

@@ -12,12 +12,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from collector.tables.careful import read_careful
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
+from collector.sheets.grid import open_grid
 from collector.tables.columns import Column, LongTable
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
-from collector.tables.grid import open_grid
-from collector.tables.quick import try_quick
+from collector.tables.read_by_arrow import try_quick
+from collector.tables.read_by_cell import read_careful
 
 _BLOCK_BYTES: Final = 4 << 20
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from collector.sheets.grid import csv_header
 from collector.tables.columns import UNIT_TYPE, Column, Form, empty_table
-from collector.tables.exact import decimal_to_scaled
-from collector.tables.grid import csv_header
+from collector.tables.rounding import decimal_to_scaled
 
 # Digits after the point tried in turn: 9 hold every instrument's text, 20 what a float exported by a program prints.
 _FRACTION_DIGITS: Final = (9, 20)

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from collector.sheets.findings import Findings
+from collector.sheets.grid import Grid, check_header
 from collector.tables.columns import UNIT_TYPE, Column, Form
-from collector.tables.findings import Findings
-from collector.tables.grid import Grid, check_header
 
 _BLOCK_ROWS: Final = 65_536
 

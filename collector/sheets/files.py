@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from collector.tables.findings import Findings
+from collector.sheets.findings import Findings
 
 MAX_BYTES: Final = 4 * 1024**3
 MAX_XLSX_BYTES: Final = 64 * 1024**2

@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 from collector.base.errors import ConfigError, Problem
 from collector.settlement.catalogue import SERVICES
 from collector.settlement.inputs import Inputs
+from collector.sheets.files import Delivered, read_delivered
+from collector.sheets.findings import Findings
 from collector.tables.columns import empty_table
 from collector.tables.dispatch import (
     read_exclusions,
@@ -21,8 +23,6 @@ from collector.tables.dispatch import (
     read_revenue,
     read_start_stop_table,
 )
-from collector.tables.files import Delivered, read_delivered
-from collector.tables.findings import Findings
 from collector.tables.records import RECORD_COLUMNS, Records, read_records
 from collector.tables.register import RegisterFile, load_register
 from collector.tables.schedules import BAND_COLUMNS, PLAN_COLUMNS, read_plan, read_voltage_band

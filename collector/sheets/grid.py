@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from collector.tables.efile import is_efile, table_in
-from collector.tables.files import Delivered, text_of
-from collector.tables.findings import Findings, nearest
-from collector.tables.xlsx import read_sheet
+from collector.sheets.efile import is_efile, table_in
+from collector.sheets.files import Delivered, text_of
+from collector.sheets.findings import Findings, nearest
+from collector.sheets.xlsx import read_sheet
 
 MAX_COLUMNS: Final = 256
 ParsedRow = tuple[int, Mapping[str, Any]]

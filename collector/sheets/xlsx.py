@@ -15,8 +15,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
 
-from collector.tables.files import Delivered
-from collector.tables.findings import Findings
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
 
 MAX_UNCOMPRESSED_BYTES: Final = 512 * 1024**2
 MAX_MEMBERS: Final = 1000

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from collector.tables.efile_words import COUNTING, TABLE_WORDS, column_of, table_of
-from collector.tables.files import Delivered, text_of
-from collector.tables.findings import Findings, nearest
+from collector.sheets.efile_words import COUNTING, TABLE_WORDS, column_of, table_of
+from collector.sheets.files import Delivered, text_of
+from collector.sheets.findings import Findings, nearest
 
 SUFFIX: Final = ".e"
 MAX_E_BYTES: Final = 256 * 1024**2
