@@ -29,7 +29,7 @@ from collector.base.resources import config_path
 from collector.center.month.laying_out import PinnedFile
 from collector.center.month.measured import MonthMeasuring
 from collector.center.store import CenterStore
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook.load import load_rulebook
 
 PLANTS: Final = 200
 TIMES: Final = 5

@@ -25,10 +25,10 @@ from bench.figure import Figure
 from bench.month_folder import MONTH, write_folder, write_lake
 from collector.base.resources import config_path
 from collector.settlement.inputs import Inputs
-from collector.settlement.measure import Context, plan_batches
-from collector.settlement.measure import measure as measure_batch
-from collector.settlement.records import RecordBook, tail_of
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.measure.records import RecordBook, tail_of
+from collector.settlement.measure_units import Context, plan_batches
+from collector.settlement.measure_units import measure as measure_batch
+from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import prepare
 from collector.sheets.findings import Findings
 from collector.tables.folder import load_folder

@@ -22,7 +22,7 @@ from collector.cli.main import app
 from collector.model.record import Quality
 from collector.points.agent_config import AgentSettings
 from collector.report.words import REASONS
-from collector.settlement.catalogue import SERVICES
+from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.statement import LineStatus, MonthStatus
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings

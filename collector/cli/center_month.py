@@ -43,7 +43,7 @@ def import_files(
     from collector.center.deliveries import deliver_tables
     from collector.center.imports import IMPORT_KINDS
     from collector.center.row_reading import kinds_in
-    from collector.settlement.catalogue import SERVICES
+    from collector.settlement.rulebook.catalogue import SERVICES
     from collector.sheets.files import read_delivered
     from collector.sheets.findings import Findings
 

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from collector.center.store import CenterStore
-    from collector.settlement.calendar import DutyDays
+    from collector.settlement.rulebook.calendar import DutyDays
 
 USUAL_PLACES: Final = (Path("center.toml"), Path("/etc/collector/center.toml"))
 

@@ -37,7 +37,7 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
     from collector.center.store import CenterStore
     from collector.cli.center_screen import actor_of
     from collector.cli.settle import RULEBOOK
-    from collector.settlement.catalogue import SERVICES
+    from collector.settlement.rulebook.catalogue import SERVICES
 
     actor = actor_of(ACCOUNT)
     with CenterStore.open(center_dir, clock=SystemClock(), create=False) as store:

@@ -14,7 +14,7 @@ from collector.base.resources import config_path
 from collector.cli.rulebook import RULEBOOK
 
 if TYPE_CHECKING:
-    from collector.settlement.calendar import Duties
+    from collector.settlement.rulebook.calendar import Duties
 
 
 def register(app: typer.Typer) -> None:
@@ -32,8 +32,8 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show the duties of a month: disclosure, reviews, answers, filing, publication. 披露、复核、报送日历。"""
         from collector.model.interval import Month
-        from collector.settlement.calendar import DutyDays, compute_duties, load_working_days
-        from collector.settlement.rulebook import load_rulebook
+        from collector.settlement.rulebook.calendar import DutyDays, compute_duties, load_working_days
+        from collector.settlement.rulebook.load import load_rulebook
 
         try:
             wanted = Month.parse(month)

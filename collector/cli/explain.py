@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
         from collector.model.interval import Month, parse_time_ms
         from collector.report.explained import explanation_text, records_heading
         from collector.settlement.explain import explain, records_of
-        from collector.settlement.rulebook import load_rulebook
+        from collector.settlement.rulebook.load import load_rulebook
         from collector.settlement.settle import settle
         from collector.tables.folder import load_folder
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from collector.base.errors import CollectorError
 from collector.report.segments import WrittenSegments, format_segments
-from collector.settlement.measure import Context, clusters
-from collector.settlement.results import Results
+from collector.settlement.measure.results import Results
+from collector.settlement.measure_units import Context, clusters
 from collector.settlement.settle import Measuring, close, prepare, registered, settle
 from collector.settlement.statement import Segments, Statement
 from collector.sheets.findings import Findings
@@ -29,7 +29,7 @@ from collector.tables.records import list_record_files, read_record_files
 if TYPE_CHECKING:
     from collector.model.interval import Month
     from collector.settlement.inputs import Inputs
-    from collector.settlement.rules import Rulebook
+    from collector.settlement.rulebook.rules import Rulebook
     from collector.settlement.settle import Spread
 
 _FEWEST_PARTS: Final = 4  # fewer would leave a core waiting; then batches of units are spread instead

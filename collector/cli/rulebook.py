@@ -14,7 +14,7 @@ import typer
 from collector.base.resources import config_path
 
 if TYPE_CHECKING:
-    from collector.settlement.rulebook_text import RuleLine
+    from collector.settlement.rulebook.text import RuleLine
 
 RULEBOOK = "rules/east-china-trial"
 
@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="The dated values, services and rea
 @app.command("check")
 def check(directory: Annotated[Path, typer.Argument(help="A rulebook directory.")]) -> None:
     """Load a rulebook and say what is in it; every problem with file and place, exit 1."""
-    from collector.settlement.rulebook import load_rulebook
+    from collector.settlement.rulebook.load import load_rulebook
 
     book = load_rulebook(directory)
     counts = f"{len(book.values)} values, {len(book.services)} services, {len(book.readings)} readings"
@@ -38,8 +38,8 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List a rulebook's rows."""
-    from collector.settlement.rulebook import load_rulebook
-    from collector.settlement.rulebook_text import rule_lines, rule_lines_on
+    from collector.settlement.rulebook.load import load_rulebook
+    from collector.settlement.rulebook.text import rule_lines, rule_lines_on
 
     book = load_rulebook(directory or config_path(RULEBOOK))
     try:
@@ -59,8 +59,8 @@ def diff(
     right: Annotated[Path, typer.Argument(help="Another one.")],
 ) -> None:
     """List the rows only one of two rulebooks has; exit 1 if there are any."""
-    from collector.settlement.rulebook import load_rulebook
-    from collector.settlement.rulebook_text import rulebook_difference
+    from collector.settlement.rulebook.load import load_rulebook
+    from collector.settlement.rulebook.text import rulebook_difference
 
     found = rulebook_difference(load_rulebook(left), load_rulebook(right))
     for sign, line in found:

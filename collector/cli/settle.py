@@ -72,7 +72,7 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statemen
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     from collector.cli.part_by_part import settle_parts, whole_segments
     from collector.report.folder import check_out, write_statement
-    from collector.settlement.rulebook import load_rulebook
+    from collector.settlement.rulebook.load import load_rulebook
     from collector.settlement.settle import settle
     from collector.tables.folder import load_folder
 

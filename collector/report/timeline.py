@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 
 from collector.model.interval import DAY_MS, Month, local_midnight_ms
 from collector.model.register import LocalSpan, UnitKind
-from collector.settlement.dispatch_side import DispatchSide, arrow_values
 from collector.settlement.explain import Explanation
 from collector.settlement.inputs import Inputs
-from collector.settlement.rulebook import Rulebook
+from collector.settlement.measure.dispatch_side import DispatchSide, arrow_values
+from collector.settlement.rulebook.constant_days import Stretch, compute_stretches
+from collector.settlement.rulebook.load import Rulebook
 from collector.settlement.statement import Statement
-from collector.settlement.stretches import Stretch, compute_stretches
 
 STATES: Final = ("on_grid", "agc_in_service", "avc_in_service", "condenser", "spilling")
 _MOST_STEPS: Final = 1500  # about one and a half a pixel; beyond, a step keeps the lowest and highest of its pixel

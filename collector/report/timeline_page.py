@@ -17,7 +17,7 @@ from collector.report.timeline import DrawnDay, drawn_days
 from collector.report.timeline_svg import COLOURS, day_svg
 from collector.settlement.explain import Explanation
 from collector.settlement.inputs import Inputs
-from collector.settlement.rulebook import Rulebook
+from collector.settlement.rulebook.load import Rulebook
 from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Statement
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from collector.report.numbers import format_seconds
 from collector.report.segments import UnpaidTime
-from collector.settlement.outside import OUTSIDE, outside_ms
+from collector.settlement.outside_scope import OUTSIDE, outside_ms
 from collector.settlement.statement import Statement
 
 NOT_PAID_COLUMNS: Final = ("unit", "service", "class", "reason", "duration_s")

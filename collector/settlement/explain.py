@@ -19,7 +19,7 @@ from collector.base.errors import RuleError
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.settlement.inputs import Inputs
-from collector.settlement.outside import with_outside
+from collector.settlement.outside_scope import with_outside
 from collector.settlement.statement import (
     SEGMENT_SCHEMA,
     DeterminantRow,

@@ -19,19 +19,27 @@ import pyarrow.compute as pc
 
 from collector.model.dispatch import OrderKind
 from collector.model.interval import Month, local_day
-from collector.settlement import meter
-from collector.settlement.account import Account, Case
-from collector.settlement.dispatch_side import DispatchSide
-from collector.settlement.in_force import RulesInForce
 from collector.settlement.inputs import Inputs
-from collector.settlement.lines import Outcome, compute_lines
-from collector.settlement.measure import KERNEL_VERSION, Batch, Context, measure, plan
-from collector.settlement.plants import compute_ledger, compute_plants
-from collector.settlement.records import RecordBook, tail_of
-from collector.settlement.results import MonthTotals, Results
-from collector.settlement.rulebook import Rulebook
+from collector.settlement.measure import meter
+from collector.settlement.measure.dispatch_side import DispatchSide
+from collector.settlement.measure.records import RecordBook, tail_of
+from collector.settlement.measure.results import MonthTotals, Results
+from collector.settlement.measure.timeline import Axis, Lane
+from collector.settlement.measure_units import KERNEL_VERSION, Batch, Context, measure, plan
+from collector.settlement.price.lines import Outcome, compute_lines
+from collector.settlement.price.plants import compute_ledger, compute_plants
+from collector.settlement.rulebook.constant_days import (
+    Policy,
+    Stretch,
+    compute_policy,
+    compute_stretches,
+    registered_spans,
+)
+from collector.settlement.rulebook.in_force import RulesInForce
+from collector.settlement.rulebook.load import Rulebook
 from collector.settlement.services import applies, primary_frequency
 from collector.settlement.services.clock_state import CLOCK
+from collector.settlement.services.pricing import Account, Case
 from collector.settlement.services.start_stop_trace import start_stop_segments
 from collector.settlement.statement import (
     Finding,
@@ -43,8 +51,6 @@ from collector.settlement.statement import (
     Statement,
     check_identities,
 )
-from collector.settlement.stretches import Policy, Stretch, compute_policy, compute_stretches, registered_spans
-from collector.settlement.timeline import Axis, Lane
 
 _KEPT_SEGMENT_BYTES: Final = 128 << 20  # about 300 units of a month at one minute
 _RESTART_DAYS: Final = 2  # how far ahead, where a stop counts in its own month: a restart follows within 24 hours

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from collector.base.errors import ConfigError, Problem
-from collector.settlement.catalogue import SERVICES
 from collector.settlement.inputs import Inputs
+from collector.settlement.rulebook.catalogue import SERVICES
 from collector.sheets.files import Delivered, read_delivered
 from collector.sheets.findings import Findings
 from collector.tables.columns import empty_table

@@ -24,10 +24,10 @@ from collector.center.runs import RunFacts, record_run, runs_folder
 from collector.center.store import CenterStore
 from collector.model.interval import HOUR_MS, Month, local_midnight_ms
 from collector.report.folder import write_statement
-from collector.settlement.allocate import allocate
-from collector.settlement.calendar import DutyDays, load_working_days
-from collector.settlement.plants import compute_ledger
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.price.allocate import allocate
+from collector.settlement.price.plants import compute_ledger
+from collector.settlement.rulebook.calendar import DutyDays, load_working_days
+from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.statement import (
     AreaRow,
     Line,

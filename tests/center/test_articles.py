@@ -7,7 +7,7 @@ import pytest
 
 from collector.base.resources import config_path
 from collector.center.month.articles import clauses_cited, load_articles
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook.load import load_rulebook
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from collector.center.month.filings import make_filings
 from collector.center.month.states import approve_step, propose_step
 from collector.center.month.steps import State, list_steps, month_state
 from collector.center.store import CenterStore
-from collector.settlement.calendar import DutyDays, WorkingDays
+from collector.settlement.rulebook.calendar import DutyDays, WorkingDays
 
 LAST_MOMENT = on(1, hour=0) - 1
 

@@ -35,7 +35,7 @@ from collector.center.month.reviews import (
 from collector.center.month.settling import settle_month
 from collector.center.month.steps import State
 from collector.center.store import CenterStore
-from collector.settlement.catalogue import SERVICES
+from collector.settlement.rulebook.catalogue import SERVICES
 from collector.sheets.files import Delivered
 
 RULES = config_path("rules/east-china-trial")

@@ -61,7 +61,7 @@ from collector.center.month.states import propose_step
 from collector.center.month.steps import State, month_state
 from collector.center.store import CenterStore
 from collector.model.interval import Month
-from collector.settlement.calendar import DutyDays
+from collector.settlement.rulebook.calendar import DutyDays
 
 PDF = b"%PDF-1.7\n%evidence\n"
 # Actors of both sides who could be one person with two accounts of one name are refused elsewhere (four eyes).

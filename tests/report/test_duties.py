@@ -17,8 +17,8 @@ from collector.base.errors import ConfigError, RuleError
 from collector.base.resources import config_path
 from collector.cli import duties as verb
 from collector.model.interval import Month
-from collector.settlement.calendar import Duties, DutyDays, compute_duties, load_working_days
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook.calendar import Duties, DutyDays, compute_duties, load_working_days
+from collector.settlement.rulebook.load import load_rulebook
 
 DAYS = load_working_days(config_path("calendar"))
 RULES = config_path("rules/east-china-trial")

@@ -17,7 +17,7 @@ from collector.cli.part_by_part import settle_parts, whole_segments
 from collector.cli.settle import RULEBOOK, settle_folder
 from collector.model.interval import Month
 from collector.report.folder import write_statement
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
 from collector.tables.folder import load_folder
 

@@ -22,8 +22,8 @@ from collector.report.folder import write_statement
 from collector.report.numbers import format_fraction, format_percent, group_digits
 from collector.report.segments import write_segments
 from collector.report.workbook import SHEETS
-from collector.settlement.catalogue import SERVICES
-from collector.settlement.results import REASONS
+from collector.settlement.measure.results import REASONS
+from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.statement import MonthStatus
 
 FILES = [

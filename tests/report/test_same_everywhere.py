@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.settlement import measure
+from collector.settlement import measure_units
 
 WHEN = Path(__file__).parents[1] / "golden" / "black-start-and-thirds" / "when"
 SETTLE = "from collector.cli.main import main; main()"
@@ -62,7 +62,7 @@ def settled(data: Path, out: Path, host: dict[str, str], cores: set[int]) -> dic
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores can't be chosen on this platform")
 def test_neither_host_nor_order_nor_cores_change_a_byte(tmp_path: Path) -> None:
-    assert hasattr(measure, "_BATCH_ROWS")  # what makes several tasks of few units
+    assert hasattr(measure_units, "_BATCH_ROWS")  # what makes several tasks of few units
     every = sorted(os.sched_getaffinity(0))
     plain = settled(WHEN, tmp_path / "plain", {}, set(every[:1]))
     money = ("lines.csv", "plants.csv", "determinants.csv", "not_paid.csv", "segments.csv", "result hash")

@@ -15,9 +15,9 @@ from collector.cli import explain
 from collector.model.interval import Month
 from collector.report import words
 from collector.report.timeline_svg import COLOURS
-from collector.settlement.catalogue import SERVICES
-from collector.settlement.outside import NOT_REGISTERED, OUTSIDE, outside_reason
-from collector.settlement.results import REASONS
+from collector.settlement.measure.results import REASONS
+from collector.settlement.outside_scope import NOT_REGISTERED, OUTSIDE, outside_reason
+from collector.settlement.rulebook.catalogue import SERVICES
 
 MARCH_1 = Month(2026, 3).interval.start_ms
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from reference.settle import Result
 
 from collector.model.interval import Month
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
 from collector.tables.folder import load_folder
 

@@ -38,7 +38,7 @@ from collector.model.register import (
     UnitState,
 )
 from collector.settlement.inputs import Inputs
-from collector.settlement.rulebook import Rulebook, load_rulebook
+from collector.settlement.rulebook.load import Rulebook, load_rulebook
 from collector.settlement.settle import settle
 from collector.settlement.statement import Line, Statement
 

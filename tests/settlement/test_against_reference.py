@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from made_folders import make_folder
 from reference.settle import Result, settle_reference
 
-from collector.settlement.catalogue import SERVICES
+from collector.settlement.rulebook.catalogue import SERVICES
 
 # What a line and a plant row may become (rules.md sections 2 and 4). The fixed seeds below meet each at least once.
 OUTCOMES = {

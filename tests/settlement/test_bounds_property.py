@@ -15,7 +15,7 @@ from small_month import Case, at, unit
 
 from collector.model.dispatch import Rate, StartStopRow
 from collector.model.register import UnitState
-from collector.settlement.catalogue import SERVICES
+from collector.settlement.rulebook.catalogue import SERVICES
 
 STEP = 300_000
 DAYS = 3

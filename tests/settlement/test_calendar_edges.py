@@ -12,7 +12,7 @@ from small_month import Case, amount, area, at, line_of, plant, shipped_rulebook
 from collector.model.dispatch import Rate, Revenue, RevenueKind
 from collector.model.interval import Month, local_midnight_ms
 from collector.model.register import LocalSpan, RevenueBasis
-from collector.settlement.rules import RuleRow, RuleState, ServiceRow
+from collector.settlement.rulebook.rules import RuleRow, RuleState, ServiceRow
 
 
 def test_february_of_a_leap_year_has_a_29th() -> None:

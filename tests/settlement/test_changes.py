@@ -12,7 +12,7 @@ import pytest
 from small_month import Case, amount, area, at, line_of, plant, shipped_rulebook, unit
 
 from collector.model.dispatch import Revenue, RevenueKind, StartStopRow
-from collector.settlement.rules import Rulebook, RuleRow, RuleState, ServiceRow
+from collector.settlement.rulebook.rules import Rulebook, RuleRow, RuleState, ServiceRow
 
 MID = date(2026, 6, 16)
 

@@ -18,7 +18,7 @@ from reference.evidence import check_meters, find_evidence
 from reference.folder import read_folder
 
 from collector.model.interval import Month
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
 from collector.tables.folder import load_folder
 

@@ -15,8 +15,8 @@ from collector.base.errors import RuleError
 from collector.model.interval import format_time
 from collector.report.explained import explanation_text
 from collector.report.words import Lang
-from collector.settlement.catalogue import SERVICES
 from collector.settlement.explain import READINGS_OF, explain, records_of
+from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.settle import settle
 
 

@@ -8,7 +8,7 @@ from datetime import date
 
 import numpy as np
 
-from collector.settlement.results import GroupEnergy, MonthTotals, Results
+from collector.settlement.measure.results import GroupEnergy, MonthTotals, Results
 
 FIRST = date(2026, 6, 1).toordinal()
 ZEROS = [0] * 30

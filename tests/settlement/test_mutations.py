@@ -18,9 +18,9 @@ from worked_months import WORKED, Worked, facts_of
 
 from collector.base.errors import CollectorError
 from collector.model.interval import Month
-from collector.settlement.calendar import DutyDays, WorkingDays, compute_duties
-from collector.settlement.catalogue import CALENDAR_VALUES
-from collector.settlement.rules import ReadingRow, Rulebook, RuleRow, RuleState
+from collector.settlement.rulebook.calendar import DutyDays, WorkingDays, compute_duties
+from collector.settlement.rulebook.catalogue import CALENDAR_VALUES
+from collector.settlement.rulebook.rules import ReadingRow, Rulebook, RuleRow, RuleState
 
 MOVES_NO_MONEY = {"primary_frequency"}  # reported, never paid: its factor multiplies nothing
 

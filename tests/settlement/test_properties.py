@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from made_folders import make_folder
 from small_month import JUNE, Case, at, shipped_rulebook, unit
 
-from collector.settlement import measure as measuring
+from collector.settlement import measure_units as measuring
 from collector.settlement import settle as settling
-from collector.settlement.allocate import allocate
 from collector.settlement.inputs import Inputs
-from collector.settlement.measure import Batch, measure, plan_batches
-from collector.settlement.records import RecordBook, tail_of
-from collector.settlement.results import Results
+from collector.settlement.measure.records import RecordBook, tail_of
+from collector.settlement.measure.results import Results
+from collector.settlement.measure_units import Batch, measure, plan_batches
+from collector.settlement.price.allocate import allocate
 from collector.settlement.settle import close, prepare, settle
 from collector.settlement.statement import Statement
 from collector.tables.folder import load_folder

@@ -14,8 +14,8 @@ import pytest
 from small_month import JUNE, Case, amount, area, at, line_of, shipped_rulebook, unit
 
 from collector.model.interval import Month
-from collector.settlement.catalogue import READINGS
-from collector.settlement.rules import ReadingRow, Rulebook
+from collector.settlement.rulebook.catalogue import READINGS
+from collector.settlement.rulebook.rules import ReadingRow, Rulebook
 from collector.settlement.settle import settle
 
 

@@ -13,8 +13,8 @@ import pytest
 from small_month import RULES, shipped_rulebook
 
 from collector.base.errors import ConfigError, RuleError
-from collector.settlement.catalogue import CALENDAR_VALUES, READINGS, SERVICES, VALUES
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook.catalogue import CALENDAR_VALUES, READINGS, SERVICES, VALUES
+from collector.settlement.rulebook.load import load_rulebook
 
 # Typed from regulation.zh.txt and rules.md: value by id and key. Changing any shipped number makes this fail.
 OF_THE_TEXT = {

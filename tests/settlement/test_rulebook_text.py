@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from collector.cli import explain as explain_verb
 from collector.cli.rulebook import app
-from collector.settlement.rulebook_text import rule_lines, rule_lines_on
+from collector.settlement.rulebook.text import rule_lines, rule_lines_on
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
@@ -31,7 +31,7 @@ def changed(tmp_path: Path) -> Path:
 
 
 def test_showing_a_day_leaves_out_what_has_been_replaced(tmp_path: Path) -> None:
-    from collector.settlement.rulebook import load_rulebook
+    from collector.settlement.rulebook.load import load_rulebook
 
     book = load_rulebook(changed(tmp_path))
     assert len([line for line in rule_lines(book) if line.id == "agc_basic.price"]) == 2

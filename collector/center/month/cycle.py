@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from collector.center.month.steps import State, all_steps
 from collector.model.interval import Month, local_day
-from collector.settlement.calendar import Duties, DutyDays, compute_duties
+from collector.settlement.rulebook.calendar import Duties, DutyDays, compute_duties
 
 
 @dataclass(frozen=True, slots=True)

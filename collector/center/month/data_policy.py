@@ -15,8 +15,8 @@ from collector.center.checks import DataPolicy
 from collector.center.validation import register_in_force
 from collector.model.interval import Month
 from collector.model.register import Register
-from collector.settlement.rulebook import Rulebook
-from collector.settlement.stretches import compute_policy
+from collector.settlement.rulebook.constant_days import compute_policy
+from collector.settlement.rulebook.load import Rulebook
 
 
 def hold_limit_s(connection: Connection, month: Month, rulebook: Rulebook) -> int:

@@ -22,7 +22,7 @@ from collector.center.month.run_rows import RegisteredState
 from collector.model.interval import DAY_MS, local_midnight_ms
 from collector.model.record import USABLE_BELOW
 from collector.report.timeline import Block, Step, fewer_steps
-from collector.settlement.rulebook import Rulebook
+from collector.settlement.rulebook.load import Rulebook
 
 STATES: Final = ("on_grid", "agc_in_service", "avc_in_service", "condenser", "spilling")
 CURVES: Final = {"power": "active_power_mw", "reactive": "reactive_power_mvar", "setpoint": "agc_setpoint_mw"}

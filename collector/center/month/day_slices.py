@@ -23,12 +23,12 @@ from collector.base.errors import RuleError
 from collector.center.month.stored_results import STORED_VERSION
 from collector.model.dispatch import ExclusionReason, OrderKind
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, local_midnight_ms
-from collector.settlement.catalogue import AREA, KIND, VALUES
-from collector.settlement.dispatch_side import Steps, compute_steps
 from collector.settlement.inputs import Inputs
-from collector.settlement.measure import KERNEL_VERSION
-from collector.settlement.rules import Rulebook
-from collector.settlement.stretches import Policy, Stretch
+from collector.settlement.measure.dispatch_side import Steps, compute_steps
+from collector.settlement.measure_units import KERNEL_VERSION
+from collector.settlement.rulebook.catalogue import AREA, KIND, VALUES
+from collector.settlement.rulebook.constant_days import Policy, Stretch
+from collector.settlement.rulebook.rules import Rulebook
 
 # The rulebook values the kernel reads (a test watches it read); a policy value or a price is none of them.
 MEASURING_VALUES: Final = (

@@ -20,7 +20,7 @@ from collector.center.month.review_log import Review, ReviewState, list_reviews
 from collector.center.month.steps import State, Step, all_steps, month_state
 from collector.center.month_schema import month_step
 from collector.model.interval import Month, local_day
-from collector.settlement.calendar import DutyDays
+from collector.settlement.rulebook.calendar import DutyDays
 
 DONE: Final = "done"
 OPEN: Final = "open"

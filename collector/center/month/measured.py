@@ -42,9 +42,9 @@ from collector.center.verified import ABSENT, UNLISTED, altered, check_hash, rea
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import Month
 from collector.settlement.inputs import Inputs
-from collector.settlement.measure import Context, clusters
-from collector.settlement.results import Results
-from collector.settlement.rulebook import Rulebook
+from collector.settlement.measure.results import Results
+from collector.settlement.measure_units import Context, clusters
+from collector.settlement.rulebook.load import Rulebook
 from collector.settlement.settle import close, prepare
 from collector.settlement.statement import Statement
 from collector.sheets.files import Delivered

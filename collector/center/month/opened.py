@@ -54,7 +54,7 @@ from collector.model.record import USABLE_BELOW
 from collector.report.segments import UnpaidTime
 from collector.settlement.explain import Explanation, explain
 from collector.settlement.inputs import Inputs
-from collector.settlement.rulebook import Rulebook, rulebook_of
+from collector.settlement.rulebook.load import Rulebook, rulebook_of
 from collector.settlement.statement import (
     AreaRow,
     DeterminantRow,

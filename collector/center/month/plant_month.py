@@ -24,13 +24,13 @@ from collector.center.verified import check_hash
 from collector.model.dispatch import Order
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.settlement.inputs import Inputs
-from collector.settlement.measure import Batch, Context, clusters, measure
-from collector.settlement.records import RecordBook, tail_of
-from collector.settlement.results import BreakerRun, Results
-from collector.settlement.rulebook import Rulebook
+from collector.settlement.measure.records import RecordBook, tail_of
+from collector.settlement.measure.results import BreakerRun, Results
+from collector.settlement.measure.timeline import Axis, Lane
+from collector.settlement.measure_units import Batch, Context, clusters, measure
+from collector.settlement.rulebook.constant_days import Policy
+from collector.settlement.rulebook.load import Rulebook
 from collector.settlement.settle import prepare
-from collector.settlement.stretches import Policy
-from collector.settlement.timeline import Axis, Lane
 from collector.sheets.findings import Findings
 from collector.tables.records import read_record_files
 

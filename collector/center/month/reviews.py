@@ -29,7 +29,7 @@ from collector.center.month_schema import review, review_event
 from collector.center.runs import WHAT_IF
 from collector.center.store import CenterStore
 from collector.model.interval import Month, local_day
-from collector.settlement.calendar import DutyDays
+from collector.settlement.rulebook.calendar import DutyDays
 
 MAX_OPEN: Final = 500  # of a plant and month: nobody fills the store
 _NUMBER: Final = re.compile(r"\d{1,12}(\.\d{1,6})?\Z", re.ASCII)

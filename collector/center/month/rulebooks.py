@@ -8,9 +8,9 @@ from pathlib import Path
 
 from collector.base.resources import config_path
 from collector.center.settings import CenterSettings
-from collector.settlement.calendar import DutyDays, WorkingDays, load_working_days
-from collector.settlement.rulebook import load_rulebook
-from collector.settlement.rules import Rulebook
+from collector.settlement.rulebook.calendar import DutyDays, WorkingDays, load_working_days
+from collector.settlement.rulebook.load import load_rulebook
+from collector.settlement.rulebook.rules import Rulebook
 
 SHIPPED = "rules/east-china-trial"
 

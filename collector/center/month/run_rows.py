@@ -24,6 +24,7 @@ from collector.model.interval import Month
 from collector.model.register import LocalSpan
 from collector.report.segments import UnpaidTime
 from collector.settlement.inputs import Inputs
+from collector.settlement.rulebook.constant_days import Stretch
 from collector.settlement.statement import (
     AreaRow,
     DeterminantRow,
@@ -40,7 +41,6 @@ from collector.settlement.statement import (
     Statement,
     Step,
 )
-from collector.settlement.stretches import Stretch
 
 ROWS_VERSION: Final = 1
 NAME: Final = "rows.msgpack"

@@ -44,7 +44,7 @@ from collector.center.store import CenterStore
 from collector.center.verified import check_hash
 from collector.model.interval import Month
 from collector.report.folder import write_statement
-from collector.settlement.rulebook import hash_of_files, load_rulebook, read_rulebook_files, rulebook_of
+from collector.settlement.rulebook.load import hash_of_files, load_rulebook, read_rulebook_files, rulebook_of
 from collector.settlement.statement import Segments, Statement
 
 DATA: Final = "data"

@@ -27,7 +27,7 @@ from collector.center.month.timing import against_calendar, refuse_unfinished
 from collector.center.month_schema import filing, month_step
 from collector.center.runs import WHAT_IF
 from collector.model.interval import Month
-from collector.settlement.calendar import DutyDays
+from collector.settlement.rulebook.calendar import DutyDays
 
 STEP: Final = "month_step"
 FILING: Final = "month_filing"

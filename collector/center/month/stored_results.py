@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import zstandard
 
-from collector.settlement.results import REASONS, BreakerRun, Excursion, GroupEnergy, Results
+from collector.settlement.measure.results import REASONS, BreakerRun, Excursion, GroupEnergy, Results
 from collector.settlement.statement import SEGMENT_SCHEMA
 
 # Part of every key: results stored in another form are measured again.

@@ -16,7 +16,7 @@ from collector.base.errors import RuleError, StoreError
 from collector.center.month.cycle import cycle_of
 from collector.center.month.steps import MonthState, State
 from collector.model.interval import Month, local_day
-from collector.settlement.calendar import DutyDays
+from collector.settlement.rulebook.calendar import DutyDays
 
 _FIRST: Final = (State.TRIAL, State.CORRECTION)
 

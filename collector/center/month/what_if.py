@@ -27,7 +27,7 @@ from collector.center.row_reading import read_rows, read_table
 from collector.center.runs import WHAT_IF, RunRow
 from collector.center.store import CenterStore
 from collector.center.verified import copy_verified, read_verified
-from collector.settlement.catalogue import SERVICES
+from collector.settlement.rulebook.catalogue import SERVICES
 from collector.sheets.files import Delivered, read_delivered
 from collector.sheets.findings import LISTED_PER_KIND, Findings
 from collector.tables.register import RegisterFile, load_register

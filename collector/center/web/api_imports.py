@@ -17,7 +17,7 @@ from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, attachment, listed
 from collector.center.web.routes import api_get, api_post
-from collector.settlement.catalogue import SERVICES
+from collector.settlement.rulebook.catalogue import SERVICES
 
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]
 ImportKind = Annotated[str, PathParameter(max_length=40, description=", ".join(IMPORT_KINDS))]

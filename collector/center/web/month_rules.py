@@ -7,7 +7,7 @@ from collector.center.month.data_policy import hold_limit_s
 from collector.center.month.rulebooks import duty_days, rulebook_of, rulebook_path
 from collector.center.web.context import Context
 from collector.model.interval import Month
-from collector.settlement.calendar import DutyDays
+from collector.settlement.rulebook.calendar import DutyDays
 
 
 def days_of(ctx: Context) -> DutyDays:

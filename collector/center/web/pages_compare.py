@@ -34,7 +34,7 @@ from collector.center.web.pages_run import opened_for
 from collector.center.web.routes import action, page
 from collector.center.web.which_month import month_named
 from collector.model.interval import Month
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook.load import load_rulebook
 from collector.tables.register import DEEP_KEY, DEEP_KEY_MESSAGE
 
 RULEBOOK_FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\.toml\Z")

@@ -16,7 +16,7 @@ from collector.center.web.errors import problems_of
 from collector.center.web.lists import Cursor, window
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
-from collector.settlement.catalogue import SERVICES
+from collector.settlement.rulebook.catalogue import SERVICES
 
 NAVIGATION: Final = (NavEntry("nav.imports", "/imports", Permission.SEE_ALL),)
 

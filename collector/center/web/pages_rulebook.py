@@ -18,7 +18,7 @@ from collector.center.web.context import Ctx, Page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
 from collector.center.web.which_month import month_named
-from collector.settlement.rules import Reading, ReadingRow, Rulebook, RuleState, RuleValue, Service
+from collector.settlement.rulebook.rules import Reading, ReadingRow, Rulebook, RuleState, RuleValue, Service
 
 
 @dataclass(frozen=True, slots=True)

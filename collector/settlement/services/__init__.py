@@ -13,9 +13,9 @@ from typing import Final
 
 from collector.model.dispatch import OrderKind, ReserveKind
 from collector.model.register import UnitKind
-from collector.settlement import meter
-from collector.settlement.account import Account, Draft
-from collector.settlement.facts import Facts
+from collector.settlement.measure import meter
+from collector.settlement.measure.facts import Facts
+from collector.settlement.rulebook.constant_days import Policy, Stretch
 from collector.settlement.services import (
     agc,
     avc,
@@ -29,7 +29,7 @@ from collector.settlement.services import (
     spill,
     start_stop,
 )
-from collector.settlement.stretches import Policy, Stretch
+from collector.settlement.services.pricing import Account, Draft
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ from functools import cache, lru_cache, partial
 import numpy as np
 
 from collector.model.interval import DAY_MS, QUARTER_HOUR_MS
-from collector.settlement.account import Account, Bound, Draft, Priced, plain
-from collector.settlement.facts import Condition, Facts, Tally
-from collector.settlement.logic import Bools, Ints, Tri, Values
-from collector.settlement.results import REASON_CODES
+from collector.settlement.measure.facts import Condition, Facts, Tally
+from collector.settlement.measure.logic import Bools, Ints, Tri, Values
+from collector.settlement.measure.results import REASON_CODES
+from collector.settlement.rulebook.constant_days import Stretch, scaled
+from collector.settlement.services.pricing import Account, Bound, Draft, Priced, plain
 from collector.settlement.statement import Step
-from collector.settlement.stretches import Stretch, scaled
 
 BASIC, UP, DOWN = "agc_basic", "agc_up", "agc_down"
 _KWMS_PER_MWH = 3_600_000_000

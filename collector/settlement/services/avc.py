@@ -13,11 +13,11 @@ from fractions import Fraction
 import numpy as np
 
 from collector.model.interval import DAY_MS
-from collector.settlement.account import Account, Bound, Draft, Priced
-from collector.settlement.facts import Condition, Facts
-from collector.settlement.logic import Bools, Ints, Tri, Values
+from collector.settlement.measure.facts import Condition, Facts
+from collector.settlement.measure.logic import Bools, Ints, Tri, Values
+from collector.settlement.rulebook.constant_days import Stretch, scaled
+from collector.settlement.services.pricing import Account, Bound, Draft, Priced
 from collector.settlement.statement import LineStatus, Step
-from collector.settlement.stretches import Stretch, scaled
 
 SERVICE = "avc"
 RATE_KIND = "avc_pass"

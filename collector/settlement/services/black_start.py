@@ -12,9 +12,9 @@ from fractions import Fraction
 
 from collector.model.dispatch import ExclusionReason
 from collector.model.interval import day_interval, is_covered
-from collector.settlement.account import Account, Draft, Priced
+from collector.settlement.rulebook.constant_days import Stretch
+from collector.settlement.services.pricing import Account, Draft, Priced
 from collector.settlement.statement import LineStatus
-from collector.settlement.stretches import Stretch
 
 SERVICE = "black_start"
 

@@ -7,8 +7,8 @@ No service and no money: the statement says how long it was, so that a plant can
 from __future__ import annotations
 
 from collector.base.clock_state import ClockState
-from collector.settlement.facts import Facts
-from collector.settlement.records import CLOCK_COLUMN
+from collector.settlement.measure.facts import Facts
+from collector.settlement.measure.records import CLOCK_COLUMN
 
 CLOCK = "clock"
 

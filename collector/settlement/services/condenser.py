@@ -12,10 +12,10 @@ from fractions import Fraction
 import numpy as np
 
 from collector.model.dispatch import OrderKind
-from collector.settlement.account import Account, Draft, Priced
-from collector.settlement.facts import Condition, Facts
-from collector.settlement.logic import Bools, Tri
-from collector.settlement.results import REASON_CODES
+from collector.settlement.measure.facts import Condition, Facts
+from collector.settlement.measure.logic import Bools, Tri
+from collector.settlement.measure.results import REASON_CODES
+from collector.settlement.services.pricing import Account, Draft, Priced
 
 START, RUN = "condenser_start", "condenser_run"
 _MS_PER_HOUR = 3_600_000

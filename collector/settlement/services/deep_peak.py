@@ -18,11 +18,11 @@ import numpy as np
 from collector.model.dispatch import OrderKind
 from collector.model.interval import QUARTER_HOUR_MS
 from collector.model.register import UnitKind
-from collector.settlement.account import Account, Draft, Priced
-from collector.settlement.facts import Condition, Facts
-from collector.settlement.logic import Bools, Ints, Tri
-from collector.settlement.results import GroupEnergy
-from collector.settlement.stretches import Policy, Stretch, scaled
+from collector.settlement.measure.facts import Condition, Facts
+from collector.settlement.measure.logic import Bools, Ints, Tri
+from collector.settlement.measure.results import GroupEnergy
+from collector.settlement.rulebook.constant_days import Policy, Stretch, scaled
+from collector.settlement.services.pricing import Account, Draft, Priced
 
 SERVICE = "deep_peak"
 _KWMS_PER_MWH = 3_600_000_000

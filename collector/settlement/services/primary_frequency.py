@@ -16,12 +16,12 @@ from fractions import Fraction
 import numpy as np
 
 from collector.model.interval import local_midnight_ms
-from collector.settlement.account import Account
-from collector.settlement.facts import Facts
-from collector.settlement.logic import Ints
-from collector.settlement.results import Excursion
+from collector.settlement.measure.facts import Facts
+from collector.settlement.measure.logic import Ints
+from collector.settlement.measure.results import Excursion
+from collector.settlement.rulebook.constant_days import Stretch, scaled
+from collector.settlement.services.pricing import Account
 from collector.settlement.statement import PrimaryFrequencyRow, PrimaryFrequencyService
-from collector.settlement.stretches import Stretch, scaled
 
 SERVICE = "primary_frequency"
 _KWMS_PER_MWH = 3_600_000_000

@@ -14,10 +14,10 @@ from functools import partial
 import numpy as np
 
 from collector.model.dispatch import OrderKind
-from collector.settlement.account import Account, Draft, Priced
-from collector.settlement.facts import Condition, Facts
-from collector.settlement.logic import Bools, Ints, Tri, Values
-from collector.settlement.stretches import Stretch, scaled
+from collector.settlement.measure.facts import Condition, Facts
+from collector.settlement.measure.logic import Bools, Ints, Tri, Values
+from collector.settlement.rulebook.constant_days import Stretch, scaled
+from collector.settlement.services.pricing import Account, Draft, Priced
 
 LAG, LEAD = "reactive_lag", "reactive_lead"
 _KVARMS_PER_MVARH = 3_600_000_000

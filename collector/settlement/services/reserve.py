@@ -11,10 +11,10 @@ from fractions import Fraction
 import numpy as np
 
 from collector.model.dispatch import ReserveKind
-from collector.settlement.account import Account, Draft, Priced
-from collector.settlement.facts import Condition, Facts
-from collector.settlement.logic import Bools, Ints, Tri, Values
-from collector.settlement.stretches import scaled
+from collector.settlement.measure.facts import Condition, Facts
+from collector.settlement.measure.logic import Bools, Ints, Tri, Values
+from collector.settlement.rulebook.constant_days import scaled
+from collector.settlement.services.pricing import Account, Draft, Priced
 
 SPINNING, HOT = "spinning_reserve", "hot_reserve"
 KIND_OF = {SPINNING: ReserveKind.SPINNING, HOT: ReserveKind.HOT}

@@ -9,8 +9,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from collector.model.dispatch import OrderKind
-from collector.settlement.account import Account, Draft, Priced
-from collector.settlement.facts import Condition, Facts
+from collector.settlement.measure.facts import Condition, Facts
+from collector.settlement.services.pricing import Account, Draft, Priced
 from collector.settlement.statement import LineStatus, Step
 
 SERVICE = "hydro_spill"

@@ -16,11 +16,11 @@ import numpy as np
 
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import HOUR_MS, Interval, format_time, is_covered, local_day, local_midnight_ms
-from collector.settlement.account import Account, Bound, Draft, Priced
-from collector.settlement.facts import Facts
-from collector.settlement.results import BreakerRun
+from collector.settlement.measure.facts import Facts
+from collector.settlement.measure.results import BreakerRun
+from collector.settlement.rulebook.constant_days import Stretch
+from collector.settlement.services.pricing import Account, Bound, Draft, Priced
 from collector.settlement.statement import LineStatus, RuleUse, Step
-from collector.settlement.stretches import Stretch
 
 COAL, GAS, HYDRO = "coal_start_stop", "gas_start_stop", "hydro_start_stop"
 

@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import local_midnight_ms
-from collector.settlement.account import Account, Case
-from collector.settlement.results import CLASS_OF, BreakerRun
+from collector.settlement.measure.results import CLASS_OF, BreakerRun
+from collector.settlement.rulebook.constant_days import Stretch
+from collector.settlement.services.pricing import Account, Case
 from collector.settlement.services.start_stop import COAL, GAS, HYDRO, Occurrence, join_runs, paid_occurrences
 from collector.settlement.statement import SEGMENT_SCHEMA
-from collector.settlement.stretches import Stretch
 
 SERVICES_OF: Final = (COAL, GAS, HYDRO)
 

@@ -23,9 +23,9 @@ from collector.model.interval import Month, local_day
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.report.folder import write_statement
-from collector.settlement.catalogue import SERVICES
 from collector.settlement.inputs import Inputs
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook.catalogue import SERVICES
+from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
 from collector.sheets.files import Delivered
 from collector.tables.folder import load_folder

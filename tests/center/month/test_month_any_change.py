@@ -26,11 +26,11 @@ from collector.center.month.day_slices import MEASURING_VALUES
 from collector.center.month.stored_results import as_results, decode_results, encode_results, join_days
 from collector.center.store import CenterStore
 from collector.model.record import UnitLayout
-from collector.settlement.measure import measure, plan_batches
-from collector.settlement.records import RecordBook, tail_of
-from collector.settlement.results import BreakerRun, Excursion, GroupEnergy, MonthTotals, Results
-from collector.settlement.rulebook import load_rulebook
-from collector.settlement.rules import Rulebook, RuleRow
+from collector.settlement.measure.records import RecordBook, tail_of
+from collector.settlement.measure.results import BreakerRun, Excursion, GroupEnergy, MonthTotals, Results
+from collector.settlement.measure_units import measure, plan_batches
+from collector.settlement.rulebook.load import load_rulebook
+from collector.settlement.rulebook.rules import Rulebook, RuleRow
 from collector.settlement.settle import prepare
 from collector.tables.folder import load_folder
 

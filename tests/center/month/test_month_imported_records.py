@@ -19,8 +19,8 @@ from collector.center.imports import ALL_KINDS, RECORDS, Imported
 from collector.center.runs import pinned_files
 from collector.center.store import CenterStore
 from collector.center.validation import validate_due
-from collector.settlement.catalogue import SERVICES
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook.catalogue import SERVICES
+from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
 from collector.sheets.files import Delivered
 from collector.tables.folder import load_folder

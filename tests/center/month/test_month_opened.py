@@ -22,7 +22,7 @@ from collector.model.quantity import BY_NAME
 from collector.report.timeline import drawn_days
 from collector.settlement.explain import explain
 from collector.settlement.inputs import Inputs
-from collector.settlement.rulebook import load_rulebook
+from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
 from collector.settlement.statement import Statement
 from collector.tables.folder import load_folder

@@ -110,7 +110,7 @@ def test_processes_measure_what_one_process_does(store: CenterStore) -> None:
 
     from collector.center.month.laying_out import lay_out_folder, pin_month
     from collector.center.month.plant_month import measure_apart
-    from collector.settlement.rulebook import load_rulebook
+    from collector.settlement.rulebook.load import load_rulebook
 
     pinned = pin_month(store, JUNE)
     data = store.directory / "data"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from collector.settlement.rules import Rulebook
+from collector.settlement.rulebook.rules import Rulebook
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from collector.settlement.account import Account
-from collector.settlement.catalogue import AREA, CHOICE, KIND, MODE, VALUES
+from collector.settlement.rulebook.catalogue import AREA, CHOICE, KIND, MODE, VALUES
+from collector.settlement.rulebook.constant_days import Stretch
 from collector.settlement.services import ServiceDef
+from collector.settlement.services.pricing import Account
 from collector.settlement.statement import RuleUse
-from collector.settlement.stretches import Stretch
 
 _AVC_BANDS: Final = (
     *("avc.settle", "avc.high_class", "avc.middle_class"),

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from collector.base.clock_state import ClockState
 from collector.model.quantity import QUANTITIES
-from collector.settlement.dispatch_side import arrow_values
-from collector.settlement.logic import Ints, Values
-from collector.settlement.timeline import Axis, Rows
+from collector.settlement.measure.dispatch_side import arrow_values
+from collector.settlement.measure.logic import Ints, Values
+from collector.settlement.measure.timeline import Axis, Rows
 
 Codes = np.ndarray[tuple[int], np.dtype[np.integer[Any]]]
 CLOCK_COLUMN = "clock"  # optional: model.record.ClockState of each record

@@ -21,7 +21,7 @@ from typing import Any, Final
 from collector.base.errors import ConfigError, Problem
 from collector.model.quantity import parse_decimal
 from collector.model.register import AREA_IDS, UnitKind
-from collector.settlement.catalogue import (
+from collector.settlement.rulebook.catalogue import (
     CALENDAR_DAYS,
     CALENDAR_VALUES,
     KEY_DOMAINS,
@@ -29,7 +29,7 @@ from collector.settlement.catalogue import (
     SERVICES,
     VALUES,
 )
-from collector.settlement.rules import (
+from collector.settlement.rulebook.rules import (
     Reading,
     ReadingRow,
     Rulebook,

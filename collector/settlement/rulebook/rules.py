@@ -15,7 +15,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from collector.base.errors import RuleError
-from collector.settlement.catalogue import AREA, CALENDAR_VALUES
+from collector.settlement.rulebook.catalogue import AREA, CALENDAR_VALUES
 
 
 class RuleState(StrEnum):

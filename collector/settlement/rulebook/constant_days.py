@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 from collector.base.errors import RuleError
 from collector.model.interval import local_midnight_ms
 from collector.model.register import AreaState, PlantState, Register, UnitState
-from collector.settlement.rules import Rulebook
+from collector.settlement.rulebook.rules import Rulebook
 
 
 @dataclass(frozen=True, slots=True)

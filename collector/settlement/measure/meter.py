@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 
 from collector.model.interval import DAY_MS
-from collector.settlement.facts import Facts
-from collector.settlement.logic import Bools, Ints
+from collector.settlement.measure.facts import Facts
+from collector.settlement.measure.logic import Bools, Ints
 
 METER = "meter"
 COLUMN = "energy_export_mwh"

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.model.interval import DAY_MS, QUARTER_HOUR_MS, local_midnight_ms
-from collector.settlement.logic import Bools, Ints, Values
+from collector.settlement.measure.logic import Bools, Ints, Values
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from fractions import Fraction
 
 from collector.model.dispatch import Rate, StartStopRow
 from collector.model.interval import Month
-from collector.settlement.dispatch_side import DispatchSide
-from collector.settlement.in_force import RulesInForce
-from collector.settlement.results import BreakerRun, GroupEnergy, MonthTotals, Sums
-from collector.settlement.rules import Rulebook
+from collector.settlement.measure.dispatch_side import DispatchSide
+from collector.settlement.measure.results import BreakerRun, GroupEnergy, MonthTotals, Sums
+from collector.settlement.rulebook.constant_days import Policy, Stretch
+from collector.settlement.rulebook.in_force import RulesInForce
+from collector.settlement.rulebook.rules import Rulebook
 from collector.settlement.statement import LineStatus, RuleUse, Step
-from collector.settlement.stretches import Policy, Stretch
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from collector.base.errors import ConfigError, Problem, RuleError
 from collector.model.interval import Month
-from collector.settlement.rules import Rulebook, RuleValue
+from collector.settlement.rulebook.rules import Rulebook, RuleValue
 
 _KEYS: Final = frozenset({"year", "notice", "notice_date", "holiday"})
 _HOLIDAY_KEYS: Final = frozenset({"name", "first", "last", "worked"})

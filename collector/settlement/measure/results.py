@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from collector.settlement.logic import Ints
+from collector.settlement.measure.logic import Ints
+from collector.settlement.measure.timeline import Axis, Timeline
 from collector.settlement.statement import SEGMENT_SCHEMA
-from collector.settlement.timeline import Axis, Timeline
 
 # Reason codes of segments and their classes; the order matters: from "no_value" on, time is missing.
 REASONS: Final[tuple[tuple[str, str], ...]] = (

@@ -16,15 +16,15 @@ from typing import Final
 
 import pyarrow as pa
 
-from collector.settlement.dispatch_side import DispatchSide
-from collector.settlement.facts import Facts
-from collector.settlement.records import RecordBook
-from collector.settlement.results import Results, SegmentSink
-from collector.settlement.rules import Rulebook
+from collector.settlement.measure.dispatch_side import DispatchSide
+from collector.settlement.measure.facts import Facts
+from collector.settlement.measure.records import RecordBook
+from collector.settlement.measure.results import Results, SegmentSink
+from collector.settlement.measure.timeline import Axis, Lane, Rows
+from collector.settlement.rulebook.constant_days import Policy, Stretch
+from collector.settlement.rulebook.rules import Rulebook
 from collector.settlement.services import measure_all, start_stop
 from collector.settlement.services.deep_peak import group_of
-from collector.settlement.stretches import Policy, Stretch
-from collector.settlement.timeline import Axis, Lane, Rows
 
 KERNEL_VERSION: Final = "3"  # 2: what bounds need of missing time; 3: excursions by day, meters to 24:00
 _BATCH_ROWS: Final = 100_000  # enough to forget the cost of a call, few enough for the cache

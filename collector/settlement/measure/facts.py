@@ -19,12 +19,12 @@ import numpy as np
 from collector.model.dispatch import OrderKind
 from collector.model.interval import DAY_MS, QUARTER_HOUR_MS
 from collector.model.register import LocalSpan
-from collector.settlement.dispatch_side import DispatchSide, no_flags
-from collector.settlement.logic import Bools, Ints, Tri, Values
-from collector.settlement.results import REASON_CODES, Results, SegmentSink
-from collector.settlement.rules import Rulebook
-from collector.settlement.stretches import Policy, Stretch, scaled
-from collector.settlement.timeline import Axis, Rows, Spans, Timeline
+from collector.settlement.measure.dispatch_side import DispatchSide, no_flags
+from collector.settlement.measure.logic import Bools, Ints, Tri, Values
+from collector.settlement.measure.results import REASON_CODES, Results, SegmentSink
+from collector.settlement.measure.timeline import Axis, Rows, Spans, Timeline
+from collector.settlement.rulebook.constant_days import Policy, Stretch, scaled
+from collector.settlement.rulebook.rules import Rulebook
 
 _T = TypeVar("_T")
 

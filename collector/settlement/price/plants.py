@@ -13,9 +13,9 @@ from typing import Final
 from collector.model.dispatch import Revenue, RevenueKind
 from collector.model.interval import Month
 from collector.model.register import PlantState, Register, RevenueBasis
-from collector.settlement.allocate import allocate, why_blocked
+from collector.settlement.price.allocate import allocate, why_blocked
+from collector.settlement.rulebook.constant_days import Stretch, by_id
 from collector.settlement.statement import AreaRow, LedgerRow, Line, MonthStatus, PlantRow
-from collector.settlement.stretches import Stretch, by_id
 
 _KINDS_OF: Final[Mapping[RevenueBasis, tuple[RevenueKind, ...]]] = {
     RevenueBasis.ON_GRID: (RevenueKind.ENERGY,),

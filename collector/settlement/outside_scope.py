@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 
 from collector.model.interval import Month
-from collector.settlement.catalogue import SERVICES
+from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.statement import SEGMENT_SCHEMA, Statement
 
 OUTSIDE: Final = "outside"

@@ -12,12 +12,12 @@ from fractions import Fraction
 from collector.model.dispatch import Order, OrderKind, Reserve, ReserveKind
 from collector.model.interval import Interval
 from collector.model.money import round_to_fen
-from collector.settlement.account import Account, Bound, Draft
-from collector.settlement.citations import rules_read
-from collector.settlement.results import CLASS_OF
+from collector.settlement.measure.results import CLASS_OF
+from collector.settlement.price.citations import rules_read
+from collector.settlement.rulebook.constant_days import Stretch
 from collector.settlement.services import SERVICES, ServiceDef, start_stop_trace
+from collector.settlement.services.pricing import Account, Bound, Draft
 from collector.settlement.statement import DeterminantRow, Finding, Line, LineStatus
-from collector.settlement.stretches import Stretch
 
 _ZERO = Decimal("0.00")
 

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from collector.model.dispatch import ExclusionReason, Order, OrderKind, Reserve, ReserveKind
 from collector.settlement.inputs import Inputs
-from collector.settlement.logic import Bools, Ints, Values
-from collector.settlement.timeline import Axis, Spans
+from collector.settlement.measure.logic import Bools, Ints, Values
+from collector.settlement.measure.timeline import Axis, Spans
 
 
 def arrow_values(column: pa.ChunkedArray | pa.Array) -> Values:

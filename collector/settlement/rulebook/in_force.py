@@ -11,7 +11,7 @@ from datetime import date
 from fractions import Fraction
 from functools import cache
 
-from collector.settlement.rules import Rulebook, RuleState
+from collector.settlement.rulebook.rules import Rulebook, RuleState
 from collector.settlement.statement import RuleUse
 
 
