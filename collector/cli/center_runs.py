@@ -176,7 +176,7 @@ def explain_line(
             print(records_heading(lang))
             _print_records(opened.records(unit, *span))
         if html is not None:
-            from collector.report.timeline_page import timeline_html
+            from collector.report.timeline.page import timeline_html
 
             statement, inputs = opened.statement_of(unit), opened.inputs_of(unit)
             html.write_bytes(timeline_html(explanation, statement, inputs, opened.rulebook))

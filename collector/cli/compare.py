@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show the lines that differ between two statements, and why. Exit 1 where any does. 比对两份结算单。"""
         from collector.report.compare import compare
-        from collector.report.saved import load_saved
+        from collector.report.saved_statement import load_saved
 
         found = compare(load_saved(before), load_saved(after))
         print(json.dumps(asdict(found), ensure_ascii=False, indent=1)) if as_json else show_comparison(found)
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Sum months by service: compensation, share, allocation. 季度汇总:补偿、占比、分摊。"""
         from collector.report.quarter import quarter_csv, summarise
-        from collector.report.saved import load_saved
+        from collector.report.saved_statement import load_saved
 
         quarter = summarise([load_saved(folder) for folder in statements])
         if out is not None:

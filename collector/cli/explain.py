@@ -69,7 +69,7 @@ def register(app: typer.Typer) -> None:
                 )
                 print(f"  {row['time']}  {cells}")
         if html is not None:
-            from collector.report.timeline_page import timeline_html
+            from collector.report.timeline.page import timeline_html
 
             html.write_bytes(timeline_html(explanation, statement, inputs, book))
             print(f"drawn: {html.absolute()}")

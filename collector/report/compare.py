@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from collector.base.errors import ConfigError, Problem
-from collector.report.saved import Row, Saved
+from collector.report.saved_statement import Row, Saved
 
 RECORDS: Final = "records"
 REGISTER: Final = "register"

@@ -18,7 +18,7 @@ from fractions import Fraction
 from collector.base.errors import ConfigError, Problem
 from collector.report import words
 from collector.report.numbers import format_amount, format_fraction
-from collector.report.saved import Saved
+from collector.report.saved_statement import Saved
 
 COLUMNS = ("months", "area", "service", "name", "compensation_yuan", "share", "allocation_yuan")
 

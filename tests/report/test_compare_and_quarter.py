@@ -20,7 +20,7 @@ from collector.cli import compare as verbs
 from collector.report.compare import Comparison, compare
 from collector.report.folder import write_statement
 from collector.report.quarter import quarter_csv, summarise
-from collector.report.saved import load_saved
+from collector.report.saved_statement import load_saved
 from collector.settlement.statement import MonthStatus, ReadingUse, Statement
 
 BASE = statement()

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from collector.cli import explain
 from collector.model.interval import Month
 from collector.report import words
-from collector.report.timeline_svg import COLOURS
+from collector.report.timeline.svg import COLOURS
 from collector.settlement.measure.results import REASONS
 from collector.settlement.outside_scope import NOT_REGISTERED, OUTSIDE, outside_reason
 from collector.settlement.rulebook.catalogue import SERVICES

@@ -13,7 +13,7 @@ from collector.base.errors import StoreError
 from collector.center.month.opened import OpenedRun, open_run
 from collector.center.store import CenterStore
 from collector.report.compare import Comparison, compare
-from collector.report.saved import Saved, load_saved
+from collector.report.saved_statement import Saved, load_saved
 from collector.settlement.statement import PlantRow
 
 _KEPT = 16

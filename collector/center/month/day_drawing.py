@@ -21,7 +21,7 @@ from collector.center.month.opened import OpenedRun
 from collector.center.month.run_rows import RegisteredState
 from collector.model.interval import DAY_MS, local_midnight_ms
 from collector.model.record import USABLE_BELOW
-from collector.report.timeline import Block, Step, fewer_steps
+from collector.report.timeline.drawing import Block, Step, fewer_steps
 from collector.settlement.rulebook.load import Rulebook
 
 STATES: Final = ("on_grid", "agc_in_service", "avc_in_service", "condenser", "spilling")

@@ -21,7 +21,7 @@ from collector.center.runs import runs_folder
 from collector.center.store import CenterStore
 from collector.center.verified import read_verified
 from collector.model.interval import Month
-from collector.report.saved import Row, load_saved
+from collector.report.saved_statement import Row, load_saved
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
 from collector.tables.register import RegisterFile, load_register

@@ -19,7 +19,7 @@ from collector.center.month.settling import Settled
 from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.model.quantity import BY_NAME
-from collector.report.timeline import drawn_days
+from collector.report.timeline.drawing import drawn_days
 from collector.settlement.explain import explain
 from collector.settlement.inputs import Inputs
 from collector.settlement.rulebook.load import load_rulebook

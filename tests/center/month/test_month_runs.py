@@ -33,7 +33,7 @@ from collector.center.month.what_if import Change, what_if
 from collector.center.runs import list_runs, pinned_files
 from collector.center.store import CenterStore
 from collector.model.record import Quality, UnitLayout, UnitRecord
-from collector.report.saved import load_saved
+from collector.report.saved_statement import load_saved
 from collector.sheets.files import Delivered
 
 OPERATOR = Actor("li", Role.OPERATOR)

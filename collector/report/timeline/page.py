@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from collector.report import words
 from collector.report.numbers import format_amount, format_fraction, group_digits
-from collector.report.timeline import DrawnDay, drawn_days
-from collector.report.timeline_svg import COLOURS, day_svg
+from collector.report.timeline.drawing import DrawnDay, drawn_days
+from collector.report.timeline.svg import COLOURS, day_svg
 from collector.settlement.explain import Explanation
 from collector.settlement.inputs import Inputs
 from collector.settlement.rulebook.load import Rulebook

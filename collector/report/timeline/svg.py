@@ -12,7 +12,7 @@ from typing import Final
 
 from collector.model.interval import DAY_MS, HOUR_MS
 from collector.report import words
-from collector.report.timeline import Block, DrawnDay, Step
+from collector.report.timeline.drawing import Block, DrawnDay, Step
 from collector.settlement.statement import SEGMENT_VALUE_DIVISOR
 
 WIDTH, LEFT, RIGHT = 1040, 118, 78
