@@ -175,7 +175,7 @@ def _broker_and_center(folder: Path, port: int) -> Iterator[None]:
     plant = f'[[plant]]\nid = "P1"\nunits = [{units}]\npublic_key_files = ["plant.pub"]\n'
     receiver = "[receiver]\nmax_age_days = 36500\n"
     (folder / "center.toml").write_text(f'schema = 1\n[center]\nstate_dir = "state"\n{receiver}{plant}', "utf-8")
-    broker = [sys.executable, "-m", "collector.cli.broker", "--listen", f"127.0.0.1:{port}"]
+    broker = [sys.executable, "-m", "collector.trial.broker", "--listen", f"127.0.0.1:{port}"]
     center = [sys.executable, "-c", CENTER, "run", str(folder / "center.toml"), "--broker", f"127.0.0.1:{port}"]
     with (
         subprocess.Popen(broker, stdout=subprocess.PIPE) as broker_process,

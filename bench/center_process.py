@@ -30,7 +30,7 @@ def free_port() -> int:
 @contextmanager
 def running_broker(folder: Path, port: int) -> Iterator[None]:
     """A broker with room for whatever a bench floods it with."""
-    command = [sys.executable, "-m", "collector.cli.broker", "--listen", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "collector.trial.broker", "--listen", f"127.0.0.1:{port}"]
     if MOSQUITTO is not None:
         settings = ("allow_anonymous true", f"listener {port} 127.0.0.1", "max_queued_messages 100000")
         (folder / "mosquitto.conf").write_text("\n".join(settings) + "\n", "utf-8")

@@ -262,7 +262,7 @@ def simulated_plant(simulators_bench: _Bench) -> Callable[..., ServedPlant]:
 def broker() -> Iterator[str]:
     """HOST:PORT of an embedded broker (amqtt) in a process of its own."""
     place = f"127.0.0.1:{free_ports(1)[0]}"
-    command = [sys.executable, "-m", "collector.cli.broker", "--listen", place]
+    command = [sys.executable, "-m", "collector.trial.broker", "--listen", place]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -40,11 +40,11 @@ ALLOWED: dict[str, set[str]] = {
     "collector.report": {"collector.base.errors", "collector.model", "collector.settlement"},
     "simulators": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.points", "collector.base.config"},
     "collector.cli": {"collector", "simulators"},
-    "collector.cli.processes": {"collector.base.errors"},
+    "collector.trial.processes": {"collector.base.errors"},
     # An acceptance holds all parts against each other, as the demo does, and so may know them all.
     "collector.accept": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.points",
                          "collector.base.config", "collector.wire", "collector.agent", "collector.center",
-                         "collector.cli.processes", "simulators"},
+                         "collector.trial.processes", "simulators"},
     # Where the store and the settlement meet (docs/decisions/0012): what receives knows nothing of what is computed.
     "collector.center.month": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.base.config",
                                "collector.tables.folder", "collector.tables", "collector.center", "collector.settlement",
@@ -67,7 +67,7 @@ HOMES: dict[str, set[str]] = {
     "argon2": {"collector/center/accounts.py"},
     "litestar": {"collector/center/web/"},
     "granian": {"collector/center/web/serve.py"},
-    "amqtt": {"collector/cli/broker.py"},
+    "amqtt": {"collector/trial/broker.py"},
     "alembic": {"collector/center/migrations/"},
 }
 

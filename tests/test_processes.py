@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from patience import HANG_S, wait_until
 
-from collector.cli.processes import Processes
+from collector.trial.processes import Processes
 
 PARENT = """
 import sys, time
 from pathlib import Path
-from collector.cli.processes import Processes
+from collector.trial.processes import Processes
 with Processes(Path(sys.argv[1])) as processes:
     processes.start("child", "http.server", "--bind", "127.0.0.1", "0")
     print(processes._running["child"].pid, flush=True)
@@ -41,8 +41,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.cli.processes import Processes
-from collector.cli.processes import Processes
+from collector.trial.processes import Processes
+from collector.trial.processes import Processes
 
 real = subprocess.Popen
 

@@ -24,8 +24,8 @@ from collector.accept.truth import Truth, go_through, sources_of
 from collector.agent.doctor import is_locked
 from collector.agent.places import buffer_path
 from collector.base.errors import CollectorError
-from collector.cli.processes import Processes
 from collector.points.agent_config import AgentConfig
+from collector.trial.processes import Processes
 
 Say = Callable[[str, str], None]
 # what needs the agent to run

@@ -16,7 +16,7 @@ from collector.accept.plan import Plan
 from collector.agent.buffer import Counts, read_counts
 from collector.base.clock import SystemClock
 from collector.base.errors import CollectorError, StoreError
-from collector.cli.processes import Processes, SimulatorControl, advance_time, wait_for_port, wait_until
+from collector.trial.processes import Processes, SimulatorControl, advance_time, wait_for_port, wait_until
 
 PATIENCE_S: Final = 600.0
 _MAIN: Final = "collector.cli.main"
@@ -56,7 +56,7 @@ class Stand:
     def start_broker(self) -> None:
         """The embedded one."""
         address = f"127.0.0.1:{self.layout.broker_port}"
-        self.processes.start("broker", "collector.cli.broker", "--listen", address)
+        self.processes.start("broker", "collector.trial.broker", "--listen", address)
         wait_for_port(self.layout.broker_port, processes=self.processes, timeout_s=60)
 
     def start_agent(self) -> None:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from collector.base.resources import config_path
 from collector.cli.demo_center import CenterResult
 from collector.cli.demo_run import Run
-from collector.cli.processes import Usage
 from collector.model.interval import Month, format_time
 from collector.model.record import Cause
+from collector.trial.processes import Usage
 from simulators.inputs import write_inputs
 
 if TYPE_CHECKING:

@@ -13,15 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from collector.base.resources import config_path
-from collector.cli.processes import (
-    Processes,
-    SimulatorControl,
-    Usage,
-    advance_time,
-    wait_for_port,
-    wait_until,
-)
 from collector.model.interval import DAY_MS, HOUR_MS, Interval, Month
+from collector.trial.processes import Processes, SimulatorControl, Usage, advance_time, wait_for_port, wait_until
 from simulators.scenario import Instance, Scenario, free_ports, instantiate, load_scenario
 
 DOWN_MS = 180_000  # simulated time that passes while the agent is dead
@@ -160,7 +153,7 @@ class _Month:
         """The embedded one, unless another is used."""
         if self.broker_port is not None:
             arguments = ("--listen", f"127.0.0.1:{self.broker_port}")
-            self.processes.start("broker", "collector.cli.broker", *arguments)
+            self.processes.start("broker", "collector.trial.broker", *arguments)
             wait_for_port(self.broker_port, processes=self.processes)
 
     def stop_broker(self, at_ms: int) -> None:

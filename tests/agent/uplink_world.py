@@ -37,7 +37,7 @@ def broker(
     port: int, *, mosquitto: str | None = None, directory: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The embedded broker, or mosquitto (MQTT 5)."""
-    command = [sys.executable, "-m", "collector.cli.broker", "--listen", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "collector.trial.broker", "--listen", f"127.0.0.1:{port}"]
     if mosquitto and directory:
         conf = directory / "mosquitto.conf"
         conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")

@@ -43,7 +43,7 @@ def free_port() -> int:
 @contextlib.contextmanager
 def running_broker(port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The embedded broker."""
-    command = [sys.executable, "-m", "collector.cli.broker", "--listen", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "collector.trial.broker", "--listen", f"127.0.0.1:{port}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(b"listening")

@@ -26,7 +26,7 @@ from plant_truth import LEAD_MS, REORDER_MS, START_MS, UNITS, write_scenario
 
 from collector.agent.buffer import Counts, read_counts
 from collector.base.errors import CollectorError
-from collector.cli.processes import Processes, SimulatorControl, advance_time, wait_for_port
+from collector.trial.processes import Processes, SimulatorControl, advance_time, wait_for_port
 from simulators.scenario import free_ports
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
@@ -55,7 +55,7 @@ class Broker:
 
     def start(self) -> None:
         """Start it, with what it had stored."""
-        command = [sys.executable, "-m", "collector.cli.broker", "--listen", f"{self.host}:{self.port}"]
+        command = [sys.executable, "-m", "collector.trial.broker", "--listen", f"{self.host}:{self.port}"]
         if MOSQUITTO is not None:
             conf = self._folder / "mosquitto.conf"
             lines = ("allow_anonymous true", f"listener {self.port} {self.host}", "user root", self.settings)

@@ -17,9 +17,9 @@ from patience import HANG_S, wait_until
 from collector.base.resources import config_path
 from collector.center.lake import seal_month
 from collector.cli.demo_run import pending_batches
-from collector.cli.processes import Processes, SimulatorControl, wait_for_port
 from collector.cli.settle import RULEBOOK, settle_folder
 from collector.model.interval import Month, parse_time_ms
+from collector.trial.processes import Processes, SimulatorControl, wait_for_port
 from simulators.replay import load_recording, write_agent
 from simulators.scenario import free_ports
 
@@ -65,7 +65,7 @@ def statement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
             wait_until(looked, what, progress=progress, every_s=0.1)
 
-        processes.start("broker", "collector.cli.broker", "--listen", f"127.0.0.1:{broker_port}")
+        processes.start("broker", "collector.trial.broker", "--listen", f"127.0.0.1:{broker_port}")
         wait_for_port(broker_port, processes=processes, timeout_s=HANG_S)
         processes.start("center", "collector.cli.main", "center", "run", str(center_file))
         replay = ("--replay", str(RECORDING), "--columns", COLUMNS, "--control", f"127.0.0.1:{control_port}")

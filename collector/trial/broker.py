@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The embedded MQTT broker for demo and tests, in a process of its own: `python -m collector.cli.broker --listen …`.
+"""The embedded MQTT broker for demo and tests, in a process of its own: `python -m collector.trial.broker --listen …`.
 
 amqtt in memory, anonymous, MQTT 3.1.1 only: it forgets its queues when it stops and the queue of an anonymous session
 when that goes away. Nothing of ours relies on a broker's memory, so it is a fair enemy; in production use Mosquitto.
