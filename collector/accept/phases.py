@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from collector.accept.before import USABLE
+from collector.accept.before_start import USABLE
 from collector.accept.layout import warm_up_ms
-from collector.accept.stand import Stand
+from collector.accept.trial_plant import Stand
 from collector.accept.truth import sources_of
 from collector.agent.capacity import Capacity, compute_capacity
 from collector.points.agent_config import Device, load_agent

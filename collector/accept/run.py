@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from collector.accept import before
-from collector.accept.after import Judgement
+from collector.accept import before_start
+from collector.accept.after_end import Judgement
 from collector.accept.cable import Cable
 from collector.accept.compare import Comparison
 from collector.accept.layout import Layout, lay_out
 from collector.accept.outcome import BY_NAME, CHECKS, Outcome, Verdict, both, not_applicable
 from collector.accept.phases import Facts, Phases
 from collector.accept.plan import Plan
-from collector.accept.stand import Stand
 from collector.accept.stored import count_in_lake, read_stored
+from collector.accept.trial_plant import Stand
 from collector.accept.truth import Truth, go_through, sources_of
 from collector.agent.doctor import is_locked
 from collector.agent.places import buffer_path
@@ -87,7 +87,7 @@ def run_acceptance(acceptance: Acceptance, say: Say, show: Callable[[Outcome], N
                 show(acceptance.outcomes[outcome.check.code])
 
     say("检查配置", "the configuration is checked")
-    outcome, acceptance.config = before.check_configuration(acceptance.plan)
+    outcome, acceptance.config = before_start.check_configuration(acceptance.plan)
     keep([outcome])
     if acceptance.config is None:
         names = [name for name in BY_NAME if name != "configuration" and acceptance.wanted(name)]
@@ -97,7 +97,7 @@ def run_acceptance(acceptance: Acceptance, say: Say, show: Callable[[Outcome], N
         message = "an agent runs with this configuration: stop it, or set under_test.start = false"
         raise CollectorError(message, subject=str(acceptance.plan.agent_file))
     if not acceptance.plan.starts:
-        from collector.accept.watch import watch_agent
+        from collector.accept.running_agent import watch_agent
 
         watch_agent(acceptance.plan, acceptance.config, say, keep)
         return
@@ -132,16 +132,16 @@ def _before(acceptance: Acceptance, stand: Stand, say: Say, keep: Callable[..., 
         say("逐点读取", "every point is read")
         begun_s = time.monotonic()
         rows = stand.read_once()
-        keep([before.check_points_read(stand.config, rows)], time.monotonic() - begun_s)
+        keep([before_start.check_points_read(stand.config, rows)], time.monotonic() - begun_s)
         if acceptance.plan.is_driven:
-            keep([before.check_points_true(stand, rows)])
+            keep([before_start.check_points_true(stand, rows)])
         else:
             keep([not_applicable("points_true", "不在模拟时间下,真值未知", "no simulated time: no truth to compare")])
     if not acceptance.wanted("illegal_address"):
         return
     if acceptance.plan.is_simulated:
         begun_s = time.monotonic()
-        keep([before.check_illegal_address(stand)], time.monotonic() - begun_s)
+        keep([before_start.check_illegal_address(stand)], time.monotonic() - begun_s)
     else:
         zh, en = "现场不向装置请求不存在的地址", "devices of a site are not asked for addresses they do not have"
         keep([not_applicable("illegal_address", zh, en)])
@@ -152,8 +152,8 @@ def _judge_health(acceptance: Acceptance, facts: Facts) -> Iterable[Outcome]:
     took_s = {d["device"]: d["last_read_s"] for d in facts.health["devices"] if d.get("last_read_s") is not None}
     measured = None if acceptance.plan.is_driven else took_s
     return [
-        before.check_read_time(acceptance.plan, acceptance.config, measured),
-        before.check_clock(acceptance.plan, acceptance.config, facts.health),
+        before_start.check_read_time(acceptance.plan, acceptance.config, measured),
+        before_start.check_clock(acceptance.plan, acceptance.config, facts.health),
     ]
 
 

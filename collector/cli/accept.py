@@ -48,7 +48,7 @@ def _find(plan: Path) -> Path:
 def _accept(plan: Plan, out: Path | None) -> Acceptance:
     from rich.console import Console
 
-    from collector.accept.report import write_report
+    from collector.accept.report.write import write_report
     from collector.accept.run import Acceptance, break_off, run_acceptance
     from collector.base.clock import SystemClock
     from collector.base.errors import CollectorError

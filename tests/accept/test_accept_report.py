@@ -12,9 +12,9 @@ import pytest
 
 from collector.accept.outcome import CHECKS, Outcome, Verdict, judged
 from collector.accept.plan import Plan, load_plan
-from collector.accept.report import write_report
+from collector.accept.report.write import write_report
 from collector.accept.run import Acceptance, break_off
-from collector.accept.watch import _outcomes
+from collector.accept.running_agent import _outcomes
 from collector.points.agent_config import load_agent
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -105,7 +105,7 @@ def health(*, written: int, reads: int, missed: int = 0, refused: int = 0, conne
 def test_a_running_agent_is_judged_by_what_it_says_twice(
     plan: Plan, last: dict[str, Any], failed: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collector.accept.watch.compute_capacity", lambda _: None)
+    monkeypatch.setattr("collector.accept.running_agent.compute_capacity", lambda _: None)
     config = load_agent(CONFIG / "agent.toml")
     points = [{"device": "governor-1", "point": "P", "quality": "good"}]
     first = health(written=100, reads=100)

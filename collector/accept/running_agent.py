@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.accept import before
-from collector.accept.after import READ_ONLY_BY_CONSTRUCTION, check_capacity
+from collector.accept import before_start
+from collector.accept.after_end import READ_ONLY_BY_CONSTRUCTION, check_capacity
 from collector.accept.outcome import CHECKS, Outcome, both, judged, not_applicable, some
 from collector.accept.plan import Plan
 from collector.agent.capacity import compute_capacity
@@ -53,7 +53,7 @@ def _outcomes(
     plan: Plan, config: AgentConfig, first: Mapping[str, Any], last: Mapping[str, Any],
     points: list[dict[str, Any]], took_s: float,
 ) -> Iterator[Outcome]:  # fmt: skip
-    bad = [f"{p['device']} {p['point']}: {p['quality']}" for p in points if p["quality"] not in before.USABLE]
+    bad = [f"{p['device']} {p['point']}: {p['quality']}" for p in points if p["quality"] not in before_start.USABLE]
     good = len(points) - len(bad)
     yield judged(
         "points_read", good=bool(points) and not bad,
@@ -62,8 +62,8 @@ def _outcomes(
         limit=both("全部", "all"), evidence=some(bad),
     )  # fmt: skip
     read_s = {d["device"]: d["last_read_s"] for d in last["devices"] if d.get("last_read_s") is not None}
-    yield before.check_read_time(plan, config, read_s)
-    yield before.check_clock(plan, config, last)
+    yield before_start.check_read_time(plan, config, read_s)
+    yield before_start.check_clock(plan, config, last)
     yield _cycle(plan, config, first, last, took_s)
     yield _center(config, last)
     yield check_capacity(plan, compute_capacity(config))

@@ -11,7 +11,7 @@ from typing import Any, Final
 from collector.accept.layout import toml_text
 from collector.accept.outcome import Outcome, both, judged, not_applicable, some
 from collector.accept.plan import Plan
-from collector.accept.stand import Stand
+from collector.accept.trial_plant import Stand
 from collector.accept.truth import Source, sources_of, value_at
 from collector.agent.check import DevicePlan, compute_plan, find_problems
 from collector.base.config import read_toml

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
-from collector.accept.facts import Fact
 from collector.accept.outcome import Outcome, Verdict
+from collector.accept.report.facts import Fact
 from collector.accept.run import Acceptance
 
 _STYLE: Final = """

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from collector.accept.facts import Fact, facts_of, hashes
 from collector.accept.outcome import Outcome
-from collector.accept.page import page_html
+from collector.accept.report.facts import Fact, facts_of, hashes
+from collector.accept.report.page import page_html
 from collector.accept.run import Acceptance
 
 SCHEMA: Final = 1
