@@ -25,8 +25,8 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from bench.figure import Figure
 from collector.agent.app import look_for_cycles_rarely
-from collector.agent.device.modbus import ModbusDevice, ModbusLine
-from collector.agent.device.plan import Limits, plan_reads
+from collector.agent.device.modbus.driver import ModbusDevice, ModbusLine
+from collector.agent.device.modbus.plan import Limits, plan_reads
 from collector.agent.recorder import Recorder
 from collector.agent.source import Source
 from collector.base.clock import SystemClock

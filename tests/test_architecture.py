@@ -60,8 +60,8 @@ for _may in ALLOWED.values():  # a record carries the clock's state
 
 # library -> the only files that may import it
 HOMES: dict[str, set[str]] = {
-    "pymodbus": {"collector/agent/device/modbus.py"},
-    "c104": {"collector/agent/device/iec104.py"},
+    "pymodbus": {"collector/agent/device/modbus/driver.py"},
+    "c104": {"collector/agent/device/iec104/link.py"},
     "serialx": {"collector/agent/device/serial.py", "simulators/"},
     "sqlalchemy": {"collector/center/"},
     "argon2": {"collector/center/accounts.py"},

@@ -70,9 +70,9 @@ def test_645_encodes_reading_and_reading_on_and_nothing_else() -> None:
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "_encode"
     }  # fmt: skip
     assert controls == {"_READ", "_READ_NEXT"}
-    from collector.agent.device import dlt645_codec
+    from collector.agent.device.dlt645 import codec
 
-    assert (dlt645_codec._READ, dlt645_codec._READ_NEXT) == (0x11, 0x12)
+    assert (codec._READ, codec._READ_NEXT) == (0x11, 0x12)
     sent = ast.parse((AGENT / "device" / "dlt645_line.py").read_text("utf-8"))
     writes = [n for n in ast.walk(sent) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(".write")]
     assert [ast.unparse(n.args[0]) for n in writes] == ["request"]

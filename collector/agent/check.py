@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from collector.agent.desk import loopback
-from collector.agent.device.dlt645 import layouts_of
-from collector.agent.device.dlt645_codec import WILDCARD, layout_of
+from collector.agent.device.dlt645.codec import WILDCARD, layout_of
+from collector.agent.device.dlt645.driver import layouts_of
 from collector.agent.device.factory import limits_of, line_name, serial_line
-from collector.agent.device.plan import plan_reads
+from collector.agent.device.modbus.plan import plan_reads
 from collector.agent.device.registers import Guard
 from collector.base.errors import ConfigError, Problem
 from collector.points import Point

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from collector.agent.desk import ask_agent
-from collector.agent.device.base import Answer
+from collector.agent.device.contract import Answer
 from collector.agent.device.factory import build_devices
 from collector.agent.doctor import is_locked
 from collector.agent.health import PointNow, points_now

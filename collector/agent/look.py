@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from collector.agent.device.base import Findable, Reading, contained, failed
+from collector.agent.device.contract import Findable, Reading, contained, failed
 from collector.agent.device.factory import DeviceOnLine, build_devices
 from collector.agent.device.registers import decode_value
 from collector.base.clock import Clock

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from collector.agent.device.base import Answer, Device, Reading, contained, failed
+from collector.agent.device.contract import Answer, Device, Reading, contained, failed
 from collector.agent.log import fields
 from collector.base.clock import Clock
 from collector.base.errors import DeviceError, DriverFault, Silent

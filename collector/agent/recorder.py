@@ -19,7 +19,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final
 
-from collector.agent.device.base import BlockReadings, Reading, ReadingsByBlock
+from collector.agent.device.contract import BlockReadings, Reading, ReadingsByBlock
 from collector.agent.source import Place, Source, SourceTable
 from collector.agent.unit_state import AT, Change, Stretch, UnitState, singly
 from collector.base.clock_state import ClockState

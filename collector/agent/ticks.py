@@ -17,7 +17,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from collector.agent.device.base import Answer
+from collector.agent.device.contract import Answer
 from collector.agent.ledger import Damaged
 from collector.agent.poll import Channel, next_due_ms
 from collector.agent.recorder import Recorder

@@ -12,8 +12,8 @@ import math
 from fractions import Fraction
 from typing import Final
 
-from collector.agent.device.asdu import FAMILIES
-from collector.agent.device.dlt645_codec import layout_of
+from collector.agent.device.dlt645.codec import layout_of
+from collector.agent.device.iec104.asdu import FAMILIES
 from collector.model.quantity import parse_decimal
 from collector.points import RAW_UNITS
 from collector.points.point import decimal_text

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.agent.device.asdu import decode_apdu, decode_time
+from collector.agent.device.iec104.asdu import decode_apdu, decode_time
 from collector.base.errors import Garbled
 from collector.model.interval import parse_time_ms
 from collector.model.record import Quality

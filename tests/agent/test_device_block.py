@@ -11,8 +11,8 @@ from agent_points import point
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.agent.device.block import BlockDecoder
-from collector.agent.device.plan import Limits, plan_reads
+from collector.agent.device.modbus.block import BlockDecoder
+from collector.agent.device.modbus.plan import Limits, plan_reads
 from collector.agent.device.registers import Guard, decode_value, scaling_of
 from collector.model.quantity import BY_NAME
 from collector.model.record import Quality

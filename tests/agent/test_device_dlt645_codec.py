@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.agent.device.dlt645_codec import (
+from collector.agent.device.dlt645.codec import (
     Frame,
     FrameReader,
     Part,

@@ -16,8 +16,8 @@ from patience import HANG_S
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from collector.agent.device.modbus import ModbusDevice, ModbusLine
-from collector.agent.device.plan import Block, Limits
+from collector.agent.device.modbus.driver import ModbusDevice, ModbusLine
+from collector.agent.device.modbus.plan import Block, Limits
 from collector.base.clock import SystemClock
 from collector.base.errors import Refused, Silent
 from collector.model.record import Quality

@@ -8,7 +8,7 @@ from agent_points import point
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.agent.device.plan import BIT_AREAS, Limits, plan_reads
+from collector.agent.device.modbus.plan import BIT_AREAS, Limits, plan_reads
 from collector.points import Point
 
 

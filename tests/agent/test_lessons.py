@@ -19,7 +19,7 @@ from running_agent import TABLE, WIDER, agent_at, buffered, recorded, run, write
 from test_poll import FakeDevice, MemoryStore, SteppedClock, T, channel_of, operate
 from uplink_world import Center, agent_config, all_acknowledged, broker, free_port, running
 
-from collector.agent.device.base import Answer
+from collector.agent.device.contract import Answer
 from collector.agent.log import fields
 from collector.agent.look import read_devices
 from collector.agent.poll import Channel

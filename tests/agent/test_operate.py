@@ -26,7 +26,7 @@ from uplink_world import free_port
 from collector.agent.buffer import Counts
 from collector.agent.capacity import compute_capacity
 from collector.agent.desk import JSON, Desk, Page
-from collector.agent.device.base import Answer
+from collector.agent.device.contract import Answer
 from collector.agent.doctor import Finding, examine, refusals
 from collector.agent.health import DeviceHealth, Health, TickHealth, UplinkHealth, alarm_of
 from collector.agent.metrics import render_metrics

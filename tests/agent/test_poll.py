@@ -14,7 +14,7 @@ import pytest
 from agent_points import point
 from patience import HANG_S
 
-from collector.agent.device.base import Answer, Reading
+from collector.agent.device.contract import Answer, Reading
 from collector.agent.poll import Channel, Job
 from collector.agent.recorder import Recorder
 from collector.agent.source import Source

@@ -7,7 +7,7 @@ from agent_points import point
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.agent.device.base import Reading
+from collector.agent.device.contract import Reading
 from collector.agent.recorder import Recorder
 from collector.agent.source import Source
 from collector.base.clock_state import ClockState

@@ -13,7 +13,7 @@ from patience import until
 from running_agent import TABLE, WIDER, agent_at, buffered, recorded, run, write_agent
 from uplink_world import free_port
 
-from collector.agent.device.base import Reading
+from collector.agent.device.contract import Reading
 from collector.agent.recorder import Recorder
 from collector.agent.reload import kept_lines, load_again
 from collector.agent.source import Source

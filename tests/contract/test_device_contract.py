@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One suite over every driver: what `collector.agent.device.base` promises, against scripted peers."""
+"""One suite over every driver: what `collector.agent.device.contract` promises, against scripted peers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from device_peers import (
 )
 from patience import HANG_S
 
-from collector.agent.device.base import Answer, Device, Reading
+from collector.agent.device.contract import Answer, Device, Reading
 from collector.agent.device.factory import build_devices
 from collector.base.clock import Clock, SystemClock
 from collector.base.errors import DeviceError
@@ -112,7 +112,7 @@ async def until_good(device: Device) -> None:
 
 async def qualities(device: Device) -> set[Quality]:
     """What a read comes to: the qualities of its readings, or of the error it raised."""
-    from collector.agent.device.base import quality_of
+    from collector.agent.device.contract import quality_of
 
     try:
         answer = await read(device)

@@ -25,7 +25,7 @@ from device_peers import Script, modbus_tcp
 from test_device_contract import PEERS, PROTOCOLS, build, run, until_good
 
 import collector.agent.device as drivers
-from collector.agent.device.base import Answer
+from collector.agent.device.contract import Answer
 from collector.agent.device.factory import build_devices
 from collector.agent.poll import Channel, Job
 from collector.base.clock import SystemClock

@@ -20,7 +20,7 @@ from device_peers import serve
 from patience import until
 from test_device_contract import build, read, run
 
-from collector.agent.device.base import Answer, Device, Reading
+from collector.agent.device.contract import Answer, Device, Reading
 from collector.base.clock import SystemClock
 from collector.base.errors import DeviceError
 from collector.model.record import Quality

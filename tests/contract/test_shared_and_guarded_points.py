@@ -14,7 +14,7 @@ from device_peers import Script
 from test_device_contract import PROTOCOLS, driver, read, run
 from test_iec104_link import BOTH_GOOD, TABLE, RawStation, named, read_until, with_station
 
-from collector.agent.device.base import Device
+from collector.agent.device.contract import Device
 from collector.model.record import Quality
 
 MODBUS = """name,unit,quantity,area,type,address,raw_unit,guard

@@ -16,7 +16,7 @@ import pytest
 import uvloop
 from patience import HANG_S, wait_until
 
-from collector.agent.device.base import Device
+from collector.agent.device.contract import Device
 from collector.agent.device.factory import build_devices
 from collector.base.clock import SystemClock
 from collector.model.record import Quality

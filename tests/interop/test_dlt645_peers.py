@@ -8,7 +8,7 @@ from pathlib import Path
 from dlt645.service.serversvc.server_service import MeterServerService
 from interop_peers import device_of, needs_socat, read, serial_line, with_device
 
-from collector.agent.device.base import Device
+from collector.agent.device.contract import Device
 from collector.model.record import Quality
 
 TABLE = """name,quantity,address,scale,raw_unit

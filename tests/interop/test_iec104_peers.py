@@ -13,7 +13,7 @@ from pathlib import Path
 
 from interop_peers import Found, device_of, script, with_device
 
-from collector.agent.device.base import Device, Reading
+from collector.agent.device.contract import Device, Reading
 from collector.base.errors import DeviceError
 from collector.model.record import Quality
 from simulators.scenario import free_ports

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from interop_peers import device_of, needs_socat, read, script, serial_line, with_device
 
-from collector.agent.device.base import Device
+from collector.agent.device.contract import Device
 from collector.model.record import Quality
 from simulators.scenario import free_ports
 

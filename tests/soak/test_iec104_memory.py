@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from collector.agent.device.base import Device
+from collector.agent.device.contract import Device
 from collector.agent.device.factory import build_devices
 from collector.base.clock import SystemClock
 from collector.base.errors import DeviceError

@@ -18,11 +18,11 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU
 
-from collector.agent.device.asdu import decode_apdu, decode_time
-from collector.agent.device.block import BlockDecoder
-from collector.agent.device.dlt645_codec import Frame, FrameReader, Unfinished, decode_answer, layout_of
-from collector.agent.device.modbus import _REPLIES, _payload
-from collector.agent.device.plan import Block, Limits, plan_reads
+from collector.agent.device.dlt645.codec import Frame, FrameReader, Unfinished, decode_answer, layout_of
+from collector.agent.device.iec104.asdu import decode_apdu, decode_time
+from collector.agent.device.modbus.block import BlockDecoder
+from collector.agent.device.modbus.driver import _REPLIES, _payload
+from collector.agent.device.modbus.plan import Block, Limits, plan_reads
 from collector.base.errors import DeviceError, Garbled
 from collector.points import load_points
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from collector.agent.device.base import Answer, Device, Reading
-from collector.agent.device.plan import Limits
+from collector.agent.device.contract import Answer, Device, Reading
+from collector.agent.device.modbus.plan import Limits
 from collector.agent.device.serial import SerialLine
 from collector.base.clock import Clock
 from collector.base.errors import ConfigError, Problem
@@ -97,7 +97,7 @@ _Builder = Callable[[Settings, tuple[Point, ...], Clock, str, dict[str, object]]
 
 
 def _modbus(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
-    from collector.agent.device.modbus import ModbusDevice, ModbusLine
+    from collector.agent.device.modbus.driver import ModbusDevice, ModbusLine
 
     line = lines.get(name)
     if not isinstance(line, ModbusLine):
@@ -113,14 +113,14 @@ def _modbus(settings: Settings, points: tuple[Point, ...], clock: Clock, name: s
 
 def _iec104(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
     del name, lines
-    from collector.agent.device.iec104_device import Iec104Device
+    from collector.agent.device.iec104.driver import Iec104Device
 
     return Iec104Device(settings, points, clock)
 
 
 def _dlt645(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
-    from collector.agent.device.dlt645 import Dlt645Device
-    from collector.agent.device.dlt645_line import MeterLine
+    from collector.agent.device.dlt645.driver import Dlt645Device
+    from collector.agent.device.dlt645.line import MeterLine
 
     line = lines.get(name)
     if not isinstance(line, MeterLine):

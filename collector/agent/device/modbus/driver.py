@@ -26,9 +26,9 @@ from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.framer import FramerType
 from pymodbus.pdu import ModbusPDU
 
-from collector.agent.device.base import Answer, Reading, ReadingsByBlock, failed, suspect_where_shifted
-from collector.agent.device.block import BlockDecoder
-from collector.agent.device.plan import BIT_AREAS, Block, Limits, plan_reads
+from collector.agent.device.contract import Answer, Reading, ReadingsByBlock, failed, suspect_where_shifted
+from collector.agent.device.modbus.block import BlockDecoder
+from collector.agent.device.modbus.plan import BIT_AREAS, Block, Limits, plan_reads
 from collector.agent.device.registers import Guard
 from collector.agent.device.serial import SerialLine
 from collector.base.clock import Clock

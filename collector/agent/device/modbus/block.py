@@ -12,8 +12,8 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from collector.agent.device.base import BlockReadings
-from collector.agent.device.plan import BIT_AREAS, Block
+from collector.agent.device.contract import BlockReadings
+from collector.agent.device.modbus.plan import BIT_AREAS, Block
 from collector.agent.device.registers import Guard, Raw, Scaling, bcd_digits, finite, in_order, scaling_of
 from collector.model.record import Quality
 from collector.points import Point

@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, cast
 
-from collector.agent.device.dlt645_codec import (
+from collector.agent.device.dlt645.codec import (
     WILDCARD,
     Frame,
     FrameReader,

@@ -12,8 +12,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from collector.agent.device.base import Answer, Reading, failed, suspect_where_shifted
-from collector.agent.device.dlt645_codec import (
+from collector.agent.device.contract import Answer, Reading, failed, suspect_where_shifted
+from collector.agent.device.dlt645.codec import (
     DATE,
     NO_SUCH_DATA,
     TIME,
@@ -24,7 +24,7 @@ from collector.agent.device.dlt645_codec import (
     parse_address,
     reversed_address,
 )
-from collector.agent.device.dlt645_line import MeterLine
+from collector.agent.device.dlt645.line import MeterLine
 from collector.agent.device.registers import Guard, Scaling, scaling_of
 from collector.base.clock import Clock
 from collector.base.errors import ConfigError, DeviceError, Garbled, Problem, Refused, Silent

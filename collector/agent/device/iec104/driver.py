@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from collector.agent.device.asdu import (
+from collector.agent.device.contract import Answer, Reading
+from collector.agent.device.iec104.asdu import (
     COUNTER_INTERROGATION,
     EVENT_CAUSES,
     FAMILIES,
@@ -31,8 +32,7 @@ from collector.agent.device.asdu import (
     decode_apdu,
     decode_time,
 )
-from collector.agent.device.base import Answer, Reading
-from collector.agent.device.iec104 import Answered, Initialised, Link, Lost, Started
+from collector.agent.device.iec104.link import Answered, Initialised, Link, Lost, Started
 from collector.agent.device.registers import Guard, Scaling, scaling_of
 from collector.agent.log import fields
 from collector.base.clock import Clock, arrival_utc_ms

@@ -36,7 +36,7 @@ from typing import Final
 
 import c104
 
-from collector.agent.device.asdu import COUNTER_INTERROGATION, INTERROGATION, Cause
+from collector.agent.device.iec104.asdu import COUNTER_INTERROGATION, INTERROGATION, Cause
 from collector.base.errors import Silent
 from collector.points.agent_config import Device as Settings
 
