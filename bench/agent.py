@@ -27,9 +27,9 @@ import uvloop
 import collector.wire as wire
 from bench.figure import Figure
 from bench.signals import START_MS, layouts, ticks
-from collector.agent.buffer import Buffer
-from collector.agent.desk import ask_agent
-from collector.agent.uplink import run_uplink
+from collector.agent.buffer.buffer import Buffer
+from collector.agent.operate.status_server import ask_agent
+from collector.agent.uplink.uplink import run_uplink
 from collector.model.quantity import QUANTITIES
 from collector.points import agent_config
 from collector.points.agent_config import AgentConfig, AgentSettings

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench import signals
 from bench.figure import Figure
-from collector.agent.buffer import Buffer
+from collector.agent.buffer.buffer import Buffer
 from collector.points import agent_config
 from collector.wire import Signer
 

@@ -27,8 +27,8 @@ from bench.figure import Figure
 from collector.agent.app import look_for_cycles_rarely
 from collector.agent.device.modbus.driver import ModbusDevice, ModbusLine
 from collector.agent.device.modbus.plan import Limits, plan_reads
-from collector.agent.recorder import Recorder
-from collector.agent.source import Source
+from collector.agent.record.recorder import Recorder
+from collector.agent.record.sources import Source
 from collector.base.clock import SystemClock
 from collector.base.clock_state import ClockState
 from collector.model.quantity import QUANTITIES, Kind, Quantity

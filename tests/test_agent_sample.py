@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from collector.agent.check import compute_plan, find_problems
+from collector.agent.operate.check import compute_plan, find_problems
 from collector.base.config import Mqtt
 from collector.points.agent_config import Buffer, Device, Gateway, Plant, Unit, Uplink, load_agent
 

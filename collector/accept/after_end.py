@@ -10,7 +10,7 @@ from collector.accept.compare import Comparison, Found
 from collector.accept.outcome import Outcome, both, judged, not_applicable, some
 from collector.accept.phases import Facts
 from collector.accept.plan import Plan
-from collector.agent.capacity import Capacity
+from collector.agent.buffer.capacity import Capacity
 
 _NO_TRUTH = ("不在模拟时间下,真值未知", "no simulated time: the truth of an instant is not known")
 READ_ONLY_BY_CONSTRUCTION = (

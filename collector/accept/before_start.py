@@ -13,7 +13,7 @@ from collector.accept.outcome import Outcome, both, judged, not_applicable, some
 from collector.accept.plan import Plan
 from collector.accept.trial_plant import Stand
 from collector.accept.truth import Source, sources_of, value_at
-from collector.agent.check import DevicePlan, compute_plan, find_problems
+from collector.agent.operate.check import DevicePlan, compute_plan, find_problems
 from collector.base.config import read_toml
 from collector.base.errors import ConfigError
 from collector.model.quantity import BY_NAME, QUANTITIES, Kind, to_scaled

@@ -13,7 +13,7 @@ from collector.accept.before_start import USABLE
 from collector.accept.layout import warm_up_ms
 from collector.accept.trial_plant import Stand
 from collector.accept.truth import sources_of
-from collector.agent.capacity import Capacity, compute_capacity
+from collector.agent.buffer.capacity import Capacity, compute_capacity
 from collector.points.agent_config import Device, load_agent
 
 _RECOVERY_PERIODS: Final = 5

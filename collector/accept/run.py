@@ -21,8 +21,8 @@ from collector.accept.plan import Plan
 from collector.accept.stored import count_in_lake, read_stored
 from collector.accept.trial_plant import Stand
 from collector.accept.truth import Truth, go_through, sources_of
-from collector.agent.doctor import is_locked
-from collector.agent.places import buffer_path
+from collector.agent.operate.doctor import is_locked
+from collector.agent.paths import buffer_path
 from collector.base.errors import CollectorError
 from collector.points.agent_config import AgentConfig
 from collector.trial.processes import Processes

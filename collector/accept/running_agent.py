@@ -13,9 +13,9 @@ from collector.accept import before_start
 from collector.accept.after_end import READ_ONLY_BY_CONSTRUCTION, check_capacity
 from collector.accept.outcome import CHECKS, Outcome, both, judged, not_applicable, some
 from collector.accept.plan import Plan
-from collector.agent.capacity import compute_capacity
-from collector.agent.desk import ask_agent
-from collector.agent.places import socket_path
+from collector.agent.buffer.capacity import compute_capacity
+from collector.agent.operate.status_server import ask_agent
+from collector.agent.paths import socket_path
 from collector.base.errors import LinkError
 from collector.points.agent_config import AgentConfig
 

@@ -19,22 +19,22 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.agent.alarm import watch_buffer
-from collector.agent.buffer import Buffer
-from collector.agent.capacity import compute_capacity
-from collector.agent.desk import JSON, TEXT, Desk, Page
+from collector.agent.buffer.buffer import Buffer
+from collector.agent.buffer.buffer_file import Damaged
+from collector.agent.buffer.capacity import compute_capacity
 from collector.agent.device.factory import DeviceOnLine, build_devices
-from collector.agent.health import Health, TickHealth, UplinkHealth, devices_of, points_now, resident_bytes
-from collector.agent.ledger import Damaged
-from collector.agent.loaded import loaded_tables
-from collector.agent.places import buffer_path, socket_path
-from collector.agent.poll import Channel
-from collector.agent.recorder import Recorder
-from collector.agent.reload import kept_lines, load_again, merge_devices
-from collector.agent.source import Source
-from collector.agent.ticks import Store, Timetable
-from collector.agent.uplink import VERSION, Uplink
-from collector.agent.wiring import channels_of, layouts_with_all_units, load_signers, plants_of_unit, sources_of
+from collector.agent.operate.alarm import watch_buffer
+from collector.agent.operate.health import Health, TickHealth, UplinkHealth, devices_of, points_now, resident_bytes
+from collector.agent.operate.reload import kept_lines, load_again, merge_devices
+from collector.agent.operate.status_server import JSON, TEXT, Desk, Page
+from collector.agent.operate.table_hashes import loaded_tables
+from collector.agent.paths import buffer_path, socket_path
+from collector.agent.record.poll import Channel
+from collector.agent.record.recorder import Recorder
+from collector.agent.record.schedule import Store, Timetable
+from collector.agent.record.sources import Source
+from collector.agent.record.wiring import channels_of, layouts_with_all_units, load_signers, plants_of_unit, sources_of
+from collector.agent.uplink.uplink import VERSION, Uplink
 from collector.base.clock import Clock, SimulatedClock, clock_state
 from collector.base.errors import CollectorError, ConfigError, StoreError
 from collector.base.notify import notify
@@ -321,7 +321,7 @@ class Agent:
 
     async def _page_metrics(self) -> Page:
         # Loaded when somebody asks: two megabytes that many gateways never need.
-        from collector.agent.metrics import CONTENT_TYPE, render_metrics
+        from collector.agent.operate.metrics import CONTENT_TYPE, render_metrics
 
         return Page(200, CONTENT_TYPE, render_metrics(await self.health()))
 

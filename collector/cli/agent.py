@@ -18,8 +18,8 @@ from collector.cli.table import print_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.agent.check import DevicePlan
-    from collector.agent.look import Row
+    from collector.agent.operate.check import DevicePlan
+    from collector.agent.operate.read_once import Row
     from collector.base.errors import Problem
     from collector.points import Point
     from collector.points.agent_config import AgentConfig
@@ -34,7 +34,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 @app.command()
 def run(config: ConfigFile) -> None:
     """Run the agent until SIGTERM or Ctrl-C; SIGHUP loads devices and points again. 采集、缓存、上送。"""
-    from collector.agent.memory import return_large_blocks
+    from collector.agent.operate.memory import return_large_blocks
 
     return_large_blocks()
     import asyncio
@@ -62,7 +62,7 @@ async def _run(config: AgentConfig, path: Path) -> None:
 @app.command()
 def check(config: ConfigFile, as_json: AsJson = False) -> None:
     """Check a configuration and its point tables, and show the read plan. 检查配置与点表。"""
-    from collector.agent.check import compute_plan, find_problems
+    from collector.agent.operate.check import compute_plan, find_problems
     from collector.base.errors import ConfigError
     from collector.points.agent_config import load_agent
 
@@ -110,8 +110,8 @@ def read(
     import asyncio
 
     from collector.agent.log import start_logging
-    from collector.agent.look import candidates as other_decodings
-    from collector.agent.look import read_devices
+    from collector.agent.operate.read_once import candidates as other_decodings
+    from collector.agent.operate.read_once import read_devices
     from collector.base.clock import open_clock
     from collector.points.agent_config import load_agent
 

@@ -16,8 +16,8 @@ from collector.cli.table import print_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.agent.buffer import Counts
-    from collector.agent.health import DeviceHealth, Health, PointNow
+    from collector.agent.buffer.buffer import Counts
+    from collector.agent.operate.health import DeviceHealth, Health, PointNow
     from collector.points.agent_config import AgentConfig
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="agent.toml")]
@@ -39,12 +39,12 @@ def status(config: ConfigFile, as_json: AsJson = False) -> None:
     """Buffer, links and clock, of a running agent or of a stopped one's buffer. 运行状态。"""
     import msgspec
 
-    from collector.agent.buffer import compute_counts
-    from collector.agent.capacity import open_beside
-    from collector.agent.desk import ask_agent
-    from collector.agent.doctor import records_ahead, refusals
-    from collector.agent.health import Health
-    from collector.agent.places import buffer_path, socket_path
+    from collector.agent.buffer.buffer import compute_counts
+    from collector.agent.buffer.capacity import open_beside
+    from collector.agent.operate.doctor import records_ahead, refusals
+    from collector.agent.operate.health import Health
+    from collector.agent.operate.status_server import ask_agent
+    from collector.agent.paths import buffer_path, socket_path
     from collector.base.clock import SystemClock
     from collector.model.interval import format_time
     from collector.points.agent_config import load_agent
@@ -90,7 +90,7 @@ def _print_buffer(counts: Counts, refused: dict[str, int]) -> None:
 
 
 def _print_health(health: Health) -> None:
-    from collector.agent.health import step_words
+    from collector.agent.operate.health import step_words
 
     uplink, ticks = health.uplink, health.ticks
     print(f"agent: {health.gateway} {health.version}, running for {_span(health.running_s)}")
@@ -138,7 +138,7 @@ def _span(seconds: float) -> str:
 
 def capacity(config: ConfigFile, as_json: AsJson = False) -> None:
     """How long the buffer lasts without the center, and how long catching up takes. 缓存容量。"""
-    from collector.agent.capacity import compute_capacity
+    from collector.agent.buffer.capacity import compute_capacity
     from collector.points.agent_config import load_agent
 
     found = compute_capacity(load_agent(config))
@@ -165,7 +165,7 @@ def capacity(config: ConfigFile, as_json: AsJson = False) -> None:
 
 def doctor(config: ConfigFile, as_json: AsJson = False) -> None:
     """What is wrong, in words, and what to do; exit 1 where something is. 故障诊断。"""
-    from collector.agent.doctor import examine
+    from collector.agent.operate.doctor import examine
     from collector.points.agent_config import load_agent
 
     found = examine(load_agent(config), str(config))
@@ -208,7 +208,7 @@ async def _watch(config: AgentConfig, device: str, *, once: bool, as_json: bool)
     from rich.console import Console
     from rich.live import Live
 
-    from collector.agent.live import pictures
+    from collector.agent.operate.watch_points import pictures
     from collector.base.clock import open_clock
 
     console = Console()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from collector.agent.look import decodings
+from collector.agent.operate.read_once import decodings
 from collector.model.quantity import from_scaled
 from collector.points.point import INTEGER_RANGE
 from collector.verify.items import Item

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from collector.agent.device.factory import line_name
-from collector.agent.look import address_text
+from collector.agent.operate.read_once import address_text
 from collector.model.quantity import BY_NAME, Kind, Quantity
 from collector.points import Point
 from collector.points.agent_config import AgentConfig, Device

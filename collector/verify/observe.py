@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from collector.agent.desk import ask_agent
-from collector.agent.doctor import is_locked
-from collector.agent.health import PointNow
-from collector.agent.loaded import loaded_tables
-from collector.agent.look import read_devices
-from collector.agent.places import buffer_path, socket_path
+from collector.agent.operate.doctor import is_locked
+from collector.agent.operate.health import PointNow
+from collector.agent.operate.read_once import read_devices
+from collector.agent.operate.status_server import ask_agent
+from collector.agent.operate.table_hashes import loaded_tables
+from collector.agent.paths import buffer_path, socket_path
 from collector.base.clock import Clock, SimulatedClock, SystemClock
 from collector.base.errors import StoreError
 from collector.model.record import Quality

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from collector.agent.buffer import AckOutcome, Buffer, Outgoing, Position
+from collector.agent.buffer.buffer import AckOutcome, Buffer, Outgoing, Position
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.points import agent_config
 from collector.wire import Ack, Batch, Signer, decode_batch, epoch_text, open_envelope

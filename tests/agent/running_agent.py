@@ -16,7 +16,7 @@ from patience import HANG_S
 from uplink_world import free_port
 
 from collector.agent.app import run_agent
-from collector.agent.buffer import read_counts
+from collector.agent.buffer.buffer import read_counts
 from collector.base.clock import SystemClock
 from collector.base.errors import StoreError
 from collector.model.record import GapRecord, UnitLayout, UnitRecord

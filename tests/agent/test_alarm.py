@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from collector.agent.alarm import watch_buffer
-from collector.agent.capacity import Capacity
+from collector.agent.buffer.capacity import Capacity
+from collector.agent.operate.alarm import watch_buffer
 from collector.base.errors import StoreError
 
 
@@ -42,7 +42,7 @@ def said_over(fills: Iterable[float | None], caplog: pytest.LogCaptureFixture) -
             raise StoreError("can't be read", subject="g1.buffer")
         return filled(fill[0])
 
-    with caplog.at_level(logging.INFO, "collector.agent.alarm"), pytest.raises(asyncio.CancelledError):
+    with caplog.at_level(logging.INFO, "collector.agent.operate.alarm"), pytest.raises(asyncio.CancelledError):
         asyncio.run(watch_buffer(measure, sleep=sleep))
     assert set(slept) == {60.0}
     return [(record.levelname, record.getMessage()) for record in caplog.records]
@@ -69,7 +69,7 @@ def test_each_code_of_batches_that_are_kept_is_said_once_and_once_that_it_is_ove
             raise asyncio.CancelledError
         now[:] = [following]
 
-    with caplog.at_level(logging.INFO, "collector.agent.alarm"), pytest.raises(asyncio.CancelledError):
+    with caplog.at_level(logging.INFO, "collector.agent.operate.alarm"), pytest.raises(asyncio.CancelledError):
         asyncio.run(watch_buffer(lambda: now[0], sleep=sleep))
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
         ("ERROR", "refused=too_many_days batches=2 kept and offered again"),

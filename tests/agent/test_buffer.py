@@ -23,7 +23,7 @@ from agent_buffers import (
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from collector.agent.buffer import Buffer, read_counts
+from collector.agent.buffer.buffer import Buffer, read_counts
 from collector.base.errors import InvariantBroken, StoreError
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord

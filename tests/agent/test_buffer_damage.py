@@ -15,7 +15,7 @@ import pytest
 from agent_buffers import T0, ack, gaps, open_buffer, pending, record, seal_one, times
 from patience import HANG_S
 
-from collector.agent.ledger import Damaged
+from collector.agent.buffer.buffer_file import Damaged
 from collector.base.errors import StoreError
 
 BATCHES = 120
@@ -145,7 +145,7 @@ import resource, signal, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from agent_buffers import open_buffer, record, pending, times
-from collector.agent.ledger import Damaged
+from collector.agent.buffer.buffer_file import Damaged
 from collector.base.errors import StoreError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path(sys.argv[1])

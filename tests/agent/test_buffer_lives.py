@@ -23,10 +23,10 @@ import pytest
 from agent_buffers import LAYOUTS, PLANTS_OF_UNIT, T0, ack, contents, open_buffer, pending, record, seal_one
 from agent_points import point
 
-from collector.agent.buffer import Buffer, Outgoing
-from collector.agent.ledger import Damaged
-from collector.agent.recorder import Recorder
-from collector.agent.source import Source
+from collector.agent.buffer.buffer import Buffer, Outgoing
+from collector.agent.buffer.buffer_file import Damaged
+from collector.agent.record.recorder import Recorder
+from collector.agent.record.sources import Source
 from collector.base.clock_state import ClockState
 from collector.model.record import GapRecord
 

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from collector.agent.buffer import Buffer
+from collector.agent.buffer.buffer import Buffer
 from collector.model.record import Cause
 
 

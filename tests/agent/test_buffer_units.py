@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from agent_buffers import GOOD, QUANTITIES, T0, contents, open_buffer, pending, record
 
-from collector.agent.buffer import Buffer
+from collector.agent.buffer.buffer import Buffer
 from collector.base.errors import InvariantBroken
 from collector.model.record import UnitLayout, UnitRecord
 from collector.points import agent_config

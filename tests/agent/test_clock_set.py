@@ -16,7 +16,7 @@ from uplink_world import free_port
 from wall_clock import WallClock
 
 from collector.agent.app import run_agent
-from collector.agent.doctor import examine
+from collector.agent.operate.doctor import examine
 from collector.base.clock import SystemClock
 from collector.points.agent_config import load_agent
 

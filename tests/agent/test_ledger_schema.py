@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from collector.agent import ledger_migrations, ledger_schema
+from collector.agent.buffer import ledger_migrations, ledger_schema
 
 Rows = list[tuple[object, ...]]
 

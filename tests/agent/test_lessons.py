@@ -21,12 +21,12 @@ from uplink_world import Center, agent_config, all_acknowledged, broker, free_po
 
 from collector.agent.device.contract import Answer
 from collector.agent.log import fields
-from collector.agent.look import read_devices
-from collector.agent.poll import Channel
-from collector.agent.recorder import Recorder
-from collector.agent.source import Source
-from collector.agent.ticks import Timetable
-from collector.agent.uplink import Uplink
+from collector.agent.operate.read_once import read_devices
+from collector.agent.record.poll import Channel
+from collector.agent.record.recorder import Recorder
+from collector.agent.record.schedule import Timetable
+from collector.agent.record.sources import Source
+from collector.agent.uplink.uplink import Uplink
 from collector.base.clock import SystemClock
 from collector.model.record import GapRecord, Quality, UnitRecord
 from collector.points.agent_config import load_agent
@@ -57,7 +57,7 @@ def test_with_one_device_silent_the_others_are_read_every_period_and_the_log_nam
     assert {r.qualities for _, r in records if r.unit == "U2"} == {(Quality.SILENT,)}
     assert [r.qualities for _, r in records if r.unit == "U3"][-1] == (Quality.GOOD, Quality.REFUSED)
     silent, refused = f"127.0.0.1:{black.port}", f"127.0.0.1:{partly.port}"
-    lines = [r.getMessage() for r in caplog.records if r.name == "collector.agent.poll"]
+    lines = [r.getMessage() for r in caplog.records if r.name == "collector.agent.record.poll"]
     assert any(
         line.startswith(f'channel={silent} device=d2 unit=U2 request="{silent} slave 1 holding') for line in lines
     )

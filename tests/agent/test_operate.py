@@ -23,17 +23,17 @@ from test_poll import FakeDevice, MemoryStore, SteppedClock, channel_of
 from typer.testing import CliRunner
 from uplink_world import free_port
 
-from collector.agent.buffer import Counts
-from collector.agent.capacity import compute_capacity
-from collector.agent.desk import JSON, Desk, Page
+from collector.agent.buffer.buffer import Counts
+from collector.agent.buffer.capacity import compute_capacity
 from collector.agent.device.contract import Answer
-from collector.agent.doctor import Finding, examine, refusals
-from collector.agent.health import DeviceHealth, Health, TickHealth, UplinkHealth, alarm_of
-from collector.agent.metrics import render_metrics
-from collector.agent.places import socket_path
-from collector.agent.recorder import Recorder
-from collector.agent.source import Source
-from collector.agent.ticks import Timetable
+from collector.agent.operate.doctor import Finding, examine, refusals
+from collector.agent.operate.health import DeviceHealth, Health, TickHealth, UplinkHealth, alarm_of
+from collector.agent.operate.metrics import render_metrics
+from collector.agent.operate.status_server import JSON, Desk, Page
+from collector.agent.paths import socket_path
+from collector.agent.record.recorder import Recorder
+from collector.agent.record.schedule import Timetable
+from collector.agent.record.sources import Source
 from collector.base.errors import StoreError
 from collector.cli.agent import app
 from collector.model.record import GapRecord, UnitRecord

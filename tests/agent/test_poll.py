@@ -15,10 +15,10 @@ from agent_points import point
 from patience import HANG_S
 
 from collector.agent.device.contract import Answer, Reading
-from collector.agent.poll import Channel, Job
-from collector.agent.recorder import Recorder
-from collector.agent.source import Source
-from collector.agent.ticks import Timetable
+from collector.agent.record.poll import Channel, Job
+from collector.agent.record.recorder import Recorder
+from collector.agent.record.schedule import Timetable
+from collector.agent.record.sources import Source
 from collector.base.clock import Clock
 from collector.base.errors import InvariantBroken, Silent
 from collector.model.record import GapRecord, Quality, UnitRecord
@@ -289,7 +289,7 @@ def test_a_mistake_in_a_driver_is_the_failure_of_its_device_alone(
             assert wrong.reads <= 2
             assert {r.qualities for r in store.records if r.unit == "wrong"} == {(Quality.GARBLED,)}
 
-    with caplog.at_level(logging.INFO, "collector.agent.poll"):
+    with caplog.at_level(logging.INFO, "collector.agent.record.poll"):
         run(scenario)
     told = [record for record in caplog.records if record.exc_info]
     if calls == ("close",) and mistake is asyncio.CancelledError:

@@ -12,9 +12,9 @@ from agent_buffers import T0, ack, gaps, open_buffer, pending, record, seal_one
 from patience import until
 from uplink_world import Center, agent_config, broker, free_port, running
 
-from collector.agent.buffer import Buffer, Position
-from collector.agent.lanes import Flights, take
-from collector.agent.lost import REACH_MS
+from collector.agent.buffer.buffer import Buffer, Position
+from collector.agent.buffer.lost_ranges import REACH_MS
+from collector.agent.uplink.send_queue import Flights, take
 from collector.model.record import GapRecord
 from collector.points.agent_config import Uplink
 from collector.wire import CURABLE, FINAL

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.agent.device.contract import Reading
-from collector.agent.recorder import Recorder
-from collector.agent.source import Source
+from collector.agent.record.recorder import Recorder
+from collector.agent.record.sources import Source
 from collector.base.clock_state import ClockState
 from collector.model.record import Cause, GapRecord, Quality, UnitRecord
 

@@ -14,9 +14,9 @@ from running_agent import TABLE, WIDER, agent_at, buffered, recorded, run, write
 from uplink_world import free_port
 
 from collector.agent.device.contract import Reading
-from collector.agent.recorder import Recorder
-from collector.agent.reload import kept_lines, load_again
-from collector.agent.source import Source
+from collector.agent.operate.reload import kept_lines, load_again
+from collector.agent.record.recorder import Recorder
+from collector.agent.record.sources import Source
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError
 from collector.model.record import Quality

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from patience import until
 from uplink_world import Center, agent_config, all_acknowledged, broker, free_port, running
 
-from collector.agent.buffer import Buffer, Position
-from collector.agent.lanes import Flights, take
-from collector.agent.uplink import backoff_s
+from collector.agent.buffer.buffer import Buffer, Position
+from collector.agent.uplink.send_queue import Flights, take
+from collector.agent.uplink.uplink import backoff_s
 from collector.base.config import Mqtt
 from collector.base.errors import ConfigError
 from collector.base.mqtt import tls_context

@@ -15,8 +15,8 @@ from pathlib import Path
 import aiomqtt
 from patience import HANG_S, until, wait_until
 
-from collector.agent.buffer import Buffer
-from collector.agent.uplink import Uplink
+from collector.agent.buffer.buffer import Buffer
+from collector.agent.uplink.uplink import Uplink
 from collector.base.tasks import heed_cancellation
 from collector.points.agent_config import AgentConfig, AgentSettings
 from collector.wire import Ack, Ask, Envelope, Signer, encode_ack, encode_ask, epoch_text, open_envelope, topic

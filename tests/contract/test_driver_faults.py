@@ -27,7 +27,7 @@ from test_device_contract import PEERS, PROTOCOLS, build, run, until_good
 import collector.agent.device as drivers
 from collector.agent.device.contract import Answer
 from collector.agent.device.factory import build_devices
-from collector.agent.poll import Channel, Job
+from collector.agent.record.poll import Channel, Job
 from collector.base.clock import SystemClock
 from collector.model.record import Quality
 from collector.points.agent_config import AgentConfig, AgentSettings

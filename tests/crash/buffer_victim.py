@@ -12,7 +12,7 @@ import random
 import sys
 from pathlib import Path
 
-from collector.agent.buffer import Buffer
+from collector.agent.buffer.buffer import Buffer
 from collector.model.record import Cause, Quality, UnitLayout, UnitRecord
 from collector.points import agent_config
 from collector.wire import Ack, epoch_text

@@ -24,7 +24,7 @@ from arrivals import Journal, read_journal
 from patience import HANG_S, wait_until
 from plant_truth import LEAD_MS, REORDER_MS, START_MS, UNITS, write_scenario
 
-from collector.agent.buffer import Counts, read_counts
+from collector.agent.buffer.buffer import Counts, read_counts
 from collector.base.errors import CollectorError
 from collector.trial.processes import Processes, SimulatorControl, advance_time, wait_for_port
 from simulators.scenario import free_ports

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from buffer_victim import T0, open_buffer
 
-from collector.agent.buffer import Buffer, Position
+from collector.agent.buffer.buffer import Buffer, Position
 from collector.wire import decode_batch, open_envelope
 
 KILLS = int(os.environ.get("KILLS", "20"))

@@ -13,8 +13,8 @@ import pytest
 from patience import HANG_S, until
 from tls_broker import ACCEPTED, Authority, answer_to_a_connect, connected, needs_mosquitto, shipped_broker
 
-from collector.agent.buffer import Buffer
-from collector.agent.uplink import Uplink
+from collector.agent.buffer.buffer import Buffer
+from collector.agent.uplink.uplink import Uplink
 from collector.base.config import Mqtt
 from collector.base.mqtt import tls_context
 from collector.model.record import Quality, UnitLayout, UnitRecord

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from patience import HANG_S
 
-from collector.agent.check import find_problems
-from collector.agent.look import Row, read_devices
+from collector.agent.operate.check import find_problems
+from collector.agent.operate.read_once import Row, read_devices
 from collector.base.clock import SystemClock
 from collector.model.record import Quality
 from collector.points.agent_config import load_agent

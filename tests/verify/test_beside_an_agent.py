@@ -14,9 +14,9 @@ from pathlib import Path
 from patience import HANG_S, wait_until
 from verify_world import config_of, run, states, verified
 
-from collector.agent.desk import ask_agent
-from collector.agent.loaded import loaded_tables
-from collector.agent.places import socket_path
+from collector.agent.operate.status_server import ask_agent
+from collector.agent.operate.table_hashes import loaded_tables
+from collector.agent.paths import socket_path
 from collector.base.errors import LinkError
 from collector.points.agent_config import load_agent
 from simulators.pytest_plugin import ServedDevices

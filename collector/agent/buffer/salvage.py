@@ -21,10 +21,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from collector.agent import lost
-from collector.agent.damaged_file import DamagedFile, OldBatch, OldLost, OldStream
-from collector.agent.ledger import Ledger, StreamRow
-from collector.agent.sealer import encode_tail
+from collector.agent.buffer import lost_ranges as lost
+from collector.agent.buffer.buffer_file import Ledger, StreamRow
+from collector.agent.buffer.damaged_file import DamagedFile, OldBatch, OldLost, OldStream
+from collector.agent.buffer.sealer import encode_tail
 from collector.base.errors import Garbled, StoreError
 from collector.model.record import GapRecord, UnitRecord
 from collector.wire import decode_batch, is_name, open_envelope

@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from collector.agent import lost
-from collector.agent.ledger import FREED, Ledger, StreamRow
+from collector.agent.buffer import lost_ranges
+from collector.agent.buffer.buffer_file import FREED, Ledger, StreamRow
 from collector.base.clock_state import ClockState
 from collector.base.errors import Garbled
 from collector.model.interval import HOUR_MS
@@ -299,7 +299,7 @@ class Sealer:
             (limit, _DROPS_PER_SEAL),
         ).fetchall()
         for (number,) in rows:
-            self.remove(number, lost.EVICTED)
+            self.remove(number, lost_ranges.EVICTED)
 
     def make_room(self) -> None:
         """B5: over the size limit the oldest go: first those the center has, then those it will be told of."""
@@ -317,7 +317,7 @@ class Sealer:
             )
             if row is None:
                 return
-            self.remove(row[0], lost.EVICTED)
+            self.remove(row[0], lost_ranges.EVICTED)
 
     def remove(self, number: int, reason: str) -> None:
         """Take a batch out of the file: a freed one is only noted, a pending one is lost for `reason` and due."""
@@ -326,22 +326,24 @@ class Sealer:
             "SELECT stream, sequence, state, first_ms, last_ms, records, gaps, units FROM batches WHERE id = ?",
             (number,),
         ).fetchone()
-        carried = self._plain_gaps(number) if gaps and state != FREED and reason != lost.RESEALED else []
+        carried = self._plain_gaps(number) if gaps and state != FREED and reason != lost_ranges.RESEALED else []
         db.execute("DELETE FROM batches WHERE id = ?", (number,))
         if state == FREED:
-            reason = lost.NOT_KEPT
+            reason = lost_ranges.NOT_KEPT
         else:
-            resealed = records if reason == lost.RESEALED else 0
+            resealed = records if reason == lost_ranges.RESEALED else 0
             db.execute(
                 "UPDATE streams SET evicted = evicted + 1, records_evicted = records_evicted + ?,"
                 " records_resealed = records_resealed + ? WHERE id = ?",
                 (records - resealed, resealed, stream),
             )
-            if reason != lost.RESEALED:
-                lost.untell(self._ledger, stream, sequence)
-        span = (first_ms, first_ms) if reason == lost.RESEALED else (first_ms, last_ms + 1)
-        units = "" if reason == lost.RESEALED else units
-        lost.add(self._ledger, stream, (sequence, sequence), span, units, reason, due=reason != lost.NOT_KEPT)
+            if reason != lost_ranges.RESEALED:
+                lost_ranges.untell(self._ledger, stream, sequence)
+        span = (first_ms, first_ms) if reason == lost_ranges.RESEALED else (first_ms, last_ms + 1)
+        units = "" if reason == lost_ranges.RESEALED else units
+        lost_ranges.add(
+            self._ledger, stream, (sequence, sequence), span, units, reason, due=reason != lost_ranges.NOT_KEPT
+        )
         for gap in carried:
             self._carry(stream, sequence, gap)
 
@@ -355,7 +357,7 @@ class Sealer:
 
     def _carry(self, stream: int, sequence: int, gap: GapRecord) -> None:
         """Keep a gap whose batch went, unless the range it went with says as much."""
-        for row in lost.overlapping(self._ledger, stream, sequence, sequence):
+        for row in lost_ranges.overlapping(self._ledger, stream, sequence, sequence):
             if row.from_ms <= gap.from_ms and gap.to_ms <= row.to_ms and set(gap.units) <= set(row.units.split(",")):
                 return
         plant = self._ledger.value("SELECT plant FROM streams WHERE id = ?", stream)
@@ -368,7 +370,7 @@ class Sealer:
         self._append(self.tails[plant], (), gaps)
 
     def _append(self, tail: Tail, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
-        gaps = [lost.within_reach(gap, self.now_ms) for gap in gaps]
+        gaps = [lost_ranges.within_reach(gap, self.now_ms) for gap in gaps]
         body = encode_tail(records, gaps)
         self._ledger.db.execute(
             "INSERT INTO tail (stream, records, body) VALUES (?, ?, ?)", (tail.stream.id, len(records), body)

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.agent.page_scan import find_payloads
-from collector.agent.sealer import check_tail, decode_tail
+from collector.agent.buffer.page_scan import find_payloads
+from collector.agent.buffer.sealer import check_tail, decode_tail
 from collector.base.errors import CollectorError, Garbled
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
 from collector.wire import Stream, decode_batch, is_name, open_envelope

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-from collector.agent.ledger import Ledger
+from collector.agent.buffer.buffer_file import Ledger
 from collector.model.interval import DAY_MS
 from collector.model.record import GapRecord
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from collector.agent.desk import loopback
 from collector.agent.device.dlt645.codec import WILDCARD, layout_of
 from collector.agent.device.dlt645.driver import layouts_of
 from collector.agent.device.factory import limits_of, line_name, serial_line
 from collector.agent.device.modbus.plan import plan_reads
 from collector.agent.device.registers import Guard
+from collector.agent.operate.status_server import loopback
 from collector.base.errors import ConfigError, Problem
 from collector.points import Point
 from collector.points.agent_config import AgentConfig, Device

@@ -20,11 +20,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from collector.agent.capacity import Capacity, compute_capacity, open_beside
-from collector.agent.check import find_problems
-from collector.agent.desk import ask_agent
-from collector.agent.health import DeviceHealth, Health, PointNow, alarm_of, step_words
-from collector.agent.places import buffer_path, socket_path
+from collector.agent.buffer.capacity import Capacity, compute_capacity, open_beside
+from collector.agent.operate.check import find_problems
+from collector.agent.operate.health import DeviceHealth, Health, PointNow, alarm_of, step_words
+from collector.agent.operate.status_server import ask_agent
+from collector.agent.paths import buffer_path, socket_path
 from collector.base.clock import SystemClock
 from collector.base.errors import LinkError, StoreError
 from collector.model.interval import format_time

@@ -20,8 +20,8 @@ from operator import itemgetter
 from typing import Any, Final
 
 from collector.agent.device.contract import BlockReadings, Reading, ReadingsByBlock
-from collector.agent.source import Place, Source, SourceTable
-from collector.agent.unit_state import AT, Change, Stretch, UnitState, singly
+from collector.agent.record.sources import Place, Source, SourceTable
+from collector.agent.record.unit_state import AT, Change, Stretch, UnitState, singly
 from collector.base.clock_state import ClockState
 from collector.base.errors import InvariantBroken
 from collector.model.quantity import QUANTITIES

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from collector.agent.unit_state import UnitState
+from collector.agent.record.unit_state import UnitState
 from collector.points import Point
 
 Place = tuple[UnitState, int]

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from collector.agent.device.factory import DeviceOnLine
-from collector.agent.poll import Channel, Job, Sink
-from collector.agent.recorder import layouts_of
-from collector.agent.source import Source
+from collector.agent.record.poll import Channel, Job, Sink
+from collector.agent.record.recorder import layouts_of
+from collector.agent.record.sources import Source
 from collector.base.clock import Clock
 from collector.model.record import UnitLayout
 from collector.points import Point

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from collector.agent import ledger_schema
+from collector.agent.buffer import ledger_schema
 from collector.base.errors import CollectorError, Garbled, StoreError
 from collector.wire import Stream, is_name, open_envelope
 
@@ -118,7 +118,7 @@ class Ledger:
             if not self.value("SELECT count(*) FROM sqlite_master"):
                 ledger_schema.create(self.db)
             elif not ledger_schema.is_current(self.db):
-                from collector.agent.ledger_migrations import bring_up_to_date
+                from collector.agent.buffer.ledger_migrations import bring_up_to_date
 
                 bring_up_to_date(self.db)
         except sqlite3.Error as error:

@@ -11,9 +11,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from collector.agent import lost
-from collector.agent.ledger import FREED, PENDING, Ledger
-from collector.agent.sealer import Sealer
+from collector.agent.buffer import lost_ranges
+from collector.agent.buffer.buffer_file import FREED, PENDING, Ledger
+from collector.agent.buffer.sealer import Sealer
 from collector.base.errors import Garbled
 from collector.model.record import GapRecord
 from collector.wire import CURABLE, FINAL, Ack, Ask, decode_batch, epoch_text, open_envelope
@@ -143,7 +143,7 @@ class Outbox:
             "SELECT id FROM batches WHERE stream = ? AND sequence = ?", (position.stream, position.sequence)
         ).fetchone()
         if row is not None:
-            self._sealer.remove(row[0], lost.UNREADABLE)
+            self._sealer.remove(row[0], lost_ranges.UNREADABLE)
 
     def apply_ack(self, plant: str, ack: Ack) -> AckOutcome:
         """Free what the present store has; see B3 and B8. A new store makes the rest unsent again."""
@@ -159,7 +159,7 @@ class Outbox:
         is_new_store = known is None and self._enter_store(ack.store_id)
         if heard_store != ack.store_id:
             self._ledger.db.execute("UPDATE streams SET heard_store = ? WHERE id = ?", (ack.store_id, stream))
-            lost.due_to_new_store(self._ledger, stream, ack.through)
+            lost_ranges.due_to_new_store(self._ledger, stream, ack.through)
         kept = self._note_kept(stream, ack)
         conflicts, refused = self._refusals(stream, ack)
         freed = self._free(stream, [(1, ack.through), *ack.also], min(conflicts, default=MAX_SEQUENCE))
@@ -304,21 +304,21 @@ class Outbox:
             try:
                 batch = decode_batch(open_envelope(payload))
             except Garbled:
-                self._sealer.remove(number, lost.UNREADABLE)
+                self._sealer.remove(number, lost_ranges.UNREADABLE)
                 continue
             layouts = {layout.unit: layout for layout in batch.layouts}
             given = self._sealer.seal_batch(tail, batch.records, batch.gaps, layouts)
-            lost.retell(self._ledger, (stream, sequence), (tail.stream.id, given))
-            self._sealer.remove(number, lost.RESEALED)
+            lost_ranges.retell(self._ledger, (stream, sequence), (tail.stream.id, given))
+            self._sealer.remove(number, lost_ranges.RESEALED)
         return len(rows)
 
     def tell_due(self, plant: str) -> None:
         """Put what the center must hear of lost sequences into the open tail; it goes with the next batch."""
         tail = self._sealer.tails[plant]
         epochs = {row.id: row.stream.epoch for row in self._ledger.streams()}
-        rows = lost.due(self._ledger, plant)
+        rows = lost_ranges.due(self._ledger, plant)
         for row in rows:
-            lost.tell(self._ledger, row, tail.stream.id, tail.next_sequence)
+            lost_ranges.tell(self._ledger, row, tail.stream.id, tail.next_sequence)
             self._sealer.add_gaps(plant, [row.gap(epochs[row.stream])])
             if tail.is_full_of_gaps:
                 self._sealer.seal(plant)
@@ -345,9 +345,9 @@ class Outbox:
                 self._sealer.seal(ask.plant)
         return found
 
-    def _by_sequence(self, ask: Ask, streams: list[int]) -> tuple[list[Position], list[lost.Lost]]:
+    def _by_sequence(self, ask: Ask, streams: list[int]) -> tuple[list[Position], list[lost_ranges.Lost]]:
         found: list[Position] = []
-        rows: list[lost.Lost] = []
+        rows: list[lost_ranges.Lost] = []
         for stream in streams:
             for first, last in ask.sequences:
                 kept = self._ledger.db.execute(
@@ -356,10 +356,10 @@ class Outbox:
                     (stream, first, last, _ASKED_AT_MOST),
                 )
                 found += [Position(stream, sequence) for (sequence,) in kept]
-                rows += [r for r in lost.overlapping(self._ledger, stream, first, last) if r not in rows]
+                rows += [r for r in lost_ranges.overlapping(self._ledger, stream, first, last) if r not in rows]
         return sorted(set(found)), rows
 
-    def _by_time(self, ask: Ask, streams: list[int]) -> tuple[list[Position], list[lost.Lost]]:
+    def _by_time(self, ask: Ask, streams: list[int]) -> tuple[list[Position], list[lost_ranges.Lost]]:
         unit, from_ms, to_ms = ask.unit or "", ask.from_ms or 0, ask.to_ms or 0
         marks = ",".join("?" * len(streams))
         kept = self._ledger.db.execute(
@@ -368,4 +368,4 @@ class Outbox:
             (*streams, to_ms, from_ms, f",{unit},", _ASKED_AT_MOST),
         )
         found = [Position(*row) for row in kept]
-        return found, lost.in_time(self._ledger, streams, unit, from_ms, to_ms)
+        return found, lost_ranges.in_time(self._ledger, streams, unit, from_ms, to_ms)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from collector.agent.buffer import Buffer, Outgoing, Position
+from collector.agent.buffer.buffer import Buffer, Outgoing, Position
 from collector.points import agent_config
 
 LaneName = Literal["live", "asked", "backlog", "put_off"]

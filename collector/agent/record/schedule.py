@@ -17,10 +17,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from collector.agent.buffer.buffer_file import Damaged
 from collector.agent.device.contract import Answer
-from collector.agent.ledger import Damaged
-from collector.agent.poll import Channel, next_due_ms
-from collector.agent.recorder import Recorder
+from collector.agent.record.poll import Channel, next_due_ms
+from collector.agent.record.recorder import Recorder
 from collector.base.clock import STEP_MS, Clock, clock_state
 from collector.base.clock_state import ClockState
 from collector.base.errors import StoreError

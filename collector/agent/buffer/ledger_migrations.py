@@ -13,7 +13,7 @@ from typing import Any
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
-from collector.agent.ledger_schema import SET
+from collector.agent.buffer.ledger_schema import SET
 
 schema = Migrations(SET)
 

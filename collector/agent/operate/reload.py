@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from collector.agent.check import find_problems
 from collector.agent.device.factory import DeviceOnLine, line_name
+from collector.agent.operate.check import find_problems
 from collector.base.errors import ConfigError, Problem
 from collector.points import Point
 from collector.points.agent_config import AgentConfig, Device, load_agent

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from collector.agent.places import buffer_path
+from collector.agent.paths import buffer_path
 from collector.base.errors import StoreError
 from collector.points.agent_config import AgentConfig
 

@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from collector.agent.health import ALARMS, Health
+from collector.agent.operate.health import ALARMS, Health
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _CLOCK_STATES: Final = ("synchronised", "unsynchronised", "unknown")

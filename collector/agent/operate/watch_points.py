@@ -9,14 +9,14 @@ from typing import Final
 
 import msgspec
 
-from collector.agent.desk import ask_agent
 from collector.agent.device.contract import Answer
 from collector.agent.device.factory import build_devices
-from collector.agent.doctor import is_locked
-from collector.agent.health import PointNow, points_now
-from collector.agent.places import buffer_path, socket_path
-from collector.agent.recorder import Recorder
-from collector.agent.wiring import channels_of, sources_of
+from collector.agent.operate.doctor import is_locked
+from collector.agent.operate.health import PointNow, points_now
+from collector.agent.operate.status_server import ask_agent
+from collector.agent.paths import buffer_path, socket_path
+from collector.agent.record.recorder import Recorder
+from collector.agent.record.wiring import channels_of, sources_of
 from collector.base.clock import Clock
 from collector.base.errors import StoreError
 from collector.points.agent_config import AgentConfig

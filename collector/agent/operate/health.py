@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
-from collector.agent.buffer import Counts
-from collector.agent.poll import Channel
-from collector.agent.recorder import Newest
+from collector.agent.buffer.buffer import Counts
+from collector.agent.record.poll import Channel
+from collector.agent.record.recorder import Newest
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, from_scaled
 

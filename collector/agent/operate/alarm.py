@@ -9,8 +9,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from collector.agent.capacity import Capacity
-from collector.agent.health import alarm_of
+from collector.agent.buffer.capacity import Capacity
+from collector.agent.operate.health import alarm_of
 from collector.base.errors import StoreError
 
 _LOG = logging.getLogger(__name__)

@@ -31,10 +31,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from collector.agent import salvage
-from collector.agent.ledger import Damaged, Ledger, Lock
-from collector.agent.outbox import AckOutcome, Outbox, Outgoing, Position
-from collector.agent.sealer import MAX_ERA, Sealer
+from collector.agent.buffer import salvage
+from collector.agent.buffer.buffer_file import Damaged, Ledger, Lock
+from collector.agent.buffer.outbox import AckOutcome, Outbox, Outgoing, Position
+from collector.agent.buffer.sealer import MAX_ERA, Sealer
 from collector.base.errors import Garbled, InvariantBroken, StoreError
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
 from collector.points import agent_config

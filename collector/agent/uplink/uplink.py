@@ -32,9 +32,9 @@ from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY as CLEAN_START_FIRST_ON
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from collector.agent.buffer import Buffer
-from collector.agent.lanes import Flights, take
-from collector.agent.ledger import Damaged
+from collector.agent.buffer.buffer import Buffer
+from collector.agent.buffer.buffer_file import Damaged
+from collector.agent.uplink.send_queue import Flights, take
 from collector.base.errors import Garbled, StoreError
 from collector.base.mqtt import find_protocol, read_password, tls_context
 from collector.base.tasks import heed_cancellation
