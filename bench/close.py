@@ -26,9 +26,9 @@ from bench.figure import Figure
 from bench.month_folder import MONTH, UNITS_PER_PLANT, write_folder, write_lake
 from collector.base.clock import SystemClock
 from collector.base.resources import config_path
+from collector.center.db.store import CenterStore
 from collector.center.month.laying_out import PinnedFile
 from collector.center.month.measured import MonthMeasuring
-from collector.center.store import CenterStore
 from collector.settlement.rulebook.load import load_rulebook
 
 PLANTS: Final = 200

@@ -24,12 +24,12 @@ from bench.center_process import cpu_s, free_port, peak_mb, running_broker, runn
 from bench.figure import Figure
 from bench.signals import WIDE, layouts, ticks
 from collector.base.clock import SystemClock
-from collector.center import schema
 from collector.center.admission import Admission, EnrolledPlant
+from collector.center.db import tables_receive
+from collector.center.db.store import CenterStore
 from collector.center.journal import commit_group
 from collector.center.lake import find_stale_days
 from collector.center.sealing import seal_apart
-from collector.center.store import CenterStore
 from collector.model.record import UnitLayout, UnitRecord
 
 PLANTS: Final = 300
@@ -156,9 +156,9 @@ async def _send(port: int, payloads: dict[int, list[bytes]], through: int) -> No
 
 def _assert_all_there(state: Path, times: int) -> None:
     with CenterStore.open(state, clock=SystemClock(), create=False) as store:
-        query = select(func.count(), func.sum(schema.batch.c.record_count))
+        query = select(func.count(), func.sum(tables_receive.batch.c.record_count))
         batches, records = store.read(lambda c: c.execute(query).one())
-        through = store.read(lambda c: c.execute(select(schema.stream.c.through).distinct()).scalars().all())
+        through = store.read(lambda c: c.execute(select(tables_receive.stream.c.through).distinct()).scalars().all())
     found = (int(batches), int(records), list(through))
     expected = (times * PLANTS * MINUTES, times * RECORDS, [times * MINUTES])
     if found != expected:

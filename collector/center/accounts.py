@@ -22,9 +22,9 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from collector.base.errors import Denied, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Permission, Role
-from collector.center.people_schema import account, login_failure, session, token
-from collector.center.people_schema import audit as audit_log
-from collector.center.store import CenterStore
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_people import account, login_failure, session, token
+from collector.center.db.tables_people import audit as audit_log
 
 NAME: Final = re.compile(r"[a-z][a-z0-9._-]{1,63}")
 MIN_PASSWORD: Final = 10

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, update
 
-from collector.center.schema import agent_state, lake_day, quarantine, store, stream
+from collector.center.db.store import insert_new
+from collector.center.db.tables_quality import alarm
+from collector.center.db.tables_receive import agent_state, lake_day, quarantine, store, stream
 from collector.center.settings import Alarms
-from collector.center.store import insert_new
 from collector.center.streams import OF_GATEWAYS
-from collector.center.watch_schema import alarm
 from collector.model.interval import HOUR_MS, format_time
 
 CODES: Final = ("plant_silent", "quarantine_growing", "days_unsealed", "disk_nearly_full", "gateway_clock")

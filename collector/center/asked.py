@@ -16,10 +16,10 @@ from collector.base.errors import LinkError
 from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.asking import asks_for, publish_asks
-from collector.center.schema import batch, gap, stream
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_quality import asked
+from collector.center.db.tables_receive import batch, gap, stream
 from collector.center.settings import CenterSettings
-from collector.center.store import CenterStore
-from collector.center.watch_schema import asked
 from collector.model.interval import Interval
 
 # A broker drops the older of two connections of one client id: one ask at a time in a process.

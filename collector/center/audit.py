@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, text
 
 from collector.center.access import Actor
-from collector.center.people_schema import audit
+from collector.center.db.tables_people import audit
 
 NOTHING_BEFORE: Final = "0" * 64
 LOGIN: Final = "login"

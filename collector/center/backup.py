@@ -24,13 +24,13 @@ from sqlalchemy.exc import DBAPIError
 
 from collector.base.clock import Clock
 from collector.base.errors import StoreError
-from collector.center.engines import make_engine
-from collector.center.import_schema import run, run_file
+from collector.center.db.engines import make_engine
+from collector.center.db.store import CenterStore, renew_store_id
+from collector.center.db.store_copy import copy_tables
+from collector.center.db.store_version import BACKUP_MANIFEST, has_store, lock_others_out, make_tables
+from collector.center.db.tables_inputs import run, run_file
+from collector.center.db.tables_receive import SCHEMA_VERSION, lake_file
 from collector.center.runs import link_records
-from collector.center.schema import SCHEMA_VERSION, lake_file
-from collector.center.store import CenterStore, renew_store_id
-from collector.center.store_copy import copy_tables
-from collector.center.store_version import BACKUP_MANIFEST, has_store, lock_others_out, make_tables
 
 DATABASE: Final = "center.sqlite"
 

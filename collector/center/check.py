@@ -14,11 +14,11 @@ from sqlalchemy import Connection, func, select
 import collector.wire as wire
 from collector.base.errors import Garbled
 from collector.center import ranges
-from collector.center.import_schema import run_file
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import run_file
+from collector.center.db.tables_receive import batch, batch_day, covered, lake_day, lake_file, payload, stream, unit_day
 from collector.center.lake_piece import DAY
 from collector.center.lake_substitutes import FILLED
-from collector.center.schema import batch, batch_day, covered, lake_day, lake_file, payload, stream, unit_day
-from collector.center.store import CenterStore
 
 
 def check_store(store: CenterStore) -> list[str]:

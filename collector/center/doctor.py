@@ -24,11 +24,11 @@ from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError
 from collector.center import audit
 from collector.center.alarms import Alarm, find_alarms
-from collector.center.schema import lake_day, quarantine
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_quality import finding, validated_day
+from collector.center.db.tables_receive import lake_day, quarantine
 from collector.center.settings import CenterSettings, Receiver
-from collector.center.store import CenterStore
 from collector.center.validation import register_in_force
-from collector.center.watch_schema import finding, validated_day
 from collector.model.interval import DAY_MS, format_time, local_day
 from collector.model.register import Register
 

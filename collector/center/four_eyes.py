@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert, select, update
 from collector.base.errors import Denied, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Permission
-from collector.center.people_schema import proposal
+from collector.center.db.tables_people import proposal
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,16 +26,16 @@ import zstandard
 from sqlalchemy import Connection, func, insert, select, text, update
 
 from collector.base.errors import ConfigError, Problem, StoreError
+from collector.center.db.tables_inputs import effective, imported, imported_row, in_force, published
+from collector.center.db.verified import check_hash
 from collector.center.import_kinds import ALL_KINDS as ALL_KINDS
 from collector.center.import_kinds import IMPORT_KINDS as IMPORT_KINDS
 from collector.center.import_kinds import KINDS as KINDS
 from collector.center.import_kinds import RECORDS as RECORDS
 from collector.center.import_kinds import REGISTER as REGISTER
-from collector.center.import_schema import effective, imported, imported_row, in_force, published
 from collector.center.row_laying import Rows, lay_over
 from collector.center.row_reading import read_table
 from collector.center.row_store import held_rows, insert_rows, mark_replaced, origins
-from collector.center.verified import check_hash
 from collector.sheets.files import Delivered
 from collector.sheets.findings import LISTED_PER_KIND, Findings
 from collector.tables.register import RegisterFile, load_register

@@ -28,8 +28,8 @@ from sqlalchemy import Connection, func, insert, select, update
 import collector.wire as wire
 from collector.center import days, quarantine, ranges, stream_room, streams
 from collector.center.arrivals import Accepted, AgentState, Arrival, Rejected, StreamKey
-from collector.center.schema import agent_state, batch, batch_day, gap, payload
-from collector.center.store import insert_new
+from collector.center.db.store import insert_new
+from collector.center.db.tables_receive import agent_state, batch, batch_day, gap, payload
 from collector.model.record import GapRecord
 
 MAX_ALSO: Final = 256  # ranges beyond `through` named in one ack; the rest come with later ones

@@ -20,10 +20,10 @@ from collector.base.errors import StoreError
 from collector.center import audit
 from collector.center.access import Actor, Permission
 from collector.center.admission import Admission, EnrolledPlant, plants_of
-from collector.center.schema import enrolled
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_quality import plant_key
+from collector.center.db.tables_receive import enrolled
 from collector.center.settings import CenterSettings
-from collector.center.store import CenterStore
-from collector.center.watch_schema import plant_key
 from collector.model.interval import format_time
 
 MAX_PEM_BYTES: Final = 10_000

@@ -15,10 +15,10 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 
 from collector.center.alarms import CODES, last_heard
+from collector.center.db.tables_quality import alarm, finding
+from collector.center.db.tables_receive import covered, enrolled, gap, lake_day, quarantine, stream, unit_day
 from collector.center.receiver import Counters
-from collector.center.schema import covered, enrolled, gap, lake_day, quarantine, stream, unit_day
 from collector.center.streams import OF_GATEWAYS
-from collector.center.watch_schema import alarm, finding
 from collector.model.interval import local_day
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST

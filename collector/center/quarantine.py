@@ -17,8 +17,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, select, update
 
 from collector.center.arrivals import Accepted, Rejected
-from collector.center.schema import quarantine
-from collector.center.store import insert_new
+from collector.center.db.store import insert_new
+from collector.center.db.tables_receive import quarantine
 from collector.model.interval import format_time
 from collector.wire import CURABLE
 

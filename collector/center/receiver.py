@@ -25,9 +25,9 @@ from collector.base.tasks import heed_cancellation
 from collector.center.admission import Admission
 from collector.center.arrivals import Arrival, StreamKey
 from collector.center.broker_link import SESSION_EXPIRY_S, BrokerLink, Inbox
+from collector.center.db.store import CenterStore
 from collector.center.journal import GroupResult, Settled, commit_group
 from collector.center.settings import CenterSettings
-from collector.center.store import CenterStore
 
 GROUP_BYTES: Final = 32_000_000
 INBOX_BYTES: Final = 256_000_000

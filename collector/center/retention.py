@@ -11,10 +11,10 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, exists, select, update
 
-from collector.center.import_schema import run_file
-from collector.center.measured_schema import day_result, day_segments, file_facts
-from collector.center.schema import batch_day, lake_day, lake_file, payload
-from collector.center.store import CenterStore
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import run_file
+from collector.center.db.tables_receive import batch_day, lake_day, lake_file, payload
+from collector.center.db.tables_results import day_result, day_segments, file_facts
 from collector.model.interval import DAY_MS
 
 _AT_ONCE: Final = 1000  # rows of one transaction: the receiver's commits come between

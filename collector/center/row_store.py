@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.csv
 from sqlalchemy import Connection, bindparam, delete, select, update
 
+from collector.center.db.tables_inputs import imported_row, in_force, touching
 from collector.center.import_kinds import KINDS
-from collector.center.import_schema import imported_row, in_force, touching
 from collector.center.row_laying import ROWS_AT_ONCE, HeldRows, Rows
 
 _COLUMNS: Final = ("import_id", "kind", "row", "start_ms", "end_ms", "cells")

@@ -19,7 +19,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from collector.base.errors import StoreError
-from collector.center.import_schema import run, run_file
+from collector.center.db.tables_inputs import run, run_file
 from collector.model.interval import Month
 
 TRIAL: Final = "trial"

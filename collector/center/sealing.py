@@ -25,8 +25,8 @@ from typing import Final
 
 from collector.base.clock import SystemClock
 from collector.base.errors import StoreError
+from collector.center.db.store import CenterStore
 from collector.center.lake import StaleDay, seal_day
-from collector.center.store import CenterStore
 
 NICENESS: Final = 10
 DAYS_PER_PROCESS: Final = 100  # then a fresh one takes over, and whatever memory was kept goes back

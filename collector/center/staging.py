@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection, delete, select
 
-from collector.center.import_schema import imported, published
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import imported, published
 from collector.center.imports import (
     REGISTER,
     Imported,
@@ -33,7 +34,6 @@ from collector.center.imports import (
 from collector.center.row_laying import Rows
 from collector.center.row_reading import as_toml, load_delivered, read_table
 from collector.center.row_store import forget_rows
-from collector.center.store import CenterStore
 from collector.center.undoing import look_at_undoing
 from collector.sheets.files import Delivered
 

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, func, select
 
 from collector.center.completeness import held_minutes
 from collector.center.days import MINUTE_MS
+from collector.center.db.tables_receive import agent_state, batch, covered, gap, lake_day, quarantine, stream, unit_day
 from collector.center.keys import enrolled_units
-from collector.center.schema import agent_state, batch, covered, gap, lake_day, quarantine, stream, unit_day
 from collector.center.streams import OF_GATEWAYS
 from collector.model.interval import Interval, Month
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select
 
 from collector.center import ranges, streams
 from collector.center.arrivals import Accepted, Arrival, Rejected, StreamKey
-from collector.center.schema import stream
+from collector.center.db.tables_receive import stream
 
 Claim = tuple[StreamKey, ranges.Range]
 

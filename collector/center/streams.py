@@ -33,9 +33,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import ColumnElement
 
 from collector.center.arrivals import StreamKey
+from collector.center.db.store import insert_new
+from collector.center.db.tables_receive import batch, covered, stream
 from collector.center.ranges import Range
-from collector.center.schema import batch, covered, stream
-from collector.center.store import insert_new
 
 # The streams of imported records, their epoch the number of the import. No gateway can have such a name (wire.is_name).
 IMPORTED, REPLACING = "@import", "@replace"

@@ -17,9 +17,9 @@ from collector.base.errors import StoreError
 from collector.center import four_eyes
 from collector.center.access import Actor, Permission
 from collector.center.days import mark_interval_stale
-from collector.center.people_schema import proposal
-from collector.center.schema import enrolled, unit_day
-from collector.center.watch_schema import substitution
+from collector.center.db.tables_people import proposal
+from collector.center.db.tables_quality import substitution
+from collector.center.db.tables_receive import enrolled, unit_day
 from collector.model.interval import DAY_MS, Interval, Month, format_time
 from collector.model.quantity import BY_NAME, Quantity, parse_decimal, parse_scaled
 

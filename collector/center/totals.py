@@ -9,8 +9,8 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select
 
 from collector.base.clock import SystemClock
-from collector.center.schema import batch, gap
-from collector.center.store import CenterStore
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_receive import batch, gap
 
 
 @dataclass(frozen=True, slots=True)

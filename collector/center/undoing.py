@@ -6,8 +6,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, select, update
 
 from collector.base.errors import StoreError
+from collector.center.db.tables_inputs import effective, imported, imported_row, published
 from collector.center.import_kinds import KINDS, REGISTER
-from collector.center.import_schema import effective, imported, imported_row, published
 from collector.center.imports import lock_imports
 from collector.center.row_laying import lay_over
 from collector.center.row_store import held_rows, origins, rows_replaced_by

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from collector.base.notify import notify
-from collector.center.store import CenterStore
+from collector.center.db.store import CenterStore
 
 PERIOD_S: Final = 15.0
 

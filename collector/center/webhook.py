@@ -16,8 +16,8 @@ from http.client import HTTPException
 from typing import Any, Final
 
 from collector.center.alarms import events_to_send, mark_sent
+from collector.center.db.store import CenterStore
 from collector.center.settings import Alarms
-from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS
 
 BACKOFF_START_S: Final = 10.0

@@ -32,8 +32,8 @@ from collector.cli.center_store import (
 )
 
 if TYPE_CHECKING:
+    from collector.center.db.store import CenterStore
     from collector.center.status import CenterStatus, GatewayStatus
-    from collector.center.store import CenterStore
 
 app = typer.Typer(no_args_is_help=True, help="The dispatch side: receive, store, settle. 主站。")
 center_month.register(app)
@@ -153,7 +153,7 @@ def restore(
 @app.command()
 def renew(config: ConfigOption = None, state: StateOption = "") -> None:
     """Give a store that was put back by other means than restore a new id, as restore does. 更换库标识。"""
-    from collector.center.store import renew_store_id
+    from collector.center.db.store import renew_store_id
 
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()

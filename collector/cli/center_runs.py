@@ -19,9 +19,9 @@ from collector.report.words import Lang
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from collector.center.db.store import CenterStore
     from collector.center.month.record_reader import RecordShown
     from collector.center.runs import RunRow
-    from collector.center.store import CenterStore
 
 ExecutorOption = Annotated[
     str, typer.Option("--executor", metavar="dask://HOST:PORT", help="Measure on a Dask cluster that sees the lake.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 if TYPE_CHECKING:
-    from collector.center.store import CenterStore
+    from collector.center.db.store import CenterStore
     from collector.settlement.rulebook.calendar import DutyDays
 
 USUAL_PLACES: Final = (Path("center.toml"), Path("/etc/collector/center.toml"))
@@ -29,8 +29,8 @@ def open_store(config: Path | None, state: str, *, create: bool = False) -> Cent
         StoreError: there is no store and `create` is False.
     """
     from collector.base.clock import SystemClock
+    from collector.center.db.store import CenterStore
     from collector.center.settings import load_center
-    from collector.center.store import CenterStore
 
     config = find_config(config, state)
     settings = load_center(config) if config else None

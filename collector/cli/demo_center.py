@@ -31,10 +31,10 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
     from collector.base.clock import SystemClock
     from collector.center import accounts
     from collector.center.access import Role
+    from collector.center.db.store import CenterStore
     from collector.center.deliveries import deliver, delivered_of
     from collector.center.imports import ALL_KINDS, REGISTER
     from collector.center.month.settling import settle_month
-    from collector.center.store import CenterStore
     from collector.cli.center_screen import actor_of
     from collector.cli.settle import RULEBOOK
     from collector.settlement.rulebook.catalogue import SERVICES

@@ -24,8 +24,8 @@ from sqlalchemy import func, select
 
 from collector import wire
 from collector.base.clock import SystemClock
-from collector.center import schema
-from collector.center.store import CenterStore
+from collector.center.db import tables_receive
+from collector.center.db.store import CenterStore
 
 CENTER = (sys.executable, "-c", "from collector.cli.center import app; app()")
 
@@ -147,9 +147,9 @@ def stored(folder: Path, database_url: str = "") -> tuple[int, int, int]:
     """Batches, records, highest sequence up to which all are settled; from the store itself."""
     state = folder / "state"
     with CenterStore.open(state, clock=SystemClock(), database_url=database_url, create=False) as store:
-        query = select(func.count(), func.sum(schema.batch.c.record_count))
+        query = select(func.count(), func.sum(tables_receive.batch.c.record_count))
         batches, records = store.read(lambda c: c.execute(query).one())
-        through = store.read(lambda c: c.execute(select(func.max(schema.stream.c.through))).scalar())
+        through = store.read(lambda c: c.execute(select(func.max(tables_receive.stream.c.through))).scalar())
     return int(batches), int(records or 0), int(through or 0)
 
 

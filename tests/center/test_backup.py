@@ -11,13 +11,13 @@ from center_batches import EPOCH, NOON, FixedClock, deliver, minutes, new_signer
 from sqlalchemy import delete, select, update
 
 from collector.base.errors import StoreError
-from collector.center import schema
 from collector.center.backup import create_backup, restore_backup
 from collector.center.check import check_store
+from collector.center.db import tables_receive
+from collector.center.db.store import CenterStore
 from collector.center.journal import readmit
 from collector.center.lake import count_records, list_files, seal_month_of
 from collector.center.quarantine import list_quarantine
-from collector.center.store import CenterStore
 from collector.model.interval import Month
 
 MARCH = Month(2026, 3)
@@ -121,9 +121,9 @@ def test_check_finds_what_was_damaged(database_url: str, tmp_path: Path) -> None
         text = "\n".join(check_store(store))
         assert f"{one}: not as it was sealed" in text
         assert f"{two}: listed and not there" in text
-        store.write(lambda c: c.execute(update(schema.stream).values(through=9))).result()
-        store.write(lambda c: c.execute(delete(schema.covered))).result()
-        changed = update(schema.payload).where(schema.payload.c.sequence == 2)
+        store.write(lambda c: c.execute(update(tables_receive.stream).values(through=9))).result()
+        store.write(lambda c: c.execute(delete(tables_receive.covered))).result()
+        changed = update(tables_receive.payload).where(tables_receive.payload.c.sequence == 2)
         other = payload_of(3, minutes("U1", NOON, 1))
         store.write(lambda c: c.execute(changed.values(bytes=other))).result()
         text = "\n".join(check_store(store))
@@ -150,4 +150,4 @@ def test_a_conflict_stays_in_quarantine(tmp_path: Path) -> None:
         store.write(lambda c: readmit(c, open_admission().admit, now_ms=NOON)).result()
         [row] = store.read(list_quarantine)
         assert (row["code"], row["sequence"], row["repeats"]) == ("epoch_conflict", 1, 0)
-        assert store.read(lambda c: c.execute(select(schema.batch.c.record_count)).scalar_one()) == 3
+        assert store.read(lambda c: c.execute(select(tables_receive.batch.c.record_count)).scalar_one()) == 3

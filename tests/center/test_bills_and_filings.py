@@ -41,6 +41,8 @@ from patience import HANG_S
 from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Role
+from collector.center.db.store import CenterStore
+from collector.center.db.verified import Altered
 from collector.center.month.bill_documents import bill_csv, bill_json, bill_xlsx, totals_by_counterparty
 from collector.center.month.bills import (
     BillRow,
@@ -58,8 +60,6 @@ from collector.center.month.run_statement import load_run_statement
 from collector.center.month.states import propose_step
 from collector.center.month.steps import State
 from collector.center.runs import runs_folder
-from collector.center.store import CenterStore
-from collector.center.verified import Altered
 from collector.model.interval import Month
 
 JUNE, JULY = Month(2026, 6), Month(2026, 7)

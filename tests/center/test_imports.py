@@ -22,8 +22,8 @@ from collector import wire
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError, StoreError
 from collector.center.backup import create_backup, restore_backup
+from collector.center.db.store import CenterStore
 from collector.center.imports import Imported, import_table, list_imports, rows_in_force
-from collector.center.store import CenterStore
 from collector.center.undoing import undo_import
 from collector.cli.center import app
 from collector.model.interval import Month

@@ -16,10 +16,11 @@ from sqlalchemy.exc import OperationalError
 
 from collector.base.clock import SystemClock
 from collector.base.errors import StoreError
-from collector.center import ranges, schema
+from collector.center import ranges
 from collector.center.arrivals import Rejected
+from collector.center.db import tables_receive
+from collector.center.db.store import CenterStore, renew_store_id
 from collector.center.journal import commit_group
-from collector.center.store import CenterStore, renew_store_id
 from collector.model.record import GapRecord
 
 pytestmark = pytest.mark.usefixtures("on_both")
@@ -32,12 +33,12 @@ def store(tmp_path: Path):  # type: ignore[no-untyped-def]
 
 
 def _count(store: CenterStore, table: str) -> int:
-    query = select(func.count()).select_from(schema.metadata.tables[table])
+    query = select(func.count()).select_from(tables_receive.metadata.tables[table])
     return int(store.read(lambda c: c.execute(query).scalar_one()))
 
 
 def _codes(store: CenterStore) -> list[str]:
-    return list(store.read(lambda c: c.execute(select(schema.quarantine.c.code)).scalars()))
+    return list(store.read(lambda c: c.execute(select(tables_receive.quarantine.c.code)).scalars()))
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 6)).map(lambda p: (p[0], p[0] + p[1]))))
@@ -57,7 +58,7 @@ def test_a_batch_is_stored_once_however_often_it_comes(store: CenterStore) -> No
     assert (again.committed, again.repeated) == (0, 1)
     assert again.settled[0].through == 1
     assert _count(store, "batch") == 1
-    assert store.read(lambda c: c.execute(select(schema.batch.c.repeats)).scalar_one()) == 2
+    assert store.read(lambda c: c.execute(select(tables_receive.batch.c.repeats)).scalar_one()) == 2
 
 
 def test_other_bytes_under_a_stored_id_are_quarantined_and_refused(store: CenterStore) -> None:
@@ -66,7 +67,7 @@ def test_other_bytes_under_a_stored_id_are_quarantined_and_refused(store: Center
     result = deliver(store, [clone])
     assert result.settled[0].refused == ((1, "epoch_conflict"),)
     assert result.settled[0].through == 1
-    kept = store.read(lambda c: c.execute(select(schema.quarantine.c.bytes)).scalar_one())
+    kept = store.read(lambda c: c.execute(select(tables_receive.quarantine.c.bytes)).scalar_one())
     assert kept == clone
     assert _count(store, "batch") == 1
 
@@ -145,7 +146,11 @@ def test_the_quarantine_keeps_one_copy_and_at_its_limit_the_facts_only(store: Ce
     big = bytes(600_000)
     deliver(store, [big, big])
     deliver(store, [b"\x01" + big])
-    query = select(schema.quarantine.c.repeats, schema.quarantine.c.size_bytes, func.length(schema.quarantine.c.bytes))
+    query = select(
+        tables_receive.quarantine.c.repeats,
+        tables_receive.quarantine.c.size_bytes,
+        func.length(tables_receive.quarantine.c.bytes),
+    )
     rows = store.read(lambda c: sorted(tuple(r) for r in c.execute(query)))
     assert rows == [(0, 600_001, 0), (1, 600_000, 600_000)]
 
@@ -172,7 +177,7 @@ def test_order_repetition_and_grouping_of_arrivals_change_nothing(tmp_path: Path
 
 
 def _facts(connection):  # type: ignore[no-untyped-def]
-    s, b, u, d = schema.stream, schema.batch, schema.unit_day, schema.lake_day
+    s, b, u, d = tables_receive.stream, tables_receive.batch, tables_receive.unit_day, tables_receive.lake_day
     join = b.join(s, s.c.id == b.c.stream_id)
     streams = connection.execute(select(s.c.gateway, s.c.epoch, s.c.through).order_by(s.c.epoch)).all()
     batches = connection.execute(
@@ -227,7 +232,7 @@ def test_a_missing_store_is_not_created_by_a_reader(tmp_path: Path) -> None:
 def test_a_record_and_its_power_survive_the_way_into_the_journal(store: CenterStore) -> None:
     payload = payload_of(1, [record("U1", NOON, 123_456)])
     deliver(store, [payload])
-    assert store.read(lambda c: c.execute(select(schema.payload.c.bytes)).scalar_one()) == payload
+    assert store.read(lambda c: c.execute(select(tables_receive.payload.c.bytes)).scalar_one()) == payload
 
 
 def test_the_quarantine_is_bounded_in_rows_and_strangers_leave_half_of_them(store: CenterStore) -> None:
@@ -240,7 +245,7 @@ def test_the_quarantine_is_bounded_in_rows_and_strangers_leave_half_of_them(stor
                 c, r, now_ms=NOON, quarantine_max_bytes=1000, quarantine_max_rows=100
             )
         ).result()
-    q = schema.quarantine.c
+    q = tables_receive.quarantine.c
     listed = store.read(lambda c: c.execute(select(q.code, q.topic, q.repeats)).all())
     rows = {
         (code, whole): (len(found), sum(found))

@@ -30,10 +30,10 @@ from center_batches import (
 from sqlalchemy import func, select
 
 from collector.base.clock_state import ClockState
-from collector.center import schema
+from collector.center.db import tables_receive
+from collector.center.db.store import CenterStore
 from collector.center.lake import count_records, enrol, find_stale_days, list_files, seal_day, seal_month, seal_month_of
 from collector.center.retention import drop_old_payloads
-from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS, Month, local_midnight_ms
 from collector.model.record import UnitRecord
 
@@ -229,7 +229,7 @@ def test_records_in_the_files_are_as_many_as_the_journal_has(tmp_path: Path) -> 
                 store, [payload_of(n, minutes("U1", MIDNIGHT + n * 7_200_000, 30) + minutes("U2", MIDNIGHT + n, 1))]
             )
         files = seal_month_of(store, MARCH)
-        total = store.read(lambda c: c.execute(select(func.sum(schema.batch.c.record_count))).scalar_one())
+        total = store.read(lambda c: c.execute(select(func.sum(tables_receive.batch.c.record_count))).scalar_one())
     assert count_records(files) == total == 24 * 31
     assert count_records(seal_month(tmp_path, MARCH)) == total
 
@@ -343,7 +343,7 @@ def test_a_crash_while_sealing_leaves_whole_files_and_a_list_that_holds(tmp_path
             files = seal_month_of(store, MARCH)
             done, total = store.read(
                 lambda c: c.execute(
-                    select(func.max(schema.batch.c.sequence), func.sum(schema.batch.c.record_count))
+                    select(func.max(tables_receive.batch.c.sequence), func.sum(tables_receive.batch.c.record_count))
                 ).one()
             )
             assert count_records(files) == total == 1200 + done - 1

@@ -28,12 +28,12 @@ from postgresql_server import plain_url
 from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 
 from collector.base.errors import StoreError
-from collector.center import import_schema, migrations, schema, store_version
 from collector.center.check import check_store
-from collector.center.every_schema import metadata
+from collector.center.db import migrations, store_version, tables_inputs, tables_receive
+from collector.center.db.all_tables import metadata
+from collector.center.db.store import CenterStore
 from collector.center.imports import rows_in_force
 from collector.center.lake import count_records, seal_month_of
-from collector.center.store import CenterStore
 from collector.model.interval import Month
 
 DATA = Path(__file__).parent / "data"
@@ -41,7 +41,7 @@ MakeUrl = Callable[[], str]
 _OPEN = """
 import sys
 from pathlib import Path
-from collector.center.store import CenterStore
+from collector.center.db.store import CenterStore
 from collector.base.clock import SystemClock
 CenterStore.open(Path(sys.argv[1]), clock=SystemClock(), database_url=sys.argv[2]).close()
 print("alembic" in sys.modules)
@@ -121,7 +121,7 @@ def test_revisions_and_metadata_make_the_same_tables(new_database_url: MakeUrl, 
 def test_revisions_form_one_line_up_to_the_schema_version() -> None:
     script = ScriptDirectory(str(migrations.HERE))
     line = [revision.revision for revision in script.walk_revisions()]
-    assert line == [store_version.revision_of(n) for n in range(schema.SCHEMA_VERSION, 0, -1)]
+    assert line == [store_version.revision_of(n) for n in range(tables_receive.SCHEMA_VERSION, 0, -1)]
 
 
 def test_a_store_of_the_first_release_comes_up_with_all_it_held(new_database_url: MakeUrl, tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ def test_a_store_of_the_first_release_comes_up_with_all_it_held(new_database_url
         assert store.store_id == "5e" * 16
         # 4 batches of 3, 3, 3 and 2 records; batch 3 was declared lost, batch 6 refused.
         assert count_records(seal_month_of(store, Month(2026, 3))) == 11
-        assert store.read(lambda c: c.execute(select(schema.stream.c.through)).scalar()) == 6
+        assert store.read(lambda c: c.execute(select(tables_receive.stream.c.through)).scalar()) == 6
         assert [row[3] for row in store.read(lambda c: list(rows_in_force(c, "plan") or ()))] == ["300", "310"]
-        [run] = store.read(lambda c: c.execute(select(import_schema.run)).all())
+        [run] = store.read(lambda c: c.execute(select(tables_inputs.run)).all())
         assert (run.id, run.month, run.folder, run.kind) == (1, "2026-02", "2026-02-1", "trial")
         assert check_store(store) == []
         again = deliver(store, [payload_of(n, minutes("U1", NOON + n * 3_600_000, 3), epoch=1) for n in (4, 7)])
@@ -140,10 +140,13 @@ def test_a_store_of_the_first_release_comes_up_with_all_it_held(new_database_url
         # Keys go on from where they were.
         values = {"month": "2026-03", "at_ms": 1, "who": "x", "folder": "y", "status": "", "result_hash": ""}
         values |= {"manifest": "{}", "kind": "trial", "base_run_id": 1, "rulebook_hash": "", "note": ""}
-        key = store.write(lambda c: c.execute(import_schema.run.insert().values(values)).inserted_primary_key).result()
+        key = store.write(lambda c: c.execute(tables_inputs.run.insert().values(values)).inserted_primary_key).result()
         assert tuple(key or ()) == (2,)
     with open_store(tmp_path, database_url) as store:
-        assert store.read(lambda c: c.execute(select(schema.store.c.schema_version)).scalar()) == schema.SCHEMA_VERSION
+        assert (
+            store.read(lambda c: c.execute(select(tables_receive.store.c.schema_version)).scalar())
+            == tables_receive.SCHEMA_VERSION
+        )
     with (engine := engine_of(database_url)).begin() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
@@ -186,8 +189,8 @@ def test_two_that_make_a_store_at_once_make_one(database_url: str, tmp_path: Pat
 
 def test_a_store_of_a_newer_program_is_refused(database_url: str, tmp_path: Path) -> None:
     with open_store(tmp_path, database_url) as store:
-        newer = schema.SCHEMA_VERSION + 1
-        store.write(lambda c: c.execute(schema.store.update().values(schema_version=newer))).result()
+        newer = tables_receive.SCHEMA_VERSION + 1
+        store.write(lambda c: c.execute(tables_receive.store.update().values(schema_version=newer))).result()
     with pytest.raises(StoreError, match=f"its schema is {newer}, made by a newer program; this one knows up to"):
         open_store(tmp_path, database_url)
 
@@ -197,7 +200,7 @@ def test_an_upgrade_killed_halfway_has_done_nothing(new_database_url: MakeUrl, t
     database_url = first_release(new_database_url())
     scripts = tmp_path / "scripts"
     shutil.copytree(migrations.HERE, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    last = store_version.revision_of(schema.SCHEMA_VERSION)
+    last = store_version.revision_of(tables_receive.SCHEMA_VERSION)
     (scripts / "versions" / "r9999_power_cut.py").write_text(
         "import os, signal\nfrom alembic import op\n"
         f"revision, down_revision = '9999', '{last}'\n"

@@ -12,9 +12,9 @@ import pytest
 from center_batches import FixedClock, new_store
 from made_month import FIRST, REVENUE, SECOND, add_run, on, step, take_through
 
+from collector.center.db.store import CenterStore
 from collector.center.month.checking import check_months
 from collector.center.month.steps import State
-from collector.center.store import CenterStore
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from center_batches import FixedClock, new_store
 from made_month import AUDITOR, DAYS, LI, MAY, PLANT_1, PLANT_2, WANG, add_run, on, step, take_through
 
 from collector.base.errors import RuleError, StoreError
+from collector.center.db.store import CenterStore
 from collector.center.month.duties import DutyBoard, DutyRow, duties_of
 from collector.center.month.reviews import ReviewRequest, answer_review, submit_review
 from collector.center.month.steps import State
-from collector.center.store import CenterStore
 from collector.model.interval import Month
 
 

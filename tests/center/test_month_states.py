@@ -32,6 +32,7 @@ from sqlalchemy.exc import DBAPIError
 from collector.base.errors import CollectorError, Denied, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Role
+from collector.center.db.store import CenterStore
 from collector.center.month.filings import make_filings
 from collector.center.month.states import (
     TRANSITIONS,
@@ -42,7 +43,6 @@ from collector.center.month.states import (
     what_stands_open,
 )
 from collector.center.month.steps import State, list_steps, may_see_run, month_state, run_in_effect, visible_run
-from collector.center.store import CenterStore
 from collector.model.interval import Month
 
 

@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from collector.base.errors import Denied, StoreError
 from collector.center import accounts, audit, four_eyes
 from collector.center.access import PERMISSIONS, Actor, Permission, Role
-from collector.center.people_schema import account, session, token
-from collector.center.store import CenterStore
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_people import account, session, token
 
 NOW_MS = 1_767_225_600_000
 ADMIN = Actor("root", Role.ADMINISTRATOR)

@@ -22,11 +22,11 @@ from collector import wire
 from collector.base.clock_state import ClockState
 from collector.center.admission import Admission, EnrolledPlant
 from collector.center.arrivals import Accepted, Rejected
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_receive import covered, gap, lake_day, metadata, stream, unit_day
 from collector.center.journal import MAX_RANGES, GroupResult, commit_group, readmit
 from collector.center.quarantine import held_bytes, list_quarantine
-from collector.center.schema import covered, gap, lake_day, metadata, stream, unit_day
 from collector.center.settings import Receiver
-from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS
 from collector.model.record import GapRecord, UnitRecord
 from collector.wire.body import assemble

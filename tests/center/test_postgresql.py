@@ -11,10 +11,10 @@ from center_batches import NOON, FixedClock, deliver, minutes, new_store, payloa
 from patience import HANG_S
 from sqlalchemy import func, select
 
-from collector.center import schema
 from collector.center.check import check_store
+from collector.center.db import tables_receive
+from collector.center.db.store import CenterStore
 from collector.center.lake import count_records, seal_month_of
-from collector.center.store import CenterStore
 from collector.model.interval import Month
 from collector.model.record import GapRecord
 
@@ -59,12 +59,18 @@ def test_three_receivers_at_once_store_each_batch_once(postgresql_url: str, tmp_
             other.close()
         batches, records, repeats = store.read(
             lambda c: c.execute(
-                select(func.count(), func.sum(schema.batch.c.record_count), func.sum(schema.batch.c.repeats))
+                select(
+                    func.count(),
+                    func.sum(tables_receive.batch.c.record_count),
+                    func.sum(tables_receive.batch.c.repeats),
+                )
             ).one()
         )
         assert (int(batches), int(records)) == (79, 38 * 3 + 40 * 2 + 1)
         assert int(repeats) == 2 * len(payloads)
-        through = store.read(lambda c: c.execute(select(schema.stream.c.epoch, schema.stream.c.through)).all())
+        through = store.read(
+            lambda c: c.execute(select(tables_receive.stream.c.epoch, tables_receive.stream.c.through)).all()
+        )
         assert {(int(r.epoch, 16), int(r.through)) for r in through} == {(1, 41), (2, 40)}
         files = seal_month_of(store, MARCH)
         assert count_records(files) == int(records)

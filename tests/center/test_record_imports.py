@@ -21,16 +21,17 @@ from test_imports import REGISTER, take
 
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError, Denied, StoreError
-from collector.center import audit, schema
+from collector.center import audit
 from collector.center.access import Actor, Role
 from collector.center.check import check_store
+from collector.center.db import tables_receive
+from collector.center.db.store import CenterStore
 from collector.center.deliveries import deliver as take_file
 from collector.center.deliveries import read_import, take_back
 from collector.center.imports import Imported, list_imports
 from collector.center.lake import find_stale_days, seal_month_of
 from collector.center.retention import drop_old_payloads
 from collector.center.status import read_gateways
-from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS, Month, format_time, parse_time_ms
 from collector.model.record import Quality
 from collector.sheets.files import Delivered
@@ -73,7 +74,13 @@ def refusal(store: CenterStore, text: str | bytes, *, name: str = "r.csv") -> li
 
 def state_of(store: CenterStore) -> list[Any]:
     """Everything an import could have left behind."""
-    tables = (schema.stream, schema.batch, schema.batch_day, schema.unit_day, schema.lake_day)
+    tables = (
+        tables_receive.stream,
+        tables_receive.batch,
+        tables_receive.batch_day,
+        tables_receive.unit_day,
+        tables_receive.lake_day,
+    )
     counts = [store.read(lambda c, t=table: sorted(map(str, c.execute(select(t))))) for table in tables]  # type: ignore[misc]
     return [*counts, store.read(list_imports)]
 
@@ -177,7 +184,7 @@ def test_an_import_taken_back_leaves_no_trace_but_its_journal(store: CenterStore
     deliver(store, [payload_of(1, minutes("U1", NOON, 3))])
     power(store)
     before = {p.name for p in seal_month_of(store, MARCH)}
-    units = store.read(lambda c: sorted(map(str, c.execute(select(schema.unit_day)))))
+    units = store.read(lambda c: sorted(map(str, c.execute(select(tables_receive.unit_day)))))
     next_day = "2026-03-12T00:00:00+08:00"
     give(
         store,
@@ -190,7 +197,7 @@ def test_an_import_taken_back_leaves_no_trace_but_its_journal(store: CenterStore
     assert len(power(store)) == 3
     now = {p.name for p in seal_month_of(store, MARCH)}
     assert before <= now  # the day is, byte for byte, what it was
-    assert store.read(lambda c: sorted(map(str, c.execute(select(schema.unit_day))))) == units
+    assert store.read(lambda c: sorted(map(str, c.execute(select(tables_receive.unit_day))))) == units
     with pytest.raises(StoreError, match="undone already"):
         undo(store, 2)
     actions = [e["action"] for e in store.read(audit.list_entries)]
@@ -302,7 +309,7 @@ def test_a_unit_day_at_one_second_goes_into_batches_of_bounded_size(store: Cente
     times = list(range(start, start + 45_000 * 1000, 1000))
     data = parquet(unit=["U1"] * 45_000, time=times, active_power_mw=[300.0] * 45_000, on_grid=[1] * 45_000)
     assert give(store, data, name="r.parquet").added == 45_000
-    counts = store.read(lambda c: sorted(c.execute(select(schema.batch.c.record_count)).scalars()))
+    counts = store.read(lambda c: sorted(c.execute(select(tables_receive.batch.c.record_count)).scalars()))
     assert counts == [5_000, 20_000, 20_000]
     assert len(power(store)) == 45_000
 

@@ -12,13 +12,13 @@ import pytest
 from center_batches import NOON, FixedClock, deliver, minutes, new_store, payload_of, record
 from sqlalchemy import Connection, insert, select
 
-from collector.center import schema
 from collector.center.backup import create_backup, restore_backup
 from collector.center.check import check_store
-from collector.center.import_schema import run, run_file
+from collector.center.db import tables_receive
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import run, run_file
 from collector.center.lake import enrol, find_stale_days, list_files, seal_day, seal_month_of
 from collector.center.retention import drop_superseded_files
-from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS, Month
 from collector.wire import topic
 
@@ -72,9 +72,11 @@ def test_bytes_that_are_current_again_stay(tmp_path: Path) -> None:
         # As if later records had been taken back: the first file's bytes are the current ones once more.
         day = {"plant": "P1", "day": DAY.isoformat(), "sha256": "", "row_count": 5, "other_count": 0, "size_bytes": 1}
         again = day | {"name": first.name, "sealed_ms": NOON, "superseded_ms": None, "dropped_ms": None}
-        old = schema.lake_file.c.name == current.name
-        store.write(lambda c: c.execute(schema.lake_file.update().where(old).values(superseded_ms=NOON))).result()
-        store.write(lambda c: c.execute(insert(schema.lake_file), again)).result()
+        old = tables_receive.lake_file.c.name == current.name
+        store.write(
+            lambda c: c.execute(tables_receive.lake_file.update().where(old).values(superseded_ms=NOON))
+        ).result()
+        store.write(lambda c: c.execute(insert(tables_receive.lake_file), again)).result()
         clock.now_ms = NOON + 31 * DAY_MS
         assert drop_superseded_files(store, keep_days=30) == 3
         assert [p.exists() for p in (first, current)] == [True, False]
@@ -88,7 +90,7 @@ def test_a_file_whose_drop_was_cut_short_is_written_off_later(tmp_path: Path) ->
         assert check_store(store) == []
         clock.now_ms = NOON + 31 * DAY_MS
         assert drop_superseded_files(store, keep_days=30) == 2
-        left = select(schema.lake_file.c.id).where(schema.lake_file.c.dropped_ms.is_(None))
+        left = select(tables_receive.lake_file.c.id).where(tables_receive.lake_file.c.dropped_ms.is_(None))
         assert len(store.read(lambda c: c.execute(left).all())) == 1
 
 

@@ -18,6 +18,7 @@ from made_month import AUDITOR, DAYS, LI, MAY, PLANT_1, WANG, on, step
 
 from collector.base.errors import Denied, StoreError
 from collector.base.resources import config_path
+from collector.center.db.store import CenterStore
 from collector.center.imports import import_table
 from collector.center.month.bills import bills_of
 from collector.center.month.corrections import correction_of
@@ -34,7 +35,6 @@ from collector.center.month.reviews import (
 )
 from collector.center.month.settling import settle_month
 from collector.center.month.steps import State
-from collector.center.store import CenterStore
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.sheets.files import Delivered
 

@@ -38,7 +38,8 @@ from sqlalchemy import Connection, insert
 from collector.base.errors import CollectorError, ConfigError, Denied, RuleError, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Role
-from collector.center.import_schema import imported
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import imported
 from collector.center.month.attachments import MAX_FILE_BYTES, check_attachment, safe_name
 from collector.center.month.decisions import decisions_csv, list_decisions
 from collector.center.month.filings import make_filings
@@ -59,7 +60,6 @@ from collector.center.month.reviews import (
 )
 from collector.center.month.states import propose_step
 from collector.center.month.steps import State, month_state
-from collector.center.store import CenterStore
 from collector.model.interval import Month
 from collector.settlement.rulebook.calendar import DutyDays
 

@@ -28,10 +28,10 @@ from sqlalchemy import func, select
 
 from collector import wire
 from collector.base.clock import SystemClock
-from collector.center import schema
 from collector.center.check import check_store
+from collector.center.db import tables_receive
+from collector.center.db.store import CenterStore
 from collector.center.lake import count_records, seal_month_of
-from collector.center.store import CenterStore
 from collector.model.interval import Month
 
 NAMES = ("receiver-1", "receiver-2", "receiver-3")
@@ -113,9 +113,9 @@ def test_receivers_killed_in_any_order_store_each_batch_once(postgresql_url: str
     assert not plant.pending
     assert not plant.refused
     with CenterStore.open(tmp_path / "state", clock=SystemClock(), database_url=postgresql_url) as store:
-        query = select(func.count(), func.sum(schema.batch.c.record_count))
+        query = select(func.count(), func.sum(tables_receive.batch.c.record_count))
         assert tuple(store.read(lambda c: c.execute(query).one())) == (BATCHES, 3 * BATCHES)
-        assert store.read(lambda c: c.execute(select(schema.stream.c.through)).scalars().all()) == [BATCHES]
+        assert store.read(lambda c: c.execute(select(tables_receive.stream.c.through)).scalars().all()) == [BATCHES]
         assert count_records(seal_month_of(store, Month(2026, 3))) == 3 * BATCHES
         assert check_store(store) == []
 
@@ -175,6 +175,6 @@ def test_a_database_that_drops_its_connections_loses_and_doubles_nothing(postgre
             center.terminate()
             assert center.wait(HANG_S) == 0, (tmp_path / f"{NAMES[0]}.log").read_text("utf-8")
     with CenterStore.open(tmp_path / "state", clock=SystemClock(), database_url=postgresql_url) as store:
-        query = select(func.count(), func.sum(schema.batch.c.record_count))
+        query = select(func.count(), func.sum(tables_receive.batch.c.record_count))
         assert tuple(store.read(lambda c: c.execute(query).one())) == (600, 1800)
         assert check_store(store) == []

@@ -10,10 +10,10 @@ from center_batches import NOON, FixedClock, deliver, minutes, new_store, payloa
 from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError
+from collector.center.db.store import CenterStore
 from collector.center.lake import enrol
 from collector.center.settings import Lake, Receiver, load_center, parse_broker, with_overrides
 from collector.center.status import CenterStatus, latest_month, read_status
-from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS, Month, local_midnight_ms
 from collector.model.record import GapRecord
 

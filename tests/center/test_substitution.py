@@ -15,9 +15,9 @@ from collector.base.errors import Denied, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Role
 from collector.center.check import check_store
+from collector.center.db.store import CenterStore
 from collector.center.lake import enrol
 from collector.center.retention import drop_old_payloads
-from collector.center.store import CenterStore
 from collector.center.substitution import (
     decide_substitution,
     decide_withdrawal,

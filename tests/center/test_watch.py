@@ -13,8 +13,8 @@ from test_validation import policy_of, take_register
 
 from collector.center.admission import Admission
 from collector.center.alarms import list_alarms
+from collector.center.db.store import CenterStore
 from collector.center.lake import seal_month_of
-from collector.center.store import CenterStore
 from collector.center.validation import list_findings
 from collector.center.watch import keep_validating, keep_watch
 from collector.model.interval import Month

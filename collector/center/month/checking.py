@@ -11,13 +11,13 @@ from sqlalchemy import select
 from collector.base.errors import CollectorError
 from collector.center import audit
 from collector.center.access import Actor, Role
-from collector.center.import_schema import run
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import run
+from collector.center.db.tables_month import attachment, filing
 from collector.center.month.bills import bills_of, scheme_rows
 from collector.center.month.filing_documents import scheme_of
 from collector.center.month.run_statement import RunStatement, load_run_statement
 from collector.center.month.steps import Step, all_steps, months_known
-from collector.center.month_schema import attachment, filing
-from collector.center.store import CenterStore
 
 _READER = Actor("check", Role.AUDITOR)
 

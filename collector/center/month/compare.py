@@ -10,8 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from collector.base.errors import StoreError
+from collector.center.db.store import CenterStore
 from collector.center.month.opened import OpenedRun, open_run
-from collector.center.store import CenterStore
 from collector.report.compare import Comparison, compare
 from collector.report.saved_statement import Saved, load_saved
 from collector.settlement.statement import PlantRow

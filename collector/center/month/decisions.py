@@ -17,9 +17,9 @@ from sqlalchemy import Connection, select
 
 from collector.center import four_eyes
 from collector.center.access import Actor, Permission
-from collector.center.import_schema import run
+from collector.center.db.tables_inputs import run
+from collector.center.db.tables_month import month_step
 from collector.center.month.review_log import EventKind, all_reviews
-from collector.center.month_schema import month_step
 from collector.model.interval import format_time
 from collector.report.sheets import plain_text
 

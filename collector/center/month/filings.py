@@ -18,6 +18,8 @@ from sqlalchemy.exc import IntegrityError
 from collector.base.errors import Denied, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Permission
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_month import filing, scheme
 from collector.center.month.bills import SchemeRow, carried_before, compute_carry
 from collector.center.month.filing_documents import (
     FilingName,
@@ -30,9 +32,7 @@ from collector.center.month.filing_documents import (
 )
 from collector.center.month.run_statement import load_run_statement
 from collector.center.month.steps import State, Step, all_steps, month_state
-from collector.center.month_schema import filing, scheme
 from collector.center.runs import WHAT_IF
-from collector.center.store import CenterStore
 from collector.model.interval import Month
 from collector.model.money import format_yuan
 from collector.sheets.files import Delivered

@@ -17,9 +17,9 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import select, update
 
-from collector.center.measured_schema import kept_file
-from collector.center.store import CenterStore, insert_new
-from collector.center.verified import Altered, read_verified
+from collector.center.db.store import CenterStore, insert_new
+from collector.center.db.tables_results import kept_file
+from collector.center.db.verified import Altered, read_verified
 
 T = TypeVar("T")
 logger: Final = logging.getLogger("collector.center.kept")

@@ -19,6 +19,8 @@ import pyarrow as pa
 
 from collector.base.cycles import without_looking_for_cycles
 from collector.base.errors import ConfigError, Problem
+from collector.center.db.store import CenterStore
+from collector.center.db.verified import ABSENT, UNLISTED, altered, check_hash, read_verified
 from collector.center.month.day_slices import BAND_VALUES, PLAN_VALUES, DaySlices, StepDigests, step_digests
 from collector.center.month.executors import as_they_come, open_executor
 from collector.center.month.file_facts import FileFacts, columns_of, read_facts
@@ -37,8 +39,6 @@ from collector.center.month.result_store import (
 )
 from collector.center.month.run_rows import UnitDispatch, dispatch_of
 from collector.center.month.stored_results import StoredResults, as_results, decode_results, join_days, join_segments
-from collector.center.store import CenterStore
-from collector.center.verified import ABSENT, UNLISTED, altered, check_hash, read_verified
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import Month
 from collector.settlement.inputs import Inputs

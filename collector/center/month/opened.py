@@ -23,6 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.base.errors import StoreError
+from collector.center.db.store import CenterStore
+from collector.center.db.verified import UNLISTED, Altered, read_verified
 from collector.center.month.kept_files import find_kept_bytes, keep_file, laid_out_folder
 from collector.center.month.measured import load_verified_side
 from collector.center.month.plan_file import plan_name, read_plan_of, write_plan
@@ -47,8 +49,6 @@ from collector.center.month.settling import (
     read_pinned_rulebook,
 )
 from collector.center.runs import RunRow, manifest_text, page_hashes, pinned_files, record_name, run_by_id, runs_folder
-from collector.center.store import CenterStore
-from collector.center.verified import UNLISTED, Altered, read_verified
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.model.record import USABLE_BELOW
 from collector.report.segments import UnpaidTime

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from collector.center.db.verified import read_verified
 from collector.center.lake_file import stored_integers
 from collector.center.lake_piece import DAY, HEAD
-from collector.center.verified import read_verified
 from collector.model.quantity import BY_NAME, QUANTITIES, Kind, from_scaled
 from collector.model.record import Quality
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from collector.base.errors import Denied, StoreError
 from collector.center.access import Actor, Permission
-from collector.center.month_schema import attachment, review, review_event
+from collector.center.db.tables_month import attachment, review, review_event
 from collector.model.interval import Month
 
 

@@ -19,15 +19,15 @@ from sqlalchemy import Connection, func, insert, select
 from collector.base.errors import Denied, StoreError
 from collector.center import audit, four_eyes
 from collector.center.access import Actor, Permission
-from collector.center.import_schema import effective, imported, run
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import effective, imported, run
+from collector.center.db.tables_month import review, review_event
 from collector.center.month.cycle import cycle_of
 from collector.center.month.review_log import GRANTED_STATES, EventKind, Review, ReviewState, review_by_id
 from collector.center.month.run_statement import RunLine, load_run_statement
 from collector.center.month.states import MAX_TEXT, begin_review
 from collector.center.month.steps import disclosed_runs, month_state
-from collector.center.month_schema import review, review_event
 from collector.center.runs import WHAT_IF
-from collector.center.store import CenterStore
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import DutyDays
 

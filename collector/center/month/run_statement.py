@@ -16,10 +16,10 @@ from pathlib import Path
 from sqlalchemy import select
 
 from collector.base.errors import InvariantBroken, StoreError
-from collector.center.import_schema import run
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import run
+from collector.center.db.verified import read_verified
 from collector.center.runs import runs_folder
-from collector.center.store import CenterStore
-from collector.center.verified import read_verified
 from collector.model.interval import Month
 from collector.report.saved_statement import Row, load_saved
 from collector.sheets.files import Delivered

@@ -23,6 +23,8 @@ from typing import Any, Final
 from collector.base.errors import StoreError
 from collector.center import audit
 from collector.center.access import Actor, Permission
+from collector.center.db.store import CenterStore
+from collector.center.db.verified import check_hash
 from collector.center.month.laying_out import PinnedFile, lay_out_folder, pin_month
 from collector.center.month.measured import MonthMeasuring, Progress
 from collector.center.month.run_rows import NAME as ROWS
@@ -40,8 +42,6 @@ from collector.center.runs import (
     run_by_id,
     runs_folder,
 )
-from collector.center.store import CenterStore
-from collector.center.verified import check_hash
 from collector.model.interval import Month
 from collector.report.folder import write_statement
 from collector.settlement.rulebook.load import hash_of_files, load_rulebook, read_rulebook_files, rulebook_of

@@ -15,9 +15,9 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 
+from collector.center.db.store import CenterStore
 from collector.center.receiver import Counters
 from collector.center.settings import CenterSettings
-from collector.center.store import CenterStore
 from collector.center.web import (
     api_audit,
     api_changes,

@@ -15,7 +15,7 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.types import Message, Scope
 
 from collector.center import audit
-from collector.center.store import CenterStore
+from collector.center.db.store import CenterStore
 from collector.center.web.session import AnyRequest, Caller
 
 ACTION: Final = "file.hand_out"

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select
 
-from collector.center.import_schema import run
-from collector.center.schema import lake_day
-from collector.center.store import CenterStore
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import run
+from collector.center.db.tables_receive import lake_day
 from collector.model.interval import Month, local_day
 
 

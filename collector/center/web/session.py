@@ -19,7 +19,7 @@ from litestar.datastructures import Cookie
 
 from collector.center.access import Actor
 from collector.center.accounts import session_actor, token_actor
-from collector.center.store import CenterStore
+from collector.center.db.store import CenterStore
 
 SESSION_COOKIE: Final = "collector_session"
 VISITOR_COOKIE: Final = "collector_visitor"

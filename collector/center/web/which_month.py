@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collector.center.store import CenterStore
+from collector.center.db.store import CenterStore
 from collector.center.web.errors import Missing
 from collector.center.web.months import known_months
 from collector.model.interval import Month, local_day

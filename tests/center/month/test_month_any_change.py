@@ -21,10 +21,10 @@ from late_changes import BATCHES, NAMES, UNITS, at, fill, gateways_of, record
 from made_folders import make_folder
 
 from collector.base.errors import ConfigError
+from collector.center.db.store import CenterStore
 from collector.center.month import settling
 from collector.center.month.day_slices import MEASURING_VALUES
 from collector.center.month.stored_results import as_results, decode_results, encode_results, join_days
-from collector.center.store import CenterStore
 from collector.model.record import UnitLayout
 from collector.settlement.measure.records import RecordBook, tail_of
 from collector.settlement.measure.results import BreakerRun, Excursion, GroupEnergy, MonthTotals, Results

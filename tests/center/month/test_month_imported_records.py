@@ -14,10 +14,10 @@ from made_folders import make_folder
 
 from collector.center.check import check_store
 from collector.center.checks import DataPolicy
+from collector.center.db.store import CenterStore
 from collector.center.deliveries import deliver, take_back
 from collector.center.imports import ALL_KINDS, RECORDS, Imported
 from collector.center.runs import pinned_files
-from collector.center.store import CenterStore
 from collector.center.validation import validate_due
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.rulebook.load import load_rulebook

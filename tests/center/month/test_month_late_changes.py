@@ -29,8 +29,8 @@ from late_changes import (
     rules_with,
 )
 
+from collector.center.db.store import CenterStore
 from collector.center.month.settling import Settled
-from collector.center.store import CenterStore
 from collector.center.undoing import undo_import
 from collector.model.record import UnitLayout
 
@@ -288,7 +288,7 @@ def test_that_results_are_in_use_is_noted_once_a_day(world: World) -> None:
     from center_batches import FixedClock
     from sqlalchemy import select, union
 
-    from collector.center.measured_schema import day_result, file_facts
+    from collector.center.db.tables_results import day_result, file_facts
 
     clock = world.store.clock
     assert isinstance(clock, FixedClock)

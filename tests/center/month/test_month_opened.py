@@ -14,9 +14,9 @@ from center_months import RULES, fill_store, new_store, settled
 from made_folders import make_folder
 
 from collector.base.errors import StoreError
+from collector.center.db.store import CenterStore
 from collector.center.month.opened import OpenedRun, open_run
 from collector.center.month.settling import Settled
-from collector.center.store import CenterStore
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.model.quantity import BY_NAME
 from collector.report.timeline.drawing import drawn_days

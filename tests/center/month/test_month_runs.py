@@ -23,6 +23,7 @@ from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError, Denied, RuleError, StoreError
 from collector.center import audit
 from collector.center.access import Actor, Role
+from collector.center.db.store import CenterStore
 from collector.center.lake_file import write_table
 from collector.center.month.compare import compare_runs, effect_by_plant
 from collector.center.month.measured import MonthMeasuring
@@ -31,7 +32,6 @@ from collector.center.month.package import build_package, export_package
 from collector.center.month.settling import Settled, measure_month, settle_month
 from collector.center.month.what_if import Change, what_if
 from collector.center.runs import list_runs, pinned_files
-from collector.center.store import CenterStore
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.report.saved_statement import load_saved
 from collector.sheets.files import Delivered
@@ -156,7 +156,7 @@ def test_where_day_files_do_not_fit_together_the_month_is_measured_from_all_of_t
     import pyarrow.parquet as pq
     from sqlalchemy import update
 
-    from collector.center.schema import lake_file
+    from collector.center.db.tables_receive import lake_file
 
     query = lake_file.select().where((lake_file.c.plant == "P1") & (lake_file.c.day == "2026-06-10"))
     row = store.read(lambda c: c.execute(query).one())

@@ -27,9 +27,12 @@ from sqlalchemy import LargeBinary, Table, delete, select, update
 from collector.base.errors import ConfigError, StoreError
 from collector.center.check import check_store
 from collector.center.days import mark_resealed
-from collector.center.import_schema import imported, run
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import imported, run
+from collector.center.db.tables_receive import payload
+from collector.center.db.tables_results import day_result, day_segments, file_facts
+from collector.center.db.verified import Altered, altered
 from collector.center.lake import find_stale_days, seal_day
-from collector.center.measured_schema import day_result, day_segments, file_facts
 from collector.center.month.compare import compare_runs, effect_by_plant
 from collector.center.month.opened import OpenedRun
 from collector.center.month.package import build_package
@@ -37,9 +40,6 @@ from collector.center.month.run_statement import load_run_statement
 from collector.center.month.settling import Settled, measure_month
 from collector.center.month.what_if import Change, what_if
 from collector.center.runs import page_hashes
-from collector.center.schema import payload
-from collector.center.store import CenterStore
-from collector.center.verified import Altered, altered
 from collector.model.interval import DAY_MS
 from collector.sheets.files import Delivered
 

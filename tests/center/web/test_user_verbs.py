@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from collector.base.clock import SystemClock
 from collector.center.accounts import log_in, token_actor
 from collector.center.audit import list_entries
-from collector.center.store import CenterStore
+from collector.center.db.store import CenterStore
 from collector.cli.main import app
 
 SECRET = "correct horse battery"

@@ -16,9 +16,9 @@ from litestar.testing import TestClient
 
 from collector.center import accounts
 from collector.center.access import Actor, Role
+from collector.center.db.store import CenterStore
 from collector.center.lake import enrol
 from collector.center.settings import CenterSettings, Plant, Web
-from collector.center.store import CenterStore
 from collector.center.web.app import build_app
 from collector.center.web.session import SESSION_COOKIE, csrf_of
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
 )
 
-from collector.center.schema import metadata as metadata
+from collector.center.db.tables_receive import metadata as metadata
 
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 

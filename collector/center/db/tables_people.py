@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import DDL, BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text, event
 from sqlalchemy.schema import ExecutableDDLElement
 
-from collector.center.schema import metadata as metadata
+from collector.center.db.tables_receive import metadata as metadata
 
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 

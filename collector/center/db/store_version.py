@@ -15,8 +15,8 @@ from typing import Final
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert, inspect, select, text, update
 
 from collector.base.errors import StoreError
-from collector.center import schema
-from collector.center.every_schema import metadata
+from collector.center.db import tables_receive
+from collector.center.db.all_tables import metadata
 
 # Alembic's own table, as it makes it. `store.schema_version` says the same to programs from before Alembic.
 VERSION_TABLE: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
@@ -32,15 +32,15 @@ def find_store_id(connection: Connection, subject: str) -> str | None:
         StoreError: a newer program made it.
     """
     version = _version(connection)
-    if version > schema.SCHEMA_VERSION:
+    if version > tables_receive.SCHEMA_VERSION:
         message = (
-            f"its schema is {version}, made by a newer program; this one knows up to {schema.SCHEMA_VERSION}: "
+            f"its schema is {version}, made by a newer program; this one knows up to {tables_receive.SCHEMA_VERSION}: "
             "install that program again, or restore a backup from before"
         )
         raise StoreError(message, subject=subject)
-    if version < schema.SCHEMA_VERSION:
+    if version < tables_receive.SCHEMA_VERSION:
         return None
-    return str(connection.execute(select(schema.store.c.store_id)).scalar_one())
+    return str(connection.execute(select(tables_receive.store.c.store_id)).scalar_one())
 
 
 def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bool) -> str:
@@ -64,7 +64,7 @@ def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bo
             message = "a backup made by an older program: restore it, and look at what was restored"
             raise StoreError(message, subject=str(directory))
         _upgrade(connection, str(directory))
-        return str(connection.execute(select(schema.store.c.store_id)).scalar_one())
+        return str(connection.execute(select(tables_receive.store.c.store_id)).scalar_one())
 
 
 def lock_others_out(connection: Connection) -> None:
@@ -86,16 +86,16 @@ def revision_of(version: int) -> str:
 
 def _version(connection: Connection) -> int:
     """The schema version of the store; 0 where there is none."""
-    if not inspect(connection).has_table(schema.store.name):
+    if not inspect(connection).has_table(tables_receive.store.name):
         return 0
-    return int(connection.execute(select(schema.store.c.schema_version)).scalar() or 0)
+    return int(connection.execute(select(tables_receive.store.c.schema_version)).scalar() or 0)
 
 
 def make_tables(connection: Connection) -> None:
     """All tables, empty; the row of `store` that makes them a store is the caller's to write."""
     metadata.create_all(connection)
     VERSION_TABLE.create(connection)
-    connection.execute(insert(VERSION_TABLE), {"version_num": revision_of(schema.SCHEMA_VERSION)})
+    connection.execute(insert(VERSION_TABLE), {"version_num": revision_of(tables_receive.SCHEMA_VERSION)})
 
 
 def _make(connection: Connection, now_ms: int) -> str:
@@ -103,20 +103,20 @@ def _make(connection: Connection, now_ms: int) -> str:
     values = {
         "id": 1,
         "store_id": secrets.token_hex(16),
-        "schema_version": schema.SCHEMA_VERSION,
+        "schema_version": tables_receive.SCHEMA_VERSION,
         "since_ms": now_ms,
     }
-    connection.execute(insert(schema.store), values)
+    connection.execute(insert(tables_receive.store), values)
     return str(values["store_id"])
 
 
 def _upgrade(connection: Connection, subject: str) -> None:
-    from collector.center import migrations  # half a second, and rarely needed
+    from collector.center.db import migrations  # half a second, and rarely needed
 
     if not inspect(connection).has_table(VERSION_TABLE.name):
         migrations.stamp(connection, revision_of(1))
     migrations.upgrade(connection)
-    connection.execute(update(schema.store).values(schema_version=schema.SCHEMA_VERSION))
+    connection.execute(update(tables_receive.store).values(schema_version=tables_receive.SCHEMA_VERSION))
     if connection.dialect.name == "sqlite":
         lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         if lost:

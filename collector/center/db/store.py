@@ -24,9 +24,9 @@ from sqlalchemy.sql.schema import Table
 
 from collector.base.clock import Clock
 from collector.base.errors import StoreError
-from collector.center import schema
-from collector.center.engines import make_engine
-from collector.center.store_version import bring_up_to_date, find_store_id
+from collector.center.db import tables_receive
+from collector.center.db.engines import make_engine
+from collector.center.db.store_version import bring_up_to_date, find_store_id
 
 T = TypeVar("T")
 
@@ -178,7 +178,7 @@ def _prepare(url: str, directory: Path, *, now_ms: int, create: bool) -> str:
 def renew_store_id(connection: Connection, now_ms: int) -> str:
     """What a restore must do: a new id tells every agent that acknowledgements of the old store no longer count."""
     store_id = secrets.token_hex(16)
-    connection.execute(schema.store.update().values(store_id=store_id, since_ms=now_ms))
+    connection.execute(tables_receive.store.update().values(store_id=store_id, since_ms=now_ms))
     return store_id
 
 

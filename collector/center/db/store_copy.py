@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.sql.schema import Table
 
-from collector.center.every_schema import metadata
+from collector.center.db.all_tables import metadata
 
 _ROWS_AT_ONCE: Final = 500  # payloads among them: a few MB
 

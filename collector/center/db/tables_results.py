@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table
 
-from collector.center.schema import metadata as metadata
+from collector.center.db.tables_receive import metadata as metadata
 
 # What a day file says of the units in it (center/month/file_facts.py), by the file's SHA-256.
 file_facts: Final = Table(

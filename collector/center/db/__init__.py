@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The transactional store: engines, the one writer, tables (one file per room), versions."""
