@@ -64,7 +64,7 @@ HOMES: dict[str, set[str]] = {
     "c104": {"collector/agent/device/iec104/link.py"},
     "serialx": {"collector/agent/device/serial.py", "simulators/"},
     "sqlalchemy": {"collector/center/"},
-    "argon2": {"collector/center/accounts.py"},
+    "argon2": {"collector/center/people/accounts.py"},
     "litestar": {"collector/center/web/"},
     "granian": {"collector/center/web/serve.py"},
     "amqtt": {"collector/trial/broker.py"},

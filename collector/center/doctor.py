@@ -22,11 +22,11 @@ import collector.wire as wire
 from collector.base.clock import clock_state
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError
-from collector.center import audit
 from collector.center.alarms import Alarm, find_alarms
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_quality import finding, validated_day
 from collector.center.db.tables_receive import lake_day, quarantine
+from collector.center.people import audit
 from collector.center.settings import CenterSettings, Receiver
 from collector.center.validation import register_in_force
 from collector.model.interval import DAY_MS, format_time, local_day

@@ -128,7 +128,7 @@ def audit_log(
     as_json: JsonOption = False,
 ) -> None:
     """The audit log and its head; every change and every disclosure is in it. 审计日志。"""
-    from collector.center import audit
+    from collector.center.people import audit
 
     with open_store(config, state) as store:
         sequence, head = store.read(audit.head)

@@ -59,8 +59,8 @@ def show(
     number: NumberArgument, config: ConfigOption = None, state: StateOption = "", as_json: JsonOption = False
 ) -> None:
     """One review, with everything that happened and the files beside it. 复核申请详情。"""
-    from collector.center.four_eyes import list_proposals
     from collector.center.month.review_log import review_by_id
+    from collector.center.people.four_eyes import list_proposals
 
     actor = actor_of("")
     with open_store(config, state) as store:
@@ -158,8 +158,8 @@ def decide(
 ) -> None:
     """Propose an outcome, approve one, or with --document rule on an appeal. 复核决定。"""
     from collector.base.errors import StoreError
-    from collector.center.four_eyes import list_proposals
     from collector.center.month.reviews import decide_review, propose_decision, rule_on_appeal
+    from collector.center.people.four_eyes import list_proposals
 
     if (grant is None) == (approve is None):
         raise typer.BadParameter("say --grant or --refuse, or else --approve or --send-back")

@@ -15,7 +15,7 @@ import typer
 from collector.cli.center_store import find_config
 
 if TYPE_CHECKING:
-    from collector.center.access import Actor
+    from collector.center.people.access import Actor
 
 MonthArgument = Annotated[str, typer.Argument(metavar="MONTH", help="YYYY-MM")]
 
@@ -36,7 +36,7 @@ def parse_month(text: str) -> Any:
 
 def actor_of(who: str) -> Actor:
     """Who acts at the command line: the name claimed, else the system's user, which is recorded in any case."""
-    from collector.center.access import Actor
+    from collector.center.people.access import Actor
     from collector.cli.login import system_login, system_user
 
     return Actor.at_command_line(who or system_user(), system_login())

@@ -18,7 +18,7 @@ from collector.cli.center_screen import actor_of
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
 
 if TYPE_CHECKING:
-    from collector.center.access import Actor, Role
+    from collector.center.people.access import Actor, Role
 
 users = typer.Typer(no_args_is_help=True, help="Accounts of the pages. 用户。")
 tokens = typer.Typer(no_args_is_help=True, help="Tokens of the REST interface. 访问令牌。")
@@ -49,7 +49,7 @@ def add_user(
     state: StateOption = "",
 ) -> None:
     """Make an account; the first administrator begins here. 新建用户。"""
-    from collector.center.accounts import create_account, hash_password
+    from collector.center.people.accounts import create_account, hash_password
 
     chosen = _role(role, "--role")
     hashed = hash_password(_password(password_file))
@@ -67,7 +67,7 @@ def add_user(
 @users.command("list")
 def list_users(config: ConfigOption = None, state: StateOption = "", as_json: JsonOption = False) -> None:
     """Every account, closed ones too. 用户清单。"""
-    from collector.center.accounts import list_accounts
+    from collector.center.people.accounts import list_accounts
     from collector.model.interval import format_time
 
     with open_store(config, state) as store:
@@ -86,7 +86,7 @@ def set_user_password(
     name: NameArgument, password_file: PasswordFile = None, config: ConfigOption = None, state: StateOption = ""
 ) -> None:
     """Give an account a new password; its sessions end, its tokens are revoked. 重设密码。"""
-    from collector.center.accounts import hash_password, set_password
+    from collector.center.people.accounts import hash_password, set_password
 
     hashed = hash_password(_password(password_file))
     with open_store(config, state) as store:
@@ -104,7 +104,7 @@ def set_user_role(
     state: StateOption = "",
 ) -> None:
     """Give an account another role; its sessions end, its tokens are revoked. 变更角色。"""
-    from collector.center.accounts import set_role
+    from collector.center.people.accounts import set_role
 
     chosen = _role(role, "ROLE")
     with open_store(config, state) as store:
@@ -118,7 +118,7 @@ def set_user_role(
 @users.command("disable")
 def disable_user(name: NameArgument, config: ConfigOption = None, state: StateOption = "") -> None:
     """Close an account: its sessions end, its tokens are revoked. 停用用户。"""
-    from collector.center.accounts import disable_account
+    from collector.center.people.accounts import disable_account
 
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
@@ -135,7 +135,7 @@ def add_token(
     state: StateOption = "",
 ) -> None:
     """Make a token for an account; its secret is printed this once. 建立令牌。"""
-    from collector.center.accounts import create_token
+    from collector.center.people.accounts import create_token
 
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
@@ -148,7 +148,7 @@ def add_token(
 @tokens.command("list")
 def list_all_tokens(config: ConfigOption = None, state: StateOption = "", as_json: JsonOption = False) -> None:
     """Every token, without its secret. 令牌清单。"""
-    from collector.center.accounts import list_tokens
+    from collector.center.people.accounts import list_tokens
     from collector.model.interval import format_time
 
     with open_store(config, state) as store:
@@ -168,7 +168,7 @@ def revoke_one(
     state: StateOption = "",
 ) -> None:
     """Revoke a token. 吊销令牌。"""
-    from collector.center.accounts import revoke_token
+    from collector.center.people.accounts import revoke_token
 
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
@@ -177,7 +177,7 @@ def revoke_one(
 
 
 def _role(text: str, hint: str) -> Role:
-    from collector.center.access import Role
+    from collector.center.people.access import Role
 
     try:
         return Role(text)

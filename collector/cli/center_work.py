@@ -38,10 +38,10 @@ def show_month(
     as_json: JsonOption = False,
 ) -> None:
     """Where a month stands: its steps, what waits for approval, what may follow. 月度状态。"""
-    from collector.center.four_eyes import list_proposals
     from collector.center.month.states import transitions_from, what_stands_open
     from collector.center.month.steps import all_steps, month_state, months_known
     from collector.center.month.timing import against_calendar
+    from collector.center.people.four_eyes import list_proposals
 
     with open_store(config, state) as store:
         if not month:

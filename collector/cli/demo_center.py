@@ -29,12 +29,12 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
         CollectorError: an input or the month was refused.
     """
     from collector.base.clock import SystemClock
-    from collector.center import accounts
-    from collector.center.access import Role
     from collector.center.db.store import CenterStore
     from collector.center.deliveries import deliver, delivered_of
     from collector.center.imports import ALL_KINDS, REGISTER
     from collector.center.month.settling import settle_month
+    from collector.center.people import accounts
+    from collector.center.people.access import Role
     from collector.cli.center_screen import actor_of
     from collector.cli.settle import RULEBOOK
     from collector.settlement.rulebook.catalogue import SERVICES

@@ -16,11 +16,11 @@ from fractions import Fraction
 import pyarrow as pa
 
 from collector.base.resources import config_path
-from collector.center.access import Actor, Role
 from collector.center.db.store import CenterStore
 from collector.center.month.filings import make_filings
 from collector.center.month.states import approve_step, propose_step
 from collector.center.month.steps import MonthState, State
+from collector.center.people.access import Actor, Role
 from collector.center.runs import RunFacts, record_run, runs_folder
 from collector.model.interval import HOUR_MS, Month, local_midnight_ms
 from collector.report.folder import write_statement

@@ -39,8 +39,6 @@ from made_month import (
 from patience import HANG_S
 
 from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, StoreError
-from collector.center import audit
-from collector.center.access import Actor, Role
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import Altered
 from collector.center.month.bill_documents import bill_csv, bill_json, bill_xlsx, totals_by_counterparty
@@ -59,6 +57,8 @@ from collector.center.month.filings import hand_out_filing, list_filings, make_f
 from collector.center.month.run_statement import load_run_statement
 from collector.center.month.states import propose_step
 from collector.center.month.steps import State
+from collector.center.people import audit
+from collector.center.people.access import Actor, Role
 from collector.center.runs import runs_folder
 from collector.model.interval import Month
 

@@ -21,8 +21,6 @@ from made_month import AUDITOR, DAYS, DEEP_PEAK, FIRST, MAY, SECOND, add_run, on
 from sqlalchemy import select
 
 from collector.base.errors import CollectorError
-from collector.center import audit
-from collector.center.access import Actor, Role
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import month_step
@@ -31,6 +29,8 @@ from collector.center.month.bills import bills_of
 from collector.center.month.filings import list_filings, make_filings
 from collector.center.month.states import TRANSITIONS, approve_step, propose_step, refuse_step
 from collector.center.month.steps import State, Step, list_steps
+from collector.center.people import audit
+from collector.center.people.access import Actor, Role
 from collector.model.interval import Month
 
 APRIL = Month(2026, 4)

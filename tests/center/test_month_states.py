@@ -30,8 +30,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from collector.base.errors import CollectorError, Denied, StoreError
-from collector.center import audit
-from collector.center.access import Actor, Role
 from collector.center.db.store import CenterStore
 from collector.center.month.filings import make_filings
 from collector.center.month.states import (
@@ -43,6 +41,8 @@ from collector.center.month.states import (
     what_stands_open,
 )
 from collector.center.month.steps import State, list_steps, may_see_run, month_state, run_in_effect, visible_run
+from collector.center.people import audit
+from collector.center.people.access import Actor, Role
 from collector.model.interval import Month
 
 

@@ -14,11 +14,11 @@ from center_batches import FixedClock, new_store
 from made_month import AUDITOR, BOOK, DAYS, LI, MAY, WANG, add_run, on, step
 
 from collector.base.errors import StoreError
-from collector.center import audit, four_eyes
 from collector.center.db.store import CenterStore
 from collector.center.month.filings import make_filings
 from collector.center.month.states import approve_step, propose_step
 from collector.center.month.steps import State, list_steps, month_state
+from collector.center.people import audit, four_eyes
 from collector.settlement.rulebook.calendar import DutyDays, WorkingDays
 
 LAST_MOMENT = on(1, hour=0) - 1

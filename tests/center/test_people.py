@@ -14,10 +14,10 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
 from collector.base.errors import Denied, StoreError
-from collector.center import accounts, audit, four_eyes
-from collector.center.access import PERMISSIONS, Actor, Permission, Role
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_people import account, session, token
+from collector.center.people import accounts, audit, four_eyes
+from collector.center.people.access import PERMISSIONS, Actor, Permission, Role
 
 NOW_MS = 1_767_225_600_000
 ADMIN = Actor("root", Role.ADMINISTRATOR)

@@ -21,8 +21,6 @@ from test_imports import REGISTER, take
 
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError, Denied, StoreError
-from collector.center import audit
-from collector.center.access import Actor, Role
 from collector.center.check import check_store
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
@@ -30,6 +28,8 @@ from collector.center.deliveries import deliver as take_file
 from collector.center.deliveries import read_import, take_back
 from collector.center.imports import Imported, list_imports
 from collector.center.lake import find_stale_days, seal_month_of
+from collector.center.people import audit
+from collector.center.people.access import Actor, Role
 from collector.center.retention import drop_old_payloads
 from collector.center.status import read_gateways
 from collector.model.interval import DAY_MS, Month, format_time, parse_time_ms

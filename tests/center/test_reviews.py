@@ -36,8 +36,6 @@ from patience import HANG_S
 from sqlalchemy import Connection, insert
 
 from collector.base.errors import CollectorError, ConfigError, Denied, RuleError, StoreError
-from collector.center import audit
-from collector.center.access import Actor, Role
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported
 from collector.center.month.attachments import MAX_FILE_BYTES, check_attachment, safe_name
@@ -60,6 +58,8 @@ from collector.center.month.reviews import (
 )
 from collector.center.month.states import propose_step
 from collector.center.month.steps import State, month_state
+from collector.center.people import audit
+from collector.center.people.access import Actor, Role
 from collector.model.interval import Month
 from collector.settlement.rulebook.calendar import DutyDays
 

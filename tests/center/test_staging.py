@@ -20,11 +20,11 @@ from sqlalchemy import Connection, func, select
 from test_imports import PLAN, REGISTER, plan_row, powers
 
 from collector.base.errors import ConfigError, StoreError
-from collector.center.access import Actor
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported, imported_row
 from collector.center.deliveries import deliver, read_import, take_back
 from collector.center.imports import Imported, import_table, list_imports, rows_in_force
+from collector.center.people.access import Actor
 from collector.center.staging import remove_unpublished, take_tables
 from collector.sheets.files import Delivered
 

@@ -84,7 +84,7 @@ proposal: Final = Table(
 _open: Final = proposal.c.decision.is_(None)
 Index("proposal_open", proposal.c.kind, proposal.c.subject, unique=True, sqlite_where=_open, postgresql_where=_open)
 
-# `hash` is over the row and the hash before it (collector/center/audit.py). Sequences have no holes.
+# `hash` is over the row and the hash before it (collector/center/people/audit.py). Sequences have no holes.
 audit: Final = Table(
     "audit",
     metadata,

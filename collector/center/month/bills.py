@@ -18,9 +18,9 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from collector.base.errors import InvariantBroken
-from collector.center.access import Actor, Permission
 from collector.center.db.tables_month import month_step, scheme
 from collector.center.month.steps import State, Step, all_steps, effective_steps
+from collector.center.people.access import Actor, Permission
 from collector.model.interval import Month, local_day
 
 _ZERO: Final = Decimal("0.00")

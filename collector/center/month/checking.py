@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from sqlalchemy import select
 
 from collector.base.errors import CollectorError
-from collector.center import audit
-from collector.center.access import Actor, Role
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import attachment, filing
@@ -18,6 +16,8 @@ from collector.center.month.bills import bills_of, scheme_rows
 from collector.center.month.filing_documents import scheme_of
 from collector.center.month.run_statement import RunStatement, load_run_statement
 from collector.center.month.steps import Step, all_steps, months_known
+from collector.center.people import audit
+from collector.center.people.access import Actor, Role
 
 _READER = Actor("check", Role.AUDITOR)
 

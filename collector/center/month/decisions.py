@@ -15,11 +15,11 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from collector.center import four_eyes
-from collector.center.access import Actor, Permission
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import month_step
 from collector.center.month.review_log import EventKind, all_reviews
+from collector.center.people import four_eyes
+from collector.center.people.access import Actor, Permission
 from collector.model.interval import format_time
 from collector.report.sheets import plain_text
 

@@ -14,11 +14,11 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from collector.center.access import Actor, Permission
 from collector.center.db.tables_month import month_step
 from collector.center.month.cycle import Cycle, cycle_of, month_before
 from collector.center.month.review_log import Review, ReviewState, list_reviews
 from collector.center.month.steps import State, Step, all_steps, month_state
+from collector.center.people.access import Actor, Permission
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import DutyDays
 

@@ -16,8 +16,6 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from collector.base.errors import Denied, StoreError
-from collector.center import audit
-from collector.center.access import Actor, Permission
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_month import filing, scheme
 from collector.center.month.bills import SchemeRow, carried_before, compute_carry
@@ -32,6 +30,8 @@ from collector.center.month.filing_documents import (
 )
 from collector.center.month.run_statement import load_run_statement
 from collector.center.month.steps import State, Step, all_steps, month_state
+from collector.center.people import audit
+from collector.center.people.access import Actor, Permission
 from collector.center.runs import WHAT_IF
 from collector.model.interval import Month
 from collector.model.money import format_yuan

@@ -13,8 +13,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from collector.base.errors import Denied, StoreError
-from collector.center.access import Actor, Permission
 from collector.center.db.tables_month import attachment, review, review_event
+from collector.center.people.access import Actor, Permission
 from collector.model.interval import Month
 
 

@@ -17,8 +17,6 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, insert, select
 
 from collector.base.errors import Denied, StoreError
-from collector.center import audit, four_eyes
-from collector.center.access import Actor, Permission
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported, run
 from collector.center.db.tables_month import review, review_event
@@ -27,6 +25,8 @@ from collector.center.month.review_log import GRANTED_STATES, EventKind, Review,
 from collector.center.month.run_statement import RunLine, load_run_statement
 from collector.center.month.states import MAX_TEXT, begin_review
 from collector.center.month.steps import disclosed_runs, month_state
+from collector.center.people import audit, four_eyes
+from collector.center.people.access import Actor, Permission
 from collector.center.runs import WHAT_IF
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import DutyDays

@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.base.errors import StoreError
-from collector.center import audit
-from collector.center.access import Actor, Permission
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import check_hash
 from collector.center.month.laying_out import PinnedFile, lay_out_folder, pin_month
@@ -30,6 +28,8 @@ from collector.center.month.measured import MonthMeasuring, Progress
 from collector.center.month.run_rows import NAME as ROWS
 from collector.center.month.run_rows import UnitDispatch, write_run_rows
 from collector.center.month.segment_file import SegmentFile
+from collector.center.people import audit
+from collector.center.people.access import Actor, Permission
 from collector.center.runs import (
     TRIAL,
     RunFacts,

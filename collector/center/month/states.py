@@ -16,8 +16,6 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select
 
 from collector.base.errors import StoreError
-from collector.center import audit, four_eyes
-from collector.center.access import Actor
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import filing, month_step
 from collector.center.month.bills import scheme_rows
@@ -25,6 +23,8 @@ from collector.center.month.filing_documents import FilingName
 from collector.center.month.review_log import all_reviews
 from collector.center.month.steps import MonthState, State, all_steps, month_state
 from collector.center.month.timing import against_calendar, refuse_unfinished
+from collector.center.people import audit, four_eyes
+from collector.center.people.access import Actor
 from collector.center.runs import WHAT_IF
 from collector.model.interval import Month
 from collector.settlement.rulebook.calendar import DutyDays

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from collector.center.access import Actor, Permission
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import month_step
+from collector.center.people.access import Actor, Permission
 from collector.center.runs import WHAT_IF
 from collector.model.interval import Month
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar.params import QueryParameter
 
-from collector.center import audit, four_eyes
-from collector.center.access import Permission
 from collector.center.month.decisions import list_decisions
+from collector.center.people import audit, four_eyes
+from collector.center.people.access import Permission
 from collector.center.web.context import Ctx
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_file, as_row, listed
 from collector.center.web.routes import api_get

@@ -15,7 +15,6 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import File
 
 from collector.base.errors import StoreError
-from collector.center.access import Permission
 from collector.center.deliveries import delivered_of
 from collector.center.imports import ALL_KINDS
 from collector.center.month.compare import PlantEffect, compare_runs, effect_by_plant
@@ -24,6 +23,7 @@ from collector.center.month.review_files import remedies_of
 from collector.center.month.review_log import review_by_id
 from collector.center.month.reviews import note_what_if
 from collector.center.month.what_if import Change, what_if
+from collector.center.people.access import Permission
 from collector.center.runs import WHAT_IF
 from collector.center.web.api_runs import opened
 from collector.center.web.context import Context, Ctx

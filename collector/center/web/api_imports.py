@@ -10,9 +10,9 @@ from litestar import Response
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
 from collector.base.errors import StoreError
-from collector.center.access import Permission
 from collector.center.deliveries import deliver, delivered_of, read_import, take_back
 from collector.center.imports import IMPORT_KINDS, KINDS, list_imports, rows_in_force
+from collector.center.people.access import Permission
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, attachment, listed

@@ -10,8 +10,6 @@ from litestar import Response
 from litestar.params import JSONBody, PathParameter
 
 from collector.base.errors import RuleError, StoreError
-from collector.center import four_eyes
-from collector.center.access import Permission
 from collector.center.month.bill_documents import bill_cells
 from collector.center.month.bills import bills_of
 from collector.center.month.duties import duties_of
@@ -20,6 +18,8 @@ from collector.center.month.rulebooks import rulebook_path
 from collector.center.month.settling import settle_month
 from collector.center.month.states import approve_step, propose_step, refuse_step
 from collector.center.month.steps import State, list_steps, month_state, visible_run
+from collector.center.people import four_eyes
+from collector.center.people.access import Permission
 from collector.center.runs import CORRECTION, TRIAL
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing

@@ -8,8 +8,8 @@ from typing import Annotated, Final
 import msgspec
 from litestar.params import JSONBody, PathParameter
 
-from collector.center import accounts
-from collector.center.access import PERMISSIONS, Permission, Role
+from collector.center.people import accounts
+from collector.center.people.access import PERMISSIONS, Permission, Role
 from collector.center.web.context import Ctx
 from collector.center.web.guards import Open
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed

@@ -10,7 +10,6 @@ from litestar import Response
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from collector.base.errors import StoreError
-from collector.center.access import Permission
 from collector.center.month.review_files import attach
 from collector.center.month.review_log import Review, list_reviews, read_attachment, review_by_id
 from collector.center.month.reviews import (
@@ -23,6 +22,7 @@ from collector.center.month.reviews import (
     submit_review,
     withdraw_review,
 )
+from collector.center.people.access import Permission
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, attachment, listed

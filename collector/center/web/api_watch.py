@@ -9,10 +9,10 @@ import msgspec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from collector.base.errors import StoreError
-from collector.center.access import Permission
 from collector.center.alarms import list_alarms
 from collector.center.month.data_policy import hold_limit_s
 from collector.center.month.rulebooks import rulebook_of, rulebook_path
+from collector.center.people.access import Permission
 from collector.center.status import read_status
 from collector.center.substitution import (
     decide_substitution,

@@ -14,8 +14,8 @@ from litestar.response import Redirect
 from sqlalchemy import Connection
 
 from collector.base.errors import Denied, StoreError
-from collector.center.access import Actor, Permission
 from collector.center.db.store import CenterStore
+from collector.center.people.access import Actor, Permission
 from collector.center.settings import CenterSettings
 from collector.center.web import render
 from collector.center.web.guards import SAFE_METHODS, is_loopback

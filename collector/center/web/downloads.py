@@ -14,8 +14,8 @@ from litestar.concurrency import sync_to_thread
 from litestar.datastructures import MutableScopeHeaders
 from litestar.types import Message, Scope
 
-from collector.center import audit
 from collector.center.db.store import CenterStore
+from collector.center.people import audit
 from collector.center.web.session import AnyRequest, Caller
 
 ACTION: Final = "file.hand_out"

@@ -19,7 +19,7 @@ from litestar.exceptions import NotAuthorizedException, NotFoundException
 from litestar.handlers import BaseRouteHandler
 
 from collector.base.errors import Denied
-from collector.center.access import Permission
+from collector.center.people.access import Permission
 from collector.center.web.session import CSRF_FIELD, CSRF_HEADER, AnyRequest, Caller, find_caller
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -8,7 +8,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import Denied, StoreError
-from collector.center.accounts import (
+from collector.center.people.accounts import (
     create_token,
     hash_password,
     is_password_of,

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 from litestar.params import QueryParameter
 
-from collector.center.access import Permission
 from collector.center.alarms import list_alarms
+from collector.center.people.access import Permission
 from collector.center.validation import list_findings
 from collector.center.web.context import Ctx, Page, own_plant
 from collector.center.web.lists import Cursor, window

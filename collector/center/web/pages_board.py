@@ -10,8 +10,6 @@ from litestar.params import FromPath
 from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError, RuleError, StoreError
-from collector.center import four_eyes
-from collector.center.access import Permission
 from collector.center.imports import ALL_KINDS, current_register, is_delivered
 from collector.center.month.bills import DIRECTION_WORDS, bills_of
 from collector.center.month.duties import DutyBoard, duties_of
@@ -30,6 +28,8 @@ from collector.center.month.states import (
 )
 from collector.center.month.steps import STATE_WORDS, MonthState, State, list_steps, month_state, visible_run
 from collector.center.month.timing import against_calendar
+from collector.center.people import four_eyes
+from collector.center.people.access import Permission
 from collector.center.runs import CORRECTION, TRIAL, list_runs
 from collector.center.web.context import Context, Ctx, Page, words_of
 from collector.center.web.guards import Open

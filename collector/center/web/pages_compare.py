@@ -16,7 +16,6 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import File
 
 from collector.base.errors import ConfigError, Problem, StoreError
-from collector.center.access import Permission
 from collector.center.deliveries import delivered_of
 from collector.center.imports import ALL_KINDS
 from collector.center.month.compare import compare_runs, effect_by_plant
@@ -26,6 +25,7 @@ from collector.center.month.review_effect import try_review
 from collector.center.month.review_log import review_by_id
 from collector.center.month.steps import visible_run
 from collector.center.month.what_if import Change, what_if
+from collector.center.people.access import Permission
 from collector.center.runs import WHAT_IF, list_runs
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.jobs import Job

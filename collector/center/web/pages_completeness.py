@@ -11,8 +11,8 @@ from typing import Annotated, Final
 
 from litestar.params import FromPath, QueryParameter
 
-from collector.center.access import Permission
 from collector.center.gap_map import PlantDay, find_gaps, map_day, map_month
+from collector.center.people.access import Permission
 from collector.center.validation import list_findings
 from collector.center.web.context import Ctx, Page
 from collector.center.web.errors import Missing

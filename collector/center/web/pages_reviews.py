@@ -10,8 +10,6 @@ from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import ConfigError, Problem, StoreError
-from collector.center import four_eyes
-from collector.center.access import Permission
 from collector.center.imports import ALL_KINDS
 from collector.center.month.articles import clauses_cited
 from collector.center.month.review_files import attach
@@ -37,6 +35,8 @@ from collector.center.month.reviews import (
     withdraw_review,
 )
 from collector.center.month.steps import visible_run
+from collector.center.people import four_eyes
+from collector.center.people.access import Permission
 from collector.center.web.context import Context, Ctx, Page, words_of
 from collector.center.web.lists import attachment, window
 from collector.center.web.month_rules import days_of

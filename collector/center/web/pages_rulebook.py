@@ -11,9 +11,9 @@ from typing import Final
 
 from litestar.params import FromPath
 
-from collector.center.access import Permission
 from collector.center.month.articles import Clause, clauses_cited
 from collector.center.month.rulebooks import rulebook_of, rulebook_path
+from collector.center.people.access import Permission
 from collector.center.web.context import Ctx, Page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import page

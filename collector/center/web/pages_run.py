@@ -21,11 +21,11 @@ from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import StoreError
-from collector.center.access import Permission
 from collector.center.month.articles import clauses_cited
 from collector.center.month.day_drawing import DayDrawing, draw_day
 from collector.center.month.opened import OpenedRun, open_run
 from collector.center.month.steps import may_see_run, visible_run
+from collector.center.people.access import Permission
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.errors import Missing
 from collector.center.web.lists import attachment, window

@@ -9,7 +9,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import StoreError
-from collector.center.access import Permission
+from collector.center.people.access import Permission
 from collector.center.substitution import (
     decide_substitution,
     decide_withdrawal,

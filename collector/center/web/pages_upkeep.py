@@ -8,10 +8,10 @@ from typing import Annotated, Final
 from litestar import Response
 from litestar.params import QueryParameter
 
-from collector.center import audit
-from collector.center.access import Permission
 from collector.center.metrics import render_metrics
 from collector.center.month.decisions import list_decisions
+from collector.center.people import audit
+from collector.center.people.access import Permission
 from collector.center.web.context import Ctx, Page
 from collector.center.web.guards import Open
 from collector.center.web.lists import Cursor, window

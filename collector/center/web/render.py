@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 import jinja2
 from markupsafe import Markup
 
-from collector.center.access import Actor, Permission
 from collector.center.db.store import CenterStore
+from collector.center.people.access import Actor, Permission
 from collector.center.web.months import known_months
 from collector.center.web.session import AnyRequest
 from collector.center.web.words import LANGUAGES, WORDS, word

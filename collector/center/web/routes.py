@@ -12,7 +12,7 @@ from typing import Any, Final
 from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 
-from collector.center.access import Permission
+from collector.center.people.access import Permission
 from collector.center.web.guards import Needs, Open
 
 API: Final = "/api/v1"

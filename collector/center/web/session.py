@@ -17,9 +17,9 @@ from typing import Any, Final, Literal
 from litestar import Request
 from litestar.datastructures import Cookie
 
-from collector.center.access import Actor
-from collector.center.accounts import session_actor, token_actor
 from collector.center.db.store import CenterStore
+from collector.center.people.access import Actor
+from collector.center.people.accounts import session_actor, token_actor
 
 SESSION_COOKIE: Final = "collector_session"
 VISITOR_COOKIE: Final = "collector_visitor"

@@ -21,8 +21,6 @@ from patience import HANG_S
 
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError, Denied, RuleError, StoreError
-from collector.center import audit
-from collector.center.access import Actor, Role
 from collector.center.db.store import CenterStore
 from collector.center.lake_file import write_table
 from collector.center.month.compare import compare_runs, effect_by_plant
@@ -31,6 +29,8 @@ from collector.center.month.opened import open_run
 from collector.center.month.package import build_package, export_package
 from collector.center.month.settling import Settled, measure_month, settle_month
 from collector.center.month.what_if import Change, what_if
+from collector.center.people import audit
+from collector.center.people.access import Actor, Role
 from collector.center.runs import list_runs, pinned_files
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.report.saved_statement import load_saved

@@ -9,7 +9,7 @@ import pytest
 from test_routes import routes_of
 from web_world import World
 
-from collector.center import audit
+from collector.center.people import audit
 from collector.center.web.routes import API
 
 HERE = "/months/2026-06"

@@ -13,7 +13,7 @@ from web_browser import chromium, log_in, site, tab
 from web_world import World, world
 
 import collector.wire as wire
-from collector.center.audit import verify
+from collector.center.people.audit import verify
 
 REGISTER = """[[area]]
 id = "jiangsu"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from web_world import PASSWORD, World, csrf_in, world
 
-from collector.center.accounts import session_actor
+from collector.center.people.accounts import session_actor
 from collector.center.web.pages_account import own_path
 from collector.center.web.session import SESSION_COOKIE
 

@@ -13,7 +13,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from web_world import PEOPLE, World, world
 
-from collector.center.access import PERMISSIONS, Permission, Role
+from collector.center.people.access import PERMISSIONS, Permission, Role
 from collector.center.web.guards import Needs, Open
 from collector.center.web.routes import API, needs_of
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from collector.base.clock import SystemClock
-from collector.center.accounts import log_in, token_actor
-from collector.center.audit import list_entries
 from collector.center.db.store import CenterStore
+from collector.center.people.accounts import log_in, token_actor
+from collector.center.people.audit import list_entries
 from collector.cli.main import app
 
 SECRET = "correct horse battery"

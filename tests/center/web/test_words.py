@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 import collector.center.web
-from collector.center import alarms, four_eyes
-from collector.center.access import Role
+from collector.center import alarms
 from collector.center.imports import IMPORT_KINDS
 from collector.center.month.decisions import READING, RULING
+from collector.center.people import four_eyes
+from collector.center.people.access import Role
 from collector.center.web.words import WORDS, word
 
 WEB = Path(collector.center.web.__file__).parent

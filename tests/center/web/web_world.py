@@ -14,10 +14,10 @@ from center_batches import FixedClock
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from collector.center import accounts
-from collector.center.access import Actor, Role
 from collector.center.db.store import CenterStore
 from collector.center.lake import enrol
+from collector.center.people import accounts
+from collector.center.people.access import Actor, Role
 from collector.center.settings import CenterSettings, Plant, Web
 from collector.center.web.app import build_app
 from collector.center.web.session import SESSION_COOKIE, csrf_of

@@ -15,9 +15,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from collector.base.errors import Denied, StoreError
-from collector.center import audit
-from collector.center.access import Actor, Permission
 from collector.center.db.tables_people import proposal
+from collector.center.people import audit
+from collector.center.people.access import Actor, Permission
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Accounts, sessions and tokens: who somebody is. What they may do is `collector.center.access`.
+"""Accounts, sessions and tokens: who somebody is. What they may do is `collector.center.people.access`.
 
 Passwords are argon2id hashes; of session and token secrets only a SHA-256 is kept. Failed log-ins are counted in the
 store by name and by address, so several processes count together and a restart forgets nothing. A password is checked
@@ -20,11 +20,11 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from collector.base.errors import Denied, StoreError
-from collector.center import audit
-from collector.center.access import Actor, Permission, Role
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_people import account, login_failure, session, token
 from collector.center.db.tables_people import audit as audit_log
+from collector.center.people import audit
+from collector.center.people.access import Actor, Permission, Role
 
 NAME: Final = re.compile(r"[a-z][a-z0-9._-]{1,63}")
 MIN_PASSWORD: Final = 10

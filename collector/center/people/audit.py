@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, text
 
-from collector.center.access import Actor
 from collector.center.db.tables_people import audit
+from collector.center.people.access import Actor
 
 NOTHING_BEFORE: Final = "0" * 64
 LOGIN: Final = "login"

@@ -2,7 +2,7 @@
 """Who may do what: one table of roles and permissions, asked by every function that changes or shows something.
 
 A plant's people see and do what concerns their own plant, and the totals that are disclosed to all (Art. 26). Nobody
-approves what they prepared themselves: that is `collector.center.four_eyes`, whatever the role.
+approves what they prepared themselves: that is `collector.center.people.four_eyes`, whatever the role.
 """
 
 from __future__ import annotations
