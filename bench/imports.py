@@ -25,9 +25,9 @@ import collector.wire as wire
 from bench.figure import Figure
 from bench.signals import WIDE, layouts, ticks
 from collector.base.clock import SystemClock
-from collector.center.admission import Admission, EnrolledPlant
 from collector.center.db.store import CenterStore
-from collector.center.journal import commit_group
+from collector.center.receive.admission import Admission, EnrolledPlant
+from collector.center.receive.journal import commit_group
 
 UNITS: Final = 1250
 QUARTERS: Final = 31 * 96

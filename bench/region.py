@@ -24,11 +24,11 @@ from bench.center_process import cpu_s, free_port, peak_mb, running_broker, runn
 from bench.figure import Figure
 from bench.signals import WIDE, layouts, ticks
 from collector.base.clock import SystemClock
-from collector.center.admission import Admission, EnrolledPlant
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
-from collector.center.journal import commit_group
 from collector.center.lake import find_stale_days
+from collector.center.receive.admission import Admission, EnrolledPlant
+from collector.center.receive.journal import commit_group
 from collector.center.sealing import seal_apart
 from collector.model.record import UnitLayout, UnitRecord
 

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, func, select, update
 from collector.center.db.store import insert_new
 from collector.center.db.tables_quality import alarm
 from collector.center.db.tables_receive import agent_state, lake_day, quarantine, store, stream
+from collector.center.receive.stream_state import OF_GATEWAYS
 from collector.center.settings import Alarms
-from collector.center.streams import OF_GATEWAYS
 from collector.model.interval import HOUR_MS, format_time
 
 CODES: Final = ("plant_silent", "quarantine_growing", "days_unsealed", "disk_nearly_full", "gateway_clock")

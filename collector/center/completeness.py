@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from collector.center.days import MINUTE_MS, MINUTES
+from collector.center.receive.day_index import MINUTE_MS, MINUTES
 from collector.model.interval import Interval, day_interval
 
 

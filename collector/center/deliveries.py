@@ -14,14 +14,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from collector.base.errors import ConfigError, Problem, StoreError
-from collector.center.arrivals import Arrival
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported, published
 from collector.center.import_kinds import IMPORT_KINDS, RECORDS
 from collector.center.imports import Imported, lock_imports, unpack
-from collector.center.journal import GroupResult, readmit
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
+from collector.center.receive.arrivals import Arrival
+from collector.center.receive.journal import GroupResult, readmit
 from collector.center.record_files import RecordFile, read_file
 from collector.center.record_imports import import_records, undo_records
 from collector.center.staging import take_tables, undo_table

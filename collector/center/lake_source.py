@@ -18,13 +18,13 @@ from sqlalchemy import Connection, select
 
 import collector.wire as wire
 from collector.base.errors import Garbled, InvariantBroken
-from collector.center.arrivals import UnitPart
-from collector.center.days import split_days
 from collector.center.db.tables_receive import batch, batch_day, enrolled, lake_file, payload, stream
 from collector.center.db.verified import read_verified
 from collector.center.lake_file import FILE_RANK, choose, read_pieces
 from collector.center.lake_piece import DAY, Origin, Piece, clip, piece_of
-from collector.center.streams import IMPORTED, REPLACING
+from collector.center.receive.arrivals import UnitPart
+from collector.center.receive.day_index import split_days
+from collector.center.receive.stream_state import IMPORTED, REPLACING
 from collector.model.interval import Interval
 
 

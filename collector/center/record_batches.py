@@ -18,10 +18,10 @@ from sqlalchemy import Connection
 
 import collector.wire as wire
 from collector.base.errors import InvariantBroken
-from collector.center.arrivals import Accepted
-from collector.center.days import split_days
-from collector.center.journal import commit_group
 from collector.center.lake_piece import NOT_CARRIED, Column, Piece
+from collector.center.receive.arrivals import Accepted
+from collector.center.receive.day_index import split_days
+from collector.center.receive.journal import commit_group
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Quality
 

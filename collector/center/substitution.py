@@ -14,12 +14,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, or_, select, update
 
 from collector.base.errors import StoreError
-from collector.center.days import mark_interval_stale
 from collector.center.db.tables_people import proposal
 from collector.center.db.tables_quality import substitution
 from collector.center.db.tables_receive import enrolled, unit_day
 from collector.center.people import four_eyes
 from collector.center.people.access import Actor, Permission
+from collector.center.receive.day_index import mark_interval_stale
 from collector.model.interval import DAY_MS, Interval, Month, format_time
 from collector.model.quantity import BY_NAME, Quantity, parse_decimal, parse_scaled
 

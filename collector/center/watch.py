@@ -15,10 +15,10 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from collector.base.errors import CollectorError
-from collector.center.admission import Admission
 from collector.center.alarms import apply_alarms, find_alarms
 from collector.center.db.store import CenterStore
-from collector.center.keys import KeyRing
+from collector.center.receive.admission import Admission
+from collector.center.receive.keys import KeyRing
 from collector.center.settings import CenterSettings
 from collector.center.validation import PolicyOf, validate_due
 

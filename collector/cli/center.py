@@ -190,7 +190,7 @@ def quarantine(
     as_json: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
 ) -> None:
     """What was refused and is kept, and why; look at it again with --readmit. 隔离区。"""
-    from collector.center.quarantine import list_quarantine
+    from collector.center.receive.quarantine import list_quarantine
 
     file = needed_config(named, config)
     with open_store(file, "") as store:
@@ -224,7 +224,7 @@ def ask(
     who: WhoOption = "",
 ) -> None:
     """Ask the plant's gateways again for records of a unit and interval. 补召。"""
-    from collector.center.asked import ask_again
+    from collector.center.receive.asks import ask_again
     from collector.center.settings import load_center, with_overrides
     from collector.model.interval import Interval, parse_time_ms
 
@@ -247,8 +247,8 @@ def ask(
 
 
 def _readmit(config: Path, store: CenterStore) -> None:
-    from collector.center.journal import readmit
-    from collector.center.keys import current_admission
+    from collector.center.receive.journal import readmit
+    from collector.center.receive.keys import current_admission
     from collector.center.settings import load_center
 
     admission = current_admission(store, load_center(config))

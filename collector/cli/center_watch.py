@@ -129,7 +129,7 @@ def asks(
     unit: UnitOption = "", config: ConfigOption = None, state: StateOption = "", as_json: JsonOption = False
 ) -> None:
     """What was asked for again, and what came of it. 补召记录。"""
-    from collector.center.asked import list_asks
+    from collector.center.receive.asks import list_asks
 
     with open_store(config, state) as store:
         rows = store.read(lambda c: list_asks(c, unit=unit))
@@ -271,8 +271,8 @@ def list_all(
 @key.command("list")
 def list_of_keys(argument: ConfigArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Every plant's keys and whether they count. 密钥清单。"""
-    from collector.center.admission import plants_of
-    from collector.center.keys import list_keys
+    from collector.center.receive.admission import plants_of
+    from collector.center.receive.keys import list_keys
 
     config = named_config(argument, config)
     plants = plants_of(_settings(config))
@@ -290,7 +290,7 @@ def enroll(
 ) -> None:
     """Take a plant's public key from now on; the running center knows it within 10 s. 登记密钥。"""
     from collector.base.errors import ConfigError, Problem
-    from collector.center.keys import MAX_PEM_BYTES, enrol_key
+    from collector.center.receive.keys import MAX_PEM_BYTES, enrol_key
 
     try:
         with file.open("rb") as source:
@@ -311,8 +311,8 @@ def revoke(
     who: WhoOption = "",
 ) -> None:
     """Take a key no longer, also one that center.toml names. 吊销密钥。"""
-    from collector.center.admission import plants_of
-    from collector.center.keys import list_keys, revoke_key
+    from collector.center.receive.admission import plants_of
+    from collector.center.receive.keys import list_keys, revoke_key
 
     plants = plants_of(_settings(config))
     with open_store(config, "") as store:

@@ -24,7 +24,7 @@ from collector.trial.processes import Usage
 from simulators.inputs import write_inputs
 
 if TYPE_CHECKING:
-    from collector.center.totals import StoredGap
+    from collector.center.receive.totals import StoredGap
 
 TOLERANCE = Decimal("0.001")  # of a quantity; a gap of minutes in a month is smaller
 LEAST_TICKS = 44_000
@@ -128,7 +128,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _count(run: Run, files: tuple[Path, ...], lines: list[dict[str, str]], plants: list[dict[str, str]]) -> Result:
     from collector.agent.buffer.buffer import read_counts
     from collector.center.lake import count_records
-    from collector.center.totals import read_totals
+    from collector.center.receive.totals import read_totals
 
     buffer, center = read_counts(run.agent_dir), read_totals(run.center_dir)
     down = run.broker_down

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from collector import wire
 from collector.base.clock_state import ClockState
-from collector.center.admission import Admission, EnrolledPlant
-from collector.center.arrivals import Arrival
 from collector.center.db.store import CenterStore
-from collector.center.journal import GroupResult, commit_group
+from collector.center.receive.admission import Admission, EnrolledPlant
+from collector.center.receive.arrivals import Arrival
+from collector.center.receive.journal import GroupResult, commit_group
 from collector.center.settings import Receiver
 from collector.model.interval import parse_time_ms
 from collector.model.record import GapRecord, Quality, UnitLayout, UnitRecord

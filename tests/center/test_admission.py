@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector import wire
-from collector.center.admission import Admission, EnrolledPlant
-from collector.center.arrivals import Accepted, AgentState, Rejected
+from collector.center.receive.admission import Admission, EnrolledPlant
+from collector.center.receive.arrivals import Accepted, AgentState, Rejected
 from collector.model.record import GapRecord
 
 

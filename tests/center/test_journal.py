@@ -16,11 +16,11 @@ from sqlalchemy.exc import OperationalError
 
 from collector.base.clock import SystemClock
 from collector.base.errors import StoreError
-from collector.center import ranges
-from collector.center.arrivals import Rejected
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore, renew_store_id
-from collector.center.journal import commit_group
+from collector.center.receive import ranges
+from collector.center.receive.arrivals import Rejected
+from collector.center.receive.journal import commit_group
 from collector.model.record import GapRecord
 
 pytestmark = pytest.mark.usefixtures("on_both")

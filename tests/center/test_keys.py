@@ -10,14 +10,14 @@ from center_batches import NOON, batch_topic, minutes, new_signer, new_store, pa
 
 from collector import wire
 from collector.base.errors import ConfigError, Denied, StoreError
-from collector.center.admission import Admission
-from collector.center.arrivals import Accepted, Rejected
 from collector.center.db.store import CenterStore
-from collector.center.journal import commit_group, readmit
-from collector.center.keys import KeyRing, current_admission, enrol_key, list_keys, revoke_key
 from collector.center.lake import enrol
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
+from collector.center.receive.admission import Admission
+from collector.center.receive.arrivals import Accepted, Rejected
+from collector.center.receive.journal import commit_group, readmit
+from collector.center.receive.keys import KeyRing, current_admission, enrol_key, list_keys, revoke_key
 from collector.center.settings import CenterSettings, load_center
 
 pytestmark = pytest.mark.usefixtures("on_both")

@@ -20,12 +20,12 @@ from sqlalchemy import Connection, event, func, select
 
 from collector import wire
 from collector.base.clock_state import ClockState
-from collector.center.admission import Admission, EnrolledPlant
-from collector.center.arrivals import Accepted, Rejected
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_receive import covered, gap, lake_day, metadata, stream, unit_day
-from collector.center.journal import MAX_RANGES, GroupResult, commit_group, readmit
-from collector.center.quarantine import held_bytes, list_quarantine
+from collector.center.receive.admission import Admission, EnrolledPlant
+from collector.center.receive.arrivals import Accepted, Rejected
+from collector.center.receive.journal import MAX_RANGES, GroupResult, commit_group, readmit
+from collector.center.receive.quarantine import held_bytes, list_quarantine
 from collector.center.settings import Receiver
 from collector.model.interval import DAY_MS
 from collector.model.record import GapRecord, UnitRecord

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar.params import JSONBody, QueryParameter
 
-from collector.center.admission import plants_of
 from collector.center.deliveries import readmit_all
-from collector.center.keys import current_admission, enrol_key, enrolled_units, list_keys, revoke_key
 from collector.center.people.access import Permission
-from collector.center.quarantine import list_quarantine
+from collector.center.receive.admission import plants_of
+from collector.center.receive.keys import current_admission, enrol_key, enrolled_units, list_keys, revoke_key
+from collector.center.receive.quarantine import list_quarantine
 from collector.center.status import read_gateways
 from collector.center.web.context import Ctx
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed

@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 
 from collector.center.db.store import CenterStore
-from collector.center.receiver import Counters
+from collector.center.receive.receiver import Counters
 from collector.center.settings import CenterSettings
 from collector.center.web import (
     api_audit,

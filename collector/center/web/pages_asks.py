@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Final
 
 from collector.base.errors import LinkError, StoreError
-from collector.center.asked import ask_again, list_asks
 from collector.center.people.access import Permission
+from collector.center.receive.asks import ask_again, list_asks
 from collector.center.web.context import Context, Ctx, Page, own_plant
 from collector.center.web.lists import Cursor, window
 from collector.center.web.render import NavEntry

@@ -9,9 +9,9 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import Denied, StoreError
-from collector.center.keys import enrolled_units
 from collector.center.people import accounts
 from collector.center.people.access import Permission, Role
+from collector.center.receive.keys import enrolled_units
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page

@@ -26,7 +26,6 @@ from sqlalchemy import LargeBinary, Table, delete, select, update
 
 from collector.base.errors import ConfigError, StoreError
 from collector.center.check import check_store
-from collector.center.days import mark_resealed
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported, run
 from collector.center.db.tables_receive import payload
@@ -39,6 +38,7 @@ from collector.center.month.package import build_package
 from collector.center.month.run_statement import load_run_statement
 from collector.center.month.settling import Settled, measure_month
 from collector.center.month.what_if import Change, what_if
+from collector.center.receive.day_index import mark_resealed
 from collector.center.runs import page_hashes
 from collector.model.interval import DAY_MS
 from collector.sheets.files import Delivered

@@ -32,10 +32,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import ColumnElement
 
-from collector.center.arrivals import StreamKey
 from collector.center.db.store import insert_new
 from collector.center.db.tables_receive import batch, covered, stream
-from collector.center.ranges import Range
+from collector.center.receive.arrivals import StreamKey
+from collector.center.receive.ranges import Range
 
 # The streams of imported records, their epoch the number of the import. No gateway can have such a name (wire.is_name).
 IMPORTED, REPLACING = "@import", "@replace"

@@ -17,12 +17,12 @@ from sqlalchemy import Connection, func, insert, select, update
 
 import collector.wire as wire
 from collector.base.errors import StoreError
-from collector.center.admission import Admission, EnrolledPlant, plants_of
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_quality import plant_key
 from collector.center.db.tables_receive import enrolled
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
+from collector.center.receive.admission import Admission, EnrolledPlant, plants_of
 from collector.center.settings import CenterSettings
 from collector.model.interval import format_time
 

@@ -22,11 +22,11 @@ from sqlalchemy.exc import DBAPIError
 
 import collector.wire as wire
 from collector.base.tasks import heed_cancellation
-from collector.center.admission import Admission
-from collector.center.arrivals import Arrival, StreamKey
-from collector.center.broker_link import SESSION_EXPIRY_S, BrokerLink, Inbox
 from collector.center.db.store import CenterStore
-from collector.center.journal import GroupResult, Settled, commit_group
+from collector.center.receive.admission import Admission
+from collector.center.receive.arrivals import Arrival, StreamKey
+from collector.center.receive.broker_link import SESSION_EXPIRY_S, BrokerLink, Inbox
+from collector.center.receive.journal import GroupResult, Settled, commit_group
 from collector.center.settings import CenterSettings
 
 GROUP_BYTES: Final = 32_000_000
@@ -34,7 +34,7 @@ INBOX_BYTES: Final = 256_000_000
 BACKOFF_START_S: Final = 0.2
 ACKS_AT_ONCE: Final = 64
 
-logger = logging.getLogger("collector.center.receiver")
+logger = logging.getLogger("collector.center.receive.receiver")
 
 
 @dataclass

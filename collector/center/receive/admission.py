@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether a message may enter the journal: size, topic, checksum, plant, signature, units, and that it can be read.
 
-Pure but for the key files read at the start; keys enrolled while it runs come from `collector.center.keys`. Whatever
+Pure but for the key files read at the start; keys enrolled while it runs come from `collector.center.receive.keys`. Whatever
 bytes come, the answer is an arrival for the journal; checks go from cheap to dear and nothing is unpacked for a
 stranger. The codes a plant may be told:
 
@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 import collector.wire as wire
 from collector.base.clock import Clock
 from collector.base.errors import Garbled
-from collector.center.arrivals import Accepted, AgentState, Arrival, Rejected
-from collector.center.batch_bounds import check_bounds
-from collector.center.days import split_days
+from collector.center.receive.arrivals import Accepted, AgentState, Arrival, Rejected
+from collector.center.receive.batch_bounds import check_bounds
+from collector.center.receive.day_index import split_days
 from collector.center.settings import CenterSettings, Receiver
 
 MAX_STATE_BYTES: Final = 65_536

@@ -26,10 +26,10 @@ from typing import Final
 from sqlalchemy import Connection, func, insert, select, update
 
 import collector.wire as wire
-from collector.center import days, quarantine, ranges, stream_room, streams
-from collector.center.arrivals import Accepted, AgentState, Arrival, Rejected, StreamKey
 from collector.center.db.store import insert_new
 from collector.center.db.tables_receive import agent_state, batch, batch_day, gap, payload
+from collector.center.receive import day_index, quarantine, ranges, stream_room, stream_state
+from collector.center.receive.arrivals import Accepted, AgentState, Arrival, Rejected, StreamKey
 from collector.model.record import GapRecord
 
 MAX_ALSO: Final = 256  # ranges beyond `through` named in one ack; the rest come with later ones
@@ -100,7 +100,7 @@ def commit_group(
                 by_stream[arrival.stream].append(arrival)
         elif isinstance(arrival, AgentState):
             _store_state(connection, arrival, now_ms)
-    ids = streams.make_streams(connection, by_stream, now_ms)
+    ids = stream_state.make_streams(connection, by_stream, now_ms)
     fresh, repeated, conflicts = _split(connection, ids, by_stream)
     rejected += conflicts
     for key, accepted in by_stream.items():
@@ -111,7 +111,7 @@ def commit_group(
             touched[key].cover.append(claimed)
     _insert(connection, fresh, ids, now_ms)
     quarantine.forget_cured(connection, fresh)
-    days.record_parts(connection, list(fresh), now_ms)
+    day_index.record_parts(connection, list(fresh), now_ms)
     _refuse(connection, rejected, touched, room, now_ms, (quarantine_max_bytes, quarantine_max_rows))
     settled = _settle(connection, touched, ids, now_ms)
     records = sum(a.record_count for a in fresh)
@@ -123,7 +123,7 @@ def _split(
 ) -> tuple[dict[Accepted, int], int, list[Rejected]]:
     """New batches with how often each came again in this group; the number of repeats; and the conflicts."""
     numbered = [(ids[key], arrival) for key in sorted(by_stream) for arrival in by_stream[key]]
-    stored = streams.stored_hashes(connection, {(number, a.sequence) for number, a in numbered})
+    stored = stream_state.stored_hashes(connection, {(number, a.sequence) for number, a in numbered})
     new: dict[tuple[int, int], Accepted] = {}
     repeats: Counter[tuple[int, int]] = Counter()
     conflicts: list[Rejected] = []
@@ -136,7 +136,7 @@ def _split(
             repeats[place] += 1
         else:
             conflicts.append(_conflict(arrival, known))
-    streams.count_repeats(connection, {place: n for place, n in repeats.items() if place not in new})
+    stream_state.count_repeats(connection, {place: n for place, n in repeats.items() if place not in new})
     return {arrival: repeats[place] for place, arrival in new.items()}, repeats.total(), conflicts
 
 
@@ -252,9 +252,9 @@ def _settle(
 ) -> tuple[Settled, ...]:
     """Extend the streams' covered ranges and say what the acknowledgements may now promise."""
     others = touched.keys() - ids.keys()
-    known = streams.make_streams(connection, {key for key in others if touched[key].known}, now_ms)
-    numbers = {**ids, **known, **streams.lock_streams(connection, others - known.keys())}
-    held = streams.covered_ranges(connection, (numbers[key] for key in touched if key in numbers))
+    known = stream_state.make_streams(connection, {key for key in others if touched[key].known}, now_ms)
+    numbers = {**ids, **known, **stream_state.lock_streams(connection, others - known.keys())}
+    held = stream_state.covered_ranges(connection, (numbers[key] for key in touched if key in numbers))
     settled: list[Settled] = []
     changes: dict[int, tuple[set[ranges.Range], set[ranges.Range]]] = {}
     through: dict[int, int] = {}
@@ -266,8 +266,8 @@ def _settle(
         if number is not None:
             changes[number] = (set(before) - set(after), set(after) - set(before))
             through[number] = settled[-1].through
-    streams.replace_ranges(connection, changes)
-    streams.move_through(connection, through, now_ms)
+    stream_state.replace_ranges(connection, changes)
+    stream_state.move_through(connection, through, now_ms)
     return tuple(settled)
 
 

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from collector.center.arrivals import Accepted, Rejected
 from collector.center.db.store import insert_new
 from collector.center.db.tables_receive import quarantine
+from collector.center.receive.arrivals import Accepted, Rejected
 from collector.model.interval import format_time
 from collector.wire import CURABLE
 

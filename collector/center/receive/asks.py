@@ -13,12 +13,12 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 import collector.wire as wire
 from collector.base.errors import LinkError
-from collector.center.asking import asks_for, publish_asks
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_quality import asked
 from collector.center.db.tables_receive import batch, gap, stream
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
+from collector.center.receive.send_ask import asks_for, publish_asks
 from collector.center.settings import CenterSettings
 from collector.model.interval import Interval
 

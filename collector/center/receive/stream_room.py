@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from collector.center import ranges, streams
-from collector.center.arrivals import Accepted, Arrival, Rejected, StreamKey
 from collector.center.db.tables_receive import stream
+from collector.center.receive import ranges, stream_state
+from collector.center.receive.arrivals import Accepted, Arrival, Rejected, StreamKey
 
 Claim = tuple[StreamKey, ranges.Range]
 
@@ -76,18 +76,18 @@ def find_room(connection: Connection, arrivals: Iterable[Arrival], *, max_stream
         elif isinstance(arrival, Rejected) and arrival.authentic and arrival.epoch is not None:
             keys.add((arrival.plant, arrival.gateway, arrival.epoch))
     keys = {key for key in keys if not is_imported(key)}
-    ids = streams.lock_streams(connection, keys)
-    covered = streams.covered_ranges(connection, ids.values())
+    ids = stream_state.lock_streams(connection, keys)
+    covered = stream_state.covered_ranges(connection, ids.values())
     held = {key: ranges.merge(covered.get(number, ())) for key, number in ids.items()}
     plants = sorted({plant for plant, _, _ in keys - ids.keys()})
-    count = select(stream.c.plant, func.count().label("n")).where(stream.c.plant.in_(plants) & streams.OF_GATEWAYS)
+    count = select(stream.c.plant, func.count().label("n")).where(stream.c.plant.in_(plants) & stream_state.OF_GATEWAYS)
     there = Counter({row.plant: int(row.n) for row in connection.execute(count.group_by(stream.c.plant))})
     return StreamRoom(max_streams, max_ranges, held, there)
 
 
 def is_imported(key: StreamKey) -> bool:
     """Whether people imported it."""
-    return key[1] in (streams.IMPORTED, streams.REPLACING)
+    return key[1] in (stream_state.IMPORTED, stream_state.REPLACING)
 
 
 def claims_of(arrival: Accepted) -> list[Claim]:

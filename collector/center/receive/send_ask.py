@@ -11,10 +11,10 @@ from sqlalchemy import Connection, select
 
 import collector.wire as wire
 from collector.base.errors import StoreError
-from collector.center.broker_link import BrokerLink, Inbox
 from collector.center.db.tables_receive import stream, unit_day
+from collector.center.receive.broker_link import BrokerLink, Inbox
+from collector.center.receive.stream_state import OF_GATEWAYS
 from collector.center.settings import CenterSettings
-from collector.center.streams import OF_GATEWAYS
 from collector.model.interval import Interval
 
 

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from collector.center.arrivals import Accepted, UnitPart
 from collector.center.db.store import insert_new
 from collector.center.db.tables_receive import lake_day, unit_day
-from collector.center.streams import given_rows, select_keys
+from collector.center.receive.arrivals import Accepted, UnitPart
+from collector.center.receive.stream_state import given_rows, select_keys
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, day_interval, local_day, local_midnight_ms
 
 EDGE_MS: Final = 900_000  # of the next day, at the tail of a day file
