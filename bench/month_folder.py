@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from collector.center.lake_file import decimal_array, write_table
-from collector.center.lake_piece import DAY, HEAD, TAIL
+from collector.center.lake.day_file import decimal_array, write_table
+from collector.center.lake.pieces import DAY, HEAD, TAIL
 from collector.model.interval import DAY_MS, Month, format_time
 from collector.model.quantity import BY_NAME, Kind
 from collector.model.record import Quality

@@ -26,10 +26,10 @@ from bench.signals import WIDE, layouts, ticks
 from collector.base.clock import SystemClock
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
-from collector.center.lake import find_stale_days
+from collector.center.lake.seal import find_stale_days
+from collector.center.lake.sealing_processes import seal_apart
 from collector.center.receive.admission import Admission, EnrolledPlant
 from collector.center.receive.journal import commit_group
-from collector.center.sealing import seal_apart
 from collector.model.record import UnitLayout, UnitRecord
 
 PLANTS: Final = 300

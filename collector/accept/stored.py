@@ -84,8 +84,8 @@ def count_in_lake(center_dir: Path, stored: Stored) -> int:
     """Records of their own day in the day files, sealed now; the center must have stopped."""
     from pyarrow import parquet
 
-    from collector.center.lake import seal_month
-    from collector.center.lake_file import DAY
+    from collector.center.lake.day_file import DAY
+    from collector.center.lake.seal import seal_month
 
     months = {Month(day.year, day.month) for day in {local_day(row.time_ms) for row in stored.rows}}
     return sum(

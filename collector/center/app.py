@@ -22,7 +22,7 @@ from collector.base.clock import Clock, SystemClock
 from collector.base.errors import InvariantBroken
 from collector.base.notify import notify
 from collector.center.db.store import CenterStore
-from collector.center.lake import enrol
+from collector.center.lake.seal import enrol
 from collector.center.month.data_policy import data_policy_of
 from collector.center.month.rulebooks import rulebook_of, rulebook_path
 from collector.center.receive.admission import Admission

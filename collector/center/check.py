@@ -16,8 +16,8 @@ from collector.base.errors import Garbled
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run_file
 from collector.center.db.tables_receive import batch, batch_day, covered, lake_day, lake_file, payload, stream, unit_day
-from collector.center.lake_piece import DAY
-from collector.center.lake_substitutes import FILLED
+from collector.center.lake.pieces import DAY
+from collector.center.lake.substituted_values import FILLED
 from collector.center.receive import ranges
 
 

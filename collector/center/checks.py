@@ -34,7 +34,7 @@ from collector.center.check_limits import (
     Basis,
     RateLimit,
 )
-from collector.center.day_columns import QuantityColumn
+from collector.center.lake.day_columns import QuantityColumn
 from collector.model.interval import Interval
 from collector.model.quantity import BY_NAME, from_scaled, to_scaled
 from collector.model.record import Quality

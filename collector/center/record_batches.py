@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 import collector.wire as wire
 from collector.base.errors import InvariantBroken
-from collector.center.lake_piece import NOT_CARRIED, Column, Piece
+from collector.center.lake.pieces import NOT_CARRIED, Column, Piece
 from collector.center.receive.arrivals import Accepted
 from collector.center.receive.day_index import split_days
 from collector.center.receive.journal import commit_group

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from collector.center.db.store import CenterStore
-    from collector.center.month.record_reader import RecordShown
+    from collector.center.lake.read_records import RecordShown
     from collector.center.runs import RunRow
 
 ExecutorOption = Annotated[

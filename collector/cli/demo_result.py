@@ -93,7 +93,7 @@ def compute_result(run: Run, files: tuple[Path, ...], center: CenterResult, *, w
 
 def lay_out_folder(run: Run) -> tuple[Path, ...]:
     """out/data: a settlement folder whose records are the very files of the lake."""
-    from collector.center.lake import seal_month
+    from collector.center.lake.seal import seal_month
 
     data = run.out / "data"
     write_inputs(run.scenario, data)
@@ -127,7 +127,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _count(run: Run, files: tuple[Path, ...], lines: list[dict[str, str]], plants: list[dict[str, str]]) -> Result:
     from collector.agent.buffer.buffer import read_counts
-    from collector.center.lake import count_records
+    from collector.center.lake.seal import count_records
     from collector.center.receive.totals import read_totals
 
     buffer, center = read_counts(run.agent_dir), read_totals(run.center_dir)

@@ -18,7 +18,7 @@ from patience import until
 
 from collector.center.alarms import apply_alarms, events_to_send, find_alarms, list_alarms
 from collector.center.db.store import CenterStore
-from collector.center.lake import enrol, seal_month_of
+from collector.center.lake.seal import enrol, seal_month_of
 from collector.center.metrics import render_metrics
 from collector.center.receive.arrivals import AgentState
 from collector.center.receive.journal import commit_group

@@ -11,7 +11,7 @@ from center_batches import NOON, batch_topic, minutes, new_signer, new_store, pa
 from collector import wire
 from collector.base.errors import ConfigError, Denied, StoreError
 from collector.center.db.store import CenterStore
-from collector.center.lake import enrol
+from collector.center.lake.seal import enrol
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.receive.admission import Admission

@@ -32,8 +32,16 @@ from sqlalchemy import func, select
 from collector.base.clock_state import ClockState
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
-from collector.center.lake import count_records, enrol, find_stale_days, list_files, seal_day, seal_month, seal_month_of
-from collector.center.retention import drop_old_payloads
+from collector.center.lake.retention import drop_old_payloads
+from collector.center.lake.seal import (
+    count_records,
+    enrol,
+    find_stale_days,
+    list_files,
+    seal_day,
+    seal_month,
+    seal_month_of,
+)
 from collector.model.interval import DAY_MS, Month, local_midnight_ms
 from collector.model.record import UnitRecord
 
@@ -295,7 +303,7 @@ def test_a_file_sealed_from_an_older_view_does_not_replace_a_newer_one(tmp_path:
         old = seal_day(slow, stale)
         deliver(slow, [payload_of(2, minutes("U1", NOON + 600_000, 1))])
         newer = seal(slow)["2026-03-10"]
-        from collector.center.lake import _list
+        from collector.center.lake.seal import _list
 
         entry = {"plant": "P1", "day": "2026-03-10", "name": old.name, "sha256": "0" * 64}
         entry |= {"row_count": 1, "other_count": 0, "size_bytes": 1}  # type: ignore[dict-item]
@@ -308,7 +316,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from center_batches import *
-from collector.center.lake import seal_month_of
+from collector.center.lake.seal import seal_month_of
 from collector.model.interval import Month
 with new_store(Path(sys.argv[1])) as store:
     print("ready", flush=True)

@@ -33,7 +33,7 @@ from collector.center.db import migrations, store_version, tables_inputs, tables
 from collector.center.db.all_tables import metadata
 from collector.center.db.store import CenterStore
 from collector.center.imports import rows_in_force
-from collector.center.lake import count_records, seal_month_of
+from collector.center.lake.seal import count_records, seal_month_of
 from collector.model.interval import Month
 
 DATA = Path(__file__).parent / "data"

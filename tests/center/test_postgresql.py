@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from collector.center.check import check_store
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
-from collector.center.lake import count_records, seal_month_of
+from collector.center.lake.seal import count_records, seal_month_of
 from collector.model.interval import Month
 from collector.model.record import GapRecord
 

@@ -30,7 +30,7 @@ from center_process import (
 from patience import HANG_S
 
 from collector import wire
-from collector.center.lake import count_records, seal_month
+from collector.center.lake.seal import count_records, seal_month
 from collector.model.interval import Month
 
 

@@ -27,10 +27,10 @@ from collector.center.db.store import CenterStore
 from collector.center.deliveries import deliver as take_file
 from collector.center.deliveries import read_import, take_back
 from collector.center.imports import Imported, list_imports
-from collector.center.lake import find_stale_days, seal_month_of
+from collector.center.lake.retention import drop_old_payloads
+from collector.center.lake.seal import find_stale_days, seal_month_of
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.retention import drop_old_payloads
 from collector.center.status import read_gateways
 from collector.model.interval import DAY_MS, Month, format_time, parse_time_ms
 from collector.model.record import Quality

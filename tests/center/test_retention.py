@@ -17,8 +17,8 @@ from collector.center.check import check_store
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run, run_file
-from collector.center.lake import enrol, find_stale_days, list_files, seal_day, seal_month_of
-from collector.center.retention import drop_superseded_files
+from collector.center.lake.retention import drop_superseded_files
+from collector.center.lake.seal import enrol, find_stale_days, list_files, seal_day, seal_month_of
 from collector.model.interval import DAY_MS, Month
 from collector.wire import topic
 

@@ -14,8 +14,8 @@ from center_batches import NOON, deliver, minutes, new_store, open_admission, pa
 from center_process import configured, free_port, running_broker, start_center, status_of, wait_for_log
 from patience import wait_until
 
-from collector.center.lake import StaleDay, count_records, find_stale_days, seal_month_of
-from collector.center.sealing import seal_apart
+from collector.center.lake.seal import StaleDay, count_records, find_stale_days, seal_month_of
+from collector.center.lake.sealing_processes import seal_apart
 from collector.model.interval import DAY_MS, Month
 
 DAYS = 200

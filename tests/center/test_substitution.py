@@ -14,10 +14,10 @@ from test_lake import rows, seal
 from collector.base.errors import Denied, StoreError
 from collector.center.check import check_store
 from collector.center.db.store import CenterStore
-from collector.center.lake import enrol
+from collector.center.lake.retention import drop_old_payloads
+from collector.center.lake.seal import enrol
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.retention import drop_old_payloads
 from collector.center.substitution import (
     decide_substitution,
     decide_withdrawal,

@@ -14,7 +14,7 @@ from center_batches import NOON, deliver, minutes, new_signer, new_store, payloa
 from test_validation import take_register
 from typer.testing import CliRunner
 
-from collector.center.lake import enrol, seal_month_of
+from collector.center.lake.seal import enrol, seal_month_of
 from collector.cli.main import app
 from collector.model.interval import Month
 

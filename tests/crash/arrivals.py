@@ -13,8 +13,8 @@ from pathlib import Path
 from plant_truth import MONTH, Instant
 from pyarrow import parquet
 
-from collector.center.lake import seal_month
-from collector.center.lake_file import DAY
+from collector.center.lake.day_file import DAY
+from collector.center.lake.seal import seal_month
 from collector.model.record import Cause, GapRecord, UnitRecord
 from collector.wire import decode_batch, open_envelope
 

@@ -15,7 +15,7 @@ import pytest
 from patience import HANG_S, wait_until
 
 from collector.base.resources import config_path
-from collector.center.lake import seal_month
+from collector.center.lake.seal import seal_month
 from collector.cli.demo_run import pending_batches
 from collector.cli.settle import RULEBOOK, settle_folder
 from collector.model.interval import Month, parse_time_ms

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_folder import RECORDS, REGISTER, T0, T0_MS, T1, T2, found, make
 
-from collector.center.lake_file import build_day, write_table
-from collector.center.lake_piece import Column as LakeColumn
-from collector.center.lake_piece import Origin, Piece
+from collector.center.lake.day_file import build_day, write_table
+from collector.center.lake.pieces import Column as LakeColumn
+from collector.center.lake.pieces import Origin, Piece
 from collector.model.dispatch import ExclusionReason, Order, OrderKind, Reserve, ReserveKind, Revenue, RevenueKind
 from collector.model.quantity import parse_scaled, to_scaled
 from collector.model.register import LocalSpan, UnitKind

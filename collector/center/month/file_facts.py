@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from collector.center.lake_piece import DAY, HEAD, TAIL
+from collector.center.lake.pieces import DAY, HEAD, TAIL
 from collector.center.receive.day_index import EDGE_MS
 from collector.model.interval import local_midnight_ms
 from collector.model.quantity import BY_NAME

@@ -25,10 +25,10 @@ import pyarrow.compute as pc
 from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import UNLISTED, Altered, read_verified
+from collector.center.lake.read_records import RecordShown, read_record_table, shown
 from collector.center.month.kept_files import find_kept_bytes, keep_file, laid_out_folder
 from collector.center.month.measured import load_verified_side
 from collector.center.month.plan_file import plan_name, read_plan_of, write_plan
-from collector.center.month.record_reader import RecordShown, read_record_table, shown
 from collector.center.month.run_rows import NAME as ROWS
 from collector.center.month.run_rows import (
     RegisteredState,

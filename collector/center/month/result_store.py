@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Day results in the center's store: found by key, added once; dropped in time by collector/center/retention.py.
+"""Day results in the center's store: found by key, added once; dropped in time by collector/center/lake/retention.py.
 
 Nothing is ever marked dirty and nothing is ever changed: another input is another key. A row whose content is not as it
 was stored is not there: it is made again.

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from litestar.params import PathParameter, QueryParameter
 
-from collector.center.newest import newest_instant, stored_values
+from collector.center.lake.recent_records import newest_instant, stored_values
 from collector.center.people.access import Permission
 from collector.center.web.context import Ctx
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed

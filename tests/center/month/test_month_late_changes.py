@@ -269,7 +269,7 @@ _SAME_GATE = '  value = "0.40"\n  from = 2026-06-25\n  state = "in_force"\n  cit
 def test_what_nobody_asked_for_in_long_is_dropped_and_measured_again_when_it_is(world: World) -> None:
     from center_batches import FixedClock
 
-    from collector.center.retention import drop_unused_results
+    from collector.center.lake.retention import drop_unused_results
 
     clock = world.store.clock
     assert isinstance(clock, FixedClock)

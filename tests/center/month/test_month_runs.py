@@ -22,7 +22,7 @@ from patience import HANG_S
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError, Denied, RuleError, StoreError
 from collector.center.db.store import CenterStore
-from collector.center.lake_file import write_table
+from collector.center.lake.day_file import write_table
 from collector.center.month.compare import compare_runs, effect_by_plant
 from collector.center.month.measured import MonthMeasuring
 from collector.center.month.opened import open_run

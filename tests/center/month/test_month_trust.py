@@ -31,7 +31,7 @@ from collector.center.db.tables_inputs import imported, run
 from collector.center.db.tables_receive import payload
 from collector.center.db.tables_results import day_result, day_segments, file_facts
 from collector.center.db.verified import Altered, altered
-from collector.center.lake import find_stale_days, seal_day
+from collector.center.lake.seal import find_stale_days, seal_day
 from collector.center.month.compare import compare_runs, effect_by_plant
 from collector.center.month.opened import OpenedRun
 from collector.center.month.package import build_package

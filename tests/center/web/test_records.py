@@ -11,7 +11,7 @@ from center_batches import NOON, deliver, minutes, open_admission, payload_of, r
 from litestar.testing import TestClient
 from web_world import World, world
 
-from collector.center.lake import find_stale_days, seal_day
+from collector.center.lake.seal import find_stale_days, seal_day
 from collector.verify.stored import Value, from_file
 
 PATH = "/api/v1/plants/P1/units/U2/records"

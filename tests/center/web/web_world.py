@@ -15,7 +15,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from collector.center.db.store import CenterStore
-from collector.center.lake import enrol
+from collector.center.lake.seal import enrol
 from collector.center.people import accounts
 from collector.center.people.access import Actor, Role
 from collector.center.settings import CenterSettings, Plant, Web

@@ -19,7 +19,7 @@ from collector.model.interval import DAY_MS
 
 _AT_ONCE: Final = 1000  # rows of one transaction: the receiver's commits come between
 
-logger: Final = logging.getLogger("collector.center.retention")
+logger: Final = logging.getLogger("collector.center.lake.retention")
 
 
 def drop_old_payloads(store: CenterStore, *, keep_days: int) -> int:

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from collector.center.db.verified import read_verified
-from collector.center.lake_file import stored_integers
-from collector.center.lake_piece import DAY, HEAD
+from collector.center.lake.day_file import stored_integers
+from collector.center.lake.pieces import DAY, HEAD
 from collector.model.quantity import BY_NAME, QUANTITIES, Kind, from_scaled
 from collector.model.record import Quality
 

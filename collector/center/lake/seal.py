@@ -25,10 +25,10 @@ from collector.base.clock import Clock, SystemClock
 from collector.center.db.store import CenterStore, insert_new
 from collector.center.db.tables_quality import substitution
 from collector.center.db.tables_receive import enrolled, lake_day, lake_file, unit_day
-from collector.center.lake_file import DayRows, build_day, write_table
-from collector.center.lake_piece import DAY, HEAD, TAIL
-from collector.center.lake_source import source_of
-from collector.center.lake_substitutes import Substitute, fill_silence
+from collector.center.lake.day_file import DayRows, build_day, write_table
+from collector.center.lake.pieces import DAY, HEAD, TAIL
+from collector.center.lake.stored_records import source_of
+from collector.center.lake.substituted_values import Substitute, fill_silence
 from collector.center.receive.day_index import EDGE_MS, mark_resealed
 from collector.model.interval import Month, day_interval
 from collector.model.quantity import BY_NAME, parse_scaled

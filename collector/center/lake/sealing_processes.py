@@ -26,12 +26,12 @@ from typing import Final
 from collector.base.clock import SystemClock
 from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
-from collector.center.lake import StaleDay, seal_day
+from collector.center.lake.seal import StaleDay, seal_day
 
 NICENESS: Final = 10
 DAYS_PER_PROCESS: Final = 100  # then a fresh one takes over, and whatever memory was kept goes back
 
-logger: Final = logging.getLogger("collector.center.sealing")
+logger: Final = logging.getLogger("collector.center.lake.sealing_processes")
 _opened: list[CenterStore] = []  # of a sealing process
 
 

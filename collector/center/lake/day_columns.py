@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from collector.center.lake_file import stored_integers
-from collector.center.lake_piece import DAY, NOT_CARRIED
+from collector.center.lake.day_file import stored_integers
+from collector.center.lake.pieces import DAY, NOT_CARRIED
 from collector.model.quantity import QUANTITIES, Kind
 from collector.model.record import USABLE_BELOW
 

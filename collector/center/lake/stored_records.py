@@ -20,8 +20,8 @@ import collector.wire as wire
 from collector.base.errors import Garbled, InvariantBroken
 from collector.center.db.tables_receive import batch, batch_day, enrolled, lake_file, payload, stream
 from collector.center.db.verified import read_verified
-from collector.center.lake_file import FILE_RANK, choose, read_pieces
-from collector.center.lake_piece import DAY, Origin, Piece, clip, piece_of
+from collector.center.lake.day_file import FILE_RANK, choose, read_pieces
+from collector.center.lake.pieces import DAY, Origin, Piece, clip, piece_of
 from collector.center.receive.arrivals import UnitPart
 from collector.center.receive.day_index import split_days
 from collector.center.receive.stream_state import IMPORTED, REPLACING

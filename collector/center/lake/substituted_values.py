@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from collector.base.clock_state import ClockState
-from collector.center.lake_piece import DAY, HEAD, NOT_CARRIED, TAIL, Bools, Column, Int64s, Origin, Piece, not_carried
+from collector.center.lake.pieces import DAY, HEAD, NOT_CARRIED, TAIL, Bools, Column, Int64s, Origin, Piece, not_carried
 from collector.model.interval import Interval
 from collector.model.record import Quality
 

@@ -29,11 +29,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from collector.base.clock_state import ClockState
-from collector.center.lake_piece import DAY as DAY
-from collector.center.lake_piece import HEAD as HEAD
-from collector.center.lake_piece import NOT_CARRIED, Bools, Column, Int64s, Origin, Piece, not_carried
-from collector.center.lake_piece import TAIL as TAIL
-from collector.center.lake_substitutes import (
+from collector.center.lake.pieces import DAY as DAY
+from collector.center.lake.pieces import HEAD as HEAD
+from collector.center.lake.pieces import NOT_CARRIED, Bools, Column, Int64s, Origin, Piece, not_carried
+from collector.center.lake.pieces import TAIL as TAIL
+from collector.center.lake.substituted_values import (
     FILLED,
     Original,
     Substitute,

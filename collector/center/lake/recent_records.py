@@ -16,8 +16,8 @@ from sqlalchemy import Connection, select
 
 from collector.base.errors import StoreError
 from collector.center.db.tables_receive import unit_day
-from collector.center.lake_piece import NOT_CARRIED, Piece
-from collector.center.lake_source import source_of
+from collector.center.lake.pieces import NOT_CARRIED, Piece
+from collector.center.lake.stored_records import source_of
 from collector.model.interval import HOUR_MS, Interval, day_interval, local_day
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.model.record import Quality
