@@ -10,11 +10,11 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from collector.center.db.store import CenterStore
+from collector.center.inputs.import_in_steps import remove_unpublished
 from collector.center.lake.retention import drop_old_payloads, drop_superseded_files, drop_unused_results
 from collector.center.lake.seal import find_stale_days
 from collector.center.lake.sealing_processes import seal_apart
 from collector.center.settings import CenterSettings, Lake
-from collector.center.staging import remove_unpublished
 
 logger: Final = logging.getLogger("collector.center.upkeep")
 

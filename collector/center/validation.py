@@ -25,7 +25,7 @@ from collector.center.checks import DataPolicy, Found, UnitDay, check_unit_day
 from collector.center.db.store import CenterStore, insert_new
 from collector.center.db.tables_quality import finding, validated_day
 from collector.center.db.tables_receive import lake_file
-from collector.center.imports import current_register
+from collector.center.inputs.imports import current_register
 from collector.center.lake.day_columns import read_day_columns
 from collector.center.lake.seal import count_records, others_folder
 from collector.model.interval import Month, day_interval, local_day

@@ -13,7 +13,7 @@ from collector.cli.center_screen import actor_of
 from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
 
 if TYPE_CHECKING:
-    from collector.center.imports import Imported
+    from collector.center.inputs.imports import Imported
 
 WhoOption = Annotated[str, typer.Option("--who", metavar="NAME", help="Who does it; default: the login name.")]
 
@@ -40,9 +40,9 @@ def import_files(
     who: WhoOption = "",
 ) -> None:
     """Take dispatch-side inputs into the store; every import is a version. 导入调度侧数据。"""
-    from collector.center.deliveries import deliver_tables
-    from collector.center.imports import IMPORT_KINDS
-    from collector.center.row_reading import kinds_in
+    from collector.center.inputs.imports import IMPORT_KINDS
+    from collector.center.inputs.parse import kinds_in
+    from collector.center.inputs.service import deliver_tables
     from collector.settlement.rulebook.catalogue import SERVICES
     from collector.sheets.files import read_delivered
     from collector.sheets.findings import Findings
@@ -76,7 +76,7 @@ def _say_imported(name: str, result: Imported) -> None:
 
 def show_imports(config: ConfigOption = None, state: StateOption = "", as_json: JsonOption = False) -> None:
     """Every import: who, when, what. 导入记录。"""
-    from collector.center.imports import list_imports
+    from collector.center.inputs.imports import list_imports
     from collector.model.interval import format_time
 
     with open_store(config, state) as store:
@@ -98,7 +98,7 @@ def undo(
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit log.")] = "not said",
 ) -> None:
     """Take an import back; what it had replaced is in force again. 撤销导入。"""
-    from collector.center.deliveries import take_back
+    from collector.center.inputs.service import take_back
 
     actor = actor_of(who)
     with open_store(config, state) as store:

@@ -30,8 +30,8 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
     """
     from collector.base.clock import SystemClock
     from collector.center.db.store import CenterStore
-    from collector.center.deliveries import deliver, delivered_of
-    from collector.center.imports import ALL_KINDS, REGISTER
+    from collector.center.inputs.imports import ALL_KINDS, REGISTER
+    from collector.center.inputs.service import deliver, delivered_of
     from collector.center.month.settling import settle_month
     from collector.center.people import accounts
     from collector.center.people.access import Role

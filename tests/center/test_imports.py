@@ -23,8 +23,8 @@ from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError, StoreError
 from collector.center.backup import create_backup, restore_backup
 from collector.center.db.store import CenterStore
-from collector.center.imports import Imported, import_table, list_imports, rows_in_force
-from collector.center.undoing import undo_import
+from collector.center.inputs.imports import Imported, import_table, list_imports, rows_in_force
+from collector.center.inputs.undo import undo_import
 from collector.cli.center import app
 from collector.model.interval import Month
 from collector.model.record import Quality, UnitLayout, UnitRecord

@@ -32,7 +32,7 @@ from collector.center.check import check_store
 from collector.center.db import migrations, store_version, tables_inputs, tables_receive
 from collector.center.db.all_tables import metadata
 from collector.center.db.store import CenterStore
-from collector.center.imports import rows_in_force
+from collector.center.inputs.imports import rows_in_force
 from collector.center.lake.seal import count_records, seal_month_of
 from collector.model.interval import Month
 

@@ -24,9 +24,9 @@ from collector.base.errors import ConfigError, Denied, StoreError
 from collector.center.check import check_store
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
-from collector.center.deliveries import deliver as take_file
-from collector.center.deliveries import read_import, take_back
-from collector.center.imports import Imported, list_imports
+from collector.center.inputs.imports import Imported, list_imports
+from collector.center.inputs.service import deliver as take_file
+from collector.center.inputs.service import read_import, take_back
 from collector.center.lake.retention import drop_old_payloads
 from collector.center.lake.seal import find_stale_days, seal_month_of
 from collector.center.people import audit

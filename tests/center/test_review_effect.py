@@ -19,7 +19,7 @@ from made_month import AUDITOR, DAYS, LI, MAY, PLANT_1, WANG, on, step
 from collector.base.errors import Denied, StoreError
 from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
-from collector.center.imports import import_table
+from collector.center.inputs.imports import import_table
 from collector.center.month.bills import bills_of
 from collector.center.month.corrections import correction_of
 from collector.center.month.filings import make_filings

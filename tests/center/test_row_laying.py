@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from collector.center.import_kinds import KINDS, Kind
-from collector.center.row_laying import HeldRows, Rows, cell_lists, held_batches, lay_over
-from collector.center.row_reading import read_rows
+from collector.center.inputs.conflicts import HeldRows, Rows, cell_lists, held_batches, lay_over
+from collector.center.inputs.kinds import KINDS, Kind
+from collector.center.inputs.parse import read_rows
 from collector.sheets.files import Delivered
 
 HOUR = 3_600_000

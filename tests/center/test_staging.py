@@ -22,10 +22,10 @@ from test_imports import PLAN, REGISTER, plan_row, powers
 from collector.base.errors import ConfigError, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported, imported_row
-from collector.center.deliveries import deliver, read_import, take_back
-from collector.center.imports import Imported, import_table, list_imports, rows_in_force
+from collector.center.inputs.import_in_steps import remove_unpublished, take_tables
+from collector.center.inputs.imports import Imported, import_table, list_imports, rows_in_force
+from collector.center.inputs.service import deliver, read_import, take_back
 from collector.center.people.access import Actor
-from collector.center.staging import remove_unpublished, take_tables
 from collector.sheets.files import Delivered
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from test_lake import deliver_from_both
 
 from collector.center.checks import DataPolicy
 from collector.center.db.store import CenterStore
-from collector.center.imports import import_table
+from collector.center.inputs.imports import import_table
 from collector.center.lake.seal import seal_month_of
 from collector.center.people.access import Actor, Role
 from collector.center.substitution import decide_substitution, propose_substitution

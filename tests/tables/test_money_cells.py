@@ -15,7 +15,7 @@ import openpyxl
 import pytest
 from made_folder import found, make
 
-from collector.center.import_kinds import KINDS
+from collector.center.inputs.kinds import KINDS
 from collector.tables.cells import parse_money
 from collector.tables.folder import load_folder
 

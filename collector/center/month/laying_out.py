@@ -26,7 +26,7 @@ from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported, imported_row, in_force, published, touching
 from collector.center.db.tables_receive import lake_file, unit_day
 from collector.center.db.verified import ABSENT, altered, copy_verified
-from collector.center.imports import KINDS, current_register
+from collector.center.inputs.imports import KINDS, current_register
 from collector.center.lake.seal import StaleDay, find_stale_days, seal_day
 from collector.center.month.kept_files import find_kept, keep_file, laid_out_folder
 from collector.center.runs import link_file, record_name

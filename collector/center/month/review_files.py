@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select
 
 from collector.base.errors import StoreError
 from collector.center.db.tables_month import attachment
-from collector.center.imports import ALL_KINDS
+from collector.center.inputs.imports import ALL_KINDS
 from collector.center.month.attachments import MAX_FILES, MAX_REVIEW_BYTES, check_attachment
 from collector.center.month.review_log import REMEDY, ReviewState, review_by_id
 from collector.center.month.reviews import audit_review, lock_review

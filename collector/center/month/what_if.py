@@ -19,13 +19,13 @@ import numpy as np
 from collector.base.errors import ConfigError, Problem
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import copy_verified, read_verified
-from collector.center.import_kinds import ALL_KINDS, KINDS, REGISTER
+from collector.center.inputs.conflicts import Bools, Laid, Rows, cell_lists, held_batches, lay_over
+from collector.center.inputs.kinds import ALL_KINDS, KINDS, REGISTER
+from collector.center.inputs.parse import read_rows, read_table
 from collector.center.month.laying_out import REGISTER_FILE, PinnedFile, link_pinned
 from collector.center.month.opened import OpenedRun, open_run
 from collector.center.month.settling import RULEBOOK, RunMaking, pinned_of
 from collector.center.people.access import Actor, Permission
-from collector.center.row_laying import Bools, Laid, Rows, cell_lists, held_batches, lay_over
-from collector.center.row_reading import read_rows, read_table
 from collector.center.runs import WHAT_IF, RunRow
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.sheets.files import Delivered, read_delivered

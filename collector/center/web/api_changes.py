@@ -15,8 +15,8 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import File
 
 from collector.base.errors import StoreError
-from collector.center.deliveries import delivered_of
-from collector.center.imports import ALL_KINDS
+from collector.center.inputs.imports import ALL_KINDS
+from collector.center.inputs.service import delivered_of
 from collector.center.month.compare import PlantEffect, compare_runs, effect_by_plant
 from collector.center.month.package import export_package
 from collector.center.month.review_files import remedies_of

@@ -10,8 +10,8 @@ from litestar import Response
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
 from collector.base.errors import StoreError
-from collector.center.deliveries import deliver, delivered_of, read_import, take_back
-from collector.center.imports import IMPORT_KINDS, KINDS, list_imports, rows_in_force
+from collector.center.inputs.imports import IMPORT_KINDS, KINDS, list_imports, rows_in_force
+from collector.center.inputs.service import deliver, delivered_of, read_import, take_back
 from collector.center.people.access import Permission
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar.params import JSONBody, QueryParameter
 
-from collector.center.deliveries import readmit_all
+from collector.center.inputs.service import readmit_all
 from collector.center.people.access import Permission
 from collector.center.receive.admission import plants_of
 from collector.center.receive.keys import current_admission, enrol_key, enrolled_units, list_keys, revoke_key

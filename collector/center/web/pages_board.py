@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError, RuleError, StoreError
-from collector.center.imports import ALL_KINDS, current_register, is_delivered
+from collector.center.inputs.imports import ALL_KINDS, current_register, is_delivered
 from collector.center.month.bills import DIRECTION_WORDS, bills_of
 from collector.center.month.duties import DutyBoard, duties_of
 from collector.center.month.filing_documents import FILING_WORDS

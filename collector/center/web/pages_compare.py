@@ -16,8 +16,8 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import File
 
 from collector.base.errors import ConfigError, Problem, StoreError
-from collector.center.deliveries import delivered_of
-from collector.center.imports import ALL_KINDS
+from collector.center.inputs.imports import ALL_KINDS
+from collector.center.inputs.service import delivered_of
 from collector.center.month.compare import compare_runs, effect_by_plant
 from collector.center.month.opened import OpenedRun, open_run
 from collector.center.month.package import export_package

@@ -8,8 +8,8 @@ from typing import Any, Final
 from litestar.params import FromPath
 
 from collector.base.errors import CollectorError, ConfigError, Denied, Problem
-from collector.center.deliveries import deliver, delivered_of, take_back
-from collector.center.imports import IMPORT_KINDS, Imported, list_imports
+from collector.center.inputs.imports import IMPORT_KINDS, Imported, list_imports
+from collector.center.inputs.service import deliver, delivered_of, take_back
 from collector.center.people.access import Permission
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.errors import problems_of

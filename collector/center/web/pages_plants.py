@@ -9,7 +9,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import ConfigError, StoreError
-from collector.center.deliveries import readmit_all
+from collector.center.inputs.service import readmit_all
 from collector.center.people.access import Permission
 from collector.center.receive.admission import plants_of
 from collector.center.receive.keys import current_admission, enrol_key, enrolled_units, list_keys, revoke_key

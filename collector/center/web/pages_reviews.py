@@ -10,7 +10,7 @@ from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import ConfigError, Problem, StoreError
-from collector.center.imports import ALL_KINDS
+from collector.center.inputs.imports import ALL_KINDS
 from collector.center.month.articles import clauses_cited
 from collector.center.month.review_files import attach
 from collector.center.month.review_log import (

@@ -14,7 +14,7 @@ from collector import wire
 from collector.base.clock_state import ClockState
 from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
-from collector.center.imports import KINDS, Imported, import_table
+from collector.center.inputs.imports import KINDS, Imported, import_table
 from collector.center.month.settling import Settled, settle_run
 from collector.center.people.access import Actor
 from collector.center.receive.admission import Admission, EnrolledPlant

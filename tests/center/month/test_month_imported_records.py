@@ -15,8 +15,8 @@ from made_folders import make_folder
 from collector.center.check import check_store
 from collector.center.checks import DataPolicy
 from collector.center.db.store import CenterStore
-from collector.center.deliveries import deliver, take_back
-from collector.center.imports import ALL_KINDS, RECORDS, Imported
+from collector.center.inputs.imports import ALL_KINDS, RECORDS, Imported
+from collector.center.inputs.service import deliver, take_back
 from collector.center.runs import pinned_files
 from collector.center.validation import validate_due
 from collector.settlement.rulebook.catalogue import SERVICES

@@ -16,8 +16,8 @@ from litestar.testing import TestClient
 from web_world import World, world
 
 from collector.base.errors import ConfigError
-from collector.center.deliveries import delivered_of
-from collector.center.imports import IMPORT_KINDS, list_imports
+from collector.center.inputs.imports import IMPORT_KINDS, list_imports
+from collector.center.inputs.service import delivered_of
 
 MOST = 1_000_000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import collector.center.web
 from collector.center import alarms
-from collector.center.imports import IMPORT_KINDS
+from collector.center.inputs.imports import IMPORT_KINDS
 from collector.center.month.decisions import READING, RULING
 from collector.center.people import four_eyes
 from collector.center.people.access import Role

@@ -6,7 +6,7 @@ the same row again changes nothing; a row that claims the place of another one i
 Replaced rows are kept and come back when the import that replaced them is undone. The whole delivery is taken or none.
 
 An import is looked at, begun, filled with its rows and published. Its rows, and what it replaces, count from its
-publishing on, however many transactions it took to put them in (`collector.center.staging`); what counts is said in one
+publishing on, however many transactions it took to put them in (`collector.center.inputs.import_in_steps`); what counts is said in one
 place, `import_schema.in_force`. So taking one back writes one row, too.
 """
 
@@ -28,14 +28,14 @@ from sqlalchemy import Connection, func, insert, select, text, update
 from collector.base.errors import ConfigError, Problem, StoreError
 from collector.center.db.tables_inputs import effective, imported, imported_row, in_force, published
 from collector.center.db.verified import check_hash
-from collector.center.import_kinds import ALL_KINDS as ALL_KINDS
-from collector.center.import_kinds import IMPORT_KINDS as IMPORT_KINDS
-from collector.center.import_kinds import KINDS as KINDS
-from collector.center.import_kinds import RECORDS as RECORDS
-from collector.center.import_kinds import REGISTER as REGISTER
-from collector.center.row_laying import Rows, lay_over
-from collector.center.row_reading import read_table
-from collector.center.row_store import held_rows, insert_rows, mark_replaced, origins
+from collector.center.inputs.conflicts import Rows, lay_over
+from collector.center.inputs.kinds import ALL_KINDS as ALL_KINDS
+from collector.center.inputs.kinds import IMPORT_KINDS as IMPORT_KINDS
+from collector.center.inputs.kinds import KINDS as KINDS
+from collector.center.inputs.kinds import RECORDS as RECORDS
+from collector.center.inputs.kinds import REGISTER as REGISTER
+from collector.center.inputs.parse import read_table
+from collector.center.inputs.stored_rows import held_rows, insert_rows, mark_replaced, origins
 from collector.sheets.files import Delivered
 from collector.sheets.findings import LISTED_PER_KIND, Findings
 from collector.tables.register import RegisterFile, load_register

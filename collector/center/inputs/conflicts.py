@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.center.import_kinds import Kind
+from collector.center.inputs.kinds import Kind
 from collector.model.interval import DAY_MS
 
 # New rows compared at once; of the other side it is the rows of the same stretch of time, which are about as many.

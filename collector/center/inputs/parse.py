@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from collector.center.import_kinds import KINDS, RECORDS, REGISTER, TIMES
-from collector.center.row_laying import Rows, distinct
+from collector.center.inputs.conflicts import Rows, distinct
+from collector.center.inputs.kinds import KINDS, RECORDS, REGISTER, TIMES
 from collector.sheets.efile import is_efile, read_efile, register_text, tables_in
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings

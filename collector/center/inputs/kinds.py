@@ -43,6 +43,6 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
 }
 ALL_KINDS: Final = (REGISTER, *KINDS)
-# Records are no table of rows in force: `collector.center.record_imports` takes them.
+# Records are no table of rows in force: `collector.center.inputs.record_imports` takes them.
 RECORDS: Final = "records"
 IMPORT_KINDS: Final = (*ALL_KINDS, RECORDS)

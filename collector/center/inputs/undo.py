@@ -7,10 +7,10 @@ from sqlalchemy import Connection, func, select, update
 
 from collector.base.errors import StoreError
 from collector.center.db.tables_inputs import effective, imported, imported_row, published
-from collector.center.import_kinds import KINDS, REGISTER
-from collector.center.imports import lock_imports
-from collector.center.row_laying import lay_over
-from collector.center.row_store import held_rows, origins, rows_replaced_by
+from collector.center.inputs.conflicts import lay_over
+from collector.center.inputs.imports import lock_imports
+from collector.center.inputs.kinds import KINDS, REGISTER
+from collector.center.inputs.stored_rows import held_rows, origins, rows_replaced_by
 
 
 def undo_import(connection: Connection, import_id: int, *, who: str, now_ms: int) -> None:

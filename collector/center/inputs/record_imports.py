@@ -26,14 +26,14 @@ from sqlalchemy import Connection, delete, select
 import collector.wire as wire
 from collector.base.errors import InvariantBroken, StoreError
 from collector.center.db.tables_receive import batch_day, store, stream, unit_day
-from collector.center.import_kinds import RECORDS
-from collector.center.imports import Imported, pack, publish, record_import
+from collector.center.inputs.imports import Imported, pack, publish, record_import
+from collector.center.inputs.kinds import RECORDS
+from collector.center.inputs.record_batches import RecordJournal, find_places, put_over, some_of
+from collector.center.inputs.record_files import RecordFile, UnitDay
 from collector.center.lake.pieces import Piece, not_carried
 from collector.center.lake.stored_records import Source, source_of
 from collector.center.receive.day_index import rewrite_unit_days
 from collector.center.receive.stream_state import IMPORTED, REPLACING
-from collector.center.record_batches import RecordJournal, find_places, put_over, some_of
-from collector.center.record_files import RecordFile, UnitDay
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.model.record import USABLE_BELOW

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 import collector.wire as wire
 from collector.base.clock_state import ClockState
 from collector.center.db.tables_receive import unit_day
-from collector.center.imports import known_register
+from collector.center.inputs.imports import known_register
 from collector.center.receive.keys import enrolled_units
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, local_day
 from collector.model.quantity import QUANTITIES

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, delete, select
 
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported, published
-from collector.center.imports import (
+from collector.center.inputs.conflicts import Rows
+from collector.center.inputs.imports import (
     REGISTER,
     Imported,
     Step,
@@ -31,10 +32,9 @@ from collector.center.imports import (
     publish,
     state_of,
 )
-from collector.center.row_laying import Rows
-from collector.center.row_reading import as_toml, load_delivered, read_table
-from collector.center.row_store import forget_rows
-from collector.center.undoing import look_at_undoing
+from collector.center.inputs.parse import as_toml, load_delivered, read_table
+from collector.center.inputs.stored_rows import forget_rows
+from collector.center.inputs.undo import look_at_undoing
 from collector.sheets.files import Delivered
 
 _LOCK: Final = "imports"

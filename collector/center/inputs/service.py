@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Imports and the quarantine as people work with them: who may, and an entry of the audit log in the same transaction.
 
-What an import is and does stands in `collector.center.imports`.
+What an import is and does stands in `collector.center.inputs.imports`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from sqlalchemy import Connection, select
 from collector.base.errors import ConfigError, Problem, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported, published
-from collector.center.import_kinds import IMPORT_KINDS, RECORDS
-from collector.center.imports import Imported, lock_imports, unpack
+from collector.center.inputs.import_in_steps import take_tables, undo_table
+from collector.center.inputs.imports import Imported, lock_imports, unpack
+from collector.center.inputs.kinds import IMPORT_KINDS, RECORDS
+from collector.center.inputs.record_files import RecordFile, read_file
+from collector.center.inputs.record_imports import import_records, undo_records
+from collector.center.inputs.undo import kind_of, mark_undone
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
 from collector.center.receive.arrivals import Arrival
 from collector.center.receive.journal import GroupResult, readmit
-from collector.center.record_files import RecordFile, read_file
-from collector.center.record_imports import import_records, undo_records
-from collector.center.staging import take_tables, undo_table
-from collector.center.undoing import kind_of, mark_undone
 from collector.sheets.files import MAX_REGISTER_BYTES, MAX_XLSX_BYTES, Delivered
 
 MAX_NAME: Final = 120

@@ -15,8 +15,8 @@ import pyarrow.csv
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from collector.center.db.tables_inputs import imported_row, in_force, touching
-from collector.center.import_kinds import KINDS
-from collector.center.row_laying import ROWS_AT_ONCE, HeldRows, Rows
+from collector.center.inputs.conflicts import ROWS_AT_ONCE, HeldRows, Rows
+from collector.center.inputs.kinds import KINDS
 
 _COLUMNS: Final = ("import_id", "kind", "row", "start_ms", "end_ms", "cells")
 _HELD: Final = (imported_row.c.id, imported_row.c.start_ms, imported_row.c.end_ms, imported_row.c.cells)
