@@ -27,8 +27,8 @@ from collector.center.db.store import CenterStore
 from collector.center.db.tables_quality import finding, validated_day
 from collector.center.db.tables_receive import lake_day, quarantine
 from collector.center.people import audit
+from collector.center.quality.validation import register_in_force
 from collector.center.settings import CenterSettings, Receiver
-from collector.center.validation import register_in_force
 from collector.model.interval import DAY_MS, format_time, local_day
 from collector.model.register import Register
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from collector.center.completeness import held_minutes
 from collector.center.db.tables_receive import agent_state, batch, covered, gap, lake_day, quarantine, stream, unit_day
+from collector.center.quality.completeness import held_minutes
 from collector.center.receive.day_index import MINUTE_MS
 from collector.center.receive.keys import enrolled_units
 from collector.center.receive.stream_state import OF_GATEWAYS

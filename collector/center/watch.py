@@ -17,10 +17,10 @@ from sqlalchemy.exc import DBAPIError
 from collector.base.errors import CollectorError
 from collector.center.alarms import apply_alarms, find_alarms
 from collector.center.db.store import CenterStore
+from collector.center.quality.validation import PolicyOf, validate_due
 from collector.center.receive.admission import Admission
 from collector.center.receive.keys import KeyRing
 from collector.center.settings import CenterSettings
-from collector.center.validation import PolicyOf, validate_due
 
 EVERY_S: Final = 10.0
 VALIDATE_EVERY_S: Final = 30.0

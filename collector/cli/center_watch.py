@@ -61,7 +61,7 @@ def findings(
     """What is implausible in the records received; days sealed since are looked at first. 数据校验结果。"""
     from collector.center.month.data_policy import data_policy_of
     from collector.center.month.rulebooks import rulebook_of
-    from collector.center.validation import list_findings, validate_due
+    from collector.center.quality.validation import list_findings, validate_due
 
     wanted = _month(month)
     rulebook = rulebook_of(rulebook_of_center(config, state))
@@ -97,10 +97,10 @@ def gaps(
     as_json: JsonOption = False,
 ) -> None:
     """Every stretch of a unit's day without a usable value, per quantity, and why. 数据缺口。"""
-    from collector.center.gap_map import find_gaps
     from collector.center.month.data_policy import hold_limit_s
     from collector.center.month.rulebooks import rulebook_of
-    from collector.center.substitution import plant_of
+    from collector.center.quality.gap_map import find_gaps
+    from collector.center.quality.substitution import plant_of
     from collector.model.interval import Month, format_time
 
     try:
@@ -178,7 +178,7 @@ def propose(
     """Propose a value for an interval; another person approves. 提出替代。"""
     from collector.center.month.data_policy import hold_limit_s
     from collector.center.month.rulebooks import rulebook_of
-    from collector.center.substitution import propose_substitution
+    from collector.center.quality.substitution import propose_substitution
     from collector.model.interval import Interval, Month, local_day, parse_time_ms
 
     try:
@@ -209,7 +209,7 @@ def approve(
     who: WhoOption = "",
 ) -> None:
     """Approve what somebody else proposed; the days it touches are sealed again. 批准替代。"""
-    from collector.center.substitution import decide_substitution
+    from collector.center.quality.substitution import decide_substitution
 
     actor = decider_of(who, config, state)
     with open_store(config, state) as store:
@@ -232,7 +232,7 @@ def withdraw(
     who: WhoOption = "",
 ) -> None:
     """Take a substitution back, by two people; what was delivered counts again. 撤回替代。"""
-    from collector.center.substitution import decide_withdrawal, propose_withdrawal
+    from collector.center.quality.substitution import decide_withdrawal, propose_withdrawal
 
     if [bool(reason), approve_it, refuse].count(True) != 1:
         raise typer.BadParameter("expected one of --reason, --approve and --refuse")
@@ -260,7 +260,7 @@ def list_all(
     as_json: JsonOption = False,
 ) -> None:
     """Every substitution: open, refused, in force, withdrawn. 替代清单。"""
-    from collector.center.substitution import list_substitutions
+    from collector.center.quality.substitution import list_substitutions
 
     wanted = _month(month)
     with open_store(config, state) as store:

@@ -11,8 +11,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from collector.center.checks import CODES, DataPolicy, Found, UnitDay, check_unit_day
 from collector.center.lake.day_columns import QuantityColumn
+from collector.center.quality.plausibility import CODES, DataPolicy, Found, UnitDay, check_unit_day
 from collector.model.interval import day_interval
 from collector.model.quantity import BY_NAME, parse_scaled
 from collector.model.register import UnitKind, UnitState

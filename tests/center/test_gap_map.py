@@ -11,11 +11,11 @@ from center_batches import NOON, FixedClock, deliver, minutes, new_store, payloa
 
 from collector import wire
 from collector.base.errors import Denied
-from collector.center.completeness import count_in, held_minutes
 from collector.center.db.store import CenterStore
-from collector.center.gap_map import find_gaps, list_gaps, map_day, map_month
 from collector.center.lake.seal import enrol, seal_month_of
 from collector.center.people.access import Actor, Role
+from collector.center.quality.completeness import count_in, held_minutes
+from collector.center.quality.gap_map import find_gaps, list_gaps, map_day, map_month
 from collector.center.receive.asks import list_asks, record_asks
 from collector.model.interval import DAY_MS, Interval, Month, local_midnight_ms
 from collector.model.record import GapRecord

@@ -18,7 +18,7 @@ from collector.center.lake.retention import drop_old_payloads
 from collector.center.lake.seal import enrol
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.substitution import (
+from collector.center.quality.substitution import (
     decide_substitution,
     decide_withdrawal,
     list_substitutions,

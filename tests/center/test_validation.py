@@ -11,13 +11,13 @@ import pytest
 from center_batches import EPOCH, NOON, FixedClock, deliver, new_store, payload_of, record
 from test_lake import deliver_from_both
 
-from collector.center.checks import DataPolicy
 from collector.center.db.store import CenterStore
 from collector.center.inputs.imports import import_table
 from collector.center.lake.seal import seal_month_of
 from collector.center.people.access import Actor, Role
-from collector.center.substitution import decide_substitution, propose_substitution
-from collector.center.validation import list_findings, validate_due
+from collector.center.quality.plausibility import DataPolicy
+from collector.center.quality.substitution import decide_substitution, propose_substitution
+from collector.center.quality.validation import list_findings, validate_due
 from collector.model.interval import DAY_MS, Interval, Month
 from collector.model.record import UnitRecord
 from collector.model.register import Register

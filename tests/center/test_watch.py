@@ -14,8 +14,8 @@ from test_validation import policy_of, take_register
 from collector.center.alarms import list_alarms
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import seal_month_of
+from collector.center.quality.validation import list_findings
 from collector.center.receive.admission import Admission
-from collector.center.validation import list_findings
 from collector.center.watch import keep_validating, keep_watch
 from collector.model.interval import Month
 

@@ -11,8 +11,8 @@ from datetime import date
 
 from sqlalchemy import Connection
 
-from collector.center.checks import DataPolicy
-from collector.center.validation import register_in_force
+from collector.center.quality.plausibility import DataPolicy
+from collector.center.quality.validation import register_in_force
 from collector.model.interval import Month
 from collector.model.register import Register
 from collector.settlement.rulebook.constant_days import compute_policy

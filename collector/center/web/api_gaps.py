@@ -8,8 +8,8 @@ from typing import Annotated, Final
 import msgspec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-from collector.center.gap_map import find_gaps, list_gaps, map_day, map_month
 from collector.center.people.access import Permission
+from collector.center.quality.gap_map import find_gaps, list_gaps, map_day, map_month
 from collector.center.receive.asks import ask_again, list_asks
 from collector.center.web.context import Ctx, own_plant
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed

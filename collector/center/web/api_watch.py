@@ -13,15 +13,15 @@ from collector.center.alarms import list_alarms
 from collector.center.month.data_policy import hold_limit_s
 from collector.center.month.rulebooks import rulebook_of, rulebook_path
 from collector.center.people.access import Permission
-from collector.center.status import read_status
-from collector.center.substitution import (
+from collector.center.quality.substitution import (
     decide_substitution,
     decide_withdrawal,
     list_substitutions,
     propose_substitution,
     propose_withdrawal,
 )
-from collector.center.validation import list_findings
+from collector.center.quality.validation import list_findings
+from collector.center.status import read_status
 from collector.center.web.context import Ctx, own_plant
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get, api_post

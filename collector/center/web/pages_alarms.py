@@ -9,7 +9,7 @@ from litestar.params import QueryParameter
 
 from collector.center.alarms import list_alarms
 from collector.center.people.access import Permission
-from collector.center.validation import list_findings
+from collector.center.quality.validation import list_findings
 from collector.center.web.context import Ctx, Page, own_plant
 from collector.center.web.lists import Cursor, window
 from collector.center.web.render import NavEntry

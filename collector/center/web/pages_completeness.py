@@ -11,9 +11,9 @@ from typing import Annotated, Final
 
 from litestar.params import FromPath, QueryParameter
 
-from collector.center.gap_map import PlantDay, find_gaps, map_day, map_month
 from collector.center.people.access import Permission
-from collector.center.validation import list_findings
+from collector.center.quality.gap_map import PlantDay, find_gaps, map_day, map_month
+from collector.center.quality.validation import list_findings
 from collector.center.web.context import Ctx, Page
 from collector.center.web.errors import Missing
 from collector.center.web.lists import window

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 
 from collector.base.errors import StoreError
 from collector.center.people.access import Permission
-from collector.center.substitution import (
+from collector.center.quality.substitution import (
     decide_substitution,
     decide_withdrawal,
     list_substitutions,

@@ -13,12 +13,12 @@ from center_months import JUNE, LI, RULES, assert_as_offline, new_store, settled
 from made_folders import make_folder
 
 from collector.center.check import check_store
-from collector.center.checks import DataPolicy
 from collector.center.db.store import CenterStore
 from collector.center.inputs.imports import ALL_KINDS, RECORDS, Imported
 from collector.center.inputs.service import deliver, take_back
+from collector.center.quality.plausibility import DataPolicy
+from collector.center.quality.validation import validate_due
 from collector.center.runs import pinned_files
-from collector.center.validation import validate_due
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle

@@ -21,13 +21,13 @@ import numpy.typing as npt
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from collector.base.errors import RuleError
-from collector.center.checks import DataPolicy, Found, UnitDay, check_unit_day
 from collector.center.db.store import CenterStore, insert_new
 from collector.center.db.tables_quality import finding, validated_day
 from collector.center.db.tables_receive import lake_file
 from collector.center.inputs.imports import current_register
 from collector.center.lake.day_columns import read_day_columns
 from collector.center.lake.seal import count_records, others_folder
+from collector.center.quality.plausibility import DataPolicy, Found, UnitDay, check_unit_day
 from collector.model.interval import Month, day_interval, local_day
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.model.register import Register, UnitState
@@ -35,7 +35,7 @@ from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
 from collector.tables.register import load_register
 
-logger: Final = logging.getLogger("collector.center.validation")
+logger: Final = logging.getLogger("collector.center.quality.validation")
 CHECKS_VERSION: Final = 1
 # A new register makes days due that a month may still be settled from; older ones are looked at when they are resealed.
 _LOOK_BACK_DAYS: Final = 70

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.base.clock_state import ClockState
-from collector.center.check_limits import (
+from collector.center.lake.day_columns import QuantityColumn
+from collector.center.quality.plausibility_limits import (
     CANNOT_DRAW,
     DRAW_RATIO,
     FROZEN,
@@ -34,7 +35,6 @@ from collector.center.check_limits import (
     Basis,
     RateLimit,
 )
-from collector.center.lake.day_columns import QuantityColumn
 from collector.model.interval import Interval
 from collector.model.quantity import BY_NAME, from_scaled, to_scaled
 from collector.model.record import Quality

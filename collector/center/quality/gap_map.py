@@ -16,10 +16,10 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection, select
 
-from collector.center.completeness import count_in, elapsed_part, held_minutes
 from collector.center.db.tables_receive import gap, lake_file, unit_day
 from collector.center.lake.day_columns import UnitColumns, read_day_columns
 from collector.center.lake.pieces import NOT_CARRIED
+from collector.center.quality.completeness import count_in, elapsed_part, held_minutes
 from collector.center.receive.keys import enrolled_units
 from collector.model.interval import HOUR_MS, Interval, Month, day_interval, format_time
 from collector.model.record import USABLE_BELOW, Quality
