@@ -27,8 +27,8 @@ from bench.month_folder import MONTH, UNITS_PER_PLANT, write_folder, write_lake
 from collector.base.clock import SystemClock
 from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
-from collector.center.month.laying_out import PinnedFile
-from collector.center.month.measured import MonthMeasuring
+from collector.center.runs.input_folder import PinnedFile
+from collector.center.runs.measuring.measure_days import MonthMeasuring
 from collector.settlement.rulebook.load import load_rulebook
 
 PLANTS: Final = 200

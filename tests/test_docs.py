@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from collector.center.month.review_log import ReviewState
-from collector.center.month.steps import State
+from collector.center.runs.month_state import State
 from collector.center.settings import CenterSettings
 from collector.cli.main import app
 from collector.model.record import Quality

@@ -23,11 +23,11 @@ from collector.base.errors import InvariantBroken
 from collector.base.notify import notify
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol
-from collector.center.month.data_policy import data_policy_of
-from collector.center.month.rulebooks import rulebook_of, rulebook_path
 from collector.center.receive.admission import Admission
 from collector.center.receive.keys import KeyRing
 from collector.center.receive.receiver import Receiver
+from collector.center.runs.data_policy import data_policy_of
+from collector.center.runs.rulebooks import rulebook_of, rulebook_path
 from collector.center.settings import CenterSettings
 from collector.center.upkeep import keep_up
 from collector.center.watch import keep_validating, keep_watch

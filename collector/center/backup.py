@@ -30,7 +30,7 @@ from collector.center.db.store_copy import copy_tables
 from collector.center.db.store_version import BACKUP_MANIFEST, has_store, lock_others_out, make_tables
 from collector.center.db.tables_inputs import run, run_file
 from collector.center.db.tables_receive import SCHEMA_VERSION, lake_file
-from collector.center.runs import link_records
+from collector.center.runs.run_list import link_records
 
 DATABASE: Final = "center.sqlite"
 

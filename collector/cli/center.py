@@ -93,8 +93,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
     """Plants and units: last record, buffer as last reported, completeness. 数据到达与完整率。"""
-    from collector.center.month.data_policy import hold_limit_s
-    from collector.center.month.rulebooks import rulebook_of
+    from collector.center.runs.data_policy import hold_limit_s
+    from collector.center.runs.rulebooks import rulebook_of
     from collector.center.status import latest_month, read_status
     from collector.model.interval import Month
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from collector.center.db.store import CenterStore
     from collector.center.lake.read_records import RecordShown
-    from collector.center.runs import RunRow
+    from collector.center.runs.run_list import RunRow
 
 ExecutorOption = Annotated[
     str, typer.Option("--executor", metavar="dask://HOST:PORT", help="Measure on a Dask cluster that sees the lake.")
@@ -54,7 +54,7 @@ def settle_month(
 
     Exit 0 when a statement was written, also provisional or blocked; 1 when the inputs were refused.
     """
-    from collector.center.month.settling import settle_run
+    from collector.center.runs.settle_month import settle_run
     from collector.cli.settle import show
 
     wanted = _month(month)
@@ -78,7 +78,7 @@ def measure_days(
     executor: ExecutorOption = "",
 ) -> None:
     """Measure the days that are not measured yet, without a run: a closing then only adds up. 预先计量。"""
-    from collector.center.month.settling import measure_month
+    from collector.center.runs.settle_month import measure_month
     from collector.model.interval import DAY_MS, Month, local_day
 
     with open_store(config, state) as store:
@@ -96,7 +96,7 @@ def show_runs(
     as_json: JsonOption = False,
 ) -> None:
     """Settlement runs: when, who, kind, status, result hash. 结算运行。"""
-    from collector.center.runs import list_runs
+    from collector.center.runs.run_list import list_runs
     from collector.model.interval import format_time
 
     wanted = _month(month) if month else None
@@ -126,8 +126,8 @@ def try_changes(
     executor: ExecutorOption = "",
 ) -> None:
     """Settle a run's inputs with changes, and show what it does to every plant; nothing in force changes. 试算。"""
-    from collector.center.month.compare import effect_by_plant
-    from collector.center.month.what_if import read_change, what_if
+    from collector.center.runs.compare import effect_by_plant
+    from collector.center.runs.what_if import read_change, what_if
 
     pairs = [text.partition("=") for text in changes]
     if any(not path for _, _, path in pairs):
@@ -162,7 +162,7 @@ def explain_line(
     lang: LangOption = Lang.BOTH,
 ) -> None:
     """Explain one line of a run, down to its records. 说明一笔费用的来历。"""
-    from collector.center.month.opened import open_run
+    from collector.center.runs.stored_run import open_run
     from collector.report.explained import explanation_text, records_heading
 
     span = _span(records)
@@ -191,7 +191,7 @@ def compare_two(
     as_json: JsonOption = False,
 ) -> None:
     """Show the lines that differ between two runs, and why. Exit 1 where any does. 比对两次运行。"""
-    from collector.center.month.compare import compare_runs
+    from collector.center.runs.compare import compare_runs
     from collector.cli.compare import show_comparison
 
     with open_store(config, state) as store:
@@ -209,7 +209,7 @@ def pack(
     who: WhoOption = "",
 ) -> None:
     """Pack a run with its inputs and rulebook, for somebody to verify offline. 打包供离线核对。"""
-    from collector.center.month.package import export_package, package_facts
+    from collector.center.runs.package import export_package, package_facts
 
     actor = actor_of(who)
     with open_store(config, state) as store:
@@ -223,7 +223,7 @@ def pack(
 def _run_of(store: CenterStore, text: str) -> RunRow:
     """The run a person named: by its number, or the latest of a month (what-if runs are named by number only)."""
     from collector.base.errors import StoreError
-    from collector.center.runs import latest_run, run_by_id
+    from collector.center.runs.run_list import latest_run, run_by_id
 
     if text.isdecimal():
         return store.read(lambda c: run_by_id(c, int(text)))

@@ -67,7 +67,7 @@ def find_config(config: Path | None, state: str) -> Path | None:
 def rulebook_of_center(config: Path | None, state: str) -> Path:
     """The rulebook directory months are settled by: what center.toml names, else the one shipped."""
     from collector.base.resources import config_path
-    from collector.center.month.rulebooks import SHIPPED, rulebook_path
+    from collector.center.runs.rulebooks import SHIPPED, rulebook_path
     from collector.center.settings import load_center
 
     found = find_config(config, state)
@@ -76,6 +76,6 @@ def rulebook_of_center(config: Path | None, state: str) -> Path:
 
 def days_of_center(config: Path | None, state: str, tables: Path | None) -> DutyDays:
     """What the duties go by: the working days, and the rulebook months are settled by."""
-    from collector.center.month.rulebooks import duty_days
+    from collector.center.runs.rulebooks import duty_days
 
     return duty_days(rulebook_of_center(config, state), tables)

@@ -59,9 +59,9 @@ def findings(
     as_json: JsonOption = False,
 ) -> None:
     """What is implausible in the records received; days sealed since are looked at first. 数据校验结果。"""
-    from collector.center.month.data_policy import data_policy_of
-    from collector.center.month.rulebooks import rulebook_of
     from collector.center.quality.validation import list_findings, validate_due
+    from collector.center.runs.data_policy import data_policy_of
+    from collector.center.runs.rulebooks import rulebook_of
 
     wanted = _month(month)
     rulebook = rulebook_of(rulebook_of_center(config, state))
@@ -97,10 +97,10 @@ def gaps(
     as_json: JsonOption = False,
 ) -> None:
     """Every stretch of a unit's day without a usable value, per quantity, and why. 数据缺口。"""
-    from collector.center.month.data_policy import hold_limit_s
-    from collector.center.month.rulebooks import rulebook_of
     from collector.center.quality.gap_map import find_gaps
     from collector.center.quality.substitution import plant_of
+    from collector.center.runs.data_policy import hold_limit_s
+    from collector.center.runs.rulebooks import rulebook_of
     from collector.model.interval import Month, format_time
 
     try:
@@ -176,9 +176,9 @@ def propose(
     who: WhoOption = "",
 ) -> None:
     """Propose a value for an interval; another person approves. 提出替代。"""
-    from collector.center.month.data_policy import hold_limit_s
-    from collector.center.month.rulebooks import rulebook_of
     from collector.center.quality.substitution import propose_substitution
+    from collector.center.runs.data_policy import hold_limit_s
+    from collector.center.runs.rulebooks import rulebook_of
     from collector.model.interval import Interval, Month, local_day, parse_time_ms
 
     try:

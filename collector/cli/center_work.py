@@ -39,9 +39,9 @@ def show_month(
 ) -> None:
     """Where a month stands: its steps, what waits for approval, what may follow. 月度状态。"""
     from collector.center.month.states import transitions_from, what_stands_open
-    from collector.center.month.steps import all_steps, month_state, months_known
     from collector.center.month.timing import against_calendar
     from collector.center.people.four_eyes import list_proposals
+    from collector.center.runs.month_state import all_steps, month_state, months_known
 
     with open_store(config, state) as store:
         if not month:
@@ -97,7 +97,7 @@ def propose(
 ) -> None:
     """Prepare a step for another person to approve. 提出流程步骤,待他人批准。"""
     from collector.center.month.states import propose_step
-    from collector.center.month.steps import State
+    from collector.center.runs.month_state import State
 
     wanted, actor = parse_month(month), actor_of(who)
     try:
@@ -223,6 +223,6 @@ def _show_board(board: DutyBoard) -> None:
 
 
 def _state_words(state: Any) -> tuple[str, str]:
-    from collector.center.month.steps import STATE_WORDS
+    from collector.center.runs.month_state import STATE_WORDS
 
     return STATE_WORDS[state]

@@ -32,9 +32,9 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
     from collector.center.db.store import CenterStore
     from collector.center.inputs.imports import ALL_KINDS, REGISTER
     from collector.center.inputs.service import deliver, delivered_of
-    from collector.center.month.settling import settle_month
     from collector.center.people import accounts
     from collector.center.people.access import Role
+    from collector.center.runs.settle_month import settle_month
     from collector.cli.center_screen import actor_of
     from collector.cli.settle import RULEBOOK
     from collector.settlement.rulebook.catalogue import SERVICES

@@ -19,9 +19,9 @@ from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
 from collector.center.month.filings import make_filings
 from collector.center.month.states import approve_step, propose_step
-from collector.center.month.steps import MonthState, State
 from collector.center.people.access import Actor, Role
-from collector.center.runs import RunFacts, record_run, runs_folder
+from collector.center.runs.month_state import MonthState, State
+from collector.center.runs.run_list import RunFacts, record_run, runs_folder
 from collector.model.interval import HOUR_MS, Month, local_midnight_ms
 from collector.report.folder import write_statement
 from collector.settlement.price.allocate import allocate

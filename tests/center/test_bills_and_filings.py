@@ -54,12 +54,12 @@ from collector.center.month.bills import (
 from collector.center.month.corrections import correction_csv, correction_of
 from collector.center.month.filing_documents import FilingName
 from collector.center.month.filings import hand_out_filing, list_filings, make_filings, read_filing
-from collector.center.month.run_statement import load_run_statement
 from collector.center.month.states import propose_step
-from collector.center.month.steps import State
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.runs import runs_folder
+from collector.center.runs.month_state import State
+from collector.center.runs.run_list import runs_folder
+from collector.center.runs.run_statement import load_run_statement
 from collector.model.interval import Month
 
 JUNE, JULY = Month(2026, 6), Month(2026, 7)

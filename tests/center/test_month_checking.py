@@ -14,7 +14,7 @@ from made_month import FIRST, REVENUE, SECOND, add_run, on, step, take_through
 
 from collector.center.db.store import CenterStore
 from collector.center.month.checking import check_months
-from collector.center.month.steps import State
+from collector.center.runs.month_state import State
 
 
 @pytest.fixture

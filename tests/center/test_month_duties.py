@@ -16,7 +16,7 @@ from collector.base.errors import RuleError, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.month.duties import DutyBoard, DutyRow, duties_of
 from collector.center.month.reviews import ReviewRequest, answer_review, submit_review
-from collector.center.month.steps import State
+from collector.center.runs.month_state import State
 from collector.model.interval import Month
 
 

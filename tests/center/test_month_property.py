@@ -28,9 +28,9 @@ from collector.center.db.tables_people import proposal
 from collector.center.month.bills import bills_of
 from collector.center.month.filings import list_filings, make_filings
 from collector.center.month.states import TRANSITIONS, approve_step, propose_step, refuse_step
-from collector.center.month.steps import State, Step, list_steps
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
+from collector.center.runs.month_state import State, Step, list_steps
 from collector.model.interval import Month
 
 APRIL = Month(2026, 4)

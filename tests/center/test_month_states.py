@@ -40,9 +40,9 @@ from collector.center.month.states import (
     transitions_from,
     what_stands_open,
 )
-from collector.center.month.steps import State, list_steps, may_see_run, month_state, run_in_effect, visible_run
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
+from collector.center.runs.month_state import State, list_steps, may_see_run, month_state, run_in_effect, visible_run
 from collector.model.interval import Month
 
 

@@ -33,8 +33,8 @@ from collector.center.month.reviews import (
     propose_decision,
     submit_review,
 )
-from collector.center.month.settling import settle_month
-from collector.center.month.steps import State
+from collector.center.runs.month_state import State
+from collector.center.runs.settle_month import settle_month
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.sheets.files import Delivered
 

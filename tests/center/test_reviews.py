@@ -57,9 +57,9 @@ from collector.center.month.reviews import (
     withdraw_review,
 )
 from collector.center.month.states import propose_step
-from collector.center.month.steps import State, month_state
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
+from collector.center.runs.month_state import State, month_state
 from collector.model.interval import Month
 from collector.settlement.rulebook.calendar import DutyDays
 

@@ -19,8 +19,8 @@ from sqlalchemy import Connection, select
 
 from collector.base.errors import InvariantBroken
 from collector.center.db.tables_month import month_step, scheme
-from collector.center.month.steps import State, Step, all_steps, effective_steps
 from collector.center.people.access import Actor, Permission
+from collector.center.runs.month_state import State, Step, all_steps, effective_steps
 from collector.model.interval import Month, local_day
 
 _ZERO: Final = Decimal("0.00")

@@ -14,10 +14,10 @@ from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import attachment, filing
 from collector.center.month.bills import bills_of, scheme_rows
 from collector.center.month.filing_documents import scheme_of
-from collector.center.month.run_statement import RunStatement, load_run_statement
-from collector.center.month.steps import Step, all_steps, months_known
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
+from collector.center.runs.month_state import Step, all_steps, months_known
+from collector.center.runs.run_statement import RunStatement, load_run_statement
 
 _READER = Actor("check", Role.AUDITOR)
 

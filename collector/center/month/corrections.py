@@ -19,9 +19,9 @@ from sqlalchemy import Connection
 
 from collector.base.errors import Denied, InvariantBroken, StoreError
 from collector.center.db.store import CenterStore
-from collector.center.month.run_statement import RunStatement, load_run_statement
-from collector.center.month.steps import may_see_run, month_state, run_in_effect
 from collector.center.people.access import Actor
+from collector.center.runs.month_state import may_see_run, month_state, run_in_effect
+from collector.center.runs.run_statement import RunStatement, load_run_statement
 from collector.model.interval import Month
 from collector.report.numbers import format_amount
 from collector.report.sheets import plain_text

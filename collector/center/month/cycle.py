@@ -13,7 +13,7 @@ from datetime import date
 
 from sqlalchemy import Connection
 
-from collector.center.month.steps import State, all_steps
+from collector.center.runs.month_state import State, all_steps
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import Duties, DutyDays, compute_duties
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from collector.center.month.opened import OpenedRun
-from collector.center.month.run_rows import RegisteredState
+from collector.center.runs.run_rows import RegisteredState
+from collector.center.runs.stored_run import OpenedRun
 from collector.model.interval import DAY_MS, local_midnight_ms
 from collector.model.record import USABLE_BELOW
 from collector.report.timeline.drawing import Block, Step, fewer_steps

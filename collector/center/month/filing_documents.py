@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from collector.base.errors import InvariantBroken
 from collector.center.month.bills import DIRECTION_WORDS, Carry, SchemeRow
-from collector.center.month.run_statement import RunStatement
+from collector.center.runs.run_statement import RunStatement
 from collector.model.money import format_yuan
 from collector.report import words
 from collector.report.numbers import format_percent

@@ -28,11 +28,11 @@ from collector.center.month.filing_documents import (
     scheme_of,
     scheme_table,
 )
-from collector.center.month.run_statement import load_run_statement
-from collector.center.month.steps import State, Step, all_steps, month_state
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
-from collector.center.runs import WHAT_IF
+from collector.center.runs.month_state import State, Step, all_steps, month_state
+from collector.center.runs.run_list import WHAT_IF
+from collector.center.runs.run_statement import load_run_statement
 from collector.model.interval import Month
 from collector.model.money import format_yuan
 from collector.sheets.files import Delivered

@@ -7,13 +7,13 @@ import hashlib
 
 from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
-from collector.center.month.compare import PlantEffect, effect_by_plant
 from collector.center.month.review_files import remedies_of
 from collector.center.month.review_log import EventKind, Review, review_by_id
 from collector.center.month.reviews import note_what_if
-from collector.center.month.what_if import Change, what_if
 from collector.center.people.access import Actor, Permission
-from collector.center.runs import RunRow
+from collector.center.runs.compare import PlantEffect, effect_by_plant
+from collector.center.runs.run_list import RunRow
+from collector.center.runs.what_if import Change, what_if
 from collector.sheets.files import Delivered
 
 

@@ -22,12 +22,12 @@ from collector.center.db.tables_inputs import effective, imported, run
 from collector.center.db.tables_month import review, review_event
 from collector.center.month.cycle import cycle_of
 from collector.center.month.review_log import GRANTED_STATES, EventKind, Review, ReviewState, review_by_id
-from collector.center.month.run_statement import RunLine, load_run_statement
 from collector.center.month.states import MAX_TEXT, begin_review
-from collector.center.month.steps import disclosed_runs, month_state
 from collector.center.people import audit, four_eyes
 from collector.center.people.access import Actor, Permission
-from collector.center.runs import WHAT_IF
+from collector.center.runs.month_state import disclosed_runs, month_state
+from collector.center.runs.run_list import WHAT_IF
+from collector.center.runs.run_statement import RunLine, load_run_statement
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import DutyDays
 

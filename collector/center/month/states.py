@@ -21,11 +21,11 @@ from collector.center.db.tables_month import filing, month_step
 from collector.center.month.bills import scheme_rows
 from collector.center.month.filing_documents import FilingName
 from collector.center.month.review_log import all_reviews
-from collector.center.month.steps import MonthState, State, all_steps, month_state
 from collector.center.month.timing import against_calendar, refuse_unfinished
 from collector.center.people import audit, four_eyes
 from collector.center.people.access import Actor
-from collector.center.runs import WHAT_IF
+from collector.center.runs.month_state import MonthState, State, all_steps, month_state
+from collector.center.runs.run_list import WHAT_IF
 from collector.model.interval import Month
 from collector.settlement.rulebook.calendar import DutyDays
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from collector.base.errors import RuleError, StoreError
 from collector.center.month.cycle import cycle_of
-from collector.center.month.steps import MonthState, State
+from collector.center.runs.month_state import MonthState, State
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import DutyDays
 

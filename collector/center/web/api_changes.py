@@ -17,14 +17,14 @@ from litestar.response import File
 from collector.base.errors import StoreError
 from collector.center.inputs.imports import ALL_KINDS
 from collector.center.inputs.service import delivered_of
-from collector.center.month.compare import PlantEffect, compare_runs, effect_by_plant
-from collector.center.month.package import export_package
 from collector.center.month.review_files import remedies_of
 from collector.center.month.review_log import review_by_id
 from collector.center.month.reviews import note_what_if
-from collector.center.month.what_if import Change, what_if
 from collector.center.people.access import Permission
-from collector.center.runs import WHAT_IF
+from collector.center.runs.compare import PlantEffect, compare_runs, effect_by_plant
+from collector.center.runs.package import export_package
+from collector.center.runs.run_list import WHAT_IF
+from collector.center.runs.what_if import Change, what_if
 from collector.center.web.api_runs import opened
 from collector.center.web.context import Context, Ctx
 from collector.center.web.errors import Missing

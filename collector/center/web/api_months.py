@@ -14,13 +14,13 @@ from collector.center.month.bill_documents import bill_cells
 from collector.center.month.bills import bills_of
 from collector.center.month.duties import duties_of
 from collector.center.month.filings import hand_out_filing, list_filings, make_filings
-from collector.center.month.rulebooks import rulebook_path
-from collector.center.month.settling import settle_month
 from collector.center.month.states import approve_step, propose_step, refuse_step
-from collector.center.month.steps import State, list_steps, month_state, visible_run
 from collector.center.people import four_eyes
 from collector.center.people.access import Permission
-from collector.center.runs import CORRECTION, TRIAL
+from collector.center.runs.month_state import State, list_steps, month_state, visible_run
+from collector.center.runs.rulebooks import rulebook_path
+from collector.center.runs.run_list import CORRECTION, TRIAL
+from collector.center.runs.settle_month import settle_month
 from collector.center.web.context import Ctx
 from collector.center.web.errors import Missing
 from collector.center.web.jobs import Job

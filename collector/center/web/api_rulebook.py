@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from collector.center.month.rulebooks import rulebook_of, rulebook_path
 from collector.center.people.access import Permission
+from collector.center.runs.rulebooks import rulebook_of, rulebook_path
 from collector.center.web.context import Ctx
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get

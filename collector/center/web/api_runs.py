@@ -11,10 +11,10 @@ from typing import Annotated, Any, Final
 from litestar.params import PathParameter, QueryParameter
 
 from collector.base.errors import RuleError, StoreError
-from collector.center.month.opened import OpenedRun, open_run
-from collector.center.month.steps import may_see_run
 from collector.center.people.access import Permission
-from collector.center.runs import list_runs
+from collector.center.runs.month_state import may_see_run
+from collector.center.runs.run_list import list_runs
+from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.center.web.api_runs_rows import (
     AreaOut,
     DeterminantOut,

@@ -10,8 +10,6 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from collector.base.errors import StoreError
 from collector.center.alarms import list_alarms
-from collector.center.month.data_policy import hold_limit_s
-from collector.center.month.rulebooks import rulebook_of, rulebook_path
 from collector.center.people.access import Permission
 from collector.center.quality.substitution import (
     decide_substitution,
@@ -21,6 +19,8 @@ from collector.center.quality.substitution import (
     propose_withdrawal,
 )
 from collector.center.quality.validation import list_findings
+from collector.center.runs.data_policy import hold_limit_s
+from collector.center.runs.rulebooks import rulebook_of, rulebook_path
 from collector.center.status import read_status
 from collector.center.web.context import Ctx, own_plant
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collector.center.month.data_policy import hold_limit_s
-from collector.center.month.rulebooks import duty_days, rulebook_of, rulebook_path
+from collector.center.runs.data_policy import hold_limit_s
+from collector.center.runs.rulebooks import duty_days, rulebook_of, rulebook_path
 from collector.center.web.context import Context
 from collector.model.interval import Month
 from collector.settlement.rulebook.calendar import DutyDays

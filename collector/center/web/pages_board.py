@@ -16,8 +16,6 @@ from collector.center.month.duties import DutyBoard, duties_of
 from collector.center.month.filing_documents import FILING_WORDS
 from collector.center.month.filings import hand_out_filing, list_filings, make_filings
 from collector.center.month.review_log import list_reviews
-from collector.center.month.rulebooks import rulebook_path
-from collector.center.month.settling import settle_month
 from collector.center.month.states import (
     KINDS,
     approve_step,
@@ -26,11 +24,13 @@ from collector.center.month.states import (
     transitions_from,
     what_stands_open,
 )
-from collector.center.month.steps import STATE_WORDS, MonthState, State, list_steps, month_state, visible_run
 from collector.center.month.timing import against_calendar
 from collector.center.people import four_eyes
 from collector.center.people.access import Permission
-from collector.center.runs import CORRECTION, TRIAL, list_runs
+from collector.center.runs.month_state import STATE_WORDS, MonthState, State, list_steps, month_state, visible_run
+from collector.center.runs.rulebooks import rulebook_path
+from collector.center.runs.run_list import CORRECTION, TRIAL, list_runs
+from collector.center.runs.settle_month import settle_month
 from collector.center.web.context import Context, Ctx, Page, words_of
 from collector.center.web.guards import Open
 from collector.center.web.jobs import Job

@@ -18,15 +18,15 @@ from litestar.response import File
 from collector.base.errors import ConfigError, Problem, StoreError
 from collector.center.inputs.imports import ALL_KINDS
 from collector.center.inputs.service import delivered_of
-from collector.center.month.compare import compare_runs, effect_by_plant
-from collector.center.month.opened import OpenedRun, open_run
-from collector.center.month.package import export_package
 from collector.center.month.review_effect import try_review
 from collector.center.month.review_log import review_by_id
-from collector.center.month.steps import visible_run
-from collector.center.month.what_if import Change, what_if
 from collector.center.people.access import Permission
-from collector.center.runs import WHAT_IF, list_runs
+from collector.center.runs.compare import compare_runs, effect_by_plant
+from collector.center.runs.month_state import visible_run
+from collector.center.runs.package import export_package
+from collector.center.runs.run_list import WHAT_IF, list_runs
+from collector.center.runs.stored_run import OpenedRun, open_run
+from collector.center.runs.what_if import Change, what_if
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.jobs import Job
 from collector.center.web.lists import window

@@ -34,9 +34,9 @@ from collector.center.month.reviews import (
     submit_review,
     withdraw_review,
 )
-from collector.center.month.steps import visible_run
 from collector.center.people import four_eyes
 from collector.center.people.access import Permission
+from collector.center.runs.month_state import visible_run
 from collector.center.web.context import Context, Ctx, Page, words_of
 from collector.center.web.lists import attachment, window
 from collector.center.web.month_rules import days_of

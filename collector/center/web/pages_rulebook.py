@@ -12,8 +12,8 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.center.month.articles import Clause, clauses_cited
-from collector.center.month.rulebooks import rulebook_of, rulebook_path
 from collector.center.people.access import Permission
+from collector.center.runs.rulebooks import rulebook_of, rulebook_path
 from collector.center.web.context import Ctx, Page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import page

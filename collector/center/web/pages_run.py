@@ -23,9 +23,9 @@ from litestar.params import FromPath, QueryParameter
 from collector.base.errors import StoreError
 from collector.center.month.articles import clauses_cited
 from collector.center.month.day_drawing import DayDrawing, draw_day
-from collector.center.month.opened import OpenedRun, open_run
-from collector.center.month.steps import may_see_run, visible_run
 from collector.center.people.access import Permission
+from collector.center.runs.month_state import may_see_run, visible_run
+from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.errors import Missing
 from collector.center.web.lists import attachment, window

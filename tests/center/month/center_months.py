@@ -15,10 +15,10 @@ from collector.base.clock_state import ClockState
 from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
 from collector.center.inputs.imports import KINDS, Imported, import_table
-from collector.center.month.settling import Settled, settle_run
 from collector.center.people.access import Actor
 from collector.center.receive.admission import Admission, EnrolledPlant
 from collector.center.receive.journal import commit_group
+from collector.center.runs.settle_month import Settled, settle_run
 from collector.model.interval import Month, local_day
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Quality, UnitLayout, UnitRecord

@@ -12,7 +12,7 @@ from center_months import RULES, Gateway, take
 
 from collector.base.clock_state import ClockState
 from collector.center.db.store import CenterStore
-from collector.center.month.settling import Settled
+from collector.center.runs.settle_month import Settled
 from collector.model.interval import DAY_MS, HOUR_MS, local_midnight_ms
 from collector.model.record import Quality, UnitLayout, UnitRecord
 

@@ -22,9 +22,9 @@ from made_folders import make_folder
 
 from collector.base.errors import ConfigError
 from collector.center.db.store import CenterStore
-from collector.center.month import settling
-from collector.center.month.day_slices import MEASURING_VALUES
-from collector.center.month.stored_results import as_results, decode_results, encode_results, join_days
+from collector.center.runs import settle_month
+from collector.center.runs.measuring.result_codec import as_results, decode_results, encode_results, join_days
+from collector.center.runs.measuring.result_keys import MEASURING_VALUES
 from collector.model.record import UnitLayout
 from collector.settlement.measure.records import RecordBook, tail_of
 from collector.settlement.measure.results import BreakerRun, Excursion, GroupEnergy, MonthTotals, Results
@@ -201,7 +201,7 @@ def test_a_run_that_fails_while_it_is_written_leaves_nothing(state: Path, tmp_pa
     shutil.copytree(state, tmp_path / "state")
     with new_store(tmp_path / "state") as store:
         before = sorted((store.directory / "runs").iterdir())
-        making = settling.RunMaking(store, JUNE, RULES, LI, "trial", "", None)
+        making = settle_month.RunMaking(store, JUNE, RULES, LI, "trial", "", None)
 
         def lay_out(data: Path) -> Mapping[str, str]:
             data.mkdir()

@@ -11,8 +11,8 @@ from center_months import JUNE, LI, RULES, assert_as_offline, new_store
 from late_changes import fill
 
 from collector.base.errors import ConfigError
-from collector.center.month.executors import open_executor
-from collector.center.month.settling import settle_run
+from collector.center.runs.measuring.executors import open_executor
+from collector.center.runs.settle_month import settle_run
 
 has_dask = importlib.util.find_spec("distributed") is not None
 

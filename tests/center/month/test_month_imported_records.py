@@ -18,7 +18,7 @@ from collector.center.inputs.imports import ALL_KINDS, RECORDS, Imported
 from collector.center.inputs.service import deliver, take_back
 from collector.center.quality.plausibility import DataPolicy
 from collector.center.quality.validation import validate_due
-from collector.center.runs import pinned_files
+from collector.center.runs.run_list import pinned_files
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle

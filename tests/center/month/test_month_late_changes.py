@@ -31,7 +31,7 @@ from late_changes import (
 
 from collector.center.db.store import CenterStore
 from collector.center.inputs.undo import undo_import
-from collector.center.month.settling import Settled
+from collector.center.runs.settle_month import Settled
 from collector.model.record import UnitLayout
 
 Days = set[tuple[str, int]]

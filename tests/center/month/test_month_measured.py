@@ -14,7 +14,7 @@ from made_folders import make_folder
 
 from collector.center.db.store import CenterStore
 from collector.center.lake.retention import drop_unused_results
-from collector.center.month.opened import open_run
+from collector.center.runs.stored_run import open_run
 from collector.model.interval import DAY_MS
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"

@@ -15,8 +15,8 @@ from made_folders import make_folder
 
 from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
-from collector.center.month.opened import OpenedRun, open_run
-from collector.center.month.settling import Settled
+from collector.center.runs.settle_month import Settled
+from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.model.quantity import BY_NAME
 from collector.report.timeline.drawing import drawn_days

@@ -23,15 +23,15 @@ from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError, Denied, RuleError, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.lake.day_file import write_table
-from collector.center.month.compare import compare_runs, effect_by_plant
-from collector.center.month.measured import MonthMeasuring
-from collector.center.month.opened import open_run
-from collector.center.month.package import build_package, export_package
-from collector.center.month.settling import Settled, measure_month, settle_month
-from collector.center.month.what_if import Change, what_if
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.runs import list_runs, pinned_files
+from collector.center.runs.compare import compare_runs, effect_by_plant
+from collector.center.runs.measuring.measure_days import MonthMeasuring
+from collector.center.runs.package import build_package, export_package
+from collector.center.runs.run_list import list_runs, pinned_files
+from collector.center.runs.settle_month import Settled, measure_month, settle_month
+from collector.center.runs.stored_run import open_run
+from collector.center.runs.what_if import Change, what_if
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.report.saved_statement import load_saved
 from collector.sheets.files import Delivered
@@ -108,8 +108,8 @@ def test_processes_measure_what_one_process_does(store: CenterStore) -> None:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    from collector.center.month.laying_out import lay_out_folder, pin_month
-    from collector.center.month.plant_month import measure_apart
+    from collector.center.runs.input_folder import lay_out_folder, pin_month
+    from collector.center.runs.measuring.measure_plant import measure_apart
     from collector.settlement.rulebook.load import load_rulebook
 
     pinned = pin_month(store, JUNE)

@@ -32,14 +32,14 @@ from collector.center.db.tables_receive import payload
 from collector.center.db.tables_results import day_result, day_segments, file_facts
 from collector.center.db.verified import Altered, altered
 from collector.center.lake.seal import find_stale_days, seal_day
-from collector.center.month.compare import compare_runs, effect_by_plant
-from collector.center.month.opened import OpenedRun
-from collector.center.month.package import build_package
-from collector.center.month.run_statement import load_run_statement
-from collector.center.month.settling import Settled, measure_month
-from collector.center.month.what_if import Change, what_if
 from collector.center.receive.day_index import mark_resealed
-from collector.center.runs import page_hashes
+from collector.center.runs.compare import compare_runs, effect_by_plant
+from collector.center.runs.package import build_package
+from collector.center.runs.run_list import page_hashes
+from collector.center.runs.run_statement import load_run_statement
+from collector.center.runs.settle_month import Settled, measure_month
+from collector.center.runs.stored_run import OpenedRun
+from collector.center.runs.what_if import Change, what_if
 from collector.model.interval import DAY_MS
 from collector.sheets.files import Delivered
 

@@ -19,10 +19,10 @@ from litestar.testing import TestClient
 from test_routes import routes_of
 from web_world import World, world
 
-from collector.center.month.opened import open_run
-from collector.center.month.rulebooks import rulebook_path
-from collector.center.month.settling import settle_month
 from collector.center.people import audit
+from collector.center.runs.rulebooks import rulebook_path
+from collector.center.runs.settle_month import settle_month
+from collector.center.runs.stored_run import open_run
 from collector.center.web.lists import as_file, as_row
 from collector.model.interval import Month
 

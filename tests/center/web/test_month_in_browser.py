@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page
 from web_browser import chromium, site
 from web_world import PASSWORD, world
 
-from collector.center.month.steps import State, month_state
+from collector.center.runs.month_state import State, month_state
 from collector.model.interval import Month, parse_time_ms
 
 JUNE = Month(2026, 6)

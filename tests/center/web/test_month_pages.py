@@ -14,7 +14,7 @@ from decimal import Decimal
 import pytest
 from web_world import World
 
-from collector.center.month.opened import open_run
+from collector.center.runs.stored_run import open_run
 from collector.center.web import render
 from collector.report.words import SERVICES
 

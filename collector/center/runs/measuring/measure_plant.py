@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from collector.base.errors import ConfigError, Problem, RuleError
 from collector.center.db.verified import check_hash
-from collector.center.month.day_slices import DaySlices, digest_of
-from collector.center.month.file_facts import FileFacts, edges_agree
-from collector.center.month.laying_out import HISTORY_DAYS, RESTART_DAYS, PinnedFile
-from collector.center.month.stored_results import encode_results, encode_segments
 from collector.center.receive.day_index import EDGE_MS
+from collector.center.runs.input_folder import HISTORY_DAYS, RESTART_DAYS, PinnedFile
+from collector.center.runs.measuring.file_facts import FileFacts, edges_agree
+from collector.center.runs.measuring.result_codec import encode_results, encode_segments
+from collector.center.runs.measuring.result_keys import DaySlices, digest_of
 from collector.model.dispatch import Order
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.settlement.inputs import Inputs

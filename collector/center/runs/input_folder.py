@@ -28,8 +28,8 @@ from collector.center.db.tables_receive import lake_file, unit_day
 from collector.center.db.verified import ABSENT, altered, copy_verified
 from collector.center.inputs.imports import KINDS, current_register
 from collector.center.lake.seal import StaleDay, find_stale_days, seal_day
-from collector.center.month.kept_files import find_kept, keep_file, laid_out_folder
-from collector.center.runs import link_file, record_name
+from collector.center.runs.kept_files import find_kept, keep_file, laid_out_folder
+from collector.center.runs.run_list import link_file, record_name
 from collector.model.dispatch import OrderKind
 from collector.model.interval import DAY_MS, Month, local_day
 

@@ -22,11 +22,11 @@ from collector.center.db.verified import copy_verified, read_verified
 from collector.center.inputs.conflicts import Bools, Laid, Rows, cell_lists, held_batches, lay_over
 from collector.center.inputs.kinds import ALL_KINDS, KINDS, REGISTER
 from collector.center.inputs.parse import read_rows, read_table
-from collector.center.month.laying_out import REGISTER_FILE, PinnedFile, link_pinned
-from collector.center.month.opened import OpenedRun, open_run
-from collector.center.month.settling import RULEBOOK, RunMaking, pinned_of
 from collector.center.people.access import Actor, Permission
-from collector.center.runs import WHAT_IF, RunRow
+from collector.center.runs.input_folder import REGISTER_FILE, PinnedFile, link_pinned
+from collector.center.runs.run_list import WHAT_IF, RunRow
+from collector.center.runs.settle_month import RULEBOOK, RunMaking, pinned_of
+from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.sheets.files import Delivered, read_delivered
 from collector.sheets.findings import LISTED_PER_KIND, Findings

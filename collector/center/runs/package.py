@@ -23,11 +23,11 @@ from sqlalchemy import Connection
 from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import ABSENT, altered, check_hash
-from collector.center.month.kept_files import whole_file
-from collector.center.month.opened import OpenedRun, open_run
-from collector.center.month.settling import DATA, RULEBOOK, STATEMENT
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
+from collector.center.runs.kept_files import whole_file
+from collector.center.runs.settle_month import DATA, RULEBOOK, STATEMENT
+from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.model.interval import format_time
 
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say

@@ -26,11 +26,20 @@ from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import UNLISTED, Altered, read_verified
 from collector.center.lake.read_records import RecordShown, read_record_table, shown
-from collector.center.month.kept_files import find_kept_bytes, keep_file, laid_out_folder
-from collector.center.month.measured import load_verified_side
-from collector.center.month.plan_file import plan_name, read_plan_of, write_plan
-from collector.center.month.run_rows import NAME as ROWS
-from collector.center.month.run_rows import (
+from collector.center.runs.kept_files import find_kept_bytes, keep_file, laid_out_folder
+from collector.center.runs.measuring.measure_days import load_verified_side
+from collector.center.runs.plan_file import plan_name, read_plan_of, write_plan
+from collector.center.runs.run_list import (
+    RunRow,
+    manifest_text,
+    page_hashes,
+    pinned_files,
+    record_name,
+    run_by_id,
+    runs_folder,
+)
+from collector.center.runs.run_rows import NAME as ROWS
+from collector.center.runs.run_rows import (
     RegisteredState,
     RunRows,
     UnitDispatch,
@@ -38,8 +47,8 @@ from collector.center.month.run_rows import (
     decode_run_rows,
     is_of_this_version,
 )
-from collector.center.month.segment_file import read_segments_of
-from collector.center.month.settling import (
+from collector.center.runs.segment_file import read_segments_of
+from collector.center.runs.settle_month import (
     DATA,
     RULEBOOK,
     SEGMENTS,
@@ -48,7 +57,6 @@ from collector.center.month.settling import (
     pinned_tables,
     read_pinned_rulebook,
 )
-from collector.center.runs import RunRow, manifest_text, page_hashes, pinned_files, record_name, run_by_id, runs_folder
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.model.record import USABLE_BELOW
 from collector.report.segments import UnpaidTime
@@ -74,7 +82,7 @@ from collector.tables.schedules import read_plan
 
 _KEPT_RUNS: Final = 8
 _PLAN: Final = "plan.csv"
-logger: Final = logging.getLogger("collector.center.runs")
+logger: Final = logging.getLogger("collector.center.runs.run_list")
 
 
 @dataclass(frozen=True, slots=True)

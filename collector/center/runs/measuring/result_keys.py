@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from collector.base.errors import RuleError
-from collector.center.month.stored_results import STORED_VERSION
+from collector.center.runs.measuring.result_codec import STORED_VERSION
 from collector.model.dispatch import ExclusionReason, OrderKind
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, local_midnight_ms
 from collector.settlement.inputs import Inputs

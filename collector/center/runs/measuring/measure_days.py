@@ -21,15 +21,21 @@ from collector.base.cycles import without_looking_for_cycles
 from collector.base.errors import ConfigError, Problem
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import ABSENT, UNLISTED, altered, check_hash, read_verified
-from collector.center.month.day_slices import BAND_VALUES, PLAN_VALUES, DaySlices, StepDigests, step_digests
-from collector.center.month.executors import as_they_come, open_executor
-from collector.center.month.file_facts import FileFacts, columns_of, read_facts
-from collector.center.month.kept_files import find_kept_bytes, keep_file
-from collector.center.month.laying_out import REGISTER_FILE, PinnedFile
-from collector.center.month.plan_file import plan_name, write_plan
-from collector.center.month.plant_inputs import inputs_by_plant
-from collector.center.month.plant_month import Cell, Failed, PlantJob, find_cells, measure_apart
-from collector.center.month.result_store import (
+from collector.center.runs.input_folder import REGISTER_FILE, PinnedFile
+from collector.center.runs.kept_files import find_kept_bytes, keep_file
+from collector.center.runs.measuring.executors import as_they_come, open_executor
+from collector.center.runs.measuring.file_facts import FileFacts, columns_of, read_facts
+from collector.center.runs.measuring.measure_plant import Cell, Failed, PlantJob, find_cells, measure_apart
+from collector.center.runs.measuring.plant_inputs import inputs_by_plant
+from collector.center.runs.measuring.result_codec import (
+    StoredResults,
+    as_results,
+    decode_results,
+    join_days,
+    join_segments,
+)
+from collector.center.runs.measuring.result_keys import BAND_VALUES, PLAN_VALUES, DaySlices, StepDigests, step_digests
+from collector.center.runs.measuring.result_table import (
     add_facts,
     add_results,
     find_facts,
@@ -37,8 +43,8 @@ from collector.center.month.result_store import (
     note_use,
     read_segments,
 )
-from collector.center.month.run_rows import UnitDispatch, dispatch_of
-from collector.center.month.stored_results import StoredResults, as_results, decode_results, join_days, join_segments
+from collector.center.runs.plan_file import plan_name, write_plan
+from collector.center.runs.run_rows import UnitDispatch, dispatch_of
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import Month
 from collector.settlement.inputs import Inputs

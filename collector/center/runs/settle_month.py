@@ -23,14 +23,11 @@ from typing import Any, Final
 from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import check_hash
-from collector.center.month.laying_out import PinnedFile, lay_out_folder, pin_month
-from collector.center.month.measured import MonthMeasuring, Progress
-from collector.center.month.run_rows import NAME as ROWS
-from collector.center.month.run_rows import UnitDispatch, write_run_rows
-from collector.center.month.segment_file import SegmentFile
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
-from collector.center.runs import (
+from collector.center.runs.input_folder import PinnedFile, lay_out_folder, pin_month
+from collector.center.runs.measuring.measure_days import MonthMeasuring, Progress
+from collector.center.runs.run_list import (
     TRIAL,
     RunFacts,
     RunRow,
@@ -42,6 +39,9 @@ from collector.center.runs import (
     run_by_id,
     runs_folder,
 )
+from collector.center.runs.run_rows import NAME as ROWS
+from collector.center.runs.run_rows import UnitDispatch, write_run_rows
+from collector.center.runs.segment_file import SegmentFile
 from collector.model.interval import Month
 from collector.report.folder import write_statement
 from collector.settlement.rulebook.load import hash_of_files, load_rulebook, read_rulebook_files, rulebook_of

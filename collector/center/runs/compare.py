@@ -11,7 +11,7 @@ from pathlib import Path
 
 from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
-from collector.center.month.opened import OpenedRun, open_run
+from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.report.compare import Comparison, compare
 from collector.report.saved_statement import Saved, load_saved
 from collector.settlement.statement import PlantRow

@@ -19,7 +19,7 @@ from collector.base.errors import InvariantBroken, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run
 from collector.center.db.verified import read_verified
-from collector.center.runs import runs_folder
+from collector.center.runs.run_list import runs_folder
 from collector.model.interval import Month
 from collector.report.saved_statement import Row, load_saved
 from collector.sheets.files import Delivered

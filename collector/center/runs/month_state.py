@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import month_step
 from collector.center.people.access import Actor, Permission
-from collector.center.runs import WHAT_IF
+from collector.center.runs.run_list import WHAT_IF
 from collector.model.interval import Month
 
 

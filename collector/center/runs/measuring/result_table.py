@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Table, delete, select, update
 
 from collector.center.db.store import insert_new
 from collector.center.db.tables_results import day_result, day_segments, file_facts
-from collector.center.month.file_facts import FileFacts, decode_facts, encode_facts
-from collector.center.month.plant_month import Measured
+from collector.center.runs.measuring.file_facts import FileFacts, decode_facts, encode_facts
+from collector.center.runs.measuring.measure_plant import Measured
 from collector.model.interval import DAY_MS
 
 _AT_ONCE: Final = 500
