@@ -34,7 +34,7 @@ def filings(
     who: WhoOption = "",
 ) -> None:
     """What is filed with the regulator: detail, allocation, settlement scheme. 报送文件。"""
-    from collector.center.month.filings import hand_out_filing, list_filings, make_filings
+    from collector.center.papers.filings import hand_out_filing, list_filings, make_filings
 
     wanted, actor = parse_month(month), actor_of(who)
     with open_store(config, state) as store:
@@ -71,8 +71,8 @@ def bills(
     who: WhoOption = "",
 ) -> None:
     """What is carried to the next month's electricity bill (Art. 24). 结转电费。"""
-    from collector.center.month.bill_documents import bill_csv, bill_json, bill_xlsx
-    from collector.center.month.bills import bills_carried_to, bills_of
+    from collector.center.papers.bill_documents import bill_csv, bill_json, bill_xlsx
+    from collector.center.papers.bills import bills_carried_to, bills_of
 
     wanted, actor = parse_month(month), actor_of(who)
     with open_store(config, state) as store:

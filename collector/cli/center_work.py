@@ -163,7 +163,7 @@ def delta(
     who: WhoOption = "",
 ) -> None:
     """What a run changes against the run in effect, by line and by plant. 更正差额。"""
-    from collector.center.month.corrections import correction_csv, correction_of
+    from collector.center.papers.corrections import correction_csv, correction_of
 
     wanted, actor = parse_month(month), actor_of(who)
     with open_store(config, state) as store:

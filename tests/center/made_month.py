@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
-from collector.center.month.filings import make_filings
 from collector.center.month.states import approve_step, propose_step
+from collector.center.papers.filings import make_filings
 from collector.center.people.access import Actor, Role
 from collector.center.runs.month_state import MonthState, State
 from collector.center.runs.run_list import RunFacts, record_run, runs_folder

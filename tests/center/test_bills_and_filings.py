@@ -41,8 +41,9 @@ from patience import HANG_S
 from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import Altered
-from collector.center.month.bill_documents import bill_csv, bill_json, bill_xlsx, totals_by_counterparty
-from collector.center.month.bills import (
+from collector.center.month.states import propose_step
+from collector.center.papers.bill_documents import bill_csv, bill_json, bill_xlsx, totals_by_counterparty
+from collector.center.papers.bills import (
     BillRow,
     Carry,
     SchemeRow,
@@ -51,10 +52,9 @@ from collector.center.month.bills import (
     bills_of,
     compute_carry,
 )
-from collector.center.month.corrections import correction_csv, correction_of
-from collector.center.month.filing_documents import FilingName
-from collector.center.month.filings import hand_out_filing, list_filings, make_filings, read_filing
-from collector.center.month.states import propose_step
+from collector.center.papers.corrections import correction_csv, correction_of
+from collector.center.papers.filing_documents import FilingName
+from collector.center.papers.filings import hand_out_filing, list_filings, make_filings, read_filing
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.runs.month_state import State

@@ -25,9 +25,9 @@ from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import month_step
 from collector.center.db.tables_people import proposal
-from collector.center.month.bills import bills_of
-from collector.center.month.filings import list_filings, make_filings
 from collector.center.month.states import TRANSITIONS, approve_step, propose_step, refuse_step
+from collector.center.papers.bills import bills_of
+from collector.center.papers.filings import list_filings, make_filings
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.runs.month_state import State, Step, list_steps

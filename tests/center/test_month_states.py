@@ -31,7 +31,6 @@ from sqlalchemy.exc import DBAPIError
 
 from collector.base.errors import CollectorError, Denied, StoreError
 from collector.center.db.store import CenterStore
-from collector.center.month.filings import make_filings
 from collector.center.month.states import (
     TRANSITIONS,
     approve_step,
@@ -40,6 +39,7 @@ from collector.center.month.states import (
     transitions_from,
     what_stands_open,
 )
+from collector.center.papers.filings import make_filings
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.runs.month_state import State, list_steps, may_see_run, month_state, run_in_effect, visible_run

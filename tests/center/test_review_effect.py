@@ -20,9 +20,6 @@ from collector.base.errors import Denied, StoreError
 from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
 from collector.center.inputs.imports import import_table
-from collector.center.month.bills import bills_of
-from collector.center.month.corrections import correction_of
-from collector.center.month.filings import make_filings
 from collector.center.month.review_effect import effect_of_review, try_review
 from collector.center.month.review_files import attach
 from collector.center.month.review_log import review_by_id
@@ -33,6 +30,9 @@ from collector.center.month.reviews import (
     propose_decision,
     submit_review,
 )
+from collector.center.papers.bills import bills_of
+from collector.center.papers.corrections import correction_of
+from collector.center.papers.filings import make_filings
 from collector.center.runs.month_state import State
 from collector.center.runs.settle_month import settle_month
 from collector.settlement.rulebook.catalogue import SERVICES

@@ -40,7 +40,6 @@ from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported
 from collector.center.month.attachments import MAX_FILE_BYTES, check_attachment, safe_name
 from collector.center.month.decisions import decisions_csv, list_decisions
-from collector.center.month.filings import make_filings
 from collector.center.month.review_files import attach, remedies_of
 from collector.center.month.review_log import Review, ReviewState, list_reviews, read_attachment, review_by_id
 from collector.center.month.reviews import (
@@ -57,6 +56,7 @@ from collector.center.month.reviews import (
     withdraw_review,
 )
 from collector.center.month.states import propose_step
+from collector.center.papers.filings import make_filings
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.runs.month_state import State, month_state

@@ -12,8 +12,8 @@ from collector.base.errors import CollectorError
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import attachment, filing
-from collector.center.month.bills import bills_of, scheme_rows
-from collector.center.month.filing_documents import scheme_of
+from collector.center.papers.bills import bills_of, scheme_rows
+from collector.center.papers.filing_documents import scheme_of
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.runs.month_state import Step, all_steps, months_known

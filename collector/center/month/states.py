@@ -18,10 +18,10 @@ from sqlalchemy import Connection, insert, select
 from collector.base.errors import StoreError
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import filing, month_step
-from collector.center.month.bills import scheme_rows
-from collector.center.month.filing_documents import FilingName
 from collector.center.month.review_log import all_reviews
 from collector.center.month.timing import against_calendar, refuse_unfinished
+from collector.center.papers.bills import scheme_rows
+from collector.center.papers.filing_documents import FilingName
 from collector.center.people import audit, four_eyes
 from collector.center.people.access import Actor
 from collector.center.runs.month_state import MonthState, State, all_steps, month_state

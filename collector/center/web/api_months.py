@@ -10,11 +10,11 @@ from litestar import Response
 from litestar.params import JSONBody, PathParameter
 
 from collector.base.errors import RuleError, StoreError
-from collector.center.month.bill_documents import bill_cells
-from collector.center.month.bills import bills_of
 from collector.center.month.duties import duties_of
-from collector.center.month.filings import hand_out_filing, list_filings, make_filings
 from collector.center.month.states import approve_step, propose_step, refuse_step
+from collector.center.papers.bill_documents import bill_cells
+from collector.center.papers.bills import bills_of
+from collector.center.papers.filings import hand_out_filing, list_filings, make_filings
 from collector.center.people import four_eyes
 from collector.center.people.access import Permission
 from collector.center.runs.month_state import State, list_steps, month_state, visible_run

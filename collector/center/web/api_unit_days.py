@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from litestar.params import QueryParameter
 
-from collector.center.month.corrections import correction_of
+from collector.center.papers.corrections import correction_of
 from collector.center.people.access import Permission
 from collector.center.web.api_runs import Number, OfService, Unit, opened, opened_for_unit
 from collector.center.web.api_runs_rows import UnpaidOut

@@ -11,10 +11,7 @@ from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError, RuleError, StoreError
 from collector.center.inputs.imports import ALL_KINDS, current_register, is_delivered
-from collector.center.month.bills import DIRECTION_WORDS, bills_of
 from collector.center.month.duties import DutyBoard, duties_of
-from collector.center.month.filing_documents import FILING_WORDS
-from collector.center.month.filings import hand_out_filing, list_filings, make_filings
 from collector.center.month.review_log import list_reviews
 from collector.center.month.states import (
     KINDS,
@@ -25,6 +22,9 @@ from collector.center.month.states import (
     what_stands_open,
 )
 from collector.center.month.timing import against_calendar
+from collector.center.papers.bills import DIRECTION_WORDS, bills_of
+from collector.center.papers.filing_documents import FILING_WORDS
+from collector.center.papers.filings import hand_out_filing, list_filings, make_filings
 from collector.center.people import four_eyes
 from collector.center.people.access import Permission
 from collector.center.runs.month_state import STATE_WORDS, MonthState, State, list_steps, month_state, visible_run

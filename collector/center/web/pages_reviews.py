@@ -11,7 +11,6 @@ from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import ConfigError, Problem, StoreError
 from collector.center.inputs.imports import ALL_KINDS
-from collector.center.month.articles import clauses_cited
 from collector.center.month.review_files import attach
 from collector.center.month.review_log import (
     GRANTED_STATES,
@@ -34,6 +33,7 @@ from collector.center.month.reviews import (
     submit_review,
     withdraw_review,
 )
+from collector.center.papers.articles import clauses_cited
 from collector.center.people import four_eyes
 from collector.center.people.access import Permission
 from collector.center.runs.month_state import visible_run

@@ -11,7 +11,7 @@ from typing import Final
 
 from litestar.params import FromPath
 
-from collector.center.month.articles import Clause, clauses_cited
+from collector.center.papers.articles import Clause, clauses_cited
 from collector.center.people.access import Permission
 from collector.center.runs.rulebooks import rulebook_of, rulebook_path
 from collector.center.web.context import Ctx, Page

@@ -21,8 +21,8 @@ from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import StoreError
-from collector.center.month.articles import clauses_cited
 from collector.center.month.day_drawing import DayDrawing, draw_day
+from collector.center.papers.articles import clauses_cited
 from collector.center.people.access import Permission
 from collector.center.runs.month_state import may_see_run, visible_run
 from collector.center.runs.stored_run import OpenedRun, open_run

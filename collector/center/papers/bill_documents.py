@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from collector.center.month.bills import DIRECTION_WORDS, BillRow
+from collector.center.papers.bills import DIRECTION_WORDS, BillRow
 from collector.model.money import format_yuan
 from collector.report import words
 from collector.report.sheets import Book, Column, plain_text

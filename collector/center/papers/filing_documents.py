@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from collector.base.errors import InvariantBroken
-from collector.center.month.bills import DIRECTION_WORDS, Carry, SchemeRow
+from collector.center.papers.bills import DIRECTION_WORDS, Carry, SchemeRow
 from collector.center.runs.run_statement import RunStatement
 from collector.model.money import format_yuan
 from collector.report import words

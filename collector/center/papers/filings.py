@@ -18,8 +18,8 @@ from sqlalchemy.exc import IntegrityError
 from collector.base.errors import Denied, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_month import filing, scheme
-from collector.center.month.bills import SchemeRow, carried_before, compute_carry
-from collector.center.month.filing_documents import (
+from collector.center.papers.bills import SchemeRow, carried_before, compute_carry
+from collector.center.papers.filing_documents import (
     FilingName,
     allocation_table,
     check_totals,
