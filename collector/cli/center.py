@@ -170,7 +170,7 @@ def check(
 ) -> None:
     """Verify store, lake and the books of every month. Changes nothing; exit 1 with findings. 校验。"""
     from collector.center.check import check_store
-    from collector.center.month.checking import check_months
+    from collector.center.month.books_integrity import check_months
 
     with open_store(named_config(named, config), state) as store:
         findings = [*check_store(store), *check_months(store)]

@@ -38,8 +38,8 @@ def show_month(
     as_json: JsonOption = False,
 ) -> None:
     """Where a month stands: its steps, what waits for approval, what may follow. 月度状态。"""
-    from collector.center.month.states import transitions_from, what_stands_open
-    from collector.center.month.timing import against_calendar
+    from collector.center.month.deadline_rules import against_calendar
+    from collector.center.month.transitions import transitions_from, what_stands_open
     from collector.center.people.four_eyes import list_proposals
     from collector.center.runs.month_state import all_steps, month_state, months_known
 
@@ -96,7 +96,7 @@ def propose(
     who: WhoOption = "",
 ) -> None:
     """Prepare a step for another person to approve. 提出流程步骤,待他人批准。"""
-    from collector.center.month.states import propose_step
+    from collector.center.month.transitions import propose_step
     from collector.center.runs.month_state import State
 
     wanted, actor = parse_month(month), actor_of(who)
@@ -123,7 +123,7 @@ def approve(
     who: WhoOption = "",
 ) -> None:
     """Approve a step that somebody else prepared, and take it. 批准流程步骤。"""
-    from collector.center.month.states import approve_step
+    from collector.center.month.transitions import approve_step
 
     actor, days = decider_of(who, config, state), days_of_center(config, state, tables)
     with open_store(config, state) as store:
@@ -143,7 +143,7 @@ def refuse(
     who: WhoOption = "",
 ) -> None:
     """Refuse a step that somebody else prepared; the month stays where it is. 退回流程步骤。"""
-    from collector.center.month.states import refuse_step
+    from collector.center.month.transitions import refuse_step
 
     actor = decider_of(who, config, state)
     with open_store(config, state) as store:

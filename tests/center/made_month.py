@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
-from collector.center.month.states import approve_step, propose_step
+from collector.center.month.transitions import approve_step, propose_step
 from collector.center.papers.filings import make_filings
 from collector.center.people.access import Actor, Role
 from collector.center.runs.month_state import MonthState, State

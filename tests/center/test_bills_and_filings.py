@@ -41,7 +41,7 @@ from patience import HANG_S
 from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import Altered
-from collector.center.month.states import propose_step
+from collector.center.month.transitions import propose_step
 from collector.center.papers.bill_documents import bill_csv, bill_json, bill_xlsx, totals_by_counterparty
 from collector.center.papers.bills import (
     BillRow,

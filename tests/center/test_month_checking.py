@@ -13,7 +13,7 @@ from center_batches import FixedClock, new_store
 from made_month import FIRST, REVENUE, SECOND, add_run, on, step, take_through
 
 from collector.center.db.store import CenterStore
-from collector.center.month.checking import check_months
+from collector.center.month.books_integrity import check_months
 from collector.center.runs.month_state import State
 
 

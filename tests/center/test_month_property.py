@@ -25,7 +25,7 @@ from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import month_step
 from collector.center.db.tables_people import proposal
-from collector.center.month.states import TRANSITIONS, approve_step, propose_step, refuse_step
+from collector.center.month.transitions import TRANSITIONS, approve_step, propose_step, refuse_step
 from collector.center.papers.bills import bills_of
 from collector.center.papers.filings import list_filings, make_filings
 from collector.center.people import audit

@@ -31,7 +31,7 @@ from sqlalchemy.exc import DBAPIError
 
 from collector.base.errors import CollectorError, Denied, StoreError
 from collector.center.db.store import CenterStore
-from collector.center.month.states import (
+from collector.center.month.transitions import (
     TRANSITIONS,
     approve_step,
     propose_step,

@@ -15,7 +15,7 @@ from made_month import AUDITOR, BOOK, DAYS, LI, MAY, WANG, add_run, on, step
 
 from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
-from collector.center.month.states import approve_step, propose_step
+from collector.center.month.transitions import approve_step, propose_step
 from collector.center.papers.filings import make_filings
 from collector.center.people import audit, four_eyes
 from collector.center.runs.month_state import State, list_steps, month_state

@@ -55,7 +55,7 @@ from collector.center.month.reviews import (
     submit_review,
     withdraw_review,
 )
-from collector.center.month.states import propose_step
+from collector.center.month.transitions import propose_step
 from collector.center.papers.filings import make_filings
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role

@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from collector.center.db.tables_month import month_step
-from collector.center.month.cycle import Cycle, cycle_of, month_before
+from collector.center.month.deadlines import Cycle, cycle_of, month_before
 from collector.center.month.review_log import Review, ReviewState, list_reviews
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.month_state import State, Step, all_steps, month_state

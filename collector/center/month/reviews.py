@@ -20,9 +20,9 @@ from collector.base.errors import Denied, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported, run
 from collector.center.db.tables_month import review, review_event
-from collector.center.month.cycle import cycle_of
+from collector.center.month.deadlines import cycle_of
 from collector.center.month.review_log import GRANTED_STATES, EventKind, Review, ReviewState, review_by_id
-from collector.center.month.states import MAX_TEXT, begin_review
+from collector.center.month.transitions import MAX_TEXT, begin_review
 from collector.center.people import audit, four_eyes
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.month_state import disclosed_runs, month_state

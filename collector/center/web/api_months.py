@@ -11,7 +11,7 @@ from litestar.params import JSONBody, PathParameter
 
 from collector.base.errors import RuleError, StoreError
 from collector.center.month.duties import duties_of
-from collector.center.month.states import approve_step, propose_step, refuse_step
+from collector.center.month.transitions import approve_step, propose_step, refuse_step
 from collector.center.papers.bill_documents import bill_cells
 from collector.center.papers.bills import bills_of
 from collector.center.papers.filings import hand_out_filing, list_filings, make_filings

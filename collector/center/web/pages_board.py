@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError, RuleError, StoreError
 from collector.center.inputs.imports import ALL_KINDS, current_register, is_delivered
+from collector.center.month.deadline_rules import against_calendar
 from collector.center.month.duties import DutyBoard, duties_of
 from collector.center.month.review_log import list_reviews
-from collector.center.month.states import (
+from collector.center.month.transitions import (
     KINDS,
     approve_step,
     propose_step,
@@ -21,7 +22,6 @@ from collector.center.month.states import (
     transitions_from,
     what_stands_open,
 )
-from collector.center.month.timing import against_calendar
 from collector.center.papers.bills import DIRECTION_WORDS, bills_of
 from collector.center.papers.filing_documents import FILING_WORDS
 from collector.center.papers.filings import hand_out_filing, list_filings, make_filings

@@ -20,7 +20,7 @@ from made_folders import make_folder  # noqa: E402
 from made_month import DAYS  # noqa: E402
 from web_world import World, world  # noqa: E402
 
-from collector.center.month.states import approve_step, propose_step  # noqa: E402
+from collector.center.month.transitions import approve_step, propose_step  # noqa: E402
 from collector.center.runs.month_state import State  # noqa: E402
 from collector.center.runs.settle_month import settle_month  # noqa: E402
 from collector.model.interval import Month, parse_time_ms  # noqa: E402

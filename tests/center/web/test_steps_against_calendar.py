@@ -13,7 +13,7 @@ from made_month import DAYS, MAY, add_run, on
 from web_world import World, world
 
 from collector.base.resources import config_path
-from collector.center.month.states import propose_step
+from collector.center.month.transitions import propose_step
 from collector.center.people.access import Actor
 from collector.center.runs.month_state import State
 from collector.center.web.app import build_app

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, insert, select
 from collector.base.errors import StoreError
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import filing, month_step
+from collector.center.month.deadline_rules import against_calendar, refuse_unfinished
 from collector.center.month.review_log import all_reviews
-from collector.center.month.timing import against_calendar, refuse_unfinished
 from collector.center.papers.bills import scheme_rows
 from collector.center.papers.filing_documents import FilingName
 from collector.center.people import audit, four_eyes

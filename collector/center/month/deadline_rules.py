@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from collector.base.errors import RuleError, StoreError
-from collector.center.month.cycle import cycle_of
+from collector.center.month.deadlines import cycle_of
 from collector.center.runs.month_state import MonthState, State
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import DutyDays
