@@ -23,18 +23,18 @@ from collector.base.errors import InvariantBroken
 from collector.base.notify import notify
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol
+from collector.center.operate.upkeep_loop import keep_up
+from collector.center.operate.watch_loop import keep_validating, keep_watch
+from collector.center.operate.watchdog import say_alive
+from collector.center.operate.webhook import keep_telling
 from collector.center.receive.admission import Admission
 from collector.center.receive.keys import KeyRing
 from collector.center.receive.receiver import Receiver
 from collector.center.runs.data_policy import data_policy_of
 from collector.center.runs.rulebooks import rulebook_of, rulebook_path
 from collector.center.settings import CenterSettings
-from collector.center.upkeep import keep_up
-from collector.center.watch import keep_validating, keep_watch
-from collector.center.watchdog import say_alive
 from collector.center.web.app import build_app
 from collector.center.web.serve import serve_web
-from collector.center.webhook import keep_telling
 
 logger = logging.getLogger("collector.center")
 

@@ -33,7 +33,7 @@ from collector.cli.center_store import (
 
 if TYPE_CHECKING:
     from collector.center.db.store import CenterStore
-    from collector.center.status import CenterStatus, GatewayStatus
+    from collector.center.operate.status import CenterStatus, GatewayStatus
 
 app = typer.Typer(no_args_is_help=True, help="The dispatch side: receive, store, settle. 主站。")
 center_month.register(app)
@@ -93,9 +93,9 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
     """Plants and units: last record, buffer as last reported, completeness. 数据到达与完整率。"""
+    from collector.center.operate.status import latest_month, read_status
     from collector.center.runs.data_policy import hold_limit_s
     from collector.center.runs.rulebooks import rulebook_of
-    from collector.center.status import latest_month, read_status
     from collector.model.interval import Month
 
     config = named_config(named, config)
@@ -122,7 +122,7 @@ def backup(
     state: StateOption = "",
 ) -> None:
     """Copy store and lake together, also beside a running center. 备份。"""
-    from collector.center.backup import create_backup
+    from collector.center.operate.backup import create_backup
 
     with open_store(config, state) as store:
         count = create_backup(store, target)
@@ -139,7 +139,7 @@ def restore(
 ) -> None:
     """Make a state directory of a backup, and the database of CONFIG; agents then send what it lacks. 恢复。"""
     from collector.base.clock import SystemClock
-    from collector.center.backup import restore_backup
+    from collector.center.operate.backup import restore_backup
     from collector.center.settings import load_center
 
     if config is None and not state:
@@ -169,8 +169,8 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
 ) -> None:
     """Verify store, lake and the books of every month. Changes nothing; exit 1 with findings. 校验。"""
-    from collector.center.check import check_store
     from collector.center.month.books_integrity import check_months
+    from collector.center.operate.integrity import check_store
 
     with open_store(named_config(named, config), state) as store:
         findings = [*check_store(store), *check_months(store)]

@@ -80,7 +80,7 @@ def alarms(
     as_json: JsonOption = False,
 ) -> None:
     """Alarms that the running center raised. 告警。"""
-    from collector.center.alarms import list_alarms
+    from collector.center.operate.alarms import list_alarms
 
     with open_store(config, state) as store:
         rows = store.read(lambda c: list_alarms(c, include_cleared=cleared))
@@ -144,7 +144,7 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """What is wrong with this center and what to do; exit 1 with findings. 自检。"""
-    from collector.center.doctor import examine, limits_in_words
+    from collector.center.operate.doctor import examine, limits_in_words
     from collector.center.settings import load_center
 
     named = find_config(named_config(argument, config), state)

@@ -16,15 +16,15 @@ import pytest
 from center_batches import NOON, FixedClock, deliver, minutes, new_store, open_admission, payload_of
 from patience import until
 
-from collector.center.alarms import apply_alarms, events_to_send, find_alarms, list_alarms
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol, seal_month_of
-from collector.center.metrics import render_metrics
+from collector.center.operate.alarms import apply_alarms, events_to_send, find_alarms, list_alarms
+from collector.center.operate.metrics import render_metrics
+from collector.center.operate.webhook import keep_telling, post_event, tell_once
 from collector.center.receive.arrivals import AgentState
 from collector.center.receive.journal import commit_group
 from collector.center.receive.receiver import Counters
 from collector.center.settings import Alarms
-from collector.center.webhook import keep_telling, post_event, tell_once
 from collector.model.interval import Month
 
 pytestmark = pytest.mark.usefixtures("on_both")

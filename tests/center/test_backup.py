@@ -11,11 +11,11 @@ from center_batches import EPOCH, NOON, FixedClock, deliver, minutes, new_signer
 from sqlalchemy import delete, select, update
 
 from collector.base.errors import StoreError
-from collector.center.backup import create_backup, restore_backup
-from collector.center.check import check_store
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import count_records, list_files, seal_month_of
+from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.integrity import check_store
 from collector.center.receive.journal import readmit
 from collector.center.receive.quarantine import list_quarantine
 from collector.model.interval import Month

@@ -16,7 +16,7 @@ from center_process import CENTER, Plant, configured, free_port, running_broker,
 from patience import HANG_S
 from sqlalchemy import Connection
 
-from collector.center.watchdog import say_alive
+from collector.center.operate.watchdog import say_alive
 
 
 def test_pages_that_can_not_be_served_end_the_process(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 from collector import wire
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError, StoreError
-from collector.center.backup import create_backup, restore_backup
 from collector.center.db.store import CenterStore
 from collector.center.inputs.imports import Imported, import_table, list_imports, rows_in_force
 from collector.center.inputs.undo import undo_import
+from collector.center.operate.backup import create_backup, restore_backup
 from collector.cli.center import app
 from collector.model.interval import Month
 from collector.model.record import Quality, UnitLayout, UnitRecord

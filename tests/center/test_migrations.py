@@ -28,12 +28,12 @@ from postgresql_server import plain_url
 from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 
 from collector.base.errors import StoreError
-from collector.center.check import check_store
 from collector.center.db import migrations, store_version, tables_inputs, tables_receive
 from collector.center.db.all_tables import metadata
 from collector.center.db.store import CenterStore
 from collector.center.inputs.imports import rows_in_force
 from collector.center.lake.seal import count_records, seal_month_of
+from collector.center.operate.integrity import check_store
 from collector.model.interval import Month
 
 DATA = Path(__file__).parent / "data"

@@ -11,10 +11,10 @@ from center_batches import NOON, FixedClock, deliver, minutes, new_store, payloa
 from patience import HANG_S
 from sqlalchemy import func, select
 
-from collector.center.check import check_store
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import count_records, seal_month_of
+from collector.center.operate.integrity import check_store
 from collector.model.interval import Month
 from collector.model.record import GapRecord
 

@@ -21,7 +21,6 @@ from test_imports import REGISTER, take
 
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError, Denied, StoreError
-from collector.center.check import check_store
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
 from collector.center.inputs.imports import Imported, list_imports
@@ -29,9 +28,10 @@ from collector.center.inputs.service import deliver as take_file
 from collector.center.inputs.service import read_import, take_back
 from collector.center.lake.retention import drop_old_payloads
 from collector.center.lake.seal import find_stale_days, seal_month_of
+from collector.center.operate.integrity import check_store
+from collector.center.operate.status import read_gateways
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.status import read_gateways
 from collector.model.interval import DAY_MS, Month, format_time, parse_time_ms
 from collector.model.record import Quality
 from collector.sheets.files import Delivered

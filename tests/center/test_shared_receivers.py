@@ -28,10 +28,10 @@ from sqlalchemy import func, select
 
 from collector import wire
 from collector.base.clock import SystemClock
-from collector.center.check import check_store
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import count_records, seal_month_of
+from collector.center.operate.integrity import check_store
 from collector.model.interval import Month
 
 NAMES = ("receiver-1", "receiver-2", "receiver-3")

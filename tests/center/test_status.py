@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from collector.base.errors import ConfigError
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol
+from collector.center.operate.status import CenterStatus, latest_month, read_status
 from collector.center.settings import Lake, Receiver, load_center, parse_broker, with_overrides
-from collector.center.status import CenterStatus, latest_month, read_status
 from collector.model.interval import DAY_MS, Month, local_midnight_ms
 from collector.model.record import GapRecord
 

@@ -12,10 +12,10 @@ from center_batches import NOON, FixedClock, deliver, minutes, new_store, payloa
 from test_lake import rows, seal
 
 from collector.base.errors import Denied, StoreError
-from collector.center.check import check_store
 from collector.center.db.store import CenterStore
 from collector.center.lake.retention import drop_old_payloads
 from collector.center.lake.seal import enrol
+from collector.center.operate.integrity import check_store
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.quality.substitution import (

@@ -11,12 +11,12 @@ from patience import until
 from test_keys import opened, revoke, settings_of, verdict
 from test_validation import policy_of, take_register
 
-from collector.center.alarms import list_alarms
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import seal_month_of
+from collector.center.operate.alarms import list_alarms
+from collector.center.operate.watch_loop import keep_validating, keep_watch
 from collector.center.quality.validation import list_findings
 from collector.center.receive.admission import Admission
-from collector.center.watch import keep_validating, keep_watch
 from collector.model.interval import Month
 
 

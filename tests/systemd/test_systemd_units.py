@@ -14,7 +14,7 @@ import pytest
 from patience import HANG_S
 
 from collector.base.notify import notify
-from collector.center.watchdog import PERIOD_S
+from collector.center.operate.watchdog import PERIOD_S
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNITS = sorted(path.name for path in FOLDER.iterdir())

@@ -9,11 +9,11 @@ import msgspec
 from litestar.params import JSONBody, QueryParameter
 
 from collector.center.inputs.service import readmit_all
+from collector.center.operate.status import read_gateways
 from collector.center.people.access import Permission
 from collector.center.receive.admission import plants_of
 from collector.center.receive.keys import current_admission, enrol_key, enrolled_units, list_keys, revoke_key
 from collector.center.receive.quarantine import list_quarantine
-from collector.center.status import read_gateways
 from collector.center.web.context import Ctx
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get, api_post

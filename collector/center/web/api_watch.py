@@ -9,7 +9,8 @@ import msgspec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from collector.base.errors import StoreError
-from collector.center.alarms import list_alarms
+from collector.center.operate.alarms import list_alarms
+from collector.center.operate.status import read_status
 from collector.center.people.access import Permission
 from collector.center.quality.substitution import (
     decide_substitution,
@@ -21,7 +22,6 @@ from collector.center.quality.substitution import (
 from collector.center.quality.validation import list_findings
 from collector.center.runs.data_policy import hold_limit_s
 from collector.center.runs.rulebooks import rulebook_of, rulebook_path
-from collector.center.status import read_status
 from collector.center.web.context import Ctx, own_plant
 from collector.center.web.lists import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get, api_post

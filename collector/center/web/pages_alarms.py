@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from litestar.params import QueryParameter
 
-from collector.center.alarms import list_alarms
+from collector.center.operate.alarms import list_alarms
 from collector.center.people.access import Permission
 from collector.center.quality.validation import list_findings
 from collector.center.web.context import Ctx, Page, own_plant

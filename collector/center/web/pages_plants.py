@@ -10,11 +10,11 @@ from litestar.params import FromPath
 
 from collector.base.errors import ConfigError, StoreError
 from collector.center.inputs.service import readmit_all
+from collector.center.operate.status import read_gateways
 from collector.center.people.access import Permission
 from collector.center.receive.admission import plants_of
 from collector.center.receive.keys import current_admission, enrol_key, enrolled_units, list_keys, revoke_key
 from collector.center.receive.quarantine import list_quarantine
-from collector.center.status import read_gateways
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.lists import Cursor, window
 from collector.center.web.render import NavEntry

@@ -8,8 +8,8 @@ from typing import Annotated, Final
 from litestar import Response
 from litestar.params import QueryParameter
 
-from collector.center.metrics import render_metrics
 from collector.center.month.decisions import list_decisions
+from collector.center.operate.metrics import render_metrics
 from collector.center.people import audit
 from collector.center.people.access import Permission
 from collector.center.web.context import Ctx, Page

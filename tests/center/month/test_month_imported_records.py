@@ -12,10 +12,10 @@ import pytest
 from center_months import JUNE, LI, RULES, assert_as_offline, new_store, settled
 from made_folders import make_folder
 
-from collector.center.check import check_store
 from collector.center.db.store import CenterStore
 from collector.center.inputs.imports import ALL_KINDS, RECORDS, Imported
 from collector.center.inputs.service import deliver, take_back
+from collector.center.operate.integrity import check_store
 from collector.center.quality.plausibility import DataPolicy
 from collector.center.quality.validation import validate_due
 from collector.center.runs.run_list import pinned_files

@@ -25,13 +25,13 @@ from late_changes import at, fill
 from sqlalchemy import LargeBinary, Table, delete, select, update
 
 from collector.base.errors import ConfigError, StoreError
-from collector.center.check import check_store
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported, run
 from collector.center.db.tables_receive import payload
 from collector.center.db.tables_results import day_result, day_segments, file_facts
 from collector.center.db.verified import Altered, altered
 from collector.center.lake.seal import find_stale_days, seal_day
+from collector.center.operate.integrity import check_store
 from collector.center.receive.day_index import mark_resealed
 from collector.center.runs.compare import compare_runs, effect_by_plant
 from collector.center.runs.package import build_package

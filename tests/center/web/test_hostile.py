@@ -12,9 +12,9 @@ from litestar import Request
 from test_routes import routes_of
 from web_world import World, world
 
+from collector.center.operate.status import read_gateways
 from collector.center.receive.arrivals import AgentState
 from collector.center.receive.journal import commit_group
-from collector.center.status import read_gateways
 from collector.center.web.context import Context
 from collector.center.web.session import Caller
 

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import collector.center.web
-from collector.center import alarms
 from collector.center.inputs.imports import IMPORT_KINDS
 from collector.center.month.decisions import READING, RULING
+from collector.center.operate import alarms
 from collector.center.people import four_eyes
 from collector.center.people.access import Role
 from collector.center.web.words import WORDS, word

@@ -14,9 +14,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 
-from collector.center.alarms import CODES, last_heard
 from collector.center.db.tables_quality import alarm, finding
 from collector.center.db.tables_receive import covered, enrolled, gap, lake_day, quarantine, stream, unit_day
+from collector.center.operate.alarms import CODES, last_heard
 from collector.center.receive.receiver import Counters
 from collector.center.receive.stream_state import OF_GATEWAYS
 from collector.model.interval import local_day

@@ -15,7 +15,7 @@ from collector.center.db.store import CenterStore
 
 PERIOD_S: Final = 15.0
 
-logger: Final = logging.getLogger("collector.center.watchdog")
+logger: Final = logging.getLogger("collector.center.operate.watchdog")
 
 
 async def say_alive(store: CenterStore, *, period_s: float = PERIOD_S) -> None:

@@ -16,7 +16,7 @@ from collector.center.lake.seal import find_stale_days
 from collector.center.lake.sealing_processes import seal_apart
 from collector.center.settings import CenterSettings, Lake
 
-logger: Final = logging.getLogger("collector.center.upkeep")
+logger: Final = logging.getLogger("collector.center.operate.upkeep_loop")
 
 
 async def keep_up(store: CenterStore, settings: CenterSettings) -> None:

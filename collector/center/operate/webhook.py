@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any, Final
 
-from collector.center.alarms import events_to_send, mark_sent
 from collector.center.db.store import CenterStore
+from collector.center.operate.alarms import events_to_send, mark_sent
 from collector.center.settings import Alarms
 from collector.model.interval import DAY_MS
 
@@ -25,7 +25,7 @@ BACKOFF_MAX_S: Final = 600.0
 LOOK_EVERY_S: Final = 5.0
 EVENTS_AT_ONCE: Final = 50
 
-logger: Final = logging.getLogger("collector.center.webhook")
+logger: Final = logging.getLogger("collector.center.operate.webhook")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

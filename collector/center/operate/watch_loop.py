@@ -15,8 +15,8 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from collector.base.errors import CollectorError
-from collector.center.alarms import apply_alarms, find_alarms
 from collector.center.db.store import CenterStore
+from collector.center.operate.alarms import apply_alarms, find_alarms
 from collector.center.quality.validation import PolicyOf, validate_due
 from collector.center.receive.admission import Admission
 from collector.center.receive.keys import KeyRing
@@ -25,7 +25,7 @@ from collector.center.settings import CenterSettings
 EVERY_S: Final = 10.0
 VALIDATE_EVERY_S: Final = 30.0
 
-logger: Final = logging.getLogger("collector.center.watch")
+logger: Final = logging.getLogger("collector.center.operate.watch_loop")
 
 
 async def keep_watch(

@@ -22,10 +22,10 @@ import collector.wire as wire
 from collector.base.clock import clock_state
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError
-from collector.center.alarms import Alarm, find_alarms
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_quality import finding, validated_day
 from collector.center.db.tables_receive import lake_day, quarantine
+from collector.center.operate.alarms import Alarm, find_alarms
 from collector.center.people import audit
 from collector.center.quality.validation import register_in_force
 from collector.center.settings import CenterSettings, Receiver
