@@ -66,7 +66,7 @@ HOMES: dict[str, set[str]] = {
     "sqlalchemy": {"collector/center/"},
     "argon2": {"collector/center/people/accounts.py"},
     "litestar": {"collector/center/web/"},
-    "granian": {"collector/center/web/serve.py"},
+    "granian": {"collector/center/web/server/serve.py"},
     "amqtt": {"collector/trial/broker.py"},
     "alembic": {"collector/center/migrations/"},
 }

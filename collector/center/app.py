@@ -34,7 +34,7 @@ from collector.center.runs.data_policy import data_policy_of
 from collector.center.runs.rulebooks import rulebook_of, rulebook_path
 from collector.center.settings import CenterSettings
 from collector.center.web.app import build_app
-from collector.center.web.serve import serve_web
+from collector.center.web.server.serve import serve_web
 
 logger = logging.getLogger("collector.center")
 

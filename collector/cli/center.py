@@ -62,7 +62,7 @@ def run(
 
     from collector.center.app import run_center
     from collector.center.settings import load_center, with_overrides
-    from collector.center.web.serve import use_own_threads
+    from collector.center.web.server.serve import use_own_threads
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     settings = load_center(needed_config(named, config))

@@ -18,49 +18,33 @@ from litestar.types import Message, Scope
 from collector.center.db.store import CenterStore
 from collector.center.receive.receiver import Counters
 from collector.center.settings import CenterSettings
-from collector.center.web import (
-    api_audit,
-    api_changes,
-    api_gaps,
-    api_imports,
-    api_months,
-    api_people,
-    api_plants,
-    api_records,
-    api_reviews,
-    api_rulebook,
-    api_runs,
-    api_unit_days,
-    api_watch,
-    files,
-    openapi,
-    pages_account,
-    pages_alarms,
-    pages_asks,
-    pages_board,
-    pages_compare,
-    pages_completeness,
-    pages_imports,
-    pages_people,
-    pages_plants,
-    pages_reviews,
-    pages_rulebook,
-    pages_run,
-    pages_start,
-    pages_substitutions,
-    pages_upkeep,
-    render,
-)
+from collector.center.web import render
+from collector.center.web.audit import api_audit, pages_audit
 from collector.center.web.context import provide_context
-from collector.center.web.downloads import note_download
 from collector.center.web.errors import answer_error
 from collector.center.web.guards import guard
+from collector.center.web.inputs import api_imports, pages_imports
 from collector.center.web.jobs import Jobs
-from collector.center.web.openapi import openapi_config
+from collector.center.web.month import api_months, pages_board, pages_start
+from collector.center.web.people import api_people, pages_account, pages_people
+from collector.center.web.quality import (
+    api_gaps,
+    api_quality,
+    pages_alarms,
+    pages_completeness,
+    pages_substitutions,
+)
+from collector.center.web.receive import api_plants, api_records, pages_asks, pages_plants
+from collector.center.web.reviews import api_reviews, pages_reviews
+from collector.center.web.rulebook import api_rulebook, pages_rulebook
+from collector.center.web.runs import api_changes, api_runs, api_unit_days, pages_compare, pages_run
+from collector.center.web.server import openapi, static_files
+from collector.center.web.server.downloads import note_download
+from collector.center.web.server.openapi import openapi_config
 
 # Each has ROUTES, its handlers, and may have NAVIGATION: its entries, in the order of the groups.
 GROUPS: Final[Sequence[ModuleType]] = (
-    files,
+    static_files,
     pages_start,
     pages_board,
     pages_completeness,
@@ -75,14 +59,14 @@ GROUPS: Final[Sequence[ModuleType]] = (
     pages_plants,
     pages_people,
     pages_account,
-    pages_upkeep,
+    pages_audit,
     openapi,
     api_audit,
     api_imports,
     api_people,
     api_plants,
     api_records,
-    api_watch,
+    api_quality,
     api_months,
     api_runs,
     api_reviews,

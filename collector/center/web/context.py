@@ -28,7 +28,7 @@ from collector.center.web.session import (
     language_cookie,
     visitor_cookie,
 )
-from collector.center.web.words import Language, as_language
+from collector.center.web.words.catalogue import Language, as_language
 
 T = TypeVar("T")
 Page = Response[str]

@@ -17,7 +17,7 @@ from collector.base.errors import CollectorError, ConfigError, Denied, Invariant
 from collector.center.web import render
 from collector.center.web.routes import API
 from collector.center.web.session import LANGUAGE_COOKIE, AnyRequest, Caller
-from collector.center.web.words import as_language, word
+from collector.center.web.words.catalogue import as_language, word
 
 logger = logging.getLogger("collector.center.web")
 

@@ -21,7 +21,7 @@ from collector.center.db.store import CenterStore
 from collector.center.people.access import Actor, Permission
 from collector.center.web.months import known_months
 from collector.center.web.session import AnyRequest
-from collector.center.web.words import LANGUAGES, WORDS, word
+from collector.center.web.words.catalogue import LANGUAGES, WORDS, word
 from collector.model.interval import format_time
 from collector.report import words as report_words
 from collector.report.numbers import format_amount, format_fraction, format_percent, group_digits

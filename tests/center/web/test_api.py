@@ -23,7 +23,7 @@ from collector.center.people import audit
 from collector.center.runs.rulebooks import rulebook_path
 from collector.center.runs.settle_month import settle_month
 from collector.center.runs.stored_run import open_run
-from collector.center.web.lists import as_file, as_row
+from collector.center.web.paging import as_file, as_row
 from collector.model.interval import Month
 
 

@@ -10,7 +10,7 @@ import pytest
 from web_world import PASSWORD, World, csrf_in, world
 
 from collector.center.people.accounts import session_actor
-from collector.center.web.pages_account import own_path
+from collector.center.web.people.pages_account import own_path
 from collector.center.web.session import SESSION_COOKIE
 
 

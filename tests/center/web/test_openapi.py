@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from web_world import World
 
-from collector.center.web.openapi import describe
+from collector.center.web.server.openapi import describe
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # What would shut the testers out of the world they share, or take long.

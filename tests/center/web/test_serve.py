@@ -21,7 +21,7 @@ from web_world import World, settings_of, world
 from collector.base.errors import ConfigError
 from collector.center.settings import CenterSettings
 from collector.center.web.app import build_app
-from collector.center.web.serve import serve_web
+from collector.center.web.server.serve import serve_web
 from simulators.scenario import free_ports
 
 

@@ -12,7 +12,7 @@ from collector.center.month.decisions import READING, RULING
 from collector.center.operate import alarms
 from collector.center.people import four_eyes
 from collector.center.people.access import Role
-from collector.center.web.words import WORDS, word
+from collector.center.web.words.catalogue import WORDS, word
 
 WEB = Path(collector.center.web.__file__).parent
 KEY = r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+"

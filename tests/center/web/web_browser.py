@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from web_world import PASSWORD, World, settings_of
 
 from collector.center.web.app import build_app
-from collector.center.web.serve import serve_web
+from collector.center.web.server.serve import serve_web
 from simulators.scenario import free_ports
 
 

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has come and what is missing: plant × day of a month, unit × hour of a day, down to each gap and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Final
+
+from litestar.params import FromPath, QueryParameter
+
+from collector.center.people.access import Permission
+from collector.center.quality.gap_map import PlantDay, find_gaps, map_day, map_month
+from collector.center.quality.validation import list_findings
+from collector.center.web.context import Ctx, Page
+from collector.center.web.errors import Missing
+from collector.center.web.month_rules import hold_of
+from collector.center.web.paging import window
+from collector.center.web.render import NavEntry
+from collector.center.web.routes import page
+from collector.center.web.which_month import month_named
+from collector.model.interval import Month
+
+_STEPS: Final = ((0.999, "c4"), (0.98, "c3"), (0.9, "c2"), (0.5, "c1"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a map. `shade`: its class; `text`: percent, empty before its time has begun."""
+
+    shade: str
+    text: str
+
+
+def cell(known_min: int, elapsed_min: int) -> Cell:
+    """How much of a cell's elapsed time is known; 100 only where all of it is."""
+    if not elapsed_min:
+        return Cell("cx", "")
+    shade = next((name for least, name in _STEPS if known_min >= least * elapsed_min), "c0")
+    return Cell(shade, str(known_min * 100 // elapsed_min))
+
+
+@page("/months/{month:str}/completeness", Permission.SEE_OWN, own=True)
+def completeness_page(ctx: Ctx, month: FromPath[str]) -> Page:
+    """Plant by day; a plant's user sees its own row."""
+    wanted = month_named(month)
+    limit_s = hold_of(ctx, wanted)
+    found = ctx.read(lambda c: map_month(c, wanted, now_ms=ctx.now_ms, hold_limit_s=limit_s))
+    seen = [each for each in found if ctx.actor.may_see(each.plant)]
+    return ctx.page(
+        "completeness.html",
+        month=wanted,
+        limit_s=limit_s,
+        days=wanted.days,
+        rows={plant: [cell(d.known_min, d.elapsed_min) for d in days] for plant, days in _by_plant(seen).items()},
+        totals={plant: _total(days) for plant, days in _by_plant(seen).items()},
+        whole=_total(seen),
+    )
+
+
+def _by_plant(days: list[PlantDay]) -> Mapping[str, list[PlantDay]]:
+    found: dict[str, list[PlantDay]] = defaultdict(list)
+    for each in days:
+        found[each.plant].append(each)
+    return found
+
+
+def _total(days: list[PlantDay]) -> Cell:
+    return cell(sum(d.known_min for d in days), sum(d.elapsed_min for d in days))
+
+
+@page("/months/{month:str}/completeness/{day:str}", Permission.SEE_OWN, own=True)
+def hours_page(
+    ctx: Ctx,
+    month: FromPath[str],
+    day: FromPath[str],
+    plant: Annotated[str, QueryParameter(max_length=64)] = "",
+    cursor: Annotated[int, QueryParameter(ge=0, le=10**9)] = 0,
+) -> Page:
+    """Unit by hour of a day."""
+    wanted, shown = day_named(month, day)
+    limit_s = hold_of(ctx, wanted)
+    found = ctx.read(lambda c: map_day(c, shown, now_ms=ctx.now_ms, hold_limit_s=limit_s, plant=plant))
+    seen = [row for row in found if ctx.actor.may_see(row.plant)]
+    rows, older = window(seen, cursor, ctx.settings.web.page_rows)
+    return ctx.page(
+        "completeness_day.html",
+        month=wanted,
+        day=shown,
+        plant=plant,
+        rows=[(r, [cell(k, n) for k, n in zip(r.known_min, r.elapsed_min, strict=True)]) for r in rows],
+        older=older,
+        count=len(seen),
+    )
+
+
+def day_named(month: str, day: str) -> tuple[Month, date]:
+    """The month and the day an address names.
+
+    Raises:
+        Missing: it names none, or a day of another month.
+    """
+    wanted = month_named(month)
+    try:
+        shown = date.fromisoformat(day)
+    except ValueError as error:
+        raise Missing("expected a day as YYYY-MM-DD", subject=day[:40]) from error
+    if shown not in wanted.days:
+        raise Missing(f"no day of {wanted}", subject=day[:40])
+    return wanted, shown
+
+
+@page("/months/{month:str}/completeness/{day:str}/{plant:str}/{unit:str}", Permission.SEE_OWN, plant="plant")
+def gaps_page(
+    ctx: Ctx,
+    month: FromPath[str],
+    day: FromPath[str],
+    plant: FromPath[str],
+    unit: FromPath[str],
+    cursor: Annotated[int, QueryParameter(ge=0, le=10**9)] = 0,
+) -> Page:
+    """Every gap of a unit's day, per quantity, with why; what was found implausible; what was asked again."""
+    wanted, shown = day_named(month, day)
+    limit_s = hold_of(ctx, wanted)
+    lake = ctx.store.lake
+    found = ctx.read(lambda c: find_gaps(c, lake, unit, plant, shown, now_ms=ctx.now_ms, hold_limit_s=limit_s))
+    rows, older = window(found, cursor, ctx.settings.web.page_rows)
+    return ctx.page(
+        "gaps.html",
+        month=wanted,
+        day=shown,
+        plant=plant,
+        unit=unit,
+        rows=rows,
+        older=older,
+        count=len(found),
+        findings=ctx.read(lambda c: list_findings(c, plant=plant, unit=unit, day=str(shown))),
+    )
+
+
+NAVIGATION: Final = (NavEntry("nav.completeness", "/this/completeness", Permission.SEE_OWN, "completeness"),)
+ROUTES: Final = [completeness_page, hours_page, gaps_page]

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Values put in place of others: proposed with method and reason, decided by somebody else, taken back, not deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from litestar.params import FromPath
+
+from collector.base.errors import StoreError
+from collector.center.people.access import Permission
+from collector.center.quality.substitution import (
+    decide_substitution,
+    decide_withdrawal,
+    list_substitutions,
+    propose_substitution,
+    propose_withdrawal,
+)
+from collector.center.web.context import Context, Ctx, Page, own_plant
+from collector.center.web.paging import Cursor, window
+from collector.center.web.render import NavEntry
+from collector.center.web.routes import action, page
+from collector.center.web.typed import instant_typed
+from collector.model.interval import Interval
+from collector.model.quantity import QUANTITIES
+
+NAVIGATION: Final = (NavEntry("nav.substitutions", "/substitutions", Permission.SEE_OWN),)
+
+
+@page("/substitutions", Permission.SEE_OWN, own=True)
+def substitutions_page(ctx: Ctx, cursor: Cursor = 0) -> Page:
+    """Every substitution, newest first; the form for those who may propose one, filled from the address."""
+    return _page(ctx, cursor, typed={**ctx.request.query_params})
+
+
+@action("/substitutions", Permission.PREPARE)
+def propose_action(ctx: Ctx) -> Page:
+    """Propose a substitution; what was typed stays where it is refused."""
+    form = ctx.form
+    try:
+        start, end = (instant_typed(form.get(name, "")) for name in ("from", "to"))
+        if start >= end:
+            raise StoreError("the end lies after the start", subject="time")
+        fill_s = ctx.number_or_none("fill_s")
+        ctx.write(
+            lambda c: propose_substitution(
+                c, actor=ctx.actor, unit=form.get("unit", ""), quantity=form.get("quantity", ""),
+                interval=Interval(start, end), value=form.get("value", ""), method=form.get("method", "")[:64],
+                reason=form.get("reason", "")[:1000], fill_s=fill_s, now_ms=ctx.now_ms,
+            )
+        )  # fmt: skip
+    except StoreError as error:
+        return _page(ctx, 0, status=422, refused=str(error), typed=form)
+    return ctx.redirect("/substitutions", notice="notice.substitution_proposed")
+
+
+@action("/substitutions/{number:int}/decide", Permission.APPROVE)
+def decide_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Grant or refuse what somebody else proposed."""
+    granted, note = ctx.chosen("decision", "grant", "refuse") == "grant", ctx.form.get("note", "")[:1000]
+    ctx.write(lambda c: decide_substitution(c, number, actor=ctx.actor, granted=granted, note=note, now_ms=ctx.now_ms))
+    return ctx.redirect("/substitutions", notice="notice.substitution_decided")
+
+
+@action("/substitutions/{number:int}/withdraw", Permission.PREPARE)
+def withdraw_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Propose to take a substitution back."""
+    reason = ctx.form.get("reason", "")[:1000]
+    ctx.write(lambda c: propose_withdrawal(c, number, actor=ctx.actor, reason=reason, now_ms=ctx.now_ms))
+    return ctx.redirect("/substitutions", notice="notice.substitution_proposed")
+
+
+@action("/substitutions/{number:int}/withdraw/decide", Permission.APPROVE)
+def withdrawal_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Grant or refuse taking a substitution back; granted, the original value counts again."""
+    granted, note = ctx.chosen("decision", "grant", "refuse") == "grant", ctx.form.get("note", "")[:1000]
+    ctx.write(lambda c: decide_withdrawal(c, number, actor=ctx.actor, granted=granted, note=note, now_ms=ctx.now_ms))
+    notice = "notice.substitution_withdrawn" if granted else "notice.substitution_decided"
+    return ctx.redirect("/substitutions", notice=notice)
+
+
+def _page(ctx: Context, cursor: int, *, typed: Mapping[str, str], status: int = 200, refused: str = "") -> Page:
+    rows = ctx.read(lambda c: list_substitutions(c, plant=own_plant(ctx)))[::-1]
+    shown, older = window(rows, cursor, ctx.settings.web.page_rows)
+    quantities = [(q.name, f"{q.zh} {q.name}" if ctx.language == "zh" else q.name) for q in QUANTITIES]
+    return ctx.page(
+        "substitutions.html",
+        status=status,
+        rows=shown,
+        older=older,
+        count=len(rows),
+        typed=typed,
+        refused=refused,
+        quantities=quantities,
+    )
+
+
+ROUTES: Final = [substitutions_page, propose_action, decide_action, withdraw_action, withdrawal_action]

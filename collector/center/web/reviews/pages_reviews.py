@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reviews (复核申请): the inbox of a month, one review with all that happened to it, asking for one (Art. 27, 29)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from litestar import Response
+from litestar.params import FromPath, QueryParameter
+
+from collector.base.errors import ConfigError, Problem, StoreError
+from collector.center.inputs.imports import ALL_KINDS
+from collector.center.month.review_files import attach
+from collector.center.month.review_log import (
+    GRANTED_STATES,
+    REVIEW_WORDS,
+    Review,
+    ReviewState,
+    list_reviews,
+    read_attachment,
+    review_by_id,
+)
+from collector.center.month.reviews import (
+    ReviewRequest,
+    admit_review,
+    answer_review,
+    decide_review,
+    escalate_review,
+    link_remedy,
+    propose_decision,
+    rule_on_appeal,
+    submit_review,
+    withdraw_review,
+)
+from collector.center.papers.articles import clauses_cited
+from collector.center.people import four_eyes
+from collector.center.people.access import Permission
+from collector.center.runs.month_state import visible_run
+from collector.center.web.context import Context, Ctx, Page, words_of
+from collector.center.web.month_rules import days_of
+from collector.center.web.paging import attachment, window
+from collector.center.web.render import NavEntry
+from collector.center.web.routes import action, page
+from collector.center.web.which_month import month_named
+from collector.model.interval import format_time, local_day, parse_time_ms
+from collector.report.words import SERVICES
+
+_OFFSET: Final = "+08:00"
+
+
+@page("/months/{month:str}/reviews", Permission.SEE_OWN, own=True)
+def reviews_page(
+    ctx: Ctx,
+    month: FromPath[str],
+    all_of_them: Annotated[bool, QueryParameter(name="all")] = False,
+    cursor: Annotated[int, QueryParameter(ge=0, le=10**9)] = 0,
+) -> Page:
+    """The reviews of a month, those that wait for something first; a plant's user sees its own."""
+    wanted = month_named(month)
+    found = ctx.read(lambda c: list_reviews(c, actor=ctx.actor, month=wanted))
+    shown = [r for r in found if all_of_them or r.is_open or r.state is ReviewState.LATE]
+    rows, older = window(sorted(shown, key=lambda r: (r.answer_due, r.id)), cursor, ctx.settings.web.page_rows)
+    return ctx.page(
+        "reviews.html",
+        month=wanted,
+        rows=rows,
+        older=older,
+        count=len(shown),
+        all_of_them=all_of_them,
+        today=local_day(ctx.now_ms),
+        state_words=_state_words(ctx),
+        run_id=ctx.read(lambda c: visible_run(c, wanted, ctx.actor)),
+    )
+
+
+def _state_words(ctx: Context) -> Mapping[str, str]:
+    return {str(state): words_of(ctx, words) for state, words in REVIEW_WORDS.items()}
+
+
+@page("/months/{month:str}/reviews/new", Permission.REVIEW_SUBMIT, own=True)
+def ask_page(
+    ctx: Ctx,
+    month: FromPath[str],
+    run: Annotated[int, QueryParameter(ge=1, le=2**53)],
+    unit: Annotated[str, QueryParameter(max_length=64)],
+    service: Annotated[str, QueryParameter(max_length=64)],
+) -> Page:
+    """The form of a question about a line of one's own plant."""
+    wanted = month_named(month)
+    inside = wanted.interval
+    return ctx.page(
+        "review_new.html",
+        month=wanted,
+        run_id=run,
+        unit=unit,
+        service=service,
+        first=format_time(inside.start_ms)[:16],
+        last=format_time(inside.end_ms)[:16],
+        known=service in SERVICES,
+        clauses=clauses_cited("27"),
+    )
+
+
+@action("/months/{month:str}/reviews", Permission.REVIEW_SUBMIT, own=True)
+def ask_action(ctx: Ctx, month: FromPath[str]) -> Page:
+    """Ask; what is not one's own plant's is refused by `submit_review`."""
+    form = ctx.form
+    request = ReviewRequest(
+        run_id=ctx.number("run"),
+        unit=form.get("unit", ""),
+        service=form.get("service", ""),
+        from_ms=_instant(form.get("from", "")),
+        to_ms=_instant(form.get("to", "")),
+        claim_kind=form.get("claim_kind", ""),
+        claim_value=form.get("claim_value", ""),
+        text=form.get("text", ""),
+    )
+    number = submit_review(ctx.store, request, actor=ctx.actor, days=days_of(ctx), now_ms=ctx.now_ms)
+    return ctx.redirect(f"/months/{month_named(month)}/reviews/{number}", notice="notice.review_asked")
+
+
+def _instant(text: str) -> int:
+    """A local time as a browser's field gives it."""
+    try:
+        return parse_time_ms((text if text.count(":") > 1 else f"{text}:00") + _OFFSET)
+    except ValueError as error:
+        raise StoreError("expected a date and a time 应为日期和时间", subject=text[:40]) from error
+
+
+@page("/months/{month:str}/reviews/{number:int}", Permission.SEE_OWN, own=True)
+def review_page(ctx: Ctx, month: FromPath[str], number: FromPath[int]) -> Page:
+    """A review with everything said and done about it."""
+    found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
+    subject = f"review {number}"
+    waiting = ctx.read(lambda c: four_eyes.list_proposals(c, kind="review_decision", subject=subject, open_only=True))
+    return ctx.page(
+        "review.html",
+        month=month_named(month),
+        review=found,
+        state_words=_state_words(ctx),
+        proposal=waiting[0] if waiting and ctx.actor.may(Permission.SEE_ALL) else None,
+        today=local_day(ctx.now_ms),
+        can=_can(ctx, found),
+        kinds=ALL_KINDS,
+        clauses=clauses_cited("27, 29"),
+    )
+
+
+def _can(ctx: Context, found: Review) -> frozenset[str]:
+    """What this person may do with a review as it stands; the functions behind the forms ask again."""
+    state, may = found.state, ctx.actor.may
+    undecided = state in (ReviewState.ASKED, ReviewState.ANSWERED)
+    possible = {
+        "admit": may(Permission.REVIEW_ANSWER) and state is ReviewState.LATE,
+        "answer": may(Permission.REVIEW_ANSWER) and undecided,
+        "decide": may(Permission.APPROVE) and undecided,
+        "appeal": may(Permission.REVIEW_SUBMIT)
+        and (state in (ReviewState.ANSWERED, ReviewState.REFUSED, ReviewState.GRANTED, ReviewState.LATE)
+             or (state is ReviewState.ASKED and local_day(ctx.now_ms) > found.answer_due)),
+        "rule": may(Permission.REGULATE) and state is ReviewState.APPEALED,
+        "withdraw": may(Permission.REVIEW_SUBMIT)
+        and state in (ReviewState.LATE, ReviewState.ASKED, ReviewState.ANSWERED, ReviewState.APPEALED),
+        "carry_out": may(Permission.PREPARE) and state in GRANTED_STATES and not found.carried_out,
+        "attach": (may(Permission.REVIEW_ANSWER) or may(Permission.REVIEW_SUBMIT))
+        and (found.is_open or state is ReviewState.LATE),
+        "remedy": may(Permission.REVIEW_ANSWER) and (found.is_open or state is ReviewState.LATE),
+        "try": may(Permission.SETTLE) and any(a.purpose == "remedy" for a in found.attachments),
+    }  # fmt: skip
+    return frozenset(name for name, allowed in possible.items() if allowed)
+
+
+@action("/reviews/{number:int}/answer", Permission.REVIEW_ANSWER)
+def answer_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Answer, propose a decision, or take a late one: what an operator does."""
+    text, do = ctx.form.get("text", ""), ctx.chosen("do", "admit", "answer", "grant", "refuse")
+    actor, now_ms = ctx.actor, ctx.now_ms
+    if do == "admit":
+        ctx.write(lambda c: admit_review(c, number, actor=actor, reason=text, days=days_of(ctx), now_ms=now_ms))
+    elif do in ("grant", "refuse"):
+        granted = do == "grant"
+        ctx.write(lambda c: propose_decision(c, number, actor=actor, granted=granted, text=text, now_ms=now_ms))
+    else:
+        ctx.write(lambda c: answer_review(c, number, actor=actor, text=text, now_ms=now_ms))
+    return _back(ctx, number)
+
+
+@action("/reviews/decide", Permission.APPROVE)
+def decide_action(ctx: Ctx) -> Page:
+    """Approve the proposed decision or send it back, as another person."""
+    proposal = ctx.number("proposal")
+    approved = ctx.chosen("decision", "approve", "refuse") == "approve"
+    note = ctx.form.get("note", "")
+    decided = ctx.write(
+        lambda c: decide_review(c, proposal, actor=ctx.actor, approved=approved, note=note, now_ms=ctx.now_ms)
+    )
+    return _back(ctx, decided.id)
+
+
+@action("/reviews/{number:int}/appeal", Permission.REVIEW_SUBMIT, own=True)
+def appeal_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Appeal to the regulator, or take the review back: what the plant does."""
+    text = ctx.form.get("text", "")
+    if ctx.chosen("do", "appeal", "withdraw") == "withdraw":
+        ctx.write(lambda c: withdraw_review(c, number, actor=ctx.actor, text=text, now_ms=ctx.now_ms))
+    else:
+        ctx.write(lambda c: escalate_review(c, number, actor=ctx.actor, text=text, now_ms=ctx.now_ms))
+    return _back(ctx, number)
+
+
+@action("/reviews/{number:int}/rule", Permission.REGULATE)
+def rule_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Rule on an appeal as the regulator."""
+    granted = ctx.chosen("decision", "grant", "refuse") == "grant"
+    ctx.write(
+        lambda c: rule_on_appeal(
+            c, number, actor=ctx.actor, granted=granted, text=ctx.form.get("text", ""),
+            document=ctx.form.get("document", ""), now_ms=ctx.now_ms,
+        )
+    )  # fmt: skip
+    return _back(ctx, number)
+
+
+@action("/reviews/{number:int}/carried-out", Permission.PREPARE)
+def carried_out_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Name the import or run that did what was granted."""
+    import_id, run_id, text = ctx.number_or_none("import_id"), ctx.number_or_none("run_id"), ctx.form.get("text", "")
+    ctx.write(
+        lambda c: link_remedy(
+            c, number, actor=ctx.actor, import_id=import_id, run_id=run_id, text=text, now_ms=ctx.now_ms
+        )
+    )  # fmt: skip
+    return _back(ctx, number)
+
+
+@action("/reviews/{number:int}/files", Permission.SEE_OWN, own=True, upload=True)
+def attach_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Put a file beside a review: evidence, or the remedy as a file to import."""
+    name, data = ctx.upload("file")
+    if not data:
+        raise ConfigError([Problem(name or "file", 0, "", "empty, or none was chosen")])
+    kind = ctx.form.get("input_kind", "")
+    ctx.write(lambda c: attach(c, number, actor=ctx.actor, name=name, data=data, now_ms=ctx.now_ms, input_kind=kind))
+    return _back(ctx, number)
+
+
+@page("/reviews/files/{number:int}", Permission.SEE_OWN, own=True)
+def attached_file(ctx: Ctx, number: FromPath[int]) -> Response[bytes]:
+    """A file beside a review."""
+    facts, data = ctx.read(lambda c: read_attachment(c, number, actor=ctx.actor))
+    return attachment(data, facts.name, facts.media_type)
+
+
+def _back(ctx: Context, number: int) -> Page:
+    found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
+    return ctx.redirect(f"/months/{found.month}/reviews/{number}", notice="notice.review_noted")
+
+
+NAVIGATION: Final = (NavEntry("nav.reviews", "/this/reviews", Permission.SEE_OWN, "reviews"),)
+ROUTES: Final = [
+    reviews_page, ask_page, ask_action, review_page, answer_action, decide_action, appeal_action, rule_action,
+    carried_out_action, attach_action, attached_file,
+]  # fmt: skip

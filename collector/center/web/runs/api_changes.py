@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""REST: two runs beside each other, what a change would do to every plant, and a run as a package."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from litestar.background_tasks import BackgroundTask
+from litestar.params import JSONBody, PathParameter, QueryParameter
+from litestar.response import File
+
+from collector.base.errors import StoreError
+from collector.center.inputs.imports import ALL_KINDS
+from collector.center.inputs.service import delivered_of
+from collector.center.month.review_files import remedies_of
+from collector.center.month.review_log import review_by_id
+from collector.center.month.reviews import note_what_if
+from collector.center.people.access import Permission
+from collector.center.runs.compare import PlantEffect, compare_runs, effect_by_plant
+from collector.center.runs.package import export_package
+from collector.center.runs.run_list import WHAT_IF
+from collector.center.runs.what_if import Change, what_if
+from collector.center.web.context import Context, Ctx
+from collector.center.web.errors import Missing
+from collector.center.web.jobs import Job, Jobs
+from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
+from collector.center.web.routes import api_get, api_post
+from collector.center.web.runs.api_runs import opened
+from collector.center.web.shapes import JobOut
+
+Number = Annotated[int, PathParameter(ge=1, le=2**53)]
+
+
+class DifferenceOut(msgspec.Struct, frozen=True):
+    """A line or plant that is not the same in two runs. `before`, `after`: the cells that differ."""
+
+    subject: str
+    service: str
+    before: dict[str, str]
+    after: dict[str, str]
+    causes: list[str]
+
+
+class EffectOut(msgspec.Struct, frozen=True):
+    """A plant in an area, before and after; null where it can't be said."""
+
+    area: str
+    plant: str
+    compensation_before_yuan: str | None
+    compensation_after_yuan: str | None
+    compensation_change_yuan: str
+    allocation_change_yuan: str | None
+    net_before_yuan: str | None
+    net_after_yuan: str | None
+    net_change_yuan: str | None
+
+
+class EmptyIn(msgspec.Struct, frozen=True):
+    """A note, kept with the run."""
+
+    note: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+
+
+@api_get("/runs/{number:int}/compare/{other:int}", Permission.SEE_ALL, table=True)
+def differences(
+    ctx: Ctx,
+    number: Number,
+    other: Number,
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[DifferenceOut]:
+    """Lines that differ between a run and another of its month, each with what can have caused it."""
+    opened(ctx, number)
+    opened(ctx, other)
+    found = compare_runs(ctx.store, number, other).lines
+    rows = [
+        DifferenceOut(each.subject, each.service, dict(each.before), dict(each.after), list(each.causes))
+        for each in found
+    ]
+    return listed(rows, row=DifferenceOut, cursor=cursor, limit=limit, form=format, name=f"compare-{number}-{other}")
+
+
+@api_get("/runs/{number:int}/effect/{other:int}", Permission.SEE_ALL, table=True)
+def effect(
+    ctx: Ctx,
+    number: Number,
+    other: Number,
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[EffectOut]:
+    """What another run of the month changes for every plant, also for those to whom nothing changes."""
+    opened(ctx, number)
+    opened(ctx, other)
+    rows = [_effect(each) for each in effect_by_plant(ctx.store, number, other)]
+    return listed(rows, row=EffectOut, cursor=cursor, limit=limit, form=format, name=f"effect-{number}-{other}")
+
+
+@api_post("/runs/{number:int}/what-if/{kind:str}", Permission.SETTLE, upload=True)
+def try_file(
+    ctx: Ctx,
+    number: Number,
+    kind: Annotated[str, PathParameter(max_length=40)],
+    name: Annotated[str, QueryParameter(min_length=1, max_length=200, description="file name, with its ending")],
+    note: Annotated[str, QueryParameter(max_length=1000)] = "",
+) -> JobOut:
+    """Settle a run's inputs with the file that is the body of this request on top; nothing stored changes."""
+    run = opened(ctx, number)
+    if kind not in ALL_KINDS:
+        raise Missing(f"expected one of {', '.join(ALL_KINDS)}", subject=kind[:40])
+    changes = [Change(kind, delivered_of(name, ctx.body))]
+    store, actor = ctx.store, ctx.actor
+    month = run.facts.month
+    return _start(ctx, month, number, lambda: what_if(store, number, changes=changes, actor=actor, note=note).id)
+
+
+@api_post("/reviews/{number:int}/what-if", Permission.SETTLE)
+def try_review(ctx: Ctx, number: Number, data: JSONBody[EmptyIn]) -> JobOut:
+    """Settle the run a review is about with the remedies beside it: what granting it would do to every plant."""
+    found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
+    remedies = ctx.read(lambda c: remedies_of(c, number, actor=ctx.actor))
+    if not remedies:
+        raise StoreError("has no remedy beside it: attach the inputs as they should be", subject=f"review {number}")
+    changes = [Change(kind, delivered_of(name, content)) for kind, name, content in remedies]
+    store, actor, now_ms = ctx.store, ctx.actor, ctx.now_ms
+
+    def work() -> int:
+        row = what_if(store, found.run_id, changes=changes, actor=actor, note=data.note)
+        store.write(lambda c: note_what_if(c, number, actor=actor, run_id=row.id, now_ms=now_ms)).result()
+        return row.id
+
+    return _start(ctx, str(found.month), found.run_id, work)
+
+
+@api_post("/runs/{number:int}/package", Permission.SEE_ALL, media_type="application/zip", notes_itself=True)
+def package(ctx: Ctx, number: Number) -> File:
+    """The run as a package that a third party verifies offline; giving it out is noted in the audit log."""
+    run = opened(ctx, number)
+    folder = Path(tempfile.mkdtemp(prefix="package-", dir=ctx.store.directory))
+    name = f"{run.facts.month}-run{number}.zip"
+    try:
+        path = export_package(ctx.store, number, folder / name, actor=ctx.actor)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return File(path, filename=name, media_type="application/zip", background=BackgroundTask(_forget, folder))
+
+
+async def _forget(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(ctx: Context, month: str, base: int, work: Callable[[], int]) -> JobOut:
+    jobs: Jobs = ctx.request.app.state.jobs
+    job = Job(month, WHAT_IF, ctx.actor.name, ctx.now_ms, base)
+    jobs.start(job, work)
+    return as_row(JobOut, job)
+
+
+def _effect(found: PlantEffect) -> EffectOut:
+    def of(row: object, name: str) -> str | None:
+        value = None if row is None else getattr(row, name)
+        return None if value is None else str(value)
+
+    return as_row(
+        EffectOut,
+        found,
+        compensation_before_yuan=of(found.before, "compensation_yuan"),
+        compensation_after_yuan=of(found.after, "compensation_yuan"),
+        net_before_yuan=of(found.before, "net_yuan"),
+        net_after_yuan=of(found.after, "net_yuan"),
+    )
+
+
+ROUTES: Final = [differences, effect, try_file, try_review, package]

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""REST: settlement runs, from their totals down to records. A plant's user sees disclosed runs, its own plant's rows in
+them, and the totals of each area.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final
+
+from litestar.params import PathParameter, QueryParameter
+
+from collector.base.errors import RuleError, StoreError
+from collector.center.people.access import Permission
+from collector.center.runs.month_state import may_see_run
+from collector.center.runs.run_list import list_runs
+from collector.center.runs.stored_run import OpenedRun, open_run
+from collector.center.web.context import Context, Ctx
+from collector.center.web.errors import Missing
+from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
+from collector.center.web.routes import api_get
+from collector.center.web.runs.api_runs_rows import (
+    AreaOut,
+    DeterminantOut,
+    ExplanationOut,
+    LineOut,
+    PlantRowOut,
+    QuantityOut,
+    ReadingOut,
+    RecordOut,
+    RuleOut,
+    RunFindingOut,
+    RunOut,
+    SegmentOut,
+    StepOut,
+    UnpaidOut,
+    determinant_out,
+    segment_rows,
+)
+from collector.center.web.which_month import month_named
+
+Number = Annotated[int, PathParameter(ge=1, le=2**53)]
+Unit = Annotated[str, PathParameter(max_length=64)]
+Service = Annotated[str, PathParameter(max_length=64)]
+OfService = Annotated[str, QueryParameter(max_length=64)]
+Instant = Annotated[int, QueryParameter(ge=0, le=4_102_444_800_000, description="UTC milliseconds")]
+
+
+@api_get("/runs", Permission.SEE_OWN, own=True, table=True)
+def runs(
+    ctx: Ctx,
+    month: Annotated[str, QueryParameter(max_length=7)] = "",
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[RunOut]:
+    """Runs, newest first; those disclosed for a plant's user."""
+    wanted = month_named(month) if month else None
+    found = ctx.read(lambda c: [r for r in reversed(list_runs(c, wanted)) if may_see_run(c, r.id, ctx.actor)])
+    rows = [as_row(RunOut, each) for each in found]
+    return listed(rows, row=RunOut, cursor=cursor, limit=limit, form=format, name="runs")
+
+
+@api_get("/runs/{number:int}", Permission.SEE_OWN, own=True)
+def one_run(ctx: Ctx, number: Number) -> RunOut:
+    """A run."""
+    return as_row(RunOut, opened(ctx, number).facts)
+
+
+@api_get("/runs/{number:int}/lines", Permission.SEE_OWN, own=True, table=True)
+def lines(
+    ctx: Ctx,
+    number: Number,
+    plant: Annotated[str, QueryParameter(max_length=64)] = "",
+    unit: Annotated[str, QueryParameter(max_length=64)] = "",
+    service: OfService = "",
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[LineOut]:
+    """A line per unit and service; one's own for a plant's user."""
+    chosen = [
+        as_row(LineOut, line)
+        for line in opened(ctx, number).lines
+        if ctx.actor.may_see(line.plant)
+        and plant in ("", line.plant)
+        and unit in ("", line.unit)
+        and service in ("", line.service)
+    ]
+    return listed(chosen, row=LineOut, cursor=cursor, limit=limit, form=format, name=f"lines-run-{number}")
+
+
+@api_get("/runs/{number:int}/plants", Permission.SEE_OWN, own=True, table=True)
+def plants(
+    ctx: Ctx,
+    number: Number,
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[PlantRowOut]:
+    """Compensation, allocation and net by plant; one's own for a plant's user."""
+    rows = [as_row(PlantRowOut, row) for row in opened(ctx, number).plants if ctx.actor.may_see(row.plant)]
+    return listed(rows, row=PlantRowOut, cursor=cursor, limit=limit, form=format, name=f"plants-run-{number}")
+
+
+@api_get("/runs/{number:int}/areas", Permission.SEE_OWN, own=True, table=True)
+def areas(
+    ctx: Ctx,
+    number: Number,
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[AreaOut]:
+    """The totals of each settlement area, which are disclosed to all."""
+    rows = [as_row(AreaOut, row) for row in opened(ctx, number).areas]
+    return listed(rows, row=AreaOut, cursor=cursor, limit=limit, form=format, name=f"areas-run-{number}")
+
+
+@api_get("/runs/{number:int}/findings", Permission.SEE_ALL, table=True)
+def run_findings(
+    ctx: Ctx,
+    number: Number,
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[RunFindingOut]:
+    """What a reader of the statement must know."""
+    rows = [as_row(RunFindingOut, row) for row in opened(ctx, number).findings]
+    return listed(rows, row=RunFindingOut, cursor=cursor, limit=limit, form=format, name=f"findings-run-{number}")
+
+
+@api_get("/runs/{number:int}/readings", Permission.SEE_OWN, own=True, table=True)
+def readings(
+    ctx: Ctx,
+    number: Number,
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[ReadingOut]:
+    """The readings of open clauses that were adopted; the same for all."""
+    rows = [as_row(ReadingOut, row) for row in opened(ctx, number).readings]
+    return listed(rows, row=ReadingOut, cursor=cursor, limit=limit, form=format, name=f"readings-run-{number}")
+
+
+@api_get("/runs/{number:int}/units/{unit:str}/determinants", Permission.SEE_OWN, own=True, table=True)
+def determinants(
+    ctx: Ctx,
+    number: Number,
+    unit: Unit,
+    service: OfService = "",
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[DeterminantOut]:
+    """What was measured of a unit."""
+    run = opened_for_unit(ctx, number, unit)
+    rows = [determinant_out(row) for row in run.determinants(unit, service or None)]
+    return listed(rows, row=DeterminantOut, cursor=cursor, limit=limit, form=format, name=f"determinants-{unit}")
+
+
+@api_get("/runs/{number:int}/units/{unit:str}/segments", Permission.SEE_OWN, own=True, table=True)
+def segments(
+    ctx: Ctx,
+    number: Number,
+    unit: Unit,
+    service: OfService = "",
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[SegmentOut]:
+    """The stretches of a unit's month with what they count for, and why not."""
+    run = opened_for_unit(ctx, number, unit)
+    rows = segment_rows(run.segments(unit, service or None))
+    return listed(rows, row=SegmentOut, cursor=cursor, limit=limit, form=format, name=f"segments-{unit}")
+
+
+@api_get("/runs/{number:int}/units/{unit:str}/records", Permission.SEE_OWN, own=True, table=True)
+def records(
+    ctx: Ctx,
+    number: Number,
+    unit: Unit,
+    from_ms: Instant,
+    to_ms: Instant,
+    cursor: Cursor = 0,
+    limit: Limit = 100,
+    format: Format = "json",  # noqa: A002
+) -> Listed[RecordOut]:
+    """Records of a unit as the run pinned them, [from_ms, to_ms), at most 2 000 of them."""
+    run = opened_for_unit(ctx, number, unit)
+    rows = [
+        RecordOut(
+            time_ms=each.time_ms,
+            device_time_ms=each.device_time_ms,
+            era=each.era,
+            values=[
+                QuantityOut(name, None if v.value is None else str(v.value), v.quality.name.lower())
+                for name, v in each.values.items()
+            ],
+        )
+        for each in run.records(unit, from_ms, to_ms)
+    ]
+    return listed(rows, row=RecordOut, cursor=cursor, limit=limit, form=format, name=f"records-{unit}")
+
+
+@api_get("/runs/{number:int}/units/{unit:str}/explanation/{service:str}", Permission.SEE_OWN, own=True)
+def explanation(ctx: Ctx, number: Number, unit: Unit, service: Service) -> ExplanationOut:
+    """Everything behind one line: steps, rulebook values with their articles, determinants, time not paid."""
+    run = opened_for_unit(ctx, number, unit)
+    try:
+        found = run.explanation(unit, service)
+    except RuleError as error:
+        raise Missing(error.message, subject=error.subject) from error
+    return ExplanationOut(
+        line=as_row(LineOut, found.line),
+        steps=[as_row(StepOut, step) for step in found.line.steps],
+        rules=[as_row(RuleOut, rule) for rule in found.line.rules],
+        determinant=None if found.determinant is None else determinant_out(found.determinant),
+        beside=[determinant_out(row) for row in found.beside],
+        readings=[as_row(ReadingOut, row) for row in found.readings],
+        not_paid=[UnpaidOut(cause, reason, ms) for (cause, reason), ms in sorted(found.not_paid_ms.items())],
+    )
+
+
+@api_get("/runs/{number:int}/manifest", Permission.SEE_ALL)
+def manifest(ctx: Ctx, number: Number) -> dict[str, Any]:
+    """The manifest of the statement: versions, hashes of inputs and rulebook, result hash."""
+    found: dict[str, Any] = json.loads(json.dumps(opened(ctx, number).manifest))
+    return found
+
+
+def opened(ctx: Context, number: int) -> OpenedRun:
+    """A run that the caller may see.
+
+    Raises:
+        Missing: there is none, or it is not disclosed: the two are told apart to nobody.
+    """
+    if not ctx.read(lambda c: may_see_run(c, number, ctx.actor)):
+        raise Missing("no such run that you may see", subject=f"run {number}")
+    try:
+        return open_run(ctx.store, number)
+    except StoreError as error:
+        raise Missing("no such run that you may see", subject=error.subject) from error
+
+
+def opened_for_unit(ctx: Context, number: int, unit: str) -> OpenedRun:
+    """A run whose rows of a unit the caller may see.
+
+    Raises:
+        Missing: there is no such run, it is not disclosed, or it has no such unit.
+        Denied: the unit is another plant's.
+    """
+    run = opened(ctx, number)
+    plant = run.plant_of.get(unit)
+    if plant is None:
+        raise Missing("this run does not speak of it", subject=f"unit {unit}")
+    ctx.actor.require_plant(plant)
+    return run
+
+
+ROUTES: Final = [
+    runs, one_run, lines, plants, areas, run_findings, readings, determinants, segments, records, explanation, manifest,
+]  # fmt: skip

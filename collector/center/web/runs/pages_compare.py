@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two runs beside each other, what a change would do to every plant before it is made, and a run as a package."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from litestar.background_tasks import BackgroundTask
+from litestar.params import FromPath, QueryParameter
+from litestar.response import File
+
+from collector.base.errors import ConfigError, Problem, StoreError
+from collector.center.inputs.imports import ALL_KINDS
+from collector.center.inputs.service import delivered_of
+from collector.center.month.review_effect import try_review
+from collector.center.month.review_log import review_by_id
+from collector.center.people.access import Permission
+from collector.center.runs.compare import compare_runs, effect_by_plant
+from collector.center.runs.month_state import visible_run
+from collector.center.runs.package import export_package
+from collector.center.runs.run_list import WHAT_IF, list_runs
+from collector.center.runs.stored_run import OpenedRun, open_run
+from collector.center.runs.what_if import Change, what_if
+from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.jobs import Job
+from collector.center.web.paging import window
+from collector.center.web.routes import action, page
+from collector.center.web.runs.pages_run import opened_for
+from collector.center.web.which_month import month_named
+from collector.model.interval import Month
+from collector.settlement.rulebook.load import load_rulebook
+from collector.tables.register import DEEP_KEY, DEEP_KEY_MESSAGE
+
+RULEBOOK_FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\.toml\Z")
+
+
+@page("/months/{month:str}/compare", Permission.SEE_ALL)
+def compare_page(
+    ctx: Ctx,
+    month: FromPath[str],
+    a: Annotated[int, QueryParameter(ge=1, le=2**53)],
+    b: Annotated[int, QueryParameter(ge=1, le=2**53)],
+    everything: Annotated[bool, QueryParameter(name="all")] = False,
+    cursor: Annotated[int, QueryParameter(ge=0, le=10**9)] = 0,
+) -> Page:
+    """What differs between two runs: inputs, lines with causes, and what it comes to for every plant."""
+    before, after = opened_for(ctx, month, a), opened_for(ctx, month, b)
+    comparison = compare_runs(ctx.store, a, b)
+    effects = effect_by_plant(ctx.store, a, b)
+    rows, older = window(comparison.lines, cursor, ctx.settings.web.page_rows)
+    return ctx.page(
+        "compare.html",
+        month=before.month,
+        before=before,
+        after=after,
+        comparison=comparison,
+        rows=rows,
+        older=older,
+        effects=[e for e in effects if everything or e.changed],
+        plants=len(effects),
+        everything=everything,
+        change=sum((e.compensation_change_yuan for e in effects), Decimal(0)),
+    )
+
+
+@page("/months/{month:str}/what-if", Permission.SETTLE)
+def what_if_page(ctx: Ctx, month: FromPath[str]) -> Page:
+    """Try a changed input or a draft of the rulebook on a run; nothing in force is touched."""
+    wanted = month_named(month)
+    return ctx.page(
+        "what_if.html",
+        month=wanted,
+        runs=list(reversed(ctx.read(lambda c: list_runs(c, wanted)))),
+        run_id=ctx.read(lambda c: visible_run(c, wanted, ctx.actor)),
+        kinds=ALL_KINDS,
+        job=ctx.jobs.of(str(wanted)),
+    )
+
+
+@action("/months/{month:str}/what-if", Permission.SETTLE, upload=True)
+def what_if_action(ctx: Ctx, month: FromPath[str]) -> Page:
+    """Make the what-if run, in the background."""
+    wanted = month_named(month)
+    base = ctx.number("run")
+    if open_run(ctx.store, base).month != wanted:
+        raise StoreError(f"is not of {wanted}", subject=f"run {base}")
+    changes, rulebook_files = _changes(ctx)
+    if not changes and not rulebook_files:
+        raise ConfigError([Problem("form", 0, "file", "choose a file: without a change there is nothing to try")])
+    _start(ctx, wanted, base, changes, rulebook_files)
+    return ctx.redirect(f"/months/{wanted}", notice="notice.run_begun")
+
+
+def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:
+    """The files of the form: inputs of a kind, and a file of the rulebook."""
+    changes, rulebook_files = [], {}
+    name, data = ctx.upload("file")
+    if data:
+        kind = ctx.form.get("kind", "")
+        if kind not in ALL_KINDS:
+            raise ConfigError([Problem(name, 0, "kind", f"expected one of {', '.join(ALL_KINDS)}")])
+        changes.append(Change(kind, delivered_of(name, data)))
+    name, data = ctx.upload("rulebook")
+    if data:
+        if not RULEBOOK_FILE.match(name):
+            raise ConfigError([Problem(name, 0, "", "name it like the file of the rulebook it replaces, *.toml")])
+        if DEEP_KEY.search(data.decode("utf-8", "replace")):
+            raise ConfigError([Problem(name, 0, "", DEEP_KEY_MESSAGE)])
+        rulebook_files[name] = data
+    return changes, rulebook_files
+
+
+def _start(ctx: Context, month: Month, base: int, changes: Sequence[Change], rulebook: Mapping[str, bytes]) -> None:
+    store, actor, note = ctx.store, ctx.actor, ctx.form.get("note", "")[:1000]
+
+    def work() -> int:
+        with tempfile.TemporaryDirectory() as folder:
+            draft = _draft(open_run(store, base), rulebook, Path(folder) / "rulebook")
+            return what_if(store, base, changes=changes, rulebook=draft, actor=actor, note=note).id
+
+    ctx.jobs.start(Job(str(month), WHAT_IF, actor.name, ctx.now_ms, base), work)
+
+
+def _draft(base: OpenedRun, files: Mapping[str, bytes], target: Path) -> Path | None:
+    """The rulebook of a run with files replaced or added; None where there are none."""
+    if not files:
+        return None
+    target.mkdir()
+    for name, data in {**base.rulebook_files, **files}.items():
+        (target / name).write_bytes(data)
+    load_rulebook(target)  # refused here with file and place, before anything is settled
+    return target
+
+
+@action("/reviews/{number:int}/try", Permission.SETTLE)
+def try_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Show what granting a review would do to every plant: its remedies on top of the run it is about."""
+    found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
+    store, actor = ctx.store, ctx.actor
+    job = Job(str(found.month), WHAT_IF, actor.name, ctx.now_ms, found.run_id)
+    ctx.jobs.start(job, lambda: try_review(store, number, actor=actor).id)
+    return ctx.redirect(f"/months/{found.month}", notice="notice.run_begun")
+
+
+@action("/months/{month:str}/runs/{run_id:int}/package", Permission.SEE_ALL, notes_itself=True)
+def package_action(ctx: Ctx, month: FromPath[str], run_id: FromPath[int]) -> File:
+    """The run as a package a third party verifies offline; giving it out is noted in the audit log."""
+    run = opened_for(ctx, month, run_id)
+    folder = Path(tempfile.mkdtemp(prefix="package-", dir=ctx.store.directory))
+    name = f"{run.facts.month}-run{run_id}.zip"
+    try:
+        path = export_package(ctx.store, run_id, folder / name, actor=ctx.actor)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return File(path, filename=name, media_type="application/zip", background=BackgroundTask(_forget, folder))
+
+
+async def _forget(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+ROUTES: Final[Sequence[Any]] = [compare_page, what_if_page, what_if_action, try_action, package_action]
