@@ -5,7 +5,7 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["simulators.pytest_plugin"]
+pytest_plugins = ["simulators.run.pytest_plugin"]
 
 # How long an example takes, or its making, says something of the machine and nothing of the program.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -24,9 +24,9 @@ import uvloop
 from bench.figure import Figure
 from collector.model.quantity import QUANTITIES, Kind
 from collector.points.agent_config import Device, load_agent
-from simulators import dlt645, iec104
-from simulators.devices import Devices
-from simulators.scenario import free_ports
+from simulators.faces import dlt645, iec104
+from simulators.plant.scenario import free_ports
+from simulators.run.devices import Devices
 
 _MODBUS, _STATIONS, _METERS = 230, 40, 30
 _ROUNDS: Final = 10

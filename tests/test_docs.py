@@ -27,7 +27,7 @@ from collector.settlement.statement import LineStatus, MonthStatus
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
 from collector.tables.register import load_register
-from simulators.faults import KINDS
+from simulators.faults.faults import KINDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -97,7 +97,7 @@ def lay_out(plan: AcceptancePlan, out: Path, agent_port: int) -> Layout:
     Raises:
         ConfigError: a file that is named can't be read.
     """
-    from simulators.scenario import free_ports
+    from simulators.plant.scenario import free_ports
 
     config = out / "config"
     config.mkdir(parents=True)
@@ -198,7 +198,7 @@ def _edit_served(edit: _Edit, plan: AcceptancePlan, time_port: int, places: _Pla
 
 def _scenario_text(source: Path, served: Path) -> str:
     """The scenario with the acceptance's own switches: each tagged status away from where it stands and back."""
-    from simulators.scenario import load_scenario, read_settings
+    from simulators.plant.scenario import load_scenario, read_settings
 
     scenario = load_scenario(source)
     events = [event.model_dump() for event in read_settings(source).event]

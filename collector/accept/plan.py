@@ -174,7 +174,7 @@ def _problems(settings: PlanSettings) -> Iterable[tuple[str, str]]:
 
 def _served_file(scenario: Path) -> Path:
     """The agent.toml a scenario serves; both checked."""
-    from simulators.scenario import load_scenario
+    from simulators.plant.scenario import load_scenario
 
     loaded = load_scenario(scenario)
     load_agent(loaded.agent_file)

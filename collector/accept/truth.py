@@ -66,7 +66,7 @@ def _source(config: AgentConfig, device: Device, point: Point) -> Source:
     factor = abs(RAW_UNITS[point.raw_unit][1]) * BY_NAME[point.quantity].scale
     raw_step = abs(point.scale)
     if device.protocol.startswith("dlt645"):
-        from simulators.dlt645 import layout_of
+        from simulators.faces.dlt645 import layout_of
 
         layout = layout_of(point.address)
         raw_step = raw_step / 10 ** (layout.decimals if layout else 0)
@@ -85,9 +85,9 @@ def go_through(scenario_file: Path, config: AgentConfig, *, until_ms: int) -> Tr
         config: the agent under test: its record period, units and quantities.
         until_ms: UTC.
     """
-    from simulators.plant import World
-    from simulators.scenario import load_scenario
-    from simulators.signals import Board
+    from simulators.plant.plant import World
+    from simulators.plant.scenario import load_scenario
+    from simulators.plant.signals import Board
 
     scenario = load_scenario(scenario_file)
     world = World(scenario, board := Board())
@@ -113,9 +113,9 @@ def go_through(scenario_file: Path, config: AgentConfig, *, until_ms: int) -> Tr
 
 def value_at(scenario_file: Path, at_ms: int, keys: Sequence[tuple[str, str]]) -> Values:
     """What the plant knows at one instant."""
-    from simulators.plant import World
-    from simulators.scenario import load_scenario
-    from simulators.signals import Board
+    from simulators.plant.plant import World
+    from simulators.plant.scenario import load_scenario
+    from simulators.plant.signals import Board
 
     world = World(load_scenario(scenario_file), board := Board())
     world.advance(at_ms)

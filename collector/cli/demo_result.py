@@ -21,7 +21,7 @@ from collector.cli.demo_run import Run
 from collector.model.interval import Month, format_time
 from collector.model.record import Cause
 from collector.trial.processes import Usage
-from simulators.inputs import write_inputs
+from simulators.plant.inputs import write_inputs
 
 if TYPE_CHECKING:
     from collector.center.receive.totals import StoredGap

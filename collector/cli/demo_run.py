@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from collector.base.resources import config_path
 from collector.model.interval import DAY_MS, HOUR_MS, Interval, Month
 from collector.trial.processes import Processes, SimulatorControl, Usage, advance_time, wait_for_port, wait_until
-from simulators.scenario import Instance, Scenario, free_ports, instantiate, load_scenario
+from simulators.plant.scenario import Instance, Scenario, free_ports, instantiate, load_scenario
 
 DOWN_MS = 180_000  # simulated time that passes while the agent is dead
 RUN_TIMEOUT_S = 1800.0

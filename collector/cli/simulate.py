@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from simulators.simulation import Simulation
+    from simulators.run.simulation import Simulation
 
 
 def register(app: typer.Typer) -> None:
@@ -40,12 +40,12 @@ def simulate(
     """
     import uvloop
 
-    from simulators.fault_file import load_faults
-    from simulators.scenario import load_scenario
-    from simulators.simulation import Simulation
+    from simulators.faults.file import load_faults
+    from simulators.plant.scenario import load_scenario
+    from simulators.run.simulation import Simulation
 
     if replay is not None:
-        from simulators.replay import replay_simulation
+        from simulators.run.replay import replay_simulation
 
         simulation = replay_simulation(replay, columns, plant or Path(replay.stem))
     elif plant is None:
@@ -64,7 +64,7 @@ def simulate(
 
 async def _run(simulation: Simulation, control: str, time: str, seconds: float) -> None:
     from collector.cli.simulate_screen import run_screen
-    from simulators.simulation import opened
+    from simulators.run.simulation import opened
 
     speed = _speed(time or ("driven" if simulation.config.settings.gateway.time_server else "real"))
     loop = asyncio.get_running_loop()

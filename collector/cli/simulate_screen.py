@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from simulators.simulation import Simulation
+    from simulators.run.simulation import Simulation
 
 REFRESH_S = 1.0
 VERBS: Final = (
@@ -101,7 +101,7 @@ class Screen:
             print(text, flush=True)
 
     def _obey(self, words: list[str]) -> None:
-        from simulators.faults import Fault
+        from simulators.faults.faults import Fault
 
         simulation = self._simulation
         try:

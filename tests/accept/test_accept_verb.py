@@ -20,7 +20,7 @@ import pytest
 from patience import HANG_S, run_watched, wait_until
 
 from collector.accept.outcome import CHECKS
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 pytestmark = pytest.mark.e2e
 CONFIG = Path(__file__).parents[2] / "config"

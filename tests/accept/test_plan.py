@@ -14,7 +14,7 @@ from collector.accept.outcome import CHECKS
 from collector.accept.plan import Acceptance, Checks, Limits, Steps, UnderTest, load_plan
 from collector.base.errors import ConfigError
 from collector.points.agent_config import load_agent
-from simulators.scenario import load_scenario
+from simulators.plant.scenario import load_scenario
 
 CONFIG = Path(__file__).parents[2] / "config"
 SHIPPED = CONFIG / "accept.toml"

@@ -22,8 +22,8 @@ from collector.base.clock import SystemClock
 from collector.base.errors import ConfigError
 from collector.model.record import Quality
 from collector.points.agent_config import AgentConfig, load_agent
-from simulators.devices import serve
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
+from simulators.run.devices import serve
 
 TABLE = """name,quantity,address,scale,raw_unit
 e,energy_export_mwh,00010000,1000,kWh

@@ -22,7 +22,7 @@ from collector.base.clock import SystemClock
 from collector.base.errors import Refused, Silent
 from collector.model.record import Quality
 from collector.points import Point
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 
 class ScriptedLine(ModbusLine):

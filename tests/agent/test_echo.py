@@ -13,7 +13,7 @@ from running_agent import TABLE, agent_at, recorded, run, write_agent
 from uplink_world import Center, broker, free_port
 
 from collector.wire import Ask
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 
 def test_an_ask_for_a_point_is_echoed_with_value_quality_and_unit_in_the_state_message(

@@ -30,7 +30,7 @@ from collector.agent.uplink.uplink import Uplink
 from collector.base.clock import SystemClock
 from collector.model.record import GapRecord, Quality, UnitRecord
 from collector.points.agent_config import load_agent
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]
 

@@ -38,7 +38,7 @@ from collector.base.errors import StoreError
 from collector.cli.agent import app
 from collector.model.record import GapRecord, UnitRecord
 from collector.points.agent_config import load_agent
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]
 

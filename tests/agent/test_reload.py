@@ -21,7 +21,7 @@ from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError
 from collector.model.record import Quality
 from collector.points.agent_config import load_agent
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]
 

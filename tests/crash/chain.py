@@ -27,7 +27,7 @@ from plant_truth import LEAD_MS, REORDER_MS, START_MS, UNITS, write_scenario
 from collector.agent.buffer.buffer import Counts, read_counts
 from collector.base.errors import CollectorError
 from collector.trial.processes import Processes, SimulatorControl, advance_time, wait_for_port
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collector.model.interval import Month, format_time
-from simulators.plant import World
-from simulators.scenario import load_scenario
-from simulators.signals import Board
+from simulators.plant.plant import World
+from simulators.plant.scenario import load_scenario
+from simulators.plant.signals import Board
 
 PERIOD_MS = 1000
 REORDER_MS = 400

@@ -20,11 +20,11 @@ from chain import Children, ask_agent
 from patience import wait_until
 
 from collector.points.agent_config import load_agent
-from simulators.audit import Audit
-from simulators.devices import Devices
-from simulators.faults import KINDS, Fault, kinds_of
-from simulators.pytest_plugin import Background
-from simulators.scenario import free_ports
+from simulators.faces.audit import Audit
+from simulators.faults.faults import KINDS, Fault, kinds_of
+from simulators.plant.scenario import free_ports
+from simulators.run.devices import Devices
+from simulators.run.pytest_plugin import Background
 
 OTHERS = ("modbus_tcp",) * 7 + ("modbus_rtu_over_tcp", "dlt645_over_tcp")
 VALUES = {

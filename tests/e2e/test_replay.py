@@ -20,8 +20,8 @@ from collector.cli.demo_run import pending_batches
 from collector.cli.settle import RULEBOOK, settle_folder
 from collector.model.interval import Month, parse_time_ms
 from collector.trial.processes import Processes, SimulatorControl, wait_for_port
-from simulators.replay import load_recording, write_agent
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
+from simulators.run.replay import load_recording, write_agent
 
 pytestmark = pytest.mark.e2e
 

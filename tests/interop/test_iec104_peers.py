@@ -16,7 +16,7 @@ from interop_peers import Found, device_of, script, with_device
 from collector.agent.device.contract import Device, Reading
 from collector.base.errors import DeviceError
 from collector.model.record import Quality
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
 
 STARTS = int(os.environ.get("STARTS", "10"))
 

@@ -12,7 +12,7 @@ from interop_peers import device_of, needs_socat, read, script, serial_line, wit
 
 from collector.agent.device.contract import Device
 from collector.model.record import Quality
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
 
 TABLE = """name,quantity,area,type,address,order,raw_unit,no_value
 p,active_power_mw,holding,int32,0,ABCD,kW,

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from patience import HANG_S
 
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
 
 SHIPPED = Path(__file__).parents[2] / "config" / "mosquitto"
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")

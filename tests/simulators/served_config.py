@@ -7,7 +7,7 @@ import asyncio
 from pathlib import Path
 
 from collector.points.agent_config import AgentConfig, load_agent
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
 
 MODBUS_TABLE = """name,quantity,area,type,address,bit,order,scale,raw_unit,guard
 p,active_power_mw,holding,float32,0,,CDAB,1,MW,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from patience import HANG_S, SILENCE_S
 
-from simulators.pytest_plugin import ServedDevices, ServedPlant
+from simulators.run.pytest_plugin import ServedDevices, ServedPlant
 
 TABLE = "name,quantity,area,type,address,raw_unit\np,active_power_mw,holding,int32,0,kW\n"
 
@@ -79,7 +79,7 @@ pytest_plugins = ["pytester"]
 
 @pytest.mark.parametrize(("request_hex", "outcome"), [("000100000006010300000001", 0), ("000100000006010600000001", 1)])
 def test_a_single_write_fails_the_whole_run(pytester: pytest.Pytester, request_hex: str, outcome: int) -> None:
-    pytester.makeconftest('pytest_plugins = ["simulators.pytest_plugin"]')
+    pytester.makeconftest('pytest_plugins = ["simulators.run.pytest_plugin"]')
     pytester.makepyfile(f"""
         import socket
         def test_it(modbus_device):
@@ -93,7 +93,7 @@ def test_a_single_write_fails_the_whole_run(pytester: pytest.Pytester, request_h
 
 
 def test_a_104_command_or_a_645_write_anywhere_fails_the_whole_run(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest('pytest_plugins = ["simulators.pytest_plugin"]')
+    pytester.makeconftest('pytest_plugins = ["simulators.run.pytest_plugin"]')
     pytester.makepyfile("""
         import socket
         def test_command(iec104_station):

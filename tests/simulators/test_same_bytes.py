@@ -6,11 +6,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from simulators import iec104
-from simulators.dlt645_line import Meter
-from simulators.iec104_station import Station
-from simulators.scenario import instantiate, load_scenario
-from simulators.simulation import Simulation
+from simulators.faces import iec104
+from simulators.faces.dlt645_line import Meter
+from simulators.faces.iec104_station import Station
+from simulators.plant.scenario import instantiate, load_scenario
+from simulators.run.simulation import Simulation
 
 CONFIG = Path(__file__).parents[2] / "config"
 INTERROGATION = bytes.fromhex("64010600ffff00000014")

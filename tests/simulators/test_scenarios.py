@@ -10,11 +10,11 @@ import pytest
 from collector.base.errors import ConfigError
 from collector.model.interval import DAY_MS, parse_time_ms
 from collector.points.agent_config import load_agent
-from simulators.fault_file import load_faults
-from simulators.inputs import write_inputs
-from simulators.plant import World
-from simulators.scenario import instantiate, load_scenario
-from simulators.signals import Board
+from simulators.faults.file import load_faults
+from simulators.plant.inputs import write_inputs
+from simulators.plant.plant import World
+from simulators.plant.scenario import instantiate, load_scenario
+from simulators.plant.signals import Board
 
 CONFIG = Path(__file__).parents[2] / "config"
 SCENARIOS = sorted(p for p in (CONFIG / "scenarios").glob("*.toml") if "faults" not in p.name)

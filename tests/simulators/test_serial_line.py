@@ -12,8 +12,8 @@ from patience import HANG_S
 
 from collector.base.errors import CollectorError
 from collector.points.agent_config import AgentConfig, load_agent
-from simulators.devices import serve
-from simulators.modbus import crc16
+from simulators.faces.modbus import crc16
+from simulators.run.devices import serve
 
 
 @pytest.fixture

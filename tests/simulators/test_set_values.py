@@ -11,9 +11,9 @@ from typing import Any
 
 from patience import HANG_S
 
-from simulators.modbus import Slave
-from simulators.pytest_plugin import ServedPlant
-from simulators.simulation import split_address
+from simulators.faces.modbus import Slave
+from simulators.run.pytest_plugin import ServedPlant
+from simulators.run.simulation import split_address
 
 
 def ask(plant: ServedPlant, **request: object) -> dict[str, Any]:

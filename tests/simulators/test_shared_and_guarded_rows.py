@@ -13,8 +13,8 @@ from collector.agent.operate.read_once import Row, read_devices
 from collector.base.clock import SystemClock
 from collector.model.record import Quality
 from collector.points.agent_config import load_agent
-from simulators.devices import serve
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
+from simulators.run.devices import serve
 
 MODBUS = """name,unit,quantity,area,type,address,raw_unit,guard
 u1,U1,bus_voltage_kv,holding,uint32,0,V,

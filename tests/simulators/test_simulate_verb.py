@@ -16,8 +16,8 @@ import pytest
 from patience import HANG_S
 
 from collector.points.agent_config import load_agent
-from simulators.scenario import Instance, demo_scenario, instantiate
-from simulators.simulation import split_address
+from simulators.plant.scenario import Instance, demo_scenario, instantiate
+from simulators.run.simulation import split_address
 
 
 @pytest.fixture

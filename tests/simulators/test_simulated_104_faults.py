@@ -17,12 +17,12 @@ import pytest
 from patience import HANG_S, SILENCE_S, wait_until
 
 from collector.model.interval import parse_time_ms
-from simulators import iec104
-from simulators.audit import Audit
-from simulators.faults import Fault, Faults
-from simulators.iec104_link import Timing
-from simulators.iec104_station import Station
-from simulators.pytest_plugin import ServedDevices
+from simulators.faces import iec104
+from simulators.faces.audit import Audit
+from simulators.faces.iec104_link import Timing
+from simulators.faces.iec104_station import Station
+from simulators.faults.faults import Fault, Faults
+from simulators.run.pytest_plugin import ServedDevices
 
 TABLE = (
     "name,quantity,area,type,address,raw_unit\non,on_grid,30,bit,1,\np,active_power_mw,36,float32,2,MW\n"

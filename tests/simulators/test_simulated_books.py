@@ -9,10 +9,10 @@ import pytest
 
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import HOUR_MS, Month
-from simulators.books import Books
-from simulators.moment import Moment
-from simulators.scenario import load_scenario
-from simulators.schedule import Switch
+from simulators.plant.books import Books
+from simulators.plant.moment import Moment
+from simulators.plant.scenario import load_scenario
+from simulators.plant.schedule import Switch
 
 DEMO = Path(__file__).parents[2] / "config" / "demo" / "plant.toml"
 START = Month(2026, 3).interval.start_ms

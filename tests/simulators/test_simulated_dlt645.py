@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from served_config import what_arrives
 
 from collector.points.agent_config import AgentConfig, load_agent
-from simulators import dlt645
-from simulators.devices import serve
-from simulators.faults import Fault
-from simulators.scenario import free_ports
+from simulators.faces import dlt645
+from simulators.faults.faults import Fault
+from simulators.plant.scenario import free_ports
+from simulators.run.devices import serve
 
 TABLE = """name,quantity,address,scale,raw_unit
 e,energy_export_mwh,00010000,1000,kWh

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from collector.model.interval import DAY_MS, HOUR_MS, parse_time_ms
-from simulators.plant import GeneratingUnit, World
-from simulators.scenario import load_scenario
-from simulators.signals import Board
+from simulators.plant.plant import GeneratingUnit, World
+from simulators.plant.scenario import load_scenario
+from simulators.plant.signals import Board
 
 CONFIG = Path(__file__).parents[2] / "config"
 DEMO = CONFIG / "demo" / "plant.toml"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.points import Point, load_points
-from simulators.encoding import arrange, guard_raw, register_encoder
+from simulators.faces.encoding import arrange, guard_raw, register_encoder
 
 HEADER = "name,quantity,area,type,address,bit,order,scale,offset,raw_unit,sign,no_value,guard\n"
 

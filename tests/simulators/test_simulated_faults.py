@@ -18,12 +18,12 @@ from served_config import make_config, what_arrives
 from collector.base.errors import CollectorError, ConfigError
 from collector.model.interval import Interval, parse_time_ms
 from collector.points.agent_config import AgentConfig, load_agent
-from simulators import iec104
-from simulators.devices import Devices, serve
-from simulators.fault_file import FaultPlan, load_faults
-from simulators.faults import KINDS, Fault, Faults, kinds_of
-from simulators.replay import Playback, Recording
-from simulators.simulation import Simulation, opened
+from simulators.faces import iec104
+from simulators.faults.faults import KINDS, Fault, Faults, kinds_of
+from simulators.faults.file import FaultPlan, load_faults
+from simulators.run.devices import Devices, serve
+from simulators.run.replay import Playback, Recording
+from simulators.run.simulation import Simulation, opened
 
 REQUEST = bytes.fromhex("000100000006010300040001")
 ANSWER = bytes.fromhex("00010000000501030207ea")

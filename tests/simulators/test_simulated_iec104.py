@@ -21,12 +21,12 @@ from served_config import make_config
 
 from collector.model.interval import parse_time_ms
 from collector.points.agent_config import AgentConfig, load_agent
-from simulators import iec104
-from simulators.audit import Audit
-from simulators.devices import Devices, serve
-from simulators.faults import Faults
-from simulators.iec104_link import Timing
-from simulators.iec104_station import Station
+from simulators.faces import iec104
+from simulators.faces.audit import Audit
+from simulators.faces.iec104_link import Timing
+from simulators.faces.iec104_station import Station
+from simulators.faults.faults import Faults
+from simulators.run.devices import Devices, serve
 
 STARTDT = bytes.fromhex("680407000000")
 STARTDT_CON = bytes.fromhex("68040b000000")

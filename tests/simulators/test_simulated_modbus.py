@@ -17,8 +17,8 @@ from pymodbus.client import AsyncModbusTcpClient
 from served_config import make_config
 
 from collector.points.agent_config import AgentConfig
-from simulators.devices import serve
-from simulators.modbus import RtuFramer, TcpFramer, crc16
+from simulators.faces.modbus import RtuFramer, TcpFramer, crc16
+from simulators.run.devices import serve
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import pytest
 from collector.base.errors import ConfigError
 from collector.model.interval import DAY_MS, HOUR_MS, LOCAL_OFFSET_MS, parse_time_ms
 from collector.points.agent_config import load_agent
-from simulators.inputs import write_inputs
-from simulators.plant import World
-from simulators.scenario import Scenario, instantiate, load_scenario
-from simulators.schedule import make_schedule
-from simulators.signals import Board
+from simulators.plant.inputs import write_inputs
+from simulators.plant.plant import World
+from simulators.plant.scenario import Scenario, instantiate, load_scenario
+from simulators.plant.schedule import make_schedule
+from simulators.plant.signals import Board
 
 DEMO = Path(__file__).parents[2] / "config" / "demo" / "plant.toml"
 TICK = 60_000

@@ -14,8 +14,8 @@ from pyarrow import parquet
 from collector.base.clock import SimulatedClock
 from collector.base.errors import ConfigError
 from collector.model.interval import Interval, parse_time_ms
-from simulators.replay import load_recording, replay_simulation
-from simulators.simulation import Simulation, opened
+from simulators.run.replay import load_recording, replay_simulation
+from simulators.run.simulation import Simulation, opened
 
 COLUMNS = "unit=name,active_power_mw=p,agc_in_service=agc"
 START = parse_time_ms("2026-03-01T00:00:00+10:00")

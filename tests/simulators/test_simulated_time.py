@@ -14,13 +14,13 @@ from patience import HANG_S, SILENCE_S
 
 from collector.base.clock import SimulatedClock
 from collector.model.interval import Interval
-from simulators import iec104
-from simulators.audit import Audit
-from simulators.faults import Faults
-from simulators.iec104_station import Station
-from simulators.scenario import Instance, instantiate, load_scenario
-from simulators.simulation import Simulation, opened, split_address
-from simulators.timekeeper import TimeKeeper
+from simulators.faces import iec104
+from simulators.faces.audit import Audit
+from simulators.faces.iec104_station import Station
+from simulators.faults.faults import Faults
+from simulators.plant.scenario import Instance, instantiate, load_scenario
+from simulators.run.simulation import Simulation, opened, split_address
+from simulators.run.timekeeper import TimeKeeper
 
 DEMO = Path(__file__).parents[2] / "config" / "demo" / "plant.toml"
 

@@ -7,9 +7,9 @@ import csv
 from pathlib import Path
 
 from collector.model.interval import parse_time_ms
-from simulators.plant import World
-from simulators.scenario import load_scenario
-from simulators.signals import Board
+from simulators.plant.plant import World
+from simulators.plant.scenario import load_scenario
+from simulators.plant.signals import Board
 
 CASE = Path(__file__).parent / "worked_day"
 

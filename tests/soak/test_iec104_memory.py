@@ -21,7 +21,7 @@ from collector.base.clock import SystemClock
 from collector.base.errors import DeviceError
 from collector.points import load_points
 from collector.points.agent_config import AgentConfig, AgentSettings
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
 
 FRAMES = int(os.environ.get("LINK_FRAMES", "30000"))
 GROWTH_BYTES = 5_000_000

@@ -19,8 +19,8 @@ from patience import HANG_S
 
 from collector import wire
 from collector.model.record import Quality, UnitLayout, UnitRecord
-from simulators.pytest_plugin import ServedDevices
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
+from simulators.run.pytest_plugin import ServedDevices
 
 ROOT = Path(__file__).parents[2]
 AGENT, CENTER = (ROOT / "systemd" / f"collector-{name}.service" for name in ("agent", "center"))

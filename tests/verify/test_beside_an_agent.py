@@ -19,7 +19,7 @@ from collector.agent.operate.table_hashes import loaded_tables
 from collector.agent.paths import socket_path
 from collector.base.errors import LinkError
 from collector.points.agent_config import load_agent
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]
 TABLE = "name,quantity,area,type,address,raw_unit\np,active_power_mw,holding,int32,0,kW\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from verify_world import config_of, run, states
 
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]
 TABLE = (

@@ -15,7 +15,7 @@ from pathlib import Path
 from patience import HANG_S
 from verify_world import config_of, run
 
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]
 TABLE = "name,quantity,area,type,address,raw_unit\n有功,active_power_mw,holding,int32,0,kW\n"

@@ -15,7 +15,7 @@ from verify_world import config_of, run, states
 
 from collector.base.errors import StoreError
 from collector.verify.session import Stored, load_session, open_session
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]
 TABLE = (

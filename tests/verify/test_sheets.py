@@ -16,7 +16,7 @@ import pytest
 from verify_world import config_of, run
 
 from collector.verify.session import Stored, load_session, open_session
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]
 # A name and a description as somebody hostile, or careless, writes them.

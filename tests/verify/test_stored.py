@@ -15,7 +15,7 @@ from verify_world import config_of, run, states
 
 from collector.model.interval import format_time
 from collector.verify.session import load_session
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 Serve = Callable[..., ServedDevices]
 TABLE = (

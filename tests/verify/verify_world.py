@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from collector.base.errors import CollectorError
 from collector.cli import verify
-from simulators.pytest_plugin import ServedDevices
+from simulators.run.pytest_plugin import ServedDevices
 
 
 def make_app() -> typer.Typer:

@@ -22,7 +22,7 @@ from collector.base.errors import ConfigError
 from collector.center.settings import CenterSettings
 from collector.center.web.app import build_app
 from collector.center.web.server.serve import serve_web
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
 
 
 def served(own: World, settings: CenterSettings, ask: Callable[[], httpx.Response]) -> httpx.Response:

@@ -20,7 +20,7 @@ from web_world import PASSWORD, World, settings_of
 
 from collector.center.web.app import build_app
 from collector.center.web.server.serve import serve_web
-from simulators.scenario import free_ports
+from simulators.plant.scenario import free_ports
 
 
 @contextmanager

@@ -12,15 +12,15 @@ from collector.base.errors import CollectorError, ConfigError, Problem
 from collector.model.interval import Interval
 from collector.model.quantity import BY_NAME, parse_scaled
 from collector.points.agent_config import AgentConfig, load_agent
-from simulators.control import Control
-from simulators.devices import Devices
-from simulators.fault_file import FaultPlan, PlannedFault
-from simulators.faults import Fault, Faults
-from simulators.listener import ListenError
-from simulators.plant import World
-from simulators.scenario import Scenario
-from simulators.signals import Board
-from simulators.timekeeper import TimeKeeper
+from simulators.faces.listener import ListenError
+from simulators.faults.faults import Fault, Faults
+from simulators.faults.file import FaultPlan, PlannedFault
+from simulators.plant.plant import World
+from simulators.plant.scenario import Scenario
+from simulators.plant.signals import Board
+from simulators.run.control import Control
+from simulators.run.devices import Devices
+from simulators.run.timekeeper import TimeKeeper
 
 
 class Played(Protocol):

@@ -12,15 +12,15 @@ from contextlib import asynccontextmanager
 
 from collector.base.errors import CollectorError
 from collector.points.agent_config import AgentConfig, Device
-from simulators.audit import Audit
-from simulators.dlt645_line import Line, Meter
-from simulators.faults import Fault, Faults, kinds_of
-from simulators.iec104_station import Station
-from simulators.listener import Face, ListenError
-from simulators.modbus import Slave
-from simulators.modbus_face import ModbusPort
-from simulators.serial_line import SerialLine
-from simulators.signals import Board
+from simulators.faces.audit import Audit
+from simulators.faces.dlt645_line import Line, Meter
+from simulators.faces.iec104_station import Station
+from simulators.faces.listener import Face, ListenError
+from simulators.faces.modbus import Slave
+from simulators.faces.modbus_face import ModbusPort
+from simulators.faces.serial_line import SerialLine
+from simulators.faults.faults import Fault, Faults, kinds_of
+from simulators.plant.signals import Board
 
 
 class Devices:

@@ -20,7 +20,7 @@ from typing import Any
 from collector.base.config import check_settings, read_toml
 from collector.base.errors import ConfigError, Problem
 from collector.model.interval import Interval, Month, parse_time_ms
-from simulators.scenario_model import Area, Settings, Unit
+from simulators.plant.scenario_model import Area, Settings, Unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from collector.model.interval import QUARTER_HOUR_MS, format_time
-from simulators.scenario import Scenario
-from simulators.scenario_model import Unit
-from simulators.schedule import Schedule, make_schedule
+from simulators.plant.scenario import Scenario
+from simulators.plant.scenario_model import Unit
+from simulators.plant.schedule import Schedule, make_schedule
 
 _EMPTY: Final[dict[str, tuple[str, ...]]] = {
     "exclusions.csv": ("unit", "service", "start", "end", "reason", "note"),

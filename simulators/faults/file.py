@@ -12,7 +12,7 @@ from pydantic import Field
 from collector.base.config import Section, load_settings
 from collector.base.errors import CollectorError, ConfigError, Problem
 from collector.model.interval import parse_time_ms
-from simulators.faults import Fault, Faults
+from simulators.faults.faults import Fault, Faults
 
 
 class _Row(Section):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from simulators.grid import Bus
-from simulators.scenario_model import Unit
+from simulators.plant.grid import Bus
+from simulators.plant.scenario_model import Unit
 
 _COMPENSATION: Final = 0.1  # of the grid's reactance
 _RATE: Final = 0.004  # of nominal per minute, at most

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated plants and devices as pytest fixtures, and the proof that nothing but reading requests was sent.
 
-Enable it with `pytest_plugins = ["simulators.pytest_plugin"]` in the top-level conftest.py.
+Enable it with `pytest_plugins = ["simulators.run.pytest_plugin"]` in the top-level conftest.py.
 
 - `modbus_device(table, protocol=…, slave=…)`, `iec104_station(table, common_addresses=…)`, `dlt645_line(table,
   addresses=…)` serve devices from the text of a point table on free loopback ports and return a `ServedDevices`:
@@ -12,7 +12,7 @@ Enable it with `pytest_plugins = ["simulators.pytest_plugin"]` in the top-level 
 - `broker` is the HOST:PORT of an embedded MQTT broker in a process of its own.
 
 Everything runs in one background thread, so that tests may block, use threads, or have an event loop of their own.
-Every test run ends with an error if any face received a request that does not only read (simulators/audit.py).
+Every test run ends with an error if any face received a request that does not only read (simulators/faces/audit.py).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from collector.points.agent_config import AgentConfig, load_agent
-from simulators.audit import FORBIDDEN, Audit
-from simulators.devices import Devices
-from simulators.faults import Fault
-from simulators.scenario import Instance, demo_scenario, free_ports, instantiate, load_scenario
-from simulators.simulation import Simulation
+from simulators.faces.audit import FORBIDDEN, Audit
+from simulators.faults.faults import Fault
+from simulators.plant.scenario import Instance, demo_scenario, free_ports, instantiate, load_scenario
+from simulators.run.devices import Devices
+from simulators.run.simulation import Simulation
 
 _UNIT: Final = "U1"
 _HANG_S: Final = 300.0  # a guard against a hang; nothing is expected to take less
@@ -92,7 +92,7 @@ class ServedDevices:
         self._background.call(lambda: self.devices.board.show(unit, quantity, value, time_utc_ms=time_utc_ms))
 
     def fault(self, kind: str, value: int = 0, *, device: str = "", probability: float = 1.0) -> None:
-        """Begin to misbehave (simulators/faults.py has the kinds)."""
+        """Begin to misbehave (simulators/faults/faults.py has the kinds)."""
         fault = Fault(device or self.first, kind, value, probability)
         self.devices.check(fault)
         self._background.call(lambda: self.devices.faults.switch_on(fault))

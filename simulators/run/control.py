@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from collector.base.errors import CollectorError
-from simulators.faults import Fault
+from simulators.faults.faults import Fault
 
 _LINE_LIMIT: Final = 65_536
 

@@ -21,10 +21,10 @@ from collector.base.errors import ConfigError, Problem
 from collector.model.interval import Interval, local_day, parse_time_ms
 from collector.model.quantity import BY_NAME, Kind, parse_scaled
 from collector.points.agent_config import load_agent
-from simulators.devices import Devices
-from simulators.scenario import free_ports
-from simulators.signals import Board
-from simulators.simulation import Simulation
+from simulators.plant.scenario import free_ports
+from simulators.plant.signals import Board
+from simulators.run.devices import Devices
+from simulators.run.simulation import Simulation
 
 WAKE_S: Final = 12.0  # longer than the agent's longest back-off from a silent device
 _TIME, _UNIT = "time", "unit"

@@ -14,16 +14,16 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final
 
-from simulators.books import Books
-from simulators.excitation import Excitation
-from simulators.grid import Bus, Grid
-from simulators.moment import Moment
-from simulators.scenario import Scenario
-from simulators.scenario_model import Unit
-from simulators.schedule import MINUTE_MS, Schedule, Switch, make_schedule
-from simulators.sequence import Sequence as Stages
-from simulators.sequence import unloading_ms
-from simulators.signals import Board
+from simulators.plant.books import Books
+from simulators.plant.excitation import Excitation
+from simulators.plant.grid import Bus, Grid
+from simulators.plant.moment import Moment
+from simulators.plant.scenario import Scenario
+from simulators.plant.scenario_model import Unit
+from simulators.plant.schedule import MINUTE_MS, Schedule, Switch, make_schedule
+from simulators.plant.sequence import Sequence as Stages
+from simulators.plant.sequence import unloading_ms
+from simulators.plant.signals import Board
 
 _WH_DIVISOR: Final = 3_600_000 // 1000  # kW·ms in a Wh
 _REGULATION_MIN: Final = 15.0  # minutes over which AGC's request forgets itself

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from simulators.audit import Audit
-from simulators.faults import Faults, peer_name
-from simulators.listener import Face
-from simulators.modbus import ILLEGAL_FUNCTION, READ_FUNCTIONS, TARGET_SILENT, RtuFramer, Slave, TcpFramer, crc16
+from simulators.faces.audit import Audit
+from simulators.faces.listener import Face
+from simulators.faces.modbus import ILLEGAL_FUNCTION, READ_FUNCTIONS, TARGET_SILENT, RtuFramer, Slave, TcpFramer, crc16
+from simulators.faults.faults import Faults, peer_name
 
 _REMEMBERED: Final = 256
 

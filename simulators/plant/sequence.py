@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from simulators.scenario_model import Unit
+from simulators.plant.scenario_model import Unit
 
 _MINUTE_MS: Final = 60_000
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol, cast
 
 from collector.base.clock import Clock
 from collector.model.interval import Interval
-from simulators.iec104_station import Station
+from simulators.faces.iec104_station import Station
 
 _WIDTH: Final = 8
 

@@ -10,9 +10,9 @@ from typing import Final
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import DAY_MS, HOUR_MS, LOCAL_OFFSET_MS, parse_time_ms
 from collector.model.quantity import parse_scaled
-from simulators.moment import Moment
-from simulators.scenario import Scenario, local_spans
-from simulators.scenario_model import Unit
+from simulators.plant.moment import Moment
+from simulators.plant.scenario import Scenario, local_spans
+from simulators.plant.scenario_model import Unit
 
 _MWH: Final = 1000 * HOUR_MS  # kW·ms in a MWh, kvar·ms in a Mvarh
 

@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from collector.points import Point
-from simulators import iec104
-from simulators.audit import Audit
-from simulators.encoding import Counter, RawScale, guard_raw
-from simulators.faults import Faults
-from simulators.iec104_link import StationLink, Timing
-from simulators.listener import Face, Listener
-from simulators.signals import Board
+from simulators.faces import iec104
+from simulators.faces.audit import Audit
+from simulators.faces.encoding import Counter, RawScale, guard_raw
+from simulators.faces.iec104_link import StationLink, Timing
+from simulators.faces.listener import Face, Listener
+from simulators.faults.faults import Faults
+from simulators.plant.signals import Board
 
 _OBJECT_BYTES: Final = 240  # of an ASDU's 249, objects only
 _HOUR_MS: Final = 3_600_000

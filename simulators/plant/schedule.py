@@ -14,9 +14,9 @@ from typing import Final
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import DAY_MS, HOUR_MS, QUARTER_HOUR_MS, local_midnight_ms, parse_time_ms
 from collector.model.quantity import BY_NAME, parse_scaled
-from simulators.scenario import Scenario
-from simulators.scenario_model import Unit
-from simulators.sequence import unloading_ms
+from simulators.plant.scenario import Scenario
+from simulators.plant.scenario_model import Unit
+from simulators.plant.sequence import unloading_ms
 
 MINUTE_MS: Final = 60_000
 _AT_TICKS: Final = frozenset({"active_power_mw", "reactive_power_mvar", "bus_voltage_kv", "avc_at_limit"})

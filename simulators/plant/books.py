@@ -15,11 +15,11 @@ from typing import Final
 
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import DAY_MS, HOUR_MS, LOCAL_OFFSET_MS, QUARTER_HOUR_MS
-from simulators.books_called import Called
-from simulators.moment import Moment
-from simulators.scenario import Scenario, local_spans
-from simulators.scenario_model import Unit
-from simulators.schedule import Switch
+from simulators.plant.books_called import Called
+from simulators.plant.moment import Moment
+from simulators.plant.scenario import Scenario, local_spans
+from simulators.plant.scenario_model import Unit
+from simulators.plant.schedule import Switch
 
 _MWH: Final = 1000 * HOUR_MS  # kW·ms in a MWh
 

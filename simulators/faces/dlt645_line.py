@@ -9,12 +9,12 @@ from fractions import Fraction
 from typing import Final, cast
 
 from collector.points import Point
-from simulators import dlt645
-from simulators.audit import Audit
-from simulators.encoding import Counter, RawScale, guard_raw
-from simulators.faults import Faults, peer_name
-from simulators.listener import Face
-from simulators.signals import Board
+from simulators.faces import dlt645
+from simulators.faces.audit import Audit
+from simulators.faces.encoding import Counter, RawScale, guard_raw
+from simulators.faces.listener import Face
+from simulators.faults.faults import Faults, peer_name
+from simulators.plant.signals import Board
 
 _SEGMENT: Final = 200  # data bytes of an answer, identifier included, before it needs a follow-up frame
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
-from simulators import iec104
-from simulators.audit import Audit
-from simulators.faults import Fault, Faults, peer_name
-from simulators.listener import Link
+from simulators.faces import iec104
+from simulators.faces.audit import Audit
+from simulators.faces.listener import Link
+from simulators.faults.faults import Fault, Faults, peer_name
 
 _QUEUE_LIMIT: Final = 20_000
 

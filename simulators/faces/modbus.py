@@ -12,8 +12,8 @@ from typing import Final
 
 from collector.model.quantity import BY_NAME, Kind
 from collector.points import Point
-from simulators.encoding import Counter, RawScale, arrange, counter_turn, guard_raw, pack_raw, register_encoder
-from simulators.signals import Board, Sink
+from simulators.faces.encoding import Counter, RawScale, arrange, counter_turn, guard_raw, pack_raw, register_encoder
+from simulators.plant.signals import Board, Sink
 
 READ_FUNCTIONS: Final = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, TARGET_SILENT = 1, 2, 3, 11

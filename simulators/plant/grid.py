@@ -11,8 +11,8 @@ import random
 from typing import Final
 
 from collector.model.interval import DAY_MS, HOUR_MS, LOCAL_OFFSET_MS, parse_time_ms
-from simulators.scenario import Scenario
-from simulators.scenario_model import Unit
+from simulators.plant.scenario import Scenario
+from simulators.plant.scenario_model import Unit
 
 _MINUTE_MS: Final = 60_000
 _RECOVERY_MS: Final = 4 * _MINUTE_MS  # after an event the frequency comes back by half in this time
