@@ -42,8 +42,8 @@ WARM_UP_S = 8
 SECONDS = 20
 DAY_S = 86_400
 DAY_UNITS = 4
-AGENT = "from collector.cli.agent import app; app()"
-CENTER = "from collector.cli.center import app; app()"
+AGENT = "from collector.cli.agent.commands import app; app()"
+CENTER = "from collector.cli.center.commands import app; app()"
 # Seen on two cores: an agent of our own without store or quality, and a day through a bare broker.
 PROTOTYPE_US = 1.3
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 MOSQUITTO: Final = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-_CENTER: Final = "from collector.cli.center import app; app()"
+_CENTER: Final = "from collector.cli.center.commands import app; app()"
 PATIENCE_S: Final = 60.0
 
 

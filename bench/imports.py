@@ -34,7 +34,7 @@ QUARTERS: Final = 31 * 96
 ROWS: Final = UNITS * QUARTERS
 IDLE_BATCHES: Final = 60
 BATCH_EVERY_S: Final = 0.05
-_IMPORT: Final = "from collector.cli.center import app; app()"
+_IMPORT: Final = "from collector.cli.center.commands import app; app()"
 _AT_ONCE: Final = 50_000
 
 

@@ -13,7 +13,13 @@ import sys
 import typer
 
 from collector.base.errors import CollectorError
-from collector.cli import accept, agent, center, demo, explain, points, rulebook, settle, simulate, verify
+from collector.cli import accept, explain, points, rulebook
+from collector.cli.agent import commands as agent
+from collector.cli.center import commands as center
+from collector.cli.demo import command as demo
+from collector.cli.settle import command as settle
+from collector.cli.simulate import command as simulate
+from collector.cli.verify import command as verify
 
 app = typer.Typer(
     name="collector", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,

@@ -21,7 +21,7 @@ from collector.agent.app import run_agent
 from collector.agent.buffer.buffer import read_counts
 from collector.agent.operate.read_once import candidates, read_devices
 from collector.base.clock import SystemClock
-from collector.cli.agent import app
+from collector.cli.agent.commands import app
 from collector.points.agent_config import load_agent
 
 CONFIG = """

@@ -35,7 +35,7 @@ from collector.agent.record.recorder import Recorder
 from collector.agent.record.schedule import Timetable
 from collector.agent.record.sources import Source
 from collector.base.errors import StoreError
-from collector.cli.agent import app
+from collector.cli.agent.commands import app
 from collector.model.record import GapRecord, UnitRecord
 from collector.points.agent_config import load_agent
 from simulators.run.pytest_plugin import ServedDevices

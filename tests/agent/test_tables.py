@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from collector.agent.operate.health import DeviceHealth
-from collector.cli.agent_operate import _state
+from collector.cli.agent.operate import _state
 from collector.cli.table import print_table
 
 

@@ -27,7 +27,7 @@ from collector.base.clock import SystemClock
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
 
-CENTER = (sys.executable, "-c", "from collector.cli.center import app; app()")
+CENTER = (sys.executable, "-c", "from collector.cli.center.commands import app; app()")
 
 _TRY_S = 5.0  # so long it waits for a broker that may be gone, then tries again
 

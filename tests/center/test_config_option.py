@@ -11,7 +11,7 @@ from center_batches import new_store
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from collector.cli.center import app
+from collector.cli.center.commands import app
 
 
 def verbs(command: Any, name: str = "") -> list[tuple[str, Any]]:

@@ -25,7 +25,7 @@ from collector.center.db.store import CenterStore
 from collector.center.inputs.imports import Imported, import_table, list_imports, rows_in_force
 from collector.center.inputs.undo import undo_import
 from collector.center.operate.backup import create_backup, restore_backup
-from collector.cli.center import app
+from collector.cli.center.commands import app
 from collector.model.interval import Month
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.sheets.files import Delivered

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from collector.base.errors import CollectorError, Denied
 from collector.base.resources import config_path
-from collector.cli.center import app
+from collector.cli.center.commands import app
 from collector.cli.login import system_login, system_user
 
 Run = Callable[..., Result]

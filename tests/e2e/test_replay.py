@@ -16,8 +16,8 @@ from patience import HANG_S, wait_until
 
 from collector.base.resources import config_path
 from collector.center.lake.seal import seal_month
-from collector.cli.demo_run import pending_batches
-from collector.cli.settle import RULEBOOK, settle_folder
+from collector.cli.demo.run import pending_batches
+from collector.cli.settle.command import RULEBOOK, settle_folder
 from collector.model.interval import Month, parse_time_ms
 from collector.trial.processes import Processes, SimulatorControl, wait_for_port
 from simulators.plant.scenario import free_ports

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from collector.base.errors import ConfigError, RuleError
 from collector.base.resources import config_path
-from collector.cli import duties as verb
+from collector.cli import calendar as verb
 from collector.model.interval import Month
 from collector.settlement.rulebook.calendar import Duties, DutyDays, compute_duties, load_working_days
 from collector.settlement.rulebook.load import load_rulebook

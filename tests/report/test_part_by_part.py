@@ -13,8 +13,8 @@ from made_folders import make_folder
 
 from collector.base.errors import ConfigError
 from collector.base.resources import config_path
-from collector.cli.part_by_part import settle_parts, whole_segments
-from collector.cli.settle import RULEBOOK, settle_folder
+from collector.cli.settle.by_units import settle_parts, whole_segments
+from collector.cli.settle.command import RULEBOOK, settle_folder
 from collector.model.interval import Month
 from collector.report.folder import write_statement
 from collector.settlement.rulebook.load import load_rulebook

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from collector.base.errors import ConfigError
 from collector.base.resources import config_path
-from collector.cli import settle
+from collector.cli.settle import command as settle
 from collector.model.interval import Month
 
 # Rules.md section 5: 上海 1000 MW at 380 MW for four valley hours of annual plan: 360 MWh, 3 600.00 yuan.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.cli.side_by_side import spread
+from collector.cli.settle.forked_map import spread
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks only on Linux")
 

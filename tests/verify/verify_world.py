@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from collector.base.errors import CollectorError
-from collector.cli import verify
+from collector.cli.verify import command as verify
 from simulators.run.pytest_plugin import ServedDevices
 
 

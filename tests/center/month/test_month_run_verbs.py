@@ -12,7 +12,7 @@ from center_months import new_store
 from late_changes import PLAN, at, fill
 from typer.testing import CliRunner, Result
 
-from collector.cli.center import app
+from collector.cli.center.commands import app
 
 Verb = Callable[..., Result]
 

@@ -53,7 +53,7 @@ def verify(
     something has failed or, where it lists or exports, is not verified yet.
     """
     from collector.agent.log import start_logging
-    from collector.cli.verify_desk import Desk, Wanted
+    from collector.cli.verify.desk import Desk, Wanted
     from collector.points.agent_config import load_agent
     from collector.verify.judgement import printable
 
@@ -72,7 +72,7 @@ def verify(
     if sheet:
         desk.take_sheet(sheet)
     if point or step:
-        from collector.cli.verify_once import verify_by_options
+        from collector.cli.verify.once import verify_by_options
 
         verify_by_options(desk, wanted)
     if center:
@@ -82,7 +82,7 @@ def verify(
     if export:
         desk.export(export)
     if not (template or sheet or point or step or center or listing or open_only or export):
-        from collector.cli.verify_screen import verify_in_terminal
+        from collector.cli.verify.screen import verify_in_terminal
 
         desk.ok = verify_in_terminal(desk, wanted)
     if as_json:

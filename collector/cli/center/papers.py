@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from collector.cli.center_month import WhoOption
-from collector.cli.center_screen import MonthArgument, actor_of, parse_month, show_rows, time_text, to_json
-from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
+from collector.cli.center.inputs import WhoOption
+from collector.cli.center.screen import MonthArgument, actor_of, parse_month, show_rows, time_text, to_json
+from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store
 
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write the documents into this folder.")]
 

@@ -63,7 +63,7 @@ def simulate(
 
 
 async def _run(simulation: Simulation, control: str, time: str, seconds: float) -> None:
-    from collector.cli.simulate_screen import run_screen
+    from collector.cli.simulate.screen import run_screen
     from simulators.run.simulation import opened
 
     speed = _speed(time or ("driven" if simulation.config.settings.gateway.time_server else "real"))

@@ -15,8 +15,8 @@ import typer
 
 from collector.base.cycles import without_looking_for_cycles
 from collector.base.resources import config_path
-from collector.cli import compare, duties
-from collector.cli.side_by_side import spread
+from collector.cli import calendar, compare
+from collector.cli.settle.forked_map import spread
 
 if TYPE_CHECKING:
     from collector.settlement.statement import Statement
@@ -27,7 +27,7 @@ RULEBOOK = "rules/east-china-trial"
 def register(app: typer.Typer) -> None:
     """Add the verbs of the offline statement: settle, compare, quarter, calendar."""
     compare.register(app)
-    duties.register(app)
+    calendar.register(app)
 
     @app.command("settle")
     def settle_command(
@@ -70,7 +70,7 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statemen
     """
     # Its arrays live for milliseconds; the kernel takes longer to find huge pages for them (docs/decisions/0014).
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
-    from collector.cli.part_by_part import settle_parts, whole_segments
+    from collector.cli.settle.by_units import settle_parts, whole_segments
     from collector.report.folder import check_out, write_statement
     from collector.settlement.rulebook.load import load_rulebook
     from collector.settlement.settle import settle

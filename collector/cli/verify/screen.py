@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from collector.base.errors import CollectorError
-from collector.cli.verify_desk import Desk, Wanted
+from collector.cli.verify.desk import Desk, Wanted
 from collector.model.interval import format_time
 from collector.verify.export import REASONS, STATES
 from collector.verify.hints import candidates_of

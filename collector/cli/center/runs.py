@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.cli.center_month import WhoOption
-from collector.cli.center_screen import actor_of
-from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store, rulebook_of_center
+from collector.cli.center.inputs import WhoOption
+from collector.cli.center.screen import actor_of
+from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store, rulebook_of_center
 from collector.cli.explain import LangOption
 from collector.report.words import Lang
 
@@ -55,7 +55,7 @@ def settle_month(
     Exit 0 when a statement was written, also provisional or blocked; 1 when the inputs were refused.
     """
     from collector.center.runs.settle_month import settle_run
-    from collector.cli.settle import show
+    from collector.cli.settle.command import show
 
     wanted = _month(month)
     actor = actor_of(who)

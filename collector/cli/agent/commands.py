@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.cli import agent_operate
+from collector.cli.agent import operate
 from collector.cli.table import print_table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collector.points.agent_config import AgentConfig
 
 app = typer.Typer(no_args_is_help=True, help="The plant side: read, record, buffer, send. 厂站端。")
-agent_operate.register(app)
+operate.register(app)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="agent.toml")]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]

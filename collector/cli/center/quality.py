@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.cli.center_month import WhoOption
-from collector.cli.center_screen import actor_of, decider_of
-from collector.cli.center_store import (
+from collector.cli.center.inputs import WhoOption
+from collector.cli.center.screen import actor_of, decider_of
+from collector.cli.center.store import (
     ConfigArgument,
     ConfigOption,
     JsonOption,

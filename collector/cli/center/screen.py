@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.cli.center_store import find_config
+from collector.cli.center.store import find_config
 
 if TYPE_CHECKING:
     from collector.center.people.access import Actor

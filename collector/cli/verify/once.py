@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from collector.cli.verify_desk import Desk, Wanted
+from collector.cli.verify.desk import Desk, Wanted
 from collector.verify.items import Item, Step
 from collector.verify.judge import parse_expected, parse_tolerance, step_name
 from collector.verify.judgement import judge, make_verdict

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collector.base.resources import config_path
-from collector.cli.demo_center import CenterResult
-from collector.cli.demo_run import Run
+from collector.cli.demo.center import CenterResult
+from collector.cli.demo.run import Run
 from collector.model.interval import Month, format_time
 from collector.model.record import Cause
 from collector.trial.processes import Usage
@@ -113,7 +113,7 @@ def lay_out_folder(run: Run) -> tuple[Path, ...]:
 
 def _settle(run: Run) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """The statement by the very code of `collector settle`, read back from its files."""
-    from collector.cli.settle import RULEBOOK, settle_folder
+    from collector.cli.settle.command import RULEBOOK, settle_folder
 
     statement = run.out / "statement"
     settle_folder(run.month, run.out / "data", statement, config_path(RULEBOOK))

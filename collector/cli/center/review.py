@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.cli.center_month import WhoOption
-from collector.cli.center_screen import actor_of, decider_of, parse_month, show_rows, time_text, to_json
-from collector.cli.center_store import ConfigOption, DaysOption, JsonOption, StateOption, days_of_center, open_store
+from collector.cli.center.inputs import WhoOption
+from collector.cli.center.screen import actor_of, decider_of, parse_month, show_rows, time_text, to_json
+from collector.cli.center.store import ConfigOption, DaysOption, JsonOption, StateOption, days_of_center, open_store
 
 if TYPE_CHECKING:
     from collector.center.month.review_log import Review

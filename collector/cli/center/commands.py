@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.cli import (
-    center_month,
-    center_papers,
-    center_review,
-    center_runs,
-    center_user,
-    center_watch,
-    center_work,
+from collector.cli.center import (
+    inputs,
+    papers,
+    quality,
+    review,
+    runs,
+    user,
 )
-from collector.cli.center_month import WhoOption
-from collector.cli.center_screen import actor_of
-from collector.cli.center_store import (
+from collector.cli.center import (
+    month as center_work,
+)
+from collector.cli.center.inputs import WhoOption
+from collector.cli.center.screen import actor_of
+from collector.cli.center.store import (
     ConfigArgument,
     ConfigOption,
     StateOption,
@@ -36,13 +38,13 @@ if TYPE_CHECKING:
     from collector.center.operate.status import CenterStatus, GatewayStatus
 
 app = typer.Typer(no_args_is_help=True, help="The dispatch side: receive, store, settle. 主站。")
-center_month.register(app)
-center_user.register(app)
-center_runs.register(app)
+inputs.register(app)
+user.register(app)
+runs.register(app)
 center_work.register(app)
-center_review.register(app)
-center_papers.register(app)
-center_watch.register(app)
+review.register(app)
+papers.register(app)
+quality.register(app)
 
 
 @app.command()

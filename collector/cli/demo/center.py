@@ -35,8 +35,8 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
     from collector.center.people import accounts
     from collector.center.people.access import Role
     from collector.center.runs.settle_month import settle_month
-    from collector.cli.center_screen import actor_of
-    from collector.cli.settle import RULEBOOK
+    from collector.cli.center.screen import actor_of
+    from collector.cli.settle.command import RULEBOOK
     from collector.settlement.rulebook.catalogue import SERVICES
 
     actor = actor_of(ACCOUNT)

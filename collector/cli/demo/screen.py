@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from collector.cli.demo_center import CenterResult
-from collector.cli.demo_result import LineResult, Result
+from collector.cli.demo.center import CenterResult
+from collector.cli.demo.result import LineResult, Result
 from collector.model.interval import Interval, format_time
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.cli.center_screen import actor_of
-from collector.cli.center_store import ConfigOption, JsonOption, StateOption, open_store
+from collector.cli.center.screen import actor_of
+from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store
 
 if TYPE_CHECKING:
     from collector.center.inputs.imports import Imported
