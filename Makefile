@@ -24,7 +24,7 @@ test: .venv.stamp  ## all tests
 # Ten to thirty minutes on two cores; the figures of each test are printed at the end.
 soak: .venv.stamp  ## faults at length: 200 kills, 100 damaged buffers, 24 h in compressed time, a million frames per codec
 	SOAK=1 STARTS=50 KILLS=200 DAMAGES=100 HOURS=24 FRAMES=1000000 LINK_FRAMES=500000 $(BIN)/python -m pytest -n 2 --dist worksteal -rP --show-capture=stdout -o faulthandler_timeout=0 \
-		tests/crash tests/soak tests/agent/test_buffer_lives.py tests/interop/test_iec104_peers.py
+		tests/crash tests/soak tests/agent/buffer/test_buffer_lives.py tests/interop/test_iec104_peers.py
 
 check: .venv.stamp  ## style, types, import arrows
 	$(BIN)/ruff check .

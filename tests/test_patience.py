@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from patience import HANG_S, HangGuard, run_watched, wait_until
+
+from tests.patience import HANG_S, HangGuard, run_watched, wait_until
 
 TESTS = Path(__file__).parent
 # Calls whose only, or second, positional argument is a limit in seconds.

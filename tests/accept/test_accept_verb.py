@@ -17,10 +17,10 @@ from typing import Any
 
 import openpyxl
 import pytest
-from patience import HANG_S, run_watched, wait_until
 
 from collector.accept.outcome import CHECKS
 from simulators.run.pytest_plugin import ServedDevices
+from tests.patience import HANG_S, run_watched, wait_until
 
 pytestmark = pytest.mark.e2e
 CONFIG = Path(__file__).parents[2] / "config"

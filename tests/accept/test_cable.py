@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 
 import pytest
-from patience import HANG_S, SILENCE_S
 
 from collector.accept.cable import Cable
+from tests.patience import HANG_S, SILENCE_S
 
 
 @pytest.fixture

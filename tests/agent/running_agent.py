@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from patience import HANG_S
-from uplink_world import free_port
 
 from collector.agent.app import run_agent
 from collector.agent.buffer.buffer import read_counts
@@ -22,6 +20,8 @@ from collector.base.errors import StoreError
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
 from collector.points.agent_config import load_agent
 from collector.wire import decode_batch, open_envelope
+from tests.agent.uplink.uplink_world import free_port
+from tests.patience import HANG_S
 
 TABLE = "name,quantity,area,type,address,raw_unit\npower,active_power_mw,holding,int32,0,kW\n"
 WIDER = TABLE + "reactive,reactive_power_mvar,holding,int32,2,kvar\n"

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from patience import HANG_S, until
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from typer.testing import CliRunner
@@ -23,6 +22,7 @@ from collector.agent.operate.read_once import candidates, read_devices
 from collector.base.clock import SystemClock
 from collector.cli.agent.commands import app
 from collector.points.agent_config import load_agent
+from tests.patience import HANG_S, until
 
 CONFIG = """
 schema = 1

@@ -10,15 +10,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from patience import until
-from running_agent import buffered, recorded, run, write_agent
-from uplink_world import free_port
-from wall_clock import WallClock
 
 from collector.agent.app import run_agent
 from collector.agent.operate.doctor import examine
 from collector.base.clock import SystemClock
 from collector.points.agent_config import load_agent
+from tests.agent.running_agent import buffered, recorded, run, write_agent
+from tests.agent.uplink.uplink_world import free_port
+from tests.patience import until
+from tests.wall_clock import WallClock
 
 PERIOD_MS = 1000
 TWO_YEARS_MS = 2 * 365 * 86_400_000

@@ -18,14 +18,14 @@ from typing import Any
 
 import aiomqtt
 import pytest
-from center_batches import batch_topic, new_signer
-from patience import HANG_S, HangGuard, wait_until
 from sqlalchemy import func, select
 
 from collector import wire
 from collector.base.clock import SystemClock
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
+from tests.center.center_batches import batch_topic, new_signer
+from tests.patience import HANG_S, HangGuard, wait_until
 
 CENTER = (sys.executable, "-c", "from collector.cli.center.commands import app; app()")
 

@@ -7,10 +7,11 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import center_batches
 import psycopg
 import pytest
-from postgresql_server import find_programs, plain_url, running_server
+
+from tests.center import center_batches
+from tests.center.db.postgresql_server import find_programs, plain_url, running_server
 
 _numbers = itertools.count(1)
 

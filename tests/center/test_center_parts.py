@@ -11,12 +11,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from center_batches import NOON, minutes, new_store, payload_of
-from center_process import CENTER, Plant, configured, free_port, running_broker, stored
-from patience import HANG_S
 from sqlalchemy import Connection
 
 from collector.center.operate.watchdog import say_alive
+from tests.center.center_batches import NOON, minutes, new_store, payload_of
+from tests.center.center_process import CENTER, Plant, configured, free_port, running_broker, stored
+from tests.patience import HANG_S
 
 
 def test_pages_that_can_not_be_served_end_the_process(tmp_path: Path) -> None:

@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 import uvloop
-from device_peers import (
+
+from collector.agent.device.contract import Answer, Device, Reading
+from collector.agent.device.factory import build_devices
+from collector.base.clock import Clock, SystemClock
+from collector.base.errors import DeviceError
+from collector.model.record import Quality
+from collector.points import load_points
+from collector.points.agent_config import AgentConfig, AgentSettings
+from tests.contract.device_peers import (
     Script,
     Station,
     dlt645,
@@ -21,15 +29,7 @@ from device_peers import (
     modbus_rtu_over_tcp,
     modbus_tcp,
 )
-from patience import HANG_S
-
-from collector.agent.device.contract import Answer, Device, Reading
-from collector.agent.device.factory import build_devices
-from collector.base.clock import Clock, SystemClock
-from collector.base.errors import DeviceError
-from collector.model.record import Quality
-from collector.points import load_points
-from collector.points.agent_config import AgentConfig, AgentSettings
+from tests.patience import HANG_S
 
 PROTOCOLS = ["modbus_tcp", "modbus_rtu_over_tcp", "modbus_rtu", "dlt645_over_tcp", "dlt645", "iec104"]
 MODBUS_TABLE = """name,quantity,area,type,address,raw_unit

@@ -21,8 +21,6 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from device_peers import Script, modbus_tcp
-from test_device_contract import PEERS, PROTOCOLS, build, run, until_good
 
 import collector.agent.device as drivers
 from collector.agent.device.contract import Answer
@@ -31,6 +29,8 @@ from collector.agent.record.poll import Channel, Job
 from collector.base.clock import SystemClock
 from collector.model.record import Quality
 from collector.points.agent_config import AgentConfig, AgentSettings
+from tests.contract.device_peers import Script, modbus_tcp
+from tests.contract.test_device_contract import PEERS, PROTOCOLS, build, run, until_good
 
 MISTAKES: tuple[Callable[[], Exception], ...] = (
     lambda: RuntimeError("injected"), lambda: KeyError(16385), lambda: struct.error("injected"), AssertionError,

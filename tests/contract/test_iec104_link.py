@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from device_peers import serve
-from patience import until
-from test_device_contract import build, read, run
 
 from collector.agent.device.contract import Answer, Device, Reading
 from collector.base.clock import SystemClock
 from collector.base.errors import DeviceError
 from collector.model.record import Quality
+from tests.contract.device_peers import serve
+from tests.contract.test_device_contract import build, read, run
+from tests.patience import until
 
 TABLE = "name,quantity,area,type,address,raw_unit\nbreaker,on_grid,30,bit,1,\nagc,agc_in_service,30,bit,2,\n"
 WITH_COUNTER = TABLE + "e,energy_export_mwh,37,int32,9,kWh\n"

@@ -10,13 +10,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plant_truth import MONTH, Instant
 from pyarrow import parquet
 
 from collector.center.lake.day_file import DAY
 from collector.center.lake.seal import seal_month
 from collector.model.record import Cause, GapRecord, UnitRecord
 from collector.wire import decode_batch, open_envelope
+from tests.crash.plant_truth import MONTH, Instant
 
 
 @dataclass(frozen=True)

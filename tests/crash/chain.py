@@ -20,14 +20,13 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from arrivals import Journal, read_journal
-from patience import HANG_S, wait_until
-from plant_truth import LEAD_MS, REORDER_MS, START_MS, UNITS, write_scenario
-
 from collector.agent.buffer.buffer import Counts, read_counts
 from collector.base.errors import CollectorError
 from collector.trial.processes import Processes, SimulatorControl, advance_time, wait_for_port
 from simulators.plant.scenario import free_ports
+from tests.crash.arrivals import Journal, read_journal
+from tests.crash.plant_truth import LEAD_MS, REORDER_MS, START_MS, UNITS, write_scenario
+from tests.patience import HANG_S, wait_until
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 

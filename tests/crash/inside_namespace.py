@@ -8,9 +8,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from arrivals import compare
-from chain import Chain, running_chain
-from plant_truth import truth
+from tests.crash.arrivals import compare
+from tests.crash.chain import Chain, running_chain
+from tests.crash.plant_truth import truth
 
 STEP_MS = 60_000
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
-from patience import HANG_S
+from tests.patience import HANG_S
 
 _WIDTH = 8
 

@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from patience import HANG_S
+from tests.patience import HANG_S
 
 UP: Final = "up"  # from the client to the server
 DOWN: Final = "down"

@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from arrivals import compare
-from chain import running_chain
-from plant_truth import truth
+
+from tests.crash.arrivals import compare
+from tests.crash.chain import running_chain
+from tests.crash.plant_truth import truth
 
 KILLS = int(os.environ.get("KILLS", "20"))
 

@@ -16,10 +16,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from arrivals import compare
-from chain import MOSQUITTO, Chain, running_chain
-from plant_truth import truth
-from tcp_proxy import DOWN, UP, Proxy, proxy_to
+
+from tests.crash.arrivals import compare
+from tests.crash.chain import MOSQUITTO, Chain, running_chain
+from tests.crash.plant_truth import truth
+from tests.crash.tcp_proxy import DOWN, UP, Proxy, proxy_to
 
 STEP_MS = 90_000
 

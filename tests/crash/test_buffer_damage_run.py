@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from arrivals import compare, read_lake
-from chain import Chain, running_chain
-from plant_truth import truth
+
+from tests.crash.arrivals import compare, read_lake
+from tests.crash.chain import Chain, running_chain
+from tests.crash.plant_truth import truth
 
 DAMAGES = int(os.environ.get("DAMAGES", "8"))
 

@@ -15,10 +15,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from buffer_victim import T0, open_buffer
 
 from collector.agent.buffer.buffer import Buffer, Position
 from collector.wire import decode_batch, open_envelope
+from tests.crash.buffer_victim import T0, open_buffer
 
 KILLS = int(os.environ.get("KILLS", "20"))
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from arrivals import compare, read_journal
-from chain import running_chain
-from plant_truth import truth
+
+from tests.crash.arrivals import compare, read_journal
+from tests.crash.chain import running_chain
+from tests.crash.plant_truth import truth
 
 STEP_MS = 90_000
 

@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from chain import Chain, running_chain
-from plant_truth import PERIOD_MS, START_MS, UNITS, truth
-from stepped_time import SteppedTime, stepped_time
+
+from tests.crash.chain import Chain, running_chain
+from tests.crash.plant_truth import PERIOD_MS, START_MS, UNITS, truth
+from tests.crash.stepped_time import SteppedTime, stepped_time
 
 HOUR_MS = 3_600_000
 

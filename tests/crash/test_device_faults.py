@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain import Children, ask_agent
-from patience import wait_until
 
 from collector.points.agent_config import load_agent
 from simulators.faces.audit import Audit
@@ -25,6 +23,8 @@ from simulators.faults.faults import KINDS, Fault, kinds_of
 from simulators.plant.scenario import free_ports
 from simulators.run.devices import Devices
 from simulators.run.pytest_plugin import Background
+from tests.crash.chain import Children, ask_agent
+from tests.patience import wait_until
 
 OTHERS = ("modbus_tcp",) * 7 + ("modbus_rtu_over_tcp", "dlt645_over_tcp")
 VALUES = {

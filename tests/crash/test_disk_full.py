@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from arrivals import compare
-from chain import Chain, running_chain
-from patience import HANG_S
-from plant_truth import truth
+
+from tests.crash.arrivals import compare
+from tests.crash.chain import Chain, running_chain
+from tests.crash.plant_truth import truth
+from tests.patience import HANG_S
 
 SPEED = 60
 SMALL_BYTES = 4 * 1024 * 1024

@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from arrivals import Journal, compare, read_lake
-from chain import running_chain
-from plant_truth import truth
+
+from tests.crash.arrivals import Journal, compare, read_lake
+from tests.crash.chain import running_chain
+from tests.crash.plant_truth import truth
 
 
 def of_gateway(journal: Journal, gateway: str) -> Journal:

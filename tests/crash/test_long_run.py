@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
-from arrivals import compare
-from chain import Chain, running_chain
-from plant_truth import START_MS, truth
+
+from tests.crash.arrivals import compare
+from tests.crash.chain import Chain, running_chain
+from tests.crash.plant_truth import START_MS, truth
 
 HOURS = float(os.environ.get("HOURS", "0.25"))
 SPAN_MS = round(HOURS * 3_600_000)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patience import run_watched
+
+from tests.patience import run_watched
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from patience import HANG_S, wait_until
 
 from collector.base.resources import config_path
 from collector.center.lake.seal import seal_month
@@ -22,6 +21,7 @@ from collector.model.interval import Month, parse_time_ms
 from collector.trial.processes import Processes, SimulatorControl, wait_for_port
 from simulators.plant.scenario import free_ports
 from simulators.run.replay import load_recording, write_agent
+from tests.patience import HANG_S, wait_until
 
 pytestmark = pytest.mark.e2e
 

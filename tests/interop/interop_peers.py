@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import uvloop
-from patience import HANG_S, wait_until
 
 from collector.agent.device.contract import Device
 from collector.agent.device.factory import build_devices
@@ -22,6 +21,7 @@ from collector.base.clock import SystemClock
 from collector.model.record import Quality
 from collector.points import load_points
 from collector.points.agent_config import AgentConfig, AgentSettings
+from tests.patience import HANG_S, wait_until
 
 HERE = Path(__file__).parent
 SOCAT = shutil.which("socat")

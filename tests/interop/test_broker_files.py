@@ -9,8 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from patience import HANG_S
-from tls_broker import ACCEPTED, answer_to_a_connect, connected, context_of, needs_mosquitto, shipped_broker
+
+from tests.interop.tls_broker import (
+    ACCEPTED,
+    answer_to_a_connect,
+    connected,
+    context_of,
+    needs_mosquitto,
+    shipped_broker,
+)
+from tests.patience import HANG_S
 
 BATCH = "collector/v1/P1/gateway-1/batch"
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from dlt645.service.serversvc.server_service import MeterServerService
-from interop_peers import device_of, needs_socat, read, serial_line, with_device
 
 from collector.agent.device.contract import Device
 from collector.model.record import Quality
+from tests.interop.interop_peers import device_of, needs_socat, read, serial_line, with_device
 
 TABLE = """name,quantity,address,scale,raw_unit
 e,energy_export_mwh,00010000,1000,kWh

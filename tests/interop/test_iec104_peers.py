@@ -11,12 +11,11 @@ import asyncio
 import os
 from pathlib import Path
 
-from interop_peers import Found, device_of, script, with_device
-
 from collector.agent.device.contract import Device, Reading
 from collector.base.errors import DeviceError
 from collector.model.record import Quality
 from simulators.plant.scenario import free_ports
+from tests.interop.interop_peers import Found, device_of, script, with_device
 
 STARTS = int(os.environ.get("STARTS", "10"))
 

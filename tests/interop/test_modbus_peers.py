@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interop_peers import device_of, needs_socat, read, script, serial_line, with_device
 
 from collector.agent.device.contract import Device
 from collector.model.record import Quality
 from simulators.plant.scenario import free_ports
+from tests.interop.interop_peers import device_of, needs_socat, read, script, serial_line, with_device
 
 TABLE = """name,quantity,area,type,address,order,raw_unit,no_value
 p,active_power_mw,holding,int32,0,ABCD,kW,

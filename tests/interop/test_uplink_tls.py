@@ -10,8 +10,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from patience import HANG_S, until
-from tls_broker import ACCEPTED, Authority, answer_to_a_connect, connected, needs_mosquitto, shipped_broker
 
 from collector.agent.buffer.buffer import Buffer
 from collector.agent.uplink.uplink import Uplink
@@ -21,6 +19,15 @@ from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.points import agent_config
 from collector.points.agent_config import AgentConfig, AgentSettings
 from collector.wire import Ack, encode_ack, epoch_text, open_envelope
+from tests.interop.tls_broker import (
+    ACCEPTED,
+    Authority,
+    answer_to_a_connect,
+    connected,
+    needs_mosquitto,
+    shipped_broker,
+)
+from tests.patience import HANG_S, until
 
 T0 = 1_772_294_400_000
 

@@ -19,9 +19,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from patience import HANG_S
 
 from simulators.plant.scenario import free_ports
+from tests.patience import HANG_S
 
 SHIPPED = Path(__file__).parents[2] / "config" / "mosquitto"
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")

@@ -6,11 +6,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from point_tables import write_cells
 from typer.testing import CliRunner, Result
 
 from collector.base.errors import ConfigError
 from collector.cli.points import app
+from tests.points.point_tables import write_cells
 
 HEADER = ["name", "quantity", "area", "type", "address", "raw_unit"]
 P = ["有功[bold]", "active_power_mw", "holding", "float32", "0", "MW"]

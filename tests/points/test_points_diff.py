@@ -6,10 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from point_tables import write_cells
 
 from collector.base.errors import ConfigError
 from collector.points.diff import Cell, Difference, compare_points, load_version
+from tests.points.point_tables import write_cells
 
 HEADER = ["name", "description", "quantity", "area", "type", "address", "order", "scale", "raw_unit", "min", "deadband"]
 ROWS = [

@@ -14,10 +14,10 @@ import openpyxl
 import pytest
 from openpyxl.chart import LineChart
 from openpyxl.worksheet.worksheet import Worksheet
-from point_tables import FORMS, write_cells
 
 from collector.base.errors import ConfigError
 from collector.points import load_points
+from tests.points.point_tables import FORMS, write_cells
 
 HEADER = ["名称", "量", "区", "数据类型", "地址", "单位"]
 GOOD = ["有功", "有功功率", "03", "float32", "100", "MW"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from point_tables import write_cells
 
 from collector.points.findings import Severity
 from collector.points.lint import Report, lint_table
+from tests.points.point_tables import write_cells
 
 ROOT = Path(__file__).parents[2]
 # name, quantity, area, type, address, raw_unit, then whatever a case needs

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from point_tables import FORMS, write_points
 
 from collector.points import COLUMNS, IEC104_TYPES, ORDERS, Point, load_points
 from collector.points.point import decimal_text
+from tests.points.point_tables import FORMS, write_points
 
 decimals = st.builds(lambda whole, digits: Fraction(whole, 10**digits), st.integers(-(10**6), 10**6), st.integers(0, 6))
 texts = st.text("有功功率断路器ABCabc019 ,\"'", max_size=12).map(str.strip)

@@ -6,13 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from point_tables import write_cells
 
 from collector.base.errors import ConfigError
 from collector.points import IEC104_TYPES, MODBUS_AREAS, ORDERS, RAW_UNITS, REGISTERS, Point, load_points, words
 from collector.points.cells import parse_whole
 from collector.points.notation import find_notation
 from collector.points.words import FOR_READERS, HEADINGS, column_of, fold
+from tests.points.point_tables import write_cells
 
 ROW = {"名称": "P", "量": "active_power_mw", "区": "holding", "数据类型": "float32", "地址": "100", "单位": "MW"}
 

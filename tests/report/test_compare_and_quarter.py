@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import typer
-from made_statement import RULE, line, statement
 from typer.testing import CliRunner
 
 from collector.base.errors import ConfigError
@@ -22,6 +21,7 @@ from collector.report.folder import write_statement
 from collector.report.quarter import quarter_csv, summarise
 from collector.report.saved_statement import load_saved
 from collector.settlement.statement import MonthStatus, ReadingUse, Statement
+from tests.report.made_statement import RULE, line, statement
 
 BASE = statement()
 SOURCES = {"register.toml": "cd" * 32, "records/U1.csv": "ef" * 32, "plan.csv": "aa" * 32, "orders.csv": "bb" * 32}

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_statement import statement
 
 from collector.report.pdf import write_pdf
+from tests.report.made_statement import statement
 
 HAS_TYPST = importlib.util.find_spec("typst") is not None
 

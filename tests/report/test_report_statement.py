@@ -13,7 +13,6 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from made_statement import START_MS, line, segment_table, segments, statement
 from openpyxl.worksheet.worksheet import Worksheet
 
 from collector.base.errors import ConfigError, InvariantBroken
@@ -25,6 +24,7 @@ from collector.report.workbook import SHEETS
 from collector.settlement.measure.results import REASONS
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.statement import MonthStatus
+from tests.report.made_statement import START_MS, line, segment_table, segments, statement
 
 FILES = [
     "determinants.csv",

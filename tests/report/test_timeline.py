@@ -8,7 +8,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import typer
-from test_settle_verb import HEADERS, MINUTE_MS, REGISTER
 from typer.testing import CliRunner
 
 from collector.cli import explain
@@ -18,6 +17,7 @@ from collector.report.timeline.svg import COLOURS
 from collector.settlement.measure.results import REASONS
 from collector.settlement.outside_scope import NOT_REGISTERED, OUTSIDE, outside_reason
 from collector.settlement.rulebook.catalogue import SERVICES
+from tests.cli.test_settle_verb import HEADERS, MINUTE_MS, REGISTER
 
 MARCH_1 = Month(2026, 3).interval.start_ms
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reference.settle import Result
-
 from collector.model.interval import Month
 from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
 from collector.tables.folder import load_folder
+from tests.reference.settle import Result
 
 RULES = Path(__file__).resolve().parents[2] / "config" / "rules" / "east-china-trial"
 _BOOK = load_rulebook(RULES)

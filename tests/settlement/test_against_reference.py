@@ -7,13 +7,13 @@ import random
 import tempfile
 from pathlib import Path
 
-from agreement import assert_agrees
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_folders import make_folder
-from reference.settle import Result, settle_reference
 
 from collector.settlement.rulebook.catalogue import SERVICES
+from tests.reference.settle import Result, settle_reference
+from tests.settlement.agreement import assert_agrees
+from tests.settlement.made_folders import make_folder
 
 # What a line and a plant row may become (rules.md sections 2 and 4). The fixed seeds below meet each at least once.
 OUTCOMES = {

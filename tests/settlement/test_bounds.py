@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from small_month import Case, at, line_of, unit
+from tests.settlement.small_month import Case, at, line_of, unit
 
 
 def bounds(case: Case, service: str) -> tuple[str, str, str]:

@@ -11,11 +11,11 @@ from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_month import Case, at, unit
 
 from collector.model.dispatch import Rate, StartStopRow
 from collector.model.register import UnitState
 from collector.settlement.rulebook.catalogue import SERVICES
+from tests.settlement.small_month import Case, at, unit
 
 STEP = 300_000
 DAYS = 3

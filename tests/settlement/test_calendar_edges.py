@@ -7,12 +7,11 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from small_month import Case, amount, area, at, line_of, plant, shipped_rulebook, unit
-
 from collector.model.dispatch import Rate, Revenue, RevenueKind
 from collector.model.interval import Month, local_midnight_ms
 from collector.model.register import LocalSpan, RevenueBasis
 from collector.settlement.rulebook.rules import RuleRow, RuleState, ServiceRow
+from tests.settlement.small_month import Case, amount, area, at, line_of, plant, shipped_rulebook, unit
 
 
 def test_february_of_a_leap_year_has_a_29th() -> None:

@@ -9,10 +9,10 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from small_month import Case, amount, area, at, line_of, plant, shipped_rulebook, unit
 
 from collector.model.dispatch import Revenue, RevenueKind, StartStopRow
 from collector.settlement.rulebook.rules import Rulebook, RuleRow, RuleState, ServiceRow
+from tests.settlement.small_month import Case, amount, area, at, line_of, plant, shipped_rulebook, unit
 
 MID = date(2026, 6, 16)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
-from small_month import Case, at, unit
+from tests.settlement.small_month import Case, at, unit
 
 HZ = {"on_grid": "1", "primary_frequency_in_service": "1"}
 

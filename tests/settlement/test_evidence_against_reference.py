@@ -13,14 +13,14 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_folders import DAY_MS, JUNE_1, make_folder
-from reference.evidence import check_meters, find_evidence
-from reference.folder import read_folder
 
 from collector.model.interval import Month
 from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
 from collector.tables.folder import load_folder
+from tests.reference.evidence import check_meters, find_evidence
+from tests.reference.folder import read_folder
+from tests.settlement.made_folders import DAY_MS, JUNE_1, make_folder
 
 _BOOK = load_rulebook(Path(__file__).resolve().parents[2] / "config" / "rules" / "east-china-trial")
 

@@ -9,7 +9,6 @@ from itertools import pairwise
 
 import pyarrow as pa
 import pytest
-from small_month import HOUR, JUNE, Case, at, shipped_rulebook, unit
 
 from collector.base.errors import RuleError
 from collector.model.interval import format_time
@@ -18,6 +17,7 @@ from collector.report.words import Lang
 from collector.settlement.explain import READINGS_OF, explain, records_of
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.settle import settle
+from tests.settlement.small_month import HOUR, JUNE, Case, at, shipped_rulebook, unit
 
 
 def month() -> Case:

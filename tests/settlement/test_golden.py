@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_month import JUNE, shipped_rulebook
 
 from collector.report.folder import write_statement
 from collector.settlement.settle import settle
 from collector.tables.folder import load_folder
+from tests.settlement.small_month import JUNE, shipped_rulebook
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 CASES = sorted(path.name for path in GOLDEN.iterdir() if (path / "when").is_dir())

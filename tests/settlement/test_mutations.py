@@ -13,14 +13,14 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from small_month import shipped_rulebook
-from worked_months import WORKED, Worked, facts_of
 
 from collector.base.errors import CollectorError
 from collector.model.interval import Month
 from collector.settlement.rulebook.calendar import DutyDays, WorkingDays, compute_duties
 from collector.settlement.rulebook.catalogue import CALENDAR_VALUES
 from collector.settlement.rulebook.rules import ReadingRow, Rulebook, RuleRow, RuleState
+from tests.settlement.small_month import shipped_rulebook
+from tests.settlement.worked_months import WORKED, Worked, facts_of
 
 MOVES_NO_MONEY = {"primary_frequency"}  # reported, never paid: its factor multiplies nothing
 

@@ -19,8 +19,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_folders import make_folder
-from small_month import JUNE, Case, at, shipped_rulebook, unit
 
 from collector.settlement import measure_units as measuring
 from collector.settlement import settle as settling
@@ -32,6 +30,8 @@ from collector.settlement.price.allocate import allocate
 from collector.settlement.settle import close, prepare, settle
 from collector.settlement.statement import Statement
 from collector.tables.folder import load_folder
+from tests.settlement.made_folders import make_folder
+from tests.settlement.small_month import JUNE, Case, at, shipped_rulebook, unit
 
 SEEDS = range(2000, 2012)
 

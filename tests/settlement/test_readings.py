@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from small_month import JUNE, Case, amount, area, at, line_of, shipped_rulebook, unit
 
 from collector.model.interval import Month
 from collector.settlement.rulebook.catalogue import READINGS
 from collector.settlement.rulebook.rules import ReadingRow, Rulebook
 from collector.settlement.settle import settle
+from tests.settlement.small_month import JUNE, Case, amount, area, at, line_of, shipped_rulebook, unit
 
 
 def adopting(reading: str, choice: str) -> Rulebook:

@@ -10,11 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from small_month import RULES, shipped_rulebook
 
 from collector.base.errors import ConfigError, RuleError
 from collector.settlement.rulebook.catalogue import CALENDAR_VALUES, READINGS, SERVICES, VALUES
 from collector.settlement.rulebook.load import load_rulebook
+from tests.settlement.small_month import RULES, shipped_rulebook
 
 # Typed from regulation.zh.txt and rules.md: value by id and key. Changing any shipped number makes this fail.
 OF_THE_TEXT = {

@@ -8,12 +8,12 @@ from datetime import date
 from pathlib import Path
 
 import typer
-from small_month import RULES, shipped_rulebook
 from typer.testing import CliRunner
 
 from collector.cli import explain as explain_verb
 from collector.cli.rulebook import app
 from collector.settlement.rulebook.text import rule_lines, rule_lines_on
+from tests.settlement.small_month import RULES, shipped_rulebook
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from small_month import Case, area, at, plant, unit
-
 from collector.model.dispatch import StartStopRow
 from collector.model.register import AREA_IDS, UnitKind
 from collector.settlement.statement import Statement
+from tests.settlement.small_month import Case, area, at, plant, unit
 
 SECOND = 1000
 

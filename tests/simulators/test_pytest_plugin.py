@@ -7,9 +7,9 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from patience import HANG_S, SILENCE_S
 
 from simulators.run.pytest_plugin import ServedDevices, ServedPlant
+from tests.patience import HANG_S, SILENCE_S
 
 TABLE = "name,quantity,area,type,address,raw_unit\np,active_power_mw,holding,int32,0,kW\n"
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import serialx
-from patience import HANG_S
 
 from collector.base.errors import CollectorError
 from collector.points.agent_config import AgentConfig, load_agent
 from simulators.faces.modbus import crc16
 from simulators.run.devices import serve
+from tests.patience import HANG_S
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from patience import HANG_S
-
 from simulators.faces.modbus import Slave
 from simulators.run.pytest_plugin import ServedPlant
 from simulators.run.simulation import split_address
+from tests.patience import HANG_S
 
 
 def ask(plant: ServedPlant, **request: object) -> dict[str, Any]:

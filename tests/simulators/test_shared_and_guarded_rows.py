@@ -6,8 +6,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from patience import HANG_S
-
 from collector.agent.operate.check import find_problems
 from collector.agent.operate.read_once import Row, read_devices
 from collector.base.clock import SystemClock
@@ -15,6 +13,7 @@ from collector.model.record import Quality
 from collector.points.agent_config import load_agent
 from simulators.plant.scenario import free_ports
 from simulators.run.devices import serve
+from tests.patience import HANG_S
 
 MODBUS = """name,unit,quantity,area,type,address,raw_unit,guard
 u1,U1,bus_voltage_kv,holding,uint32,0,V,

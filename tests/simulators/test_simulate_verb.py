@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patience import HANG_S
 
 from collector.points.agent_config import load_agent
 from simulators.plant.scenario import Instance, demo_scenario, instantiate
 from simulators.run.simulation import split_address
+from tests.patience import HANG_S
 
 
 @pytest.fixture

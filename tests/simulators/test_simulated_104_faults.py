@@ -14,7 +14,6 @@ from typing import Any
 
 import c104
 import pytest
-from patience import HANG_S, SILENCE_S, wait_until
 
 from collector.model.interval import parse_time_ms
 from simulators.faces import iec104
@@ -23,6 +22,7 @@ from simulators.faces.iec104_link import Timing
 from simulators.faces.iec104_station import Station
 from simulators.faults.faults import Fault, Faults
 from simulators.run.pytest_plugin import ServedDevices
+from tests.patience import HANG_S, SILENCE_S, wait_until
 
 TABLE = (
     "name,quantity,area,type,address,raw_unit\non,on_grid,30,bit,1,\np,active_power_mw,36,float32,2,MW\n"

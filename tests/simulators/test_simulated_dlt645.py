@@ -12,13 +12,13 @@ import pytest
 from dlt645.service.clientsvc.client_service import MeterClientService
 from hypothesis import given
 from hypothesis import strategies as st
-from served_config import what_arrives
 
 from collector.points.agent_config import AgentConfig, load_agent
 from simulators.faces import dlt645
 from simulators.faults.faults import Fault
 from simulators.plant.scenario import free_ports
 from simulators.run.devices import serve
+from tests.simulators.served_config import what_arrives
 
 TABLE = """name,quantity,address,scale,raw_unit
 e,energy_export_mwh,00010000,1000,kWh

@@ -9,11 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from patience import HANG_S, SILENCE_S
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
-from served_config import make_config, what_arrives
 
 from collector.base.errors import CollectorError, ConfigError
 from collector.model.interval import Interval, parse_time_ms
@@ -24,6 +22,8 @@ from simulators.faults.file import FaultPlan, load_faults
 from simulators.run.devices import Devices, serve
 from simulators.run.replay import Playback, Recording
 from simulators.run.simulation import Simulation, opened
+from tests.patience import HANG_S, SILENCE_S
+from tests.simulators.served_config import make_config, what_arrives
 
 REQUEST = bytes.fromhex("000100000006010300040001")
 ANSWER = bytes.fromhex("00010000000501030207ea")

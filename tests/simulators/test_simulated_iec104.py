@@ -16,8 +16,6 @@ import c104
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from patience import HANG_S, SILENCE_S, wait_until
-from served_config import make_config
 
 from collector.model.interval import parse_time_ms
 from collector.points.agent_config import AgentConfig, load_agent
@@ -27,6 +25,8 @@ from simulators.faces.iec104_link import Timing
 from simulators.faces.iec104_station import Station
 from simulators.faults.faults import Faults
 from simulators.run.devices import Devices, serve
+from tests.patience import HANG_S, SILENCE_S, wait_until
+from tests.simulators.served_config import make_config
 
 STARTDT = bytes.fromhex("680407000000")
 STARTDT_CON = bytes.fromhex("68040b000000")

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from patience import HANG_S
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusTcpClient
-from served_config import make_config
 
 from collector.points.agent_config import AgentConfig
 from simulators.faces.modbus import RtuFramer, TcpFramer, crc16
 from simulators.run.devices import serve
+from tests.patience import HANG_S
+from tests.simulators.served_config import make_config
 
 
 @pytest.fixture

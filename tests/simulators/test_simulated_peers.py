@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from patience import HANG_S
-from served_config import make_config, what_arrives
 
 from collector.points.agent_config import AgentConfig, load_agent
 from simulators.faces import iec104
 from simulators.faces.modbus import crc16
 from simulators.faults.faults import Fault
 from simulators.run.devices import Devices, serve
+from tests.patience import HANG_S
+from tests.simulators.served_config import make_config, what_arrives
 
 MBPOLL, TSHARK = shutil.which("mbpoll"), shutil.which("tshark")
 needs_mbpoll = pytest.mark.skipif(MBPOLL is None, reason="mbpoll (libmodbus) is not installed")

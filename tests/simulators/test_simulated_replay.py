@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from patience import HANG_S
 from pyarrow import parquet
 
 from collector.base.clock import SimulatedClock
@@ -16,6 +15,7 @@ from collector.base.errors import ConfigError
 from collector.model.interval import Interval, parse_time_ms
 from simulators.run.replay import load_recording, replay_simulation
 from simulators.run.simulation import Simulation, opened
+from tests.patience import HANG_S
 
 COLUMNS = "unit=name,active_power_mw=p,agc_in_service=agc"
 START = parse_time_ms("2026-03-01T00:00:00+10:00")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patience import HANG_S, SILENCE_S
 
 from collector.base.clock import SimulatedClock
 from collector.model.interval import Interval
@@ -21,6 +20,7 @@ from simulators.faults.faults import Faults
 from simulators.plant.scenario import Instance, instantiate, load_scenario
 from simulators.run.simulation import Simulation, opened, split_address
 from simulators.run.timekeeper import TimeKeeper
+from tests.patience import HANG_S, SILENCE_S
 
 DEMO = Path(__file__).parents[2] / "config" / "demo" / "plant.toml"
 

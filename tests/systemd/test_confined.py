@@ -14,13 +14,13 @@ from pathlib import Path
 
 import aiomqtt
 import pytest
-from confined_program import allowed_calls
-from patience import HANG_S
 
 from collector import wire
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from simulators.plant.scenario import free_ports
 from simulators.run.pytest_plugin import ServedDevices
+from tests.patience import HANG_S
+from tests.systemd.confined_program import allowed_calls
 
 ROOT = Path(__file__).parents[2]
 AGENT, CENTER = (ROOT / "systemd" / f"collector-{name}.service" for name in ("agent", "center"))

@@ -11,10 +11,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from patience import HANG_S
 
 from collector.base.notify import notify
 from collector.center.operate.watchdog import PERIOD_S
+from tests.patience import HANG_S
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNITS = sorted(path.name for path in FOLDER.iterdir())

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_folder import T0, T1, make
 
 from collector.base.errors import Problem
 from collector.sheets.efile import read_efile, register_text, table_in, tables_in
@@ -16,6 +15,7 @@ from collector.tables.dispatch import read_orders, read_reserves
 from collector.tables.folder import load_folder
 from collector.tables.register import load_register
 from collector.tables.schedules import read_plan
+from tests.tables.made_folder import T0, T1, make
 
 PLAN = """<! System=OMS Version=1.0 Code=UTF-8 TimeZone='+08:00' !>
 // 日前计划

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from made_folder import found, make
 
 from collector.center.inputs.kinds import KINDS
 from collector.tables.cells import parse_money
 from collector.tables.folder import load_folder
+from tests.tables.made_folder import found, make
 
 MONEY = [(kind, column) for kind in KINDS for column in KINDS[kind].columns if column.endswith("_yuan")]
 # A cell for every column that stands beside one of money.

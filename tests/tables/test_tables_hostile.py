@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_folder import RECORDS, REGISTER, T0, T0_MS, T1, found, make
 
 from collector.base.errors import ConfigError
 from collector.sheets.efile import read_efile
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
 from collector.tables.folder import TABLES, load_folder
+from tests.tables.made_folder import RECORDS, REGISTER, T0, T0_MS, T1, found, make
 
 
 def workbook() -> bytes:

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from made_folder import RECORDS, REGISTER, T0, T1, T2, found, make
 
 from collector.base.errors import ConfigError
 from collector.tables.folder import load_folder
+from tests.tables.made_folder import RECORDS, REGISTER, T0, T1, T2, found, make
 
 SPAN = f"{T0},{T1}"
 

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_folder import RECORDS, REGISTER, T0, T0_MS, T1, T2, found, make
 
 from collector.center.lake.day_file import build_day, write_table
 from collector.center.lake.pieces import Column as LakeColumn
@@ -30,6 +29,7 @@ from collector.tables.columns import Column, Form
 from collector.tables.folder import load_folder
 from collector.tables.read_long_table import read_long
 from collector.tables.rounding import floats_to_scaled
+from tests.tables.made_folder import RECORDS, REGISTER, T0, T0_MS, T1, T2, found, make
 
 HOUR_MS = 3_600_000
 ANALOG = (Column("v", Form.ANALOG, "v", 1000, filled=False),)

@@ -11,15 +11,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from patience import HANG_S, wait_until
-from verify_world import config_of, run, states, verified
-
 from collector.agent.operate.status_server import ask_agent
 from collector.agent.operate.table_hashes import loaded_tables
 from collector.agent.paths import socket_path
 from collector.base.errors import LinkError
 from collector.points.agent_config import load_agent
 from simulators.run.pytest_plugin import ServedDevices
+from tests.patience import HANG_S, wait_until
+from tests.verify.verify_world import config_of, run, states, verified
 
 Serve = Callable[..., ServedDevices]
 TABLE = "name,quantity,area,type,address,raw_unit\np,active_power_mw,holding,int32,0,kW\n"

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from patience import HANG_S
-from verify_world import config_of, run
-
 from simulators.run.pytest_plugin import ServedDevices
+from tests.patience import HANG_S
+from tests.verify.verify_world import config_of, run
 
 Serve = Callable[..., ServedDevices]
 TABLE = "name,quantity,area,type,address,raw_unit\n有功,active_power_mw,holding,int32,0,kW\n"

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from verify_world import config_of, run, states
 
 from collector.base.errors import StoreError
 from collector.verify.session import Stored, load_session, open_session
 from simulators.run.pytest_plugin import ServedDevices
+from tests.verify.verify_world import config_of, run, states
 
 Serve = Callable[..., ServedDevices]
 TABLE = (

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from verify_world import config_of, run
 
 from collector.verify.session import Stored, load_session, open_session
 from simulators.run.pytest_plugin import ServedDevices
+from tests.verify.verify_world import config_of, run
 
 Serve = Callable[..., ServedDevices]
 # A name and a description as somebody hostile, or careless, writes them.

@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from verify_world import config_of, run, states
 
 from collector.model.interval import format_time
 from collector.verify.session import load_session
 from simulators.run.pytest_plugin import ServedDevices
+from tests.verify.verify_world import config_of, run, states
 
 Serve = Callable[..., ServedDevices]
 TABLE = (

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from verify_world import config_of, run, states, verified
 
 from simulators.run.pytest_plugin import ServedDevices
+from tests.verify.verify_world import config_of, run, states, verified
 
 Serve = Callable[..., ServedDevices]
 MODBUS = (

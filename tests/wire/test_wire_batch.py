@@ -14,7 +14,6 @@ import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from wire_strategies import batches
 
 from bench import signals
 from collector.base.errors import Garbled
@@ -33,6 +32,7 @@ from collector.wire import (
     verify_signature,
 )
 from collector.wire.body import QUANTITY_CODES
+from tests.wire.wire_strategies import batches
 
 SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 STREAM = Stream("plant-1", "gateway-1", 0xFEDC_BA98_7654_3210)

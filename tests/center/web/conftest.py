@@ -4,26 +4,18 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[2]
-for folder in (TESTS, TESTS / "center", TESTS / "center" / "month", TESTS / "settlement"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-from center_months import RULES, fill_store  # noqa: E402
-from made_folders import make_folder  # noqa: E402
-from made_month import DAYS  # noqa: E402
-from web_world import World, world  # noqa: E402
-
-from collector.center.month.transitions import approve_step, propose_step  # noqa: E402
-from collector.center.runs.month_state import State  # noqa: E402
-from collector.center.runs.settle_month import settle_month  # noqa: E402
-from collector.model.interval import Month, parse_time_ms  # noqa: E402
+from collector.center.month.transitions import approve_step, propose_step
+from collector.center.runs.month_state import State
+from collector.center.runs.settle_month import settle_month
+from collector.model.interval import Month, parse_time_ms
+from tests.center.made_month import DAYS
+from tests.center.runs.center_months import RULES, fill_store
+from tests.center.web.web_world import World, world
+from tests.settlement.made_folders import make_folder
 
 SEED = 3116  # P0 with U0 and U1, P1 with U2; orders over the month's edge, every kind of row
 JUNE = Month(2026, 6)

@@ -16,8 +16,6 @@ import openpyxl
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
-from test_routes import routes_of
-from web_world import World, world
 
 from collector.center.people import audit
 from collector.center.runs.rulebooks import rulebook_path
@@ -25,6 +23,8 @@ from collector.center.runs.settle_month import settle_month
 from collector.center.runs.stored_run import open_run
 from collector.center.web.paging import as_file, as_row
 from collector.model.interval import Month
+from tests.center.web.test_routes import routes_of
+from tests.center.web.web_world import World, world
 
 
 @pytest.fixture(scope="module")

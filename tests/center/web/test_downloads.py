@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_routes import routes_of
-from web_world import World
 
 from collector.center.people import audit
 from collector.center.web.routes import API
+from tests.center.web.test_routes import routes_of
+from tests.center.web.web_world import World
 
 HERE = "/months/2026-06"
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from litestar import Request
-from test_routes import routes_of
-from web_world import World, world
 
 from collector.center.operate.status import read_gateways
 from collector.center.receive.arrivals import AgentState
 from collector.center.receive.journal import commit_group
 from collector.center.web.context import Context
 from collector.center.web.session import Caller
+from tests.center.web.test_routes import routes_of
+from tests.center.web.web_world import World, world
 
 
 @pytest.fixture(scope="module")

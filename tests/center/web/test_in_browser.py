@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, expect
-from web_browser import chromium, log_in, site, tab
-from web_world import World, world
 
 import collector.wire as wire
 from collector.center.people.audit import verify
+from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_world import World, world
 
 REGISTER = """[[area]]
 id = "jiangsu"

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from web_world import PASSWORD, World, csrf_in, world
 
 from collector.center.people.accounts import session_actor
 from collector.center.web.people.pages_account import own_path
 from collector.center.web.session import SESSION_COOKIE
+from tests.center.web.web_world import PASSWORD, World, csrf_in, world
 
 
 @pytest.fixture(scope="module")

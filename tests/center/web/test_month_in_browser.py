@@ -10,15 +10,15 @@ import random
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from center_months import fill_store
-from made_folders import make_folder
-from patience import HANG_S, wait_until
 from playwright.sync_api import Browser, Page
-from web_browser import chromium, site
-from web_world import PASSWORD, world
 
 from collector.center.runs.month_state import State, month_state
 from collector.model.interval import Month, parse_time_ms
+from tests.center.runs.center_months import fill_store
+from tests.center.web.web_browser import chromium, site
+from tests.center.web.web_world import PASSWORD, world
+from tests.patience import HANG_S, wait_until
+from tests.settlement.made_folders import make_folder
 
 JUNE = Month(2026, 6)
 SEED = 3116  # as conftest.py: P0 with U0 and U1, P1 with U2

@@ -12,11 +12,11 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from web_world import World
 
 from collector.center.runs.stored_run import open_run
 from collector.center.web import render
 from collector.report.words import SERVICES
+from tests.center.web.web_world import World
 
 HERE = "/months/2026-06"
 

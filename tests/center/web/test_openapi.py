@@ -19,9 +19,9 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from web_world import World
 
 from collector.center.web.server.openapi import describe
+from tests.center.web.web_world import World
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # What would shut the testers out of the world they share, or take long.

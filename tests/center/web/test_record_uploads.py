@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
-from web_world import World, world
 
 from collector.center.inputs.imports import list_imports
 from collector.cli.main import app as command_line
+from tests.center.web.web_world import World, world
 
 RECORDS = "unit,time,active_power_mw\nU0,2026-03-10T12:00:00+08:00,{}\nU2,2026-03-10T12:00:00+08:00,5\n"
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from center_batches import NOON, deliver, minutes, open_admission, payload_of, record
 from litestar.testing import TestClient
-from web_world import World, world
 
 from collector.center.lake.seal import find_stale_days, seal_day
 from collector.verify.stored import Value, from_file
+from tests.center.center_batches import NOON, deliver, minutes, open_admission, payload_of, record
+from tests.center.web.web_world import World, world
 
 PATH = "/api/v1/plants/P1/units/U2/records"
 

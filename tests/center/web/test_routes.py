@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
-from web_world import PEOPLE, World, world
 
 from collector.center.people.access import PERMISSIONS, Permission, Role
 from collector.center.web.guards import Needs, Open
 from collector.center.web.routes import API, needs_of
+from tests.center.web.web_world import PEOPLE, World, world
 
 # What stands for a parameter of a path; a number nothing has, so that nothing is done by walking by.
 SAMPLES = {"month": "2026-03", "plant": "P1", "unit": "U2", "service": "agc_basic", "day": "2026-03-10", "kind": "plan"}

@@ -15,14 +15,14 @@ import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from patience import HANG_S
-from web_world import World, settings_of, world
 
 from collector.base.errors import ConfigError
 from collector.center.settings import CenterSettings
 from collector.center.web.app import build_app
 from collector.center.web.server.serve import serve_web
 from simulators.plant.scenario import free_ports
+from tests.center.web.web_world import World, settings_of, world
+from tests.patience import HANG_S
 
 
 def served(own: World, settings: CenterSettings, ask: Callable[[], httpx.Response]) -> httpx.Response:

@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_month import DAYS, MAY, add_run, on
-from web_world import World, world
 
 from collector.base.resources import config_path
 from collector.center.month.transitions import propose_step
 from collector.center.people.access import Actor
 from collector.center.runs.month_state import State
 from collector.center.web.app import build_app
+from tests.center.made_month import DAYS, MAY, add_run, on
+from tests.center.web.web_world import World, world
 
 HERE = f"/months/{MAY}"
 

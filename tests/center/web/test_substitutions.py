@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from web_world import world
+from tests.center.web.web_world import world
 
 FORM = {
     "unit": "U2",

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.testing import TestClient
-from web_world import World, world
 
 from collector.base.errors import ConfigError
 from collector.center.inputs.imports import IMPORT_KINDS, list_imports
 from collector.center.inputs.service import delivered_of
+from tests.center.web.web_world import World, world
 
 MOST = 1_000_000
 

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import uvloop
-from patience import HANG_S, wait_until
 from playwright.sync_api import Browser, Page, sync_playwright
-from web_world import PASSWORD, World, settings_of
 
 from collector.center.web.app import build_app
 from collector.center.web.server.serve import serve_web
 from simulators.plant.scenario import free_ports
+from tests.center.web.web_world import PASSWORD, World, settings_of
+from tests.patience import HANG_S, wait_until
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from center_batches import FixedClock
 from litestar import Litestar
 from litestar.testing import TestClient
 
@@ -21,6 +20,7 @@ from collector.center.people.access import Actor, Role
 from collector.center.settings import CenterSettings, Plant, Web
 from collector.center.web.app import build_app
 from collector.center.web.session import SESSION_COOKIE, csrf_of
+from tests.center.center_batches import FixedClock
 
 PASSWORD = "correct horse battery"
 # argon2 takes its time on purpose; one hash serves every account of the tests.

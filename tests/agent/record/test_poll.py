@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Workers and timetable: who is read when, what a dead device costs, and what reaches the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import pytest
+
+from collector.agent.device.contract import Answer, Reading
+from collector.agent.record.poll import Channel, Job
+from collector.agent.record.recorder import Recorder
+from collector.agent.record.schedule import Timetable
+from collector.agent.record.sources import Source
+from collector.base.clock import Clock
+from collector.base.errors import InvariantBroken, Silent
+from collector.model.record import GapRecord, Quality, UnitRecord
+from collector.points import Point
+from tests.agent.device.agent_points import point
+from tests.patience import HANG_S
+
+T = 1_700_000_000_000
+
+
+class SteppedClock:
+    """Goes at once where it is asked to; `jumps` says for which instants it is set to another. It tells no step: the
+    timetable then sees a step back by itself. `SystemClock` tells them, see `test_clock_set.py`."""
+
+    def __init__(self, now_utc_ms: int = T, end_utc_ms: int = T + 10_000) -> None:
+        self.now, self.end = now_utc_ms, end_utc_ms
+        self.jumps: dict[int, int] = {}
+        self.over = asyncio.Event()
+
+    def now_utc_ms(self) -> int:
+        return self.now
+
+    def monotonic_s(self) -> float:
+        return self.now / 1000
+
+    async def sleep_until(self, time_utc_ms: int) -> int:
+        await asyncio.sleep(0.001)
+        if time_utc_ms > self.end:
+            self.over.set()
+            await asyncio.Event().wait()
+        self.now = self.jumps.pop(time_utc_ms, max(self.now, time_utc_ms))
+        return 0
+
+
+class FakeDevice:
+    """Counts its reads; answers `value`, hangs while `hanging`, or is silent."""
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self.name, self._clock = name, clock
+        self.points: tuple[Point, ...] = (point("active_power_mw", name=name, raw_unit="kW"),)
+        self.reads, self.under_way, self.most_under_way, self.closed = 0, 0, 0, 0
+        self.read_at_s: list[float] = []
+        self.hanging_s, self.silent = 0.0, False
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    def collect(self) -> list[Reading]:
+        return []
+
+    async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+        del budget_s
+        self.reads += 1
+        self.read_at_s.append(asyncio.get_running_loop().time())
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.hanging_s)
+        finally:
+            self.under_way -= 1
+        if self.silent:
+            raise Silent("no answer", subject=self.name)
+        now = self._clock.now_utc_ms()
+        return Answer([Reading(p, self.reads, Quality.GOOD, now) for p in points], now)
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.records: list[UnitRecord] = []
+        self.gaps: list[GapRecord] = []
+
+    def append(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord] = ()) -> None:
+        self.records += records
+        self.gaps += gaps
+
+
+def job(device: FakeDevice, period_ms: int = 1000) -> Job:
+    return Job(device, device.points, period_ms, budget_s=1.0)
+
+
+async def operate(
+    clock: SteppedClock, channels: list[Channel], take: list[Callable[[Answer], None]], devices: Sequence[FakeDevice],
+    *, in_step: bool = True,
+) -> tuple[MemoryStore, Timetable]:  # fmt: skip
+    """Run the timetable until the clock's end."""
+    recorder = Recorder([Source(d.points[0], d.name, 3000) for d in devices], period_ms=1000, last={})
+    timetable = Timetable(channels, recorder, clock, period_ms=1000, reorder_ms=200, in_step=in_step)
+    take.append(timetable.take)
+    store = MemoryStore()
+    with ThreadPoolExecutor(1) as executor:
+        tasks = [asyncio.create_task(c.run()) for c in channels]
+        tasks += [asyncio.create_task(timetable.run()), asyncio.create_task(timetable.store(store, executor))]
+        await clock.over.wait()
+        await timetable.drain()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    return store, timetable
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), HANG_S))
+
+
+def channel_of(clock: SteppedClock, take: list[Callable[[Answer], None]], *devices: FakeDevice) -> Channel:
+    return Channel(devices[0].name, [job(d) for d in devices], clock, lambda answer: take[0](answer))
+
+
+def test_what_a_read_measured_of_the_devices_clock_stays_known() -> None:
+    class WithClock(FakeDevice):
+        async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+            answer = await super().read(points, budget_s=budget_s)
+            return answer._replace(clock_offset_ms=-1500) if self.reads == 1 else answer
+
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        device = WithClock("a", clock)
+        channel = channel_of(clock, take, device)
+        await operate(clock, [channel], take, [device])
+        assert device.reads > 1
+        assert channel.jobs[0].health.clock_offset_ms == -1500
+
+    run(scenario)
+
+
+def test_each_tick_reads_each_device_once_and_makes_one_record_of_each_unit() -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        devices = [FakeDevice("a", clock), FakeDevice("b", clock)]
+        store, _ = await operate(clock, [channel_of(clock, take, d) for d in devices], take, devices)
+        assert [d.reads for d in devices] == [11, 11]
+        # Written 200 ms after its instant: the tick at the end itself is still unwritten.
+        for unit in ("a", "b"):
+            assert [(r.time_utc_ms - T, r.values) for r in store.records if r.unit == unit] == [
+                (1000 * i, (i + 1,)) for i in range(10)
+            ]
+        assert [d.closed for d in devices] == [1, 1]
+
+    run(scenario)
+
+
+def test_a_hanging_device_delays_nobody_and_never_overlaps_itself() -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        dead, alive = FakeDevice("dead", clock), FakeDevice("alive", clock)
+        dead.hanging_s = 60.0
+        channels = [channel_of(clock, take, dead), channel_of(clock, take, alive)]
+        store, _ = await operate(clock, channels, take, [dead, alive], in_step=False)
+        assert (dead.reads, dead.most_under_way) == (1, 1)
+        assert alive.reads == 11
+        assert channels[0].jobs[0].health.overruns == 10
+        assert {r.qualities for r in store.records if r.unit == "dead"} == {(Quality.SILENT,)}
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("lost", "failures"), [(True, 1), (False, 0)])
+def test_invalid_values_fail_a_read_only_where_the_device_is_gone(lost: bool, failures: int) -> None:
+    class Invalid(FakeDevice):
+        async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+            answer = await super().read(points, budget_s=budget_s)
+            invalid = [r._replace(value=None, quality=Quality.INVALID) for r in answer.readings]
+            gone = [Silent("the link was lost", subject=self.name)] if lost else []
+            return answer._replace(readings=invalid, errors=gone)
+
+    async def scenario() -> None:
+        clock = SteppedClock()
+        device, answers = Invalid("d", clock), list[Answer]()
+        channel = Channel("d", [job(device)], clock, answers.append)
+        task = asyncio.create_task(channel.run())
+        channel.start(T)
+        await channel.finished()
+        health = channel.jobs[0].health
+        assert (health.failures, health.last_good_utc_ms is None) == (failures, lost)
+        assert [r.quality for r in answers[0].readings] == [Quality.INVALID], "told as it is in either case"
+        device.hanging_s = 60.0
+        channel.jobs[0].retry_at_s = 0.0
+        for second in (1, 2):
+            channel.start(T + 1000 * second)
+            await asyncio.sleep(0)
+        assert health.overruns == (0 if lost else 1), "waiting for one that is gone is no overrun"
+        task.cancel()
+        await asyncio.wait([task])
+
+    run(scenario)
+
+
+def test_a_silent_device_rests_and_is_silent_in_every_record_meanwhile() -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        device = FakeDevice("d", clock)
+        device.silent = True
+        store, _ = await operate(clock, [channel_of(clock, take, device)], take, [device])
+        # The second failure in a row starts a rest of at least 0.375 s of real time, each further one twice as long.
+        assert device.reads >= 2
+        for number, (before_s, after_s) in enumerate(pairwise(device.read_at_s[1:])):
+            assert after_s - before_s >= 0.375 * 2**number
+        assert {r.qualities for r in store.records} == {(Quality.SILENT,)}
+        assert len(store.records) == 10
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("shared", [1, 3])
+def test_devices_on_one_line_are_read_one_after_the_other(shared: int) -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(end_utc_ms=T + 2000), list[Callable[[Answer], None]]()
+        devices = [FakeDevice(f"d{i}", clock) for i in range(shared)]
+        await operate(clock, [channel_of(clock, take, *devices)], take, devices)
+        assert {d.reads for d in devices} == {3}
+
+    run(scenario)
+
+
+class MistakenDevice(FakeDevice):
+    """A driver with a mistake in it: `mistake` is raised by the calls named in `mistaken`."""
+
+    def __init__(self, name: str, clock: SteppedClock, mistake: Callable[[], BaseException], *mistaken: str) -> None:
+        super().__init__(name, clock)
+        self.mistake, self.mistaken = mistake, mistaken
+
+    async def close(self) -> None:
+        await super().close()
+        self._err("close")
+
+    def collect(self) -> list[Reading]:
+        self._err("collect")
+        return []
+
+    async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
+        answer = await super().read(points, budget_s=budget_s)
+        self._err("read")
+        return answer
+
+    def _err(self, call: str) -> None:
+        if call in self.mistaken:
+            raise self.mistake()
+
+
+@pytest.mark.parametrize("calls", [("read",), ("collect",), ("close",), ("read", "collect", "close")])
+@pytest.mark.parametrize(
+    "mistake",
+    [lambda: KeyError(16385), lambda: struct.error("short"), AssertionError, MemoryError,
+     lambda: InvariantBroken("of a driver"), asyncio.CancelledError],
+    ids=["KeyError", "struct.error", "AssertionError", "MemoryError", "InvariantBroken", "CancelledError"],
+)  # fmt: skip
+def test_a_mistake_in_a_driver_is_the_failure_of_its_device_alone(
+    mistake: Callable[[], BaseException], calls: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        wrong, sound = MistakenDevice("wrong", clock, mistake, *calls), FakeDevice("sound", clock)
+        channels = [channel_of(clock, take, d) for d in (wrong, sound)]
+        store, _ = await operate(clock, channels, take, [wrong, sound])
+        assert [r.values for r in store.records if r.unit == "sound"] == [(i + 1,) for i in range(10)]
+        assert sound.reads == 11
+        health = channels[0].jobs[0].health
+        if calls == ("close",):
+            assert (health.faults, wrong.reads) == (0, 11)
+            return
+        assert {r.qualities for r in store.records if r.unit == "wrong"} <= {(Quality.GARBLED,), (Quality.GOOD,)}
+        assert health.faults > 1
+        assert health.faults == health.failures
+        assert type(mistake()).__name__ in health.last_fault
+        assert wrong.closed > 1, "it is closed before it is read again"
+        if "read" in calls:
+            # The second failure in a row starts a rest that is longer than this whole run.
+            assert wrong.reads <= 2
+            assert {r.qualities for r in store.records if r.unit == "wrong"} == {(Quality.GARBLED,)}
+
+    with caplog.at_level(logging.INFO, "collector.agent.record.poll"):
+        run(scenario)
+    told = [record for record in caplog.records if record.exc_info]
+    if calls == ("close",) and mistake is asyncio.CancelledError:
+        assert not told, "its worker was told to end just then"
+        return
+    assert [record.levelno for record in told] == [logging.ERROR], "one place raised, one traceback is told"
+    assert told[0].exc_info
+    assert told[0].exc_info[0] is type(mistake())
+    assert "channel=wrong device=wrong " in told[0].getMessage()
+
+
+def test_a_driver_that_errs_once_gives_values_again_at_the_next_read() -> None:
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        device = MistakenDevice("d", clock, KeyError)
+        channel = channel_of(clock, take, device)
+        task = asyncio.create_task(operate(clock, [channel], take, [device]))
+        while device.reads < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        device.mistaken = ("read",)
+        while not channel.jobs[0].health.faults:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        device.mistaken = ()
+        store, _ = await task
+        assert [r.qualities[0] for r in store.records].count(Quality.GARBLED) == 1
+        assert store.records[-1].qualities == (Quality.GOOD,)
+        assert (channel.jobs[0].health.faults, channel.jobs[0].health.failures_in_a_row) == (1, 0)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("error", [InvariantBroken("a record would follow itself"), KeyError("of the recorder")])
+def test_what_fails_after_the_driver_still_stops_the_process(error: Exception) -> None:
+    def take(_answer: Answer) -> None:
+        raise error
+
+    async def scenario() -> None:
+        clock = SteppedClock()
+        channel = Channel("d", [job(FakeDevice("d", clock))], clock, take)
+        channel.start(T)
+        with pytest.raises(type(error)):
+            await channel.run()
+
+    run(scenario)
+
+
+def test_a_worker_that_is_told_to_end_ends_although_its_driver_waits() -> None:
+    async def scenario() -> None:
+        clock, device = SteppedClock(), FakeDevice("d", SteppedClock())
+        device.hanging_s = 60.0
+        channel = Channel("d", [job(device)], clock, lambda _: None)
+        task = asyncio.create_task(channel.run())
+        channel.start(T)
+        while not device.under_way:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert (channel.jobs[0].health.faults, device.closed) == (0, 1)
+
+    run(scenario)

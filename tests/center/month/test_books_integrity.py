@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What somebody with the store's files could change is found: statements, filings, steps, schemes, the chain."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collector.center.db.store import CenterStore
+from collector.center.month.books_integrity import check_months
+from collector.center.runs.month_state import State
+from tests.center.center_batches import FixedClock, new_store
+from tests.center.made_month import FIRST, REVENUE, SECOND, add_run, on, step, take_through
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[CenterStore]:
+    with new_store(tmp_path / "state", FixedClock(on(1))) as opened:
+        take_through(opened, add_run(opened))
+        yield opened
+
+
+def force(store: CenterStore, statement: str) -> None:
+    """Change what the triggers would refuse, as a person with a database tool could."""
+    with sqlite3.connect(store.directory / "center.sqlite", isolation_level=None) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f'DROP TRIGGER "{name}"')
+        connection.execute(statement)
+    connection.close()
+
+
+def test_a_month_that_nobody_touched_is_well(store: CenterStore) -> None:
+    assert check_months(store) == []
+    step(store, State.CORRECTION, at=on(3, month=7), reason="x")
+    days = (on(8, month=7), on(17, month=7), on(20, month=7), on(24, month=7))
+    take_through(store, add_run(store, SECOND, kind="correction"), at=days)
+    assert check_months(store) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("UPDATE filing SET bytes = x'00' WHERE id = 2", "filing 2: its bytes"),
+        ("UPDATE month_step SET result_hash = 'x' WHERE number = 2", "step 2 of 2026-05: run 1 is not the one"),
+        ("UPDATE scheme SET net_yuan = '1.00' WHERE plant = 'P1'", "does not sum to zero"),
+        ("UPDATE scheme SET counterparty = 'x' WHERE plant = 'P1'", "is not that of run 1"),
+        ("UPDATE run SET manifest = '{}'", "run 1: .*manifest on disk"),
+        ("UPDATE audit SET who = 'x' WHERE sequence = 3", "audit entry 3: altered"),
+        ("DELETE FROM audit WHERE sequence = 3", "audit entry 4: follows 2"),
+    ],
+)
+def test_what_was_changed_in_the_database_is_found(store: CenterStore, statement: str, says: str) -> None:
+    force(store, statement)
+    found = check_months(store)
+    assert found
+    assert any(re.search(says, each) for each in found), found
+
+
+@pytest.mark.parametrize("name", ["statement/lines.csv", "statement/manifest.json", "data/register.toml"])
+def test_what_was_changed_or_lost_on_disk_is_found(store: CenterStore, name: str) -> None:
+    (folder,) = (store.directory / "runs").iterdir()
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data.replace(b"1", b"2", 1))
+    assert check_months(store)[0].startswith("run 1: ")
+    (folder / name).unlink()
+    assert check_months(store)[0].startswith("run 1: ")
+
+
+def test_a_run_nobody_disclosed_is_looked_at_too(store: CenterStore) -> None:
+    add_run(store, FIRST, REVENUE)
+    folders = sorted((store.directory / "runs").iterdir())
+    (folders[-1] / "statement" / "plants.csv").unlink()
+    assert any(each.startswith("run 2: ") for each in check_months(store))
