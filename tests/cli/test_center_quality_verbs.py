@@ -16,7 +16,7 @@ from collector.center.lake.seal import enrol, seal_month_of
 from collector.cli.main import app
 from collector.model.interval import Month
 from tests.center.center_batches import NOON, deliver, minutes, new_signer, new_store, payload_of, record
-from tests.center.quality.test_validation import take_register
+from tests.center.quality.validated_days import take_register
 
 FROM, TO = "2026-03-10T12:00:00+08:00", "2026-03-10T12:02:00+08:00"
 

@@ -4,110 +4,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import uvloop
 
-from collector.agent.device.contract import Answer, Device, Reading
-from collector.agent.device.factory import build_devices
-from collector.base.clock import Clock, SystemClock
+from collector.agent.device.contract import Device, Reading
 from collector.base.errors import DeviceError
 from collector.model.record import Quality
-from collector.points import load_points
-from collector.points.agent_config import AgentConfig, AgentSettings
 from tests.contract.device_peers import (
     Script,
     Station,
-    dlt645,
-    dlt645_over_tcp,
     iec104,
     modbus_rtu,
-    modbus_rtu_over_tcp,
-    modbus_tcp,
 )
-from tests.patience import HANG_S
+from tests.contract.every_driver import DEVICE_S, PEERS, PROTOCOLS, build, driver, read, run, until_good
 
-PROTOCOLS = ["modbus_tcp", "modbus_rtu_over_tcp", "modbus_rtu", "dlt645_over_tcp", "dlt645", "iec104"]
-MODBUS_TABLE = """name,quantity,area,type,address,raw_unit
-power,active_power_mw,holding,uint16,7,kW
-q,reactive_power_mvar,holding,uint16,8,kvar
-"""
-DLT645_TABLE = """name,quantity,address,scale,raw_unit
-power,active_power_mw,02030000,1000,kW
-q,reactive_power_mvar,02040000,1000,kvar
-"""
-IEC104_TABLE = "name,quantity,area,type,address\nbreaker,on_grid,30,bit,1\n"
 # Of a device that is waited for in vain. A 104 link has to start first, and some starts only when asked a second time.
 TIMEOUT_S, LINK_TIMEOUT_S = 0.25, 2.0
-# Of one that answers: so long may the machine be busy with something else.
-DEVICE_S = 60.0
-PEERS: dict[str, Any] = {
-    "modbus_tcp": modbus_tcp, "modbus_rtu_over_tcp": modbus_rtu_over_tcp, "modbus_rtu": modbus_rtu,
-    "dlt645_over_tcp": dlt645_over_tcp, "dlt645": dlt645, "iec104": iec104,
-}  # fmt: skip
-
-
-@asynccontextmanager
-async def driver(protocol: str, folder: Path, script: Script, **keys: Any) -> AsyncIterator[Device]:
-    """A device of the protocol with its peer, closed at the end."""
-    async with PEERS[protocol](script) as place:
-        device = build(protocol, folder, place, **keys)
-        try:
-            yield device
-        finally:
-            await device.close()
-
-
-def build(
-    protocol: str, folder: Path, place: int | Path, *, table: str = "", clock: Clock | None = None, **keys: object
-) -> Device:
-    file = folder / "points.csv"
-    tables = {"iec104": IEC104_TABLE, "dlt645": DLT645_TABLE, "dlt645_over_tcp": DLT645_TABLE}
-    file.write_text(table or tables.get(protocol, MODBUS_TABLE), "utf-8")
-    # A pty takes even parity on its first opening only; see the test of that below.
-    where = (
-        {"serial": str(place), "parity": "none"} if isinstance(place, Path) else {"host": "127.0.0.1", "port": place}
-    )
-    settings = AgentSettings.model_validate(
-        {
-            "schema": 1, "gateway": {"id": "g"}, "plant": [{"id": "P"}], "unit": [{"id": "U", "plant": "P"}],
-            "device": [{"id": "d", "protocol": protocol, "points": "points.csv", "unit": "U", "timeout_s": DEVICE_S,
-                        "common_addresses": [1], "address": "12345678"} | where | keys],
-        }
-    )  # fmt: skip
-    points = load_points(file, protocol.removesuffix("_over_tcp"), "d")
-    (built,) = build_devices(AgentConfig(settings, {"d": points}, folder), clock or SystemClock())
-    return built.device
-
-
-async def read(device: Device) -> Answer:
-    """Read until the first answer is in, as the poller would: a driver may need a second call for a slow start."""
-    return await device.read(device.points, budget_s=5.0)
-
-
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(scenario(), HANG_S))
 
 
 def short(protocol: str) -> float:
     """A time-out that is waited for."""
     return LINK_TIMEOUT_S if protocol == "iec104" else TIMEOUT_S
-
-
-async def until_good(device: Device) -> None:
-    """Read as the poller would until every point is good."""
-    newest: dict[str, Quality] = {}
-    while set(newest.values()) != {Quality.GOOD}:
-        try:
-            newest |= {r.point.name: r.quality for r in (await read(device)).readings}
-        except DeviceError:
-            newest.clear()
-        await asyncio.sleep(0.02)
 
 
 async def qualities(device: Device) -> set[Quality]:

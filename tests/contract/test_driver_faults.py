@@ -30,7 +30,7 @@ from collector.base.clock import SystemClock
 from collector.model.record import Quality
 from collector.points.agent_config import AgentConfig, AgentSettings
 from tests.contract.device_peers import Script, modbus_tcp
-from tests.contract.test_device_contract import PEERS, PROTOCOLS, build, run, until_good
+from tests.contract.every_driver import PEERS, PROTOCOLS, build, run, until_good
 
 MISTAKES: tuple[Callable[[], Exception], ...] = (
     lambda: RuntimeError("injected"), lambda: KeyError(16385), lambda: struct.error("injected"), AssertionError,

@@ -14,8 +14,8 @@ import pytest
 from collector.agent.device.contract import Device
 from collector.model.record import Quality
 from tests.contract.device_peers import Script
-from tests.contract.test_device_contract import PROTOCOLS, driver, read, run
-from tests.contract.test_iec104_link import BOTH_GOOD, TABLE, RawStation, named, read_until, with_station
+from tests.contract.every_driver import PROTOCOLS, driver, read, run
+from tests.contract.raw_station import BOTH_GOOD, TABLE, RawStation, named, read_until, with_station
 
 MODBUS = """name,unit,quantity,area,type,address,raw_unit,guard
 one,U1,bus_voltage_kv,holding,uint16,7,V,

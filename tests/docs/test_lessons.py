@@ -27,7 +27,7 @@ from collector.model.record import GapRecord, Quality, UnitRecord
 from collector.points.agent_config import load_agent
 from simulators.run.pytest_plugin import ServedDevices
 from tests.agent.buffer.agent_buffers import open_buffer, pending, record, seal_one, times
-from tests.agent.record.test_poll import FakeDevice, MemoryStore, SteppedClock, T, channel_of, operate
+from tests.agent.record.fake_devices import FakeDevice, MemoryStore, SteppedClock, T, channel_of, operate
 from tests.agent.running_agent import TABLE, WIDER, agent_at, buffered, recorded, run, write_agent
 from tests.agent.uplink.uplink_world import Center, agent_config, all_acknowledged, broker, free_port, running
 from tests.patience import HANG_S, until

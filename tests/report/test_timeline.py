@@ -17,7 +17,7 @@ from collector.report.timeline.svg import COLOURS
 from collector.settlement.measure.results import REASONS
 from collector.settlement.outside_scope import NOT_REGISTERED, OUTSIDE, outside_reason
 from collector.settlement.rulebook.catalogue import SERVICES
-from tests.cli.test_settle_verb import HEADERS, MINUTE_MS, REGISTER
+from tests.report.small_folder import HEADERS, MINUTE_MS, REGISTER
 
 MARCH_1 = Month(2026, 3).interval.start_ms
 

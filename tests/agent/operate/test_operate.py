@@ -35,7 +35,7 @@ from collector.points.agent_config import load_agent
 from simulators.run.pytest_plugin import ServedDevices
 from tests.agent.buffer import agent_buffers
 from tests.agent.buffer.agent_buffers import ack, open_buffer, pending, seal_one
-from tests.agent.record.test_poll import FakeDevice, MemoryStore, SteppedClock, channel_of
+from tests.agent.record.fake_devices import FakeDevice, MemoryStore, SteppedClock, channel_of
 from tests.agent.running_agent import TABLE, WIDER, agent_at, recorded, run, write_agent
 from tests.agent.uplink.uplink_world import free_port
 from tests.patience import HANG_S, until

@@ -25,7 +25,7 @@ from collector.center.people.access import Actor
 from collector.sheets.files import Delivered
 from tests.center.center_batches import NOON, FixedClock, minutes, payload_of
 from tests.center.center_batches import deliver as receive
-from tests.center.inputs.test_imports import PLAN, REGISTER, plan_row, powers
+from tests.center.inputs.small_tables import PLAN, REGISTER, plan_row, powers
 from tests.patience import HANG_S
 
 T = TypeVar("T")

@@ -28,50 +28,10 @@ from collector.model.interval import Month
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.sheets.files import Delivered
 from tests.center.center_batches import NOON, FixedClock, deliver, new_store
+from tests.center.inputs.small_tables import HOUR, PLAN, REGISTER, plan_row, powers, take
 from tests.patience import HANG_S
 
 pytestmark = pytest.mark.usefixtures("on_both")
-
-REGISTER = """
-[[area]]
-id = "jiangsu"
-name = "江苏"
-dispatch_mode = "annual_plan"
-valley_hours = ["00:00-08:00"]
-peak_hours = ["08:00-11:00"]
-hours_filing = "x"
-[[plant]]
-id = "P1"
-name = "one"
-area = "jiangsu"
-revenue_basis = "on_grid"
-shares = true
-settles_with = "x"
-[[unit]]
-id = "U1"
-plant = "P1"
-kind = "coal"
-rated_mw = "660"
-[[unit]]
-id = "U2"
-plant = "P1"
-kind = "coal"
-rated_mw = "660"
-"""
-PLAN = "unit,start,end,power_mw\n"
-HOUR = "2026-03-10T{:02d}:00:00+08:00"
-
-
-def plan_row(hour: int, power: str, *, unit: str = "U1", until: int = 0) -> str:
-    return f"{unit},{HOUR.format(hour)},{HOUR.format(until or hour + 1)},{power}\n"
-
-
-def take(store: CenterStore, kind: str, text: str, *, replace: bool = False, name: str = "") -> Imported:
-    data = text.encode()
-    delivered = Delivered(name or f"{kind}.csv", data, hashlib.sha256(data).hexdigest())
-    return store.write(
-        lambda c: import_table(c, kind, delivered, who="li", now_ms=NOON, replace=replace, services={"deep_peak"})
-    ).result()
 
 
 @pytest.fixture
@@ -79,10 +39,6 @@ def store(tmp_path: Path):  # type: ignore[no-untyped-def]
     with new_store(tmp_path / "state") as opened:
         take(opened, "register", REGISTER)
         yield opened
-
-
-def powers(store: CenterStore) -> list[str]:
-    return store.read(lambda c: [row[3] for row in rows_in_force(c, "plan") or ()])
 
 
 def test_the_same_file_again_changes_nothing(store: CenterStore) -> None:

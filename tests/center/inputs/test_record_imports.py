@@ -34,7 +34,7 @@ from collector.model.interval import DAY_MS, Month, format_time, parse_time_ms
 from collector.model.record import Quality
 from collector.sheets.files import Delivered
 from tests.center.center_batches import NOON, deliver, minutes, new_store, payload_of, record
-from tests.center.inputs.test_imports import REGISTER, take
+from tests.center.inputs.small_tables import REGISTER, take
 
 pytestmark = pytest.mark.usefixtures("on_both")
 

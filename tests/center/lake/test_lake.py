@@ -11,7 +11,6 @@ import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -21,7 +20,6 @@ from sqlalchemy import func, select
 
 from collector.base.clock_state import ClockState
 from collector.center.db import tables_receive
-from collector.center.db.store import CenterStore
 from collector.center.lake.retention import drop_old_payloads
 from collector.center.lake.seal import (
     count_records,
@@ -32,7 +30,7 @@ from collector.center.lake.seal import (
     seal_month,
     seal_month_of,
 )
-from collector.model.interval import DAY_MS, Month, local_midnight_ms
+from collector.model.interval import DAY_MS, local_midnight_ms
 from collector.model.record import UnitRecord
 from tests.center.center_batches import (
     EPOCH,
@@ -44,21 +42,11 @@ from tests.center.center_batches import (
     payload_of,
     record,
 )
+from tests.center.lake.sealed_days import MARCH, deliver_from_both, rows, seal
 
 pytestmark = pytest.mark.usefixtures("on_both")
-MARCH = Month(2026, 3)
 DAY = date(2026, 3, 10)
 MIDNIGHT = local_midnight_ms(DAY)
-
-
-def rows(path: Path, *columns: str) -> list[tuple[Any, ...]]:
-    table = pq.read_table(path)
-    return list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
-
-
-def seal(store: CenterStore, month: Month = MARCH) -> dict[str, Path]:
-    """Day to file, for plant P1."""
-    return {path.name[:10]: path for path in seal_month_of(store, month) if path.parent.name == "P1"}
 
 
 def test_a_day_file_has_its_days_records_between_head_and_tail(tmp_path: Path) -> None:
@@ -146,17 +134,6 @@ def test_any_order_and_repetition_of_batches_gives_the_same_bytes(tmp_path: Path
             others = sorted((store.directory / "lake-others" / "P1").iterdir())
             assert others
     assert len(seen) == 1
-
-
-def deliver_from_both(store: CenterStore, payloads: list[bytes]) -> None:
-    """Each to the topic its own header names."""
-    from collector import wire
-    from tests.center.center_batches import batch_topic, open_admission
-
-    admission = open_admission()
-    for payload in payloads:
-        stream = wire.open_envelope(payload).stream
-        deliver(store, [payload], admission=admission, topic=batch_topic(stream.plant, stream.gateway))
 
 
 def _contest(tmp_path: Path, contenders: list[tuple[str, UnitRecord]], order: list[str]) -> Decimal:

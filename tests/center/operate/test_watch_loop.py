@@ -14,8 +14,8 @@ from collector.center.quality.validation import list_findings
 from collector.center.receive.admission import Admission
 from collector.model.interval import Month
 from tests.center.center_batches import NOON, FixedClock, deliver, new_signer, payload_of, record
-from tests.center.quality.test_validation import policy_of, take_register
-from tests.center.receive.test_keys import opened, revoke, settings_of, verdict
+from tests.center.quality.validated_days import policy_of, take_register
+from tests.center.receive.enrolled_keys import opened, revoke, settings_of, verdict
 from tests.patience import until
 
 

@@ -27,7 +27,7 @@ from collector.model.interval import DAY_MS, Interval, local_midnight_ms
 from collector.sheets.findings import Findings
 from collector.tables.records import read_records
 from tests.center.center_batches import NOON, FixedClock, deliver, minutes, new_store, payload_of, record
-from tests.center.lake.test_lake import rows, seal
+from tests.center.lake.sealed_days import rows, seal
 
 pytestmark = pytest.mark.usefixtures("on_both")
 

@@ -4,62 +4,24 @@
 from __future__ import annotations
 
 from datetime import date
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from collector.center.db.store import CenterStore
-from collector.center.inputs.imports import import_table
 from collector.center.lake.seal import seal_month_of
 from collector.center.people.access import Actor, Role
-from collector.center.quality.plausibility import DataPolicy
 from collector.center.quality.substitution import decide_substitution, propose_substitution
 from collector.center.quality.validation import list_findings, validate_due
 from collector.model.interval import DAY_MS, Interval, Month
 from collector.model.record import UnitRecord
-from collector.model.register import Register
-from collector.sheets.files import Delivered
 from tests.center.center_batches import EPOCH, NOON, FixedClock, deliver, new_store, payload_of, record
-from tests.center.lake.test_lake import deliver_from_both
+from tests.center.lake.sealed_days import deliver_from_both
+from tests.center.quality.validated_days import policy_of, take_register
 
 pytestmark = pytest.mark.usefixtures("on_both")
 
 MARCH = Month(2026, 3)
-REGISTER = """
-[[area]]
-id = "jiangsu"
-name = "江苏"
-dispatch_mode = "annual_plan"
-valley_hours = ["00:00-08:00"]
-peak_hours = ["08:00-11:00"]
-[[plant]]
-id = "P1"
-name = "P1"
-area = "jiangsu"
-revenue_basis = "on_grid"
-shares = true
-[[unit]]
-id = "U1"
-plant = "P1"
-kind = "coal"
-rated_mw = "{rated}"
-"""
-
-
-def policy_of(_register: Register, _day: date) -> DataPolicy:
-    return DataPolicy(60_000, Fraction(1, 100))
-
-
-def take_register(store: CenterStore, rated: str = "600") -> None:
-    data = REGISTER.format(rated=rated).encode()
-    import hashlib
-
-    delivered = Delivered("register.toml", data, hashlib.sha256(data).hexdigest())
-    now = store.clock.now_utc_ms()
-    store.write(
-        lambda c: import_table(c, "register", delivered, who="li", now_ms=now, replace=True, services=())
-    ).result()
 
 
 def look(store: CenterStore) -> list[tuple[str, str, bool]]:

@@ -7,58 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from collector import wire
 from collector.base.errors import ConfigError, Denied, StoreError
 from collector.center.db.store import CenterStore
-from collector.center.lake.seal import enrol
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.receive.admission import Admission
-from collector.center.receive.arrivals import Accepted, Rejected
 from collector.center.receive.journal import commit_group, readmit
-from collector.center.receive.keys import KeyRing, current_admission, enrol_key, list_keys, revoke_key
-from collector.center.settings import CenterSettings, load_center
-from tests.center.center_batches import NOON, batch_topic, minutes, new_signer, new_store, payload_of
+from collector.center.receive.keys import KeyRing, current_admission, enrol_key, list_keys
+from tests.center.center_batches import NOON, batch_topic, minutes, new_signer, payload_of
+from tests.center.receive.enrolled_keys import ADMINISTRATOR, opened, revoke, settings_of, verdict
 
 pytestmark = pytest.mark.usefixtures("on_both")
-
-ADMINISTRATOR = Actor("gao", Role.ADMINISTRATOR)
-
-
-def settings_of(tmp_path: Path, *, keys: str = '["first.pub"]') -> CenterSettings:
-    """A center.toml with one plant."""
-    (tmp_path / "center.toml").write_text(
-        f'schema = 1\n[[plant]]\nid = "P1"\nunits = ["U1"]\npublic_key_files = {keys}\n'
-        + ("unsigned = true\n" if keys == "[]" else ""),
-        "utf-8",
-    )
-    return load_center(tmp_path / "center.toml")
-
-
-def opened(tmp_path: Path) -> CenterStore:
-    store = new_store(tmp_path / "state")
-    store.write(lambda c: enrol(c, {"P1": (["U1"], [])})).result()
-    return store
 
 
 def take_key(store: CenterStore, tmp_path: Path, name: str) -> str:
     pem = (tmp_path / f"{name}.pub").read_bytes()
     return store.write(lambda c: enrol_key(c, actor=ADMINISTRATOR, plant="P1", pem=pem, now_ms=NOON)).result()
-
-
-def revoke(store: CenterStore, key_id: str, actor: Actor = ADMINISTRATOR) -> None:
-    store.write(
-        lambda c: revoke_key(c, actor=actor, plant="P1", key_id=key_id, reason="laptop lost", now_ms=NOON)
-    ).result()
-
-
-def verdict(admission: Admission, signer: wire.Signer | None, sequence: int = 1) -> str:
-    """`accepted`, or the code and reason."""
-    arrival = admission.admit(batch_topic(), payload_of(sequence, minutes("U1", NOON, 1), signer=signer))
-    if isinstance(arrival, Accepted):
-        return "accepted"
-    assert isinstance(arrival, Rejected)
-    return f"{arrival.code}: {arrival.reason}"
 
 
 def test_an_enrolled_key_counts_and_a_revoked_one_no_longer_while_the_admission_runs(tmp_path: Path) -> None:

@@ -23,8 +23,7 @@ from collector.center.runs.settle_month import settle_month
 from collector.center.runs.stored_run import open_run
 from collector.center.web.paging import as_file, as_row
 from collector.model.interval import Month
-from tests.center.web.test_routes import routes_of
-from tests.center.web.web_world import World, world
+from tests.center.web.web_world import World, routes_of, world
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ import pytest
 
 from collector.center.people import audit
 from collector.center.web.routes import API
-from tests.center.web.test_routes import routes_of
-from tests.center.web.web_world import World
+from tests.center.web.web_world import World, routes_of
 
 HERE = "/months/2026-06"
 

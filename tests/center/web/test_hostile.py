@@ -15,8 +15,7 @@ from collector.center.receive.arrivals import AgentState
 from collector.center.receive.journal import commit_group
 from collector.center.web.context import Context
 from collector.center.web.session import Caller
-from tests.center.web.test_routes import routes_of
-from tests.center.web.web_world import World, world
+from tests.center.web.web_world import World, routes_of, world
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,39 +12,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from collector.center.people.access import PERMISSIONS, Permission, Role
-from collector.center.web.guards import Needs, Open
-from collector.center.web.routes import API, needs_of
-from tests.center.web.web_world import PEOPLE, World, world
-
-# What stands for a parameter of a path; a number nothing has, so that nothing is done by walking by.
-SAMPLES = {"month": "2026-03", "plant": "P1", "unit": "U2", "service": "agc_basic", "day": "2026-03-10", "kind": "plan"}
-
-
-@dataclass(frozen=True)
-class Route:
-    """A path with one method, its parameters filled in."""
-
-    method: str
-    path: str
-    needs: Needs | None
-    parameters: frozenset[str]
-
-    @property
-    def api(self) -> bool:
-        return self.path.startswith(API)
-
-
-def routes_of(app: Litestar) -> Iterator[Route]:
-    for route in app.routes:
-        for handler in getattr(route, "route_handlers", ()):
-            for method in set(handler.http_methods) - {"OPTIONS"}:
-                path = re.sub(r"\{(\w+)(?::(\w+))?\}", _sample, route.path)
-                names = frozenset(re.findall(r"\{(\w+)", route.path))
-                yield Route(str(method), path, needs_of(handler), names)
-
-
-def _sample(found: re.Match[str]) -> str:
-    return SAMPLES.get(found[1], "999999" if found[2] == "int" else "nothing")
+from collector.center.web.guards import Open
+from tests.center.web.web_world import PEOPLE, SAMPLES, Route, World, routes_of, world
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ from collector.center.people import accounts
 from collector.center.people.access import Actor, Role
 from collector.center.settings import CenterSettings, Plant, Web
 from collector.center.web.app import build_app
+from collector.center.web.guards import Needs
+from collector.center.web.routes import API, needs_of
 from collector.center.web.session import SESSION_COOKIE, csrf_of
 from tests.center.center_batches import FixedClock
 
@@ -122,3 +124,34 @@ def csrf_in(html: str) -> str:
     found = re.search(r'name="csrf" value="([0-9a-f]{64})"', html)
     assert found, html
     return found[1]
+
+
+# What stands for a parameter of a path; a number nothing has, so that nothing is done by walking by.
+SAMPLES = {"month": "2026-03", "plant": "P1", "unit": "U2", "service": "agc_basic", "day": "2026-03-10", "kind": "plan"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path with one method, its parameters filled in."""
+
+    method: str
+    path: str
+    needs: Needs | None
+    parameters: frozenset[str]
+
+    @property
+    def api(self) -> bool:
+        return self.path.startswith(API)
+
+
+def routes_of(app: Litestar) -> Iterator[Route]:
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            for method in set(handler.http_methods) - {"OPTIONS"}:
+                path = re.sub(r"\{(\w+)(?::(\w+))?\}", _sample, route.path)
+                names = frozenset(re.findall(r"\{(\w+)", route.path))
+                yield Route(str(method), path, needs_of(handler), names)
+
+
+def _sample(found: re.Match[str]) -> str:
+    return SAMPLES.get(found[1], "999999" if found[2] == "int" else "nothing")

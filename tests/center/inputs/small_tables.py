@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small tables as people deliver them, and how a test imports them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from collector.center.db.store import CenterStore
+from collector.center.inputs.imports import Imported, import_table, rows_in_force
+from collector.sheets.files import Delivered
+from tests.center.center_batches import NOON
+
+REGISTER = """
+[[area]]
+id = "jiangsu"
+name = "江苏"
+dispatch_mode = "annual_plan"
+valley_hours = ["00:00-08:00"]
+peak_hours = ["08:00-11:00"]
+hours_filing = "x"
+[[plant]]
+id = "P1"
+name = "one"
+area = "jiangsu"
+revenue_basis = "on_grid"
+shares = true
+settles_with = "x"
+[[unit]]
+id = "U1"
+plant = "P1"
+kind = "coal"
+rated_mw = "660"
+[[unit]]
+id = "U2"
+plant = "P1"
+kind = "coal"
+rated_mw = "660"
+"""
+
+
+PLAN = "unit,start,end,power_mw\n"
+
+
+HOUR = "2026-03-10T{:02d}:00:00+08:00"
+
+
+def plan_row(hour: int, power: str, *, unit: str = "U1", until: int = 0) -> str:
+    return f"{unit},{HOUR.format(hour)},{HOUR.format(until or hour + 1)},{power}\n"
+
+
+def take(store: CenterStore, kind: str, text: str, *, replace: bool = False, name: str = "") -> Imported:
+    data = text.encode()
+    delivered = Delivered(name or f"{kind}.csv", data, hashlib.sha256(data).hexdigest())
+    return store.write(
+        lambda c: import_table(c, kind, delivered, who="li", now_ms=NOON, replace=replace, services={"deep_peak"})
+    ).result()
+
+
+def powers(store: CenterStore) -> list[str]:
+    return store.read(lambda c: [row[3] for row in rows_in_force(c, "plan") or ()])
