@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated plants and devices: real sockets, values that agree with each other, own books of what really happened.
+"""Simulated devices and plants on real sockets and serial lines, with codecs of their own.
 
-plant.py and schedule.py move the units; signals.py carries their values to the faces; modbus.py, iec104.py and
-dlt645.py are the faces' own codecs (none shared with the agent: a shared codec shares its mistakes); books.py keeps
-the truth; timekeeper.py keeps the time; scenario.py reads PLANT.toml; devices.py builds faces from the agent's own
-configuration and point tables.
+A simulator that shares our codec shares our mistakes: nothing of `collector` is used but nouns, errors, the clock,
+point tables and agent.toml.
+
+room     what it does                                        may import  tests/
+plant/   physics, books and scenarios: what the truth is     -           simulators
+faults/  faults of devices, from files and schedules         -           simulators
+faces/   what a device shows on the wire, one protocol each  points      simulators
+run/     simulations that run: time, sockets, pytest plugin  points      simulators
 """

@@ -1,66 +1,41 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Imports point one way, and each protocol library is imported in one place."""
+"""The house stands as its maps say: every module in a room, arrows only downwards, each foreign library in one place.
+
+The maps are the tables in the docstrings of `collector` and of the rooms that have rooms of their own. They are read
+here, so what a newcomer reads is what holds.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import functools
+import importlib
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
+from typing import Final
 
 ROOT = Path(__file__).parents[1]
+MAPPED: Final = (
+    "collector",
+    "collector.agent",
+    "collector.agent.device",
+    "collector.center",
+    "collector.center.runs",
+    "collector.center.web",
+    "collector.cli",
+    "collector.settlement",
+    "simulators",
+)
+EVERYWHERE: Final = frozenset({"base", "model"})
+MOST_MODULES: Final = 15  # of a folder that a newcomer can take in; migrations are frozen and only grow
+FROZEN: Final = "collector/center/db/migrations/versions"
 
-# part -> what of ours it may import (itself always). The longest matching prefix decides.
-ALLOWED: dict[str, set[str]] = {
-    "collector": set(),  # the package docstring
-    "collector.base.errors": set(),
-    "collector.base.clock_state": set(),
-    "collector.model": {"collector.base.errors", "collector.base.clock_state"},
-    "collector.base.tasks": set(),
-    "collector.base.mqtt": {"collector.base.config", "collector.base.errors"},
-    "collector.base.resources": set(),
-    "collector.base.cycles": set(),
-    "collector.base.notify": set(),
-    "collector.base.clock": {"collector.base.errors", "collector.base.clock_state"},
-    "collector.points": {"collector.base.errors", "collector.model", "collector.base.config"},
-    "collector.base.config": {"collector.base.errors"},
-    "collector.wire": {"collector.base.errors", "collector.model"},
-    "collector.tables": {"collector.base.errors", "collector.model"},
-    # a settlement folder read: what `collector settle` and the center compute from
-    "collector.tables.folder": {"collector.base.errors", "collector.model", "collector.tables", "collector.settlement"},
-    "collector.agent": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.points",
-                        "collector.base.config", "collector.wire", "collector.base.tasks", "collector.base.mqtt", "collector.base.notify"},
-    # 对点: the agent's drivers read, the sheets are written as the statement's are
-    "collector.verify": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.points",
-                         "collector.base.config", "collector.agent", "collector.report"},
-    "collector.center": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.base.config",
-                         "collector.wire", "collector.tables", "collector.base.tasks", "collector.base.mqtt", "collector.base.notify"},
-    "collector.settlement": {"collector.base.errors", "collector.model"},
-    "collector.report": {"collector.base.errors", "collector.model", "collector.settlement"},
-    "simulators": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.points", "collector.base.config"},
-    "collector.cli": {"collector", "simulators"},
-    "collector.trial.processes": {"collector.base.errors"},
-    # An acceptance holds all parts against each other, as the demo does, and so may know them all.
-    "collector.accept": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.points",
-                         "collector.base.config", "collector.wire", "collector.agent", "collector.center",
-                         "collector.trial.processes", "simulators"},
-    # Where the store and the settlement meet (docs/decisions/0012): what receives knows nothing of what is computed.
-    "collector.center.month": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.base.config",
-                               "collector.tables.folder", "collector.tables", "collector.center", "collector.settlement",
-                               "collector.report", "collector.base.resources", "collector.base.cycles"},
-    "collector.center.web": {"collector.base.errors", "collector.model", "collector.base.clock", "collector.base.config",
-                             "collector.tables.folder", "collector.tables", "collector.center", "collector.settlement",
-                             "collector.report", "collector.base.resources"},
-    "collector.center.app": {"collector"},
-}  # fmt: skip
-for _may in ALLOWED.values():  # a record carries the clock's state
-    if "collector.model" in _may:
-        _may.add("collector.base.clock_state")
-
-# library -> the only files that may import it
-HOMES: dict[str, set[str]] = {
-    "pymodbus": {"collector/agent/device/modbus/driver.py"},
+# library -> the only places that may import it
+HOMES: Final[dict[str, set[str]]] = {
+    "pymodbus": {"collector/agent/device/modbus/"},
     "c104": {"collector/agent/device/iec104/link.py"},
     "serialx": {"collector/agent/device/serial.py", "simulators/"},
     "sqlalchemy": {"collector/center/"},
@@ -68,72 +43,203 @@ HOMES: dict[str, set[str]] = {
     "litestar": {"collector/center/web/"},
     "granian": {"collector/center/web/server/serve.py"},
     "amqtt": {"collector/trial/broker.py"},
-    "alembic": {"collector/center/migrations/"},
+    "alembic": {"collector/center/db/migrations/"},
 }
 
 # what the settlement must not know of: it is pure and synchronous
-FORBIDDEN_IN_SETTLEMENT = {"asyncio", "sqlite3", "logging", "time", "os", "socket", "threading", "random"}
+FORBIDDEN_IN_SETTLEMENT: Final = {"asyncio", "sqlite3", "logging", "time", "os", "socket", "threading", "random"}
 
 
-def modules() -> Iterator[tuple[str, str, set[str]]]:
-    """(dotted name, path, imported dotted names) of each module of the product."""
+@dataclass(frozen=True)
+class Room:
+    """A row of a map. `name`: dotted; `allowed`: rooms of the house it may import, None for all of them."""
+
+    name: str
+    place: int
+    allowed: frozenset[str] | None
+    tests: Path
+
+
+@functools.cache
+def rooms_of(package: str) -> tuple[Room, ...]:
+    """The rows of a package's map, in their order."""
+    text = importlib.import_module(package).__doc__ or ""
+    lines = text[text.index("\nroom  ") + 1 :].rstrip().splitlines()
+    rows = []
+    for place, line in enumerate(lines[1:]):
+        name, _, allowed, tests = re.split(r"\s{2,}", line.strip())
+        may = None if allowed == "everything" else frozenset(allowed.split()) - {"-"} | EVERYWHERE
+        dotted = name.rstrip("/") if name == "simulators" else f"{package}.{name.rstrip('/')}"
+        rows.append(Room(dotted, place, may, ROOT / "tests" / tests))
+    return tuple(rows)
+
+
+@functools.cache
+def modules() -> dict[str, Path]:
+    """Each module of the product by its dotted name."""
+    found = {}
     for top in ("collector", "simulators"):
         for path in sorted((ROOT / top).rglob("*.py")):
-            relative = path.relative_to(ROOT)
-            name = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
-            yield name, relative.as_posix(), imports(path, name)
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = path
+    return found
 
 
-def imports(path: Path, name: str) -> set[str]:
+@functools.cache
+def imports(name: str) -> frozenset[str]:
+    """What a module imports, dotted; modules of ours by their own names."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(ast.parse(modules()[name].read_text("utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{name}: write the whole name of an import"
-            module = node.module or ""
-            folder = ROOT.joinpath(*module.split("."))
             for (
                 alias
             ) in node.names:  # `from collector import wire` names a module, `from collector.wire import Ack` not
-                is_module = (folder / alias.name).is_dir() or (folder / f"{alias.name}.py").is_file()
-                found.add(f"{module}.{alias.name}" if is_module else module)
-    return found
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in modules() else node.module or "")
+    return frozenset(found)
 
 
-def part_of(name: str) -> str:
-    return max((p for p in ALLOWED if name == p or name.startswith(p + ".")), key=len)
+def ours(name: str) -> list[str]:
+    return sorted(i for i in imports(name) if i.split(".")[0] in ("collector", "simulators"))
 
 
-@pytest.mark.parametrize(("name", "path", "imported"), [pytest.param(*m, id=m[0]) for m in modules()])
-def test_imports_point_one_way(name: str, path: str, imported: set[str]) -> None:
-    part = part_of(name)
-    for target in sorted(i for i in imported if i.split(".")[0] in ("collector", "simulators")):
-        near = part_of(target)
-        fine = near == part or any(near == a or near.startswith(a + ".") for a in ALLOWED[part])
-        assert fine or (part == "collector.center.app"), f"{name} must not import {target}"
-        if part.startswith("collector.center") and near == "collector.center.app" and part != near:
-            pytest.fail(f"{name} must not import {target}")
-    del path
+def room_of(name: str, package: str) -> Room | None:
+    """The row of a map that a module belongs to; None for the package itself and what lies outside."""
+    return next((room for room in rooms_of(package) if name == room.name or name.startswith(room.name + ".")), None)
 
 
-@pytest.mark.parametrize(("name", "path", "imported"), [pytest.param(*m, id=m[0]) for m in modules()])
-def test_each_protocol_library_lives_in_one_place(name: str, path: str, imported: set[str]) -> None:
-    for library, homes in HOMES.items():
-        if any(i.split(".")[0] == library for i in imported):
-            assert any(path.startswith(home) for home in homes), f"{name} imports {library}"
+def house_room(name: str) -> str:
+    """The room of the house, by its short name."""
+    room = room_of(name, "collector")
+    return room.name.removeprefix("collector.") if room else ""
+
+
+def test_every_module_is_in_a_room_and_every_row_is_there_with_its_tests() -> None:
+    wrong = []
+    for package in MAPPED:
+        for room in rooms_of(package):
+            if room.name not in modules():
+                wrong.append(f"{package}: no room {room.name}")
+            if not room.tests.is_dir():
+                wrong.append(f"{package}: {room.name} has its tests in {room.tests}, which is no folder")
+        inside = (name for name in modules() if name.startswith(package + "."))
+        wrong += [f"{package}: its map has no row for {name}" for name in inside if room_of(name, package) is None]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_room_imports_what_its_row_allows() -> None:
+    wrong = []
+    for name in modules():
+        for package in MAPPED:
+            room = room_of(name, package)
+            if room is None or room.allowed is None:
+                continue
+            for target in ours(name):
+                other = room_of(target, package)
+                if target == "collector" or other == room or target == package:
+                    continue
+                if package == "collector":
+                    fine = house_room(target) in room.allowed
+                elif other is not None:
+                    fine = other.place < room.place
+                else:  # outside: a room of the house, or what the room around this one may import
+                    around = house_room(package)
+                    fine = house_room(target) in (room.allowed | {around})
+                if not fine:
+                    wrong.append(f"{name} must not import {target}: {package} does not allow it to {room.name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    seen: dict[str, int] = {}
+    path: list[str] = []
+
+    def walk(name: str) -> None:
+        seen[name] = 1
+        path.append(name)
+        for target in ours(name):
+            if target in modules() and modules()[target].name != "__init__.py":
+                assert seen.get(target) != 1, " → ".join([*path[path.index(target) :], target])
+                if target not in seen:
+                    walk(target)
+        path.pop()
+        seen[name] = 2
+
+    for name in modules():
+        if name not in seen:
+            walk(name)
+
+
+def test_no_folder_holds_more_than_a_newcomer_takes_in() -> None:
+    count = Counter(path.parent for path in modules().values() if path.name != "__init__.py")
+    crowded = {folder.relative_to(ROOT).as_posix(): n for folder, n in count.items() if n > MOST_MODULES}
+    assert {folder for folder in crowded if folder != FROZEN} == set(), crowded
+
+
+def test_each_foreign_library_lives_in_one_place() -> None:
+    wrong = []
+    for name, path in modules().items():
+        place = path.relative_to(ROOT).as_posix()
+        for library, homes in HOMES.items():
+            if any(i.split(".")[0] == library for i in imports(name)) and not place.startswith(tuple(homes)):
+                wrong.append(f"{name} imports {library}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_settlement_is_pure() -> None:
-    for name, _, imported in modules():
+    for name in modules():
         if name.startswith("collector.settlement"):
-            assert not {i.split(".")[0] for i in imported} & FORBIDDEN_IN_SETTLEMENT, name
+            assert not {i.split(".")[0] for i in imports(name)} & FORBIDDEN_IN_SETTLEMENT, name
 
 
 def test_the_model_needs_the_standard_library_only() -> None:
-    import sys
-
-    for name, _, imported in modules():
+    for name in modules():
         if name.startswith("collector.model"):
-            outside = {i.split(".")[0] for i in imported} - set(sys.stdlib_module_names) - {"collector"}
+            outside = {i.split(".")[0] for i in imports(name)} - set(sys.stdlib_module_names) - {"collector"}
             assert not outside, f"{name} imports {outside}"
+
+
+def test_no_test_imports_another_test() -> None:
+    wrong = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom | ast.Import):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                if any(name.rsplit(".", 1)[-1].startswith("test_") for name in names):
+                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not wrong, f"what tests share is no test: {wrong}"
+
+
+def picture() -> str:
+    """The house as the imports make it, for docs/extend.md: an arrow where no longer way leads there."""
+    lines = ["```mermaid", "graph TD"]
+    for package in ("collector", "collector.center", "collector.agent", "collector.settlement"):
+        arrows: dict[str, set[str]] = {room.name: set() for room in rooms_of(package)}
+        for name in modules():
+            room = room_of(name, package)
+            targets = (room_of(target, package) for target in ours(name))
+            if room is not None:
+                arrows[room.name] |= {target.name for target in targets if target is not None and target != room}
+        short = package.rpartition(".")[2]
+        lines.append(f"  subgraph {short}_rooms [{short}]")
+        for name, targets_of in arrows.items():
+            around = {further for target in targets_of for further in _reachable(target, arrows)}
+            lines += [f"    {_node(name)} --> {_node(target)}" for target in sorted(targets_of - around)]
+        lines.append("  end")
+    return "\n".join([*lines, "```"])
+
+
+def _reachable(name: str, arrows: dict[str, set[str]]) -> set[str]:
+    return {further for target in arrows[name] for further in ({target} | _reachable(target, arrows))}
+
+
+def _node(name: str) -> str:
+    return name.removeprefix("collector.").replace(".", "_") + f"[{name.rpartition('.')[2]}]"
+
+
+def test_the_picture_in_the_docs_is_the_house_as_it_stands() -> None:
+    for page in ("extend.md", "extend.zh-CN.md"):
+        assert picture() in (ROOT / "docs" / page).read_text("utf-8"), f"docs/{page} should hold:\n{picture()}"

@@ -69,7 +69,7 @@ class Moves(Section):
     share `deep_nights` of the nights; `regulation_ratio`: standard deviation of what AGC asks beside the plan. A
     pumped storage unit pumps where `day_ratio` is negative and is off the grid where it is 0. `grid_strength`:
     short-circuit power of its bus, MVA per MW of P_N; `grid_swing_ratio`: how far the bus moves by itself, of nominal.
-    `sync_ratio`, `sync_hold_min`, `start_ramp_ratio_per_min`, `stable_ratio`: the start-up, see simulators/plant/sequence.py;
+    `sync_ratio`, `sync_hold_min`, `start_ramp_ratio_per_min`, `stable_ratio`: the start-up, see `sequence`;
     by default as usual for the kind of unit.
     """
 

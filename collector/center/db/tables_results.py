@@ -23,7 +23,7 @@ file_facts: Final = Table(
     Column("facts", LargeBinary, nullable=False),
 )
 
-# A day result of a plant's units (center/month/stored_results.py). `used_ms`: when a closing last asked for it.
+# A day result of a plant's units (center/runs/measuring/result_codec.py). `used_ms`: when a closing last asked for it.
 day_result: Final = Table(
     "day_result",
     metadata,

@@ -6,8 +6,8 @@ the same row again changes nothing; a row that claims the place of another one i
 Replaced rows are kept and come back when the import that replaced them is undone. The whole delivery is taken or none.
 
 An import is looked at, begun, filled with its rows and published. Its rows, and what it replaces, count from its
-publishing on, however many transactions it took to put them in (`collector.center.inputs.import_in_steps`); what counts is said in one
-place, `import_schema.in_force`. So taking one back writes one row, too.
+publishing on, however many transactions it took to put them in (`import_in_steps`); what counts is said in one place,
+`tables_inputs.in_force`. So taking one back writes one row, too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether a message may enter the journal: size, topic, checksum, plant, signature, units, and that it can be read.
 
-Pure but for the key files read at the start; keys enrolled while it runs come from `collector.center.receive.keys`. Whatever
+Pure but for the key files read at the start; keys enrolled while it runs come from `keys`. Whatever
 bytes come, the answer is an arrival for the journal; checks go from cheap to dear and nothing is unpacked for a
 stranger. The codes a plant may be told:
 

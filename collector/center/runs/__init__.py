@@ -1,2 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Steps 7 to 10 on the center's store: a month settled as a run, its inputs pinned, read, compared, packed."""
+"""Steps 7 to 10 on the center's store: a month settled as a run, its inputs pinned; read, compared, packed.
+
+Store and settlement meet here (docs/decisions/0012): what receives knows nothing of what is computed.
+
+room           what it does                                          may import                       tests/
+data_policy    the data policy in force for a month                  settlement                       center/runs
+rulebooks      the rulebook the center settles by                    settlement                       center/runs
+run_list       runs as the store lists them                          -                                center/runs
+run_rows       a statement's rows as typed values beside a run       report settlement                center/runs
+segment_file   segments by unit beside a run                         settlement                       center/runs
+kept_files     what is derived from inputs and kept between runs     -                                center/runs
+plan_file      a month's plan by unit, for pages                     sheets tables                    center/runs
+input_folder   a month's inputs as a settlement folder               -                                center/runs
+month_state    where a month stands; which run a person may see      -                                center/month
+run_statement  the statement files of a stored run                   report sheets tables             center/runs
+measuring/     days measured once, their results kept                settlement sheets tables         center/runs
+settle_month   a run: settled, written, listed; whole or not at all  report settlement                center/runs
+stored_run     a run opened for reading                              report settlement sheets tables  center/runs
+compare        two runs, line by line                                report settlement                center/runs
+package        a run as one file to hand out                         -                                center/runs
+what_if        a run on other inputs or another rulebook             settlement sheets tables         center/runs
+"""

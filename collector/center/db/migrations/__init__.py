@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Revisions that make the store of an older program one of this program; run by Alembic, in the caller's transaction.
 
-The number of the newest is `schema.SCHEMA_VERSION`. A new store is made from the metadata and not through here; a test
-holds that both ways lead to the same tables, so who changes a table writes a revision.
+The number of the newest is `tables_receive.SCHEMA_VERSION`. A new store is made from the metadata and not through here;
+a test holds that both ways lead to the same tables, so who changes a table writes a revision.
 """
 
 from __future__ import annotations
