@@ -40,9 +40,9 @@ ROUNDS, FURTHEST_CALL = 60, 250
 PERIOD_S = 0.02
 _FOLDER = Path(drivers.__file__).parent
 FILES = {
-    "modbus": ("modbus.py", "block.py", "plan.py", "serial.py"),
-    "dlt645": ("dlt645.py", "dlt645_line.py", "dlt645_codec.py", "serial.py"),
-    "iec104": ("iec104.py", "iec104_device.py", "asdu.py"),
+    "modbus": ("modbus/driver.py", "modbus/block.py", "modbus/plan.py", "serial.py"),
+    "dlt645": ("dlt645/driver.py", "dlt645/line.py", "dlt645/codec.py", "serial.py"),
+    "iec104": ("iec104/link.py", "iec104/driver.py", "iec104/asdu.py"),
 }
 # The interpreter's own do not fail: an `asyncio.timeout` that can't end, a lock that can't be let go of.
 _SPARED = (str(Path(asyncio.__file__).parent), threading.__file__)

@@ -243,7 +243,7 @@ def test_qualities_faults_and_scenarios_are_those_there_are(language: str) -> No
 
 @each_language
 def test_refusals_of_the_center_are_those_there_are(language: str) -> None:
-    sources = [*(ROOT / "collector/wire").glob("*.py"), *(ROOT / "collector/center").glob("*.py")]
+    sources = [*(ROOT / "collector/wire").glob("*.py"), *(ROOT / "collector/center").rglob("*.py")]
     known = {c for path in sources for c in re.findall(r'\bcode="(\w+)"', path.read_text("utf-8"))} | {"malformed"}
     (shown,) = [
         t for t in (codes(table) for table in page_of("center", language).split("\n\n")) if "epoch_conflict" in t

@@ -20,7 +20,7 @@ KEY = r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+"
 
 def used() -> tuple[set[str], set[str]]:
     """Keys written out in templates and modules, and the beginnings of keys that are put together."""
-    modules = [p for p in WEB.glob("*.py") if not p.name.startswith("words")]
+    modules = [p for p in WEB.rglob("*.py") if p.parent.name != "words"]
     text = "\n".join(p.read_text("utf-8") for p in [*modules, *(WEB / "templates").glob("*.html")])
     quoted = set(re.findall(rf"[\"']({KEY})[\"']", text))
     begun = set(re.findall(r"\bt\(\s*[\"']([a-z_.]+\.)[\"']\s*~", text)) | set(re.findall(r"f\"([a-z_]+\.)\{", text))
