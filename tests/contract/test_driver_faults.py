@@ -175,6 +175,7 @@ class ClockThatErrsOnForeignThreads(SystemClock):
     """Raises on every second call that no thread of the interpreter makes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.mistakes = 0
         self.errs = True
         self._calls = 0
