@@ -14,7 +14,7 @@ def config_path(name: str = "") -> Path:
     Raises:
         FileNotFoundError: neither the wheel nor a checkout has it.
     """
-    checkout = Path(__file__).parents[1] / "config"
+    checkout = Path(__file__).parents[2] / "config"
     candidates = [checkout] if (checkout.parent / "pyproject.toml").is_file() else []
     with contextlib.suppress(ModuleNotFoundError):
         candidates.append(Path(str(files("collector_config"))))

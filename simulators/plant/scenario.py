@@ -129,7 +129,7 @@ def demo_scenario() -> Path:
     Raises:
         FileNotFoundError: neither is there.
     """
-    checkout = Path(__file__).parents[1] / "config" / "demo" / "plant.toml"
+    checkout = Path(__file__).parents[2] / "config" / "demo" / "plant.toml"
     if checkout.is_file():
         return checkout
     return Path(str(files("collector_config"))) / "demo" / "plant.toml"
