@@ -224,7 +224,7 @@ def test_an_upgrade_killed_halfway_has_done_nothing(new_database_url: MakeUrl, t
 _KILLED = """
 import sys
 from pathlib import Path
-from collector.center import engines, migrations
+from collector.center.db import engines, migrations
 engine = engines.make_engine(sys.argv[1], writing=True, foreign_keys=False)
 with engine.begin() as connection:
     migrations.stamp(connection, "0001")
