@@ -15,7 +15,7 @@ from typing import Final
 
 from collector.points.findings import TableFindings
 from collector.points.words import HEADINGS, column_of
-from collector.sheets.files import csv_rows, decode_text, read_regular
+from collector.sheets.files import csv_rows, decode_text, other_delimiter, read_regular
 from collector.sheets.findings import Unreadable
 from collector.sheets.xlsx import OLE, ZIP, Odd, open_workbook
 
@@ -116,11 +116,10 @@ def _header_index(rows: Sequence[Sequence[str]]) -> int | None:
 
 def _no_header(rows: Sequence[Sequence[str]], findings: TableFindings) -> None:
     first = next((cells for cells in rows[:HEADER_WITHIN] if any(cells)), ())
-    for sign, name in (("\t", "TAB"), (";", ";")):
-        if len(first) == 1 and first[0].count(sign) >= 2:
-            findings.find("delimiter", text=name)
-            return
-    findings.find("no_header", limit=HEADER_WITHIN)
+    if sign := other_delimiter(first):
+        findings.find("delimiter", text=sign)
+    else:
+        findings.find("no_header", limit=HEADER_WITHIN)
 
 
 def _columns(row: int, header: Sequence[str], findings: TableFindings) -> dict[str, int]:

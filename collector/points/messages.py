@@ -11,13 +11,6 @@ from typing import Final
 from collector.sheets.messages import Text
 
 OF_FILE: Final[dict[str, Text]] = {
-    "delimiter": Text(
-        "error",
-        "cells are apart by {text}, not by commas",
-        "单元格以{text}分隔,不是逗号",
-        "save it as CSV UTF-8 (comma delimited)",
-        "另存为 CSV UTF-8(逗号分隔)",
-    ),
     "no_header": Text(
         "error",
         "no header within the first {limit} rows",

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -98,6 +98,12 @@ def decode_text(data: bytes) -> str:
         except UnicodeDecodeError:
             continue
     raise Unreadable("encoding")
+
+
+def other_delimiter(cells: Sequence[str]) -> str:
+    """TAB or ; where it stands between the cells of a first row instead of commas, else nothing."""
+    names = {"\t": "TAB", ";": ";"}
+    return next((name for sign, name in names.items() if len(cells) == 1 and cells[0].count(sign) >= 2), "")
 
 
 def csv_rows(lines: Iterable[str], lines_before: int = 0) -> Iterator[tuple[int, list[str]]]:

@@ -14,7 +14,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final, Protocol
 
 from collector.sheets.efile import is_efile, table_in
-from collector.sheets.files import Delivered, csv_rows, decode_text
+from collector.sheets.files import Delivered, csv_rows, decode_text, other_delimiter
 from collector.sheets.findings import Findings, Unreadable, nearest, worded
 from collector.sheets.messages import OF_GRID
 from collector.sheets.xlsx import MAX_COLUMNS, Odd, Worksheet, open_workbook
@@ -123,6 +123,9 @@ def open_grid(delivered: Delivered, findings: Findings, lines_before: int = 0) -
     header = csv_header(text)
     if header is None:
         findings.add(delivered.name, 0, "", "is empty; a file without rows still has its header")
+        return None
+    if sign := other_delimiter(header):
+        findings.refuse(delivered.name, Unreadable("delimiter", text=sign))
         return None
     return CsvGrid(delivered.name, header, text, lines_before)
 

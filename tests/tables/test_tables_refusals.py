@@ -102,6 +102,12 @@ CASES: list[tuple[str, str, str]] = [
     ("records/b.csv", "", "records/b.csv: is empty; a file without rows still has its header"),
     ("records/b.csv", "unit,time\n\0\n", "records/b.csv:2: holds a NUL byte; this is no CSV text"),
     ("records/b.csv", f'unit,time\n"U1,{T2}\n', "records/b.csv:2: is no proper CSV: unexpected end of data"),
+    (
+        "plan.csv",
+        f"unit;start;end;power_mw\nU1;{T1};{T2};1\n",
+        "plan.csv: cells are apart by ;, not by commas; save it as CSV UTF-8 (comma delimited)",
+    ),
+    ("records/b.csv", "unit\ttime\ton_grid\n", "records/b.csv: cells are apart by TAB, not by commas; save it as CSV"),
     ("records/b.txt", "x", "records/b.txt: is no record file; expected *.csv, *.parquet, *.xlsx or *.e"),
     ("records/b.parquet", "x", "records/b.parquet: is no Parquet file that can be read: "),
     ("records/b.xlsx", "x", "records/b.xlsx: is no workbook that can be read: File is not a zip file"),
