@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from collector.base.durable import flush
 from collector.base.errors import ConfigError, Problem
 from collector.report.manifest import manifest_json, run_id
 from collector.report.segments import UnpaidTime, WrittenSegments, write_segments
@@ -89,14 +89,14 @@ def _fill(statement: Statement, work: Path, spread: Spread, written: Sequence[Wr
         path, make = work / name, contents[name]
         if make is not None:
             path.write_bytes(make())
-        _flush(path)
+        flush(path)
         return _sha256(path)
 
     hashes = dict(zip(contents, spread(write, contents), strict=True))
     data = manifest_json(statement, hashes)
     (work / MANIFEST).write_bytes(data)
-    _flush(work / MANIFEST)
-    _flush(work)
+    flush(work / MANIFEST)
+    flush(work)
     manifest: dict[str, Any] = json.loads(data)
     return manifest
 
@@ -122,7 +122,7 @@ def _swap(work: Path, out: Path) -> None:
         out.rename(aside / "statement")
         work.rename(out)
         shutil.rmtree(aside)
-    _flush(out.parent)
+    flush(out.parent)
 
 
 def _is_statement(folder: Path) -> bool:
@@ -136,11 +136,3 @@ def _is_statement(folder: Path) -> bool:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,11 +5,7 @@ Every reader takes bytes or a file, a `Findings` list and the ids the register k
 what is not, with file, row, column and remedy. The caller refuses the whole folder if anything was found: nothing is
 skipped, defaulted or repaired. An absent file is None (*not delivered*), a header without rows is empty.
 
-    files.py      bytes of a file: size limits, no links out of the folder, NUL bytes, SHA-256
-    findings.py   all problems, each once, long repetitions counted
     cells.py      one cell: text → value
-    grid.py       a header and rows of text, from CSV or XLSX; XLSX itself in xlsx.py
-    efile.py     tables of E text (E文本), the dispatch centres' format; other names of columns in efile_words.py
     long.py       long tables (records, plan, voltage band) without Python per row: quick.py, and careful.py for the odd
     columns.py    their columns; exact.py: decimals and floats as stored integers
     parquet.py    records as Parquet, also the day files of the lake

@@ -17,7 +17,7 @@ from typing import Final
 
 from collector.base.errors import ConfigError, Problem
 from collector.model.quantity import Kind
-from collector.points.findings import Findings
+from collector.points.findings import TableFindings
 from collector.points.grid import read_sheet
 from collector.report.sheets import FORMULA_STARTS, plain_text
 from collector.verify.items import LEVELS, Item, Step
@@ -43,10 +43,10 @@ def load_expectations(path: Path, items: Sequence[Item], now_utc_ms: int) -> Exp
     Raises:
         ConfigError: everything wrong in it, with row and column.
     """
-    findings = Findings(str(path))
+    findings = TableFindings(str(path))
     sheet = read_sheet(path, findings)
-    if sheet is None:
-        raise ConfigError([finding.problem() for finding in findings.found])
+    findings.refuse_if_any()
+    assert sheet is not None
     problems: list[Problem] = []
     places = _places(str(path), sheet.rows[0] if sheet.rows else (), problems)
     rows: dict[tuple[str, str, str], ExpectedRow] = {}

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from collector.base.durable import write_whole
 from collector.base.errors import StoreError
 from collector.verify.export import Document, sheet_csv
 from collector.verify.page import sheet_html
@@ -25,12 +25,7 @@ def write_sheet(folder: Path, document: Document) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in contents.items():
-            beside = folder / f".{name}.new"
-            with beside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(folder / name)
+            write_whole(folder / name, data)
             written.append(folder / name)
     except OSError as error:
         raise StoreError(f"can't be written: {error.strerror}", subject=str(folder)) from error

@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from collector.base.durable import flush
 from collector.base.errors import StoreError
 
 VERSION: Final = 1
@@ -204,7 +205,7 @@ def open_session(path: Path, gateway: str, now_utc_ms: int) -> Iterator[Pen]:
         if session.started_utc_ms is None:
             pen.write(Head(VERSION, gateway, now_utc_ms))
         if is_new:
-            _flush_folder(path.parent)
+            flush(path.parent)
         yield pen
     finally:
         os.close(descriptor)
@@ -216,11 +217,3 @@ def _cut_off_torn_line(path: Path, descriptor: int) -> None:
     if whole != len(data):
         os.ftruncate(descriptor, whole)
         os.fsync(descriptor)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,6 +18,7 @@ from typing import Final
 
 from collector.agent.device.contract import Answer, Device, Reading, contained, failed
 from collector.agent.log import fields
+from collector.base.backoff import backoff_s
 from collector.base.clock import Clock
 from collector.base.errors import DeviceError, DriverFault, Silent
 from collector.model.record import Quality
@@ -204,8 +205,8 @@ class Channel:
         health.last_error, job.error = str(error), error
         beyond = health.failures_in_a_row - _PATIENCE
         if beyond >= 0:
-            wait_s = min(_BACKOFF_FIRST_S * 2 ** min(beyond, 16), job.backoff_max_s)
-            job.retry_at_s = asyncio.get_running_loop().time() + wait_s * random.uniform(0.75, 1.0)
+            rest_s = backoff_s(beyond, _BACKOFF_FIRST_S, job.backoff_max_s, random.uniform(0.0, 0.5))
+            job.retry_at_s = asyncio.get_running_loop().time() + rest_s
 
     def _tell(self, job: Job, error: DeviceError) -> None:
         """A failure in the log; of a driver that made a mistake the traceback, once for each place in the program."""

@@ -35,6 +35,7 @@ from paho.mqtt.properties import Properties
 from collector.agent.buffer.buffer import Buffer
 from collector.agent.buffer.buffer_file import Damaged
 from collector.agent.uplink.send_queue import Flights, take
+from collector.base.backoff import backoff_s
 from collector.base.errors import Garbled, StoreError
 from collector.base.mqtt import find_protocol, read_password, tls_context
 from collector.base.tasks import heed_cancellation
@@ -46,6 +47,7 @@ _SESSION_EXPIRY_S: Final = 7 * 86_400
 _CALL_TIMEOUT_S: Final = 10.0
 _STATE_PERIOD_S: Final = 60.0
 _STORE_RETRY_S: Final = 1.0
+_BACKOFF_FIRST_S: Final = 0.5
 _FAREWELL_S: Final = 2.0
 _INCOMING_AT_MOST: Final = 1000  # more is dropped: acks come again
 
@@ -138,7 +140,8 @@ class Uplink:
                     )
                 heed_cancellation()
                 failures = 0 if self.acknowledged > before else failures + 1
-                await asyncio.sleep(backoff_s(failures, self._uplink.backoff_max_s, self._jitter.random()))
+                rest_s = backoff_s(failures, _BACKOFF_FIRST_S, self._uplink.backoff_max_s, self._jitter.random())
+                await asyncio.sleep(rest_s)
         finally:
             forget()
             self._executor.shutdown(wait=False)
@@ -359,11 +362,6 @@ class Uplink:
         with suppress(aiomqtt.MqttError, OSError, TimeoutError):
             async with asyncio.timeout(_FAREWELL_S):
                 await client.__aexit__(None, None, None)
-
-
-def backoff_s(failures: int, most_s: float, jitter: float) -> float:
-    """Seconds to wait before connecting again: doubling from half a second; `jitter` 0..1 takes up to half of it."""
-    return min(most_s, 0.5 * 2.0 ** min(failures, 20)) * (1 - jitter / 2)
 
 
 def _installed_version() -> str:
