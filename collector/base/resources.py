@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where config/ is: package data of an installed wheel, the checkout's own folder otherwise."""
+"""The place of config/: package data of an installed wheel, otherwise the folder of the checkout."""
 
 from __future__ import annotations
 

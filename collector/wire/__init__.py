@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Between steps 4 and 5: one batch and one ack, to and from bytes; version, checksum, signature, topic names.
 
-Limits are in `batch.py`. Whatever bytes come in, only `Garbled` goes out, with a `code` the other side is told.
+Limits are in `batch.py`. Invalid bytes of any kind raise only `Garbled`, whose `code` is reported to the sender.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The types with arrays in them, and numpy, when somebody names them: an agent does without."""
+    """Import the types that hold arrays, and numpy with them, on first use: an agent never needs them."""
     if name not in ("BatchColumns", "UnitColumns"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from collector.wire import columns

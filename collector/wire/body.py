@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The body of a batch: columns of scaled integers, delta coded, in the narrowest width that holds them.
 
-All records stand in one table, grouped by unit. Its rows here are *columns*: six of the record itself (`TIME` …),
-then one of values and one of states per quantity. Per column and unit the first value is kept (`bases`); the rest are
+All records form one table, grouped by unit and stored by *columns*: six of the record itself (`TIME` …), then a column
+of values and a column of states per quantity. Per column and unit the first value is kept (`bases`); the others are
 differences to the record before, divided by their common divisor, zigzag coded, and stored in 0, 1, 2, 4 or 8 bytes,
-the bytes of one significance together. A column without differences (a status that holds, a quality that is good)
-takes no bytes at all. zstd (`envelope.py`) then finds what repeats.
+all bytes of the same significance together. A column without differences (a constant status, a quality that is always
+good) takes no bytes. zstd (`envelope.py`) then compresses repetitions.
 
-A missing value repeats the one before and carries `ABSENT` in its state, beside the quality.
+A missing value repeats the value before it and carries `ABSENT` in its state, beside the quality.
 
-The agent makes bodies of records (`records.py`) in plain Python: numpy is a tenth of the memory it may take. The center
-reads and makes them as arrays (`columns.py`). A test holds the bytes of the two against each other.
+The agent encodes bodies (`records.py`) in plain Python: numpy would be a tenth of the memory it may take. The center
+decodes and encodes them as arrays (`columns.py`). A test compares the bytes of the two encoders.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _Names = Annotated[list[str], msgspec.Meta(max_length=MAX_UNITS)]
 _Counts = Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=MAX_RECORDS)]], msgspec.Meta(max_length=MAX_UNITS)]
 _TimeMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS)]
 _Sequence = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQUENCE)]
-_Epoch = Annotated[int, msgspec.Meta(ge=0)]  # msgpack itself ends at 64 bits
+_Epoch = Annotated[int, msgspec.Meta(ge=0)]  # msgpack allows no more than 64 bits
 
 
 class Gap(msgspec.Struct, frozen=True, array_like=True):
@@ -68,7 +68,7 @@ class Gap(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True):
-    """A body as it is packed. `layouts`: quantity codes of each unit, in its order; its columns as in `Packed`."""
+    """A body as packed by msgpack. `layouts`: quantity codes of each unit in its own order; columns as in `Packed`."""
 
     units: _Names
     layouts: Annotated[list[bytes], msgspec.Meta(max_length=MAX_UNITS)]
@@ -85,10 +85,10 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A table as it travels.
+    """An encoded table.
 
-    `widths`: bytes per difference, one per column; `divisors`: one per column with a width; `bases`: first values,
-    column by column, one per unit that has records; `planes`: the differences.
+    `widths`: bytes per difference, one per column; `divisors`: one per column whose width is not 0; `bases`: first
+    values, column by column, one per unit that has records; `planes`: bytes of the differences, by significance.
     """
 
     widths: bytes
@@ -99,7 +99,7 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class EncodedBody:
-    """A body before compression, with what the header says of it. Times in UTC ms, 0 where there is nothing."""
+    """A body before compression, with the facts the header states about it. Times in UTC ms, 0 for an empty body."""
 
     raw: bytes
     record_count: int
@@ -111,13 +111,13 @@ def assemble(
     units: Sequence[str], layouts: list[bytes], counts: list[int], packed: Packed | None, span_ms: tuple[int, int],
     gaps: Sequence[GapRecord],
 ) -> EncodedBody:  # fmt: skip
-    """The body of packed records (None: there are none, the gaps tell its span) and gaps.
+    """Put packed records and gap records together into a body.
 
     Args:
-        units, layouts, counts: of each unit its name, the codes of its quantities and how many records it has.
-        packed: all records.
+        units, layouts, counts: of each unit its name, the codes of its quantities and its number of records.
+        packed: all records; None where there are none, and the gaps give the time span.
         span_ms: first and last time of the records.
-        gaps: gap records that travel along.
+        gaps: gap records of the batch.
     """
     if packed is None:
         packed = Packed(b"", [], [], b"")
@@ -136,5 +136,5 @@ def assemble(
 
 
 def union_of(layouts: Sequence[bytes]) -> list[int]:
-    """The quantity codes of all units; the first unit's order leads, so that equal layouts need no shuffling."""
+    """The quantity codes of all units, the first unit's order first, so that equal layouts need no reordering."""
     return list(dict.fromkeys(chain.from_iterable(layouts)))

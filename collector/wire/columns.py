@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The body of a batch (see `body.py`) as numpy arrays: how the center reads it, and makes those of its own."""
+"""The body of a batch (see `body.py`) as numpy arrays: the center's decoder and encoder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _DECODER: Final = msgspec.msgpack.Decoder(Body)
 
 @dataclass(frozen=True, slots=True)
 class UnitColumns:
-    """The records of one unit as arrays, all along its records in the order they were recorded.
+    """The records of one unit as arrays, one element per record in the order in which they were recorded.
 
     `values[i]`, `present[i]` and `qualities[i]` belong to `quantities[i]`; a value is the stored integer, 0 where
     `present` is false. `device_time_utc_ms` is 0 where `tagged` is false.
@@ -72,19 +72,19 @@ class UnitColumns:
 
 @dataclass(frozen=True, slots=True)
 class BatchColumns:
-    """A decoded body. `units` in the order of the batch, also those without records."""
+    """A decoded body. `units`: in the order of the batch, including units without records."""
 
     units: tuple[UnitColumns, ...]
     gaps: tuple[GapRecord, ...]
 
     @property
     def record_count(self) -> int:
-        """Records of all units."""
+        """Number of records of all units."""
         return sum(len(u.time_utc_ms) for u in self.units)
 
 
 def encode_unit_columns(units: Sequence[UnitColumns]) -> EncodedBody:
-    """The uncompressed body of records that are columns already, all of them; no gaps.
+    """Encode all records of `units`, already in columns, into an uncompressed body without gaps.
 
     Raises:
         ValueError: as `encode_body`.
@@ -120,7 +120,7 @@ def _table_of_columns(codes: Sequence[bytes], counts: Sequence[int], units: Sequ
         if not unit_codes or not count:
             continue
         where = np.array([union.index(code) for code in unit_codes], dtype=np.intp) + FIXED
-        # A missing value repeats the one before, 0 at the start.
+        # A missing value repeats the value before it, 0 at the start.
         last = np.maximum.accumulate(np.where(unit.present, np.arange(count), 0), axis=1)
         table[where, part] = np.take_along_axis(np.where(unit.present, unit.values, 0), last, axis=1)
         table[where + len(union), part] = unit.qualities.astype(np.int64) | np.where(unit.present, 0, ABSENT)
@@ -130,10 +130,10 @@ def _table_of_columns(codes: Sequence[bytes], counts: Sequence[int], units: Sequ
 
 
 def decode_body(raw: bytes) -> BatchColumns:
-    """The columns of an uncompressed body.
+    """Decode an uncompressed body into columns.
 
     Raises:
-        Garbled: anything that `encode_body` can't have written.
+        Garbled: bytes that `encode_body` can't have written.
     """
     try:
         body = _DECODER.decode(raw)
@@ -214,7 +214,7 @@ def _units(body: Body) -> tuple[UnitColumns, ...]:
 
 
 def _check_fixed(table: Int64s) -> None:
-    """Bounds of the columns that every record has."""
+    """Check the limits of the six columns of the record itself."""
     if not table.shape[1]:
         return
     low, high = table[:FIXED].min(axis=1).tolist(), table[:FIXED].max(axis=1).tolist()
@@ -226,7 +226,7 @@ def _check_fixed(table: Int64s) -> None:
 
 
 def to_records(columns: BatchColumns) -> tuple[UnitRecord, ...]:
-    """The records again, one by one; for tools and tests, the receiver works on the columns."""
+    """The records of a decoded body one by one, for tools and tests; the receiver works on the columns."""
     return tuple(chain.from_iterable(_unit_records(unit) for unit in columns.units))
 
 

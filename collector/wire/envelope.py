@@ -2,10 +2,10 @@
 """One batch, to and from bytes: header, signature, compressed body.
 
 The payload is a msgpack array [header, signature, body]. The header is itself a msgpack array, kept as bytes because
-the signature is over exactly these bytes; it names schema version, plant, gateway, epoch, sequence, record count,
-first and last time, SHA-256 of the body as sent, and the key. Opening an envelope checks the SHA-256 and costs a few
-µs; the signature and the body are looked at by separate calls, in this order, so that nothing is unpacked for a
-stranger. Arrays are loaded when somebody asks for them: an agent makes batches, and hardly ever reads one.
+the signature covers exactly these bytes; it names schema version, plant, gateway, epoch, sequence, record count,
+first and last time, SHA-256 of the body as sent, and the key. Opening an envelope checks the SHA-256 and takes a few
+µs. Separate calls then verify the signature and decode the body, in this order, so that the body of an unknown sender
+is never unpacked. The array code is imported on first use: an agent encodes batches and hardly ever decodes one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
     version: int
     plant: str
     gateway: str
-    epoch: Annotated[int, msgspec.Meta(ge=0)]  # msgpack itself ends at 64 bits
+    epoch: Annotated[int, msgspec.Meta(ge=0)]  # msgpack allows no more than 64 bits
     sequence: Annotated[int, msgspec.Meta(ge=1, le=MAX_SEQUENCE)]
     record_count: Annotated[int, msgspec.Meta(ge=0, le=MAX_RECORDS)]
     first_ms: _Time
@@ -65,9 +65,9 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
 
 
-# Bytes a payload begins with: three parts, of which the first is a header as bytes that is an array itself.
+# The first bytes of a payload: an array of three, whose first part is bytes that begin with an array (the header).
 PAYLOAD_BEGIN: Final = re.compile(rb"\x93(?:\xc4.|\xc5..)[\x90-\x9f]", re.DOTALL)
-_BYTES_HEAD: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4}  # msgpack's three kinds of bytes, and how wide their length is
+_BYTES_HEAD: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4}  # msgpack's three types of byte strings: bytes of their length field
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _PAYLOAD: Final = msgspec.msgpack.Decoder(_Payload)
@@ -77,7 +77,7 @@ _VERSION: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An opened payload: what its header says, and the body still packed. `key_id` is empty where unsigned."""
+    """An opened payload: the fields of its header, and the body still compressed. `key_id` is empty where unsigned."""
 
     stream: Stream
     sequence: int
@@ -95,17 +95,17 @@ class Envelope:
 
 
 def encode_batch(batch: Batch, signer: Signer | None) -> bytes:
-    """The bytes of a batch as they are stored and sent; without a signer, unsigned (trials).
+    """Encode a batch into the bytes that are stored and sent; without a signer, unsigned (trials).
 
     Raises:
-        ValueError: the batch can't be said: a record without layout, an unknown quantity, a value out of bounds.
-        Garbled: code `oversized`, more than a payload may have; seal fewer records.
+        ValueError: the batch can't be encoded: a record without layout, an unknown quantity, a value out of bounds.
+        Garbled: code `oversized`, the payload is longer than allowed; seal fewer records.
     """
     return _seal(batch.stream, batch.sequence, encode_body(batch.layouts, batch.records, batch.gaps), signer)
 
 
 def encode_columns(stream: Stream, sequence: int, units: Sequence[UnitColumns]) -> bytes:
-    """The bytes of an unsigned batch of columns: what the center itself journals.
+    """Encode columns into an unsigned batch, which the center itself writes to its journal.
 
     Raises:
         ValueError: as `encode_batch`.
@@ -117,7 +117,7 @@ def encode_columns(stream: Stream, sequence: int, units: Sequence[UnitColumns]) 
 
 
 def _seal(stream: Stream, sequence: int, encoded: EncodedBody, signer: Signer | None) -> bytes:
-    # One compressor per call: the objects are not safe to share between threads, and making one takes a few µs.
+    # One compressor per call: compressors are not thread-safe, and creating one takes a few µs.
     body = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(encoded.raw)
     header = _ENCODER.encode(
         _Header(
@@ -140,7 +140,7 @@ def _seal(stream: Stream, sequence: int, encoded: EncodedBody, signer: Signer | 
 
 
 def open_envelope(payload: bytes) -> Envelope:
-    """The header of a payload, with the body's SHA-256 checked.
+    """Decode the header of a payload and check the SHA-256 of its body.
 
     Raises:
         Garbled: codes `oversized`, `malformed`, `unknown_version`, `bad_checksum`.
@@ -169,7 +169,7 @@ def open_envelope(payload: bytes) -> Envelope:
 
 
 def payload_length(begun: bytes) -> int | None:
-    """How long the payload is that begins with these bytes; None where they don't say it, or are none of a payload."""
+    """The length in bytes of the payload that begins with `begun`; None where it can't be told or is no payload."""
     at = 1
     for _ in range(3):
         width = _BYTES_HEAD.get(begun[at]) if at < len(begun) else None
@@ -191,7 +191,7 @@ def _open_header(raw: bytes) -> _Header:
 
 
 def verify_signature(envelope: Envelope, public_key: Ed25519PublicKey) -> None:
-    """Check that the plant's key made the header.
+    """Check the header's signature against the plant's key.
 
     Raises:
         Garbled: code `bad_signature`.
@@ -201,10 +201,10 @@ def verify_signature(envelope: Envelope, public_key: Ed25519PublicKey) -> None:
 
 
 def decode_columns(envelope: Envelope) -> BatchColumns:
-    """The records of a batch as numpy columns per unit, and its gaps.
+    """Decode the records of a batch into numpy columns per unit, and its gaps.
 
     Raises:
-        Garbled: codes `malformed`, `oversized`; also where the header says something else than the body.
+        Garbled: codes `malformed`, `oversized`; also where header and body disagree.
     """
     from collector.wire.columns import decode_body
 
@@ -221,7 +221,7 @@ def decode_columns(envelope: Envelope) -> BatchColumns:
 
 
 def _decompress(body: bytes) -> bytes:
-    """The raw body; its size is looked at before memory is taken."""
+    """Decompress a body; its size is checked before memory is allocated."""
     try:
         frame = zstandard.get_frame_parameters(body)
         if not 0 < frame.content_size <= MAX_BODY_BYTES or frame.window_size > MAX_BODY_BYTES:
@@ -232,7 +232,7 @@ def _decompress(body: bytes) -> bytes:
 
 
 def decode_batch(envelope: Envelope) -> Batch:
-    """A whole batch record by record; for tools and tests.
+    """Decode a batch record by record, for tools and tests.
 
     Raises:
         Garbled: as `decode_columns`.

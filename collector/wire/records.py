@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records into the body of a batch, in plain Python (see `body.py`): what the agent does once for every record."""
+"""The agent's encoder of the body of a batch, in plain Python (see `body.py`); it runs once for every record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ARRAY_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], gaps: Sequence[GapRecord]) -> EncodedBody:
-    """The uncompressed body.
+    """Encode records and gaps into an uncompressed body.
 
     Raises:
         ValueError: a record without layout, a quantity without code, a value or count beyond the bounds.
@@ -39,7 +39,7 @@ def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], ga
         raise ValueError(f"the gaps name more than {MAX_GAP_UNITS} units, or one of them a unit twice")
     if not ordered:
         return assemble(list(by_unit), codes, counts, None, (0, 0), gaps)
-    # A record is a tuple: all columns of them at once.
+    # Records are tuples: zip turns them into columns at once.
     _, times, values, qualities, causes, eras, clocks, tags = zip(*ordered, strict=True)
     tagged = [int(tag is not None) for tag in tags]
     ages = [0 if tag is None else tag - time_ms for tag, time_ms in zip(tags, times, strict=True)]
@@ -54,11 +54,11 @@ def _quantity_columns(
     rows: Sequence[tuple[int | None, ...]],
     qualities: Sequence[tuple[int, ...]],
 ) -> Iterator[Sequence[int]]:
-    """The values of each quantity of any unit, then their states; 0 where a unit does not have it."""
+    """The columns of values, then of states, of every quantity; 0 where a unit does not have the quantity."""
     values: dict[int, list[int]] = {code: [] for code in union_of(codes)}
     states: dict[int, bytearray] = {code: bytearray() for code in values}
     position = 0
-    # Neighbours of one layout are taken together.
+    # Neighbouring units with the same layout are encoded together.
     for layout, group in groupby(zip(codes, counts, strict=True), key=lambda pair: pair[0]):
         size, width = sum(count for _, count in group), len(layout)
         part = slice(position, position + size)
@@ -82,7 +82,7 @@ def _quantity_columns(
 
 
 def _has_none(column: Sequence[int | None]) -> bool:
-    """Adding up is three times as fast as comparing each with None."""
+    """Whether a value is None: adding the values up is three times as fast as comparing each with None."""
     try:
         sum(column)  # type: ignore[arg-type]
     except TypeError:
@@ -91,7 +91,7 @@ def _has_none(column: Sequence[int | None]) -> bool:
 
 
 def _carried_forward(column: Iterable[int | None]) -> list[int]:
-    """Each missing value is the one before again, 0 at the start."""
+    """The column with each missing value replaced by the value before it, 0 at the start."""
     carried, last = [], 0
     for value in column:
         last = last if value is None else value
@@ -100,7 +100,7 @@ def _carried_forward(column: Iterable[int | None]) -> list[int]:
 
 
 def _pack(columns: Iterable[Sequence[int]], counts: Sequence[int]) -> Packed:
-    """Columns of units that have `counts` records."""
+    """Encode columns; `counts`: number of records of each unit."""
     starts = [end - count for end, count in zip(accumulate(counts), counts, strict=True) if count]
     widths, divisors, bases = bytearray(), list[int](), list[int]()
     planes: dict[int, list[bytes]] = {width: [] for width in WIDTHS}
@@ -113,7 +113,7 @@ def _pack(columns: Iterable[Sequence[int]], counts: Sequence[int]) -> Packed:
         if is_constant:
             widths.append(0)
             continue
-        # Each record less the one before; the first of a unit is its base.
+        # Each value minus the value before; the first value of a unit is its base.
         differences = [0, *map(sub, column[1:], column)]
         for start in starts:
             differences[start] = 0
@@ -132,7 +132,7 @@ def _pack(columns: Iterable[Sequence[int]], counts: Sequence[int]) -> Packed:
 
 
 def _planes(numbers: Sequence[int], width: int) -> list[bytes]:
-    """The bytes of each significance of all numbers, least first."""
+    """The bytes of all numbers grouped by significance, least significant first."""
     if width == 1:
         return [bytes(numbers)]
     cells = array(_ARRAY_CODES[width], numbers)
