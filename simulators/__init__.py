@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated devices and plants on real sockets and serial lines, with codecs of their own.
 
-A simulator that shares our codec shares our mistakes: nothing of `collector` is used but nouns, errors, the clock,
-point tables and agent.toml.
+A simulator that shared our codecs would share their mistakes: of `collector` only the nouns (model), errors, the clock,
+point tables and agent.toml are used.
 
 room     what it does                                        may import  tests/
 plant/   physics, books and scenarios: what the truth is     -           simulators
