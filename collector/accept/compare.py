@@ -40,7 +40,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The reference of a run. `truth` None: unknown (real devices). `tolerance`: allowed beside the register steps."""
+    """The reference of a run. `truth` None: unknown (real devices). `tolerance`: allowed besides the register steps."""
 
     stored: Stored
     sources: dict[Key, list[Source]]
