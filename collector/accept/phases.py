@@ -194,7 +194,7 @@ class Phases:
         self.stand.run_for(count * self.stand.period_ms)
 
     def _during(self, name: str, action: Callable[[], object]) -> None:
-        """Note a stretch: from the last tick surely written before `action` to the last one surely written after it."""
+        """Run `action` and note its stretch: from now to the last tick that must be written when it ends."""
         from_ms, begun_s = self.stand.now_ms(), time.monotonic()
         action()
         self.facts.stretches[name] = Stretch(from_ms, self.stand.last_tick_ms(), time.monotonic() - begun_s)
