@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class ClockState(IntEnum):
-    """What the gateway knew of its own clock when it stamped the record."""
+    """The state of the gateway's clock when it stamped a record."""
 
     SYNCHRONISED = 0
     UNSYNCHRONISED = 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can go wrong, as a tree; every error names its subject, what was found, what was expected and the remedy.
+"""The tree of errors; every error names its subject, what was found, what was expected and the remedy.
 
 CollectorError
 ├── ConfigError      a file a person wrote: configuration, point table, settlement folder (every problem at once)

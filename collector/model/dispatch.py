@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rows that the dispatching side delivers beside the records (formats.md, a settlement folder).
+"""The rows that the dispatching side delivers besides the records (formats.md, a settlement folder).
 
 Plans and voltage bands are long tables and are held as columns (settlement/inputs.py); the tables here are short.
 """

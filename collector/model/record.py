@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A unit record (one unit at one instant) and a gap record (what is known to be missing)."""
+"""A unit record (one unit at one instant) and a gap record (an interval known to be missing)."""
 
 from __future__ import annotations
 

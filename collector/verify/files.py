@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""sheet.csv for programs, sheet.xlsx and sheet.html for people, in a folder."""
+"""The files of the sheet in a folder: sheet.csv for programs, sheet.xlsx and sheet.html for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collector.verify.workbook import sheet_xlsx
 
 
 def write_sheet(folder: Path, document: Document) -> list[Path]:
-    """The three files; each appears whole or not at all.
+    """Write the three files, each whole or not at all.
 
     Raises:
         StoreError: the folder can't be made or written.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rulebook rows that measuring a line used, beside those that priced it: limits, gates, bands, data policy.
+"""The rulebook rows that measuring a line used, besides those that priced it: limits, gates, bands, data policy.
 
 Pricing records the rows it uses (`pricing.Priced`). Measuring handles many units at once and records none, so the
 values each service reads are listed here; a test changes each value and checks that every affected service lists it.
