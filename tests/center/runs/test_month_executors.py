@@ -10,7 +10,7 @@ import pytest
 
 from collector.base.errors import ConfigError
 from collector.center.runs.measuring.executors import open_executor
-from collector.center.runs.settle_month import settle_run
+from collector.center.runs.settle_month import ask_to_settle
 from tests.center.runs.center_months import JUNE, LI, RULES, assert_as_offline, new_store
 from tests.center.runs.late_changes import fill
 
@@ -30,7 +30,7 @@ def test_a_month_measured_on_a_dask_cluster_is_the_same(tmp_path: Path) -> None:
     ):
         fill(store)
         address = cluster.scheduler_address.replace("tcp://", "dask://")
-        run = settle_run(store, JUNE, rulebook=RULES, actor=LI, executor=address)
+        run = ask_to_settle(store, JUNE, rulebook=RULES, actor=LI, executor=address).carry_out()
         assert len(run.progress.measured) == 60
         assert_as_offline(store, run, tmp_path)
 
