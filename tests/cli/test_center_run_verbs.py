@@ -51,6 +51,12 @@ def test_a_month_is_settled_tried_compared_explained_and_packed(center: Verb, tm
         (3, "what_if", 2, ""),
     ]
     assert "what_if of 2" in center("runs").output
+    refused = center("runs", "2026-06").output.splitlines()[3]
+    assert "what_if of 1  failed: " in refused
+    assert "the first: late.csv:" in refused
+    every = json.loads(center("runs", "--json").output)[3]
+    assert (every["state"], every["status"]) == ("failed", "")
+    assert "conflicts with a row in force" in every["problems"][0]["message"]
     assert center("compare", "1", "2").exit_code == 0
     compared = center("compare", "1", "3", "--json")
     assert compared.exit_code == 1

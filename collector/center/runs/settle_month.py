@@ -112,7 +112,7 @@ def ask_to_settle(
 
     def work(run: RunUnderWay) -> Settled:
         run.tell(SEALING)
-        pinned = pin_month(store, month)
+        pinned = pin_month(store, month, tell=partial(run.tell, SEALING))
 
         def lay_out(data: Path) -> Mapping[str, str]:
             return store.read(lambda connection: lay_out_folder(connection, store, month, pinned, data))

@@ -22,6 +22,7 @@ from collector.center.db.store import CenterStore
 from collector.center.runs.asking.run_queue import Asking, RunUnderWay, ask
 from collector.center.runs.measuring.result_codec import as_results, decode_results, encode_results, join_days
 from collector.center.runs.measuring.result_keys import MEASURING_VALUES
+from collector.center.runs.run_list import list_asked
 from collector.model.record import UnitLayout
 from collector.settlement.measure.records import RecordBook, tail_of
 from collector.settlement.measure.results import BreakerRun, Excursion, GroupEnergy, MonthTotals, Results
@@ -209,3 +210,5 @@ def test_a_run_that_fails_while_it_is_written_leaves_nothing(state: Path, tmp_pa
         with pytest.raises(OSError, match="no space"):
             ask(store, Asking(JUNE, LI, ()), work).carry_out()
         assert sorted((store.directory / "runs").iterdir()) == before
+        row = store.read(list_asked)[-1]
+        assert (row.state, row.why) == ("failed", "no space left on device")

@@ -143,7 +143,7 @@ class AskedRun(Generic[T]):
             except Stopped:
                 self._end(RunState.INTERRUPTED)
                 raise
-            except CollectorError as error:
+            except (CollectorError, OSError) as error:  # a full disk is told as it is
                 self._fail(str(error), error)
                 raise
             except Exception as error:
