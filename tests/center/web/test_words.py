@@ -12,6 +12,9 @@ from collector.center.month.decisions import READING, RULING
 from collector.center.operate import alarms
 from collector.center.people import four_eyes
 from collector.center.people.access import Role
+from collector.center.runs.measuring import measure_days
+from collector.center.runs.run_list import RunState
+from collector.center.runs.settle_month import LAYING_OUT, SEALING, WRITING
 from collector.center.web.words.catalogue import WORDS, word
 
 WEB = Path(collector.center.web.__file__).parent
@@ -56,6 +59,15 @@ def test_every_code_shown_in_words_has_them() -> None:
         "role.": list(Role),
         "kind.": IMPORT_KINDS,
         "proposal.": [*four_eyes.KINDS, RULING, READING],
+        "board.run_state.": set(RunState) - {RunState.DONE},
+        "board.doing.": [
+            SEALING,
+            LAYING_OUT,
+            measure_days.READING,
+            measure_days.MEASURING,
+            measure_days.CLOSING,
+            WRITING,
+        ],
         "alarm.": re.findall(r'Alarm\("(\w+)"', Path(alarms.__file__).read_text("utf-8")),
     }
     missing = {start + str(code) for start, codes in shown.items() for code in codes} - WORDS.keys()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from collector.base.errors import ConfigError, Problem
+from collector.center.lake.sealing_processes import end_with_parent
 
 DASK: Final = "dask://"
 _ALONE: Final = 4  # jobs up to which a pool is not worth starting
@@ -33,7 +34,7 @@ def open_executor(where: str = "", *, jobs: int | None = None) -> Iterator[Execu
         yield None
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=os.cpu_count() or 1, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=spawn, initializer=end_with_parent) as pool:
         yield pool
 
 
