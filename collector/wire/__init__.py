@@ -31,7 +31,7 @@ from collector.wire.messages import Ack, Ask, decode_ack, decode_ask, encode_ack
 from collector.wire.topics import Address, Leaf, parse_topic, subscription, topic
 
 if TYPE_CHECKING:
-    from collector.wire.columns import BatchColumns, UnitColumns
+    from collector.wire.columns import BatchColumns, QuantityColumn, UnitColumns
 
 __all__ = [
     "CURABLE",
@@ -46,6 +46,7 @@ __all__ = [
     "BatchColumns",
     "Envelope",
     "Leaf",
+    "QuantityColumn",
     "Signer",
     "Stream",
     "UnitColumns",
@@ -75,7 +76,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The types with arrays in them, and numpy, when somebody names them: an agent does without."""
-    if name not in ("BatchColumns", "UnitColumns"):
+    if name not in ("BatchColumns", "QuantityColumn", "UnitColumns"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from collector.wire import columns
 

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from collector.base.clock_state import ClockState
 from collector.base.errors import Garbled
-from collector.model.record import Cause, GapRecord, Quality, UnitRecord
+from collector.model.record import USABLE_BELOW, Cause, GapRecord, Quality, UnitRecord
 from collector.wire.batch import MAX_BODY_BYTES, MAX_GAP_UNITS, MAX_RECORDS, MAX_TIME_MS, MAX_UNITS, MAX_VALUE, is_name
 from collector.wire.body import (
     ABSENT,
@@ -49,25 +49,51 @@ _QUALITIES: Final = {quality.value: quality for quality in Quality}
 _DECODER: Final = msgspec.msgpack.Decoder(Body)
 
 
+class QuantityColumn(NamedTuple):
+    """One quantity along records: the stored integers, 0 where `present` is false, and the qualities."""
+
+    values: Int64s
+    present: Bools
+    qualities: UInt8s
+
+    @property
+    def usable(self) -> Bools:
+        """Where there is a value that counts."""
+        return self.present & (self.qualities < USABLE_BELOW)
+
+    def select(self, keep: Bools | npt.NDArray[np.intp] | slice) -> QuantityColumn:
+        """Of some of the records."""
+        return QuantityColumn(self.values[keep], self.present[keep], self.qualities[keep])
+
+
 @dataclass(frozen=True, slots=True)
 class UnitColumns:
     """The records of one unit as arrays, all along its records in the order they were recorded.
 
-    `values[i]`, `present[i]` and `qualities[i]` belong to `quantities[i]`; a value is the stored integer, 0 where
-    `present` is false. `device_time_utc_ms` is 0 where `tagged` is false.
+    `device_time_utc_ms` is 0 where `tagged` is false. `columns`: by quantity, in the order of the unit's layout.
     """
 
     unit: str
-    quantities: tuple[str, ...]
     time_utc_ms: Int64s
     era: Int64s
     cause: Int64s
     clock: Int64s
     tagged: Bools
     device_time_utc_ms: Int64s
-    values: Int64s
-    present: Bools
-    qualities: UInt8s
+    columns: dict[str, QuantityColumn]
+
+    def select(self, keep: Bools | npt.NDArray[np.intp] | slice) -> Self:
+        """The same with some of its records."""
+        return replace(
+            self,
+            time_utc_ms=self.time_utc_ms[keep],
+            era=self.era[keep],
+            cause=self.cause[keep],
+            clock=self.clock[keep],
+            tagged=self.tagged[keep],
+            device_time_utc_ms=self.device_time_utc_ms[keep],
+            columns={name: column.select(keep) for name, column in self.columns.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +116,7 @@ def encode_unit_columns(units: Sequence[UnitColumns]) -> EncodedBody:
         ValueError: as `encode_body`.
     """
     try:
-        codes = [bytes(QUANTITY_CODES[name] for name in unit.quantities) for unit in units]
+        codes = [bytes(QUANTITY_CODES[name] for name in unit.columns) for unit in units]
     except KeyError as error:
         raise ValueError(f"no code of the quantity: {error}") from error
     counts = [len(unit.time_utc_ms) for unit in units]
@@ -117,13 +143,12 @@ def _table_of_columns(codes: Sequence[bytes], counts: Sequence[int], units: Sequ
         for row, column in zip((TIME, ERA, CAUSE, CLOCK, TAGGED), fixed, strict=True):
             table[row, part] = column
         table[TAG_AGE, part] = np.where(unit.tagged, unit.device_time_utc_ms - unit.time_utc_ms, 0)
-        if not unit_codes or not count:
-            continue
-        where = np.array([union.index(code) for code in unit_codes], dtype=np.intp) + FIXED
-        # A missing value repeats the one before, 0 at the start.
-        last = np.maximum.accumulate(np.where(unit.present, np.arange(count), 0), axis=1)
-        table[where, part] = np.take_along_axis(np.where(unit.present, unit.values, 0), last, axis=1)
-        table[where + len(union), part] = unit.qualities.astype(np.int64) | np.where(unit.present, 0, ABSENT)
+        for code, cells in zip(unit_codes, unit.columns.values(), strict=True):
+            row = FIXED + union.index(code)
+            # A missing value repeats the one before, 0 at the start.
+            last = np.maximum.accumulate(np.where(cells.present, np.arange(count), 0))
+            table[row, part] = np.where(cells.present, cells.values, 0)[last]
+            table[row + len(union), part] = cells.qualities.astype(np.int64) | np.where(cells.present, 0, ABSENT)
     if table.min() < -MAX_VALUE or table.max() > MAX_VALUE:
         raise ValueError(f"a value beyond ±{MAX_VALUE}")
     return table
@@ -189,25 +214,24 @@ def _units(body: Body) -> tuple[UnitColumns, ...]:
         values = values * present
         states &= ABSENT - 1
     device_time = (table[TIME] + table[TAG_AGE]) * table[TAGGED]
+    place = {code: row for row, code in enumerate(union)}
     units = []
     position = 0
     for name, codes, count in zip(body.units, body.layouts, body.counts, strict=True):
         part = slice(position, position + count)
         position += count
-        rows: slice | list[int] = slice(None) if list(codes) == union else [union.index(code) for code in codes]
+        cells = zip(values[:, part], present[:, part], states[:, part], strict=True)
+        rows = list(map(QuantityColumn._make, cells))
         units.append(
             UnitColumns(
                 unit=name,
-                quantities=tuple(_QUANTITY_OF_CODE[code] for code in codes),
                 time_utc_ms=table[TIME, part],
                 era=table[ERA, part],
                 cause=table[CAUSE, part],
                 clock=table[CLOCK, part],
                 tagged=table[TAGGED, part] != 0,
                 device_time_utc_ms=device_time[part],
-                values=values[rows, part],
-                present=present[rows, part],
-                qualities=states[rows, part],
+                columns={_QUANTITY_OF_CODE[code]: rows[place[code]] for code in codes},
             )
         )
     return tuple(units)
@@ -231,16 +255,20 @@ def to_records(columns: BatchColumns) -> tuple[UnitRecord, ...]:
 
 
 def _unit_records(unit: UnitColumns) -> Iterable[UnitRecord]:
-    values, present, qualities = unit.values.T.tolist(), unit.present.T.tolist(), unit.qualities.T.tolist()
+    columns = unit.columns.values()
+    cells = [[v if p else None for v, p in zip(c.values.tolist(), c.present.tolist(), strict=True)] for c in columns]
+    marks = [[_QUALITIES[m] for m in c.qualities.tolist()] for c in columns]
+    nothing: list[tuple[()]] = [()] * len(unit.time_utc_ms)  # a unit without quantities
+    rows = zip(list(zip(*cells, strict=True)) or nothing, list(zip(*marks, strict=True)) or nothing, strict=True)
     tags = zip(unit.tagged.tolist(), unit.device_time_utc_ms.tolist(), strict=True)
     heads = zip(unit.time_utc_ms.tolist(), unit.cause.tolist(), unit.era.tolist(), unit.clock.tolist(), strict=True)
-    for head, (tagged, tag), row, there, marks in zip(heads, tags, values, present, qualities, strict=True):
+    for head, (tagged, tag), (values, qualities) in zip(heads, tags, rows, strict=True):
         time_utc_ms, cause, era, clock = head
         yield UnitRecord(
             unit=unit.unit,
             time_utc_ms=time_utc_ms,
-            values=tuple(v if p else None for v, p in zip(row, there, strict=True)),
-            qualities=tuple(_QUALITIES[m] for m in marks),
+            values=values,
+            qualities=qualities,
             cause=Cause(cause),
             era=era,
             clock=ClockState(clock),

@@ -64,7 +64,7 @@ def unpack(packed: Packed, counts: Sequence[int], columns: int) -> Int64s:
     expected = int(widths.sum(dtype=np.int64)) * size
     if len(widths) != columns or len(packed.divisors) != len(moving) or len(packed.bases) != columns * len(starts):
         raise ValueError("columns, divisors and bases don't fit the units")
-    if expected != len(packed.planes) or not np.isin(widths, (0, *WIDTHS)).all():
+    if expected != len(packed.planes) or not {0, *WIDTHS}.issuperset(packed.widths):
         raise ValueError("the columns don't have the length their widths give")
     bases = np.array(packed.bases, dtype=np.int64).reshape(columns, len(starts))
     table = np.repeat(bases, present, axis=1)

@@ -240,5 +240,5 @@ def decode_batch(envelope: Envelope) -> Batch:
     from collector.wire.columns import to_records
 
     columns = decode_columns(envelope)
-    layouts = tuple(UnitLayout(u.unit, u.quantities) for u in columns.units)
+    layouts = tuple(UnitLayout(u.unit, tuple(u.columns)) for u in columns.units)
     return Batch(envelope.stream, envelope.sequence, layouts, to_records(columns), columns.gaps)

@@ -109,11 +109,12 @@ def test_columns_carry_a_missing_value_as_absent_with_its_quality() -> None:
     records = (record(1000, 330_000), record(2000, None, Quality.SILENT), record(3000, 330_010))
     columns = decode_columns(open_envelope(encode_batch(Batch(STREAM, 7, (LAYOUT,), records), SIGNER)))
     (unit,) = columns.units
-    assert unit.quantities == ("active_power_mw", "on_grid")
+    assert list(unit.columns) == ["active_power_mw", "on_grid"]
     assert unit.time_utc_ms.tolist() == [1000, 2000, 3000]
-    assert unit.values.tolist() == [[330_000, 0, 330_010], [1, 1, 1]]
-    assert unit.present.tolist() == [[True, False, True], [True, True, True]]
-    assert unit.qualities.tolist() == [[0, int(Quality.SILENT), 0], [0, 0, 0]]
+    quantities = unit.columns.values()
+    assert [column.values.tolist() for column in quantities] == [[330_000, 0, 330_010], [1, 1, 1]]
+    assert [column.present.tolist() for column in quantities] == [[True, False, True], [True, True, True]]
+    assert [column.qualities.tolist() for column in quantities] == [[0, int(Quality.SILENT), 0], [0, 0, 0]]
     assert not unit.tagged.any()
 
 

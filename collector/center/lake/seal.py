@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, insert, select, update
 
 from collector.base.clock import Clock, SystemClock
 from collector.center.db.store import CenterStore, insert_new
 from collector.center.db.tables_quality import substitution
 from collector.center.db.tables_receive import enrolled, lake_day, lake_file, unit_day
-from collector.center.lake.day_file import DayRows, build_day, write_table
+from collector.center.lake.day_file import DayRows, build_day, count_rows, write_table
 from collector.center.lake.pieces import DAY, HEAD, TAIL
 from collector.center.lake.stored_records import source_of
 from collector.center.lake.substituted_values import Substitute, fill_silence
@@ -126,7 +125,7 @@ def list_files(connection: Connection, lake: Path, days: Sequence[date]) -> tupl
 
 def count_records(files: Iterable[Path]) -> int:
     """Records of the days of these files, heads and tails apart, counted in the files themselves."""
-    return sum(pq.read_table(path, columns=["place"]).column("place").to_pylist().count(DAY) for path in files)
+    return sum(count_rows(path)[0] for path in files)
 
 
 def _gather(connection: Connection, lake: Path, plant: str, day: str) -> tuple[int, DayRows]:
@@ -139,7 +138,7 @@ def _gather(connection: Connection, lake: Path, plant: str, day: str) -> tuple[i
     pieces = list(source.pieces(day, DAY, interval.start_ms, interval.end_ms))
     pieces += source.pieces(next_day, TAIL, interval.end_ms, interval.end_ms + EDGE_MS)
     for unit, last_day, last_ms in _last_before(connection, plant, day):
-        pieces += [p for p in source.pieces(last_day, HEAD, last_ms, last_ms + 1) if p.unit == unit]
+        pieces += [p for p in source.pieces(last_day, HEAD, last_ms, last_ms + 1) if p.records.unit == unit]
     substitutes = substitutes_in_force(connection, plant, interval.end_ms + EDGE_MS)
     pieces = fill_silence(pieces, substitutes, interval, EDGE_MS)
     return int(wanted), build_day(pieces, plant=plant, day=day, substitutes=substitutes)

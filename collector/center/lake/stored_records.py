@@ -19,9 +19,8 @@ from sqlalchemy import Connection, select
 import collector.wire as wire
 from collector.base.errors import Garbled, InvariantBroken
 from collector.center.db.tables_receive import batch, batch_day, enrolled, lake_file, payload, stream
-from collector.center.db.verified import read_verified
-from collector.center.lake.day_file import FILE_RANK, choose, read_pieces
-from collector.center.lake.pieces import DAY, Origin, Piece, clip, piece_of
+from collector.center.lake.day_file import FILE_RANK, choose, read_units
+from collector.center.lake.pieces import DAY, Origin, Piece, clip
 from collector.center.receive.arrivals import UnitPart
 from collector.center.receive.day_index import split_days
 from collector.center.receive.stream_state import IMPORTED, REPLACING
@@ -57,17 +56,18 @@ class Source:
                 continue
             origin = self._origin(row)
             for columns in _read_back(row.bytes, origin).units:
-                if len(columns.time_utc_ms) and (piece := clip(piece_of(columns, origin, place), from_ms, to_ms)):
-                    yield piece
+                if records := clip(columns, from_ms, to_ms):
+                    yield Piece(records, place, origin)
         if pruned:
             where = (lake_file.c.plant == self.plant) & (lake_file.c.day == day) & lake_file.c.superseded_ms.is_(None)
             name, sha256 = self.connection.execute(select(lake_file.c.name, lake_file.c.sha256).where(where)).one()
-            data = read_verified(self.lake / self.plant / name, sha256)
-            yield from read_pieces(data, place=place, from_ms=from_ms, to_ms=to_ms)
+            path, origin = self.lake / self.plant / name, Origin(FILE_RANK, "", 0, 0)
+            for records in read_units(path, sha256, from_ms=from_ms, to_ms=to_ms, as_delivered=True):
+                yield Piece(records, place, origin)
 
-    def counting(self, day: str, interval: Interval, units: Collection[str]) -> dict[str, Piece]:
+    def counting(self, day: str, interval: Interval, units: Collection[str]) -> dict[str, wire.UnitColumns]:
         """Of some units, the records of `day` in `interval` that count: one an instant, in order of time."""
-        return choose(p for p in self.pieces(day, DAY, interval.start_ms, interval.end_ms) if p.unit in units)
+        return choose(p for p in self.pieces(day, DAY, interval.start_ms, interval.end_ms) if p.records.unit in units)
 
     def parts(self, day: str, epoch: int | None = None) -> Iterator[UnitPart]:
         """What every batch of `day` holds of it, by unit; `epoch`: only those of the import of this number.
