@@ -51,6 +51,13 @@ def pack(table: Int64s, counts: Sequence[int]) -> Packed:
     return Packed(widths.tobytes(), divisors.tolist(), table[:, starts].ravel().tolist(), b"".join(planes))
 
 
+def signed(planes: bytes, width: int) -> Int64s:
+    """Zigzag coded numbers of so many bytes each, the bytes of one significance together."""
+    octets = np.ascontiguousarray(np.frombuffer(planes, np.uint8).reshape(width, -1).T)
+    coded = octets.view(f"<u{width}")[:, 0].astype(np.uint64)
+    return (coded >> np.uint64(1)).view(np.int64) ^ -(coded & np.uint64(1)).view(np.int64)
+
+
 def unpack(packed: Packed, counts: Sequence[int], columns: int) -> Int64s:
     """The table again, of `columns` columns.
 
