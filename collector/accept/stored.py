@@ -81,15 +81,8 @@ def _take(found: Stored, payload: bytes) -> None:
 
 
 def count_in_lake(center_dir: Path, stored: Stored) -> int:
-    """Seal the day files now and count their records, without copies of other days; the center must have stopped."""
-    from pyarrow import parquet
-
-    from collector.center.lake.day_file import DAY
-    from collector.center.lake.seal import seal_month
+    """Records of their own day in the day files, sealed now; the center must have stopped."""
+    from collector.center.lake.seal import count_records, seal_month
 
     months = {Month(day.year, day.month) for day in {local_day(row.time_ms) for row in stored.rows}}
-    return sum(
-        parquet.read_table(path, columns=["unit"], filters=[("place", "=", DAY)]).num_rows
-        for month in sorted(months, key=str)
-        for path in seal_month(center_dir, month)
-    )
+    return sum(count_records(seal_month(center_dir, month)) for month in sorted(months, key=str))

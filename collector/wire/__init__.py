@@ -13,6 +13,7 @@ from collector.wire.envelope import (
     Envelope,
     decode_batch,
     decode_columns,
+    decode_times,
     encode_batch,
     encode_columns,
     open_envelope,
@@ -31,7 +32,7 @@ from collector.wire.messages import Ack, Ask, decode_ack, decode_ask, encode_ack
 from collector.wire.topics import Address, Leaf, parse_topic, subscription, topic
 
 if TYPE_CHECKING:
-    from collector.wire.columns import BatchColumns, UnitColumns
+    from collector.wire.columns import BatchColumns, BatchTimes, QuantityColumn, UnitColumns
 
 __all__ = [
     "CURABLE",
@@ -44,8 +45,10 @@ __all__ = [
     "Ask",
     "Batch",
     "BatchColumns",
+    "BatchTimes",
     "Envelope",
     "Leaf",
+    "QuantityColumn",
     "Signer",
     "Stream",
     "UnitColumns",
@@ -53,6 +56,7 @@ __all__ = [
     "decode_ask",
     "decode_batch",
     "decode_columns",
+    "decode_times",
     "encode_ack",
     "encode_ask",
     "encode_batch",
@@ -74,8 +78,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the types that hold arrays, and numpy with them, on first use: an agent never needs them."""
-    if name not in ("BatchColumns", "UnitColumns"):
+    """The types with arrays in them, and numpy, when somebody names them: an agent does without."""
+    if name not in ("BatchColumns", "BatchTimes", "QuantityColumn", "UnitColumns"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from collector.wire import columns
 

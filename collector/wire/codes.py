@@ -10,5 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-FINAL: Final = frozenset({"oversized", "malformed", "bad_checksum", "unknown_version", "topic", "foreign_unit"})
-CURABLE: Final = frozenset({"time_out_of_range", "too_many_days", "too_many_gaps", "too_many_streams", "over_share"})
+FINAL: Final = frozenset({"oversized", "malformed", "bad_checksum", "topic", "foreign_unit"})
+# An unknown version is cured by a newer center.
+CURABLE: Final = frozenset(
+    {"time_out_of_range", "too_many_days", "too_many_gaps", "too_many_streams", "over_share", "unknown_version"}
+)

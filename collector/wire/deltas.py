@@ -51,6 +51,13 @@ def pack(table: Int64s, counts: Sequence[int]) -> Packed:
     return Packed(widths.tobytes(), divisors.tolist(), table[:, starts].ravel().tolist(), b"".join(planes))
 
 
+def signed(planes: bytes, width: int) -> Int64s:
+    """Zigzag coded numbers of so many bytes each, the bytes of one significance together."""
+    octets = np.ascontiguousarray(np.frombuffer(planes, np.uint8).reshape(width, -1).T)
+    coded = octets.view(f"<u{width}")[:, 0].astype(np.uint64)
+    return (coded >> np.uint64(1)).view(np.int64) ^ -(coded & np.uint64(1)).view(np.int64)
+
+
 def unpack(packed: Packed, counts: Sequence[int], columns: int) -> Int64s:
     """Decode a table of `columns` columns.
 
@@ -64,7 +71,7 @@ def unpack(packed: Packed, counts: Sequence[int], columns: int) -> Int64s:
     expected = int(widths.sum(dtype=np.int64)) * size
     if len(widths) != columns or len(packed.divisors) != len(moving) or len(packed.bases) != columns * len(starts):
         raise ValueError("columns, divisors and bases don't fit the units")
-    if expected != len(packed.planes) or not np.isin(widths, (0, *WIDTHS)).all():
+    if expected != len(packed.planes) or not {0, *WIDTHS}.issuperset(packed.widths):
         raise ValueError("the columns don't have the length their widths give")
     bases = np.array(packed.bases, dtype=np.int64).reshape(columns, len(starts))
     table = np.repeat(bases, present, axis=1)

@@ -3,19 +3,14 @@
 
 from __future__ import annotations
 
-import sys
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, groupby
 from math import gcd
 from operator import sub
-from typing import Final
 
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
-from collector.wire.batch import MAX_GAP_UNITS, MAX_GAPS, MAX_RECORDS, MAX_UNITS, MAX_VALUE
-from collector.wire.body import ABSENT, QUANTITY_CODES, WIDTHS, EncodedBody, Packed, assemble, union_of
-
-_ARRAY_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+from collector.wire.batch import MAX_GAP_UNITS, MAX_GAPS, MAX_RECORDS, MAX_TIME_MS, MAX_UNITS, MAX_VALUE
+from collector.wire.body import ABSENT, QUANTITY_CODES, WIDTHS, EncodedBody, Packed, assemble, narrow, union_of
 
 
 def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], gaps: Sequence[GapRecord]) -> EncodedBody:
@@ -38,14 +33,19 @@ def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], ga
     if sum(len(gap.units) for gap in gaps) > MAX_GAP_UNITS or any(len(set(g.units)) != len(g.units) for g in gaps):
         raise ValueError(f"the gaps name more than {MAX_GAP_UNITS} units, or one of them a unit twice")
     if not ordered:
-        return assemble(list(by_unit), codes, counts, None, (0, 0), gaps)
-    # Records are tuples: zip turns them into columns at once.
+        return assemble(list(by_unit), codes, [()] * len(counts), None, gaps)
+    # A record is a tuple: all columns of them at once.
     _, times, values, qualities, causes, eras, clocks, tags = zip(*ordered, strict=True)
     tagged = [int(tag is not None) for tag in tags]
     ages = [0 if tag is None else tag - time_ms for tag, time_ms in zip(tags, times, strict=True)]
-    own: tuple[Sequence[int], ...] = (times, eras, causes, clocks, tagged, ages)  # `TIME` to `TAG_AGE`
+    own: tuple[Sequence[int], ...] = (eras, causes, clocks, tagged, ages)  # `ERA` to `TAG_AGE`
     packed = _pack(chain(own, _quantity_columns(codes, counts, values, qualities)), counts)
-    return assemble(list(by_unit), codes, counts, packed, (min(times), max(times)), gaps)
+    if min(times) < 0 or max(times) > MAX_TIME_MS:
+        raise ValueError("a time out of its range")
+    ends = list(accumulate(counts))
+    return assemble(
+        list(by_unit), codes, [times[end - n : end] for end, n in zip(ends, counts, strict=True)], packed, gaps
+    )
 
 
 def _quantity_columns(
@@ -122,21 +122,8 @@ def _pack(columns: Iterable[Sequence[int]], counts: Sequence[int]) -> Packed:
             continue
         if divisor != 1:
             differences = [difference // divisor for difference in differences]
-        coded = [2 * d if d >= 0 else -2 * d - 1 for d in differences]
-        peak = max(coded)
-        width = next(width for width in WIDTHS if peak < 1 << 8 * width)
+        width, bytes_of = narrow(differences)
         widths.append(width)
         divisors.append(divisor)
-        planes[width] += _planes(coded, width)
+        planes[width].append(bytes_of)
     return Packed(bytes(widths), divisors, bases, b"".join(chain.from_iterable(planes.values())))
-
-
-def _planes(numbers: Sequence[int], width: int) -> list[bytes]:
-    """The bytes of all numbers grouped by significance, least significant first."""
-    if width == 1:
-        return [bytes(numbers)]
-    cells = array(_ARRAY_CODES[width], numbers)
-    if sys.byteorder == "big":
-        cells.byteswap()
-    octets = cells.tobytes()
-    return [octets[significance::width] for significance in range(width)]

@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.center.lake.day_file import build_day, write_table
-from collector.center.lake.pieces import Column as LakeColumn
 from collector.center.lake.pieces import Origin, Piece
 from collector.model.dispatch import ExclusionReason, Order, OrderKind, Reserve, ReserveKind, Revenue, RevenueKind
 from collector.model.quantity import parse_scaled, to_scaled
@@ -29,6 +28,7 @@ from collector.tables.columns import Column, Form
 from collector.tables.folder import load_folder
 from collector.tables.read_long_table import read_long
 from collector.tables.rounding import floats_to_scaled
+from collector.wire import QuantityColumn, UnitColumns
 from tests.tables.made_folder import RECORDS, REGISTER, T0, T0_MS, T1, T2, found, make
 
 HOUR_MS = 3_600_000
@@ -400,19 +400,18 @@ def test_what_the_center_seals_is_read_back_to_the_same_integers(tmp_path: Path)
     def piece(unit: str, quantity: str, values: list[int], qualities: list[int]) -> Piece:
         count = len(values)
         zeros = np.zeros(count, np.int64)
-        column = LakeColumn(np.array(values), np.ones(count, bool), np.array(qualities, np.uint8))
-        return Piece(
+        column = QuantityColumn(np.array(values), np.ones(count, bool), np.array(qualities, np.uint8))
+        records = UnitColumns(
             unit=unit,
-            place=0,
-            origin=Origin(0, "g", 1, 1),
-            time=T0_MS + np.arange(count, dtype=np.int64),
+            time_utc_ms=T0_MS + np.arange(count, dtype=np.int64),
             era=zeros,
             cause=zeros,
             clock=zeros,
             tagged=np.zeros(count, bool),
-            device_time=zeros,
+            device_time_utc_ms=zeros,
             columns={quantity: column},
         )
+        return Piece(records, 0, Origin(0, "g", 1, 1))
 
     good, late, out_of_range = 0, 2, 18
     pieces = [

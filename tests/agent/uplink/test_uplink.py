@@ -218,7 +218,7 @@ def test_the_state_message_is_retained_and_says_when_the_gateway_leaves(
             assert state["online"] is True
             assert state["plants"] == ["P1", "P2"]
             assert state["buffer"]["sealed"] == 1
-            assert state["versions"]["batch"] == 1
+            assert state["versions"]["batch"] == 2
 
     asyncio.run(scenario())
     late = Center(port)

@@ -20,7 +20,7 @@ import pyarrow as pa
 from collector.base.cycles import without_looking_for_cycles
 from collector.base.errors import ConfigError, Problem
 from collector.center.db.store import CenterStore
-from collector.center.db.verified import ABSENT, UNLISTED, altered, check_hash, read_verified
+from collector.center.db.verified import ABSENT, UNLISTED, altered, check_hash
 from collector.center.runs.input_folder import REGISTER_FILE, PinnedFile
 from collector.center.runs.kept_files import find_kept_bytes, keep_file
 from collector.center.runs.measuring.executors import as_they_come, open_executor
@@ -378,4 +378,4 @@ def _runs_of(units: Sequence[str], plant_of: Mapping[str, str]) -> Iterator[tupl
 
 
 def _read_some_facts(files: Sequence[PinnedFile]) -> dict[str, FileFacts]:
-    return {file.sha256: read_facts(read_verified(file.path, file.sha256), file.day) for file in files}
+    return {file.sha256: read_facts(file.path, file.sha256, file.day) for file in files}
