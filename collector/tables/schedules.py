@@ -36,17 +36,23 @@ BAND_COLUMNS: Final = (
 
 def read_plan(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> pa.Table | None:
     """unit, start, end, power_kw, issued. Rows of one unit with the same `issued` may not overlap."""
-    return _read(delivered, PLAN_COLUMNS, units, findings)
+    return table_of(read_schedule(delivered, PLAN_COLUMNS, units, findings))
 
 
 def read_voltage_band(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> pa.Table | None:
     """unit, start, end, low_v, high_v. Rows of one unit may not overlap; low may not be above high."""
-    return _read(delivered, BAND_COLUMNS, units, findings)
+    return table_of(read_schedule(delivered, BAND_COLUMNS, units, findings))
 
 
-def _read(
+def table_of(long: LongTable | None) -> pa.Table | None:
+    """The table of a schedule that was read."""
+    return None if long is None else long.table
+
+
+def read_schedule(
     delivered: Delivered, columns: Sequence[Column], units: Collection[str] | None, findings: Findings
-) -> pa.Table | None:
+) -> LongTable | None:
+    """A schedule along its columns; None where one that is needed can't be had."""
     long = read_long(delivered, columns, findings, threads=True)
     if long is None:
         return None
@@ -54,21 +60,22 @@ def _read(
     table = long.table
     for column in missing:
         table = table.append_column(column.target, pa.nulls(len(table), pa.int64()))
+    nothing = LongTable(long.name, empty_table(columns), long.rows_of)
     if not len(table):
-        return empty_table(columns)
-    long = LongTable(long.name, table, long.rows_of)
+        return nothing
+    long = LongTable(long.name, table.select(nothing.table.column_names), long.rows_of)
     check_units(long, units, findings)
     long = long.filled(("unit", "start", "end"))
     table = long.table
     if not len(table):
-        return empty_table(columns)
+        return nothing
     backwards = np.flatnonzero(table["start"].to_numpy() >= table["end"].to_numpy())
     _report(long, backwards, "end", "is not after start", findings)
     if "low_v" in table.column_names:
         above = pc.fill_null(pc.greater(table["low_v"], table["high_v"]), False).to_numpy()
         _report(long, np.flatnonzero(above), "low_kv", "is above high_kv", findings)
     _check_overlap(long.where(table["start"].to_numpy() < table["end"].to_numpy()), findings)
-    return table.select([column.target for column in columns])
+    return long
 
 
 def _report(long: LongTable, indices: np.ndarray[Any, Any], column: str, message: str, findings: Findings) -> None:

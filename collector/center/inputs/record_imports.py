@@ -26,7 +26,7 @@ from sqlalchemy import Connection, delete, select
 import collector.wire as wire
 from collector.base.errors import InvariantBroken, StoreError
 from collector.center.db.tables_receive import batch_day, store, stream, unit_day
-from collector.center.inputs.imports import Imported, pack, publish, record_import
+from collector.center.inputs.imports import Imported, pack, record_import
 from collector.center.inputs.kinds import RECORDS
 from collector.center.inputs.record_batches import RecordJournal, find_places, put_over, some_of
 from collector.center.inputs.record_files import RecordFile, UnitDay
@@ -74,7 +74,6 @@ def import_records(
         return Imported(None, *result)
     packed = pack(delivered.data)
     number = record_import(connection, RECORDS, delivered, packed, who=who, now_ms=now_ms, counts=result)
-    publish(connection, number, now_ms=now_ms)
     _commit(connection, file, verdicts, lake=lake, number=number, now_ms=now_ms)
     return Imported(number, *result)
 
