@@ -9,15 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
+
+import zstandard
 
 from collector.sheets.findings import Findings
 
 MAX_BYTES: Final = 4 * 1024**3
 MAX_XLSX_BYTES: Final = 64 * 1024**2
 MAX_REGISTER_BYTES: Final = 32 * 1024**2
+_PACK_ABOVE_BYTES: Final = 8 * 1024**2
+_PIECE_BYTES: Final = 1024**2
 # No link is followed, and opening a pipe does not wait for its writer.
 OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -26,13 +31,27 @@ OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_
 class Delivered:
     """A file as it was read. `name`: its name in the folder, with `/`; `sha256`: hexadecimal.
 
-    `table`: which one is meant of a file that holds several (E text).
+    `kept`: its bytes, or a zstd frame of them where `packed`: a month's plan of a region takes a fiftieth so. `table`:
+    which one is meant of a file that holds several (E text).
     """
 
     name: str
-    data: bytes
+    kept: bytes
     sha256: str
     table: str = ""
+    packed: bool = False
+
+    @property
+    def data(self) -> bytes:
+        """The bytes; of a packed file made at every call: `pieces` holds few of them at once."""
+        return b"".join(self.pieces()) if self.packed else self.kept
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes, some at a time."""
+        if self.packed:
+            yield from zstandard.ZstdDecompressor().read_to_iter(self.kept, write_size=_PIECE_BYTES)
+        else:
+            yield self.kept
 
     @property
     def suffix(self) -> str:
@@ -42,6 +61,15 @@ class Delivered:
 
 def read_delivered(path: Path, name: str, findings: Findings) -> Delivered | None:
     """Read a file once, so that what is hashed is what is computed from. None where it was refused."""
+    return _read(path, name, findings, pack_above=MAX_BYTES)
+
+
+def read_packed(path: Path, name: str, findings: Findings) -> Delivered | None:
+    """The same, a long file packed as it is read."""
+    return _read(path, name, findings, pack_above=_PACK_ABOVE_BYTES)
+
+
+def _read(path: Path, name: str, findings: Findings, *, pack_above: int) -> Delivered | None:
     limit = {".xlsx": MAX_XLSX_BYTES, ".toml": MAX_REGISTER_BYTES}.get(path.suffix.lower(), MAX_BYTES)
     try:
         descriptor = os.open(path, OPEN_FLAGS)
@@ -58,6 +86,8 @@ def read_delivered(path: Path, name: str, findings: Findings) -> Delivered | Non
         if status.st_size > limit:
             findings.add(name, 0, "", f"has {status.st_size} bytes; at most {limit} are read; split it")
             return None
+        if status.st_size > pack_above:
+            return _pack(file, name, status.st_size, findings)
         data = file.read(status.st_size + 1)
         if len(data) > status.st_size:  # it grows
             data += file.read(limit + 1 - len(data))
@@ -65,6 +95,18 @@ def read_delivered(path: Path, name: str, findings: Findings) -> Delivered | Non
         findings.add(name, 0, "", f"grew beyond {limit} bytes while it was read")
         return None
     return Delivered(name, data, hashlib.sha256(data).hexdigest())
+
+
+def _pack(file: BinaryIO, name: str, size: int, findings: Findings) -> Delivered | None:
+    digest, packer, parts, count = hashlib.sha256(), zstandard.ZstdCompressor(level=3).compressobj(), [], 0
+    while count <= size and (piece := file.read(_PIECE_BYTES)):
+        count += len(piece)
+        digest.update(piece)
+        parts.append(packer.compress(piece))
+    if count != size:
+        findings.add(name, 0, "", "changed while it was read; try again")
+        return None
+    return Delivered(name, b"".join([*parts, packer.flush()]), digest.hexdigest(), packed=True)
 
 
 def text_of(delivered: Delivered, findings: Findings) -> str | None:

@@ -12,6 +12,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -41,13 +42,13 @@ class HeldRows:
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """How rows lie over those in force. `new`: places of those not there yet, in order of the file.
+    """How rows lie over those in force. `new`: of each row whether it is not there yet.
 
     `claims`, `claimed`: pairs of the place of a new row and the number of the row in force whose place it claims, in
     order of both.
     """
 
-    new: Int64s
+    new: Bools
     claims: Int64s
     claimed: Int64s
 
@@ -76,9 +77,10 @@ def lay_over(kind: Kind, rows: pa.Table, held_in: HeldIn) -> Laid:
     """
     new = np.ones(len(rows), dtype=np.bool_)
     pairs: list[tuple[Int64s, Int64s]] = []
-    for places in _stretches(kind, rows):
-        chosen = rows.take(pa.array(places))
-        for held in held_in(int(start_ms_of(chosen).min()), int(end_ms_of(chosen).max())):
+    for places, start_ms, end_ms in stretches(kind, rows):
+        chosen = None
+        for held in held_in(start_ms, end_ms):
+            chosen = rows.take(pa.array(places)) if chosen is None else chosen
             mine, theirs = _codes(kind.columns, chosen, held.rows)
             there = _is_in(mine, theirs)
             new[places[there]] = False
@@ -86,7 +88,12 @@ def lay_over(kind: Kind, rows: pa.Table, held_in: HeldIn) -> Laid:
             left, others = np.flatnonzero(~there), np.flatnonzero(~_is_in(theirs, mine[there]))
             claims, claimed = _claims(kind, chosen.take(pa.array(left)), held.rows.take(pa.array(others)))
             pairs.append((places[left[claims]], held.number[others[claimed]]))
-    return _laid(np.flatnonzero(new), pairs)
+    return _laid(new, pairs)
+
+
+def laid_on_nothing(count: int) -> Laid:
+    """How so many rows lie where none are in force."""
+    return Laid(np.ones(count, np.bool_), _NONE, _NONE)
 
 
 def distinct(kind: Kind, rows: pa.Table) -> pa.Table:
@@ -137,20 +144,26 @@ def _csv_field(cell: str) -> str:
     return text.getvalue()[:-1]
 
 
-def _stretches(kind: Kind, rows: pa.Table) -> Iterator[Int64s]:
-    """Places of rows that are compared at once: neighbours in time, where only neighbours can meet."""
+def stretches(kind: Kind, rows: pa.Table) -> Iterator[tuple[Int64s, int, int]]:
+    """Rows that are compared at once, one stretch of time after the other: their places, and the time they touch.
+
+    They are neighbours in time, where only neighbours can meet; else all rows. Nothing as long as the rows is made.
+    """
     if not len(rows):
         return
     if not kind.apart:
-        yield np.arange(len(rows))
+        yield np.arange(len(rows)), 0, 0
         return
-    start_ms = start_ms_of(rows)
-    order = np.argsort(start_ms, kind="stable")
-    reach = np.maximum.accumulate(end_ms_of(rows)[order])
+    times = rows.select(["start", "end"]).group_by("start").aggregate([([], "count_all"), ("end", "max")])
+    times = times.sort_by("start")
+    start, end, count = (times[name].to_numpy() for name in ("start", "end_max", "count_all"))
+    bite = np.cumsum(count) // ROWS_AT_ONCE
     # A hole of days is not looked through: what is in force there is not met.
-    holes = np.flatnonzero(start_ms[order][1:] > reach[:-1] + DAY_MS) + 1
-    for part in np.split(order, holes):
-        yield from np.split(part, range(ROWS_AT_ONCE, len(part), ROWS_AT_ONCE))
+    holes = start[1:] > np.maximum.accumulate(end)[:-1] + DAY_MS
+    edges = [0, *(np.flatnonzero(holes | (bite[1:] > bite[:-1])) + 1).tolist(), len(start)]
+    for first, after in pairwise(edges):
+        inside = pc.and_(pc.greater_equal(rows["start"], start[first]), pc.less_equal(rows["start"], start[after - 1]))
+        yield np.flatnonzero(inside.to_numpy()), int(start[first]), int(end[first:after].max())
 
 
 def _is_in(codes: Int64s, others: Int64s) -> Bools:
@@ -212,7 +225,7 @@ def _plain(chunk: Any) -> Any:
     return chunk.type.value_type if pa.types.is_dictionary(chunk.type) else chunk.type
 
 
-def _laid(new: Int64s, pairs: Sequence[tuple[Int64s, Int64s]]) -> Laid:
+def _laid(new: Bools, pairs: Sequence[tuple[Int64s, Int64s]]) -> Laid:
     """All pairs, each once, in order."""
     claims = np.concatenate([_NONE, *(one for one, _ in pairs)])
     claimed = np.concatenate([_NONE, *(other for _, other in pairs)])

@@ -29,7 +29,7 @@ from collector.base.errors import ConfigError, Problem, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported
 from collector.center.db.verified import check_hash
-from collector.center.inputs.conflicts import cells_of, end_ms_of, lay_over, start_ms_of
+from collector.center.inputs.conflicts import Bools, cells_of, laid_on_nothing, lay_over
 from collector.center.inputs.kinds import ALL_KINDS as ALL_KINDS
 from collector.center.inputs.kinds import IMPORT_KINDS as IMPORT_KINDS
 from collector.center.inputs.kinds import KINDS as KINDS
@@ -69,11 +69,11 @@ class MovedError(Exception):
 class Taking:
     """What taking a file would do, found by looking.
 
-    `new`: places of its rows that are not in force yet, by start; `replaced`: places of the rows in force that make
-    way, by import; `changes`: whether there is anything to be taken.
+    `new`: of each of its rows whether it is not in force yet; `replaced`: places of the rows in force that make way, by
+    import; `changes`: whether there is anything to be taken.
     """
 
-    new: Int64s
+    new: Bools
     replaced: Mapping[int, Int64s]
     changes: bool
 
@@ -158,14 +158,12 @@ def _prepare(store: CenterStore, kind: str, delivered: Delivered, rows: pa.Table
     if rows is None:
         return store.read(lambda c: _look_at_register(c, delivered, replace=replace))
     taking = store.read(lambda c: look(c, store.imported, kind, delivered, rows, replace=replace))
-    counts = (len(taking.new), len(rows) - len(taking.new), sum(map(len, taking.replaced.values())))
+    added = int(np.count_nonzero(taking.new))
+    counts = (added, len(rows) - added, sum(map(len, taking.replaced.values())))
     if not taking.changes:
         return Listing(kind, delivered, counts)
-    span = (0, 0)
-    if len(taking.new):
-        span = int(start_ms_of(rows)[taking.new[0]]), int(end_ms_of(rows)[taking.new].max())
-    rows_sha256 = write_rows(store.imported, rows, taking.new)
-    return Listing(kind, delivered, counts, pack(delivered.data), taking.replaced, rows_sha256, span)
+    written = write_rows(store.imported, KINDS[kind], rows, taking.new)
+    return Listing(kind, delivered, counts, pack(delivered), taking.replaced, *written)
 
 
 def write_unless_moved(store: CenterStore, state: tuple[int, int, int], job: Callable[[Connection], T]) -> T:
@@ -196,7 +194,7 @@ def look(
         Altered: the file of an import is not as it was written.
     """
     held = RowsInForce(connection, folder, kind)
-    laid = lay_over(KINDS[kind], rows, held.met)
+    laid = lay_over(KINDS[kind], rows, held.met) if held.any else laid_on_nothing(len(rows))
     if len(laid.claims) and not replace:
         listed = laid.claims[:LISTED_PER_KIND], laid.claimed[:LISTED_PER_KIND]
         origins = held.origins(np.unique(listed[1]))
@@ -206,11 +204,9 @@ def look(
         if more := len(laid.claims) - len(in_file):
             problems.append(Problem(delivered.name, 0, "", f"… and {more} more rows that conflict with imported ones"))
         raise ConfigError(problems)
-    # In the order of time, as they are read again; rows of one instant stay as the file has them.
-    new = laid.new[np.argsort(start_ms_of(rows)[laid.new], kind="stable")]
     claimed = np.unique(laid.claimed)
     replaced = {n: claimed[claimed >> 32 == n] & 0xFFFFFFFF for n in np.unique(claimed >> 32).tolist()}
-    return Taking(new, replaced, bool(len(new)) or not is_delivered(connection, kind))
+    return Taking(laid.new, replaced, bool(laid.new.any()) or not is_delivered(connection, kind))
 
 
 def _problem(file: str, row: int, import_id: int, old_row: int, cells: Collection[str]) -> Problem:
@@ -228,7 +224,7 @@ def _look_at_register(connection: Connection, delivered: Delivered, *, replace: 
         message = f"another register is in force, of import {before.id}; --replace replaces it"
         raise ConfigError([Problem(delivered.name, 0, "", message)])
     replaced = {} if before is None else {int(before.id): np.zeros(1, np.int64)}
-    return Listing(REGISTER, delivered, (1, 0, len(replaced)), pack(delivered.data), replaced)
+    return Listing(REGISTER, delivered, (1, 0, len(replaced)), pack(delivered), replaced)
 
 
 def lock_imports(connection: Connection) -> None:
@@ -331,11 +327,11 @@ def needed_register(connection: Connection) -> RegisterFile:
     return known
 
 
-def pack(data: bytes) -> bytes:
+def pack(delivered: Delivered) -> bytes:
     """A file as it is kept: text of records or a plan takes a tenth so."""
-    return zstandard.ZstdCompressor(level=3).compress(data)
+    return delivered.kept if delivered.packed else zstandard.ZstdCompressor(level=3).compress(delivered.kept)
 
 
 def unpack(stored: bytes) -> bytes:
     """A file as it was delivered; older programs kept tables as they were."""
-    return zstandard.ZstdDecompressor().decompress(stored) if stored.startswith(_PACKED) else stored
+    return zstandard.ZstdDecompressor().decompressobj().decompress(stored) if stored.startswith(_PACKED) else stored

@@ -122,10 +122,17 @@ def _schedule_rows(kind: str, delivered: Delivered, long: LongTable) -> pa.Table
 
 def _rows_in_file(delivered: Delivered, long: LongTable) -> Any:
     """The row of the file of each row of the table."""
-    data, count = delivered.data, len(long.table)
-    if delivered.suffix == ".csv" and data.count(b"\n") + (not data.endswith(b"\n")) == count + 1:
+    count = len(long.table)
+    if delivered.suffix == ".csv" and _line_count(delivered) == count + 1:
         return np.arange(2, count + 2, dtype=np.int32)  # each has a line of its own, after the header's
     return [row for _, row in sorted(long.rows_of(range(count)).items())]
+
+
+def _line_count(delivered: Delivered) -> int:
+    count, last = 0, b"\n"
+    for piece in delivered.pieces():
+        count, last = count + piece.count(b"\n"), piece[-1:] or last
+    return count + (last != b"\n")
 
 
 def read_rows(kind: str, delivered: Delivered) -> pa.Table:

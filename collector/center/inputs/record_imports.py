@@ -72,7 +72,7 @@ def import_records(
     result = (counts[_NEW], counts[_SAME], counts[_CONFLICT])
     if not counts[_NEW] and not counts[_CONFLICT]:
         return Imported(None, *result)
-    packed = pack(delivered.data)
+    packed = pack(delivered)
     number = record_import(connection, RECORDS, delivered, packed, who=who, now_ms=now_ms, counts=result)
     _commit(connection, file, verdicts, lake=lake, number=number, now_ms=now_ms)
     return Imported(number, *result)

@@ -31,8 +31,8 @@ from sqlalchemy import Connection, insert, select
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported, replaced_rows
 from collector.center.db.verified import read_verified
-from collector.center.inputs.conflicts import ROWS_AT_ONCE, HeldRows, cells_of, end_ms_of, start_ms_of
-from collector.center.inputs.kinds import KINDS, TIMES
+from collector.center.inputs.conflicts import ROWS_AT_ONCE, HeldRows, cells_of, end_ms_of, start_ms_of, stretches
+from collector.center.inputs.kinds import KINDS, TIMES, Kind
 
 _STRAY_S: Final = 86_400.0  # a file that no import lists for so long was left by one that was killed
 _EVER: Final = (-(2**62), 2**62)
@@ -41,8 +41,10 @@ Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-def write_rows(folder: Path, rows: pa.Table, order: Int64s) -> str:
-    """Write chosen rows, in the order given, as a file that appears whole or not at all; its SHA-256, which names it.
+def write_rows(folder: Path, kind: Kind, rows: pa.Table, chosen: Bools) -> tuple[str, tuple[int, int]]:
+    """Write the chosen rows as a file that appears whole or not at all.
+
+    Returns its SHA-256, which names it, and the time that its rows touch.
 
     Raises:
         OSError: the disk refuses.
@@ -52,13 +54,17 @@ def write_rows(folder: Path, rows: pa.Table, order: Int64s) -> str:
     schema = pa.schema(
         [pa.field(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in rows.schema]
     )
+    spans: list[tuple[int, int]] = []
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": [n for n in rows.column_names if n != "row"]}
     try:
         with temporary.open("wb") as file:
             with pq.ParquetWriter(file, schema, column_encoding={"row": "DELTA_BINARY_PACKED"}, **options) as writer:
-                for first in range(0, len(order), ROWS_AT_ONCE):
-                    # A slice at a time: the rows are never there twice.
-                    writer.write_table(rows.take(pa.array(order[first : first + ROWS_AT_ONCE])).cast(schema))
+                # A stretch at a time: the rows are never there twice.
+                for places, _, _ in stretches(kind, rows):
+                    some = _by_start(rows, places[chosen[places]]).cast(schema)
+                    if len(some):
+                        spans.append((int(start_ms_of(some)[0]), int(end_ms_of(some).max())))
+                        writer.write_table(some, row_group_size=ROWS_AT_ONCE)
             file.flush()
             os.fsync(file.fileno())
         with temporary.open("rb") as file:
@@ -72,7 +78,14 @@ def write_rows(folder: Path, rows: pa.Table, order: Int64s) -> str:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    return sha256
+    return sha256, (min((a for a, _ in spans), default=0), max((b for _, b in spans), default=0))
+
+
+def _by_start(rows: pa.Table, places: Int64s) -> pa.Table:
+    """Chosen rows by start; those of one instant stay as the file has them."""
+    if "start" in rows.column_names:
+        places = places[np.argsort(rows["start"].take(pa.array(places)).to_numpy(), kind="stable")]
+    return rows.take(pa.array(places))
 
 
 def path_of(folder: Path, sha256: str) -> Path:
@@ -164,6 +177,11 @@ class RowsInForce:
             for r in sorted(listed, key=lambda each: int(each.id))
             if r.id != but and r.rows_sha256 is not None
         }
+
+    @property
+    def any(self) -> bool:
+        """Whether there may be some."""
+        return bool(self._files)
 
     def touching(self, start_ms: int, end_ms: int) -> Iterator[HeldRows]:
         """Those that touch a stretch of time, some at a time; of a kind without intervals, all."""

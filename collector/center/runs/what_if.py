@@ -160,7 +160,7 @@ def _rows_after(kind: str, change: Change, held: pa.Table, known: RegisterFile) 
     left[laid.claimed] = False
     met = touched(int(start_ms_of(rows).min()), int(end_ms_of(rows).max())) if len(rows) else ~left
     order = np.concatenate([np.flatnonzero(left & ~met), np.flatnonzero(left & met)])
-    return pa.concat_tables([held.take(pa.array(order)), rows.take(pa.array(laid.new))]).unify_dictionaries()
+    return pa.concat_tables([held.take(pa.array(order)), rows.filter(pa.array(laid.new))]).unify_dictionaries()
 
 
 def _conflicts(kind: str, file: str, rows: pa.Table, held: pa.Table, laid: Laid) -> list[Problem]:

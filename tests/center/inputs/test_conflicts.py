@@ -7,15 +7,18 @@ import csv
 import io
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from collector.center.inputs.conflicts import HeldRows, cells_of, csv_lines, end_ms_of, lay_over, start_ms_of
+from collector.center.inputs.imports import pack, unpack
 from collector.center.inputs.kinds import KINDS, Kind
 from collector.center.inputs.parse import read_rows
-from collector.sheets.files import Delivered
+from collector.sheets.files import Delivered, read_delivered, read_packed
+from collector.sheets.findings import Findings
 
 HOUR = 3_600_000
 START = 1_772_294_400_000
@@ -76,7 +79,7 @@ def test_what_is_there_and_what_is_claimed_is_what_every_pair_says(kind: str) ->
         laid = lay_over(KINDS[kind], read_rows(kind, table(kind, file)), held_in)
         unseen = list(dict.fromkeys(file))
         new = [n for n, row in enumerate(unseen) if row not in held]
-        assert laid.new.tolist() == new
+        assert np.flatnonzero(laid.new).tolist() == new
         pairs = [(n, m) for n in new for m, old in enumerate(held) if claims(KINDS[kind], unseen[n], old)]
         assert list(zip(laid.claims.tolist(), laid.claimed.tolist(), strict=True)) == pairs
 
@@ -90,7 +93,7 @@ def test_rows_far_apart_are_not_compared_with_what_lies_between() -> None:
         asked.append((start_ms, end_ms))
         yield from ()
 
-    assert lay_over(KINDS["plan"], read_rows("plan", table("plan", rows)), held_in).new.tolist() == [0, 1, 2]
+    assert lay_over(KINDS["plan"], read_rows("plan", table("plan", rows)), held_in).new.all()
     assert asked == [(start, start + HOUR) for start in starts]
 
 
@@ -158,3 +161,23 @@ def test_a_plan_read_by_the_column_or_by_the_cell_has_the_same_integers_and_text
     rows = read_rows("plan", Delivered("plan.csv", ("unit,start,end,power_mw\n" + "".join(lines)).encode(), ""))
     assert rows["power_kw"].to_pylist() == [300_000, 300_000, 1, -1, 12_344, None]
     assert rows["power_mw"].to_pylist() == powers
+
+
+@pytest.mark.parametrize(("odd", "end"), [("", ""), ('"', "\n"), ("\n", "\r\n"), (" ", "\n")])
+def test_a_long_file_packed_as_it_is_read_gives_the_same_rows(odd: str, end: str, tmp_path: Path) -> None:
+    """In blocks, and beside it the file read whole; odd: a quoted cell, a blank line, blanks around a cell."""
+    count = 260_000
+    lines = [f"U{n % 7},{START + n * HOUR},{START + (n + 1) * HOUR},{n % 900}.5" for n in range(count)]
+    lines[200_000] = f"{odd}U1{odd}{lines[200_000][2:]}" if odd != "\n" else f"\n{lines[200_000]}"
+    path, findings = tmp_path / "plan.csv", Findings()
+    path.write_bytes(((end or "\n").join(["unit,start,end,power_mw", *lines]) + end).encode())
+    packed, plain = read_packed(path, "plan.csv", findings), read_delivered(path, "plan.csv", findings)
+    assert packed is not None
+    assert plain is not None
+    assert (packed.packed, plain.packed, packed.sha256, packed.data) == (True, False, plain.sha256, plain.data)
+    found, expected = read_rows("plan", packed), read_rows("plan", plain)
+    assert len(found) == count
+    assert found.to_pylist()[-2:] == expected.to_pylist()[-2:]
+    assert cells_of(KINDS["plan"], found) == cells_of(KINDS["plan"], expected)
+    assert found["row"].equals(expected["row"])
+    assert unpack(pack(packed)) == plain.data
