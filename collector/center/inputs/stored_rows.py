@@ -198,7 +198,7 @@ class RowsInForce:
         parts = [held.rows for held in self.touching(start_ms, end_ms)]
         if not parts:
             return None
-        table = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+        table = pa.concat_tables(parts).unify_dictionaries()
         start = start_ms_of(table)
         if (start[1:] < start[:-1]).any():
             table = table.take(pa.array(np.argsort(start, kind="stable")))
