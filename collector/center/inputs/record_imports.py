@@ -26,7 +26,7 @@ from sqlalchemy import Connection, delete, select
 import collector.wire as wire
 from collector.base.errors import InvariantBroken, StoreError
 from collector.center.db.tables_receive import batch_day, store, stream, unit_day
-from collector.center.inputs.imports import Imported, pack, publish, record_import
+from collector.center.inputs.imports import Imported, pack, record_import
 from collector.center.inputs.kinds import RECORDS
 from collector.center.inputs.record_batches import RecordJournal, find_places, put_over
 from collector.center.inputs.record_files import RecordFile, UnitDay
@@ -71,9 +71,8 @@ def import_records(
     result = (counts[_NEW], counts[_SAME], counts[_CONFLICT])
     if not counts[_NEW] and not counts[_CONFLICT]:
         return Imported(None, *result)
-    packed = pack(delivered.data)
+    packed = pack(delivered)
     number = record_import(connection, RECORDS, delivered, packed, who=who, now_ms=now_ms, counts=result)
-    publish(connection, number, now_ms=now_ms)
     _commit(connection, file, verdicts, lake=lake, number=number, now_ms=now_ms)
     return Imported(number, *result)
 
