@@ -142,11 +142,8 @@ def test_a_store_of_the_first_release_comes_up_with_all_it_held(new_database_url
         [run] = store.read(lambda c: c.execute(select(tables_inputs.run)).all())
         assert (run.id, run.month, run.folder, run.kind) == (1, "2026-02", "2026-02-1", "trial")
         assert check_store(store) == []
-        of_4 = (
-            select(tables_receive.payload.c.bytes)
-            .join(tables_receive.batch)
-            .where(tables_receive.batch.c.sequence == 4)
-        )
+        kept = tables_receive.payload.c
+        of_4 = select(kept.bytes).where(kept.sequence == 4)
         as_sent = bytes(store.read(lambda c: c.execute(of_4).scalar_one()))  # a gateway keeps what it sealed
         again = deliver(store, [as_sent, payload_of(7, minutes("U1", NOON + 7 * 3_600_000, 3), epoch=1)])
         assert (again.repeated, again.committed, again.settled[0].through) == (1, 1, 7)
