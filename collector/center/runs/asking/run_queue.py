@@ -287,7 +287,7 @@ def _enter_or_find(connection: Connection, asking: Asking, worker: str, now_ms: 
 def _has_come_in(connection: Connection, month: str, since_ms: int) -> bool:
     """Whether anything was imported, taken back, received or decided since that the month's run may lack."""
     days = lake_day.c.day.startswith(f"{month}-") & (lake_day.c.changed_ms >= since_ms)
-    tables = (imported.c.published_ms >= since_ms, imported.c.undone_ms >= since_ms, days)
+    tables = (imported.c.at_ms >= since_ms, imported.c.undone_ms >= since_ms, days)
     return bool(connection.execute(select(or_(*(exists().where(each) for each in tables)))).scalar())
 
 
