@@ -21,15 +21,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from collector.base.text import Text, into, join, text_of, tr
 
 
 class CollectorError(Exception):
     """Base of all errors of this program. `subject`: device, point, batch, file or key path."""
 
     def __init__(self, message: str, *, subject: str = "") -> None:
-        super().__init__(f"{subject}: {message}" if subject else message)
+        super().__init__(join(": ", (subject, message)) if subject else message)
         self.subject = subject
         self.message = message
+
+    def into(self, language: str) -> str:
+        """The error in a language: `zh` or `en`."""
+        said: str = into(text_of(self), language)
+        return said
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,9 +52,14 @@ class Problem:
     key: str
     message: str
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> Text:
+        """Place and message in one line."""
         place = self.file + (f":{self.row}" if self.row else "")
-        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+        return join(": ", filter(None, (place, self.key, self.message)))
+
+    def __str__(self) -> str:
+        return str(self.text)
 
 
 class ConfigError(CollectorError):
@@ -55,8 +68,11 @@ class ConfigError(CollectorError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        head = f"{count} problem{'s' if count != 1 else ''}"
-        super().__init__("\n".join([head, *(f"  {p}" for p in self.problems)]))
+        head = tr("1 problem") if count == 1 else tr("{count} problems", count=count)
+        super().__init__(join("\n", (head, *("  " + problem.text for problem in self.problems))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ConfigError, (self.problems,)
 
 
 class DeviceError(CollectorError):

@@ -14,6 +14,7 @@ from litestar.response import Redirect
 from sqlalchemy import Connection
 
 from collector.base.errors import Denied, StoreError
+from collector.base.text import Language, as_language
 from collector.center.db.store import CenterStore
 from collector.center.people.access import Actor, Permission
 from collector.center.settings import CenterSettings
@@ -28,7 +29,6 @@ from collector.center.web.session import (
     language_cookie,
     visitor_cookie,
 )
-from collector.center.web.words.catalogue import Language, as_language
 
 T = TypeVar("T")
 Page = Response[str]

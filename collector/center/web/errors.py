@@ -14,10 +14,11 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
 from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, LinkError
+from collector.base.text import as_language
 from collector.center.web import render
+from collector.center.web.code_words import HEADINGS_OF_ERRORS
 from collector.center.web.routes import API
 from collector.center.web.session import LANGUAGE_COOKIE, AnyRequest, Caller
-from collector.center.web.words.catalogue import as_language, word
 
 logger = logging.getLogger("collector.center.web")
 
@@ -106,10 +107,10 @@ def _for_people(request: AnyRequest, error: Exception, status: int) -> Response[
     language = as_language(request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE, ""))
     caller = request.scope.get("user")
     actor = caller.actor if isinstance(caller, Caller) else None
-    known = f"error.{status}" if status in (403, 404, 409, 413, 422, 500) else "error.400"
+    heading = HEADINGS_OF_ERRORS.get(status, HEADINGS_OF_ERRORS[400])
     message = message_of(error, status) if isinstance(error, CollectorError) and status != 500 else ""
     html = render.render_page(
         "error.html", language, request=request, actor=actor, csrf="", store=request.app.state.store,
-        status=status, heading=word(known, language), message=message, problems=problems_of(error),
+        status=status, heading=heading, message=message, problems=problems_of(error),
     )  # fmt: skip
     return Response(html, status_code=status, media_type="text/html")

@@ -10,6 +10,7 @@ from litestar.params import FromPath
 from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError, RuleError, StoreError
+from collector.base.text import tr_in
 from collector.center.inputs.imports import ALL_KINDS, current_register, is_delivered
 from collector.center.month.deadline_rules import against_calendar
 from collector.center.month.duties import DutyBoard, duties_of
@@ -146,7 +147,7 @@ def settle_action(ctx: Ctx, month: FromPath[str]) -> Page:
         return row.id
 
     ctx.jobs.start(Job(str(wanted), kind, actor.name, ctx.now_ms), work)
-    return ctx.redirect(f"/months/{wanted}", notice="notice.run_begun")
+    return ctx.redirect(f"/months/{wanted}", notice="run_begun")
 
 
 @action("/months/{month:str}/step", Permission.PREPARE)
@@ -161,7 +162,7 @@ def propose_action(ctx: Ctx, month: FromPath[str]) -> Page:
             reason=ctx.form.get("reason", ""), document=ctx.form.get("document", ""),
         )
     )  # fmt: skip
-    return ctx.redirect(f"/months/{wanted}", notice="notice.step_proposed")
+    return ctx.redirect(f"/months/{wanted}", notice="step_proposed")
 
 
 def _state_named(text: str) -> State:
@@ -185,7 +186,7 @@ def decide_action(ctx: Ctx, number: FromPath[int]) -> Page:
         )
     else:
         ctx.write(lambda c: refuse_step(c, number, actor=ctx.actor, now_ms=ctx.now_ms, note=note))
-    return ctx.redirect(f"/months/{month_named(found.subject)}", notice="notice.decided")
+    return ctx.redirect(f"/months/{month_named(found.subject)}", notice="decided")
 
 
 @action("/proposals/{number:int}/withdraw", Permission.PREPARE)
@@ -193,7 +194,7 @@ def withdraw_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Take one's own proposal back."""
     found = ctx.read(lambda c: four_eyes.get_proposal(c, number))
     ctx.write(lambda c: four_eyes.withdraw(c, number, actor=ctx.actor, now_ms=ctx.now_ms))
-    return ctx.redirect(f"/months/{month_named(found.subject)}", notice="notice.withdrawn")
+    return ctx.redirect(f"/months/{month_named(found.subject)}", notice="withdrawn")
 
 
 @action("/months/{month:str}/filings", Permission.PREPARE)
@@ -204,7 +205,7 @@ def filings_action(ctx: Ctx, month: FromPath[str]) -> Page:
     if state.run_id is None:
         raise StoreError("disclose a run first: the filings are made of it", subject=str(wanted))
     make_filings(ctx.store, state.run_id, actor=ctx.actor)
-    return ctx.redirect(f"/months/{wanted}", notice="notice.filings_made")
+    return ctx.redirect(f"/months/{wanted}", notice="filings_made")
 
 
 @page("/filings/{number:int}", Permission.SEE_OWN, own=True, notes_itself=True)
@@ -214,7 +215,7 @@ def filing_file(ctx: Ctx, number: FromPath[int]) -> Response[bytes]:
     return attachment(file.data, file.name, XLSX if file.name.endswith(".xlsx") else "text/csv")
 
 
-NAVIGATION: Final = (NavEntry("nav.board", "/months", Permission.SEE_OWN, ""),)
+NAVIGATION: Final = (NavEntry(tr_in("navigation", "Month"), "/months", Permission.SEE_OWN, ""),)
 ROUTES: Final = [
     months_page, this_month, board_page, settle_action, propose_action, decide_action, withdraw_action, filings_action,
     filing_file,

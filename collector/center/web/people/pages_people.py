@@ -9,6 +9,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import Denied, StoreError
+from collector.base.text import tr
 from collector.center.people import accounts
 from collector.center.people.access import Permission, Role
 from collector.center.receive.keys import enrolled_units
@@ -16,7 +17,7 @@ from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 
-NAVIGATION: Final = (NavEntry("nav.users", "/users", Permission.ADMINISTER),)
+NAVIGATION: Final = (NavEntry(tr("Users"), "/users", Permission.ADMINISTER),)
 
 
 @page("/users", Permission.ADMINISTER)
@@ -40,7 +41,7 @@ def create_action(ctx: Ctx) -> Page:
         )  # fmt: skip
     except StoreError as error:
         return _page(ctx, status=422, refused=str(error), typed=form)
-    return ctx.redirect("/users", notice="notice.user_created")
+    return ctx.redirect("/users", notice="user_created")
 
 
 @action("/users/{name:str}/password", Permission.ADMINISTER)
@@ -51,7 +52,7 @@ def password_action(ctx: Ctx, name: FromPath[str]) -> Page:
     except StoreError as error:
         return _page(ctx, status=422, refused=str(error))
     ctx.write(lambda c: accounts.set_password(c, actor=ctx.actor, name=name, password_hash=hashed, now_ms=ctx.now_ms))
-    return ctx.redirect("/users", notice="notice.user_password")
+    return ctx.redirect("/users", notice="user_password")
 
 
 @action("/users/{name:str}/role", Permission.ADMINISTER)
@@ -63,7 +64,7 @@ def role_action(ctx: Ctx, name: FromPath[str]) -> Page:
         ctx.write(lambda c: accounts.set_role(c, actor=ctx.actor, name=name, role=role, plant=plant, now_ms=ctx.now_ms))
     except (Denied, StoreError) as error:
         return _page(ctx, status=422, refused=str(error))
-    return ctx.redirect("/users", notice="notice.user_role")
+    return ctx.redirect("/users", notice="user_role")
 
 
 @action("/users/{name:str}/disable", Permission.ADMINISTER)
@@ -73,7 +74,7 @@ def disable_action(ctx: Ctx, name: FromPath[str]) -> Page:
         ctx.write(lambda c: accounts.disable_account(c, actor=ctx.actor, name=name, now_ms=ctx.now_ms))
     except Denied as error:
         return _page(ctx, status=422, refused=str(error))
-    return ctx.redirect("/users", notice="notice.user_disabled")
+    return ctx.redirect("/users", notice="user_disabled")
 
 
 def _role(form: Mapping[str, str]) -> Role:

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 from litestar.params import FromPath, QueryParameter
 
+from collector.base.text import tr
 from collector.center.people.access import Permission
 from collector.center.quality.gap_map import PlantDay, find_gaps, map_day, map_month
 from collector.center.quality.validation import list_findings
@@ -140,5 +141,5 @@ def gaps_page(
     )
 
 
-NAVIGATION: Final = (NavEntry("nav.completeness", "/this/completeness", Permission.SEE_OWN, "completeness"),)
+NAVIGATION: Final = (NavEntry(tr("Completeness"), "/this/completeness", Permission.SEE_OWN, "completeness"),)
 ROUTES: Final = [completeness_page, hours_page, gaps_page]

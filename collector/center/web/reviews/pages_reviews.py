@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import ConfigError, Problem, StoreError
+from collector.base.text import tr
 from collector.center.inputs.imports import ALL_KINDS
 from collector.center.month.review_files import attach
 from collector.center.month.review_log import (
@@ -117,7 +118,7 @@ def ask_action(ctx: Ctx, month: FromPath[str]) -> Page:
         text=form.get("text", ""),
     )
     number = submit_review(ctx.store, request, actor=ctx.actor, days=days_of(ctx), now_ms=ctx.now_ms)
-    return ctx.redirect(f"/months/{month_named(month)}/reviews/{number}", notice="notice.review_asked")
+    return ctx.redirect(f"/months/{month_named(month)}/reviews/{number}", notice="review_asked")
 
 
 def _instant(text: str) -> int:
@@ -253,10 +254,10 @@ def attached_file(ctx: Ctx, number: FromPath[int]) -> Response[bytes]:
 
 def _back(ctx: Context, number: int) -> Page:
     found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
-    return ctx.redirect(f"/months/{found.month}/reviews/{number}", notice="notice.review_noted")
+    return ctx.redirect(f"/months/{found.month}/reviews/{number}", notice="review_noted")
 
 
-NAVIGATION: Final = (NavEntry("nav.reviews", "/this/reviews", Permission.SEE_OWN, "reviews"),)
+NAVIGATION: Final = (NavEntry(tr("Reviews"), "/this/reviews", Permission.SEE_OWN, "reviews"),)
 ROUTES: Final = [
     reviews_page, ask_page, ask_action, review_page, answer_action, decide_action, appeal_action, rule_action,
     carried_out_action, attach_action, attached_file,

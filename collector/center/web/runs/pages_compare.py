@@ -94,7 +94,7 @@ def what_if_action(ctx: Ctx, month: FromPath[str]) -> Page:
     if not changes and not rulebook_files:
         raise ConfigError([Problem("form", 0, "file", "choose a file: without a change there is nothing to try")])
     _start(ctx, wanted, base, changes, rulebook_files)
-    return ctx.redirect(f"/months/{wanted}", notice="notice.run_begun")
+    return ctx.redirect(f"/months/{wanted}", notice="run_begun")
 
 
 def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:
@@ -145,7 +145,7 @@ def try_action(ctx: Ctx, number: FromPath[int]) -> Page:
     store, actor = ctx.store, ctx.actor
     job = Job(str(found.month), WHAT_IF, actor.name, ctx.now_ms, found.run_id)
     ctx.jobs.start(job, lambda: try_review(store, number, actor=actor).id)
-    return ctx.redirect(f"/months/{found.month}", notice="notice.run_begun")
+    return ctx.redirect(f"/months/{found.month}", notice="run_begun")
 
 
 @action("/months/{month:str}/runs/{run_id:int}/package", Permission.SEE_ALL, notes_itself=True)

@@ -21,10 +21,12 @@ from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.papers.articles import clauses_cited
 from collector.center.people.access import Permission
 from collector.center.runs.month_state import may_see_run, visible_run
 from collector.center.runs.stored_run import OpenedRun, open_run
+from collector.center.web.code_words import CURVES, LANES, LIMITS
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.errors import Missing
 from collector.center.web.paging import attachment, window
@@ -32,7 +34,6 @@ from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
 from collector.center.web.runs.day_drawing import DayDrawing, draw_day
 from collector.center.web.which_month import month_named
-from collector.center.web.words.catalogue import word
 from collector.model.interval import DAY_MS, local_day, local_midnight_ms
 from collector.report import words as report_words
 from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Line, LineStatus
@@ -170,15 +171,15 @@ def _bars(ctx: Context, run: OpenedRun) -> dict[str, Any] | None:
     shown = sorted(rows, key=lambda p: max(p.compensation_yuan, p.allocation_yuan or Decimal(0)), reverse=True)[:60]
     names = [p.plant if len(run.areas) < 2 else f"{p.plant} · {p.area}" for p in shown]
     return {
-        "unit": word("run.yuan", ctx.language),
+        "unit": tr("yuan").into(ctx.language),
         "traces": [
             {
-                "name": word("run.compensation", ctx.language),
+                "name": tr("Compensation").into(ctx.language),
                 "x": names,
                 "y": [float(p.compensation_yuan) for p in shown],
             },
             {
-                "name": word("run.allocation", ctx.language),
+                "name": tr("Allocation").into(ctx.language),
                 "x": names,
                 "y": [-float(p.allocation_yuan or 0) for p in shown],
             },
@@ -339,16 +340,16 @@ def _drawing(ctx: Context, drawing: DayDrawing) -> dict[str, Any]:
                 for a, b, cause, reason in lane.blocks
             ]
         else:
-            name = word(f"day.lane.{lane.name}", ctx.language)
+            name = LANES[lane.name].into(ctx.language)
             blocks = [(a, b, cause, text or name) for a, b, cause, text in lane.blocks]
         lanes.append({"name": name, "blocks": blocks, "colour": "#4a78b5" if lane.kind == "state" else "#c08a2d"})
     return {
         **{name: list(steps) for name, steps in drawing.curves.items()},
-        "limits": [(word(f"day.limit.{name}", ctx.language), kw) for name, kw in drawing.limits],
+        "limits": [(LIMITS[name].into(ctx.language), kw) for name, kw in drawing.limits],
         "valley": drawing.valley,
         "peak": drawing.peak,
         "lanes": lanes,
-        "words": {name: word(f"day.{name}", ctx.language) for name in ("power", "plan", "setpoint", "reactive")},
+        "words": {name: text.into(ctx.language) for name, text in CURVES.items()},
     }
 
 
@@ -394,7 +395,7 @@ def run_file(ctx: Ctx, month: FromPath[str], run_id: FromPath[int], name: FromPa
     return attachment(run.statement_file(name), f"{run.facts.month}-run{run_id}-{name}", _FILES[name])
 
 
-NAVIGATION: Final = (NavEntry("nav.statement", "/this/runs", Permission.SEE_OWN, "runs"),)
+NAVIGATION: Final = (NavEntry(tr("Statement"), "/this/runs", Permission.SEE_OWN, "runs"),)
 ROUTES: Final[Sequence[Any]] = [
     runs_page, run_page, lines_page, line_page, day_page, records_page, run_file,
 ]  # fmt: skip

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A text is English where it is written and Chinese where that is asked for."""
+
+from __future__ import annotations
+
+import pickle
+from decimal import Decimal
+
+from collector.base.text import as_language, into, join, tr, tr_in
+
+ROWS = tr("{count} rows", count=3)
+STATE, STAGE = tr("State"), tr_in("month", "State")
+
+
+def test_a_text_is_the_english_sentence() -> None:
+    assert ROWS == "3 rows"
+    assert f"{ROWS}" == "3 rows"
+    assert ROWS.into("en") == "3 rows"
+
+
+def test_it_says_itself_in_chinese_with_its_values() -> None:
+    assert ROWS.into("zh") == "共 3 行"
+
+
+def test_one_english_text_may_have_two_chinese_ones() -> None:
+    assert STATE == STAGE
+    assert (STATE.into("zh"), STAGE.into("zh")) == ("状态", "阶段")
+
+
+def test_values_that_are_texts_are_said_in_the_same_language() -> None:
+    assert tr("{count} d", count=join(", ", (ROWS, STATE))).into("zh") == "共 3 行、状态 天"
+    assert ("1. " + ROWS + "!").into("zh") == "1. 共 3 行!"
+
+
+def test_what_is_not_in_the_catalogue_stays_as_it_is() -> None:
+    assert into("anything else", "zh") == "anything else"
+    assert into(Decimal("1.50"), "zh") == Decimal("1.50")
+
+
+def test_braces_without_values_and_in_values_mean_themselves() -> None:
+    assert tr("{count} rows") == "{count} rows"
+    assert tr("{count} rows", count="{x}").into("zh") == "共 {x} 行"
+
+
+def test_a_text_travels_to_another_process() -> None:
+    told = tr("{count} rows", count=ValueError("3"))
+    assert pickle.loads(pickle.dumps(told)).into("zh") == "共 3 行"
+    assert pickle.loads(pickle.dumps(STAGE)).into("zh") == "阶段"
+
+
+def test_chinese_is_what_an_unknown_language_gets() -> None:
+    assert [as_language(text) for text in ("en", "zh", "xx", "")] == ["en", "zh", "zh", "zh"]
