@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from collector.base.text import Text, into, join, text_of, tr
+from collector.base.text import Text, into, join, said_by, tr
 
 
 class CollectorError(Exception):
@@ -36,7 +36,7 @@ class CollectorError(Exception):
 
     def into(self, language: str) -> str:
         """The error in a language: `zh` or `en`."""
-        said: str = into(text_of(self), language)
+        said: str = into(said_by(self), language)
         return said
 
 

@@ -43,7 +43,7 @@ class Text(str):
             return str(self)
         template = self._template
         if self._context == _JOINED:
-            template = template.replace("; ", ";").replace(", ", "、")
+            template = template.replace("; ", "\uff1b").replace(", ", "\u3001")
         elif self._context:
             template = catalogue().pgettext(self._context, template)
         else:
@@ -82,6 +82,26 @@ def into(value: Any, language: str) -> Any:
     return value.into(language) if isinstance(value, Text) else value
 
 
+def as_data(text: str) -> Any:
+    """A text as JSON keeps it, so that what was stored can still be said in either language; see `from_data`.
+
+    A value that is neither text nor a number of JSON is kept as its words.
+    """
+    if not isinstance(text, Text):
+        return text
+    values = {
+        n: as_data(v) if isinstance(v, str) else v if isinstance(v, int) else str(v) for n, v in text._values.items()
+    }
+    return {"text": text._template, "values": values, "context": text._context}
+
+
+def from_data(data: Any) -> Any:
+    """The text that `as_data` made data of; what is no such data, as a text stored in words, stays as it is."""
+    if not isinstance(data, Mapping) or data.keys() != {"text", "values", "context"}:
+        return data
+    return Text(data["text"], {name: from_data(value) for name, value in data["values"].items()}, data["context"])
+
+
 @functools.cache
 def catalogue() -> gettext.NullTranslations:
     """The Chinese texts, read at the first of them that is needed."""
@@ -94,11 +114,11 @@ def as_language(text: str) -> Language:
     return "en" if text == "en" else "zh"
 
 
-def text_of(error: BaseException) -> str:
+def said_by(error: BaseException) -> str:
     """What an exception says: the text it was raised with, so that it can still be said in another language."""
     return error.args[0] if error.args and isinstance(error.args[0], Text) else str(error)
 
 
 def _told(values: Mapping[str, Any]) -> Mapping[str, Any]:
     # Of an exception only the words: it may hold what can't be pickled.
-    return {name: text_of(value) if isinstance(value, BaseException) else value for name, value in values.items()}
+    return {name: said_by(value) if isinstance(value, BaseException) else value for name, value in values.items()}

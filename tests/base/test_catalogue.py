@@ -36,5 +36,6 @@ def test_the_compiled_catalogue_says_what_the_written_one_says() -> None:
 
 
 def test_no_translation_is_an_english_sentence() -> None:
-    left = [chinese for chinese in translated().values() if re.search(r"(?:\b[A-Za-z]{2,}\b[ ,;]+){4}", chinese)]
+    said = {text: re.sub("`[^`]*`", "", chinese) for text, chinese in translated().items()}  # but for commands
+    left = [text for text, chinese in said.items() if re.search(r"(?:\b[A-Za-z]{2,}\b[ ,;]+){4}", chinese)]
     assert left == []

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from collector.base.errors import CollectorError, Problem, StoreError
+from collector.base.text import said_by, tr
 
 logger = logging.getLogger("collector.center.web")
 
@@ -50,7 +51,7 @@ class Jobs:
         with self._lock:
             before = self._last.get(job.month)
             if before is not None and not before.done:
-                raise StoreError(f"{before.who} has a run under way; wait for it", subject=job.month)
+                raise StoreError(tr("{who} has a run under way; wait for it", who=before.who), subject=job.month)
             self._last[job.month] = job
         self._pool.submit(self._do, job, work)
 
@@ -67,9 +68,9 @@ class Jobs:
         try:
             ended = replace(job, done=True, run_id=work())
         except CollectorError as error:
-            ended = replace(job, done=True, error=str(error), problems=tuple(getattr(error, "problems", ())))
+            ended = replace(job, done=True, error=said_by(error), problems=tuple(getattr(error, "problems", ())))
         except Exception:
             logger.exception("%s of %s failed", job.what, job.month)
-            ended = replace(job, done=True, error="an internal fault; it is in the log of the center")
+            ended = replace(job, done=True, error=tr("an internal fault; it is in the log of the center"))
         with self._lock:
             self._last[job.month] = ended

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from collector.cli.agent import operate
+from collector.cli.language import say
 from collector.cli.table import print_table
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
         for problem in problems:
-            print(problem, file=sys.stderr)
+            print(say(problem.text), file=sys.stderr)
         if plan:
             _print_plan(plan)
     if problems:

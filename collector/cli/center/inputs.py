@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.base.text import tr
 from collector.cli.center.screen import actor_of
 from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store
 
@@ -58,7 +59,7 @@ def import_files(
             assert delivered is not None
             kinds = kinds_in(delivered) if kind == "e" else (kind,)
             if not kinds:
-                findings.add(path.name, 0, "", "is no E file with tables of ours (*.e)")
+                findings.add(path.name, 0, "", tr("is no E file with tables of ours (*.e)"))
                 findings.refuse_if_any()
             # All tables of a file together: whole or not at all.
             results = deliver_tables(store, kinds, delivered, actor=actor, replace=replace, services=SERVICES)

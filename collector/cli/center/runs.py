@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.base.text import said_by, tr
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import actor_of
 from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store, rulebook_of_center
 from collector.cli.explain import LangOption
+from collector.cli.language import say
 from collector.report.words import Lang
 
 if TYPE_CHECKING:
@@ -230,7 +232,7 @@ def _run_of(store: CenterStore, text: str) -> RunRow:
     month = _month(text)
     found = store.read(lambda c: latest_run(c, month))
     if found is None:
-        raise StoreError("was never settled: `collector center settle` settles it", subject=text)
+        raise StoreError(tr("was never settled: `collector center settle` settles it"), subject=text)
     return found
 
 
@@ -263,4 +265,4 @@ def _month(text: str) -> Any:
     try:
         return Month.parse(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="MONTH") from error
+        raise typer.BadParameter(say(said_by(error)), param_hint="MONTH") from error

@@ -8,7 +8,7 @@ from typing import Any, Final
 from litestar.params import FromPath
 
 from collector.base.errors import CollectorError, ConfigError, Denied, Problem
-from collector.base.text import tr
+from collector.base.text import said_by, tr
 from collector.center.inputs.imports import IMPORT_KINDS, Imported, list_imports
 from collector.center.inputs.service import deliver, delivered_of, take_back
 from collector.center.people.access import Permission
@@ -35,7 +35,7 @@ def upload_action(ctx: Ctx) -> Page:
     kind, replace = ctx.form.get("kind", ""), ctx.form.get("replace") == "1"
     try:
         if not name:
-            raise ConfigError([Problem("file", 0, "", "choose a file")])
+            raise ConfigError([Problem("file", 0, "", tr("choose a file"))])
         delivered = delivered_of(name, data)
         done = deliver(ctx.store, kind, delivered, actor=ctx.actor, replace=replace, services=SERVICES)
     except Denied:
@@ -74,7 +74,7 @@ def _page(
         kinds=IMPORT_KINDS,
         kind=kind,
         refused=refused,
-        message="" if error is None or isinstance(error, ConfigError) else str(error),
+        message="" if error is None or isinstance(error, ConfigError) else said_by(error),
         problems=[] if error is None else problems_of(error),
         done=done,
         most=ctx.settings.web.max_upload_bytes,

@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.params import JSONBody, PathParameter
 
 from collector.base.errors import RuleError, StoreError
+from collector.base.text import tr
 from collector.center.month.duties import duties_of
 from collector.center.month.transitions import approve_step, propose_step, refuse_step
 from collector.center.papers.bill_documents import bill_cells
@@ -204,7 +205,7 @@ def decide(ctx: Ctx, month: MonthPath, number: Number, data: JSONBody[StepDecisi
     wanted = month_named(month)
     found = ctx.read(lambda c: four_eyes.get_proposal(c, number))
     if found.subject != str(wanted):
-        raise Missing("is of another month, or no step", subject=f"proposal {number}")
+        raise Missing(tr("is of another month, or no step"), subject=tr("proposal {number}", number=number))
     if data.granted:
         ctx.write(
             lambda c: approve_step(
@@ -259,7 +260,7 @@ def last_job(ctx: Ctx, month: MonthPath) -> JobOut:
     """The run that this process is making of a month, or made last."""
     found = ctx.jobs.of(str(month_named(month)))
     if found is None:
-        raise Missing("no run was asked for since the center started", subject=month)
+        raise Missing(tr("no run was asked for since the center started"), subject=month)
     return as_row(JobOut, found)
 
 
@@ -283,7 +284,7 @@ def file_run(ctx: Ctx, month: MonthPath) -> DoneOut:
     wanted = month_named(month)
     state = ctx.read(lambda c: month_state(c, wanted))
     if state.run_id is None:
-        raise StoreError("disclose a run first: the filings are made of it", subject=str(wanted))
+        raise StoreError(tr("disclose a run first: the filings are made of it"), subject=str(wanted))
     make_filings(ctx.store, state.run_id, actor=ctx.actor)
     return DoneOut()
 

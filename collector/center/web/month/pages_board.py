@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError, RuleError, StoreError
-from collector.base.text import tr_in
+from collector.base.text import said_by, tr, tr_in
 from collector.center.inputs.imports import ALL_KINDS, current_register, is_delivered
 from collector.center.month.deadline_rules import against_calendar
 from collector.center.month.duties import DutyBoard, duties_of
@@ -83,7 +83,7 @@ def board_page(ctx: Ctx, month: FromPath[str]) -> Page:
         filing_words={str(name): words_of(ctx, w) for name, w in FILING_WORDS.items()},
         bills=ctx.read(lambda c: bills_of(c, wanted, actor=actor)),
         directions={name: words_of(ctx, w) for name, w in DIRECTION_WORDS.items()},
-        next_steps=[(t, words_of(ctx, (t.chinese, t.english))) for t in transitions_from(state.state)],
+        next_steps=[(t, t.text.into(ctx.language)) for t in transitions_from(state.state)],
         against=_against(ctx, state) if staff else [],
         open_proposals=[p for p in proposals if p.decision is None] if staff else [],
         permission_of={p.id: four_eyes.KINDS[p.kind] for p in proposals},
@@ -106,7 +106,7 @@ def _duties(ctx: Context, month: Month) -> tuple[DutyBoard | None, str]:
         days = days_of(ctx)
         return ctx.read(lambda c: duties_of(c, month, days, actor=ctx.actor, now_ms=ctx.now_ms)), ""
     except (ConfigError, RuleError) as error:
-        return None, str(error)
+        return None, said_by(error)
 
 
 def _stands_open(ctx: Context, month: Month, run_id: int | None) -> list[str]:
@@ -169,7 +169,7 @@ def _state_named(text: str) -> State:
     try:
         return State(text)
     except ValueError as error:
-        raise StoreError("there is no such state", subject=text[:40]) from error
+        raise StoreError(tr("there is no such state"), subject=text[:40]) from error
 
 
 # Who may decide depends on the kind of step: four_eyes.KINDS says so, and is asked.
@@ -203,7 +203,7 @@ def filings_action(ctx: Ctx, month: FromPath[str]) -> Page:
     wanted = month_named(month)
     state = ctx.read(lambda c: month_state(c, wanted))
     if state.run_id is None:
-        raise StoreError("disclose a run first: the filings are made of it", subject=str(wanted))
+        raise StoreError(tr("disclose a run first: the filings are made of it"), subject=str(wanted))
     make_filings(ctx.store, state.run_id, actor=ctx.actor)
     return ctx.redirect(f"/months/{wanted}", notice="filings_made")
 

@@ -8,7 +8,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import Denied, StoreError
-from collector.base.text import tr
+from collector.base.text import said_by, tr
 from collector.center.people.accounts import (
     create_token,
     hash_password,
@@ -79,7 +79,7 @@ def password_action(ctx: Ctx) -> Page:
     try:
         hashed = hash_password(new)
     except StoreError as error:
-        return _account_page(ctx, status=422, refused=str(error))
+        return _account_page(ctx, status=422, refused=said_by(error))
     ctx.write(lambda c: set_password(c, actor=ctx.actor, name=name, password_hash=hashed, now_ms=ctx.now_ms))
     return ctx.redirect("/login", cookies=[end_of_session(secure=ctx.secure)], notice="password_changed")
 
@@ -91,13 +91,13 @@ def token_action(ctx: Ctx) -> Page:
         days = ctx.number("days")
         purpose = ctx.form.get("name", "")
         if not purpose:
-            raise StoreError("say what it is for", subject="token")
+            raise StoreError(tr("say what it is for"), subject="token")
         mine = ctx.actor.name
         secret = ctx.write(
             lambda c: create_token(c, actor=ctx.actor, account_name=mine, name=purpose, days=days, now_ms=ctx.now_ms)
         )
     except StoreError as error:
-        return _account_page(ctx, status=422, refused=str(error))
+        return _account_page(ctx, status=422, refused=said_by(error))
     return _account_page(ctx, secret=secret)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import Denied, StoreError
-from collector.base.text import tr
+from collector.base.text import said_by, tr
 from collector.center.people import accounts
 from collector.center.people.access import Permission, Role
 from collector.center.receive.keys import enrolled_units
@@ -40,7 +40,7 @@ def create_action(ctx: Ctx) -> Page:
             )
         )  # fmt: skip
     except StoreError as error:
-        return _page(ctx, status=422, refused=str(error), typed=form)
+        return _page(ctx, status=422, refused=said_by(error), typed=form)
     return ctx.redirect("/users", notice="user_created")
 
 
@@ -50,7 +50,7 @@ def password_action(ctx: Ctx, name: FromPath[str]) -> Page:
     try:
         hashed = accounts.hash_password(ctx.unstripped("password"))
     except StoreError as error:
-        return _page(ctx, status=422, refused=str(error))
+        return _page(ctx, status=422, refused=said_by(error))
     ctx.write(lambda c: accounts.set_password(c, actor=ctx.actor, name=name, password_hash=hashed, now_ms=ctx.now_ms))
     return ctx.redirect("/users", notice="user_password")
 
@@ -63,7 +63,7 @@ def role_action(ctx: Ctx, name: FromPath[str]) -> Page:
         role = _role(ctx.form)
         ctx.write(lambda c: accounts.set_role(c, actor=ctx.actor, name=name, role=role, plant=plant, now_ms=ctx.now_ms))
     except (Denied, StoreError) as error:
-        return _page(ctx, status=422, refused=str(error))
+        return _page(ctx, status=422, refused=said_by(error))
     return ctx.redirect("/users", notice="user_role")
 
 
@@ -73,7 +73,7 @@ def disable_action(ctx: Ctx, name: FromPath[str]) -> Page:
     try:
         ctx.write(lambda c: accounts.disable_account(c, actor=ctx.actor, name=name, now_ms=ctx.now_ms))
     except Denied as error:
-        return _page(ctx, status=422, refused=str(error))
+        return _page(ctx, status=422, refused=said_by(error))
     return ctx.redirect("/users", notice="user_disabled")
 
 
@@ -81,7 +81,7 @@ def _role(form: Mapping[str, str]) -> Role:
     try:
         return Role(form.get("role", ""))
     except ValueError as error:
-        raise StoreError("choose a role", subject="role") from error
+        raise StoreError(tr("choose a role"), subject="role") from error
 
 
 def _page(ctx: Context, *, status: int = 200, refused: str = "", typed: Mapping[str, str] | None = None) -> Page:

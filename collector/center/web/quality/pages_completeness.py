@@ -107,9 +107,9 @@ def day_named(month: str, day: str) -> tuple[Month, date]:
     try:
         shown = date.fromisoformat(day)
     except ValueError as error:
-        raise Missing("expected a day as YYYY-MM-DD", subject=day[:40]) from error
+        raise Missing(tr("expected a day as YYYY-MM-DD"), subject=day[:40]) from error
     if shown not in wanted.days:
-        raise Missing(f"no day of {wanted}", subject=day[:40])
+        raise Missing(tr("no day of {wanted}", wanted=wanted), subject=day[:40])
     return wanted, shown
 
 

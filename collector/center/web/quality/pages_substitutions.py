@@ -9,7 +9,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import StoreError
-from collector.base.text import tr
+from collector.base.text import said_by, tr
 from collector.center.people.access import Permission
 from collector.center.quality.substitution import (
     decide_substitution,
@@ -42,7 +42,7 @@ def propose_action(ctx: Ctx) -> Page:
     try:
         start, end = (instant_typed(form.get(name, "")) for name in ("from", "to"))
         if start >= end:
-            raise StoreError("the end lies after the start", subject="time")
+            raise StoreError(tr("the end lies after the start"), subject="time")
         fill_s = ctx.number_or_none("fill_s")
         ctx.write(
             lambda c: propose_substitution(
@@ -52,7 +52,7 @@ def propose_action(ctx: Ctx) -> Page:
             )
         )  # fmt: skip
     except StoreError as error:
-        return _page(ctx, 0, status=422, refused=str(error), typed=form)
+        return _page(ctx, 0, status=422, refused=said_by(error), typed=form)
     return ctx.redirect("/substitutions", notice="substitution_proposed")
 
 

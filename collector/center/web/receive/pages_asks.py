@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from collector.base.errors import LinkError, StoreError
-from collector.base.text import tr
+from collector.base.text import said_by, tr
 from collector.center.people.access import Permission
 from collector.center.receive.asks import ask_again, list_asks
 from collector.center.web.context import Context, Ctx, Page, own_plant
@@ -33,7 +33,7 @@ def ask_action(ctx: Ctx) -> Page:
         unit = form.get("unit", "")
         ask_again(ctx.store, ctx.settings, unit, asked_interval(unit, start, end), actor=ctx.actor)
     except (StoreError, LinkError) as error:
-        return _page(ctx, 0, status=422, refused=str(error), typed=form)
+        return _page(ctx, 0, status=422, refused=said_by(error), typed=form)
     return ctx.redirect("/asks", notice="asked")
 
 

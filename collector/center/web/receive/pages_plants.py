@@ -9,7 +9,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import ConfigError, StoreError
-from collector.base.text import tr
+from collector.base.text import said_by, tr
 from collector.center.inputs.service import readmit_all
 from collector.center.operate.status import read_gateways
 from collector.center.people.access import Permission
@@ -42,7 +42,7 @@ def enrol_action(ctx: Ctx) -> Page:
     try:
         ctx.write(lambda c: enrol_key(c, actor=ctx.actor, plant=plant, pem=pem, now_ms=ctx.now_ms))
     except (ConfigError, StoreError) as error:
-        message = error.problems[0].message if isinstance(error, ConfigError) else str(error)
+        message = error.problems[0].message if isinstance(error, ConfigError) else said_by(error)
         return _page(ctx, status=422, refused=message, typed=ctx.form)
     return ctx.redirect("/plants", notice="key_enrolled")
 

@@ -126,7 +126,7 @@ def _instant(text: str) -> int:
     try:
         return parse_time_ms((text if text.count(":") > 1 else f"{text}:00") + _OFFSET)
     except ValueError as error:
-        raise StoreError("expected a date and a time 应为日期和时间", subject=text[:40]) from error
+        raise StoreError(tr("expected a date and a time"), subject=text[:40]) from error
 
 
 @page("/months/{month:str}/reviews/{number:int}", Permission.SEE_OWN, own=True)
@@ -239,7 +239,7 @@ def attach_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Put a file beside a review: evidence, or the remedy as a file to import."""
     name, data = ctx.upload("file")
     if not data:
-        raise ConfigError([Problem(name or "file", 0, "", "empty, or none was chosen")])
+        raise ConfigError([Problem(name or "file", 0, "", tr("empty, or none was chosen"))])
     kind = ctx.form.get("input_kind", "")
     ctx.write(lambda c: attach(c, number, actor=ctx.actor, name=name, data=data, now_ms=ctx.now_ms, input_kind=kind))
     return _back(ctx, number)

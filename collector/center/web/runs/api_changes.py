@@ -15,6 +15,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import File
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.inputs.imports import ALL_KINDS
 from collector.center.inputs.service import delivered_of
 from collector.center.month.review_files import remedies_of
@@ -113,7 +114,7 @@ def try_file(
     """Settle a run's inputs with the file that is the body of this request on top; nothing stored changes."""
     run = opened(ctx, number)
     if kind not in ALL_KINDS:
-        raise Missing(f"expected one of {', '.join(ALL_KINDS)}", subject=kind[:40])
+        raise Missing(tr("expected one of {names}", names=", ".join(ALL_KINDS)), subject=kind[:40])
     changes = [Change(kind, delivered_of(name, ctx.body))]
     store, actor = ctx.store, ctx.actor
     month = run.facts.month
@@ -126,7 +127,10 @@ def try_review(ctx: Ctx, number: Number, data: JSONBody[EmptyIn]) -> JobOut:
     found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
     remedies = ctx.read(lambda c: remedies_of(c, number, actor=ctx.actor))
     if not remedies:
-        raise StoreError("has no remedy beside it: attach the inputs as they should be", subject=f"review {number}")
+        raise StoreError(
+            tr("has no remedy beside it: attach the inputs as they should be"),
+            subject=tr("review {number}", number=number),
+        )
     changes = [Change(kind, delivered_of(name, content)) for kind, name, content in remedies]
     store, actor, now_ms = ctx.store, ctx.actor, ctx.now_ms
 

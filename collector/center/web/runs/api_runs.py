@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 from litestar.params import PathParameter, QueryParameter
 
 from collector.base.errors import RuleError, StoreError
+from collector.base.text import tr
 from collector.center.people.access import Permission
 from collector.center.runs.month_state import may_see_run
 from collector.center.runs.run_list import list_runs
@@ -235,11 +236,11 @@ def opened(ctx: Context, number: int) -> OpenedRun:
         Missing: there is none, or it is not disclosed: the two are told apart to nobody.
     """
     if not ctx.read(lambda c: may_see_run(c, number, ctx.actor)):
-        raise Missing("no such run that you may see", subject=f"run {number}")
+        raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=number))
     try:
         return open_run(ctx.store, number)
     except StoreError as error:
-        raise Missing("no such run that you may see", subject=error.subject) from error
+        raise Missing(tr("no such run that you may see"), subject=error.subject) from error
 
 
 def opened_for_unit(ctx: Context, number: int, unit: str) -> OpenedRun:
@@ -252,7 +253,7 @@ def opened_for_unit(ctx: Context, number: int, unit: str) -> OpenedRun:
     run = opened(ctx, number)
     plant = run.plant_of.get(unit)
     if plant is None:
-        raise Missing("this run does not speak of it", subject=f"unit {unit}")
+        raise Missing(tr("this run does not speak of it"), subject=tr("unit {unit}", unit=unit))
     ctx.actor.require_plant(plant)
     return run
 

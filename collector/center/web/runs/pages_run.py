@@ -72,13 +72,13 @@ def opened_for(ctx: Context, month: str, run_id: int) -> OpenedRun:
     """
     wanted = month_named(month)
     if not ctx.read(lambda c: may_see_run(c, run_id, ctx.actor)):
-        raise Missing("no such run that you may see", subject=f"run {run_id}")
+        raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=run_id))
     try:
         run = open_run(ctx.store, run_id)
     except StoreError as error:
-        raise Missing("no such run that you may see", subject=f"run {run_id}") from error
+        raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=run_id)) from error
     if run.facts.month != str(wanted):
-        raise Missing(f"is of {run.facts.month}", subject=f"run {run_id}")
+        raise Missing(tr("is of {month}", month=run.facts.month), subject=tr("run {number}", number=run_id))
     return run
 
 
@@ -90,7 +90,7 @@ def unit_of(ctx: Context, run: OpenedRun, unit: str) -> str:
     """
     plant = run.plant_of.get(unit)
     if plant is None or not ctx.actor.may_see(plant):
-        raise Missing("no such unit in this run that you may see", subject=f"unit {unit[:64]}")
+        raise Missing(tr("no such unit in this run that you may see"), subject=tr("unit {unit}", unit=unit[:64]))
     return plant
 
 
@@ -234,7 +234,7 @@ def line_page(
     run = opened_for(ctx, month, run_id)
     plant = unit_of(ctx, run, unit)
     if service not in {line.service for line in run.lines_of(unit)}:
-        raise Missing("the run has no such line", subject=f"{unit}/{service[:64]}")
+        raise Missing(tr("the run has no such line"), subject=f"{unit}/{service[:64]}")
     explanation = run.explanation(unit, service)
     shown = _day_in(run, day)
     segments = explanation.segments
@@ -265,7 +265,7 @@ def _day_in(run: OpenedRun, text: str) -> date | None:
     except ValueError:
         day = date.min
     if day not in run.month.days:
-        raise Missing(f"no day of {run.month}", subject=text)
+        raise Missing(tr("no day of {month}", month=run.month), subject=text)
     return day
 
 
@@ -391,7 +391,7 @@ def run_file(ctx: Ctx, month: FromPath[str], run_id: FromPath[int], name: FromPa
     """A file of the statement."""
     run = opened_for(ctx, month, run_id)
     if name not in _FILES or name not in run.manifest["files"]:
-        raise Missing("no such file of the statement", subject=name[:64])
+        raise Missing(tr("no such file of the statement"), subject=name[:64])
     return attachment(run.statement_file(name), f"{run.facts.month}-run{run_id}-{name}", _FILES[name])
 
 
