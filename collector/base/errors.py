@@ -72,7 +72,7 @@ class ConfigError(CollectorError):
         super().__init__(join("\n", (head, *("  " + problem.text for problem in self.problems))))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ConfigError, (self.problems,)
+        return type(self), (self.problems,)
 
 
 class DeviceError(CollectorError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from collector.base.text import tr
 from collector.sheets.findings import Findings
 
 MAX_BYTES: Final = 4 * 1024**3
@@ -47,22 +48,31 @@ def read_delivered(path: Path, name: str, findings: Findings) -> Delivered | Non
         descriptor = os.open(path, OPEN_FLAGS)
     except OSError as error:
         link = path.is_symlink()
-        what = "is a symbolic link; put the file itself here" if link else f"can't be read: {error.strerror}"
+        what = (
+            tr("is a symbolic link; put the file itself here")
+            if link
+            else tr("can't be read: {strerror}", strerror=error.strerror)
+        )
         findings.add(name, 0, "", what)
         return None
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            findings.add(name, 0, "", "is not a regular file")
+            findings.add(name, 0, "", tr("is not a regular file"))
             return None
         if status.st_size > limit:
-            findings.add(name, 0, "", f"has {status.st_size} bytes; at most {limit} are read; split it")
+            findings.add(
+                name,
+                0,
+                "",
+                tr("has {st_size} bytes; at most {limit} are read; split it", st_size=status.st_size, limit=limit),
+            )
             return None
         data = file.read(status.st_size + 1)
         if len(data) > status.st_size:  # it grows
             data += file.read(limit + 1 - len(data))
     if len(data) > limit:
-        findings.add(name, 0, "", f"grew beyond {limit} bytes while it was read")
+        findings.add(name, 0, "", tr("grew beyond {limit} bytes while it was read", limit=limit))
         return None
     return Delivered(name, data, hashlib.sha256(data).hexdigest())
 
@@ -71,15 +81,15 @@ def text_of(delivered: Delivered, findings: Findings) -> str | None:
     """The text of a CSV file: UTF-8, a BOM tolerated, GBK recognised. None where it was refused."""
     data = delivered.data
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        findings.add(delivered.name, 0, "", "is UTF-16; save it as CSV UTF-8")
+        findings.add(delivered.name, 0, "", tr("is UTF-16; save it as CSV UTF-8"))
         return None
     if (at := data.find(b"\0")) >= 0:
-        findings.add(delivered.name, data.count(b"\n", 0, at) + 1, "", "holds a NUL byte; this is no CSV text")
+        findings.add(delivered.name, data.count(b"\n", 0, at) + 1, "", tr("holds a NUL byte; this is no CSV text"))
         return None
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
             continue
-    findings.add(delivered.name, 0, "", "is neither UTF-8 nor GBK text; save it as CSV UTF-8")
+    findings.add(delivered.name, 0, "", tr("is neither UTF-8 nor GBK text; save it as CSV UTF-8"))
     return None

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 
 # A mistake repeated down a column is one mistake for the reader; ten different ones must all be seen.
 LISTED_PER_KIND: Final = 20
@@ -17,11 +18,13 @@ LONGEST_TEXT: Final = 400
 def nearest(text: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where one of `known` resembles `text`, else nothing."""
     near = difflib.get_close_matches(text, sorted(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return tr("; did you mean {near!r}?", near=near[0]) if near else ""
 
 
 def _shown(text: str) -> str:
     """A text out of a file as it may be printed: bounded, and nothing in it moves a cursor."""
+    if len(text) <= LONGEST_TEXT and text.isprintable():
+        return text
     cut = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
     return "".join(sign if sign.isprintable() else "\ufffd" for sign in cut)
 
@@ -64,11 +67,13 @@ class Findings:
         listed: list[Problem] = []
         for key, group in self._groups.items():
             for problem, count in group.items():
-                more = f" (and {count - 1} more rows)" if count > 1 else ""
+                more = tr(" (and {count} more rows)", count=count - 1) if count > 1 else ""
                 listed.append(Problem(problem.file, problem.row, problem.key, problem.message + more))
             if hidden := self._unlisted.get(key, 0):
                 last = max(group, key=lambda problem: problem.row)
-                listed.append(Problem(last.file, last.row, last.key, f"… and {hidden} more like it below"))
+                listed.append(
+                    Problem(last.file, last.row, last.key, tr("… and {hidden} more like it below", hidden=hidden))
+                )
         return tuple(sorted(listed))
 
     def refuse_if_any(self) -> None:

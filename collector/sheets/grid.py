@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from collector.base.text import said_by, tr
 from collector.sheets.efile import is_efile, table_in
 from collector.sheets.files import Delivered, text_of
 from collector.sheets.findings import Findings, nearest
@@ -62,7 +63,7 @@ class SheetGrid:
         width = len(self.header)
         for row, cells in self.body:
             if any(cells[width:]):
-                findings.add(self.name, row, "", "has a cell beyond the last column of the header", kind="ragged")
+                findings.add(self.name, row, "", tr("has a cell beyond the last column of the header"), kind="ragged")
                 continue
             yield row, (*cells[:width], *([""] * (width - len(cells))))
 
@@ -88,12 +89,14 @@ class CsvGrid:
                 if number == 0 or not any(map(str.strip, cells)):
                     continue
                 if len(cells) != width:
-                    message = f"has {len(cells)} cells, the header has {width}"
+                    message = tr("has {count} cells, the header has {width}", count=len(cells), width=width)
                     findings.add(self.name, self.lines_before + reader.line_num, "", message, kind="ragged")
                     continue
                 yield self.lines_before + reader.line_num, [cell.strip() for cell in cells]
         except csv.Error as error:
-            findings.add(self.name, self.lines_before + reader.line_num, "", f"is no proper CSV: {error}")
+            findings.add(
+                self.name, self.lines_before + reader.line_num, "", tr("is no proper CSV: {error}", error=error)
+            )
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -119,7 +122,7 @@ def open_grid(delivered: Delivered, findings: Findings, lines_before: int = 0) -
         text = text.replace("\r", "\n")  # lines of an old Macintosh
     header = csv_header(text)
     if header is None:
-        findings.add(delivered.name, 0, "", "is empty; a file without rows still has its header")
+        findings.add(delivered.name, 0, "", tr("is empty; a file without rows still has its header"))
         return None
     return CsvGrid(delivered.name, header, text, lines_before)
 
@@ -139,20 +142,33 @@ def check_header(name: str, header: Sequence[str], fields: Sequence[Field], find
     known = [field.name for field in fields]
     places: dict[str, int] = {}
     if len(header) > MAX_COLUMNS:
-        findings.add(name, 1, "", f"has {len(header)} columns; no table has more than {MAX_COLUMNS}")
+        findings.add(
+            name,
+            1,
+            "",
+            tr("has {count} columns; no table has more than {max_columns}", count=len(header), max_columns=MAX_COLUMNS),
+        )
         return places
     for index, column in enumerate(header):
         if column in places:
-            findings.add(name, 1, column, "is there twice; keep one")
+            findings.add(name, 1, column, tr("is there twice; keep one"))
         elif column in known:
             places[column] = index
         elif not column:
-            findings.add(name, 1, "", f"column {index + 1} has no name in the header")
+            findings.add(name, 1, "", tr("column {index} has no name in the header", index=index + 1))
         else:
-            findings.add(name, 1, column, f"unknown column{nearest(column, known) or '; expected ' + ', '.join(known)}")
+            findings.add(
+                name,
+                1,
+                column,
+                tr(
+                    "unknown column{hint}",
+                    hint=nearest(column, known) or tr("; expected {names}", names=", ".join(known)),
+                ),
+            )
     for field in fields:
         if field.required and field.name not in places:
-            findings.add(name, 1, field.name, "column is missing")
+            findings.add(name, 1, field.name, tr("column is missing"))
     return places
 
 
@@ -172,11 +188,11 @@ def parse_rows(grid: Grid, fields: Sequence[Field], findings: Findings) -> list[
                 try:
                     values[field.name] = field.parse(text)
                 except ValueError as error:
-                    findings.add(grid.name, row, field.name, str(error), kind="cell")
+                    findings.add(grid.name, row, field.name, said_by(error), kind="cell")
             elif not field.filled:
                 values[field.name] = None
             elif field.name in places:
-                findings.add(grid.name, row, field.name, "is empty; a value is needed here", kind="empty")
+                findings.add(grid.name, row, field.name, tr("is empty; a value is needed here"), kind="empty")
         result.append((row, values))
     return result
 

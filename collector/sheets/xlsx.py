@@ -15,6 +15,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
 
+from collector.base.text import said_by, tr
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
 
@@ -41,10 +42,15 @@ def read_sheet(delivered: Delivered, findings: Findings) -> Sheet | None:
             finally:
                 book.close()
     except Exception as error:  # openpyxl raises whatever its XML and ZIP parsers raise
-        findings.add(delivered.name, 0, "", f"is no workbook that can be read: {type(error).__name__}: {error}")
+        findings.add(
+            delivered.name,
+            0,
+            "",
+            tr("is no workbook that can be read: {name}: {error}", name=type(error).__name__, error=error),
+        )
         return None
     if len(sheets) != 1:
-        what = "is empty" if not sheets else f"has {len(sheets)} sheets with content; keep one"
+        what = tr("is empty") if not sheets else tr("has {count} sheets with content; keep one", count=len(sheets))
         findings.add(delivered.name, 0, "", what)
         return None
     return sheets[0]
@@ -55,12 +61,16 @@ def _bounded(delivered: Delivered, findings: Findings) -> bool:
         with zipfile.ZipFile(io.BytesIO(delivered.data)) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, OverflowError) as error:
-        findings.add(delivered.name, 0, "", f"is no XLSX workbook: {error}")
+        findings.add(delivered.name, 0, "", tr("is no XLSX workbook: {error}", error=error))
         return False
     total = sum(member.file_size for member in members)
     if total > MAX_UNCOMPRESSED_BYTES or len(members) > MAX_MEMBERS:
-        limit = f"at most {MAX_UNCOMPRESSED_BYTES} in {MAX_MEMBERS} are read; use CSV"
-        message = f"unpacks to {total} bytes in {len(members)} parts; {limit}"
+        limit = tr(
+            "at most {max_uncompressed_bytes} in {max_members} are read; use CSV",
+            max_uncompressed_bytes=MAX_UNCOMPRESSED_BYTES,
+            max_members=MAX_MEMBERS,
+        )
+        message = tr("unpacks to {total} bytes in {count} parts; {limit}", total=total, count=len(members), limit=limit)
         findings.add(delivered.name, 0, "", message)
         return False
     return True
@@ -75,7 +85,12 @@ def _read(name: str, worksheet: Any, findings: Findings) -> Sheet | None:
     body: list[tuple[int, tuple[str, ...]]] = []
     for row, cells in enumerate(worksheet.iter_rows(max_row=MAX_SHEET_ROWS + 1), 1):
         if row > MAX_SHEET_ROWS:
-            findings.add(name, 0, "", f"has rows beyond {MAX_SHEET_ROWS}, where a worksheet ends; use CSV")
+            findings.add(
+                name,
+                0,
+                "",
+                tr("has rows beyond {max_sheet_rows}, where a worksheet ends; use CSV", max_sheet_rows=MAX_SHEET_ROWS),
+            )
             break
         texts: list[str] = []
         for index, cell in enumerate(cells[: MAX_SHEET_COLUMNS + 1]):
@@ -83,7 +98,7 @@ def _read(name: str, worksheet: Any, findings: Findings) -> Sheet | None:
             try:
                 texts.append(_text(cell, column))
             except ValueError as error:
-                findings.add(name, row, column, str(error), kind="cell")
+                findings.add(name, row, column, said_by(error), kind="cell")
                 texts.append("")
         while texts and not texts[-1]:
             texts.pop()
@@ -102,9 +117,9 @@ def _text(cell: Any, column: str) -> str:
     if value is None:
         return ""
     if cell.data_type == "f":
-        raise ValueError("holds a formula; paste the value itself (paste special: values)")
+        raise ValueError(tr("holds a formula; paste the value itself (paste special: values)"))
     if cell.data_type == "e":
-        raise ValueError(f"holds the error {value}; leave the cell empty where the value is missing")
+        raise ValueError(tr("holds the error {value}; leave the cell empty where the value is missing", value=value))
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, datetime):
@@ -123,5 +138,7 @@ def _date_text(value: datetime, column: str) -> str:
         return f"{value:%Y-%m}"
     if column == "from" and value.time() == time():
         return f"{value:%Y-%m-%d}"
-    remedy = "write it as text like 2026-03-01T00:00:00+08:00"
-    raise ValueError(f"holds an Excel date ({value.isoformat()}), which has no offset; {remedy}")
+    remedy = tr("write it as text like 2026-03-01T00:00:00+08:00")
+    raise ValueError(
+        tr("holds an Excel date ({value}), which has no offset; {remedy}", value=value.isoformat(), remedy=remedy)
+    )

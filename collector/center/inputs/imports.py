@@ -25,10 +25,11 @@ import numpy.typing as npt
 import zstandard
 from sqlalchemy import Connection, func, insert, select, text, update
 
-from collector.base.errors import ConfigError, Problem, StoreError
+from collector.base.errors import Problem, StoreError
+from collector.base.text import tr
 from collector.center.db.tables_inputs import effective, imported, imported_row, in_force, published
 from collector.center.db.verified import check_hash
-from collector.center.inputs.conflicts import Rows, lay_over
+from collector.center.inputs.conflicts import Rows, RowsInConflict, lay_over
 from collector.center.inputs.kinds import ALL_KINDS as ALL_KINDS
 from collector.center.inputs.kinds import IMPORT_KINDS as IMPORT_KINDS
 from collector.center.inputs.kinds import KINDS as KINDS
@@ -142,8 +143,10 @@ def look(connection: Connection, kind: str, delivered: Delivered, rows: Rows, *,
         held = origins(connection, {number for _, number in listed})
         problems = [_problem(delivered.name, int(rows.row[place]), *held[number]) for place, number in listed]
         if more := len(laid.claims) - len(listed):
-            problems.append(Problem(delivered.name, 0, "", f"… and {more} more rows that conflict with imported ones"))
-        raise ConfigError(problems)
+            problems.append(
+                Problem(delivered.name, 0, "", tr("… and {more} more rows that conflict with imported ones", more=more))
+            )
+        raise RowsInConflict(problems)
     # In the order of time, as they are read again; rows of one instant stay as the file has them.
     new = laid.new[np.argsort(rows.start_ms[laid.new], kind="stable")]
     return Taking(
@@ -153,7 +156,12 @@ def look(connection: Connection, kind: str, delivered: Delivered, rows: Rows, *,
 
 def _problem(file: str, row: int, import_id: int, old_row: int, cells: Collection[str]) -> Problem:
     stored = ", ".join(cell for cell in cells if cell)
-    message = f"conflicts with import {import_id} row {old_row} ({stored}); --replace replaces it"
+    message = tr(
+        "conflicts with import {import_id} row {old_row} ({stored}); import the file as a replacement to let it count",
+        import_id=import_id,
+        old_row=old_row,
+        stored=stored,
+    )
     return Problem(file, row, "", message)
 
 
@@ -164,8 +172,11 @@ def _look_at_register(connection: Connection, delivered: Delivered, rows: Rows, 
         nothing = np.empty(0, np.int64)
         return Taking(REGISTER, delivered, rows, nothing, nothing, changes=False)
     if before is not None and not replace:
-        message = f"another register is in force, of import {before.import_id}; --replace replaces it"
-        raise ConfigError([Problem(delivered.name, 0, "", message)])
+        message = tr(
+            "another register is in force, of import {import_id}; import this one as a replacement to let it count",
+            import_id=before.import_id,
+        )
+        raise RowsInConflict([Problem(delivered.name, 0, "", message)])
     replaced = np.array([] if before is None else [before.id], np.int64)
     return Taking(REGISTER, delivered, rows, np.zeros(1, np.int64), replaced, changes=True)
 
@@ -277,7 +288,7 @@ def needed_register(connection: Connection) -> RegisterFile:
     """
     known = known_register(connection)
     if known is None:
-        raise StoreError("no register yet: import register.toml first, the other files are checked against it")
+        raise StoreError(tr("no register yet: import register.toml first, the other files are checked against it"))
     return known
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, select, update
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.tables_inputs import effective, imported, imported_row, published
 from collector.center.inputs.conflicts import lay_over
 from collector.center.inputs.imports import lock_imports
@@ -30,13 +31,13 @@ def look_at_undoing(connection: Connection, import_id: int) -> None:
     Raises:
         StoreError: no such import, undone already, or a later import stands in the way.
     """
-    subject = f"import {import_id}"
+    subject = tr("import {number}", number=import_id)
     kind = kind_of(connection, import_id)
     counting = select(imported.c.id).where((imported.c.kind == kind) & effective)
     mine = (imported_row.c.import_id == import_id) & imported_row.c.replaced_by.in_(counting)
     blocker = connection.execute(select(func.max(imported_row.c.replaced_by)).where(mine)).scalar()
     if blocker is not None:
-        raise StoreError(f"import {blocker} replaced rows of it: undo that first", subject=subject)
+        raise StoreError(tr("import {blocker} replaced rows of it: undo that first", blocker=blocker), subject=subject)
     if kind == REGISTER:
         return
     for back in rows_replaced_by(connection, import_id):
@@ -46,7 +47,10 @@ def look_at_undoing(connection: Connection, import_id: int) -> None:
         if len(laid.claimed):
             other = origins(connection, laid.claimed[-1:].tolist())
             blocker = max(number for number, _, _ in other.values())
-            raise StoreError(f"what it replaced conflicts with import {blocker}: undo that first", subject=subject)
+            raise StoreError(
+                tr("what it replaced conflicts with import {blocker}: undo that first", blocker=blocker),
+                subject=subject,
+            )
 
 
 def kind_of(connection: Connection, import_id: int) -> str:
@@ -58,8 +62,8 @@ def kind_of(connection: Connection, import_id: int) -> str:
     query = select(imported.c.kind, imported.c.undone_ms).where((imported.c.id == import_id) & published)
     found = connection.execute(query).one_or_none()
     if found is None or found.undone_ms is not None:
-        message = "was undone already" if found else "there is none with this number"
-        raise StoreError(message, subject=f"import {import_id}")
+        message = tr("was undone already") if found else tr("there is none with this number")
+        raise StoreError(message, subject=tr("import {number}", number=import_id))
     return str(found.kind)
 
 

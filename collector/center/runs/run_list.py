@@ -19,6 +19,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.tables_inputs import run, run_file
 from collector.model.interval import Month
 
@@ -114,7 +115,8 @@ def run_by_id(connection: Connection, run_id: int) -> RunRow:
     row = connection.execute(select(*_COLUMNS).where(run.c.id == run_id)).mappings().one_or_none()
     if row is None:
         raise StoreError(
-            "there is no run with this number; `collector center runs` lists them", subject=f"run {run_id}"
+            tr("there is no run with this number; `collector center runs` lists them"),
+            subject=tr("run {number}", number=run_id),
         )
     return RunRow(**row)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import copy_verified, read_verified
 from collector.center.inputs.conflicts import Bools, Laid, Rows, cell_lists, held_batches, lay_over
@@ -66,7 +67,9 @@ def what_if(
     actor.require(Permission.SETTLE)
     unknown = sorted({change.kind for change in changes} - set(ALL_KINDS))
     if unknown:
-        raise ConfigError([Problem(kind, 0, "", f"expected one of {', '.join(ALL_KINDS)}") for kind in unknown])
+        raise ConfigError(
+            [Problem(kind, 0, "", tr("expected one of {names}", names=", ".join(ALL_KINDS))) for kind in unknown]
+        )
     base = open_run(store, base_run_id)
     pinned = pinned_of(store, base.facts)
 
@@ -154,7 +157,7 @@ def _conflicts(file: str, rows: Rows, held: Rows, laid: Laid) -> list[Problem]:
         for place, cells in zip(laid.claims.tolist(), cell_lists(held.take(listed).cells()), strict=False)
     ]
     if more := len(laid.claims) - len(listed):
-        problems.append(Problem(file, 0, "", f"… and {more} more rows that conflict with those in force"))
+        problems.append(Problem(file, 0, "", tr("… and {more} more rows that conflict with those in force", more=more)))
     return problems
 
 
