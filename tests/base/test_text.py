@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from decimal import Decimal
 
-from collector.base.text import as_language, into, join, tr, tr_in
+from collector.base.text import as_data, as_language, from_data, into, join, recognise, tr, tr_in
 
 ROWS = tr("{count} rows", count=3)
 STATE, STAGE = tr("State"), tr_in("month", "State")
@@ -50,3 +51,17 @@ def test_a_text_travels_to_another_process() -> None:
 
 def test_chinese_is_what_an_unknown_language_gets() -> None:
     assert [as_language(text) for text in ("en", "zh", "xx", "")] == ["en", "zh", "zh", "zh"]
+
+
+def test_a_text_that_was_stored_is_still_said_in_both_languages() -> None:
+    told = tr("{count} d", count=join("; ", (ROWS, tr("{count} rows", count=Decimal("1.50")))))
+    kept = from_data(json.loads(json.dumps(as_data(told))))
+    assert (kept, kept.into("zh")) == (told, "共 3 行；共 1.50 行 天")
+    assert from_data(json.loads(json.dumps(as_data("as it was kept before")))) == "as it was kept before"
+
+
+def test_a_sentence_in_a_file_is_known_again_by_its_words() -> None:
+    known = (tr("{count} rows"), tr("not delivered"))
+    assert into(recognise("7 rows", known), "zh") == "共 7 行"
+    assert into(recognise("not delivered", known), "zh") == "未提交"
+    assert recognise("rows", known) == "rows"

@@ -160,3 +160,29 @@ HEADINGS_OF_ERRORS: Final[Mapping[int, Text]] = {
     422: tr("The file has findings"),
     500: tr("A fault of the system; the center's log says more"),
 }
+
+# Sentences that stand in English in a statement's files or in the rulebook, whose bytes are never changed.
+KEPT_IN_FILES: Final = (
+    tr("no amount: {reason}"),
+    tr("only {share} of its time is known"),
+    tr("an order's breaker edge can't be told for certain"),
+    tr("the accident plan that designates the unit is not named"),
+    tr("telemetry {telemetry} MWh, meter {meter} MWh"),
+    tr("{hours} h stamped by a clock that was not synchronised: counted and used (I-17)"),
+    tr("{hours} h stamped by a clock that was not synchronised: taken as missing (I-17)"),
+    tr("not delivered"),
+    tr("valley and peak hours without a filing"),
+    tr("a day whose telemetry and meter differ by more is a finding"),
+    tr("a record holds until the next one, at most this long"),
+    tr("below this share of known time a line is blocked"),
+    tr("below this share of known time the month is provisional"),
+    tr("how near to its limit a unit is at it"),
+    tr("not in the text and no stand-in: not judged"),
+    tr("not in the text: Northeast China {year}, hydro"),
+    tr("not in the text: Northeast China {year}, thermal"),
+    tr("reading {id}"),
+    tr("reading adopted by this project"),
+    tr("without a breaker signal: on grid above this ratio of P_N"),
+    tr("stand-in"),
+    tr("the table is lost from the text"),
+)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import jinja2
 from markupsafe import Markup
 
-from collector.base.text import Text, from_data, into, join
+from collector.base.text import Text, from_data, into, join, recognise
 from collector.center.db.store import CenterStore
 from collector.center.people.access import Actor, Permission
 from collector.center.web import code_words
@@ -79,6 +79,7 @@ def environment() -> jinja2.Environment:
         "printable": _printable,
         "join": _joined,
         "from_data": from_data,
+        "kept": lambda sentence: recognise(sentence, code_words.KEPT_IN_FILES),
         "json": lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True),
     }
     made.globals |= {"static": static_path}

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from litestar.params import PathParameter
 
 from collector.base.errors import StoreError
-from collector.base.text import tr
+from collector.base.text import said_by, tr
 from collector.center.web.errors import Missing
 from collector.model.interval import Interval, day_interval, parse_time_ms
 
@@ -50,4 +50,4 @@ def instant_typed(text: str) -> int:
     try:
         return parse_time_ms(text if text[-6:-5] in ("+", "-") or text.isdecimal() else text + _ZONE)
     except ValueError as error:
-        raise StoreError(f"{error}", subject="time") from error
+        raise StoreError(said_by(error), subject="time") from error

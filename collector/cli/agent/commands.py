@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.base.text import tr
 from collector.cli.agent import operate
 from collector.cli.language import say
 from collector.cli.table import print_table
@@ -85,7 +86,8 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
             _print_plan(plan)
     if problems:
         if not as_json:
-            print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", file=sys.stderr)
+            count = len(problems)
+            print(say(tr("1 problem") if count == 1 else tr("{count} problems", count=count)), file=sys.stderr)
         raise typer.Exit(1)
 
 

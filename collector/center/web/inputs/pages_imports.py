@@ -75,7 +75,7 @@ def _page(
         kind=kind,
         refused=refused,
         message="" if error is None or isinstance(error, ConfigError) else said_by(error),
-        problems=[] if error is None else problems_of(error),
+        problems=[] if error is None else problems_of(error, ctx.language),
         done=done,
         most=ctx.settings.web.max_upload_bytes,
     )
