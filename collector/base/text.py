@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import gettext
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -103,7 +103,7 @@ def from_data(data: Any) -> Any:
     return Text(data["text"], {name: from_data(value) for name, value in data["values"].items()}, data["context"])
 
 
-def recognise(sentence: str, known: Iterable[Text]) -> str:
+def recognise(sentence: str, known: Sequence[Text]) -> str:
     """Which of the known texts an English sentence is that was kept in a file without its values; else the sentence.
 
     `known`: made without values, so that their templates can be seen.
@@ -112,7 +112,8 @@ def recognise(sentence: str, known: Iterable[Text]) -> str:
         parts = re.split(r"\{(\w+)\}", text._template)
         pattern = "".join(f"(?P<{part}>.+)" if place % 2 else re.escape(part) for place, part in enumerate(parts))
         if found := re.fullmatch(pattern, sentence):
-            return Text(text._template, found.groupdict(), text._context)
+            values = {name: recognise(value, known) for name, value in found.groupdict().items()}
+            return Text(text._template, values, text._context)
     return sentence
 
 

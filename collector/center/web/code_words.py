@@ -161,8 +161,9 @@ HEADINGS_OF_ERRORS: Final[Mapping[int, Text]] = {
     500: tr("A fault of the system; the center's log says more"),
 }
 
-# Sentences that stand in English in a statement's files or in the rulebook, whose bytes are never changed.
-KEPT_IN_FILES: Final = (
+# Sentences that stand in English in a statement's files, in the rulebook or among the findings in the data; the first
+# that fits is taken.
+KEPT: Final = (
     tr("no amount: {reason}"),
     tr("only {share} of its time is known"),
     tr("an order's breaker edge can't be told for certain"),
@@ -185,4 +186,24 @@ KEPT_IN_FILES: Final = (
     tr("without a breaker signal: on grid above this ratio of P_N"),
     tr("stand-in"),
     tr("the table is lost from the text"),
+    tr("{count} stretches; the first: {first}"),
+    tr("marked out of range by the gateway"),
+    tr("at most {rate} a second"),
+    tr("{before} to {after} in {seconds} s"),
+    tr("{value} for {seconds} s"),
+    tr("a change within {seconds} s while others move"),
+    tr("clock unsynchronised"),
+    tr("clock unknown"),
+    tr("clock synchronised"),
+    tr("clock era {before} to {after}"),
+    tr("one clock era"),
+    tr("at least {limit}: {kind} generates"),
+    tr("{before} to {after}"),
+    tr("never less"),
+    tr("telemetry {energy} MWh"),
+    tr("meter {energy} MWh ± {ratio}"),
+    tr("AGC in service"),
+    tr("out of service off the grid"),
+    tr("{count} instants; the first: {lost} beside {kept}"),
+    tr("one value an instant"),
 )

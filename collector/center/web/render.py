@@ -79,7 +79,7 @@ def environment() -> jinja2.Environment:
         "printable": _printable,
         "join": _joined,
         "from_data": from_data,
-        "kept": lambda sentence: recognise(sentence, code_words.KEPT_IN_FILES),
+        "kept": lambda sentence: recognise(sentence, code_words.KEPT),
         "json": lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True),
     }
     made.globals |= {"static": static_path}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from collector.base.text import into, recognise
+from collector.center.web.code_words import KEPT
 from tests.center.web.web_world import JUNE, World, pages_of_month, world
 
 OTHERS = ["/", "/imports", "/audit", "/decisions", "/alarms", "/asks", "/substitutions", "/plants", "/quarantine"]
@@ -95,3 +97,15 @@ def test_rest_tells_an_error_in_the_language_that_was_asked_for(tmp_path: Path) 
         }
     assert told[""] == told["en"] == "run 7: no such run that you may see"
     assert told["zh-CN,zh;q=0.9"] == "运行 7: 没有可供查看的此运行"
+
+
+def test_findings_in_the_data_are_told_in_chinese() -> None:
+    """As `plausibility` keeps them, in English."""
+    told = {
+        "5 stretches; the first: 3 MW to 9 MW in 2 s": "共 5 段；首段：2 s 内由 3 MW 到 9 MW",
+        "at most 0.5 a second": "每秒至多 0.5",
+        "220 kV for 900 s": "220 kV 持续 900 s",
+        "telemetry 1.5 MWh": "遥测积分 1.5 MWh",
+        "never less": "只增不减",
+    }
+    assert {found: into(recognise(found, KEPT), "zh") for found in told} == told
