@@ -21,7 +21,7 @@ room        what it does                                        may import      
 base        errors, clock, configuration files, tasks           -                                          base
 model       the nouns: quantity, record, interval, money        -                                          model
 sheets      CSV, XLSX, E text as bounded grids of cells         -                                          tables
-points      point tables and agent.toml: load, lint, diff       -                                          points
+points      point tables and agent.toml: load, lint, diff       sheets                                      points
 wire        batch, acknowledgement and ask, to and from bytes   -                                          wire
 settlement  steps 7 to 10: pure, synchronous, no clock          -                                          settlement
 tables      settlement tables and records into columns          sheets settlement                          tables

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector accept`: an installation proved, check by check, and a report to sign.
+"""`collector accept`, the acceptance of an installation: checks on real processes, and a report to sign.
 
-`plan` what is under test and the limits; `layout` the files of a trial installation; `stand` its processes and its
-time; `before`, `phases`, `after` what is done and what it came to; `watch` a running agent looked at only; `report`
-the papers. Nothing is judged here that is not read back from files, sockets or stores of real processes.
+`plan`: the agent under test and the limits; `layout`: the files of a trial installation; `trial_plant`: its processes
+and its time; `before_start`, `phases`, `after_end`: the checks; `running_agent`: checks of an agent that runs already;
+`report/`: the report. Every judgement uses only files, sockets and stores of real processes.
 """

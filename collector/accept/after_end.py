@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After everything has ended: what the center stored, held against what happened."""
+"""The checks after all processes have ended: records the center stored, compared with the events of the run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ READ_ONLY_BY_CONSTRUCTION = (
 
 
 class Judgement:
-    """Makes an outcome of each check whose stretch was played."""
+    """Makes the outcome of each check whose phase was run."""
 
     def __init__(self, plan: Plan, facts: Facts, comparison: Comparison, in_lake: Callable[[], int]) -> None:
         self.plan, self.facts, self.comparison, self.in_lake = plan, facts, comparison, in_lake
         self.limits = plan.settings.limits
 
     def outcomes(self) -> Iterator[Outcome]:
-        """In the order of the codes."""
+        """The outcomes in the order of the checks' codes."""
         yield from self.cycle()
         yield self.changes()
         yield self.silence()
@@ -48,7 +48,7 @@ class Judgement:
         return self.comparison.look(stretch.from_ms, stretch.to_ms, silenced=silenced, noticed_ms=noticed_ms)
 
     def cycle(self) -> Iterator[Outcome]:
-        """Records per tick, and their values."""
+        """Check the undisturbed phase: one record per tick and unit, with the right values."""
         found = self._look("cycle") or Found()
         limits = self.limits
         share = Decimal(found.usable) / found.values if found.values else Decimal(0)
@@ -78,7 +78,7 @@ class Judgement:
         )  # fmt: skip
 
     def changes(self) -> Outcome:
-        """Of the stretch without disturbance."""
+        """Check that status changes of the undisturbed phase were recorded."""
         stretch = self.facts.stretches.get("cycle")
         if self.comparison.truth is None or stretch is None:
             return not_applicable("changes", *_NO_TRUTH)
@@ -97,7 +97,7 @@ class Judgement:
         )  # fmt: skip
 
     def silence(self) -> Outcome:
-        """The silenced device gives nothing usable, all others everything, and it comes back."""
+        """Check that a silenced device gives no usable value, that all others do, and that it recovers."""
         found = self._look("silence", self.facts.silenced)
         if found is None:
             if not self.plan.is_simulated:
@@ -119,11 +119,11 @@ class Judgement:
         )  # fmt: skip
 
     def network_cut(self) -> Outcome:
-        """Nothing missing afterwards, and something was cut indeed."""
+        """Check that nothing is missing after a network cut, and that the cut took effect."""
         return self._outage("network_cut", self.facts.swallowed_bytes)
 
     def broker_restart(self) -> Outcome:
-        """The same of a broker that was killed."""
+        """Check that nothing is missing after the broker was killed."""
         return self._outage("broker_restart", None)
 
     def _outage(self, name: str, swallowed_bytes: int | None) -> Outcome:
@@ -144,7 +144,7 @@ class Judgement:
         )  # fmt: skip
 
     def catch_up(self) -> Outcome:
-        """Real time; what waits is the backlog of the cut."""
+        """Check the real time in which the backlog of the cut was sent."""
         took_s = self.facts.catch_up_s.get("network_cut")
         if took_s is None:
             return not_applicable("catch_up", "未安排通信中断", "no cut was played")
@@ -156,7 +156,7 @@ class Judgement:
         )  # fmt: skip
 
     def agent_kill(self) -> Outcome:
-        """Each tick once, or in a gap record."""
+        """Check that around kills of the agent each tick has one record or lies in a gap record."""
         found = self._look("agent_kill")
         if found is None:
             return not_applicable("agent_kill", "未安排", "not played")
@@ -172,7 +172,7 @@ class Judgement:
         )  # fmt: skip
 
     def stored_once(self) -> Outcome:
-        """From the first tick to the last."""
+        """Check that from the first tick to the last no record is stored twice."""
         comparison, end_ms = self.comparison, self.facts.end_ms
         found = comparison.look(comparison.first_ms - 1, end_ms, silenced=self.facts.silenced)
         doubled = [f"{unit} {at_ms} × {len(rows)}" for (unit, at_ms), rows in comparison.stored.by_place.items()
@@ -191,7 +191,7 @@ class Judgement:
         )  # fmt: skip
 
     def center(self) -> Outcome:
-        """Nothing refused, and the day files hold what the journal has."""
+        """Check that the center refused nothing, and that the day files hold all records of the journal."""
         stored = self.comparison.stored
         in_lake, places = self.in_lake(), len(stored.by_place)
         refused = self.facts.refused + sum(stored.quarantined.values())
@@ -209,7 +209,7 @@ class Judgement:
         )  # fmt: skip
 
     def read_only(self) -> Outcome:
-        """By the simulators' own log of what reached them."""
+        """Check by the simulators' own log that no write request reached them."""
         if not self.plan.is_simulated:
             return not_applicable("read_only", *READ_ONLY_BY_CONSTRUCTION)
         requests = {str(k): int(v) for k, v in self.facts.simulators.get("requests", {}).items()}
@@ -224,7 +224,7 @@ class Judgement:
 
 
 def check_capacity(plan: Plan, capacity: Capacity | None) -> Outcome:
-    """From empty, at the rate of this configuration."""
+    """Check how long an empty buffer lasts at the data rate of this configuration."""
     if capacity is None:
         return judged("capacity", good=False, measured="–", limit="", evidence=("no buffer",))
     wanted = plan.settings.limits.buffer_hours

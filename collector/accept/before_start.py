@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Before the agent runs: its configuration, every point once, and an address that does not exist."""
+"""The checks before the agent runs: configuration, one reading of every point, an address that does not exist."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from collector.points.agent_config import AgentConfig, Device, load_agent
 from collector.points.point import cells_of
 
 USABLE: Final = frozenset({"good", "substituted", "late_tag"})
-_BEYOND: Final = 997  # registers after the last of the table: no device's table ends so far from where it ends
+_BEYOND: Final = 997  # registers beyond the last one of the table: no device has registers so far beyond it
 
 
 def check_configuration(plan: Plan) -> tuple[Outcome, AgentConfig | None]:
-    """The very files under test, where they lie; None where they do not load."""
+    """Check the files under test in their place; the configuration is None where they do not load."""
     try:
         config = load_agent(plan.agent_file)
         problems = [str(problem) for problem in find_problems(config, str(plan.agent_file))]
@@ -42,7 +42,7 @@ def check_configuration(plan: Plan) -> tuple[Outcome, AgentConfig | None]:
 
 
 def check_points_read(config: AgentConfig, rows: Sequence[Mapping[str, Any]]) -> Outcome:
-    """`rows` as `agent read` gives them: a row for each point, each with a usable quality."""
+    """Check `rows` of `agent read`: one row for each point, each with a usable quality."""
     points = sum(len(points) for points in config.points.values())
     bad = [
         f"{r['device']} {r['name']}: {r['quality']} {r.get('error', '')}" for r in rows if r["quality"] not in USABLE
@@ -55,7 +55,7 @@ def check_points_read(config: AgentConfig, rows: Sequence[Mapping[str, Any]]) ->
 
 
 def check_points_true(stand: Stand, rows: Sequence[Mapping[str, Any]]) -> Outcome:
-    """The same rows against what the plant knew at that instant, which stands while they are read."""
+    """Compare the same rows with the simulated plant's values; simulated time stands still while they are read."""
     assert stand.layout.scenario_file is not None
     places: dict[tuple[str, str], tuple[tuple[str, str], Source]] = {
         (source.device, source.point): (key, source)
@@ -84,7 +84,7 @@ def check_points_true(stand: Stand, rows: Sequence[Mapping[str, Any]]) -> Outcom
 
 
 def check_illegal_address(stand: Stand) -> Outcome:
-    """One row more in a copy of a Modbus device's table: that one is refused, all others are read."""
+    """Check that an extra row with an illegal Modbus address is refused while all other rows are read."""
     device = next((d for d in stand.config.settings.device if _can_probe(stand.config, d)), None)
     if device is None:
         return not_applicable(
@@ -114,7 +114,7 @@ def _can_probe(config: AgentConfig, device: Device) -> bool:
 
 
 def _probe_config(stand: Stand, device: Device) -> Any:
-    """agent.toml with this device alone, its table written anew with one row beyond."""
+    """An agent.toml with only this device, its table copied with one row beyond the end."""
     points = stand.config.points[device.id]
     area = next(p.area for p in points if p.area in ("holding", "input"))
     beyond = max(p.address + p.registers for p in points if p.area == area) + _BEYOND
@@ -138,7 +138,7 @@ def _probe_config(stand: Stand, device: Device) -> Any:
 
 
 def check_read_time(plan: Plan, config: AgentConfig, took_s: Mapping[str, float] | None) -> Outcome:
-    """What a reading takes beside its period: as it took, or where time is simulated as the read plan says."""
+    """Compare reading time and period: measured or, in simulated time, computed from the read plan."""
     share = Decimal(plan.settings.limits.read_time_ratio)
     plans: list[DevicePlan] = compute_plan(config)
     periods = {each.device: each.period_s for each in plans}
@@ -156,9 +156,9 @@ def check_read_time(plan: Plan, config: AgentConfig, took_s: Mapping[str, float]
 
 
 def check_clock(plan: Plan, config: AgentConfig, health: Mapping[str, Any]) -> Outcome:
-    """The gateway's clock and the devices' own."""
+    """Check the gateway's clock and the clocks of the devices."""
     limits = plan.settings.limits
-    # In simulated time what arrives between two instants is stamped with the second of them.
+    # In simulated time an arrival between two instants is stamped with the later one.
     stride_ms = config.settings.gateway.record_period_s * 1000 if plan.is_driven else 0
     limit_ms = limits.device_clock_offset_ms + stride_ms
     offsets = {d["device"]: d["clock_offset_ms"] for d in health["devices"] if d.get("clock_offset_ms") is not None}

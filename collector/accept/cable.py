@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The line between agent and broker, as something that can be cut: bytes are swallowed and nobody is told.
+"""A TCP proxy between agent and broker that simulates a cut cable: it drops bytes without closing the connection.
 
-What stood when it was cut stays silent for ever, as a real connection does after its packets were dropped for long;
-what is opened after it was mended works. It runs in a thread of its own; its methods may be called from any.
+A connection open at the cut stays silent for ever, like a real one whose packets were dropped for long; connections
+opened after `mend` work. The proxy runs in its own thread; its methods may be called from any thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PATIENCE_S: Final = 30.0
 
 
 class Cable:
-    """Forwards a loopback port to another; for as long as the `with` block runs."""
+    """Forwards one loopback port to another while the `with` block runs."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -47,15 +47,15 @@ class Cable:
         self._loop.close()
 
     def cut(self) -> None:
-        """From now on nothing passes on what stands, and nobody gets in."""
+        """Drop all bytes on open connections and refuse new ones."""
         self._run(self._cut())
 
     def refuse(self) -> None:
-        """Nobody gets in, as where nothing listens; what stands is left alone."""
+        """Refuse new connections as if nothing listened; open ones keep working."""
         self._run(self._stop_listening())
 
     def mend(self) -> None:
-        """New connections work again."""
+        """Accept new connections again."""
         self._run(self._listen())
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records of a stretch held against the ticks there had to be, and their values against the truth."""
+"""The comparison of a phase: its records with the expected ticks, their values with the simulated truth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ Key = tuple[str, str]
 
 @dataclass
 class Found:
-    """A stretch. `missing`: neither there nor in a gap record; `silent_usable`: a silenced source with a value."""
+    """The result for a stretch of time. `missing`: records neither stored nor in a gap record; `silent_usable`: usable
+    values of silenced sources."""
 
     wanted: int = 0
     held: int = 0
@@ -33,13 +34,13 @@ class Found:
 
     @property
     def usable(self) -> int:
-        """Values of sources that were not silenced, usable."""
+        """Number of usable values of sources that were not silenced."""
         return self.values - len(self.unusable)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a run is held against. `truth` None: nobody knows it. `tolerance` beside the steps of the registers."""
+    """The reference of a run. `truth` None: unknown (real devices). `tolerance`: allowed besides the register steps."""
 
     stored: Stored
     sources: dict[Key, list[Source]]
@@ -50,20 +51,20 @@ class Comparison:
 
     @property
     def units(self) -> list[str]:
-        """Units that are recorded."""
+        """The recorded units."""
         return sorted({unit for unit, _ in self.sources})
 
     @property
     def first_ms(self) -> int:
-        """The first tick at the center: what came before was never promised."""
+        """The first tick at the center, UTC ms; earlier ticks are not expected."""
         return min((row.time_ms for row in self.stored.rows if row.cause is Cause.TICK), default=0)
 
     def ticks(self, from_ms: int, to_ms: int) -> Iterator[int]:
-        """Ticks after one instant, up to and with another."""
+        """The ticks after `from_ms` up to and including `to_ms`."""
         return iter(range((from_ms // self.period_ms + 1) * self.period_ms, to_ms + 1, self.period_ms))
 
     def look(self, from_ms: int, to_ms: int, *, silenced: Sequence[str] = (), noticed_ms: int = 0) -> Found:
-        """A stretch; `silenced`: devices that do not answer in it; `noticed_ms`: how long their link may not know."""
+        """Compare a stretch; `silenced`: devices that do not answer; `noticed_ms`: time until their link detects it."""
         found = Found()
         grace_ms = from_ms + noticed_ms + self.stale_after_periods * self._longest_ms(silenced)
         for time_ms in self.ticks(from_ms, to_ms):
@@ -105,7 +106,7 @@ class Comparison:
                 self._compare(row.time_ms, (unit, quantity), value, found, fall_back=bool(silenced))
 
     def _compare(self, time_ms: int, key: Key, value: int, found: Found, *, fall_back: bool) -> None:
-        """Whether the plant had this value within the period of its source."""
+        """Check that the plant had this value within the period of its source."""
         if self.truth is None:
             return
         sources = self.sources[key] if fall_back else self.sources[key][:1]
@@ -117,7 +118,7 @@ class Comparison:
             found.wrong.append(f"{key[0]} {key[1]} {format_time(time_ms)}: {value}, truth {truths[-1]}")
 
     def _truths(self, time_ms: int, key: Key, source_ms: int) -> Iterable[int | None]:
-        """What the plant had when a source of this period may have been read last."""
+        """The plant's values at the instants when a source of this period may have been read last."""
         assert self.truth is not None
         age_ms = source_ms if source_ms > self.period_ms else 0
         for at_ms in range(time_ms - age_ms, time_ms + 1, self.period_ms):
@@ -125,11 +126,11 @@ class Comparison:
                 yield self.truth.ticks[at_ms][key]
 
     def made_up(self, to_ms: int) -> list[str]:
-        """Records at instants where there is no tick, or with the tag of a change that never was."""
+        """Records at instants that are no tick, or with the tag of a change that never happened."""
         found = []
         for row in self.stored.rows:
             astray = row.cause is Cause.TICK and row.time_ms % self.period_ms
-            # Whole seconds are those at which the plant moves by itself: a target, a limit.
+            # At whole seconds the plant itself changes statuses: a target or a limit is reached.
             invented = (
                 self.truth is not None and row.cause is Cause.CHANGE and row.time_ms <= to_ms
                 and row.device_time_ms is not None and row.device_time_ms % 1000
@@ -140,7 +141,7 @@ class Comparison:
         return found
 
     def changes(self, from_ms: int, to_ms: int, limit_ms: int) -> tuple[int, list[str]]:
-        """True switches of a stretch, and those not recorded with their tag and value, in their order."""
+        """Number of true status changes in a stretch, and those not recorded in order with tag and value."""
         assert self.truth is not None
         wanted = [switch for switch in self.truth.switches if from_ms < switch[0] <= to_ms]
         wrong = []

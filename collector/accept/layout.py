@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of a trial installation: the agent under test with other places, a center, keys, and the scenario.
+"""The files of a trial installation: the agent under test with other paths and addresses, a center, keys, the scenario.
 
-What is under test keeps its devices, point tables, periods and schedules. Places change (state folder, broker, keys,
-simulated devices on loopback), and in simulated time the waits that run in real time. Each change is listed, for the
-report.
+The agent under test keeps its devices, point tables, periods and schedules. Changed are paths and addresses (state
+folder, broker, keys, simulated devices on loopback) and, in simulated time, the timeouts that run in real time. Each
+change is listed for the report.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from collector.model.quantity import BY_NAME, Kind
 from collector.points.agent_config import AgentConfig, Device, Gateway, Plant, Uplink, load_agent
 from collector.wire import generate_key_pair
 
-LEAD_MS: Final = 500  # passes before the agent starts: at the very start of its run a plant has not moved yet
+LEAD_MS: Final = 500  # simulated time before the agent starts: at the very start the plant's values have not moved yet
 _WARM_MS: Final = 10_000
 _ROOT: Final = "acceptance"
 _TAGGED: Final = frozenset({"30", "31"})
-# Real-time waits while simulated time stands or flies: long enough for a busy machine, short enough for a person.
+# Real-time timeouts in simulated time: long enough for a busy machine, short enough for a waiting person.
 _DRIVEN_DEVICE: Final = {"timeout_s": 5.0, "backoff_max_s": 0.5}
 _DRIVEN: Final = {("mqtt", "keepalive_s"): 2, ("uplink", "ack_timeout_s"): 2.0, ("uplink", "backoff_max_s"): 0.5}
 
@@ -39,9 +39,9 @@ _SECTIONS: Final[dict[str, type[BaseModel]]] = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything is. `agent_port`: where the agent looks for its broker, in front of `broker_port`.
+    """Paths and ports of a trial. `agent_port`: the agent's broker address, a proxy in front of `broker_port`.
 
-    `changes`: what differs from the configuration under test, a line each.
+    `changes`: the differences from the configuration under test, one line each.
     """
 
     out: Path
@@ -58,24 +58,24 @@ class Layout:
 
     @property
     def agent_dir(self) -> Path:
-        """State of the agent."""
+        """The state folder of the agent."""
         return self.out / "agent"
 
     @property
     def center_dir(self) -> Path:
-        """State of the center."""
+        """The state folder of the center."""
         return self.out / "center"
 
 
 @dataclass
 class _Edit:
-    """Changes of one agent.toml, as they are made."""
+    """Changes one agent.toml and notes each change."""
 
     data: dict[str, Any]
     changes: list[str] = field(default_factory=list)
 
     def set(self, where: dict[str, Any], name: str, key: str, value: Any) -> None:
-        """Another value, or none where it is None."""
+        """Set a value, or delete the key where the value is None."""
         before = where.get(key, _SECTIONS[name.partition(" ")[0]].model_fields[key].default)
         if before == value or not (before or value):
             return
@@ -87,15 +87,15 @@ class _Edit:
 
 
 def lay_out(plan: AcceptancePlan, out: Path, agent_port: int) -> Layout:
-    """Write everything a run needs below `out`.
+    """Write all files of a run below `out`.
 
     Args:
-        plan: what is under test.
+        plan: the plan of the acceptance.
         out: the folder of this run.
-        agent_port: where the agent is to look for its broker.
+        agent_port: the port of the agent's broker address.
 
     Raises:
-        ConfigError: a file that is named can't be read.
+        ConfigError: a named file can't be read.
     """
     from simulators.plant.scenario import free_ports
 
@@ -104,7 +104,7 @@ def lay_out(plan: AcceptancePlan, out: Path, agent_port: int) -> Layout:
     edit = _Edit(read_toml(plan.agent_file))
     served = _Edit(read_toml(plan.served_file)) if plan.served_file is not None else None
     addresses = [device for each in (edit, served) if each is not None for device in each.data.get("device", [])]
-    # all at once: asked for one by one, the same port may come twice
+    # all at once: single calls may give the same port twice
     broker, metrics, time_port, control, *ports = free_ports(4 + len(addresses))
     devices = _Places(out / "lines", ports) if served is not None else None
     _edit_agent(edit, plan, out, agent_port, metrics, time_port if plan.is_driven else 0, devices)
@@ -125,7 +125,7 @@ def lay_out(plan: AcceptancePlan, out: Path, agent_port: int) -> Layout:
 
 
 class _Places:
-    """A free loopback port, or a pseudo terminal, for each address that devices have."""
+    """Maps each device address to a free loopback port or a pseudo terminal."""
 
     def __init__(self, lines: Path, ports: Sequence[int]) -> None:
         self._lines = lines
@@ -134,13 +134,13 @@ class _Places:
         self._serial: dict[str, str] = {}
 
     def port_of(self, host: str, port: int) -> int:
-        """The port that stands for an address."""
+        """The loopback port that replaces an address."""
         if (host, port) not in self._ports:
             self._ports[host, port] = self._free.pop()
         return self._ports[host, port]
 
     def line_of(self, serial: str) -> str:
-        """The pseudo terminal that stands for a serial line."""
+        """The pseudo terminal that replaces a serial line."""
         return self._serial.setdefault(serial, str(self._lines / f"line-{len(self._serial) + 1}"))
 
 
@@ -173,7 +173,7 @@ def _edit_agent(
             for key, wait_s in _DRIVEN_DEVICE.items():
                 edit.set(device, name, key, wait_s)
             if device["protocol"] == "iec104":
-                edit.set(device, name, "w", 1)  # confirmed at once: time goes on when a change has arrived
+                edit.set(device, name, "w", 1)  # each frame is confirmed at once: time waits for it
 
 
 def _edit_device(edit: _Edit, name: str, device: dict[str, Any], places: _Places) -> None:
@@ -188,7 +188,7 @@ def _edit_device(edit: _Edit, name: str, device: dict[str, Any], places: _Places
 
 
 def _edit_served(edit: _Edit, plan: AcceptancePlan, time_port: int, places: _Places) -> None:
-    """What the simulators serve: the same places, the time, and nothing else changed."""
+    """Change the simulators' configuration: the same addresses and the time server, nothing else."""
     assert plan.served_file is not None
     edit.set(edit.data["gateway"], "gateway", "time_server", f"127.0.0.1:{time_port}" if time_port else "")
     for device in edit.data.get("device", []):
@@ -197,7 +197,7 @@ def _edit_served(edit: _Edit, plan: AcceptancePlan, time_port: int, places: _Pla
 
 
 def _scenario_text(source: Path, served: Path) -> str:
-    """The scenario with the acceptance's own switches: each tagged status away from where it stands and back."""
+    """The scenario with extra switches: each tagged status changes away from its initial state and back."""
     from simulators.plant.scenario import load_scenario, read_settings
 
     scenario = load_scenario(source)
@@ -217,7 +217,7 @@ _SWITCHED: Final = ("on_grid", "agc_in_service", "avc_in_service", "condenser", 
 
 
 def tagged_statuses(config: AgentConfig) -> Iterator[tuple[str, str]]:
-    """Unit and quantity of each status that comes with the device's own time tag."""
+    """Unit and quantity of each status with the device's own time tag."""
     for device in config.settings.device:
         for point in config.points[device.id] if device.protocol == "iec104" else ():
             tagged = point.area in _TAGGED and not point.backup and point.quantity in _SWITCHED
@@ -226,13 +226,13 @@ def tagged_statuses(config: AgentConfig) -> Iterator[tuple[str, str]]:
 
 
 def warm_up_ms(config: AgentConfig) -> int:
-    """Until every device has been due, the slowest twice, and the 104 stations have been interrogated."""
+    """Time until every device has been due, the slowest twice, and 104 stations have been interrogated, ms."""
     has_stations = any(device.protocol == "iec104" for device in config.settings.device)
     return 2 * longest_period_s(config) * 1000 + (_WARM_MS if has_stations else _WARM_MS // 5)
 
 
 def _write_center(config: AgentConfig, folder: Path, port: int) -> None:
-    """center.toml of a center for this run alone, and keys of its own: those of the site stay where they are."""
+    """Write center.toml of a center for this run only, with new keys: the keys of the site are not touched."""
     generate_key_pair(folder / "center.key", folder / "center.pub")
     plants = []
     for plant in config.settings.plant:
@@ -243,7 +243,7 @@ def _write_center(config: AgentConfig, folder: Path, port: int) -> None:
         "schema": 1,
         "center": {"id": "acceptance", "state_dir": "../center", "signing_key_file": "center.key"},
         "mqtt": {"host": "127.0.0.1", "port": port, "root": _ROOT, "keepalive_s": 2},
-        # Simulated plants live in a time of their own.
+        # Simulated time may be far from real time.
         "receiver": {"backoff_max_s": 0.5, "max_age_days": 36_500, "max_future_s": 3e9},
         "plant": plants,
     }
@@ -251,7 +251,7 @@ def _write_center(config: AgentConfig, folder: Path, port: int) -> None:
 
 
 def toml_text(data: Mapping[str, Any]) -> str:
-    """A TOML document of what `tomllib` gives for ours: values, tables of values, lists of such tables."""
+    """Write data as `tomllib` reads them back: values, tables of values, lists of such tables."""
     lines = [f"{key} = {_toml(value)}" for key, value in data.items() if not _is_table(value)]
     for key, value in data.items():
         if isinstance(value, Mapping):
@@ -269,4 +269,4 @@ def _is_table(value: object) -> bool:
 def _toml(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value, ensure_ascii=False)  # a JSON string, number or truth value is one of TOML too
+    return json.dumps(value, ensure_ascii=False)  # a JSON string, number or boolean is valid TOML too

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The checks by their codes, and what one came to. A code is never used for another check."""
+"""The checks by their codes, and the outcome of a check. A code is never used for another check."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Final
 
 
 class Verdict(StrEnum):
-    """What a check came to."""
+    """The verdict on a check."""
 
     PASS = "pass"
     FAIL = "fail"
     NOT_APPLICABLE = "not_applicable"
-    NOT_DONE = "not_done"  # the run broke off before
+    NOT_DONE = "not_done"  # the run was broken off before it
 
     @property
     def words(self) -> str:
-        """For people, Chinese first."""
+        """The verdict in words, Chinese first."""
         return _WORDS[self.value]
 
 
@@ -31,7 +31,7 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: its code and name, its title and what is done, in both languages."""
+    """One check: its code and name, its title and description in both languages."""
 
     code: str
     name: str
@@ -43,7 +43,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a check came to. `measured`, `limit`, `reason`: for people; `evidence`: lines and names of files."""
+    """The outcome of a check. `measured`, `limit`, `reason`: texts for the report; `evidence`: lines and file names."""
 
     check: Check
     verdict: Verdict
@@ -60,7 +60,7 @@ def both(zh: str, en: str) -> str:
 
 
 def some(things: Sequence[str], most: int = 10) -> tuple[str, ...]:
-    """The first of many, and how many there are beyond."""
+    """The first `most` of many texts, and the number of the others."""
     rest = len(things) - most
     return (*things[:most], *((f"… +{rest}",) if rest > 0 else ()))
 
@@ -110,11 +110,11 @@ BY_NAME: Final[dict[str, Check]] = {check.name: check for check in _CHECKS}
 
 
 def judged(name: str, *, good: bool, measured: str, limit: str, evidence: Sequence[str] = ()) -> Outcome:
-    """A check that was done."""
+    """The outcome of a check that was done."""
     verdict = Verdict.PASS if good else Verdict.FAIL
     return Outcome(BY_NAME[name], verdict, measured, limit, evidence=tuple(evidence))
 
 
 def not_applicable(name: str, zh: str, en: str) -> Outcome:
-    """A check that was not done, and why."""
+    """The outcome of a check that does not apply, with the reason."""
     return Outcome(BY_NAME[name], Verdict.NOT_APPLICABLE, reason=both(zh, en))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""While the agent runs: cycles without disturbance, then one misfortune after the other. Judged afterwards, `after`."""
+"""The phases while the agent runs: undisturbed cycles, then one fault after the other. Judged later in `after_end`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DOWN_MS: Final = (0, 0, 700, 2000, 5000)
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Records after `from_ms` up to and with `to_ms`, UTC; `took_s` in real time."""
+    """The records after `from_ms` up to and including `to_ms`, UTC; `took_s`: duration in real time."""
 
     from_ms: int
     to_ms: int
@@ -32,9 +32,10 @@ class Stretch:
 
 @dataclass
 class Facts:
-    """What was seen on the way. `silenced`: devices of the agent under test; `backlog`: batches waiting after a cut.
+    """Facts noted during the phases. `silenced`: devices of the agent under test; `backlog`: batches waiting after a
+    cut.
 
-    `noticed_ms`: how long a 104 link had to notice that its station is silent.
+    `noticed_ms`: time a 104 link had to detect that its station is silent.
     """
 
     stretches: dict[str, Stretch] = field(default_factory=dict)
@@ -53,7 +54,7 @@ class Facts:
 
 
 class Phases:
-    """Does them one after the other; `say` is told what begins."""
+    """Runs the phases one after the other; `say` receives the name of each as it begins."""
 
     def __init__(self, stand: Stand, wanted: Callable[[str], bool], say: Callable[[str, str], None]) -> None:
         self.stand, self.wanted, self.say = stand, wanted, say
@@ -61,7 +62,7 @@ class Phases:
         self.facts = Facts()
 
     def play(self) -> Facts:
-        """All that are wanted, and the end in good order."""
+        """Run all wanted phases, then stop everything in order."""
         self.say("启动采集,等待各装置读数", "the agent starts, every device is read")
         self.stand.start_agent()
         self.stand.run_for(warm_up_ms(self.stand.config))
@@ -76,7 +77,7 @@ class Phases:
         return self.facts
 
     def cycle(self) -> None:
-        """Nothing happens but what the plant does."""
+        """Let the agent work without disturbance."""
         self.say(f"{self.steps.cycles} 个周期不加扰动", f"{self.steps.cycles} cycles without disturbance")
         written_ms = self.stand.config.settings.gateway.reorder_ms + 1
         cycles_ms = self.steps.cycles * self.stand.period_ms
@@ -89,7 +90,7 @@ class Phases:
         self.stand.wait_for(answers, "the agent says how it is")
 
     def silence(self) -> None:
-        """One device does not answer; then it does."""
+        """Silence one device, then let it answer again."""
         found = self._device_to_silence()
         if not self.stand.plan.is_simulated or found is None:
             return
@@ -113,7 +114,7 @@ class Phases:
             time.sleep(0.05)  # its back-off runs in real time
 
     def _let_link_notice(self) -> None:
-        """A 104 station may say nothing for t3, and owe an answer for t1, before its link counts as dead."""
+        """Wait until a 104 link counts as dead: t3 without a frame, then t1 without an answer."""
         stations = [
             d for d in self.stand.config.settings.device if d.id in self.facts.silenced and d.protocol == "iec104"
         ]
@@ -128,7 +129,7 @@ class Phases:
         self.facts.noticed_ms = self.stand.now_ms() - begun_ms
 
     def network_cut(self) -> None:
-        """Nothing passes between agent and broker."""
+        """Cut the connection between agent and broker, then restore it."""
         seconds = self.steps.network_cut_s
         self.say(f"网络中断 {seconds} s", f"network cut for {seconds} s")
 
@@ -146,7 +147,7 @@ class Phases:
         self._during("network_cut", cut)
 
     def broker_restart(self) -> None:
-        """The broker is killed and what it held is gone."""
+        """Kill the broker, which loses all its messages, and start it again."""
         seconds = self.steps.broker_down_s
         self.say(f"消息代理停运 {seconds} s", f"broker down for {seconds} s")
 
@@ -162,7 +163,7 @@ class Phases:
         self._during("broker_restart", restart)
 
     def agent_kill(self) -> None:
-        """SIGKILL wherever it happens to be, time moving on meanwhile or not."""
+        """Kill the agent with SIGKILL at arbitrary moments, with and without time passing until its restart."""
         self.say(f"强制结束采集进程 {self.steps.kills} 次", f"agent killed {self.steps.kills} times")
         dice = random.Random(self.steps.kills)
 
@@ -178,7 +179,7 @@ class Phases:
         self._during("agent_kill", kill)
 
     def end(self) -> None:
-        """Everything arrives, and every process ends as it should."""
+        """Wait until everything has arrived, and stop every process in order."""
         self.say("上送余量,停止", "the last batches arrive; all ends")
         self._run_for_periods(_RECOVERY_PERIODS)
         self.facts.end_ms = self.stand.last_tick_ms()
@@ -193,13 +194,13 @@ class Phases:
         self.stand.run_for(count * self.stand.period_ms)
 
     def _during(self, name: str, action: Callable[[], object]) -> None:
-        """A stretch from the last tick that is surely written to the last one that is afterwards."""
+        """Run `action` and note its stretch: from now to the last tick that must be written when it ends."""
         from_ms, begun_s = self.stand.now_ms(), time.monotonic()
         action()
         self.facts.stretches[name] = Stretch(from_ms, self.stand.last_tick_ms(), time.monotonic() - begun_s)
 
     def _usable(self, devices: tuple[str, ...]) -> list[bool]:
-        """Of each point of these devices, as the running agent says."""
+        """Whether each point of these devices is usable, as the running agent reports."""
         return [point["quality"] in USABLE for point in self.stand.points() if point["device"] in devices]
 
     def _all_usable(self, devices: tuple[str, ...]) -> bool:
@@ -210,7 +211,7 @@ class Phases:
         return any(self._usable(devices))
 
     def _device_to_silence(self) -> tuple[str, tuple[str, ...]] | None:
-        """A simulated device, and those of the agent under test at its place."""
+        """The simulated device to silence, and the agent's devices at its address."""
         if self.stand.layout.scenario_file is None:
             return None
         served = load_agent(self.stand.layout.scenario_file.parent / "served.toml").settings.device

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PLAN.toml: what is under test, how long each step takes, which limits hold, and whose acceptance it is.
+"""PLAN.toml: the agent under test, the duration of each step, the limits, and the parties of the acceptance.
 
-Three ways, told apart by the plan alone. With `[simulate]` the devices are simulated, the truth is known and faults
-can be made. Without it the agent is started against the devices there are. With `start = false` it runs already: it
-is asked how it is and nothing is started, cut or killed.
+The plan selects one of three modes. With `[simulate]` the devices are simulated, their true values are known and faults
+can be injected. Without it the agent is started against the real devices. With `start = false` the agent runs already:
+only its status is read, and nothing is started, cut or killed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DecimalText = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
 
 
 class Acceptance(Section):
-    """`[acceptance]`: what stands on the cover of the report. `out`: where reports go, below the folder of the call."""
+    """`[acceptance]`: the cover of the report. `out`: folder of reports, relative to the working directory."""
 
     kind: Literal["factory", "site"]
     project: str = ""
@@ -39,15 +39,15 @@ class Acceptance(Section):
 
 
 class UnderTest(Section):
-    """`[under_test]`: the agent. Empty with `[simulate]`: the very one the simulators serve."""
+    """`[under_test]`: the agent. Empty with `[simulate]`: the one that the scenario names."""
 
     agent: str = ""
     start: bool = True
 
 
 class Simulate(Section):
-    """`[simulate]`: `scenario` is a PLANT.toml. `driven`: time as fast as all can work, values comparable to the last
-    digit; `real`: by the clock on the wall, so that periods are held in earnest.
+    """`[simulate]`: `scenario` is a PLANT.toml. `driven`: simulated time, as fast as all processes can work, values
+    comparable to the last digit; `real`: real time, to test that periods are kept.
     """
 
     scenario: str
@@ -55,9 +55,9 @@ class Simulate(Section):
 
 
 class Steps(Section):
-    """`[steps]`: how much is done. Cycles are record periods; seconds are those of the records' time.
+    """`[steps]`: duration of the steps. Cycles are record periods; seconds are in the time of the records.
 
-    `silence_device`: which is silenced; empty: the first whose loss shows.
+    `silence_device`: the device to silence; empty: the first whose loss can be seen in the records.
     """
 
     cycles: Annotated[int, Field(ge=10, le=100_000)] = 120
@@ -69,7 +69,7 @@ class Steps(Section):
 
 
 class Limits(Section):
-    """`[limits]`: what still passes. A record lost without a word, doubled or made up never does."""
+    """`[limits]`: limits for a pass. A record that is lost without a gap record, doubled or invented never passes."""
 
     missing_records: Annotated[int, Field(ge=0)] = 0
     usable_ratio: DecimalText = "1"
@@ -83,13 +83,13 @@ class Limits(Section):
 
 
 class Checks(Section):
-    """`[checks]`: those named here are not done, and the report says so."""
+    """`[checks]`: checks to leave out; the report names them."""
 
     leave_out: list[str] = []
 
 
 class PlanSettings(Section):
-    """PLAN.toml as written."""
+    """The content of PLAN.toml."""
 
     schema_version: Literal[1] = Field(alias="schema")
     acceptance: Acceptance
@@ -102,7 +102,7 @@ class PlanSettings(Section):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A checked plan. `agent_file`: under test; `served_file`: whose devices the simulators are, None on real ones."""
+    """A checked plan. `agent_file`: agent under test; `served_file`: that of the simulators, None: real devices."""
 
     path: Path
     settings: PlanSettings
@@ -112,26 +112,26 @@ class Plan:
 
     @property
     def is_simulated(self) -> bool:
-        """Whether devices are ours to break."""
+        """Whether the devices are simulated, so that faults can be injected."""
         return self.scenario_file is not None
 
     @property
     def is_driven(self) -> bool:
-        """Whether time is simulated, and the truth of every instant known."""
+        """Whether time is simulated, so that the true values at every instant are known."""
         return self.settings.simulate is not None and self.settings.simulate.time == "driven"
 
     @property
     def starts(self) -> bool:
-        """Whether the installation is started by the acceptance."""
+        """Whether the acceptance starts the installation."""
         return self.settings.under_test.start
 
     def tolerance(self, truth: int) -> int:
-        """How far a stored integer may be from the truth beside the steps of its register."""
+        """Allowed distance of a stored integer from the truth, besides the steps of its register."""
         return int(abs(truth) * Decimal(self.settings.limits.value_tolerance_ratio))
 
 
 def load_plan(path: Path) -> Plan:
-    """PLAN.toml, and what it names as far as a plan can't do without it.
+    """Load PLAN.toml and check the files it needs.
 
     Raises:
         ConfigError: every problem, with its key.
@@ -174,7 +174,7 @@ def _problems(settings: PlanSettings) -> Iterable[tuple[str, str]]:
 
 
 def _served_file(scenario: Path) -> Path:
-    """The agent.toml a scenario serves; both checked."""
+    """The agent.toml that a scenario serves; both files are checked."""
     from simulators.plant.scenario import load_scenario
 
     loaded = load_scenario(scenario)
@@ -191,6 +191,6 @@ def _device_problems(file: str, settings: PlanSettings, served: Path) -> list[Pr
 
 
 def longest_period_s(config: AgentConfig) -> int:
-    """The period of the device that is read most rarely; 104 devices report by themselves."""
+    """The longest polling period of all devices, s; 104 devices, which report spontaneously, do not count."""
     base_s = config.settings.gateway.record_period_s
     return max((d.period_s or base_s) for d in config.settings.device)

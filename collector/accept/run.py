@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An acceptance from its first check to its last; what has been judged so far is known at any moment."""
+"""The run of an acceptance from its first check to its last; outcomes so far are available at any moment."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from collector.points.agent_config import AgentConfig
 from collector.trial.processes import Processes
 
 Say = Callable[[str, str], None]
-# what needs the agent to run
+# checks that need a running agent
 _DURING = frozenset(BY_NAME) - {"configuration", "points_read", "points_true", "illegal_address"}
 
 
 @dataclass
 class Acceptance:
-    """One run. `outcomes` by code; `broken_off`: why it did not come to its end, empty where it did."""
+    """One acceptance run. `outcomes`: by code; `broken_off`: why it did not reach its end, empty where it did."""
 
     plan: Plan
     out: Path
@@ -46,38 +46,38 @@ class Acceptance:
 
     @property
     def passed(self) -> bool:
-        """Everything done that was to be done, and nothing failed; a plan that leaves everything out proves nothing."""
+        """Whether every wanted check was done and passed; False for a plan that leaves every check out."""
         verdicts = [outcome.verdict for outcome in self.rows()]
         done = Verdict.PASS in verdicts and Verdict.NOT_DONE not in verdicts
         return done and Verdict.FAIL not in verdicts and not self.broken_off
 
     def rows(self) -> list[Outcome]:
-        """Every check there is, in the order of the codes."""
+        """The outcomes of all checks, in the order of their codes."""
         return [self.outcomes.get(code, Outcome(check, Verdict.NOT_DONE)) for code, check in CHECKS.items()]
 
     def wanted(self, name: str) -> bool:
-        """Whether the plan does not leave it out."""
+        """Whether a check is wanted: the plan does not leave it out."""
         left_out = self.plan.settings.checks.leave_out
         return name not in left_out and BY_NAME[name].code not in left_out
 
     def add(self, outcome: Outcome, took_s: float = 0.0) -> None:
-        """Keep what a check came to, unless the plan leaves it out."""
+        """Keep the outcome of a check, unless the plan leaves it out."""
         if self.wanted(outcome.check.name):
             outcome = replace(outcome, duration_s=outcome.duration_s or took_s)
             self.outcomes[outcome.check.code] = outcome
 
     def leave_out(self) -> None:
-        """Write down what the plan leaves out."""
+        """Add an outcome for each check that the plan leaves out."""
         for name, check in BY_NAME.items():
             if not self.wanted(name):
                 self.outcomes[check.code] = not_applicable(name, "计划中未列入", "left out by the plan")
 
 
 def run_acceptance(acceptance: Acceptance, say: Say, show: Callable[[Outcome], None]) -> None:
-    """Do everything the plan asks for; `show` is told each outcome. Every process is gone on return.
+    """Run all checks of the plan; `show` receives each outcome. All processes have ended on return.
 
     Raises:
-        CollectorError: a part failed; its log is named. What was judged before stays in `acceptance`.
+        CollectorError: a process failed; its log is named. Outcomes so far stay in `acceptance`.
     """
     acceptance.leave_out()
 
@@ -128,7 +128,7 @@ def _do(acceptance: Acceptance, stand: Stand, say: Say, keep: Callable[..., None
 
 
 def _before(acceptance: Acceptance, stand: Stand, say: Say, keep: Callable[..., None]) -> None:
-    """What needs no running agent."""
+    """Run the checks that need no running agent."""
     if any(map(acceptance.wanted, ("points_read", "points_true"))):
         say("逐点读取", "every point is read")
         begun_s = time.monotonic()
@@ -159,7 +159,7 @@ def _judge_health(acceptance: Acceptance, facts: Facts) -> Iterable[Outcome]:
 
 
 def _comparison(acceptance: Acceptance, layout: Layout, facts: Facts) -> tuple[Comparison, Callable[[], int]]:
-    """What the center has, beside the truth where it is known."""
+    """The center's records with the truth, where it is known, ready to compare."""
     stored = read_stored(layout.center_dir)
     truth: Truth | None = None
     if acceptance.plan.is_driven and layout.scenario_file is not None:
@@ -173,5 +173,5 @@ def _comparison(acceptance: Acceptance, layout: Layout, facts: Facts) -> tuple[C
 
 
 def break_off(acceptance: Acceptance, zh: str, en: str) -> None:
-    """It did not come to its end: what was not judged was not done."""
+    """Mark the run as broken off, and every check without an outcome as not done."""
     acceptance.broken_off = both(zh, en)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An agent that runs already is asked how it is, twice: nothing is started, cut or killed."""
+"""The checks of an agent that runs already: its status is read twice; nothing is started, cut or killed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from collector.base.errors import LinkError
 from collector.base.text import tr
 from collector.points.agent_config import AgentConfig
 
-_MARGIN: Final = 0.9  # of the reads a device had to have in the time
+_MARGIN: Final = 0.9  # smallest share of the expected reads of a device
 _ACK_SLACK_S: Final = 120.0
 _CAN: Final = frozenset({"configuration", "points_read", "read_time", "clock", "cycle", "center", "capacity"})
 
 
 def watch_agent(plan: Plan, config: AgentConfig, say: Callable[[str, str], None], keep: Callable[..., None]) -> None:
-    """Every check that can be made of a running agent.
+    """Run every check that is possible on a running agent.
 
     Raises:
         LinkError: no agent of this configuration runs here.
@@ -82,7 +82,7 @@ def _outcomes(
 def _cycle(
     plan: Plan, config: AgentConfig, first: Mapping[str, Any], last: Mapping[str, Any], took_s: float
 ) -> Outcome:
-    """Ticks written and missed, and how often each device was read."""
+    """Check ticks written and missed, and the number of reads of each device."""
     written = last["ticks"]["written"] - first["ticks"]["written"]
     missed = last["ticks"]["missed"] - first["ticks"]["missed"]
     reads = {d["device"]: d["reads"] for d in first["devices"]}
@@ -90,7 +90,7 @@ def _cycle(
     late = []
     for device in config.settings.device:
         if device.protocol == "iec104":
-            continue  # it reports by itself
+            continue  # the device reports spontaneously
         due = int(took_s / (device.period_s or base_s) * _MARGIN)
         had = next((d["reads"] for d in last["devices"] if d["device"] == device.id), 0) - reads.get(device.id, 0)
         if had < due:
@@ -107,7 +107,7 @@ def _cycle(
 
 
 def _center(config: AgentConfig, last: Mapping[str, Any]) -> Outcome:
-    """Only the center's own word counts."""
+    """Check the connection to the center, by the center's own acknowledgements."""
     uplink, buffer = last["uplink"], last["buffer"]
     limit_s = config.settings.buffer.batch_max_age_s + config.settings.uplink.ack_timeout_s + _ACK_SLACK_S
     age_s = uplink["last_ack_age_s"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a trial center has, read from its journal's own bytes after it has stopped, not from what it says of itself."""
+"""The records of a trial center, read from the bytes of its journal after it has stopped, not by its own interface."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CENTER_FILE = "center.sqlite"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record at the center, in the order of its arrival in the stream."""
+    """One record at the center; rows are in order of arrival in their stream."""
 
     unit: str
     time_ms: int
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass
 class Stored:
-    """Everything that was committed. `by_place`: rows by unit and instant; more than one is a record doubled."""
+    """All committed records. `by_place`: rows by unit and instant; more than one row is a doubled record."""
 
     rows: list[Row] = field(default_factory=list)
     by_place: dict[tuple[str, int], list[Row]] = field(default_factory=lambda: defaultdict(list))
@@ -43,15 +43,15 @@ class Stored:
     quarantined: dict[str, int] = field(default_factory=dict)
 
     def in_gap(self, unit: str, time_ms: int) -> bool:
-        """Whether a gap record says that this will never come."""
+        """Whether a gap record covers this unit and instant."""
         return any(unit in gap.units and gap.from_ms <= time_ms < gap.to_ms for gap in self.gaps)
 
 
 def read_stored(center_dir: Path) -> Stored:
-    """The journal of a center.
+    """Read the journal of a center.
 
     Raises:
-        StoreError: it can't be read.
+        StoreError: the journal can't be read.
     """
     database = center_dir / CENTER_FILE
     found = Stored()
@@ -83,14 +83,7 @@ def _take(found: Stored, payload: bytes) -> None:
 
 def count_in_lake(center_dir: Path, stored: Stored) -> int:
     """Records of their own day in the day files, sealed now; the center must have stopped."""
-    from pyarrow import parquet
-
-    from collector.center.lake.day_file import DAY
-    from collector.center.lake.seal import seal_month
+    from collector.center.lake.seal import count_records, seal_month
 
     months = {Month(day.year, day.month) for day in {local_day(row.time_ms) for row in stored.rows}}
-    return sum(
-        parquet.read_table(path, columns=["unit"], filters=[("place", "=", DAY)]).num_rows
-        for month in sorted(months, key=str)
-        for path in seal_month(center_dir, month)
-    )
+    return sum(count_records(seal_month(center_dir, month)) for month in sorted(months, key=str))

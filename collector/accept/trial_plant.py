@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A trial installation that runs: every part a process of its own, its time, and the hands that break things."""
+"""A running trial installation: one process per part, control of its time, and injection of faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _READ_S: Final = 300.0
 
 
 class Stand:
-    """One agent under test, a broker behind a line that can be cut, a center, and simulators where they are named."""
+    """An agent under test, a broker behind a connection that can be cut, a center, simulators if planned."""
 
     def __init__(self, plan: Plan, layout: Layout, processes: Processes, cable: Cable) -> None:
         self.plan, self.layout, self.processes, self.cable = plan, layout, processes, cable
@@ -35,7 +35,7 @@ class Stand:
         self._clock = SystemClock()
 
     def start(self) -> None:
-        """Everything but the agent."""
+        """Start everything but the agent."""
         self.start_broker()
         self.processes.start("center", _MAIN, "center", "run", str(self.layout.center_file))
         if self.layout.scenario_file is None:
@@ -50,18 +50,18 @@ class Stand:
         self.pass_time(LEAD_MS)
 
     def close(self) -> None:
-        """Let go of the simulators; the processes end with their `with` block."""
+        """Close the control connection to the simulators; the `with` block of the processes ends them."""
         if self._control is not None:
             self._control.close()
 
     def start_broker(self) -> None:
-        """The embedded one."""
+        """Start the embedded broker."""
         address = f"127.0.0.1:{self.layout.broker_port}"
         self.processes.start("broker", "collector.trial.broker", "--listen", address)
         wait_for_port(self.layout.broker_port, processes=self.processes, timeout_s=60)
 
     def start_agent(self) -> None:
-        """The agent under test; returns when it works."""
+        """Start the agent under test; returns when it works."""
         self.processes.start("agent", _MAIN, "agent", "run", str(self.layout.agent_file))
         if self.plan.is_driven:
             self.wait_for(lambda: self.ask("status")["clients"] == 1, "the agent works")
@@ -69,10 +69,10 @@ class Stand:
             self.wait_for(lambda: self.health() is not None, "the agent answers")
 
     def read_once(self, config: str = "") -> list[dict[str, Any]]:
-        """`collector agent read --json`: what every point shows now.
+        """Run `collector agent read --json`, which reads every point once.
 
         Raises:
-            CollectorError: it says nothing that can be read.
+            CollectorError: its output is not valid JSON.
         """
         command = ("agent", "read", config or str(self.layout.agent_file), "--json")
         printed = self.processes.run("read", _MAIN, *command, timeout_s=_READ_S)
@@ -85,7 +85,7 @@ class Stand:
         return rows
 
     def page(self, name: str) -> Any:
-        """A page of the running agent, decoded; None while it does not answer."""
+        """A JSON page of the running agent, decoded; None while the agent does not answer."""
         link = http.client.HTTPConnection("127.0.0.1", self.layout.metrics_port, timeout=10)
         try:
             link.request("GET", f"/{name}")
@@ -96,29 +96,29 @@ class Stand:
             link.close()
 
     def health(self) -> dict[str, Any] | None:
-        """What the running agent says of itself."""
+        """The health page of the running agent; None while it does not answer."""
         found: dict[str, Any] | None = self.page("status")
         return found
 
     def points(self) -> list[dict[str, Any]]:
-        """What the running agent knows of every point."""
+        """The present value of every point in the running agent."""
         found: list[dict[str, Any]] = self.page("points") or []
         return found
 
     def ask(self, do: str, **arguments: object) -> dict[str, Any]:
-        """The simulators' control socket."""
+        """Send a request to the simulators' control socket."""
         assert self._control is not None
         return self._control.ask(do, **arguments)
 
     def now_ms(self) -> int:
-        """The time of the records."""
+        """The present instant in the time of the records, UTC ms."""
         return int(self.ask("status")["now_utc_ms"]) if self.plan.is_driven else self._clock.now_utc_ms()
 
     def run_for(self, by_ms: int) -> int:
-        """Let the agent work so long and, in simulated time, hold there. Returns the instant."""
+        """Let the agent work for `by_ms` and, in simulated time, hold the clock there. Returns the instant, UTC ms."""
         at_ms = self.now_ms() + by_ms
         if self.plan.is_driven:
-            self.ask("release")  # a hold that is only moved on wakes nobody
+            self.ask("release")  # moving a hold wakes no waiting client, so release it first
             self.ask("hold", at_utc_ms=at_ms)
             self.wait_for(lambda: bool(self.ask("status")["holding"]), f"instant {at_ms}")
         else:
@@ -126,13 +126,13 @@ class Stand:
         return self.now_ms()
 
     def go(self, seconds: float) -> None:
-        """Let everything work for so long in real time."""
+        """Let everything work for `seconds` of real time."""
         if self.plan.is_driven:
             self.ask("release")
         time.sleep(seconds)
 
     def pass_time(self, by_ms: int) -> None:
-        """Let time go on while no agent runs."""
+        """Let `by_ms` pass while no agent runs."""
         if by_ms and self.plan.is_driven:
             self.ask("release")
             advance_time(self.layout.time_port, by_ms)
@@ -140,36 +140,36 @@ class Stand:
             time.sleep(by_ms / 1000)
 
     def last_tick_ms(self) -> int:
-        """The newest tick that had to be written by now."""
+        """The newest tick that must be written by now, UTC ms."""
         return (self.now_ms() - self.config.settings.gateway.reorder_ms - 1) // self.period_ms * self.period_ms
 
     def counts(self) -> Counts | None:
-        """The books of the agent's buffer; None while there is none."""
+        """The counts of the agent's buffer; None while there is no buffer."""
         with suppress(StoreError):
             return read_counts(self.layout.agent_dir)
         return None
 
     def pending(self) -> int:
-        """Sealed batches the center has not acknowledged; -1 while there is no buffer."""
+        """Number of sealed batches the center has not acknowledged; -1 while there is no buffer."""
         counts = self.counts()
         return -1 if counts is None else counts.pending
 
     def settle(self) -> float:
-        """Return when the center has acknowledged all that is sealed; how long it took in real time, s."""
+        """Wait until the center has acknowledged all sealed batches; returns the real time it took, s."""
         begun_s = time.monotonic()
         self.wait_for(lambda: self.pending() == 0, "every batch acknowledged")
         return time.monotonic() - begun_s
 
     def drain(self) -> None:
-        """The agent ends in good order, what its end sealed arrives too; then the center ends."""
+        """Stop the agent in order, wait until the batches sealed at its end have arrived, then stop the center."""
         self.settle()
         self.processes.stop("agent")
-        if self.pending():  # what the end sealed may have missed its acknowledgement
+        if self.pending():  # batches sealed at the end may have missed their acknowledgement
             self.start_agent()
             self.settle()
             self.processes.stop("agent")
         self.processes.stop("center")
 
     def wait_for(self, reached: Callable[[], bool], what: str, extra_s: float = 0.0) -> None:
-        """Wait for something that has to come about."""
+        """Wait until `reached` returns True."""
         wait_until(reached, processes=self.processes, timeout_s=PATIENCE_S + extra_s, what=what)

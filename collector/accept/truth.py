@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the simulated plant knew: its seeded world gone through a second time, without sockets, agent or codec.
+"""The true values of the simulated plant: its seeded simulation is run again, without sockets, agent or codec.
 
-And how near a reading can come to it: the steps of a register, a dead band, the age of a value that is read rarely.
+Also the allowed distance of a reading from them: register steps, dead bands, the age of values that are read rarely.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collector.points import RAW_UNITS, Point
 from collector.points.agent_config import AgentConfig, Device
 
 Values = Mapping[tuple[str, str], int | None]
-_FLOAT32_STEP: Final = 2**-22  # relative: one bit of its 24, either way
+_FLOAT32_STEP: Final = 2**-22  # relative: one of its 24 bits, up or down
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a quantity of a unit comes from. `step`: stored integers one step of its register is worth."""
+    """The source of a quantity of a unit. `step`: one step of its register, in stored integers."""
 
     device: str
     point: str
@@ -32,13 +32,13 @@ class Source:
     relative: float
 
     def tolerance(self, truth: int) -> int:
-        """How far a true reading may be from the truth."""
+        """Allowed distance of a correct reading from the true stored integer."""
         return self.step + int(abs(truth) * self.relative)
 
 
 @dataclass
 class Truth:
-    """Per instant of a record every quantity; each switch of a tagged status, in order; all instants of any switch."""
+    """True values per record instant; switches of tagged statuses, in order; instants of all switches."""
 
     ticks: dict[int, dict[tuple[str, str], int | None]] = field(default_factory=dict)
     switches: list[tuple[int, str, str, int]] = field(default_factory=list)  # (time, unit, quantity, value)
@@ -46,7 +46,7 @@ class Truth:
 
 
 def sources_of(config: AgentConfig) -> dict[tuple[str, str], list[Source]]:
-    """Every (unit, quantity) that is recorded, its primary source first."""
+    """The sources of every recorded (unit, quantity), the primary source first."""
     found: dict[tuple[str, str], list[Source]] = {}
     for device in config.settings.device:
         for point in config.points[device.id]:
@@ -62,7 +62,7 @@ def _source(config: AgentConfig, device: Device, point: Point) -> Source:
     if point.period_s and device.protocol != "iec104":
         period_s = int(point.period_s)
     if device.protocol == "iec104":
-        period_s = config.settings.gateway.record_period_s  # it reports by itself
+        period_s = config.settings.gateway.record_period_s  # the device reports spontaneously
     factor = abs(RAW_UNITS[point.raw_unit][1]) * BY_NAME[point.quantity].scale
     raw_step = abs(point.scale)
     if device.protocol.startswith("dlt645"):
@@ -78,12 +78,12 @@ def _source(config: AgentConfig, device: Device, point: Point) -> Source:
 
 
 def go_through(scenario_file: Path, config: AgentConfig, *, until_ms: int) -> Truth:
-    """Everything that happens up to an instant.
+    """Run the simulation again up to an instant.
 
     Args:
-        scenario_file: what the simulators played.
+        scenario_file: the scenario that the simulators played.
         config: the agent under test: its record period, units and quantities.
-        until_ms: UTC.
+        until_ms: last instant, UTC ms.
     """
     from simulators.plant.plant import World
     from simulators.plant.scenario import load_scenario
@@ -112,7 +112,7 @@ def go_through(scenario_file: Path, config: AgentConfig, *, until_ms: int) -> Tr
 
 
 def value_at(scenario_file: Path, at_ms: int, keys: Sequence[tuple[str, str]]) -> Values:
-    """What the plant knows at one instant."""
+    """The plant's true values at one instant."""
     from simulators.plant.plant import World
     from simulators.plant.scenario import load_scenario
     from simulators.plant.signals import Board

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What everything stands on: errors, clock, configuration files, tasks, notices to systemd."""
+"""The foundation of all rooms: errors, clock, configuration files, tasks, MQTT settings, notices to systemd."""

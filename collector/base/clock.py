@@ -22,9 +22,9 @@ from collector.base.clock_state import ClockState
 from collector.base.errors import LinkError
 from collector.base.text import tr
 
-# A smaller step of the wall clock is slept out like a slew: no time repeats that a record could carry.
+# Smaller steps of the wall clock are treated like a slew: none makes two records carry the same time.
 STEP_MS: Final = 1000
-_TOGETHER_S: Final = 0.05  # two clocks read within it were read together
+_TOGETHER_S: Final = 0.05  # two clocks read within this time count as read together
 
 
 def _told(step_ms: int) -> int:
@@ -32,31 +32,31 @@ def _told(step_ms: int) -> int:
 
 
 class Clock(Protocol):
-    """What schedules and stamps need of a clock."""
+    """A source of time for schedules and time stamps."""
 
     def now_utc_ms(self) -> int:
         """UTC milliseconds since 1970."""
         ...
 
     def monotonic_s(self) -> float:
-        """Seconds that never step, for durations."""
+        """Seconds of a clock that never steps, for durations."""
         ...
 
     async def sleep_until(self, time_utc_ms: int) -> int:
-        """Return at or after the instant; at once if it has passed, and early if the clock stepped back meanwhile.
+        """Sleep until the instant: return at once if it has passed, and early if the clock stepped back meanwhile.
 
-        Returns the step of the clock since the last return, in ms, negative where it was set back; 0 where there was
-        none of `STEP_MS` or more.
+        Returns the step of the clock since the last return, in ms, negative where it was set back; 0 where no step was
+        `STEP_MS` or more.
         """
         ...
 
 
 class SystemClock:
-    """The host's clock. One task may sleep at a time per clock: it is the one that is told of a step.
+    """The host's clock. Only one task may sleep on it at a time: that task is told of a step.
 
     Args:
         wall_ns: the wall clock in ns since 1970, which people and NTP may set.
-        monotonic_s: seconds that nobody sets.
+        monotonic_s: seconds of a clock that nobody can set.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class SystemClock:
         return self._monotonic_s()
 
     def _measure_ahead_ms(self) -> int:
-        """How far the wall clock is ahead of the monotonic one: constant (both are slewed alike) but for steps."""
+        """How far the wall clock is ahead of the monotonic one, ms: constant but for steps (both are slewed alike)."""
         while True:
             before_s = self._monotonic_s()
             wall_ns = self._wall_ns()
-            if self._monotonic_s() - before_s < _TOGETHER_S:  # else we were put aside between the two
+            if self._monotonic_s() - before_s < _TOGETHER_S:  # else the scheduler paused us between the two
                 return wall_ns // 1_000_000 - round(before_s * 1000)
 
     async def sleep_until(self, time_utc_ms: int) -> int:
@@ -94,7 +94,7 @@ class SystemClock:
 
 
 class SimulatedClock:
-    """A clock that the simulator keeps. Connect with `connect` before use; one task may wait at a time per clock."""
+    """A clock kept by the simulator. Call `connect` before use; only one task may wait on it at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, now_utc_ms: int) -> None:
         self._reader = reader
@@ -105,12 +105,12 @@ class SimulatedClock:
 
     @property
     def waiting_for_utc_ms(self) -> int:
-        """The instant asked for, reached or not."""
+        """The instant last asked for, UTC ms, reached or not."""
         return self._waiting_for_utc_ms
 
     @classmethod
     async def connect(cls, host: str, port: int) -> SimulatedClock:
-        """Open the time socket of a simulator and learn what time it is there.
+        """Connect to the time socket of a simulator and receive its present time.
 
         Raises:
             LinkError: no simulator answers there.
@@ -124,7 +124,7 @@ class SimulatedClock:
         return cls(reader, writer, int.from_bytes(first, "big", signed=True))
 
     def now_utc_ms(self) -> int:
-        """The simulated instant last reached."""
+        """The simulated instant last reached, UTC ms."""
         return self._now_utc_ms
 
     def monotonic_s(self) -> float:
@@ -150,21 +150,21 @@ class SimulatedClock:
             return _told(min(0, self._now_utc_ms - time_utc_ms))  # followed quickly, time overshoots
 
     async def close(self) -> None:
-        """Let go of the time; others advance without us."""
+        """Disconnect; simulated time no longer waits for this process."""
         self._writer.close()
 
 
 def arrival_utc_ms(clock: Clock) -> int:
-    """The stamp of what arrives by itself, now.
+    """The time stamp, UTC ms, of a message that a device sends unasked and that arrives now.
 
-    While a simulated clock waits, time may already stand anywhere up to the instant it waits for; that instant is the
-    one at which the program learns of the arrival, so it is the stamp.
+    While a simulated clock waits, simulated time may stand anywhere up to the instant waited for. The program learns of
+    the arrival at that instant, so that instant is the stamp.
     """
     return clock.waiting_for_utc_ms if isinstance(clock, SimulatedClock) else clock.now_utc_ms()
 
 
 class _Timex(ctypes.Structure):
-    """struct timex of adjtimex(2), as far as it is read; the kernel fills 208 bytes on 64-bit machines."""
+    """The first fields of struct timex of adjtimex(2); the kernel fills 208 bytes on 64-bit machines."""
 
     _fields_ = (
         ("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("maxerror", ctypes.c_long),
@@ -177,7 +177,7 @@ _TIME_ERROR: Final = 5
 
 
 def clock_state(clock: Clock) -> ClockState:
-    """What is known of the clock: simulated time is the truth, the host's is as good as its kernel says."""
+    """The state of the clock: simulated time is exact, the host's clock is as good as its kernel reports."""
     if isinstance(clock, SimulatedClock):
         return ClockState.SYNCHRONISED
     if not isinstance(clock, SystemClock):

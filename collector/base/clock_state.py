@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far the host's clock could be trusted at an instant: a word of the clock, kept in every record."""
+"""How far the gateway's clock can be trusted: the clock state stored in every record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class ClockState(IntEnum):
-    """What the gateway knew of its own clock when it stamped the record."""
+    """The state of the gateway's clock when it stamped a record."""
 
     SYNCHRONISED = 0
     UNSYNCHRONISED = 1

@@ -23,7 +23,7 @@ PortNumber = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Section(BaseModel):
-    """A table of a configuration file: unknown keys are refused, values keep their type and never change."""
+    """A table of a configuration file: unknown keys are refused, values are not converted and never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -46,7 +46,7 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def load_settings(path: Path, model: type[S]) -> S:
-    """A TOML file checked against `model`.
+    """Read a TOML file and check it against `model`.
 
     Raises:
         ConfigError: every problem with its key path.
@@ -55,7 +55,7 @@ def load_settings(path: Path, model: type[S]) -> S:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What a TOML file says, unchecked.
+    """Read a TOML file without checking its keys.
 
     Raises:
         ConfigError: it can't be read, or is not TOML.
@@ -71,7 +71,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def check_settings(data: Mapping[str, Any], model: type[S], file: str) -> S:
-    """`data` checked against `model`; `file` is named in the problems.
+    """Check `data` against `model`; `file` is named in the problems.
 
     Raises:
         ConfigError: every problem with its key path.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can go wrong, as a tree; every error names its subject, what was found, what was expected and the remedy.
+"""The tree of errors; every error names its subject, what was found, what was expected and the remedy.
 
 CollectorError
 ├── ConfigError      a file a person wrote: configuration, point table, settlement folder (every problem at once)
@@ -7,7 +7,7 @@ CollectorError
 │   ├── Silent       no answer in time
 │   ├── Refused      the device answered with an error
 │   ├── Garbled      the answer can't be understood
-│   └── DriverFault  a mistake of the driver, whatever it raised
+│   └── DriverFault  a bug of the driver: any other exception it raised
 ├── LinkError        broker or network
 ├── StoreError       buffer, journal, lake
 ├── RuleError        the rulebook has no (or two) answers
@@ -63,20 +63,20 @@ class Problem:
 
 
 class ConfigError(CollectorError):
-    """Everything found wrong in what a person wrote, all at once."""
+    """All problems found in a file that a person wrote, reported together. `head`: how many there are, in words."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        head = tr("1 problem") if count == 1 else tr("{count} problems", count=count)
-        super().__init__(join("\n", (head, *("  " + problem.text for problem in self.problems))))
+        self.head = tr("1 problem") if count == 1 else tr("{count} problems", count=count)
+        super().__init__(join("\n", (self.head, *("  " + problem.text for problem in self.problems))))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problems,)
 
 
 class DeviceError(CollectorError):
-    """An exchange with a device did not give a value."""
+    """A failed exchange with a device: no value was obtained."""
 
 
 class Silent(DeviceError):  # noqa: N818 - a state of the device, in the field's words
@@ -92,7 +92,7 @@ class Refused(DeviceError):  # noqa: N818
 
 
 class Garbled(DeviceError):  # noqa: N818
-    """The answer can't be understood: checksum, length, sequence. `code` names the finding for the other side."""
+    """The answer can't be understood: checksum, length, sequence. `code` tells the sender what is wrong."""
 
     def __init__(self, message: str, *, subject: str = "", code: str = "malformed") -> None:
         super().__init__(message, subject=subject)
@@ -108,15 +108,15 @@ class DriverFault(DeviceError):  # noqa: N818
 
 
 class LinkError(CollectorError):
-    """Broker or network."""
+    """A connection to the broker or the network failed."""
 
 
 class StoreError(CollectorError):
-    """Buffer, journal or lake: damaged, full, or in use by another process."""
+    """The buffer, the journal or the lake is damaged, full, or in use by another process."""
 
 
 class RuleError(CollectorError):
-    """The rulebook has no value, or two, for a date and key."""
+    """The rulebook has no value, or more than one, for a date and key."""
 
 
 class Denied(CollectorError):  # noqa: N818 - what the person is told
@@ -124,4 +124,4 @@ class Denied(CollectorError):  # noqa: N818 - what the person is told
 
 
 class InvariantBroken(CollectorError):  # noqa: N818
-    """What can't happen has happened; the process stops and its supervisor starts it again."""
+    """An invariant does not hold (a bug or a damaged store); the process stops and its supervisor restarts it."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the agent's uplink and the center's link to the broker have in common.
+"""MQTT connection settings shared by the agent's uplink and the center's broker link.
 
-Which MQTT version a broker speaks (5 where it has it, else 3.1.1), TLS by the files of `[mqtt]`, the password's file.
+The protocol version a broker speaks (5 if possible, else 3.1.1), TLS from the files of `[mqtt]`, the password file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _VERSION_REFUSED: Final = (1, 132)  # 3.1.1, 5: the broker does not speak this v
 
 
 async def find_protocol(bare_client_of_5: aiomqtt.Client) -> aiomqtt.ProtocolVersion:
-    """Ask with a bare MQTT 5 connection: a 3.1.1 broker refuses one without properties, some hang on one with.
+    """Try an MQTT 5 connection without properties: a 3.1.1 broker refuses it; with properties some brokers hang.
 
     Raises:
         aiomqtt.MqttError: no broker answers, or it refuses for another reason than the version.
@@ -36,18 +36,18 @@ async def find_protocol(bare_client_of_5: aiomqtt.Client) -> aiomqtt.ProtocolVer
         if code not in _VERSION_REFUSED:
             raise
     except aiomqtt.MqttError as error:
-        if str(error) != "Operation timed out":  # the library has no type for it: connected, and no answer
+        if str(error) != "Operation timed out":  # aiomqtt has no error type for "connected, but no answer"
             raise
     return aiomqtt.ProtocolVersion.V311
 
 
 def tls_context(settings: Mqtt, resolve: Callable[[str], Path] = Path) -> ssl.SSLContext | None:
-    """TLS with the CA of the configuration and no other, and our certificate; None where neither is named.
+    """A TLS context that trusts only the configured CA and presents our certificate; None where neither is named.
 
-    `resolve`: the place of a file named in the configuration.
+    `resolve`: gives the path of a file named in the configuration.
 
     Raises:
-        ConfigError: a file that can't be used, or a certificate for nobody: without a CA there is no TLS.
+        ConfigError: a file can't be used, or a certificate is named without a CA: without a CA there is no TLS.
     """
     if not settings.ca_file:
         if settings.cert_file:
@@ -67,7 +67,7 @@ def tls_context(settings: Mqtt, resolve: Callable[[str], Path] = Path) -> ssl.SS
 
 
 def read_password(settings: Mqtt, resolve: Callable[[str], Path] = Path) -> str | None:
-    """The password, alone in its file; None where no file is named.
+    """The broker password, the only content of its file; None where no file is named.
 
     Raises:
         ConfigError: the file can't be read.

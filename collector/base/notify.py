@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Words to systemd (Type=notify, WatchdogSec=), of agent and center: one datagram each; no systemd, no words."""
+"""Notices to systemd (Type=notify, WatchdogSec=), one datagram each; nothing is sent where systemd does not run us."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def notify(message: str) -> None:
         try:
             datagram.sendto(message.encode(), address)
         except OSError:
-            # A supervisor that does not listen must not stop the process; its watchdog will say so.
+            # A supervisor that does not listen must not stop the process; its watchdog will act.
             return

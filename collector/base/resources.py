@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where config/ is: package data of an installed wheel, the checkout's own folder otherwise."""
+"""The place of config/: package data of an installed wheel, otherwise the folder of the checkout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def config_path(name: str = "") -> Path:
     Raises:
         FileNotFoundError: neither the wheel nor a checkout has it.
     """
-    checkout = Path(__file__).parents[1] / "config"
+    checkout = Path(__file__).parents[2] / "config"
     candidates = [checkout] if (checkout.parent / "pyproject.toml").is_file() else []
     with contextlib.suppress(ModuleNotFoundError):
         candidates.append(Path(str(files("collector_config"))))

@@ -21,6 +21,8 @@ LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 CATALOGUE: Final = Path(__file__).parent / "locale" / "zh.mo"
 # The context of a text that only joins others: nothing of it is looked up.
 _JOINED: Final = "\0"
+# The context of a text that brings its own Chinese.
+_BOTH: Final = "\0both"
 
 
 class Text(str):
@@ -45,6 +47,8 @@ class Text(str):
         template = self._template
         if self._context == _JOINED:
             template = template.replace("; ", "\uff1b").replace(", ", "\u3001")
+        elif self._context == _BOTH:
+            template = "{zh}"
         elif self._context:
             template = catalogue().pgettext(self._context, template)
         else:
@@ -76,6 +80,11 @@ def join(mark: str, texts: Iterable[str]) -> Text:
     """Texts one after the other; `; ` and `, ` between them become the marks of the language."""
     values = {f"t{number}": text for number, text in enumerate(texts)}
     return Text(mark.join(f"{{{name}}}" for name in values), values, _JOINED)
+
+
+def both(english: str, chinese: str) -> Text:
+    """A text that brings its own Chinese, as one out of a table of codes in two languages does."""
+    return Text("{en}", {"en": english, "zh": chinese}, _BOTH)
 
 
 def into(value: Any, language: str) -> Any:

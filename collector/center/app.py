@@ -30,6 +30,7 @@ from collector.center.operate.webhook import keep_telling
 from collector.center.receive.admission import Admission
 from collector.center.receive.keys import KeyRing
 from collector.center.receive.receiver import Receiver
+from collector.center.runs.asking.lost_runs import mark_lost
 from collector.center.runs.data_policy import data_policy_of
 from collector.center.runs.rulebooks import rulebook_of, rulebook_path
 from collector.center.settings import CenterSettings
@@ -55,6 +56,7 @@ async def run_center(settings: CenterSettings, clock: Clock | None = None) -> No
         store.claim_receiver()
         plants = {plant.id: (plant.units, plant.gateways) for plant in settings.plant}
         store.write(lambda connection: enrol(connection, plants)).result()
+        mark_lost(store)
         store.read(lambda connection: KeyRing(settings).refresh(connection, admission))
         receiver = Receiver(store, admission, settings, signer)
         logger.info("store %s in %s", store.store_id, state)

@@ -48,8 +48,8 @@ def lint(
     as_json: JsonOption = False,
 ) -> None:
     """Everything the agent would refuse, and what is rarely right. Exit 1 where there is an error. 检查点表"""
-    from collector.points.findings import Severity
     from collector.points.lint import lint_table
+    from collector.sheets.findings import Severity
 
     report = lint_table(file, protocol.value if protocol else None)
     if as_json:
@@ -61,7 +61,7 @@ def lint(
 
 
 def _report_json(report: Report) -> dict[str, object]:
-    from collector.points.findings import Severity
+    from collector.sheets.findings import Severity
 
     findings = [
         {
@@ -84,7 +84,7 @@ def _show_report(report: Report) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from collector.points.findings import Severity
+    from collector.sheets.findings import Severity
 
     console = Console()
     if report.findings:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the dispatching side delivers beside the records, row by row (formats.md, a settlement folder).
+"""The rows that the dispatching side delivers besides the records (formats.md, a settlement folder).
 
-Plans and voltage bands are long and travel as columns (settlement/inputs.py); everything here is short.
+Plans and voltage bands are long tables and are held as columns (settlement/inputs.py); the tables here are short.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ReserveKind(StrEnum):
 
 
 class ExclusionReason(StrEnum):
-    """Why time is taken out (test, dispatch, grid) or is the plant's own fault (I-19)."""
+    """Reasons of an exclusion: time taken out (test, dispatch, grid), or the plant's own fault (I-19)."""
 
     OWN_FAULT = "own_fault"
     TEST = "test"
@@ -69,7 +69,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """Time taken out of one service (`*`: of all)."""
+    """Time excluded from one service (`*`: from all services)."""
 
     unit: str
     service: str
@@ -92,7 +92,7 @@ class Revenue:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A delivered rate, used where nothing could be judged (I-11)."""
+    """A compliance rate delivered by the dispatching side, used where the records allow no judgement (I-11)."""
 
     unit: str
     month: str

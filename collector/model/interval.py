@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Local time and half-open intervals: the only place that knows how UTC milliseconds become local days.
+"""Local time and half-open intervals: the only place that converts UTC milliseconds to local days.
 
-Local time is Asia/Shanghai, which has been UTC+8 without daylight saving since 1992; the rule begins later, so a
-constant is exact and needs no time-zone database on a gateway.
+Local time is Asia/Shanghai: UTC+8 without daylight saving since 1992. All settled months are later, so a constant is
+exact and a gateway needs no time-zone database.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Interval:
     end_ms: int
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether the two share an instant."""
+        """Whether the two intervals share an instant."""
         return self.start_ms < other.end_ms and other.start_ms < self.end_ms
 
 
@@ -59,10 +59,10 @@ class Month:
 
     @classmethod
     def parse(cls, text: str) -> Month:
-        """From `2026-03`.
+        """Parse a month written like `2026-03`.
 
         Raises:
-            ValueError: anything else.
+            ValueError: the text is not such a month.
         """
         if not re.fullmatch(r"\d{4}-\d{2}", text, re.ASCII):
             raise ValueError(tr("a month is written YYYY-MM, got {text!r}", text=text))
@@ -74,7 +74,7 @@ class Month:
 
     @property
     def first_day(self) -> date:
-        """Its first local date."""
+        """The first local date of the month."""
         return date(self.year, self.month, 1)
 
     def next(self) -> Month:
@@ -88,7 +88,7 @@ class Month:
 
     @property
     def days(self) -> tuple[date, ...]:
-        """Its local dates in order."""
+        """The local dates of the month, in order."""
         count = (self.next().first_day - self.first_day).days
         return tuple(self.first_day + timedelta(days=i) for i in range(count))
 
@@ -106,7 +106,7 @@ _INTEGER: Final = re.compile(r"-?\d{1,15}\Z", re.ASCII)
 
 
 def parse_time_ms(text: str) -> int:
-    """UTC ms from ISO 8601 with offset, or from an integer that is already UTC ms.
+    """Parse UTC ms from ISO 8601 with offset, or from an integer that is already UTC ms.
 
     Raises:
         ValueError: no offset, no such day, or finer than a millisecond.

@@ -56,10 +56,10 @@ _PLAIN_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\Z", re
 
 
 def parse_decimal(text: str) -> Decimal:
-    """A finite decimal number from its text, exactly.
+    """Parse a finite decimal number exactly.
 
     Raises:
-        ValueError: not a plain number; NaN, infinity, digit separators and absurd exponents are none.
+        ValueError: not a plain number: e.g. NaN, infinity, digit separators or an absurd exponent.
     """
     if not _PLAIN_DECIMAL.match(text):
         raise ValueError(tr("not a number: {text!r}", text=text))
@@ -67,7 +67,7 @@ def parse_decimal(text: str) -> Decimal:
 
 
 def parse_scaled(text: str, scale: int) -> int:
-    """The stored integer for a decimal text; never by way of a binary float.
+    """The stored integer of a decimal text, computed without binary floating point.
 
     Raises:
         ValueError: as `parse_decimal`.

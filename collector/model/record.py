@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A unit record (one unit at one instant) and a gap record (what is known to be missing)."""
+"""A unit record (one unit at one instant) and a gap record (an interval known to be missing)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collector.base.clock_state import ClockState
 
 
 class Quality(IntEnum):
-    """Why a value may, or may not, be used. Codes are on the wire and in the lake: never renumber."""
+    """Quality of a value: may the settlement use it, and why not. Codes are stored and sent: never renumber."""
 
     GOOD = 0
-    SUBSTITUTED = 1  # entered or computed in place of the reading, marked so by its source
+    SUBSTITUTED = 1  # entered or computed instead of read, and marked so by its source
     LATE_TAG = 2  # the device's time tag was older than the last written record; recorded at arrival
     STALE = 16
-    INVALID = 17  # the device itself says so (IV bit, sentinel value)
+    INVALID = 17  # the device itself marks the value invalid (IV bit, sentinel value)
     OUT_OF_RANGE = 18
     SUSPECT = 19  # a guard point does not match: the block may be shifted
     SILENT = 20
@@ -26,15 +26,15 @@ class Quality(IntEnum):
 
     @property
     def usable(self) -> bool:
-        """Whether the value counts in the settlement."""
+        """Whether the settlement may use the value."""
         return self < USABLE_BELOW
 
 
-USABLE_BELOW = 16  # qualities under this code carry a usable value
+USABLE_BELOW = 16  # qualities below this code mark a usable value
 
 
 class Cause(IntEnum):
-    """What made the record: the schedule, or a change of a status."""
+    """The cause of a record: the schedule, or a change of a status."""
 
     TICK = 0
     CHANGE = 1
@@ -42,18 +42,18 @@ class Cause(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class UnitLayout:
-    """Which quantities the records of one unit carry, in `QUANTITIES` order."""
+    """The quantities that the records of one unit carry, in `QUANTITIES` order."""
 
     unit: str
     quantities: tuple[str, ...]
 
 
 class UnitRecord(NamedTuple):
-    """One unit at one instant. A tuple, because thousands a second are made.
+    """The record of one unit at one instant. A tuple, because thousands are made per second.
 
-    `values` and `qualities` run along the unit's `UnitLayout.quantities`; a value is the stored integer
-    (`Quantity.scale`) or None where there is none. `device_time_utc_ms`: the device's own tag of the change that made
-    the record. `era` counts clock steps backwards; within one era the times of a unit strictly grow (B9).
+    `values` and `qualities` have one entry per quantity of the unit's `UnitLayout.quantities`; a value is the stored
+    integer (`Quantity.scale`), or None where it is missing. `device_time_utc_ms`: the device's own time tag of the
+    change that made the record. `era` counts clock steps backwards; within one era a unit's times strictly grow (B9).
     """
 
     unit: str
@@ -68,11 +68,11 @@ class UnitRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GapRecord:
-    """Time of units that will never be delivered, and why.
+    """An interval for which records of units will never be delivered, and why.
 
     `from_ms` inclusive to `to_ms` exclusive, UTC. Where batches were lost (`evicted`, `unreadable`) `epoch`,
-    `from_seq` and `to_seq` (both included) name them, which closes the hole in the sequence; a gap of the agent
-    itself (`agent_down`) has none.
+    `from_seq` and `to_seq` (both included) name them, which closes the hole in the sequence; a gap with another reason
+    (e.g. `agent_down`) names none.
     """
 
     units: tuple[str, ...]

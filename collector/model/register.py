@@ -2,7 +2,7 @@
 """The register: areas, plants and units as dated states (formats.md, register.toml).
 
 A state holds from local 00:00 of `from_day` (included) to local 00:00 of `until_day` (excluded); None is unbounded.
-States of one id never overlap; a gap between them is time at which the id is not registered.
+States of one id never overlap; in a gap between two states the id is not registered.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import StrEnum
 
 
 class DispatchMode(StrEnum):
-    """How an area dispatches: decides several prices."""
+    """Dispatch modes of an area; several prices depend on it."""
 
     ENERGY_SAVING = "energy_saving"
     ANNUAL_PLAN = "annual_plan"
@@ -36,7 +36,7 @@ class UnitKind(StrEnum):
 
 
 class RevenueBasis(StrEnum):
-    """What a plant's F_i of Art. 22 is made of."""
+    """The revenue that a plant's F_i of Art. 22 is computed from."""
 
     ON_GRID = "on_grid"
     LEASE = "lease"
@@ -49,7 +49,7 @@ AREA_IDS = ("east_china_grid", "shanghai", "jiangsu", "zhejiang", "anhui", "fuji
 
 @dataclass(frozen=True, slots=True)
 class LocalSpan:
-    """A daily span of local time, minutes after 00:00; where end ≤ start it crosses midnight. 24:00 is 1440."""
+    """A daily span of local time in minutes after 00:00; it crosses midnight where end ≤ start. 24:00 is 1440."""
 
     start_min: int
     end_min: int
@@ -87,7 +87,7 @@ class PlantState:
 class UnitState:
     """A generating unit as registered over a span of days. Powers in MW, voltage in kV, exact decimals.
 
-    `area` is None where the plant's holds (the dispatching authority decides, I-02).
+    `area` is None where the unit belongs to its plant's area (the dispatching authority decides, I-02).
     """
 
     id: str
@@ -113,7 +113,7 @@ class UnitState:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """Everything register.toml says. `policy`: overrides of the rulebook's data policy, exact decimals by key."""
+    """The content of register.toml. `policy`: overrides of the rulebook's data policy, exact decimals by key."""
 
     policy: Mapping[str, Decimal]
     areas: tuple[AreaState, ...]

@@ -4,7 +4,7 @@
 A row says where a value lives in a device and what it means. Raw register units exist only here: value =
 (raw × scale + offset) × sign, in `raw_unit`, becomes the stored integer of its quantity (model/quantity.py).
 
-`grid`, `workbook` a file into rows of text · `words` the words of the trade · `cells`, `load` rows into points ·
+`grid` a file into rows of text · `words` the words of the trade · `cells`, `load` rows into points ·
 `notation` 4xxxx addresses · `messages`, `lint_messages`, `findings` what can be wrong, in both languages · `lint` what
 deserves a look before the visit · `diff` what changed between two versions and must be verified again (对点).
 """

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from collector.model.quantity import BY_NAME, parse_decimal
-from collector.points.findings import Findings
+from collector.points.findings import TableFindings
 from collector.points.point import RAW_UNITS
 from collector.points.words import EMPTY_WORDS, QUANTITY_WORDS, SIGN_WORDS, UNIT_WORDS, Vocabulary, fold
 
@@ -43,7 +43,7 @@ def _fraction(text: str) -> Fraction:
 class Row:
     """The cells of one row by column. `bad`: the columns in which a problem was found."""
 
-    def __init__(self, number: int, cells: Mapping[str, str], findings: Findings) -> None:
+    def __init__(self, number: int, cells: Mapping[str, str], findings: TableFindings) -> None:
         self.number = number
         self.bad: set[str] = set()
         self._cells, self._findings = cells, findings
@@ -56,7 +56,7 @@ class Row:
     def find(self, code: str, key: str, /, **values: object) -> None:
         """Remember a problem of the cell under `key`."""
         self.bad.add(key)
-        self._findings.add(code, self.number, key, **values)
+        self._findings.find(code, self.number, key, **values)
 
     def text(self, key: str) -> str:
         """The cell; empty also where it is a dash that says so."""

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from collector.base.errors import ConfigError
-from collector.points.findings import Findings
+from collector.points.findings import TableFindings
 from collector.points.grid import read_table
 from collector.points.lint import guess_family
 from collector.points.load import family_of, read_entries
@@ -87,14 +86,13 @@ def load_version(path: Path, protocol: str | None = None) -> tuple[tuple[Point, 
     Raises:
         ConfigError: every problem of the table.
     """
-    findings = Findings(str(path))
+    findings = TableFindings(str(path))
     table = read_table(path, findings)
     family = family_of(protocol) if protocol else (guess_family(table) if table is not None else "")
     if table is not None and not family:
-        findings.add("protocol_unknown")
+        findings.find("protocol_unknown")
     entries = read_entries(table, family, findings) if table is not None and family else []
-    if findings.found:
-        raise ConfigError([finding.problem() for finding in findings.found])
+    findings.refuse_if_any()
     return tuple(entry.point for entry in entries), family
 
 

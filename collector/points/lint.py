@@ -12,7 +12,7 @@ from pathlib import Path
 
 from collector.model.quantity import BY_NAME, Kind
 from collector.points.cells import parse_whole
-from collector.points.findings import Finding, Findings, Severity
+from collector.points.findings import TableFindings
 from collector.points.grid import Table, read_table
 from collector.points.lint_layout import lint_identifiers, lint_objects, lint_orders, lint_registers
 from collector.points.lint_meaning import lint_arithmetic, lint_ranges
@@ -20,6 +20,7 @@ from collector.points.load import Entry, by_device, family_of, read_entries
 from collector.points.notation import find_notation
 from collector.points.point import Point
 from collector.points.words import AREA_ZH, IEC104_AREA_WORDS, MODBUS_AREA_WORDS, TYPE_WORDS, fold
+from collector.sheets.findings import Finding, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Report:
 
 def lint_table(path: Path, protocol: str | None = None) -> Report:
     """Read and judge a table. `protocol` as in `load_points`; None: told by the table. Never raises for its content."""
-    findings = Findings(str(path))
+    findings = TableFindings(str(path))
     table = read_table(path, findings)
     family = ""
     if protocol:
@@ -47,11 +48,11 @@ def lint_table(path: Path, protocol: str | None = None) -> Report:
         family = guess_family(table)
     if table is None or not family:
         if table is not None:
-            findings.add("protocol_unknown")
+            findings.find("protocol_unknown")
         return Report(str(path), family, (), findings.found)
     entries = read_entries(table, family, findings)
     if not table.rows:
-        findings.add("no_rows")
+        findings.find("no_rows")
     entry_of = {entry.point.row: entry for entry in entries}
     for points in by_device(entry.point for entry in entries).values():
         _lint_device([entry_of[point.row] for point in points], family, table, findings)
@@ -75,7 +76,7 @@ def guess_family(table: Table) -> str:
     return "iec104" if "common_address" in table.headings and areas else ""
 
 
-def _lint_device(entries: list[Entry], family: str, table: Table, findings: Findings) -> None:
+def _lint_device(entries: list[Entry], family: str, table: Table, findings: TableFindings) -> None:
     points = [entry.point for entry in entries]
     lint_ranges(points, findings)
     lint_arithmetic(points, family, findings)
@@ -90,7 +91,7 @@ def _lint_device(entries: list[Entry], family: str, table: Table, findings: Find
         lint_identifiers(points, findings)
 
 
-def _lint_sources(points: list[Point], findings: Findings) -> None:
+def _lint_sources(points: list[Point], findings: TableFindings) -> None:
     """Primary and backup of one quantity: a status the bill hangs on deserves two sources, and two different ones."""
     sources = {(p.unit, p.quantity, p.backup): p for p in points if p.quantity}
     single: dict[str, list[Point]] = {}
@@ -98,13 +99,13 @@ def _lint_sources(points: list[Point], findings: Findings) -> None:
         other = sources.get((unit, name, not backup))
         if other is None:
             if backup:
-                findings.add("backup_alone", point.row, "backup", quantity=name)
+                findings.find("backup_alone", point.row, "backup", quantity=name)
             elif BY_NAME[name].kind is Kind.STATUS:
                 single.setdefault(unit, []).append(point)
         elif backup and place_of(point) == place_of(other):
-            findings.add("same_signals", point.row, "backup", quantity=name, other=other.row)
+            findings.find("same_signals", point.row, "backup", quantity=name, other=other.row)
     for statuses in single.values():
-        findings.add("no_backup", statuses[0].row, "quantity", quantities=", ".join(p.quantity for p in statuses))
+        findings.find("no_backup", statuses[0].row, "quantity", quantities=", ".join(p.quantity for p in statuses))
 
 
 def place_of(point: Point) -> tuple[object, ...]:
@@ -112,7 +113,7 @@ def place_of(point: Point) -> tuple[object, ...]:
     return point.area, point.common_address, point.address, point.bit
 
 
-def _lint_notation(entries: list[Entry], table: Table, findings: Findings) -> None:
+def _lint_notation(entries: list[Entry], table: Table, findings: TableFindings) -> None:
     """A plain address in one area that reads like 4xxxx notation of another."""
     texts = {row: cells.get("address", "") for row, cells in table.rows}
     for entry in entries:
@@ -120,5 +121,5 @@ def _lint_notation(entries: list[Entry], table: Table, findings: Findings) -> No
         notation = find_notation(text)
         if notation is None or notation.area == entry.point.area or (parse_whole(text) or 0) < 10_000:
             continue
-        findings.add("notation_elsewhere", entry.point.row, "address", text=text, prefix=notation.prefix,
+        findings.find("notation_elsewhere", entry.point.row, "address", text=text, prefix=notation.prefix,
                      area=notation.area, area_zh=AREA_ZH[notation.area], given=entry.point.area)  # fmt: skip

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Final
 
 from collector.model.quantity import BY_NAME, Kind
-from collector.points.findings import Findings
+from collector.points.findings import TableFindings
 from collector.points.load import Entry
 from collector.points.point import BIT_AREAS, Point
 
@@ -40,7 +40,7 @@ def _may_share(one: Point, other: Point) -> bool:
     return one.quantity == other.quantity and one.unit != other.unit and bool(one.quantity) and one.area == other.area
 
 
-def lint_registers(points: list[Point], findings: Findings) -> None:
+def lint_registers(points: list[Point], findings: TableFindings) -> None:
     """Overlaps and repetitions within each area, and short holes that split requests."""
     for area in sorted({point.area for point in points}):
         inside = sorted((p for p in points if p.area == area), key=lambda p: (p.address, p.registers, p.row))
@@ -54,28 +54,28 @@ def lint_registers(points: list[Point], findings: Findings) -> None:
             near.setdefault((point.address, point.type, point.bit, point.order), point)
             hole = point.address - end
             if last is not None and 0 < hole <= SHORT_HOLE:
-                findings.add("gap", point.row, "address", count=hole, other=last.row)
+                findings.find("gap", point.row, "address", count=hole, other=last.row)
             if point.address + point.registers > end:
                 end, last = point.address + point.registers, point
 
 
-def _compare(other: Point, point: Point, findings: Findings) -> None:
+def _compare(other: Point, point: Point, findings: TableFindings) -> None:
     """Two points that share a register (or coil); `other` stands first in the file."""
     same_place = (point.address, point.type) == (other.address, other.type)
     if point.area not in BIT_AREAS and point.registers == other.registers == 1 and point.address == other.address:
         if (point.bit is None) is not (other.bit is None):
-            findings.add("word_and_bit", point.row, "address", address=point.address, other=other.row)
+            findings.find("word_and_bit", point.row, "address", address=point.address, other=other.row)
             return
         if point.bit is not None and point.bit != other.bit:
             return
     if not same_place:
-        findings.add("overlap", point.row, "address", place=_span(point), other_name=other.name,
+        findings.find("overlap", point.row, "address", place=_span(point), other_name=other.name,
                      other_place=_span(other), other=other.row)  # fmt: skip
     elif point.order != other.order and point.registers > 1:
-        findings.add("order_conflict", point.row, "order", order=point.order, other=other.row,
+        findings.find("order_conflict", point.row, "order", order=point.order, other=other.row,
                      other_order=other.order)  # fmt: skip
     elif not _may_share(point, other):
-        findings.add("same_address", point.row, "address", other_name=other.name, other=other.row)
+        findings.find("same_address", point.row, "address", other_name=other.name, other=other.row)
 
 
 def _span(point: Point) -> str:
@@ -83,63 +83,63 @@ def _span(point: Point) -> str:
     return f"{point.area} {point.address}" + (f"-{last}" if last > point.address else "") + f" {point.type}"
 
 
-def lint_orders(entries: list[Entry], findings: Findings) -> None:
+def lint_orders(entries: list[Entry], findings: TableFindings) -> None:
     """Byte orders that are missing or differ where the neighbours of the same device say another."""
     wide = [e for e in entries if e.point.registers > 1]
     said = [e for e in wide if "order" in e.written]
     if wide and not said:
-        findings.add("order_unstated", wide[0].point.row, "order", device=wide[0].point.device or "-")
+        findings.find("order_unstated", wide[0].point.row, "order", device=wide[0].point.device or "-")
     usual = Counter(e.point.order for e in said).most_common(1)
     for entry in wide if said else ():
         point = entry.point
         if "order" not in entry.written:
             neighbour = min(said, key=lambda e: abs(e.point.row - point.row)).point
-            findings.add("order_missing", point.row, "order", type=point.type, other=neighbour.row,
+            findings.find("order_missing", point.row, "order", type=point.type, other=neighbour.row,
                          order=neighbour.order)  # fmt: skip
         elif point.order != usual[0][0] and usual[0][1] > len(said) / 2:
-            findings.add("order_mixed", point.row, "order", order=point.order, usual=usual[0][0])
+            findings.find("order_mixed", point.row, "order", order=point.order, usual=usual[0][0])
     for entry in entries:
         point = entry.point
         if point.registers == 1 and point.type != "bit" and "order" in entry.written and point.order != "ABCD":
-            findings.add("order_of_one", point.row, "order", order=point.order, type=point.type)
+            findings.find("order_of_one", point.row, "order", order=point.order, type=point.type)
 
 
-def lint_objects(points: list[Point], findings: Findings) -> None:
+def lint_objects(points: list[Point], findings: TableFindings) -> None:
     """IEC 60870-5-104: information objects that can't be, repeat, or carry another kind of value."""
     with_station = next((p for p in points if p.common_address is not None), None)
     places: dict[tuple[int | None, int], Point] = {}
     for point in points:
         if point.address == 0:
-            findings.add("object_address_zero", point.row, "address")
+            findings.find("object_address_zero", point.row, "address")
         other = places.setdefault((point.common_address, point.address), point)
         if other is not point and not _may_share(point, other):
-            findings.add("same_address", point.row, "address", other_name=other.name, other=other.row)
+            findings.find("same_address", point.row, "address", other_name=other.name, other=other.row)
         if with_station is not None and point.common_address is None:
-            findings.add("common_address_missing", point.row, "common_address", other=with_station.row,
+            findings.find("common_address_missing", point.row, "common_address", other=with_station.row,
                          value=with_station.common_address)  # fmt: skip
         if point.quantity:
             _compare_kinds(point, findings)
 
 
-def _compare_kinds(point: Point, findings: Findings) -> None:
+def _compare_kinds(point: Point, findings: TableFindings) -> None:
     carried, wanted = _CARRIES[point.area], BY_NAME[point.quantity].kind
     # Stations do send energy as a measured value; a status never travels as one.
     if carried is wanted or (carried, wanted) == (Kind.ANALOG, Kind.COUNTER):
         return
     (carries, carries_zh), (kind, kind_zh) = _KIND_WORDS[carried], _KIND_WORDS[wanted]
-    findings.add("type_of_quantity", point.row, "area", area=point.area, carries=carries, carries_zh=carries_zh,
+    findings.find("type_of_quantity", point.row, "area", area=point.area, carries=carries, carries_zh=carries_zh,
                  quantity=point.quantity, kind=kind, kind_zh=kind_zh)  # fmt: skip
 
 
-def lint_identifiers(points: list[Point], findings: Findings) -> None:
+def lint_identifiers(points: list[Point], findings: TableFindings) -> None:
     """DL/T 645: identifiers that repeat, or that no meter answers with this quantity."""
     places: dict[int, Point] = {}
     for point in points:
         other = places.setdefault(point.address, point)
         if other is not point and not _may_share(point, other):
-            findings.add("same_address", point.row, "address", other_name=other.name, other=other.row)
+            findings.find("same_address", point.row, "address", other_name=other.name, other=other.row)
         pattern, known = _IDENTIFIERS.get(point.quantity, (None, ""))
         text = f"{point.address:08X}"
         if pattern is not None and pattern.match(text) is None:
-            findings.add("identifier_of_quantity", point.row, "address", text=text, quantity=point.quantity,
+            findings.find("identifier_of_quantity", point.row, "address", text=text, quantity=point.quantity,
                          known=known)  # fmt: skip

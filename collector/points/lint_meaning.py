@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final
 
 from collector.model.quantity import BY_NAME, Kind, Quantity
-from collector.points.findings import Findings
+from collector.points.findings import TableFindings
 from collector.points.load import guard_range
 from collector.points.point import BIT_AREAS, INTEGER_RANGE, RAW_UNITS, Point, decimal_text
 from collector.points.words import AREA_ZH
@@ -17,7 +17,7 @@ _TINY: Final = {"MW": Fraction(1, 10), "Mvar": Fraction(1, 10), "kV": Fraction(1
 _NOMINAL_HZ: Final = 50
 
 
-def lint_ranges(points: list[Point], findings: Findings) -> None:
+def lint_ranges(points: list[Point], findings: TableFindings) -> None:
     """The range a row declares, and the one its type reaches, against the plausible range of the quantity."""
     for point in points:
         quantity = BY_NAME.get(point.quantity)
@@ -26,40 +26,40 @@ def lint_ranges(points: list[Point], findings: Findings) -> None:
         _lint_declared(point, quantity, findings)
         _lint_small(point, quantity, findings)
         if quantity.kind is Kind.COUNTER and point.type in ("int16", "uint16", "bcd16") and point.reach:
-            findings.add("counter_narrow", point.row, "type", type=point.type, high=decimal_text(point.reach[1]),
+            findings.find("counter_narrow", point.row, "type", type=point.type, high=decimal_text(point.reach[1]),
                          unit=point.raw_unit)  # fmt: skip
 
 
-def _lint_declared(point: Point, quantity: Quantity, findings: Findings) -> None:
+def _lint_declared(point: Point, quantity: Quantity, findings: TableFindings) -> None:
     factor = RAW_UNITS[point.raw_unit][1]
     plausible_low, plausible_high = Fraction(quantity.low), Fraction(quantity.high)
     low = plausible_low if point.low is None else point.low * factor
     high = plausible_high if point.high is None else point.high * factor
     shown = f"{decimal_text(plausible_low)} … {decimal_text(plausible_high)} {quantity.unit}"
     if low > plausible_high or high < plausible_low:
-        findings.add("outside_quantity", point.row, "max", low=_shown(point.low), high=_shown(point.high),
+        findings.find("outside_quantity", point.row, "max", low=_shown(point.low), high=_shown(point.high),
                      unit=point.raw_unit, plausible=shown)  # fmt: skip
         return
     for key, limit, beyond in (("min", point.low, low < plausible_low), ("max", point.high, high > plausible_high)):
         if limit is not None and beyond:
-            findings.add("beyond_quantity", point.row, key, key=key, limit=decimal_text(limit), unit=point.raw_unit,
+            findings.find("beyond_quantity", point.row, key, key=key, limit=decimal_text(limit), unit=point.raw_unit,
                          plausible=shown)  # fmt: skip
     if quantity.unit == "Hz" and not low <= _NOMINAL_HZ <= high:
-        findings.add("no_nominal", point.row, "max")
+        findings.find("no_nominal", point.row, "max")
     if point.low is None or point.high is None:
         return
     width = point.high - point.low
     if point.type in INTEGER_RANGE and width and abs(point.scale) * 100 > width:
-        findings.add("coarse", point.row, "scale", step=decimal_text(abs(point.scale)), unit=point.raw_unit)
+        findings.find("coarse", point.row, "scale", step=decimal_text(abs(point.scale)), unit=point.raw_unit)
     if point.deadband is not None and width and point.deadband * 5 >= width:
-        findings.add("deadband_wide", point.row, "deadband", deadband=decimal_text(point.deadband), part="1/5")
+        findings.find("deadband_wide", point.row, "deadband", deadband=decimal_text(point.deadband), part="1/5")
 
 
 def _shown(limit: Fraction | None) -> str:
     return "…" if limit is None else decimal_text(limit)
 
 
-def _lint_small(point: Point, quantity: Quantity, findings: Findings) -> None:
+def _lint_small(point: Point, quantity: Quantity, findings: TableFindings) -> None:
     """A range or a type that can only ever give a trifle: mostly kW headed MW the other way round, or a wrong scale."""
     least = _TINY.get(quantity.unit)
     if least is None:
@@ -67,40 +67,40 @@ def _lint_small(point: Point, quantity: Quantity, findings: Findings) -> None:
     factor, unit = RAW_UNITS[point.raw_unit][1], quantity.unit
     declared = [abs(limit * factor) for limit in (point.low, point.high) if limit is not None]
     if declared and point.high is not None and max(declared) < least:
-        findings.add("tiny_range", point.row, "max", reach=f"{decimal_text(max(declared))} {unit}")
+        findings.find("tiny_range", point.row, "max", reach=f"{decimal_text(max(declared))} {unit}")
     elif point.type in INTEGER_RANGE and point.reach is not None:
         reach = max(abs(end * factor) for end in point.reach)
         if reach < least:
-            findings.add("tiny_reach", point.row, "scale", type=point.type, reach=f"{decimal_text(reach)} {unit}")
+            findings.find("tiny_reach", point.row, "scale", type=point.type, reach=f"{decimal_text(reach)} {unit}")
 
 
-def lint_arithmetic(points: list[Point], family: str, findings: Findings) -> None:
+def lint_arithmetic(points: list[Point], family: str, findings: TableFindings) -> None:
     """Signs, statuses, sentinels and guards that can't do what they say."""
     for point in points:
         quantity = BY_NAME.get(point.quantity)
         if point.scale < 0 and point.sign < 0:
-            findings.add("double_sign", point.row, "sign")
+            findings.find("double_sign", point.row, "sign")
         if quantity is not None and quantity.kind is Kind.STATUS:
             values = sorted((raw * point.scale + point.offset) * point.sign for raw in (0, 1))
             if values != [0, 1]:
                 shown = ", ".join(map(decimal_text, values))
-                findings.add("never_valid", point.row, "scale", values=shown)
+                findings.find("never_valid", point.row, "scale", values=shown)
         if family == "modbus":
             _lint_raw(point, findings)
 
 
-def _lint_raw(point: Point, findings: Findings) -> None:
+def _lint_raw(point: Point, findings: TableFindings) -> None:
     if point.area in BIT_AREAS and point.bit is not None:
-        findings.add("bit_unused", point.row, "bit", area=point.area, area_zh=AREA_ZH[point.area])
+        findings.find("bit_unused", point.row, "bit", area=point.area, area_zh=AREA_ZH[point.area])
     if point.type in INTEGER_RANGE:
         low, high = INTEGER_RANGE[point.type]
         # A sentinel may be written as the bits of a signed register: 65535 for -1.
         widest = (1 << 16 * point.registers) - 1 if low < 0 else high
         for value in point.no_value:
             if not low <= value <= widest:
-                findings.add("no_value_width", point.row, "no_value", value=value, type=point.type)
+                findings.find("no_value_width", point.row, "no_value", value=value, type=point.type)
     if 0 in point.no_value:
-        findings.add("no_value_zero", point.row, "no_value")
+        findings.find("no_value_zero", point.row, "no_value")
     wanted = guard_range(point.guard) if point.guard else None
     if wanted is not None and point.reach is not None and (wanted[0] > point.reach[1] or wanted[1] < point.reach[0]):
-        findings.add("guard_unreachable", point.row, "guard", type=point.type, text=point.guard)
+        findings.find("guard_unreachable", point.row, "guard", type=point.type, text=point.guard)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from collector.points.messages import Text
+from collector.sheets.messages import Text
 
 OF_LINT: Final[dict[str, Text]] = {
     "overlap": Text(

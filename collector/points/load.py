@@ -11,10 +11,9 @@ from pathlib import Path
 from sys import intern
 from typing import Final
 
-from collector.base.errors import ConfigError
 from collector.model.quantity import BY_NAME, Kind, parse_decimal
 from collector.points.cells import Row, parse_whole
-from collector.points.findings import Findings
+from collector.points.findings import TableFindings
 from collector.points.grid import Table, read_table
 from collector.points.notation import find_notation
 from collector.points.point import BIT_AREAS, INTEGER_RANGE, RAW_UNITS, REGISTERS, Point, decimal_text
@@ -64,33 +63,32 @@ def load_points(path: Path, protocol: str, device: str) -> tuple[Point, ...]:
     Raises:
         ConfigError: every problem of the table, with file, row and column.
     """
-    findings = Findings(str(path))
+    findings = TableFindings(str(path))
     table = read_table(path, findings)
     entries = [] if table is None else read_entries(table, protocol, findings, device=device)
-    if not entries and not findings.found:
-        findings.add("no_row_for_device", 0, "device", device=device)
-    if findings.found:
-        raise ConfigError([finding.problem() for finding in findings.found])
+    if not entries and not findings:
+        findings.find("no_row_for_device", 0, "device", device=device)
+    findings.refuse_if_any()
     return tuple(entry.point for entry in entries)
 
 
 def load_device_ids(path: Path) -> dict[str, int]:
     """The device ids that a table's rows name, each with its first row; empty where the table can't be read."""
-    table = read_table(path, Findings(str(path)))
+    table = read_table(path, TableFindings(str(path)))
     found: dict[str, int] = {}
     for number, cells in table.rows if table is not None else ():
-        device = Row(number, cells, Findings(str(path))).text("device")
+        device = Row(number, cells, TableFindings(str(path))).text("device")
         if device:
             found.setdefault(device, number)
     return found
 
 
-def read_entries(table: Table, protocol: str, findings: Findings, *, device: str | None = None) -> list[Entry]:
+def read_entries(table: Table, protocol: str, findings: TableFindings, *, device: str | None = None) -> list[Entry]:
     """The sound rows of a table, those for `device` or all; what is wrong with the others goes to `findings`."""
     family = family_of(protocol)
     missing = [key for key in _REQUIRED[family] if key not in table.headings]
     for key in missing:
-        findings.add("column_missing", table.header_row, key, zh=HEADINGS[key][0])
+        findings.find("column_missing", table.header_row, key, zh=HEADINGS[key][0])
     if missing:
         return []
     entries, everything = [], []
@@ -267,7 +265,7 @@ def _check_range(row: Row, point: Point) -> None:
                      unit=point.raw_unit, key=key, limit=decimal_text(limit))  # fmt: skip
 
 
-def _check_duplicates(points: list[Point], findings: Findings) -> None:
+def _check_duplicates(points: list[Point], findings: TableFindings) -> None:
     """A name once, a primary and a backup source of a quantity once, for each device that reads the rows."""
     for rows in by_device(points).values():
         names: dict[str, Point] = {}
@@ -275,11 +273,11 @@ def _check_duplicates(points: list[Point], findings: Findings) -> None:
         for point in rows:
             first = names.setdefault(point.name, point)
             if first is not point and point.name:
-                findings.add("name_twice", point.row, "name", name=point.name, other=first.row)
+                findings.find("name_twice", point.row, "name", name=point.name, other=first.row)
             if point.guard or not point.quantity:
                 continue
             key = (point.unit, point.quantity, point.backup)
             if (other := meanings.setdefault(key, point)) is not point:
-                findings.add("source_twice", point.row, "quantity",
+                findings.find("source_twice", point.row, "quantity",
                              quantity=point.quantity, role="backup" if point.backup else "primary",
                              role_zh="备用" if point.backup else "主用", other=other.row)  # fmt: skip

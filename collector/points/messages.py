@@ -6,63 +6,11 @@ Data only. A code never changes its meaning; docs/point-tables.md lists them all
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-
-class Text(NamedTuple):
-    """Templates in the manner of `str.format`."""
-
-    severity: str
-    en: str
-    zh: str
-    remedy_en: str = ""
-    remedy_zh: str = ""
-
+from collector.sheets.messages import Text
 
 OF_FILE: Final[dict[str, Text]] = {
-    "unreadable": Text("error", "can't be read: {reason}", "读不了:{reason}"),
-    "too_big": Text(
-        "error",
-        "has {size}; a point table has at most {limit}",
-        "{size},点表最多 {limit}",
-        "split it, or delete what lies below and beside the table",
-        "拆分,或删去表格下方和右侧的多余内容",
-    ),
-    "old_excel": Text(
-        "error",
-        "is a workbook of the old .xls form",
-        "是旧版 .xls 工作簿",
-        "save it as .xlsx or CSV",
-        "另存为 .xlsx 或 CSV",
-    ),
-    "not_workbook": Text(
-        "error",
-        "is no workbook that can be read: {reason}",
-        "不是可读的工作簿:{reason}",
-        "save it again as .xlsx, or as CSV UTF-8",
-        "重新另存为 .xlsx 或 CSV UTF-8",
-    ),
-    "encoding": Text(
-        "error",
-        "is neither UTF-8 nor GBK text",
-        "既不是 UTF-8 也不是 GBK 文本",
-        "save it as CSV UTF-8",
-        "另存为 CSV UTF-8",
-    ),
-    "not_csv": Text(
-        "error",
-        "is no proper CSV: {reason}",
-        "不是规范的 CSV:{reason}",
-        "save it again as CSV UTF-8",
-        "重新另存为 CSV UTF-8",
-    ),
-    "delimiter": Text(
-        "error",
-        "cells are apart by {text}, not by commas",
-        "单元格以{text}分隔,不是逗号",
-        "save it as CSV UTF-8 (comma delimited)",
-        "另存为 CSV UTF-8(逗号分隔)",
-    ),
     "no_header": Text(
         "error",
         "no header within the first {limit} rows",
@@ -112,33 +60,12 @@ OF_FILE: Final[dict[str, Text]] = {
 }
 
 OF_CELL: Final[dict[str, Text]] = {
-    "formula": Text(
-        "error",
-        "{place} holds a formula",
-        "{place} 是公式",
-        "paste the value itself (paste special: values)",
-        "用“选择性粘贴:数值”替换",
-    ),
-    "error_value": Text(
-        "error",
-        "{place} holds the error {text}",
-        "{place} 是错误值 {text}",
-        "write the value or leave it empty",
-        "填数值或留空",
-    ),
     "date": Text(
         "error",
         "{place} holds a date; Excel made it of what was typed",
         "{place} 被 Excel 变成了日期",
         "format the column as text and type it again",
         "把该列设为文本后重填",
-    ),
-    "merged": Text(
-        "error",
-        "cells {place} are merged: only the first of them holds anything",
-        "{place} 是合并单元格,只有首格有内容",
-        "unmerge them and fill every cell",
-        "取消合并并逐格填写",
     ),
     "control_character": Text("error", "holds the control character {text}", "含控制字符 {text}", "delete it", "删去"),
     "empty": Text("error", "is empty", "为空"),

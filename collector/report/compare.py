@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two statements of a month: the lines and plants that differ, each with what can have caused it.
+"""The comparison of two statements of a month: lines and plants that differ, each with its possible causes.
 
-The manifests say what differs between the runs (records, register, dispatch inputs by file, rulebook, readings,
-kernel); a line keeps of these only what can reach it: where what was measured is the same, no record changed it; a
-plan changes AGC energy, not a spill. What stays is a list of possible causes, not a proof of one.
+The manifests show what differs between the runs (records, register, dispatch inputs by file, rulebook, readings,
+kernel). A line lists only the differences that can affect it: if its determinant is the same, no record changed it; a
+plan changes AGC energy, not a spill. The result is a list of possible causes, not a proof of one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ READING: Final = "reading"
 UNEXPLAINED: Final = "unexplained"
 
 _ORDERS: Final = frozenset({"orders"})
-# Which dispatch-side files can reach a service; exclusions reach all but black start.
+# The dispatch-side files that can affect a service; exclusions affect all services but black start.
 _FILES_OF_SERVICE: Final[Mapping[str, frozenset[str]]] = {
     "deep_peak": _ORDERS,
     "coal_start_stop": _ORDERS | {"start_stop_table"},
@@ -43,14 +43,14 @@ _FILES_OF_SERVICE: Final[Mapping[str, frozenset[str]]] = {
     "spinning_reserve": frozenset({"reserve"}),
     "hot_reserve": frozenset({"reserve"}),
 }
-# Files that price without being measured.
+# Files that affect prices but not determinants.
 _PRICING_FILES: Final = frozenset({"start_stop_table", "rates"})
 _COMPARED: Final = ("quantity", "coverage", "amount_yuan", "status", "reason")
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A line or plant that is not the same. `before`, `after`: the cells that differ; empty where it is not there."""
+    """A line or plant that differs. `before`, `after`: the cells that differ; empty where the row does not exist."""
 
     subject: str
     service: str
@@ -61,7 +61,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What differs between two runs, and what it made differ."""
+    """The differences between two runs, and the lines and plants that differ."""
 
     changed: tuple[str, ...]
     lines: tuple[Difference, ...]
@@ -72,7 +72,7 @@ def compare(a: Saved, b: Saved) -> Comparison:
     """Compare two statements of the same month.
 
     Raises:
-        ConfigError: they are of different months.
+        ConfigError: the statements are of different months.
     """
     if a.month != b.month:
         raise ConfigError(
@@ -91,7 +91,7 @@ def compare(a: Saved, b: Saved) -> Comparison:
 
 
 class _Changed:
-    """What differs between two runs as a whole."""
+    """The differences between two runs as a whole."""
 
     def __init__(self, a: Saved, b: Saved) -> None:
         names = {n for n in {*a.inputs, *b.inputs} if a.inputs.get(n) != b.inputs.get(n)}
@@ -105,7 +105,7 @@ class _Changed:
         self._rules = (_rules(a), _rules(b))
 
     def all(self) -> tuple[str, ...]:
-        """Everything, for the head of the comparison."""
+        """All differences, for the head of the comparison."""
         flags = ((RECORDS, self.records), (REGISTER, self.register), (RULEBOOK, self.rulebook), (KERNEL, self.kernel))
         found = [name for name, flag in flags if flag]
         found += [f"{DISPATCH}: {name}" for name in sorted(self.files)]
@@ -117,7 +117,7 @@ class _Changed:
         return before != after
 
     def causes(self, service: str, article: str, *, measured: bool) -> tuple[str, ...]:
-        """What can have changed a line. `measured`: what was measured differs, or nothing was."""
+        """Possible causes of a change of a line. `measured`: its determinant differs, or it has none."""
         found = []
         if self.records and measured:
             found.append(RECORDS)
@@ -127,7 +127,7 @@ class _Changed:
         if not measured:
             reaching &= _PRICING_FILES
         found += [f"{DISPATCH}: {name}" for name in sorted(self.files & reaching)]
-        # A service moved with its whole rulebook: factor and state of a service are no value of it.
+        # Factor and state of a service are no rulebook values: a change of them shows only as a changed rulebook.
         if self.rulebook and (measured or self.policy or self.price(service) or not found):
             found.append(RULEBOOK)
         numbers = set(re.findall(r"\d+(?=\()|\b\d+\b(?!\))", article))
@@ -183,7 +183,7 @@ def _plants(a: Saved, b: Saved, changed: _Changed, lines_differ: bool) -> Iterab
         causes += [f"{DISPATCH}: revenue"] if "revenue" in changed.files else []
         causes += [REGISTER] if changed.register else []
         causes += [KERNEL] if changed.kernel else []
-        if not causes:  # a file that came or went makes a month provisional or final
+        if not causes:  # a file added or removed makes a month final or provisional
             causes = list(changed.all())
         yield Difference(key[1], "", *cells, tuple(causes) or (UNEXPLAINED,))
 
@@ -191,7 +191,7 @@ def _plants(a: Saved, b: Saved, changed: _Changed, lines_differ: bool) -> Iterab
 def _differing(
     before: Row | None, after: Row | None, columns: Sequence[str]
 ) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
-    """The cells that differ on both sides; None where none does."""
+    """The differing cells of both rows; None where no cell differs."""
     names = [c for c in columns if (before or {}).get(c) != (after or {}).get(c)]
     if not names:
         return None

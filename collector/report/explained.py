@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An explanation as lines of text for a terminal, in the regulation's words, in English, or in both beside each other.
+"""An explanation as lines of text for a terminal, in the regulation's words, in English, or in both side by side.
 
-Ids stay as they are (services, rulebook rows, readings, determinants, codes of findings): they are what the other verbs
-and files know them by. Steps and findings are shown as they were written.
+Ids are not translated (services, rulebook rows, readings, determinants, codes of findings): other commands and files
+use them too. Steps and findings are shown as they were written.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LABELS: Final[Mapping[str, Words]] = {
 
 
 def explanation_text(explanation: Explanation, *, segments: int = 40, lang: Lang = Lang.BOTH) -> Iterator[str]:
-    """The explanation as lines of text; at most so many segments."""
+    """The explanation as lines of text; `segments`: the most segments to show."""
     line = explanation.line
     yield _head(line, lang)
     if line.low_yuan is not None and line.high_yuan is not None:
@@ -69,7 +69,7 @@ def explanation_text(explanation: Explanation, *, segments: int = 40, lang: Lang
 
 
 def records_heading(lang: Lang) -> str:
-    """What stands above the records of an interval."""
+    """The heading above the records of an interval."""
     return _label("records", lang)
 
 
@@ -131,7 +131,7 @@ def _from(day: str, lang: Lang) -> str:
 
 
 def _number(value: Fraction) -> str:
-    """Six decimals at most, for people."""
+    """A number with at most six decimals, for display."""
     rounded = (Decimal(value.numerator) / Decimal(value.denominator)).quantize(Decimal("0.000001"))
     text = f"{rounded:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A statement folder appears whole or not at all: written beside its place, flushed, then renamed.
+"""The writer of a statement folder, atomic: written next to its place, flushed to disk, then renamed.
 
-An earlier statement in its place is replaced; any other folder with something in it is left alone and refused.
+An earlier statement in its place is replaced; any other folder that is not empty is refused and left unchanged.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from collector.base.durable import flush
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
 from collector.report.manifest import manifest_json, run_id
@@ -29,10 +29,10 @@ SEGMENTS: Final = "segments.csv"
 
 
 def check_out(out: Path) -> None:
-    """Whether a statement may be written to `out`; asked before a month is computed for nothing.
+    """Check that a statement may be written to `out`, before a month is computed in vain.
 
     Raises:
-        ConfigError: it is a file, or a folder with something in it that is no statement.
+        ConfigError: `out` is a file, or a folder that is not empty and holds no statement.
     """
     if not out.exists() and not out.is_symlink():
         return
@@ -48,12 +48,12 @@ def write_statement(
 ) -> dict[str, Any]:
     """Write the statement to `out` and return its manifest; the same bytes however the work is spread.
 
-    `written`: segments that are written already and are not of `statement.segments`; they come first.
+    `written`: segments already written that are not in `statement.segments`; they come first.
 
     Raises:
         ConfigError: as `check_out`.
         InvariantBroken: the statement contradicts itself; nothing is written.
-        OSError: the disk refuses; nothing of it stays.
+        OSError: writing failed; nothing is left behind.
     """
     check_identities(statement)
     check_out(out)
@@ -74,8 +74,8 @@ def _fill(statement: Statement, work: Path, spread: Spread, written: Sequence[Wr
     measured = write_segments(statement.segments, work / SEGMENTS, spread=spread, before=written)
     unpaid = with_outside_time(statement, measured)
     contents: dict[str, Callable[[], bytes] | None] = {
-        "statement.xlsx": lambda: _workbook(statement, unpaid),  # first, for it takes longest
-        SEGMENTS: None,  # is there
+        "statement.xlsx": lambda: _workbook(statement, unpaid),  # first, because it takes longest
+        SEGMENTS: None,  # written already
         "statement.html": lambda: _page(statement, unpaid),
         "primary_frequency.csv": lambda: primary_frequency_csv(statement),
         "lines.csv": lambda: lines_csv(statement),
@@ -86,18 +86,18 @@ def _fill(statement: Statement, work: Path, spread: Spread, written: Sequence[Wr
     }
 
     def write(name: str) -> str:
-        """One file to the disk; its SHA-256."""
+        """Write one file to the disk; returns its SHA-256."""
         path, make = work / name, contents[name]
         if make is not None:
             path.write_bytes(make())
-        _flush(path)
+        flush(path)
         return _sha256(path)
 
     hashes = dict(zip(contents, spread(write, contents), strict=True))
     data = manifest_json(statement, hashes)
     (work / MANIFEST).write_bytes(data)
-    _flush(work / MANIFEST)
-    _flush(work)
+    flush(work / MANIFEST)
+    flush(work)
     manifest: dict[str, Any] = json.loads(data)
     return manifest
 
@@ -115,7 +115,7 @@ def _page(statement: Statement, unpaid: Sequence[UnpaidTime]) -> bytes:
 
 
 def _swap(work: Path, out: Path) -> None:
-    """Put `work` in the place of `out`; an earlier statement steps aside first and goes last."""
+    """Rename `work` to `out`; an earlier statement is renamed first and deleted last."""
     if not out.exists():
         work.rename(out)
     else:
@@ -123,7 +123,7 @@ def _swap(work: Path, out: Path) -> None:
         out.rename(aside / "statement")
         work.rename(out)
         shutil.rmtree(aside)
-    _flush(out.parent)
+    flush(out.parent)
 
 
 def _is_statement(folder: Path) -> bool:
@@ -137,11 +137,3 @@ def _is_statement(folder: Path) -> bool:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

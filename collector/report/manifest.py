@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""manifest.json: everything a third party needs to repeat a run and to say which part of two runs differs."""
+"""manifest.json: the facts a third party needs to repeat a run and to find what differs between two runs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def input_hash(sources: Mapping[str, str]) -> str:
 
 
 def run_id(statement: Statement) -> str:
-    """Names the run by what made it: the same inputs, rulebook and kernel give the same id."""
+    """The id of a run, derived from its inputs: the same inputs, rulebook and kernel give the same id."""
     parts = (statement.month, input_hash(statement.sources), statement.rulebook_hash, statement.kernel_version)
     return f"{statement.month}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 
 
 def manifest_of(statement: Statement, files: Mapping[str, str]) -> dict[str, Any]:
-    """The manifest; `files`: SHA-256 of each file of the statement folder beside it."""
+    """The manifest; `files`: SHA-256 of each other file of the statement folder."""
     return {
         "schema": SCHEMA_VERSION,
         "month": statement.month,

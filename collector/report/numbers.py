@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Exact numbers as text. What is not known is an empty cell, never 0."""
+"""Exact numbers as text. An unknown number is an empty cell, never 0."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUANTITY_DIGITS: Final = 6
 
 
 def format_fraction(value: Fraction | None, digits: int = QUANTITY_DIGITS) -> str:
-    """With `digits` decimals, half away from zero, never `-0`; empty for None."""
+    """A fraction with `digits` decimals, rounded half away from zero, never `-0`; empty for None."""
     if value is None:
         return ""
     whole = scaled(value, digits)
@@ -24,7 +24,7 @@ def format_fraction(value: Fraction | None, digits: int = QUANTITY_DIGITS) -> st
 
 
 def scaled(value: Fraction, digits: int = QUANTITY_DIGITS) -> int:
-    """The size of a number in units of its last decimal shown, half away from zero."""
+    """The absolute value in units of the last decimal shown, rounded half away from zero."""
     size: int = 2 * abs(value.numerator) * 10**digits
     return (size + value.denominator) // (2 * value.denominator)
 
@@ -35,17 +35,17 @@ def format_amount(amount_yuan: Decimal | None) -> str:
 
 
 def format_seconds(duration_ms: int) -> str:
-    """Seconds with three decimals: exact."""
+    """A duration in seconds with three decimals, which is exact."""
     return f"{duration_ms // 1000}.{duration_ms % 1000:03d}"
 
 
 def format_instant(time_utc_ms: int) -> str:
-    """Local ISO 8601 with offset."""
+    """An instant as local ISO 8601 with offset."""
     return format_time(time_utc_ms)
 
 
 def format_percent(ratio: Fraction | None) -> str:
-    """For the eye: percent with two decimals, cut and not rounded, so that 99.996 % is not shown as whole."""
+    """A ratio as percent with two decimals, cut and not rounded, so that 99.996 % is not shown as 100 %."""
     if ratio is None:
         return ""
     hundredths = ratio.numerator * 10_000 // ratio.denominator
@@ -53,7 +53,7 @@ def format_percent(ratio: Fraction | None) -> str:
 
 
 def group_digits(text: str) -> str:
-    """`12345.60` as `12 345.60`, for pages; narrow no-break spaces, as GB/T 15835 groups digits."""
+    """`12345.60` as `12 345.60` with narrow no-break spaces, the digit grouping of GB/T 15835, for pages."""
     sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
     whole, point, fraction = digits.partition(".")
     groups: list[str] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""statement.html: the statement for people, in the regulation's words, printable on A4; no script, nothing fetched."""
+"""statement.html: the statement in the regulation's words, printable on A4; no script, no external resource."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _context(statement: Statement, unpaid: Sequence[UnpaidTime]) -> dict[str, An
 
 
 def month_status(code: str) -> words.Words:
-    """正式, 暂定 or 不能结算."""
+    """The status of a month in words: 正式, 暂定 or 不能结算."""
     return words.MONTH_BLOCKED if code == "blocked" else words.of(words.STATUSES, code)
 
 
@@ -101,7 +101,7 @@ def service_totals(lines: Iterable[Line]) -> list[tuple[str, Decimal, int]]:
 
 
 def unpaid_by_service(unpaid: Iterable[UnpaidTime]) -> list[UnpaidTime]:
-    """Minutes over all units: the table a reader asks for first."""
+    """Unpaid time summed over all units, per service, class and reason."""
     sums: dict[tuple[str, str, str], int] = defaultdict(int)
     for item in unpaid:
         sums[item.service, item.cause, item.reason] += item.duration_ms

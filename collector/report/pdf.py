@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""statement.pdf: plants, lines and findings on A4, where the typst extra and a font with Chinese are installed.
+"""statement.pdf: plants, lines and findings on A4, if the typst extra and a Chinese font are installed.
 
-Every text reaches typst as data, never as markup. Without the extra or a font there is no PDF, and the caller is told
-why; the HTML page prints the same.
+Every text reaches typst as data, never as markup. Without the extra or a font there is no PDF, and the caller gets the
+reason; the HTML page can be printed instead.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TEMPLATE: Final = """\
 
 
 def write_pdf(statement: Statement, path: Path) -> str:
-    """Write the PDF; returns why there is none, empty where there is.
+    """Write the PDF; returns the reason where none was written, else an empty text.
 
     Raises:
         OSError: the file can't be written.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Several months in one table by settlement area and service: 补偿, 占比, 分摊 (a quarter's report).
+"""The report of several months by settlement area and service: 补偿, 占比, 分摊 (a quarter's report).
 
-分摊 of a service is what the plants bore for it: its compensation in the months whose allocation could be made (the
-shares of an area sum to its compensation exactly, Art. 22). A month that is not final is named.
+分摊 of a service is the amount the plants paid for it: its compensation in the months that could be allocated (the
+shares of an area sum to its compensation exactly, Art. 22). Months that are not final are named.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COLUMNS = ("months", "area", "service", "name", "compensation_yuan", "share", "a
 
 @dataclass(frozen=True, slots=True)
 class ServiceSum:
-    """A service in one area over the months. `share` of the area's compensation; None where that is zero."""
+    """The sums of a service in one area. `share`: its part of the area's compensation; None where that is zero."""
 
     area: str
     service: str
@@ -37,7 +37,7 @@ class ServiceSum:
 
 @dataclass(frozen=True, slots=True)
 class Quarter:
-    """The months, those of them that are not final, and the sums."""
+    """The months reported, the ones that are not final, and the sums."""
 
     months: tuple[str, ...]
     open_months: tuple[str, ...]
@@ -48,7 +48,7 @@ def summarise(statements: Sequence[Saved]) -> Quarter:
     """Add months up.
 
     Raises:
-        ConfigError: a month is there twice.
+        ConfigError: two statements are of the same month.
     """
     months = [saved.month for saved in statements]
     for index, saved in enumerate(statements):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A statement folder read back: what `compare` and `quarter` work on. Its files must be those its manifest names."""
+"""The reader of a statement folder, for `compare` and `quarter`. Its files must match the manifest's SHA-256."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """lines.csv, plants.csv and determinants.csv as text, and the manifest."""
+    """A statement read back: lines.csv, plants.csv and determinants.csv as text, and the manifest."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -40,10 +40,10 @@ class Saved:
 
 
 def load_saved(folder: Path, manifest: Mapping[str, Any] | None = None) -> Saved:
-    """Read a statement folder. `manifest`: what it must be, where that is known; else its own is believed.
+    """Read a statement folder. `manifest`: the manifest it must have, if known; else its own is used.
 
     Raises:
-        ConfigError: it is none, or a file is not the one the manifest names.
+        ConfigError: the folder holds no statement, or a file differs from the manifest.
     """
     try:
         if manifest is None:

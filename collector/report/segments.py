@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""segments.csv, and from the same pass the time that was not paid, by unit, service and reason.
+"""segments.csv and, from the same pass, the unpaid time by unit, service and reason.
 
-Segments can be millions: they are written table by table, formatted by Arrow and not row by row. Tables do not know of
-each other, so they may be formatted side by side.
+There can be millions of segments: they are written table by table and formatted by Arrow, not row by row. The tables
+are independent, so they may be formatted in parallel.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UnpaidTimes = Counter[tuple[str, str, str, str]]  # ms by unit, service, class, 
 
 @dataclass(frozen=True, slots=True, order=True)
 class UnpaidTime:
-    """Time of a determinant's scope that did not count, and why."""
+    """Unpaid time of a determinant, with class and reason."""
 
     unit: str
     service: str
@@ -47,7 +47,7 @@ class UnpaidTime:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSegments:
-    """Segments as lines of segments.csv in a file of their own, and the time of them that was not paid."""
+    """Segments already written as lines of segments.csv to a file of their own, and their unpaid time."""
 
     path: Path
     times: UnpaidTimes
@@ -56,7 +56,7 @@ class WrittenSegments:
 def write_segments(
     segments: Segments, path: Path, *, spread: Spread = map, before: Iterable[WrittenSegments] = ()
 ) -> tuple[UnpaidTime, ...]:
-    """Write segments.csv; returns the unpaid time, sorted. `before`: files to begin with, in their order.
+    """Write segments.csv; returns the unpaid time, sorted. `before`: written files to begin with, in this order.
 
     Raises:
         OSError: the file can't be written.
@@ -79,7 +79,7 @@ def _format(part: Callable[[], pa.Table]) -> tuple[Any, UnpaidTimes]:
 
 
 def format_segments(table: pa.Table) -> tuple[Any, UnpaidTimes]:
-    """A table as bytes of segments.csv, and its unpaid time."""
+    """Format a table as bytes of segments.csv, and sum its unpaid time."""
     return (_as_csv(table), _unpaid(table)) if table.num_rows else (b"", Counter())
 
 
@@ -90,7 +90,7 @@ def _as_csv(table: pa.Table) -> Any:
         sink = pa.BufferOutputStream()
         try:
             pyarrow.csv.write_csv(text, sink, options)
-        except pa.ArrowInvalid:  # an id with a comma or a quote: then every text is quoted
+        except pa.ArrowInvalid:  # an id holds a comma or a quote: quote every text
             continue
         return sink.getvalue()
     raise AssertionError("quoting writes anything")
@@ -111,7 +111,7 @@ def _as_text(table: pa.Table) -> pa.Table:
 
 
 def _local_times(times: Any) -> Any:
-    """ISO 8601 with +08:00: texts of one length are laid out at once, days and seconds looked up."""
+    """UTC ms as ISO 8601 with +08:00, formatted column by column from tables of days and seconds."""
     second, ms = np.divmod(times.to_numpy() + LOCAL_OFFSET_MS, 1000)
     day, of_day = np.divmod(second, _DAY_S)
     first = int(day.min())
@@ -127,7 +127,7 @@ def _local_times(times: Any) -> Any:
 
 @cache
 def _clock() -> np.ndarray[Any, Any]:
-    """00:00:00 to 23:59:59."""
+    """The texts 00:00:00 to 23:59:59, one per second of the day."""
     digits = np.array([f"{n:02d}" for n in range(60)], "S2")
     texts = np.empty((24, 60, 60), [("h", "S2"), ("-", "S1"), ("m", "S2"), (":", "S1"), ("s", "S2")])
     texts["h"], texts["m"], texts["s"] = digits[:24, None, None], digits[:, None], digits
@@ -136,7 +136,7 @@ def _clock() -> np.ndarray[Any, Any]:
 
 
 def _fixed_texts(signs: np.ndarray[Any, Any]) -> Any:
-    """Texts of one length, a row of signs each, as an Arrow column."""
+    """An Arrow column of texts of equal length, each given as a row of characters."""
     count, length = signs.shape
     offsets = np.arange(count + 1, dtype=np.int32) * length
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(signs))]
@@ -179,7 +179,7 @@ def _unpaid(table: pa.Table) -> UnpaidTimes:
 
 
 def _codes(column: Any) -> tuple[np.ndarray[Any, Any], list[str]]:
-    """A column of a few texts as places in a list of them; one that is null is an empty text."""
+    """A column with few distinct texts as indices into the list of them; null becomes an empty text."""
     encoded = column.unify_dictionaries().combine_chunks()
     names = encoded.dictionary.to_pylist()
     return pc.fill_null(encoded.indices, len(names)).to_numpy(zero_copy_only=False), [*names, ""]

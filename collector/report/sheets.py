@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sheets as people of the trade expect them: title, note, frozen header, print set-up, totals as formulas.
+"""Spreadsheets as the trade expects them: title, note, frozen header, print set-up, totals as formulas.
 
-Text is always written as text, and text that a spreadsheet could take for a formula carries the quote prefix, so that
-it stays text when somebody edits the cell. The file has no timestamps: the same rows give the same bytes.
+Text is always written as text. A text that a spreadsheet could take for a formula has the quote prefix, so that it
+stays text when the cell is edited. The file has no timestamps: the same rows give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from xlsxwriter.utility import xl_col_to_name
 
 from collector.report.numbers import QUANTITY_DIGITS, scaled
 
-# Also the full-width forms, which spreadsheets take for the same where Chinese is typed.
+# Includes the full-width forms, which spreadsheets treat like the others under Chinese input.
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _FORMATS: Final[dict[str, dict[str, Any]]] = {
     "text": {},
@@ -36,7 +36,7 @@ _FORMATS: Final[dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its title, which of the formats its cells have, its width in characters."""
+    """A column: its title, the kind of its cells, its width in characters."""
 
     title: str
     kind: str
@@ -67,7 +67,7 @@ class Book:
     def sheet(
         self, name: str, note: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]
     ) -> tuple[Any, int, int]:
-        """A sheet with title, note, frozen header and rows; returns it with its first and last data row (0-based)."""
+        """Add a sheet: title, note, frozen header and rows; returns it, its first and its last data row (0-based)."""
         sheet = self.book.add_worksheet(name)
         sheet.set_landscape()
         sheet.set_paper(9)  # A4
@@ -90,8 +90,8 @@ class Book:
         return sheet, 3, last
 
     def cell(self, sheet: Any, row: int, column: int, kind: str, value: Any) -> None:
-        """One cell; None stays blank, text never becomes a formula."""
-        if value is None or (isinstance(value, str) and not value):  # a fraction is slow to tell from a text
+        """Write one cell; None stays blank, text never becomes a formula."""
+        if value is None or (isinstance(value, str) and not value):  # comparing a Fraction with "" is slow
             sheet.write_blank(row, column, None, self.formats["text"])
         elif kind == "text":
             text = str(value)
@@ -100,23 +100,23 @@ class Book:
             sheet.write_number(row, column, shown(value), self.formats[kind])
 
     def total(self, sheet: Any, row: int, column: int, first: int, last: int, kind: str, value: Any) -> None:
-        """A sum over the column's rows, with its value for readers that do not calculate."""
+        """Write a sum over the column's rows, with its value for programs that do not calculate formulas."""
         name = xl_col_to_name(column)
         sheet.write_formula(row, column, f"=SUM({name}{first + 1}:{name}{last + 1})", self.totals[kind], shown(value))
 
     def label(self, sheet: Any, row: int, column: int, text: str) -> None:
-        """A text in a totals row."""
+        """Write a text into a totals row."""
         sheet.write_string(row, column, text, self.totals["text"])
 
 
 def shown(value: Decimal | Fraction | int) -> float:
-    """What the sheet stores: a binary number is all XLSX has; it shows the same digits as the CSV."""
+    """The float a sheet stores, as XLSX has only binary numbers; it shows the same digits as the CSV."""
     if isinstance(value, Fraction):
-        size = scaled(value) / 10**QUANTITY_DIGITS  # of two integers: the nearest binary number
+        size = scaled(value) / 10**QUANTITY_DIGITS  # division of two integers gives the nearest float
         return -size if value < 0 else size
     return float(value)
 
 
 def plain_text(text: str) -> str:
-    """A text cell of a CSV that people open in a spreadsheet: an apostrophe keeps it from becoming a formula."""
+    """A text cell of a CSV for spreadsheets: an apostrophe keeps it from becoming a formula."""
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text

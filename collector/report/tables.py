@@ -57,7 +57,7 @@ def plants_csv(statement: Statement) -> bytes:
 
 
 def determinants_csv(statement: Statement) -> bytes:
-    """determinants.csv: what was measured; durations in seconds, exact to the millisecond."""
+    """determinants.csv: one row per determinant; durations in seconds, exact to the millisecond."""
     return _csv(
         DETERMINANT_COLUMNS,
         (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Minutes of *why not paid*: the unpaid time inside each scope, and the time outside it, as one table and one file."""
+"""The table *why not paid*, also as a file: unpaid time inside each scope, and time outside it, with reasons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def with_outside_time(statement: Statement, unpaid: Iterable[UnpaidTime]) -> tup
 
 
 def not_paid_csv(unpaid: Sequence[UnpaidTime]) -> bytes:
-    """not_paid.csv: unit, service, class and reason with the seconds that were not paid."""
+    """not_paid.csv: unpaid seconds by unit, service, class and reason."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(NOT_PAID_COLUMNS)

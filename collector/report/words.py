@@ -11,7 +11,7 @@ Words = tuple[str, str]
 
 
 class Lang(StrEnum):
-    """The language a text for people is in."""
+    """The language of a displayed text."""
 
     ZH = "zh"
     EN = "en"
@@ -56,7 +56,7 @@ STATUSES: Final[Mapping[str, Words]] = {
     "provisional": ("暂定", "provisional"),
 }
 
-# A month or area that can't be settled is blocked for another reason than a line.
+# A month or area is blocked for other reasons than a line, so it has its own words.
 MONTH_BLOCKED: Final[Words] = ("不能结算", "blocked")
 
 CLASSES: Final[Mapping[str, Words]] = {
@@ -134,12 +134,12 @@ DETERMINANT_UNITS: Final[Mapping[str, str]] = {
 
 
 def of(table: Mapping[str, Words], code: str) -> Words:
-    """Both words of a code; the code itself where there are none."""
+    """The Chinese and English words of a code; the code itself where it has none."""
     return table.get(code, (code, ""))
 
 
 def say(of_both: Words, lang: Lang) -> str:
-    """Words in a language, or in both beside each other; those that lack it in the other one."""
+    """Words in one language or in both; in the other language where the chosen one is missing."""
     chinese, english = of_both
     if lang is Lang.BOTH:
         return f"{chinese} {english}".strip()
@@ -156,5 +156,5 @@ def all_of(table: Mapping[str, Words], code: str, lang: Lang) -> str:
 
 
 def both(table: Mapping[str, Words], code: str) -> str:
-    """`中文 english`, as `all_of`."""
+    """A code as `中文 english`, by the rules of `all_of`."""
     return all_of(table, code, Lang.BOTH)

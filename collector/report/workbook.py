@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """statement.xlsx: seven sheets in the regulation's words, frozen headers, print set-up, totals as formulas.
 
-Text is always written as text, and text that a spreadsheet could take for a formula carries the quote prefix, so that
-it stays text when somebody edits the cell. Totals are formulas with their value beside them; both come from the same
-statement, and a reader that does not calculate sees the same numbers. The file has no timestamps.
+Cells and totals are written by `sheets.py`. Totals are formulas stored with their value from the same statement, so a
+program that does not calculate shows the same numbers. The file has no timestamps.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ def _lines(book: Book, s: Statement) -> None:
 def _total(
     book: Book, sheet: Any, row: int, column: int, first: int, last: int, amounts: Iterable[Decimal | None]
 ) -> None:
-    """A sum of yuan; a blank where none of the amounts is known, as in a blocked area: not known is never 0."""
+    """Write a sum in yuan; blank where no amount is known, as in a blocked area: unknown is never 0."""
     known = [amount for amount in amounts if amount is not None]
     if known:
         book.total(sheet, row, column, first, last, "yuan", sum(known, Decimal(0)))
@@ -121,7 +120,7 @@ def _total(
 
 
 def _allocation(book: Book, s: Statement) -> None:
-    """Art. 22 per settlement area: R, F_i, A_i, K_i, with a total row under each area."""
+    """Write the allocation of Art. 22 per settlement area: R, F_i, A_i, K_i, with a total row under each area."""
     columns = (
         *(Column("结算区域", "text"), Column("电厂", "text", 18), Column("上网电费等 F(元)", "yuan", 20)),
         *(Column("占比", "percent", 10), Column("分摊费用 A(元)", "yuan", 18)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Steps 7 to 10: from checked inputs to a statement. Pure and synchronous: no clock, no files beside the rulebook.
+"""Steps 7 to 10: from checked inputs to a statement. Pure and synchronous: no clock, no files besides the rulebook.
 
 room           what it does                                               may import  tests/
 inputs         everything a month is computed from, already checked       -           settlement

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a line is what it is: formula with numbers, rulebook rows, readings, what was measured, segments, records.
+"""The explanation of a line: formula with numbers, rulebook rows, readings, determinants, segments, records.
 
-Nothing is computed anew here: a line carries its steps and the rows it was priced with, segments come from the same
-measuring, and a segment's records are looked up in the inputs.
+Nothing is computed again here: a line carries its steps and the rulebook rows it was priced with, segments come from
+the same measuring, and the records of a segment are looked up in the inputs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from collector.settlement.statement import (
     Statement,
 )
 
-# The readings that bear on each service's money (rules.md section 3); I-13, I-14 and I-17 bear on all or on none.
+# The readings that affect each service's money (rules.md section 3); I-13, I-14 and I-17 affect all services or none.
 READINGS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "deep_peak": ("I-02", "I-03", "I-04", "I-05", "I-18", "I-19"),
     "coal_start_stop": ("I-01", "I-02", "I-06"),
@@ -53,10 +53,10 @@ READINGS_OF: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything behind one line. `segments`: of the scope and outside it, the whole month without gap or overlap.
+    """Everything behind one line. `segments`: inside and outside the scope, the whole month without gap or overlap.
 
-    `not_paid_ms`: time that did not count, by class and reason. `beside`: figures shown beside the determinant, such as
-    on-grid hours and AVC orders with why they were not judged.
+    `not_paid_ms`: time that was not paid, by class and reason. `beside`: figures shown beside the determinant, such as
+    on-grid hours, and AVC orders with the reason why they were not judged.
     """
 
     line: Line
@@ -69,7 +69,7 @@ class Explanation:
 
 
 def explain(statement: Statement, unit: str, service: str) -> Explanation:
-    """What stands behind the line of a unit and service.
+    """Explain the line of a unit and service.
 
     Raises:
         RuleError: the statement has no such line; the message names those the unit has.
@@ -98,7 +98,7 @@ def explain(statement: Statement, unit: str, service: str) -> Explanation:
 
 
 def _concerns(finding: Finding, line: Line) -> bool:
-    """Whether a finding is about a line: its own, its unit's, its area's, or one about a whole file."""
+    """Whether a finding concerns a line: it is about the line, its unit, its area, or a whole file."""
     subject, _, part = finding.subject.partition("/")
     if subject == line.unit:
         return part == line.service or part not in READINGS_OF
@@ -122,7 +122,7 @@ def _not_paid(segments: pa.Table) -> dict[tuple[str, str], int]:
 
 
 def records_of(inputs: Inputs, unit: str, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
-    """The records behind [start_ms, end_ms): those inside, and the one before that may hold into it. Exact decimals."""
+    """The records used for [start_ms, end_ms): those inside, and the last one before it. Values are exact decimals."""
     names = inputs.records.column("unit").cast(pa.string())
     mine = inputs.records.filter(pc.equal(names, unit)).sort_by("time")
     times = mine.column("time").to_pylist()

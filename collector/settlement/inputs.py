@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything a month is computed from, already checked. Columns are Arrow tables of 64-bit integers.
+"""The checked inputs that a month is computed from. Long tables are Arrow tables with 64-bit integer columns.
 
 records: unit (dictionary<string>), time (int64 UTC ms), one int64 column per quantity present, stored integers of
     model/quantity.py, null where missing or of unusable quality. (unit, time) is unique; any order.
 plan: unit, start, end, power_kw (nullable), issued (nullable; null is first). None: plan.csv was not delivered.
 voltage_band: unit, start, end, low_v, high_v (nullable). None: not delivered.
-unit_columns: quantity names each unit has in any of its record files (an absent column is not a missing value).
+unit_columns: quantities each unit has in any of its record files (an absent column is not a missing value).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collector.model.register import Register
 
 @dataclass(frozen=True)
 class Inputs:
-    """A settlement folder in memory. A list that is None was not delivered: the statement is provisional and says so.
+    """A settlement folder in memory. None: that file was not delivered, so the statement is provisional and says so.
 
     `sources`: SHA-256 of each input file by its name in the folder, for the manifest.
     """

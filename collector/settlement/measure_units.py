@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Step 7, measuring: records and dispatch inputs of some units over some days become integers per unit and day.
 
-A batch is measured in one vectorised pass; batches are independent, so any split over processes or machines, and any
-grouping of days, gives the same bits.
+A batch is measured in one vectorised pass. Batches are independent: any split over processes or machines, and any
+grouping of days, gives the same bytes.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from collector.settlement.rulebook.rules import Rulebook
 from collector.settlement.services import measure_all, start_stop
 from collector.settlement.services.deep_peak import group_of
 
-KERNEL_VERSION: Final = "3"  # 2: what bounds need of missing time; 3: excursions by day, meters to 24:00
-_BATCH_ROWS: Final = 100_000  # enough to forget the cost of a call, few enough for the cache
+KERNEL_VERSION: Final = "3"  # 2: missing time for bounds; 3: excursions by day, meters to 24:00
+_BATCH_ROWS: Final = 100_000  # many enough to outweigh the cost of a call, few enough for the processor's cache
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every batch of a run shares."""
+    """The data that all batches of a run share."""
 
     rulebook: Rulebook
     policy: Policy
@@ -43,7 +43,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Batch:
-    """Lanes to measure, their records, and which lanes may stand in one peak group."""
+    """Lanes to measure, their records, and the lanes that may form a peak group."""
 
     lanes: tuple[Lane, ...]
     days: int
@@ -54,7 +54,7 @@ class Batch:
 
 
 def measure(context: Context, batch: Batch) -> tuple[Results, pa.Table | None]:
-    """Everything about a batch; with segments if it asks for them."""
+    """Measure every determinant of a batch; with segments if the batch asks for them."""
     sink = SegmentSink() if batch.segments else None
     facts = Facts(
         axis=Axis(batch.lanes, batch.days),
@@ -84,7 +84,7 @@ def plan_batches(
 def plan(
     context: Context, book: RecordBook, first_day: date, days: int, *, units: Sequence[str], segments: bool = False
 ) -> list[Callable[[], Batch]]:
-    """What makes each batch: only a batch that is made holds rows."""
+    """Functions that make the batches; a batch holds rows only once it is made."""
     shares: list[list[list[str]]] = []
     size = _BATCH_ROWS
     for members in clusters(context, units):

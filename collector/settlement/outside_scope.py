@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time of a month that lies outside a determinant's scope, and why: a class of its own beside the segments.
+"""Time of a month outside a determinant's scope, with the reason: a class of its own beside the segments.
 
-segments.csv covers each scope without gap or overlap, so what is outside valley hours or orders can't stand in it. It
-is the complement, made here from the same numbers, and shown where people ask why a minute was not paid: in explain and
-in the table of unpaid time.
+segments.csv covers exactly each scope, so time outside valley hours or orders is not in it. That time is computed here
+from the same numbers as the complement, and shown where people ask why a minute was not paid: in explain and in the
+table of unpaid time.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Span = tuple[int, int]
 
 
 def outside_reason(service: str) -> str:
-    """Why registered time is outside a service's scope."""
+    """The reason code of registered time outside a service's scope."""
     return _REASONS.get(service, "outside_order")
 
 
 def outside_ms(statement: Statement) -> Iterable[tuple[str, str, str, int]]:
-    """(unit, service, reason, ms) of every line that has a determinant: the month less scope and exclusions."""
+    """(unit, service, reason, ms) of every line with a determinant; ms is the month less scope and exclusions."""
     month = Month.parse(statement.month).interval
     order = {service: index for index, service in enumerate(SERVICES)}
     main = {(d.unit, d.service): d.scope_ms + d.excluded_ms for d in statement.determinants}
@@ -52,7 +52,7 @@ def outside_ms(statement: Statement) -> Iterable[tuple[str, str, str, int]]:
 
 
 def with_outside(statement: Statement, unit: str, service: str, segments: pa.Table) -> pa.Table:
-    """The segments of one determinant and the time outside its scope, together the whole month, in order of time."""
+    """The segments of one determinant with the time outside its scope: the whole month in order of time."""
     month = Month.parse(statement.month).interval
     whole = (month.start_ms, month.end_ms)
     registered = statement.registered.get(unit, (whole,))
@@ -77,7 +77,7 @@ def with_outside(statement: Statement, unit: str, service: str, segments: pa.Tab
 
 
 def _holes(spans: Sequence[Span], within: Span) -> list[Span]:
-    """What sorted, disjoint spans leave of an interval."""
+    """The parts of an interval that sorted, disjoint spans do not cover."""
     holes: list[Span] = []
     at = within[0]
     for start, end in spans:

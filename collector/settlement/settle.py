@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Steps 7 to 10 in one call: a month's inputs and a rulebook become a statement.
 
-Pure and synchronous. The center measures day by day and stores the results; `close` takes those as well as what
-`settle` measures in one go, and both come to the same bits.
+Pure and synchronous. The center measures day by day and stores the results; `close` takes these as well as the results
+that `settle` measures in one go, and both give the same bytes.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ from collector.settlement.statement import (
 )
 
 _KEPT_SEGMENT_BYTES: Final = 128 << 20  # about 300 units of a month at one minute
-_RESTART_DAYS: Final = 2  # how far ahead, where a stop counts in its own month: a restart follows within 24 hours
-_HISTORY_DAYS: Final = 62  # how far back breaker runs are looked at for orders that began before the month
+_RESTART_DAYS: Final = 2  # days after the month, if a stop counts in its own month: restarts follow within 24 hours
+_HISTORY_DAYS: Final = 62  # days before the month whose breaker runs are measured for orders that began there
 
 
 _SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]]]
@@ -63,17 +63,17 @@ _Result = TypeVar("_Result")
 
 
 class Spread(Protocol):
-    """`map`, or what does the same side by side: results in the order of the tasks, which do not know of each other."""
+    """`map`, or a parallel version of it: the tasks are independent, the results come in the order of the tasks."""
 
     def __call__(self, work: Callable[[_Task], _Result], tasks: Iterable[_Task], /) -> Iterator[_Result]: ...
 
 
 def settle(month: Month, inputs: Inputs, rulebook: Rulebook, *, spread: Spread = map) -> Statement:
-    """The statement of a month; the same inputs give the same bits however the measuring is spread.
+    """Compute the statement of a month; the same inputs give the same bytes however the measuring is spread.
 
     Raises:
         RuleError: the rulebook has no value for a day that is measured.
-        InvariantBroken: totals do not add up; nothing was produced.
+        InvariantBroken: totals do not add up; there is no statement.
     """
     context = prepare(month, inputs, rulebook)
     measuring = Measuring(month, context, inputs.records, registered(context))
@@ -81,12 +81,12 @@ def settle(month: Month, inputs: Inputs, rulebook: Rulebook, *, spread: Spread =
 
 
 def registered(context: Context) -> list[str]:
-    """The units of a month, in order of id."""
+    """The units registered in a month, in order of id."""
     return [unit for unit, stretches in context.stretches.items() if stretches]
 
 
 class Measuring:
-    """The measuring of a month, or of some of its units: those of a peak group stay together."""
+    """The measuring of a month, for all or some of its units; the units of a peak group stay together."""
 
     def __init__(self, month: Month, context: Context, records: pa.Table, units: Sequence[str]) -> None:
         self.month, self.context, self.units = month, context, units
@@ -99,7 +99,7 @@ class Measuring:
         self._kept: list[tuple[tuple[str, ...], pa.Table]] = []  # segments of the first batches, with their units
 
     def results(self, spread: Spread) -> Iterator[Results]:
-        """Measure everything once; segments are kept from the same pass as far as the memory set aside goes."""
+        """Measure everything once; segments of the same pass are kept up to `_KEPT_SEGMENT_BYTES`."""
         left = _KEPT_SEGMENT_BYTES
         for results, segments in self.batches(spread):
             if segments is not None:
@@ -109,14 +109,14 @@ class Measuring:
             yield results
 
     def batches(self, spread: Spread = map) -> Iterator[tuple[Results, pa.Table | None]]:
-        """Measure everything once: results, and with whole months their segments, in the order of the statement."""
+        """Measure everything once: results and, for whole months, segments, in the order of the statement."""
         return spread(self._measure, self._plan())
 
     def _measure(self, make: Callable[[], Batch]) -> tuple[Results, pa.Table | None]:
         return measure(self.context, make())
 
     def _plan(self) -> list[Callable[[], Batch]]:
-        """What makes each batch; rows are cut out by whoever measures it."""
+        """Functions that make the batches; the process that measures a batch cuts out its rows."""
         batches = self._whole(self.units)
         batches += self._history()
         if self.context.policy.adopts("I-06", "month_of_stop"):
@@ -124,7 +124,7 @@ class Measuring:
         return batches
 
     def _whole(self, units: Sequence[str]) -> list[Callable[[], Batch]]:
-        """The month of some units."""
+        """Functions that make the batches of some units over the month."""
         first, days = self.month.first_day, len(self.month.days)
         return plan(self.context, self.book, first, days, units=units, segments=True)
 
@@ -133,7 +133,7 @@ class Measuring:
         return Batch(lanes, days, self.book.rows(Axis(lanes, days)), runs_only=True)
 
     def _history(self) -> Iterator[Callable[[], Batch]]:
-        """Breaker runs before the month, for units with start-stop orders that began there."""
+        """Batches of breaker runs before the month, for units with start-stop orders that began there."""
         begin = self.month.interval.start_ms
         for unit in self.units:
             orders = self.context.dispatch.orders[OrderKind.START_STOP].get(unit, ())
@@ -147,7 +147,7 @@ class Measuring:
             yield partial(self._runs_only, unit, begins, days)
 
     def _restarts(self) -> Iterator[Callable[[], Batch]]:
-        """Breaker runs after the month, where a stop of the month counts though its restart comes later."""
+        """Batches of breaker runs after the month, if a stop counts in its own month though restarts come later."""
         end = self.month.interval.end_ms
         for unit in self.units:
             orders = self.context.dispatch.orders[OrderKind.START_STOP].get(unit, ())
@@ -155,7 +155,7 @@ class Measuring:
                 yield partial(self._runs_only, unit, self.month.next().first_day, _RESTART_DAYS)
 
     def segments(self, units: frozenset[str] | None) -> Iterator[Callable[[], pa.Table]]:
-        """Segments batch by batch: those kept, then the others, which are measured again (they can be too many)."""
+        """Segments batch by batch: those kept, then the others, measured again (all may not fit into memory)."""
         kept = {unit for members, _ in self._kept for unit in members}
         for members, table in self._kept:
             if units is None or not units.isdisjoint(members):
@@ -186,7 +186,7 @@ def _some(table: pa.Table, units: frozenset[str] | None) -> pa.Table:
 
 
 def prepare(month: Month, inputs: Inputs, rulebook: Rulebook) -> Context:
-    """What all batches of a month share. Stretches begin early enough for breaker runs before the month."""
+    """Make the context that all batches of a month share. Stretches include the days of earlier breaker runs."""
     first, until = month.first_day, month.next().first_day
     policy = compute_policy(rulebook, inputs.register, first)
     early = max(date.fromordinal(first.toordinal() - _HISTORY_DAYS), min(rulebook.change_days()))
@@ -211,10 +211,11 @@ def close(
     *,
     context: Context | None = None,
 ) -> Statement:
-    """Add measured days up, price, allocate, and check that everything sums.
+    """Add measured days up, price, allocate, and check the identities.
 
-    `segments`: those of what was measured, as `Segments` asks for them; without them a statement carries none but of
-    start-stop orders, which are made here. `context`: what `prepare` made of the same month, inputs and rulebook.
+    `segments`: gives the segments of the measured days, as `Segments` asks for them; without it the statement has only
+    the segments of start-stop orders, which are made here. `context`: from `prepare` for the same month, inputs and
+    rulebook.
 
     Raises:
         RuleError: the rulebook has no value for a day that is priced.
@@ -286,7 +287,7 @@ def _close(
 def _with_start_stops(
     segments: _SegmentParts, case: Case, units: frozenset[str] | None
 ) -> Iterator[Callable[[], pa.Table]]:
-    """What measuring says of time, then the segments of start-stop orders, which pair across days."""
+    """The segments of measuring, then those of start-stop orders, whose runs join across days."""
     yield from segments(units)
     yield partial(start_stop_segments, case, applies(case.policy), units)
 
@@ -334,7 +335,7 @@ def _meter_findings(account: Account) -> list[Finding]:
 
 
 def _clock_findings(account: Account) -> list[Finding]:
-    """How long records of an unsynchronised clock were used, or left out (I-17); it keeps no month open."""
+    """Findings of how long records of an unsynchronised clock were used, or left out (I-17); none is provisional."""
     total_ms = account.sum_of_month(f"{CLOCK}.unsynchronised")
     if not total_ms:
         return []
@@ -344,7 +345,7 @@ def _clock_findings(account: Account) -> list[Finding]:
 
 
 def _undelivered(inputs: Inputs) -> list[Finding]:
-    """A file that is absent was not delivered: the month stays provisional."""
+    """Findings of files that were not delivered: the month stays provisional."""
     given = {
         "plan.csv": inputs.plan,
         "orders.csv": inputs.orders,
@@ -359,7 +360,7 @@ def _undelivered(inputs: Inputs) -> list[Finding]:
 
 
 def _filings(month: Month, inputs: Inputs) -> list[Finding]:
-    """Valley and peak hours are filed with the regulator (Art. 13(3), 17(3))."""
+    """Findings about valley and peak hours, which are filed with the regulator (Art. 13(3), 17(3))."""
     first, until = month.first_day, month.next().first_day
     return [
         Finding("no_hours_filing", area.id, "valley and peak hours without a filing")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Step 10, the statement of a month: its rows, and the identities that must hold between them. No file formats here.
 
-Quantities and coverage are exact fractions and amounts are Decimal yuan with two decimals; how many digits a reader
-sees is the business of collector/report. A value of None is *not known* (pending, blocked, not delivered), never 0.
+Quantities and coverage are exact fractions, amounts are Decimal yuan with two decimals; collector/report decides how
+many digits are shown. None means *not known* (pending, blocked, not delivered), never 0.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collector.model.money import format_yuan
 
 
 class LineStatus(StrEnum):
-    """What became of a line (rules.md section 4)."""
+    """The status of a line (rules.md section 4)."""
 
     PAID = "paid"
     ZERO = "zero"
@@ -32,7 +32,7 @@ class LineStatus(StrEnum):
 
 
 class MonthStatus(StrEnum):
-    """What became of a month, as shown on a plant's row."""
+    """The status of a month, as shown on a plant's row."""
 
     FINAL = "final"
     PROVISIONAL = "provisional"
@@ -41,7 +41,7 @@ class MonthStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RuleUse:
-    """A rulebook row a line was priced with: which value, from when, and where the text says so."""
+    """The citation of a rulebook row that priced a line: its value, first day and article."""
 
     id: str
     article: str
@@ -101,7 +101,7 @@ class PlantRow:
 
 @dataclass(frozen=True, slots=True)
 class AreaRow:
-    """A settlement area: total compensation R, total revenue ΣF, and why it is blocked, if it is."""
+    """A settlement area: total compensation R, total revenue ΣF, and the reason if it is blocked."""
 
     month: str
     area: str
@@ -114,7 +114,7 @@ class AreaRow:
 
 @dataclass(frozen=True, slots=True)
 class DeterminantRow:
-    """What was measured of one unit for one service. Times in ms; scope = known + missing; excluded left the scope."""
+    """The determinant of one unit and service. Times in ms; scope = known + missing; excluded time is not in scope."""
 
     month: str
     area: str
@@ -132,7 +132,7 @@ class DeterminantRow:
 
 
 class PrimaryFrequencyRow(NamedTuple):
-    """One frequency excursion beyond the dead band; `ratio` None where nothing theoretical is due or judgeable."""
+    """One frequency excursion beyond the dead band; `ratio` None where theoretical energy is 0 or can't be judged."""
 
     unit: str
     start_ms: int
@@ -153,7 +153,7 @@ class PrimaryFrequencyService:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A posting of the books (Art. 20). `run` is empty here; whoever stores the run names it."""
+    """A posting of the books (Art. 20). `run` is empty here; the writer of a stored run fills it in."""
 
     month: str
     plant: str
@@ -164,7 +164,7 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something a reader must know. `provisional`: it keeps the month, of every area, from being final."""
+    """A finding a reader must know. `provisional`: it keeps the month, in every area, from being final."""
 
     code: str
     subject: str
@@ -174,9 +174,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ReadingUse:
-    """A reading of the text as adopted for this month; `text` and `text_zh` say the choice in English and Chinese.
+    """A reading of the text as adopted for this month; `text` and `text_zh` give the choice in English and Chinese.
 
-    Runs stored before there was a Chinese text have none.
+    Runs stored before the Chinese text existed have none.
     """
 
     id: str
@@ -205,13 +205,13 @@ SEGMENT_VALUE_DIVISOR: Mapping[str, int] = {"MWh": 3_600_000_000, "Mvarh": 3_600
 
 
 class Segments:
-    """The segments of every determinant, built when asked, some units at a time (they can be millions of rows)."""
+    """The segments of every determinant, built on request, some units at a time (they can be millions of rows)."""
 
     def __init__(self, parts: Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]]]) -> None:
         self._parts = parts
 
     def parts(self, *, units: frozenset[str] | None = None) -> list[Callable[[], pa.Table]]:
-        """What makes each table, in order: parts are independent, so they may be made side by side."""
+        """Functions that make the tables, in order; they are independent and may run in parallel."""
         return list(self._parts(units))
 
     def tables(self, *, units: frozenset[str] | None = None) -> Iterator[pa.Table]:
@@ -224,7 +224,7 @@ class Segments:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Everything one settlement run says about a month. `registered`: when each unit is, [start, end) UTC ms."""
+    """The statement of a month from one run. `registered`: each unit's registered spans, [start, end) UTC ms."""
 
     month: str
     status: MonthStatus
@@ -245,7 +245,7 @@ class Statement:
     registered: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def result_hash(self) -> str:
-        """SHA-256 over every line and plant row: what two parties compare."""
+        """SHA-256 over every line and plant row, for two parties to compare their results."""
         digest = hashlib.sha256()
         for line in self.lines:
             cells = (line.month, line.area, line.plant, line.unit, line.service, line.quantity, line.quantity_unit)
@@ -259,10 +259,10 @@ class Statement:
 
 
 def check_identities(statement: Statement) -> None:
-    """Totals are sums of lines, ΣA = R, ΣK = 0, the ledger balances (rules.md section 4; Art. 20, 22, 23).
+    """Check that totals are sums of lines, ΣA = R, ΣK = 0, the ledger balances (rules.md section 4; Art. 20, 22, 23).
 
     Raises:
-        InvariantBroken: one of them does not hold; nothing of such a statement may leave the program.
+        InvariantBroken: an identity does not hold; such a statement must not leave the program.
     """
     of_plant: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for line in statement.lines:

@@ -25,8 +25,8 @@ from typing import Final
 
 from collector.base.text import tr, tr_in
 from collector.sheets.efile_words import COUNTING, TABLE_WORDS, column_of, table_of
-from collector.sheets.files import Delivered, text_of
-from collector.sheets.findings import Findings, nearest
+from collector.sheets.files import Delivered, decode_text
+from collector.sheets.findings import Findings, Unreadable, nearest
 
 SUFFIX: Final = ".e"
 MAX_E_BYTES: Final = 256 * 1024**2
@@ -94,8 +94,10 @@ def read_efile(delivered: Delivered, findings: Findings) -> dict[str, EGrid] | N
             ),
         )
         return None
-    text = text_of(delivered, findings)
-    if text is None:
+    try:
+        text = decode_text(delivered.data)
+    except Unreadable as refused:
+        findings.refuse(delivered.name, refused)
         return None
     reader = _Reader(delivered.name, findings)
     for number, line in enumerate(text.split("\n"), 1):

@@ -1,18 +1,64 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a delivery: everything at once, each finding once, long repetitions counted instead of listed."""
+"""What is wrong with a file: everything at once, each finding once, long repetitions counted instead of listed."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from collector.base.errors import ConfigError, Problem
-from collector.base.text import tr
+from collector.base.text import both, into, join, tr
+from collector.sheets.messages import OF_GRID, Text
 
 # A mistake repeated down a column is one mistake for the reader; ten different ones must all be seen.
 LISTED_PER_KIND: Final = 20
 LONGEST_TEXT: Final = 400
+
+
+class Severity(Enum):
+    """error: can't be right; warning: rarely right; note: worth knowing before the visit."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding. `row` as the spreadsheet shows it (0: the file as a whole); `column` as the file heads it.
+
+    `code`, empty where there is none, tells programs which finding it is; those with a code speak Chinese too.
+    """
+
+    file: str
+    row: int
+    column: str
+    message: str
+    severity: Severity = Severity.ERROR
+    code: str = ""
+    message_zh: str = ""
+    remedy: str = ""
+    remedy_zh: str = ""
+
+    def problem(self, more: str = "") -> Problem:
+        """The finding as a refusal of the configuration."""
+        message = both(self.message, self.message_zh) if self.message_zh else self.message
+        if self.remedy:
+            message = join("; ", (message, both(self.remedy, self.remedy_zh)))
+        return Problem(self.file, self.row, self.column, message + more if more else message)
+
+
+class Unreadable(Exception):  # noqa: N818 - a state of the file
+    """A file that can't be read as a whole: a code of messages.py, the row where there is one, values of its text."""
+
+    def __init__(self, code: str, row: int = 0, /, **values: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.row = row
+        self.values = values
 
 
 def nearest(text: str, known: Iterable[str]) -> str:
@@ -26,55 +72,78 @@ def _shown(text: str) -> str:
     if len(text) <= LONGEST_TEXT and text.isprintable():
         return text
     cut = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
-    return "".join(sign if sign.isprintable() else "\ufffd" for sign in cut)
+    return cut if cut.isprintable() else "".join(s if s.isprintable() or s == "\u3000" else "\ufffd" for s in cut)
+
+
+def worded(texts: Mapping[str, Text], code: str, file: str, row: int, column: str, /, **values: object) -> Finding:
+    """The finding with a code of `texts`; `values` fill the templates of its text."""
+    text = texts[code]
+    in_zh = {name: into(value, "zh") for name, value in values.items()}
+    en, remedy_en = (_shown(template.format_map(values)) for template in (text.en, text.remedy_en))
+    zh, remedy_zh = (_shown(template.format_map(in_zh)) for template in (text.zh, text.remedy_zh))
+    return Finding(_shown(file), row, _shown(column), en, Severity(text.severity), code, zh, remedy_en, remedy_zh)
 
 
 class Findings:
-    """A growing list of problems. `kind` groups what is the same mistake: only the first of a kind are listed."""
+    """A growing list of findings. `kind` groups what is the same mistake: only the first of a kind are listed."""
 
-    def __init__(self) -> None:
-        self._groups: dict[tuple[str, str, str], dict[Problem, int]] = {}
+    def __init__(self, *, listed_per_kind: int = LISTED_PER_KIND) -> None:
+        self._listed_per_kind = listed_per_kind
+        self._counts: dict[Finding, int] = {}
+        self._kinds: dict[tuple[str, str, str], list[Finding]] = {}
         self._unlisted: dict[tuple[str, str, str], int] = {}
 
     def add(self, file: str, row: int, column: str, message: str, *, kind: str = "", count: int = 1) -> None:
         """Note a problem at `row` (header = 1; 0: the file) of `column`; `count` rows share it."""
-        file, column, message = _shown(file), _shown(column), _shown(message)
-        if kind == "empty" and any(p.row == row for p in self._groups.get((file, column, "cell"), ())):
+        self.take(Finding(_shown(file), row, _shown(column), _shown(message)), kind, count)
+
+    def refuse(self, file: str, refused: Unreadable) -> None:
+        """Note that a file as a whole can't be read."""
+        self.take(worded(OF_GRID, refused.code, file, refused.row, "", **refused.values))
+
+    def take(self, finding: Finding, kind: str = "", count: int = 1) -> None:
+        """Note a finding; `count` rows share it."""
+        file, column = finding.file, finding.column
+        if kind == "empty" and any(f.row == finding.row for f in self._kinds.get((file, column, "cell"), ())):
             return  # the cell was refused as it was read, and is empty only for that
-        key = (file, column, kind or message)
-        group = self._groups.setdefault(key, {})
-        problem = Problem(file, row, column, message)
-        if problem in group:
+        if finding in self._counts:
             return
-        if len(group) < LISTED_PER_KIND:
-            group[problem] = count
+        key = (file, column, kind or finding.message)
+        listed = self._kinds.setdefault(key, [])
+        if len(listed) < self._listed_per_kind:
+            listed.append(finding)
+            self._counts[finding] = count
         else:
             self._unlisted[key] = self._unlisted.get(key, 0) + count
 
     def __bool__(self) -> bool:
-        return bool(self._groups)
+        return bool(self._counts)
 
     def extend(self, other: Findings) -> None:
         """Take over the findings of another list (one per file where files are read side by side)."""
-        for key, group in other._groups.items():
-            for problem, count in group.items():
-                self.add(problem.file, problem.row, problem.key, problem.message, kind=key[2], count=count)
+        for key, listed in other._kinds.items():
+            for finding in listed:
+                self.take(finding, key[2], other._counts[finding])
             if hidden := other._unlisted.get(key, 0):
                 self._unlisted[key] = self._unlisted.get(key, 0) + hidden
 
+    @property
+    def found(self) -> tuple[Finding, ...]:
+        """Those listed, in the order of their rows."""
+        return tuple(sorted(self._counts, key=lambda finding: finding.row))
+
     def problems(self) -> tuple[Problem, ...]:
         """All of them, by file, row and column; after the last listed of a kind, how many more there are."""
-        listed: list[Problem] = []
-        for key, group in self._groups.items():
-            for problem, count in group.items():
-                more = tr(" (and {count} more rows)", count=count - 1) if count > 1 else ""
-                listed.append(Problem(problem.file, problem.row, problem.key, problem.message + more))
-            if hidden := self._unlisted.get(key, 0):
-                last = max(group, key=lambda problem: problem.row)
-                listed.append(
-                    Problem(last.file, last.row, last.key, tr("… and {hidden} more like it below", hidden=hidden))
-                )
-        return tuple(sorted(listed))
+        problems = [
+            finding.problem(tr(" (and {count} more rows)", count=count - 1) if count > 1 else "")
+            for finding, count in self._counts.items()
+        ]
+        for key, hidden in self._unlisted.items():
+            last = max(self._kinds[key], key=lambda finding: finding.row)
+            problems.append(
+                Problem(last.file, last.row, last.column, tr("… and {hidden} more like it below", hidden=hidden))
+            )
+        return tuple(sorted(problems))
 
     def refuse_if_any(self) -> None:
         """Raises:

@@ -10,15 +10,18 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final, Protocol
 
 from collector.base.text import said_by, tr
 from collector.sheets.efile import is_efile, table_in
-from collector.sheets.files import Delivered, text_of
-from collector.sheets.findings import Findings, nearest
-from collector.sheets.xlsx import read_sheet
+from collector.sheets.files import Delivered, csv_rows, decode_text, other_delimiter
+from collector.sheets.findings import Findings, Unreadable, nearest, worded
+from collector.sheets.messages import OF_GRID
+from collector.sheets.xlsx import MAX_COLUMNS, Odd, Worksheet, open_workbook
 
-MAX_COLUMNS: Final = 256
+MAX_UNPACKED_BYTES: Final = 512 * 1024**2
+MAX_SHEET_ROWS: Final = 1_048_576  # what a worksheet has
 ParsedRow = tuple[int, Mapping[str, Any]]
 
 
@@ -82,21 +85,18 @@ class CsvGrid:
 
     def rows(self, findings: Findings) -> Iterator[tuple[int, Sequence[str]]]:
         """Rows of another length than the header are found and left out."""
-        reader = csv.reader(_lines(self.text), strict=True)
         width = len(self.header)
         try:
-            for number, cells in enumerate(reader):
-                if number == 0 or not any(map(str.strip, cells)):
+            for number, (line, cells) in enumerate(csv_rows(_lines(self.text), self.lines_before)):
+                if number == 0 or not any(cells):
                     continue
                 if len(cells) != width:
                     message = tr("has {count} cells, the header has {width}", count=len(cells), width=width)
-                    findings.add(self.name, self.lines_before + reader.line_num, "", message, kind="ragged")
+                    findings.add(self.name, line, "", message, kind="ragged")
                     continue
-                yield self.lines_before + reader.line_num, [cell.strip() for cell in cells]
-        except csv.Error as error:
-            findings.add(
-                self.name, self.lines_before + reader.line_num, "", tr("is no proper CSV: {error}", error=error)
-            )
+                yield line, cells
+        except Unreadable as refused:
+            findings.refuse(self.name, refused)
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -112,11 +112,12 @@ def open_grid(delivered: Delivered, findings: Findings, lines_before: int = 0) -
     """The table in a CSV, XLSX or E file. None where the file as a whole was refused."""
     if is_efile(delivered):
         return table_in(delivered, delivered.table, findings)
-    if delivered.suffix == ".xlsx":
-        sheet = read_sheet(delivered, findings)
-        return None if sheet is None else SheetGrid(delivered.name, sheet[0], sheet[1])
-    text = text_of(delivered, findings)
-    if text is None:
+    try:
+        if delivered.suffix == ".xlsx":
+            return _read_workbook(delivered, findings)
+        text = decode_text(delivered.data)
+    except Unreadable as refused:
+        findings.refuse(delivered.name, refused)
         return None
     if "\n" not in text:
         text = text.replace("\r", "\n")  # lines of an old Macintosh
@@ -124,7 +125,68 @@ def open_grid(delivered: Delivered, findings: Findings, lines_before: int = 0) -
     if header is None:
         findings.add(delivered.name, 0, "", tr("is empty; a file without rows still has its header"))
         return None
+    if sign := other_delimiter(header):
+        findings.refuse(delivered.name, Unreadable("delimiter", text=sign))
+        return None
     return CsvGrid(delivered.name, header, text, lines_before)
+
+
+def _read_workbook(delivered: Delivered, findings: Findings) -> SheetGrid | None:
+    """The only sheet with content. None where there is none, or more than one."""
+    name, bounds = delivered.name, {"max_bytes": MAX_UNPACKED_BYTES, "max_rows": MAX_SHEET_ROWS}
+    with open_workbook(delivered.data, **bounds) as sheets:
+        grids = [grid for sheet in sheets if (grid := _read_sheet(name, sheet, findings)) is not None]
+    if len(grids) == 1:
+        return grids[0]
+    findings.add(
+        name, 0, "", tr("is empty") if not grids else tr("has {count} sheets with content; keep one", count=len(grids))
+    )
+    return None
+
+
+def _read_sheet(name: str, sheet: Worksheet, findings: Findings) -> SheetGrid | None:
+    """One sheet; None where it has no content."""
+    header: tuple[str, ...] = ()
+    header_row = 0
+    body: list[tuple[int, tuple[str, ...]]] = []
+
+    def text_of(odd: Odd) -> str:
+        column = header[odd.index] if odd.index < len(header) else f"column {odd.index + 1}"
+        if odd.code != "date":
+            findings.take(worded(OF_GRID, odd.code, name, odd.row, column, place=odd.place, text=odd.value), "cell")
+            return ""
+        try:
+            return _date_text(odd.value, column)
+        except ValueError as error:
+            findings.add(name, odd.row, column, said_by(error), kind="cell")
+            return ""
+
+    for row, cells in sheet.rows(text_of):
+        if cells and not header:
+            header, header_row = cells, row
+        elif cells:
+            body.append((row, cells))
+    if not header:
+        return None
+    last_row = body[-1][0] if body else header_row
+    for place, top, bottom in sheet.merges():
+        if bottom >= header_row and top <= last_row:
+            findings.take(worded(OF_GRID, "merged", name, top, "", place=place), "merged")
+    return SheetGrid(name, header, tuple(body))
+
+
+def _date_text(value: date | time | timedelta, column: str) -> str:
+    """Excel turns typed months and days into dates; an instant it can't hold, for want of an offset."""
+    if not isinstance(value, datetime):
+        return str(value)
+    if column == "month" and (value.day, value.time()) == (1, time()):
+        return f"{value:%Y-%m}"
+    if column == "from" and value.time() == time():
+        return f"{value:%Y-%m-%d}"
+    remedy = tr("write it as text like 2026-03-01T00:00:00+08:00")
+    raise ValueError(
+        tr("holds an Excel date ({value}), which has no offset; {remedy}", value=value.isoformat(), remedy=remedy)
+    )
 
 
 def csv_header(text: str) -> tuple[str, ...] | None:

@@ -1,144 +1,178 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A worksheet as text, with the limits a hostile workbook needs.
+"""The worksheets of a workbook as rows of text, with the limits a hostile workbook needs.
 
 A workbook is a ZIP of XML: its uncompressed size is bounded before anything is parsed (a ZIP member never yields more
-than it declares). Formulas are refused: what they show depends on who computed them last. A number is read as the
-shortest decimal that names it, which is what the reader of the sheet sees.
+than it declares), rows and columns while they are read. A number is read as the shortest decimal that names it, written
+out, which is what the reader of the sheet sees. What a spreadsheet shows and a file does not hold is told with its
+place: formulas (what they show depends on who computed them last), errors, numbers that became dates, merged cells.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import warnings
 import zipfile
-from datetime import date, datetime, time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from collector.base.text import said_by, tr
-from collector.sheets.files import Delivered
-from collector.sheets.findings import Findings
+from collector.sheets.findings import Unreadable
 
-MAX_UNCOMPRESSED_BYTES: Final = 512 * 1024**2
 MAX_MEMBERS: Final = 1000
-MAX_SHEET_COLUMNS: Final = 256
-MAX_SHEET_ROWS: Final = 1_048_576  # what a worksheet has; openpyxl would count up to whatever number a row claims
+MAX_COLUMNS: Final = 256
+ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 
-Sheet = tuple[tuple[str, ...], tuple[tuple[int, tuple[str, ...]], ...]]
+_PIECE_BYTES: Final = 1024**2
+_COLUMN: Final = re.compile(rb'r="([A-Z]{1,3})\d')
+# A cell that holds something: `<c r="B7" s="1"/>` is only painted.
+_FILLED_CELL: Final = re.compile(rb'<(?:\w+:)?c\s(?:[^<>]*\s)?r="([A-Z]{1,3})\d+"[^<>]*(?<!/)>')
+_UNPLACED_CELL: Final = re.compile(rb'<(?:\w+:)?c(?:>|\s(?![^<>]*\br="))')
+_MERGE: Final = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3}(\d{1,7}):[A-Z]{1,3}(\d{1,7}))"')
 
 
-def read_sheet(delivered: Delivered, findings: Findings) -> Sheet | None:
-    """Header and (row, cells) of the only sheet with content. None where the workbook was refused."""
-    if not _bounded(delivered, findings):
-        return None
-    import openpyxl
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """A cell of which a CSV would not hold what people see. `code`: formula, error_value or date; `index`: from 0."""
 
+    code: str
+    row: int
+    index: int
+    value: Any
+
+    @property
+    def place(self) -> str:
+        """As a spreadsheet names it: C4."""
+        return f"{_letters(self.index)}{self.row}"
+
+
+class Worksheet:
+    """One sheet, read as often as asked. Rows and columns count as a spreadsheet does."""
+
+    def __init__(self, sheet: Any, archive: zipfile.ZipFile, max_rows: int) -> None:
+        self.title: str = sheet.title
+        self._sheet = sheet
+        self._archive = archive
+        self._max_rows = max_rows
+
+    def rows(self, text_of_odd: Callable[[Odd], str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """(row, cells) of every row, the blank ones before the last too; without the empty cells at its end.
+
+        Raises:
+            Unreadable: more rows or columns than are read.
+        """
+        limit = f"{self._max_rows} rows, {MAX_COLUMNS} columns"
+        width = self._width()
+        if width > MAX_COLUMNS:
+            raise Unreadable("too_big", size=f"a cell in column {_letters(width - 1)}", limit=limit)
+        self._sheet.reset_dimensions()  # the declared size may be wrong
+        # Never the 16 384 columns each of a million crafted rows may claim, nor rows up to whatever number one claims.
+        rows = self._sheet.iter_rows(max_row=self._max_rows + 1, max_col=max(width, 1))
+        for row, cells in enumerate(rows, 1):
+            if row > self._max_rows:
+                raise Unreadable("too_big", size=f"more than {self._max_rows} rows", limit=limit)
+            texts = [_text(cell, row, index, text_of_odd) for index, cell in enumerate(cells)]
+            while texts and not texts[-1]:
+                texts.pop()
+            yield row, tuple(texts)
+
+    def merges(self) -> Iterator[tuple[str, int, int]]:
+        """(range, first row, last row) of merged cells."""
+        for piece in self._pieces():
+            for place, top, bottom in _MERGE.findall(piece) if b"mergeCell" in piece else ():
+                yield place.decode(), int(top), int(bottom)
+
+    def _width(self) -> int:
+        """How many columns hold something; of those that are read, the painted ones count too (it is quicker)."""
+        width = 0
+        for piece in self._pieces():
+            if _UNPLACED_CELL.search(piece):
+                return MAX_COLUMNS
+            names = set(_COLUMN.findall(piece))
+            if any(_number(name) > MAX_COLUMNS for name in names):
+                names = set(_FILLED_CELL.findall(piece))
+            width = max(width, *map(_number, names), 0)
+        return width
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The XML, which openpyxl does not tell everything of in its read-only way; no piece ends within a tag."""
+        rest = b""
+        with self._archive.open(self._sheet._worksheet_path) as part:
+            while read := part.read(_PIECE_BYTES):
+                whole, sign, tail = (rest + read).rpartition(b"<")
+                rest = sign + tail
+                if len(rest) > _PIECE_BYTES:
+                    raise Unreadable("not_workbook", reason="a part of its XML has no end")
+                yield whole
+        yield rest
+
+
+@contextmanager
+def open_workbook(data: bytes, *, max_bytes: int, max_rows: int) -> Iterator[list[Worksheet]]:
+    """Its worksheets, at least one; charts are left out. `max_bytes`: unpacked; `max_rows`: of one sheet.
+
+    Raises:
+        Unreadable: it is no workbook, or one that unpacks to more than is read.
+    """
+    if data.startswith(OLE):
+        raise Unreadable("old_excel")
     try:
-        with warnings.catch_warnings():
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, warnings.catch_warnings():
+            members = archive.infolist()
+            total = sum(member.file_size for member in members)
+            if total > max_bytes or len(members) > MAX_MEMBERS:
+                size = f"{total} bytes unpacked, {len(members)} parts"
+                raise Unreadable("too_big", size=size, limit=f"{max_bytes} bytes, {MAX_MEMBERS} parts")
             warnings.simplefilter("ignore")  # openpyxl warns of styles and validations it does not keep
-            book = openpyxl.load_workbook(io.BytesIO(delivered.data), read_only=True, data_only=False, keep_links=False)
+            import openpyxl  # here: not needed where every table is CSV
+
+            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=False, keep_links=False)
             try:
-                sheets = [sheet for sheet in (_read(delivered.name, ws, findings) for ws in book.worksheets) if sheet]
+                sheets = [ws for ws in book.worksheets if hasattr(ws, "reset_dimensions")]
+                if not sheets:
+                    raise Unreadable("not_workbook", reason="no sheet")
+                yield [Worksheet(sheet, archive, max_rows) for sheet in sheets]
             finally:
                 book.close()
+    except Unreadable:
+        raise
+    except zipfile.BadZipFile as error:
+        raise Unreadable("not_workbook", reason=error) from error
     except Exception as error:  # openpyxl raises whatever its XML and ZIP parsers raise
-        findings.add(
-            delivered.name,
-            0,
-            "",
-            tr("is no workbook that can be read: {name}: {error}", name=type(error).__name__, error=error),
-        )
-        return None
-    if len(sheets) != 1:
-        what = tr("is empty") if not sheets else tr("has {count} sheets with content; keep one", count=len(sheets))
-        findings.add(delivered.name, 0, "", what)
-        return None
-    return sheets[0]
+        raise Unreadable("not_workbook", reason=f"{type(error).__name__}: {error}") from error
 
 
-def _bounded(delivered: Delivered, findings: Findings) -> bool:
-    try:
-        with zipfile.ZipFile(io.BytesIO(delivered.data)) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OverflowError) as error:
-        findings.add(delivered.name, 0, "", tr("is no XLSX workbook: {error}", error=error))
-        return False
-    total = sum(member.file_size for member in members)
-    if total > MAX_UNCOMPRESSED_BYTES or len(members) > MAX_MEMBERS:
-        limit = tr(
-            "at most {max_uncompressed_bytes} in {max_members} are read; use CSV",
-            max_uncompressed_bytes=MAX_UNCOMPRESSED_BYTES,
-            max_members=MAX_MEMBERS,
-        )
-        message = tr("unpacks to {total} bytes in {count} parts; {limit}", total=total, count=len(members), limit=limit)
-        findings.add(delivered.name, 0, "", message)
-        return False
-    return True
-
-
-def _read(name: str, worksheet: Any, findings: Findings) -> Sheet | None:
-    """One sheet; None where it has no content. Rows are counted as Excel does."""
-    if not hasattr(worksheet, "reset_dimensions"):
-        return None  # a chart sheet
-    worksheet.reset_dimensions()  # the declared size may be wrong
-    header: tuple[str, ...] | None = None
-    body: list[tuple[int, tuple[str, ...]]] = []
-    for row, cells in enumerate(worksheet.iter_rows(max_row=MAX_SHEET_ROWS + 1), 1):
-        if row > MAX_SHEET_ROWS:
-            findings.add(
-                name,
-                0,
-                "",
-                tr("has rows beyond {max_sheet_rows}, where a worksheet ends; use CSV", max_sheet_rows=MAX_SHEET_ROWS),
-            )
-            break
-        texts: list[str] = []
-        for index, cell in enumerate(cells[: MAX_SHEET_COLUMNS + 1]):
-            column = header[index] if header and index < len(header) else f"column {index + 1}"
-            try:
-                texts.append(_text(cell, column))
-            except ValueError as error:
-                findings.add(name, row, column, said_by(error), kind="cell")
-                texts.append("")
-        while texts and not texts[-1]:
-            texts.pop()
-        if not texts:
-            continue
-        if header is None:
-            header = tuple(texts)
-        else:
-            body.append((row, tuple(texts)))
-    return None if header is None else (header, tuple(body))
-
-
-def _text(cell: Any, column: str) -> str:
+def _text(cell: Any, row: int, index: int, text_of_odd: Callable[[Odd], str]) -> str:
     """The cell as a CSV would hold it."""
     value = cell.value
     if value is None:
         return ""
-    if cell.data_type == "f":
-        raise ValueError(tr("holds a formula; paste the value itself (paste special: values)"))
-    if cell.data_type == "e":
-        raise ValueError(tr("holds the error {value}; leave the cell empty where the value is missing", value=value))
+    if cell.data_type in ("f", "e"):
+        return text_of_odd(Odd("formula" if cell.data_type == "f" else "error_value", row, index, value))
+    if isinstance(value, datetime | date | time | timedelta):
+        return text_of_odd(Odd("date", row, index, value))
     if isinstance(value, bool):
         return "1" if value else "0"
-    if isinstance(value, datetime):
-        return _date_text(value, column)
-    if isinstance(value, date | time):
-        return value.isoformat()
     if isinstance(value, float):
-        # The decimal a reader sees: the shortest that names the float, written out.
         return f"{Decimal(int(value) if value.is_integer() and abs(value) < 2**53 else repr(value)):f}"
     return str(value).strip()
 
 
-def _date_text(value: datetime, column: str) -> str:
-    """Excel turns typed months and days into dates; an instant it can't hold, for want of an offset."""
-    if column == "month" and (value.day, value.time()) == (1, time()):
-        return f"{value:%Y-%m}"
-    if column == "from" and value.time() == time():
-        return f"{value:%Y-%m-%d}"
-    remedy = tr("write it as text like 2026-03-01T00:00:00+08:00")
-    raise ValueError(
-        tr("holds an Excel date ({value}), which has no offset; {remedy}", value=value.isoformat(), remedy=remedy)
-    )
+def _number(letters: bytes) -> int:
+    """The number of a column: A -> 1, AA -> 27."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - ord("A") + 1
+    return number
+
+
+def _letters(index: int) -> str:
+    """The name a spreadsheet gives its column: 0 -> A, 26 -> AA."""
+    name, rest = "", index + 1
+    while rest:
+        rest, digit = divmod(rest - 1, 26)
+        name = chr(ord("A") + digit) + name
+    return name

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One cell: stripped text → value. Each parser raises ValueError with what was found, expected and to do.
+"""Parsers of one cell: stripped text → value. Each raises ValueError with what was found, expected and to do.
 
-An empty cell never comes here: it is *missing*, and the caller knows whether that is allowed.
+Empty cells are not parsed: they are *missing*, and the caller knows whether that is allowed.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from collector.sheets.findings import nearest
 
 C = TypeVar("C", bound=StrEnum)
 
-# Integer times below this (March 1973) are seconds taken for milliseconds; the rule is younger than both.
+# Integer times below this (March 1973) are seconds mistaken for milliseconds; the regulation is later than that.
 EARLIEST_MS: Final = 100_000_000_000
 LATEST_MS: Final = 7_258_118_400_000  # 2200-01-01
-# A million MW, Mvar or kV is a slip of the decimal point, and a month of it would still fit 64 bits in kW·ms.
+# A million MW, Mvar or kV is a misplaced decimal point; a month of that power in kW·ms still fits 64 bits.
 LARGEST_ANALOG: Final = 1_000_000
 LARGEST_COUNTER: Final = 10**10
 LARGEST_YUAN: Final = 10**11  # the revenue of a grid region in a year
 
 
 def parse_instant(text: str) -> int:
-    """UTC ms from ISO 8601 with offset or integer UTC ms."""
+    """Parse an instant: ISO 8601 with offset, or integer UTC ms, to UTC ms."""
     if re.search(r":\d{2}(\.\d+)?[+-]\d{2}$", text):
-        text += ":00"  # an offset in whole hours is an offset too
+        text += ":00"  # an offset in whole hours (+08) is valid too
     if re.match(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}", text) and not re.search(r"(Z|[+-]\d{2}:?\d{2})$", text):
         raise ValueError(tr("time without offset {text!r}; write it like 2026-03-01T00:00:00+08:00", text=text))
     try:
@@ -54,7 +54,7 @@ def parse_instant(text: str) -> int:
 
 
 def parse_number(text: str) -> Decimal:
-    """A finite decimal, exactly."""
+    """Parse a finite decimal number exactly."""
     try:
         return parse_decimal(text)
     except ValueError:
@@ -65,7 +65,7 @@ def parse_number(text: str) -> Decimal:
 
 
 def parse_money(text: str, *, unit_yuan: int = 1) -> Decimal:
-    """An amount of money as it was written: whole fen, below 10^11 yuan. `unit_yuan`: its unit (10 000 for 万元)."""
+    """Parse an amount of money: whole fen, below 10^11 yuan. `unit_yuan`: yuan per unit (10 000 for 万元)."""
     value = parse_number(text)
     if "e" in text.casefold():
         remedy = tr("a spreadsheet may have lost its last digits; format the cell as a number, write out all digits")
@@ -94,7 +94,7 @@ def parse_money(text: str, *, unit_yuan: int = 1) -> Decimal:
 
 
 def parse_analog(text: str, scale: int) -> int:
-    """A measured or planned value as its stored integer, rounded half away from zero."""
+    """Parse a measured or planned value to its stored integer, rounded half away from zero."""
     value = parse_number(text)
     if abs(value) > LARGEST_ANALOG:
         raise ValueError(
@@ -108,7 +108,7 @@ def parse_analog(text: str, scale: int) -> int:
 
 
 def parse_counter(text: str, scale: int) -> int:
-    """A meter register as its stored integer."""
+    """Parse a meter register to its stored integer."""
     value = parse_number(text)
     if not 0 <= value <= LARGEST_COUNTER:
         raise ValueError(tr("{text} is no meter register (0 to 10^10)", text=text))
@@ -116,14 +116,14 @@ def parse_counter(text: str, scale: int) -> int:
 
 
 def parse_status(text: str) -> int:
-    """0 or 1."""
+    """Parse a status: 0 or 1."""
     if text not in ("0", "1"):
         raise ValueError(tr("not a boolean {text!r}: expected 0 or 1", text=text))
     return int(text)
 
 
 def parse_month(text: str) -> str:
-    """`YYYY-MM`."""
+    """Parse a month, `YYYY-MM`."""
     try:
         return str(Month.parse(text))
     except ValueError:
@@ -131,7 +131,7 @@ def parse_month(text: str) -> str:
 
 
 def parse_day(text: str) -> date:
-    """A local date, `YYYY-MM-DD`."""
+    """Parse a local date, `YYYY-MM-DD`."""
     try:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
             raise ValueError
@@ -141,14 +141,14 @@ def parse_day(text: str) -> date:
 
 
 def parse_id(text: str) -> str:
-    """An identifier: printable, at most 64 characters."""
+    """Parse an identifier: printable, at most 64 characters."""
     if len(text) > 64 or not text.isprintable():
         raise ValueError(tr("not an id {text!r}: at most 64 printable characters", text=text[:80]))
     return text
 
 
 def parse_ratio(text: str) -> Decimal:
-    """A ratio between 0 and 1."""
+    """Parse a ratio from 0 to 1."""
     value = parse_number(text)
     if not 0 <= value <= 1:
         raise ValueError(tr("{text} is no ratio: expected 0 to 1, not percent", text=text))
@@ -156,7 +156,7 @@ def parse_ratio(text: str) -> Decimal:
 
 
 def choice_of(kinds: type[C]) -> Callable[[str], C]:
-    """A parser for the words of an enumeration."""
+    """A parser of the values of an enumeration."""
 
     def parse_choice(text: str) -> C:
         try:
@@ -171,7 +171,7 @@ def choice_of(kinds: type[C]) -> Callable[[str], C]:
 
 
 def one_of(words: Collection[str]) -> Callable[[str], str]:
-    """A parser for one of `words`."""
+    """A parser that accepts one of `words`."""
 
     def parse_word(text: str) -> str:
         if text not in words:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The columns of long tables: what their cells are, and the table they become."""
+"""The columns of long tables, the form of their cells, and the checked table they become."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNIT_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
 
 
 class Form(Enum):
-    """What the cells of a column are."""
+    """The form of a column's cells."""
 
     UNIT = "unit"
     TIME = "time"
@@ -40,7 +40,7 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a long table and what becomes of it: `target` is its name inside, `scale` makes its integer."""
+    """A column of a long table. `target`: its name inside the program; `scale`: factor of its stored integer."""
 
     name: str
     form: Form
@@ -51,7 +51,7 @@ class Column:
 
     @property
     def cell(self) -> Field:
-        """The column as the careful way parses it."""
+        """The column as a field for `read_by_cell.py`."""
         parsers: dict[Form, Callable[[str], Any]] = {
             Form.UNIT: parse_id,
             Form.TIME: parse_instant,
@@ -63,7 +63,7 @@ class Column:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """The smallest and largest stored integer that is taken."""
+        """The smallest and largest stored integer allowed."""
         return {
             Form.UNIT: (0, 0),
             Form.TIME: (EARLIEST_MS, LATEST_MS - 1),
@@ -75,9 +75,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class LongTable:
-    """A checked table. `rows_of` finds the file's rows of table rows; a pass over the file, for findings only.
+    """A checked table. `rows_of`: file rows of table rows; it reads the file again, so it is used only for findings.
 
-    `lacking`: columns of the file that a unit in it does not have (a day file serves all units of a plant).
+    `lacking`: per unit the columns of the file that it does not have (a day file holds all units of a plant).
     """
 
     name: str
@@ -86,7 +86,7 @@ class LongTable:
     lacking: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def where(self, mask: np.ndarray[Any, Any]) -> LongTable:
-        """Only the rows of `mask`, still knowing their place in the file."""
+        """Only the rows of `mask`; their rows in the file stay known."""
         if bool(mask.all()):
             return self
         kept = np.flatnonzero(mask)
@@ -98,7 +98,7 @@ class LongTable:
         return LongTable(self.name, self.table.filter(pa.array(mask)), rows_of, self.lacking)
 
     def filled(self, names: Sequence[str]) -> LongTable:
-        """Only the rows that have a value in all of `names`: where cells were refused, others can still be checked."""
+        """Only the rows with a value in all of `names`: where cells were refused, other rows can still be checked."""
         lacking = [name for name in names if self.table[name].null_count]
         if not lacking:
             return self
@@ -109,7 +109,7 @@ class LongTable:
 
 
 def empty_table(columns: Sequence[Column]) -> pa.Table:
-    """No rows, the right types."""
+    """A table of the right types without rows."""
     return pa.table(
         {c.target: pa.array([], UNIT_TYPE if c.form is Form.UNIT else pa.int64()) for c in columns},
     )

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The short tables of the dispatching side, row by row: orders, reserves, exclusions, revenue, rates, price table.
 
-A row with a refused cell is checked in all else, so that one pass names every mistake; it is in no result.
+The other cells of a row with a refused cell are checked too, so that one pass finds every mistake; such a row is not in
+the result.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def read_revenue(delivered: Delivered, known: RegisterFile, findings: Findings) 
 
 
 def _check_revenue(file: str, row: int, v: Values, known: RegisterFile, findings: Findings) -> str | None:
-    """The area the row is for, empty where that can't be told; None where a cell needed to tell was refused."""
+    """The area of the row, empty where it can't be determined; None where a cell needed for it was refused."""
     for key, ids in (("area", known.areas), ("plant", known.plants)):
         if v.get(key) and ids is not None and v[key] not in ids:
             message = tr(
@@ -153,7 +154,7 @@ def _check_revenue(file: str, row: int, v: Values, known: RegisterFile, findings
 
 
 def _states_in(states: Iterable[PlantState], plant: str, month: Month) -> list[PlantState]:
-    """The plant's states that touch the month; all of them where none does (its revenue is then not used)."""
+    """The plant's states in the month; all its states where none touches it (the revenue is then not used)."""
     mine = [state for state in states if state.id == plant]
     first, after = month.first_day, month.next().first_day
     touching = [s for s in mine if (not s.from_day or s.from_day < after) and (not s.until_day or s.until_day > first)]
@@ -182,7 +183,7 @@ def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[Sta
     numbers = ("capacity_from_mw", "capacity_to_mw", "gap_from_h", "gap_to_h")
     fields = (
         *(Field(name, parse_number) for name in numbers),
-        # Money as the revenue is, so the same whole fen and the same limit, in its own unit.
+        # Money like revenue: the same whole fen and the same limit, in 万元.
         Field("amount_wan_yuan", partial(parse_money, unit_yuan=10_000)),
         Field("from", parse_day),
         Field("document", _text, required=False, filled=False),
@@ -226,7 +227,7 @@ def _boxes_overlap(one: Values, other: Values) -> bool:
 def _rows(
     delivered: Delivered, fields: Sequence[Field], units: Collection[str] | None, findings: Findings
 ) -> list[ParsedRow]:
-    """Rows of a table by unit, with units and intervals checked."""
+    """Parse the rows of a table of units; units and intervals are checked."""
     grid = open_grid(delivered, findings)
     rows = parse_rows(grid, fields, findings) if grid else []
     unknown: dict[str, list[int]] = defaultdict(list)
@@ -243,7 +244,7 @@ def _rows(
 
 
 def _whole(rows: Iterable[ParsedRow], fields: Sequence[Field]) -> list[ParsedRow]:
-    """The rows without a refused cell whose interval, where they have one, does not end before it starts."""
+    """The rows without a refused cell whose interval, if any, does not end before it starts."""
     whole = having(rows, (field.name for field in fields))
     return [(row, v) for row, v in whole if "start" not in v or v["start"] < v["end"]]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A settlement folder (formats.md) → `Inputs`: every file read and checked, or refused with everything found."""
+"""A settlement folder (formats.md) → `Inputs`: every file is checked, or the folder is refused with all findings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TABLES: Final = (
 
 
 def load_folder(directory: Path) -> Inputs:
-    """Read and check the folder. It serves any month: records and rows of other months are not used.
+    """Read and check the folder. It may cover any months: records and rows of other months are not used.
 
     Raises:
         ConfigError: every problem of every file, each once.
@@ -55,10 +55,10 @@ def load_folder(directory: Path) -> Inputs:
 def load_dispatch_side(
     directory: Path, *, checked: Mapping[str, str], verify: Callable[[Delivered], None] = lambda _: None
 ) -> Inputs:
-    """Read and check all but the records, for who has measured them before; the inputs hold none.
+    """Read and check all but the records, for a caller that has measured them already; the inputs hold none.
 
-    `checked`: SHA-256 by file name of tables that were read and found good before: delivered, and left empty here.
-    `verify`: called with each file as it was read, before anything is made of it; what it raises goes through.
+    `checked`: SHA-256 by file name of tables checked before: they count as delivered and stay empty here.
+    `verify`: called with each file after reading and before parsing; its exceptions pass through.
 
     Raises:
         ConfigError: every problem of every file, each once.
@@ -147,7 +147,7 @@ def _register(
 
 
 def _find(directory: Path, name: str, findings: Findings) -> Delivered | None:
-    """The file of a kind: CSV, XLSX or E text, one of them. None where it was not delivered, or was refused."""
+    """The one file of a kind, as CSV, XLSX or E text. None where it was not delivered, or was refused."""
     candidates = tuple(directory / f"{name}{suffix}" for suffix in SUFFIXES)
     paths = [path for path in candidates if path.exists() or path.is_symlink()]
     if len(paths) > 1:
@@ -158,7 +158,7 @@ def _find(directory: Path, name: str, findings: Findings) -> Delivered | None:
 
 
 def _check_names(directory: Path, findings: Findings) -> None:
-    """A misspelt name would pass for a file that was not delivered."""
+    """Find unknown file names: a misspelt name would look like a file that was not delivered."""
     known = [f"{name}{suffix}" for name in TABLES for suffix in SUFFIXES] + ["register.toml"]
     for path in sorted(directory.iterdir()):
         name = path.name

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records as Parquet: from any program, and the day files of the lake.
+"""The reader of records as Parquet: from any program, and the day files of the lake.
 
-Types taken: unit text or dictionary; time integer UTC ms, timestamp with time zone, or text; values decimals, integers
-or floats (read as the decimal a reader sees), statuses integers or booleans. A day file of the lake also has, beside
-each quantity, its quality (an unusable value is missing), and says where a row belongs: `place` 0 the day itself, -1
-and 1 copies of the neighbour days' rows. What was delivered before a value was substituted (`_original`) is not read.
+Types accepted: unit text or dictionary; time integer UTC ms, timestamp with time zone, or text; values decimals,
+integers or floats (read as the shortest decimal that names the float), statuses integers or booleans. A day file of the
+lake also has the quality of each quantity (an unusable value is missing) and the `place` of a row: 0 the day itself, -1
+and 1 copies of rows of the neighbouring days. Values as delivered before substitution (`_original`) are not read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CLOCK: Final = "clock"  # model.record.ClockState; a reading of I-17 may ask for
 
 
 class _WrongError(Exception):
-    """A column can't be taken: message, index of the first bad row or None."""
+    """A column can't be converted: message, and index of the first bad row or None."""
 
     def __init__(self, message: str, index: int | None = None) -> None:
         super().__init__(message)
@@ -51,9 +51,9 @@ class _WrongError(Exception):
 def read_parquet(
     group: Sequence[tuple[Delivered, Findings]], columns: Mapping[str, Column], *, threads: bool
 ) -> list[LongTable | None]:
-    """Parquet files of records as integer columns, and `place` where a file has it. None where one was refused.
+    """Read Parquet files of records into integer columns, and `place` where a file has it. None for a refused file.
 
-    Small files of one layout are converted together: a month of day files is thousands of columns otherwise.
+    Small files of one layout are converted together: a month of day files would be thousands of columns.
     """
     done: list[LongTable | None] = []
     together: list[tuple[Delivered, Findings, pa.Table]] = []
@@ -72,14 +72,14 @@ def read_parquet(
 
 
 def _joins(table: pa.Table, others: Sequence[pa.Table]) -> bool:
-    """Whether a table is to be converted with others."""
+    """Whether a table can be converted together with others."""
     return len(table) + sum(len(other) for other in others) <= _ROWS_TOGETHER and table.schema.equals(others[0].schema)
 
 
 def _convert_together(
     files: Sequence[tuple[Delivered, Findings, pa.Table]], columns: Mapping[str, Column], *, threads: bool
 ) -> list[LongTable | None]:
-    """The files as one table, cut again; where anything is wrong, one by one, which finds the file and the row."""
+    """Convert the files as one table and split it again; on any error one by one, to find the file and the row."""
     if len(files) > 1:
         whole = pa.concat_tables([table for _, _, table in files]).unify_dictionaries().combine_chunks()
         built, wrong = _built(whole, columns, threads=threads)
@@ -100,13 +100,13 @@ def _convert_together(
 def _built(
     table: pa.Table, columns: Mapping[str, Column], *, threads: bool
 ) -> tuple[pa.Table, list[tuple[Column, _WrongError]]]:
-    """The converted columns, and what is wrong with others."""
+    """The converted columns, and the errors of the others."""
     present = [columns[name] for name in table.column_names if name in columns]
 
     def attempt(column: Column) -> Any:
         return _attempt(_usable(table, column.name), column)
 
-    if threads:  # numpy and Arrow let go of the interpreter, so columns are converted side by side
+    if threads:  # numpy and Arrow release the interpreter lock, so columns are converted in parallel
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
             outcomes = list(pool.map(attempt, present))
     else:
@@ -122,21 +122,21 @@ def _long(name: str, raw: pa.Table, table: pa.Table) -> LongTable:
 
 
 def _usable(table: pa.Table, name: str) -> Any:
-    """The column, null where its quality says that the value does not count."""
+    """The column, null where its quality is not usable."""
     if f"{name}_quality" not in table.column_names:
         return table[name]
     quality = table[f"{name}_quality"]
     if not pa.types.is_uint8(quality.type):
         quality = quality.cast(pa.int64())
     usable = pc.less(quality, pa.scalar(USABLE_BELOW, quality.type))
-    # Most unusable values are null already: to know that is cheaper than to copy the column.
+    # Most unusable values are null already: checking that is cheaper than copying the column.
     if not pc.any(pc.and_not(table[name].is_valid(), pc.fill_null(usable, False))).as_py():
         return table[name]
     return pc.if_else(usable, table[name], pa.scalar(None, table[name].type))
 
 
 def _lacking(table: pa.Table, unit: Any) -> dict[str, frozenset[str]]:
-    """Quantities a unit's records do not carry at all: their quality is null throughout."""
+    """Per unit the quantities that its records do not carry: their quality is null throughout."""
     lacking: dict[str, set[str]] = {}
     there = set(table.column_names)
     for name in [name for name in BY_NAME if f"{name}_quality" in there and name in there]:
@@ -167,7 +167,7 @@ def _load(delivered: Delivered, columns: Mapping[str, Column], findings: Finding
             return None
         wanted = [name for name in file.schema_arrow.names if name not in _UNREAD and "_original" not in name]
         return file.read(columns=wanted, use_threads=threads)
-    except Exception as error:  # damaged bytes make the library raise all sorts, also KeyError
+    except Exception as error:  # on damaged bytes the library raises many types, even KeyError
         findings.add(delivered.name, 0, "", tr("is no Parquet file that can be read: {error}", error=error))
         return None
 
@@ -189,7 +189,7 @@ def _check_columns(name: str, header: list[str], columns: Mapping[str, Column], 
 
 
 def _attempt(raw: Any, column: Column) -> Any:
-    """The converted column, or why it can't be taken."""
+    """The converted column, or the error that prevents it."""
     try:
         return _convert(raw, column)
     except _WrongError as wrong:

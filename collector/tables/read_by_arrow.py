@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The quick way to read a long CSV: Arrow parses decimals (never binary floats) and whole columns are rounded at once.
+"""The fast reader of a long CSV: Arrow parses decimals (never binary floats), and whole columns are rounded at once.
 
-It gives up at the first oddity, without a finding: the careful way then says what it is, or that it is none.
+It gives up at the first unusual cell, without a finding: `read_by_cell.py` then reads the block and decides.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from collector.sheets.grid import csv_header
 from collector.tables.columns import UNIT_TYPE, Column, Form, empty_table
 from collector.tables.rounding import decimal_to_scaled
 
-# Digits after the point tried in turn: 9 hold every instrument's text, 20 what a float exported by a program prints.
+# Digits after the point, tried in turn: 9 suffice for any instrument, 20 for floats printed by a program.
 _FRACTION_DIGITS: Final = (9, 20)
 
 
 class _OddError(Exception):
-    """The quick way can't tell; the careful way must look."""
+    """The fast reader can't decide; the block must be read by cell."""
 
 
 def try_quick(data: bytes, columns: Sequence[Column], *, threads: bool) -> pa.Table | None:
-    """The table, or None where anything is unusual. `threads`: let Arrow use all cores."""
+    """Read a table; None where anything is unusual. `threads`: let Arrow use all cores."""
     try:
         return _read_quick(data, columns, threads=threads)
     except (_OddError, pa.ArrowException, UnicodeDecodeError):
@@ -34,7 +34,7 @@ def try_quick(data: bytes, columns: Sequence[Column], *, threads: bool) -> pa.Ta
 
 
 def _read_quick(data: bytes, columns: Sequence[Column], *, threads: bool) -> pa.Table:
-    """Raises _OddError or an Arrow error where anything is unusual; then nothing is known yet."""
+    """Read a table; raises _OddError or an Arrow error where anything is unusual, which may still be valid."""
     line_end = data.find(b"\n")
     header = csv_header(data[: line_end + 1].decode("utf-8-sig")) if 0 < line_end < 65_536 else None
     if header is None or b"\0" in data:
@@ -76,7 +76,7 @@ def _parse(
             chosen[column.name] = types[column.form]
     return pa.csv.read_csv(
         pa.BufferReader(data),
-        # names are given, because a header may hold spaces around them
+        # names are given, because the header may have spaces around them
         read_options=pa.csv.ReadOptions(
             use_threads=threads, block_size=4 << 20, skip_rows=1, column_names=list(header)
         ),
@@ -100,7 +100,7 @@ def _column(raw: Any, column: Column, digits: int) -> Any:
     if values.null_count < len(values):
         extent = pc.min_max(values).as_py()
         low, high = column.extent
-        # A value at the very limit may have been rounded to it; the careful way tells.
+        # A value exactly at the limit may have been rounded to it; reading by cell decides.
         if extent["min"] < low + (not exact and low < 0) or extent["max"] > high - (not exact):
             raise _OddError
     return values

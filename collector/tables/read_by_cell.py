@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The careful way to read a long table: cell by cell with the parsers of cells.py, which alone say what is wrong.
+"""The slow reader of a long table: cell by cell with the parsers of cells.py, the only ones that report findings.
 
-Equal texts are parsed once, and rows are held a block at a time.
+Equal texts are parsed once; one block of rows is held at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BLOCK_ROWS: Final = 65_536
 
 
 def read_careful(grid: Grid, columns: Sequence[Column], findings: Findings) -> pa.Table:
-    """The columns that are there; a refused cell is found and null."""
+    """Read the columns that exist; a refused cell becomes a finding and null."""
     fields = [column.cell for column in columns]
     places = check_header(grid.name, grid.header, fields, findings)
     present = [column for column in columns if column.name in places]
@@ -50,7 +50,7 @@ def _blocks(grid: Grid, findings: Findings) -> Iterator[tuple[array[int], list[S
 
 
 class _CellParser:
-    """Parses one column; equal texts once, up to a bound."""
+    """Parses one column, with a cache of limited size for equal texts."""
 
     def __init__(self, file: str, column: Column, findings: Findings) -> None:
         self._file = file
@@ -72,7 +72,7 @@ class _CellParser:
         return pa.array(values, pa.string() if self._column.form is Form.UNIT else pa.int64())
 
     def _first(self, row: int, text: str) -> Any:
-        """A text not seen before; a bad one is found again wherever it stands."""
+        """Parse a text that is not cached; a bad text is not cached, so every cell with it gets a finding."""
         if not text:
             if self._column.filled:
                 message = tr("is empty; a value is needed here")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading a long table (records, plan, voltage band) from CSV or XLSX into columns of 64-bit integers.
+"""The reader of a long table (records, plan, voltage band) from CSV or XLSX into columns of 64-bit integers.
 
-Both ways of reading give the same integers; a long file goes the careful way only in the blocks that need it.
+The fast and the slow reader give the same integers; only blocks that need it are read by cell.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _BLOCK_BYTES: Final = 4 << 20
 def read_long(
     delivered: Delivered, columns: Sequence[Column], findings: Findings, *, threads: bool
 ) -> LongTable | None:
-    """A CSV or XLSX file as integer columns named by `target`; a refused cell is null there.
+    """Read a CSV or XLSX file into integer columns named by `target`; a refused cell is null.
 
-    None where a column that is needed can't be had. `threads`: let Arrow use all cores for this one file; off where
-    files are read side by side.
+    None where a required column is missing. `threads`: let Arrow use all cores for this file; off where files are read
+    in parallel.
     """
     if delivered.suffix != ".csv":
         table = _read_checked(delivered, columns, findings)
@@ -45,9 +45,9 @@ def read_long(
 
 
 def blocks_of(delivered: Delivered) -> Iterator[tuple[Delivered, int]]:
-    """A CSV file in blocks of whole lines with the header, and the lines before each: only odd ones take the long way.
+    """Split a CSV file into blocks of whole lines, each with the header, and the number of lines before it.
 
-    A file with quotes stays whole: a line end may be inside them.
+    A file with quotes is not split: they may contain line ends.
     """
     data = delivered.data
     line_end = data.find(b"\n") + 1
@@ -70,13 +70,13 @@ def _read_block(block: Delivered, columns: Sequence[Column], findings: Findings,
 def _read_checked(
     delivered: Delivered, columns: Sequence[Column], findings: Findings, lines_before: int = 0
 ) -> pa.Table:
-    """The careful way; an empty table where the file as a whole was refused."""
+    """Read by cell; an empty table where the file as a whole was refused."""
     grid = open_grid(delivered, findings, lines_before)
     return pa.table({}) if grid is None else read_careful(grid, columns, findings)
 
 
 def _rows_in(delivered: Delivered, indices: Collection[int]) -> dict[int, int]:
-    """The row of the file for each index of the table, which has every row that is not blank."""
+    """The file row of each table index; the table has all rows that are not blank."""
     grid = open_grid(delivered, Findings())
     rows = grid.rows(Findings()) if grid else iter(())
     return {index: row for index, (row, _) in enumerate(rows) if index in indices}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which record files may hold records of the same units, told by their ends and without reading them.
+"""Record files grouped by the units they may share, judged by first and last rows without reading the files.
 
-Files of different units can be read, measured and forgotten one after the other. What is told here is a guess: a file
-sorted by time may hold units that its ends do not show. Whoever reads a part finds out (`Part.holds`).
+Files of different units can be read, measured and dropped one after the other. The grouping is a guess: a file sorted
+by time may hold units that its ends do not show. The reader of a part must check every unit with `Part.holds`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Extent = tuple[str, str]  # the first and the last unit of a file, in order of i
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Files of units in [first, until) in order of id; `until` None: and all beyond."""
+    """Files of the units with ids in [first, until); `until` None: no upper bound."""
 
     paths: tuple[Path, ...]
     first: str
@@ -40,9 +40,9 @@ class Part:
 
 
 def find_parts(paths: Sequence[Path], extents: Sequence[Extent | None], together: Iterable[Extent] = ()) -> list[Part]:
-    """The files in parts, in order of unit id; one part where nothing can be told. Every unit is of one part.
+    """Group files into parts, in order of unit id; one part where the ends show nothing. Every unit is in one part.
 
-    `extents`: `unit_extent` of each file. `together`: first and last of units that must be of one part.
+    `extents`: `unit_extent` of each file. `together`: first and last of units that must be in the same part.
     """
     known = [(*extent, path) for extent, path in zip(extents, paths, strict=True) if extent is not None]
     if len(known) < len(paths) or not paths:
@@ -59,7 +59,7 @@ def find_parts(paths: Sequence[Path], extents: Sequence[Extent | None], together
 
 
 def unit_extent(path: Path) -> Extent | None:
-    """The first and last unit in order of id, as far as the ends of a file tell; None: they do not."""
+    """The lowest and highest unit id, as far as the ends of a file show it; None: they don't."""
     tell = {".parquet": _of_parquet, ".csv": _of_csv}.get(path.suffix.lower())
     if tell is None:
         return None
@@ -67,7 +67,7 @@ def unit_extent(path: Path) -> Extent | None:
         with os.fdopen(os.open(path, OPEN_FLAGS), "rb") as file:
             return tell(file) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
     except (OSError, ValueError, csv.Error, pa.ArrowException):
-        return None  # whoever reads it says what is wrong
+        return None  # reading the file will report the error
 
 
 def _of_parquet(file: BinaryIO) -> Extent | None:
@@ -88,7 +88,7 @@ def _of_parquet(file: BinaryIO) -> Extent | None:
 
 
 def _of_csv(file: BinaryIO) -> Extent | None:
-    """By the first and the last row."""
+    """The extent of a CSV file, by its first and last row."""
     head = file.read(_END_BYTES).split(b"\n")
     file.seek(max(file.seek(0, os.SEEK_END) - _END_BYTES, 0))
     tail = file.read().rstrip().rsplit(b"\n", 1)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""records/: every file of it becomes one table of stored integers in which (unit, time) is unique.
+"""The reader of records/: all its files become one table of stored integers in which (unit, time) is unique.
 
-Files are read side by side and put together in the order of their names; nothing depends on how rows are spread over
-files. Day files of the lake carry copies of their neighbours' rows (`place`): a copy counts only where the row itself
-was not delivered.
+Files are read in parallel and joined in the order of their names; the result does not depend on how rows are spread
+over files. Day files of the lake hold copies of rows of neighbouring days (`place`): a copy is used only where the row
+itself was not delivered.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RECORD_SUFFIXES: Final = (".csv", ".parquet", ".xlsx", ".e")
 _MAX_FILES: Final = 100_000
 _SMALL_BYTES: Final = 1 << 20
 _GROUP_FILES: Final = 32
-_LONG_RUN: Final = 256  # rows; slicing a run costs about what copying so many does
+_LONG_RUN: Final = 256  # rows; slicing a run costs about as much as copying this many
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _File:
 def read_records(folder: Path, units: Collection[str] | None, findings: Findings) -> Records | None:
     """Read `folder` (named records/ in findings). `units`: the registered ids; None where the register is unreadable.
 
-    Returns None where nothing usable was found; whether the folder is refused is in `findings`.
+    Returns None where the folder holds no usable record; `findings` tells whether the folder is refused.
     """
     paths = list_record_files(folder, findings)
     return None if paths is None else read_record_files(paths, units, findings)
@@ -73,9 +73,9 @@ def read_records(folder: Path, units: Collection[str] | None, findings: Findings
 def read_record_files(
     paths: Sequence[Path], units: Collection[str] | None, findings: Findings, *, cores: int | None = None
 ) -> Records:
-    """`read_records` of chosen files, in the order of their names; in findings they are named records/NAME.
+    """Read chosen files like `read_records`, in the order of their names; findings name them records/NAME.
 
-    `cores`: how many to use (default: all).
+    `cores`: number of cores to use (default: all).
     """
     cores = cores or os.cpu_count() or 1
     read = partial(_read_some, threads=len(paths) < cores)
@@ -97,7 +97,7 @@ def read_record_files(
 def read_record_file(
     delivered: Delivered, units: Collection[str] | None, findings: Findings
 ) -> tuple[LongTable, Records] | None:
-    """One file by itself: as it was delivered, and its records put in order. None where nothing usable was found."""
+    """Read one file: its table as delivered, and its records sorted. None where it holds no usable record."""
     file = _read([(delivered, findings)], threads=True)[0]
     if file is None:
         return None
@@ -115,7 +115,7 @@ def list_record_files(folder: Path, findings: Findings) -> list[Path] | None:
     paths: list[Path] = []
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.name.startswith((".", "~$")):
-            continue  # an editor's or a file system's own
+            continue  # a file of an editor or of the file system
         if path.suffix.lower() in RECORD_SUFFIXES:
             paths.append(path)
         else:
@@ -134,7 +134,7 @@ def list_record_files(folder: Path, findings: Findings) -> list[Path] | None:
 
 
 def _groups(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Files to be read by one worker: small Parquet files that follow one another, or a file alone."""
+    """Group files for one worker each: consecutive small Parquet files, or a single file."""
     group: list[Path] = []
     for path in paths:
         small = path.suffix.lower() == ".parquet" and path.lstat().st_size <= _SMALL_BYTES
@@ -162,14 +162,14 @@ def _read_some(paths: Sequence[Path], *, threads: bool) -> list[_File]:
 
 
 def _read(group: Sequence[tuple[Delivered, Findings]], *, threads: bool) -> list[LongTable | None]:
-    """Files of one kind as integer columns; None where one was refused."""
+    """Read files of one kind into integer columns; None for a refused file."""
     if group and group[0][0].suffix == ".parquet":
         return read_parquet(group, {column.name: column for column in RECORD_COLUMNS}, threads=threads)
     return [read_long(replace(file, table="records"), RECORD_COLUMNS, f, threads=threads) for file, f in group]
 
 
 def check_units(long: LongTable, units: Collection[str] | None, findings: Findings) -> None:
-    """Find units the register does not know, each once per file, with its first row and how many rows it has."""
+    """Find units that are not in the register, each once per file, with its first row and number of rows."""
     if units is None:
         return
     unknown = sorted(set(unit_names(long.table)) - set(units))
@@ -196,7 +196,7 @@ def unit_names(table: pa.Table) -> list[str]:
 
 
 def unit_codes(table: pa.Table, names: Sequence[str]) -> np.ndarray[Any, Any]:
-    """The place of each row's unit in `names`."""
+    """The index in `names` of each row's unit."""
     place = {name: code for code, name in enumerate(names)}
     parts = []
     for chunk in table["unit"].chunks:
@@ -207,7 +207,7 @@ def unit_codes(table: pa.Table, names: Sequence[str]) -> np.ndarray[Any, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The rows of all files, one after the other. `unit` is a place in `names`."""
+    """The rows of all files, one after the other. `unit` is an index into `names`."""
 
     names: Sequence[str]
     unit: np.ndarray[Any, Any]
@@ -224,13 +224,13 @@ class _Rows:
         return cls(names, unit, time, first, last)
 
     def key(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Numbers that order some rows by unit, then time."""
+        """Sort keys of rows: by unit, then time."""
         span = self.last_ms - self.first_ms + 1
         return np.asarray(self.unit[rows].astype(np.int64) * span + (self.time[rows] - self.first_ms))
 
 
 def _join(files: Sequence[LongTable], findings: Findings) -> pa.Table:
-    """One table by unit, then time; copies settled, duplicates found."""
+    """Join the files into one table by unit, then time; resolve copies, find duplicates."""
     if not files:
         return empty_table([column for column in RECORD_COLUMNS if column.required])
     rows = _Rows.of(files)
@@ -249,7 +249,7 @@ def _join(files: Sequence[LongTable], findings: Findings) -> pa.Table:
 
 
 def _is_copy(table: pa.Table) -> np.ndarray[Any, Any]:
-    """Which rows a day file holds for the neighbour days only."""
+    """Mask of the rows of a day file that are copies for a neighbouring day."""
     if PLACE not in table.column_names:
         return np.zeros(len(table), bool)
     return np.asarray(pc.fill_null(table[PLACE], 0).to_numpy() != 0)
@@ -260,7 +260,7 @@ def _without_place(table: pa.Table) -> pa.Table:
 
 
 def _runs(kept: np.ndarray[Any, Any], rows: _Rows) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Runs of kept rows of one unit in order of time, ordered by unit and first time: where each begins and ends."""
+    """Begin and end of each run of kept rows of one unit in order of time; runs sorted by unit and first time."""
     time, unit = rows.time, rows.unit
     broken = (time[1:] <= time[:-1]) | (unit[1:] != unit[:-1]) | (kept[1:] != kept[:-1])
     edges = np.concatenate([[0], np.flatnonzero(broken) + 1, [len(time)]])
@@ -274,12 +274,12 @@ def _runs(kept: np.ndarray[Any, Any], rows: _Rows) -> tuple[np.ndarray[Any, Any]
 def _gather(
     files: Sequence[LongTable], starts: np.ndarray[Any, Any], ends: np.ndarray[Any, Any], rows: _Rows
 ) -> pa.Table:
-    """The runs one after the other: slices of the files' own memory where runs are long, so that nothing is copied."""
+    """Join the runs; long runs are slices of the files' own memory, so that they are not copied."""
     columns = [_without_place(file.table).drop_columns(["unit"]) for file in files]
     if len(starts) * _LONG_RUN > len(rows.unit):
         joined = pa.concat_tables(columns, promote_options="default").combine_chunks()
         length = ends - starts
-        begin = np.cumsum(length) - length  # of each run in the result
+        begin = np.cumsum(length) - length  # start of each run in the result
         joined = joined.take(pa.array(np.arange(int(length.sum())) + np.repeat(starts - begin, length)))
     else:
         offsets = np.cumsum([0, *(len(file.table) for file in files)])
@@ -296,7 +296,7 @@ def _gather(
 def _within_files(
     starts: np.ndarray[Any, Any], ends: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]
 ) -> Iterator[tuple[int, int]]:
-    """The runs, cut where a file ends."""
+    """The runs, split at the ends of files."""
     for a, b in zip(starts.tolist(), ends.tolist(), strict=True):
         inner = offsets[np.searchsorted(offsets, a, side="right") : np.searchsorted(offsets, b, side="left")].tolist()
         yield from zip([a, *inner], [*inner, b], strict=True)
@@ -309,12 +309,12 @@ def _settle_copies(
     files: Sequence[LongTable],
     findings: Findings,
 ) -> None:
-    """Drop from `kept` copies of rows that are there, and of copies without a row all but the first.
+    """Drop from `kept` the copies of delivered rows, and all but the first copy of a row that was not delivered.
 
-    Copies that differ are found.
+    Copies that differ become findings.
     """
     copies = np.flatnonzero(copy)
-    # Copies are few: own rows are looked up among them, and not the other way round; first by their time alone.
+    # Copies are few, so the other rows are searched for among them: first by time alone.
     times = pa.array(np.unique(rows.time[copies]))
     near = pc.is_in(pa.array(rows.time), value_set=times).to_numpy(zero_copy_only=False) & ~copy
     keys = rows.key(copies)
@@ -334,7 +334,7 @@ def _settle_copies(
 
 
 def _row_values(rows: np.ndarray[Any, Any], files: Sequence[LongTable]) -> list[dict[str, Any]]:
-    """What some rows of the joined table hold beside unit and time."""
+    """The values of rows of the joined table, without unit and time."""
     tables = [_without_place(file.table).drop_columns(["unit", "time"]) for file in files]
     values: list[dict[str, Any]] = pa.concat_tables(tables, promote_options="default").take(pa.array(rows)).to_pylist()
     return values
@@ -363,7 +363,7 @@ def _find_duplicates(rows: _Rows, kept: np.ndarray[Any, Any], files: Sequence[Lo
 
 
 def _places(indices: set[int], files: Sequence[LongTable]) -> dict[int, tuple[str, int]]:
-    """File and row of rows of the joined table; one pass over each file that has any."""
+    """File and file row of rows of the joined table; reads once each file that has any."""
     places: dict[int, tuple[str, int]] = {}
     start = 0
     for file in files:

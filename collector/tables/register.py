@@ -55,7 +55,7 @@ _UNIT_NUMBERS: Final = (
 )
 _DATES: Final = ("from", "until")
 MAX_UNKNOWN_KEYS: Final = 100
-# tomllib keeps every beginning of a dotted key: of a hundred thousand parts, forty gigabytes. No key of ours has three.
+# tomllib keeps every prefix of a dotted key: 40 GB for a key of 100 000 parts. No key of ours has three.
 DEEP_KEY: Final = re.compile(
     r"""(?<![\w"'-])(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""", re.ASCII
 )
@@ -73,9 +73,9 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class RegisterFile:
-    """What was read: where something was found, only the states without a finding.
+    """The register as read: only the states without a finding.
 
-    The ids are all that the file names, to check the other files against; None where it can't be read at all.
+    The ids are all those in the file, to check the other files against; None where the file is unreadable.
     """
 
     register: Register | None
@@ -127,14 +127,14 @@ def _states(tables: Iterable[_Table], build: Callable[[_Table], S | None]) -> tu
 
 
 def _line_of(text: str, key: str) -> int:
-    """The line on which a top-level key or table first stands."""
+    """The line of the first occurrence of a top-level key or table."""
     found = re.search(rf"^\s*(\[+\s*)?[\"']?{re.escape(key)}[\"']?\s*(=|\]|\.)", text, re.MULTILINE)
     return text.count("\n", 0, found.start()) + text[found.start() : found.end()].count("\n") + 1 if found else 0
 
 
 @dataclass(slots=True)
 class _Table:
-    """One [[area]], [[plant]], [[unit]] or [policy]: its keys, where they stand, and what was found in it."""
+    """One [[area]], [[plant]], [[unit]] or [policy]: its keys, their lines, and its findings."""
 
     file: str
     name: str
@@ -145,14 +145,14 @@ class _Table:
     good: bool = True
 
     def wrong(self, key: str, message: str) -> None:
-        """Note a problem; the place is the key's own line, or that of the table."""
+        """Note a problem at the line of the key, or of the table."""
         identity = self.data.get("id")
         label = f"{self.name}[{identity}]" if isinstance(identity, str) and identity else self.name
         self.findings.add(self.file, self.lines.get(key, self.line), f"{label}.{key}", message)
         self.good = False
 
     def read(self, key: str, parse: Callable[[Any], Any], *, needed: bool = False) -> Any:
-        """The parsed value; None where it is absent, empty or wrong."""
+        """The parsed value of a key; None where it is absent, empty or wrong."""
         raw = self.data.get(key)
         if raw is None or raw == "":
             if needed:
@@ -166,7 +166,7 @@ class _Table:
 
 
 def _tables(file: str, text: str, data: Mapping[str, Any], name: str, findings: Findings) -> list[_Table]:
-    """The [[name]] tables in order, unknown keys found."""
+    """The [[name]] tables in order; unknown keys become findings."""
     raw = data.get(name, [])
     if not isinstance(raw, list) or not all(isinstance(row, dict) for row in raw):
         findings.add(file, _line_of(text, name), name, tr("is written as [[{name}]]", name=name))
@@ -176,7 +176,7 @@ def _tables(file: str, text: str, data: Mapping[str, Any], name: str, findings: 
     lines = text.split("\n")
     heads = [number for number, line in enumerate(lines, 1) if re.match(rf"\s*\[\[\s*{name}\s*\]\]", line)]
     if len(heads) != len(raw):
-        heads = [0] * len(raw)  # written inline: no line of its own
+        heads = [0] * len(raw)  # an inline table has no line of its own
     pairs = zip(heads, raw, strict=True)
     tables = [_Table(file, name, head, row, findings, _key_lines(lines, head)) for head, row in pairs]
     for table in tables:
@@ -271,7 +271,7 @@ def _unit(table: _Table) -> UnitState | None:
 
 
 def _check_limits(table: _Table, numbers: Mapping[str, Decimal | None], *, avc: bool) -> None:
-    """What belongs together: both AGC limits or none, low not above high, a nominal voltage for AVC."""
+    """Check limits that belong together: both AGC limits or none, low not above high, a nominal voltage for AVC."""
     for low, high in (("agc_lower_mw", "agc_upper_mw"), ("q_min_mvar", "q_max_mvar")):
         lower, upper = numbers[low], numbers[high]
         if lower is not None and upper is not None and lower > upper:
@@ -295,7 +295,7 @@ def _check_references(tables: Mapping[str, Iterable[_Table]]) -> None:
             if not isinstance(value, str) or not value or value in ids[target]:
                 continue
             if target == "area" and (value not in AREA_IDS or ids["area"] - set(AREA_IDS)):
-                continue  # found already: no such area exists, or the [[area]] meant has its id misspelt
+                continue  # has a finding already: no such area exists, or its [[area]] has a misspelt id
             table.wrong(
                 key,
                 tr(
@@ -315,7 +315,7 @@ def _check_references(tables: Mapping[str, Iterable[_Table]]) -> None:
 
 
 def _check_dates(tables: Iterable[_Table]) -> None:
-    """States of one id may not overlap; a state whose own dates are wrong is not compared."""
+    """Check that states of one id do not overlap; a state whose own dates are wrong is not compared."""
     by_id: dict[tuple[str, str], list[tuple[date, date, _Table]]] = defaultdict(list)
     for table in tables:
         try:
@@ -324,7 +324,7 @@ def _check_dates(tables: Iterable[_Table]) -> None:
         except ValueError:
             continue
         if isinstance(table.data.get("id"), str) and first < until:
-            # one id in two plants has been found already
+            # one id in two plants has a finding already
             by_id[table.data["id"], str(table.data.get("plant"))].append((first, until, table))
     for spans in by_id.values():
         spans.sort(key=lambda span: span[:2])
@@ -335,7 +335,7 @@ def _check_dates(tables: Iterable[_Table]) -> None:
 
 
 def _check_groups(tables: Iterable[_Table]) -> None:
-    """A peak group lies inside one plant (rules.md section 2)."""
+    """Check that a peak group lies inside one plant (rules.md section 2)."""
     plants: dict[str, str] = {}
     for table in tables:
         group, plant = table.data.get("peak_group"), table.data.get("plant")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decimals and floats of Arrow columns as stored integers, half away from zero, exactly and by the column."""
+"""Exact rounding of decimal and float columns to stored integers, half away from zero, a column at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BLOCK_ROWS: Final = 65_536
 
 
 def decimal_to_scaled(column: Any, digits: int, scale: int) -> Any:
-    """A chunked decimal128 column with `digits` after the point as int64 stored integers, half away from zero."""
+    """Round a chunked decimal128 column with `digits` after the point to int64 stored integers, half away from zero."""
     return pa.chunked_array([_chunk_to_scaled(chunk, digits, scale) for chunk in column.chunks], pa.int64())
 
 
@@ -34,7 +34,7 @@ def _chunk_to_scaled(chunk: Any, digits: int, scale: int) -> Any:
 
 
 def _words(chunk: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The low and high 64 bits of each decimal128; where the high is only the sign, the low is the number."""
+    """The low and high 64 bits of each decimal128; if the high ones are only the sign, the low ones hold the number."""
     words = np.frombuffer(chunk.buffers()[1], np.int64)[2 * chunk.offset : 2 * (chunk.offset + len(chunk))]
     return words[::2], words[1::2]
 
@@ -49,12 +49,12 @@ def with_nulls(values: np.ndarray[Any, Any], chunk: Any) -> Any:
 
 
 def floats_to_scaled(values: np.ndarray[Any, Any], scale: int) -> np.ndarray[Any, Any]:
-    """Finite floats as stored integers: the decimal a reader sees (the shortest naming the float), half away from zero.
+    """Round finite floats to stored integers, half away from zero, by the shortest decimal that names the float.
 
-    float × scale rounds right unless it lies near a tie; there, and only there, the decimal text is needed.
+    float × scale rounds correctly unless it lies near a tie; only there the decimal text is needed.
     """
     result = np.empty(len(values), np.int64)
-    for start in range(0, len(values), _BLOCK_ROWS):  # a block's intermediates stay in the processor's cache
+    for start in range(0, len(values), _BLOCK_ROWS):  # intermediate arrays of a block fit the processor's cache
         block = slice(start, start + _BLOCK_ROWS)
         result[block] = _block_to_scaled(values[block], scale)
     return result
@@ -64,7 +64,7 @@ def _block_to_scaled(values: np.ndarray[Any, Any], scale: int) -> np.ndarray[Any
     product = np.multiply(values, scale, dtype=np.float64)
     whole = np.rint(product)
     result: np.ndarray[Any, Any] = whole.astype(np.int64)
-    # The shortest decimal is within half an ulp of the float; the doubt is four times that.
+    # The shortest decimal is within half an ulp of the float; four times that counts as near a tie.
     largest = max(-float(product.min()), float(product.max())) if len(product) else 0.0
     doubt = largest * (2.0**-22 if values.dtype == np.float32 else 2.0**-51) + 2.0**-60
     np.subtract(product, whole, out=product)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""plan.csv and voltage_band.csv: long tables of intervals, which may not overlap where only one can be in force."""
+"""The readers of plan.csv and voltage_band.csv: intervals must not overlap where only one can be in force."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ BAND_COLUMNS: Final = (
 
 
 def read_plan(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> pa.Table | None:
-    """unit, start, end, power_kw, issued. Rows of one unit with the same `issued` may not overlap."""
+    """Read plan.csv: unit, start, end, power_kw, issued. Rows of one unit with the same `issued` may not overlap."""
     return _read(delivered, PLAN_COLUMNS, units, findings)
 
 
 def read_voltage_band(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> pa.Table | None:
-    """unit, start, end, low_v, high_v. Rows of one unit may not overlap; low may not be above high."""
+    """Read voltage_band.csv: unit, start, end, low_v, high_v. Rows of a unit may not overlap; low ≤ high."""
     return _read(delivered, BAND_COLUMNS, units, findings)
 
 
@@ -92,7 +92,7 @@ def _check_overlap(long: LongTable, findings: Findings) -> None:
     same = (unit[order[1:]] == unit[order[:-1]]) & (issued[order[1:]] == issued[order[:-1]])
     if not bool((same & (start[order[1:]] < end[order[:-1]])).any()):
         return
-    # Some overlap: walk them, so that a row inside a long earlier one is found too.
+    # Some rows overlap: go through them in order, so that a row inside a long earlier one is found too.
     found: list[tuple[int, int]] = []
     longest = int(order[0])
     for place in range(1, len(order)):
@@ -116,7 +116,7 @@ def _check_overlap(long: LongTable, findings: Findings) -> None:
 
 
 def _runs_on(unit: np.ndarray[Any, Any], start: np.ndarray[Any, Any], end: np.ndarray[Any, Any]) -> bool:
-    """Whether the rows stand unit by unit, each beginning no earlier than the one before ends: as they mostly come."""
+    """Whether rows are grouped by unit and none begins before the one above ends, the usual case."""
     other = unit[1:] != unit[:-1]
     if np.count_nonzero(other) + 1 != len(np.unique(unit)):
         return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One value of register.toml: TOML value → checked value. Each parser raises ValueError with found and expected."""
+"""Parsers of one value of register.toml: TOML value → checked value. Each raises ValueError with found and expected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def parse_text(raw: Any) -> str:
-    """A text in quotes."""
+    """Parse a text in quotes."""
     if not isinstance(raw, str):
         raise ValueError(tr("expected text in quotes, got {raw!r}", raw=raw))
     return parse_id(raw) if len(raw) <= 64 else _printable(raw)
@@ -32,21 +32,21 @@ def _printable(raw: str) -> str:
 
 
 def parse_key(raw: Any) -> str:
-    """An id."""
+    """Parse an id."""
     if not isinstance(raw, str) or raw != raw.strip():
         raise ValueError(tr("expected an id in quotes without spaces around it, got {raw!r}", raw=raw))
     return parse_id(raw)
 
 
 def parse_truth(raw: Any) -> bool:
-    """true or false."""
+    """Parse true or false."""
     if not isinstance(raw, bool):
         raise ValueError(tr("expected true or false, got {raw!r}", raw=raw))
     return raw
 
 
 def parse_number(raw: Any) -> Decimal:
-    """A TOML number or its text, as an exact decimal."""
+    """Parse a TOML number, or a text of one, to an exact decimal."""
     if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
         raise ValueError(tr("not a number: {raw!r}", raw=raw))
     try:
@@ -59,7 +59,7 @@ def parse_number(raw: Any) -> Decimal:
 
 
 def parse_positive(raw: Any) -> Decimal:
-    """A number above 0."""
+    """Parse a number above 0."""
     value = parse_number(raw)
     if value <= 0:
         raise ValueError(tr("{raw} is not above 0", raw=raw))
@@ -67,7 +67,7 @@ def parse_positive(raw: Any) -> Decimal:
 
 
 def parse_not_negative(raw: Any) -> Decimal:
-    """A number not below 0."""
+    """Parse a number not below 0."""
     value = parse_number(raw)
     if value < 0:
         raise ValueError(tr("{raw} is below 0", raw=raw))
@@ -75,7 +75,7 @@ def parse_not_negative(raw: Any) -> Decimal:
 
 
 def parse_ratio(raw: Any) -> Decimal:
-    """A ratio, 0 to 1."""
+    """Parse a ratio from 0 to 1."""
     value = parse_number(raw)
     if not 0 <= value <= 1:
         raise ValueError(tr("{raw} is no ratio: expected 0 to 1, not percent", raw=raw))
@@ -83,25 +83,25 @@ def parse_ratio(raw: Any) -> Decimal:
 
 
 def parse_choice_of(kinds: type[E]) -> Callable[[Any], E]:
-    """A parser for the words of an enumeration."""
+    """A parser of the values of an enumeration."""
     parse = choice_of(kinds)
     return lambda raw: parse(parse_text(raw))
 
 
 def parse_area_id(raw: Any) -> str:
-    """A settlement area of Art. 6(2) and 21."""
+    """Parse the id of a settlement area of Art. 6(2) and 21."""
     return one_of(AREA_IDS)(parse_text(raw))
 
 
 def parse_day_value(raw: Any) -> date:
-    """A TOML date, or its text."""
+    """Parse a TOML date, or a text of one."""
     if isinstance(raw, datetime) or not isinstance(raw, str | date):
         raise ValueError(tr("expected a local date like 2026-01-01, got {raw!r}", raw=raw))
     return raw if isinstance(raw, date) else parse_day(raw)
 
 
 def parse_spans(raw: Any) -> tuple[LocalSpan, ...]:
-    """Daily local hours; no instant of the day may be in two spans of the list."""
+    """Parse daily local hours; the spans of the list may not overlap."""
     if not isinstance(raw, list):
         raise ValueError(tr('expected a list like ["00:00-08:00"]; [] where there are none'))
     spans = tuple(_span(text) for text in raw)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The embedded MQTT broker for demo and tests, in a process of its own: `python -m collector.trial.broker --listen …`.
 
-amqtt in memory, anonymous, MQTT 3.1.1 only: it forgets its queues when it stops and the queue of an anonymous session
-when that goes away. Nothing of ours relies on a broker's memory, so it is a fair enemy; in production use Mosquitto.
+amqtt in memory, anonymous, MQTT 3.1.1 only: it loses its queues when it stops, and the queue of an anonymous session
+when the client disconnects. Our own delivery does not rely on a broker's memory, so this broker is a good test of it;
+in production use Mosquitto.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ async def serve(listen: str) -> None:
     await broker.start()
     print(f"listening {listen}", flush=True)
     await stop.wait()
-    # Clients that never answer must not keep the process: what amqtt holds is in memory and worth nothing.
+    # Clients that never answer must not keep the process alive: amqtt holds nothing that must be saved.
     try:
         await asyncio.wait_for(broker.shutdown(), 5)
     except (TimeoutError, Exception) as error:

@@ -26,7 +26,7 @@ STOP_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a child took, over all its starts: processor seconds, and the largest memory it ever held."""
+    """Resources a child used over all its starts: processor seconds, and the peak of its memory."""
 
     cpu_s: float = 0.0
     peak_memory_mb: float = 0.0
@@ -36,8 +36,8 @@ class Processes:
     """Named children of this process; leaving the `with` block ends them all.
 
     Args:
-        log_dir: where their output goes.
-        stop_timeout_s: how long `stop` waits for one that was told to end.
+        log_dir: the folder of their log files.
+        stop_timeout_s: how long `stop` waits after SIGTERM before it kills.
     """
 
     def __init__(self, log_dir: Path, *, stop_timeout_s: float = STOP_TIMEOUT_S) -> None:
@@ -58,14 +58,14 @@ class Processes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._term_before is not None:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not leave the rest behind
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second SIGTERM must not leave children behind
         for name in list(self._running):
             self.kill(name)
         if self._term_before is not None:
             signal.signal(signal.SIGTERM, self._term_before)
 
     def start(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        """Run `python -m …` with its output appended to `logs/<name>.log`."""
+        """Start `python -m …` with its output appended to `<log_dir>/<name>.log`."""
         with self.log(name).open("ab") as log, _signals_put_off():
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
@@ -74,10 +74,10 @@ class Processes:
             )  # fmt: skip
 
     def run(self, name: str, *arguments: str, timeout_s: float) -> str:
-        """Run `python -m …` to its end. Returns what it printed; what it says on stderr goes to its log.
+        """Run `python -m …` to its end. Returns its stdout; its stderr goes to its log.
 
         Raises:
-            CollectorError: it does not end in time.
+            CollectorError: the child does not end in time.
         """
         with self.log(name).open("ab") as log:
             with _signals_put_off():
@@ -96,10 +96,10 @@ class Processes:
         return printed.decode("utf-8", "replace")
 
     def check(self) -> None:
-        """Raise if one has ended by itself.
+        """Check that no child has ended by itself.
 
         Raises:
-            CollectorError: with the end of its log.
+            CollectorError: a child has ended; the message holds the end of its log.
         """
         for name, process in self._running.items():
             if process.poll() is not None:
@@ -113,11 +113,11 @@ class Processes:
                 )
 
     def log(self, name: str) -> Path:
-        """Where its output goes."""
+        """The log file of a child."""
         return self.log_dir / f"{name}.log"
 
     def stop(self, name: str) -> int:
-        """SIGTERM, wait, and its exit code; killed when it does not end in time."""
+        """Send SIGTERM to a child and return its exit code; kill it when it does not end in time."""
         process = self._leave(name)
         process.terminate()
         try:
@@ -127,16 +127,16 @@ class Processes:
             return process.wait()
 
     def kill(self, name: str) -> None:
-        """SIGKILL, and reaped."""
+        """Send SIGKILL to a child and reap it."""
         process = self._leave(name)
         process.send_signal(signal.SIGKILL)
         process.wait()
 
     def _leave(self, name: str) -> subprocess.Popen[bytes]:
-        """Take a child off the list, with what it has used so far."""
+        """Remove a child from the list and add up the resources it has used so far."""
         process = self._running.pop(name)
         folder = Path("/proc") / str(process.pid)
-        with suppress(OSError, StopIteration):  # it may be gone already
+        with suppress(OSError, StopIteration):  # the child may be gone already
             ticks = folder.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]
             cpu_s = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
             lines = folder.joinpath("status").read_text().splitlines()
@@ -148,7 +148,7 @@ class Processes:
 
 @contextmanager
 def _signals_put_off() -> Iterator[None]:
-    """SIGINT and SIGTERM wait: a child that is not on the list yet would be left behind."""
+    """Hold SIGINT and SIGTERM back: a child that is not on the list yet would be left behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -169,10 +169,10 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def wait_for_port(port: int, *, processes: Processes, timeout_s: float = 20.0) -> None:
-    """Return when something listens on the loopback port.
+    """Wait until a process listens on the loopback port.
 
     Raises:
-        LinkError: nothing does in time.
+        LinkError: nothing listens there in time.
         CollectorError: a process ended meanwhile.
     """
     deadline = time.monotonic() + timeout_s
@@ -186,10 +186,10 @@ def wait_for_port(port: int, *, processes: Processes, timeout_s: float = 20.0) -
 
 
 def wait_until(reached: Callable[[], bool], *, processes: Processes, timeout_s: float, what: str = "") -> None:
-    """Return when something has come about, looked at ten times a second.
+    """Wait until `reached` returns True; it is called ten times a second.
 
     Raises:
-        CollectorError: it has not in time, or a process ended meanwhile.
+        CollectorError: the time is up, or a process ended meanwhile.
     """
     deadline = time.monotonic() + timeout_s
     while not reached():
@@ -214,10 +214,10 @@ class SimulatorControl:
         self._file = self._socket.makefile("rwb")
 
     def ask(self, do: str, **arguments: object) -> dict[str, Any]:
-        """One request and its answer.
+        """Send one request and return the answer.
 
         Raises:
-            LinkError: the simulator has gone or refuses.
+            LinkError: the simulator has ended or refuses.
         """
         self._file.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
         self._file.flush()
@@ -230,13 +230,13 @@ class SimulatorControl:
         return answer
 
     def close(self) -> None:
-        """Let go of the simulator; it goes on."""
+        """Close the control connection; the simulator keeps running."""
         self._file.close()
         self._socket.close()
 
 
 def advance_time(port: int, by_ms: int) -> None:
-    """Let simulated time run on while nobody else waits for it (the agent is dead)."""
+    """Advance simulated time while no other process waits for it (the agent is dead)."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as link:
         now_utc_ms = int.from_bytes(_exactly(link, 8), "big", signed=True)
         link.sendall((now_utc_ms + by_ms).to_bytes(8, "big", signed=True))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A sheet of expectations: CSV or XLSX with point, step, expected, tolerance; and an empty one to be filled in.
+"""The sheet of expectations: CSV or XLSX with point, step, expected, tolerance; and an empty one to fill in.
 
-A point that the sheet names takes the sheet's steps, in its order; every other point keeps its own. A step without an
-expected value is asked for when its turn comes.
+A point that the sheet names has the sheet's steps, in its order; every other point keeps its default steps. The
+expected value of a step without one is asked for during verification.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import said_by, tr
 from collector.model.quantity import Kind
-from collector.points.findings import Findings
+from collector.points.findings import TableFindings
 from collector.points.grid import read_sheet
 from collector.report.sheets import FORMULA_STARTS, plain_text
 from collector.verify.items import LEVELS, Item, Step
@@ -31,7 +31,7 @@ _HEADINGS: Final = {
     "step": ("step", "步骤"),
     "expected": ("expected", "期望值", "预期值"),
     "tolerance": ("tolerance", "允差", "允许误差"),
-    # for people: what the empty sheet says of the point
+    # only for the reader: description of the point in the empty sheet
     "": ("description", "unit", "address", "note", "说明", "描述", "单位", "地址", "备注", "序号", "no"),
 }
 _SHEET_COLUMNS: Final = ("device", "point", "description", "address", "step", "expected", "tolerance", "unit")
@@ -39,15 +39,15 @@ _REQUIRED: Final = ("point", "step", "expected")
 
 
 def load_expectations(path: Path, items: Sequence[Item], now_utc_ms: int) -> Expectations:
-    """A sheet checked against the points there are.
+    """Load a sheet and check it against the configured points.
 
     Raises:
-        ConfigError: everything wrong in it, with row and column.
+        ConfigError: every problem in it, with row and column.
     """
-    findings = Findings(str(path))
+    findings = TableFindings(str(path))
     sheet = read_sheet(path, findings)
-    if sheet is None:
-        raise ConfigError([finding.problem() for finding in findings.found])
+    findings.refuse_if_any()
+    assert sheet is not None
     problems: list[Problem] = []
     places = _places(str(path), sheet.rows[0] if sheet.rows else (), problems)
     rows: dict[tuple[str, str, str], ExpectedRow] = {}
@@ -56,7 +56,7 @@ def load_expectations(path: Path, items: Sequence[Item], now_utc_ms: int) -> Exp
         by_name.setdefault(item.point.name, []).append(item)
     for number, cells in enumerate(sheet.rows[1:], 2):
         if problems and number == 2:
-            break  # without its columns nothing else can be told
+            break  # without its columns nothing else can be checked
         if any(cells):
             for row in _read_row(_Cells(str(path), number, cells, places, problems), by_name):
                 key = (row.device, row.point, row.step)
@@ -78,7 +78,7 @@ def load_expectations(path: Path, items: Sequence[Item], now_utc_ms: int) -> Exp
 
 
 def empty_sheet(items: Sequence[Item]) -> bytes:
-    """Every point with its steps, for a spreadsheet: both states, three levels, one reading; UTF-8 with BOM."""
+    """A sheet of every point with its steps to fill in: both states, three levels, one reading; UTF-8 with BOM."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(_SHEET_COLUMNS)
@@ -105,7 +105,7 @@ class _Cells:
     def text(self, column: str) -> str:
         at = self._places.get(column, len(self._cells))
         text = self._cells[at].strip() if at < len(self._cells) else ""
-        # The apostrophe that keeps a spreadsheet from calculating is not part of the text.
+        # The apostrophe that marks a text in a spreadsheet is not part of it.
         return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_STARTS) else text
 
     def wrong(self, column: str, message: str) -> None:
@@ -128,7 +128,7 @@ def _places(file: str, header: Sequence[str], problems: list[Problem]) -> dict[s
 
 
 def _read_row(cells: _Cells, by_name: Mapping[str, list[Item]]) -> list[ExpectedRow]:
-    """The step for each device that is meant: the one named, or all that have a point of this name."""
+    """The step of a row for the device it names, or for all devices that have a point of this name."""
     name, device, step = cells.text("point"), cells.text("device"), cells.text("step")
     meant = [item for item in by_name.get(name, []) if device in ("", item.device)]
     if not meant:

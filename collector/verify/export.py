@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the sheet for signature says, as text, and sheet.csv. No time of printing is in it: the same session and the
-same point tables give the same bytes.
+"""The content of the sheet for signature, as text, and sheet.csv. It holds no time of printing: the same session and
+the same point tables give the same bytes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NUMBER: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What the sheet says. `rows`: texts by column, in order; `facts`: (Chinese, English, text) about the whole."""
+    """The content of the sheet. `rows`: texts by column; `facts`: (Chinese, English, text) about the whole."""
 
     title: str
     facts: tuple[tuple[str, str, str], ...]
@@ -59,12 +59,12 @@ class Document:
 
     @property
     def open_rows(self) -> list[dict[str, str]]:
-        """Everything that has not passed."""
+        """The rows that have not passed."""
         return [row for row in self.rows if row["state"] != State.PASSED.value]
 
 
 def make_document(config: AgentConfig, rows: Sequence[Row], session: Session) -> Document:
-    """The sheet of a session."""
+    """Make the sheet of a session."""
     gateway = config.settings.gateway.id
     counts = count_states(rows)
     items = {row.item.key: row.item for row in rows}
@@ -134,7 +134,7 @@ def _point_texts(item: Item) -> dict[str, str]:
 
 
 def _history(session: Session) -> list[dict[str, str]]:
-    """Every verdict that was ever given, those that count no longer too."""
+    """All verdicts ever given, including those that no longer count."""
     return [
         {
             "device": each.device, "point": each.point, "step": each.step, "expected": each.expected,

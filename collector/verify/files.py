@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""sheet.csv for programs, sheet.xlsx and sheet.html for people, in a folder."""
+"""The files of the sheet in a folder: sheet.csv for programs, sheet.xlsx and sheet.html for people."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from collector.base.durable import write_whole
 from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.verify.export import Document, sheet_csv
@@ -14,7 +14,7 @@ from collector.verify.workbook import sheet_xlsx
 
 
 def write_sheet(folder: Path, document: Document) -> list[Path]:
-    """The three files; each appears whole or not at all.
+    """Write the three files, each whole or not at all.
 
     Raises:
         StoreError: the folder can't be made or written.
@@ -26,12 +26,7 @@ def write_sheet(folder: Path, document: Document) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in contents.items():
-            beside = folder / f".{name}.new"
-            with beside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(folder / name)
+            write_whole(folder / name, data)
             written.append(folder / name)
     except OSError as error:
         raise StoreError(tr("can't be written: {strerror}", strerror=error.strerror), subject=str(folder)) from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a value is not the expected one: what else its bytes could mean, and whether that would be it."""
+"""Hints for a value that is not the expected one: other decodings of its bytes that would fit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _POWERS: Final = (Fraction(10), Fraction(100), Fraction(1000), Fraction(10**6))
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Another decoding of the same registers. `value`: in the quantity's unit; `fits`: it is what was expected."""
+    """Another decoding of the same registers. `value`: in the quantity's unit; `fits`: it meets the expected value."""
 
     type: str
     order: str
@@ -27,7 +27,7 @@ class Candidate:
 
 
 def candidates_of(item: Item, raw: bytes, expected: str, tolerance: str) -> list[Candidate]:
-    """Other types and byte orders of the registers that came, fitting ones first; none for bits and other protocols."""
+    """Other types and byte orders for the registers read, fitting ones first; none for bits and other protocols."""
     point = item.point
     if item.family != "modbus" or not raw or point.bit is not None or point.type == "bit":
         return []
@@ -40,7 +40,7 @@ def candidates_of(item: Item, raw: bytes, expected: str, tolerance: str) -> list
 
 
 def explain(item: Item, raw: bytes, value: str, expected: str, tolerance: str) -> list[str]:
-    """What would make it right, in words, as far as that can be told; the point table is changed by people."""
+    """Sentences on changes that would make the value right, if any is found; only people change the point table."""
     found = [
         f"按 {c.type} {c.order} 解码为 {c.value},与期望相符 read as {c.type} {c.order} it is {c.value}: as expected"
         for c in candidates_of(item, raw, expected, tolerance)
@@ -60,7 +60,7 @@ def explain(item: Item, raw: bytes, value: str, expected: str, tolerance: str) -
 
 
 def _text(item: Item, raw: Fraction) -> str:
-    """A raw value as the row would scale it; those beyond all reason only roughly."""
+    """A raw value scaled as in the row; an absurdly large one only roughly."""
     stored = item.point.stored(raw)
     low, high = INTEGER_RANGE["int64"]
     if low <= stored <= high:
@@ -69,6 +69,6 @@ def _text(item: Item, raw: Fraction) -> str:
 
 
 def _decimal(item: Item, value: Fraction) -> str:
-    """A value on the grid of the stored ones."""
+    """A value rounded like a stored one."""
     scale = item.quantity.scale
     return f"{from_scaled(round(value * scale), scale):f}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The points to be verified, each with how it is read today, and the steps that verify it."""
+"""The points to verify, each with its present address and decoding, and the steps that verify it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from collector.points.point import cells_of
 
 OPENED, CLOSED = "分", "合"
 VALUE, READING = "值", "读数"
-# Steps an empty sheet proposes for what is measured; their values depend on the injection set.
+# Steps that an empty sheet proposes for a measured point; their values depend on the injection set.
 LEVELS: Final = ("0 %", "50 %", "100 %")
-# The point's own key says these two.
+# Not compared: the key of the point and its other cells contain these two.
 _NOT_COMPARED: Final = frozenset({"device", "registers"})
 PLACE: Final = "place"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to be seen at a point. `expected`, `tolerance`: decimal text in the quantity's unit, or empty."""
+    """One step at a point. `expected`, `tolerance`: decimal text in the quantity's unit, or empty."""
 
     name: str
     expected: str = ""
@@ -36,9 +36,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A point of a device. `unit`: generating unit; `place`: protocol and address of the device itself.
+    """A point of a device. `unit`: generating unit; `place`: protocol and address of the device.
 
-    `cells`: everything of the point table and the configuration that decides which value is read and what it means.
+    `cells`: all cells of the point table and the configuration that decide which value is read and what it means.
     """
 
     device: str
@@ -51,27 +51,27 @@ class Item:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Device and name of the point: what verdicts go by."""
+        """Device and name of the point, by which verdicts refer to it."""
         return self.device, self.point.name
 
     @property
     def quantity(self) -> Quantity:
-        """What it carries."""
+        """The quantity of the point."""
         return BY_NAME[self.point.quantity]
 
     @property
     def is_status(self) -> bool:
-        """遥信: two states."""
+        """Whether the point is a 遥信, with two states."""
         return self.quantity.kind is Kind.STATUS
 
     @property
     def kind_zh(self) -> str:
-        """遥信, 遥测 or 遥脉."""
+        """The kind of the point: 遥信, 遥测 or 遥脉."""
         return {Kind.STATUS: "遥信", Kind.ANALOG: "遥测", Kind.COUNTER: "遥脉"}[self.quantity.kind]
 
     @property
     def address(self) -> str:
-        """Where the value lives in the device, with its type and byte order."""
+        """The address of the value in the device, with its type and byte order."""
         point = self.point
         if self.family != "modbus":
             return address_text(point)
@@ -79,7 +79,7 @@ class Item:
         return f"{address_text(point)} {point.type}{order}"
 
     def default_steps(self) -> tuple[Step, ...]:
-        """The steps where no sheet names any: both states of a status, else one value."""
+        """The steps of a point that no sheet names: both states of a status, else one value."""
         if self.is_status:
             return Step(OPENED, "0"), Step(CLOSED, "1")
         return (Step(READING if self.quantity.kind is Kind.COUNTER else VALUE),)
@@ -88,7 +88,7 @@ class Item:
 def items_of(config: AgentConfig) -> list[Item]:
     """Every point with a quantity, in the order of the devices and of their tables.
 
-    Guard points have none: where one does not match, no value of its area is usable, and none of them can pass.
+    Guard points are left out: where one does not match, no value of its area is usable, so none of them can pass.
     """
     plants = {unit.id: unit.plant for unit in config.settings.unit}
     found = []
@@ -108,7 +108,7 @@ def items_of(config: AgentConfig) -> list[Item]:
 
 
 def changes(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:
-    """Why a point with these cells must be verified again; empty: it reads the same value and means the same."""
+    """The reasons why a point with changed cells must be verified again; empty: value and meaning are unchanged."""
     changed = {key for key in old.keys() | new.keys() if old.get(key, "") != new.get(key, "")}
     if PLACE in changed:
         changed.add("address")
@@ -116,7 +116,7 @@ def changes(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _place(device: Device) -> str:
-    """Protocol, line and address on it: another of them is another device."""
+    """Protocol, line and address on it, which identify the device."""
     line = line_name(device).removesuffix(f" {device.id}")
     if device.protocol == "iec104":
         return f"{device.protocol} {line}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Expected values and tolerances, exactly; whether a value meets them.
+"""Expected values and tolerances in exact arithmetic, and whether a value meets them.
 
-A tolerance that nobody gave is what the device can resolve: one count of its integer, one last digit of its meter, the
-last binary digit of a floating point number, the dead band of a point that reports by itself; at least one step of the
+The default tolerance is the resolution of the device: one count of its integer, one last digit of its meter, the last
+binary digit of a floating point number, the dead band of a point that reports spontaneously; at least one step of the
 stored value. States are exact.
 """
 
@@ -24,16 +24,16 @@ _STATES: Final = {
     "0": ("0", "分", "断", "退", "退出", "off", "open", "out"),
     "1": ("1", "合", "投", "投入", "on", "closed", "in"),
 }  # fmt: skip
-# Of one, what the last binary digit is.
+# Type -> last binary digit of a number, relative to the number.
 _LAST_DIGIT: Final = {"float32": Fraction(1, 2**23), "float64": Fraction(1, 2**52)}
 _NORMALISED, _SHORT_FLOAT = 9, 13
 
 
 def parse_expected(item: Item, text: str) -> str:
-    """An expected value as plain decimal text in the quantity's unit; a state as 0 or 1.
+    """Parse an expected value to plain decimal text in the quantity's unit; a state to 0 or 1.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is no such value.
     """
     text = text.strip()
     if item.is_status:
@@ -45,7 +45,7 @@ def parse_expected(item: Item, text: str) -> str:
 
 
 def step_name(item: Item, text: str) -> str:
-    """The step somebody means; those of a status also as 0 and 1, for keyboards without Chinese."""
+    """The name of the step typed by a person; a status also accepts 0 and 1, for keyboards without Chinese."""
     try:
         return (OPENED, CLOSED)[int(parse_expected(item, text))] if item.is_status else text
     except ValueError:
@@ -53,10 +53,10 @@ def step_name(item: Item, text: str) -> str:
 
 
 def parse_tolerance(item: Item, text: str) -> str:
-    """A tolerance as plain decimal text in the quantity's unit; `0.5%` is of the range the row gives (min to max).
+    """Parse a tolerance to plain decimal text in the quantity's unit; `0.5%` refers to the row's range (min to max).
 
     Raises:
-        ValueError: it is none, negative, or a share of a range that the row does not give.
+        ValueError: the text is no tolerance, negative, or a percentage where the row has no range.
     """
     text = text.strip()
     if not text:
@@ -80,7 +80,7 @@ def parse_tolerance(item: Item, text: str) -> str:
 
 
 def default_tolerance(item: Item, expected: str) -> str:
-    """What the device can resolve near the expected value; 0 for states."""
+    """The resolution of the device near the expected value, in the quantity's unit; 0 for states."""
     if item.is_status:
         return "0"
     point, scale = item.point, item.quantity.scale
@@ -92,7 +92,7 @@ def default_tolerance(item: Item, expected: str) -> str:
 
 
 def _count(item: Item, expected: Fraction) -> Fraction:
-    """The smallest difference the device can tell, in the quantity's unit."""
+    """The smallest difference the device can represent, in the quantity's unit."""
     point = item.point
     factor = abs(point.scale) * RAW_UNITS[point.raw_unit][1]
     if item.family == "dlt645":
@@ -108,7 +108,7 @@ def _count(item: Item, expected: Fraction) -> Fraction:
 
 
 def meets(value: str, expected: str, tolerance: str) -> bool:
-    """Whether a value lies within the tolerance of what is expected; no value never does."""
+    """Whether a value is within the tolerance of the expected one; False where there is no value."""
     if not value or not expected:
         return False
     return abs(Fraction(value) - Fraction(expected)) <= Fraction(tolerance)

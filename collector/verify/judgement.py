@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was seen against what is expected: may it pass, and if not, why; and the verdict a person gives.
+"""The judgement of a step: observed against expected value, reasons why it can't pass, and the verdict of a person.
 
-A pass needs a usable quality, a value within the tolerance, and one that is no older than the engineer allows: nobody
-may pass what was not seen.
+A pass needs a usable quality, a value within the tolerance, and a value no older than the engineer allows: nobody may
+pass a value that was not observed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collector.verify.session import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`obstacles`: why it can't pass, in words; empty: it may. `hints`: what would make it right."""
+    """A comparison. `obstacles`: reasons why the step can't pass; empty: it may. `hints`: possible remedies."""
 
     step: Step
     obstacles: tuple[str, ...]
@@ -27,12 +27,12 @@ class Judgement:
 
     @property
     def fits(self) -> bool:
-        """Whether it may pass."""
+        """Whether the step may pass."""
         return not self.obstacles
 
 
 def judge(item: Item, step: Step, seen: Observation, *, max_age_s: float) -> Judgement:
-    """`step` with the expected value and the tolerance wanted, or none for the device's own."""
+    """Judge a step. `step`: with expected value and tolerance; an empty tolerance means the device's resolution."""
     tolerance = step.tolerance or default_tolerance(item, step.expected)
     step = Step(step.name, step.expected, tolerance)
     obstacles = []
@@ -52,7 +52,7 @@ def judge(item: Item, step: Step, seen: Observation, *, max_age_s: float) -> Jud
 def make_verdict(
     item: Item, judgement: Judgement, seen: Observation, *, passed: bool, who: str, note: str, at_utc_ms: int
 ) -> Verdict:
-    """What goes into the session."""
+    """Make the verdict that is written to the session."""
     assert judgement.fits or not passed, "nobody may pass what does not fit"
     step = judgement.step
     return Verdict(
@@ -65,5 +65,5 @@ def make_verdict(
 
 
 def printable(text: str) -> str:
-    """What may be shown in a terminal and on paper: no control characters."""
+    """The text without control characters, safe to show in a terminal and on paper."""
     return "".join(c for c in text if c.isprintable()).strip()

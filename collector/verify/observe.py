@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A point as it is now: read from its device, or, where the agent runs and holds the devices, what that knows of it.
+"""The present value of a point: read from its device or, while an agent runs, taken from the agent.
 
-Serial lines, 104 links and many Modbus devices take one master; so nobody reads beside a running agent. It keeps no raw
-bytes and no device times; `age_s` says how old its value is.
+Serial lines, 104 links and many Modbus devices accept only one master, so devices are not read beside a running agent.
+The agent keeps no raw bytes and no device times; `age_s` is the age of its value.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ DEVICE, AGENT = "device", "agent"
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What was seen. `value`: decimal text in `unit`, empty where there is none. `time_utc_ms`: when it was read.
+    """An observed value. `value`: decimal text in `unit`, empty where there is none. `time_utc_ms`: when it was read.
 
-    `age_s`: since then, where the agent told it; `error`: what the device said in place of a value.
+    `age_s`: time since then, if it comes from the agent; `error`: the device's answer instead of a value.
     """
 
     value: str
@@ -52,7 +52,7 @@ class Observation:
 
     @property
     def usable(self) -> bool:
-        """Whether there is a value that may count."""
+        """Whether there is a value of usable quality."""
         return bool(self.value) and Quality[self.quality.upper()].usable
 
 
@@ -60,11 +60,11 @@ Observed = Mapping[tuple[str, str], Observation]
 
 
 async def observe(config: AgentConfig, device: str = "") -> tuple[Observed, int]:
-    """All points, or those of one device, by (device, name), and the instant after.
+    """Observe all points, or those of one device, by (device, name); also returns the instant afterwards, UTC ms.
 
     Raises:
-        StoreError: an agent runs and can't be asked, or reads by another table than the one on the disk.
-        LinkError: it does not answer.
+        StoreError: an agent runs but can't be asked, or uses another point table than the one on the disk.
+        LinkError: the running agent does not answer.
     """
     async with opened_clock(config) as clock:
         path = socket_path(config)
@@ -78,7 +78,7 @@ async def observe(config: AgentConfig, device: str = "") -> tuple[Observed, int]
 
 
 async def now_utc_ms(config: AgentConfig) -> int:
-    """What time it is where the devices are: the host's clock, or the simulator's that the configuration names."""
+    """The time of the devices, UTC ms: the host's clock, or that of the simulator named in the configuration."""
     async with opened_clock(config) as clock:
         return clock.now_utc_ms()
 
@@ -95,10 +95,10 @@ async def _read(config: AgentConfig, clock: Clock, device: str) -> Observed:
 
 
 def _check_tables(config: AgentConfig, device: str) -> None:
-    """What runs must be what is verified.
+    """Check that the running agent uses the point tables to be verified.
 
     Raises:
-        StoreError: the agent reads by another table than the one on the disk.
+        StoreError: the agent uses another point table than the one on the disk.
     """
     answer = ask_agent(socket_path(config), "/tables")
     running = msgspec.json.decode(answer, type=dict[str, str]) if answer is not None else {}
@@ -123,7 +123,7 @@ def _told(answer: bytes, device: str, now_ms: int) -> Observed:
 
 @asynccontextmanager
 async def opened_clock(config: AgentConfig) -> AsyncIterator[Clock]:
-    """The clock of a configuration; a simulator's is let go of, so that its time can go on."""
+    """The clock of a configuration; a simulator's clock is closed at the end, so that its time can go on."""
     if not config.settings.gateway.time_server:
         yield SystemClock()
         return

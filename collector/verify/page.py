@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""sheet.html: one table per device, what is open, lines for signatures; A4 across, no script, nothing fetched."""
+"""sheet.html: one table per device, open steps, signature lines; A4 landscape, no script, no external resource."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was found, by whom and when: one JSON object a line, in a file that only grows.
+"""The session of a verification: verdicts, by whom and when, one JSON object per line in an append-only file.
 
-A line is on the disk before the next question is asked. A process killed at any moment leaves at most one line without
-an end, which is not counted and is cut off when the next one writes; anything else that can't be read is refused with
-its line, never passed over. One process writes at a time.
+A line is flushed to the disk before the next question. A process killed at any moment leaves at most one incomplete
+line, which is ignored and cut off by the next writer; any other unreadable line is an error, never skipped. One process
+writes at a time.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from collector.base.durable import flush
 from collector.base.errors import StoreError
 from collector.base.text import tr
 
@@ -26,7 +27,7 @@ VERSION: Final = 1
 
 
 class Head(msgspec.Struct, frozen=True, tag_field="kind", tag="session"):
-    """The first line."""
+    """The first line of a session."""
 
     version: int
     gateway: str
@@ -44,7 +45,7 @@ class ExpectedRow(msgspec.Struct, frozen=True):
 
 
 class Expectations(msgspec.Struct, frozen=True, tag_field="kind", tag="expectations"):
-    """A sheet that was taken; the last one counts, and only for the points it names."""
+    """A sheet of expectations that was loaded; the last one counts, and only for the points it names."""
 
     file: str
     sha256: str
@@ -53,9 +54,9 @@ class Expectations(msgspec.Struct, frozen=True, tag_field="kind", tag="expectati
 
 
 class Verdict(msgspec.Struct, frozen=True, tag_field="kind", tag="verdict"):
-    """One step of one point, looked at once. Values are decimal text in `value_unit`; times UTC ms.
+    """The verdict on one observation of one step of a point. Values are decimal text in `value_unit`; times UTC ms.
 
-    `cells`: how the point was read (`items.Item.cells`); `source`: device or agent; `raw`: hex of the bytes that came.
+    `cells`: how the point was read (`items.Item.cells`); `source`: device or agent; `raw`: hex of the bytes received.
     """
 
     device: str
@@ -79,7 +80,7 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="kind", tag="verdict"):
 
 
 class Stored(msgspec.Struct, frozen=True, tag_field="kind", tag="stored"):
-    """What the center stored for the verdict number `of` (the first is 1). `value`: empty where it has none."""
+    """The value the center stored for verdict number `of` (the first is 1). `value`: empty where it has none."""
 
     of: int
     value: str
@@ -95,9 +96,9 @@ _DECODER: Final = msgspec.json.Decoder(Line)
 
 @dataclass
 class Session:
-    """A session as far as it has come. `verdicts` in the order they were given; `stored` by their number.
+    """A session up to now. `verdicts`: in the order given; `stored`: by number of the verdict.
 
-    `sha256`: of the file's lines when it was loaded, by which a printed sheet names it.
+    `sha256`: of the file's lines when it was loaded; a printed sheet names the session by it.
     """
 
     gateway: str
@@ -108,10 +109,10 @@ class Session:
     sha256: str = ""
 
     def take(self, line: Line) -> None:
-        """One more line.
+        """Add one line to the session.
 
         Raises:
-            StoreError: it belongs to another gateway, or to a program that came later.
+            StoreError: the line belongs to another gateway, or to a later version of this program.
         """
         if isinstance(line, Verdict):
             self.verdicts.append(line)
@@ -136,10 +137,10 @@ class Session:
 
 
 def load_session(path: Path, gateway: str) -> Session:
-    """The session in a file; an empty one where there is none.
+    """Load the session of a file; an empty session where there is none.
 
     Raises:
-        StoreError: a line that can't be read, another gateway's session, or no permission.
+        StoreError: a line can't be read, the session is another gateway's, or permission is denied.
     """
     try:
         data = path.read_bytes()
@@ -167,7 +168,7 @@ def load_session(path: Path, gateway: str) -> Session:
 
 
 class Pen:
-    """The right to write into a session's file."""
+    """The only writer of a session's file."""
 
     def __init__(self, path: Path, descriptor: int, session: Session) -> None:
         self._path = path
@@ -175,10 +176,10 @@ class Pen:
         self.session = session
 
     def write(self, line: Line) -> None:
-        """Add a line; it is on the disk when this returns.
+        """Append a line; it is on the disk when this returns.
 
         Raises:
-            StoreError: the disk refuses.
+            StoreError: writing failed.
         """
         data = msgspec.json.encode(line) + b"\n"
         size = os.fstat(self._descriptor).st_size
@@ -187,7 +188,7 @@ class Pen:
                 data = data[os.write(self._descriptor, data) :]
             os.fsync(self._descriptor)
         except OSError as error:
-            os.ftruncate(self._descriptor, size)  # half a line, with another one behind it, would spoil the file
+            os.ftruncate(self._descriptor, size)  # half a line followed by another one would make the file unreadable
             message = tr("can't be written: {strerror}; nothing was recorded", strerror=error.strerror)
             raise StoreError(message, subject=str(self._path)) from error
         self.session.take(line)
@@ -195,10 +196,10 @@ class Pen:
 
 @contextmanager
 def open_session(path: Path, gateway: str, now_utc_ms: int) -> Iterator[Pen]:
-    """The session in a file, to be gone on with; the file is made where there is none.
+    """Open the session of a file for writing; the file is created where there is none.
 
     Raises:
-        StoreError: somebody else is writing, or as `load_session`.
+        StoreError: another process is writing, or as `load_session`.
     """
     try:
         is_new = not path.exists()
@@ -217,7 +218,7 @@ def open_session(path: Path, gateway: str, now_utc_ms: int) -> Iterator[Pen]:
         if session.started_utc_ms is None:
             pen.write(Head(VERSION, gateway, now_utc_ms))
         if is_new:
-            _flush_folder(path.parent)
+            flush(path.parent)
         yield pen
     finally:
         os.close(descriptor)
@@ -229,11 +230,3 @@ def _cut_off_torn_line(path: Path, descriptor: int) -> None:
     if whole != len(data):
         os.ftruncate(descriptor, whole)
         os.fsync(descriptor)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The session against today's point tables: every step of every point, and where it stands.
+"""The session compared with today's point tables: every step of every point with its state.
 
-The last verdict of a step counts. It counts no longer where the point is read in another way than it was then, or means
-something else (`points diff` has the columns), or where another value or tolerance is expected. A point that only
-changed its name keeps its verdicts.
+The last verdict of a step counts. It no longer counts where the point is read differently than then or has another
+meaning (`points diff` lists the columns), or where another value or tolerance is expected. A point that only changed
+its name keeps its verdicts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Key = tuple[str, str]
 
 
 class State(StrEnum):
-    """Where a step stands."""
+    """The state of a step."""
 
     OPEN = "open"
     PASSED = "passed"
@@ -36,9 +36,9 @@ EXPECTATION: Final = "expectation"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A step of a point. `number`: of its verdict in the session; `attempts`: how often it was judged.
+    """A step of a point. `number`: number of its verdict in the session; `attempts`: how often it was judged.
 
-    `reasons`: why it must be done again: address, meaning, expectation.
+    `reasons`: why it must be repeated: address, meaning, expectation.
     """
 
     item: Item
@@ -52,7 +52,7 @@ class Row:
 
 
 def make_sheet(items: Sequence[Item], session: Session) -> list[Row]:
-    """Every step in the order of the points."""
+    """Make the rows of all steps, in the order of the points."""
     given = _verdicts_of(items, session)
     expected = _expected_of(session)
     rows = []
@@ -64,7 +64,7 @@ def make_sheet(items: Sequence[Item], session: Session) -> list[Row]:
 
 
 def count_states(rows: Iterable[Row]) -> Counter[State]:
-    """How many steps are in each state."""
+    """The number of steps in each state."""
     return Counter(row.state for row in rows)
 
 
@@ -81,7 +81,7 @@ def _expected_of(session: Session) -> dict[Key, list[Step]]:
 
 
 def _steps(item: Item, wanted: list[Step] | None, given: Mapping[str, object]) -> list[Step]:
-    """The sheet's steps, else the point's own; of a measured point without a sheet, those somebody made."""
+    """The sheet's steps, else the default steps; for a measured point without a sheet, the steps judged so far."""
     if wanted is not None:
         return wanted
     steps = list(item.default_steps())
@@ -92,7 +92,7 @@ def _steps(item: Item, wanted: list[Step] | None, given: Mapping[str, object]) -
 
 
 def _verdicts_of(items: Sequence[Item], session: Session) -> dict[Key, dict[str, list[int]]]:
-    """Numbers of the verdicts by point and step; those of a point that is gone, by the one that reads the same."""
+    """Numbers of the verdicts by point and step; those of a renamed point go to the point that reads the same value."""
     found: dict[Key, dict[str, list[int]]] = {}
     for number, verdict in enumerate(session.verdicts, 1):
         found.setdefault((verdict.device, verdict.point), {}).setdefault(verdict.step, []).append(number)
@@ -127,12 +127,12 @@ def _row(item: Item, step: Step, numbers: Sequence[int], session: Session) -> Ro
 
 
 def center_agrees(stored: Stored, verdict: Verdict) -> bool:
-    """Whether the center stored what was expected. A value that is not usable is none."""
+    """Whether the center stored the expected value; False for a value of unusable quality."""
     return meets(stored.value, verdict.expected, verdict.tolerance)
 
 
 def default_step(item: Item, rows: Sequence[Row], expected: str) -> Step | None:
-    """The step that is meant where nobody named it: the only one, or the only one that expects this value."""
+    """The step meant where none is named: the only one, or the only one that expects this value; None: ambiguous."""
     steps = [row.step for row in rows if row.item.key == item.key]
     if len(steps) == 1:
         return steps[0]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the center stored: asked for by its REST interface, or from a file that somebody took there.
+"""The values the center stored, from its REST interface or from a file exported there.
 
-The record that belongs to a verdict is the first one at or after the reading: a tick record carries what was read by
-then. Where the agent was not running no record was made, and there is nothing to compare. A backup point's value is
-stored only while its primary fails, so it is not compared.
+The record of a verdict is the first one at or after the reading: a tick record carries the values read by then. While
+no agent was running there is no record to compare. The value of a backup point is stored only while its primary point
+fails, so it is not compared.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from collector.verify.sheet import Row
 
 _TIMEOUT_S: Final = 30.0
 _MOST_BYTES: Final = 64 * 1024**2
-_PERIODS: Final = 3  # so many record periods after a reading its record is there, or none will be
-_LONGEST_MS: Final = 7_200_000  # the center answers for no more at a time
+_PERIODS: Final = 3  # record periods after a reading within which its record must exist
+_LONGEST_MS: Final = 7_200_000  # the longest interval the center answers per request
 _NEEDED: Final = ("unit", "quantity", "time", "value", "quality")
 
 Ask = Callable[[str, str, int, int, str], Iterable["Value"]]
@@ -49,7 +49,7 @@ class Value:
 
 
 def match_stored(rows: Sequence[Row], ask: Ask, *, record_period_s: int, source: str, now_utc_ms: int) -> list[Stored]:
-    """For each verdict that counts, what was stored for it; nothing where no record is found."""
+    """The stored value of each verdict that counts; verdicts without a record are left out."""
     found = []
     for row in rows:
         if row.verdict is None or row.reasons or row.item.point.backup:
@@ -71,10 +71,10 @@ def match_stored(rows: Sequence[Row], ask: Ask, *, record_period_s: int, source:
 
 
 def from_file(path: Path) -> Ask:
-    """Values of a file: `/api/v1/plants/PLANT/units/UNIT/records` as CSV or JSON.
+    """Take stored values from a file: the answer of `/api/v1/plants/PLANT/units/UNIT/records`, CSV or JSON.
 
     Raises:
-        ConfigError: it is no such file.
+        ConfigError: the file can't be read or holds no such answer.
     """
     try:
         data = path.read_bytes()
@@ -96,10 +96,10 @@ def from_file(path: Path) -> Ask:
 
 
 def from_center(url: str, token: str, ca_file: Path | None = None) -> Ask:
-    """Values asked of a running center, with a token that may read the plant.
+    """Take stored values from a running center, with a token that may read the plant.
 
     Raises:
-        ConfigError: no address of a center, or no such certificate.
+        ConfigError: `url` is no address of a center, or `ca_file` no certificate.
     """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -124,7 +124,7 @@ def from_center(url: str, token: str, ca_file: Path | None = None) -> Ask:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A token is not carried elsewhere."""
+    """Refuses redirects, so that the token is not sent elsewhere."""
 
     def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""sheet.xlsx: the steps with signature lines, what is open, every verdict ever given, and facts about the whole."""
+"""sheet.xlsx: the steps with signature lines, open steps, every verdict ever given, and facts about the whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collector.verify.export import COLUMNS, SIGNATURES, Document
 
 _WIDE: Final = {"description": 24, "place": 30, "point": 20, "address": 22, "raw": 18, "note": 24, "quantity": 18}
 _NARROW: Final = ("step", "tolerance", "value_unit", "quality", "kind", "attempts", "verdict", "expected", "value")
-# What fits on a page to be signed; sheet.csv has every column.
+# The columns that fit on a page for signature; sheet.csv has every column.
 _SIGNED: Final = (
     "unit", "device", "point", "description", "address", "step", "expected", "tolerance", "value", "value_unit",
     "quality", "raw", "stored", "verdict", "who", "at", "note",

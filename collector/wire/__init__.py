@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Between steps 4 and 5: one batch and one ack, to and from bytes; version, checksum, signature, topic names.
 
-Limits are in `batch.py`. Whatever bytes come in, only `Garbled` goes out, with a `code` the other side is told.
+Limits are in `batch.py`. Invalid bytes of any kind raise only `Garbled`, whose `code` is reported to the sender.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from collector.wire.envelope import (
     Envelope,
     decode_batch,
     decode_columns,
+    decode_times,
     encode_batch,
     encode_columns,
     open_envelope,
@@ -31,7 +32,7 @@ from collector.wire.messages import Ack, Ask, decode_ack, decode_ask, encode_ack
 from collector.wire.topics import Address, Leaf, parse_topic, subscription, topic
 
 if TYPE_CHECKING:
-    from collector.wire.columns import BatchColumns, UnitColumns
+    from collector.wire.columns import BatchColumns, BatchTimes, QuantityColumn, UnitColumns
 
 __all__ = [
     "CURABLE",
@@ -44,8 +45,10 @@ __all__ = [
     "Ask",
     "Batch",
     "BatchColumns",
+    "BatchTimes",
     "Envelope",
     "Leaf",
+    "QuantityColumn",
     "Signer",
     "Stream",
     "UnitColumns",
@@ -53,6 +56,7 @@ __all__ = [
     "decode_ask",
     "decode_batch",
     "decode_columns",
+    "decode_times",
     "encode_ack",
     "encode_ask",
     "encode_batch",
@@ -75,7 +79,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The types with arrays in them, and numpy, when somebody names them: an agent does without."""
-    if name not in ("BatchColumns", "UnitColumns"):
+    if name not in ("BatchColumns", "BatchTimes", "QuantityColumn", "UnitColumns"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from collector.wire import columns
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a batch is, and the bounds of everything in it.
+"""The batch of records, and the limits of its parts.
 
-The bounds protect the receiver: whatever arrives is measured against them before memory is taken for it. They are far
-beyond what a gateway sends (60 s × 4 units is 240 records).
+The limits protect the receiver: input is checked against them before memory is allocated for it. They are far above
+what a gateway sends (60 s × 4 units is 240 records).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ MAX_GAP_UNITS: Final = 65_536  # units named by all gaps of a batch together
 MAX_TIME_MS: Final = 1 << 47
 MAX_SEQUENCE: Final = (1 << 63) - 1
 MAX_EPOCH: Final = (1 << 64) - 1
-MAX_VALUE: Final = 1 << 61  # so that the difference of two values fits 64 bits
+MAX_VALUE: Final = 1 << 61  # the difference of two values then fits 64 bits
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", re.ASCII)
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` may name a plant, gateway, unit or reason; such a name is safe in a topic and in a file name."""
+    """Whether `text` is a valid name of a plant, gateway, unit or reason: safe in a topic and in a file name."""
     return _NAME.match(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One numbered row of batches. `epoch`: 64 random bits, new with every buffer file; may exceed 2^63."""
+    """The numbered sequence of batches of one epoch. `epoch`: 64 random bits, new per buffer file; may exceed 2^63."""
 
     plant: str
     gateway: str
@@ -45,8 +45,8 @@ class Stream:
 class Batch:
     """Records and gap records that travel under one sequence number.
 
-    `layouts` names each unit once. Records are grouped by unit in the order of `layouts`; within a unit they keep the
-    order they were recorded in. A batch may hold gap records only.
+    `layouts` names each unit once. Records are grouped by unit in the order of `layouts`, within a unit in the order in
+    which they were recorded. A batch may hold only gap records.
     """
 
     stream: Stream
@@ -57,10 +57,10 @@ class Batch:
 
     @property
     def first_ms(self) -> int:
-        """Earliest time in it, UTC ms: of its records, else of its gaps."""
+        """Earliest time of its records, UTC ms; of its gaps where it has no records."""
         return min((r.time_utc_ms for r in self.records), default=min((g.from_ms for g in self.gaps), default=0))
 
     @property
     def last_ms(self) -> int:
-        """Latest time in it, UTC ms: of its records, else of its gaps."""
+        """Latest time of its records, UTC ms; of its gaps where it has no records."""
         return max((r.time_utc_ms for r in self.records), default=max((g.to_ms for g in self.gaps), default=0))

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The body of a batch (see `body.py`) as numpy arrays: how the center reads it, and makes those of its own."""
+"""The body of a batch (see `body.py`) as numpy arrays: the center's decoder and encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from collector.base.clock_state import ClockState
 from collector.base.errors import Garbled
-from collector.model.record import Cause, GapRecord, Quality, UnitRecord
+from collector.model.record import USABLE_BELOW, Cause, GapRecord, Quality, UnitRecord
 from collector.wire.batch import MAX_BODY_BYTES, MAX_GAP_UNITS, MAX_RECORDS, MAX_TIME_MS, MAX_UNITS, MAX_VALUE, is_name
 from collector.wire.body import (
     ABSENT,
@@ -26,13 +27,18 @@ from collector.wire.body import (
     TAG_AGE,
     TAGGED,
     TIME,
+    WIDTHS,
+    Axis,
     Body,
+    Columns,
     EncodedBody,
+    Gap,
+    Index,
     Packed,
     assemble,
     union_of,
 )
-from collector.wire.deltas import Int64s, pack, unpack
+from collector.wire.deltas import Int64s, pack, signed, unpack
 
 UInt8s = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
@@ -46,51 +52,95 @@ for _quality in Quality:
     _STATE_IS_KNOWN[[_quality.value, _quality.value | ABSENT]] = True
 _QUALITIES: Final = {quality.value: quality for quality in Quality}
 
-_DECODER: Final = msgspec.msgpack.Decoder(Body)
+_BODY: Final = msgspec.msgpack.Decoder(Body)
+_INDEX: Final = msgspec.msgpack.Decoder(Index)
+_COLUMNS: Final = msgspec.msgpack.Decoder(Columns)
+
+
+class QuantityColumn(NamedTuple):
+    """One quantity along records: the stored integers, 0 where `present` is false, and the qualities."""
+
+    values: Int64s
+    present: Bools
+    qualities: UInt8s
+
+    @property
+    def usable(self) -> Bools:
+        """Where there is a value that counts."""
+        return self.present & (self.qualities < USABLE_BELOW)
+
+    def select(self, keep: Bools | npt.NDArray[np.intp] | slice) -> QuantityColumn:
+        """Of some of the records."""
+        return QuantityColumn(self.values[keep], self.present[keep], self.qualities[keep])
 
 
 @dataclass(frozen=True, slots=True)
 class UnitColumns:
-    """The records of one unit as arrays, all along its records in the order they were recorded.
+    """The records of one unit as arrays, one element per record in the order in which they were recorded.
 
-    `values[i]`, `present[i]` and `qualities[i]` belong to `quantities[i]`; a value is the stored integer, 0 where
-    `present` is false. `device_time_utc_ms` is 0 where `tagged` is false.
+    `device_time_utc_ms` is 0 where `tagged` is false. `columns`: by quantity, in the order of the unit's layout.
     """
 
     unit: str
-    quantities: tuple[str, ...]
     time_utc_ms: Int64s
     era: Int64s
     cause: Int64s
     clock: Int64s
     tagged: Bools
     device_time_utc_ms: Int64s
-    values: Int64s
-    present: Bools
-    qualities: UInt8s
+    columns: dict[str, QuantityColumn]
+
+    def select(self, keep: Bools | npt.NDArray[np.intp] | slice) -> Self:
+        """The same with some of its records."""
+        return replace(
+            self,
+            time_utc_ms=self.time_utc_ms[keep],
+            era=self.era[keep],
+            cause=self.cause[keep],
+            clock=self.clock[keep],
+            tagged=self.tagged[keep],
+            device_time_utc_ms=self.device_time_utc_ms[keep],
+            columns={name: column.select(keep) for name, column in self.columns.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTimes:
+    """When the records of one unit were, in the order they were recorded."""
+
+    unit: str
+    time_utc_ms: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTimes:
+    """What a receiver needs of a batch: `units` in its order, also those without records, and its gaps."""
+
+    units: tuple[UnitTimes, ...]
+    gaps: tuple[GapRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchColumns:
-    """A decoded body. `units` in the order of the batch, also those without records."""
+    """A decoded body. `units`: in the order of the batch, including units without records."""
 
     units: tuple[UnitColumns, ...]
     gaps: tuple[GapRecord, ...]
 
     @property
-    def record_count(self) -> int:
-        """Records of all units."""
-        return sum(len(u.time_utc_ms) for u in self.units)
+    def times(self) -> BatchTimes:
+        """Without the values."""
+        return BatchTimes(tuple(UnitTimes(unit.unit, unit.time_utc_ms) for unit in self.units), self.gaps)
 
 
 def encode_unit_columns(units: Sequence[UnitColumns]) -> EncodedBody:
-    """The uncompressed body of records that are columns already, all of them; no gaps.
+    """Encode all records of `units`, already in columns, into an uncompressed body without gaps.
 
     Raises:
         ValueError: as `encode_body`.
     """
     try:
-        codes = [bytes(QUANTITY_CODES[name] for name in unit.quantities) for unit in units]
+        codes = [bytes(QUANTITY_CODES[name] for name in unit.columns) for unit in units]
     except KeyError as error:
         raise ValueError(f"no code of the quantity: {error}") from error
     counts = [len(unit.time_utc_ms) for unit in units]
@@ -100,9 +150,10 @@ def encode_unit_columns(units: Sequence[UnitColumns]) -> EncodedBody:
         )
     names = [unit.unit for unit in units]
     if not sum(counts):
-        return assemble(names, codes, counts, None, (0, 0), ())
+        return assemble(names, codes, [()] * len(counts), None, ())
     table = _table_of_columns(codes, counts, units)
-    return assemble(names, codes, counts, pack(table, counts), (int(table[TIME].min()), int(table[TIME].max())), ())
+    times = [unit.time_utc_ms.tolist() for unit in units]
+    return assemble(names, codes, times, pack(table[ERA:], counts), ())
 
 
 def _table_of_columns(codes: Sequence[bytes], counts: Sequence[int], units: Sequence[UnitColumns]) -> Int64s:
@@ -117,46 +168,103 @@ def _table_of_columns(codes: Sequence[bytes], counts: Sequence[int], units: Sequ
         for row, column in zip((TIME, ERA, CAUSE, CLOCK, TAGGED), fixed, strict=True):
             table[row, part] = column
         table[TAG_AGE, part] = np.where(unit.tagged, unit.device_time_utc_ms - unit.time_utc_ms, 0)
-        if not unit_codes or not count:
-            continue
-        where = np.array([union.index(code) for code in unit_codes], dtype=np.intp) + FIXED
-        # A missing value repeats the one before, 0 at the start.
-        last = np.maximum.accumulate(np.where(unit.present, np.arange(count), 0), axis=1)
-        table[where, part] = np.take_along_axis(np.where(unit.present, unit.values, 0), last, axis=1)
-        table[where + len(union), part] = unit.qualities.astype(np.int64) | np.where(unit.present, 0, ABSENT)
+        for code, cells in zip(unit_codes, unit.columns.values(), strict=True):
+            row = FIXED + union.index(code)
+            # A missing value repeats the one before, 0 at the start.
+            last = np.maximum.accumulate(np.where(cells.present, np.arange(count), 0))
+            table[row, part] = np.where(cells.present, cells.values, 0)[last]
+            table[row + len(union), part] = cells.qualities.astype(np.int64) | np.where(cells.present, 0, ABSENT)
     if table.min() < -MAX_VALUE or table.max() > MAX_VALUE:
         raise ValueError(f"a value beyond ±{MAX_VALUE}")
     return table
 
 
 def decode_body(raw: bytes) -> BatchColumns:
-    """The columns of an uncompressed body.
+    """The columns of an uncompressed body of version 1.
 
     Raises:
-        Garbled: anything that `encode_body` can't have written.
+        Garbled: anything that no encoder can have written.
     """
-    try:
-        body = _DECODER.decode(raw)
-        _check_names(body)
-        gaps = tuple(
-            GapRecord(tuple(g.units), g.from_ms, g.to_ms, g.reason, g.epoch, g.from_seq, g.to_seq) for g in body.gaps
+    with _told():
+        body = _BODY.decode(raw)
+        _check_units(body.units)
+        _check_size(body.counts, body.layouts)
+        if not len(body.units) == len(body.layouts) == len(body.counts):
+            raise ValueError("units, layouts and counts differ in number")
+        packed = Packed(body.widths, body.divisors, body.bases, body.planes)
+        table = _unpack(packed, body.counts, body.layouts, FIXED)
+        return BatchColumns(_units(body.units, body.layouts, body.counts, table), _gaps(body.gaps))
+
+
+def decode_index(raw: bytes, first_ms: int) -> BatchTimes:
+    """The index of a body of version 2. `first_ms`: as the header has it.
+
+    Raises:
+        Garbled: as `decode_body`.
+    """
+    with _told():
+        index = _INDEX.decode(raw)
+        _check_units(index.units)
+        axis_of = index.axis_of or bytes(len(index.units))
+        if len(axis_of) != len(index.units) or set(axis_of) != set(range(len(index.axes))):
+            raise ValueError("units and their axes differ in number")
+        if sum(index.axes[place].count for place in axis_of) > MAX_RECORDS:
+            raise ValueError(f"more than {MAX_RECORDS} records")
+        axes = [_times(axis, first_ms) for axis in index.axes]
+        units = tuple(UnitTimes(unit, axes[place]) for unit, place in zip(index.units, axis_of, strict=True))
+        return BatchTimes(units, _gaps(index.gaps))
+
+
+def decode_rest(index: BatchTimes, raw: bytes) -> BatchColumns:
+    """The columns of a body of version 2, whose index is decoded already.
+
+    Raises:
+        Garbled: as `decode_body`.
+    """
+    with _told():
+        rest = _COLUMNS.decode(raw)
+        counts = [len(unit.time_utc_ms) for unit in index.units]
+        if len(rest.layouts) != len(counts):
+            raise ValueError("units and layouts differ in number")
+        _check_size(counts, rest.layouts)
+        packed = Packed(rest.widths, rest.divisors, rest.bases, rest.planes)
+        others = _unpack(packed, counts, rest.layouts, FIXED - 1)
+        table = np.concatenate(
+            [np.concatenate([np.zeros(0, np.int64), *(u.time_utc_ms for u in index.units)])[None], others]
         )
-        return BatchColumns(_units(body), gaps)
+        return BatchColumns(_units([unit.unit for unit in index.units], rest.layouts, counts, table), index.gaps)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever is wrong in the bytes, as the one error that the other side is told."""
+    try:
+        yield
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
         raise Garbled(f"the body is malformed: {error}") from error
 
 
-def _check_names(body: Body) -> None:
-    if not len(body.units) == len(body.layouts) == len(body.counts) == len(set(body.units)):
-        raise ValueError("units, layouts and counts differ in number, or a unit is named twice")
-    if not all(map(is_name, body.units)):
+def _check_units(units: Sequence[str]) -> None:
+    if len(set(units)) != len(units):
+        raise ValueError("a unit is named twice")
+    if not all(map(is_name, units)):
         raise ValueError("a unit has no proper name")
-    for codes in body.layouts:
+
+
+def _check_size(counts: Sequence[int], layouts: Sequence[bytes]) -> int:
+    for codes in layouts:
         if len(set(codes)) != len(codes) or not all(code in _QUANTITY_OF_CODE for code in codes):
             raise ValueError("a quantity is unknown or named twice")
-    if (named := sum(len(gap.units) for gap in body.gaps)) > MAX_GAP_UNITS:
+    size, quantities = sum(counts), len(union_of(layouts))
+    if size > MAX_RECORDS or size * (FIXED + 2 * quantities) * 8 > MAX_BODY_BYTES * 2:
+        raise ValueError(f"{size} records of {quantities} quantities are too many for a batch")
+    return size
+
+
+def _gaps(gaps: Sequence[Gap]) -> tuple[GapRecord, ...]:
+    if (named := sum(len(gap.units) for gap in gaps)) > MAX_GAP_UNITS:
         raise ValueError(f"the gaps name {named} units, at most {MAX_GAP_UNITS}")
-    for gap in body.gaps:
+    for gap in gaps:
         if len(set(gap.units)) != len(gap.units):
             raise ValueError("a gap names a unit twice")
         if gap.from_ms > gap.to_ms or not all(map(is_name, gap.units)) or not is_name(gap.reason):
@@ -165,18 +273,34 @@ def _check_names(body: Body) -> None:
             raise ValueError("a gap names half a range of sequences")
         if gap.from_seq is not None and gap.to_seq is not None and not 1 <= gap.from_seq <= gap.to_seq:
             raise ValueError("a gap names an empty range of sequences")
+    return tuple(GapRecord(tuple(g.units), g.from_ms, g.to_ms, g.reason, g.epoch, g.from_seq, g.to_seq) for g in gaps)
 
 
-def _units(body: Body) -> tuple[UnitColumns, ...]:
-    union = union_of(body.layouts)
-    size = sum(body.counts)
-    columns = FIXED + 2 * len(union)
-    if size > MAX_RECORDS or size * columns * 8 > MAX_BODY_BYTES * 2:
-        raise ValueError(f"{size} records of {len(union)} quantities are too many for a batch")
-    if size:
-        table = unpack(Packed(body.widths, body.divisors, body.bases, body.planes), body.counts, columns)
-    else:
-        table = np.zeros((columns, 0), dtype=np.int64)
+def _times(axis: Axis, start_ms: int) -> Int64s:
+    """The times of an axis; arithmetic is modulo 2^64, and what comes of it is looked at."""
+    steps = np.full(axis.count, axis.step_ms, dtype=np.int64)
+    steps[:1] = start_ms + axis.first_ms
+    if axis.width not in (0, *WIDTHS) or len(axis.planes) != axis.width * max(axis.count - 2, 0):
+        raise ValueError("an axis does not have the length its width gives")
+    if axis.width:
+        steps[2:] += np.int64(axis.divisor) * signed(axis.planes, axis.width)
+    times = np.cumsum(steps)
+    if len(times) and (int(times.min()) < 0 or int(times.max()) > MAX_TIME_MS):
+        raise ValueError("a time out of its range")
+    return times
+
+
+def _unpack(packed: Packed, counts: Sequence[int], layouts: Sequence[bytes], fixed: int) -> Int64s:
+    columns = fixed + 2 * len(union_of(layouts))
+    return unpack(packed, counts, columns) if sum(counts) else np.zeros((columns, 0), dtype=np.int64)
+
+
+def _units(
+    names: Sequence[str], layouts: Sequence[bytes], counts: Sequence[int], table: Int64s
+) -> tuple[UnitColumns, ...]:
+    """The columns of each unit out of the table of all."""
+    union = union_of(layouts)
+    size = sum(counts)
     _check_fixed(table)
     values, raw_states = table[FIXED : FIXED + len(union)], table[FIXED + len(union) :]
     if size and raw_states.size and (raw_states.min() < 0 or raw_states.max() > 0xFF):
@@ -189,32 +313,31 @@ def _units(body: Body) -> tuple[UnitColumns, ...]:
         values = values * present
         states &= ABSENT - 1
     device_time = (table[TIME] + table[TAG_AGE]) * table[TAGGED]
+    place = {code: row for row, code in enumerate(union)}
     units = []
     position = 0
-    for name, codes, count in zip(body.units, body.layouts, body.counts, strict=True):
+    for name, codes, count in zip(names, layouts, counts, strict=True):
         part = slice(position, position + count)
         position += count
-        rows: slice | list[int] = slice(None) if list(codes) == union else [union.index(code) for code in codes]
+        cells = zip(values[:, part], present[:, part], states[:, part], strict=True)
+        rows = list(map(QuantityColumn._make, cells))
         units.append(
             UnitColumns(
                 unit=name,
-                quantities=tuple(_QUANTITY_OF_CODE[code] for code in codes),
                 time_utc_ms=table[TIME, part],
                 era=table[ERA, part],
                 cause=table[CAUSE, part],
                 clock=table[CLOCK, part],
                 tagged=table[TAGGED, part] != 0,
                 device_time_utc_ms=device_time[part],
-                values=values[rows, part],
-                present=present[rows, part],
-                qualities=states[rows, part],
+                columns={_QUANTITY_OF_CODE[code]: rows[place[code]] for code in codes},
             )
         )
     return tuple(units)
 
 
 def _check_fixed(table: Int64s) -> None:
-    """Bounds of the columns that every record has."""
+    """Check the limits of the six columns of the record itself."""
     if not table.shape[1]:
         return
     low, high = table[:FIXED].min(axis=1).tolist(), table[:FIXED].max(axis=1).tolist()
@@ -226,21 +349,25 @@ def _check_fixed(table: Int64s) -> None:
 
 
 def to_records(columns: BatchColumns) -> tuple[UnitRecord, ...]:
-    """The records again, one by one; for tools and tests, the receiver works on the columns."""
+    """The records of a decoded body one by one, for tools and tests; the receiver works on the columns."""
     return tuple(chain.from_iterable(_unit_records(unit) for unit in columns.units))
 
 
 def _unit_records(unit: UnitColumns) -> Iterable[UnitRecord]:
-    values, present, qualities = unit.values.T.tolist(), unit.present.T.tolist(), unit.qualities.T.tolist()
+    columns = unit.columns.values()
+    cells = [[v if p else None for v, p in zip(c.values.tolist(), c.present.tolist(), strict=True)] for c in columns]
+    marks = [[_QUALITIES[m] for m in c.qualities.tolist()] for c in columns]
+    nothing: list[tuple[()]] = [()] * len(unit.time_utc_ms)  # a unit without quantities
+    rows = zip(list(zip(*cells, strict=True)) or nothing, list(zip(*marks, strict=True)) or nothing, strict=True)
     tags = zip(unit.tagged.tolist(), unit.device_time_utc_ms.tolist(), strict=True)
     heads = zip(unit.time_utc_ms.tolist(), unit.cause.tolist(), unit.era.tolist(), unit.clock.tolist(), strict=True)
-    for head, (tagged, tag), row, there, marks in zip(heads, tags, values, present, qualities, strict=True):
+    for head, (tagged, tag), (values, qualities) in zip(heads, tags, rows, strict=True):
         time_utc_ms, cause, era, clock = head
         yield UnitRecord(
             unit=unit.unit,
             time_utc_ms=time_utc_ms,
-            values=tuple(v if p else None for v, p in zip(row, there, strict=True)),
-            qualities=tuple(_QUALITIES[m] for m in marks),
+            values=values,
+            qualities=qualities,
             cause=Cause(cause),
             era=era,
             clock=ClockState(clock),

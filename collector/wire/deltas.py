@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Integer columns to bytes and back: differences, common divisor, zigzag, narrowest width, bytes by significance.
 
-A table has one row per column of the batch and one place per record; its records stand unit by unit. Arithmetic is
-modulo 2^64, so that whatever the differences are, their sum gives the values back.
+The array has one row per column of the batch and one element per record, grouped by unit. Arithmetic is modulo 2^64, so
+summing the differences gives the values back even where a difference overflows.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from collector.wire.body import WIDTHS, Packed
 
 Int64s = npt.NDArray[np.int64]
 
-_GCD_PROBE: Final = 16  # differences looked at before a column is thought to have a common divisor
+_GCD_PROBE: Final = 16  # so many differences are tried before the common divisor of a whole column is computed
 
 
 def _starts(counts: Sequence[int]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Where each unit that has records begins in the table, and how many it has."""
+    """The index of the first record of each unit that has records, and its number of records."""
     present = np.array([count for count in counts if count], dtype=np.intp)
     return np.cumsum(present) - present, present
 
 
 def pack(table: Int64s, counts: Sequence[int]) -> Packed:
-    """A table whose units have `counts` records."""
+    """Encode a table; `counts`: number of records of each unit."""
     starts, _ = _starts(counts)
     delta = np.empty_like(table)
     np.subtract(table[:, 1:], table[:, :-1], out=delta[:, 1:])
@@ -51,11 +51,18 @@ def pack(table: Int64s, counts: Sequence[int]) -> Packed:
     return Packed(widths.tobytes(), divisors.tolist(), table[:, starts].ravel().tolist(), b"".join(planes))
 
 
+def signed(planes: bytes, width: int) -> Int64s:
+    """Zigzag coded numbers of so many bytes each, the bytes of one significance together."""
+    octets = np.ascontiguousarray(np.frombuffer(planes, np.uint8).reshape(width, -1).T)
+    coded = octets.view(f"<u{width}")[:, 0].astype(np.uint64)
+    return (coded >> np.uint64(1)).view(np.int64) ^ -(coded & np.uint64(1)).view(np.int64)
+
+
 def unpack(packed: Packed, counts: Sequence[int], columns: int) -> Int64s:
-    """The table again, of `columns` columns.
+    """Decode a table of `columns` columns.
 
     Raises:
-        ValueError, OverflowError: the parts don't fit each other.
+        ValueError, OverflowError: widths, divisors, bases and planes don't agree.
     """
     size = sum(counts)
     starts, present = _starts(counts)
@@ -64,7 +71,7 @@ def unpack(packed: Packed, counts: Sequence[int], columns: int) -> Int64s:
     expected = int(widths.sum(dtype=np.int64)) * size
     if len(widths) != columns or len(packed.divisors) != len(moving) or len(packed.bases) != columns * len(starts):
         raise ValueError("columns, divisors and bases don't fit the units")
-    if expected != len(packed.planes) or not np.isin(widths, (0, *WIDTHS)).all():
+    if expected != len(packed.planes) or not {0, *WIDTHS}.issuperset(packed.widths):
         raise ValueError("the columns don't have the length their widths give")
     bases = np.array(packed.bases, dtype=np.int64).reshape(columns, len(starts))
     table = np.repeat(bases, present, axis=1)

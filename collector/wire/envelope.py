@@ -3,9 +3,10 @@
 
 The payload is a msgpack array [header, signature, body]. The header is itself a msgpack array, kept as bytes because
 the signature is over exactly these bytes; it names schema version, plant, gateway, epoch, sequence, record count,
-first and last time, SHA-256 of the body as sent, and the key. Opening an envelope checks the SHA-256 and costs a few
-µs; the signature and the body are looked at by separate calls, in this order, so that nothing is unpacked for a
-stranger. Arrays are loaded when somebody asks for them: an agent makes batches, and hardly ever reads one.
+first and last time, SHA-256 of the body as sent, and the key. The body is an index and columns (see `body.py`), each
+packed. Opening an envelope checks the SHA-256 and costs a few µs; the signature, the index and the columns are looked
+at by separate calls, in this order, so that nothing is unpacked for a stranger. Arrays are loaded when somebody asks
+for them: an agent makes batches, and hardly ever reads one.
 """
 
 from __future__ import annotations
@@ -37,9 +38,11 @@ from collector.wire.keys import KEY_ID_BYTES, SIGNATURE_BYTES, Signer, is_signed
 from collector.wire.records import encode_body
 
 if TYPE_CHECKING:
-    from collector.wire.columns import BatchColumns, UnitColumns
+    from collector.wire.columns import BatchColumns, BatchTimes, UnitColumns
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2  # of what is made; see body.py
+READ_VERSIONS: Final = (1, 2)
+_PACKED_FROM: Final = 128  # bytes of an index from which it may become shorter by packing
 ZSTD_LEVEL: Final = 5  # on 240 records: 3 is 2 % larger, 19 is 3 % smaller and 20 times slower
 _DIGEST_BYTES: Final = 32
 
@@ -50,7 +53,7 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
     version: int
     plant: str
     gateway: str
-    epoch: Annotated[int, msgspec.Meta(ge=0)]  # msgpack itself ends at 64 bits
+    epoch: Annotated[int, msgspec.Meta(ge=0)]  # msgpack allows no more than 64 bits
     sequence: Annotated[int, msgspec.Meta(ge=1, le=MAX_SEQUENCE)]
     record_count: Annotated[int, msgspec.Meta(ge=0, le=MAX_RECORDS)]
     first_ms: _Time
@@ -59,26 +62,35 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
     key_id: Annotated[bytes, msgspec.Meta(max_length=KEY_ID_BYTES)]
 
 
+class _Parts(msgspec.Struct, frozen=True, array_like=True):
+    """A body of version 2. `index`: a zstd frame, or bare where that is shorter."""
+
+    index: bytes
+    columns: bytes
+
+
 class _Payload(msgspec.Struct, frozen=True, array_like=True):
     header: Annotated[bytes, msgspec.Meta(max_length=1024)]
     signature: Annotated[bytes, msgspec.Meta(max_length=SIGNATURE_BYTES)]
     body: bytes
 
 
-# Bytes a payload begins with: three parts, of which the first is a header as bytes that is an array itself.
+# The first bytes of a payload: an array of three, whose first part is bytes that begin with an array (the header).
 PAYLOAD_BEGIN: Final = re.compile(rb"\x93(?:\xc4.|\xc5..)[\x90-\x9f]", re.DOTALL)
-_BYTES_HEAD: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4}  # msgpack's three kinds of bytes, and how wide their length is
+_BYTES_HEAD: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4}  # msgpack's three types of byte strings: bytes of their length field
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _PAYLOAD: Final = msgspec.msgpack.Decoder(_Payload)
 _HEADER: Final = msgspec.msgpack.Decoder(_Header)
+_PARTS: Final = msgspec.msgpack.Decoder(_Parts)
 _VERSION: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An opened payload: what its header says, and the body still packed. `key_id` is empty where unsigned."""
+    """An opened payload: the fields of its header, and the body still compressed. `key_id` is empty where unsigned."""
 
+    version: int
     stream: Stream
     sequence: int
     record_count: int
@@ -95,17 +107,17 @@ class Envelope:
 
 
 def encode_batch(batch: Batch, signer: Signer | None) -> bytes:
-    """The bytes of a batch as they are stored and sent; without a signer, unsigned (trials).
+    """Encode a batch into the bytes that are stored and sent; without a signer, unsigned (trials).
 
     Raises:
-        ValueError: the batch can't be said: a record without layout, an unknown quantity, a value out of bounds.
-        Garbled: code `oversized`, more than a payload may have; seal fewer records.
+        ValueError: the batch can't be encoded: a record without layout, an unknown quantity, a value out of bounds.
+        Garbled: code `oversized`, the payload is longer than allowed; seal fewer records.
     """
     return _seal(batch.stream, batch.sequence, encode_body(batch.layouts, batch.records, batch.gaps), signer)
 
 
 def encode_columns(stream: Stream, sequence: int, units: Sequence[UnitColumns]) -> bytes:
-    """The bytes of an unsigned batch of columns: what the center itself journals.
+    """Encode columns into an unsigned batch, which the center itself writes to its journal.
 
     Raises:
         ValueError: as `encode_batch`.
@@ -118,7 +130,9 @@ def encode_columns(stream: Stream, sequence: int, units: Sequence[UnitColumns]) 
 
 def _seal(stream: Stream, sequence: int, encoded: EncodedBody, signer: Signer | None) -> bytes:
     # One compressor per call: the objects are not safe to share between threads, and making one takes a few µs.
-    body = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(encoded.raw)
+    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+    index = encoded.index if len(encoded.index) < _PACKED_FROM else compressor.compress(encoded.index)
+    body = _ENCODER.encode(_Parts(min(encoded.index, index, key=len), compressor.compress(encoded.columns)))
     header = _ENCODER.encode(
         _Header(
             version=SCHEMA_VERSION,
@@ -134,13 +148,13 @@ def _seal(stream: Stream, sequence: int, encoded: EncodedBody, signer: Signer | 
         )
     )
     payload = _ENCODER.encode(_Payload(header, signer.sign(header) if signer else b"", body))
-    if len(payload) > MAX_PAYLOAD_BYTES or len(encoded.raw) > MAX_BODY_BYTES:
+    if len(payload) > MAX_PAYLOAD_BYTES or len(encoded.index) + len(encoded.columns) > MAX_BODY_BYTES:
         raise Garbled(f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} allowed", code="oversized")
     return payload
 
 
 def open_envelope(payload: bytes) -> Envelope:
-    """The header of a payload, with the body's SHA-256 checked.
+    """Decode the header of a payload and check the SHA-256 of its body.
 
     Raises:
         Garbled: codes `oversized`, `malformed`, `unknown_version`, `bad_checksum`.
@@ -155,6 +169,7 @@ def open_envelope(payload: bytes) -> Envelope:
     if hashlib.sha256(outer.body).digest() != header.sha256:
         raise Garbled("the body does not have the SHA-256 of the header", code="bad_checksum")
     return Envelope(
+        version=header.version,
         stream=Stream(header.plant, header.gateway, header.epoch),
         sequence=header.sequence,
         record_count=header.record_count,
@@ -169,7 +184,7 @@ def open_envelope(payload: bytes) -> Envelope:
 
 
 def payload_length(begun: bytes) -> int | None:
-    """How long the payload is that begins with these bytes; None where they don't say it, or are none of a payload."""
+    """The length in bytes of the payload that begins with `begun`; None where it can't be told or is no payload."""
     at = 1
     for _ in range(3):
         width = _BYTES_HEAD.get(begun[at]) if at < len(begun) else None
@@ -182,8 +197,8 @@ def payload_length(begun: bytes) -> int | None:
 def _open_header(raw: bytes) -> _Header:
     fields = _VERSION.decode(raw)
     version = msgspec.msgpack.decode(fields[0], type=int) if fields else None
-    if version != SCHEMA_VERSION:
-        raise Garbled(f"schema version {version}, this program knows {SCHEMA_VERSION}", code="unknown_version")
+    if version not in READ_VERSIONS:
+        raise Garbled(f"schema version {version}, this program knows {READ_VERSIONS}", code="unknown_version")
     header = _HEADER.decode(raw)
     if not (is_name(header.plant) and is_name(header.gateway)):
         raise ValueError("no proper name of a plant and gateway")
@@ -191,7 +206,7 @@ def _open_header(raw: bytes) -> _Header:
 
 
 def verify_signature(envelope: Envelope, public_key: Ed25519PublicKey) -> None:
-    """Check that the plant's key made the header.
+    """Check the header's signature against the plant's key.
 
     Raises:
         Garbled: code `bad_signature`.
@@ -200,28 +215,59 @@ def verify_signature(envelope: Envelope, public_key: Ed25519PublicKey) -> None:
         raise Garbled(f"not signed by the key on file (it names {envelope.key_id!r})", code="bad_signature")
 
 
-def decode_columns(envelope: Envelope) -> BatchColumns:
-    """The records of a batch as numpy columns per unit, and its gaps.
+def decode_times(envelope: Envelope) -> BatchTimes:
+    """What a receiver needs of a batch: units, times of records, gaps. Of version 2 nothing else is decoded.
 
     Raises:
-        Garbled: codes `malformed`, `oversized`; also where the header says something else than the body.
+        Garbled: codes `malformed`, `oversized`; also where header and body disagree.
     """
-    from collector.wire.columns import decode_body
+    if envelope.version == 1:
+        return decode_columns(envelope).times
+    return _decode_index(envelope, _open_parts(envelope))
 
-    columns = decode_body(_decompress(envelope.body))
-    times = [u.time_utc_ms for u in columns.units if len(u.time_utc_ms)]
+
+def decode_columns(envelope: Envelope) -> BatchColumns:
+    """The records of a batch as numpy columns per unit, and its gaps. Raises as `decode_times`."""
+    from collector.wire.columns import decode_body, decode_rest
+
+    if envelope.version == 1:
+        columns = decode_body(_decompress(envelope.body))
+        _check_header(envelope, columns.times)
+        return columns
+    parts = _open_parts(envelope)
+    return decode_rest(_decode_index(envelope, parts), _decompress(parts.columns))
+
+
+def _open_parts(envelope: Envelope) -> _Parts:
+    try:
+        return _PARTS.decode(envelope.body)
+    except msgspec.MsgspecError as error:
+        raise Garbled(f"the body is malformed: {error}") from error
+
+
+def _decode_index(envelope: Envelope, parts: _Parts) -> BatchTimes:
+    from collector.wire.columns import decode_index
+
+    is_packed = parts.index.startswith(zstandard.FRAME_HEADER)
+    times = decode_index(_decompress(parts.index) if is_packed else parts.index, envelope.first_ms)
+    _check_header(envelope, times)
+    return times
+
+
+def _check_header(envelope: Envelope, found: BatchTimes) -> None:
+    times = [unit.time_utc_ms for unit in found.units if len(unit.time_utc_ms)]
     if times:
         first, last = min(int(t.min()) for t in times), max(int(t.max()) for t in times)
     else:
-        first = min((g.from_ms for g in columns.gaps), default=0)
-        last = max((g.to_ms for g in columns.gaps), default=0)
-    if (columns.record_count, first, last) != (envelope.record_count, envelope.first_ms, envelope.last_ms):
+        first = min((g.from_ms for g in found.gaps), default=0)
+        last = max((g.to_ms for g in found.gaps), default=0)
+    count = sum(map(len, times))
+    if (count, first, last) != (envelope.record_count, envelope.first_ms, envelope.last_ms):
         raise Garbled("the header gives another count or other times than the body", subject=str(envelope))
-    return columns
 
 
 def _decompress(body: bytes) -> bytes:
-    """The raw body; its size is looked at before memory is taken."""
+    """Decompress a body; its size is checked before memory is allocated."""
     try:
         frame = zstandard.get_frame_parameters(body)
         if not 0 < frame.content_size <= MAX_BODY_BYTES or frame.window_size > MAX_BODY_BYTES:
@@ -232,7 +278,7 @@ def _decompress(body: bytes) -> bytes:
 
 
 def decode_batch(envelope: Envelope) -> Batch:
-    """A whole batch record by record; for tools and tests.
+    """Decode a batch record by record, for tools and tests.
 
     Raises:
         Garbled: as `decode_columns`.
@@ -240,5 +286,5 @@ def decode_batch(envelope: Envelope) -> Batch:
     from collector.wire.columns import to_records
 
     columns = decode_columns(envelope)
-    layouts = tuple(UnitLayout(u.unit, u.quantities) for u in columns.units)
+    layouts = tuple(UnitLayout(u.unit, tuple(u.columns)) for u in columns.units)
     return Batch(envelope.stream, envelope.sequence, layouts, to_records(columns), columns.gaps)

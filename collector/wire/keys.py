@@ -25,7 +25,7 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 
 class Signer:
-    """A private key with the name of its public half. Its text never shows the key."""
+    """A private key with the short name of its public key. Its repr never shows the key."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
@@ -33,7 +33,7 @@ class Signer:
         self.key_id = key_id(self.public_key)
 
     def sign(self, message: bytes) -> bytes:
-        """64 bytes over `message`."""
+        """The signature of `message`, 64 bytes."""
         return self._key.sign(message)
 
     def __repr__(self) -> str:
@@ -41,7 +41,7 @@ class Signer:
 
 
 def is_signed_by(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
-    """Whether `signature` over `message` was made with the private half of `key`."""
+    """Whether `signature` of `message` was made with the private key that belongs to `key`."""
     try:
         key.verify(signature, message)
     except InvalidSignature:
@@ -50,10 +50,10 @@ def is_signed_by(key: Ed25519PublicKey, signature: bytes, message: bytes) -> boo
 
 
 def generate_key_pair(private_path: Path, public_path: Path) -> str:
-    """Make a key, write both halves, and return its key id; the private file is readable by its owner only.
+    """Create a key pair, write both files, and return the key id; only the owner may read the private file.
 
     Raises:
-        ConfigError: a file is already there (a key is never overwritten) or can't be written.
+        ConfigError: a file exists already (a key is never overwritten) or can't be written.
     """
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(
@@ -72,7 +72,7 @@ def generate_key_pair(private_path: Path, public_path: Path) -> str:
 
 
 def load_signing_key(path: Path) -> Signer:
-    """A private key from its PEM file.
+    """Load a private key from its PEM file.
 
     Raises:
         ConfigError: no such file, or no unencrypted Ed25519 key in it.
@@ -89,7 +89,7 @@ def load_signing_key(path: Path) -> Signer:
 
 
 def load_public_key(path: Path) -> Ed25519PublicKey:
-    """A public key from its PEM file.
+    """Load a public key from its PEM file.
 
     Raises:
         ConfigError: no such file, or no Ed25519 public key in it.
@@ -98,10 +98,10 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
 
 
 def parse_public_key(pem: bytes, subject: str) -> Ed25519PublicKey:
-    """A public key from the text of a PEM file; `subject` names it where it is none.
+    """Parse a public key from the text of a PEM file; `subject` names the key in an error.
 
     Raises:
-        ConfigError: no Ed25519 public key.
+        ConfigError: the text holds no Ed25519 public key.
     """
     try:
         key = serialization.load_pem_public_key(pem)

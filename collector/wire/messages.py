@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Acks and asks of the center: JSON objects with the keys in a fixed order, signed.
+"""Acks and asks of the center: signed JSON objects with their keys in a fixed order.
 
-The signature is Ed25519 over the very JSON text with `signature` empty and no white space, so both sides can compute
-it from the fields. An ack is bound to its gateway by the 64 random bits of the epoch, an ask by the names inside it.
+The signature is Ed25519 over the same JSON text with `signature` empty and no white space, so both sides can compute
+it from the fields. The 64 random bits of the epoch bind an ack to its gateway; the names inside it bind an ask.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ Refusals = Annotated[tuple[tuple[Sequence, Code], ...], msgspec.Meta(max_length=
 
 
 class Ack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the center has committed of one epoch.
+    """The center's acknowledgement of one epoch.
 
     `through`: the highest sequence up to which all are committed, refused or declared lost; `also`: ranges beyond it,
-    both ends included; `refused`: sequences quarantined whole, with the code. `epoch` is 16 hex digits in the text.
+    both ends included; `refused`: sequences of batches quarantined whole, with the code. `epoch` is written as 16 hex
+    digits.
     """
 
     store_id: StoreId
@@ -51,20 +52,20 @@ class Ack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return int(self.epoch_hex, 16)
 
     def settles(self, sequence: int) -> bool:
-        """Whether the center is done with `sequence`: committed, refused as this plant's own, or declared lost."""
+        """Whether `sequence` is settled: committed, refused as this plant's own, or declared lost."""
         return sequence <= self.through or any(first <= sequence <= last for first, last in self.also)
 
     def covers(self, sequence: int) -> bool:
-        """Whether the ack speaks of `sequence` at all."""
+        """Whether the ack names `sequence` in any way."""
         return self.settles(sequence) or any(sequence == refused for refused, _ in self.refused)
 
 
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The center asks again (补召): by sequences of an epoch, by unit and interval, or for the echo of a point (对点).
+    """A request of the center (补召): for sequences of an epoch, a unit and interval, or the echo of a point (对点).
 
     Exactly one of the three is given: `epoch` with `sequences` (ranges, ends included); `unit` with `from_ms` and
-    `to_ms` (half-open); `echo_device` with `echo_point`. The answer to the first two comes on the batch topic: the
-    same bytes again, or a gap record; to the last one on the state topic.
+    `to_ms` (half-open, UTC ms); `echo_device` with `echo_point`. The answer to the first two comes on the batch topic:
+    the same bytes again, or a gap record; the answer to the last on the state topic.
     """
 
     id: Name
@@ -82,7 +83,7 @@ class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def epoch(self) -> int | None:
-        """The epoch as a number, where sequences are asked."""
+        """The epoch as a number, None where no sequences are asked for."""
         return None if self.epoch_hex is None else int(self.epoch_hex, 16)
 
 
@@ -95,12 +96,12 @@ def epoch_text(epoch: int) -> str:
 
 
 def encode_ack(ack: Ack, signer: Signer | None) -> bytes:
-    """The payload of the ack topic."""
+    """Encode an ack into the payload of the ack topic."""
     return _sign(ack, signer)
 
 
 def decode_ack(payload: bytes, center_key: Ed25519PublicKey | None) -> Ack:
-    """An ack, its signature checked against `center_key`; without a key signatures are not looked at (trials).
+    """Decode an ack and check its signature against `center_key`; without a key signatures are not checked (trials).
 
     Raises:
         Garbled: oversized, malformed, or bad_signature.
@@ -109,7 +110,7 @@ def decode_ack(payload: bytes, center_key: Ed25519PublicKey | None) -> Ack:
 
 
 def encode_ask(ask: Ask, signer: Signer | None) -> bytes:
-    """The payload of the ask topic."""
+    """Encode an ask into the payload of the ask topic."""
     return _sign(ask, signer)
 
 

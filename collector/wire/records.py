@@ -1,25 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records into the body of a batch, in plain Python (see `body.py`): what the agent does once for every record."""
+"""The agent's encoder of the body of a batch, in plain Python (see `body.py`); it runs once for every record."""
 
 from __future__ import annotations
 
-import sys
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, groupby
 from math import gcd
 from operator import sub
-from typing import Final
 
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
-from collector.wire.batch import MAX_GAP_UNITS, MAX_GAPS, MAX_RECORDS, MAX_UNITS, MAX_VALUE
-from collector.wire.body import ABSENT, QUANTITY_CODES, WIDTHS, EncodedBody, Packed, assemble, union_of
-
-_ARRAY_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+from collector.wire.batch import MAX_GAP_UNITS, MAX_GAPS, MAX_RECORDS, MAX_TIME_MS, MAX_UNITS, MAX_VALUE
+from collector.wire.body import ABSENT, QUANTITY_CODES, WIDTHS, EncodedBody, Packed, assemble, narrow, union_of
 
 
 def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], gaps: Sequence[GapRecord]) -> EncodedBody:
-    """The uncompressed body.
+    """Encode records and gaps into an uncompressed body.
 
     Raises:
         ValueError: a record without layout, a quantity without code, a value or count beyond the bounds.
@@ -38,14 +33,19 @@ def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], ga
     if sum(len(gap.units) for gap in gaps) > MAX_GAP_UNITS or any(len(set(g.units)) != len(g.units) for g in gaps):
         raise ValueError(f"the gaps name more than {MAX_GAP_UNITS} units, or one of them a unit twice")
     if not ordered:
-        return assemble(list(by_unit), codes, counts, None, (0, 0), gaps)
+        return assemble(list(by_unit), codes, [()] * len(counts), None, gaps)
     # A record is a tuple: all columns of them at once.
     _, times, values, qualities, causes, eras, clocks, tags = zip(*ordered, strict=True)
     tagged = [int(tag is not None) for tag in tags]
     ages = [0 if tag is None else tag - time_ms for tag, time_ms in zip(tags, times, strict=True)]
-    own: tuple[Sequence[int], ...] = (times, eras, causes, clocks, tagged, ages)  # `TIME` to `TAG_AGE`
+    own: tuple[Sequence[int], ...] = (eras, causes, clocks, tagged, ages)  # `ERA` to `TAG_AGE`
     packed = _pack(chain(own, _quantity_columns(codes, counts, values, qualities)), counts)
-    return assemble(list(by_unit), codes, counts, packed, (min(times), max(times)), gaps)
+    if min(times) < 0 or max(times) > MAX_TIME_MS:
+        raise ValueError("a time out of its range")
+    ends = list(accumulate(counts))
+    return assemble(
+        list(by_unit), codes, [times[end - n : end] for end, n in zip(ends, counts, strict=True)], packed, gaps
+    )
 
 
 def _quantity_columns(
@@ -54,11 +54,11 @@ def _quantity_columns(
     rows: Sequence[tuple[int | None, ...]],
     qualities: Sequence[tuple[int, ...]],
 ) -> Iterator[Sequence[int]]:
-    """The values of each quantity of any unit, then their states; 0 where a unit does not have it."""
+    """The columns of values, then of states, of every quantity; 0 where a unit does not have the quantity."""
     values: dict[int, list[int]] = {code: [] for code in union_of(codes)}
     states: dict[int, bytearray] = {code: bytearray() for code in values}
     position = 0
-    # Neighbours of one layout are taken together.
+    # Neighbouring units with the same layout are encoded together.
     for layout, group in groupby(zip(codes, counts, strict=True), key=lambda pair: pair[0]):
         size, width = sum(count for _, count in group), len(layout)
         part = slice(position, position + size)
@@ -82,7 +82,7 @@ def _quantity_columns(
 
 
 def _has_none(column: Sequence[int | None]) -> bool:
-    """Adding up is three times as fast as comparing each with None."""
+    """Whether a value is None: adding the values up is three times as fast as comparing each with None."""
     try:
         sum(column)  # type: ignore[arg-type]
     except TypeError:
@@ -91,7 +91,7 @@ def _has_none(column: Sequence[int | None]) -> bool:
 
 
 def _carried_forward(column: Iterable[int | None]) -> list[int]:
-    """Each missing value is the one before again, 0 at the start."""
+    """The column with each missing value replaced by the value before it, 0 at the start."""
     carried, last = [], 0
     for value in column:
         last = last if value is None else value
@@ -100,7 +100,7 @@ def _carried_forward(column: Iterable[int | None]) -> list[int]:
 
 
 def _pack(columns: Iterable[Sequence[int]], counts: Sequence[int]) -> Packed:
-    """Columns of units that have `counts` records."""
+    """Encode columns; `counts`: number of records of each unit."""
     starts = [end - count for end, count in zip(accumulate(counts), counts, strict=True) if count]
     widths, divisors, bases = bytearray(), list[int](), list[int]()
     planes: dict[int, list[bytes]] = {width: [] for width in WIDTHS}
@@ -113,7 +113,7 @@ def _pack(columns: Iterable[Sequence[int]], counts: Sequence[int]) -> Packed:
         if is_constant:
             widths.append(0)
             continue
-        # Each record less the one before; the first of a unit is its base.
+        # Each value minus the value before; the first value of a unit is its base.
         differences = [0, *map(sub, column[1:], column)]
         for start in starts:
             differences[start] = 0
@@ -122,21 +122,8 @@ def _pack(columns: Iterable[Sequence[int]], counts: Sequence[int]) -> Packed:
             continue
         if divisor != 1:
             differences = [difference // divisor for difference in differences]
-        coded = [2 * d if d >= 0 else -2 * d - 1 for d in differences]
-        peak = max(coded)
-        width = next(width for width in WIDTHS if peak < 1 << 8 * width)
+        width, bytes_of = narrow(differences)
         widths.append(width)
         divisors.append(divisor)
-        planes[width] += _planes(coded, width)
+        planes[width].append(bytes_of)
     return Packed(bytes(widths), divisors, bases, b"".join(chain.from_iterable(planes.values())))
-
-
-def _planes(numbers: Sequence[int], width: int) -> list[bytes]:
-    """The bytes of each significance of all numbers, least first."""
-    if width == 1:
-        return [bytes(numbers)]
-    cells = array(_ARRAY_CODES[width], numbers)
-    if sys.byteorder == "big":
-        cells.byteswap()
-    octets = cells.tobytes()
-    return [octets[significance::width] for significance in range(width)]

@@ -15,7 +15,7 @@ LEAVES: Final[tuple[str, ...]] = get_args(Leaf)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a message belongs: a gateway of a plant, and which of its topics."""
+    """The address of a message: plant, gateway, and which of the gateway's topics."""
 
     plant: str
     gateway: str
@@ -28,15 +28,15 @@ def topic(root: str, plant: str, gateway: str, leaf: Leaf) -> str:
 
 
 def subscription(root: str, leaf: Leaf) -> str:
-    """The filter for one kind of message of every gateway, for the center."""
+    """The topic filter with which the center subscribes to one kind of message of every gateway."""
     return f"{root}/v1/+/+/{leaf}"
 
 
 def parse_topic(root: str, text: str) -> Address:
-    """The parts of a topic under `root`.
+    """Parse a topic under `root`.
 
     Raises:
-        Garbled: another root or version, no such leaf, or a name that can't be one.
+        Garbled: another root or version, an unknown leaf, or an invalid name.
     """
     prefix = f"{root}/v1/"
     parts = text.removeprefix(prefix).split("/") if text.startswith(prefix) else []

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a simulated device shows on the wire, one protocol each, with a codec of its own."""
+"""The protocol servers (faces) of simulated devices, one per protocol, each with a codec of its own."""

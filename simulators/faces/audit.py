@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every byte a face receives, and whether each request was one that only reads.
+"""The log of every byte a face receives, with a check that every request only reads.
 
-Allowed are Modbus functions 1-4; 104 U and S frames and types 100 and 101; DL/T 645 control 11H and 12H. Anything
-else is noted here and, unless a test asks for it on purpose, in `FORBIDDEN`, which the pytest plugin turns into a
-failed run: the proof that the agent can't write to a device.
+Allowed are Modbus functions 1-4; 104 U and S frames and types 100 and 101; DL/T 645 control 11H and 12H. Any other
+request is noted here and, unless a test wants it, in `FORBIDDEN`, which the pytest plugin turns into a failed run: the
+proof that the agent can't write to a device.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _CHUNKS_KEPT: Final = 1_000_000
 
 
 class Audit:
-    """What arrived at the faces of one simulation. `report_to` takes a line per forbidden request."""
+    """The bytes received by the faces of one simulation. `report_to` receives a line per forbidden request."""
 
     def __init__(self, report_to: list[str] | None = None) -> None:
         self.chunks: deque[tuple[str, bytes]] = deque(maxlen=_CHUNKS_KEPT)
@@ -24,7 +24,7 @@ class Audit:
         self._report_to = FORBIDDEN if report_to is None else report_to
 
     def forbid(self, face: str, request: bytes, why: str) -> None:
-        """Note a request that is not a reading one."""
+        """Note a request that does not only read."""
         line = f"{face}: {why}: {request.hex(' ')}"
         self.violations.append(line)
         self._report_to.append(line)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The simulated meters' own DL/T 645-2007 codec, no I/O: frames, and how each data identifier writes its number.
+"""The simulated meters' own DL/T 645-2007 codec, no I/O: frames, and the number format of each data identifier.
 
 A frame is 68 A0…A5 68 C L data CS 16, address and data low byte first, every data byte +33H, CS the sum modulo 256 of
 all from the first 68. Numbers are BCD with the decimals their identifier fixes; the sign is the top bit of the most
 significant byte. A point's raw value is the number in the identifier's own unit (kWh, kW, V, Hz), decimals applied;
-its `scale` is the ratio of the transformers.
+its `scale` is the transformer ratio.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OFFSET: Final = 0x33
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How an identifier writes its number: bytes, decimals, signed or not. Source: DL/T 645-2007, tables A.1, A.3."""
+    """Number format of an identifier: bytes, decimals, signed or not. Source: DL/T 645-2007, tables A.1, A.3."""
 
     size: int
     decimals: int
@@ -31,7 +31,7 @@ class Layout:
 
 ENERGY: Final = Layout(4, 2, signed=False)
 _SIGNED_ENERGY: Final = Layout(4, 2, signed=True)
-# Of an identifier's four bytes the first two decide for instantaneous values.
+# The upper two of an identifier's four bytes decide the layout of instantaneous values.
 _INSTANT: Final = {
     0x0201: Layout(2, 1, signed=False),  # voltage, V
     0x0202: Layout(3, 3, signed=True),  # current, A
@@ -41,7 +41,7 @@ _INSTANT: Final = {
     0x0206: Layout(2, 3, signed=True),  # power factor
 }
 _FREQUENCY: Final = 0x02800002
-# What a guard may ask for. Source: DL/T 645-2007, table A.5.
+# Parameters that a guard point may read. Source: DL/T 645-2007, table A.5.
 _PARAMETERS: Final = {
     0x04000306: Layout(3, 0, signed=False),  # ratio of the current transformers
     0x04000307: Layout(3, 0, signed=False),  # ratio of the voltage transformers
@@ -62,7 +62,7 @@ def layout_of(identifier: int) -> Layout | None:
 
 
 def encode_number(value: Fraction | int | float, layout: Layout) -> bytes:
-    """BCD, low byte first; rounded half away from zero; beyond its digits it rolls over as a register does."""
+    """Encode a number as BCD, low byte first, rounded half away from zero; beyond its digits it rolls over."""
     digits = abs(rounded(Fraction(value) * 10**layout.decimals))
     limit = 10 ** (2 * layout.size) if not layout.signed else 8 * 10 ** (2 * layout.size - 1)
     data = bytearray(bytes.fromhex(f"{digits % limit:0{2 * layout.size}d}"))
@@ -72,7 +72,7 @@ def encode_number(value: Fraction | int | float, layout: Layout) -> bytes:
 
 
 def rounded(value: Fraction) -> int:
-    """Half away from zero."""
+    """Round half away from zero."""
     whole = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)
     return whole if value >= 0 else -whole
 
@@ -87,24 +87,24 @@ class Frame:
 
 
 def encode_frame(address: bytes, control: int, data: bytes, *, preamble: int = 4) -> bytes:
-    """A frame behind its FE bytes."""
+    """Encode a frame with its FE preamble."""
     body = bytes((0x68,)) + address + bytes((0x68, control, len(data))) + bytes((b + _OFFSET) & 0xFF for b in data)
     return b"\xfe" * preamble + body + bytes((sum(body) & 0xFF, 0x16))
 
 
 def address_bytes(text: str) -> bytes:
-    """The 12 digits of a meter's number as they go over the line."""
+    """The bytes of a meter's 12-digit address, low byte first as on the line."""
     return bytes(reversed(bytes.fromhex(text.zfill(12))))
 
 
 class Framer:
-    """Finds frames in a stream, by length; drops what is none."""
+    """Finds frames in a byte stream by their length; drops other bytes."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Complete frames so far."""
+        """Add received bytes; returns the frames completed."""
         buffer = self._buffer
         buffer += data
         frames: list[Frame] = []

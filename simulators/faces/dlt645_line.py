@@ -20,7 +20,7 @@ _SEGMENT: Final = 200  # data bytes of an answer, identifier included, before it
 
 
 class Meter:
-    """One meter: its identifiers with their present data, and how often it was asked."""
+    """One meter: its identifiers with their present data, and its number of requests."""
 
     def __init__(self, device: str, address: str) -> None:
         self.device = device
@@ -31,7 +31,7 @@ class Meter:
         self._frozen: dict[int, bytes] | None = None
 
     def connect(self, points: Sequence[Point], board: Board, default_unit: str) -> None:
-        """Let the board's signals fill the registers. Points of identifiers the meter lacks stay unanswered."""
+        """Connect the board's signals to the registers. Points with identifiers the meter lacks get no answer."""
         for point in points:
             layout = dlt645.layout_of(point.address)
             if layout is not None and point.guard:
@@ -52,7 +52,7 @@ class Meter:
         return sink
 
     def _counter(self, identifier: int, layout: dlt645.Layout, scale: RawScale) -> Counter:
-        """An energy register: counts in its last digit and starts again from 0 behind its first."""
+        """An energy register: counts in units of its last digit and rolls over to 0."""
         unit = 10**layout.decimals
 
         def write(raw: int) -> None:
@@ -63,7 +63,7 @@ class Meter:
         return counter
 
     def freeze(self, frozen: bool) -> None:
-        """Go on showing the present values although the plant moves."""
+        """Keep showing the present values although the plant moves."""
         self._frozen = dict(self._data) if frozen else None
 
     def answer(self, request: dlt645.Frame) -> bytes:
@@ -82,7 +82,7 @@ class Meter:
         return self._frame(control | more, request.data[:4] + content[:_SEGMENT])
 
     def _content(self, identifier: bytes) -> bytes | None:
-        """The data of an identifier; FF in its second or third byte asks for all there are, in order."""
+        """The data of an identifier; FF in its second or third byte reads the whole block, in order."""
         data = self._frozen if self._frozen is not None else self._data
         wanted = int.from_bytes(identifier, "little")
         if wanted in data:
@@ -99,7 +99,7 @@ class Meter:
 
 
 class Line(Face):
-    """The meters that hear each other's requests."""
+    """A line of meters, all of which receive each request."""
 
     def __init__(self, name: str, meters: Sequence[Meter], audit: Audit, faults: Faults) -> None:
         super().__init__(lambda: LineLink(self))
@@ -109,9 +109,9 @@ class Line(Face):
         self.faults = faults
 
     def answers(self, request: dlt645.Frame) -> list[tuple[bytes, str]]:
-        """(frame, device) of every meter that feels addressed; a wildcard makes all of them talk."""
+        """(frame, device) of every meter addressed; a wildcard address is answered by all of them."""
         if request.control & dlt645.ANSWER:
-            return []  # on a shared line one also hears the answers
+            return []  # on a shared line answers are received too
         if request.control not in (dlt645.READ, dlt645.READ_NEXT):
             raw = request.address + bytes((request.control,)) + request.data
             self.audit.forbid(self.name, raw, f"DL/T 645 control {request.control:02X}H is not a reading one")
@@ -133,13 +133,13 @@ class LineLink(asyncio.Protocol):
         self.peer = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A reader has come."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        """A master has connected."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport does not inherit from it
         self.peer = peer_name(transport)
         self._line.links.add(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """It has gone."""
+        """The master has disconnected."""
         self._transport = None
         self._line.links.discard(self)
 

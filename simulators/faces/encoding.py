@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stored integer becomes what the device holds: the point table read from the device's side.
+"""The encoder from stored integers to device registers: the point table applied in reverse.
 
-The table says value = (raw × scale + offset) × sign in `raw_unit`; here it is solved for raw, exactly, in integers.
+The table says value = (raw × scale + offset) × sign in `raw_unit`; here it is solved for raw in exact integers.
 Orders: the letters name bytes, A the most significant. CDAB and DCBA put the least significant word first, BADC and
 DCBA swap the two bytes of every word; a value of four registers is treated the same way.
 """
@@ -29,7 +29,7 @@ _LIMITS: Final = {
 
 
 class RawScale:
-    """raw = (stored × num + add) ÷ den of one point, as integers."""
+    """The scaling of one point: raw = (stored × num + add) ÷ den, as integers."""
 
     __slots__ = ("add", "den", "num")
 
@@ -48,7 +48,7 @@ class RawScale:
         return doubled if top >= 0 else -doubled
 
     def exact(self, stored: int) -> Fraction:
-        """The raw number as it is."""
+        """The exact raw number."""
         return Fraction(stored * self.num + self.add, self.den)
 
     def real(self, stored: int) -> float:
@@ -57,10 +57,10 @@ class RawScale:
 
 
 class Counter:
-    """A register that counts: what truly went through since it was made, as far as it has digits for it.
+    """A counting register: the total since it was created, with roll-over at the end of its digits.
 
-    A sink of the board. `whole` makes a stored integer one in units of the register's last digit; at `turn` it starts
-    again from 0; `write` puts what it shows where readers find it.
+    A sink of the board. `whole` converts a stored integer to units of the register's last digit; at `turn` the register
+    starts again from 0; `write` stores the shown value.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Counter:
         self._offset = 0
 
     def __call__(self, stored: int | None, _time_utc_ms: int) -> None:
-        """The plant's integral has grown."""
+        """Take over the plant's integral, which has grown."""
         self._true = None if stored is None else self._whole(stored)
         self._show()
 
@@ -85,7 +85,7 @@ class Counter:
         self._show()
 
     def roll_over(self, before: int) -> None:
-        """Stand so many units before the end."""
+        """Set the register `before` units before its roll-over."""
         self._offset = self._turn - max(before, 1) - (self._true or 0)
         self._show()
 
@@ -97,18 +97,18 @@ class Counter:
 
 
 def counter_turn(type_name: str) -> int:
-    """Where a counter of this register type starts again; a float's is out of reach."""
+    """The value at which a counter of this register type rolls over; a float never reaches it."""
     return _LIMITS[type_name][1] + 1 if type_name in _LIMITS else 2**63
 
 
 def guard_raw(point: Point) -> Fraction:
-    """The raw value a guard point shows: the one value, or the lower end of the range, its row asks for."""
+    """The raw value of a guard point: the value its row requires, or the lower end of the range."""
     low = point.guard.partition("..")[0].strip()
     return (Fraction(low) * point.sign - point.offset) / point.scale
 
 
 def pack_raw(type_name: str, raw: float | int) -> bytes:
-    """Big-endian register bytes of a raw number; an integer beyond the type's range saturates, as devices do."""
+    """Encode a raw number as big-endian register bytes; an integer beyond the type's range saturates, as in devices."""
     if type_name in ("float32", "float64"):
         return _STRUCTS[type_name].pack(raw)
     low, high = _LIMITS[type_name]
@@ -120,7 +120,7 @@ def pack_raw(type_name: str, raw: float | int) -> bytes:
 
 
 def arrange(big_endian: bytes, order: str) -> bytes:
-    """Register bytes in the order the point table names."""
+    """Reorder big-endian register bytes to the order the point table names."""
     if order == "ABCD":
         return big_endian
     if order == "DCBA":
@@ -132,9 +132,9 @@ def arrange(big_endian: bytes, order: str) -> bytes:
 
 
 def register_encoder(point: Point) -> Callable[[int | None], bytes | None]:
-    """A function from stored integer to the register bytes of `point`; None where the registers stay as they are.
+    """A function from stored integer to the register bytes of `point`; None where the registers stay unchanged.
 
-    A missing value is shown as the point's first `no_value`, else as NaN where the type has one, else not at all.
+    A missing value is encoded as the point's first `no_value`, else as NaN if the type has one, else not at all.
     """
     type_name, order = point.type, point.order
     scale = RawScale(point)
@@ -147,7 +147,7 @@ def register_encoder(point: Point) -> Callable[[int | None], bytes | None]:
     if type_name.startswith("float"):
         return lambda stored: missing if stored is None else arrange(pack_raw(type_name, scale.real(stored)), order)
     if BY_NAME[point.quantity].kind is Kind.COUNTER:
-        turn = counter_turn(type_name)  # a counter starts again from 0, where other values saturate
+        turn = counter_turn(type_name)  # a counter rolls over, other values saturate
         return lambda stored: (
             missing if stored is None else arrange(pack_raw(type_name, scale.whole(stored) % turn), order)
         )

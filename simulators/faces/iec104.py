@@ -61,16 +61,16 @@ class FrameError(ValueError):
 
 
 class Framer:
-    """Cuts a stream into frames."""
+    """Splits a byte stream into frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Complete frames so far.
+        """Add received bytes; returns the frames completed.
 
         Raises:
-            FrameError: wrong start or length.
+            FrameError: wrong start octet or length.
         """
         buffer = self._buffer
         buffer += data
@@ -99,25 +99,25 @@ def _decode_frame(body: bytes) -> Frame:
 
 
 def encode_i(send: int, receive: int, asdu: bytes) -> bytes:
-    """An I frame."""
+    """Encode an I frame."""
     return struct.pack("<BBHH", START, len(asdu) + 4, send << 1, receive << 1) + asdu
 
 
 def encode_s(receive: int) -> bytes:
-    """An S frame."""
+    """Encode an S frame."""
     return struct.pack("<BBHH", START, 4, 1, receive << 1)
 
 
 def encode_u(function: int) -> bytes:
-    """A U frame."""
+    """Encode a U frame."""
     return bytes((START, 4, function, 0, 0, 0))
 
 
 def decode_asdu(data: bytes) -> Asdu:
-    """The head of an ASDU.
+    """Decode the head of an ASDU.
 
     Raises:
-        FrameError: too short.
+        FrameError: the ASDU is too short.
     """
     if len(data) < 6:
         raise FrameError(f"an ASDU of {len(data)} bytes")
@@ -137,16 +137,16 @@ def decode_asdu(data: bytes) -> Asdu:
 def encode_asdu(
     type_id: int, cause: int, common_address: int, objects: Sequence[bytes], *, originator: int = 0
 ) -> bytes:
-    """An ASDU of separately addressed objects (SQ = 0), each with its 3-byte address in front."""
+    """Encode an ASDU of separately addressed objects (SQ = 0), each preceded by its 3-byte address."""
     return struct.pack("<BBBBH", type_id, len(objects), cause, originator, common_address) + b"".join(objects)
 
 
 def encode_object(
     address: int, type_id: int, value: float | int, quality: int, tag: bytes = b"", *, sequence: int = 0
 ) -> bytes:
-    """One information object: address, element, and time tag where the type has one.
+    """Encode one information object: address, element, and time tag if the type has one.
 
-    `value`: 0/1 for types 1, 3, 30, 31; -1..1 for normalised; whole for scaled and counters; a real for short float.
+    `value`: 0/1 for types 1, 3, 30, 31; -1..1 for normalised; integer for scaled and counters; real for short float.
     """
     return address.to_bytes(3, "little") + _element(UNTAGGED.get(type_id, type_id), value, quality, sequence) + tag
 
@@ -172,7 +172,7 @@ def _clamp16(value: int) -> int:
 
 
 def encode_cp56(time_utc_ms: int, *, offset_min: int, invalid: bool = False, summer: bool = False) -> bytes:
-    """Seven octets binary time of the station's local zone. Source: IEC 60870-5-101, 7.2.6.18.
+    """Encode CP56Time2a, seven octets of local time of the station. Source: IEC 60870-5-101, 7.2.6.18.
 
     Bits: minute octet IV 0x80, hour octet SU 0x80, day of week 1 = Monday in the upper three bits of the day octet.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One connection to a simulated IEC 104 station: sequence numbers, windows, timers.
 
-Sends within the window k, acknowledges within w or t2, tests an idle link after t3, closes one that does not
-acknowledge within t1. These timers are protocol, so they run in real time also in a simulated month.
+The link sends within the window k, acknowledges within w or t2, tests an idle connection after t3, and closes one that
+does not acknowledge within t1. These timers belong to the protocol, so they run in real time also in a simulated month.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Timing:
 
 
 class ServedStation(Protocol):
-    """What a link needs of the station behind it."""
+    """The interface of a station to its links."""
 
     device: str
     common_addresses: tuple[int, ...]
@@ -46,13 +46,13 @@ class ServedStation(Protocol):
     on_acknowledged: Callable[[], None]
 
     def start(self, link: StationLink) -> list[bytes]:
-        """The link carries data from now on; what waits to be sent over it."""
+        """Note that the link carries data from now on; returns the ASDUs that wait to be sent over it."""
 
     def keep(self, unconfirmed: Sequence[bytes]) -> None:
-        """What a link that stopped had not had confirmed."""
+        """Take back the unconfirmed ASDUs of a link that stopped."""
 
     def interrogation_answer(self, request: iec104.Asdu) -> list[bytes]:
-        """Everything an interrogation is answered with, in order."""
+        """The ASDUs that answer an interrogation, in order."""
 
 
 class StationLink(asyncio.Protocol):
@@ -81,16 +81,16 @@ class StationLink(asyncio.Protocol):
 
     @property
     def settled(self) -> bool:
-        """Nothing is queued or waits for its N(R); a stopped link owes nothing."""
+        """Whether no frame is queued or waits for its N(R); True for a stopped link."""
         return not self._started or (not self._queue and self._next_send == self._confirmed)
 
     @property
     def started(self) -> bool:
-        """Whether it carries data."""
+        """Whether the link carries data."""
         return self._started
 
     def stop(self) -> list[bytes]:
-        """Carry data no longer; what was not confirmed, in order."""
+        """Stop carrying data; returns the unconfirmed ASDUs in order."""
         self._started = False
         left = [*self._unconfirmed, *self._queue]
         self._unconfirmed.clear()
@@ -98,8 +98,8 @@ class StationLink(asyncio.Protocol):
         return left
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A controlling station has come."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        """A controlling station has connected."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport does not inherit from it
         self.peer = peer_name(transport)
         self._station.links.add(self)
         self._station.sessions.add(self)
@@ -109,7 +109,7 @@ class StationLink(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(self._check_s, self._check_timers)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """It has gone; what it did not confirm is lost with it."""
+        """The controlling station has disconnected; frames it did not confirm are lost."""
         self._transport = None
         self._station.keep(self.stop() if self._started else [])
         if self._timer is not None:
@@ -124,7 +124,7 @@ class StationLink(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take frames in order; anything that is no APDU ends the link, as the standard asks."""
+        """Process frames in order; bytes that are no APDU close the link, as the standard requires."""
         station = self._station
         station.audit.chunks.append((station.device, data))
         self._last_heard_s = self._clock_s()
@@ -149,11 +149,11 @@ class StationLink(asyncio.Protocol):
             station.on_acknowledged()
 
     def _confirm(self, receive: int) -> bool:
-        """Take an N(R); False where it confirms what was never sent."""
+        """Process an N(R); False where it confirms a frame that was never sent."""
         if (receive - self._confirmed) % 32768 > (self._next_send - self._confirmed) % 32768:
             return False
         for _ in range((receive - self._confirmed) % 32768):
-            if self._unconfirmed:  # a link that was stopped has handed its own on
+            if self._unconfirmed:  # a stopped link has handed its unconfirmed frames on
                 self._unconfirmed.popleft()
         self._confirmed = receive
         self._oldest_unconfirmed_s = self._clock_s()
@@ -232,7 +232,7 @@ class StationLink(asyncio.Protocol):
             self._write(iec104.encode_i(send % 32768, receive % 32768, asdu))
 
     def _window(self) -> int:
-        """How many frames may wait for their confirmation; a faulty station does not care for k."""
+        """The number of frames that may wait for confirmation: k, or more in a faulty station."""
         fault = self._hit("window")
         return self._station.timing.k if fault is None else fault.value or 32767
 

@@ -22,12 +22,12 @@ _OBJECT_BYTES: Final = 240  # of an ASDU's 249, objects only
 _HOUR_MS: Final = 3_600_000
 _COUNTER_TURN: Final = 2**31  # of a binary counter reading
 _WAITING_LIMIT: Final = 20_000
-_JUST: Final = 1 - 1e-9  # a step of the very dead band is reported, whatever its doubles are
+_JUST: Final = 1 - 1e-9  # a step of exactly the dead band is reported despite floating point errors
 
 
 @dataclass(slots=True)
 class InformationObject:
-    """One point of the station as it stands. `value` None: nothing measured, sent with IV."""
+    """The present state of one point of the station. `value` None: nothing measured, sent with IV."""
 
     common_address: int
     address: int
@@ -39,15 +39,15 @@ class InformationObject:
 
 
 def _is_real(item: InformationObject) -> bool:
-    """Whether its type carries a fraction or a real number."""
+    """Whether the object's type carries a fraction or a real number."""
     return iec104.UNTAGGED.get(item.type_id, item.type_id) in (9, 13, 21)
 
 
 class Station(Face):
-    """One device of the point table. Each link has sequence numbers and, usually, a data stream of its own.
+    """One device of the point table. Each link has its own sequence numbers and, usually, its own data stream.
 
-    With a second address (`second`) its links form a redundancy group (IEC 60870-5-104, 10): only the one started last
-    carries data, and what a link leaves unconfirmed goes to the next one that starts.
+    With a second address (`second`) its links form a redundancy group (IEC 60870-5-104, 10): only the link started last
+    carries data, and ASDUs that a link leaves unconfirmed go to the next one that starts.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Station(Face):
         for point in points:
             place = (point.common_address or self.common_addresses[0], point.address)
             if place in self._objects:
-                continue  # rows that read one object; it is what the first of them says
+                continue  # several rows read this object; the first one defines it
             item = InformationObject(*place, int(point.area), deadband=float(point.deadband or 0) * _JUST)
             self._objects[place] = item
             if point.period_s:
                 self._cyclic.append((int(point.period_s * 1000), item))
 
     def connect(self, points: Sequence[Point], board: Board, default_unit: str) -> None:
-        """Let the board's signals become values, and their changes spontaneous frames."""
+        """Connect the board's signals to the objects; changes are sent as spontaneous frames."""
         for point in points:
             place = (point.common_address or self.common_addresses[0], point.address)
             item = self._objects[place]
@@ -132,11 +132,11 @@ class Station(Face):
 
     @property
     def cyclic(self) -> bool:
-        """Whether it has points to send periodically."""
+        """Whether the station has points to send periodically."""
         return bool(self._cyclic)
 
     def cycle(self, time_utc_ms: int) -> None:
-        """Send what has a `period_s` and falls due at a multiple of it since the last call, once."""
+        """Send once every point with a `period_s` of which a multiple has passed since the last call."""
         before, self._cycled_ms = self._cycled_ms, max(self._cycled_ms, time_utc_ms)
         for period_ms, item in self._cyclic:
             if time_utc_ms // period_ms > before // period_ms:
@@ -171,7 +171,7 @@ class Station(Face):
         return await self._second.open(host, port)
 
     def refuse(self, number: int = 0) -> None:
-        """Nobody at the first (1) or second (2) address; 0: at neither."""
+        """Refuse connections at the first (1) or second (2) address; 0: at both."""
         for address, listener in ((1, self._listener), (2, self._second)):
             if listener is not None and number in (0, address):
                 listener.refuse()
@@ -180,19 +180,19 @@ class Station(Face):
                 session.abort()
 
     def accept(self) -> None:
-        """Back again at every address."""
+        """Accept connections at every address again."""
         super().accept()
         if self._second is not None:
             self._second.accept()
 
     async def close(self) -> None:
-        """Give the addresses up."""
+        """Close all addresses."""
         if self._second is not None:
             self._second.close()
         await super().close()
 
     def start(self, link: StationLink) -> list[bytes]:
-        """A link is to carry data: what waits for it. In a redundancy group the others carry none from now on."""
+        """Let a link carry data; returns the ASDUs that wait for it. In a redundancy group all other links stop."""
         waiting: list[bytes] = []
         if not self._initialised:
             self._initialised = True
@@ -207,12 +207,12 @@ class Station(Face):
         return waiting
 
     def keep(self, unconfirmed: Sequence[bytes]) -> None:
-        """What a link leaves behind: the next one of the group sends it; without a group it is lost."""
+        """Keep the unconfirmed ASDUs of a link for the next one of the group; without a group they are lost."""
         if self._second is not None:
             self._waiting.extend(unconfirmed)
 
     def restart(self) -> None:
-        """Power was gone: counters begin at 0, nothing was reported yet, and it says so by end of initialisation."""
+        """Simulate a power loss: counters start at 0, nothing counts as reported, and end of initialisation is sent."""
         self._initialised = False
         self._counter_sequence = 0
         self._waiting.clear()
@@ -222,7 +222,7 @@ class Station(Face):
             item.reported = None
 
     def wrap_year(self, before_ms: int | None) -> None:
-        """Let the station's clock stand so long before New Year; None: right again."""
+        """Set the station's clock to `before_ms` before New Year; None: set it right again."""
         self._wrap_shift_ms = 0
         if before_ms is not None:
             now_ms = self._now_utc_ms() + self.tag_shift_ms
@@ -230,7 +230,7 @@ class Station(Face):
             self._wrap_shift_ms = (datetime(local.year + 1, 1, 1) - local) // timedelta(milliseconds=1) - before_ms
 
     def interrogation_answer(self, request: iec104.Asdu) -> list[bytes]:
-        """Everything the station says to a general (100) or counter (101) interrogation, in order."""
+        """The ASDUs that answer a general (100) or counter (101) interrogation, in order."""
         addresses = self.common_addresses if request.common_address == iec104.BROADCAST else (request.common_address,)
         answers = []
         for address in addresses:
@@ -263,5 +263,5 @@ class Station(Face):
 
     @property
     def acknowledged(self) -> bool:
-        """Whether every started link has confirmed everything that fell due."""
+        """Whether every started link has confirmed all frames sent so far."""
         return all(session.settled for session in self.sessions)

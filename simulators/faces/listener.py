@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A listening address that can refuse connections for a while and never loses its port to somebody else.
+"""A listening address that can refuse connections for a while without losing its port to another process.
 
-The socket stays bound while it refuses (a listening socket that is shut down refuses and can listen again), and
-listens again at once, before any event loop has turned: whoever connects meanwhile waits in the backlog.
+The socket stays bound while it refuses (a listening socket that is shut down refuses, and can listen again). It listens
+again at once, before the event loop runs: clients that connect meanwhile wait in the backlog.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _BACKLOG: Final = 256
 
 
 class ListenError(CollectorError):
-    """Addresses that can't be listened on, all of them at once. `found`: who wanted it, and what the system said."""
+    """Addresses that can't be listened on, all reported together. `found`: who wanted each, and the system's error."""
 
     def __init__(self, found: Sequence[tuple[str, OSError]]) -> None:
         self.found = tuple(found)
@@ -28,7 +28,7 @@ class ListenError(CollectorError):
 
 
 class Listener:
-    """Connections to one address, each given a protocol by `factory`."""
+    """Listens on one address and gives each connection a protocol made by `factory`."""
 
     def __init__(self, factory: Callable[[], asyncio.Protocol]) -> None:
         self._factory = factory
@@ -41,7 +41,7 @@ class Listener:
         """Listen; port 0 takes a free one. Returns the port.
 
         Raises:
-            OSError: the address is in use, or not of this machine.
+            OSError: the address is in use, or does not belong to this machine.
         """
         if port == 0:
             with socket.socket() as probe:
@@ -64,7 +64,7 @@ class Listener:
         self._server = await loop.create_server(self._factory, sock=self._socket.dup(), backlog=_BACKLOG)
 
     def refuse(self) -> None:
-        """Refuse connections from now on; those that exist are the caller's to drop."""
+        """Refuse connections from now on; the caller must drop the existing ones."""
         if self._socket is None or self.refusing:
             return
         self.refusing = True
@@ -106,7 +106,7 @@ class Link(Protocol):
 
 
 class Face:
-    """What devices at one address have in common: the listener and its links."""
+    """The base of all faces: the listener and the links of the devices at one address."""
 
     def __init__(self, factory: Callable[[], asyncio.Protocol]) -> None:
         self.factory = factory
@@ -123,17 +123,17 @@ class Face:
             link.abort()
 
     def refuse(self, number: int = 0) -> None:
-        """Nobody there: connections are reset and new ones refused. `number` is for faces with several addresses."""
+        """Reset connections and refuse new ones. `number` selects an address of faces that have several."""
         del number
         self._listener.refuse()
         self.drop_links()
 
     def accept(self) -> None:
-        """Back again at the same address."""
+        """Accept connections at the same address again."""
         self._listener.accept()
 
     async def close(self) -> None:
-        """Give the address up, and let the loop notice that the connections are gone."""
+        """Close the address, and let the loop process the lost connections."""
         self._listener.close()
         self.drop_links()
         await asyncio.sleep(0)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The simulated Modbus devices' own codec, no I/O: register images, requests, answers, both framings.
 
-A slave's registers are byte images that change only when a signal does; a request that was valid once is remembered
-by its bytes, so that the usual poll costs one look-up and one slice. Only functions 1-4 are answered.
+A slave's registers are byte images that change only when a signal does. Valid requests are cached by their bytes, so
+that the usual poll costs one look-up and one slice. Only functions 1-4 are answered.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def crc16(data: bytes) -> bytes:
 
 
 class Area:
-    """One of the four tables of a slave: bytes per register (or per bit, one byte each), and which exist."""
+    """One of the four tables of a slave: its image (two bytes per register, one per bit), and the defined addresses."""
 
     def __init__(self, name: str, addresses: set[int], width: int) -> None:
         self.name = name
@@ -54,14 +54,14 @@ class Area:
             self.defined[address - self.base] = 1
 
     def offset(self, address: int) -> int:
-        """Where an address begins in the image."""
+        """Offset of an address in the image, bytes."""
         return (address - self.base) * self.width
 
 
 class Slave:
-    """One Modbus unit id: its tables, filled from the board, and how often it was asked.
+    """One Modbus unit id: its tables, filled from the board, and its number of requests.
 
-    `strict_holes`: an undefined register inside the table refuses the request, as most devices do; else it reads 0.
+    `strict_holes`: a request for an undefined register is refused, as in most devices; else the register reads 0.
     """
 
     def __init__(self, device: str, unit_id: int, points: Sequence[Point], *, strict_holes: bool = True) -> None:
@@ -80,7 +80,7 @@ class Slave:
             self._areas[name] = Area(name, addresses, 1 if name in ("coil", "discrete") else 2)
 
     def connect(self, points: Sequence[Point], board: Board, default_unit: str) -> None:
-        """Let the signals of the board write into the tables."""
+        """Connect the signals of the board to the tables."""
         for point in points:
             area = self._areas[point.area]
             if point.guard:
@@ -99,11 +99,11 @@ class Slave:
         return _word_sink(area, point)
 
     def freeze(self, frozen: bool) -> None:
-        """Go on showing the present values although the plant moves; afterwards the true ones again."""
+        """Keep showing the present values although the plant moves; when `frozen` is False, the true ones again."""
         self._frozen = {name: bytes(area.image) for name, area in self._areas.items()} if frozen else {}
 
     def window(self, function: int, address: int, count: int) -> tuple[Area, int, int] | int:
-        """The stretch of an image a read means, or the exception code that refuses it."""
+        """The part of an image that a request reads, or the exception code that refuses it."""
         name = READ_FUNCTIONS.get(function)
         if name is None:
             return ILLEGAL_FUNCTION
@@ -139,7 +139,7 @@ class Slave:
 
 
 def _shifted(image: bytes, by: int) -> bytes:
-    """Every value `by` bytes later (earlier where negative), zeros moving in: a firmware with another register map."""
+    """The image shifted `by` bytes up (down if negative), filled with zeros: a firmware with another register map."""
     if by > 0:
         return (bytes(by) + image)[: len(image)]
     return (image + bytes(-by))[-by:]
@@ -202,13 +202,13 @@ def _bit_sink(area: Area, point: Point) -> Callable[[int | None, int], None]:
 
 
 class TcpFramer:
-    """Modbus TCP (MBAP): cuts a stream into (transaction, unit id, PDU).  Source: Messaging on TCP/IP V1.0b, 3.1.3."""
+    """Modbus TCP (MBAP): splits a stream into (transaction, unit id, PDU). Source: Messaging on TCP/IP V1.0b, 3.1.3."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[bytes, int, bytes]] | None:
-        """Complete requests so far; None if the stream can't be Modbus and must be closed."""
+        """Add received bytes; returns complete requests, None if the stream can't be Modbus and must be closed."""
         buffer = self._buffer
         buffer += data
         frames: list[tuple[bytes, int, bytes]] = []
@@ -234,13 +234,13 @@ class TcpFramer:
 
 
 class RtuFramer:
-    """Modbus RTU requests in a stream without the 3.5 character gaps: by length, checked by CRC."""
+    """Finds Modbus RTU requests in a stream without 3.5 character gaps, by length, and checks their CRC."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[bytes, int, bytes]] | None:
-        """Complete requests so far, transaction empty. Noise is dropped up to the next frame with a right checksum."""
+        """Add received bytes; returns complete requests, transaction empty. Noise before a valid frame is dropped."""
         buffer = self._buffer
         buffer += data
         frames: list[tuple[bytes, int, bytes]] = []
@@ -269,7 +269,7 @@ class RtuFramer:
 
 
 def _rtu_request_size(buffer: bytearray) -> int:
-    """Bytes of the request that begins here, as its function says. Source: Modbus Application Protocol V1.1b3, 6."""
+    """Length of the request at the start, by its function code. Source: Modbus Application Protocol V1.1b3, 6."""
     function = buffer[1]
     if function in (15, 16):
         return 9 + buffer[6] if len(buffer) > 6 else 9

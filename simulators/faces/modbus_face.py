@@ -18,7 +18,7 @@ _REMEMBERED: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A request that was valid before: what to put in front, and which slice follows."""
+    """A cached valid request: the head of its answer, and the slice of the image that follows."""
 
     slave: Slave
     prefix: bytes
@@ -40,7 +40,7 @@ class ModbusPort(Face):
         self.faults = faults
 
     def forget(self) -> None:
-        """Take the slow way for every request again, after something about the slaves has changed."""
+        """Clear the cache of requests after a change of the slaves."""
         self.known.clear()
 
     def answer(self, transaction: bytes, unit_id: int, pdu: bytes) -> bytes | None:
@@ -88,13 +88,13 @@ class ModbusLink(asyncio.Protocol):
         self._idle = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has come."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        """A client has connected."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport does not inherit from it
         self.peer = peer_name(transport)
         self._port.links.add(self)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """A client has gone."""
+        """A client has disconnected."""
         self._port.links.discard(self)
         self._transport = None
 
@@ -104,7 +104,7 @@ class ModbusLink(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Answer what is complete; the request polled every second takes the short way."""
+        """Answer complete requests; repeated ones come from the cache."""
         port = self._port
         port.audit.chunks.append((port.name, data))
         if self._idle and self._transport is not None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A face on a pseudo terminal: what a serial line is to the agent, with no hardware. Linux.
+"""A face on a pseudo terminal, which the agent uses as a serial line without hardware. Linux only.
 
-The configured path becomes a link to the terminal's other end, as socat's `link=` does. Baud rate and parity are
-accepted and have no effect: no bits travel.
+The configured path becomes a symbolic link to the terminal's other end, as with socat's `link=`. Baud rate and parity
+are accepted but have no effect.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CHUNK: Final = 4096
 
 
 class PtyTransport(asyncio.Transport):
-    """The few things our protocols ask of a transport, over a pseudo terminal's master."""
+    """The few transport functions our protocols use, on the master of a pseudo terminal."""
 
     def __init__(self, protocol: asyncio.Protocol, master: int, slave: int) -> None:
         super().__init__()
@@ -43,10 +43,10 @@ class PtyTransport(asyncio.Transport):
             self._protocol.data_received(data)
 
     def _let_settings_change(self) -> None:
-        """Whoever opens the line next finds a setting to change.
+        """Change a setting, so that the next opening of the line has a setting to change back.
 
-        A terminal has no parity, and the system refuses (EINVAL) settings of which it can keep nothing new: without
-        this a line with parity opens once only.
+        A pseudo terminal has no parity, and the system refuses (EINVAL) settings that change nothing: without this a
+        line with parity could be opened only once.
         """
         settings = termios.tcgetattr(self._slave)
         if settings[4] != termios.B50:
@@ -54,7 +54,7 @@ class PtyTransport(asyncio.Transport):
             termios.tcsetattr(self._slave, termios.TCSANOW, settings)
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Send; a terminal whose other end nobody empties loses what does not fit, as a line does."""
+        """Send; bytes that do not fit because the other end does not read are lost, as on a real line."""
         if not self._closed:
             try:
                 os.write(self._master, data)
@@ -62,18 +62,18 @@ class PtyTransport(asyncio.Transport):
                 return
 
     def is_closing(self) -> bool:
-        """Whether it is closed."""
+        """Whether the transport is closed."""
         return self._closed
 
     def pause_reading(self) -> None:
-        """Hear nothing more."""
+        """Stop reading."""
         self._loop.remove_reader(self._master)
 
     def abort(self) -> None:
-        """A serial line has no connection to reset."""
+        """Do nothing: a serial line has no connection to reset."""
 
     def close(self) -> None:
-        """End it."""
+        """Close the transport."""
         if not self._closed:
             self._closed = True
             self._loop.remove_reader(self._master)
@@ -90,10 +90,10 @@ class SerialLine:
         self._transport: PtyTransport | None = None
 
     def open(self) -> None:
-        """Make the terminal and the link to it.
+        """Create the terminal and the link to it.
 
         Raises:
-            CollectorError: something that is not a link of an earlier run is already there.
+            CollectorError: the path exists and is not a link of an earlier run.
         """
         if self._path.is_symlink():
             self._path.unlink()
@@ -102,13 +102,13 @@ class SerialLine:
         master, slave = os.openpty()
         tty.setraw(slave)
         os.set_blocking(master, False)
-        self._ends = (master, slave)  # the slave stays open: without a reader the master would report an error
+        self._ends = (master, slave)  # the slave stays open: without an open slave the master reports an error
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.symlink_to(os.ttyname(slave))
         self._transport = PtyTransport(self._factory(), master, slave)
 
     def close(self) -> None:
-        """Remove both."""
+        """Remove the link and close the terminal."""
         if self._transport is not None:
             self._transport.close()
             self._transport = None

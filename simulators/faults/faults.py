@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Devices that misbehave like devices: faults per device, switched while it runs, repeatable from one seed.
+"""Faults of simulated devices, switched per device while it runs, reproducible from one seed.
 
 Kinds that change what is sent (any protocol): silence, delay, jitter, garbage, checksum, truncate, glue, reset,
 half_open. Kinds that change the device: exception, register_shift, swap_words (Modbus); no_termination, sequence,
 no_ack, window, no_start_con, no_test_con, test_often, invalid, invalid_time, summer_time, clock_hour, year_wrap
-(IEC 104); frozen, refuse, restart, roll_over (any). A kind a protocol has no place for is refused.
+(IEC 104); frozen, refuse, restart, roll_over (any). A kind that a protocol does not support is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 from collector.base.errors import CollectorError
 
-# Kind -> what `value` means.
+# Kind -> meaning of `value`.
 KINDS: Final[dict[str, str]] = {
     "silence": "-", "delay": "ms", "jitter": "ms at most", "garbage": "bytes", "checksum": "-",
     "truncate": "bytes kept, 0: half", "glue": "-", "reset": "-", "half_open": "-", "refuse": "-", "frozen": "-",
@@ -29,7 +29,7 @@ KINDS: Final[dict[str, str]] = {
 }  # fmt: skip
 _MODBUS: Final = ("modbus_tcp", "modbus_rtu", "modbus_rtu_over_tcp")
 _METERS: Final = ("dlt645", "dlt645_over_tcp")
-# Where a kind has a place; those not named have one everywhere.
+# Protocols that support a kind; a kind not listed is supported by all.
 _PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("exception", "register_shift", "swap_words"), _MODBUS),
     "checksum": (*_MODBUS[1:], *_METERS),
@@ -42,13 +42,13 @@ _PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def kinds_of(protocol: str) -> tuple[str, ...]:
-    """The faults a device of this protocol can have."""
+    """The kinds of fault that a protocol supports."""
     return tuple(kind for kind in KINDS if protocol in _PROTOCOLS.get(kind, (protocol,)))
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of one device. `value`: see `KINDS`; `probability`: share of answers it spoils."""
+    """One fault of one device. `value`: see `KINDS`; `probability`: share of answers it affects, 0 to 1."""
 
     device: str
     kind: str
@@ -63,27 +63,27 @@ class Fault:
 
 
 class Faults:
-    """What is wrong at present. `on_switch` hooks are called with (fault, on) so that devices change themselves."""
+    """The active faults. Hooks given to `watch` are called with (fault, on) so that devices change themselves."""
 
     def __init__(self, seed: int = 1) -> None:
         self._seed = seed
-        self._dice: dict[str, random.Random] = {}  # one stream each: what one device is asked changes no other's luck
+        self._dice: dict[str, random.Random] = {}  # one stream per device: requests to one change no other's faults
         self._active: dict[str, dict[str, Fault]] = {}
         self._hooks: list[Callable[[Fault, bool], None]] = []
         self.hits: dict[tuple[str, str], int] = {}
 
     def watch(self, hook: Callable[[Fault, bool], None]) -> None:
-        """Tell `hook` of every switch."""
+        """Call `hook` at every switch of a fault."""
         self._hooks.append(hook)
 
     def switch_on(self, fault: Fault) -> None:
-        """Begin to misbehave."""
+        """Switch a fault on."""
         self._active.setdefault(fault.device, {})[fault.kind] = fault
         for hook in self._hooks:
             hook(fault, True)
 
     def switch_off(self, device: str, kind: str) -> None:
-        """End one fault; nothing happens where it is not on."""
+        """Switch a fault off; no effect if it is not on."""
         fault = self._active.get(device, {}).pop(kind, None)
         if fault is not None:
             if not self._active[device]:
@@ -96,7 +96,7 @@ class Faults:
         return tuple(fault for kinds in self._active.values() for fault in kinds.values())
 
     def any_at(self, device: str) -> bool:
-        """Whether the device misbehaves in any way."""
+        """Whether the device has any active fault."""
         return device in self._active
 
     def _random(self, device: str) -> random.Random:
@@ -105,7 +105,7 @@ class Faults:
         return self._dice[device]
 
     def hit(self, device: str, kind: str) -> Fault | None:
-        """The fault if it strikes this time."""
+        """The fault if it affects this answer, else None."""
         fault = self._active.get(device, {}).get(kind) if self._active else None
         if fault is None or (fault.probability < 1 and self._random(device).random() >= fault.probability):
             return None
@@ -113,7 +113,7 @@ class Faults:
         return fault
 
     def deliver(self, transport: asyncio.Transport, frame: bytes, device: str, *, checksum_at: int = -1) -> None:
-        """Send an answer, or what a device with these faults makes of it. `checksum_at`: where its checksum is."""
+        """Send an answer as the active faults change it. `checksum_at`: index of its checksum."""
         if device not in self._active:
             transport.write(frame)
             return
@@ -150,7 +150,7 @@ class Faults:
 
 
 def peer_name(transport: asyncio.BaseTransport) -> str:
-    """The other end as HOST:PORT; empty where it has none."""
+    """The peer's address as HOST:PORT; empty where it has none."""
     peer = transport.get_extra_info("peername")
     return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A faults file: TOML with one `[[fault]]` per fault, optionally from and to an instant of the run."""
+"""A faults file: TOML with one `[[fault]]` per fault, optionally limited by start and end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _File(Section):
 
 @dataclass(frozen=True, slots=True)
 class PlannedFault:
-    """A fault over [start, end) of simulated time; None is from the beginning, to the end."""
+    """A fault over [start, end) of simulated time; None: from the beginning, to the end."""
 
     fault: Fault
     start_ms: int | None
@@ -39,10 +39,10 @@ class PlannedFault:
 
 
 def load_faults(path: Path, devices: frozenset[str]) -> tuple[PlannedFault, ...]:
-    """The faults of a file.
+    """Load the faults of a file.
 
     Raises:
-        ConfigError: unknown devices, kinds, keys, times; all at once.
+        ConfigError: every unknown device, kind, key and time.
     """
     problems: list[Problem] = []
     planned = []
@@ -74,7 +74,7 @@ class FaultPlan:
         self._next = 0
 
     def advance(self, time_utc_ms: int) -> None:
-        """Switch what has fallen due."""
+        """Switch the faults that are due at this instant."""
         while self._next < len(self._events) and self._events[self._next][0] <= time_utc_ms:
             _, _, on, fault = self._events[self._next]
             self._next += 1

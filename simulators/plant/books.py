@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The simulators' own books: what each determinant really was, from the units' state with a plain loop.
+"""The simulators' own books: the true value of each determinant, summed from the units' state in a plain loop.
 
-Nothing of the settlement is used here, and time the agent could not see counts as well: this is the truth the
-measured quantities are compared with. Sums are integers (kW·ms, ms); the rule's numbers come from the scenario.
+No settlement code is used here, and time that the agent could not observe counts too: measured quantities are compared
+with this truth. Sums are integers (kW·ms, ms); the numbers of the regulation come from the scenario.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MWH: Final = 1000 * HOUR_MS  # kW·ms in a MWh
 
 @dataclass(slots=True)
 class _Page:
-    """One unit's sums and the numbers it is judged by."""
+    """One unit's sums, and the limits for judging it."""
 
     unit: Unit
     lower_kw: int
@@ -52,7 +52,7 @@ class _Page:
 
 
 class Books:
-    """One page per unit, filled as the plants move."""
+    """The books of all units, one page each, filled as the plants move."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -82,7 +82,7 @@ class Books:
         )
 
     def take_orders(self, orders: Sequence[Order]) -> None:
-        """Orders of the dispatcher."""
+        """Enter the orders of the dispatcher."""
         for order in orders:
             if order.kind is OrderKind.START_STOP:
                 self._pages[order.unit].orders.append(order)
@@ -90,7 +90,7 @@ class Books:
                 self._pages[order.unit].called.take_order(order)
 
     def elapse(self, unit: str, now: Moment, start_ms: int, end_ms: int) -> None:
-        """The unit was in this state over [start, end), which lies between two ticks."""
+        """Enter the unit's state over [start, end), UTC ms, which lies between two ticks."""
         if start_ms < self._month.start_ms or end_ms > self._month.end_ms:
             return
         page, span = self._pages[unit], end_ms - start_ms
@@ -114,7 +114,7 @@ class Books:
             page.avc_ms += span
 
     def switched(self, unit: str, now: Moment, event: Switch) -> None:
-        """A status or target has just changed; `now` is the state after it."""
+        """Enter a change of a status or target; `now` is the state after it."""
         page, time_ms = self._pages[unit], event.time_ms
         if event.quantity == "condenser" and event.value:
             page.called.condenser_started(time_ms)
@@ -128,7 +128,7 @@ class Books:
             page.avc_pending_ms = time_ms if self._month.start_ms <= time_ms < self._month.end_ms else 0
 
     def ticked(self, unit: str, now: Moment, time_ms: int) -> None:
-        """The unit has stepped; a target order whose settling time is over is judged by what the unit shows now."""
+        """Enter a tick: a target order whose settling time is over is judged by the unit's present state."""
         page = self._pages[unit]
         if page.avc_pending_ms and time_ms >= page.avc_pending_ms + self._settle_ms:
             page.avc_pending_ms = 0
@@ -137,7 +137,7 @@ class Books:
                 page.avc_passed += abs(now.voltage_v - now.avc_target_v) <= page.band_v
 
     def lines(self) -> list[dict[str, str]]:
-        """Quantity per unit and service, to six decimals, as lines.csv means them (formats.md)."""
+        """Quantity per unit and service with six decimals, as in lines.csv (formats.md)."""
         rows: list[dict[str, str]] = []
         for page in self._pages.values():
             _close_quarter(page)
@@ -169,7 +169,7 @@ class Books:
         return found
 
     def _paid_stops(self, page: _Page) -> list[tuple[int, int]]:
-        """Stops with their restart inside the gap, the order and the month; one per order, in order of time."""
+        """Paid stops: restart within the allowed gap, the order and the month; one per order, in order of time."""
         used: set[str] = set()
         paid = []
         for opening, closing in page.stops:
@@ -183,7 +183,7 @@ class Books:
         return paid
 
     def parts(self) -> dict[str, dict[str, str | int]]:
-        """What the lines are made of, per unit, for a person who compares."""
+        """The sums behind the lines, per unit, for a person who compares them."""
         return {
             page.unit.id: {
                 "on_grid_h": _six(Fraction(page.on_ms, HOUR_MS)),

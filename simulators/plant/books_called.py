@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Own books of what is paid only when the dispatcher calls for it: reactive power, condenser, spill, reserve."""
+"""The simulators' own books of services paid only on order: reactive power, condenser, spill, reserve."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MWH: Final = 1000 * HOUR_MS  # kW·ms in a MWh, kvar·ms in a Mvarh
 
 
 class Called:
-    """One unit's sums inside its orders and reserve rows. `rows`: whether there are any."""
+    """One unit's sums inside its orders and reserve rows. `rows`: whether the unit has any."""
 
     def __init__(self, scenario: Scenario, unit: Unit) -> None:
         rule, settings = scenario.settings.rule, scenario.settings
@@ -46,12 +46,12 @@ class Called:
         self.rows = bool(self._reserves)
 
     def take_order(self, order: Order) -> None:
-        """A reactive, condenser or spill order."""
+        """Enter a reactive, condenser or spill order."""
         self._orders.setdefault(order.kind, []).append(order)
         self.rows = True
 
     def elapse(self, now: Moment, start_ms: int, end_ms: int) -> None:
-        """The unit was in this state over [start, end), which crosses no minute."""
+        """Enter the unit's state over [start, end), UTC ms, which lies inside one minute."""
         span = end_ms - start_ms
         if now.condenser and self._ordered(OrderKind.CONDENSER, start_ms):
             self._condenser_ms += span
@@ -65,14 +65,14 @@ class Called:
                     self._reserve_kw_ms[kind] += power_kw * span
 
     def condenser_started(self, time_ms: int) -> None:
-        """A rising edge of the condenser status."""
+        """Enter a rising edge of the condenser status."""
         self._condenser_starts += self._ordered(OrderKind.CONDENSER, time_ms)
 
     def _ordered(self, kind: OrderKind, time_ms: int) -> bool:
         return any(order.start_ms <= time_ms < order.end_ms for order in self._orders.get(kind, ()))
 
     def _reactive(self, now: Moment, time_ms: int, span: int) -> None:
-        """Excess over the free part, where the voltage is held or the machine can give no more."""
+        """Enter reactive energy beyond the unpaid part, if the voltage is in its band or the machine at its limit."""
         held = any(a <= time_ms < b and low <= now.voltage_v <= high for a, b, low, high in self._bands)
         lag = now.reactive_kvar - _whole(self._free_lag * now.power_kw)
         lead = -now.reactive_kvar - _whole(self._free_lead * now.power_kw)
@@ -82,7 +82,7 @@ class Called:
             self._lead_kvar_ms += lead * span
 
     def services(self) -> list[tuple[str, Fraction, str]]:
-        """Service, quantity and its unit, for those the unit has rows of."""
+        """Service, quantity and its unit, for the services of which the unit has rows."""
         found = []
         if OrderKind.REACTIVE in self._orders:
             found.append(("reactive_lag", Fraction(self._lag_kvar_ms, _MWH), "Mvarh"))

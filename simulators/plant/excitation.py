@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a unit makes its reactive power: the voltage regulator (AVR), the AVC that leads it, and what the machine bears.
+"""The reactive power of a unit: its voltage regulator (AVR), the AVC that sets its reference, and the machine's limits.
 
-The AVR holds its reference within a tick, softened by reactive compensation: Q = (reference − E) ÷ (x + c). The AVC
-moves the reference until the bus shows its target, no faster than `_RATE` and not inside its dead band. Where the
-machine's limits cut Q the voltage falls short, the reference follows back (no wind-up) and AVC reports its limit.
+The AVR reaches its reference within a tick, with reactive compensation: Q = (reference − E) ÷ (x + c). The AVC moves
+the reference until the bus has its target voltage, no faster than `_RATE` and not inside its dead band. Where a limit
+of the machine cuts Q, the voltage stays off target, the reference follows it (no wind-up) and AVC reports its limit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _RESOLUTION_V: Final = 100  # of the bus's voltage transducer
 
 
 class Excitation:
-    """One unit's voltage loop. `voltage_v` as the transducer shows it, `reactive_kvar`, `at_limit` 0 or 1."""
+    """One unit's voltage loop. `voltage_v`: as its transducer shows it, `reactive_kvar`, `at_limit`: 0 or 1."""
 
     def __init__(self, unit: Unit, bus: Bus, target_v: int, step_s: int) -> None:
         nominal_v = float(unit.nominal_kv) * 1000
@@ -36,13 +36,13 @@ class Excitation:
         self.begin(target_v)
 
     def begin(self, target_v: int) -> None:
-        """As after a long quiet time at this voltage."""
+        """Start in the steady state at this voltage."""
         wanted_kvar = (target_v - self._bus.source_v) / self._bus.volts_per_kvar
         self._reference_v = self._bus.source_v + self._stiffness * self._within(wanted_kvar)
         self.step(on=1, avc=0, aim_v=target_v)
 
     def step(self, *, on: int, avc: int, aim_v: int) -> None:
-        """One tick: the bus has moved; `aim_v` is what AVC brings it to."""
+        """Advance one tick after the bus has moved; `aim_v`: the voltage AVC aims at."""
         source_v, per_kvar = self._bus.source_v, self._bus.volts_per_kvar
         if not on:
             self._rest(source_v)
@@ -63,18 +63,18 @@ class Excitation:
         self._show(source_v + per_kvar * borne)
 
     def _rest(self, source_v: float) -> None:
-        """Off the grid: no reactive power, and synchronised again at the bus's own voltage."""
+        """Rest off the grid: no reactive power, and the reference at the bus's own voltage."""
         self._reference_v, self.reactive_kvar, self.at_limit = source_v, 0, 0
         self._show(source_v)
 
     def open(self) -> None:
-        """The breaker has opened: the bus is left to the grid at once."""
+        """Handle the opening of the breaker: the unit stops acting on the bus at once."""
         self._rest(self._bus.source_v)
 
     def _within(self, kvar: float) -> float:
         return min(max(kvar, self._low_kvar), self._high_kvar)
 
     def _show(self, volts: float) -> None:
-        """The transducer moves in its resolution, and not for less."""
+        """Update the transducer, which moves only by whole steps of its resolution."""
         if abs(volts - self.voltage_v) >= _RESOLUTION_V:
             self.voltage_v = round(volts / _RESOLUTION_V) * _RESOLUTION_V

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the units stand in: the frequency all of them see, and the bus each of them feeds.
+"""The grid around the units: the frequency common to all, and the bus of each.
 
-Both move by themselves, slowly and from the seed; both have events. Steps are ticks of the scenario (`step_s`), and a
-random walk taken in shorter ticks spreads as far in an hour as one taken in longer ones.
+Both move slowly at random from the seed, and both have events. Steps are ticks of the scenario (`step_s`); the spread
+of a random walk over an hour does not depend on the length of a tick.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from simulators.plant.scenario import Scenario
 from simulators.plant.scenario_model import Unit
 
 _MINUTE_MS: Final = 60_000
-_RECOVERY_MS: Final = 4 * _MINUTE_MS  # after an event the frequency comes back by half in this time
+_RECOVERY_MS: Final = 4 * _MINUTE_MS  # after an event the deviation halves in this time
 _FORGOTTEN_MS: Final = 7 * _RECOVERY_MS
-# How loaded the surrounding network is through a local day, hour by hour: +1 light (voltage high), -1 heavy.
+# Load of the surrounding network by local hour: +1 light (voltage high), -1 heavy.
 _DAY: Final = (
     0.9, 1.0, 1.0, 0.9, 0.7, 0.5, 0.1, -0.4, -0.8, -1.0, -1.0, -0.8, -0.4, -0.3, -0.5, -0.6, -0.8, -1.0, -1.0, -0.8,
     -0.4, 0.0, 0.4, 0.7,
@@ -25,7 +25,7 @@ _DAY: Final = (
 
 
 class Grid:
-    """The frequency every unit sees: 50 Hz, a slow random walk of some 15 mHz, and events, each with its recovery."""
+    """The grid frequency: 50 Hz, a slow random walk of about 15 mHz, and events, each with its recovery."""
 
     def __init__(self, scenario: Scenario) -> None:
         settings = scenario.settings
@@ -39,7 +39,7 @@ class Grid:
         self.frequency_uhz = 50_000_000
 
     def step(self, time_ms: int) -> None:
-        """One tick on."""
+        """Advance one tick."""
         self._deviation_mhz += -0.08 * self._minutes * self._deviation_mhz + self._dice.gauss(0, self._spread_mhz)
         event_mhz = sum(_share(mhz, end, time_ms) for start, end, mhz in self._events if start <= time_ms)
         while self._events and self._events[0][1] + _FORGOTTEN_MS < time_ms:
@@ -48,14 +48,14 @@ class Grid:
 
 
 def _share(deviation_mhz: int, end_ms: int, time_ms: int) -> int:
-    """What an event still does: all of it until its end, half of it four minutes later, and so on."""
+    """Remaining deviation of an event: all of it until its end, half of it four minutes later, and so on."""
     if time_ms < end_ms:
         return deviation_mhz
     return int(deviation_mhz * 2.0 ** -((time_ms - end_ms) / _RECOVERY_MS))
 
 
 def _drawn_events(scenario: Scenario) -> list[tuple[int, int, int]]:
-    """A large unit lost or a line of heavy load tripped: a few times a month, for some minutes."""
+    """Random events, such as the loss of a large unit or load: a few times a month, for some minutes."""
     dice = random.Random(f"{scenario.settings.seed}/grid/events")
     events, span = [], scenario.month.interval
     for midnight in range(span.start_ms, span.end_ms, DAY_MS):
@@ -85,7 +85,7 @@ class Bus:
         self.source_v = self._middle_v
 
     def step(self, time_ms: int) -> None:
-        """One tick on: the day's shape, and a random walk that forgets itself over an hour and a half."""
+        """Advance one tick: the daily curve plus a random walk that decays over an hour and a half."""
         self._away_v += -self._away_v * self._minutes / 90 + self._dice.gauss(0, self._wander_v)
         hour, part = divmod((time_ms + LOCAL_OFFSET_MS) % DAY_MS, HOUR_MS)
         now, later = _DAY[hour], _DAY[(hour + 1) % 24]

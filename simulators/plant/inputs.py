@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The dispatching side of a scenario as a settlement folder (formats.md): register, plan, orders, revenue.
 
-Kinds with no rows get a file with only its header: delivered, and empty. Records are not written here.
+A kind without rows gets a file with only its header: delivered and empty. Records are not written here.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A unit's state between two instants: what the plant moves and the books read."""
+"""A unit's state between two instants, changed by the plant and read by the books."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Generating units that behave like units, moved from tick to tick and from switch to switch; the seeded truth.
+"""The simulation of generating units, advanced by ticks and switches; its seed fixes the true values.
 
-Powers are integers in kW, voltages in V, frequency in µHz, energy in kW·ms. Between two instants nothing moves, so a
-plain sum over instants is exact: P follows plan or AGC set-point with the unit's ramp at each tick (sequence.py),
-falls to 0 at the very opening of the breaker; Q and U come from the voltage loop (excitation.py) on the unit's bus
-(grid.py); the meter's register is the integral of the power sent out.
+Powers are integers in kW, voltages in V, frequency in µHz, energy in kW·ms. Values change only at instants, so a plain
+sum over instants is exact. P follows plan or AGC set-point with the unit's ramp at each tick (sequence.py) and falls to
+0 at the instant the breaker opens; Q and U come from the voltage loop (excitation.py) on the unit's bus (grid.py); the
+meter's register is the integral of the power sent out.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from simulators.plant.sequence import unloading_ms
 from simulators.plant.signals import Board
 
 _WH_DIVISOR: Final = 3_600_000 // 1000  # kW·ms in a Wh
-_REGULATION_MIN: Final = 15.0  # minutes over which AGC's request forgets itself
+_REGULATION_MIN: Final = 15.0  # decay time of AGC's random request, minutes
 
 
 class GeneratingUnit:
-    """One unit: its state now, how it steps, and where its signals go."""
+    """One unit: its present state, its steps, and its signals."""
 
     def __init__(self, scenario: Scenario, unit: Unit, schedule: Schedule, board: Board, grid: Grid) -> None:
         self.unit = unit
@@ -61,7 +61,7 @@ class GeneratingUnit:
         self.energy_kw_ms = unit.moves.energy_start_mwh * 1000 * 3_600_000
 
     def begin(self, time_ms: int) -> None:
-        """The state at the start of the run, as after a long quiet time."""
+        """Set the state at the start of the run, a steady state."""
         self.moment.plan_kw = self.schedule.plan_at(time_ms)
         self.moment.power_kw = self.moment.plan_kw
         for name, value in (
@@ -76,7 +76,7 @@ class GeneratingUnit:
         self._show(time_ms)
 
     def switch(self, event: Switch) -> None:
-        """A breaker, AGC, AVC, limit, target or mode changes at its instant; a forced analog from its tick on."""
+        """Apply a change: breaker, AGC, AVC, limit, target or mode at its instant, a forced analog from its tick on."""
         moment = self.moment
         if event.quantity in _FORCEABLE:
             self._forced.pop(event.quantity, None)
@@ -103,7 +103,7 @@ class GeneratingUnit:
         self._signals[event.quantity].set(event.value, event.time_ms)
 
     def _switch_breaker(self, time_ms: int) -> None:
-        """Closed, it begins its start-up at the next tick; open, it gives nothing from this very instant."""
+        """Switch the breaker: closed, the start-up begins at the next tick; open, the output is 0 from this instant."""
         moment = self.moment
         moment.power_kw = 0
         if moment.on:
@@ -120,7 +120,7 @@ class GeneratingUnit:
             self._signals[name].set(value, time_ms)
 
     def _take_target(self, target_v: int, time_ms: int) -> None:
-        """A new voltage target: held from the next tick on, or missed by 4 to 6 ‰ of nominal for ten minutes."""
+        """Take a new voltage target: reached from the next tick, or missed by 4 to 6 ‰ of nominal for ten minutes."""
         self.moment.avc_target_v = target_v
         self._aim_v = target_v
         if not self._held_orders.get(time_ms, True):
@@ -129,7 +129,7 @@ class GeneratingUnit:
             self._missing_since_ms = time_ms
 
     def step(self, time_ms: int) -> None:
-        """The tick: power, voltage and reactive power move to where they stay until the next one."""
+        """Advance one tick: power, voltage and reactive power take the values they keep until the next tick."""
         moment = self.moment
         moment.plan_kw = self.schedule.plan_at(time_ms)
         if moment.on:
@@ -140,7 +140,7 @@ class GeneratingUnit:
         self._show(time_ms)
 
     def _force(self) -> None:
-        """What the scenario fixes; a unit off the grid has no power to fix."""
+        """Apply the values the scenario fixes; a unit off the grid has no power to fix."""
         moment, forced = self.moment, self._forced
         if moment.on:
             moment.power_kw = forced.get("active_power_mw", moment.power_kw)
@@ -149,13 +149,13 @@ class GeneratingUnit:
         moment.at_limit = forced.get("avc_at_limit", moment.at_limit)
 
     def governed_kw(self, frequency_uhz: int) -> int:
-        """Droop: power against a frequency beyond the dead band.  ΔP = −Δf ÷ (50 Hz · droop) · P_N."""
+        """Droop response to a frequency beyond the dead band, kW: ΔP = −Δf ÷ (50 Hz · droop) · P_N."""
         off = frequency_uhz - 50_000_000
         beyond = max(abs(off) - self._dead_band_uhz, 0)
         return round(-beyond * self._kw_per_uhz if off > 0 else beyond * self._kw_per_uhz)
 
     def _move_power(self, time_ms: int) -> None:
-        """Plan, or AGC's request inside its range; the governor's answer; the sequence and the ramp; some noise."""
+        """Advance the power: plan or AGC request within its range, governor response, sequence and ramp, some noise."""
         moment, gauss = self.moment, self._dice.gauss
         share = self.unit.moves.regulation_ratio * self._rated_kw
         spread = gauss(0, share * 0.365) * self._minutes**0.5
@@ -167,11 +167,11 @@ class GeneratingUnit:
         moment.setpoint_kw = aim
         noise_kw = round(gauss(0, self._noise_kw))
         if moment.condenser:
-            lost_kw = -self._rated_kw * 15 // 1000  # driven by the grid: what friction and iron take
+            lost_kw = -self._rated_kw * 15 // 1000  # driven by the grid: friction and iron losses
             moment.power_kw = self._stages.move(time_ms, moment.power_kw, lost_kw)
             return
         if aim < 0:
-            moment.power_kw = aim  # a pump runs at its one load
+            moment.power_kw = aim  # a pump runs at a single load
             return
         if moment.primary:
             aim += self.governed_kw(self._grid.frequency_uhz)
@@ -209,7 +209,7 @@ class GeneratingUnit:
 
 
 _FORCEABLE: Final = frozenset({"active_power_mw", "reactive_power_mvar", "bus_voltage_kv", "avc_at_limit"})
-# As governors of the two families are set; the rulebook has its own values for judging them.
+# Usual governor settings of these kinds; the rulebook has its own values for judging them.
 _DEAD_BAND_HZ: Final = {"hydro": "0.05", "pumped_storage": "0.05"}
 _QUANTITIES: Final = (
     "active_power_mw", "agc_setpoint_mw", "reactive_power_mvar", "bus_voltage_kv", "frequency_hz", "energy_export_mwh",
@@ -219,7 +219,7 @@ _QUANTITIES: Final = (
 
 
 class World:
-    """All units, the grid and the books, driven to any instant of the run. Time only goes forward."""
+    """All units, the grid and the books, advanced to any instant of the run. Time only goes forward."""
 
     def __init__(self, scenario: Scenario, board: Board) -> None:
         self.scenario = scenario
@@ -244,18 +244,18 @@ class World:
             unit.begin(self.now_utc_ms)
         while self._next_switch < len(self._switches) and self._switches[self._next_switch].time_ms < self.now_utc_ms:
             event = self._switches[self._next_switch]
-            self._by_id[event.unit].switch(event)  # before the run: how things stand at its beginning
+            self._by_id[event.unit].switch(event)  # events before the run set the initial state
             self._next_switch += 1
 
     @property
     def next_instant_ms(self) -> int:
-        """When something happens next."""
+        """The instant of the next tick or switch, UTC ms."""
         if self._next_switch < len(self._switches):
             return min(self._next_tick_ms, self._switches[self._next_switch].time_ms)
         return self._next_tick_ms
 
     def advance(self, time_utc_ms: int) -> None:
-        """Everything up to and at an instant happens, in order."""
+        """Run everything up to and including an instant, in order."""
         while (instant := self.next_instant_ms) <= time_utc_ms:
             self._elapse(instant)
             switches, number = self._switches, self._next_switch
@@ -271,7 +271,7 @@ class World:
     def _elapse(self, instant_ms: int) -> None:
         start, span = self._reached_ms, instant_ms - self._reached_ms
         for unit in self._units:
-            if unit.moment.on and unit.moment.power_kw > 0:  # the register of energy sent out stands while taken in
+            if unit.moment.on and unit.moment.power_kw > 0:  # the export register stands still while energy is imported
                 unit.energy_kw_ms += unit.moment.power_kw * span
             self.books.elapse(unit.unit.id, unit.moment, start, instant_ms)
         self._reached_ms = instant_ms
@@ -285,7 +285,7 @@ class World:
 
     @property
     def frequency_uhz(self) -> int:
-        """The grid's frequency."""
+        """The grid's frequency, µHz."""
         return self._grid.frequency_uhz
 
     def units(self) -> Sequence[GeneratingUnit]:
@@ -293,9 +293,9 @@ class World:
         return self._units
 
     def book_lines(self) -> list[dict[str, str]]:
-        """The truth so far, per unit and service."""
+        """The true quantities so far, per unit and service."""
         return self.books.lines()
 
     def book_parts(self) -> dict[str, Any]:
-        """What the truth is made of."""
+        """The sums behind the true quantities."""
         return dict(self.books.parts())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PLANT.toml: which plants there are, how they behave over a month, and the rule's numbers their own books use.
+"""PLANT.toml, the scenario: the plants, their behaviour over a month, and the regulation's numbers for their books.
 
-`agent` names the agent configuration whose devices are served; `[[area]]`, `[[plant]]` and `[[unit]]` say what the
-register says about them (formats.md), `[unit.moves]` how the unit behaves.
+`agent` names the agent configuration whose devices are served; `[[area]]`, `[[plant]]` and `[[unit]]` hold the
+register's fields (formats.md), `[unit.moves]` the behaviour of a unit.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Scenario:
 
 
 def read_settings(path: Path) -> Settings:
-    """What a PLANT.toml says, with what it takes over from its `base`.
+    """Read a PLANT.toml, merged with its `base`.
 
     Raises:
         ConfigError: every problem, with its key.
@@ -48,7 +48,7 @@ def read_settings(path: Path) -> Settings:
 
 
 def _merged(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A file over its `base` (relative): keys replace, `[[unit]]` rows change the unit with the same id."""
+    """A file merged over its `base` (relative path): keys replace, `[[unit]]` rows change the unit with the same id."""
     if path.resolve() in above:
         raise ConfigError([Problem(str(path), 0, "base", "leads back to itself")])
     data = read_toml(path)
@@ -71,7 +71,7 @@ def _merged(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def load_scenario(path: Path) -> Scenario:
-    """A PLANT.toml. `base` names another one it changes.
+    """Load and check a PLANT.toml, merged with its `base`.
 
     Raises:
         ConfigError: every problem, with its key.
@@ -108,7 +108,7 @@ def _problems(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _row_problems(settings: Settings) -> list[tuple[str, str]]:
-    """Rows must name a unit of the scenario and times with an offset."""
+    """Problems of rows that name no unit of the scenario, or times without an offset."""
     found, units = [], {u.id for u in settings.unit}
     for name in ("event", "frequency", "order", "reserve", "voltage_band"):
         for index, row in enumerate(getattr(settings, name), 1):
@@ -124,19 +124,19 @@ def _row_problems(settings: Settings) -> list[tuple[str, str]]:
 
 
 def demo_scenario() -> Path:
-    """The PLANT.toml of the demo: the checkout's own, else the one in the wheel.
+    """The PLANT.toml of the demo, of the checkout or else of the wheel.
 
     Raises:
-        FileNotFoundError: neither is there.
+        FileNotFoundError: neither exists.
     """
-    checkout = Path(__file__).parents[1] / "config" / "demo" / "plant.toml"
+    checkout = Path(__file__).parents[2] / "config" / "demo" / "plant.toml"
     if checkout.is_file():
         return checkout
     return Path(str(files("collector_config"))) / "demo" / "plant.toml"
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Unprivileged ports that are free now, all different."""
+    """Distinct unprivileged ports that are free now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -161,9 +161,9 @@ def instantiate(
     """Copy a scenario folder (PLANT.toml, agent.toml, point tables) and give every device a free loopback port.
 
     Args:
-        source: the PLANT.toml to copy, e.g. config/demo/plant.toml; its folder's CSV files come along.
-        out_dir: made if need be; agent.toml's relative names resolve here.
-        mqtt: HOST:PORT of the broker for `[mqtt]`; None leaves what the template says.
+        source: the PLANT.toml to copy, e.g. config/demo/plant.toml; CSV files of its folder are copied too.
+        out_dir: created if needed; agent.toml's relative paths resolve here.
+        mqtt: HOST:PORT of the broker for `[mqtt]`; None keeps the template's.
         edits: further whole lines of agent.toml by their key, e.g. `{"state_dir": '"/tmp/x"'}`, the value as TOML.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -190,7 +190,7 @@ def instantiate(
 
 
 def _copy_scenario(source: Path, out_dir: Path, prefix: str = "") -> Path:
-    """The file and the ones it is based on, side by side; each then names its neighbour and agent.toml here."""
+    """Copy a scenario and its bases into one folder, with the names of base and agent.toml changed to match."""
     text = source.read_text("utf-8")
     target = out_dir / f"{prefix}{source.name}"
     if base := re.search(r'(?m)^base = "(.*)"$', text):
@@ -206,7 +206,7 @@ def _renumber(text: str, ports: Mapping[str, str]) -> str:
 
 
 def _edit(text: str, key: str, value: str) -> str:
-    """The first line `key = …` with another value; an unknown key is an error of the caller."""
+    """Replace the value in the first line `key = …`; an unknown key is an error of the caller."""
     changed, count = re.subn(rf"(?m)^{re.escape(key)} = .*$", lambda _: f"{key} = {value}", text, count=1)
     if not count:
         raise ConfigError([Problem("agent.toml", 0, key, "the template has no such line to edit")])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sections of PLANT.toml: what may be written there, and what each key means."""
+"""The sections of PLANT.toml, with the type and meaning of each key."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Area(Section):
 
 
 class Plant(Section):
-    """`[[plant]]` as in register.toml, and its energy bill of the month."""
+    """`[[plant]]` as in register.toml, and its energy bill of the month, yuan."""
 
     id: str
     name: str
@@ -52,9 +52,9 @@ class Plant(Section):
 
 
 class Stop(Section):
-    """A stop of the unit: `day` of the month it opens, `hours` off grid, `order`: what the dispatcher ordered.
+    """A stop of the unit: `day` of the month on which the breaker opens, `hours` off grid, `order`: kind of order.
 
-    `kept`: the restart lies inside the order; `late`: it comes after the order's end; `none`: no order at all.
+    `kept`: the restart lies inside the order; `late`: it comes after the order's end; `none`: there is no order.
     """
 
     day: Annotated[int, Field(ge=1, le=30)]
@@ -66,9 +66,9 @@ class Moves(Section):
     """`[unit.moves]`: how a unit behaves.
 
     `day_ratio`: 24 hourly values of the plan as a share of P_N; `deep_night_ratio` replaces it in the valley of a
-    share `deep_nights` of the nights; `regulation_ratio`: standard deviation of what AGC asks beside the plan. A
+    share `deep_nights` of the nights; `regulation_ratio`: standard deviation of AGC's request around the plan. A
     pumped storage unit pumps where `day_ratio` is negative and is off the grid where it is 0. `grid_strength`:
-    short-circuit power of its bus, MVA per MW of P_N; `grid_swing_ratio`: how far the bus moves by itself, of nominal.
+    short-circuit power of its bus, MVA per MW of P_N; `grid_swing_ratio`: random swing of the bus, share of nominal.
     `sync_ratio`, `sync_hold_min`, `start_ramp_ratio_per_min`, `stable_ratio`: the start-up, see `sequence`;
     by default as usual for the kind of unit.
     """
@@ -95,7 +95,7 @@ class Moves(Section):
 
 
 class Unit(Section):
-    """`[[unit]]` as in register.toml, and how it moves."""
+    """`[[unit]]` as in register.toml, and its behaviour."""
 
     id: str
     plant: str
@@ -118,9 +118,8 @@ class Unit(Section):
 class Event(Section):
     """`[[event]]`: at an instant a quantity of a unit becomes `value`, in the unit of the quantity's name.
 
-    Statuses and the AVC target change at that very instant; powers, voltage and avc_at_limit at the first tick from
-    then on, and stay until an event with an empty value lets the unit move by itself again. An event before the run
-    sets the beginning.
+    Statuses and the AVC target change at that instant; powers, voltage and avc_at_limit at the first tick from then on,
+    and stay fixed until an event with an empty value releases them. An event before the run sets the initial state.
     """
 
     at: str
@@ -171,7 +170,7 @@ class BandRow(Section):
 
 
 class Redundant(Section):
-    """`[[redundant]]`: the second address of an IEC 104 device; of all its connections one carries data."""
+    """`[[redundant]]`: the second address of an IEC 104 device; only one of all its connections carries data."""
 
     device: str
     host: str = "127.0.0.1"
@@ -179,10 +178,10 @@ class Redundant(Section):
 
 
 class Settings(Section):
-    """PLANT.toml as written. `step_s`: how often the units move.
+    """The content of PLANT.toml. `step_s`: length of a tick, s.
 
-    `quiet_hours`: local hours of the day in which nothing switches and no order comes. `frequency_events_per_day`: how
-    often chance disturbs the grid, beside `[[frequency]]`.
+    `quiet_hours`: local hours of the day without switches and orders. `frequency_events_per_day`: mean number of random
+    frequency events, besides `[[frequency]]`.
     """
 
     schema_version: Literal[1] = Field(alias="schema")

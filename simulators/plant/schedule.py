@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens to a unit in a month, drawn once from the seed: plan, stops, AGC and AVC in and out, AVC orders.
+"""The events of a unit in a month, drawn once from the seed: plan, stops, AGC and AVC in and out, AVC orders.
 
-Everything that switches does so at a millisecond between two ticks, never on one. In the scenario's quiet hours
-nothing switches, so that a gap put there on purpose spoils no edge and no order.
+Switches happen at a millisecond between two ticks, never on a tick. In the scenario's quiet hours nothing switches, so
+that a gap made there on purpose hides no edge and no order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _AT_TICKS: Final = frozenset({"active_power_mw", "reactive_power_mvar", "bus_vol
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """At `time_ms` a status, target or forced analog of a unit becomes `value` (stored integer); None: let it go."""
+    """At `time_ms` a status, target or forced analog of a unit becomes `value` (stored integer); None: release it."""
 
     time_ms: int
     unit: str
@@ -34,7 +34,7 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class AvcOutcome:
-    """What AVC makes of an order: held as far as the machine can, or missed by a wrong measurement."""
+    """The result of an AVC order: reached as far as the machine allows, or missed by a wrong measurement."""
 
     time_ms: int
     held: bool
@@ -58,7 +58,7 @@ class Schedule:
 
 
 def make_schedule(scenario: Scenario, unit: Unit) -> Schedule:
-    """The month of one unit, from the scenario's seed alone."""
+    """Draw the month of one unit, from the scenario's seed only."""
     dice = random.Random(f"{scenario.settings.seed}/{unit.id}/schedule")
     days = [local_midnight_ms(day) for day in scenario.month.days]
     schedule = Schedule(unit.id, days[0] - DAY_MS)
@@ -77,7 +77,7 @@ def make_schedule(scenario: Scenario, unit: Unit) -> Schedule:
 
 
 def _take_rows(schedule: Schedule, scenario: Scenario, unit: Unit) -> None:
-    """What the scenario itself says of this unit, beside what was drawn."""
+    """Add the scenario's own rows for this unit to the drawn events."""
     for event in scenario.settings.event:
         if event.unit == unit.id:
             value = parse_scaled(event.value, BY_NAME[event.quantity].scale) if event.value else None
@@ -92,7 +92,7 @@ def _take_rows(schedule: Schedule, scenario: Scenario, unit: Unit) -> None:
 
 
 def _instant(dice: random.Random, low_ms: int, high_ms: int) -> int:
-    """A millisecond in the range that lies on no tick."""
+    """A random UTC ms in the range that lies on no tick."""
     moment = dice.randrange(low_ms, high_ms)
     return moment + 1 if moment % MINUTE_MS == 0 else moment
 
@@ -119,7 +119,7 @@ def _draw_stops(schedule: Schedule, unit: Unit, days: list[int], dice: random.Ra
 
 
 def _draw_idle_hours(schedule: Schedule, unit: Unit, days: list[int], dice: random.Random) -> None:
-    """A pumped storage unit turns neither way where its plan is 0: between turbine and pump it leaves the grid."""
+    """Draw the off-grid hours of a pumped storage unit: it leaves the grid where its plan is 0."""
     idle = []
     for midnight in days:
         for hour, ratio in enumerate(unit.moves.day_ratio):
@@ -143,7 +143,7 @@ def _draw_plan(schedule: Schedule, unit: Unit, days: int, deep: list[bool], dice
         for quarter in range(96):
             hour, part = divmod(quarter, 4)
             ratio = moves.day_ratio[hour]
-            if unit.kind != "pumped_storage":  # whose modes change on the hour
+            if unit.kind != "pumped_storage":  # pumped storage changes its mode on the hour
                 ratio += (moves.day_ratio[(hour + 1) % 24] - ratio) * part / 4
             if deep[day] and 2 <= quarter < 26:
                 ratio = moves.deep_night_ratio + dice.gauss(0, 0.008)
@@ -155,7 +155,7 @@ def _draw_plan(schedule: Schedule, unit: Unit, days: int, deep: list[bool], dice
 
 
 def _draw_agc(schedule: Schedule, unit: Unit, days: list[int], deep: list[bool], dice: random.Random) -> None:
-    """AGC leaves before a deep valley night and before a stop, comes back after; now and then it drops out by day."""
+    """Draw AGC times: out of service around deep valley nights and stops, with rare failures by day."""
     out: list[tuple[int, int]] = []
     for index, midnight in enumerate(days):
         if deep[index + 1]:
@@ -179,7 +179,7 @@ def _draw_agc(schedule: Schedule, unit: Unit, days: list[int], deep: list[bool],
 
 
 def _pumping(schedule: Schedule) -> list[tuple[int, int]]:
-    """Where the plan is below 0: AGC regulates turbines only."""
+    """The intervals with a negative plan (pumping), in which AGC is out: it regulates turbines only."""
     starts = enumerate(schedule.plan_kw)
     at = schedule.plan_from_ms
     spans = [(at + n * QUARTER_HOUR_MS, at + (n + 1) * QUARTER_HOUR_MS) for n, kw in starts if kw < 0]
@@ -187,7 +187,7 @@ def _pumping(schedule: Schedule) -> list[tuple[int, int]]:
 
 
 def _draw_avc(schedule: Schedule, scenario: Scenario, unit: Unit, days: list[int], dice: random.Random) -> None:
-    """Target orders by day outside the quiet hours; AVC is out in some nights and around stops."""
+    """Draw AVC target orders by day outside the quiet hours; AVC is out in some nights and around stops."""
     out = [(a - 25 * MINUTE_MS - 411, b + 60 * MINUTE_MS + 17) for a, b in schedule.stops]
     nominal_v = int(float(unit.nominal_kv) * 1000)
     target = nominal_v * 102 // 100

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Start-up and shut-down of a unit: synchronise at a first load, hold it, load up; unload, hold, open the breaker.
 
-Between the sequences a unit moves by its own ramp. Numbers are by kind of unit, typical of the trade and no more; a
-scenario overrides them.
+Between the sequences a unit moves with its own ramp. The numbers are only typical values by kind of unit; a scenario
+may override them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _MINUTE_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """`sync_ratio`: first load after closing and last before opening, of P_N, held so many minutes; from there to
-    `stable_ratio` a unit loads up by its own, slower ramp.
+    """The stages of start-up. `sync_ratio`: first load after closing and last before opening, share of P_N, held for
+    some minutes; from there to `stable_ratio` the unit loads up with a slower ramp.
     """
 
     sync_ratio: float
@@ -36,7 +36,7 @@ _STAGES: Final = {
 
 
 def stages_of(unit: Unit) -> Stages:
-    """The unit's own numbers where the scenario has them, else those of its kind."""
+    """The stages of a unit: numbers of the scenario, else those of its kind."""
     usual, moves = _STAGES.get(unit.kind, _STAGES["coal"]), unit.moves
     return Stages(
         usual.sync_ratio if moves.sync_ratio is None else moves.sync_ratio,
@@ -47,14 +47,14 @@ def stages_of(unit: Unit) -> Stages:
 
 
 def unloading_ms(unit: Unit) -> int:
-    """How long before the breaker opens a unit begins to unload, from full load at the worst."""
+    """Time from the start of unloading to the opening of the breaker, ms, for a unit at full load."""
     stages = stages_of(unit)
     minutes = (1 - stages.sync_ratio) / unit.moves.ramp_ratio_per_min + min(stages.hold_min, 5)
     return round(minutes * _MINUTE_MS)
 
 
 class Sequence:
-    """Where one unit stands. Powers in kW; `ramp_kw` per tick."""
+    """The progress of one unit's sequence. Powers in kW; `ramp_kw` per tick."""
 
     def __init__(self, unit: Unit, step_s: int) -> None:
         stages = stages_of(unit)
@@ -67,7 +67,7 @@ class Sequence:
         self._closed_ms: int | None = None
 
     def close(self, time_ms: int) -> None:
-        """The breaker has closed."""
+        """Start the sequence: the breaker has closed."""
         self._closed_ms = time_ms
 
     def move(self, time_ms: int, power_kw: int, aim_kw: int) -> int:
@@ -75,7 +75,7 @@ class Sequence:
         ramp_kw = self._ramp_kw
         if self._closed_ms is not None:
             if aim_kw < 0:
-                self._closed_ms = None  # a condenser is driven, it does not load up
+                self._closed_ms = None  # a condenser is driven by the grid and does not load up
             elif time_ms - self._closed_ms < self._hold_ms or power_kw <= 0 or aim_kw <= self.sync_kw:
                 return self.sync_kw
             elif power_kw < self._stable_kw:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the plants say: one signal per unit and quantity, handed to every face that shows it, only when it changes.
+"""The signals of the plants, one per unit and quantity; each change is passed to every face that shows the signal.
 
 A value is the stored integer of model/quantity.py (kW, kvar, V, µHz, Wh, 0 or 1), None where the device has none.
 """
@@ -18,7 +18,8 @@ Sink = Callable[[int | None, int], None]
 class Signal:
     """One quantity of one unit. Sinks get (value, instant of the change in UTC ms).
 
-    A pinned signal shows a value that somebody set; the plant goes on underneath, and is seen again when it is let go.
+    A pinned signal shows a value set by hand; the plant's own value changes meanwhile and is shown again after
+    `let_go`.
     """
 
     __slots__ = ("_pinned", "_shown", "_sinks", "quantity", "unit", "value")
@@ -32,25 +33,25 @@ class Signal:
         self._sinks: tuple[Sink, ...] = ()
 
     def connect(self, sink: Sink) -> None:
-        """Show this signal at one more place, beginning with its present value."""
+        """Add a sink for this signal, which first receives its present value."""
         self._sinks = (*self._sinks, sink)
         sink(self._shown, 0)
 
     def set(self, value: int | None, time_utc_ms: int) -> None:
-        """Change the value at an instant; an unchanged value costs nothing."""
+        """Change the value at an instant; an unchanged value is not passed on."""
         if value != self.value:
             self.value = value
             if not self._pinned:
                 self._show(value, time_utc_ms)
 
     def pin(self, value: int | None, time_utc_ms: int) -> None:
-        """Show this value, whatever the plant does, until `let_go`."""
+        """Show this value until `let_go`, instead of the plant's own."""
         self._pinned = True
         if value != self._shown:
             self._show(value, time_utc_ms)
 
     def let_go(self, time_utc_ms: int) -> None:
-        """Show what the plant does again."""
+        """Show the plant's own value again."""
         self._pinned = False
         if self._shown != self.value:
             self._show(self.value, time_utc_ms)
@@ -68,7 +69,7 @@ class Board:
         self._signals: dict[tuple[str, str], Signal] = {}
 
     def signal(self, unit: str, quantity: str) -> Signal:
-        """The signal, made at its first use."""
+        """The signal of a unit and quantity, created on first use."""
         key = (unit, quantity)
         found = self._signals.get(key)
         if found is None:
@@ -76,19 +77,19 @@ class Board:
         return found
 
     def signals(self) -> Iterable[Signal]:
-        """All of them, in the order of their first use."""
+        """All signals, in the order of their first use."""
         return self._signals.values()
 
     def show(self, unit: str, quantity: str, value: Decimal | str | int | None, *, time_utc_ms: int = 0) -> None:
-        """Set a value written in the unit of the quantity's name (MW, kV, 0/1): for tests and for hands."""
+        """Set a value in the unit of the quantity's name (MW, kV, 0/1), for tests and manual use."""
         scaled = None if value is None else to_scaled(Decimal(value), BY_NAME[quantity].scale)
         self.signal(unit, quantity).set(scaled, time_utc_ms)
 
     def find(self, unit: str, quantity: str) -> Signal:
-        """A signal that somebody shows or plays.
+        """Find a signal that is shown or played.
 
         Raises:
-            CollectorError: there is none.
+            CollectorError: there is no such signal.
         """
         found = self._signals.get((unit, quantity))
         if found is None:

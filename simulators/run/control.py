@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The control socket of a simulator: a JSON object a line each way, on loopback.
+"""The control socket of a simulator, on loopback: one JSON object per line in each direction.
 
 `status`, `hold` (at_utc_ms), `release`, `books`, `fault` (device, kind, value, probability), `clear` (device, kind),
-`set` (unit, quantity, value), `unset` (unit, quantity), `stop`. What it can't do it answers with {"error": …}.
+`set` (unit, quantity, value), `unset` (unit, quantity), `stop`. A request that fails is answered with {"error": …}.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Answer = dict[str, Any]
 
 
 class Controlled(Protocol):
-    """What the socket controls."""
+    """The simulation as seen by the control socket."""
 
     def status(self) -> Answer:
-        """Time, requests, clients."""
+        """The status: time, requests, clients."""
         ...
 
     def hold(self, at_utc_ms: int) -> int:
-        """Hold time; the instant it will be held at."""
+        """Hold time at an instant; returns the instant at which it will be held, UTC ms."""
         ...
 
     def release(self) -> None:
@@ -37,19 +37,19 @@ class Controlled(Protocol):
         ...
 
     def books(self) -> Answer:
-        """The truth so far."""
+        """The books: true quantities so far."""
         ...
 
     def fault_on(self, fault: Fault) -> None:
-        """Begin to misbehave."""
+        """Switch a fault on."""
         ...
 
     def fault_off(self, device: str, kind: str) -> None:
-        """End one fault."""
+        """Switch a fault off."""
         ...
 
     def set_value(self, unit: str, quantity: str, value: str) -> None:
-        """Show a value in place of the plant's own."""
+        """Show a value instead of the plant's own."""
         ...
 
     def unset_value(self, unit: str, quantity: str) -> None:
@@ -62,7 +62,7 @@ class Controlled(Protocol):
 
 
 class Control:
-    """Serves one `Controlled`."""
+    """The server of the control socket for one `Controlled`."""
 
     def __init__(self, target: Controlled) -> None:
         self._target = target
@@ -99,7 +99,7 @@ class Control:
                 writer.write(json.dumps(self._answer(line), ensure_ascii=False).encode() + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError):
-            pass  # the other end went away, or a line beyond the limit: there is nobody to tell
+            pass  # the client disconnected, or sent a line beyond the limit: there is no one to answer
         finally:
             self._writers.discard(writer)
             writer.close()

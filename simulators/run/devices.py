@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All devices of an agent's configuration, on the very addresses given there, served from one process.
+"""All devices of an agent's configuration, served from one process on the addresses given there.
 
 In a test: `async with serve(load_agent(path)) as devices: devices.board.show("U1", "active_power_mw", "380")`.
 """
@@ -26,7 +26,7 @@ from simulators.plant.signals import Board
 class Devices:
     """The faces of a simulation.
 
-    `now_utc_ms` is what the stations' own clocks say; `redundant`: the second address of an IEC 104 station.
+    `now_utc_ms`: the time of the stations' own clocks; `redundant`: the second address of an IEC 104 station.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Devices:
             raise
 
     async def close(self) -> None:
-        """End every face."""
+        """Close every face."""
         while self._returning:
             self._returning.popitem()[1].cancel()
         for face in self._faces.values():
@@ -134,25 +134,25 @@ class Devices:
         return {device: self.members[device].requests for device in self._configured}
 
     def darken(self, unit: str, *, dark: bool) -> None:
-        """Switch every face that serves this unit's devices off or on: connections are reset and refused at once."""
+        """Switch all faces of this unit's devices off (connections are reset and refused at once) or on."""
         for device in self._configured.values():
             if device.unit == unit:
                 face = self.port_of(device.id)
                 (face.refuse if dark else face.accept)()
 
     def peers(self, device: str) -> list[str]:
-        """Who is connected to a device, HOST:PORT."""
+        """The clients connected to a device, as HOST:PORT."""
         return sorted(link.peer for link in self.port_of(device).links)
 
     def port_of(self, device: str) -> Face:
-        """The face a device sits behind."""
+        """The face of a device."""
         return self._faces[_place(self._configured[device])]
 
     def check(self, fault: Fault) -> None:
-        """Whether such a fault can be.
+        """Check that a fault is possible.
 
         Raises:
-            CollectorError: no such device, or its protocol has no place for such a fault.
+            CollectorError: there is no such device, or its protocol does not support the fault.
         """
         device = self._configured.get(fault.device)
         if device is None:
@@ -162,7 +162,7 @@ class Devices:
             raise CollectorError(f"no {fault.kind} in {device.protocol}; there are {kinds}", subject=fault.device)
 
     def _restart(self, fault: Fault, face: Face) -> None:
-        """Connections are lost, counters begin again, and after `value` ms in real time the device is back."""
+        """Restart a device: connections are lost, counters start again; it returns after `value` ms of real time."""
         member = self.members[fault.device]
         face.refuse()
         if isinstance(member, Station):
@@ -173,7 +173,7 @@ class Devices:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return  # nobody is served yet
+            return  # not listening yet
         self._returning[fault.device] = loop.call_later(fault.value / 1000, face.accept)
 
     def _switch(self, fault: Fault, on: bool) -> None:
@@ -207,9 +207,9 @@ def _place(device: Device) -> str:
 async def serve(
     config: AgentConfig, *, now_utc_ms: Callable[[], int] = lambda: 0, report_to: list[str] | None = None
 ) -> AsyncIterator[Devices]:
-    """The devices of a configuration, listening for as long as the block runs.
+    """Serve the devices of a configuration while the block runs.
 
-    `report_to` takes forbidden requests in place of `audit.FORBIDDEN`: for tests that write on purpose.
+    `report_to` receives forbidden requests instead of `audit.FORBIDDEN`: for tests that write on purpose.
     """
     devices = Devices(config, now_utc_ms=now_utc_ms, audit=Audit(report_to))
     await devices.open()

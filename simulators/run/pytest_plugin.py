@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated plants and devices as pytest fixtures, and the proof that nothing but reading requests was sent.
+"""Simulated plants and devices as pytest fixtures, and the check that only reading requests were sent.
 
 Enable it with `pytest_plugins = ["simulators.run.pytest_plugin"]` in the top-level conftest.py.
 
 - `modbus_device(table, protocol=…, slave=…)`, `iec104_station(table, common_addresses=…)`, `dlt645_line(table,
   addresses=…)` serve devices from the text of a point table on free loopback ports and return a `ServedDevices`:
   `.host`, `.port`, `.config`, `.show("active_power_mw", "380")`, `.fault("silence")`, `.clear("silence")`,
-  `.requests()`, `.received()`; `.now_utc_ms` is what a station's clock says.
+  `.requests()`, `.received()`; `.now_utc_ms` is the time of a station's clock.
 - `simulated_plant(scenario=…)` runs a whole PLANT.toml (the demo's by default) with its time server and control
   socket; returns a `ServedPlant`.
 - `broker` is the HOST:PORT of an embedded MQTT broker in a process of its own.
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class Background:
-    """An event loop in a thread, for as long as a test runs."""
+    """An event loop in a background thread, for the duration of a test."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -49,11 +49,11 @@ class Background:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine run there."""
+        """Run a coroutine in the thread and return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_HANG_S)
 
     def call(self, function: Callable[[], T]) -> T:
-        """The result of a function called there: state of the simulators is touched in their thread only."""
+        """Call a function in the thread and return its result: simulator state is used only there."""
 
         async def run() -> T:
             return function()
@@ -68,7 +68,7 @@ class Background:
 
 
 class ServedDevices:
-    """Devices of one small configuration, served in the background. `first` device is meant where none is named."""
+    """Devices of one small configuration, served in the background. `first`: the device meant where none is named."""
 
     def __init__(
         self, background: Background, config: AgentConfig, report_to: list[str] | None, second_port: int = 0
@@ -92,21 +92,21 @@ class ServedDevices:
         self._background.call(lambda: self.devices.board.show(unit, quantity, value, time_utc_ms=time_utc_ms))
 
     def fault(self, kind: str, value: int = 0, *, device: str = "", probability: float = 1.0) -> None:
-        """Begin to misbehave (simulators/faults/faults.py has the kinds)."""
+        """Switch a fault on (kinds: simulators/faults/faults.py)."""
         fault = Fault(device or self.first, kind, value, probability)
         self.devices.check(fault)
         self._background.call(lambda: self.devices.faults.switch_on(fault))
 
     def clear(self, kind: str, *, device: str = "") -> None:
-        """End a fault."""
+        """Switch a fault off."""
         self._background.call(lambda: self.devices.faults.switch_off(device or self.first, kind))
 
     def requests(self, device: str = "") -> int:
-        """How often a device was asked."""
+        """The number of requests to a device."""
         return self._background.call(lambda: self.devices.requests()[device or self.first])
 
     def received(self) -> bytes:
-        """Every byte that arrived, in order."""
+        """All bytes received, in order."""
         return self._background.call(lambda: b"".join(data for _, data in self.devices.audit.chunks))
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class ServedDevices:
 
 
 class ServedPlant:
-    """A scenario running in the background; time is driven by whoever connects to `time_server`."""
+    """A scenario running in the background; clients of `time_server` drive its time."""
 
     def __init__(self, background: Background, instance: Instance) -> None:
         self.instance = instance
@@ -127,43 +127,43 @@ class ServedPlant:
         background.run(self.simulation.open(control_listen=instance.control))
 
     def status(self) -> dict[str, Any]:
-        """As the control socket says it."""
+        """The status, as the control socket gives it."""
         return self._background.call(self.simulation.status)
 
     def books(self) -> dict[str, Any]:
-        """The truth so far."""
+        """The books: true quantities so far."""
         return self._background.call(self.simulation.books)
 
     def fault(self, device: str, kind: str, value: int = 0, *, probability: float = 1.0) -> None:
-        """Begin to misbehave."""
+        """Switch a fault on."""
         self._background.call(lambda: self.simulation.fault_on(Fault(device, kind, value, probability)))
 
     def clear(self, device: str, kind: str) -> None:
-        """End a fault."""
+        """Switch a fault off."""
         self._background.call(lambda: self.simulation.fault_off(device, kind))
 
     def close(self) -> None:
-        """Stop it."""
+        """Stop the scenario."""
         self._background.run(self.simulation.close())
 
 
 @pytest.fixture(scope="session", autouse=True)
 def only_reading_requests() -> Iterator[None]:
-    """Fails the run if any simulated device ever received a request that does not only read."""
+    """Fail the test run if a simulated device received a request that does not only read."""
     yield
     assert not FORBIDDEN, "requests that do not only read:\n" + "\n".join(FORBIDDEN)
 
 
 @pytest.fixture
 def simulators_background() -> Iterator[Background]:
-    """The thread the simulators of a test run in."""
+    """The background thread of a test's simulators."""
     background = Background()
     yield background
     background.close()
 
 
 class _Bench:
-    """Makes configurations in numbered folders and closes what was served."""
+    """Makes configurations in numbered folders, serves them, and closes them at the end."""
 
     def __init__(self, background: Background, directory: Path) -> None:
         self._background = background
@@ -173,7 +173,7 @@ class _Bench:
     def serve(
         self, table: str, devices: Sequence[str], report_to: list[str] | None, *, second_port: int = 0
     ) -> ServedDevices:
-        """Devices of one table; each item of `devices` is the lines of a `[[device]]` beyond points, host, port."""
+        """Serve devices of one table; each item of `devices` holds further lines of its `[[device]]`."""
         folder = self._directory / f"devices-{len(self.served)}"
         folder.mkdir()
         (folder / "points.csv").write_text(table, "utf-8")
@@ -192,7 +192,7 @@ class _Bench:
         return served
 
     def run(self, scenario: Path) -> ServedPlant:
-        """A scenario in a folder of its own."""
+        """Run a scenario in a folder of its own."""
         plant = ServedPlant(self._background, instantiate(scenario, self._directory / f"plant-{len(self.served)}"))
         self.served.append(plant)
         return plant
@@ -200,7 +200,7 @@ class _Bench:
 
 @pytest.fixture
 def simulators_bench(simulators_background: Background, tmp_path: Path) -> Iterator[_Bench]:
-    """What the fixtures below share."""
+    """The bench shared by the fixtures below."""
     bench = _Bench(simulators_background, tmp_path)
     yield bench
     for served in bench.served:
@@ -223,7 +223,7 @@ def modbus_device(simulators_bench: _Bench) -> Callable[..., ServedDevices]:
 def iec104_station(simulators_bench: _Bench) -> Callable[..., ServedDevices]:
     """`iec104_station(table, common_addresses=(1,), redundant=False, report_to=None)`: one station, unit U1.
 
-    `redundant`: it listens at `.second_port` as well; of all connections one carries data.
+    `redundant`: the station also listens at `.second_port`; only one of all connections carries data.
     """
 
     def start(

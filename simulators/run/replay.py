@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Recorded values played as devices: each row holds until the next; between recorded stretches nobody answers.
+"""The replay of recorded values by simulated devices: rows hold until the next; between stretches no device answers.
 
-A stretch ends one interval (the commonest distance of two rows of the unit) after its last row. Outside, the devices
-refuse connections, as a controller that is switched off behind its terminal server does.
+A stretch of records ends one interval (the commonest distance of two rows of the unit) after its last row. Outside, the
+devices refuse connections, as when a controller behind its terminal server is switched off.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from simulators.run.simulation import Simulation
 
 WAKE_S: Final = 12.0  # longer than the agent's longest back-off from a silent device
 _TIME, _UNIT = "time", "unit"
-# How a quantity of a recording is shown: type and scale that hold every stored integer exactly.
+# Register type and scale of a replayed quantity, by its factor: they hold every stored integer exactly.
 _EXACT: Final = {1000: ("int32", "0.001"), 1_000_000: ("int64", "0.000001")}
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Rows of a file in order of time: (instant, unit, values by quantity); and each unit's stretches."""
+    """A recording: rows of a file in order of time (instant, unit, values by quantity), and each unit's stretches."""
 
     quantities: tuple[str, ...]
     units: tuple[str, ...]
@@ -43,15 +43,15 @@ class Recording:
 
     @property
     def span(self) -> Interval:
-        """From the first row to the end of the last stretch."""
+        """The interval from the first row to the end of the last stretch."""
         return Interval(self.rows[0][0], max(s[-1].end_ms for s in self.stretches.values()))
 
 
 def parse_columns(text: str) -> dict[str, str]:
-    """`quantity=column,…` with `time` and `unit` among them; those two may be left out where the file says so too.
+    """Parse `quantity=column,…`, with `time` and `unit` unless the file has columns of these names.
 
     Raises:
-        ConfigError: an unknown quantity, or no quantity at all.
+        ConfigError: a quantity is unknown, or there is none.
     """
     mapping = {_TIME: _TIME, _UNIT: _UNIT}
     problems = []
@@ -68,7 +68,7 @@ def parse_columns(text: str) -> dict[str, str]:
 
 
 def load_recording(path: Path, columns: str) -> Recording:
-    """A recording; an empty cell is a device that has no value.
+    """Load a recording; an empty cell means that the device has no value.
 
     Raises:
         ConfigError: every problem with file, row and column.
@@ -105,7 +105,7 @@ def _table(path: Path) -> tuple[Sequence[str], Iterable[tuple[int, Mapping[str, 
 
 
 def _parquet(path: Path) -> tuple[Sequence[str], Iterable[tuple[int, Mapping[str, str]]]]:
-    from pyarrow import parquet  # of the center extra: a gateway replays CSV
+    from pyarrow import parquet  # in the center extra only: a gateway replays CSV
 
     table = parquet.read_table(path)
     rows = ({name: _text(value) for name, value in row.items()} for row in table.to_pylist())
@@ -150,7 +150,7 @@ def _stretches(times: Sequence[int]) -> tuple[Interval, ...]:
 
 
 class Playback:
-    """Moves the signals of a recording, and switches its devices off where nothing was recorded."""
+    """Plays a recording into the signals, and switches devices off where nothing was recorded."""
 
     def __init__(self, recording: Recording, board: Board) -> None:
         self._recording = recording
@@ -162,12 +162,12 @@ class Playback:
         self.now_utc_ms = recording.span.start_ms
 
     def attach(self, devices: Devices) -> None:
-        """The devices to switch off and on; a device belongs to the unit it is configured for."""
+        """Attach the devices to switch off and on; a device belongs to the unit it is configured for."""
         self._devices = devices
         self.advance(self.now_utc_ms)
 
     def advance(self, time_utc_ms: int) -> None:
-        """Rows up to and at an instant, then who answers there."""
+        """Play the rows up to and including an instant, then switch devices off or on."""
         rows, quantities = self._recording.rows, self._recording.quantities
         while self._next < len(rows) and rows[self._next][0] <= time_utc_ms:
             time_ms, unit, values = rows[self._next]
@@ -184,11 +184,11 @@ class Playback:
                     self.on_light()
 
     def book_lines(self) -> list[dict[str, str]]:
-        """A recording keeps no books."""
+        """Always empty: a recording has no books."""
         return []
 
     def book_parts(self) -> dict[str, Any]:
-        """Rows played."""
+        """The number of rows played."""
         return {"rows": self._next}
 
 
@@ -196,9 +196,9 @@ def write_agent(
     directory: Path, recording: Recording, *, record_period_s: int = 60, plant: str = "replay", mqtt_port: int = 1883,
     timeout_s: float = 1.0, stale_after_periods: int = 3,
 ) -> Path:  # fmt: skip
-    """An agent.toml and its point table for the replayed units: a Modbus TCP governor each, on free loopback ports.
+    """Write an agent.toml and its point table for the replayed units, a Modbus TCP governor each, on free ports.
 
-    `record_period_s` no longer than the recording's interval; the last row of a stretch is then held no longer than it
+    `record_period_s` must not exceed the recording's interval; then the last row of a stretch is held no longer than it
     was recorded for.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -223,7 +223,7 @@ def write_agent(
 
 
 def _point_table(quantities: Iterable[str]) -> str:
-    """Analog values first, then one word of status bits: a single request reads them all."""
+    """A point table: analog values first, then one word of status bits, so that a single request reads them all."""
     lines, address = ["name,quantity,area,type,address,bit,scale,raw_unit"], 0
     statuses: list[str] = []
     for name in quantities:
@@ -239,14 +239,14 @@ def _point_table(quantities: Iterable[str]) -> str:
 
 
 def replay_simulation(recording_file: Path, columns: str, place: Path, *, wake_s: float = WAKE_S) -> Simulation:
-    """A recording behind the devices of `place`: an agent.toml, or a folder in which one is written.
+    """A simulation that plays a recording by the devices of `place`: an agent.toml, or a folder to write one into.
 
-    `wake_s`: when devices come back after a silence, simulated time stands for so long in real time. Days of silence
-    pass in real seconds, but a reader's back-off is real: without this it would still look away while the next
-    recorded days go by.
+    `wake_s`: seconds of real time for which simulated time stands still when devices return after a silence. Days of
+    silence pass in real seconds, but the agent's back-off runs in real time: without this wait it would not yet poll
+    again while the next recorded days pass.
 
     Raises:
-        ConfigError: the recording or the configuration.
+        ConfigError: the recording or the configuration is invalid.
     """
     recording = load_recording(recording_file, columns)
     agent_file = place if place.suffix == ".toml" else write_agent(place, recording)

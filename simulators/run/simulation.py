@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One simulator: plants or a recording, their devices, the time and the control socket, opened and closed together."""
+"""One simulator: plants or a recording, their devices, time and control sockets, opened and closed together."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from simulators.run.timekeeper import TimeKeeper
 
 
 class Played(Protocol):
-    """What a simulation plays: the plants of a scenario, or a recording."""
+    """The source a simulation plays: the plants of a scenario, or a recording."""
 
     def advance(self, time_utc_ms: int) -> None:
-        """Everything up to and at an instant happens."""
+        """Run everything up to and including an instant."""
         ...
 
     def book_lines(self) -> list[dict[str, str]]:
-        """The truth per unit and service; empty where nobody keeps books."""
+        """True quantities per unit and service; empty where there are no books."""
         ...
 
     def book_parts(self) -> dict[str, Any]:
-        """What the lines are made of."""
+        """The sums behind the lines."""
         ...
 
 
@@ -57,10 +57,10 @@ class Simulation:
 
     @classmethod
     def of_scenario(cls, scenario: Scenario) -> Self:
-        """The plants of a scenario behind the devices of its agent configuration.
+        """The plants of a scenario, shown by the devices of its agent configuration.
 
         Raises:
-            ConfigError: the agent's configuration, or a unit of it the scenario does not have.
+            ConfigError: the agent's configuration is invalid, or has a unit that is not in the scenario.
         """
         config = load_agent(scenario.agent_file)
         known = {unit.id for unit in scenario.settings.unit}
@@ -82,10 +82,10 @@ class Simulation:
         return cls(config, devices, world, scenario.run, str(scenario.month))
 
     def plan_faults(self, planned: tuple[PlannedFault, ...]) -> None:
-        """Let these faults come and go with simulated time.
+        """Plan faults that are switched by simulated time.
 
         Raises:
-            CollectorError: a device or its protocol that has no such fault.
+            CollectorError: a device does not exist, or its protocol does not support the fault.
         """
         for each in planned:
             self.devices.check(each.fault)
@@ -93,7 +93,7 @@ class Simulation:
         self._fault_plan.advance(self.keeper.now_utc_ms)
 
     def advance(self, time_utc_ms: int) -> None:
-        """Faults that fall due, then everything that is played."""
+        """Switch the faults that are due, then advance the source."""
         if self._fault_plan is not None:
             self._fault_plan.advance(time_utc_ms)
         self._played.advance(time_utc_ms)
@@ -101,7 +101,7 @@ class Simulation:
             station.cycle(time_utc_ms)
 
     async def open(self, *, time_listen: str = "", control_listen: str = "") -> None:
-        """Listen everywhere. The time socket is where the agent's configuration looks for it, unless named here.
+        """Listen on all addresses. The time socket is at the agent's configured address, unless named here.
 
         Raises:
             ListenError: every address that can't be listened on.
@@ -126,13 +126,13 @@ class Simulation:
             raise ListenError(taken)
 
     async def close(self) -> None:
-        """End everything."""
+        """Close everything."""
         self.keeper.close()
         await self._control.close()
         await self.devices.close()
 
     def status(self) -> dict[str, Any]:
-        """As the control socket says it."""
+        """The status that the control socket gives."""
         return {
             "now_utc_ms": self.keeper.now_utc_ms, "start_utc_ms": self.keeper.run.start_ms,
             "end_utc_ms": self.keeper.run.end_ms, "requests": self.devices.requests(), "clients": self.keeper.clients,
@@ -141,32 +141,32 @@ class Simulation:
         }  # fmt: skip
 
     def hold(self, at_utc_ms: int) -> int:
-        """Time will not go past this instant."""
+        """Hold time at this instant; returns the instant at which it will be held, UTC ms."""
         self.keeper.hold(at_utc_ms)
         return self.keeper.hold_at_ms or at_utc_ms
 
     def release(self) -> None:
-        """Time goes on."""
+        """Let time go on."""
         self.keeper.release()
 
     def books(self) -> dict[str, Any]:
-        """The truth so far."""
+        """The books: true quantities so far."""
         return {"month": self.month, "lines": self._played.book_lines(), "parts": self._played.book_parts()}
 
     def fault_on(self, fault: Fault) -> None:
-        """Begin to misbehave."""
+        """Switch a fault on."""
         self.devices.check(fault)
         self.devices.faults.switch_on(fault)
 
     def fault_off(self, device: str, kind: str) -> None:
-        """End one fault."""
+        """Switch a fault off."""
         self.devices.faults.switch_off(device, kind)
 
     def set_value(self, unit: str, quantity: str, value: str) -> None:
-        """Let the devices show a value in place of the plant's own, in the unit of the quantity's name; empty: none.
+        """Let the devices show a value instead of the plant's own, in the unit of the quantity's name; empty: no value.
 
         Raises:
-            CollectorError: no such signal, or no number.
+            CollectorError: there is no such signal, or the text is no number.
         """
         signal = self.devices.board.find(unit, quantity)
         try:
@@ -179,7 +179,7 @@ class Simulation:
         """Let the devices show the plant's own value again.
 
         Raises:
-            CollectorError: no such signal.
+            CollectorError: there is no such signal.
         """
         self.devices.board.find(unit, quantity).let_go(self.keeper.now_utc_ms)
 
@@ -192,7 +192,7 @@ class Simulation:
 async def opened(
     simulation: Simulation, *, time_listen: str = "", control_listen: str = ""
 ) -> AsyncIterator[Simulation]:
-    """A simulation that listens for as long as the block runs."""
+    """Run a simulation, listening while the block runs."""
     try:
         await simulation.open(time_listen=time_listen, control_listen=control_listen)
         yield simulation
@@ -201,10 +201,10 @@ async def opened(
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """HOST:PORT.
+    """Split HOST:PORT into host and port.
 
     Raises:
-        CollectorError: anything else.
+        CollectorError: the text is no such address.
     """
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:

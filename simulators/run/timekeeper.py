@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The simulator keeps the time: it goes on once every client waits, after all that fell due has arrived.
+"""The keeper of simulated time: time advances once every client waits and every 104 frame caused so far is confirmed.
 
 Protocol of a client (collector/base/clock.py): 8 bytes, a big-endian signed UTC ms, each way. Before an instant is
-answered the plants have stepped there and every 104 frame this caused is confirmed by N(R). Beyond the end of the run
-nothing is answered. Driven by clients, or by the host's clock at any speed.
+answered, the plants have advanced to it and every 104 frame this caused is confirmed by N(R). Beyond the end of the run
+no request is answered. Time is driven by clients, or by the host's clock at any speed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _WIDTH: Final = 8
 
 
 class Movable(Protocol):
-    """What time moves."""
+    """An object that simulated time advances."""
 
     def advance(self, time_utc_ms: int) -> None:
-        """Everything up to and at an instant happens."""
+        """Run everything up to and including an instant."""
         ...
 
 
 class TimeKeeper:
-    """Simulated now, who waits for what, and the hold."""
+    """Simulated time: the present instant, the waiting clients with their targets, and the hold."""
 
     def __init__(self, world: Movable, stations: Sequence[Station], run: Interval) -> None:
         self.run = run
@@ -47,12 +47,12 @@ class TimeKeeper:
 
     @property
     def clients(self) -> int:
-        """How many are connected."""
+        """The number of connected clients."""
         return len(self._waiting)
 
     @property
     def holding(self) -> bool:
-        """Whether time is held and everybody connected waits for something beyond."""
+        """Whether time is held and every connected client waits for a later instant."""
         targets = self._waiting.values()
         hold = self.hold_at_ms
         return hold is not None and bool(targets) and all(t is not None and t > hold for t in targets)
@@ -63,14 +63,14 @@ class TimeKeeper:
         return int(self._server.sockets[0].getsockname()[1])
 
     def close(self) -> None:
-        """End the socket; who waits learns that the simulator has gone."""
+        """Close the socket; waiting clients see that the simulator has ended."""
         if self._server is not None:
             self._server.close()
         for client in tuple(self._waiting):
             client.abort()
 
     def hold(self, at_utc_ms: int) -> None:
-        """Time will not go past this instant until `release`; an instant already passed holds at once."""
+        """Hold time at this instant until `release`; an instant already passed holds at once."""
         self.hold_at_ms = max(at_utc_ms, self.now_utc_ms)
 
     def release(self) -> None:
@@ -79,21 +79,21 @@ class TimeKeeper:
         self.consider()
 
     def enter(self, client: TimeClient) -> None:
-        """A client has come: time stands until it waits too."""
+        """Add a client: time stands still until it waits too."""
         self._waiting[client] = None
 
     def leave(self, client: TimeClient) -> None:
-        """A client has gone; those that remain may go on."""
+        """Remove a client; time may go on for the others."""
         self._waiting.pop(client, None)
         self.consider()
 
     def wait(self, client: TimeClient, target_utc_ms: int) -> None:
-        """A client waits for an instant."""
+        """Note the instant a client waits for."""
         self._waiting[client] = target_utc_ms
         self.consider()
 
     def consider(self) -> None:
-        """Advance if everybody waits, as far as the nearest target, the hold and the end of the run allow."""
+        """Advance if every client waits, up to the nearest target, the hold or the end of the run."""
         if self._settling or self._followed or not self._waiting:
             return
         target: int | None = None
@@ -108,7 +108,7 @@ class TimeKeeper:
         self._go_to(target)
 
     def linger(self, seconds: float) -> None:
-        """Let the answer to the present advance wait so long in real time."""
+        """Delay the answer to the present advance by `seconds` of real time."""
         self._linger_s = max(self._linger_s, seconds)
 
     def _go_to(self, target_utc_ms: int) -> None:
@@ -117,7 +117,7 @@ class TimeKeeper:
             self.advances += 1
             self._world.advance(target_utc_ms)
         if self._followed and not self._waiting:
-            return  # nobody is to be told that all has arrived: a clock does not wait for a link's confirmation
+            return  # driven by the host's clock: time does not wait for confirmations of links
         if self._linger_s:
             self._settling = True
             asyncio.get_running_loop().call_later(self._linger_s, self._lingered)
@@ -129,7 +129,7 @@ class TimeKeeper:
         self._answer()
 
     def _settle(self) -> None:
-        """A station's link has confirmed something, or gone."""
+        """Answer the clients once all frames are confirmed: a link has confirmed a frame, or is gone."""
         if self._settling and not self._linger_s and all(station.acknowledged for station in self._stations):
             self._settling = False
             self._answer()
@@ -146,10 +146,10 @@ class TimeKeeper:
                 client.tell(now)
 
     async def follow(self, clock: Clock, speed: float, stop: asyncio.Event) -> None:
-        """Move by the host's clock, `speed` simulated seconds in a real one, until the run ends or `stop`.
+        """Advance by the host's clock, `speed` simulated seconds per real second, until the run ends or `stop`.
 
         Clients of the time socket are answered when their instant is reached. At speed 1 the stations' own clocks
-        show the host's time, whatever month is played: an agent on the same host sees tags of now.
+        show the host's time, whatever month is played: an agent on the same host sees present time tags.
         """
         self._followed = True
         begun_s, start_ms = clock.monotonic_s(), self.now_utc_ms
@@ -173,25 +173,25 @@ class TimeClient(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say what time it is."""
+        """Send the present instant."""
         self._transport = cast(asyncio.Transport, transport)
         self._keeper.enter(self)
         self.tell(self._keeper.now_utc_ms)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """The client is gone, whatever it waited for."""
+        """Remove the client."""
         self._transport = None
         self._keeper.leave(self)
 
     def data_received(self, data: bytes) -> None:
-        """An instant the client waits for."""
+        """Receive the instant the client waits for."""
         self._buffer += data
         while len(self._buffer) >= _WIDTH:
             target, self._buffer = self._buffer[:_WIDTH], self._buffer[_WIDTH:]
             self._keeper.wait(self, int.from_bytes(target, "big", signed=True))
 
     def tell(self, now_utc_ms: int) -> None:
-        """The instant reached."""
+        """Send the instant reached."""
         if self._transport is not None:
             self._transport.write(now_utc_ms.to_bytes(_WIDTH, "big", signed=True))
 

@@ -7,7 +7,7 @@ import json
 import pickle
 from decimal import Decimal
 
-from collector.base.text import as_data, as_language, from_data, into, join, recognise, tr, tr_in
+from collector.base.text import as_data, as_language, both, from_data, into, join, recognise, tr, tr_in
 
 ROWS = tr("{count} rows", count=3)
 STATE, STAGE = tr("State"), tr_in("month", "State")
@@ -58,6 +58,12 @@ def test_a_text_that_was_stored_is_still_said_in_both_languages() -> None:
     kept = from_data(json.loads(json.dumps(as_data(told))))
     assert (kept, kept.into("zh")) == (told, "共 3 行；共 1.50 行 天")
     assert from_data(json.loads(json.dumps(as_data("as it was kept before")))) == "as it was kept before"
+
+
+def test_a_text_may_bring_its_own_chinese() -> None:
+    told = join("; ", (both("is {x}", "是 {x}"), ROWS))
+    kept = from_data(json.loads(json.dumps(as_data(told))))
+    assert (told, kept, kept.into("zh")) == ("is {x}; 3 rows", told, "是 {x}；共 3 行")
 
 
 def test_a_sentence_in_a_file_is_known_again_by_its_words() -> None:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pyarrow as pa
+from sqlalchemy import Connection
 
 from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
@@ -21,7 +22,7 @@ from collector.center.month.transitions import approve_step, propose_step
 from collector.center.papers.filings import make_filings
 from collector.center.people.access import Actor, Role
 from collector.center.runs.month_state import MonthState, State
-from collector.center.runs.run_list import RunFacts, record_run, runs_folder
+from collector.center.runs.run_list import RunFacts, begin_run, enter_run, finish_run, runs_folder
 from collector.model.interval import HOUR_MS, Month, local_midnight_ms
 from collector.report.folder import write_statement
 from collector.settlement.price.allocate import allocate
@@ -89,17 +90,20 @@ def add_run(
     write_statement(statement, folder / "statement")
     manifest = (folder / "statement" / "manifest.json").read_text("utf-8")
     facts = RunFacts(
-        month=month,
-        who="li",
-        folder=folder.name,
         status=status,
         result_hash=json.loads(manifest)["result_hash"],
         manifest=manifest,
         rulebook_hash="ab" * 32,
-        kind=kind,
     )
     now_ms = store.clock.now_utc_ms()
-    return store.write(lambda c: record_run(c, facts, [], now_ms=now_ms)).result()
+
+    def job(connection: Connection) -> int:
+        number = enter_run(connection, month=month, kind=kind, who="li", note="", base_run_id=None, now_ms=now_ms)
+        begin_run(connection, number, folder.name, now_ms=now_ms)
+        finish_run(connection, number, facts, [], now_ms=now_ms)
+        return number
+
+    return store.write(job).result()
 
 
 def _statement(amounts: Amounts, revenue: Revenue, month: Month, status: MonthStatus) -> Statement:

@@ -44,13 +44,19 @@ def test_a_month_is_settled_tried_compared_explained_and_packed(center: Verb, tm
     assert tried.output.splitlines()[0] == "run 3: what_if of run 2, provisional"
     assert [line.split()[1] for line in tried.output.splitlines()[1:]] == ["P1", "P2"]
     assert center("what-if", "1", f"plan={late}", "--keep").exit_code == 1
-    runs = json.loads(center("runs", "2026-06", "--json").output)
+    runs = json.loads(center("runs", "2026-06", "--done", "--json").output)
     assert [(r["id"], r["kind"], r["base_run_id"], r["note"]) for r in runs] == [
         (1, "trial", None, "first"),
         (2, "trial", None, ""),
         (3, "what_if", 2, ""),
     ]
     assert "what_if of 2" in center("runs").output
+    refused = center("runs", "2026-06").output.splitlines()[3]
+    assert "what_if of 1  failed: " in refused
+    assert "the first: late.csv:" in refused
+    every = json.loads(center("runs", "--json").output)[3]
+    assert (every["state"], every["status"]) == ("failed", "")
+    assert "conflicts with a row in force" in every["problems"][0]["message"]
     assert center("compare", "1", "2").exit_code == 0
     compared = center("compare", "1", "3", "--json")
     assert compared.exit_code == 1
@@ -68,7 +74,7 @@ def test_a_month_is_settled_tried_compared_explained_and_packed(center: Verb, tm
     packed = center("package", "2026-06", str(tmp_path / "june.zip"), "--who", "li")
     assert packed.exit_code == 0, packed.output
     assert "run 2 of 2026-06" in packed.output
-    assert "head of the audit log: 3 " in packed.output  # three runs so far
+    assert "head of the audit log: 4 " in packed.output  # three runs so far, and one that failed
 
 
 def test_what_is_not_there_or_not_meant_is_said(center: Verb) -> None:

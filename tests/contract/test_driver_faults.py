@@ -201,7 +201,7 @@ def test_a_mistake_on_a_thread_of_c104_is_told_by_the_read_and_the_callback_is_c
             assert "KeyError" in polled.job.health.last_fault
             clock.errs = False
             await polled.end()
-            await polled.job.device.close()  # as the worker does after a fault: the mark of a start may be what was lost
+            await polled.job.device.close()  # as a worker does after a fault
             await until_good(polled.job.device)
             await polled.job.device.close()
 

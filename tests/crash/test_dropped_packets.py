@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -66,15 +67,17 @@ def namespaces() -> Iterator[tuple[str, str, str]]:
 
 @pytest.mark.crash
 def test_packets_dropped_both_ways_and_either_way_lose_and_double_nothing(
-    namespaces: tuple[str, str, str], tmp_path: Path
+    namespaces: tuple[str, str, str],
 ) -> None:
     scenario = Path(__file__).with_name("inside_namespace.py")
-    inner = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'in'}"]
-    # Without a limit of its own: every wait inside has one.
-    done = subprocess.run(
-        ["ip", "netns", "exec", namespaces[0], *inner, str(scenario)], capture_output=True, text=True, check=False,
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"COLLECTOR_NAMESPACES": ",".join((*namespaces, NEAR, FAR))},
-    )  # fmt: skip
+    # A folder of a short name: the path of the agent's socket in it may have 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="dropped-") as folder:
+        inner = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", f"--basetemp={folder}/in"]
+        # Without a limit of its own: every wait inside has one.
+        done = subprocess.run(
+            ["ip", "netns", "exec", namespaces[0], *inner, str(scenario)], capture_output=True, text=True, check=False,
+            cwd=Path(__file__).parents[2],
+            env=os.environ | {"COLLECTOR_NAMESPACES": ",".join((*namespaces, NEAR, FAR))},
+        )  # fmt: skip
     print(done.stdout[-3000:])
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]

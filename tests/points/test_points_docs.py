@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from collector.points.findings import MESSAGES, Severity
+from collector.points.findings import MESSAGES
 from collector.points.lint import lint_table
 from collector.points.notation import find_notation
 from collector.points.words import FOR_READERS, HEADINGS
+from collector.sheets.findings import Severity
 
 PAGES = [Path(__file__).parents[2] / "docs" / name for name in ("point-tables.md", "point-tables.zh-CN.md")]
 

@@ -7,6 +7,7 @@ import io
 import os
 import zipfile
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,27 @@ def test_merged_cells_are_refused_from_the_header_on_and_fine_above_it(tmp_path:
     )
 
 
+def test_a_small_number_of_a_workbook_is_read_as_a_decimal(tmp_path: Path) -> None:
+    path = write_cells(tmp_path / "t", [[*HEADER, "倍率"], GOOD], "xlsx")
+    book = openpyxl.load_workbook(path)
+    book.worksheets[0]["G2"] = 0.0000001  # Python writes 1e-07
+    book.save(path)
+    (point,) = load_points(path, "modbus_tcp", "d")
+    assert point.scale == Fraction(1, 10**7)
+
+
+@pytest.mark.parametrize("filling", [b"<c " * 300_000, b"x" * 3_000_000])
+def test_a_sheet_of_endless_tags_or_text_is_refused_without_delay(tmp_path: Path, filling: bytes) -> None:
+    path = write_cells(tmp_path / "t", [HEADER, GOOD], "xlsx")
+    target = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.namelist():
+            content = old.read(member)
+            new.writestr(member, content + filling if "worksheets/" in member else content)
+    path.write_bytes(target.getvalue())
+    assert refusals(path)[0].startswith("t.xlsx: is no workbook that can be read")
+
+
 def test_a_broken_workbook_and_one_of_the_old_form_are_refused(tmp_path: Path) -> None:
     book, _, path = workbook(tmp_path, [])
     book.save(path)
@@ -122,7 +144,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
             part.write(bytes(1024**2))
     assert path.stat().st_size < 200_000
     assert refusals(path)[0].startswith(
-        f"bomb.xlsx: has {65 * 1024**2} bytes unpacked, 1 parts; a point table has at most"
+        f"bomb.xlsx: has {65 * 1024**2} bytes unpacked, 1 parts; at most 67108864 bytes"
     )
 
 
@@ -131,7 +153,7 @@ def test_a_sheet_that_claims_endless_rows_or_columns_is_refused(tmp_path: Path) 
         book, first, path = workbook(tmp_path, [HEADER, GOOD])
         first[reference] = 1
         book.save(path)
-        assert "; a point table has at most 100000 rows, 256 columns; split it" in refusals(path)[0]
+        assert "; at most 100000 rows, 256 columns are read; split it" in refusals(path)[0]
         first[reference] = None
 
 
@@ -143,7 +165,7 @@ def test_a_pipe_a_folder_and_a_file_too_long_are_refused_at_once(tmp_path: Path)
     with (tmp_path / "long.csv").open("wb") as file:
         file.truncate(17 * 1024**2)
     assert refusals(tmp_path / "long.csv")[0].startswith(
-        "long.csv: has more than 16777216 bytes; a point table has at most"
+        "long.csv: has 17825792 bytes; at most 16777216 bytes are read"
     )
 
 
@@ -151,9 +173,10 @@ def test_a_pipe_a_folder_and_a_file_too_long_are_refused_at_once(tmp_path: Path)
     ("data", "reason"),
     [
         ("名称;量;区;地址\n".encode(), "cells are apart by ;, not by commas; save it as CSV UTF-8 (comma delimited)"),
-        (b"\xff\xfeb\x00a\x00", "is neither UTF-8 nor GBK text; save it as CSV UTF-8"),
-        (b"name,address\n\x00", "is neither UTF-8 nor GBK text"),
-        (b'name,area,type,address\n"P,holding,int16,1\n', "is no proper CSV: unexpected end of data"),
+        (b"\xff\xfeb\x00a\x00", "is UTF-16; save it as CSV UTF-8"),
+        (b"name,address\n\xff", "is neither UTF-8 nor GBK text; save it as CSV UTF-8"),
+        (b"name,address\n\x00", "t.csv:2: holds a NUL byte"),
+        (b'name,area,type,address\n"P,holding,int16,1\n', "t.csv:2: is no proper CSV: unexpected end of data"),
         (b"", "no header within the first 10 rows"),
         (b"name,area,type,address\n", "no row is meant for device 'd'"),
     ],

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.points.findings import Severity
 from collector.points.lint import Report, lint_table
+from collector.sheets.findings import Severity
 from tests.points.point_tables import write_cells
 
 ROOT = Path(__file__).parents[2]

@@ -110,7 +110,10 @@ def test_a_row_numbered_beyond_every_sheet_is_refused_and_not_counted_up_to(tmp_
             # Counting the empty rows before it would take for ever.
             new.writestr(member, old.read(member).replace(b'r="2"', b'r="900000000000"'))
     (problem,) = found(tmp_path, {"orders.xlsx": target.getvalue()})
-    assert problem == "orders.xlsx: has rows beyond 1048576, where a worksheet ends; use CSV"
+    assert problem == (
+        "orders.xlsx: has more than 1048576 rows; at most 1048576 rows, 256 columns are read; "
+        "split it, save a workbook as CSV, or delete what lies below and beside the table"
+    )
 
 
 @pytest.mark.parametrize("part", ["a.", "'a' . ", '"a".'])

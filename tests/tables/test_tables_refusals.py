@@ -102,9 +102,15 @@ CASES: list[tuple[str, str, str]] = [
     ("records/b.csv", "", "records/b.csv: is empty; a file without rows still has its header"),
     ("records/b.csv", "unit,time\n\0\n", "records/b.csv:2: holds a NUL byte; this is no CSV text"),
     ("records/b.csv", f'unit,time\n"U1,{T2}\n', "records/b.csv:2: is no proper CSV: unexpected end of data"),
+    (
+        "plan.csv",
+        f"unit;start;end;power_mw\nU1;{T1};{T2};1\n",
+        "plan.csv: cells are apart by ;, not by commas; save it as CSV UTF-8 (comma delimited)",
+    ),
+    ("records/b.csv", "unit\ttime\ton_grid\n", "records/b.csv: cells are apart by TAB, not by commas; save it as CSV"),
     ("records/b.txt", "x", "records/b.txt: is no record file; expected *.csv, *.parquet, *.xlsx or *.e"),
     ("records/b.parquet", "x", "records/b.parquet: is no Parquet file that can be read: "),
-    ("records/b.xlsx", "x", "records/b.xlsx: is no XLSX workbook: File is not a zip file"),
+    ("records/b.xlsx", "x", "records/b.xlsx: is no workbook that can be read: File is not a zip file"),
     (
         "plan.csv",
         f"unit,start,end,power_mw\nU1,{SPAN},1\nU1,2026-03-01T00:30:00+08:00,{T2},1\n",
@@ -468,7 +474,7 @@ def test_links_and_pipes_are_refused(tmp_path: Path) -> None:
     (folder / "plan.csv").symlink_to(tmp_path / "outside.csv")
     os.mkfifo(folder / "orders.csv")
     assert found(folder, {}) == [
-        "orders.csv: is not a regular file",
+        "orders.csv: can't be read: is not a regular file",
         "plan.csv: is a symbolic link; put the file itself here",
         "records/link.csv: is a symbolic link; put the file itself here",
     ]

@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.center.lake.day_file import build_day, write_table
-from collector.center.lake.pieces import Column as LakeColumn
 from collector.center.lake.pieces import Origin, Piece
 from collector.model.dispatch import ExclusionReason, Order, OrderKind, Reserve, ReserveKind, Revenue, RevenueKind
 from collector.model.quantity import parse_scaled, to_scaled
@@ -29,6 +28,7 @@ from collector.tables.columns import Column, Form
 from collector.tables.folder import load_folder
 from collector.tables.read_long_table import read_long
 from collector.tables.rounding import floats_to_scaled
+from collector.wire import QuantityColumn, UnitColumns
 from tests.tables.made_folder import RECORDS, REGISTER, T0, T0_MS, T1, T2, found, make
 
 HOUR_MS = 3_600_000
@@ -239,13 +239,44 @@ def test_formulas_dates_and_errors_in_a_workbook_are_refused_with_the_remedy(tmp
     header = ["unit", "start", "end", "power_mw"]
     rows: list[list[Any]] = [header, ["U1", datetime(2026, 3, 1), T1, "=1+1"], ["U1", T1, T2, "#N/A"]]
     problems = found(tmp_path, {"plan.xlsx": workbook(rows)})
-    assert "plan.xlsx:2: power_mw: holds a formula; paste the value itself (paste special: values)" in problems
+    assert "plan.xlsx:2: power_mw: D2 holds a formula; paste the value itself (paste special: values)" in problems
     assert (
         "plan.xlsx:2: start: holds an Excel date (2026-03-01T00:00:00), which has no offset; "
         "write it as text like 2026-03-01T00:00:00+08:00"
     ) in problems
-    assert "plan.xlsx:3: power_mw: holds the error #N/A; leave the cell empty where the value is missing" in problems
+    assert "plan.xlsx:3: power_mw: D3 holds the error #N/A; write the value or leave it empty" in problems
     assert len(problems) == 3
+
+
+def test_merged_cells_of_a_table_are_refused_and_fine_below_it(tmp_path: Path) -> None:
+    data = workbook([["unit", "start", "end", "power_mw"], ["U1", T0, T1, 1], ["U1", T1, T2, 1]])
+    book = openpyxl.load_workbook(io.BytesIO(data))
+    sheet = book.worksheets[0]
+    sheet.merge_cells("A5:D5")
+    below, within = io.BytesIO(), io.BytesIO()
+    book.save(below)
+    sheet.merge_cells("D2:D3")  # shows 1 in both rows, holds it in the first
+    book.save(within)
+    assert (plan := load_folder(make(tmp_path / "a", {"plan.xlsx": below.getvalue()})).plan) is not None
+    assert plan.num_rows == 2
+    problems = found(tmp_path / "b", {"plan.xlsx": within.getvalue()})
+    assert (
+        "plan.xlsx:2: cells D2:D3 are merged: only the first of them holds anything; unmerge them and fill every cell"
+    ) in problems
+
+
+def test_a_cell_far_beside_the_table_is_refused_not_passed_over(tmp_path: Path) -> None:
+    book = openpyxl.load_workbook(io.BytesIO(workbook([["unit", "start", "end", "power_mw"], ["U1", T0, T1, 1]])))
+    book.worksheets[0]["XFD2"] = "void"
+    target = io.BytesIO()
+    book.save(target)
+    (problem,) = found(tmp_path, {"plan.xlsx": target.getvalue()})
+    assert problem.startswith("plan.xlsx: has a cell in column XFD; at most 1048576 rows, 256 columns are read")
+
+
+def test_a_workbook_of_the_old_form_is_named_so(tmp_path: Path) -> None:
+    (problem,) = found(tmp_path, {"plan.xlsx": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"})
+    assert problem == "plan.xlsx: is a workbook of the old .xls form; save it as .xlsx or CSV"
 
 
 def test_a_workbook_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
@@ -259,7 +290,7 @@ def test_a_workbook_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
         for _ in range(600):
             part.write(b"\0" * 1024**2)
     (problem,) = found(tmp_path, {"orders.xlsx": target.getvalue()})
-    assert problem.startswith("orders.xlsx: unpacks to 629145600 bytes in 1 parts; at most 536870912")
+    assert problem.startswith("orders.xlsx: has 629145600 bytes unpacked, 1 parts; at most 536870912 bytes")
 
 
 def parquet(columns: dict[str, Any], metadata: dict[str, str] | None = None) -> bytes:
@@ -369,19 +400,18 @@ def test_what_the_center_seals_is_read_back_to_the_same_integers(tmp_path: Path)
     def piece(unit: str, quantity: str, values: list[int], qualities: list[int]) -> Piece:
         count = len(values)
         zeros = np.zeros(count, np.int64)
-        column = LakeColumn(np.array(values), np.ones(count, bool), np.array(qualities, np.uint8))
-        return Piece(
+        column = QuantityColumn(np.array(values), np.ones(count, bool), np.array(qualities, np.uint8))
+        records = UnitColumns(
             unit=unit,
-            place=0,
-            origin=Origin(0, "g", 1, 1),
-            time=T0_MS + np.arange(count, dtype=np.int64),
+            time_utc_ms=T0_MS + np.arange(count, dtype=np.int64),
             era=zeros,
             cause=zeros,
             clock=zeros,
             tagged=np.zeros(count, bool),
-            device_time=zeros,
+            device_time_utc_ms=zeros,
             columns={quantity: column},
         )
+        return Piece(records, 0, Origin(0, "g", 1, 1))
 
     good, late, out_of_range = 0, 2, 18
     pieces = [

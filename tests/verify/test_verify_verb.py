@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from simulators.run.pytest_plugin import ServedDevices
@@ -145,6 +146,15 @@ def test_a_sheet_is_filled_in_taken_and_gone_through_level_by_level(modbus_devic
     sheet.write_text(filled.replace("50 %,330", "50 %,340"), "utf-8")
     run(config, "--sheet", str(sheet))
     assert states(config)["有功", "50 %"] == "again"
+
+
+def test_a_formula_in_a_sheet_is_refused_not_taken_for_an_empty_cell(modbus_device: Serve, tmp_path: Path) -> None:
+    config, path = config_of(modbus_device(MODBUS)), tmp_path / "sheet.xlsx"
+    book = openpyxl.Workbook()
+    for row in (["点名", "步骤", "期望值"], ["有功", "0 %", "=1+1"]):
+        book.worksheets[0].append(row)
+    book.save(path)
+    assert "C2 holds a formula" in run(config, "--sheet", str(path)).error
 
 
 def test_a_wrong_sheet_is_refused_whole_with_every_place(modbus_device: Serve, tmp_path: Path) -> None:

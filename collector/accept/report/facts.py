@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a report says of the run besides its checks: who, where, on what machine, with which files."""
+"""The facts of a run besides its checks: people, place, machine, files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PACKAGES = ("collector", "pymodbus", "c104", "serialx", "aiomqtt", "pyarrow", "
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A line of the report's head."""
+    """One line in the head of the report."""
 
     key: str
     zh: str
@@ -29,7 +29,7 @@ class Fact:
 
 
 def facts_of(acceptance: Acceptance, *, started: str, ended: str) -> list[Fact]:
-    """In the order of the report."""
+    """The facts in the order of the report."""
     settings = acceptance.plan.settings
     cover = settings.acceptance
     kinds = {"factory": "出厂验收 FAT", "site": "现场验收 SAT"}
@@ -57,7 +57,7 @@ def facts_of(acceptance: Acceptance, *, started: str, ended: str) -> list[Fact]:
 
 
 def versions() -> dict[str, str]:
-    """Of what matters and is installed."""
+    """The versions of the installed packages that matter."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

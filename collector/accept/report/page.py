@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""accept.html: the acceptance for people, Chinese first, printable on A4; no script, nothing fetched.
+"""accept.html: the report as a page, Chinese first, printable on A4; no script, no external resource.
 
-Plain text functions and no template engine: a gateway has none.
+Written without a template engine: a gateway has none.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The papers of an acceptance: accept.html to print and sign, accept.csv, accept.xlsx and accept.json of the same."""
+"""The files of the report: accept.html to print and sign; accept.csv, accept.xlsx, accept.json: the same data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WIDTHS: Final = (6, 16, 22, 30, 40, 50, 50, 40, 14, 40, 10, 60)
 
 
 def write_report(acceptance: Acceptance, *, started: str, ended: str) -> Path:
-    """All papers into the folder of the run. Returns the page."""
+    """Write all files of the report into the folder of the run. Returns the path of the page."""
     out = acceptance.out
     facts = facts_of(acceptance, started=started, ended=ended)
     files = hashes(acceptance)
@@ -77,7 +77,7 @@ def _write_workbook(path: Path, facts: Sequence[Fact], cells: Sequence[tuple[str
     for number, row in enumerate(rows, 1):
         for column, text in enumerate(row, 1):
             cell = sheet.cell(number, column, text)
-            cell.data_type = "s"  # a text that begins with = stays a text
+            cell.data_type = "s"  # a text that begins with = must stay text
             cell.alignment = Alignment(vertical="top", wrap_text=number > head)
             if number == head:
                 cell.font = Font(bold=True)

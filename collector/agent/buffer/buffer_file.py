@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The SQLite file under the buffer: schema, one writer, one transaction at a time, durable when it returns.
 
-Schema in `ledger_schema.py`, steps from older ones by sqlite-utils; the hot path is plain sqlite3. The file runs in
-WAL with `synchronous=FULL`: a commit is on the disk when it returns. A lock file beside it keeps a second agent out;
-readers (`agent status`, the sqlite3 shell) may look at any time.
+Its tables are made in `ledger_schema.py` by sqlite-utils; the hot path is plain sqlite3. The file runs in WAL with
+`synchronous=FULL`: a commit is on the disk when it returns. A lock file beside it keeps a second agent out; readers
+(`agent status`, the sqlite3 shell) may look at any time.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from collector.agent.buffer import ledger_schema
+from collector.agent.buffer.ledger_schema import CURRENT, bring_up_to_date, fingerprint
 from collector.base.errors import CollectorError, Garbled, StoreError
 from collector.base.text import tr
 from collector.wire import Stream, is_name, open_envelope
@@ -121,11 +121,7 @@ class Ledger:
     def _migrate(self) -> None:
         """Bring the tables up to date. Where even that fails over names, the text of the schema is damaged."""
         try:
-            if not self.value("SELECT count(*) FROM sqlite_master"):
-                ledger_schema.create(self.db)
-            elif not ledger_schema.is_current(self.db):
-                from collector.agent.buffer.ledger_migrations import bring_up_to_date
-
+            if fingerprint(self.db) != CURRENT:
                 bring_up_to_date(self.db)
         except sqlite3.Error as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
@@ -146,7 +142,7 @@ class Ledger:
         if self.suspect_path.exists():
             return "found damaged while in use"
         try:
-            if _schema_of(self.db) != _expected_schema():
+            if fingerprint(self.db) != CURRENT:
                 return "its tables are not those of a buffer"
             if self.path.stat().st_size < _FULL_CHECK_BELOW_BYTES:
                 found = self.db.execute("PRAGMA integrity_check(1)").fetchone()[0]
@@ -252,17 +248,6 @@ class Ledger:
     def close(self) -> None:
         """Close the file; what was committed stays."""
         self.db.close()
-
-
-def _schema_of(db: sqlite3.Connection) -> list[tuple[str, str, str | None]]:
-    return db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
-
-
-def _expected_schema() -> list[tuple[str, str, str | None]]:
-    """What a new file has: a text of the schema that was damaged differs from it."""
-    with closing(sqlite3.connect(":memory:")) as db:
-        ledger_schema.create(db)
-        return _schema_of(db)
 
 
 class Damaged(StoreError):  # noqa: N818 - a state of the file

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -25,6 +24,7 @@ from collector.agent.buffer import lost_ranges as lost
 from collector.agent.buffer.buffer_file import Ledger, StreamRow
 from collector.agent.buffer.damaged_file import DamagedFile, OldBatch, OldLost, OldStream
 from collector.agent.buffer.sealer import encode_tail
+from collector.base.durable import flush, write_whole
 from collector.base.errors import Garbled, StoreError
 from collector.model.record import GapRecord, UnitRecord
 from collector.wire import decode_batch, is_name, open_envelope
@@ -99,11 +99,7 @@ def finish_exchange(path: Path) -> None:
         for suffix in _SIDE_FILES[1:]:  # of the old file; the new one was closed and has none
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         new.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        flush(path.parent)
     except OSError as error:
         raise StoreError(f"can't take its place: {error.strerror}", subject=str(new)) from error
 
@@ -326,13 +322,8 @@ def note_epochs(ledger: Ledger, now_utc_ms: int) -> None:
         }
         for row in ledger.streams()
     ]
-    temporary = path.with_name(path.name + ".new")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(noted, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_whole(path, json.dumps(noted, indent=1).encode())
     except OSError as error:
         raise StoreError(f"can't be written: {error.strerror}", subject=str(path)) from error
 

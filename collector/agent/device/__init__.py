@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Step 1 of the flow, read: the Device protocol (`contract.py`), one folder a protocol, and what the drivers share.
+"""Step 1 of the flow, read: the driver contract (`contract.py`), one folder per protocol, and code the drivers share.
 
 Only reading functions exist here: Modbus 1 to 4; 104 start, test, interrogation and counter interrogation (without
 freeze or reset); DL/T 645 read. A test walks the source for anything else.

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every driver promises, whatever its protocol.
+"""The contract of every driver, whatever its protocol.
 
-`open` and `close` may be called at any time and any number of times. `read` never gives a value it did not get: what
-could not be read comes as a reading with a bad quality, or, where nothing at all could be read, as a `DeviceError`.
-Every wait ends by its own timeout, and a cancelled `read` ends within a second and leaves the device usable.
+`open` and `close` may be called at any time and any number of times. `read` never invents a value: a point that could
+not be read gives a reading with a bad quality; a read that got nothing at all raises a `DeviceError`. Every wait has
+its own timeout, and a cancelled `read` ends within a second and leaves the device usable.
 
-Whatever else a driver raises is a mistake in it, and the failure of its device alone: who calls a driver does so inside
-`contained`, the one place where that is turned into a `DeviceError`. A driver itself catches nothing for this reason.
+Any other exception of a driver is a bug in it and fails its device only: drivers are called inside `contained`, the one
+place that turns such an exception into a `DeviceError`. A driver itself catches nothing for this reason.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from collector.points import Point
 
 
 class Reading(NamedTuple):
-    """One point, once. `value` is the stored integer of the point's quantity, None unless the quality is usable.
+    """One value of one point. `value`: the stored integer of the point's quantity, None unless the quality is usable.
 
-    `time_utc_ms`: our time when the reply was complete. `device_time_utc_ms`: the device's own tag of this value.
-    `event`: the device reported a change by itself. `raw`: the bytes of this value as they came, for people.
+    `time_utc_ms`: our time when the reply was complete. `device_time_utc_ms`: the device's own time tag of the value.
+    `event`: the device reported a change spontaneously. `raw`: the bytes of the value as received, for display.
     """
 
     point: Point
@@ -42,7 +42,7 @@ class Reading(NamedTuple):
 
 
 class _Readings(Sequence[Reading]):
-    """Readings that are made when somebody looks at them one by one; the recorder takes them by columns."""
+    """Readings that are created only on access; the recorder uses the columns instead."""
 
     __slots__ = ()
 
@@ -56,10 +56,10 @@ class _Readings(Sequence[Reading]):
 
 @dataclass(slots=True, eq=False)
 class BlockReadings(_Readings):
-    """What one request gave, all at one instant, untagged and asked for. The columns run along `points`.
+    """The readings of one polled request, all of one instant, without time tags. The columns have one entry per point.
 
-    `points`: the same tuple each time the same is read, so that what is done with it need be worked out once. `data`:
-    the answer, out of which `cut` takes the bytes of each value, for people.
+    `points`: the same tuple each time the same block is read, so that results derived from it can be cached. `data`:
+    the answer, from which `cut` takes the bytes of each value, for display.
     """
 
     points: tuple[Point, ...]
@@ -80,7 +80,7 @@ class BlockReadings(_Readings):
 
 @dataclass(slots=True, eq=False)
 class ReadingsByBlock(_Readings):
-    """What one read of a device gave: by request where it could be read, one by one where not."""
+    """The readings of one read of a device: per request where it succeeded, single readings where it failed."""
 
     blocks: list[BlockReadings] = field(default_factory=list)
     others: list[Reading] = field(default_factory=list)
@@ -93,10 +93,10 @@ class ReadingsByBlock(_Readings):
 
 
 class Answer(NamedTuple):
-    """What one `read` gave. `holding`: points whose last reported value the device still vouches for at `time_utc_ms`
-    (a protocol that reports by exception repeats nothing while nothing changes). `errors`: requests that gave nothing;
-    the `subject` of each is the request. `clock_offset_ms`: how far the device's clock is ahead of ours, where this
-    read measured it; None: not measured now, what was known still holds."""
+    """The result of one `read`. `holding`: points whose last reported value is still valid at `time_utc_ms`
+    (a protocol that reports by exception repeats nothing while nothing changes). `errors`: failed requests; the
+    `subject` of each is the request. `clock_offset_ms`: how far the device's clock is ahead of ours; None: not measured
+    by this read, the last offset still holds."""
 
     readings: Sequence[Reading]
     time_utc_ms: int
@@ -110,54 +110,54 @@ class Device(Protocol):
 
     @property
     def name(self) -> str:
-        """Its id in the configuration."""
+        """The id of the device in the configuration."""
         ...
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """Everything that is read from it."""
+        """All points read from the device."""
         ...
 
     async def open(self) -> None:
-        """Connect. Nothing happens if it is open.
+        """Connect; no effect if the device is open.
 
         Raises:
-            Silent: nobody answers there.
+            Silent: no answer from its address.
         """
         ...
 
     async def close(self) -> None:
-        """Disconnect. Nothing happens if it is closed."""
+        """Disconnect; no effect if the device is closed."""
         ...
 
     async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
-        """Ask for `points` and wait; opens first where needed. No new request starts after `budget_s` seconds.
+        """Read `points`, opening the device first where needed. No new request starts after `budget_s` seconds.
 
         Raises:
-            DeviceError: nothing could be read.
+            DeviceError: no point could be read.
         """
         ...
 
     def collect(self) -> list[Reading]:
-        """What the device reported by itself since the last call; never waits."""
+        """The readings the device reported spontaneously since the last call; never waits."""
         ...
 
 
 @runtime_checkable
 class Findable(Protocol):
-    """A device whose line can be asked who is there. For commissioning, never while the line is polled."""
+    """A device whose line can be searched for other addresses. For commissioning, never while the line is polled."""
 
     async def find(self) -> str:
-        """What answers under other addresses than the configured one, in words; empty where nothing does."""
+        """A sentence about devices that answer at other addresses than the configured one; empty where none does."""
         ...
 
 
 @contextmanager
 def contained(device: str) -> Iterator[None]:
-    """Calls to a driver. `device`: its id.
+    """Context of every call to a driver. `device`: the device's id.
 
     Raises:
-        DeviceError: as the driver raised it; `DriverFault`: for anything else, with that as its cause.
+        DeviceError: as the driver raised it; any other exception as a `DriverFault` caused by it.
         CancelledError: the task was asked to end.
     """
     try:
@@ -166,7 +166,7 @@ def contained(device: str) -> Iterator[None]:
         raise
     except (Exception, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError):
-            # Nobody asked this task to end: a library cancelled what the driver waited for.
+            # This task was not asked to end: a library cancelled the future the driver waited for.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
@@ -177,7 +177,7 @@ def contained(device: str) -> Iterator[None]:
 
 
 def suspect_where_shifted(readings: Sequence[Reading], block_of: Callable[[Point], object]) -> Sequence[Reading]:
-    """Where a guard point does not match, or could not be read, the values of its block are not trusted."""
+    """The readings, with quality suspect in each block whose guard point does not match or could not be read."""
     shifted = {block_of(r.point) for r in readings if r.point.guard and r.quality is not Quality.GOOD}
     if not shifted:
         return readings
@@ -190,13 +190,13 @@ def suspect_where_shifted(readings: Sequence[Reading], block_of: Callable[[Point
 
 
 def quality_of(error: DeviceError) -> Quality:
-    """A failed exchange as the quality of what should have come."""
+    """The quality of values that a failed exchange should have given."""
     if isinstance(error, Refused):
         return Quality.REFUSED
     return Quality.GARBLED if isinstance(error, Garbled | DriverFault) else Quality.SILENT
 
 
 def failed(points: Iterable[Point], error: DeviceError, time_utc_ms: int) -> list[Reading]:
-    """Readings without value for points that could not be read, and why."""
+    """Readings without value for points that could not be read; the quality tells the reason."""
     quality = quality_of(error)
     return [Reading(point, None, quality, time_utc_ms) for point in points]

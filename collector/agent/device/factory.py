@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Configuration into devices, grouped by the line they share. Nothing is connected here.
+"""Devices made from the configuration, grouped by the line they share. Nothing is connected here.
 
-Protocol libraries are imported when a device of theirs is configured, not before.
+A protocol library is imported only when a device that needs it is configured.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collector.points.agent_config import Device as Settings
 
 @dataclass(frozen=True, slots=True)
 class DeviceOnLine:
-    """A device, its settings, and the name of the socket or serial line it shares with others of the same name."""
+    """A device, its settings, and its line: devices with the same line name share a socket or serial line."""
 
     line: str
     settings: Settings
@@ -29,7 +29,7 @@ class DeviceOnLine:
 
 
 def line_name(settings: Settings) -> str:
-    """What a device shares: a serial line, a socket; a 104 link is never shared."""
+    """The name of a device's line: its serial line or socket, which others may share; a 104 link is never shared."""
     if settings.serial:
         return settings.serial
     place = f"{settings.host}:{settings.port}"
@@ -37,20 +37,20 @@ def line_name(settings: Settings) -> str:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """What the device takes in one request."""
+    """The limits of one request to a device."""
     return Limits(settings.max_registers, settings.max_coils, settings.max_gap, settings.one_point_per_request)
 
 
 def serial_line(settings: Settings) -> SerialLine | None:
-    """The serial line of a device, if it is on one."""
+    """The serial line of a device; None where it has none."""
     return SerialLine(settings.serial, settings.baud, settings.parity) if settings.serial else None
 
 
 def build_devices(config: AgentConfig, clock: Clock) -> list[DeviceOnLine]:
-    """Every device of the configuration.
+    """Make every device of the configuration.
 
     Raises:
-        ConfigError: a protocol that this version can't read.
+        ConfigError: this version can't read a configured protocol.
     """
     lines: dict[str, object] = {}
     built = []
@@ -64,32 +64,32 @@ def build_devices(config: AgentConfig, clock: Clock) -> list[DeviceOnLine]:
         except ConfigError:
             raise
         except Exception as error:
-            # A library that can't be loaded, a mistake in a driver: the other devices are read all the same.
+            # The library can't be loaded or the driver has a bug: the other devices are still read.
             device = _Unbuilt(settings.id, points, error)
         built.append(DeviceOnLine(name, settings, device))
     return built
 
 
 class _Unbuilt:
-    """In the place of a device that could not be made: each read raises why."""
+    """Stands for a device that could not be made: each read raises the reason."""
 
     def __init__(self, name: str, points: tuple[Point, ...], reason: Exception) -> None:
         self.name, self.points, self._reason = name, points, reason
 
     async def open(self) -> None:
-        """Raises: why there is no device."""
+        """Raise the reason why the device could not be made."""
         raise RuntimeError(f"it could not be made: {self._reason!r}") from self._reason
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
     async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
-        """Raises: why there is no device."""
+        """Raise the reason why the device could not be made."""
         del points, budget_s
         raise RuntimeError(f"it could not be made: {self._reason!r}") from self._reason
 
     def collect(self) -> list[Reading]:
-        """Nothing."""
+        """Always empty."""
         return []
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The register codec: words of a device into raw values, raw values into the stored integers of their quantity.
+"""The register decoder: registers of a device to raw values, raw values to the stored integers of their quantity.
 
-Exact throughout: integers and fractions, also for floating point values, whose binary value is taken as it is (a
-float32 is widened to 64 bits before any factor) and rounded once, half away from zero.
+All arithmetic is exact (integers and fractions), also for floating point values: their binary value is taken as it is
+(a float32 is widened to 64 bits before any factor) and rounded once, half away from zero.
 
-Word orders are named as the trade does, A the most significant byte of a 32-bit value: ABCD high word first, CDAB low
-word first, BADC and DCBA the same two with the bytes of each word exchanged. 64-bit values follow the same pattern
-over four words; in one register ABCD and CDAB are alike, and BADC and DCBA.
+Word orders have their usual names, A the most significant byte of a 32-bit value: ABCD high word first, CDAB low word
+first, BADC and DCBA the same two with the bytes of each word swapped. 64-bit values follow the same pattern over four
+words; in a single register ABCD equals CDAB, and BADC equals DCBA.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Raw = int | float | Fraction
 
 
 def in_order(data: bytes, order: str) -> bytes:
-    """The bytes of one value, most significant first. `data`: whole registers as they came; `order`: as above."""
+    """The bytes of one value, most significant first. `data`: whole registers as received; `order`: as above."""
     words = [data[i : i + 2] for i in range(0, len(data), 2)]
     if order in ("CDAB", "DCBA"):
         words.reverse()
@@ -39,10 +39,10 @@ def in_order(data: bytes, order: str) -> bytes:
 
 
 def decode_value(data: bytes, kind: str, order: str, bit: int | None) -> int | float | None:
-    """The raw value in whole registers; None where the bytes are no number of this type (BCD above 9, NaN, infinity).
+    """Decode a raw value; None where the bytes are no number of this type (BCD digit above 9, NaN, infinity).
 
     Args:
-        data: the registers of the value as they came, two bytes each.
+        data: the registers of the value as received, two bytes each.
         kind: the type column of the point table.
         order: ABCD, CDAB, BADC or DCBA.
         bit: number of the bit wanted, 0 least significant; None: the whole value.
@@ -58,19 +58,19 @@ def decode_value(data: bytes, kind: str, order: str, bit: int | None) -> int | f
 
 
 def finite(value: float) -> float | None:
-    """A number, or None for infinity and for what is no number."""
+    """The number itself, or None for infinity and NaN."""
     return value if value - value == 0 else None
 
 
 def bcd_digits(data: bytes) -> int | None:
-    """The number in packed decimal digits; None where a digit is above 9."""
+    """Decode a packed BCD number; None where a digit is above 9."""
     digits = data.hex()
     return int(digits) if digits.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """A point's arithmetic, worked out once: stored = (raw × numerator + addend) ÷ denominator.
+    """The prepared scaling of a point: stored = (raw × numerator + addend) ÷ denominator.
 
     `low`, `high`: the stored integers allowed: the quantity's plausible range narrowed by the row's own.
     `sentinels`: raw integers meaning "no value"; a value also matches by its bit pattern (65535 and -1 in int16).
@@ -84,7 +84,7 @@ class Scaling:
     sentinels: frozenset[int]
 
     def judge(self, raw: Raw | None, pattern: int | None = None) -> tuple[int | None, Quality]:
-        """The stored integer and its quality; None unless it is usable. `pattern`: the raw bits as they came."""
+        """The stored integer (None unless usable) and its quality. `pattern`: the raw bits as received."""
         if raw is None:
             return None, Quality.INVALID
         if self.sentinels and (raw in self.sentinels or pattern in self.sentinels):
@@ -106,7 +106,7 @@ class Scaling:
 
 
 def scaling_of(point: Point) -> Scaling:
-    """The arithmetic of a point that carries a quantity; points that are scaled alike share it."""
+    """The scaling of a point that carries a quantity; points with equal scaling share the object."""
     return _scaling(
         point.quantity, point.raw_unit, point.scale * point.sign, point.offset * point.sign, point.low, point.high,
         point.no_value,
@@ -134,17 +134,17 @@ def _scaling(
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A constant or range that must be found at a known place before the values around it are trusted."""
+    """A constant or range that must be found at a known address before the values around it are trusted."""
 
     low: Fraction
     high: Fraction
 
     @classmethod
     def parse(cls, text: str) -> Guard:
-        """From `2009` or `2000..2100`.
+        """Parse `2009` or `2000..2100`.
 
         Raises:
-            ValueError: not numbers, or a range that ends before it begins.
+            ValueError: the text holds no numbers, or the range ends before it begins.
         """
         first, dots, last = text.partition("..")
         low = Fraction(parse_decimal(first.strip()))
@@ -154,7 +154,7 @@ class Guard:
         return cls(low, high)
 
     def holds(self, point: Point, raw: Raw | None) -> bool:
-        """Whether the value found is what must be there; in the row's own unit, after scale, offset and sign."""
+        """Whether the value read matches the guard; compared in the row's own unit, after scale, offset and sign."""
         if raw is None:
             return False
         return self.low <= (Fraction(raw) * point.scale + point.offset) * point.sign <= self.high

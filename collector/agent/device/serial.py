@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Serial lines, through serialx: the one asyncio serial library at hand that opens a pty with even parity.
+"""Serial lines, through serialx: the only asyncio serial library we know that opens a pty with even parity.
 
-It locks a line, and lets go of it some time after `close` or `abort`, on a thread: until then the line is in use.
+serialx locks a line and releases it some time after `close` or `abort`, on a thread: until then the line is in use.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class SerialLine:
     async def connect(
         self, protocol_factory: Callable[[], asyncio.Protocol]
     ) -> tuple[BaseSerialTransport, asyncio.Protocol]:
-        """Open the line for a protocol, as soon as the one before has let go of it; the caller limits the time.
+        """Open the line for a protocol as soon as its last user has released it; the caller sets the timeout.
 
         Raises:
-            OSError: no such line, in use, or it can't be set up so.
+            OSError: there is no such line, it is in use, or it refuses these settings.
         """
         if self._newest is not None and self._newest.is_closing():
-            # Not to be cancelled: it is the library's own, others may wait for it later.
+            # Shielded from cancellation: the future belongs to the library, others may wait for it later.
             await asyncio.shield(self._newest.wait_closed())
         try:
             transport, protocol = await create_serial_connection(
@@ -51,7 +51,7 @@ class SerialLine:
     def connector(
         self, protocol_factory: Callable[[], asyncio.Protocol]
     ) -> Callable[[], Awaitable[tuple[BaseSerialTransport, asyncio.Protocol]]]:
-        """`connect` for `protocol_factory`, for a library that opens its transport itself."""
+        """`connect` bound to `protocol_factory`, for a library that opens its transport itself."""
 
         async def connect() -> tuple[BaseSerialTransport, asyncio.Protocol]:
             return await self.connect(protocol_factory)

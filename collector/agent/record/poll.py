@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When devices are read: one worker per channel, so that a dead or slow device delays nobody but its own line.
+"""Polling of devices: one worker per channel, so that a dead or slow device delays only its own line.
 
-Schedules run on the `Clock`; timeouts and back-off are real time. A worker never overlaps itself: what is due again
-before it was read is read once. A failed read becomes the quality of every point it should have given. A device that
-stays silent is asked less and less often, up to its `backoff_max_s`, and never given up. The same holds for a driver
-that fails by a mistake of its own; it is closed before it is asked again, and its traceback is logged once.
+Schedules run on the `Clock`; timeouts and back-off are real time. A worker does one read at a time: a job that is due
+again before it was read is read once. A failed read becomes the quality of every point it should have given. A silent
+device is polled less and less often (back-off up to its `backoff_max_s`) but never given up. The same holds for a
+driver that fails by a bug of its own; it is closed before it is polled again, and its traceback is logged once.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from typing import Final
 
 from collector.agent.device.contract import Answer, Device, Reading, contained, failed
 from collector.agent.log import fields
+from collector.base.backoff import backoff_s
 from collector.base.clock import Clock
 from collector.base.errors import DeviceError, DriverFault, Silent
 from collector.model.record import Quality
 from collector.points import Point
 
 _LOG = logging.getLogger(__name__)
-# One lost answer is no reason to wait: back-off begins with the second failure in a row.
+# Back-off begins with the second failure in a row: a single lost answer is no reason to wait.
 _PATIENCE: Final = 2
 _BACKOFF_FIRST_S: Final = 0.5
 _NO_ANSWER: Final = frozenset({Quality.SILENT, Quality.GARBLED})
@@ -34,11 +35,11 @@ Sink = Callable[[Answer], None]
 
 @dataclass(slots=True)
 class DeviceHealth:
-    """What has become of the reads of one device; counters only grow.
+    """Counters of the reads of one device; they only grow.
 
-    `last_read_s`: how long the last read that gave something took; `reading_s`: all reads together, real time.
-    `clock_offset_ms`: how far the device's clock was ahead of ours when last measured. `faults`: failures by a mistake
-    of the driver, `last_fault` the last of them.
+    `last_read_s`: duration of the last read that gave a value; `reading_s`: duration of all reads, real time.
+    `clock_offset_ms`: how far the device's clock was ahead of ours when last measured. `faults`: failures by a bug of
+    the driver, `last_fault` the last of them.
     """
 
     reads: int = 0
@@ -56,10 +57,10 @@ class DeviceHealth:
 
 @dataclass(slots=True)
 class Job:
-    """Points of one device with one period. `next_ms`: when they are due; `budget_s`: real time it may take a cycle.
+    """The points of one device with one period. `next_ms`: when they are due; `budget_s`: real time allowed per cycle.
 
-    `told`: what was said in the log of its failing requests, so that each is said once until all is well again;
-    `faults_told`: where its driver failed, each said once. `reopen`: close the device before it is read again.
+    `told`: failing requests already logged, so that each is logged once until all succeed again; `faults_told`: places
+    where its driver failed, each logged once. `reopen`: close the device before it is read again.
     """
 
     device: Device
@@ -77,7 +78,7 @@ class Job:
     reopen: bool = False
 
     def start_at(self, time_utc_ms: int) -> None:
-        """First due at the first multiple of the period at or after this instant."""
+        """Make the job due at the first multiple of its period at or after this instant."""
         self.next_ms = -(-time_utc_ms // self.period_ms) * self.period_ms
 
 
@@ -97,22 +98,22 @@ class Channel:
         for job in self.jobs:
             if job.next_ms > now_ms:
                 continue
-            # Waiting for one that does not answer is no overrun: that it is silent is told already.
+            # A job that waits for a silent device is no overrun: its silence is reported already.
             if id(job) in self._due and job.error is None:
                 job.health.overruns += 1
             self._due[id(job)] = job
-            # A clock that jumped forward leaves no row of missed reads behind it.
+            # After a forward step of the clock the missed reads are not made up for.
             job.start_at(now_ms + 1)
         if self._due:
             self._idle.clear()
             self._wanted.set()
 
     async def finished(self) -> None:
-        """Return when nothing is due or under way."""
+        """Wait until no read is due or under way."""
         await self._idle.wait()
 
     def collect(self) -> list[Reading]:
-        """What the devices reported by themselves."""
+        """The readings that the devices reported spontaneously."""
         readings: list[Reading] = []
         for job in self._first_jobs():
             try:
@@ -128,7 +129,7 @@ class Channel:
         return tuple({id(job.device): job for job in reversed(self.jobs)}.values())
 
     async def run(self) -> None:
-        """Read what is due, for ever; closes its devices when cancelled."""
+        """Read the jobs that are due, until cancelled; then close the devices."""
         try:
             while True:
                 await self._wanted.wait()
@@ -139,7 +140,7 @@ class Channel:
                     del self._due[key]
                 self._idle.set()
         finally:
-            # Nobody may wait for a line that was given up.
+            # `finished` must not wait for a line that was given up.
             self._due.clear()
             self._idle.set()
             for job in self._first_jobs():
@@ -204,11 +205,11 @@ class Channel:
         health.last_error, job.error = str(error), error
         beyond = health.failures_in_a_row - _PATIENCE
         if beyond >= 0:
-            wait_s = min(_BACKOFF_FIRST_S * 2 ** min(beyond, 16), job.backoff_max_s)
-            job.retry_at_s = asyncio.get_running_loop().time() + wait_s * random.uniform(0.75, 1.0)
+            rest_s = backoff_s(beyond, _BACKOFF_FIRST_S, job.backoff_max_s, random.uniform(0.0, 0.5))
+            job.retry_at_s = asyncio.get_running_loop().time() + rest_s
 
     def _tell(self, job: Job, error: DeviceError) -> None:
-        """A failure in the log; of a driver that made a mistake the traceback, once for each place in the program."""
+        """Log a failure; for a bug of the driver with its traceback, once for each place in the program."""
         if not isinstance(error, DriverFault):
             self._log(logging.WARNING, job, error.subject, error.message)
         elif error.place not in job.faults_told:
@@ -216,7 +217,7 @@ class Channel:
             self._log(logging.ERROR, job, "", error.message, error.__cause__)
 
     def _log(self, level: int, job: Job, request: str, message: str, cause: BaseException | None = None) -> None:
-        """One line that names channel, device, generating units and the request; below it the traceback of `cause`."""
+        """Log one line with channel, device, generating units and request, and below it the traceback of `cause`."""
         units = ",".join(sorted({p.unit for p in job.points if p.unit} or set(job.units)))
         named = fields(channel=self.name, device=job.device.name, unit=units, request=request)
         _LOG.log(level, "%s %s", named, message, exc_info=cause)
@@ -227,7 +228,7 @@ class Channel:
 
 
 def _failure_in(answer: Answer, device: str) -> DeviceError | None:
-    """What makes an answer a failed read: every request failed, or one was silent and nothing can be used."""
+    """The error of a failed read (every request failed, or one was silent and no value is usable), else None."""
     if not answer.readings or any(r.quality.usable for r in answer.readings):
         return None
     if all(r.quality in _NO_ANSWER for r in answer.readings):
@@ -236,5 +237,5 @@ def _failure_in(answer: Answer, device: str) -> DeviceError | None:
 
 
 def next_due_ms(channels: Sequence[Channel]) -> int:
-    """The earliest instant at which something is due."""
+    """The earliest instant at which a job is due, UTC ms."""
     return min(job.next_ms for channel in channels for job in channel.jobs)

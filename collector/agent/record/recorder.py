@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Step 2, record: readings become one record per unit and tick, and one more at every status change. Pure, no waiting.
 
-A tick record carries the scheduled tick as its time, and for each quantity the newest value known by then; what is
-older than its source's limit is nothing, quality stale. It is asked for `reorder_ms` after its instant, so that a
-change tagged by its device before the tick has arrived and takes its place; a change tagged before the last record of
-its unit comes too late for that and is recorded at its arrival, quality late_tag, tag kept.
+A tick record carries the scheduled tick as its time and, for each quantity, the newest value known by then; a value
+older than its source's limit is left out, with quality stale. The record is made `reorder_ms` after its tick, so that
+changes tagged by their device before the tick have arrived and are recorded in their order. A change tagged before the
+last record of its unit is too late: it is recorded at its arrival, quality late_tag, tag kept.
 
 Within one clock era the times of a unit strictly grow (B9): a step back of the clock opens a new era. Where a quantity
-has a primary and a backup source, the backup stands in while the primary gives nothing usable; the values it gave are
-substituted, which is how a switch is recorded.
+has a primary and a backup source, the backup is used while the primary gives no usable value; its values have quality
+substituted, which records the switch.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.points import Point
 
-# A change of one of these makes a record of its own.
+# A change of one of these quantities makes an extra record.
 CHANGE_QUANTITIES: Final = frozenset(
     {"on_grid", "agc_in_service", "avc_in_service", "condenser", "spilling", "avc_target_kv"}
 )
 AGENT_DOWN: Final = "agent_down"
 MISSED_TICKS: Final = "missed_ticks"
-# A tag further ahead of our clock than this is not believed: the change is recorded at its arrival.
+# A device's time tag further ahead of our clock is not used: the change is recorded at its arrival.
 _AHEAD_LIMIT_MS: Final = 1500
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """What is known of a source at present. `at_utc_ms`: the instant its value belongs to, None before the first."""
+    """The present value of a source. `at_utc_ms`: the instant the value belongs to, None before the first."""
 
     source: Source
     value: int | None
@@ -49,14 +49,14 @@ class Newest:
     at_utc_ms: int | None
 
 
-# Where the values of a block's points go: unit, first slot, slot after the last, and how to take them out in order.
+# Target of a block's values: unit, first slot, slot after the last, and a function that picks them in order.
 _Part = tuple[UnitState, int, int, Callable[[Any], Any]]
-# What a named tuple does when called, without the detour through its signature.
+# Makes a named tuple without the cost of its Python-level constructor.
 _new_tuple: Final = tuple.__new__
 
 
 def layouts_of(sources: Iterable[Source]) -> dict[str, UnitLayout]:
-    """Per unit the quantities that some source gives it, in the order of the quantity table."""
+    """Per unit the quantities that have a source, in the order of the quantity table."""
     found: dict[str, set[str]] = {}
     for source in sources:
         found.setdefault(source.unit, set()).add(source.point.quantity)
@@ -68,12 +68,12 @@ def layouts_of(sources: Iterable[Source]) -> dict[str, UnitLayout]:
 
 @lru_cache(256)
 def _kept_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The tuple that was first equal to this: most units of a gateway are alike."""
+    """The first tuple seen that equals this one, to save memory: most units of a gateway are alike."""
     return values
 
 
 def _new_unit(layout: UnitLayout, sources: Sequence[Source], places: dict[int, Place]) -> UnitState:
-    """A unit with a slot for each of its sources, which `places` then has by the ids of their points."""
+    """Make a unit with a slot for each source, and enter the slots into `places` by the `id()` of their points."""
     ways: dict[str, list[Source]] = {quantity: [] for quantity in layout.quantities}
     for source in sorted(sources, key=lambda s: s.backup):
         ways[source.point.quantity].append(source)
@@ -90,11 +90,11 @@ def _new_unit(layout: UnitLayout, sources: Sequence[Source], places: dict[int, P
 
 
 class Recorder:
-    """All units of a gateway.
+    """The recorder of all units of a gateway.
 
     Args:
-        sources: every point that gives a quantity, for its unit.
-        period_ms: distance of the ticks.
+        sources: every point that gives a quantity of a unit.
+        period_ms: time between two ticks.
         last: per unit the era and time of the last record kept before this start, from the buffer.
     """
 
@@ -113,25 +113,25 @@ class Recorder:
             if (before := last.get(name)) is not None:
                 unit.last_ms = before[1]
         self._sources = SourceTable(sources, places)
-        # Those of points that come one by one, by their ids, as they are needed; blocks find theirs once.
+        # Cache of places by `id()` of the point, for points that arrive singly; a block looks its places up once.
         self._places: dict[int, Place | None] = {}
         self.era = max((before[0] for before in last.values() if before is not None), default=0)
         self.late_tags = 0
-        # Units whose last record belongs to a former era: why nothing was recorded since, once that is told.
+        # Units without a record in this era yet: the reason that their gap record will give.
         self._since_era: dict[str, str] = {}
 
     @property
     def layouts(self) -> dict[str, UnitLayout]:
-        """Per unit which quantities its records carry."""
+        """Per unit the quantities that its records carry."""
         return {name: unit.layout for name, unit in self._units.items()}
 
     @property
     def last_ms(self) -> int | None:
-        """Time of the last record of any unit in this era, None before the first."""
+        """Time of the last record of any unit in this era, UTC ms; None before the first."""
         return max((unit.last_ms for unit in self._units.values() if unit.last_ms is not None), default=None)
 
     def newest(self, time_utc_ms: int) -> list[Newest]:
-        """The newest value of every source, judged by its age at an instant; what waits for its tick counts too."""
+        """The newest value of every source and its quality by age at an instant, also while it waits for its tick."""
         waiting = {(id(unit), c.slot): c for unit in self._units.values() for c in singly(sorted(unit.pending, key=AT))}
         found = []
         for source, unit, slot in self._sources:
@@ -143,14 +143,14 @@ class Recorder:
         return found
 
     def settle(self, time_utc_ms: int) -> None:
-        """Take in what belongs to instants up to now without making a record, for those who only look."""
+        """Apply the values of instants up to `time_utc_ms` without making a record, for a display of live values."""
         for unit in self._units.values():
             unit.apply(unit.take_due(time_utc_ms))
 
     def succeed(self, former: Recorder) -> None:
-        """Go on where another recorder stopped: its era, last times, values, and changes that wait for their tick.
+        """Continue where another recorder stopped: its era, last times, values, and changes that wait for their tick.
 
-        What a source knew counts on only where its point, device and unit are the same.
+        A source's value is kept only where its point, device and unit are the same.
         """
         self.era, self.late_tags = former.era, former.late_tags
         self._since_era = {name: why for name, why in former._since_era.items() if name in self._units}
@@ -175,7 +175,7 @@ class Recorder:
                 unit.reported |= change.event
 
     def feed(self, readings: Iterable[Reading]) -> None:
-        """Take what was read or reported, in order of arrival."""
+        """Take readings, polled or reported spontaneously, in order of arrival."""
         if isinstance(readings, ReadingsByBlock):
             for block in readings.blocks:
                 self._feed_block(block)
@@ -205,7 +205,7 @@ class Recorder:
     def _feed_block(self, block: BlockReadings) -> None:
         known = self._parts.get(id(block.points))
         if known is None:
-            # Devices plan their requests anew now and then; what they no longer ask goes.
+            # Devices plan their requests anew now and then; forget the blocks they no longer read.
             if len(self._parts) > len(self._sources):
                 self._parts.clear()
             known = self._parts[id(block.points)] = (block.points, self._parts_of(block.points))
@@ -214,7 +214,7 @@ class Recorder:
             unit.pending.append(_new_tuple(Stretch, (at_ms, start, stop, take(values), take(qualities))))
 
     def _parts_of(self, points: Sequence[Point]) -> list[_Part]:
-        """The points of a block by units, and those of a unit by runs of neighbouring slots."""
+        """Group the points of a block by unit, and those of a unit by runs of neighbouring slots."""
         runs: list[tuple[UnitState, int, list[int]]] = []
         found = [(*place, index) for index, p in enumerate(points) if (place := self._sources.find(p)) is not None]
         for unit, slot, index in sorted(found, key=lambda place: (place[0].layout.unit, place[1])):
@@ -226,11 +226,11 @@ class Recorder:
 
     @staticmethod
     def _is_believed(unit: UnitState, tag_ms: int, arrival_ms: int) -> bool:
-        """Whether the device's tag can be the instant; else the arrival is."""
+        """Whether the device's time tag can be the record's time; otherwise the arrival is."""
         return tag_ms <= arrival_ms + _AHEAD_LIMIT_MS and (unit.last_ms is None or tag_ms > unit.last_ms)
 
     def hold(self, points: Iterable[Point], time_utc_ms: int) -> None:
-        """The last reported values of `points` are vouched for at this instant."""
+        """Count the last reported values of `points` as still valid at this instant."""
         for point in points:
             if (place := self._place(point)) is not None:
                 unit, slot = place
@@ -239,16 +239,16 @@ class Recorder:
     def record(
         self, tick_ms: int, clock: ClockState, *, silent_ms: int = 0
     ) -> tuple[list[UnitRecord], list[GapRecord]]:
-        """The records due at a tick: changes up to it, and the tick's own, of every unit; and gaps found.
+        """The records due at a tick (changes up to it, and the tick record of every unit) and the gaps found.
 
         Args:
             tick_ms: the scheduled tick, UTC ms.
-            clock: what is known of our clock now.
-            silent_ms: at the first tick of an era, how long before it the tick before was; 0 where nobody knows.
+            clock: the present state of our clock.
+            silent_ms: at the first tick of an era, real time since the tick before it; 0 where it is unknown.
         """
         gaps: list[GapRecord] = []
         units = self._units.values()
-        # The tick before this one, if they are in step: most follow their unit's last record without a gap.
+        # Time of the tick before this one. Mostly every unit has a record since then, so no gap needs a search.
         before_ms = -(-tick_ms // self._period_ms) * self._period_ms - self._period_ms
         for unit in units:
             if unit.fresh_start or unit.last_ms is None or not before_ms <= unit.last_ms < tick_ms:
@@ -260,13 +260,13 @@ class Recorder:
         return records, gaps
 
     def _mend(self, tick_ms: int, silent_ms: int) -> list[GapRecord]:
-        """Open an era where the clock stepped back; tell what is missing before this tick."""
+        """Open a new era if the clock stepped back, and return the gaps before this tick."""
         if any(u.last_ms is not None and tick_ms <= u.last_ms for u in self._units.values()):
             self.open_era(tick_ms)
         return self._gaps(tick_ms, silent_ms)
 
     def open_era(self, time_utc_ms: int) -> None:
-        """The clock stepped back to this instant: what carries a time of the old era counts as of now."""
+        """Open a new era: the clock stepped back to this instant. Later times are set back to this instant."""
         self.era += 1
         for name, unit in self._units.items():
             if unit.last_ms is not None:
@@ -280,13 +280,13 @@ class Recorder:
         gaps = []
         for name, unit in self._units.items():
             if (why := self._since_era.pop(name, "")) and (why == AGENT_DOWN or silent_ms > self._period_ms):
-                # The old clock's times say nothing of how long it was. After a start nobody knows more than that at
-                # least the tick before is missing.
+                # Times of the old era don't tell how long the gap was. After a start it is only known that at least
+                # the tick before is missing.
                 from_ms = max(0, tick_ms - max(silent_ms, self._period_ms))
                 gaps.append(GapRecord((name,), from_ms, tick_ms, why))
             elif unit.last_ms is not None:
                 due_ms = (unit.last_ms // self._period_ms + 1) * self._period_ms
-                # After a start also where no tick is missing: a change between the two may have come and gone.
+                # After a start even where no tick is missing: a status may have changed and changed back meanwhile.
                 if unit.fresh_start:
                     gaps.append(GapRecord((name,), unit.last_ms, tick_ms, AGENT_DOWN))
                 elif due_ms < tick_ms:
@@ -306,7 +306,7 @@ class Recorder:
     def _apply_reported(
         self, unit: UnitState, due: list[Change], tick_ms: int, clock: ClockState, records: list[UnitRecord]
     ) -> int | None:
-        """Apply what may hold changes of status, with a record at each; the tag of a change at the tick itself."""
+        """Apply values, with a record at each status change; returns the tag of a change at the tick itself."""
         tag: int | None = None
         index = 0
         while index < len(due):
@@ -320,9 +320,9 @@ class Recorder:
     def _apply_instant(
         self, unit: UnitState, due: list[Change], index: int, tick_ms: int
     ) -> tuple[int, bool, int | None, int]:
-        """Apply everything that belongs to one instant; two changes of one source at it are kept a millisecond apart.
+        """Apply all values of one instant; a second change of the same source at it is recorded a millisecond later.
 
-        Returns the instant, whether a status changed, the device's tag of that change, and where the next one begins.
+        Returns the instant, whether a status changed, the device's tag of that change, and the next index in `due`.
         """
         at_ms = due[index].at_ms
         if unit.last_ms is not None and at_ms <= unit.last_ms:
@@ -343,7 +343,7 @@ class Recorder:
 
     @staticmethod
     def _is_change(unit: UnitState, change: Change) -> bool:
-        """Whether a status reported by itself differs from what was known; the first value ever is no change."""
+        """Whether a spontaneously reported status differs from the known one; the first value ever is no change."""
         slot = change.slot
         return change.event and slot in unit.watched and unit.at_ms[slot] != 0 and change.value != unit.values[slot]
 
@@ -362,7 +362,7 @@ class Recorder:
 
 
 def _taking(indexes: Sequence[int]) -> Callable[[Any], Any]:
-    """Takes what stands at `indexes` out of a sequence, all at once."""
+    """A function that picks the elements at `indexes` out of a sequence."""
     if list(indexes) == list(range(indexes[0], indexes[-1] + 1)):
         return itemgetter(slice(indexes[0], indexes[-1] + 1))
     return itemgetter(*indexes)

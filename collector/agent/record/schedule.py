@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agent's one timetable: when devices are asked, when a tick's records are written, and into what.
+"""The agent's only timetable: when devices are polled and when the records of a tick are written.
 
-A tick at T: devices due at T are handed to their workers, which the timetable does not wait for; at T + `reorder_ms`
-what devices reported by themselves is collected, the records of T are made and queued for the store. In a simulated
-run it waits for the reads before it asks for the next instant, and for the commits before it asks for the next write,
-so that what is recorded does not depend on how fast the machine is.
+A tick at T: devices due at T are handed to their workers, and the timetable does not wait for them; at T + `reorder_ms`
+the spontaneous readings are collected, and the records of T are made and queued for the store. In a simulated run the
+timetable waits for the reads before the next instant, and for the commits before the next write, so that the records
+do not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from collector.base.errors import StoreError
 from collector.model.record import GapRecord, UnitRecord
 
 _LOG = logging.getLogger(__name__)
-# Ticks that wait for the disk. When it is full the timetable waits, ticks are missed, and a gap record says so.
+# Ticks that may wait for the disk. When the queue is full the timetable waits; a gap record names the missed ticks.
 _STORE_QUEUE_MAXIMUM: Final = 64
 _STORE_RETRY_S: Final = 1.0
 
 
 class Store(Protocol):
-    """Where records go: the buffer."""
+    """The store of records: the buffer."""
 
     def append(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord] = ()) -> None:
-        """Keep them durably, in one transaction."""
+        """Store records and gaps durably, in one transaction."""
         ...
 
 
 @dataclass(slots=True)
 class TickCounts:
-    """What the timetable has done; counters only grow.
+    """Counters of the timetable; they only grow.
 
-    `clock_steps`: backwards. `last_step_ms`: size of the last step, negative where the clock was set back, which it
-    left at `last_step_utc_ms`.
+    `clock_steps`: steps backwards. `last_step_ms`: size of the last step, negative where the clock was set back;
+    `last_step_utc_ms`: the time after it.
     """
 
     ticks: int = 0
@@ -60,7 +60,7 @@ class TickCounts:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """Other lines and another recorder, asked for by a reload."""
+    """The new lines and the new recorder that a reload asks for."""
 
     channels: tuple[Channel, ...]
     recorder: Recorder
@@ -69,13 +69,13 @@ class _Change:
 
 
 class Timetable:
-    """Ticks of a gateway.
+    """The timetable of a gateway.
 
     Args:
         channels: the lines to read.
         recorder: makes the records; `take` feeds it.
         clock: schedules and stamps.
-        period_ms, reorder_ms: distance of ticks; how long after its instant a tick is written.
+        period_ms, reorder_ms: time between ticks; how long after its instant a tick is written.
         in_step: wait for reads and store before asking for the next instant (simulated time).
         on_tick: called after each written tick, e.g. for a watchdog.
     """
@@ -89,7 +89,7 @@ class Timetable:
         self._queue: asyncio.Queue[Callable[[Store], None]] = asyncio.Queue(_STORE_QUEUE_MAXIMUM)
         self._next_tick_ms = 0
         self._unwritten: deque[int] = deque()
-        self._last_tick_s: float | None = None  # of the monotonic clock
+        self._last_tick_s: float | None = None  # monotonic clock
         self._clock_state: ClockState | None = None
         self._is_new_era = False  # until its first tick
         self._silent_ms = 0  # before that tick
@@ -98,19 +98,19 @@ class Timetable:
         self.store_error = ""
 
     async def change(self, channels: Sequence[Channel], recorder: Recorder, on_store: Callable[[Store], None]) -> None:
-        """From the next record on, other lines and another recorder, which goes on where the present one stops.
+        """Use other lines and another recorder from the next record on; it continues where the old one stops.
 
         Args:
-            channels: those kept go on as they are; new ones are first due now.
-            recorder: new; takes over what the present one knows.
-            on_store: called on the store between the last record of the old kind and the first of the new.
+            channels: channels that are kept continue unchanged; new ones are first due now.
+            recorder: new; takes over the state of the present one.
+            on_store: called with the store between the last record of the old recorder and the first of the new.
         """
         change = _Change(tuple(channels), recorder, on_store, asyncio.get_running_loop().create_future())
         self._changes.append(change)
         await change.done
 
     async def _apply_changes(self) -> None:
-        """In the timetable's own task, so that no record of the old kind comes after what `on_store` changes."""
+        """Apply a change in the timetable's own task, so that no record of the old recorder follows `on_store`."""
         while self._changes:
             change = self._changes.popleft()
             await self._queue.put(change.on_store)
@@ -125,19 +125,19 @@ class Timetable:
                 change.done.set_result(None)
 
     def take(self, answer: Answer) -> None:
-        """What a device gave."""
+        """Pass the answer of a device to the recorder."""
         self._recorder.feed(answer.readings)
         self._recorder.hold(answer.holding, answer.time_utc_ms)
 
     async def run(self) -> None:
-        """Go from instant to instant, for ever."""
+        """Run the timetable until cancelled."""
         self._look_at_last_record()
         self._start_over()
         while True:
             written_ms = self._unwritten[0] + self._reorder_ms if self._unwritten else self._next_tick_ms
             instant = min(self._next_tick_ms, written_ms, next_due_ms(self._channels))
             if self._in_step and instant == written_ms:
-                # What is committed up to here does not depend on the machine's speed; the disk has had the reads' time.
+                # So the commits up to here do not depend on the machine's speed; the disk worked during the reads.
                 await self._queue.join()
             step_ms = await self._clock.sleep_until(instant)
             await self._apply_changes()
@@ -160,7 +160,7 @@ class Timetable:
                 job.start_at(now_ms)
 
     def _look_at_last_record(self) -> None:
-        """A clock that is behind the last record was set back while nobody ran."""
+        """Open a new era if the clock is behind the last record: it was set back while no agent ran."""
         now_ms = self._clock.now_utc_ms()
         last_ms = self._recorder.last_ms
         if last_ms is not None and now_ms - last_ms <= -STEP_MS:
@@ -177,7 +177,7 @@ class Timetable:
             _LOG.warning("clock=set_forward by_s=%.1f to_utc_ms=%d; a gap tells it", step_ms / 1000, now_ms)
 
     async def _on_step_back(self, now_ms: int) -> None:
-        """The clock stepped back: what was to be written is written in its era, then the timetable starts anew."""
+        """Handle a step back of the clock: write the waiting records in the old era, then start the timetable anew."""
         while self._unwritten:
             await self._write(self._unwritten.popleft())
         self._recorder.open_era(now_ms)
@@ -216,12 +216,12 @@ class Timetable:
         self._on_tick()
 
     async def store(self, store: Store, executor: Executor) -> None:
-        """Commit what is queued, one tick after the other, in the store's own thread; for ever.
+        """Commit queued ticks in order, in the store's own thread, until cancelled.
 
-        A store that refuses (disk full) is tried again until it takes the tick: what waits is not lost.
+        A store that refuses (disk full) is retried until it takes the tick: waiting ticks are not lost.
 
         Raises:
-            StoreError: the store is damaged: the process must start again.
+            StoreError: the store is damaged, and the process must start again.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -236,7 +236,7 @@ class Timetable:
                     if not self.store_error:
                         _LOG.error("store=refuses %s", error)
                     self.store_error = str(error)
-                    # Alive and waiting: a restart would only lose the ticks that wait here.
+                    # The watchdog must not restart us: that would only lose the ticks that wait here.
                     self._on_tick()
                     await asyncio.sleep(_STORE_RETRY_S)
             if self.store_error:
@@ -245,5 +245,5 @@ class Timetable:
             self._queue.task_done()
 
     async def drain(self) -> None:
-        """Return when everything queued has been committed."""
+        """Wait until all queued ticks are committed."""
         await self._queue.join()

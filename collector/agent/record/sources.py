@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where each quantity of each unit comes from: as a configuration says it, and as a table that is kept for months."""
+"""The source of each quantity of each unit: one as the configuration says it, and a compact table of all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Place = tuple[UnitState, int]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a quantity of a unit comes from. `stale_ms`: how old its newest value may be; `backup`: second choice.
+    """The point that gives a quantity of a unit. `stale_ms`: greatest age of a usable value; `backup`: second choice.
 
     `device`: the id of the device the point is read from.
     """
@@ -28,23 +28,23 @@ class Source:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What must be equal for a value to mean the same after a reload: all but where the row stands in its file."""
+        """Two sources with equal keys mean the same value, also after a reload: all fields but the row in the file."""
         return (self.device, self.unit, replace(self.point, file="", row=0, description=""))
 
     @property
     def backup(self) -> bool:
-        """Whether another point is asked first."""
+        """Whether another point has priority."""
         return self.point.backup
 
 
 class SourceTable:
-    """All sources of a gateway with the unit and slot of each, in columns: a fifth of what an object for each takes.
+    """All sources of a gateway with unit and slot, in columns: a fifth of the memory of one object per source.
 
     Points are known by identity: two devices may read by the same table, whose rows are then equal.
     """
 
     def __init__(self, sources: Sequence[Source], places: Mapping[int, Place]) -> None:
-        """`places`: of each source by the id of its point."""
+        """`places`: unit and slot of each source, by the `id()` of its point."""
         self._points = tuple(s.point for s in sources)
         self._devices = tuple(s.device for s in sources)
         self._units = tuple(places[id(p)][0] for p in self._points)
@@ -60,7 +60,7 @@ class SourceTable:
             yield Source(point, unit.layout.unit, unit.stale_ms[slot], device), unit, slot
 
     def find(self, point: Point) -> Place | None:
-        """Where the values of a point go; None for one that is no source, as a guard."""
+        """Unit and slot of a point's values; None for a point that is no source, e.g. a guard."""
         position = bisect_left(self._by_id, id(point), key=lambda index: id(self._points[index]))
         if position == len(self._by_id) or self._points[index := self._by_id[position]] is not point:
             return None

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of one unit, in columns: thousands of values a second pass here, whole blocks of them at once.
+"""The present values of one unit, in columns: thousands of values per second arrive here, in whole blocks.
 
-A unit has a slot for each of its sources. The first choices of its quantities have the first slots, in the order of the
-layout; backups stand behind them.
+A unit has a slot for each of its sources: first the primary sources in the order of the layout, then the backups.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ AT: Final = itemgetter(0)  # at_ms of a change or a stretch
 
 
 class Change(NamedTuple):
-    """A value that waits for the record it belongs to. `tag_ms`: its device's own time; `event`: reported by itself."""
+    """A value that waits for its record. `tag_ms`: the device's own time tag; `event`: reported spontaneously."""
 
     at_ms: int
     slot: int
@@ -29,7 +28,7 @@ class Change(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Values of the slots from `start` up to `stop` that were read together, and wait for their record."""
+    """Values of the slots from `start` to before `stop` that were read together and wait for their record."""
 
     at_ms: int
     start: int
@@ -39,12 +38,12 @@ class Stretch(NamedTuple):
 
     @property
     def event(self) -> bool:
-        """Nothing in it was reported by its device itself."""
+        """False: values read in a block were not reported spontaneously."""
         return False
 
 
 def singly(entries: Iterable[Change | Stretch]) -> list[Change]:
-    """The same, one change for each value."""
+    """The entries with each block split into one change per value."""
     changes = []
     for entry in entries:
         if isinstance(entry, Change):
@@ -57,16 +56,16 @@ def singly(entries: Iterable[Change | Stretch]) -> list[Change]:
 
 
 class UnitState:
-    """One unit.
+    """The present values of one unit, and the values that wait for their record. Times in UTC ms.
 
-    `at_ms`: the instants the values belong to, 0 before the first; `held_ms`: vouched for up to then. `watched`: slots
-    whose changes make records. `pending`: in order of arrival; `reported`: something in it was reported by its device
-    itself. `last_ms`: time of the last record.
+    `at_ms`: the instants the values belong to, 0 before the first; `held_ms`: until when the device confirms them.
+    `watched`: slots whose changes make records. `pending`: in order of arrival; `reported`: some of it was reported
+    spontaneously. `last_ms`: time of the last record.
 
     Args:
-        layout: of its records.
-        stale_ms: of each slot, how old its newest value may be.
-        backups: quantity's slot to that of its backup.
+        layout: quantities of its records.
+        stale_ms: per slot the greatest age of a usable value.
+        backups: slot of a quantity -> slot of its backup.
         watched: as above.
     """
 
@@ -90,12 +89,12 @@ class UnitState:
         self.fresh_start = True
 
     def take_due(self, time_ms: int) -> list[Change | Stretch]:
-        """Take out what belongs to instants up to this one, by instant, then by arrival."""
+        """Remove and return the pending values of instants up to `time_ms`, sorted by instant, then by arrival."""
         pending = self.pending
         if not pending:
             return pending
         if len(pending) == 1:
-            # As nearly always: what one answer of one device told.
+            # The usual case: the values of one answer of one device.
             if pending[0].at_ms > time_ms:
                 return []
             self.pending = []
@@ -106,7 +105,7 @@ class UnitState:
         return pending[:count]
 
     def apply(self, entries: Iterable[Change | Stretch]) -> None:
-        """Know what they say."""
+        """Take over the values of `entries`."""
         for entry in entries:
             if isinstance(entry, Stretch):
                 at_ms, start, stop, values, qualities = entry
@@ -118,14 +117,14 @@ class UnitState:
                 self.at_ms[slot], self.values[slot], self.qualities[slot] = at_ms, value, quality
 
     def slot_at(self, slot: int, time_ms: int) -> tuple[int | None, Quality]:
-        """A value as of `time_ms`, judged by its age."""
+        """The value of a slot at `time_ms`, and its quality by age."""
         quality = self.qualities[slot]
         if max(self.at_ms[slot], self.held_ms[slot]) < time_ms - self.stale_ms[slot] and quality < Quality.STALE:
             return None, Quality.STALE
         return self.values[slot], quality
 
     def at(self, time_ms: int) -> tuple[tuple[int | None, ...], tuple[Quality, ...]]:
-        """Values and qualities of a record at `time_ms`; a backup stands in where its quantity has nothing usable."""
+        """Values and qualities of a record at `time_ms`; a backup replaces a primary source without a usable value."""
         count = len(self.layout.quantities)
         limit_ms = time_ms - self.stale_least_ms
         if min(self.at_ms) >= limit_ms or min(map(max, self.at_ms, self.held_ms)) >= limit_ms:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Configuration into what runs: sources for the recorder, channels and jobs for the poller. Nothing is started."""
+"""Objects made from the configuration: sources for the recorder, channels and jobs for polling. Starts nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from collector.wire import Signer, load_signing_key
 
 
 def point_period_ms(settings: AgentSettings, built: DeviceOnLine, point: Point) -> int:
-    """How often a point is read: its own period, the device's, or one per record; 104 points come as they change."""
+    """Polling period of a point: its own, the device's, or the record period; 104 points arrive when they change."""
     default_s = built.settings.period_s or settings.gateway.record_period_s
     if point.period_s is None or built.settings.protocol == "iec104":
         return default_s * 1000
@@ -25,7 +25,7 @@ def point_period_ms(settings: AgentSettings, built: DeviceOnLine, point: Point) 
 
 
 def sources_of(config: AgentConfig, devices: Sequence[DeviceOnLine]) -> list[Source]:
-    """Where each quantity of each unit comes from, with the age up to which a value counts."""
+    """The sources of all quantities of all units, each with the greatest age of a usable value."""
     gateway = config.settings.gateway
     sources = []
     for built in devices:
@@ -53,7 +53,7 @@ def channels_of(config: AgentConfig, devices: Sequence[DeviceOnLine], clock: Clo
                 if not point.guard:
                     periods.setdefault(point_period_ms(config.settings, built, point), []).append(point)
             for period_ms, points in sorted(periods.items()):
-                # On a shared line no slave may take the time of the others; alone on it, the whole period is its own.
+                # Slaves on a shared line share the period as time budget; a slave alone on its line has all of it.
                 budget_s = max(2 * built.settings.timeout_s, period_ms / 1000 / len(sharing))
                 backoff_s, units = built.settings.backoff_max_s, (built.settings.unit,)
                 jobs.append(Job(built.device, (*guards, *points), period_ms, budget_s, backoff_s, units))
@@ -62,12 +62,12 @@ def channels_of(config: AgentConfig, devices: Sequence[DeviceOnLine], clock: Clo
 
 
 def layouts_with_all_units(config: AgentConfig, sources: Sequence[Source]) -> dict[str, UnitLayout]:
-    """The layout of every configured unit; one that no point is meant for has no quantities."""
+    """The layout of every configured unit; a unit without points has no quantities."""
     return {unit.id: UnitLayout(unit.id, ()) for unit in config.settings.unit} | layouts_of(sources)
 
 
 def plants_of_unit(config: AgentConfig) -> Mapping[str, str]:
-    """Whose records each unit's are."""
+    """The plant of each unit."""
     return {unit.id: unit.plant for unit in config.settings.unit}
 
 
@@ -75,7 +75,7 @@ def load_signers(config: AgentConfig) -> dict[str, Signer | None]:
     """The signing key of each plant; None where the configuration names none.
 
     Raises:
-        ConfigError: a key file is missing or is no key.
+        ConfigError: a key file is missing or holds no key.
     """
     return {
         plant.id: load_signing_key(config.resolve(plant.signing_key_file)) if plant.signing_key_file else None

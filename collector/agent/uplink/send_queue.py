@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which batch goes next, and which are in flight: the uplink's bookkeeping, without I/O and without a clock.
+"""The send queue of the uplink: the next batch to send and the batches in flight. No I/O, no clock.
 
-Lanes in the order they are served: live (with `live_first`: sealed since the connection stands), asked (again, by the
-center), backlog (the rest, oldest first), put off (refused for now). Within a lane batches go in sequence order (B4). A
-quarter of the window is kept from the backlog while another lane has something, and half of it from what was asked.
+Lanes, in the order they are served: live (with `live_first`: sealed since this connection began), asked (requested
+again by the center), backlog (all others, oldest first), put off (refused for now). Within a lane batches are sent in
+sequence order (B4). Asked batches may fill half of the window; the backlog may fill all but a quarter of it while
+batches are asked for or `live_first` is set.
 
-What a center refused for now leaves the window at once, so that the rest goes past it. The lane of such batches opens
-`ack_timeout_s` after the first refusal, offers each of them once, and opens again after twice the time, up to half an
-hour; also where a connection begins.
+A batch that the center refused for now leaves the window at once, so that it blocks no others. The lane of such batches
+opens `ack_timeout_s` after the first refusal, or when a connection begins and no back-off runs; it sends each of them
+once, and opens again after twice that time, at most half an hour.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _OFFER_AGAIN_MAX_S: Final = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A stretch of a plant's batches that are still to be sent: after one position, up to another, both optional."""
+    """A range of a plant's batches still to be sent: after position `after`, up to and with `up_to`; None: no bound."""
 
     name: LaneName
     plant: str
@@ -36,7 +37,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What goes next; `index` is the lane's place in the request."""
+    """The batch to send next; `index` is its lane's index in the request."""
 
     index: int
     outgoing: Outgoing
@@ -44,7 +45,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the buffer is asked for: a picture of the lanes, safe to hand to another thread."""
+    """A query to the buffer for the next batch: a snapshot of the lanes, safe to pass to another thread."""
 
     lanes: tuple[Lane, ...]
     asked: tuple[Position, ...]
@@ -53,7 +54,7 @@ class Request:
 
 @dataclass(slots=True)
 class _Offer:
-    """When what a center put off is offered again, and how long it rests after that."""
+    """Back-off of a plant's batches that the center put off: time of the next retry, and the wait after it."""
 
     due_s: float
     rest_s: float
@@ -67,7 +68,7 @@ class _Flight:
 
 
 def take(buffer: Buffer, request: Request) -> Choice | None:
-    """The first batch any lane of the request has; runs on the uplink's thread."""
+    """The first batch found in the lanes of the request, in their order; runs on the uplink's thread."""
     for index, lane in enumerate(request.lanes):
         if lane.name == "asked":
             for position in request.asked:
@@ -84,7 +85,7 @@ def take(buffer: Buffer, request: Request) -> Choice | None:
 
 
 class Flights:
-    """Lanes of all plants and the batches that await their ack. Times are monotonic seconds given by the caller."""
+    """The lanes of all plants and the batches that wait for their ack. The caller gives times in monotonic seconds."""
 
     def __init__(self, settings: agent_config.Uplink) -> None:
         self._settings = settings
@@ -95,16 +96,16 @@ class Flights:
         self._turn = 0
 
     def begin(self, newest: Mapping[str, Position]) -> None:
-        """A new connection: nothing is in flight, everything not acknowledged is to be sent again."""
+        """Begin a new connection: nothing is in flight, every batch not acknowledged is sent again."""
         self._flights.clear()
         self._lanes.clear()
         for plant, position in newest.items():
             self.restart(plant, position)
-            # What an earlier run left; a back-off that goes on is not cut short by a connection that comes and goes.
+            # For batches an earlier run left. A running back-off is not cut short by an unstable connection.
             self._offers.setdefault(plant, _Offer(0.0, self._settings.ack_timeout_s))
 
     def restart(self, plant: str, newest: Position) -> None:
-        """Start a plant's lanes over; `newest` divides what is backlog from what will be live."""
+        """Reset a plant's lanes; batches up to `newest` are backlog, later ones live."""
         self._flights = {p: f for p, f in self._flights.items() if f.plant != plant}
         self._lanes.pop((plant, "put_off"), None)
         live_first = self._settings.order == "live_first"
@@ -117,7 +118,7 @@ class Flights:
         self._asked = sorted({*self._asked, *positions})
 
     def request(self) -> Request | None:
-        """What may go now, plants taking turns; None while the window is full."""
+        """The query for the next batch, plants in rotation; None while the window is full."""
         window = self._settings.window
         flying = [f.lane for f in self._flights.values()]
         if len(flying) >= window:
@@ -143,10 +144,10 @@ class Flights:
         return Request(tuple(lanes), tuple(self._asked), frozenset(self._flights))
 
     def depart(self, request: Request, choice: Choice, now_s: float) -> bool:
-        """A chosen batch is about to be published; False where the lanes were started over meanwhile."""
+        """Count a chosen batch as in flight, just before it is published; False where the lanes were reset."""
         lane, position = request.lanes[choice.index], choice.outgoing.position
         if lane.name == "asked":
-            # What stood before it in the queue is in flight or no longer here.
+            # The positions before it in the queue are in flight or no longer in the buffer.
             self._asked = [p for p in self._asked if p > position]
         elif self._lanes.get((lane.plant, lane.name)) is not lane:
             return False
@@ -156,22 +157,22 @@ class Flights:
         return True
 
     def land(self, positions: Iterable[Position]) -> None:
-        """The center is done with them, or they are no longer here."""
+        """Take batches out of the window: the center has settled them, or the buffer no longer has them."""
         for position in positions:
             self._flights.pop(position, None)
 
     def put_off(self, plant: str, positions: Iterable[Position], now_s: float) -> None:
-        """The center refused them for now: they leave the window and are offered again later."""
+        """Take batches that the center refused for now out of the window and plan their retry."""
         self.land(positions)
         rest_s = self._settings.ack_timeout_s
         self._offers.setdefault(plant, _Offer(now_s + rest_s, 2 * rest_s))
 
     def due_offers(self, now_s: float) -> list[str]:
-        """Plants whose batches that were put off are to be offered again now."""
+        """Plants whose put-off batches are due for a retry."""
         return [plant for plant, offer in self._offers.items() if offer.due_s <= now_s]
 
     def offer_again(self, plant: str, last: Position | None, now_s: float) -> None:
-        """Open the lane of what was put off, up to the last of them; None: there are none any more."""
+        """Open the lane of put-off batches up to `last`; None: no batch is put off any more."""
         if last is None:
             del self._offers[plant]
             self._lanes.pop((plant, "put_off"), None)
@@ -181,20 +182,20 @@ class Flights:
         self._lanes[plant, "put_off"] = Lane("put_off", plant, None, last)
 
     def in_flight(self, stream: int) -> Sequence[Position]:
-        """What awaits its ack in a stream."""
+        """The batches of a stream that wait for their ack."""
         return [p for p in self._flights if p.stream == stream]
 
     def overdue(self, now_s: float) -> list[Position]:
-        """Those whose ack should have come, in sequence order."""
+        """The batches whose ack is overdue, in sequence order."""
         limit = now_s - self._settings.ack_timeout_s
         return sorted(p for p, f in self._flights.items() if f.sent_s <= limit)
 
     def sent_again(self, position: Position, now_s: float) -> None:
-        """An overdue batch was published again."""
+        """Restart the ack timeout of an overdue batch that was published again."""
         if (flight := self._flights.get(position)) is not None:
             flight.sent_s = now_s
 
     def next_timeout_s(self, now_s: float) -> float:
-        """Seconds until the next ack is overdue."""
+        """Seconds until the next ack is overdue, at most 5."""
         due = min((f.sent_s for f in self._flights.values()), default=now_s + _IDLE_S) + self._settings.ack_timeout_s
         return min(_IDLE_S, max(0.0, due - now_s))

@@ -2,15 +2,14 @@
 """Step 4, uplink: sealed batches over MQTT until the center itself acknowledges them.
 
 One client for all plants of a gateway: fixed client id, persistent session, QoS 1, MQTT 5 where the broker has it,
-else 3.1.1. What a broker acknowledges counts for nothing here (brokers acknowledge and then drop): a batch is in
-flight from its publication to the center's ack, at most `window` of them, and is published again after
-`ack_timeout_s`. A broken connection is built again, with back-off and jitter, for ever.
+else 3.1.1. A broker's own acknowledgement (PUBACK) does not count: brokers acknowledge messages and then drop them. A
+batch is in flight from its publication to the center's ack, at most `window` batches at a time, and is published again
+after `ack_timeout_s`. A lost connection is opened again without end, with back-off and jitter.
 
-Lanes: what was asked for again; what was sealed since the connection stands (live, with `live_first`); all the rest
-(backlog); what the center refused for now (put off, with back-off). Each is sent in sequence order (B4), and each keeps
-a place in the window, so none starves another.
+Batches wait in four lanes (`send_queue.py`): live, asked, backlog, put off. Each lane is sent in sequence order (B4)
+and has its share of the window, so that none starves another.
 
-The blocking buffer is called on one worker thread; nothing but the window is held in memory, however long the backlog.
+The blocking buffer is called on one worker thread; only the window is held in memory, however long the backlog.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ from paho.mqtt.properties import Properties
 from collector.agent.buffer.buffer import Buffer
 from collector.agent.buffer.buffer_file import Damaged
 from collector.agent.uplink.send_queue import Flights, take
+from collector.base.backoff import backoff_s
 from collector.base.errors import Garbled, StoreError
 from collector.base.mqtt import find_protocol, read_password, tls_context
 from collector.base.tasks import heed_cancellation
@@ -46,8 +46,9 @@ _SESSION_EXPIRY_S: Final = 7 * 86_400
 _CALL_TIMEOUT_S: Final = 10.0
 _STATE_PERIOD_S: Final = 60.0
 _STORE_RETRY_S: Final = 1.0
+_BACKOFF_FIRST_S: Final = 0.5
 _FAREWELL_S: Final = 2.0
-_INCOMING_AT_MOST: Final = 1000  # more is dropped: acks come again
+_INCOMING_AT_MOST: Final = 1000  # further messages are dropped: the center sends acks again
 
 T = TypeVar("T")
 Status = Callable[[], Mapping[str, Any]]
@@ -65,16 +66,16 @@ def _no_echo(device: str, point: str) -> Mapping[str, Any]:
 async def run_uplink(
     buffer: Buffer, config: AgentConfig, *, status: Status = _no_status, echo: Echo = _no_echo
 ) -> None:
-    """Send until cancelled.
+    """Send batches until cancelled.
 
     Args:
-        buffer: open; called from a thread of the uplink's own.
-        config: broker, uplink and plants; key and certificate files relative to it.
-        status: adds to the retained state message, e.g. `clock` and `links`; called on the loop.
-        echo: what the agent knows of (device, point), for 对点 from the center; called on the loop.
+        buffer: open; called from the uplink's own thread.
+        config: broker, uplink and plants; paths of key and certificate files are relative to it.
+        status: gives further fields of the retained state message, e.g. `clock` and `links`; called on the loop.
+        echo: gives the present value of (device, point), for 对点 from the center; called on the loop.
 
     Raises:
-        ConfigError: a key or certificate file that can't be used.
+        ConfigError: a key or certificate file can't be used.
         StoreError: the buffer is damaged; the process must start again.
     """
     await Uplink(buffer, config, status=status, echo=echo).run()
@@ -107,12 +108,12 @@ class Uplink:
         self.acknowledged = 0
         self.published = 0
         self.ignored = 0
-        # For those who ask how we are: broker connection, its last loss, the center's last valid word (loop time).
+        # For status and health: broker connection, its last loss, the center's last valid message (loop time, s).
         self.is_connected = False
         self.last_error = ""
         self.last_ack_s: float | None = None
         self.unrecognised: dict[str, set[str]] = {}
-        self._put_off: dict[str, set[str]] = {}  # codes told once since the start; alarm.py goes on telling
+        self._put_off: dict[str, set[str]] = {}  # codes logged once since the start; alarm.py keeps reporting them
 
     async def run(self) -> None:
         """Connect, send, and connect again, until cancelled."""
@@ -138,17 +139,18 @@ class Uplink:
                     )
                 heed_cancellation()
                 failures = 0 if self.acknowledged > before else failures + 1
-                await asyncio.sleep(backoff_s(failures, self._uplink.backoff_max_s, self._jitter.random()))
+                rest_s = backoff_s(failures, _BACKOFF_FIRST_S, self._uplink.backoff_max_s, self._jitter.random())
+                await asyncio.sleep(rest_s)
         finally:
             forget()
             self._executor.shutdown(wait=False)
 
     async def _session(self) -> None:
-        """One connection, until it breaks."""
+        """Use one connection until it is lost."""
         async with self._connected() as client:
             plants = self._buffer.plants
             for plant in plants:
-                await self._reseal(plant)  # what a kill left of an earlier conflict
+                await self._reseal(plant)  # batches of an earlier epoch conflict, left by a kill
             newest = {plant: await self._call(self._buffer.newest, plant) for plant in plants}
             self._flights.begin(newest)
             for plant in plants:
@@ -162,7 +164,7 @@ class Uplink:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
-        """A connection in MQTT 5, or in 3.1.1 where the broker knows no other; asked again after a failure."""
+        """Connect with MQTT 5, or 3.1.1 where the broker supports only that; try both anew after a failure."""
         protocol = self._protocol or await find_protocol(
             self._client(f"{self._gateway}-probe", aiomqtt.ProtocolVersion.V5)
         )
@@ -212,7 +214,7 @@ class Uplink:
         return topic(self._mqtt.root, plant, self._gateway, leaf)
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run a call of the buffer on the uplink's thread."""
+        """Call a function of the buffer on the uplink's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
     async def _send(self, client: aiomqtt.Client, group: asyncio.TaskGroup) -> None:
@@ -234,7 +236,7 @@ class Uplink:
                 continue
 
     async def _fill(self, client: aiomqtt.Client, group: asyncio.TaskGroup) -> None:
-        """Publish what has waited too long for its ack, then what comes next, up to the window."""
+        """Publish batches whose ack is overdue, then new ones, until the window is full."""
         loop = asyncio.get_running_loop()
         for position in self._flights.overdue(loop.time()):
             outgoing = await self._call(self._buffer.read, position)
@@ -253,14 +255,14 @@ class Uplink:
                 await self._publish(client, group, choice.outgoing.plant, choice.outgoing.payload)
 
     async def _publish(self, client: aiomqtt.Client, group: asyncio.TaskGroup, plant: str, payload: bytes) -> None:
-        """Hand one batch to the connection. The PUBACK is awaited aside and only tells that the connection lives."""
+        """Publish one batch. A separate task awaits the PUBACK, which only shows that the connection works."""
         self.published += 1
         group.create_task(client.publish(self._topic(plant, "batch"), payload, qos=1), name="uplink-publish")
         rate = self._uplink.rate_cap_bytes_per_s
         await asyncio.sleep(len(payload) / rate if rate else 0)
 
     async def _receive(self, client: aiomqtt.Client) -> None:
-        """Acks and asks of the center."""
+        """Process acks and asks of the center."""
         async for message in client.messages:
             payload = message.payload if isinstance(message.payload, bytes) else b""
             try:
@@ -274,15 +276,15 @@ class Uplink:
                 _LOG.warning("gateway=%s topic=%s ignored: %s (%s)", self._gateway, message.topic, error, error.code)
             except Damaged:
                 raise
-            except StoreError as error:  # the ack comes again, the center asks again
+            except StoreError as error:  # the center will send the ack or ask again
                 _LOG.error("gateway=%s buffer: %s", self._gateway, error)
 
     async def _take_ack(self, plant: str, payload: bytes) -> None:
         ack = decode_ack(payload, self._center_key)
         outcome = await self._call(self._buffer.apply_ack, plant, ack)
         if outcome.stream is not None:
-            # Also what was asked for and had been freed before; the center asks once more if it must.
-            # What the center could not recognise as ours stays in flight: it goes again after `ack_timeout_s`.
+            # Includes batches that were asked for but freed before; the center asks once more if it must.
+            # Batches the center could not recognise as ours stay in flight: they are sent again after `ack_timeout_s`.
             kept = {position for position, _ in outcome.unrecognised}
             landed = [p for p in self._flights.in_flight(outcome.stream) if ack.covers(p.sequence) and p not in kept]
             self._flights.land(landed)
@@ -305,12 +307,12 @@ class Uplink:
         self._wake.set()
 
     async def _reseal(self, plant: str) -> None:
-        """Let what is pending under epochs in conflict have names of the present one."""
+        """Seal pending batches of epochs in conflict again under the present epoch."""
         while await self._call(self._buffer.reseal_some, plant) > 0:
             self._wake.set()
 
     def _tell_unrecognised(self, plant: str, codes: set[str], *, settled: bool) -> None:
-        """Once per code until the center takes something of the plant again: the batches come back every 30 s."""
+        """Log a refusal once per code until the center accepts a batch of the plant: batches come back every 30 s."""
         told = self.unrecognised.setdefault(plant, set())
         for code in sorted(codes - told):
             _LOG.error("plant=%s the center does not recognise our batches: %s; they are kept", plant, code)
@@ -328,7 +330,7 @@ class Uplink:
         self._wake.set()
 
     async def _report(self, client: aiomqtt.Client) -> None:
-        """The retained state message, at once and every minute."""
+        """Publish the retained state message, at once and every minute."""
         while True:
             self._reported.clear()
             await self._publish_state(client, online=True)
@@ -346,12 +348,12 @@ class Uplink:
             await client.publish(self._topic(plant, "state"), state, qos=1, retain=True)
 
     def _state(self, *, online: bool, **more: Any) -> bytes:
-        """The state message. A connection has one will, so the message names every plant it speaks for."""
+        """The payload of the state message. A connection has only one will, so it names all plants of the gateway."""
         head = {"online": online, "gateway": self._gateway, "plants": self._buffer.plants}
         return msgspec.json.encode(head | {"versions": {"agent": VERSION, "batch": SCHEMA_VERSION}} | more)
 
     async def _leave(self, client: aiomqtt.Client) -> None:
-        """Say that we go, where the connection still stands; a will is only for those who can't."""
+        """Publish that the agent stops, if still connected; the will serves only where the connection is lost."""
         with suppress(aiomqtt.MqttError, OSError, TimeoutError):
             async with asyncio.timeout(_FAREWELL_S):
                 for plant in self._buffer.plants:
@@ -361,15 +363,10 @@ class Uplink:
                 await client.__aexit__(None, None, None)
 
 
-def backoff_s(failures: int, most_s: float, jitter: float) -> float:
-    """Seconds to wait before connecting again: doubling from half a second; `jitter` 0..1 takes up to half of it."""
-    return min(most_s, 0.5 * 2.0 ** min(failures, 20)) * (1 - jitter / 2)
-
-
 def _installed_version() -> str:
     try:
         return version("collector")
-    except PackageNotFoundError:  # run from a checkout that was never installed
+    except PackageNotFoundError:  # runs from a checkout that was never installed
         return "unknown"
 
 

@@ -91,22 +91,29 @@ class CenterStore:
         return self._engine.dialect.name == "sqlite"
 
     @contextlib.contextmanager
-    def hold(self, name: str, *, wait: bool = True) -> Iterator[bool]:
+    def hold(self, name: str, *, wait: bool = True, once: bool = False) -> Iterator[bool]:
         """Hold a lock among all processes that use the store; it ends with the process, however it ends.
 
-        Gives whether it is held: without `wait`, not where somebody else holds it.
+        Gives whether it is held: without `wait`, not where somebody else holds it. `once`: nobody takes a lock of
+        this name again, so that no file is left of it.
         """
         if self.has_one_writer:
-            with (self.directory / f"{name}.lock").open("w") as file:
-                yield _lock_file(file, wait=wait)
+            path = self.directory / f"{name}.lock"
+            with path.open("w") as file:
+                held = _lock_file(file, wait=wait)
+                try:
+                    yield held
+                finally:
+                    if held and once:
+                        path.unlink(missing_ok=True)
             return
         with self._readers.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.detach()  # closed afterwards, and however many locks are held, readers find the pool full
             try:
                 yield _lock_number(connection, name, wait=wait)
             finally:
                 with contextlib.suppress(DBAPIError):  # a session that broke off has let go of it
                     connection.execute(text("SELECT pg_advisory_unlock_all()"))
-                connection.invalidate()
 
     def claim_receiver(self) -> None:
         """Become the only receiver of an SQLite store; the claim ends with the process, however it ends.

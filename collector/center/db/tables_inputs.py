@@ -63,7 +63,10 @@ imported_row: Final = Table(
     Index("imported_row_in_force", "kind", "start_ms"),
 )
 
-# A settlement run: what it was made from lies in its folder, the day files as links to the pinned ones.
+# A settlement run, from the moment it is asked for: queued, running, then done, failed or interrupted (`run_list`).
+# What it was made from lies in its folder, the day files as links to the pinned ones. `status`, the hashes and
+# `manifest` are empty unless it is done, `folder` also names the half-made one while it is running. `at_ms`: when it
+# was done, or else asked for.
 run: Final = Table(
     "run",
     metadata,
@@ -82,6 +85,20 @@ run: Final = Table(
     Column("note", String(1000), nullable=False),
     # JSON: SHA-256 of rows.msgpack and segments.parquet by name; null where an older program made the run
     Column("page_files", Text, nullable=True),
+    Column("state", String(16), nullable=False),
+    Column("asked_ms", BigInteger, nullable=False),
+    Column("began_ms", BigInteger, nullable=True),
+    Column("ended_ms", BigInteger, nullable=True),
+    # by what two askings are known to want the same (SHA-256), and the name of the lock whose holder makes the run
+    Column("job", String(64), nullable=True),
+    Column("worker", String(32), nullable=True),
+    # how far it is: the step, and so many of so many parts of it
+    Column("doing", String(32), nullable=True),
+    Column("parts_done", Integer, nullable=True),
+    Column("parts", Integer, nullable=True),
+    # why it failed: in one text, and as a JSON list of [file, row, key, message]
+    Column("error", Text, nullable=True),
+    Column("problems", Text, nullable=True),
 )
 
 run_file: Final = Table(
@@ -91,6 +108,9 @@ run_file: Final = Table(
     Column("plant", String(64), primary_key=True),
     Column("name", String(200), primary_key=True),
 )
+
+# Which runs have a statement: the only ones to be read, compared, disclosed, packed, checked and backed up.
+has_statement: Final = run.c.state == "done"
 
 published: Final = imported.c.published_ms.is_not(None)
 effective: Final = published & imported.c.undone_ms.is_(None)

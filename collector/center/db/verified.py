@@ -16,6 +16,7 @@ from collector.base.text import tr
 
 ABSENT: Final = "no file"  # said in the place of a hash that was found
 UNLISTED: Final = "no such file"  # said in the place of one that was expected
+NAMED_DIGITS: Final = 12  # of the SHA-256, in the name of a file
 _PIECE: Final = 1 << 20
 
 
@@ -58,6 +59,21 @@ def read_verified(path: Path, sha256: str) -> bytes:
     except OSError as error:
         raise altered(path, sha256, f"{ABSENT} ({error.strerror})") from error
     check_hash(path, sha256, hashlib.sha256(data).hexdigest())
+    return data
+
+
+def read_named(path: Path) -> bytes:
+    """The bytes of a file named by its content: what stands after the last hyphen is how its SHA-256 begins.
+
+    Raises:
+        Altered: it is another file, or none.
+    """
+    expected = path.stem.rpartition("-")[2]
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise altered(path, expected, f"{ABSENT} ({error.strerror})") from error
+    check_hash(path, expected, hashlib.sha256(data).hexdigest()[:NAMED_DIGITS])
     return data
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 import collector.wire as wire
 from collector.base.errors import InvariantBroken
-from collector.center.lake.pieces import NOT_CARRIED, Column, Piece
+from collector.center.lake.pieces import NOT_CARRIED
 from collector.center.receive.arrivals import Accepted
 from collector.center.receive.day_index import split_days
 from collector.center.receive.journal import commit_group
@@ -40,54 +40,20 @@ def find_places(times: Int64s, stored: Int64s) -> tuple[npt.NDArray[np.intp], Bo
     return at, np.asarray(stored[at] == times)
 
 
-def some_of(given: wire.UnitColumns, keep: Bools | slice) -> wire.UnitColumns:
-    """Some of the records."""
-    return dataclasses.replace(
-        given,
-        time_utc_ms=given.time_utc_ms[keep],
-        era=given.era[keep],
-        cause=given.cause[keep],
-        clock=given.clock[keep],
-        tagged=given.tagged[keep],
-        device_time_utc_ms=given.device_time_utc_ms[keep],
-        values=given.values[:, keep],
-        present=given.present[:, keep],
-        qualities=given.qualities[:, keep],
-    )
-
-
-def put_over(given: wire.UnitColumns, stored: Piece) -> wire.UnitColumns:
+def put_over(given: wire.UnitColumns, stored: wire.UnitColumns) -> wire.UnitColumns:
     """Records that replace stored ones: their quantities, and those of the stored records that they don't have."""
-    at, _ = find_places(given.time_utc_ms, stored.time)
-    mine = {
-        name: Column(given.values[row], given.present[row], given.qualities[row])
-        for row, name in enumerate(given.quantities)
-    }
-    kept = {
-        name: Column(column.values[at], column.present[at], column.qualities[at])
-        for name, column in stored.columns.items()
-        # What some of these records don't carry at all can't be said of single records of a batch.
-        if name not in mine and (column.qualities[at] != NOT_CARRIED).any()
-    }
-    columns = mine | {name: _said(column) for name, column in kept.items()}
-    names = tuple(q.name for q in QUANTITIES if q.name in columns)
-    return dataclasses.replace(
-        given,
-        quantities=names,
-        era=stored.era[at],
-        cause=stored.cause[at],
-        clock=stored.clock[at],
-        tagged=stored.tagged[at],
-        device_time_utc_ms=stored.device_time[at],
-        values=np.array([columns[name].values for name in names], dtype=np.int64).reshape(len(names), len(at)),
-        present=np.array([columns[name].present for name in names], dtype=np.bool_).reshape(len(names), len(at)),
-        qualities=np.array([columns[name].qualities for name in names], dtype=np.uint8).reshape(len(names), len(at)),
-    )
+    at, _ = find_places(given.time_utc_ms, stored.time_utc_ms)
+    kept = stored.select(at)
+    # What some of these records don't carry at all can't be said of single records of a batch.
+    others = {name: _said(column) for name, column in kept.columns.items() if (column.qualities != NOT_CARRIED).any()}
+    columns = others | given.columns
+    return dataclasses.replace(kept, columns={q.name: columns[q.name] for q in QUANTITIES if q.name in columns})
 
 
-def _said(column: Column) -> Column:
+def _said(column: wire.QuantityColumn) -> wire.QuantityColumn:
     absent = column.qualities == NOT_CARRIED
-    return Column(column.values, column.present & ~absent, np.where(absent, np.uint8(Quality.SILENT), column.qualities))
+    qualities = np.where(absent, np.uint8(Quality.SILENT), column.qualities)
+    return wire.QuantityColumn(column.values, column.present & ~absent, qualities)
 
 
 @dataclass
@@ -105,12 +71,12 @@ class RecordJournal:
         """Records of one unit and day."""
         key = (plant, gateway)
         for start in range(0, len(columns.time_utc_ms), BATCH_RECORDS):
-            piece = some_of(columns, slice(start, start + BATCH_RECORDS))
+            some = columns.select(slice(start, start + BATCH_RECORDS))
             waiting = self._open.setdefault(key, [])
-            count = sum(len(each.time_utc_ms) for each in waiting) + len(piece.time_utc_ms)
-            if waiting and (count > BATCH_RECORDS or len(waiting) == _BATCH_UNITS or waiting[-1].unit == piece.unit):
+            count = sum(len(each.time_utc_ms) for each in waiting) + len(some.time_utc_ms)
+            if waiting and (count > BATCH_RECORDS or len(waiting) == _BATCH_UNITS or waiting[-1].unit == some.unit):
                 self._seal(key)
-            self._open.setdefault(key, []).append(piece)
+            self._open.setdefault(key, []).append(some)
 
     def _seal(self, key: tuple[str, str]) -> None:
         units = self._open.pop(key)

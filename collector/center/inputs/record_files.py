@@ -74,28 +74,28 @@ class RecordFile:
         first = min(int(self.time[part.first]) for part in parts)
         return Interval(first, max(int(self.time[part.end - 1]) for part in parts) + 1)
 
-    def piece(self, part: UnitDay) -> wire.UnitColumns:
+    def records(self, part: UnitDay) -> wire.UnitColumns:
         """Its records as a batch holds them."""
         rows = self.table.slice(part.first, part.end - part.first)
         size = len(rows)
-        names = self.quantities[part.unit]
-        columns = [_cells(rows, name) for name in names]
-        present = np.array([there for _, there in columns], dtype=np.bool_).reshape(len(names), size)
         clock = _cells(rows, CLOCK)[0] if CLOCK in rows.column_names else np.full(size, ClockState.SYNCHRONISED)
         zeros = np.zeros(size, dtype=np.int64)
         return wire.UnitColumns(
             unit=part.unit,
-            quantities=names,
             time_utc_ms=self.time[part.first : part.end],
             era=zeros,
             cause=np.full(size, Cause.TICK, dtype=np.int64),
             clock=clock.astype(np.int64),
             tagged=np.zeros(size, dtype=np.bool_),
             device_time_utc_ms=zeros,
-            values=np.array([values for values, _ in columns], dtype=np.int64).reshape(len(names), size),
-            present=present,
-            qualities=np.where(present, Quality.SUBSTITUTED, Quality.SILENT).astype(np.uint8),
+            columns={name: _quantity(*_cells(rows, name)) for name in self.quantities[part.unit]},
         )
+
+
+def _quantity(values: Int64s, present: Bools) -> wire.QuantityColumn:
+    """A person's values: what is not there is silent."""
+    qualities = np.where(present, Quality.SUBSTITUTED, Quality.SILENT).astype(np.uint8)
+    return wire.QuantityColumn(values, present, qualities)
 
 
 def _cells(rows: pa.Table, name: str) -> tuple[Int64s, Bools]:

@@ -30,15 +30,14 @@ from collector.center.db.tables_receive import batch_day, store, stream, unit_da
 from collector.center.inputs.conflicts import RowsInConflict
 from collector.center.inputs.imports import Imported, pack, publish, record_import
 from collector.center.inputs.kinds import RECORDS
-from collector.center.inputs.record_batches import RecordJournal, find_places, put_over, some_of
+from collector.center.inputs.record_batches import RecordJournal, find_places, put_over
 from collector.center.inputs.record_files import RecordFile, UnitDay
-from collector.center.lake.pieces import Piece, not_carried
+from collector.center.lake.pieces import not_carried
 from collector.center.lake.stored_records import Source, source_of
 from collector.center.receive.day_index import rewrite_unit_days
 from collector.center.receive.stream_state import IMPORTED, REPLACING
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, from_scaled
-from collector.model.record import USABLE_BELOW
 from collector.sheets.files import Delivered
 from collector.sheets.findings import LISTED_PER_KIND, Findings
 
@@ -114,7 +113,7 @@ def _compare(connection: Connection, file: RecordFile, lake: Path) -> UInt8s:
         counting = source.counting(day, file.span(parts), {part.unit for part in parts})
         for part in parts:
             if part.unit in counting:
-                verdicts[part.first : part.end] = _verdicts(file.piece(part), counting[part.unit])
+                verdicts[part.first : part.end] = _verdicts(file.records(part), counting[part.unit])
     return verdicts
 
 
@@ -129,18 +128,17 @@ def _met(connection: Connection, file: RecordFile, lake: Path) -> Iterator[tuple
                 yield source, day, met
 
 
-def _verdicts(given: wire.UnitColumns, stored: Piece) -> UInt8s:
-    at, beside = find_places(given.time_utc_ms, stored.time)
+def _verdicts(given: wire.UnitColumns, stored: wire.UnitColumns) -> UInt8s:
+    at, beside = find_places(given.time_utc_ms, stored.time_utc_ms)
     same = np.ones(len(at), dtype=np.bool_)
-    for row, name in enumerate(given.quantities):
-        values, usable = _usable(stored, name, at)
-        same &= np.where(given.present[row], usable & (values == given.values[row]), ~usable)
+    for name, mine in given.columns.items():
+        other = _stored(stored, name, at)
+        same &= np.where(mine.present, other.usable & (other.values == mine.values), ~other.usable)
     return np.where(beside, np.where(same, _SAME, _CONFLICT), _NEW).astype(np.uint8)
 
 
-def _usable(stored: Piece, name: str, at: npt.NDArray[np.intp]) -> tuple[Int64s, Bools]:
-    column = stored.columns.get(name) or not_carried(len(stored.time))
-    return column.values[at], column.present[at] & (column.qualities[at] < USABLE_BELOW)
+def _stored(stored: wire.UnitColumns, name: str, at: npt.NDArray[np.intp]) -> wire.QuantityColumn:
+    return (stored.columns.get(name) or not_carried(len(stored.time_utc_ms))).select(at)
 
 
 def _refuse(connection: Connection, file: RecordFile, verdicts: UInt8s, lake: Path) -> None:
@@ -158,23 +156,23 @@ def _refuse(connection: Connection, file: RecordFile, verdicts: UInt8s, lake: Pa
         counting = source.counting(day, file.span(chosen), {part.unit for part in chosen})
         for part in chosen:
             for index in sorted(n for n in listed if part.first <= n < part.end):
-                column, words = _difference(file.piece(part), index - part.first, counting[part.unit])
+                column, words = _difference(file.records(part), index - part.first, counting[part.unit])
                 findings.add(file.name, rows.get(index, 0), column, words)
     if more := len(conflicts) - len(listed):
         findings.add(file.name, 0, "", tr("… and {more} more rows that differ from stored records", more=more))
     raise RowsInConflict(findings.problems())
 
 
-def _difference(given: wire.UnitColumns, index: int, stored: Piece) -> tuple[str, str]:
+def _difference(given: wire.UnitColumns, index: int, stored: wire.UnitColumns) -> tuple[str, str]:
     """The first quantity in which a row differs from the stored record, and how."""
-    at, _ = find_places(given.time_utc_ms[index : index + 1], stored.time)
-    for row, name in enumerate(given.quantities):
-        values, usable = _usable(stored, name, at)
-        mine, other = bool(given.present[row][index]), bool(usable[0])
-        if mine == other and (not mine or given.values[row][index] == values[0]):
+    at, _ = find_places(given.time_utc_ms[index : index + 1], stored.time_utc_ms)
+    for name, column in given.columns.items():
+        other = _stored(stored, name, at)
+        mine, theirs = bool(column.present[index]), bool(other.usable[0])
+        if mine == theirs and (not mine or column.values[index] == other.values[0]):
             continue
-        here = f"{from_scaled(int(given.values[row][index]), BY_NAME[name].scale):f}" if mine else tr("no value")
-        there = f"{from_scaled(int(values[0]), BY_NAME[name].scale):f}" if other else tr("no value")
+        here = f"{from_scaled(int(column.values[index]), BY_NAME[name].scale):f}" if mine else tr("no value")
+        there = f"{from_scaled(int(other.values[0]), BY_NAME[name].scale):f}" if theirs else tr("no value")
         return name, tr(
             "{unit} at {time}: {here} here, {there} stored; import the file as a replacement to let it count",
             unit=given.unit, time=format_time(int(given.time_utc_ms[index])), here=here, there=there,
@@ -188,15 +186,15 @@ def _commit(
     """Journal what is new and what replaces: as one group, so that locks are taken in a receiver's order."""
     journal = RecordJournal(connection, number, now_ms)
     for plant, day, parts in file.days():
-        stored: dict[str, Piece] = {}
+        stored: dict[str, wire.UnitColumns] = {}
         replacing = [part for part in parts if (verdicts[part.first : part.end] == _CONFLICT).any()]
         if replacing:
             source = source_of(connection, lake, plant)
             stored = source.counting(day, file.span(replacing), {part.unit for part in replacing})
         for part in parts:
-            given, verdict = file.piece(part), verdicts[part.first : part.end]
-            journal.add(plant, IMPORTED, some_of(given, verdict == _NEW))
+            given, verdict = file.records(part), verdicts[part.first : part.end]
+            journal.add(plant, IMPORTED, given.select(verdict == _NEW))
             if (verdict == _CONFLICT).any():
-                journal.add(plant, REPLACING, put_over(some_of(given, verdict == _CONFLICT), stored[part.unit]))
+                journal.add(plant, REPLACING, put_over(given.select(verdict == _CONFLICT), stored[part.unit]))
         journal.end_day()
     journal.commit()

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,9 +29,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from collector.base.clock_state import ClockState
+from collector.center.db.verified import NAMED_DIGITS, read_named, read_verified
 from collector.center.lake.pieces import DAY as DAY
 from collector.center.lake.pieces import HEAD as HEAD
-from collector.center.lake.pieces import NOT_CARRIED, Bools, Column, Int64s, Origin, Piece, not_carried
+from collector.center.lake.pieces import NOT_CARRIED, Bools, Int64s, Piece, not_carried
 from collector.center.lake.pieces import TAIL as TAIL
 from collector.center.lake.substituted_values import (
     FILLED,
@@ -43,12 +44,14 @@ from collector.center.lake.substituted_values import (
 )
 from collector.model.quantity import BY_NAME, QUANTITIES, Kind, Quantity
 from collector.model.record import USABLE_BELOW, Quality
+from collector.wire import QuantityColumn, UnitColumns
 
 LAKE_VERSION: Final = 1
 FILE_RANK: Final = -1  # gateway rank of rows read back from a file
 _DIGITS: Final = 18  # what a decimal stored as a 64-bit integer can hold
 _LIMIT: Final = 10**_DIGITS
 _ROW_GROUP_ROWS: Final = 131_072
+EVER: Final = (-(1 << 62), 1 << 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def build_day(pieces: Iterable[Piece], *, plant: str, day: str, substitutes: Seq
     """Choose, order and lay out the records of one plant and local day, with the substituted values in them."""
     by_unit: dict[str, list[Piece]] = defaultdict(list)
     for piece in pieces:
-        by_unit[piece.unit].append(piece)
+        by_unit[piece.records.unit].append(piece)
     chosen, others = [], []
     for unit in sorted(by_unit):
         rows = _Rows.joined(by_unit[unit])
@@ -82,18 +85,18 @@ def build_day(pieces: Iterable[Piece], *, plant: str, day: str, substitutes: Seq
     return DayRows(table, lost, *counts)
 
 
-def choose(pieces: Iterable[Piece]) -> dict[str, Piece]:
+def choose(pieces: Iterable[Piece]) -> dict[str, UnitColumns]:
     """Per unit the records that count, one an instant and in order of time; all pieces are of one place."""
     by_unit: dict[str, list[Piece]] = defaultdict(list)
     for piece in pieces:
-        by_unit[piece.unit].append(piece)
-    chosen: dict[str, Piece] = {}
+        by_unit[piece.records.unit].append(piece)
+    chosen: dict[str, UnitColumns] = {}
     for unit, found in by_unit.items():
         rows = _Rows.joined(found)
         order, is_first = rows.order()
         taken = rows.take(order[is_first])
-        fixed = {name: taken.fixed[name] for name in _OF_PIECE}
-        chosen[unit] = Piece(unit=unit, place=found[0].place, origin=found[0].origin, columns=taken.columns, **fixed)
+        fixed = {attribute: taken.fixed[name] for name, attribute in _OF_RECORDS.items()}
+        chosen[unit] = UnitColumns(unit=unit, columns=taken.columns, **fixed)
     return chosen
 
 
@@ -103,7 +106,7 @@ class _Rows:
 
     unit: str
     fixed: dict[str, npt.NDArray[Any]]
-    columns: dict[str, Column]
+    columns: dict[str, QuantityColumn]
     originals: dict[str, Original]
 
     @property
@@ -112,12 +115,15 @@ class _Rows:
 
     @classmethod
     def joined(cls, pieces: Sequence[Piece]) -> _Rows:
-        sizes = [len(p.time) for p in pieces]
+        sizes = [len(p.records.time_utc_ms) for p in pieces]
 
         def spread(values: Sequence[int], kind: type[np.generic]) -> npt.NDArray[Any]:
             return np.repeat(np.array(values, dtype=kind), sizes)
 
-        fixed = {name: np.concatenate([getattr(p, name) for p in pieces]) for name in _OF_PIECE}
+        fixed = {
+            name: np.concatenate([getattr(p.records, attribute) for p in pieces])
+            for name, attribute in _OF_RECORDS.items()
+        }
         gateways = sorted({p.origin.gateway for p in pieces})
         fixed |= {
             "place": spread([p.place for p in pieces], np.int8),
@@ -128,8 +134,8 @@ class _Rows:
             "sequence": spread([p.origin.sequence for p in pieces], np.int64),
             "position": np.concatenate([np.arange(size) for size in sizes]),
         }
-        names = {name for p in pieces for name in p.columns}
-        return cls(pieces[0].unit, fixed, {name: _join_column(name, pieces) for name in sorted(names)}, {})
+        names = {name for p in pieces for name in p.records.columns}
+        return cls(pieces[0].records.unit, fixed, {name: _join_column(name, pieces) for name in sorted(names)}, {})
 
     def order(self) -> tuple[npt.NDArray[np.intp], Bools]:
         """Rows by place and time with the one that counts first; and which are that one."""
@@ -146,7 +152,7 @@ class _Rows:
         return order, first
 
     def take(self, rows: npt.NDArray[np.intp]) -> _Rows:
-        columns = {name: Column(c.values[rows], c.present[rows], c.qualities[rows]) for name, c in self.columns.items()}
+        columns = {name: column.select(rows) for name, column in self.columns.items()}
         return _Rows(self.unit, {name: values[rows] for name, values in self.fixed.items()}, columns, {})
 
     def with_substitutes(self, substitutes: Sequence[Substitute]) -> _Rows:
@@ -157,24 +163,32 @@ class _Rows:
         return _Rows(self.unit, self.fixed, columns, originals)
 
 
-_OF_PIECE: Final = ("time", "era", "cause", "clock", "tagged", "device_time")
+# Columns of the file that a record has, by what `UnitColumns` calls them.
+_OF_RECORDS: Final = {
+    "time": "time_utc_ms",
+    "era": "era",
+    "cause": "cause",
+    "clock": "clock",
+    "tagged": "tagged",
+    "device_time": "device_time_utc_ms",
+}
 
 
-def _join_column(name: str, pieces: Sequence[Piece]) -> Column:
+def _join_column(name: str, pieces: Sequence[Piece]) -> QuantityColumn:
     """One quantity over all pieces of a unit."""
-    columns = [p.columns.get(name) or not_carried(len(p.time)) for p in pieces]
+    columns = [p.records.columns.get(name) or not_carried(len(p.records.time_utc_ms)) for p in pieces]
     return _within_range(BY_NAME[name], _concatenated(columns))
 
 
-def _concatenated(columns: Sequence[Column]) -> Column:
-    return Column(
+def _concatenated(columns: Sequence[QuantityColumn]) -> QuantityColumn:
+    return QuantityColumn(
         np.concatenate([c.values for c in columns]),
         np.concatenate([c.present for c in columns]),
         np.concatenate([c.qualities for c in columns]),
     )
 
 
-def _within_range(quantity: Quantity, column: Column) -> Column:
+def _within_range(quantity: Quantity, column: QuantityColumn) -> QuantityColumn:
     """A value the file's type can't hold becomes none, out of range; no gateway of ours sends one as usable."""
     limit = 128 if quantity.kind is Kind.STATUS else _LIMIT
     beyond = column.present & ((column.values >= limit) | (column.values <= -limit))
@@ -183,7 +197,7 @@ def _within_range(quantity: Quantity, column: Column) -> Column:
     # Unusable qualities keep their own reason.
     usable = beyond & (column.qualities < USABLE_BELOW)
     qualities = np.where(usable, np.uint8(Quality.OUT_OF_RANGE), column.qualities)
-    return Column(np.where(beyond, 0, column.values), column.present & ~beyond, qualities)
+    return QuantityColumn(np.where(beyond, 0, column.values), column.present & ~beyond, qualities)
 
 
 def _table(units: Sequence[_Rows], metadata: dict[str, str], *, with_origin: bool) -> pa.Table:
@@ -284,7 +298,7 @@ def write_table(table: pa.Table, folder: Path, day: str) -> tuple[Path, str]:
         )
         sha256 = hashlib.sha256(temporary.read_bytes()).hexdigest()
         _sync(temporary)
-        final = folder / f"{day}-{sha256[:12]}.parquet"
+        final = folder / f"{day}-{sha256[:NAMED_DIGITS]}.parquet"
         temporary.rename(final)
     finally:
         temporary.unlink(missing_ok=True)
@@ -301,48 +315,123 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def read_pieces(data: bytes, *, place: int, from_ms: int, to_ms: int) -> list[Piece]:
-    """The day's own records of a file in [from_ms, to_ms), as pieces again: as delivered, nothing substituted."""
-    filters = [("place", "=", DAY), ("time", ">=", from_ms), ("time", "<", to_ms), ("cause", "!=", FILLED)]
-    table = pq.read_table(pa.BufferReader(data), filters=filters).combine_chunks()
-    units = table.column("unit").cast(pa.string()).to_numpy()
-    return [_piece_from(table.filter(pa.array(units == unit)), str(unit), place) for unit in sorted(set(units))]
+def read_unit_tables(
+    path: Path, sha256: str = "", *, columns: Sequence[str] | None = None, units: Collection[str] | None = None
+) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of a file, unit by unit in the order of their names: what everybody at the center reads a day file with.
+
+    No more than a row group and one unit is in memory beside the packed bytes.
+
+    Args:
+        path: the file.
+        sha256: its hash as the store lists it; empty where the store lists a name only, of which the hash is a part.
+        columns: those wanted; None: all.
+        units: those wanted; None: all.
+
+    Raises:
+        Altered: it is another file, or none.
+    """
+    data = read_verified(path, sha256) if sha256 else read_named(path)
+    with pq.ParquetFile(pa.BufferReader(data)) as file:
+        names = file.schema_arrow.names
+        wanted = [name for name in names if columns is None or name in (*columns, "unit")]
+        rows: list[pa.Table] = []
+        before = ""
+        for group in range(file.num_row_groups):
+            if units is not None and not _may_hold(file.metadata.row_group(group).column(names.index("unit")), units):
+                continue
+            for unit, part in _by_unit(file.read_row_group(group, columns=wanted)):
+                if unit != before and rows:
+                    yield before, pa.concat_tables(rows).combine_chunks()
+                    rows = []
+                before = unit
+                if units is None or unit in units:
+                    rows.append(part)
+        if rows:
+            yield before, pa.concat_tables(rows).combine_chunks()
 
 
-def _piece_from(table: pa.Table, unit: str, place: int) -> Piece:
-    def integers(name: str) -> Int64s:
-        return _integers(table, name)
+def _may_hold(chunk: pq.ColumnChunkMetaData, units: Collection[str]) -> bool:
+    """Whether a row group may hold rows of one of the units, by what its end says of their names."""
+    known = chunk.statistics
+    return known is None or not known.has_min_max or any(known.min <= unit <= known.max for unit in units)
 
+
+def _by_unit(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Rows stand by unit: each is a slice."""
+    if not len(table):
+        return
+    encoded = _single(table, "unit")
+    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    starts = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])).tolist()
+    rest = table.drop_columns(["unit"])
+    for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
+        yield encoded.dictionary[int(codes[start])].as_py(), rest.slice(start, end - start)
+
+
+def read_units(
+    path: Path,
+    sha256: str = "",
+    *,
+    place: int = DAY,
+    units: Collection[str] | None = None,
+    from_ms: int = EVER[0],
+    to_ms: int = EVER[1],
+    as_delivered: bool = False,
+) -> Iterator[UnitColumns]:
+    """The records of one place of a file in [from_ms, to_ms), by unit; those in which there are none are left out.
+
+    `columns` of each: the quantities that any of its records carries. `as_delivered`: nothing substituted, and without
+    the records that a substitution made. Other arguments, and what is raised, as `read_unit_tables`.
+    """
+    for unit, table in read_unit_tables(path, sha256, units=units):
+        time = _integers(table, "time")
+        keep = (_integers(table, "place") == place) & (time >= from_ms) & (time < to_ms)
+        if as_delivered:
+            keep &= _integers(table, "cause") != FILLED
+        if keep.any():
+            yield _unit_columns(unit, table if keep.all() else table.filter(pa.array(keep)), as_delivered=as_delivered)
+
+
+def count_rows(path: Path, sha256: str = "") -> tuple[int, int]:
+    """Records of the day itself, and how many of them were delivered. Raises as `read_unit_tables`."""
+    count = delivered = 0
+    for _, table in read_unit_tables(path, sha256, columns=("place", "cause")):
+        causes = _integers(table, "cause")[_integers(table, "place") == DAY]
+        count += len(causes)
+        delivered += int((causes != FILLED).sum())
+    return count, delivered
+
+
+def _unit_columns(unit: str, table: pa.Table, *, as_delivered: bool) -> UnitColumns:
     columns = {}
     for quantity in QUANTITIES:
         if quantity.name not in table.column_names:
             continue
         column = _column_from(table, quantity, quantity.name)
-        if f"{quantity.name}_original_quality" in table.column_names:
+        if as_delivered and f"{quantity.name}_original_quality" in table.column_names:
             replaced = _valid(_single(table, f"{quantity.name}_original_quality"))
             column = restore_cells(
                 column, Original(_column_from(table, quantity, f"{quantity.name}_original"), replaced)
             )
         if (column.qualities != NOT_CARRIED).any():
             columns[quantity.name] = column
-    return Piece(
+    return UnitColumns(
         unit=unit,
-        place=place,
-        origin=Origin(FILE_RANK, "", 0, 0),
-        time=integers("time"),
-        era=integers("era"),
-        cause=integers("cause"),
-        clock=integers("clock"),
+        time_utc_ms=_integers(table, "time"),
+        era=_integers(table, "era"),
+        cause=_integers(table, "cause"),
+        clock=_integers(table, "clock"),
         tagged=_valid(_single(table, "device_time")),
-        device_time=integers("device_time"),
+        device_time_utc_ms=_integers(table, "device_time"),
         columns=columns,
     )
 
 
-def _column_from(table: pa.Table, quantity: Quantity, name: str) -> Column:
+def _column_from(table: pa.Table, quantity: Quantity, name: str) -> QuantityColumn:
     array = _single(table, name)
     values = _integers(table, name) if quantity.kind is Kind.STATUS else stored_integers(array)
-    return Column(values, _valid(array), _integers(table, f"{name}_quality", NOT_CARRIED).astype(np.uint8))
+    return QuantityColumn(values, _valid(array), _integers(table, f"{name}_quality", NOT_CARRIED).astype(np.uint8))
 
 
 def _integers(table: pa.Table, name: str, absent: int = 0) -> Int64s:

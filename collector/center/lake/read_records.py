@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from collector.center.db.verified import read_verified
-from collector.center.lake.day_file import stored_integers
-from collector.center.lake.pieces import DAY, HEAD
-from collector.model.quantity import BY_NAME, QUANTITIES, Kind, from_scaled
+from collector.center.lake.day_file import EVER, read_units
+from collector.center.lake.pieces import DAY, HEAD, NOT_CARRIED
+from collector.model.quantity import BY_NAME, QUANTITIES, from_scaled
 from collector.model.record import Quality
+from collector.wire import UnitColumns
 
 _FIXED: Final = ("time", "cause", "era", "clock", "device_time")
 
@@ -53,39 +52,33 @@ def read_record_table(
     Raises:
         Altered: a file is not the one with this hash.
     """
-    of_unit = ("unit", "=", unit)
-    filters = [of_unit, ("place", "=", DAY), ("time", ">=", from_ms), ("time", "<", to_ms)]
-    tables = []
-    for place, (path, sha256) in enumerate(files):
-        data = pa.BufferReader(read_verified(path, sha256))
-        tables.append(_stored(pq.read_table(data, filters=filters)))
-        if head and not place:
-            tables.append(_stored(pq.read_table(data, filters=[of_unit, ("place", "=", HEAD)])))
+    tables: list[pa.Table] = []
+    for number, (path, sha256) in enumerate(files):
+        places: list[tuple[int, int, int]] = [(DAY, from_ms, to_ms)]
+        if head and not number:
+            places.append((HEAD, *EVER))
+        for place, first_ms, end_ms in places:
+            found = read_units(path, sha256, place=place, units=(unit,), from_ms=first_ms, to_ms=end_ms)
+            tables += [_integers(records) for records in found]
     if not tables:
         return pa.table({name: pa.array([], pa.int64()) for name in _FIXED})
     table = pa.concat_tables(tables, promote_options="default").combine_chunks().sort_by("time")
-    absent = [q.name for q in QUANTITIES if q.name in table.column_names and _nothing(table, f"{q.name}_quality")]
-    return table.drop_columns([column for name in absent for column in (name, f"{name}_quality")])
+    carried = [q.name for q in QUANTITIES if q.name in table.column_names]
+    return table.select([*_FIXED, *(column for name in carried for column in (name, f"{name}_quality"))])
 
 
-def _nothing(table: pa.Table, name: str) -> bool:
-    return bool(table[name].null_count == len(table))
-
-
-def _stored(table: pa.Table) -> pa.Table:
-    """Decimals as stored integers, everything else as it is, 64 bits wide."""
-    arrays: dict[str, Any] = {name: table[name].cast(pa.int64()) for name in _FIXED}
-    for quantity in QUANTITIES:
-        if quantity.name not in table.column_names:
-            continue
-        column = table[quantity.name].combine_chunks()
-        array = column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks else column
-        if quantity.kind is Kind.STATUS or not len(table):
-            arrays[quantity.name] = table[quantity.name].cast(pa.int64()) if len(table) else pa.array([], pa.int64())
-        else:
-            missing = np.asarray(array.is_null().to_numpy(zero_copy_only=False))
-            arrays[quantity.name] = pa.array(stored_integers(array), mask=missing)
-        arrays[f"{quantity.name}_quality"] = table[f"{quantity.name}_quality"].cast(pa.int64())
+def _integers(records: UnitColumns) -> pa.Table:
+    """Records as 64-bit columns, null where there is no value, or no such quantity."""
+    arrays = {
+        "time": pa.array(records.time_utc_ms),
+        "cause": pa.array(records.cause),
+        "era": pa.array(records.era),
+        "clock": pa.array(records.clock),
+        "device_time": pa.array(records.device_time_utc_ms, mask=~records.tagged),
+    }
+    for name, column in records.columns.items():
+        arrays[name] = pa.array(column.values, mask=~column.present)
+        arrays[f"{name}_quality"] = pa.array(column.qualities.astype(np.int64), mask=column.qualities == NOT_CARRIED)
     return pa.table(arrays)
 
 

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, select
 from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.tables_receive import unit_day
-from collector.center.lake.pieces import NOT_CARRIED, Piece
+from collector.center.lake.pieces import NOT_CARRIED
 from collector.center.lake.stored_records import source_of
 from collector.model.interval import HOUR_MS, Interval, day_interval, local_day
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.model.record import Quality
+from collector.wire import UnitColumns
 
 MAX_MS: Final = 2 * HOUR_MS
 
@@ -52,9 +53,9 @@ def stored_values(
     found: list[StoredValue] = []
     day = local_day(interval.start_ms)
     while day_interval(day).start_ms < interval.end_ms:
-        piece = source.counting(day.isoformat(), interval, (unit,)).get(unit)
-        if piece is not None:
-            found += _values(plant, piece, quantity)
+        records = source.counting(day.isoformat(), interval, (unit,)).get(unit)
+        if records is not None:
+            found += _values(plant, records, quantity)
         day += timedelta(days=1)
     return found
 
@@ -66,17 +67,17 @@ def newest_instant(connection: Connection, plant: str, unit: str) -> Interval | 
     return None if last_ms is None else Interval(int(last_ms), int(last_ms) + 1)
 
 
-def _values(plant: str, piece: Piece, wanted: str) -> list[StoredValue]:
-    names = [name for name in piece.columns if wanted in ("", name)]
+def _values(plant: str, records: UnitColumns, wanted: str) -> list[StoredValue]:
+    names = [name for name in records.columns if wanted in ("", name)]
     found = []
-    for index, time_ms in enumerate(piece.time.tolist()):
+    for index, time_ms in enumerate(records.time_utc_ms.tolist()):
         for name in names:
-            column = piece.columns[name]
+            column = records.columns[name]
             code = int(column.qualities[index])
             if code == NOT_CARRIED:
                 continue
             value = None
             if column.present[index]:
                 value = f"{from_scaled(int(column.values[index]), BY_NAME[name].scale):f}"
-            found.append(StoredValue(plant, piece.unit, name, time_ms, value, Quality(code).name.lower()))
+            found.append(StoredValue(plant, records.unit, name, time_ms, value, Quality(code).name.lower()))
     return found

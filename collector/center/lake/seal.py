@@ -12,26 +12,32 @@ of the next day, so that whoever measures a day needs no other file.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Final
 
-import pyarrow.parquet as pq
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from collector.base.clock import Clock, SystemClock
 from collector.center.db.store import CenterStore, insert_new
 from collector.center.db.tables_quality import substitution
-from collector.center.db.tables_receive import enrolled, lake_day, lake_file, unit_day
-from collector.center.lake.day_file import DayRows, build_day, write_table
+from collector.center.db.tables_receive import batch_day, enrolled, lake_day, lake_file, unit_day
+from collector.center.lake.day_file import DayRows, build_day, count_rows, write_table
 from collector.center.lake.pieces import DAY, HEAD, TAIL
-from collector.center.lake.stored_records import source_of
+from collector.center.lake.stored_records import UnreadableBatch, source_of
 from collector.center.lake.substituted_values import Substitute, fill_silence
-from collector.center.receive.day_index import EDGE_MS, mark_resealed
+from collector.center.receive.arrivals import Rejected
+from collector.center.receive.day_index import EDGE_MS, mark_resealed, rewrite_unit_days
+from collector.center.receive.quarantine import Room, keep
 from collector.model.interval import Month, day_interval
 from collector.model.quantity import BY_NAME, parse_scaled
+
+logger: Final = logging.getLogger("collector.center.lake.seal")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,11 +66,20 @@ def find_stale_days(
 def seal_day(store: CenterStore, stale: StaleDay) -> Path:
     """Write the file of one day as the journal has it now, and list it in place of the one before.
 
+    A batch whose records can't be decoded is set aside, told, and the day sealed without it.
+
     Raises:
         OSError: the disk refuses.
         InvariantBroken: a stored batch can't be read back.
     """
-    wanted, rows = store.read(lambda connection: _gather(connection, store.lake, stale.plant, stale.day))
+    while True:
+        try:
+            wanted, rows = store.read(lambda connection: _gather(connection, store.lake, stale.plant, stale.day))
+            break
+        except UnreadableBatch as error:
+            logger.error("%s %s: %s; it is left out and told in the quarantine", stale.plant, stale.day, error)
+            now_ms, found = store.clock.now_utc_ms(), error
+            store.write(lambda c: set_aside(c, store.lake, stale.plant, found, now_ms=now_ms)).result()  # noqa: B023
     path, sha256 = write_table(rows.table, store.lake / stale.plant, stale.day)
     others = ""
     if len(rows.others):
@@ -81,6 +96,32 @@ def seal_day(store: CenterStore, stale: StaleDay) -> Path:
     }
     store.write(lambda connection: _list(connection, path, entry, wanted, store.clock.now_utc_ms())).result()
     return path
+
+
+def set_aside(connection: Connection, lake: Path, plant: str, unreadable: UnreadableBatch, *, now_ms: int) -> None:
+    """Have a batch count for no day any more, and list it as refused; its bytes stay in the journal as others' do."""
+    origin = unreadable.origin
+    mine = (batch_day.c.stream_id == unreadable.stream_id) & (batch_day.c.sequence == origin.sequence)
+    connection.execute(delete(batch_day).where(mine))
+    source = source_of(connection, lake, plant)
+    # Where payloads of the day are gone nobody can tell what its other batches held: the counts stay as they are.
+    days = sorted({part.day for part in unreadable.parts if source.is_kept(part.day)})
+    keys = {(plant, part.unit, part.day) for part in unreadable.parts if part.day in days}
+    rewrite_unit_days(connection, keys, ((plant, part) for day in days for part in source.parts(day)), now_ms)
+    name = f"{plant}/{unreadable.subject}"
+    refusal = Rejected(
+        plant=plant,
+        gateway=origin.gateway,
+        topic=name,
+        sha256=hashlib.sha256(name.encode()).digest(),
+        payload=b"",
+        code="bad_columns",
+        reason=unreadable.message,
+        epoch=origin.epoch,
+        sequence=origin.sequence,
+        authentic=True,
+    )
+    keep(connection, refusal, now_ms, Room(0, 1, 1))
 
 
 def others_folder(store: CenterStore, plant: str) -> Path:
@@ -126,7 +167,7 @@ def list_files(connection: Connection, lake: Path, days: Sequence[date]) -> tupl
 
 def count_records(files: Iterable[Path]) -> int:
     """Records of the days of these files, heads and tails apart, counted in the files themselves."""
-    return sum(pq.read_table(path, columns=["place"]).column("place").to_pylist().count(DAY) for path in files)
+    return sum(count_rows(path)[0] for path in files)
 
 
 def _gather(connection: Connection, lake: Path, plant: str, day: str) -> tuple[int, DayRows]:
@@ -139,7 +180,7 @@ def _gather(connection: Connection, lake: Path, plant: str, day: str) -> tuple[i
     pieces = list(source.pieces(day, DAY, interval.start_ms, interval.end_ms))
     pieces += source.pieces(next_day, TAIL, interval.end_ms, interval.end_ms + EDGE_MS)
     for unit, last_day, last_ms in _last_before(connection, plant, day):
-        pieces += [p for p in source.pieces(last_day, HEAD, last_ms, last_ms + 1) if p.unit == unit]
+        pieces += [p for p in source.pieces(last_day, HEAD, last_ms, last_ms + 1) if p.records.unit == unit]
     substitutes = substitutes_in_force(connection, plant, interval.end_ms + EDGE_MS)
     pieces = fill_silence(pieces, substitutes, interval, EDGE_MS)
     return int(wanted), build_day(pieces, plant=plant, day=day, substitutes=substitutes)

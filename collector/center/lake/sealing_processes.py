@@ -72,11 +72,16 @@ def _begin(state_dir: str, database_url: str) -> None:
     with contextlib.suppress(PermissionError):  # where a supervisor forbids it, sealing goes on all the same
         os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the receiver's process ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _opened.append(CenterStore.open(Path(state_dir), clock=SystemClock(), database_url=database_url, create=False))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Let this process end with the one that started it, also where that is killed."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,23 @@ from sqlalchemy import Connection, select
 import collector.wire as wire
 from collector.base.errors import Garbled, InvariantBroken
 from collector.center.db.tables_receive import batch, batch_day, enrolled, lake_file, payload, stream
-from collector.center.db.verified import read_verified
-from collector.center.lake.day_file import FILE_RANK, choose, read_pieces
-from collector.center.lake.pieces import DAY, Origin, Piece, clip, piece_of
+from collector.center.lake.day_file import FILE_RANK, choose, read_units
+from collector.center.lake.pieces import DAY, Origin, Piece, clip
 from collector.center.receive.arrivals import UnitPart
-from collector.center.receive.day_index import split_days
+from collector.center.receive.day_index import parts_of
 from collector.center.receive.stream_state import IMPORTED, REPLACING
 from collector.model.interval import Interval
+
+
+class UnreadableBatch(InvariantBroken):
+    """A stored batch is as it came, and the columns of its records are none: its sender made it so.
+
+    Admission looks at the index alone, which is found good; who reads the records finds out.
+    """
+
+    def __init__(self, message: str, origin: Origin, stream_id: int, parts: tuple[UnitPart, ...]) -> None:
+        super().__init__(message, subject=f"{origin.gateway}/{origin.epoch:016x}/{origin.sequence}")
+        self.origin, self.stream_id, self.parts = origin, stream_id, parts
 
 
 def source_of(connection: Connection, lake: Path, plant: str) -> Source:
@@ -56,18 +67,19 @@ class Source:
                 pruned = True
                 continue
             origin = self._origin(row)
-            for columns in _read_back(row.bytes, origin).units:
-                if len(columns.time_utc_ms) and (piece := clip(piece_of(columns, origin, place), from_ms, to_ms)):
-                    yield piece
+            for columns in _read_back(row, origin).units:
+                if records := clip(columns, from_ms, to_ms):
+                    yield Piece(records, place, origin)
         if pruned:
             where = (lake_file.c.plant == self.plant) & (lake_file.c.day == day) & lake_file.c.superseded_ms.is_(None)
             name, sha256 = self.connection.execute(select(lake_file.c.name, lake_file.c.sha256).where(where)).one()
-            data = read_verified(self.lake / self.plant / name, sha256)
-            yield from read_pieces(data, place=place, from_ms=from_ms, to_ms=to_ms)
+            path, origin = self.lake / self.plant / name, Origin(FILE_RANK, "", 0, 0)
+            for records in read_units(path, sha256, from_ms=from_ms, to_ms=to_ms, as_delivered=True):
+                yield Piece(records, place, origin)
 
-    def counting(self, day: str, interval: Interval, units: Collection[str]) -> dict[str, Piece]:
+    def counting(self, day: str, interval: Interval, units: Collection[str]) -> dict[str, wire.UnitColumns]:
         """Of some units, the records of `day` in `interval` that count: one an instant, in order of time."""
-        return choose(p for p in self.pieces(day, DAY, interval.start_ms, interval.end_ms) if p.unit in units)
+        return choose(p for p in self.pieces(day, DAY, interval.start_ms, interval.end_ms) if p.records.unit in units)
 
     def parts(self, day: str, epoch: int | None = None) -> Iterator[UnitPart]:
         """What every batch of `day` holds of it, by unit; `epoch`: only those of the import of this number.
@@ -81,9 +93,9 @@ class Source:
                 continue
             if row.bytes is None:
                 raise InvariantBroken("its payload is gone", subject=f"{self.plant} {day}")
-            for columns in _read_back(row.bytes, self._origin(row)).units:
-                if len(columns.time_utc_ms):
-                    yield from (p for p in split_days(columns.unit, columns.time_utc_ms) if p.day == day)
+            with _readable(self._origin(row)):
+                parts = parts_of(wire.decode_times(wire.open_envelope(row.bytes)))
+            yield from (part for part in parts if part.day == day)
 
     def is_kept(self, day: str) -> bool:
         """Whether the payloads of all batches of `day` are still there."""
@@ -106,7 +118,7 @@ class Source:
         where = (batch_day.c.plant == self.plant) & (batch_day.c.day == day)
         overlaps = (batch.c.last_ms >= from_ms) & (batch.c.first_ms < to_ms)
         query = (
-            select(stream.c.gateway, stream.c.epoch, batch.c.sequence, payload.c.bytes)
+            select(stream.c.id, stream.c.gateway, stream.c.epoch, batch.c.sequence, payload.c.bytes)
             .select_from(
                 batch_day.join(batch, ids).join(stream, stream.c.id == batch.c.stream_id).outerjoin(payload, kept)
             )
@@ -116,10 +128,22 @@ class Source:
         return self.connection.execute(query)
 
 
-def _read_back(stored: bytes, origin: Origin) -> wire.BatchColumns:
-    """A stored batch; what was readable on arrival must be readable now."""
+def _read_back(row: Any, origin: Origin) -> wire.BatchColumns:
+    """A stored batch."""
+    with _readable(origin):
+        envelope = wire.open_envelope(row.bytes)
+        try:
+            return wire.decode_columns(envelope)
+        except Garbled as error:
+            parts = parts_of(wire.decode_times(envelope))
+            raise UnreadableBatch(f"its records can't be decoded: {error}", origin, row.id, parts) from error
+
+
+@contextmanager
+def _readable(origin: Origin) -> Iterator[None]:
+    """What was readable on arrival must be readable now."""
     try:
-        return wire.decode_columns(wire.open_envelope(stored))
+        yield
     except Garbled as error:
         subject = f"{origin.gateway}/{origin.epoch:016x}/{origin.sequence}"
         raise InvariantBroken(f"a stored batch can't be read back: {error}", subject=subject) from error

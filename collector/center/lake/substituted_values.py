@@ -17,9 +17,10 @@ from typing import Final
 import numpy as np
 
 from collector.base.clock_state import ClockState
-from collector.center.lake.pieces import DAY, HEAD, NOT_CARRIED, TAIL, Bools, Column, Int64s, Origin, Piece, not_carried
+from collector.center.lake.pieces import DAY, HEAD, NOT_CARRIED, TAIL, Bools, Int64s, Origin, Piece, not_carried
 from collector.model.interval import Interval
 from collector.model.record import Quality
+from collector.wire import QuantityColumn, UnitColumns
 
 FILLED: Final = 2  # cause of a record that a substitution made; no gateway may send it (model.record.Cause)
 FILL_ORIGIN: Final = Origin(1 << 30, "", 0, 0)  # after every gateway: a real record takes its instant
@@ -41,13 +42,13 @@ class Substitute:
 class Original:
     """What a substituted cell held; `replaced` says which cells those are."""
 
-    column: Column
+    column: QuantityColumn
     replaced: Bools
 
 
 def substitute_cells(
-    time: Int64s, columns: dict[str, Column], substitutes: Sequence[Substitute]
-) -> tuple[dict[str, Column], dict[str, Original]]:
+    time: Int64s, columns: dict[str, QuantityColumn], substitutes: Sequence[Substitute]
+) -> tuple[dict[str, QuantityColumn], dict[str, Original]]:
     """The columns of one unit's records with the values put in, and the originals of what changed."""
     changed, originals = dict(columns), dict[str, Original]()
     for each in substitutes:
@@ -56,7 +57,7 @@ def substitute_cells(
             continue
         before = columns.get(each.quantity) or not_carried(len(time))
         now = changed.get(each.quantity, before)
-        changed[each.quantity] = Column(
+        changed[each.quantity] = QuantityColumn(
             np.where(mask, each.value, now.values),
             now.present | mask,
             np.where(mask, np.uint8(Quality.SUBSTITUTED), now.qualities),
@@ -66,10 +67,10 @@ def substitute_cells(
     return changed, originals
 
 
-def restore_cells(column: Column, original: Original) -> Column:
+def restore_cells(column: QuantityColumn, original: Original) -> QuantityColumn:
     """A column as it was before."""
     mask, before = original.replaced, original.column
-    return Column(
+    return QuantityColumn(
         np.where(mask, before.values, column.values),
         np.where(mask, before.present, column.present),
         np.where(mask, before.qualities, column.qualities),
@@ -88,12 +89,12 @@ def fill_silence(
         return list(pieces)
     result = list(pieces)
     for unit in sorted({each.unit for each in filling}):
-        mine = [p for p in pieces if p.unit == unit]
-        real = np.unique(np.concatenate([p.time for p in mine])) if mine else np.zeros(0, dtype=np.int64)
+        mine = [p for p in pieces if p.records.unit == unit]
+        real = np.unique(np.concatenate([p.records.time_utc_ms for p in mine])) if mine else np.zeros(0, dtype=np.int64)
         made = _instants(real.tolist(), [each for each in filling if each.unit == unit], day.end_ms + tail_ms)
         head = [t for t in made if t < day.start_ms][-1:]
         if head and (not len(real) or head[0] > int(real[0]) or int(real[0]) >= day.start_ms):
-            result = [p for p in result if not (p.unit == unit and p.place == HEAD)]
+            result = [p for p in result if not (p.records.unit == unit and p.place == HEAD)]
             result.append(_piece(unit, HEAD, head, mine))
         for place, start_ms, end_ms in ((DAY, day.start_ms, day.end_ms), (TAIL, day.end_ms, day.end_ms + tail_ms)):
             inside = [t for t in made if start_ms <= t < end_ms]
@@ -120,24 +121,24 @@ def _piece(unit: str, place: int, times: Sequence[int], mine: Sequence[Piece]) -
     """Records without a value of their own; the clock era is that of the record before them."""
     time = np.array(times, dtype=np.int64)
     zeros = np.zeros(len(time), dtype=np.int64)
-    return Piece(
+    records = UnitColumns(
         unit=unit,
-        place=place,
-        origin=FILL_ORIGIN,
-        time=time,
+        time_utc_ms=time,
         era=_eras(time, mine),
         cause=zeros + FILLED,
         clock=zeros + int(ClockState.SYNCHRONISED),
         tagged=np.zeros(len(time), dtype=np.bool_),
-        device_time=zeros,
+        device_time_utc_ms=zeros,
         columns={},
     )
+    return Piece(records, place, FILL_ORIGIN)
 
 
 def _eras(time: Int64s, mine: Sequence[Piece]) -> Int64s:
     if not mine:
         return np.zeros(len(time), dtype=np.int64)
-    known, eras = np.concatenate([p.time for p in mine]), np.concatenate([p.era for p in mine])
+    known = np.concatenate([p.records.time_utc_ms for p in mine])
+    eras = np.concatenate([p.records.era for p in mine])
     order = np.argsort(known, kind="stable")
     before = np.searchsorted(known[order], time, side="right") - 1
     return np.where(before < 0, 0, eras[order][np.maximum(before, 0)]).astype(np.int64)

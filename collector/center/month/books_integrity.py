@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from collector.base.errors import CollectorError
 from collector.center.db.store import CenterStore
-from collector.center.db.tables_inputs import run
+from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import attachment, filing
 from collector.center.papers.bills import bills_of, scheme_rows
 from collector.center.papers.filing_documents import scheme_of
@@ -39,7 +39,8 @@ def check_months(store: CenterStore) -> list[str]:
 
 def _statements(store: CenterStore, read: dict[int, RunStatement]) -> Iterator[str]:
     """Every run's statement is on disk as the store knows it, and its ledger balances."""
-    for number in store.read(lambda c: c.execute(select(run.c.id).order_by(run.c.id)).scalars().all()):
+    query = select(run.c.id).where(has_statement).order_by(run.c.id)
+    for number in store.read(lambda c: c.execute(query).scalars().all()):
         try:
             read[int(number)] = load_run_statement(store, int(number))
         except (CollectorError, OSError, ValueError, KeyError) as error:

@@ -12,19 +12,33 @@ from collector.center.month.review_files import remedies_of
 from collector.center.month.review_log import EventKind, Review, review_by_id
 from collector.center.month.reviews import note_what_if
 from collector.center.people.access import Actor, Permission
+from collector.center.runs.asking.run_queue import AskedRun
 from collector.center.runs.compare import PlantEffect, effect_by_plant
 from collector.center.runs.run_list import RunRow
-from collector.center.runs.what_if import Change, what_if
+from collector.center.runs.settle_month import Settled
+from collector.center.runs.what_if import Change, ask_what_if
 from collector.sheets.files import Delivered
 
 
-def try_review(store: CenterStore, number: int, *, actor: Actor, executor: str = "") -> RunRow:
+def try_review(store: CenterStore, number: int, *, actor: Actor, note: str = "", executor: str = "") -> RunRow:
     """Settle the run a review is about with the remedies beside it; the what-if run is kept with the review.
 
     Raises:
         Denied: the actor may not settle.
         StoreError: no remedy lies beside the review.
-        ConfigError: a remedy is no file of its kind; nothing is left.
+        ConfigError: a remedy is no file of its kind; the run's row says so.
+    """
+    return ask_to_try(store, number, actor=actor, note=note, executor=executor).ended()
+
+
+def ask_to_try(
+    store: CenterStore, number: int, *, actor: Actor, note: str = "", executor: str = ""
+) -> AskedRun[Settled]:
+    """Ask for such a run; nothing is begun yet.
+
+    Raises:
+        Denied: the actor may not settle.
+        StoreError: no remedy lies beside the review.
     """
     actor.require(Permission.SETTLE)
     found = store.read(lambda c: review_by_id(c, number, actor=actor))
@@ -35,10 +49,16 @@ def try_review(store: CenterStore, number: int, *, actor: Actor, executor: str =
             subject=tr("review {number}", number=number),
         )
     changes = [Change(kind, Delivered(name, data, hashlib.sha256(data).hexdigest())) for kind, name, data in remedies]
-    row = what_if(store, found.run_id, changes=changes, actor=actor, note=f"review {number}", executor=executor)
-    now_ms = store.clock.now_utc_ms()
-    store.write(lambda c: note_what_if(c, number, actor=actor, run_id=row.id, now_ms=now_ms)).result()
-    return row
+    note = f"review {number}" + (f": {note}" if note else "")
+    return ask_what_if(
+        store,
+        found.run_id,
+        changes=changes,
+        actor=actor,
+        note=note,
+        executor=executor,
+        then=lambda c, run_id: note_what_if(c, number, actor=actor, run_id=run_id, now_ms=store.clock.now_utc_ms()),
+    )
 
 
 def effect_of_review(store: CenterStore, number: int, *, actor: Actor) -> tuple[PlantEffect, ...]:

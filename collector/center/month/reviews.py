@@ -19,7 +19,7 @@ from sqlalchemy import Connection, func, insert, select
 from collector.base.errors import Denied, StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
-from collector.center.db.tables_inputs import effective, imported, run
+from collector.center.db.tables_inputs import effective, has_statement, imported, run
 from collector.center.db.tables_month import review, review_event
 from collector.center.month.deadlines import cycle_of
 from collector.center.month.review_log import GRANTED_STATES, EventKind, Review, ReviewState, review_by_id
@@ -259,7 +259,7 @@ def link_remedy(
         query = select(imported.c.id).where((imported.c.id == import_id) & effective)
     else:
         query = select(run.c.id).where((run.c.id == run_id) & (run.c.month == str(found.month)))
-        query = query.where(run.c.kind != WHAT_IF)
+        query = query.where((run.c.kind != WHAT_IF) & has_statement)
     if connection.execute(query).scalar() is None:
         what = (
             tr("no import {import_id} is in force", import_id=import_id)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert, select
 
 from collector.base.errors import StoreError
 from collector.base.text import Text, as_data, join, tr
-from collector.center.db.tables_inputs import run
+from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import filing, month_step
 from collector.center.month.deadline_rules import against_calendar, refuse_unfinished
 from collector.center.month.review_log import all_reviews
@@ -282,7 +282,7 @@ def _check(
     run_id, reason = content["run_id"], content["reason"]
     if run_id is None:
         raise StoreError(tr("name the run"), subject=str(state.month))
-    row = connection.execute(select(run).where(run.c.id == run_id)).one_or_none()
+    row = connection.execute(select(run).where((run.c.id == run_id) & has_statement)).one_or_none()
     if row is None:
         raise StoreError(tr("there is none with this number"), subject=tr("run {number}", number=run_id))
     if row.month != str(state.month):

@@ -16,6 +16,7 @@ import hashlib
 import json
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from collector.center.db.engines import make_engine
 from collector.center.db.store import CenterStore, renew_store_id
 from collector.center.db.store_copy import copy_tables
 from collector.center.db.store_version import BACKUP_MANIFEST, has_store, lock_others_out, make_tables
-from collector.center.db.tables_inputs import run, run_file
+from collector.center.db.tables_inputs import has_statement, run, run_file
 from collector.center.db.tables_receive import SCHEMA_VERSION, lake_file
 from collector.center.runs.run_list import link_records
 
@@ -53,8 +54,8 @@ def create_backup(store: CenterStore, target: Path) -> int:
     else:
         store.read(lambda connection: _write_database(connection, target / DATABASE))
     count = _copy_lake(store, target)
-    for name in ("lake-others", "runs"):
-        for source in sorted((store.directory / name).rglob("*")):
+    for folder in (Path("lake-others"), *(Path("runs") / name for name in _run_folders(store, target))):
+        for source in sorted((store.directory / folder).rglob("*")):
             inside = source.relative_to(store.directory)
             # The records of a run are links into the lake, which is here already; a restore makes them again.
             if source.is_file() and "records" not in inside.parts:
@@ -141,6 +142,13 @@ def _copy_lake(store: CenterStore, target: Path) -> int:
             elif not copy.write(lambda c, p=plant, n=name: _note_dropped(c, p, n, store.clock.now_utc_ms())).result():  # type: ignore[misc]
                 raise StoreError(tr("listed and not there; `collector center check` says more"), subject=str(source))
     return len(listed)
+
+
+def _run_folders(store: CenterStore, target: Path) -> Sequence[str]:
+    """The folders of the runs that the copy has with a statement: none that is being made meanwhile."""
+    query = select(run.c.folder).where(has_statement).order_by(run.c.id)
+    with CenterStore.open(target, clock=store.clock, create=False) as copy:
+        return copy.read(lambda c: c.execute(query).scalars().all())
 
 
 def _read_manifest(backup: Path) -> dict[str, Any]:

@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select
 
 import collector.wire as wire
@@ -16,8 +14,8 @@ from collector.base.errors import Garbled
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run_file
 from collector.center.db.tables_receive import batch, batch_day, covered, lake_day, lake_file, payload, stream, unit_day
-from collector.center.lake.pieces import DAY
-from collector.center.lake.substituted_values import FILLED
+from collector.center.db.verified import Altered
+from collector.center.lake.day_file import count_rows
 from collector.center.receive import ranges
 
 
@@ -74,22 +72,24 @@ def _files(connection: Connection, lake: Path) -> Iterator[str]:
     pinned = {(r.plant, r.name) for r in connection.execute(select(run_file.c.plant, run_file.c.name))}
     query = select(lake_file).where(lake_file.c.dropped_ms.is_(None))
     for row in connection.execute(query.order_by(lake_file.c.plant, lake_file.c.day, lake_file.c.id)).all():
-        path, day = lake / row.plant / row.name, (row.plant, row.day)
+        path, day, counted = lake / row.plant / row.name, (row.plant, row.day), None
         if not path.exists():
             # A superseded one that no run pins may be let go at any moment, also at this one.
             if row.superseded_ms is None or (row.plant, row.name) in pinned:
                 yield f"{path}: listed and not there"
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != row.sha256:
-            yield f"{path}: not as it was sealed"
-        elif row.superseded_ms is None:
-            table = pq.read_table(path, columns=["place", "cause"])
-            causes = table.filter(pc.equal(table["place"], DAY)).column("cause").to_pylist()
-            rows, delivered = len(causes), len(causes) - causes.count(FILLED)
+        else:
+            try:
+                counted = count_rows(path, row.sha256)
+            except Altered:
+                yield f"{path}: not as it was sealed"
+        if row.superseded_ms is not None:
+            continue
+        if counted is not None:
+            rows, delivered = counted
             if rows != row.row_count:
                 yield f"{path}: {rows} records, listed with {row.row_count}"
             if day in expected - dropped and delivered + row.other_count != counts.get(day, 0):
                 both = f"{delivered} delivered records and {row.other_count} others"
                 yield f"{path}: {both}, the journal received {counts.get(day)}"
-        if row.superseded_ms is None:
-            expected.discard(day)
+        expected.discard(day)
     yield from (f"{plant} {day}: sealed, and no file is listed" for plant, day in sorted(expected))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the center does by itself with what it holds: seal the days that have been quiet, let go of what may go."""
+"""What the center does by itself: seal the days that have been quiet, let go of what may go and of runs left behind."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collector.center.inputs.import_in_steps import remove_unpublished
 from collector.center.lake.retention import drop_old_payloads, drop_superseded_files, drop_unused_results
 from collector.center.lake.seal import find_stale_days
 from collector.center.lake.sealing_processes import seal_apart
+from collector.center.runs.asking.lost_runs import mark_lost
 from collector.center.settings import CenterSettings, Lake
 
 logger: Final = logging.getLogger("collector.center.operate.upkeep_loop")
@@ -39,6 +40,7 @@ async def _look_after(store: CenterStore, lake: Lake, database_url: str) -> None
 
 
 def _let_go(store: CenterStore, lake: Lake) -> None:
+    mark_lost(store)
     remove_unpublished(store)
     drop_old_payloads(store, keep_days=lake.keep_payload_days)
     drop_superseded_files(store, keep_days=lake.keep_superseded_days)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from typing import Any, Final
 
+from collector.base.backoff import backoff_s
 from collector.center.db.store import CenterStore
 from collector.center.operate.alarms import events_to_send, mark_sent
 from collector.center.settings import Alarms
@@ -64,16 +65,17 @@ async def keep_telling(
     """Tell the hook what it does not know yet, until cancelled; without a hook do nothing."""
     if not limits.webhook_url:
         await asyncio.Event().wait()
-    backoff_s = backoff_start_s
+    failures = 0
     while True:
         try:
             await asyncio.to_thread(tell_once, store, limits, center, post)
-            backoff_s = backoff_start_s
+            failures = 0
             await asyncio.sleep(look_every_s)
         except (OSError, urllib.error.URLError, ValueError) as error:
-            logger.warning("webhook: %s; tried again in %.0f s", error, backoff_s)
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(backoff_s * 2, BACKOFF_MAX_S)
+            rest_s = backoff_s(failures, backoff_start_s, BACKOFF_MAX_S)
+            logger.warning("webhook: %s; tried again in %.0f s", error, rest_s)
+            await asyncio.sleep(rest_s)
+            failures += 1
 
 
 def tell_once(

@@ -17,8 +17,8 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from collector.center.db.tables_receive import gap, lake_file, unit_day
-from collector.center.lake.day_columns import UnitColumns, read_day_columns
-from collector.center.lake.pieces import NOT_CARRIED
+from collector.center.lake.day_file import read_units
+from collector.center.lake.pieces import NOT_CARRIED, UnitColumns
 from collector.center.quality.completeness import count_in, elapsed_part, held_minutes
 from collector.center.receive.keys import enrolled_units
 from collector.model.interval import HOUR_MS, Interval, Month, day_interval, format_time
@@ -110,21 +110,20 @@ def find_gaps(
     A day without a file (nothing came, or not sealed yet) is shown by the minutes received: no quantities.
 
     Raises:
-        OSError: the listed file is not there.
+        Altered: the listed file is another one, or is not there.
     """
     span = elapsed_part(day_interval(day), _now(connection, now_ms))
     told = list_gaps(connection, span, plant=plant, unit=unit)
     current = (lake_file.c.plant == plant) & (lake_file.c.day == day.isoformat()) & lake_file.c.superseded_ms.is_(None)
-    name = connection.execute(select(lake_file.c.name).where(current)).scalar()
-    columns = read_day_columns(lake / plant / str(name)) if name else ()
-    mine = next((each for each in columns if each.unit == unit), None)
+    file = connection.execute(select(lake_file.c.name, lake_file.c.sha256).where(current)).one_or_none()
+    mine = next(read_units(lake / plant / file.name, file.sha256, units=(unit,)), None) if file else None
     hold_ms = hold_limit_s * 1000
     if mine is None:
         known = _known_by_unit(connection, span, hold_limit_s).get((plant, unit), 0)
         holes = _unset_minutes(known, span)
     else:
         before = _last_before(connection, plant, unit, day)
-        holes = _silences(mine.time.tolist(), before, span, hold_ms)
+        holes = _silences(mine.time_utc_ms.tolist(), before, span, hold_ms)
     found = [Gap(unit, "", a, b, reason) for start, end in holes for a, b, reason in _explained(start, end, told)]
     if mine is not None:
         found += _unusable(mine, span, hold_ms)
@@ -200,18 +199,18 @@ def _explained(start_ms: int, end_ms: int, told: Sequence[dict[str, Any]]) -> It
 
 def _unusable(columns: UnitColumns, span: Interval, hold_ms: int) -> Iterator[Gap]:
     """Records that are there with a value that is not, per quantity and quality."""
-    following = np.append(columns.time[1:], span.end_ms)
-    ends = np.minimum(columns.time + hold_ms, following)
+    following = np.append(columns.time_utc_ms[1:], span.end_ms)
+    ends = np.minimum(columns.time_utc_ms + hold_ms, following)
     for name, column in columns.columns.items():
         bad = ~column.usable
         if not bad.any():
             continue
-        quality = np.where(bad, column.quality.astype(np.int64), -1)
+        quality = np.where(bad, column.qualities.astype(np.int64), -1)
         first = np.flatnonzero(np.append(True, quality[1:] != quality[:-1]))
         last = np.append(first[1:], len(quality)) - 1
         for a, b in zip(first.tolist(), last.tolist(), strict=True):
             if quality[a] >= 0:
-                yield Gap(columns.unit, name, int(columns.time[a]), int(ends[b]), _word(int(quality[a])))
+                yield Gap(columns.unit, name, int(columns.time_utc_ms[a]), int(ends[b]), _word(int(quality[a])))
 
 
 def _word(quality: int) -> str:

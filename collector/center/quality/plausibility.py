@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.base.clock_state import ClockState
-from collector.center.lake.day_columns import QuantityColumn
+from collector.center.lake.pieces import QuantityColumn
 from collector.center.quality.plausibility_limits import (
     CANNOT_DRAW,
     DRAW_RATIO,
@@ -170,7 +170,7 @@ def _range(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
             most = to_scaled(POWER_RATIO * unit_day.state.rated_mw, described.scale)
             low, high = max(low, -most), min(high, most)
         mask = column.usable & ((column.values < low) | (column.values > high))
-        mask |= column.quality == Quality.OUT_OF_RANGE
+        mask |= column.qualities == Quality.OUT_OF_RANGE
         words = _worst(name, column, (low + high) // 2)
         expected = f"{_text(name, low)} … {_text(name, high)}"
         yield from _stretches(unit_day, policy, "out_of_range", name, mask, words, expected)

@@ -24,8 +24,9 @@ from collector.base.errors import RuleError
 from collector.center.db.store import CenterStore, insert_new
 from collector.center.db.tables_quality import finding, validated_day
 from collector.center.db.tables_receive import lake_file
+from collector.center.db.verified import Altered
 from collector.center.inputs.imports import current_register
-from collector.center.lake.day_columns import read_day_columns
+from collector.center.lake.day_file import read_units
 from collector.center.lake.seal import count_records, others_folder
 from collector.center.quality.plausibility import DataPolicy, Found, UnitDay, check_unit_day
 from collector.model.interval import Month, day_interval, local_day
@@ -46,17 +47,17 @@ Int64s = npt.NDArray[np.int64]
 PolicyOf = Callable[[Register, date], DataPolicy]
 
 
-def validate_day(store: CenterStore, plant: str, day: str, path: Path, *, policy_of: PolicyOf) -> int:
+def validate_day(store: CenterStore, plant: str, day: str, path: Path, sha256: str, *, policy_of: PolicyOf) -> int:
     """Look at one sealed day file and write down what is found; how many findings stand open for the day.
 
     Raises:
-        OSError: the file is not there.
+        Altered: the file is not the one with this hash, or is not there.
         RuleError: the rulebook has no data policy for the day.
     """
     data = store.read(current_register)
     others = _others_of(store, plant, day)
     beside = others_folder(store, plant) / others if others else None
-    found = find_in_file(path, date.fromisoformat(day), _register(data), policy_of, others=beside)
+    found = find_in_file(path, sha256, date.fromisoformat(day), _register(data), policy_of, others=beside)
     looked = {"file": path.name, "others": others, "basis": _basis(data), "at_ms": store.clock.now_utc_ms()}
     store.write(lambda c: _record(c, plant, day, looked, found)).result()
     return len(found)
@@ -72,12 +73,12 @@ def validate_due(
     count = 0
     basis = _basis(store.read(current_register))
     since = (local_day(store.clock.now_utc_ms()) - timedelta(days=_LOOK_BACK_DAYS)).isoformat()
-    for plant, day, name in store.read(lambda c: _due(c, basis, since, days)):
+    for plant, day, name, sha256 in store.read(lambda c: _due(c, basis, since, days)):
         if stopped():
             break
         try:
-            validate_day(store, plant, day, store.lake / plant / name, policy_of=policy_of)
-        except (OSError, RuleError) as error:
+            validate_day(store, plant, day, store.lake / plant / name, sha256, policy_of=policy_of)
+        except (Altered, RuleError) as error:
             logger.warning("%s %s not validated: %s", plant, day, error)
             continue
         count += 1
@@ -107,38 +108,37 @@ def list_findings(
 
 
 def find_in_file(
-    path: Path, day: date, register: Register, policy_of: PolicyOf, *, others: Path | None = None
+    path: Path, sha256: str, day: date, register: Register, policy_of: PolicyOf, *, others: Path | None = None
 ) -> list[Found]:
     """Everything implausible in one day file. `others`: the records that lost an instant to those of the file."""
     policy, interval = policy_of(register, day), day_interval(day)
     found: list[Found] = []
-    for each in read_day_columns(path):
+    for each in read_units(path, sha256):
         state = _state_on(register, each.unit, day)
         found += check_unit_day(
-            UnitDay(each.unit, state, interval, each.time, each.clock, each.era, each.columns), policy
+            UnitDay(each.unit, state, interval, each.time_utc_ms, each.clock, each.era, each.columns), policy
         )
-    return found + (_conflicts(path, others) if others else [])
+    return found + (_conflicts(path, sha256, others) if others else [])
 
 
-def _conflicts(path: Path, others: Path) -> list[Found]:
+def _conflicts(path: Path, sha256: str, others: Path) -> list[Found]:
     """Where two records of one unit and instant say different things: one finding per unit and quantity.
 
     A standby that recorded the same is no conflict; only values that both may be used are compared.
     """
-    chosen = {each.unit: each for each in read_day_columns(path)}
+    losing = {each.unit: each for each in read_units(others)}
     found: list[Found] = []
-    for lost in read_day_columns(others):
-        kept = chosen.get(lost.unit)
-        if kept is None:
-            continue
-        at = np.minimum(np.searchsorted(kept.time, lost.time), len(kept.time) - 1)
-        beside = kept.time[at] == lost.time
+    for kept in read_units(path, sha256, units=losing):
+        lost = losing[kept.unit]
+        at = np.minimum(np.searchsorted(kept.time_utc_ms, lost.time_utc_ms), len(kept.time_utc_ms) - 1)
+        beside = kept.time_utc_ms[at] == lost.time_utc_ms
         for name in lost.columns.keys() & kept.columns.keys():
             mine, other = kept.columns[name], lost.columns[name]
             differ = beside & mine.usable[at] & other.usable & (mine.values[at] != other.values)
             where = np.flatnonzero(differ)
             if len(where):
-                found.append(_conflict(lost.unit, name, lost.time[where], mine.values[at[where]], other.values[where]))
+                times, pair = lost.time_utc_ms[where], (mine.values[at[where]], other.values[where])
+                found.append(_conflict(lost.unit, name, times, *pair))
     return sorted(found, key=lambda one: (one.unit, one.quantity))
 
 
@@ -162,21 +162,24 @@ def _others_of(store: CenterStore, plant: str, day: str) -> str:
     return next((path.name for path in files if count_records([path]) == found.other_count), "")
 
 
-def _due(connection: Connection, basis: str, since: str, days: Sequence[date] | None) -> list[tuple[str, str, str]]:
+def _due(
+    connection: Connection, basis: str, since: str, days: Sequence[date] | None
+) -> list[tuple[str, str, str, str]]:
+    """Plant and day of each file to be looked at, its name and SHA-256."""
     same = (validated_day.c.plant == lake_file.c.plant) & (validated_day.c.day == lake_file.c.day)
     # What an older program did not write down is not looked at again for that alone.
     beside = func.coalesce(lake_file.c.others, validated_day.c.others) != validated_day.c.others
     moved = or_(validated_day.c.file.is_(None), validated_day.c.file != lake_file.c.name, beside)
     outdated = and_(validated_day.c.basis != basis, lake_file.c.day >= since)
     query = (
-        select(lake_file.c.plant, lake_file.c.day, lake_file.c.name)
+        select(lake_file.c.plant, lake_file.c.day, lake_file.c.name, lake_file.c.sha256)
         .select_from(lake_file.outerjoin(validated_day, same))
         .where(lake_file.c.superseded_ms.is_(None) & or_(moved, outdated))
         .order_by(lake_file.c.day, lake_file.c.plant)
     )
     if days is not None:
         query = query.where(lake_file.c.day.in_([d.isoformat() for d in days]))
-    return [(row.plant, row.day, row.name) for row in connection.execute(query)]
+    return [(row.plant, row.day, row.name, row.sha256) for row in connection.execute(query)]
 
 
 def _record(connection: Connection, plant: str, day: str, looked: Mapping[str, Any], found: Iterable[Found]) -> None:

@@ -9,6 +9,9 @@ oversized · topic · malformed · bad_checksum · unknown_version · wrong_topi
 than the topic) · unknown_plant · unknown_key · bad_signature · foreign_unit · epoch_conflict (found by the journal);
 and the curable ones of `batch_bounds.py`: time_out_of_range · too_many_days · too_many_gaps · over_share, with
 too_many_streams (found by the journal)
+
+Of a batch of schema version 2 only the index is decoded here; where the columns turn out to be none, sealing tells it
+(bad_columns).
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from collector.base.errors import Garbled
 from collector.base.text import tr
 from collector.center.receive.arrivals import Accepted, AgentState, Arrival, Rejected
 from collector.center.receive.batch_bounds import check_bounds
-from collector.center.receive.day_index import split_days
+from collector.center.receive.day_index import parts_of
 from collector.center.settings import CenterSettings, Receiver
 
 MAX_STATE_BYTES: Final = 65_536
@@ -116,14 +119,14 @@ class Admission:
                     ),
                     code="oversized",
                 )
-            columns = wire.decode_columns(envelope)
-            named = {u.unit for u in columns.units}.union(*(gap.units for gap in columns.gaps))
+            found = wire.decode_times(envelope)
+            named = {u.unit for u in found.units}.union(*(gap.units for gap in found.gaps))
             if foreign := sorted(named - plant.units):
                 raise Garbled(
                     tr("not a unit of {plant}: {names}", plant=address.plant, names=", ".join(foreign)[:200]),
                     code="foreign_unit",
                 )
-            check_bounds(columns, self._limits, self._clock.now_utc_ms())
+            check_bounds(found, self._limits, self._clock.now_utc_ms())
         except Garbled as error:
             return self._reject(address, topic, payload, error.code, error.message, envelope, authentic=authentic)
         return Accepted(
@@ -138,8 +141,8 @@ class Admission:
             record_count=envelope.record_count,
             first_ms=envelope.first_ms,
             last_ms=envelope.last_ms,
-            parts=tuple(p for u in columns.units if len(u.time_utc_ms) for p in split_days(u.unit, u.time_utc_ms)),
-            gaps=columns.gaps,
+            parts=parts_of(found),
+            gaps=found.gaps,
             topic=topic,
         )
 

@@ -15,19 +15,19 @@ from collector.base.errors import Garbled
 from collector.base.text import tr
 from collector.center.settings import Receiver
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, format_time
-from collector.wire import BatchColumns
+from collector.wire import BatchTimes
 
 _SECOND_MS: Final = 1000
 
 
-def check_bounds(columns: BatchColumns, limits: Receiver, now_ms: int) -> None:
-    """Whether a decoded batch stays within the limits at the center's time `now_ms`, UTC ms.
+def check_bounds(found: BatchTimes, limits: Receiver, now_ms: int) -> None:
+    """Whether a batch stays within the limits at the center's time `now_ms`, UTC ms.
 
     Raises:
         Garbled: codes time_out_of_range, too_many_days, too_many_gaps, over_share (too many units).
     """
-    times = [unit.time_utc_ms for unit in columns.units if len(unit.time_utc_ms)]
-    _check_window(columns, limits, now_ms)
+    times = [unit.time_utc_ms for unit in found.units if len(unit.time_utc_ms)]
+    _check_window(found, limits, now_ms)
     days = len(np.unique((np.concatenate(times) + LOCAL_OFFSET_MS) // DAY_MS)) if times else 0
     if days > limits.max_days_per_batch:
         message = tr(
@@ -37,7 +37,7 @@ def check_bounds(columns: BatchColumns, limits: Receiver, now_ms: int) -> None:
         )
         raise Garbled(message, code="too_many_days")
     # A gap that names sequences only is worth a place too.
-    gaps = sum(max(1, len(gap.units)) for gap in columns.gaps)
+    gaps = sum(max(1, len(gap.units)) for gap in found.gaps)
     if gaps > limits.max_gaps_per_batch:
         message = tr(
             "{gaps} gaps of units, at most {max_gaps_per_batch} taken (receiver.max_gaps_per_batch)",
@@ -45,7 +45,7 @@ def check_bounds(columns: BatchColumns, limits: Receiver, now_ms: int) -> None:
             max_gaps_per_batch=limits.max_gaps_per_batch,
         )
         raise Garbled(message, code="too_many_gaps")
-    units = {unit.unit for unit in columns.units}.union(*(gap.units for gap in columns.gaps))
+    units = {unit.unit for unit in found.units}.union(*(gap.units for gap in found.gaps))
     if len(units) > limits.max_units_per_batch:
         message = tr(
             "{count} units, at most {max_units_per_batch} taken (receiver.max_units_per_batch)",
@@ -55,12 +55,12 @@ def check_bounds(columns: BatchColumns, limits: Receiver, now_ms: int) -> None:
         raise Garbled(message, code="over_share")
 
 
-def _check_window(columns: BatchColumns, limits: Receiver, now_ms: int) -> None:
+def _check_window(found: BatchTimes, limits: Receiver, now_ms: int) -> None:
     first_ms = now_ms - limits.max_age_days * DAY_MS
     last_ms = now_ms + round(limits.max_future_s * _SECOND_MS)
     # A gap of no unit says nothing of any time: it closes a hole in the sequences.
-    ends = [end for gap in columns.gaps if gap.units for end in (gap.from_ms, gap.to_ms)]
-    for unit in columns.units:
+    ends = [end for gap in found.gaps if gap.units for end in (gap.from_ms, gap.to_ms)]
+    for unit in found.units:
         if len(unit.time_utc_ms):
             ends += [int(unit.time_utc_ms.min()), int(unit.time_utc_ms.max())]
     if outside := [

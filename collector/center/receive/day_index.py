@@ -23,12 +23,18 @@ from collector.center.db.tables_receive import lake_day, unit_day
 from collector.center.receive.arrivals import Accepted, UnitPart
 from collector.center.receive.stream_state import given_rows, select_keys
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, day_interval, local_day, local_midnight_ms
+from collector.wire import BatchTimes
 
 EDGE_MS: Final = 900_000  # of the next day, at the tail of a day file
 MINUTE_MS: Final = 60_000
 MINUTES: Final = 1440
 _AFTER_ALL: Final = "9999-12-31"
 _BEFORE_ALL: Final = {"first_ms": 1 << 62, "last_ms": -(1 << 62)}
+
+
+def parts_of(times: BatchTimes) -> tuple[UnitPart, ...]:
+    """What a batch holds, by unit and day."""
+    return tuple(p for u in times.units if len(u.time_utc_ms) for p in split_days(u.unit, u.time_utc_ms))
 
 
 def split_days(unit: str, times_ms: npt.NDArray[np.int64]) -> tuple[UnitPart, ...]:

@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 import collector.wire as wire
+from collector.base.backoff import backoff_s
 from collector.base.tasks import heed_cancellation
 from collector.center.db.store import CenterStore
 from collector.center.receive.admission import Admission
@@ -85,12 +86,12 @@ class Receiver:
             group.create_task(self._acknowledge(), name="acknowledge")
 
     async def _stay_connected(self) -> None:
-        backoff_s = BACKOFF_START_S
+        failures = 0
         while True:
             try:
                 async with await self._link.connect() as client:
                     await self._subscribe(client)
-                    backoff_s = BACKOFF_START_S
+                    failures = 0
                     self._client = client
                     self.counters.connections += 1
                     logger.info("connected to %s:%d", self._settings.mqtt.host, self._settings.mqtt.port)
@@ -100,8 +101,9 @@ class Receiver:
             finally:
                 self._client = None
             heed_cancellation()
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))
-            backoff_s = min(backoff_s * 2, self._settings.receiver.backoff_max_s)
+            most_s = self._settings.receiver.backoff_max_s
+            await asyncio.sleep(backoff_s(failures, BACKOFF_START_S, most_s, random.random()))
+            failures += 1
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         shared = self._settings.receiver.shared_group

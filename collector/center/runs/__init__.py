@@ -7,6 +7,7 @@ room           what it does                                          may import 
 data_policy    the data policy in force for a month                  settlement                       center/runs
 rulebooks      the rulebook the center settles by                    settlement                       center/runs
 run_list       runs as the store lists them                          -                                center/runs
+asking/        a run asked for, queued, under way, ended or lost     -                                center/runs
 run_rows       a statement's rows as typed values beside a run       report settlement                center/runs
 segment_file   segments by unit beside a run                         settlement                       center/runs
 kept_files     what is derived from inputs and kept between runs     -                                center/runs

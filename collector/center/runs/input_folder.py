@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -57,8 +57,12 @@ class PinnedFile:
         return record_name(self.plant, self.name)
 
 
-def pin_month(store: CenterStore, month: Month) -> tuple[PinnedFile, ...]:
+def pin_month(
+    store: CenterStore, month: Month, *, tell: Callable[[int, int], None] = lambda *_: None
+) -> tuple[PinnedFile, ...]:
     """Bring the day files a month needs up to date, and name them, by plant and day.
+
+    `tell`: takes how many of how many days are sealed.
 
     Raises:
         OSError: the disk refuses.
@@ -67,7 +71,8 @@ def pin_month(store: CenterStore, month: Month) -> tuple[PinnedFile, ...]:
         stale = store.read(lambda connection: _stale(connection, month))
         if not stale:
             break
-        for day in stale:
+        for count, day in enumerate(stale):
+            tell(count, len(stale))
             seal_day(store, day)
     return store.read(lambda connection: _current(connection, store.lake, month))
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from collector.center.db.tables_inputs import run
+from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import month_step
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.run_list import WHAT_IF
@@ -103,8 +103,8 @@ def all_steps(connection: Connection, month: Month) -> list[Step]:
 
 def months_known(connection: Connection) -> list[Month]:
     """Every month that has a run, newest first."""
-    found = connection.execute(select(run.c.month).distinct().order_by(run.c.month.desc())).scalars()
-    return [Month.parse(text) for text in found]
+    query = select(run.c.month).where(has_statement).distinct().order_by(run.c.month.desc())
+    return [Month.parse(text) for text in connection.execute(query).scalars()]
 
 
 def effective_steps(steps: Sequence[Step]) -> list[Step]:
@@ -129,7 +129,7 @@ def visible_run(connection: Connection, month: Month, actor: Actor) -> int | Non
     state = month_state(connection, month)
     if not actor.may(Permission.SEE_ALL) or state.state not in (State.TRIAL, State.CORRECTION):
         return state.run_id
-    settled = (run.c.month == str(month)) & (run.c.kind != WHAT_IF)
+    settled = (run.c.month == str(month)) & (run.c.kind != WHAT_IF) & has_statement
     newest = connection.execute(select(run.c.id).where(settled).order_by(run.c.id.desc()).limit(1)).scalar()
     return state.run_id if newest is None else int(newest)
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Settlement runs as the store lists them: what was settled, from which day files, by whom, on which rulebook.
 
-A run keeps the very folder it was computed from, its day files as links to the lake's immutable ones, and the rulebook
-it was priced with. So it can be repeated at any time with `collector settle`, whatever is received, resealed, imported
-or decided afterwards.
+A run that was made keeps the very folder it was computed from, its day files as links to the lake's immutable ones, and
+the rulebook it was priced with. So it can be repeated at any time with `collector settle`, whatever is received,
+resealed, imported or decided afterwards.
+
+Its row is there from the moment it is asked for (`asking` makes the run). Whoever reads a statement takes runs that are
+done; only `list_asked` and `asked_run` give the others too.
 """
 
 from __future__ import annotations
@@ -13,14 +16,15 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 
-from collector.base.errors import StoreError
-from collector.base.text import tr
-from collector.center.db.tables_inputs import run, run_file
+from collector.base.errors import Problem, StoreError
+from collector.base.text import as_data, from_data, join, tr
+from collector.center.db.tables_inputs import has_statement, run, run_file
 from collector.model.interval import Month
 
 TRIAL: Final = "trial"
@@ -29,9 +33,35 @@ CORRECTION: Final = "correction"
 RUN_KINDS: Final = (TRIAL, WHAT_IF, CORRECTION)
 
 
+class RunState(StrEnum):
+    """What became of an asking. Interrupted: the process that was to make the run ended before it did."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+OPEN: Final = (RunState.QUEUED, RunState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """How far a run is: the step it is at, and so many parts of it done of so many; 0 of 0 where it has no parts."""
+
+    doing: str
+    done: int
+    of: int
+
+
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run as it is listed. `base_run_id`: the run it is a variant of; `folder`: its name under runs/."""
+    """A run as it is listed. `base_run_id`: the run it is a variant of; `folder`: its name under runs/.
+
+    `status`, the hashes and `folder` are empty where it is not done. `at_ms`: when it was done, or else asked for.
+    `progress`: while it is running. `error`, `problems`: why it failed; each problem of the inputs is one.
+    """
 
     id: int
     month: str
@@ -44,29 +74,44 @@ class RunRow:
     rulebook_hash: str
     note: str
     folder: str
+    state: RunState
+    asked_ms: int
+    began_ms: int | None
+    ended_ms: int | None
+    progress: RunProgress | None
+    error: str
+    problems: tuple[Problem, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be made, or being made."""
+        return self.state in OPEN
+
+    @property
+    def why(self) -> str:
+        """Why it failed, every problem in a line of its own."""
+        return join("\n", (self.error, *("  " + problem.text for problem in self.problems)))
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What is kept of a run beside its folder. `manifest`: JSON text of the statement's manifest.
+    """What is kept of a run that was made, beside its folder. `manifest`: JSON text of the statement's manifest.
 
     `page_files`: JSON text, the SHA-256 of each file beside the statement that pages read.
     """
 
-    month: Month
-    who: str
-    folder: str
     status: str
     result_hash: str
     manifest: str
     rulebook_hash: str
-    kind: str = TRIAL
-    base_run_id: int | None = None
-    note: str = ""
     page_files: str | None = None
 
 
-_COLUMNS: Final = tuple(run.c[name] for name in RunRow.__dataclass_fields__)
+_PLAIN: Final = tuple(n for n in RunRow.__dataclass_fields__ if n not in ("state", "progress", "error", "problems"))
+_COLUMNS: Final = (
+    *(run.c[name] for name in _PLAIN),
+    *(run.c.state, run.c.doing, run.c.parts_done, run.c.parts, run.c.error, run.c.problems),
+)
 
 
 def runs_folder(directory: Path) -> Path:
@@ -95,45 +140,153 @@ def link_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def record_run(connection: Connection, facts: RunFacts, files: Sequence[Path], *, now_ms: int) -> int:
-    """List a run with the day files it pinned; returns its number."""
-    values = asdict(facts) | {"month": str(facts.month), "who": facts.who[:64], "note": facts.note[:1000]}
-    key = connection.execute(insert(run).values(values | {"at_ms": now_ms})).inserted_primary_key
+# ---- a run's way ---------------------------------------------------------------------------------------------------
+
+
+def enter_run(
+    connection: Connection,
+    *,
+    month: Month,
+    kind: str,
+    who: str,
+    note: str,
+    base_run_id: int | None,
+    now_ms: int,
+    job: str | None = None,
+    worker: str | None = None,
+) -> int:
+    """List a run that is asked for; returns its number. `job`: what it is known by; `worker`: the lock of its maker."""
+    values = {
+        "month": str(month), "kind": kind, "who": who[:64], "note": note[:1000], "base_run_id": base_run_id,
+        "at_ms": now_ms, "asked_ms": now_ms, "state": RunState.QUEUED, "job": job, "worker": worker,
+        "folder": "", "status": "", "result_hash": "", "rulebook_hash": "", "manifest": "",
+    }  # fmt: skip
+    key = connection.execute(insert(run).values(values)).inserted_primary_key
     assert key is not None
-    pinned = [{"run_id": key[0], "plant": path.parent.name, "name": path.name} for path in files]
-    if pinned:
-        connection.execute(insert(run_file), pinned)
     return int(key[0])
 
 
-def run_by_id(connection: Connection, run_id: int) -> RunRow:
-    """A run.
+def begin_run(connection: Connection, run_id: int, folder: str, *, now_ms: int) -> None:
+    """From queued to running, in a folder of this name.
 
     Raises:
-        StoreError: there is none with this number.
+        StoreError: it is not queued any more.
     """
-    row = connection.execute(select(*_COLUMNS).where(run.c.id == run_id)).mappings().one_or_none()
-    if row is None:
+    values = {"state": RunState.RUNNING, "began_ms": now_ms, "folder": folder}
+    _change(connection, run_id, RunState.QUEUED, values)
+
+
+def note_progress(connection: Connection, run_id: int, progress: RunProgress) -> None:
+    """Write down how far a run is; nothing where it has ended."""
+    values = {"doing": progress.doing, "parts_done": progress.done, "parts": progress.of}
+    connection.execute(update(run).where((run.c.id == run_id) & (run.c.state == RunState.RUNNING)).values(values))
+
+
+def finish_run(connection: Connection, run_id: int, facts: RunFacts, files: Sequence[Path], *, now_ms: int) -> None:
+    """From running to done, with the day files it pinned.
+
+    Raises:
+        StoreError: it is not running any more: it was taken for lost.
+    """
+    values = asdict(facts) | {"state": RunState.DONE, "at_ms": now_ms, "ended_ms": now_ms}
+    _change(connection, run_id, RunState.RUNNING, values)
+    pinned = [{"run_id": run_id, "plant": path.parent.name, "name": path.name} for path in files]
+    if pinned:
+        connection.execute(insert(run_file), pinned)
+
+
+def fail_run(
+    connection: Connection,
+    run_id: int,
+    state: RunState,
+    *,
+    now_ms: int,
+    error: str = "",
+    problems: Iterable[Problem] = (),
+) -> bool:
+    """To failed or interrupted, its folder being gone; returns whether it was open until now."""
+    listed = [[p.file, p.row, p.key, as_data(p.message)] for p in problems]
+    values = {"state": state, "ended_ms": now_ms, "folder": ""}
+    values["error"] = json.dumps(as_data(error), ensure_ascii=False) if error else None
+    values["problems"] = json.dumps(listed, ensure_ascii=False) if listed else None
+    return connection.execute(update(run).where((run.c.id == run_id) & is_open).values(values)).rowcount > 0
+
+
+is_open: Final = run.c.state.in_(OPEN)
+
+
+def _change(connection: Connection, run_id: int, before: RunState, values: Mapping[str, Any]) -> None:
+    where = (run.c.id == run_id) & (run.c.state == before)
+    if not connection.execute(update(run).where(where).values(values)).rowcount:
+        raise StoreError(
+            tr("is not {before} any more: it was taken for interrupted", before=before),
+            subject=tr("run {number}", number=run_id),
+        )
+
+
+# ---- runs that are there -------------------------------------------------------------------------------------------
+
+
+def run_by_id(connection: Connection, run_id: int) -> RunRow:
+    """A run that has a statement.
+
+    Raises:
+        StoreError: there is none with this number, or it is not done.
+    """
+    found = asked_run(connection, run_id)
+    if found is None:
         raise StoreError(
             tr("there is no run with this number; `collector center runs` lists them"),
             subject=tr("run {number}", number=run_id),
         )
-    return RunRow(**row)
+    if found.state is not RunState.DONE:
+        raise StoreError(
+            tr("has no statement, it is {state}", state=found.state), subject=tr("run {number}", number=run_id)
+        )
+    return found
+
+
+def asked_run(connection: Connection, run_id: int) -> RunRow | None:
+    """A run in whatever state; None where nobody asked for one of this number."""
+    row = connection.execute(select(*_COLUMNS).where(run.c.id == run_id)).mappings().one_or_none()
+    return None if row is None else _row(row)
 
 
 def list_runs(connection: Connection, month: Month | None = None) -> list[RunRow]:
-    """Runs, oldest first; of one month where given."""
+    """Runs that have a statement, oldest first; of one month where given."""
+    return [each for each in list_asked(connection, month) if each.state is RunState.DONE]
+
+
+def list_asked(connection: Connection, month: Month | None = None) -> list[RunRow]:
+    """Every run that was asked for, oldest first; of one month where given."""
     query = select(*_COLUMNS).order_by(run.c.id)
     if month is not None:
         query = query.where(run.c.month == str(month))
-    return [RunRow(**row) for row in connection.execute(query).mappings()]
+    return [_row(row) for row in connection.execute(query).mappings()]
 
 
 def latest_run(connection: Connection, month: Month, *, kinds: Sequence[str] = (TRIAL, CORRECTION)) -> RunRow | None:
-    """The newest run of a month of the given kinds; None where there is none."""
-    where = (run.c.month == str(month)) & run.c.kind.in_(kinds)
+    """The newest run of a month of the given kinds that has a statement; None where there is none."""
+    where = (run.c.month == str(month)) & run.c.kind.in_(kinds) & has_statement
     row = connection.execute(select(*_COLUMNS).where(where).order_by(run.c.id.desc()).limit(1)).mappings().one_or_none()
-    return None if row is None else RunRow(**row)
+    return None if row is None else _row(row)
+
+
+def _row(row: Mapping[Any, Any]) -> RunRow:
+    state = RunState(row["state"])
+    progress = None
+    if state is RunState.RUNNING and row["doing"] is not None:
+        progress = RunProgress(row["doing"], row["parts_done"], row["parts"])
+    return RunRow(
+        **{name: row[name] for name in _PLAIN},
+        state=state,
+        progress=progress,
+        error=from_data(json.loads(row["error"])) if row["error"] else "",
+        problems=tuple(
+            Problem(file, line, key, from_data(message))
+            for file, line, key, message in json.loads(row["problems"] or "[]")
+        ),
+    )
 
 
 def pinned_files(connection: Connection, run_id: int) -> list[tuple[str, str]]:

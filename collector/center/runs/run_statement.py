@@ -18,7 +18,7 @@ from sqlalchemy import select
 from collector.base.errors import InvariantBroken, StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
-from collector.center.db.tables_inputs import run
+from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.verified import read_verified
 from collector.center.runs.run_list import runs_folder
 from collector.model.interval import Month
@@ -100,7 +100,7 @@ def load_run_statement(store: CenterStore, run_id: int) -> RunStatement:
         Altered: register or ledger are not those the manifest names.
         InvariantBroken: the manifest is not the one the store knows, or the ledger does not fit.
     """
-    row = store.read(lambda c: c.execute(select(run).where(run.c.id == run_id)).one_or_none())
+    row = store.read(lambda c: c.execute(select(run).where((run.c.id == run_id) & has_statement)).one_or_none())
     if row is None:
         raise StoreError(tr("there is none with this number"), subject=tr("run {number}", number=run_id))
     folder = runs_folder(store.directory) / row.folder

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run: a month settled from what the store holds now, its inputs pinned, its outcome listed. Whole or not at all.
+"""A run: a month settled from what the store holds now, its inputs pinned, its statement listed. Whole or not at all.
 
 runs/<folder>/data/             the settlement folder: anybody can settle it with `collector settle`
               rulebook/         the rulebook it was priced with
@@ -20,24 +20,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
 from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import check_hash
 from collector.center.people import audit
-from collector.center.people.access import Actor, Permission
+from collector.center.people.access import Actor
+from collector.center.runs.asking.run_queue import AskedRun, Asking, RunUnderWay, ask
 from collector.center.runs.input_folder import PinnedFile, lay_out_folder, pin_month
 from collector.center.runs.measuring.measure_days import MonthMeasuring, Progress
 from collector.center.runs.run_list import (
     TRIAL,
     RunFacts,
     RunRow,
+    finish_run,
     manifest_text,
     note_page_hashes,
     pinned_files,
     record_name,
-    record_run,
-    run_by_id,
     runs_folder,
 )
 from collector.center.runs.run_rows import NAME as ROWS
@@ -52,6 +54,11 @@ DATA: Final = "data"
 RULEBOOK: Final = "rulebook"
 STATEMENT: Final = "statement"
 SEGMENTS: Final = "segments.parquet"
+
+
+SEALING: Final = "sealing"
+LAYING_OUT: Final = "laying_out"
+WRITING: Final = "writing"
 
 
 @dataclass(frozen=True)
@@ -74,20 +81,20 @@ def settle_month(
     base_run_id: int | None = None,
     executor: str = "",
 ) -> RunRow:
-    """Settle a month and list the run. `executor`: where to measure, as `measured.open_executor` takes it.
+    """Settle a month; the run once it is done. `executor`: where to measure, as `executors.open_executor` takes it.
 
     Raises:
         Denied: the actor may not settle.
         StoreError: no register was imported.
-        ConfigError: everything wrong in the inputs; nothing is left of the run.
-        RuleError: the rulebook has no answer for the month; nothing is left of the run.
+        ConfigError: everything wrong in the inputs; nothing is left of the run but its row, which says so.
+        RuleError: the rulebook has no answer for the month; nothing is left of the run but its row.
     """
-    return settle_run(
+    return ask_to_settle(
         store, month, rulebook=rulebook, actor=actor, kind=kind, note=note, base_run_id=base_run_id, executor=executor
-    ).row
+    ).ended()
 
 
-def settle_run(
+def ask_to_settle(
     store: CenterStore,
     month: Month,
     *,
@@ -97,16 +104,25 @@ def settle_run(
     note: str = "",
     base_run_id: int | None = None,
     executor: str = "",
-) -> Settled:
-    """`settle_month`, with the statement beside the row. Raises as it does."""
-    actor.require(Permission.SETTLE)
-    pinned = pin_month(store, month)
+) -> AskedRun[Settled]:
+    """Ask for a run of what the store has when it begins; nothing is begun yet.
 
-    def lay_out(data: Path) -> Mapping[str, str]:
-        return store.read(lambda connection: lay_out_folder(connection, store, month, pinned, data))
+    Raises:
+        Denied: the actor may not settle.
+    """
 
-    making = RunMaking(store, month, rulebook, actor, kind, note, base_run_id, executor)
-    return making.make(lay_out, pinned)
+    def work(run: RunUnderWay) -> Settled:
+        run.tell(SEALING)
+        pinned = pin_month(store, month, tell=partial(run.tell, SEALING))
+
+        def lay_out(data: Path) -> Mapping[str, str]:
+            return store.read(lambda connection: lay_out_folder(connection, store, month, pinned, data))
+
+        return make_run(store, run, lay_out, pinned, read_rulebook_files(rulebook), executor=executor)
+
+    made_of = [hash_of_files(read_rulebook_files(rulebook))]
+    asking = Asking(month, actor, made_of, kind=kind, note=note, base_run_id=base_run_id)
+    return ask(store, asking, work)
 
 
 def measure_month(store: CenterStore, month: Month, *, rulebook: Path, executor: str = "") -> int:
@@ -114,88 +130,77 @@ def measure_month(store: CenterStore, month: Month, *, rulebook: Path, executor:
 
     For a timer: closing then finds everything there. Raises as `settle_month`.
     """
-    pinned = pin_month(store, month)
-    with _new_folder(store, f".measuring-{month}") as folder:
-        hashes = store.read(lambda connection: lay_out_folder(connection, store, month, pinned, folder / DATA))
-        book = load_rulebook(rulebook)
-        measuring = MonthMeasuring(store, month, folder / DATA, book, pinned, hashes=hashes)
-        count = len(measuring.measure(executor=executor))
-        shutil.rmtree(folder)
+    with store.hold("measuring"):
+        for left in runs_folder(store.directory).glob(".measuring-*"):  # by one that was killed
+            shutil.rmtree(left)
+        pinned = pin_month(store, month)
+        with _new_folder(store, f".measuring-{month}") as folder:
+            hashes = store.read(lambda connection: lay_out_folder(connection, store, month, pinned, folder / DATA))
+            book = load_rulebook(rulebook)
+            measuring = MonthMeasuring(store, month, folder / DATA, book, pinned, hashes=hashes)
+            count = len(measuring.measure(executor=executor))
+            shutil.rmtree(folder)
     return count
 
 
-@dataclass(frozen=True)
-class RunMaking:
-    """How a run is made once its folder can be laid out: settled, written, listed; or nothing of it is left."""
+def make_run(
+    store: CenterStore,
+    run: RunUnderWay,
+    lay_out: Callable[[Path], Mapping[str, str]],
+    pinned: Sequence[PinnedFile],
+    rulebook: Mapping[str, bytes],
+    *,
+    executor: str = "",
+    then: Callable[[Connection], None] | None = None,
+) -> Settled:
+    """Settle in the run's folder, write the statement, list the run as done.
 
-    store: CenterStore
-    month: Month
-    rulebook: Path
-    actor: Actor
-    kind: str
-    note: str
-    base_run_id: int | None
-    executor: str = ""
-    rulebook_hash: str = ""  # what the rulebook must hash to, where it is a run's
+    `lay_out` writes the settlement folder and returns the hashes of its tables; `pinned`: its day files; `rulebook`:
+    its files; `then`: done in the transaction that lists the run.
+    """
+    folder = run.folder
+    run.tell(LAYING_OUT)
+    (folder / RULEBOOK).mkdir()
+    for name, data in rulebook.items():
+        (folder / RULEBOOK / name).write_bytes(data)
+    book = rulebook_of(rulebook, str(folder / RULEBOOK))
+    hashes = lay_out(folder / DATA)
+    measuring = MonthMeasuring(store, run.asking.month, folder / DATA, book, pinned, hashes=hashes, tell=run.tell)
+    statement, progress = measuring.statement(executor=executor)
+    run.tell(WRITING)
+    manifest, page_files = _write(statement, measuring.dispatch(), folder)
+    facts = RunFacts(
+        status=statement.status.value,
+        result_hash=statement.result_hash(),
+        manifest=json.dumps(manifest, ensure_ascii=False, indent=1) + "\n",
+        rulebook_hash=statement.rulebook_hash,
+        page_files=json.dumps(page_files),
+    )
+    files = [store.lake / file.plant / file.name for file in pinned]
 
-    def make(self, lay_out: Callable[[Path], Mapping[str, str]], pinned: Sequence[PinnedFile]) -> Settled:
-        """`lay_out` writes the settlement folder and returns the hashes of its tables; `pinned`: its day files."""
-        with _new_folder(self.store, f"{self.month}-{self.store.clock.now_utc_ms()}") as folder:
-            hashes = lay_out(folder / DATA)
-            _copy_rulebook(self.rulebook, folder / RULEBOOK)
-            files = read_rulebook_files(folder / RULEBOOK)
-            if self.rulebook_hash:
-                check_hash(self.rulebook, self.rulebook_hash, hash_of_files(files))
-            book = rulebook_of(files, str(folder / RULEBOOK))
-            measuring = MonthMeasuring(self.store, self.month, folder / DATA, book, pinned, hashes=hashes)
-            statement, progress = measuring.statement(executor=self.executor)
-            manifest, page_files = _write(statement, measuring.dispatch(), folder)
-            run_id = self._list(statement, manifest, page_files, folder, pinned)
-        return Settled(self.store.read(lambda connection: run_by_id(connection, run_id)), statement, progress)
-
-    def _list(
-        self,
-        statement: Statement,
-        manifest: Mapping[str, Any],
-        page_files: Mapping[str, str],
-        folder: Path,
-        pinned: Sequence[PinnedFile],
-    ) -> int:
-        """The run and its entry in the audit log, in one transaction."""
-        facts = RunFacts(
-            month=self.month,
-            who=self.actor.name,
-            folder=folder.name,
-            status=statement.status.value,
-            result_hash=statement.result_hash(),
-            manifest=json.dumps(manifest, ensure_ascii=False, indent=1) + "\n",
-            rulebook_hash=statement.rulebook_hash,
-            kind=self.kind,
-            base_run_id=self.base_run_id,
-            note=self.note,
-            page_files=json.dumps(page_files),
+    def job(connection: Connection, now_ms: int) -> None:
+        finish_run(connection, run.id, facts, files, now_ms=now_ms)
+        detail = {
+            "month": str(run.asking.month),
+            "kind": run.asking.kind,
+            "base_run": run.asking.base_run_id,
+            "result_hash": facts.result_hash,
+            "rulebook_hash": facts.rulebook_hash,
+            "input_hash": manifest["input_hash"],
+            "note": run.asking.note,
+        }
+        audit.append(
+            connection,
+            actor=run.asking.actor,
+            action="run.settle",
+            subject=f"run {run.id}",
+            detail=detail,
+            now_ms=now_ms,
         )
-        lake_files = [self.store.lake / file.plant / file.name for file in pinned]
-        now_ms = self.store.clock.now_utc_ms()
+        if then is not None:
+            then(connection)
 
-        def job(connection: Any) -> int:
-            run_id = record_run(connection, facts, lake_files, now_ms=now_ms)
-            detail = {
-                "month": str(self.month),
-                "kind": self.kind,
-                "base_run": self.base_run_id,
-                "result_hash": facts.result_hash,
-                "rulebook_hash": facts.rulebook_hash,
-                "input_hash": manifest["input_hash"],
-                "note": self.note,
-            }
-            subject = f"run {run_id}"
-            audit.append(
-                connection, actor=self.actor, action="run.settle", subject=subject, detail=detail, now_ms=now_ms
-            )
-            return run_id
-
-        return self.store.write(job).result()
+    return Settled(run.finish(job), statement, progress)
 
 
 @contextmanager
@@ -216,13 +221,6 @@ def _new_folder(store: CenterStore, name: str) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _copy_rulebook(source: Path, target: Path) -> None:
-    """The files of a rulebook, as they are now."""
-    target.mkdir()
-    for path in sorted(source.glob("*.toml")) if source.is_dir() else ():
-        shutil.copyfile(path, target / path.name)
 
 
 def _write(

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
@@ -24,11 +25,13 @@ from collector.center.inputs.conflicts import Bools, Laid, Rows, cell_lists, hel
 from collector.center.inputs.kinds import ALL_KINDS, KINDS, REGISTER
 from collector.center.inputs.parse import read_rows, read_table
 from collector.center.people.access import Actor, Permission
+from collector.center.runs.asking.run_queue import AskedRun, Asking, RunUnderWay, ask
 from collector.center.runs.input_folder import REGISTER_FILE, PinnedFile, link_pinned
 from collector.center.runs.run_list import WHAT_IF, RunRow
-from collector.center.runs.settle_month import RULEBOOK, RunMaking, pinned_of
+from collector.center.runs.settle_month import RULEBOOK, Settled, make_run, pinned_of, read_pinned_rulebook
 from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.settlement.rulebook.catalogue import SERVICES
+from collector.settlement.rulebook.load import hash_of_files
 from collector.sheets.files import Delivered, read_delivered
 from collector.sheets.findings import LISTED_PER_KIND, Findings
 from collector.tables.register import RegisterFile, load_register
@@ -48,12 +51,12 @@ def what_if(
     base_run_id: int,
     *,
     changes: Sequence[Change] = (),
-    rulebook: Path | None = None,
+    rulebook: Mapping[str, bytes] | None = None,
     actor: Actor,
     note: str = "",
     executor: str = "",
 ) -> RunRow:
-    """Settle the inputs of a run with changes, or on another rulebook; listed as a run of kind what_if.
+    """Settle the inputs of a run with changes, or on another rulebook; the run, of kind what_if, once it is done.
 
     Only days that a change can reach are measured.
 
@@ -61,8 +64,31 @@ def what_if(
         Denied: the actor may not settle.
         StoreError: there is no such run.
         Altered: something the run pinned is not what was pinned.
-        ConfigError: a change is no good, or conflicts with a row it may not replace; nothing is left.
-        RuleError: the rulebook has no answer for the month; nothing is left.
+        ConfigError: a change is no good, or conflicts with a row it may not replace; the run's row says so.
+        RuleError: the rulebook has no answer for the month; the run's row says so.
+    """
+    return ask_what_if(
+        store, base_run_id, changes=changes, rulebook=rulebook, actor=actor, note=note, executor=executor
+    ).ended()
+
+
+def ask_what_if(
+    store: CenterStore,
+    base_run_id: int,
+    *,
+    changes: Sequence[Change] = (),
+    rulebook: Mapping[str, bytes] | None = None,
+    actor: Actor,
+    note: str = "",
+    executor: str = "",
+    then: Callable[[Connection, int], None] | None = None,
+) -> AskedRun[Settled]:
+    """Ask for such a run; nothing is begun yet. `rulebook`: its files; `then`: done with its number where it is listed.
+
+    Raises:
+        Denied: the actor may not settle.
+        StoreError: there is no such run.
+        ConfigError: there is no such kind of inputs.
     """
     actor.require(Permission.SETTLE)
     unknown = sorted({change.kind for change in changes} - set(ALL_KINDS))
@@ -71,23 +97,23 @@ def what_if(
             [Problem(kind, 0, "", tr("expected one of {names}", names=", ".join(ALL_KINDS))) for kind in unknown]
         )
     base = open_run(store, base_run_id)
-    pinned = pinned_of(store, base.facts)
 
-    def lay_out(data: Path) -> Mapping[str, str]:
-        return _lay_out(base, changes, pinned, data)
+    def work(run: RunUnderWay) -> Settled:
+        pinned = pinned_of(store, base.facts)
+        return make_run(
+            store,
+            run,
+            lambda data: _lay_out(base, changes, pinned, data),
+            pinned,
+            read_pinned_rulebook(base.folder / RULEBOOK, base.facts.rulebook_hash) if rulebook is None else rulebook,
+            executor=executor,
+            then=None if then is None else lambda connection: then(connection, run.id),
+        )
 
-    making = RunMaking(
-        store,
-        base.month,
-        rulebook or base.folder / RULEBOOK,
-        actor,
-        kind=WHAT_IF,
-        note=note,
-        base_run_id=base_run_id,
-        executor=executor,
-        rulebook_hash=base.facts.rulebook_hash if rulebook is None else "",
-    )
-    return making.make(lay_out, pinned).row
+    made_of = [f"{each.kind} {each.replace} {hashlib.sha256(each.delivered.data).hexdigest()}" for each in changes]
+    made_of.append("" if rulebook is None else hash_of_files(rulebook))
+    asking = Asking(base.month, actor, made_of, kind=WHAT_IF, note=note, base_run_id=base_run_id)
+    return ask(store, asking, work)
 
 
 def _lay_out(base: OpenedRun, changes: Sequence[Change], pinned: Sequence[PinnedFile], data: Path) -> Mapping[str, str]:

@@ -5,7 +5,6 @@ A handler is a plain function that runs in a thread and takes the `Context`; no 
 Features, one folder each, hold their pages and their REST; none imports another.
 
 room         what it does                                           may import                tests/
-jobs         work that takes longer than a page may                 -                         center/web
 months       which months there is something of                     -                         center/web
 paging       lists: paged as JSON, whole as CSV and XLSX            report                    center/web
 session      who is logged in: cookies and tokens                   -                         center/web

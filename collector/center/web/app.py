@@ -17,6 +17,7 @@ from litestar.types import Message, Scope
 
 from collector.center.db.store import CenterStore
 from collector.center.receive.receiver import Counters
+from collector.center.runs.asking.run_queue import RunsInBackground
 from collector.center.settings import CenterSettings
 from collector.center.web import render
 from collector.center.web.audit import api_audit, pages_audit
@@ -24,7 +25,6 @@ from collector.center.web.context import provide_context
 from collector.center.web.errors import answer_error
 from collector.center.web.guards import guard
 from collector.center.web.inputs import api_imports, pages_imports
-from collector.center.web.jobs import Jobs
 from collector.center.web.month import api_months, pages_board, pages_start
 from collector.center.web.people import api_people, pages_account, pages_people
 from collector.center.web.quality import (
@@ -92,12 +92,12 @@ _HEADERS: Final = {
 
 @asynccontextmanager
 async def _working(app: Litestar) -> AsyncIterator[None]:
-    """While the application runs it takes jobs; the one under way is finished before it ends."""
-    app.state.jobs = Jobs()
+    """While the application runs it makes runs; the one under way is finished before it ends."""
+    app.state.runs = RunsInBackground()
     try:
         yield
     finally:
-        await asyncio.to_thread(app.state.jobs.close)
+        await asyncio.to_thread(app.state.runs.close)
 
 
 def build_app(store: CenterStore, settings: CenterSettings, counters: Counters | None = None) -> Litestar:

@@ -37,6 +37,23 @@ RUN_KINDS: Final[Mapping[str, Text]] = {
     "what_if": tr("what-if"),
 }
 
+# Of those without a statement; one that is done shows the status of its statement.
+RUN_STATES: Final[Mapping[str, Text]] = {
+    "queued": tr("queued"),
+    "running": tr("under way"),
+    "failed": tr("failed"),
+    "interrupted": tr("interrupted"),
+}
+
+RUN_DOINGS: Final[Mapping[str, Text]] = {
+    "sealing": tr("sealing days"),
+    "laying_out": tr("laying out the inputs"),
+    "reading": tr("reading day files"),
+    "measuring": tr("measuring plant-days"),
+    "closing": tr("adding up"),
+    "writing": tr("writing the statement"),
+}
+
 DUTY_STATES: Final[Mapping[str, Text]] = {
     "done": tr("done"),
     "open": tr_in("duty", "open"),

@@ -17,10 +17,10 @@ from collector.base.errors import Denied, StoreError
 from collector.base.text import Language, as_language, tr
 from collector.center.db.store import CenterStore
 from collector.center.people.access import Actor, Permission
+from collector.center.runs.asking.run_queue import RunsInBackground
 from collector.center.settings import CenterSettings
 from collector.center.web import render
 from collector.center.web.guards import SAFE_METHODS, is_loopback
-from collector.center.web.jobs import Jobs
 from collector.center.web.session import (
     LANGUAGE_COOKIE,
     AnyRequest,
@@ -64,10 +64,10 @@ class Context:
         return self.caller.actor
 
     @property
-    def jobs(self) -> Jobs:
-        """What takes longer than a page may."""
-        jobs: Jobs = self.request.app.state.jobs
-        return jobs
+    def runs(self) -> RunsInBackground:
+        """What makes the runs that are asked for here: they take longer than a page may."""
+        runs: RunsInBackground = self.request.app.state.runs
+        return runs
 
     @property
     def secure(self) -> bool:

@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
 from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, LinkError
-from collector.base.text import as_language, into, said_by, tr
+from collector.base.text import Language, as_language, into, said_by, tr
 from collector.center.web import render
 from collector.center.web.code_words import HEADINGS_OF_ERRORS
 from collector.center.web.routes import API
@@ -97,10 +97,14 @@ def problems_of(error: Exception, language: str = "en") -> list[ProblemOut]:
     return [ProblemOut(p.file, p.row, p.key, into(p.message, language)) for p in error.problems[:1000]]
 
 
+def language_of_program(request: AnyRequest) -> Language:
+    """English, unless somebody who reads Chinese asks: a program goes by the code, its user reads the message."""
+    return "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
+
+
 def _for_programs(request: AnyRequest, error: Exception, status: int) -> Response[Any]:
     headers = {"www-authenticate": "Bearer"} if status == 401 else {}
-    # English, unless somebody who reads Chinese asks: a program goes by the code, its user reads the message.
-    language = "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
+    language = language_of_program(request)
     message = into(message_of(error, status), language)
     body = ErrorOut(status, CODES.get(status, "malformed"), message, problems_of(error, language))
     return Response(body, status_code=status, media_type="application/json", headers=headers)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,22 +55,32 @@ def settle_month(
 ) -> None:
     """Settle a month from what the store has now; the run pins its inputs. 结算一个月。
 
+    Runs are made one after the other; the same run under way elsewhere is waited for, and not made twice.
     Exit 0 when a statement was written, also provisional or blocked; 1 when the inputs were refused.
     """
-    from collector.center.runs.settle_month import settle_run
+    from collector.center.runs.settle_month import ask_to_settle
     from collector.cli.settle.command import show
 
     wanted = _month(month)
     actor = actor_of(who)
     with open_store(config, state) as store:
         book = rulebook or rulebook_of_center(config, state)
-        settled = settle_run(store, wanted, rulebook=book, actor=actor, note=note, executor=executor)
-        folder = store.directory / "runs" / settled.row.folder
-    show(settled.statement, folder / "statement")
-    cells, measured = len(settled.progress.cells), len(settled.progress.measured)
-    print(f"{measured} of {cells} plant-days measured, the others were measured before")
+        asked = ask_to_settle(store, wanted, rulebook=book, actor=actor, note=note, executor=executor)
+        settled = None
+        if asked.is_ours:
+            settled = asked.carry_out()
+        else:
+            print(f"run {asked.row.id}, asked for by {asked.row.who}, is the same; waiting for it", file=sys.stderr)
+        row = asked.ended() if settled is None else settled.row
+        folder = store.directory / "runs" / row.folder
+    if settled is not None:
+        show(settled.statement, folder / "statement")
+        cells, measured = len(settled.progress.cells), len(settled.progress.measured)
+        print(f"{measured} of {cells} plant-days measured, the others were measured before")
+    else:
+        print(f"{row.status}  {folder}/statement/statement.html")
     repeat = f"collector settle {wanted} --data {folder}/data --rulebook {folder}/rulebook --out DIR"
-    print(f"run {settled.row.id}: its inputs are pinned; repeat it with: {repeat}")
+    print(f"run {row.id}: its inputs are pinned; repeat it with: {repeat}")
 
 
 def measure_days(
@@ -95,21 +106,23 @@ def show_runs(
     month: Annotated[str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: all.")] = "",
     config: ConfigOption = None,
     state: StateOption = "",
+    done: Annotated[bool, typer.Option("--done", help="Only those that have a statement.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Settlement runs: when, who, kind, status, result hash. 结算运行。"""
-    from collector.center.runs.run_list import list_runs
+    """Settlement runs, also queued, under way and failed: when, who, kind, status, result hash. 结算运行。"""
+    from collector.center.runs.asking.lost_runs import runs_asked
+    from collector.center.runs.run_list import RunState
     from collector.model.interval import format_time
 
     wanted = _month(month) if month else None
     with open_store(config, state) as store:
-        rows = store.read(lambda c: list_runs(c, wanted))
+        rows = [row for row in runs_asked(store, wanted) if row.state is RunState.DONE or not done]
     if as_json:
         print(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=2))
         return
     for row in rows:
         kind = row.kind if row.base_run_id is None else f"{row.kind} of {row.base_run_id}"
-        result = f"{row.status}  {row.result_hash[:16]}  runs/{row.folder}"
+        result = _what_became(row)
         note = f"  {row.note}" if row.note else ""
         print(f"{row.id}  {row.month}  {format_time(row.at_ms)}  {row.who}  {kind}  {result}{note}")
 
@@ -130,6 +143,7 @@ def try_changes(
     """Settle a run's inputs with changes, and show what it does to every plant; nothing in force changes. 试算。"""
     from collector.center.runs.compare import effect_by_plant
     from collector.center.runs.what_if import read_change, what_if
+    from collector.settlement.rulebook.load import read_rulebook_files
 
     pairs = [text.partition("=") for text in changes]
     if any(not path for _, _, path in pairs):
@@ -138,9 +152,8 @@ def try_changes(
     actor = actor_of(who)
     with open_store(config, state) as store:
         base = _run_of(store, run)
-        row = what_if(
-            store, base.id, changes=given, rulebook=rulebook, actor=actor, note=note, executor=executor
-        )  # fmt: skip
+        draft = None if rulebook is None else read_rulebook_files(rulebook)
+        row = what_if(store, base.id, changes=given, rulebook=draft, actor=actor, note=note, executor=executor)
         effects = effect_by_plant(store, base.id, row.id)
     print(f"run {row.id}: what_if of run {base.id}, {row.status}")
     for effect in effects:
@@ -234,6 +247,21 @@ def _run_of(store: CenterStore, text: str) -> RunRow:
     if found is None:
         raise StoreError(tr("was never settled: `collector center settle` settles it"), subject=text)
     return found
+
+
+def _what_became(row: RunRow) -> str:
+    """A run's status and hash, or what keeps it from having them; of many problems the first."""
+    from collector.center.runs.run_list import RunState
+
+    if row.state is RunState.DONE:
+        return f"{row.status}  {row.result_hash[:16]}  runs/{row.folder}"
+    if row.progress is not None:
+        parts = f" {row.progress.done} of {row.progress.of}" if row.progress.of else ""
+        return f"{row.state}: {row.progress.doing}{parts}"
+    told = row.error
+    if row.problems:
+        told = tr("{how_many}, the first: {problem}", how_many=told, problem=row.problems[0].text)
+    return f"{row.state}: {say(told)}".splitlines()[0] if told else str(row.state)
 
 
 def _span(text: str | None) -> tuple[int, int] | None:

@@ -161,15 +161,12 @@ def _gap(gap: StoredGap) -> dict[str, str]:
 
 def _least_ticks(files: tuple[Path, ...]) -> int:
     """Tick records of the unit that has the fewest, counted in the lake."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+    from collector.center.lake.day_file import read_units
 
     ticks: Counter[str] = Counter()
     for file in files:
-        table = pq.read_table(file, columns=["unit", "cause", "place"])
-        own = pc.and_(pc.equal(table["place"], 0), pc.equal(table["cause"], int(Cause.TICK)))
-        for each in table.filter(own)["unit"].combine_chunks().value_counts().to_pylist():
-            ticks[each["values"]] += each["counts"]
+        for records in read_units(file):
+            ticks[records.unit] += int((records.cause == Cause.TICK).sum())
     return min(ticks.values(), default=0)
 
 

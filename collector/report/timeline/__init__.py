@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A unit's day drawn: what held, what was paid, what was not."""
+"""The drawing of a unit's day: power, plan, states, paid and unpaid time."""

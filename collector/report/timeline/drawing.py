@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A unit's month as things to draw, day by day: power, plan, limits, valley and peak hours, states, segments.
+"""The data of a unit's drawing, day by day: power, plan, limits, valley and peak hours, states, segments.
 
-Only for the eye: values are what the records and the register say, on the local day they belong to; nothing here is
-measured or priced. Times are ms after 00:00 local of the day, powers kW.
+Only for display: values come from the records and the register, by local day; nothing here is measured or priced.
+Times are ms after 00:00 local of the day, powers in kW.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from collector.settlement.rulebook.load import Rulebook
 from collector.settlement.statement import Statement
 
 STATES: Final = ("on_grid", "agc_in_service", "avc_in_service", "condenser", "spilling")
-_MOST_STEPS: Final = 1500  # about one and a half a pixel; beyond, a step keeps the lowest and highest of its pixel
+_MOST_STEPS: Final = 1500  # about 1.5 per pixel; a curve with more keeps only the lowest and highest of each pixel
 
 Step = tuple[int, int, int]  # start, end, value
 Block = tuple[int, int, str]  # start, end, what
@@ -50,7 +50,7 @@ class DrawnDay:
 
 
 def drawn_days(explanation: Explanation, statement: Statement, inputs: Inputs, rulebook: Rulebook) -> list[DrawnDay]:
-    """Every day of the month of the explained line's unit."""
+    """The drawings of every day of the month for the unit of an explained line."""
     line = explanation.line
     month, unit = Month.parse(line.month), line.unit
     hold_ms = int(statement.policy["hold_limit_s"] * 1000)
@@ -81,14 +81,14 @@ def drawn_days(explanation: Explanation, statement: Statement, inputs: Inputs, r
 
 
 def _clipped(row: dict[str, Any], day_start_ms: int) -> DrawnSegment:
-    """A segment's part on a day; the value of one that reaches beyond the day is of no one day, and left out."""
+    """A segment's part on a day; a segment that reaches beyond the day is shown without its value."""
     a, b = row["start"] - day_start_ms, row["end"] - day_start_ms
     value = row["value"] if a >= 0 and b <= DAY_MS else 0
     return max(a, 0), min(b, DAY_MS), row["class"], row["reason"], value, row["value_unit"]
 
 
 class _Records:
-    """One unit's records in order of time, each with the end of what it holds."""
+    """One unit's records in order of time, each with the instant up to which it holds."""
 
     def __init__(self, inputs: Inputs, unit: str, hold_ms: int) -> None:
         names = inputs.records.column("unit").cast(pa.string())
@@ -120,7 +120,7 @@ class _Records:
 
 
 def fewer_steps(steps: list[Step]) -> list[Step]:
-    """The same curve to the eye: where there are more steps than pixels, the lowest and highest of each pixel."""
+    """A curve that looks the same: where there are more steps than pixels, the lowest and highest of each pixel."""
     if len(steps) <= _MOST_STEPS:
         return steps
     width = DAY_MS // (_MOST_STEPS // 2)

@@ -55,7 +55,7 @@ def timeline_html(explanation: Explanation, statement: Statement, inputs: Inputs
 
 
 def _day(day: DrawnDay) -> dict[str, Any]:
-    """A day's drawing, what its own segments are worth, and how its link in the strip of days is marked."""
+    """A day's drawing, the values of its segments, and the mark of its link in the strip of days."""
     worth: dict[str, int] = defaultdict(int)
     for _, _, cause, _, value, unit in day.segments:
         if cause == "counted":
@@ -63,5 +63,5 @@ def _day(day: DrawnDay) -> dict[str, Any]:
     classes = {cause for _, _, cause, *_ in day.segments}
     marks = [mark for mark, wanted in (("paid", "counted"), ("gap", "missing")) if wanted in classes]
     texts = [f"{format_fraction(Fraction(v, SEGMENT_VALUE_DIVISOR[unit]))} {unit}" for unit, v in worth.items() if v]
-    # The drawing escapes its own texts; it is markup from here on.
+    # `day_svg` has escaped its texts, so its result is safe as markup.
     return {"day": day.day, "svg": Markup(day_svg(day)), "worth": ", ".join(texts), "mark": " ".join(marks)}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One day of a unit as inline SVG: a step curve of power over its hours, and strips of states and segments below.
+"""One day of a unit as inline SVG: a step curve of power over the hours, and strips of states and segments below.
 
-Nothing is fetched and nothing runs: shapes, texts and titles (a browser shows them on hovering). Every text is escaped.
+No script and no external resource: shapes, texts and titles (shown on hovering). Every text is escaped.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _limits(day: DrawnDay, y: Callable[[int], float]) -> Iterator[str]:
         at = y(kw)
         yield f'<path class="limit" stroke="{_LIMIT_COLOURS[name]}" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>'
         text_at = at + 3
-        while any(abs(text_at - other) < 9 for other in taken):  # labels of close limits step aside
+        while any(abs(text_at - other) < 9 for other in taken):  # move labels of close limits apart
             text_at += 9
         taken.append(text_at)
         text = _LIMIT_WORDS[name]
@@ -124,7 +124,7 @@ def _limits(day: DrawnDay, y: Callable[[int], float]) -> Iterator[str]:
 
 
 def _curve(steps: list[Step], y: Callable[[int], float], kind: str) -> Iterator[str]:
-    """A step curve, broken where nothing is known."""
+    """A step curve, interrupted where no value is known."""
     path: list[str] = []
     until = -1
     for a, b, kw in steps:
@@ -146,7 +146,7 @@ def _block(a: int, b: int, at: int, colour: str, title: str) -> str:
 
 
 def _states(steps: list[Step], at: int) -> Iterator[str]:
-    """In (dark), out (pale); nothing known is left as missing."""
+    """The strip of a state: in service dark, out pale, unknown drawn as missing."""
     yield f'<rect x="{LEFT}" y="{at}" width="{_PLOT}" height="{_STRIP}" fill="{COLOURS["missing"]}" opacity=".45"/>'
     for a, b, value in steps:
         yield _block(a, b, at, "#33658a" if value else "#dfe5ea", "投入 in" if value else "退出 out")

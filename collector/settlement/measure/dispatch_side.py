@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the dispatching side delivered, arranged for measuring: plan and voltage band as steps, the rest as spans.
+"""The inputs of the dispatching side, arranged for measuring: plan and voltage band as steps, the others as spans.
 
-Prepared once a run; a batch asks for what touches its lanes. Where plan rows overlap, the first issued counts
-(formats.md): overlaps are resolved here, so that a later step function never has two answers.
+Prepared once per run; a batch takes the rows that touch its lanes. Where plan rows overlap, the first issued counts
+(formats.md): overlaps are resolved here, so that a step function has one value at every instant.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from collector.settlement.measure.timeline import Axis, Spans
 
 
 def arrow_values(column: pa.ChunkedArray | pa.Array) -> Values:
-    """An Arrow column of 64-bit integers as stored integers and where they are valid."""
+    """The stored integers of an Arrow column and a mask of its valid rows."""
     array = column
-    if isinstance(column, pa.ChunkedArray):  # one chunk is taken as it is: combining would copy it
+    if isinstance(column, pa.ChunkedArray):  # a single chunk is used as it is: combining would copy it
         array = (
             column.chunk(0)
             if column.num_chunks == 1
@@ -71,7 +71,7 @@ class Steps:
 
 
 def compute_steps(table: pa.Table | None, names: Iterable[str]) -> Steps:
-    """Step rows from a table of unit, start, end, the named columns and perhaps `issued`."""
+    """Make step rows from a table of unit, start, end, the named columns and, for a plan, `issued`."""
     if table is None or not table.num_rows:
         none = np.zeros(0, dtype=np.int64)
         return Steps(none, none, {name: Values(none, none.astype(np.bool_)) for name in names}, {})
@@ -101,7 +101,7 @@ def compute_steps(table: pa.Table | None, names: Iterable[str]) -> Steps:
 def _first_issued(
     codes: Ints, start: Ints, end: Ints, row: Ints, rank: Ints, clashing: set[int]
 ) -> tuple[Ints, Ints, Ints, Ints]:
-    """Rows of units whose plan was issued more than once, cut so that at every instant the first issued is left."""
+    """Rows of units whose plan was issued several times, cut so that at every instant only the first issued remains."""
     parts: list[tuple[Ints, Ints, Ints, Ints]] = []
     for code in np.unique(codes).tolist():
         mine = np.flatnonzero(codes == code)
@@ -110,7 +110,7 @@ def _first_issued(
             continue
         edges = np.unique(np.concatenate([start[mine], end[mine]]))
         winner = np.full(len(edges) - 1, -1, dtype=np.int64)
-        for index in mine[np.argsort(rank[mine], kind="stable")[::-1]].tolist():  # the first issued is painted last
+        for index in mine[np.argsort(rank[mine], kind="stable")[::-1]].tolist():  # first issued last: it wins
             a, b = np.searchsorted(edges, (start[index], end[index]))
             winner[a:b] = index
         filled = np.flatnonzero(winner >= 0)
@@ -141,12 +141,12 @@ class DispatchSide:
         return axis.unit_spans(_rows(axis, self.orders[kind], lambda o: (o.unit, o.start_ms, o.end_ms)))
 
     def reserve_rows(self, axis: Axis, kind: ReserveKind) -> tuple[Spans, list[Reserve]]:
-        """Reserve rows of one kind on the lanes of a batch, and the rows the spans number."""
+        """Spans of reserve rows of one kind on the lanes of a batch, and the rows that `row` of the spans refers to."""
         rows = [reserve for unit in axis.lanes_of for reserve in self.reserves[kind].get(unit, ())]
         return axis.unit_spans([(r.unit, r.start_ms, r.end_ms) for r in rows]), rows
 
     def exclusion_spans(self, axis: Axis, service: str, *, own_fault: bool) -> Spans:
-        """Exclusions of one service, own faults or the others, on the lanes of a batch."""
+        """Exclusions of one service on the lanes of a batch: own faults, or all others."""
         return axis.unit_spans(
             [
                 (e.unit, e.start_ms, e.end_ms)
@@ -158,7 +158,7 @@ class DispatchSide:
         )
 
     def exclusion_class(self, service: str) -> str:
-        """Services without rows of their own share one set of exclusions."""
+        """The name of a service's set of exclusions; services without rows of their own share one set."""
         return service if service in self._services else "*"
 
     def excluded_spans(self, unit: str, service: str, *, own_fault: bool = True) -> list[tuple[int, int]]:
@@ -179,5 +179,5 @@ def _rows(
 
 
 def no_flags(count: int) -> Bools:
-    """Nowhere."""
+    """A mask that is false everywhere."""
     return np.zeros(count, dtype=np.bool_)

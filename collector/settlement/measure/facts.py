@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of a batch, piece by piece: the unit's states, the hours, the orders. Computed when first asked for.
+"""The facts of a batch, piece by piece: the unit's states, the hours, the orders. Each is computed on first use.
 
-The services read these and nothing else of the input. A column the unit does not have is not a missing value:
+The services read only these facts of the input. A column the unit does not have is not a missing value:
 without a breaker column the power (or the condenser status) tells whether the unit is on grid, without a condenser
 column it is never a condenser (rules.md section 2).
 """
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One part of a conjunction: `unpaid` says why not where it is false, `missing` what is lacking where unknown."""
+    """One condition of a conjunction: `unpaid` is the reason where it is false, `missing` where it is unknown."""
 
     tri: Tri
     unpaid: str
@@ -40,7 +40,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Where a determinant counts. `within`: in scope and not excluded; `own`: own fault, known and unpaid."""
+    """Masks of the pieces of a determinant. `within`: in scope and not excluded; `own`: own fault, known and unpaid."""
 
     service: str
     within: Bools
@@ -83,7 +83,7 @@ class Facts:
         spans += [dispatch.exclusion_spans(axis, s, own_fault=own) for s in services for own in (False, True)]
         edges = [points for span in spans if len(span) for points in (span.start, span.end)]
         build = {"hold_ms": policy.hold_ms, "edges": edges}
-        quarters = True  # always: how a lane is cut must not depend on what other units of the batch need
+        quarters = True  # always: the pieces of a lane must not depend on the needs of other units in the batch
         self.timeline = Timeline(axis, rows, quarters=quarters, **build)  # type: ignore[arg-type]
         if together:
             edges.append(_shared_edges(axis, self.timeline, together))
@@ -103,19 +103,19 @@ class Facts:
         return Values(values, valid)
 
     def per_piece(self, compute: Callable[[Stretch], int | None]) -> Values:
-        """The same number on every piece."""
+        """A whole number on every piece, from the stretch in force; invalid where there is none."""
         daily = self.per_day(compute)
         return Values(self.timeline.spread(daily.values), self.timeline.spread_flags(daily.valid))
 
     def applies(self, test: Callable[[Stretch], bool]) -> Bools | None:
-        """Where the unit is registered and passes a test; None: nowhere in this batch."""
+        """Mask of the pieces whose stretch passes a test; None: none in this batch."""
         daily = self.per_day(lambda stretch: 1 if test(stretch) else None).valid
         return self.timeline.spread_flags(daily) if daily.any() else None
 
     # -- records -----------------------------------------------------------------------------------------------------
 
     def has_column(self, name: str) -> list[bool]:
-        """Which lanes' units have a column."""
+        """Per lane, whether its unit has a column."""
         return [name in self.columns_of.get(lane.unit, frozenset()) for lane in self.axis.lanes]
 
     def value(self, name: str) -> Values:
@@ -136,14 +136,14 @@ class Facts:
         return Tri(found.valid & on, found.valid & ~on)
 
     def row_before(self, lane: int) -> int:
-        """The record that holds up to a lane's first instant; -1: none does."""
+        """The row of the record that holds up to a lane's first instant; -1: none does."""
         rows, start = self.rows, int(self.axis.start_utc_ms[lane])
         first, last = np.searchsorted(rows.lane, (lane, lane + 1))
         head = int(first + np.searchsorted(rows.time_utc_ms[first:last], start) - 1)
         return head if head >= first and rows.time_utc_ms[head] + self.policy.hold_ms >= start else -1
 
     def lanes_with(self, name: str) -> Bools:
-        """On the pieces of lanes that have a column."""
+        """Mask of the pieces of lanes whose unit has a column."""
         return np.repeat(np.array(self.has_column(name)), self._lane_count)
 
     @cached_property
@@ -158,12 +158,12 @@ class Facts:
 
     @cached_property
     def condenser(self) -> Tri:
-        """Running as a synchronous condenser."""
+        """Whether the unit runs as a synchronous condenser."""
         return self._status_or("condenser", False)
 
     @cached_property
     def spilling(self) -> Tri:
-        """Spilling; a unit without the signal is taken to spill all through its order."""
+        """Whether the unit spills water; a unit without the signal is taken to spill throughout its order."""
         return self._status_or("spilling", True)
 
     def _status_or(self, name: str, absent: bool) -> Tri:
@@ -175,7 +175,7 @@ class Facts:
 
     @cached_property
     def on(self) -> Tri:
-        """On grid: the breaker; without its column, output above a small share of P_N or condenser running."""
+        """Whether the unit is on grid: by breaker, else by output above a small share of P_N or condenser."""
         has = self.has_column("on_grid")
         if all(has):
             return self.status("on_grid")
@@ -214,20 +214,20 @@ class Facts:
 
     @cached_property
     def valley(self) -> Bools:
-        """In the valley hours of the unit's area."""
+        """Mask of the valley hours of the unit's area."""
         return self.timeline.inside(self._valley)
 
     @cached_property
     def peak(self) -> Bools:
-        """In the peak hours of the unit's area."""
+        """Mask of the peak hours of the unit's area."""
         return self.timeline.inside(self._peak)
 
     def ordered(self, kind: OrderKind) -> Bools:
-        """Inside an order of a kind."""
+        """Mask of the time inside an order of a kind."""
         return self.timeline.inside(self.order_spans[kind])
 
     def excluded(self, service: str, *, own_fault: bool) -> Bools | None:
-        """Inside an exclusion; None: nowhere. Test, dispatch and grid prevail over own fault where they overlap."""
+        """Mask of excluded time; None: nowhere. Test, dispatch and grid prevail over own fault where they overlap."""
         if self.policy.adopts("I-19", "leaves_scope"):
             if own_fault:
                 return None
@@ -250,7 +250,7 @@ class Facts:
     ) -> Tally:
         """Judge every piece of a scope, and write the times of the determinant.
 
-        `needs`: where a value that is integrated is present, and the reason to give where it is not.
+        `needs`: masks where a value to integrate is present, each with the reason to give where it is not.
         """
         timeline, put = self.timeline, self.results.put
         leaves, own = self.excluded(service, own_fault=False), self.excluded(service, own_fault=True)
@@ -287,7 +287,7 @@ class Facts:
     def _codes(
         self, conditions: Sequence[Condition], needs: Sequence[tuple[Bools, str]]
     ) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-        """Why each piece is paid, unpaid or missing: the first condition that is false, else the first unknown."""
+        """The reason code of each piece: of the first false condition, else of the first unknown one, else paid."""
         code = np.full(len(self.timeline), REASON_CODES["counted"], dtype=np.uint8)
         for valid, reason in reversed(needs):
             code[~valid] = REASON_CODES[reason]
@@ -302,9 +302,9 @@ class Facts:
     def finish(
         self, tally: Tally, integrand: Ints | None, unit: str, *, best: Callable[[], Ints] | None = None
     ) -> None:
-        """Write a determinant's value (integrand × time where it counts), its segments, and what gaps could be worth.
+        """Write a determinant's value (integrand × paid time), its segments, and the most that missing time could add.
 
-        `best`: the largest integrand the unit's limits allow, for time that is missing; without one, the time itself.
+        `best`: the largest integrand the unit's limits allow in missing time; without it, the time itself is written.
         """
         pieces = self.timeline.length if integrand is None else self.timeline.length * integrand
         pieces = pieces * tally.counted
@@ -313,7 +313,7 @@ class Facts:
         self.trace(tally, pieces, unit)
 
     def put_best(self, tally: Tally, best: Callable[[], Ints] | None) -> None:
-        """Write what the missing time could be worth at most."""
+        """Write the most that missing time could add."""
         if tally.missing.any():
             length = self.timeline.length * tally.missing
             self.results.put(
@@ -321,12 +321,12 @@ class Facts:
             )
 
     def trace(self, tally: Tally, pieces: Ints, unit: str) -> None:
-        """Write a determinant's segments, where somebody asked for them."""
+        """Write a determinant's segments, if the batch asks for segments."""
         if self.sink is not None and tally.code is not None:
             self.sink.add(self.timeline, tally.service, tally.code, pieces, unit)
 
     def quarter_mean(self, values: Values, mask: Bools) -> Values:
-        """The mean over each local quarter hour of what is known where `mask`, rounded like every stored integer."""
+        """The mean of the known values inside `mask` per local quarter hour, rounded like every stored integer."""
         first = self.timeline.at(np.arange(0, self.axis.cells * DAY_MS, QUARTER_HOUR_MS, dtype=np.int64))
         count = np.diff(first, append=len(self.timeline))
         used = self.timeline.length * (mask & values.valid)
@@ -353,7 +353,7 @@ def _cells(axis: Axis, lane: int, stretch: Stretch) -> tuple[int, int]:
 
 
 def _shared_edges(axis: Axis, timeline: Timeline, together: Sequence[Sequence[int]]) -> Ints:
-    """The edges of each lane of a group, on every lane of it, so that their pieces run in step."""
+    """The edges of all lanes of a group, repeated on each of them, so that their pieces begin and end together."""
     lane_of = timeline.start // axis.width
     edges: list[Ints] = []
     for lanes in together:

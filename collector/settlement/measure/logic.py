@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Three-valued conditions over the pieces of a timeline, and values that may be missing.
 
-A condition is two boolean arrays: where it is known true and where it is known false; elsewhere it is missing. A
-conjunction is false where any part is false, whatever else is missing (rules.md section 2, known and missing).
+A condition is two boolean arrays: known to be true, known to be false; elsewhere it is missing. A conjunction is false
+where any part is false, even if other parts are missing (rules.md section 2, known and missing).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Tri:
 
     @property
     def missing(self) -> Bools:
-        """Where it is neither."""
+        """Mask of the pieces where the condition is neither known true nor known false."""
         return ~(self.true | self.false)
 
     def where(self, mask: Bools, other: Tri) -> Tri:
@@ -49,7 +49,7 @@ class Tri:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Stored integers, and where there is one. What stands where `valid` is false means nothing."""
+    """Stored integers with a mask `valid`; a number where `valid` is false has no meaning."""
 
     values: Ints
     valid: Bools
@@ -78,6 +78,6 @@ class Values:
 
 
 def both_known(left: Values, right: Values, outcome: Bools) -> Tri:
-    """A comparison of two values: missing where either is."""
+    """The outcome of a comparison of two values: missing where either value is missing."""
     valid = left.valid & right.valid
     return Tri(valid & outcome, valid & ~outcome)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The meter checks the telemetry (Art. 19): a day's ∫P against the growth of the export register, per unit and day.
+"""The meter check of the telemetry (Art. 19): ∫P against the growth of the export register, per unit and day.
 
-Compared between the first and the last register reading of the local day, its two midnights included, where the output
-is known all between; only output to the grid counts on both sides. A difference is a finding, it moves no amount. A day
-before the unit is registered, or after, is not compared (Art. 3).
+The two are compared between the first and the last register reading of the local day, both midnights included, where
+the output between them is known throughout; only output to the grid counts on both sides. A difference is a finding and
+changes no amount. Days on which the unit is not registered are not compared (Art. 3).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def measure(facts: Facts) -> None:
 
 
 def _readings(facts: Facts, valid: Bools) -> tuple[Ints, Ints, Ints]:
-    """Cells with two readings or more, and the rows of the first and the last; one at midnight belongs to both days."""
+    """Cells with two or more readings, and the rows of first and last reading; one at midnight belongs to both days."""
     axis, rows = facts.axis, facts.rows
     lanes = np.searchsorted(rows.lane, np.arange(len(axis.lanes) + 1))
     midnights = axis.start_utc_ms[:, None] + np.arange(axis.days + 1, dtype=np.int64) * DAY_MS
@@ -64,13 +64,13 @@ def _readings(facts: Facts, valid: Bools) -> tuple[Ints, Ints, Ints]:
 
 
 def _place(facts: Facts, row: Ints) -> Ints:
-    """Rows as points on the axis; one at a lane's end is the point the next lane begins at."""
+    """The points of rows on the axis; a row at a lane's end has the point at which the next lane begins."""
     lane, axis = facts.rows.lane[row], facts.axis
     return np.asarray(lane * axis.width + facts.rows.time_utc_ms[row] - axis.start_utc_ms[lane], dtype=np.int64)
 
 
 def differs(register_wh: int, telemetry_kwms: int, tolerance_ratio: Fraction) -> bool:
-    """Whether the two differ by more than the tolerance, as a share of the meter's."""
+    """Whether the two energies differ by more than the tolerance, a share of the meter's energy."""
     register_kwms = register_wh * _KWMS_PER_WH
     difference = abs(telemetry_kwms - register_kwms) * tolerance_ratio.denominator
     return difference > abs(register_kwms) * tolerance_ratio.numerator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records by unit: finds each unit's rows in the input table, whatever their order, and cuts out what a batch needs."""
+"""Records by unit: finds each unit's rows in the input table, whatever their order, and cuts out a batch's rows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RecordBook:
         self._names = [q.name for q in QUANTITIES if q.name in table.column_names]
 
     def count(self, unit: str) -> int:
-        """How many records a unit has."""
+        """The number of records of a unit."""
         a, b = self._range.get(unit, (0, 0))
         return b - a
 
@@ -48,7 +48,7 @@ class RecordBook:
         return int(self._time[a]) if a < b else None
 
     def rows(self, axis: Axis) -> Rows:
-        """The records of a batch's lanes: the last one before each, those inside, and those soon after."""
+        """The records of a batch's lanes: the last one before each lane, those inside, and those soon after it."""
         parts: list[tuple[int, int]] = []
         for index, lane in enumerate(axis.lanes):
             a, b = self._range.get(lane.unit, (0, 0))
@@ -71,7 +71,7 @@ class RecordBook:
 
 
 def _has_unsynchronised(table: pa.Table) -> bool:
-    """Whether any record is known to be stamped by a clock that was not synchronised (I-17)."""
+    """Whether any record was stamped by a clock known to be unsynchronised (I-17)."""
     if CLOCK_COLUMN not in table.column_names:
         return False
     clock = arrow_values(table.column(CLOCK_COLUMN))
@@ -79,7 +79,7 @@ def _has_unsynchronised(table: pa.Table) -> bool:
 
 
 def _merged(parts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges of rows that follow one another as one: rows in one piece need not be copied."""
+    """Row ranges with adjacent ones merged: rows in one contiguous range need not be copied."""
     merged = [parts[0]]
     for a, b in parts[1:]:
         if a == merged[-1][1]:
@@ -107,7 +107,7 @@ def _unit_codes(column: pa.ChunkedArray) -> tuple[Codes, list[str]]:
 
 
 def _order(codes: Codes, time: Ints) -> Ints | None:
-    """The permutation that groups units and orders their times; None where the rows already are so."""
+    """The permutation that sorts rows by unit, then time; None where they are sorted already."""
 
     def ordered(codes: Codes, time: Ints) -> bool:
         same = codes[1:] == codes[:-1]
@@ -118,7 +118,7 @@ def _order(codes: Codes, time: Ints) -> Ints | None:
     starts = np.append(codes[0], codes[1:][codes[1:] != codes[:-1]])
     if len(starts) == len(np.unique(starts)) and ordered(codes, time):
         return None
-    narrow = codes.astype(np.uint16) if codes.max() < 65536 else codes  # 16 bits sort by radix
+    narrow = codes.astype(np.uint16) if codes.max() < 65536 else codes  # numpy sorts 16-bit integers by radix sort
     order = np.argsort(narrow, kind="stable")
     if not ordered(codes[order], time[order]):
         order = np.lexsort((time, codes))
@@ -126,5 +126,5 @@ def _order(codes: Codes, time: Ints) -> Ints | None:
 
 
 def tail_of(settle_ms: int, hold_ms: int) -> int:
-    """How far beyond a day its records are needed: an AVC order of the last instant is judged by then."""
+    """How long after a day's end records are needed, ms: an AVC order of its last instant is judged by then."""
     return settle_ms + hold_ms

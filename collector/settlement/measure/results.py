@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What measuring yields: integers per lane, local day and determinant, events that pair across days, and segments.
+"""The results of measuring: integers per lane, local day and determinant, events that pair across days, and segments.
 
-Everything here adds up: results of two batches, or of the same units on other days, join without loss (a month is the
-sum of its days), because sums are integers and facts that need their neighbours are kept as events.
+Results can be added: those of two batches, or of the same units on other days, join without loss (a month is the sum of
+its days), because sums are integers and facts that depend on neighbouring days are kept as events.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ REASON_CODES: Final[dict[str, int]] = {reason: code for code, (reason, _) in enu
 
 @dataclass(frozen=True, slots=True)
 class GroupEnergy:
-    """Energy (kWms) a peak group fell short on one cell's day while exactly `on_units` of it were on grid."""
+    """Energy (kWms) by which a peak group ran short on one day while exactly its units `on_units` were on grid."""
 
     day_ordinal: int
     on_units: tuple[str, ...]
@@ -80,7 +80,7 @@ class BreakerRun:
 
 
 class Excursion(NamedTuple):
-    """A stretch of time beyond the dead band, one side. Sums in kWms and µHzms; `power_before_kw` None: unknown."""
+    """A frequency excursion on one side of the dead band. Sums in kWms and µHzms; `power_before_kw` None: unknown."""
 
     unit: str
     start_ms: int
@@ -93,7 +93,7 @@ class Excursion(NamedTuple):
 
 @dataclass
 class Results:
-    """Integers by determinant and field, one per lane and day (row = lane), and the events beside them."""
+    """Integers by determinant and field, one per lane and day (row = lane), and the events."""
 
     units: tuple[str, ...]
     first_day_ordinals: tuple[int, ...]
@@ -105,7 +105,7 @@ class Results:
 
     @classmethod
     def empty(cls, axis: Axis) -> Results:
-        """Nothing measured yet."""
+        """Results without any measurement."""
         ordinals = tuple(lane.first_day.toordinal() for lane in axis.lanes)
         return cls(tuple(lane.unit for lane in axis.lanes), ordinals, axis.days)
 
@@ -115,14 +115,14 @@ class Results:
 
 
 class Sums(dict[str, int]):
-    """Sums over some days by column; of a column that was not measured it is zero."""
+    """Sums over some days by column; zero for a column that was not measured."""
 
     def __missing__(self, column: str) -> int:
         return 0
 
 
 class MonthTotals:
-    """All results of a month, looked up by unit: sums over any run of its days."""
+    """All results of a month by unit, with sums over any range of days."""
 
     def __init__(self, parts: Iterable[Results], first_day_ordinal: int, days: int) -> None:
         self._first, self._days = first_day_ordinal, days
@@ -133,7 +133,7 @@ class MonthTotals:
         self._columns = tuple(dict.fromkeys(name for part in joined for name in part.columns))
         units = dict.fromkeys(unit for part in joined for unit in part.units)
         self._rows = {unit: row for row, unit in enumerate(units)}
-        # Units × columns × days, then what adds up before each day: the sum over [a, b) is the difference of two.
+        # Units × columns × days, then cumulative sums before each day: the sum over [a, b) is a difference of two.
         daily = np.zeros((len(self._rows), len(self._columns), days), dtype=np.int64)
         for part in joined:
             self._add_columns(part, daily)
@@ -167,14 +167,14 @@ class MonthTotals:
             self.excursions[excursion.unit].append(excursion)
 
     def daily(self, unit: str, column: str) -> list[int]:
-        """A column day by day; zero throughout where nothing was measured of it."""
+        """A column of a unit day by day; all zero where the column was not measured."""
         if unit not in self._rows or column not in self._columns:
             return [0] * self._days
         before: list[int] = self._before[self._rows[unit], self._columns.index(column)].tolist()
         return [b - a for a, b in pairwise(before)]
 
     def between(self, unit: str, first_ordinal: int, until_ordinal: int) -> Sums:
-        """What all columns of a unit sum to over [first, until)."""
+        """The sums of all columns of a unit over the days [first, until)."""
         a = min(max(first_ordinal - self._first, 0), self._days)
         b = max(min(until_ordinal - self._first, self._days), a)
         if unit not in self._rows:
@@ -230,7 +230,7 @@ class SegmentSink:
         )
 
     def table(self) -> pa.Table:
-        """Everything collected, by lane, then service, then time."""
+        """All collected segments, by lane, then service, then time."""
         if not self._tables:
             return SEGMENT_SCHEMA.empty_table()
         order = np.argsort(np.concatenate(self._lanes), kind="stable")

@@ -5,7 +5,7 @@ A *lane* is one unit over a whole number of local days; all lanes of a batch hav
 end on one axis, so that one vectorised pass measures many units, or many days of one, with the same code. On this axis
     x = lane · days · DAY_MS + (time − 00:00 local of the lane's first day)
 a *cell* (one lane on one local day) is x // DAY_MS, a local quarter hour x // QUARTER_HOUR_MS, the local time of day
-x % DAY_MS. A piece lies inside one cell; it knows the record that holds on it, or that none does.
+x % DAY_MS. A piece lies inside one cell and has the record that holds on it, if any.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Lane:
 class Rows:
     """The records of a batch, by lane, then time. They may begin before a lane's first day and end after its last.
 
-    `columns`: stored integers by quantity name. A lane whose unit lacks a column has nothing valid there.
+    `columns`: stored integers by quantity name, all invalid on a lane whose unit does not have the column.
     """
 
     lane: npt.NDArray[np.int64]
@@ -43,7 +43,7 @@ class Rows:
 
 
 class Spans:
-    """Intervals on the axis of a batch, clipped to their lanes; they may overlap unless a use says otherwise."""
+    """Intervals on the axis of a batch, clipped to their lanes; they may overlap unless a function says otherwise."""
 
     __slots__ = ("end", "row", "start")
 
@@ -56,7 +56,7 @@ class Spans:
 
 
 class Axis:
-    """Lanes laid end to end: the arithmetic between UTC and the axis of a batch."""
+    """The axis of a batch, its lanes laid end to end: conversion between UTC and points on it."""
 
     def __init__(self, lanes: Sequence[Lane], days: int) -> None:
         self.lanes = tuple(lanes)
@@ -69,7 +69,7 @@ class Axis:
             self.lanes_of.setdefault(lane.unit, []).append(index)
 
     def spans(self, lane: Ints, start_utc_ms: Ints, end_utc_ms: Ints, row: Ints | None = None) -> Spans:
-        """Intervals of lanes on the axis, clipped; `row` says which input row each came from."""
+        """Intervals of lanes on the axis, clipped; `row` is the input row of each."""
         base = lane * self.width
         origin = self.start_utc_ms[lane]
         start = base + np.clip(start_utc_ms - origin, 0, self.width)
@@ -83,7 +83,7 @@ class Axis:
         return self.spans(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
 
     def utc_ms(self, x: Ints) -> Ints:
-        """The instants of points on the axis (a lane's end belongs to the next lane: pass starts, or use `utc_end`)."""
+        """UTC ms of points on the axis. A lane's end is the start of the next lane: pass only starts of intervals."""
         lane = x // self.width
         return np.asarray(self.start_utc_ms[lane] + (x - lane * self.width), dtype=np.int64)
 
@@ -144,7 +144,7 @@ class Timeline:
         return np.searchsorted(self.start, points).astype(np.int64)
 
     def take(self, column: Values) -> Values:
-        """A column of the records, piece by piece."""
+        """A column of the records on every piece."""
         valid = column.valid[self.record]
         if not self.all_present:
             valid &= self.present
@@ -155,13 +155,13 @@ class Timeline:
         return np.asarray(np.add.reduceat(values, self.cell_start), dtype=np.int64)
 
     def time_by_cell(self, mask: Bools) -> Ints:
-        """Milliseconds per lane and local day where `mask`."""
+        """Milliseconds per lane and local day inside `mask`."""
         if not mask.any():
             return np.zeros(self.axis.cells, dtype=np.int64)
         return self.sum_by_cell(self.length * mask)
 
     def runs(self, mask: Bools) -> Ints:
-        """The first piece of each run of pieces where `mask`; a run ends with its lane and local day."""
+        """The first piece of each run of pieces inside `mask`; a run ends at the latest with its lane and local day."""
         before = np.append(False, mask[:-1])
         before[self.cell_start] = False
         return np.flatnonzero(mask & ~before).astype(np.int64)
@@ -173,22 +173,22 @@ class Timeline:
         return result
 
     def spread(self, per_cell: Ints) -> Ints:
-        """A number per cell, on every piece of it."""
+        """Numbers per cell, repeated on every piece of the cell."""
         return np.repeat(per_cell, self.cell_count)
 
     def spread_flags(self, per_cell: Bools) -> Bools:
-        """A flag per cell, on every piece of it."""
+        """Flags per cell, repeated on every piece of the cell."""
         return np.repeat(per_cell, self.cell_count)
 
     def inside(self, spans: Spans) -> Bools:
-        """Where any of the spans holds (their ends are edges)."""
+        """Mask of the pieces inside any of the spans, whose ends must be edges."""
         change = np.zeros(len(self) + 1, dtype=np.int32)
         np.add.at(change, self.at(spans.start), 1)
         np.add.at(change, self.at(spans.end), -1)
         return np.asarray(np.cumsum(change[:-1]) > 0)
 
     def row_of(self, spans: Spans) -> Ints:
-        """Which span's row holds on each piece, -1 for none; the spans must not overlap."""
+        """The row of the span that covers each piece, -1 for none; the spans must not overlap."""
         change = np.zeros(len(self) + 1, dtype=np.int64)
         np.add.at(change, self.at(spans.start), spans.row + 1)
         np.add.at(change, self.at(spans.end), -(spans.row + 1))
@@ -196,7 +196,7 @@ class Timeline:
 
 
 def _distinct(values: Ints) -> Ints:
-    """Each value once, in order: sorted, which here is three times quicker than `np.unique`."""
+    """The distinct values in order; sorting is three times faster here than `np.unique`."""
     ordered = np.sort(values)
     return np.asarray(ordered[np.append(True, ordered[1:] != ordered[:-1])], dtype=np.int64)
 
@@ -219,7 +219,7 @@ def _heads(axis: Axis, rows: Rows, offset: Ints, hold_ms: int) -> tuple[Ints, In
 def _held(
     axis: Axis, extra: Ints, place: Ints, x: Ints, inside: Ints, head: Ints, head_until: Ints, hold_ms: int
 ) -> Ints:
-    """The record that holds at each added edge: the one before it in its lane, or the lane's head; -1 for none."""
+    """The record that holds at each added edge: the last one before it in its lane, or the lane's head; -1: none."""
     lane = extra // axis.width
     previous = place - 1
     if len(x):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Step 9, allocation: what an area pays in compensation is shared by its plants, to the fen (Art. 22, 23).
+"""Step 9, allocation: an area's total compensation is shared among its plants, exact to the fen (Art. 22, 23).
 
 A_i = R · F_i / ΣF, floored to the fen; the leftover fen go to the largest remainders, ties by plant id. ΣA = R exactly.
 """
@@ -12,7 +12,7 @@ from fractions import Fraction
 
 
 def allocate(total_yuan: Decimal, revenue_yuan: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Shares of `total_yuan` (a whole number of fen, ≥ 0) by revenue; the caller made sure that ΣF > 0 and no F < 0."""
+    """Share `total_yuan` (whole fen, ≥ 0) by revenue; the caller has checked that ΣF > 0 and no F < 0."""
     total_fen = int(total_yuan.scaleb(2))
     whole = sum((Fraction(f) for f in revenue_yuan.values()), Fraction(0))
     exact = {plant: total_fen * Fraction(f) / whole for plant, f in revenue_yuan.items()}
@@ -24,7 +24,7 @@ def allocate(total_yuan: Decimal, revenue_yuan: Mapping[str, Decimal]) -> dict[s
 
 
 def why_blocked(revenue_yuan: Mapping[str, Decimal | None]) -> str:
-    """Why the sharing plants' revenue can't carry an allocation; empty: it can. A missing row is never read as 0."""
+    """The reason why the plants' revenue allows no allocation; empty: it does. A missing row is never read as 0."""
     if any(revenue is None for revenue in revenue_yuan.values()):
         return "no_revenue"
     known = [revenue for revenue in revenue_yuan.values() if revenue is not None]

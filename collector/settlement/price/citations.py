@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rulebook rows a line was measured by, beside those it was priced with: limits, gates, bands, data policy.
+"""The rulebook rows that measuring a line used, besides those that priced it: limits, gates, bands, data policy.
 
-Pricing notes its rows as it goes (account.Priced). Measuring runs over many units at once and notes nothing, so the
-values each service reads are named here; a test changes each value and looks that it is among them where it matters.
+Pricing records the rows it uses (`pricing.Priced`). Measuring handles many units at once and records none, so the
+values each service reads are listed here; a test changes each value and checks that every affected service lists it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ READ_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "avc": _AVC_BANDS,
 }
 _GATED: Final = ("policy.min_coverage", "policy.provisional_coverage")
-# What a folder's [policy] may override: then the row was not used.
+# Values that a folder's [policy] may override: then the rulebook row was not used.
 _OVERRIDES: Final[Mapping[str, str]] = {
     "policy.hold_limit": "hold_limit_s",
     "policy.min_coverage": "min_coverage",
@@ -41,9 +41,9 @@ _OVERRIDES: Final[Mapping[str, str]] = {
 
 
 def rules_read(account: Account, definition: ServiceDef, stretches: Sequence[Stretch]) -> tuple[RuleUse, ...]:
-    """The rows that measuring a line read, in the order of the stretches, each once."""
+    """The rulebook rows used to measure a line, each once, in the order of the stretches."""
     values = _values_of(account, definition)
-    # All of a stretch that any look-up depends on: most units of a month share it, and so their citations.
+    # The parts of a stretch that look-ups depend on: most units of a month share them, and so their citations.
     places = tuple((s.first_day, s.area.id, s.area.dispatch_mode, s.unit.kind) for s in stretches)
     cited = account.case.cited.get((values, places))
     if cited is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which lines a unit has and what becomes of each: scope, coverage gate, price, rounding (rules.md sections 2, 4)."""
+"""The lines of a unit and how each is settled: scope, coverage gate, price, rounding (rules.md sections 2, 4)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ZERO = Decimal("0.00")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A line, what was measured for it, and what it tells a reader."""
+    """A line with its determinants and findings."""
 
     line: Line
     determinants: tuple[DeterminantRow, ...]
@@ -55,7 +55,7 @@ def compute_lines(account: Account) -> list[Outcome]:
 
 
 def _has_rows(account: Account, definition: ServiceDef) -> bool:
-    """Order and reserve services have a line only where the unit has such rows overlapping the month."""
+    """Whether a unit has a line: for order and reserve services only if it has such rows overlapping the month."""
     case, kind = account.case, definition.rows
     if kind is None:
         return True
@@ -118,7 +118,7 @@ def _times(account: Account, service: str, stretches: list[Stretch]) -> _Times:
 
 
 def _judge(account: Account, definition: ServiceDef, times: _Times) -> Draft:
-    """Empty scope, then coverage, then the price; start-stop and black start have no gate."""
+    """Price a line after checking for empty scope, then coverage; start-stop and black start have no coverage gate."""
     if not definition.gated:
         return definition.price(account)
     coverage = times.coverage
@@ -132,9 +132,9 @@ def _judge(account: Account, definition: ServiceDef, times: _Times) -> Draft:
 
 
 def _bound(account: Account, definition: ServiceDef, times: _Times, draft: Draft) -> Decimal | None:
-    """What a line with gaps would be at least or at most; None where nothing is missing or nobody can say.
+    """The least or the most a line with gaps could be; None where nothing is missing or no bound can be computed.
 
-    What a rulebook does not price has no bound.
+    A service without a price in the rulebook has no bound.
     """
     uncertain = "uncertain_edge" in (draft.reason, draft.provisional)
     if not (times.known < times.scope or uncertain):
@@ -144,7 +144,7 @@ def _bound(account: Account, definition: ServiceDef, times: _Times, draft: Draft
 
 
 def _settle(draft: Draft) -> tuple[Decimal | None, LineStatus, str]:
-    """Rounded once, half away from zero; what rounds to nothing is zero."""
+    """Round a line's amount once, half away from zero; an amount that rounds to 0 makes the line zero."""
     if draft.amount is None:
         return None, draft.status or LineStatus.BLOCKED, draft.reason
     if draft.status is LineStatus.ZERO:
@@ -156,7 +156,7 @@ def _settle(draft: Draft) -> tuple[Decimal | None, LineStatus, str]:
 
 
 def _determinants(account: Account, definition: ServiceDef, line: Line, times: _Times) -> tuple[DeterminantRow, ...]:
-    """The determinant of a line, and what is shown beside it: on-grid hours (I-07), AVC orders and why not judged."""
+    """The determinant of a line and the figures beside it: on-grid hours (I-07), AVC orders, judged or why not."""
 
     def row(name: str, value: Fraction | None, unit: str) -> DeterminantRow:
         place = (line.month, line.area, line.plant, account.unit, definition.id)
@@ -172,14 +172,14 @@ def _determinants(account: Account, definition: ServiceDef, line: Line, times: _
     if definition.rows is OrderKind.START_STOP:
         return (_start_stop_row(account, definition, line),)
     of_stretches = [account.sums(stretch) for stretch in account.stretches_of(definition.id)]
-    # A group member's energy is a share of the group's: only the priced quantity has it.
+    # A group member's energy is its share of the group's energy, which only the priced quantity holds.
     main = line.quantity if definition.id == "deep_peak" else Fraction(total("value"), definition.divisor)
     beside = [row(b.determinant, Fraction(total(b.column), b.divisor), b.value_unit) for b in definition.beside]
     return (row(definition.determinant, main, definition.value_unit), *beside)
 
 
 def _start_stop_row(account: Account, definition: ServiceDef, line: Line) -> DeterminantRow:
-    """Occurrences and the times of their orders, which are known only when runs are joined."""
+    """The determinant of a start-stop line: occurrences and times of orders, known only after runs are joined."""
     times: dict[str, int] = defaultdict(int)
     count = 0
     for piece in start_stop_trace.trace(account, definition.id):
@@ -195,7 +195,7 @@ def _start_stop_row(account: Account, definition: ServiceDef, line: Line) -> Det
 
 
 def _findings(account: Account, definition: ServiceDef, line: Line, draft: Draft) -> tuple[Finding, ...]:
-    """Why this line keeps the month from being final."""
+    """The findings of a line, such as why it keeps the month from being final."""
     subject = f"{account.unit}/{definition.id}"
 
     def finding(code: str, message: str) -> Finding:

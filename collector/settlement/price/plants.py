@@ -26,7 +26,7 @@ _KINDS_OF: Final[Mapping[RevenueBasis, tuple[RevenueKind, ...]]] = {
 
 @dataclass
 class _Pool:
-    """One settlement area: its plants, what they earned, what they sold, who shares."""
+    """One settlement area: its plants, their compensation and revenue, and the plants that share the allocation."""
 
     compensation: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     revenue: dict[str, Decimal | None] = field(default_factory=dict)
@@ -42,7 +42,7 @@ def compute_plants(
     revenue: Sequence[Revenue],
     provisional: bool,
 ) -> tuple[list[PlantRow], list[AreaRow]]:
-    """Rows of every plant and area. `homes`: the last stretch of each unit; a provisional month is so in every area."""
+    """Rows of every plant and area. `homes`: last stretch of each unit; `provisional` holds for every area."""
     pools = _pools(month, register, homes, lines, revenue)
     names = {area.id: area.name for area in register.areas}
     plants: list[PlantRow] = []
@@ -88,7 +88,7 @@ def _pools(
     for plant_id, plant in _plants_of(register, month).items():
         dispatched = {home.area.id for home in homes.values() if home.plant.id == plant_id}
         has_units = any(unit.plant == plant_id for unit in register.units)
-        # Art. 3: a plant none of whose units is in commercial operation yet has no share; one without units may.
+        # Art. 3: no share while none of a plant's units is in commercial operation; a plant without units may share.
         shares = plant.shares and (bool(dispatched) or not has_units)
         places = sorted(dispatched or {plant.area})
         for place in places:
@@ -116,9 +116,9 @@ def _plants_of(register: Register, month: Month) -> dict[str, PlantState]:
 def _revenue_of(
     rows: Sequence[Revenue], plant: PlantState, month: str, place: str, places: Sequence[str]
 ) -> Decimal | None:
-    """F_i of a plant in an area, by its basis (Art. 22); None: a part of it is missing.
+    """F_i of a plant in an area, by its revenue basis (Art. 22); None: part of the revenue is missing.
 
-    A row without area means the plant's only area, or, where it has units of several, its own.
+    A row without area counts for the plant's only area or, where its units lie in several, for the plant's own area.
     """
     unsaid = places[0] if len(places) == 1 else plant.area
     amounts = {
@@ -133,7 +133,8 @@ def _revenue_of(
 def compute_ledger(month: Month, plants: Sequence[PlantRow]) -> list[LedgerRow]:
     """Balanced postings, plant against the pool of its area (Art. 20); each pool sums to 0.
 
-    The pool owes a plant its compensation (debit pool, credit plant) and is owed its share (debit plant, credit pool).
+    The pool owes a plant its compensation (debit pool, credit plant); the plant owes its share (debit plant, credit
+    pool).
     """
     zero = Decimal("0.00")
     rows: list[LedgerRow] = []

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Duties of a settled month (Art. 26-28) on official working days; nothing that computes money needs them.
+"""Due dates of a settled month's duties (Art. 26-28) on official working days; no amount depends on them.
 
-The days the articles name come from the rulebook. A month's duties fall in the month after it, so they go by what is in
-force on that one's first day. Working days come from dated tables, one per year, each copied from the State Council's
-notice; a year without a table is an error: holidays and make-up days are decided anew every year, and a guess would be
+The days that the articles name come from the rulebook. A month's duties fall in the following month, so the rulebook
+rows in force on its first day apply. Working days come from tables, one per year, each copied from the State Council's
+notice. A year without a table is an error: holidays and make-up days are decided anew every year, and a guess would be
 silently wrong.
 """
 
@@ -27,14 +27,14 @@ _HOLIDAY_KEYS: Final = frozenset({"name", "first", "last", "worked"})
 
 @dataclass(frozen=True, slots=True)
 class WorkingDays:
-    """Which days are worked. `free`: holidays; `made_up`: days of rest worked in exchange; `years`: those known."""
+    """The working days. `free`: holidays; `made_up`: weekend days worked in exchange; `years`: years with a table."""
 
     years: frozenset[int]
     free: Mapping[date, str] = field(default_factory=dict)
     made_up: frozenset[date] = frozenset()
 
     def is_working(self, day: date) -> bool:
-        """Whether `day` is worked.
+        """Whether `day` is a working day.
 
         Raises:
             RuleError: there is no table for its year.
@@ -53,7 +53,7 @@ class WorkingDays:
         return day
 
     def add(self, day: date, count: int) -> date:
-        """The `count`-th working day after `day`, which itself does not count."""
+        """The `count`-th working day after `day`; `day` itself does not count."""
         while count:
             day += timedelta(days=1)
             count -= self.is_working(day)
@@ -62,16 +62,16 @@ class WorkingDays:
 
 @dataclass(frozen=True, slots=True)
 class DutyDays:
-    """What duties are reckoned by: the working days, and the rulebook that says by which day (Art. 26-28)."""
+    """The data due dates are computed from: the working days, and the rulebook with the days of Art. 26-28."""
 
     working: WorkingDays
     rulebook: Rulebook
 
     def due(self, value: str, article: str, month: Month) -> date:
-        """The day of the month after `month` that a value of the rulebook names.
+        """The date, in the month after `month`, of the day number that a rulebook value gives.
 
         Raises:
-            RuleError: the rulebook does not say, or that month has no such day.
+            RuleError: the rulebook lacks the value, or that month has no such day.
         """
         after, number = month.next(), self._number(value, article, month)
         try:
@@ -84,10 +84,10 @@ class DutyDays:
             ) from None
 
     def answer_due(self, received: date, month: Month) -> date:
-        """By when a question about `month` that came in on a day is answered; that day does not count (Art. 27).
+        """The due date of the answer to a question about `month` received on a day, which does not count (Art. 27).
 
         Raises:
-            RuleError: the rulebook does not say, or a year has no table of working days.
+            RuleError: the rulebook lacks the value, or a year has no table of working days.
         """
         return self.working.add(received, self._number("answer.working_days", "27", month))
 
@@ -115,7 +115,7 @@ class DutyDays:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """Something due. `moved_from`: the day the text names, where a holiday moved it."""
+    """A duty with its due date. `moved_from`: the date by the text, where a holiday moved it."""
 
     id: str
     article: str
@@ -126,7 +126,7 @@ class Duty:
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """The duties of one settled month, in order of the text, and where they clash, in words."""
+    """The duties of one settled month, in the order of the text, and a sentence for each conflict between them."""
 
     month: str
     duties: tuple[Duty, ...]
@@ -134,10 +134,10 @@ class Duties:
 
 
 def compute_duties(month: Month, days: DutyDays, received: Iterable[date] = ()) -> Duties:
-    """When what is due for `month`; an answer for each question in `received`, or for one of the last day.
+    """The duties for `month`: with an answer to each question in `received`, or to one asked on the last day.
 
-    Source: Art. 26-28. Text says only the disclosure moves with holidays (I-14); we show what that makes impossible,
-    because the text does not say which duty gives way.
+    Source: Art. 26-28. The text says only that the disclosure moves with holidays (I-14); we report duties that this
+    makes impossible to meet, because the text does not say which duty gives way.
 
     Raises:
         RuleError: the rulebook lacks a value, a year has no table, or a question came outside the month after `month`.
@@ -192,10 +192,10 @@ def _clashes(duties: Iterable[Duty], questions: Iterable[date], days: WorkingDay
 
 
 def load_working_days(directory: Path) -> WorkingDays:
-    """All tables `<year>.toml` of a directory.
+    """Load all tables `<year>.toml` of a directory.
 
     Raises:
-        ConfigError: every problem with file and key.
+        ConfigError: every problem, with file and key.
     """
     problems: list[Problem] = []
     free: dict[date, str] = {}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the computation asks of a rulebook: the names, units and keys of its values, and the readings it can follow.
+"""The catalogue of rulebook values the computation needs: names, units and keys, and the readings it supports.
 
-No number of the law stands here, only what a number must look like: the loader refuses a file that declares another
-unit or key, leaves one of these out (but for the calendar's), or adds one nobody reads.
+No number of the law stands here. The loader refuses a rulebook that declares another unit or key, omits a value (except
+those of the calendar), or adds a value that is not in the catalogue.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ VALUES: Final[dict[str, ValueSpec]] = {
     )
 }
 
-# What the calendar of Art. 26-28 reads, and only it: a rulebook without them settles every month. Each is a whole
+# Values that only the calendar of Art. 26-28 reads: a rulebook without them can settle every month. Each is a whole
 # number of days and the same for all areas.
 CALENDAR_VALUES: Final[dict[str, ValueSpec]] = {
     spec.id: spec
@@ -82,7 +82,7 @@ CALENDAR_VALUES: Final[dict[str, ValueSpec]] = {
 }
 CALENDAR_DAYS: Final = range(1, 32)
 
-# Which choices of each reading the computation can follow; the first is the one rules.md adopts.
+# The choices of each reading that the computation supports; rules.md adopts the first.
 READINGS: Final[dict[str, tuple[str, ...]]] = {
     "I-01": ("unknown_is_pending",),
     "I-02": ("dispatching_authority",),

@@ -25,7 +25,7 @@ from collector.settlement.rulebook.rules import Rulebook
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """[first_day, until_day) of one unit, with what is registered then."""
+    """The days [first_day, until_day) of one unit with its register states: unit, plant and area."""
 
     unit: UnitState
     plant: PlantState
@@ -36,7 +36,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Policy:
-    """How data are treated this month: the rulebook's data policy, the folder's overrides, the readings adopted."""
+    """The data policy of a month: the rulebook's, with the folder's overrides and the readings adopted."""
 
     hold_ms: int
     settle_ms: int
@@ -46,10 +46,10 @@ class Policy:
     on_grid_ratio: Fraction
     meter_difference_ratio: Fraction
     readings: Mapping[str, str]
-    overridden: frozenset[str] = frozenset()  # names the folder's [policy] gave itself
+    overridden: frozenset[str] = frozenset()  # names that the folder's [policy] overrides
 
     def adopts(self, reading: str, choice: str) -> bool:
-        """Whether a reading's adopted choice is this one."""
+        """Whether `choice` is the adopted choice of a reading."""
         return self.readings[reading] == choice
 
 
@@ -85,7 +85,7 @@ def compute_policy(rulebook: Rulebook, register: Register, day: date) -> Policy:
 
 
 def scaled(value: Fraction) -> int:
-    """To a whole number, half away from zero (rules.md section 2)."""
+    """Round to a whole number, half away from zero (rules.md section 2)."""
     magnitude = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)
     return magnitude if value >= 0 else -magnitude
 
@@ -144,7 +144,7 @@ def compute_stretches(
 
 
 def registered_spans(stretches: Sequence[Stretch]) -> tuple[tuple[int, int], ...]:
-    """When a unit is registered, [start, end) UTC ms; neighbouring stretches are one span."""
+    """The spans [start, end), UTC ms, in which a unit is registered; adjacent stretches form one span."""
     spans: list[tuple[int, int]] = []
     for stretch in stretches:
         start, end = local_midnight_ms(stretch.first_day), local_midnight_ms(stretch.until_day)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rulebook as the lines of a month look it up: a month has few days on which anything changes, few areas and keys.
+"""A cache of rulebook look-ups for pricing a month, which has few days of change, few areas and few keys.
 
-So each row is found, made exact and worded as a citation once for all units.
+Each row is found, converted to an exact value and worded as a citation once for all units.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collector.settlement.statement import RuleUse
 
 @dataclass(frozen=True, slots=True)
 class RuleInForce:
-    """A rulebook row on a day: its exact value (None: unknown or ended), and how a line cites it."""
+    """A rulebook row on a day: its exact value (None: unknown or ended), and its citation for a line."""
 
     value: Fraction | None
     use: RuleUse
@@ -39,7 +39,7 @@ class RulesInForce:
         self.service = cache(self._service)
 
     def _rule(self, value_id: str, day: date, area: str, key: str) -> RuleInForce:
-        """The row of a value that holds.
+        """The row of a value in force on a day.
 
         Raises:
             RuleError: no row holds on that day.
@@ -50,7 +50,7 @@ class RulesInForce:
         return RuleInForce(None if row.value is None else Fraction(row.value), use)
 
     def _service(self, service: str, day: date, area: str) -> ServiceInForce | None:
-        """What holds for a service; None: it is not paid then."""
+        """The state of a service on a day; None: it is not paid then."""
         row = self._rulebook.service_row(service, day, area)
         if row is None:
             return None

@@ -56,7 +56,7 @@ Table = Mapping[str, Any]
 
 
 def load_rulebook(directory: Path) -> Rulebook:
-    """The rulebook in `directory`.
+    """Load the rulebook in `directory`.
 
     Raises:
         ConfigError: every problem found, each with file and place.
@@ -65,7 +65,7 @@ def load_rulebook(directory: Path) -> Rulebook:
 
 
 def rulebook_of(files: Mapping[str, bytes], where: str) -> Rulebook:
-    """The rulebook these files are. `where`: the directory they were read from. Raises as `load_rulebook`."""
+    """Build a rulebook from the content of its files. `where`: their directory. Raises as `load_rulebook`."""
     loader = _Loader()
     head: Table = {}
     if "rulebook.toml" not in files:
@@ -89,13 +89,13 @@ def rulebook_of(files: Mapping[str, bytes], where: str) -> Rulebook:
 
 
 def read_rulebook_files(directory: Path) -> dict[str, bytes]:
-    """The files of a rulebook by name; none where there is no such directory."""
+    """Read the files of a rulebook, by name; empty where there is no such directory."""
     paths = sorted(directory.glob("*.toml")) if directory.is_dir() else []
     return {path.name: path.read_bytes() for path in paths}
 
 
 def hash_of_files(files: Mapping[str, bytes]) -> str:
-    """The hash of the rulebook these files are, in order of their names."""
+    """The rulebook hash: SHA-256 over names and bytes of its files in order of name."""
     digest = hashlib.sha256()
     for name, raw in files.items():
         digest.update(f"{name}\0{len(raw)}\0".encode() + raw)
@@ -103,7 +103,7 @@ def hash_of_files(files: Mapping[str, bytes]) -> str:
 
 
 class _Loader:
-    """Collects what the files say, and every problem with it."""
+    """Collects the rows of all files, and every problem found in them."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -231,7 +231,7 @@ class _Loader:
         self.values[ident] = RuleValue(ident, spec.unit, clause, spec.key, tuple(rows), file)
 
     def value_rows(self, file: str, place: str, table: Table, key: str) -> list[RuleRow]:
-        """One row; a key may be a list where several members have the same value."""
+        """The rows of one table; its key may be a list of members that have the same value."""
         self.known(file, place, table, _ROW_KEYS | ({key} if key else set()))
         from_day = self.day(file, place, table, "from", required=True)
         until = self.day(file, place, table, "until", required=False)
@@ -253,7 +253,7 @@ class _Loader:
                         f"{place}.{key}",
                         tr("expected one of {expected}, got {member!r}", expected=expected, member=member),
                     )
-        # A value keyed by area names its area as the key; every other one may make an exception for an area.
+        # A value keyed by area names the area as its key; any other value may have an exception for an area.
         area = "" if key == "area" else self.area(file, place, table)
         mark, note = bool(table.get("placeholder", False)), str(table.get("note", ""))
         if from_day is None:
@@ -261,7 +261,7 @@ class _Loader:
         return [RuleRow(value, from_day, state, cite, m, area, until, mark, note) for m in members]
 
     def whole_days(self, file: str, place: str, table: Table) -> None:
-        """A row of the calendar: a day of a month or a number of working days, for all areas."""
+        """Check a row of the calendar: a day of a month or a number of working days, for all areas."""
         found = table.get("value")
         if isinstance(found, str) and found not in map(str, CALENDAR_DAYS):
             first, last = CALENDAR_DAYS[0], CALENDAR_DAYS[-1]
@@ -276,7 +276,7 @@ class _Loader:
             self.problem(file, f"{place}.area", tr("the calendar is the same for all areas"))
 
     def spans(self, file: str, place: str, rows: list[tuple[tuple[str, str], date, date | None, RuleState]]) -> None:
-        """Duplicates, overlaps and gaps among the rows of one key and area, given in order of their first day."""
+        """Find duplicates, overlaps and gaps among the rows of one key and area, given in order of first day."""
         groups: dict[tuple[str, str], list[tuple[date, date | None]]] = defaultdict(list)
         for key, start, until, state in rows:
             if until is not None and until <= start:
@@ -381,7 +381,7 @@ class _Loader:
         return {name: self.text(file, f"{ident}.{key}", found, name) for name in found}
 
     def complete(self) -> None:
-        """Everything the computation reads must be there; what the calendar lacks, only the calendar refuses."""
+        """Check that every value of the computation is present; values of the calendar may be absent."""
         for kind, wanted, found in (
             ("value", VALUES, self.values),
             ("service", SERVICES, self.services),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rulebook in memory: dated values, services and readings, and how one is looked up for a day.
+"""The rulebook in memory: dated values, services and readings, with look-up by day.
 
 A row holds from its day until the next row of the same key and area, or until its own `until_day`. A row that names
 an area is an exception to the rows that name none and wins for that area while it holds.
@@ -20,7 +20,7 @@ from collector.settlement.rulebook.catalogue import AREA, CALENDAR_VALUES
 
 
 class RuleState(StrEnum):
-    """What is known of a row: `expected` is announced and changes nothing yet; `unknown` leaves lines pending."""
+    """The state of a row: `expected` is announced and changes nothing yet; `unknown` leaves lines pending."""
 
     IN_FORCE = "in_force"
     EXPECTED = "expected"
@@ -45,7 +45,7 @@ class RuleRow:
 
 @dataclass(frozen=True, slots=True)
 class RuleValue:
-    """A value of the law: id, unit, the article it stands in, what it is keyed by, its rows."""
+    """A value of the law: id, unit, its article, its key, its rows."""
 
     id: str
     unit: str
@@ -57,7 +57,7 @@ class RuleValue:
 
 @dataclass(frozen=True, slots=True)
 class ServiceRow:
-    """From when, and for which area (empty: all), a service is paid, and the settlement factor of its amounts."""
+    """A dated row of a service: first day, area (empty: all), and the settlement factor of its amounts."""
 
     from_day: date
     state: RuleState
@@ -71,7 +71,7 @@ class ServiceRow:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service of rules.md section 1. `unit_kinds`: who can earn it."""
+    """A service of rules.md section 1. `unit_kinds`: the kinds of unit that can be paid for it."""
 
     id: str
     article: str
@@ -84,7 +84,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ReadingRow:
-    """Which choice is adopted from a day on."""
+    """A dated row of a reading: the choice adopted from a day on."""
 
     adopted: str
     from_day: date
@@ -152,10 +152,10 @@ class Rulebook:
         return None if row.value is None else Fraction(row.value)
 
     def number(self, value_id: str, day: date, *, area: str = "", key: str = "") -> Fraction:
-        """A value the measuring can't do without.
+        """The exact value on a day, for measuring, which needs one.
 
         Raises:
-            RuleError: it is unknown or ended on that day.
+            RuleError: the value is unknown or ended on that day.
         """
         value = self.value(value_id, day, area=area, key=key)
         if value is None:
@@ -163,7 +163,7 @@ class Rulebook:
         return value
 
     def service_row(self, service: str, day: date, area: str) -> ServiceRow | None:
-        """What holds for a service on a day in an area; None: it is not paid then."""
+        """The row of a service in force on a day in an area; None: it is not paid then."""
         exception: ServiceRow | None = None
         general: ServiceRow | None = None
         for row in self.services[service].rows:

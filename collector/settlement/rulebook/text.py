@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A rulebook as rows of text, on a day or all of it, and what two rulebooks differ in."""
+"""A rulebook as rows of text, all rows or those of a day, and the difference of two rulebooks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collector.settlement.rulebook.rules import Rulebook
 
 @dataclass(frozen=True, slots=True, order=True)
 class RuleLine:
-    """One dated row of anything in a rulebook."""
+    """One dated row of a value, service or reading, as text."""
 
     kind: str
     id: str
@@ -59,7 +59,7 @@ def rule_lines(rulebook: Rulebook) -> Iterator[RuleLine]:
 
 
 def rule_lines_on(rulebook: Rulebook, day: date) -> Iterator[RuleLine]:
-    """The rows that hold on a day: of each id, key and area the last that has begun and not ended."""
+    """The rows in force on a day: per id, key and area the last row that has begun and not ended."""
     latest: dict[tuple[str, str, str, str], RuleLine] = {}
     for line in rule_lines(rulebook):
         begin, _, end = line.from_day.partition("…")
@@ -69,7 +69,7 @@ def rule_lines_on(rulebook: Rulebook, day: date) -> Iterator[RuleLine]:
 
 
 def rulebook_difference(left: Rulebook, right: Rulebook) -> list[tuple[str, RuleLine]]:
-    """Rows only one of two rulebooks has: `-` the left one, `+` the right one."""
+    """Rows that only one of two rulebooks has: `-` only the left, `+` only the right."""
     before, after = set(rule_lines(left)), set(rule_lines(right))
     changed = [("-", line) for line in before - after] + [("+", line) for line in after - before]
     return sorted(

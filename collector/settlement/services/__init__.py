@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One file per service, its article quoted in our own words: what to measure, how to price. The table is at the end.
+"""Steps 7 and 8, one file per service, its article in our own words: what is measured and how it is priced.
 
 `measure` reads facts of a batch and writes integers per unit and day; `price` turns a unit's month into a draft line.
 Each line has its own scope, exclusions and coverage.
@@ -44,10 +44,10 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class ServiceDef:
-    """How the program handles one service.
+    """The definition of one service.
 
     `rows`: the dispatch rows without which a unit has no line. `gated`: whether low coverage blocks the line.
-    `empty`: the reason of a line whose scope holds no time. `divisor`: from the measured integer to `value_unit`.
+    `empty`: the reason of a line whose scope is empty. `divisor`: measured integer ÷ `divisor` = value in `value_unit`.
     """
 
     id: str
@@ -172,12 +172,12 @@ SERVICES: Final[tuple[ServiceDef, ...]] = (
     ServiceDef("black_start", black_start.price, black_start.designated, gated=False),
 )
 
-# I-16: what pumped storage has no claim to where it is a kind of its own.
+# I-16: services not paid to pumped storage where it counts as a kind of its own.
 HYDRO_ONLY: Final = frozenset({"hydro_spill", "hydro_start_stop", "black_start"})
 
 
 def applies(policy: Policy) -> dict[str, Callable[[Stretch], bool]]:
-    """Which stretches each service can apply to, beyond the kinds the rulebook names."""
+    """Per service a test of the stretches it can apply to, besides the unit kinds that the rulebook names."""
 
     def hydro_proper(test: Callable[[Stretch], bool]) -> Callable[[Stretch], bool]:
         return lambda s: test(s) and s.unit.kind is not UnitKind.PUMPED_STORAGE
@@ -187,7 +187,7 @@ def applies(policy: Policy) -> dict[str, Callable[[Stretch], bool]]:
 
 
 def measure_all(facts: Facts) -> None:
-    """Every determinant of a batch."""
+    """Measure every determinant of a batch."""
     paid_deep = deep_peak.measure(facts)
     start_stop.measure(facts)
     spill.measure(facts)

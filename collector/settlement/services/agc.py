@@ -3,8 +3,9 @@
 
 14(2) in our words: every month each unit is paid for the product of its AGC in-service rate and the capacity AGC can
 move, the upper less the lower limit of its AGC range. The rate is a share of the hours on grid (I-07).
-14(3): the energy AGC moved the unit above or below its original plan is paid, each by its own price; within a local
-quarter hour the two are netted (I-08b). Measured output is the curve after AGC (I-08a), the plan is a step (I-08d).
+14(3): the energy by which AGC moved the unit above or below its original plan is paid, each at its own price; within a
+local quarter hour the two are netted (I-08b). Measured output is the curve after AGC (I-08a), the plan is a step
+(I-08d).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _QUARTERS_A_DAY = DAY_MS // QUARTER_HOUR_MS
 
 
 def has_agc(stretch: Stretch) -> bool:
-    """Whether AGC limits are registered."""
+    """Whether AGC limits are registered on a stretch."""
     return stretch.unit.agc_lower_mw is not None and stretch.unit.agc_upper_mw is not None
 
 
@@ -41,13 +42,13 @@ def capacity_kw(stretch: Stretch) -> int:
     return _kw(upper) - _kw(lower)
 
 
-@lru_cache  # a unit's range is asked for with each bound of its line, and units of one make share it
+@lru_cache  # each bound of a line needs the range, and units of one type share it
 def _kw(mw: Decimal) -> int:
     return scaled(Fraction(mw) * 1000)
 
 
 def measure(facts: Facts, deep_peak: Bools | None) -> None:
-    """AGC hours, on-grid hours, and energy above and below plan."""
+    """Measure AGC hours, on-grid hours, and energy above and below plan."""
     scope = facts.applies(has_agc)
     if scope is None:
         return
@@ -57,9 +58,9 @@ def measure(facts: Facts, deep_peak: Bools | None) -> None:
 
 
 def _measure_basic(facts: Facts, scope: Bools, agc: Tri) -> None:
-    """Time on ∧ AGC, and time on. The rate needs the breaker, and AGC where on; where either lacks, both lack."""
+    """Measure time on grid with AGC, and time on grid. Where breaker or (on grid) AGC is unknown, both are missing."""
     on = facts.on
-    # A unit known off has AGC out of service; AGC known out says nothing where the breaker is missing.
+    # A unit known to be off grid has AGC out of service; AGC known to be out decides nothing without the breaker.
     in_service = Tri(agc.true, agc.false & ~on.missing)
     conditions = [Condition(on, "off_grid", "no_breaker"), Condition(in_service, "agc_off", "no_status")]
     tally = facts.tally(BASIC, scope, conditions)
@@ -75,7 +76,7 @@ def _measure_basic(facts: Facts, scope: Bools, agc: Tri) -> None:
 
 
 def _measure_energy(facts: Facts, scope: Bools, agc: Tri, deep_peak: Bools | None) -> None:
-    """∫(P − plan) over each local quarter hour with its sign, then counted up or down."""
+    """Measure ∫(P − plan) over each local quarter hour; its sign decides whether it counts as up or down."""
     plan = _plan(facts)
     setpoint = facts.policy.adopts("I-08a", "set_point")
     after = facts.value("agc_setpoint_mw") if setpoint else facts.power
@@ -84,7 +85,7 @@ def _measure_energy(facts: Facts, scope: Bools, agc: Tri, deep_peak: Bools | Non
     if deep_peak is not None and facts.policy.adopts("I-08c", "deep_peak_first"):
         conditions.append(Condition(Tri.known(~deep_peak), "deep_peak_paid"))
     needs = [(plan.valid, "no_plan"), (after.valid, "no_power")]
-    reach = cache(partial(_reach_kw, facts, plan, after))  # each way is asked for twice
+    reach = cache(partial(_reach_kw, facts, plan, after))  # each direction is needed twice
     for service, sign in ((UP, 1), (DOWN, -1)):
         tally = facts.tally(service, scope, conditions, needs)
         energy = facts.timeline.length * moved.values * tally.counted
@@ -100,7 +101,7 @@ def _measure_energy(facts: Facts, scope: Bools, agc: Tri, deep_peak: Bools | Non
 def _reach_kw(facts: Facts, plan: Values, after: Values, sign: int) -> Ints:
     """The most AGC could have moved a unit up (1) or down (-1) where time is missing.
 
-    What is known stands: output and plan. What is not may be any value of the AGC range.
+    Known output and plan are used; an unknown one may be any value of the AGC range.
     """
     lower = facts.per_piece(lambda s: scaled(Fraction(s.unit.agc_lower_mw or 0) * 1000)).values
     upper = facts.per_piece(lambda s: scaled(Fraction(s.unit.agc_upper_mw or 0) * 1000)).values
@@ -112,9 +113,9 @@ def _reach_kw(facts: Facts, plan: Values, after: Values, sign: int) -> Ints:
 def _net_by_quarter(
     facts: Facts, tally: Tally, energy: Ints, along: Callable[[], Ints], against: Callable[[], Ints]
 ) -> Bools:
-    """Write the energy of the quarter hours whose net is on this side; answers their pieces.
+    """Write the energy of the quarter hours whose net has this direction, and return the mask of their pieces.
 
-    Missing time may have moved the net of its quarter hour `along` this side, or `against` it.
+    Missing time may have moved the net of its quarter hour in this direction (`along`) or `against` it.
     """
     edges = np.arange(0, facts.axis.cells * DAY_MS, QUARTER_HOUR_MS, dtype=np.int64)
     first = facts.timeline.at(edges)
@@ -151,11 +152,11 @@ def _plan(facts: Facts) -> Values:
 
 
 def _on_the_line(facts: Facts, row: Ints, column: Values) -> Ints:
-    """I-08d, linear: from each start to the next one, taken at the middle of a piece and rounded to kW."""
+    """I-08d, linear plan: interpolated between starts at the middle of a piece, rounded to kW."""
     plan, timeline = facts.dispatch.plan, facts.timeline
     following = np.minimum(row + 1, len(column.values) - 1)
     last_of_unit = np.zeros(len(column.values), dtype=np.bool_)
-    last_of_unit[[last - 1 for _, last in plan.range_of.values()]] = True  # the row after it is another unit's
+    last_of_unit[[last - 1 for _, last in plan.range_of.values()]] = True  # the next row belongs to another unit
     meets = plan.start_utc_ms[following] == plan.end_utc_ms[row]
     joined = ~last_of_unit[row] & meets & column.valid[following]
     here, there = column.values[row], np.where(joined, column.values[following], column.values[row])
@@ -167,13 +168,13 @@ def _on_the_line(facts: Facts, row: Ints, column: Values) -> Ints:
 
 
 def price_basic(account: Account) -> Draft:
-    """240 × rate × capacity: Σ over days of price × ∫capacity over AGC time, ÷ the on-grid time of the month."""
+    """Price 240 × rate × capacity: Σ over days of price × ∫capacity over AGC time, ÷ on-grid time of the month."""
     priced = Priced(account, BASIC)
     stretches = account.stretches_of(BASIC)
     hours_on = sum(account.sum(f"{BASIC}.on_grid", stretch) for stretch in stretches)
     missing = [account.sum(f"{BASIC}.best", stretch) for stretch in stretches]
     in_gaps = [0] * len(stretches)
-    if account.bound is Bound.LOW:  # missing time as on grid with AGC out
+    if account.bound is Bound.LOW:  # missing time counts as on grid with AGC out
         hours_on += sum(missing)
     elif account.bound is Bound.HIGH:
         in_gaps = _worth_most(priced, stretches, missing, hours_on)
@@ -194,9 +195,9 @@ def price_basic(account: Account) -> Draft:
 
 
 def _worth_most(priced: Priced, stretches: Sequence[Stretch], missing: Sequence[int], hours_on: int) -> list[int]:
-    """How much missing time of each stretch, taken as AGC in service, makes the mean over on-grid time largest.
+    """Missing time of each stretch to count as AGC in service so that the mean over on-grid time is largest, ms.
 
-    The rest is taken as off grid: a stretch whose capacity is below the mean would lower it.
+    The rest counts as off grid: a stretch whose capacity is below the mean would lower it.
     """
     worth = [(priced.price("agc_basic.price", s) or Fraction(0)) * capacity_kw(s) for s in stretches]
     paid = sum(
@@ -212,12 +213,12 @@ def _worth_most(priced: Priced, stretches: Sequence[Stretch], missing: Sequence[
 
 
 def price_up(account: Account) -> Draft:
-    """E_up × the price of the area's dispatch mode."""
+    """Price E_up at the price of the area's dispatch mode."""
     return _price_energy(account, UP)
 
 
 def price_down(account: Account) -> Draft:
-    """E_down × the price of the area's dispatch mode."""
+    """Price E_down at the price of the area's dispatch mode."""
     return _price_energy(account, DOWN)
 
 

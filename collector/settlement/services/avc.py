@@ -21,18 +21,18 @@ from collector.settlement.statement import LineStatus, Step
 
 SERVICE = "avc"
 RATE_KIND = "avc_pass"
-# Why an order was not judged, in the order looked at; each is counted and shown.
+# Reasons why an order was not judged, in the order of checking; each is counted and shown.
 NOT_JUDGED = ("excluded", "no_record", "superseded", "avc_out", "off_grid", "no_voltage", "at_limit")
 _MS_PER_HOUR = 3_600_000
 
 
 def has_avc(stretch: Stretch) -> bool:
-    """Whether AVC is registered."""
+    """Whether AVC is registered on a stretch."""
     return stretch.unit.avc
 
 
 def measure(facts: Facts) -> None:
-    """t_AVC, and orders counted, judged and passed."""
+    """Measure t_AVC, and count orders seen, judged and passed."""
     scope = facts.applies(has_avc)
     if scope is None:
         return
@@ -48,9 +48,9 @@ def measure(facts: Facts) -> None:
 
 
 def _put_hidden_orders(facts: Facts, missing: Bools) -> None:
-    """The most orders missing time can hide that would be judged.
+    """Write the largest number of orders to be judged that missing time can hide.
 
-    An order is judged only if no other one comes within its settling time: a gap has room for one per settling time.
+    An order is judged only if no other comes within its settling time: a gap can hide one per settling time.
     """
     timeline, settle = facts.timeline, max(facts.policy.settle_ms, 1)
     first = timeline.runs(missing)
@@ -87,7 +87,7 @@ class _Orders:
 
 
 def row_on(facts: Facts, row: Ints) -> Tri:
-    """Breaker state at single records (see Facts.on)."""
+    """On-grid state at single records, by the rule of `Facts.on`."""
     columns, lanes = facts.rows.columns, facts.rows.lane[row]
 
     def column(name: str) -> Values:
@@ -114,7 +114,7 @@ def row_on(facts: Facts, row: Ints) -> Tri:
 
 
 def _band_v(facts: Facts, stretch: Stretch) -> int | None:
-    """I-11: the band around the target; comparing whole volts with the floor of an unrounded 1 % changes nothing."""
+    """I-11: half the band around the target, V; whole volts compare equally with 1 % and with its floor."""
     nominal = stretch.unit.nominal_kv
     if nominal is None:
         return None
@@ -171,7 +171,7 @@ def _judge(facts: Facts, orders: _Orders, scope: Bools) -> None:
     def count(name: str, mask: Bools) -> None:
         facts.results.put(SERVICE, name, np.bincount(cell[mask], minlength=axis.cells).astype(np.int64))
 
-    # What missing time decides of the orders that were seen: it may judge them, or judge them otherwise.
+    # Orders whose result depends on missing time: with it they might be judged, or judged differently.
     unsure = (verdict != 0) & (~found | _unsure_after(facts, row, np.where(found, judge, row)))
     count("unsure", unsure)
     count("unsure_judged", unsure & judged)
@@ -184,7 +184,7 @@ def _judge(facts: Facts, orders: _Orders, scope: Bools) -> None:
 
 
 def _unsure_after(facts: Facts, row: Ints, judge: Ints) -> Bools:
-    """Whether time in service is missing between an order and the record it is judged on, that one included."""
+    """Whether time in service is missing between an order and the record that judges it, that record included."""
     rows, avc = facts.rows, facts.rows.columns["avc_in_service"]
     length = judge - row
     window = np.repeat(row + 1 - (np.cumsum(length) - length), length) + np.arange(int(length.sum()))
@@ -208,7 +208,7 @@ def _first_at_or_after(lane_of: Ints, time: Ints, row: Ints, lane: Ints, due: In
 
 
 def _at_limit(facts: Facts, row: Ints, lane: Ints) -> Bools:
-    """Where the equipment is at its limit, or its unit has that column and nothing in it."""
+    """Whether the equipment is at its limit, or its unit has that column but no value in it."""
     column = facts.rows.columns.get("avc_at_limit")
     has = np.array(facts.has_column("avc_at_limit"))[lane]
     if column is None:
@@ -217,7 +217,7 @@ def _at_limit(facts: Facts, row: Ints, lane: Ints) -> Bools:
 
 
 def price(account: Account) -> Draft:
-    """λ of the month × Σ over days of P_N × hours × price."""
+    """Price a month: λ × Σ over days of P_N × hours × price."""
     stretches = account.stretches_of(SERVICE)
     judged = sum(account.sum(f"{SERVICE}.judged", s) for s in stretches)
     passed = sum(account.sum(f"{SERVICE}.passed", s) for s in stretches)
@@ -240,7 +240,7 @@ def price(account: Account) -> Draft:
 
 
 def _bound_of_rate(account: Account, judged: int, passed: int, measured: Fraction | None) -> Fraction:
-    """λ if all orders that missing time decides had failed, or passed. `measured`: λ as it is, None: there is none."""
+    """λ if all orders that depend on missing time had failed, or passed. `measured`: λ without them, or None."""
 
     def total(name: str) -> int:
         return sum(account.sum(f"{SERVICE}.{name}", s) for s in account.stretches_of(SERVICE))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Black start, Art. 18: a fixed sum a month for each unit the accident plan designates, by kind of unit.
 
-Reading I-15: designated on any day, paid the full month, at the value in force on the last designated day. No records
-are needed. Time excluded leaves the scope; as any one instant is enough, only excluding all of it takes the money.
+Reading I-15: a unit designated on any day is paid the full month, at the value in force on the last designated day. No
+records are needed. Excluded time leaves the scope; as one instant in scope is enough, only excluding all time leaves
+the unit unpaid.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def designated(stretch: Stretch) -> bool:
 
 
 def price(account: Account) -> Draft:
-    """The monthly sum of the last designated day; by days where I-15 says so."""
+    """Price the monthly sum of the last designated day; by days if I-15 is adopted so."""
     stretches = [s for s in account.stretches_of(SERVICE) if designated(s)]
     paid, scope_left = _paid_days(account, stretches)
     if not paid:
@@ -43,7 +44,7 @@ def price(account: Account) -> Draft:
 
 
 def _paid_days(account: Account, stretches: list[Stretch]) -> tuple[list[tuple[date, Stretch]], bool]:
-    """Designated days with an instant that is not excluded, and whether any time is left in scope."""
+    """The designated days that are not excluded entirely, and whether any time is left in scope."""
     own_leaves = account.case.policy.adopts("I-19", "leaves_scope")
     rows = [e for e in account.case.dispatch.exclusions if e.unit == account.unit and e.service in (SERVICE, "*")]
     leaving = [(e.start_ms, e.end_ms) for e in rows if own_leaves or e.reason is not ExclusionReason.OWN_FAULT]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time held by records whose gateway knew its clock was not synchronised: flagged, counted, used (reading I-17).
+"""Time of records whose gateway knew that its clock was not synchronised: flagged, counted, used (reading I-17).
 
-No service and no money: the statement says how long it was, so that a plant can look at its clock.
+This is no service and moves no money: the statement reports the duration so that a plant can check its clock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CLOCK = "clock"
 
 
 def measure(facts: Facts) -> None:
-    """Column clock.unsynchronised: ms per unit and day."""
+    """Measure the column clock.unsynchronised: ms per unit and day."""
     registered = facts.applies(lambda _: True)
     if registered is None or CLOCK_COLUMN not in facts.rows.columns:
         return

@@ -22,7 +22,7 @@ _MS_PER_HOUR = 3_600_000
 
 
 def measure(facts: Facts) -> None:
-    """Starts and hours inside condenser orders."""
+    """Measure starts and hours inside condenser orders."""
     if not len(facts.order_spans[OrderKind.CONDENSER]):
         return
     registered = facts.applies(lambda _: True)
@@ -35,10 +35,10 @@ def measure(facts: Facts) -> None:
 
 
 def _measure_starts(facts: Facts, scope: Bools) -> None:
-    """A piece with status 1 directly after one with status 0 of the same lane begins with a start."""
+    """Count starts: a piece with status 1 directly after a piece with status 0 of the same lane begins with a start."""
     timeline = facts.timeline
     status = facts.condenser
-    # Known wherever the status is; the time of a start itself is none, so no piece is counted.
+    # Time is known wherever the status is known; a start takes no time, so no piece counts as paid.
     seen = Tri(status.true & False, status.true | status.false)
     tally = facts.tally(START, scope, [Condition(seen, "no_edge", "no_status")])
     before = np.append(False, status.false[:-1])
@@ -57,16 +57,16 @@ def _measure_starts(facts: Facts, scope: Bools) -> None:
 
 
 def _put_hidden_starts(facts: Facts, missing: Bools) -> None:
-    """The most starts missing time can hide: every second record one, at the records it has or one per hold limit.
+    """Write the most starts missing time can hide: one per two records, at its own records or one per hold limit.
 
-    No limit of a unit says how often it can start; certain is that a start takes a record with 0 and one with 1.
+    Nothing limits how often a unit can start, but a start needs one record with 0 and one with 1.
     """
     timeline, hold = facts.timeline, facts.policy.hold_ms
     first = timeline.runs(missing)
     begins = np.append(True, timeline.record[1:] != timeline.record[:-1])
-    begins[timeline.cell_start] = True  # what holds from before midnight counts on both days, however they are cut
+    begins[timeline.cell_start] = True  # a record that holds over midnight counts on both days in any batching
     begins &= timeline.present
-    # By stretches without a record, not by pieces: edges of other units in the batch must not show.
+    # Gaps without a record, not pieces: the result must not depend on edges of other units in the batch.
     hole = missing & ~timeline.present
     start = timeline.runs(hole)
     unheld = np.zeros(len(timeline), dtype=np.int64)
@@ -77,7 +77,7 @@ def _put_hidden_starts(facts: Facts, missing: Bools) -> None:
 
 
 def _off_before(facts: Facts) -> Bools:
-    """At a lane's first piece: whether the record before its first day shows 0 and holds up to there."""
+    """Whether the record before a lane's first day shows 0 and holds up to the lane's first piece."""
     timeline, axis, rows = facts.timeline, facts.axis, facts.rows
     result = np.zeros(len(timeline), dtype=np.bool_)
     column = rows.columns.get("condenser")
@@ -91,7 +91,7 @@ def _off_before(facts: Facts) -> Bools:
 
 
 def price_start(account: Account) -> Draft:
-    """14 元/MW each."""
+    """Price each start at 14 元/MW."""
     priced = Priced(account, START)
     for stretch in account.stretches_of(START):
         count = Fraction(account.measured(START, stretch))
@@ -101,7 +101,7 @@ def price_start(account: Account) -> Draft:
 
 
 def price_run(account: Account) -> Draft:
-    """15 元/MWh · P_N · t."""
+    """Price 15 元/MWh · P_N · t."""
     priced = Priced(account, RUN)
     for stretch in account.stretches_of(RUN):
         hours = Fraction(account.measured(RUN, stretch), _MS_PER_HOUR)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Deep peak shaving, Art. 13(1)-(3) and 6(2).
 
-In our words: in valley hours a conventional coal unit that runs below the lower end of its area's basic range, and also
-below 40 % of its rated output, is paid for the energy it is short of that lower end (reading I-03). Several units may
-be judged together by their total capacity, as a peak group (I-04). Ramps inside a start-stop order are not deep peak
-(I-18); what the plant's own fault causes is not paid (13(1), I-19).
+In our words: a conventional coal unit that in valley hours runs below the lower end of its area's basic range, and also
+below 40 % of its rated output, is paid for the energy between its output and that lower end (reading I-03). Several
+units may be judged together by their total capacity, as a peak group (I-04). Ramps inside a start-stop order are not
+deep peak (I-18); operation caused by the plant's own fault is not paid (13(1), I-19).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _KWMS_PER_MWH = 3_600_000_000
 
 
 def group_of(policy: Policy, stretch: Stretch) -> tuple[str, str, str] | None:
-    """The peak group a unit belongs to on a stretch: label, plant and area (mixed areas answer apart); None: none."""
+    """The peak group of a unit on a stretch: label, plant and area (each area is judged separately); None: no group."""
     if stretch.unit.kind is not UnitKind.COAL:
         return None
     label = stretch.unit.peak_group
@@ -40,7 +40,7 @@ def group_of(policy: Policy, stretch: Stretch) -> tuple[str, str, str] | None:
 
 @dataclass
 class _Judged:
-    """The arrays the conditions are made of; group members' stretches are overwritten with the group's."""
+    """The arrays that the conditions use; those of group members are overwritten with the group's values."""
 
     on: Tri
     below_limit: Tri
@@ -49,7 +49,7 @@ class _Judged:
 
 
 def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
-    """E_deep per unit and day; answers where deep peak is paid (I-08c may need it)."""
+    """Measure E_deep per unit and day; returns the mask of paid time (I-08c may need it)."""
     coal = facts.applies(lambda stretch: stretch.unit.kind is UnitKind.COAL)
     if coal is None:
         return None
@@ -91,11 +91,11 @@ def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
 
 
 def _best_kw(facts: Facts, judged: _Judged, counted_from_kw: Ints, groups: list[list[_Member]]) -> Ints:
-    """The most missing time could be short: as much as the output allows where that is known, else all of the limit."""
+    """The largest shortfall of missing time, kW: limit less output where the output is known, else the whole limit."""
     best = np.where(facts.power.valid, np.maximum(judged.shortfall_kw, 0), counted_from_kw)
     start, count = facts.timeline.cell_start, facts.timeline.cell_count
     for members in groups:
-        for _, first, until, _ in members:  # a group's limit is rounded once, those of its members each
+        for _, first, until, _ in members:  # a group's limit is rounded once, its members' limits each by itself
             part = slice(int(start[first]), int(start[until - 1] + count[until - 1]))
             best[part] = counted_from_kw[part] + 1
     return best
@@ -108,7 +108,7 @@ def _limit_kw(facts: Facts, stretch: Stretch, rated_mw: Fraction) -> int:
 
 
 def _gate_kw(facts: Facts, stretch: Stretch, rated_mw: Fraction) -> int:
-    """Art. 13(3): paid only below 40 % of rated output."""
+    """Art. 13(3): the output below which deep peak is paid, 40 % of rated output, kW."""
     ratio = facts.rulebook.number("deep_peak.gate_ratio", stretch.first_day, area=stretch.area.id)
     return scaled(ratio * rated_mw * 1000)
 
@@ -200,7 +200,7 @@ def _quarter_means(start: Ints, length: Ints, values: Ints, known: Bools) -> Int
 
 
 def _put_energy(facts: Facts, members: list[_Member], part: slice, short_kw: Ints, on_mask: Ints) -> None:
-    """Group energy per day and set of on-grid members: integers; the split by capacity is a fraction at closing."""
+    """Write group energy per day and set of on-grid members as integers; pricing splits it by capacity exactly."""
     timeline, axis = facts.timeline, facts.axis
     _, first, until, _ = members[0]
     energy = short_kw * timeline.length[part]
@@ -217,7 +217,7 @@ def _put_energy(facts: Facts, members: list[_Member], part: slice, short_kw: Int
 
 
 def price(account: Account) -> Draft:
-    """E_deep × the price of the area's dispatch mode, day by day."""
+    """Price E_deep at the price of the area's dispatch mode, day by day."""
     priced = Priced(account, SERVICE)
     for stretch in account.stretches_of(SERVICE):
         energy = Fraction(account.measured(SERVICE, stretch), _KWMS_PER_MWH) + _share(account, stretch)

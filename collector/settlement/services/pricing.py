@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Step 8, pricing: one unit's month as the services price it, and the running sum of a line with its explanation."""
+"""Step 8, pricing: one unit's month as input of the services, and the running sum of a line with its explanation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from collector.settlement.statement import LineStatus, RuleUse, Step
 
 @dataclass(frozen=True)
 class Case:
-    """What all units of a month share when they are priced."""
+    """The data that pricing shares among all units of a month."""
 
     month: Month
     rulebook: Rulebook
@@ -38,7 +38,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A line before its gates and its rounding. `amount` None: it can't be said; `status` and `reason` say why."""
+    """A line before gates and rounding. `amount` None: it can't be computed; `status` and `reason` say why."""
 
     quantity: Fraction | None
     amount: Fraction | None
@@ -50,7 +50,7 @@ class Draft:
 
 
 class Bound(Enum):
-    """As which the missing time is priced: left out, or as what leaves the line the least, or the most, it could be."""
+    """How missing time is priced: left out, or so that the line is as low, or as high, as it could be."""
 
     MEASURED = "measured"
     LOW = "low"
@@ -70,21 +70,21 @@ class Account:
 
     @property
     def stretches(self) -> Sequence[Stretch]:
-        """Its stretches, in order."""
+        """The unit's stretches, in order of time."""
         return self.case.stretches[self.unit]
 
     @property
     def groups(self) -> Sequence[GroupEnergy]:
-        """Energy of the peak groups it was an on-grid member of."""
+        """Energy of the peak groups of which the unit was an on-grid member."""
         return self.case.totals.groups.get(self.unit, ())
 
     @property
     def runs(self) -> Sequence[BreakerRun]:
-        """Its breaker states in order of time."""
+        """The unit's breaker runs in order of time."""
         return self.case.totals.runs.get(self.unit, ())
 
     def stretches_of(self, service: str) -> list[Stretch]:
-        """Where a service applies to the unit and is in force (or its state unknown)."""
+        """The stretches in which a service applies to the unit and is in force (or its state is unknown)."""
         found = self._stretches_of.get(service)
         if found is None:
             kinds = self.case.rulebook.services[service].unit_kinds
@@ -98,15 +98,15 @@ class Account:
         return found
 
     def sum(self, column: str, stretch: Stretch) -> int:
-        """A measured column over a stretch; zero where nothing was measured of it."""
+        """The sum of a measured column over a stretch; zero where the column was not measured."""
         return self.sums(stretch)[column]
 
     def sums(self, stretch: Stretch) -> Sums:
-        """All measured columns over a stretch."""
+        """The sums of all measured columns over a stretch."""
         return self._between(stretch.first_day, stretch.until_day)
 
     def sum_of_month(self, column: str) -> int:
-        """A measured column over the month."""
+        """The sum of a measured column over the month."""
         month = self.case.month
         return self._between(month.first_day, month.next().first_day)[column]
 
@@ -118,7 +118,7 @@ class Account:
         return sums
 
     def measured(self, service: str, stretch: Stretch) -> int:
-        """A determinant's value over a stretch; for a bound, what missing time could add (or take away) beside it."""
+        """A determinant's value over a stretch; for a bound, with what missing time could add (or take away)."""
         sums = self.sums(stretch)
         value = sums[f"{service}.value"]
         if self.bound is Bound.HIGH:
@@ -156,9 +156,9 @@ class Priced:
         key: str = "",
         label: str = "",
     ) -> None:
-        """Add price × `amount_of` (whose unit is `unit`) of a stretch; `quantity` is what the line shows, if else.
+        """Add price × `amount_of` (in `unit`) of a stretch; `quantity`: the quantity the line shows, if it is another.
 
-        `label`: what the step is about, where it is not the whole stretch.
+        `label`: the subject of the step, where it is not the whole stretch.
         """
         self.quantity = _plus(self.quantity, amount_of if quantity is None else quantity)
         price = self.price(value_id, stretch, key=key)
@@ -175,14 +175,14 @@ class Priced:
             product *= factor
         self.amount = _plus(self.amount, product)
         if self.account.bound is not Bound.MEASURED:
-            return  # nobody reads the steps of a bound
+            return  # the steps of a bound are not shown
         times = f" × {plain(factor)}" if factor != 1 else ""
         priced_in = self.account.case.rulebook.values[value_id].unit
         about = label or f"{stretch.first_day}…{stretch.until_day}"
         self.steps.append(Step(f"{about}: {plain(amount_of)} {unit} × {plain(price)} {priced_in}{times}", product))
 
     def price(self, value_id: str, stretch: Stretch, *, key: str = "") -> Fraction | None:
-        """A rulebook value on a stretch, noted for the explanation; None: unknown or ended."""
+        """A rulebook value on a stretch, recorded for the explanation; None: unknown or ended."""
         rule = self.account.case.rules.rule(value_id, stretch.first_day, stretch.area.id, key)
         if self.account.bound is Bound.MEASURED and rule.use not in self.rules:
             self.rules.append(rule.use)
@@ -208,7 +208,7 @@ class Priced:
 
 
 def _plus(total: Fraction | None, term: Fraction) -> Fraction:
-    """Their sum. Most lines have one term, and adding it to nothing would cost as much as pricing it."""
+    """The sum of both. Most lines have one term, and adding a Fraction to zero would cost as much as pricing it."""
     return total + term if total else term
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Primary frequency control, Art. 6(1): a basic service, never paid; what is reported is evidence.
 
-Hours in service on grid, and for each excursion of the frequency beyond the dead band the energy the unit gave and the
-energy its droop asks for: ΔP = −(Δf beyond the dead band) ÷ (50 Hz · droop) · P_N. The actual energy is counted from
-the output just before the frequency went out; where it was out before the unit was there to answer (before the month,
-the registration, the breaker closed, an exclusion ended) there is no such output. Without it, without a registered
-droop, or without a known output all through, nothing is judged. Time of a test, of dispatch or of the grid leaves it.
+Reported are hours in service on grid and, for each excursion of the frequency beyond the dead band, the actual energy
+of the unit and the theoretical energy by its droop: ΔP = −(Δf beyond the dead band) ÷ (50 Hz · droop) · P_N. Actual
+energy is counted from the output just before the excursion. There is no such output if the excursion began before the
+unit could respond (before the month, its registration, closing of its breaker, the end of an exclusion). Without it,
+without a registered droop, or without a known output throughout, the excursion is not judged. Excluded time (test,
+dispatch, grid) is left out.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ _UHZ = 1_000_000
 
 
 def measure(facts: Facts) -> None:
-    """In-service time on grid, and excursions as events (one that passes midnight joins at closing)."""
+    """Measure in-service time on grid, and excursions as events (parts split at midnight are joined in pricing)."""
     registered = facts.applies(lambda _: True)
     if registered is None:
         return
     leaves = facts.excluded(SERVICE, own_fault=False)
     if leaves is not None:
-        registered = registered & ~leaves  # a governor under test or blocked by dispatch shows nothing of the plant
+        registered = registered & ~leaves  # a governor under test or blocked by dispatch is no evidence about the plant
     if any(facts.has_column("primary_frequency_in_service")):
         _measure_service(facts, registered)
     if not any(facts.has_column("frequency_hz")):
@@ -56,7 +57,7 @@ def _number(facts: Facts, stretch: Stretch, name: str) -> Fraction:
 
 
 def _dead_band_uhz(facts: Facts, stretch: Stretch) -> int | None:
-    """By kind of unit; None where the rulebook does not know one: not judged."""
+    """The dead band by kind of unit, µHz; None where the rulebook has none: excursions are not judged."""
     kind, area = str(stretch.unit.kind), stretch.area.id
     value = facts.rulebook.value(f"{SERVICE}.dead_band", stretch.first_day, area=area, key=kind)
     return None if value is None else scaled(value * _UHZ)
@@ -82,7 +83,7 @@ def _put_excursions(facts: Facts, side: Ints, beyond: Ints, edge_uhz: Ints) -> N
     chosen = np.flatnonzero(side[first] != 0)
     a, b = first[chosen], last[chosen]
     start, end = axis.utc_ms(timeline.start[a]), axis.utc_ms(timeline.start[b - 1]) + timeline.length[b - 1]
-    # The output just before: the piece before, if it is of the same lane and the frequency was not out by then.
+    # Output just before: of the previous piece, if it is in the same lane and within the dead band.
     previous = np.maximum(a - 1, 0)
     under_way = frequency.valid[previous] & ((frequency.values[previous] - edge_uhz[a]) * side[a] > 0)
     known_before = (a > 0) & (lane[previous] == lane[a]) & power.valid[previous] & ~under_way
@@ -101,7 +102,7 @@ def _put_excursions(facts: Facts, side: Ints, beyond: Ints, edge_uhz: Ints) -> N
 
 
 def _output_before(facts: Facts, lane: int, above: bool, edge_uhz: int) -> int | None:
-    """The output just before a lane's first instant, kW; None: unknown, or the excursion was under way by then."""
+    """The output just before a lane's first instant, kW; None: unknown, or the excursion had already begun."""
     head = facts.row_before(lane)
     power, frequency = facts.rows.columns.get("active_power_mw"), facts.rows.columns["frequency_hz"]
     if head < 0 or power is None or not power.valid[head]:
@@ -111,7 +112,7 @@ def _output_before(facts: Facts, lane: int, above: bool, edge_uhz: int) -> int |
 
 
 def _join(parts: list[Excursion]) -> list[list[Excursion]]:
-    """Excursions whose parts touch at midnight are one."""
+    """Join the parts of an excursion that touch at midnight."""
     joined: list[list[Excursion]] = []
     for part in parts:
         last = joined[-1][-1] if joined else None
@@ -137,7 +138,7 @@ def report(account: Account) -> tuple[list[PrimaryFrequencyRow], PrimaryFrequenc
 
 
 def _actual_mwh(parts: list[Excursion]) -> Fraction | None:
-    """What the unit gave beside its output before the first part."""
+    """Actual energy beyond the output before the first part, MWh; None: an output is unknown."""
     base_kw, given_kwms = parts[0].power_before_kw, 0
     if base_kw is None:
         return None
@@ -150,7 +151,7 @@ def _actual_mwh(parts: list[Excursion]) -> Fraction | None:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What the droop of a stretch asks for: MWh for each µHz·ms beyond the dead band; [start, end) UTC ms."""
+    """Theoretical energy by the droop of a stretch: MWh per µHz·ms beyond the dead band; [start, end) UTC ms."""
 
     start_ms: int
     end_ms: int
@@ -158,7 +159,7 @@ class _Asked:
 
 
 def _asked(account: Account) -> list[_Asked]:
-    """Of each stretch that has a droop registered."""
+    """The theoretical energy factor of each stretch with a registered droop."""
     found = []
     for stretch in account.stretches:
         if stretch.unit.droop_ratio:
@@ -171,7 +172,7 @@ def _asked(account: Account) -> list[_Asked]:
 
 
 def _theoretical_mwh(asked: list[_Asked], parts: list[Excursion]) -> Fraction | None:
-    """What the droop of each day asks for; None where a day has none registered."""
+    """Theoretical energy by the droop of each day, MWh; None where a day has no registered droop."""
     if not asked:
         return None
     total = Fraction(0)

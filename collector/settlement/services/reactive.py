@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Paid reactive energy, Art. 15(1)-(2), with the basic power factor of Art. 6(3).
 
-In our words: on order, a unit that supplies (lag) or absorbs (lead) more reactive power than its basic power factor
-goes with at its output is paid for the excess energy, provided the bus voltage is kept in its band, or the unit already
-does all it can. Pumping (P < 0) and running as a condenser are not paid here (I-10).
+In our words: a unit that on order supplies (lag) or absorbs (lead) more reactive power than the basic power factor
+gives at its output is paid for the excess energy, provided that the bus voltage is in its band or the unit is at its
+limit. Pumping (P < 0) and running as a condenser are not paid here (I-10).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KVARMS_PER_MVARH = 3_600_000_000
 
 
 def measure(facts: Facts) -> None:
-    """Excess reactive energy, supplied and absorbed, inside reactive orders."""
+    """Measure excess reactive energy, supplied and absorbed, inside reactive orders."""
     curve_is_order = facts.policy.adopts("I-09", "voltage_curve_is_order")
     if not len(facts.order_spans[OrderKind.REACTIVE]) and not (curve_is_order and len(facts.band_spans)):
         return
@@ -55,9 +55,9 @@ def measure(facts: Facts) -> None:
 
 
 def _best_kvar(facts: Facts, service: str, supplied: Values, excess: Values) -> Ints:
-    """The most that could count: the excess where it is known, else what was supplied (or absorbed) with P = 0.
+    """The most that could be paid, kvar: the excess where known, else the reactive power supplied (or absorbed).
 
-    Where that is not known either: the registered limit, else as much as the rated output.
+    Where that is unknown too: the registered limit, else the number of the rated output.
     """
 
     def most(stretch: Stretch) -> int:
@@ -69,7 +69,7 @@ def _best_kvar(facts: Facts, service: str, supplied: Values, excess: Values) -> 
 
 
 def _free(facts: Facts, service: str, power_kw: Ints) -> Ints:
-    """Art. 6(3): the reactive power that belongs to the basic power factor at this output, rounded to kvar."""
+    """Art. 6(3): the unpaid reactive power, by the basic power factor at this output, rounded to kvar."""
     which = "lag" if service == LAG else "lead"
     terms: dict[Fraction, int] = {}
 
@@ -90,7 +90,7 @@ def _free(facts: Facts, service: str, power_kw: Ints) -> Ints:
 
 
 def _in_band(facts: Facts, voltage: Values) -> Tri:
-    """low ≤ U ≤ high of the row in force, each edge judged by itself; without a row the answer is missing."""
+    """Whether low ≤ U ≤ high of the row in force, each limit judged by itself; missing where there is no row."""
     row = facts.timeline.row_of(facts.band_spans)
     columns = facts.dispatch.band.columns
     low, high = (_column_at(columns[name], row) for name in ("low_v", "high_v"))
@@ -111,7 +111,7 @@ def _compared(left: Values, right: Values, outcome: Bools) -> tuple[Bools, Bools
 
 
 def _at_limit(facts: Facts, service: str, supplied: Values) -> Tri:
-    """The unit already supplies, or absorbs, all it can; never so where no limit is registered."""
+    """Whether the unit supplies, or absorbs, up to its registered limit; false where no limit is registered."""
 
     def limit(stretch: Stretch) -> int | None:
         mvar = stretch.unit.q_max_mvar if service == LAG else stretch.unit.q_min_mvar
@@ -126,12 +126,12 @@ def _at_limit(facts: Facts, service: str, supplied: Values) -> Tri:
 
 
 def price_lag(account: Account) -> Draft:
-    """15 元/Mvarh supplied beyond the basic power factor."""
+    """Price reactive energy supplied beyond the basic power factor at 15 元/Mvarh."""
     return _price(account, LAG)
 
 
 def price_lead(account: Account) -> Draft:
-    """15 元/Mvarh absorbed beyond the basic power factor."""
+    """Price reactive energy absorbed beyond the basic power factor at 15 元/Mvarh."""
     return _price(account, LEAD)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Spinning and hot reserve, Art. 17: F = P · t · Y for what the day-ahead plan reserves in peak hours.
+"""Spinning and hot reserve, Art. 17: F = P · t · Y for the power P the day-ahead plan reserves in peak hours.
 
-Reading I-12: the planned amount is paid while the unit's state fits, on grid for spinning reserve, off for hot.
+Reading I-12: the planned power is paid while the unit is on grid (spinning reserve) or off grid (hot reserve).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KWMS_PER_MWH = 3_600_000_000
 
 
 def measure(facts: Facts) -> None:
-    """Reserved MW × time in peak hours of reserve rows, with the unit on (spinning) or off (hot)."""
+    """Measure reserved MW × time in peak hours of reserve rows, with the unit on grid (spinning) or off (hot)."""
     for service, kind in KIND_OF.items():
         _measure(facts, service, kind)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Spilling water on order, Art. 13(6): F = 0.5 · P_N · t · C, C the approved tariff, t the hours spilt inside orders.
 
-A unit without the spilling signal is taken to spill all through its order: the order is then the only evidence.
+A unit without the spilling signal is taken to spill throughout its order: the order is then the only evidence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MS_PER_HOUR = 3_600_000
 
 
 def measure(facts: Facts) -> None:
-    """Hours spilling inside spill orders."""
+    """Measure spilling hours inside spill orders."""
     if not len(facts.order_spans[OrderKind.SPILL]):
         return
     registered = facts.applies(lambda _: True)
@@ -30,7 +30,7 @@ def measure(facts: Facts) -> None:
 
 
 def price(account: Account) -> Draft:
-    """0.5 · P_N · t · C, day by day; no tariff, no amount."""
+    """Price 0.5 · P_N · t · C, day by day; without a tariff there is no amount."""
     priced = Priced(account, SERVICE)
     for stretch in account.stretches_of(SERVICE):
         hours = Fraction(account.measured(SERVICE, stretch), _MS_PER_HOUR)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stopping and restarting inside 24 hours on order: coal Art. 13(4), gas 13(5), hydro 13(7).
 
-In our words: for each order the unit that was taken off the grid and brought back within the time allowed is paid once,
-by its capacity; coal by a table of capacity and stop-to-start interval that is lost from the text (I-01). An occurrence
-is an off-grid run of the breaker between two on-grid runs, with no missing breaker time in or beside it; it belongs to
-the month of the closing (I-06). Runs join across days and months, so pairing happens when the month is added up.
+In our words: per order, a unit that was taken off the grid and brought back within the allowed time is paid once, by
+its capacity; coal by a table of capacity and stop-to-start interval that the text does not contain (I-01). An
+occurrence is an off-grid run of the breaker between two on-grid runs, with no missing breaker time in or next to it; it
+belongs to the month in which the breaker closes (I-06). Runs join across days and months, so orders and occurrences are
+matched when the month is added up.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ COAL, GAS, HYDRO = "coal_start_stop", "gas_start_stop", "hydro_start_stop"
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """Opening and closing of the breaker, UTC ms."""
+    """A stop and restart: opening and closing of the breaker, UTC ms."""
 
     opening_ms: int
     closing_ms: int
 
 
 def measure(facts: Facts) -> None:
-    """Breaker runs of the units that have start-stop orders."""
+    """Measure breaker runs of the units that have start-stop orders."""
     timeline, axis = facts.timeline, facts.axis
     ordered = facts.dispatch.orders[OrderKind.START_STOP]
     lanes = [index for index, lane in enumerate(axis.lanes) if ordered.get(lane.unit)]
@@ -55,7 +56,7 @@ def measure(facts: Facts) -> None:
 
 
 def join_runs(runs: list[BreakerRun]) -> list[BreakerRun]:
-    """Runs of neighbouring days as one; what lies between days that were not measured is missing."""
+    """Join the runs of neighbouring days; time between days that were not measured is missing."""
     joined: list[BreakerRun] = []
     for run in runs:
         if joined and joined[-1].state == run.state and joined[-1].end_ms == run.start_ms:
@@ -77,15 +78,15 @@ def occurrences(runs: list[BreakerRun], max_gap_ms: int) -> list[Occurrence]:
 
 @dataclass(frozen=True, slots=True)
 class _Matched:
-    """What the orders of a unit came to: occurrences paid this month, and whether an order is uncertain."""
+    """The result of a unit's orders: occurrences paid this month, and the number of uncertain orders."""
 
     paid: list[tuple[Order, Occurrence, Stretch]]
     uncertain: int  # orders whose missing breaker time may hide an occurrence
-    empty_scope: str  # why the orders leave nothing to look at: no_order, excluded, or nothing
+    empty_scope: str  # why the orders leave no time in scope: no_order, excluded, or empty
 
 
 def _match(account: Account, service: str) -> _Matched:
-    """One payment per order, in time order; excluded occurrences earn nothing but are certain."""
+    """Match orders and occurrences in order of time, one payment per order; excluded ones are certain but unpaid."""
     case, month = account.case, account.case.month.interval
     runs = join_runs(list(account.runs))
     gap_h = case.rulebook.number("start_stop.max_gap", case.month.first_day)
@@ -97,7 +98,7 @@ def _match(account: Account, service: str) -> _Matched:
     by_restart = case.policy.adopts("I-06", "month_of_restart")
 
     def instant_of(occurrence: Occurrence) -> int:
-        """I-06: an occurrence belongs to the month of the restart, or of the stop."""
+        """I-06: the instant that decides an occurrence's month: its restart or, if so adopted, its stop."""
         return occurrence.closing_ms if by_restart else occurrence.opening_ms
 
     for order in case.dispatch.orders[OrderKind.START_STOP].get(account.unit, ()):
@@ -162,12 +163,12 @@ def _missing_time(
 
 
 def price_gas(account: Account) -> Draft:
-    """260 元/MW each."""
+    """Price each occurrence at 260 元/MW."""
     return _price_by_capacity(account, GAS)
 
 
 def price_hydro(account: Account) -> Draft:
-    """20 元/MW each."""
+    """Price each occurrence at 20 元/MW."""
     return _price_by_capacity(account, HYDRO)
 
 
@@ -191,7 +192,7 @@ def _label(order: Order, occurrence: Occurrence) -> str:
 
 
 def price_coal(account: Account) -> Draft:
-    """By the table of capacity and stop-to-start interval, where somebody has it (I-01)."""
+    """Price by the table of capacity and stop-to-start interval, where it was delivered (I-01)."""
     matched = _match(account, COAL)
     priced = Priced(account, COAL)
     pending = False
@@ -249,7 +250,7 @@ def _table_yuan(account: Account, stretch: Stretch, gap_h: Fraction, occurrence:
 
 
 def _settled(draft: Draft, matched: _Matched) -> Draft:
-    """With an uncertain order: what is certain is paid and the month provisional; nothing certain: blocked."""
+    """The draft with uncertain orders: certain occurrences are paid, the month provisional; none certain: blocked."""
     if matched.empty_scope:
         return Draft(Fraction(0), Fraction(0), LineStatus.ZERO, matched.empty_scope)
     if not matched.uncertain:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What became of the time inside start-stop orders: segments of an occurrence, from breaker runs and matched orders.
+"""Segments of the time inside start-stop orders, from breaker runs and matched orders.
 
-Runs pair across days and months, so these segments are made when the month is added up, not while it is measured. Off
-time of an occurrence that is paid this month is counted, and its last piece carries the 1.
+Runs join across days and months, so these segments are made when the month is added up, not while it is measured. Off
+time of an occurrence paid this month has the class counted, and its last piece carries the count 1.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _reason(
 
 
 def _counted(pieces: list[TracedPiece], paid: list[Occurrence]) -> list[TracedPiece]:
-    """The 1 of the occurrence on its last off piece; on the piece at the restart where its off time lies elsewhere."""
+    """Put the count 1 of each occurrence on its last off piece, or on the piece at the restart if it has none here."""
     if not paid or not pieces:
         return pieces
     off = [index for index, piece in enumerate(pieces) if piece.reason == "counted"]

@@ -208,7 +208,7 @@ import os, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from tests.agent.buffer.agent_buffers import open_buffer
-from collector.agent import salvage
+from collector.agent.buffer import salvage
 reached = salvage.{last_step}
 def until_here(*arguments):
     if {last_step!r} == "finish_exchange" and Path(sys.argv[1]).exists():

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collector.agent.buffer.buffer import Buffer, Position
 from collector.agent.uplink.send_queue import Flights, take
-from collector.agent.uplink.uplink import backoff_s
 from collector.base.config import Mqtt
 from collector.base.errors import ConfigError
 from collector.base.mqtt import tls_context
@@ -219,7 +218,7 @@ def test_the_state_message_is_retained_and_says_when_the_gateway_leaves(
             assert state["online"] is True
             assert state["plants"] == ["P1", "P2"]
             assert state["buffer"]["sealed"] == 1
-            assert state["versions"]["batch"] == 1
+            assert state["versions"]["batch"] == 2
 
     asyncio.run(scenario())
     late = Center(port)
@@ -283,11 +282,6 @@ def test_a_plants_batches_stay_its_own_across_turns(buffer: Buffer) -> None:
     assert sent == {"P1": [1, 2, 3], "P2": [1, 2, 3]}
     ack(buffer, pending(buffer)[0].epoch, 3)
     assert pending(buffer) == []
-
-
-def test_back_off_doubles_to_its_limit_and_never_below_half_of_it() -> None:
-    assert [backoff_s(n, 60.0, 0.0) for n in (0, 1, 2, 7, 50)] == [0.5, 1.0, 2.0, 60.0, 60.0]
-    assert backoff_s(7, 60.0, 1.0) == 30.0
 
 
 def test_tls_files_that_can_not_be_used_are_a_configuration_error(tmp_path: Path) -> None:

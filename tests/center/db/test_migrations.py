@@ -140,6 +140,7 @@ def test_a_store_of_the_first_release_comes_up_with_all_it_held(new_database_url
         # Keys go on from where they were.
         values = {"month": "2026-03", "at_ms": 1, "who": "x", "folder": "y", "status": "", "result_hash": ""}
         values |= {"manifest": "{}", "kind": "trial", "base_run_id": 1, "rulebook_hash": "", "note": ""}
+        values |= {"state": "queued", "asked_ms": 1}
         key = store.write(lambda c: c.execute(tables_inputs.run.insert().values(values)).inserted_primary_key).result()
         assert tuple(key or ()) == (2,)
     with open_store(tmp_path, database_url) as store:
@@ -224,7 +225,7 @@ def test_an_upgrade_killed_halfway_has_done_nothing(new_database_url: MakeUrl, t
 _KILLED = """
 import sys
 from pathlib import Path
-from collector.center import engines, migrations
+from collector.center.db import engines, migrations
 engine = engines.make_engine(sys.argv[1], writing=True, foreign_keys=False)
 with engine.begin() as connection:
     migrations.stamp(connection, "0001")

@@ -39,7 +39,7 @@ def resealed(store: CenterStore) -> list[Path]:
 def pin(store: CenterStore, path: Path) -> None:
     """A run that used this file."""
     values = {"month": "2026-03", "at_ms": NOON, "who": "li", "folder": "f", "status": "final", "result_hash": ""}
-    values |= {"manifest": "{}", "kind": "trial", "rulebook_hash": "", "note": ""}
+    values |= {"manifest": "{}", "kind": "trial", "rulebook_hash": "", "note": "", "state": "done", "asked_ms": NOON}
 
     def job(connection: Connection) -> None:
         key = connection.execute(insert(run).values(values)).inserted_primary_key

@@ -11,11 +11,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from collector.center.lake.day_columns import QuantityColumn
 from collector.center.quality.plausibility import CODES, DataPolicy, Found, UnitDay, check_unit_day
 from collector.model.interval import day_interval
 from collector.model.quantity import BY_NAME, parse_scaled
 from collector.model.register import UnitKind, UnitState
+from collector.wire import QuantityColumn
 
 DAY = day_interval(date(2026, 3, 10))
 POLICY = DataPolicy(hold_ms=60_000, meter_difference_ratio=Fraction(1, 100))
@@ -27,7 +27,7 @@ def column(name: str, texts: Sequence[str], quality: Sequence[int] | None = None
     scale = BY_NAME[name].scale
     values = np.array([parse_scaled(text, scale) if text else 0 for text in texts], dtype=np.int64)
     codes = np.array(quality or [0 if text else 20 for text in texts], dtype=np.uint8)
-    return QuantityColumn(values, np.array([bool(t) for t in texts]) & (codes < 16), codes)
+    return QuantityColumn(values, np.array([bool(t) for t in texts]), codes)
 
 
 def check(

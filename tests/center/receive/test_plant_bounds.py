@@ -111,7 +111,7 @@ def honest(sequence: int = 1, at_ms: int = NOON) -> tuple[str, bytes]:
 
 def raw_gaps(gaps: Sequence[GapRecord], sequence: int = 1) -> bytes:
     """A batch of gaps that our own encoder would not make."""
-    body = assemble([], [], [], None, (0, 0), gaps)
+    body = assemble([], [], [], None, gaps)
     return _seal(wire.Stream("P1", "g1", EPOCH), sequence, body, None)
 
 

@@ -16,7 +16,7 @@ from collector.center.inputs.imports import KINDS, Imported, import_table
 from collector.center.people.access import Actor
 from collector.center.receive.admission import Admission, EnrolledPlant
 from collector.center.receive.journal import commit_group
-from collector.center.runs.settle_month import Settled, settle_run
+from collector.center.runs.settle_month import Settled, ask_to_settle
 from collector.model.interval import Month, local_day
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Quality, UnitLayout, UnitRecord
@@ -111,7 +111,7 @@ def fill_store(store: CenterStore, folder: Path) -> dict[str, Gateway]:
 
 def settled(store: CenterStore, month: Month = JUNE, *, rules: Path = RULES) -> Settled:
     """A run."""
-    return settle_run(store, month, rulebook=rules, actor=LI)
+    return ask_to_settle(store, month, rulebook=rules, actor=LI).carry_out()
 
 
 def assert_as_offline(store: CenterStore, run: Settled, work: Path) -> None:

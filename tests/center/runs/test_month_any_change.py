@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from collector.base.errors import ConfigError
 from collector.center.db.store import CenterStore
-from collector.center.runs import settle_month
+from collector.center.runs.asking.run_queue import Asking, RunUnderWay, ask
 from collector.center.runs.measuring.result_codec import as_results, decode_results, encode_results, join_days
 from collector.center.runs.measuring.result_keys import MEASURING_VALUES
+from collector.center.runs.run_list import list_asked
 from collector.model.record import UnitLayout
 from collector.settlement.measure.records import RecordBook, tail_of
 from collector.settlement.measure.results import BreakerRun, Excursion, GroupEnergy, MonthTotals, Results
@@ -201,12 +202,13 @@ def test_a_run_that_fails_while_it_is_written_leaves_nothing(state: Path, tmp_pa
     shutil.copytree(state, tmp_path / "state")
     with new_store(tmp_path / "state") as store:
         before = sorted((store.directory / "runs").iterdir())
-        making = settle_month.RunMaking(store, JUNE, RULES, LI, "trial", "", None)
 
-        def lay_out(data: Path) -> Mapping[str, str]:
-            data.mkdir()
+        def work(run: RunUnderWay) -> None:
+            (run.folder / "data").mkdir()
             raise OSError("no space left on device")
 
         with pytest.raises(OSError, match="no space"):
-            making.make(lay_out, ())
+            ask(store, Asking(JUNE, LI, ()), work).carry_out()
         assert sorted((store.directory / "runs").iterdir()) == before
+        row = store.read(list_asked)[-1]
+        assert (row.state, row.why) == ("failed", "no space left on device")

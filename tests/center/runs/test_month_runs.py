@@ -25,12 +25,13 @@ from collector.center.people.access import Actor, Role
 from collector.center.runs.compare import compare_runs, effect_by_plant
 from collector.center.runs.measuring.measure_days import MonthMeasuring
 from collector.center.runs.package import build_package, export_package
-from collector.center.runs.run_list import list_runs, pinned_files
+from collector.center.runs.run_list import list_asked, list_runs, pinned_files
 from collector.center.runs.settle_month import Settled, measure_month, settle_month
 from collector.center.runs.stored_run import open_run
 from collector.center.runs.what_if import Change, what_if
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.report.saved_statement import load_saved
+from collector.settlement.rulebook.load import read_rulebook_files
 from collector.sheets.files import Delivered
 from tests.center.runs.center_months import JUNE, LI, RULES, Gateway, assert_as_offline, new_store, settled, take
 from tests.center.runs.late_changes import PLAN, at, fill, register, rules_with
@@ -92,12 +93,18 @@ def test_nothing_is_left_of_a_run_that_was_refused(store: CenterStore, tmp_path:
         settle_month(store, JUNE, rulebook=RULES, actor=OPERATOR)
     assert sorted((store.directory / "runs").iterdir()) == folders
     assert store.read(list_runs) == runs
-    assert not store.read(audit.list_entries)[1:]  # the first run's only
+    # Who may not settle asked for nothing; of the others there is a row, and an entry in the audit log.
+    rows = store.read(list_asked)[1:]
+    assert [(row.state, row.folder, len(row.problems)) for row in rows] == [
+        ("failed", "", 2), ("failed", "", 0), ("failed", "", 1),
+    ]  # fmt: skip
+    assert [e["action"] for e in store.read(audit.list_entries)] == ["run.fail"] * 3 + ["run.settle"]
 
 
 def test_days_measured_ahead_leave_a_closing_nothing_to_measure(store: CenterStore) -> None:
     take(store, "plan", PLAN + f"V1,{at(3, 6)},{at(3, 12)},333,\n")
     folders = sorted((store.directory / "runs").iterdir())
+    (store.directory / "runs" / ".measuring-2026-05" / "data").mkdir(parents=True)  # by one that was killed
     assert measure_month(store, JUNE, rulebook=RULES) == 1
     assert measure_month(store, JUNE, rulebook=RULES) == 0
     assert sorted((store.directory / "runs").iterdir()) == folders
@@ -222,7 +229,7 @@ def test_a_draft_rulebook_is_tried_on_a_run_that_is_there(
     first = once[1].row
     row = '  value = "480"\n  from = 2026-06-01\n  state = "in_force"\n  cite = "draft"'
     draft = rules_with(tmp_path / "draft", "article-14.toml", "agc_basic.price", row)
-    tried = what_if(store, first.id, rulebook=draft, actor=OPERATOR)
+    tried = what_if(store, first.id, rulebook=read_rulebook_files(draft), actor=OPERATOR)
     assert tried.rulebook_hash != first.rulebook_hash
     before, after = (
         {(line.unit, line.service): line.amount_yuan for line in open_run(store, run).lines}

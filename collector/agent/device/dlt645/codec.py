@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DL/T 645-2007 without I/O: bytes into frames, answers into data, data into numbers. Only reading has an encoder.
+"""The DL/T 645-2007 codec, without I/O: bytes to frames, answers to data, data to numbers. It encodes only reads.
 
 A frame: FE … FE, 68, A0…A5, 68, C, L, data, CS, 16. Address and data low byte first; each data byte has 33H added; CS
-is the sum modulo 256 of all from the first 68. Control C: bit 7 an answer, bit 6 an error, bit 5 more follows, below
-them the function; we send 11H (read) and 12H (read what follows), and no other exists here.
+is the sum modulo 256 of all bytes from the first 68. Control C: bit 7 answer, bit 6 error, bit 5 more data follow, bits
+below the function; this program sends only 11H (read) and 12H (read the data that follow).
 
 Source: DL/T 645-2007, 5.2 (frame), 7.1, 7.2 (reading), tables A.1, A.3, A.6 (identifiers), annex on ERR.
 """
@@ -25,7 +25,7 @@ _START, _END, _OFFSET = 0x68, 0x16, 0x33
 _OVERHEAD: Final = 12
 _READ, _READ_NEXT = 0x11, 0x12
 _ANSWER, _ERROR, _MORE, _FUNCTION = 0x80, 0x40, 0x20, 0x1F
-# Functions of the edition of 1997, with identifiers of two bytes.
+# Function codes of the 1997 edition, whose identifiers have two bytes.
 _FUNCTIONS_1997: Final = frozenset({0x01, 0x02, 0x03, 0x04, 0x0A, 0x0C, 0x0F, 0x10})
 _ERRORS: Final = (
     "other error", "no such data", "password or authority", "baud rate", "year zones", "day periods", "rates",
@@ -36,10 +36,10 @@ _ADDRESS: Final = re.compile(r"\d{1,12}\Z|A{12}\Z", re.ASCII)
 
 
 def parse_address(text: str) -> str:
-    """A meter's 12 digits; leading zeros may be left out. Twelve A mean any meter.
+    """Parse a meter's address: 12 digits, leading zeros optional, or twelve A for any meter.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
     if _ADDRESS.match(text) is None:
         raise ValueError(f"a meter's address has 12 digits, got {text!r}")
@@ -47,7 +47,7 @@ def parse_address(text: str) -> str:
 
 
 def reversed_address(address: str) -> str:
-    """The address as it would be if its bytes had been noted the wrong way round."""
+    """The address with its bytes in reverse order, a usual mistake when it is copied from a meter."""
     return bytes.fromhex(address)[::-1].hex().upper()
 
 
@@ -61,22 +61,22 @@ class Frame:
 
     @property
     def is_answer(self) -> bool:
-        """Whether it comes from a meter; on a two-wire line one hears one's own requests as well."""
+        """Whether a meter sent the frame; on a two-wire line our own requests are received too."""
         return bool(self.control & _ANSWER)
 
 
 class Unfinished(Enum):
-    """What a reader has instead of a frame. GARBLED: bytes came that belong to none."""
+    """Why `FrameReader.next` has no frame. GARBLED: bytes were dropped that belong to no frame."""
 
     NEED_MORE = "need more"
     GARBLED = "garbled"
 
 
 class FrameReader:
-    """Finds frames in a stream by their length, and finds its way back after garbage.
+    """Finds frames in a byte stream by their length and resynchronises after garbage.
 
-    A whole frame with a right checksum is taken even if it begins inside what looked like the beginning of another: a
-    false start must not swallow the answer that comes behind it. Holds less than two frames of 267 bytes.
+    A complete frame with a correct checksum is taken even if it begins inside the apparent start of another: a false
+    start must not hide the answer behind it. Buffers less than two frames of 267 bytes.
     """
 
     def __init__(self) -> None:
@@ -84,11 +84,11 @@ class FrameReader:
         self._dropped = 0
 
     def feed(self, data: bytes) -> None:
-        """Take what came."""
+        """Add received bytes."""
         self._buffer += data
 
     def next(self) -> Frame | Unfinished:
-        """The next frame. GARBLED tells once of bytes that were dropped; ask again."""
+        """The next frame. GARBLED reports dropped bytes once; call again."""
         buffer = self._buffer
         found = self._find()
         if isinstance(found, int):
@@ -106,21 +106,21 @@ class FrameReader:
 
     @property
     def pending(self) -> int:
-        """Bytes that may become a frame."""
+        """Number of buffered bytes that may become a frame."""
         return len(self._buffer)
 
     def clear(self) -> None:
-        """Forget what came."""
+        """Discard all buffered bytes."""
         self._buffer.clear()
         self._dropped = 0
 
     def _drop(self, count: int) -> None:
-        # Preambles are no garbage, wherever a meter puts them.
+        # Preamble bytes (FE) are no garbage, wherever a meter puts them.
         self._dropped += count - self._buffer.count(0xFE, 0, count)
         del self._buffer[:count]
 
     def _find(self) -> tuple[int, int] | int:
-        """First and past-the-end place of the first whole frame, or how many bytes can't belong to one."""
+        """Start and end (excluded) of the first complete frame, or how many leading bytes belong to no frame."""
         buffer = self._buffer
         keep: int | None = None
         start = buffer.find(_START)
@@ -135,7 +135,7 @@ class FrameReader:
 
 
 def _frame_end(buffer: bytearray, start: int) -> int | None:
-    """Where the frame that begins at `start` ends; None while it may still become one, 0 if it is none."""
+    """End (excluded) of the frame that begins at `start`; None while it is incomplete, 0 if no frame begins there."""
     size = len(buffer)
     if size > start + 7 and buffer[start + 7] != _START:
         return 0
@@ -149,12 +149,12 @@ def _frame_end(buffer: bytearray, start: int) -> int | None:
 
 
 def encode_read(address: str, identifier: int) -> bytes:
-    """Ask a meter for the data of an identifier."""
+    """Encode a request for the data of an identifier (11H)."""
     return _encode(address, _READ, identifier.to_bytes(4, "little"))
 
 
 def encode_read_next(address: str, identifier: int, sequence: int) -> bytes:
-    """Ask for what follows; `sequence` 1 to 255."""
+    """Encode a request for the data that follow (12H); `sequence` 1 to 255."""
     return _encode(address, _READ_NEXT, identifier.to_bytes(4, "little") + bytes((sequence,)))
 
 
@@ -166,18 +166,18 @@ def _encode(address: str, control: int, data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Data of one answer, low byte first; `more`: another follows."""
+    """The data of one answer, low byte first; `more`: further data follow."""
 
     data: bytes
     more: bool
 
 
 def decode_answer(frame: Frame, identifier: int, sequence: int | None = None) -> Part | None:
-    """What an answer says to `encode_read` (with `sequence`, to `encode_read_next`); None: it answers something else.
+    """Decode the answer to `encode_read` (with `sequence`: to `encode_read_next`); None: it answers another request.
 
     Raises:
-        Refused: the meter's error, its ERR byte as `code`.
-        Garbled: an answer that does not fit, or a meter of the edition of 1997.
+        Refused: the meter reports an error, its ERR byte as `code`.
+        Garbled: the answer does not fit the request, or the meter speaks the 1997 edition.
     """
     function = frame.control & _FUNCTION
     if function in _FUNCTIONS_1997:
@@ -207,17 +207,17 @@ def decode_answer(frame: Frame, identifier: int, sequence: int | None = None) ->
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How an identifier writes its number: bytes of BCD, decimals, and whether its top bit is a sign."""
+    """The number format of an identifier: bytes of BCD, decimals, and whether its top bit is the sign."""
 
     size: int
     decimals: int
     signed: bool
 
     def decode(self, data: bytes) -> Fraction | None:
-        """The number in the identifier's own unit; None where it is no BCD (FF … FF: no value).
+        """Decode the number, in the identifier's own unit; None where the data are no BCD (FF … FF: no value).
 
         Raises:
-            Garbled: not as long as this identifier's data are.
+            Garbled: the data have the wrong length for this identifier.
         """
         if len(data) != self.size:
             raise Garbled(f"{len(data)} bytes came, the identifier has {self.size}", subject="dlt645")
@@ -230,7 +230,7 @@ class Layout:
         return Fraction(-int(text) if negative else int(text), 10**self.decimals) if text.isdecimal() else None
 
 
-# Combined active and reactive energies, of the whole and of each phase, may be negative.
+# Combined active and reactive energies, total and per phase, may be negative.
 _SIGNED_ENERGIES: Final = frozenset({0x00, 0x03, 0x04, 0x17, 0x18, 0x2B, 0x2C, 0x3F, 0x40})
 _TOTAL_AND_PHASES: Final = frozenset(range(4))
 _PHASES: Final = frozenset({1, 2, 3})
@@ -261,7 +261,7 @@ TIME_BYTES: Final = 3
 
 
 def layout_of(identifier: int) -> Layout | None:
-    """How an identifier writes its number; None for one that is not read here (blocks, records, parameters)."""
+    """The number format of an identifier; None for one that is not read here (blocks, records, parameters)."""
     if identifier in _SINGLE:
         return _SINGLE[identifier]
     kind, third, last = identifier >> 16, identifier >> 8 & 0xFF, identifier & 0xFF
@@ -273,10 +273,10 @@ def layout_of(identifier: int) -> Layout | None:
 
 
 def decode_clock(date: bytes, time: bytes) -> datetime | None:
-    """What the meter's clock shows (the answer's zone is meaningless); None where it is no time.
+    """Decode the meter's clock (the time zone of the result has no meaning); None where the bytes are no valid time.
 
     Args:
-        date: weekday, day, month, year of the century, BCD, as they came.
+        date: weekday, day, month, year of the century, BCD, in the order received.
         time: second, minute, hour, BCD.
     """
     text = (date[1:][::-1] + time[::-1]).hex()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A DL/T 645-2007 meter on a line with others. It is read, one identifier a request; nothing else can be asked of it.
+"""The driver of a DL/T 645-2007 meter on a shared line: it only reads, one identifier per request.
 
 A point's raw value is the number in its identifier's own unit (kWh, kW, kvar, V, Hz), decimals and sign applied; the
-`scale` of the point table is the ratio of the transformers. An identifier the meter says it does not have is left
-alone for a while. The meter's clock is read now and then, to know how far it is off; it is never set.
+`scale` of the point table is the transformer ratio. An identifier the meter refuses as unknown is not read again for
+some time. The meter's clock is read from time to time to measure its offset; it is never set.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from collector.model.record import Quality
 from collector.points import Point
 from collector.points.agent_config import Device as Settings
 
-# Asked of whoever is there when commissioning: every meter has it.
+# Identifier used to search for meters when commissioning: every meter has it.
 _FORWARD_ENERGY: Final = 0x0001_0000
 _CLOCK_PERIOD_MS: Final = 3_600_000
-# Date and time come by two requests; around midnight they may belong to different days.
+# Date and time need two requests; around midnight they may belong to different days.
 _MIDNIGHT_S: Final = 60
 
 
@@ -54,26 +54,26 @@ class Dlt645Device:
         self._layouts = layouts_of(points)
         self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
         self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
-        # Identifiers the meter does not have -> real time of the next try.
+        # Identifiers the meter refused as unknown -> real time of the next try, s.
         self._refused: dict[int, float] = {}
         self._first_identifier: int | None = None
         self._clock_due_utc_ms = 0
         self._errors: list[DeviceError] = []
 
     async def open(self) -> None:
-        """Connect the line; nothing happens if it is open. Raises `Silent`."""
+        """Connect the line; no effect if it is open. Raises `Silent`."""
         await self._line.open(self._settings.timeout_s)
 
     async def close(self) -> None:
-        """Let go of the line; another meter on it opens it again by itself."""
+        """Close the line; another meter on it opens it again by itself."""
         self._line.drop()
 
     def collect(self) -> list[Reading]:
-        """Nothing: a meter speaks only when spoken to."""
+        """Always empty: a meter only answers requests."""
         return []
 
     async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
-        """As the protocol says. What did not fit into the budget comes first the next time."""
+        """Read as `Device.read` says. Points that did not fit into the budget are read first the next time."""
         loop = asyncio.get_running_loop()
         end = loop.time() + budget_s
         by_identifier: dict[int, list[Point]] = {}
@@ -100,7 +100,7 @@ class Dlt645Device:
                 readings += self._failed(unasked, error)
                 break
         offset_ms = await self._measure_clock() if not self._errors and loop.time() < end else None
-        # What the table says under area means nothing here: a guard is the meter's.
+        # The area column has no meaning for a meter: a guard point guards all points of its meter.
         trusted = suspect_where_shifted(readings, lambda _point: self.name)
         return Answer(trusted, self._clock.now_utc_ms(), errors=self._errors, clock_offset_ms=offset_ms)
 
@@ -114,7 +114,7 @@ class Dlt645Device:
         return failed(points, error, self._clock.now_utc_ms())
 
     async def _read_identifier(self, identifier: int, points: Sequence[Point]) -> list[Reading]:
-        """One request and what it means to its points. Raises only `Silent`."""
+        """Read one identifier and make the readings of its points. Raises only `Silent`."""
         now_s = asyncio.get_running_loop().time()
         if self._refused.get(identifier, now_s) > now_s:
             return failed(points, Refused("no such data", subject=self.name), self._clock.now_utc_ms())
@@ -144,7 +144,7 @@ class Dlt645Device:
         return readings
 
     async def _measure_clock(self) -> int | None:
-        """How far the meter's clock is ahead, ms, to a second or so; None where it is not due or can't be told."""
+        """How far the meter's clock is ahead of ours, ms, to about a second; None where not due or not measurable."""
         if self._clock.now_utc_ms() < self._clock_due_utc_ms:
             return None
         self._clock_due_utc_ms = self._clock.now_utc_ms() + _CLOCK_PERIOD_MS
@@ -153,7 +153,7 @@ class Dlt645Device:
             asked_ms = self._clock.now_utc_ms()
             time = await self._ask(TIME)
         except DeviceError:
-            return None  # a meter that does not tell is as good a meter; its values came
+            return None  # a meter that does not give its time is no failure: its values arrived
         now_ms = self._clock.now_utc_ms()
         shown = decode_clock(date, time)
         if shown is None:
@@ -162,11 +162,11 @@ class Dlt645Device:
         if not _MIDNIGHT_S <= into_day_s <= 86_400 - _MIDNIGHT_S:
             return None
         device_utc_ms = int(shown.timestamp()) * 1000 - self._settings.utc_offset_min * 60_000
-        # It shows whole seconds: on average half a second more has passed.
+        # The meter shows whole seconds: on average half a second more has passed.
         return device_utc_ms + 500 - (asked_ms + now_ms) // 2
 
     async def find(self) -> str:
-        """Which meters answer when any is asked; for a meter that stays silent, when nothing else polls its line."""
+        """Find the meters that answer the any-meter address; only while nothing else polls the line."""
         found = await self._line.find(_FORWARD_ENERGY, self._settings.timeout_s)
         if not found:
             return ""
@@ -176,10 +176,10 @@ class Dlt645Device:
 
 
 def layouts_of(points: Sequence[Point]) -> dict[int, Layout]:
-    """How each identifier of a table writes its number.
+    """The number format of each identifier of a point table.
 
     Raises:
-        ConfigError: every row with an identifier that is not read here.
+        ConfigError: names every row with an identifier that is not read here.
     """
     layouts: dict[int, Layout] = {}
     problems = []

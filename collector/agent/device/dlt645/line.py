@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The line of DL/T 645 meters: a serial line, or a socket to the serial server it hangs on. One exchange at a time.
+"""The line of DL/T 645 meters: a serial line, or a socket to its serial server. One exchange at a time.
 
-What is heard and is no answer to the question under way (its own echo on two wires, the talk of others, an answer that
-comes late) is passed over: an answer names meter, identifier and frame. Only a late answer to the very same question
-can't be told from the new one, so a socket is dropped after a timeout; on a serial line what waits is thrown away
-before the next question.
+Frames that do not answer the present request (our own echo on two wires, frames of others, late answers) are ignored:
+an answer names meter, identifier and frame number. Only a late answer to the same request can't be told from the new
+one. So a socket is closed after a timeout, and on a serial line waiting bytes are discarded before the next request.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _FOLLOWING_MAXIMUM: Final = 255
 
 
 class _Ear(asyncio.Protocol):
-    """What comes over one connection, as frames."""
+    """The frames received on one connection."""
 
     def __init__(self) -> None:
         self.reader = FrameReader()
@@ -42,17 +41,17 @@ class _Ear(asyncio.Protocol):
         self._news = asyncio.Event()
 
     def data_received(self, data: bytes) -> None:
-        """Keep it until somebody asks."""
+        """Keep received bytes until `frame` is called."""
         self.reader.feed(data)
         self._news.set()
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """Wake whoever waits."""
+        """Wake the task that waits in `frame`."""
         self.lost = True
         self._news.set()
 
     def forget(self) -> None:
-        """Throw away what came before a question."""
+        """Discard everything received before a request."""
         self.reader.clear()
         self.garbled = False
 
@@ -82,10 +81,10 @@ class MeterLine:
         self._lock = asyncio.Lock()
 
     async def open(self, timeout_s: float) -> None:
-        """Connect; nothing happens if it is open.
+        """Connect; no effect if the line is open.
 
         Raises:
-            Silent: nobody answers, or the serial line can't be opened.
+            Silent: the serial server does not answer, or the serial line can't be opened.
         """
         if self._transport is not None and not self._ear.lost:
             return
@@ -105,22 +104,22 @@ class MeterLine:
         self._transport, self._ear = cast(asyncio.Transport, transport), ear
 
     def drop(self) -> None:
-        """Close at once; what was under way is lost."""
+        """Close at once; an exchange under way is lost."""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
 
     async def read(self, address: str, identifier: int, *, timeout_s: float, pause_s: float = 0.0) -> bytes:
-        """All data of an identifier, follow-up frames included, low byte first.
+        """Read all data of an identifier, follow-up frames included, low byte first.
 
         Args:
             address: the meter's 12 digits.
             identifier: DI3 DI2 DI1 DI0.
-            timeout_s: for each answer.
-            pause_s: rest before each frame we send.
+            timeout_s: wait for each answer.
+            pause_s: pause before each frame we send.
 
-        Raises:
-            Silent, Refused, Garbled: no, an error, or a wrong answer.
+            Raises:
+                Silent, Refused, Garbled: no answer, an error answer, a wrong answer.
         """
         subject = f"{self.name} meter {address} {identifier:08X}"
         async with self._lock:
@@ -142,7 +141,7 @@ class MeterLine:
             return data
 
     async def find(self, identifier: int, timeout_s: float) -> list[str]:
-        """The addresses of the meters that answer when any is asked; several may talk at once and spoil each other."""
+        """The addresses of meters that answer the any-meter address; simultaneous answers may destroy each other."""
         async with self._lock:
             await self.open(timeout_s)
             found: dict[str, None] = {}
@@ -151,7 +150,7 @@ class MeterLine:
                 if frame.is_answer:
                     found[frame.address] = None
 
-            # It always waits to the end: more than one may answer.
+            # Always wait for the whole timeout: more than one meter may answer.
             with suppress(Silent, Garbled):
                 await self._ask(encode_read(WILDCARD, identifier), WILDCARD, note, timeout_s, 0.0, self.name)
             return list(found)

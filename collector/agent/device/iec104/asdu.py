@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is inside an IEC 60870-5-104 message: bytes of one APDU into information objects. Pure; lengths come first.
+"""The decoder of IEC 60870-5-104 messages: one APDU to information objects. Pure; lengths are checked first.
 
-c104 keeps the link (start, windows, timers, acknowledgement); this reads what came over it. The library's own points
-would drop what we keep: the IV and SU bits of a time tag, an object that arrives with another type than was declared
-for its address (untagged when interrogated, tagged when it changes), and the quality bits as they were.
+c104 runs the link (start, windows, timers, acknowledgement); this module decodes its messages. The library's own points
+would lose facts we need: the IV and SU bits of a time tag, an object whose type differs from the one declared for its
+address (untagged when interrogated, tagged when it changes), and the original quality bits.
 
 Layout: 68, length, four control octets; type, VSQ, cause, originator, common address (2); objects: address (3),
 elements, quality, time tag.
@@ -25,11 +25,11 @@ END_OF_INITIALISATION: Final = 70
 INTERROGATION: Final = 100
 COUNTER_INTERROGATION: Final = 101
 
-# Types that carry the same thing with and without time tag: an address may be answered in any of its family.
+# Types that carry the same value with and without time tag form a family: an object may arrive in any of its types.
 FAMILIES: Final[dict[int, int]] = {
     1: 1, 30: 1, 3: 3, 31: 3, 9: 9, 21: 9, 34: 9, 11: 11, 35: 11, 13: 13, 36: 13, 15: 15, 37: 15,
 }  # fmt: skip
-# type -> bytes of one object after its address
+# type -> octets of one object after its address
 _SIZES: Final[dict[int, int]] = {
     1: 1, 3: 1, 9: 3, 11: 3, 13: 5, 15: 5, 21: 2, 30: 8, 31: 8, 34: 10, 35: 10, 36: 12, 37: 12,
     END_OF_INITIALISATION: 1, INTERROGATION: 1, COUNTER_INTERROGATION: 1,
@@ -43,7 +43,7 @@ _OVERFLOW, _BLOCKED, _SUBSTITUTED, _NOT_TOPICAL, _INVALID = 0x01, 0x10, 0x20, 0x
 
 
 class Cause(IntEnum):
-    """Causes of transmission this program looks at."""
+    """Causes of transmission that this program uses."""
 
     PERIODIC = 1
     BACKGROUND = 2
@@ -58,14 +58,15 @@ class Cause(IntEnum):
     COUNTERS_REQUESTED = 37
 
 
-# Causes of a change the station reports by itself.
+# Causes of a change that the station reports spontaneously.
 EVENT_CAUSES: Final = frozenset({Cause.SPONTANEOUS, Cause.RETURN_REMOTE, Cause.RETURN_LOCAL})
 
 
 @dataclass(frozen=True, slots=True)
 class InformationObject:
-    """One object. `raw`: value before the point table's factors; None where the state is no value (a double point
-    between its ends). A normalised value is a fraction of 32768. `tag`: the seven octets of its time, if it has one."""
+    """One information object. `raw`: value before the point table's factors; None where the state is no value (a double
+    point in an intermediate state). A normalised value is a fraction of 32768. `tag`: the seven octets of its time
+    tag."""
 
     address: int
     raw: int | float | Fraction | None
@@ -76,7 +77,7 @@ class InformationObject:
 
 @dataclass(frozen=True, slots=True)
 class Asdu:
-    """One message. `negative`: the station says no."""
+    """One decoded message. `negative`: the P/N bit, a negative confirmation."""
 
     type: int
     cause: int
@@ -87,10 +88,10 @@ class Asdu:
 
 
 def decode_apdu(apdu: bytes) -> Asdu | None:
-    """The message in an APDU; None for S and U frames, which carry none, and for types nobody here asked for.
+    """Decode the message in an APDU; None for S and U frames, which carry none, and for types not used here.
 
     Raises:
-        Garbled: the length does not fit what it says it holds.
+        Garbled: the length does not fit the type and number of objects.
     """
     if len(apdu) < 6 or apdu[0] != 0x68 or apdu[1] != len(apdu) - 2:
         raise Garbled(f"no APDU: {apdu[:16].hex()}", subject="iec104")
@@ -147,19 +148,19 @@ def _quality(bits: int, empty: bool) -> Quality:
         return Quality.INVALID
     if bits & _OVERFLOW:
         return Quality.OUT_OF_RANGE
-    # Blocked: held at the state before; not topical: not refreshed. Both are values of an unknown age.
+    # Blocked: frozen at an earlier state; not topical: not refreshed. Both are values of unknown age.
     if bits & (_NOT_TOPICAL | _BLOCKED):
         return Quality.STALE
     return Quality.SUBSTITUTED if bits & _SUBSTITUTED else Quality.GOOD
 
 
 def decode_time(tag: bytes, utc_offset_min: int, near_utc_ms: int) -> int | None:
-    """UTC ms of a CP56Time2a; None where its IV bit is set or it is no time.
+    """Decode a CP56Time2a into UTC ms; None where its IV bit is set or it is no valid time.
 
     Args:
         tag: the seven octets.
-        utc_offset_min: what the station's clock shows in standard time, minutes east of UTC; its summer bit adds 60.
-        near_utc_ms: when it came; the century is the one that lies nearest.
+        utc_offset_min: standard time of the station's clock, minutes east of UTC; its SU bit (summer time) adds 60.
+        near_utc_ms: time of arrival; the century that gives the nearest time is taken.
     """
     milliseconds = int.from_bytes(tag[:2], "little")
     if tag[2] & 0x80 or milliseconds > 59_999:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A 104 link's stations: what is asked of them and when, and what their messages mean to the points of the table.
+"""The IEC 104 driver: when the stations of a link are interrogated, and how their messages become readings of points.
 
-Each common address is interrogated after every start of the link, when the station says that it was initialised, and
-periodically. What an interrogation does not bring by its deadline is invalid. Where a station can be reached at several
-addresses, one link is kept; when it is lost, or does not start, the next address is tried.
+Each common address is interrogated after every start of the link, after the station reports its initialisation, and
+periodically. A point that an interrogation does not bring by its deadline is invalid. Where a station has several
+network addresses, one link is kept; when it is lost, or does not start, the next address is tried.
 
 Any number of points may read one information object. A guard point guards all points of its common address: after a
-start of the link and after an initialisation their values are held back until every guard was seen to match; where one
-does not, or does not come with the interrogation, they are suspect until all match and the station was asked again.
+start of the link and after an initialisation their values are held back until every guard has matched. If a guard does
+not match, or does not come with the interrogation, they are suspect until all match and the station was interrogated
+again.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ _MUTED_LIMIT_S: Final = 5.0
 # A station that did not answer an interrogation in time is asked again after this long.
 _RETRY_MS: Final = 30_000
 _REQUESTS: Final = {INTERROGATION: "interrogation", COUNTER_INTERROGATION: "counter interrogation"}
-# What an answer that brought every point may still lack of its end; see `iec104`.
+# How long to wait for the end of an interrogation that has brought every point; c104 may miss it, see `link.py`.
 _END_PATIENCE_S: Final = 0.5
-# Tagged changes by which a station's clock is judged.
+# Number of tagged changes from which the offset of a station's clock is measured.
 _OFFSETS_KEPT: Final = 16
 
 
@@ -59,16 +60,16 @@ def _host_and_port(place: str) -> tuple[str, int]:
 
 
 def _asked(kind: int, station: _Station) -> str:
-    """An interrogation as log lines name it."""
+    """The name of an interrogation in log lines."""
     return f"{_REQUESTS[kind]} of {station.common_address}"
 
 
 @dataclass(slots=True)
 class _Station:
-    """One common address. `due_utc_ms`: when to interrogate next; `waiting`: kinds sent or to send, first one sent;
-    `missing`: points that have not come since it was asked; `complete_at_s`: since when none of the kind asked for;
-    `answering`: whether the others are vouched for. `unproved`: guard points not seen to match; `trusted`: whether the
-    values count, None while an interrogation has yet to tell; `held`: what came meanwhile, in order."""
+    """One common address. `due_utc_ms`: time of the next interrogation; `waiting`: kinds of interrogation to run, the
+    first one is running; `missing`: points not received since; `complete_at_s`: since when none of the running kind is
+    missing; `answering`: whether the points received are valid. `unproved`: guard points that have not matched;
+    `trusted`: whether values may be used, None until an interrogation shows; `held`: readings held back, in order."""
 
     common_address: int
     points: tuple[Point, ...]
@@ -85,7 +86,7 @@ class _Station:
     held: list[Reading] = field(default_factory=list)
 
     def doubt(self) -> None:
-        """Every guard has to match anew before values count."""
+        """Require every guard to match again before values are used."""
         self.unproved = {p.name for p in self.points if p.guard}
         self.trusted = None if self.unproved else True
         self.held = []
@@ -102,7 +103,7 @@ class Iec104Device:
         self._leave_place = False
         self._link: Link | None = None
         self._retired: list[Link] = []
-        # An interrogation holds its thread until it ends; the link must start and stop meanwhile.
+        # An interrogation blocks its thread until it ends; the link must be able to start and stop meanwhile.
         workers = 2 + 2 * len(settings.common_addresses)
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix=f"iec104[{settings.id}]")
         self._news = asyncio.Event()
@@ -143,7 +144,7 @@ class Iec104Device:
             self._retired = [link for link in self._retired if not link.is_closed]
 
             def wake() -> None:
-                # Only while somebody waits: a frame that is merely collected later need not wake the loop.
+                # Only during an interrogation: a spontaneous frame is collected later and need not wake the loop.
                 if self._listening:
                     loop.call_soon_threadsafe(self._news.set)
 
@@ -202,7 +203,7 @@ class Iec104Device:
             station.doubt()
 
     def _on_loss(self, stamp: int) -> None:
-        """All values are invalid until the station has been interrogated again."""
+        """Make all values invalid until the station has been interrogated again."""
         if self._is_open:
             self._log(logging.WARNING, "", "the link was lost; all values are invalid until it is back")
             self._is_open = False
@@ -214,7 +215,7 @@ class Iec104Device:
                 station.doubt()
 
     def _log(self, level: int, request: str, message: str) -> None:
-        """One line that names the link, the device, its generating units and the request it is about."""
+        """Log one line with the link, the device, its generating units and the request."""
         host, port = self._places[self._place]
         units = ",".join(sorted({p.unit or self._settings.unit for p in self.points} - {""}))
         _LOG.log(
@@ -222,7 +223,7 @@ class Iec104Device:
         )
 
     async def close(self) -> None:
-        """Disconnect and forget; nothing happens if it is closed."""
+        """Disconnect and discard all state; no effect if the device is closed."""
         link, self._link = self._link, None
         self._is_open = False
         if link is not None:
@@ -231,16 +232,16 @@ class Iec104Device:
                 self._retired.append(link)
 
     def collect(self) -> list[Reading]:
-        """What has come since the last call."""
+        """The readings received since the last call."""
         self._take()
         fresh, self._fresh = self._fresh, []
         return fresh
 
     async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:  # noqa: ARG002 - all come together
-        """Interrogate where it is due, then hand over what has come; see `Device.read`."""
+        """Interrogate the stations that are due, then return all readings received; see `Device.read`."""
         self._take()
         if self._link is not None and not self._is_open and self._fresh:
-            # The link was lost since the last read: say so at once, reconnection goes on by itself.
+            # The link was lost since the last read: report it at once; reconnection continues by itself.
             lost = Silent("the link was lost", subject=self.name)
             return Answer(self.collect(), self._clock.now_utc_ms(), errors=[lost])
         await self.open()
@@ -255,12 +256,12 @@ class Iec104Device:
         readings, now = self.collect(), self._clock.now_utc_ms()
         answering = [s for s in self._stations.values() if s.answering and s.trusted]
         holding = [p for s in answering for p in s.points if p.name in self._reported]
-        # Delay only makes a tag look older: the largest offset seen is the nearest.
+        # Delay only makes a tag look older: the largest offset seen is the most accurate.
         offset_ms = max(self._offsets_ms, default=None)
         return Answer(readings, now, holding, clock_offset_ms=offset_ms)
 
     async def _interrogate(self, station: _Station) -> None:
-        """Ask and wait up to `timeout_s` for the end; a slower station goes on answering meanwhile."""
+        """Interrogate and wait up to `timeout_s` for the end; a slower station may still answer after that."""
         station.due_utc_ms = self._clock.now_utc_ms() + self._settings.interrogation_period_s * 1000
         station.waiting = list(station.kinds)
         station.missing = {p.name for p in station.points}
@@ -268,7 +269,7 @@ class Iec104Device:
         await self._hear(station)
 
     async def _hear(self, station: _Station) -> None:
-        """Ask what is to be asked and wait for it, no longer than a read may take."""
+        """Send the waiting interrogations and wait for their end, at most `timeout_s`."""
         assert self._link is not None
         self._listening = True
         try:
@@ -277,7 +278,7 @@ class Iec104Device:
             self._listening = False
 
     async def _ask(self, station: _Station, link: Link, end: float) -> None:
-        """Send the kinds that wait, one when the one before has ended."""
+        """Send the waiting kinds of interrogation, each when the one before has ended."""
         loop = asyncio.get_running_loop()
         while station.waiting and link is self._link and loop.time() < end:
             if not station.number:
@@ -296,7 +297,7 @@ class Iec104Device:
                     await self._wait_news(min(end, complete_s) - loop.time())
 
     def _check_complete(self, station: _Station) -> None:
-        """Where every point has come, do without an end that was missed."""
+        """End an interrogation that has brought every point but whose end was missed."""
         if not station.waiting or not station.number:
             return
         counters = {p.name for p in station.points if FAMILIES[int(p.area)] == 15}
@@ -327,7 +328,7 @@ class Iec104Device:
         station.due_utc_ms = min(station.due_utc_ms or now, now) + _RETRY_MS
 
     def _end_interrogation(self, station: _Station) -> None:
-        """What did not come is invalid; what came is vouched for, its changes will be reported."""
+        """Make missing points invalid; points received stay valid, since the station reports their changes."""
         station.waiting, station.answering = [], True
         self._reported -= station.missing
         now = self._clock.now_utc_ms()
@@ -337,7 +338,7 @@ class Iec104Device:
             self._distrust(station, now)
 
     def _distrust(self, station: _Station, time_utc_ms: int) -> None:
-        """A guard does not match, or did not come: no value of the station counts until all do."""
+        """Make all values of the station suspect until every guard matches: one does not match, or did not come."""
         names = ", ".join(sorted(station.unproved))
         self._log(logging.WARNING, f"guard of {station.common_address}", f"does not match: {names}; values are suspect")
         station.trusted, station.held = False, []
@@ -345,7 +346,7 @@ class Iec104Device:
         self._fresh += [Reading(p, None, Quality.SUSPECT, time_utc_ms) for p in came]
 
     def _on_guard(self, station: _Station, guard: Reading) -> None:
-        """A guard point has come: by it the values of its station count, or do not."""
+        """Process the reading of a guard point: it decides whether its station's values are used."""
         self._fresh.append(guard)
         if guard.quality is not Quality.GOOD:
             station.unproved.add(guard.point.name)
@@ -363,7 +364,7 @@ class Iec104Device:
         station.trusted, station.held = True, []
 
     def _take(self) -> None:
-        """Turn the frames that wait into readings."""
+        """Decode the queued frames into readings."""
         link = self._link
         if link is None:
             return
@@ -426,7 +427,7 @@ class Iec104Device:
                 self._on_reading(station, self._reading(point, asdu, item, stamp, tag))
 
     def _on_reading(self, station: _Station, reading: Reading) -> None:
-        """What has come counts, waits for the guards, or is suspect."""
+        """Process a reading: it is used, held back until the guards match, or made suspect."""
         if reading.point.guard:
             self._on_guard(station, reading)
         elif station.trusted is None:
@@ -437,7 +438,7 @@ class Iec104Device:
             self._fresh.append(reading._replace(value=None, quality=Quality.SUSPECT, event=False))
 
     def _tag(self, asdu: Asdu, item: InformationObject, stamp: int) -> int | None:
-        """The station's own time of an object, UTC ms; a change tells how far its clock is off."""
+        """The station's own time tag of an object, UTC ms; a tagged change also measures the offset of its clock."""
         if item.tag is None or Cause.INTERROGATED <= asdu.cause < Cause.COUNTERS_REQUESTED:
             return None
         tag = decode_time(item.tag, self._settings.utc_offset_min, stamp)
@@ -453,7 +454,7 @@ class Iec104Device:
         self._ask_again_later(station)
         station.answering, station.waiting = False, []
         if station.trusted is None:
-            # Nothing will tell whether the values that come by themselves may be trusted.
+            # Without an answer nothing shows whether spontaneous values may be trusted.
             station.trusted, station.held = False, []
         now = self._clock.now_utc_ms()
         self._fresh += [Reading(p, None, Quality.REFUSED, now) for p in station.points]

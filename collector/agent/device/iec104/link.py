@@ -1,28 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A link of IEC 60870-5-104, through c104 (lib60870 inside): it starts, listens and interrogates, nothing else.
 
-c104 keeps the link: start, test, windows k and w, timers t0 to t3, reconnection every second. Facts it is used by:
+c104 runs the link: start, test, windows k and w, timers t0 to t3, reconnection every second. Facts this code relies on:
 
-- `add_connection` would send a clock synchronisation, which writes the station's clock: `Init.NONE` always, and the
+- `add_connection` would send a clock synchronisation, which writes the station's clock. So always `Init.NONE`; the
   interrogations are sent here, from a thread, because a call blocks until the answer ends.
-- A callback runs on a foreign thread, and one that raises is never called again: each catches everything, puts what it
-  got into a bounded queue and returns. What it catches is raised by whoever takes from the queue.
+- A callback runs on a foreign thread, and one that raises is never called again. So each callback catches everything,
+  puts its message into a bounded queue and returns. The consumer of the queue raises what was caught.
 - c104 2.2.1 never frees the two objects `on_receive_raw` is called with, nor the copy behind `message.raw`: 400 octets
-  a frame, for ever. `raw_explain` is freed and shows every octet of the objects: the message is put together from it.
-- No point is declared. So of each message, whatever its types, `on_new_point` tells before it is acknowledged, and
-  `on_unexpected_message` hands it over later, in order, on another thread. The first are counted; who takes from the
-  queue waits until the second have caught up: a station that waits for N(R) knows that its message is read.
-- c104 waits for its locks no longer than 0.1 s and then drops the message, acknowledged as it is. A callback's lock is
-  held while its thread waits for the interpreter, which may take that long on a busy machine, and the receiving thread
-  wants it to hand the next message over. So that one waits until the message before has gone through; one that was told
-  of and does not follow is counted as lost, and everything is asked again.
-- The answer to an interrogation is told only by the call that sends it, and c104 2.2.1 goes to sleep without looking
-  whether it is there already: one that is quicker than the call is missed, 1 in 100 from a station on the same
-  machine, 1 in 4 where that is very busy. So an end is not all the device goes by, and where no object comes either,
-  which is what a refusal looks like then, the station is asked again.
-- A link may stay OPEN_MUTED after its start: it is told to start once more, then rebuilt.
-- Destroying a connection while it connects blocks the whole interpreter up to t0: such a one is kept until it has
-  closed.
+  a frame, for ever. `raw_explain` is freed and shows every octet of the objects: the message is rebuilt from it.
+- No point is declared. So c104 announces every message, whatever its type, by `on_new_point` before it acknowledges it,
+  and delivers it later, in order, by `on_unexpected_message` on another thread. Announcements are counted, and the
+  consumer of the queue waits until all deliveries have followed: a station that waits for N(R) knows that its message
+  is processed.
+- c104 waits at most 0.1 s for a lock and then drops the message, although it is acknowledged. A callback's lock is held
+  while its thread waits for the interpreter, which may take that long on a busy machine, and the receiving thread needs
+  the lock to deliver the next message. So the receiving thread waits until the message before has been delivered; a
+  message that was announced but not delivered counts as lost, and everything is interrogated again.
+- Only the call that sends an interrogation returns its end, and c104 2.2.1 goes to sleep without checking whether the
+  end is there already: an end that is faster than the call is missed, 1 in 100 from a station on the same machine, 1
+  in 4 on a very busy one. So the driver does not rely on the end alone; where no object comes either (a missed
+  refusal looks like this) the station is interrogated again.
+- A link may stay OPEN_MUTED after its start: STARTDT is sent once more, then the link is rebuilt.
+- Destroying a connection while it connects blocks the whole interpreter up to t0: such a connection is kept until it
+  has closed.
 """
 # No `from __future__ import annotations` here: c104 compares the annotations of a callback with its own types.
 
@@ -41,44 +42,44 @@ from collector.base.errors import Silent
 from collector.points.agent_config import Device as Settings
 
 _QUEUE_MAXIMUM: Final = 100_000
-# Longest wait for what another thread has already been given: of who takes from the queue, of the receiving thread.
+# Longest waits for a delivery by another thread, s: of the consumer of the queue, and of the receiving thread.
 _HAND_OVER_S: Final = 1.0
 _TURN_S: Final = 5.0
-# A call that waits for the end of an interrogation cannot be broken off, not even when the agent ends. An end that
+# A call that waits for the end of an interrogation can't be interrupted, not even when the agent stops. An end that
 # comes later than this is missed.
 _LONGEST_CALL_S: Final = 5.0
-# Which interrogation a message answers, by its cause of transmission: of the station or a group, of counters.
+# Cause of transmission -> interrogation that the message answers: of the station or a group, of counters.
 _REQUEST_OF: Final = dict.fromkeys(range(Cause.INTERROGATED, Cause.COUNTERS_REQUESTED), INTERROGATION) | dict.fromkeys(
     range(Cause.COUNTERS_REQUESTED, Cause.COUNTERS_REQUESTED + 5), COUNTER_INTERROGATION
 )
-# A call that took all its time but this much has heard nothing.
+# A call that lasted its timeout less this margin received no answer.
 _CALL_MARGIN_S: Final = 0.01
-# Calls within t1 to a station of which nothing comes.
+# Attempts within t1 at a station that sends nothing.
 _CALLS: Final = 3
-# What is refused a second time may still be answered: the station was slow, and refuses to begin anew.
+# After a second refusal the first call may still be answered: a slow station refuses to start again meanwhile.
 _CROSSING_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Marks where the link began."""
+    """Marks the start of the link in the queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Marks where the link ended."""
+    """Marks the loss of the link in the queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Initialised:
-    """A station said that it was initialised."""
+    """A station reported its initialisation."""
 
     common_address: int
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """How the interrogation of this number ended. Not `ended`: the station refused it, or it could not be sent."""
+    """The result of the interrogation of this number. Not `ended`: the station refused it, or it could not be sent."""
 
     number: int
     ended: bool
@@ -88,14 +89,14 @@ News = bytes | Started | Lost | Initialised | Answered
 
 
 class Arrivals:
-    """Messages that were told of, and those whose contents have followed: never more than one behind."""
+    """Counts of messages announced and of messages delivered: never more than one apart."""
 
     def __init__(self) -> None:
         self._told = self._followed = 0
         self._changed = threading.Condition()
 
     def told(self) -> bool:
-        """One more has arrived, told of when those before have followed; False: that took too long."""
+        """Count an announcement once all messages before it are delivered; False: that took too long."""
         with self._changed:
             done = self._changed.wait_for(lambda: self._followed >= self._told, _TURN_S)
             self._followed = self._told
@@ -103,13 +104,13 @@ class Arrivals:
             return done
 
     def followed(self) -> None:
-        """The contents of one more are in the queue."""
+        """Count a delivery: one more message is in the queue."""
         with self._changed:
             self._followed = min(self._told, self._followed + 1)
             self._changed.notify_all()
 
     def caught_up(self) -> bool:
-        """Wait until all that had arrived are in the queue; False: it takes too long, and they count no more."""
+        """Wait until all announced messages are in the queue; False: it took too long, they are given up."""
         with self._changed:
             told = self._told
             done = self._changed.wait_for(lambda: self._followed >= told, _HAND_OVER_S)
@@ -119,7 +120,7 @@ class Arrivals:
 
 
 def _apdu(message: c104.IncomingMessage) -> bytes:
-    """A message as it came, but for its sequence numbers."""
+    """The APDU of a message as received, except for its sequence numbers."""
     text = message.raw_explain
     objects = bytes.fromhex(text.rpartition("(")[2].rstrip(")")) if text.endswith(")") else b""
     structure = message.number_of_objects | message.is_sequence << 7
@@ -130,7 +131,7 @@ def _apdu(message: c104.IncomingMessage) -> bytes:
 
 
 class Link:
-    """One c104 client with one connection. What it got waits in `news`: (stamp, APDU or a mark between them)."""
+    """One c104 client with one connection. Received items wait in the queue `news`: (stamp, APDU or mark)."""
 
     def __init__(
         self, settings: Settings, server: tuple[str, int], stamp: Callable[[], int], wake: Callable[[], None]
@@ -142,7 +143,7 @@ class Link:
         self._stamp, self._wake = stamp, wake
         self._seen_open = False
         self._arrivals = Arrivals()
-        # Messages that answered an interrogation, by common address and kind; the number of the last one sent.
+        # Number of messages that answered an interrogation, by common address and kind; number of the last one sent.
         requests = (INTERROGATION, COUNTER_INTERROGATION)
         self._answers = {(address, kind): 0 for address in settings.common_addresses for kind in requests}
         self._newest = dict.fromkeys(self._answers, 0)
@@ -168,7 +169,7 @@ class Link:
             message: c104.IncomingMessage,
             cause: c104.Umc,
         ) -> None:
-            # One with a cause that does not fit its type is told of once more, for its points.
+            # A message whose cause does not fit its type is announced a second time, for its points.
             if cause == c104.Umc.INVALID_COT:
                 return
             try:
@@ -183,7 +184,7 @@ class Link:
 
         def on_state(connection: c104.Connection, state: c104.ConnectionState) -> None:  # noqa: ARG001
             try:
-                # States are told late and in order: only a link that was seen open can be lost.
+                # States are reported late and in order: only a link that was seen open can be lost.
                 if (state == c104.ConnectionState.OPEN) != self._seen_open:
                     self._seen_open = not self._seen_open
                     self.news.append((self._stamp(), Started() if self._seen_open else Lost()))
@@ -207,7 +208,7 @@ class Link:
                 self._fail(error)
 
         def on_station(client: c104.Client, connection: c104.Connection, common_address: int) -> None:
-            """An address that is not ours; the library would take it in."""
+            """Ignore a common address that is not configured; the library would add it."""
 
         def on_initialised(client: c104.Client, station: c104.Station, cause: c104.Coi) -> None:  # noqa: ARG001
             try:
@@ -227,23 +228,23 @@ class Link:
         self._wake()
 
     def _fail(self, error: BaseException) -> None:
-        """Something failed on a thread that must not: what it was about counts as lost, and `failure` says why."""
+        """Note a failure on a thread that must not fail: its message counts as lost, `failure` tells why."""
         self.failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
         self.overflows += 1
 
     def catch_up(self) -> None:
-        """Return when all that the station may take for received is in the queue."""
+        """Wait until every message that c104 has acknowledged to the station is in the queue."""
         if not self._arrivals.caught_up():
             self.overflows += 1
 
     @property
     def is_muted(self) -> bool:
-        """Whether the socket is up and the start has not been confirmed."""
+        """Whether the socket is connected but the start (STARTDT) is not confirmed."""
         return bool(self._connection.state == c104.ConnectionState.OPEN_MUTED)
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing of it runs any more."""
+        """Whether the connection is closed, so that it may be destroyed."""
         return bool(self._connection.state == c104.ConnectionState.CLOSED)
 
     def start(self) -> None:
@@ -251,20 +252,20 @@ class Link:
         self._client.start()
 
     def stop(self) -> None:
-        """Disconnect; may block shortly."""
+        """Disconnect; may block for a short time."""
         self._stopped.set()
         self._client.stop()
 
     def unmute(self) -> None:
-        """Ask for data once more (STARTDT); where c104 gave up a lock, the next time."""
+        """Send STARTDT once more; where c104 could not get its lock, the next call does."""
         with contextlib.suppress(RuntimeError):
             self._connection.unmute()
 
     def interrogate(self, common_address: int, kind: int, number: int) -> None:
-        """Send a general or a counter interrogation and wait for its end, which `Answered` tells under this number.
+        """Send a general or a counter interrogation and wait for its end, queued as `Answered` with this number.
 
-        Counters are read as they are, not frozen. A refusal that was missed is heard by asking again. Nobody waits for
-        this call: what it raises is told as that of a callback is.
+        Counters are read without freezing them. A refusal that was missed is noticed by asking again. No task waits for
+        this call: its exceptions are reported as those of a callback.
         """
         try:
             self._interrogate(common_address, kind, number)
@@ -288,12 +289,12 @@ class Link:
                 return
 
     def _call(self, common_address: int, kind: int) -> bool | None:
-        """Whether the interrogation ended; False: refused, or it could not be sent; None: no answer was heard."""
+        """Whether the interrogation ended; False: refused, or it could not be sent; None: no answer was received."""
         begun_s = time.monotonic()
         try:
             ended = self._send(common_address, kind, wait=True)
         except RuntimeError:
-            # The one before, of a link that broke since, is still waited for; it would hear the answer to this one.
+            # c104 still waits for the call before, of a link lost since; that call would take the answer to this one.
             with contextlib.suppress(RuntimeError):
                 self._send(common_address, kind, wait=False)
             self._stopped.wait(self._call_s)

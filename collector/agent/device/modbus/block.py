@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The decoder of one request's answer, worked out once per block: which bytes go where, then one unpacking for all.
+"""The decoder of one request's answer, prepared once per block, which unpacks all values at once.
 
-Gives what `registers.decode_value` and `Scaling.judge` give point by point; a test holds the two against each other.
+It gives the same results as `registers.decode_value` and `Scaling.judge` point by point; a test compares the two.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _CODES: Final = {
     "float64": "d", "bcd16": "2s", "bcd32": "4s", "bit": "H",
 }  # fmt: skip
 _UNSIGNED: Final = {1: "H", 2: "I", 4: "Q"}
-# A float32 has 24 significant bits, a float64 53: times a factor of 28 bits, and with a half added, it is still exact.
+# A float32 has 24 significant bits, a float64 53: a float32 times a 28-bit factor plus one half is still exact.
 _FACTOR_LIMIT: Final = 2**28
-_FLOAT_LIMIT: Final = 2.0**51  # below, halves are exact
+_FLOAT_LIMIT: Final = 2.0**51  # below this, halves are exact
 _TABLE: Final = 256
 
 Judged = tuple[int | None, Quality]
-# What was unpacked, and the value's bytes as they came, into value and quality.
+# (unpacked value, its bytes as received) -> (stored value, quality)
 Judge = Callable[[Any, bytes], Judged]
-# What was unpacked into the stored integer of a good value; None: let the judge see it.
+# Unpacked value -> stored integer of a good value; None: `Judge` must decide.
 Guess = Callable[[Any], int | None]
 Unpack = Callable[[bytes], tuple[Any, ...]]
 Sort = Callable[[bytes], bytes]
@@ -39,7 +39,7 @@ Cut = Callable[[bytes], tuple[bytes, ...]]
 
 
 class BlockDecoder:
-    """Bytes of a block into readings. Guard points hold or not; the others carry a stored integer."""
+    """Decodes the bytes of a block into readings. Guard points match or not; other points get a stored integer."""
 
     def __init__(self, block: Block, guards: Mapping[str, Guard]) -> None:
         width = 1 if block.area in BIT_AREAS else 2
@@ -62,7 +62,7 @@ class BlockDecoder:
         self._all_good = (Quality.GOOD,) * len(block.points)
 
     def decode(self, data: bytes, time_utc_ms: int) -> BlockReadings:
-        """`data`: two bytes a register, or one byte 0 or 1 a coil, as many as the block asked for."""
+        """Decode `data`: two bytes per register, or one byte 0 or 1 per coil, as many as the block requests."""
         unpacked = self._unpack(self._sort(data))
         values = [guess(number) for guess, number in zip(self._guesses, unpacked, strict=True)]
         qualities: Sequence[Quality] = self._all_good
@@ -76,7 +76,7 @@ class BlockDecoder:
 
 
 class _Place(NamedTuple):
-    """Where a value lies in the bytes of its block, and what `struct` calls it when its bytes are in order."""
+    """Position of a value in the bytes of its block, and its `struct` format once its bytes are in order."""
 
     start: int
     size: int
@@ -84,24 +84,24 @@ class _Place(NamedTuple):
     order: str
 
 
-# Devices of one make are read by the same table: what depends on places alone is worked out once for all of them.
+# Devices of one make use the same point table: results that depend only on positions are cached for all of them.
 @lru_cache(256)
 def _shape(places: tuple[_Place, ...]) -> tuple[Unpack, Sort, Cut]:
     sources: list[int] = []
     for place in places:
-        # Where each byte of the value comes from, most significant first.
+        # Source of each byte of the value, most significant first.
         positions = bytes(range(place.size))
         ordered = positions if place.size == 1 else in_order(positions, place.order)
         sources += [place.start + position for position in ordered]
-    # A lone place would come bare and not in a tuple, so one more is always asked for.
+    # `itemgetter` of one item gives no tuple, so an empty slice is always added.
     cut = itemgetter(*(slice(p.start, p.start + p.size) for p in places), slice(0))
     return struct.Struct(">" + "".join(p.code for p in places)).unpack, _sorting(sources), cut
 
 
 def _sorting(sources: Sequence[int]) -> Sort:
-    """Puts the byte that stands at the first of `sources` first, and so on."""
+    """A function that reorders bytes: byte i of its result is byte `sources[i]` of the data."""
     if max(sources) < _TABLE:
-        # The answer is the table by which the places are translated. All registers one request may ask for fit.
+        # The data serve as the table of `bytes.translate`, which the answer of any allowed request fits.
         wanted = bytes(sources)
         return lambda data: wanted.translate(data.ljust(_TABLE))
     pick = itemgetter(*sources, 0)
@@ -115,7 +115,7 @@ def _code(point: Point, width: int) -> str:
 
 
 def _conversion(point: Point, width: int) -> Callable[[Any], Raw | None] | None:
-    """Unpacked into raw; None where they are the same."""
+    """The function from unpacked to raw value; None where the two are the same."""
     if width == 1:
         return None
     if point.bit is not None:
@@ -130,10 +130,10 @@ def _bit(number: int) -> Callable[[int], int]:
     return lambda unpacked: unpacked >> number & 1
 
 
-# Many points share an arithmetic: one judge for all of them.
+# Many points have the same scaling: they share one function.
 @lru_cache(1024)
 def _judge(scaling: Scaling, convert: Callable[[Any], Raw | None] | None) -> Judge:
-    """`Scaling.judge` after `convert`."""
+    """A function that applies `convert`, then `Scaling.judge`."""
 
     def judge(unpacked: Any, came: bytes) -> Judged:
         raw = unpacked if convert is None else convert(unpacked)
@@ -143,15 +143,15 @@ def _judge(scaling: Scaling, convert: Callable[[Any], Raw | None] | None) -> Jud
 
 
 def _no_guess(unpacked: Any) -> None:
-    """Always a case for the judge."""
+    """Always leave the value to `Judge`."""
     del unpacked
 
 
 @lru_cache(1024)
 def _guess(scaling: Scaling, convert: Callable[[Any], Raw | None] | None, float32: bool) -> Guess:
-    """The shortest way to what the judge gives where that is a value; None where it is not, or there is no such way.
+    """A fast version of `_judge` for good values; it gives None where the value is not good or no fast way exists.
 
-    `float32`: the type of the point, whose numbers times a small factor are exact in floating point.
+    `float32`: the point has this type, whose numbers times a small factor are exact in floating point.
     """
     factor, addend, low, high = scaling.numerator, scaling.addend, scaling.low, scaling.high
 
@@ -169,7 +169,7 @@ def _guess(scaling: Scaling, convert: Callable[[Any], Raw | None] | None, float3
 
     def guess_float32(unpacked: float) -> int | None:
         scaled = unpacked * float_factor
-        # What is no number is not within them either.
+        # NaN fails both comparisons.
         if lowest <= scaled <= highest:
             return int(scaled + 0.5 if scaled >= 0 else scaled - 0.5)
         return None
@@ -184,7 +184,7 @@ def _guess(scaling: Scaling, convert: Callable[[Any], Raw | None] | None, float3
 
 
 def _judge_guard(point: Point, guard: Guard, convert: Callable[[Any], Raw | None] | None) -> Judge:
-    """Exact, and worked out once per value: a guard is meant to stay what it is."""
+    """A function that judges a guard point exactly, cached per value: a guard's value should never change."""
     known: dict[Any, Quality] = {}
 
     def judge(unpacked: Any, came: bytes) -> Judged:

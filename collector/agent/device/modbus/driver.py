@@ -4,14 +4,14 @@
 A `ModbusLine` is one connection (a socket or a serial line) that several slaves may share; a `ModbusDevice` is one
 slave on it. One request is under way at a time on a line.
 
-What pymodbus leaves to its caller: an exception reply is returned, not raised; the number of registers that came is
-not compared with what was asked; an RTU reply carries nothing that tells a late answer to the last request from the
+pymodbus leaves checks to its caller: an exception reply is returned, not raised; the number of registers received is
+not compared with the number requested; and nothing in an RTU reply tells a late answer to the last request from the
 answer to this one. So lengths and function codes are checked here, and after a timeout or a cancelled request the
-connection is dropped and whatever was still to come with it.
+connection is closed, so that no late answer is read.
 
-What it would do and is not asked to: unpack registers one by one, then spell them out for a debug line nobody reads;
-for a full block that is more than half of its time. The replies of the four functions are registered as classes that
-keep their bytes, and a `BlockDecoder` unpacks them all at once.
+pymodbus would unpack registers one by one and format them for a debug line; for a full block that is more than half of
+its time. So the replies of the four functions are registered as classes that keep their bytes, and a `BlockDecoder`
+unpacks them all at once.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ _EXCEPTIONS: Final = {
 }  # fmt: skip
 
 
-class _Late(Exception):  # noqa: N818 - nobody else sees it
+class _Late(Exception):  # noqa: N818 - never leaves this module
     """The answer did not come in time."""
 
 
 class _Reply(ModbusPDU):
-    """A reply as it came: a byte that counts bytes, then those."""
+    """A reply as received: a byte count, then the data bytes."""
 
     rtu_byte_count_pos = 2
     exception_code = 0
     data = b""
 
     def __init__(self) -> None:
-        """Whose it is the library writes on it; a reply has no other fields."""
+        """Take no arguments: pymodbus sets the slave's address later, and a reply has no other fields."""
 
     def __str__(self) -> str:
-        """The library asks for it for each reply that comes."""
+        """The class name only: pymodbus formats each reply it receives."""
         return type(self).__name__
 
     def decode(self, data: bytes) -> None:
-        """Keep them."""
+        """Keep the data bytes; `BlockDecoder` decodes them."""
         self.data = data
 
 
@@ -103,10 +103,10 @@ class ModbusLine:
         self._lock = asyncio.Lock()
 
     async def open(self, timeout_s: float) -> None:
-        """Connect; nothing happens if it is open.
+        """Connect; no effect if the line is open.
 
         Raises:
-            Silent: nobody answers, or the serial line can't be opened.
+            Silent: the host does not answer, or the serial line can't be opened.
         """
         if self._client is not None and self._client.connected:
             return
@@ -131,7 +131,7 @@ class ModbusLine:
         client = AsyncModbusTcpClient(
             self._host or "serial", port=self._port, framer=FramerType.RTU if rtu else FramerType.SOCKET,
             name=self.name, retries=0, reconnect_delay=0, trace_packet=self._trace, trace_connect=self._trace_connect,
-            # The waits of a request are ended here, and not a second time inside the library.
+            # Request timeouts are handled here, not a second time inside the library.
             timeout=None,  # type: ignore[arg-type]
         )  # fmt: skip
         for reply in _REPLIES.values():
@@ -146,28 +146,28 @@ class ModbusLine:
         return data
 
     def _trace_connect(self, connected: bool) -> None:
-        """The library waits for the answer of a connection that is gone; nobody else has to."""
+        """End the wait for an answer when the connection is lost; pymodbus would go on waiting."""
         if not connected:
             self._end_wait(ConnectionException("the connection was lost"))
 
     def _end_wait(self, error: Exception | type[Exception]) -> None:
-        """End the wait for an answer, if there is one; a timeout around each wait costs half as much as decoding."""
+        """End the wait for an answer, if any. Cheaper than a timeout per wait, which costs half as much as decoding."""
         if self._waits and self._client is not None:
             answer = self._client.ctx.response_future
             if not answer.done():
                 answer.set_exception(error)
 
     def drop(self) -> None:
-        """Close at once; what was under way is lost."""
+        """Close at once; a request under way is lost."""
         client, self._client = self._client, None
         if client is not None:
             client.close()
 
     async def request(self, slave: int, block: Block, timeout_s: float) -> bytes:
-        """One exchange: the registers of `block`, two bytes each, or one byte 0 or 1 per coil.
+        """Read the registers of `block`, two bytes each, or its coils, one byte 0 or 1 each, in one exchange.
 
         Raises:
-            Silent, Refused, Garbled: no, an error, or a wrong answer.
+            Silent, Refused, Garbled: no answer, an exception reply, a wrong answer.
         """
         subject = f"{self.name} slave {slave} {block.area} {block.address}+{block.count}"
         async with self._lock:
@@ -246,7 +246,7 @@ _READS: Final = {"coil": _read_coils, "discrete": _read_discrete, "holding": _re
 
 
 class ModbusDevice:
-    """One slave. `retry_refused_s`: how long a point at an illegal address is left alone before it is asked again."""
+    """One slave. `retry_refused_s`: seconds until a point at a refused (illegal) address is read again."""
 
     def __init__(
         self, name: str, line: ModbusLine, points: tuple[Point, ...], clock: Clock, *, slave: int, timeout_s: float,
@@ -261,28 +261,28 @@ class ModbusDevice:
             retry_refused_s,
         )
         self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
-        # By identity: a block's hash goes through all its points.
+        # Keyed by `id()`: hashing a block would hash all its points.
         self._decoders: dict[int, tuple[Block, BlockDecoder]] = {}
-        # Points at addresses the device refuses -> (real time of the next try, the refusal).
+        # Points at addresses the device refuses -> (real time of the next try in s, the refusal).
         self._refused: dict[str, tuple[float, Refused]] = {}
         self._plans: dict[int, tuple[Sequence[Point], tuple[Block, ...]]] = {}
         self._next_block = 0
         self._errors: list[DeviceError] = []
 
     async def open(self) -> None:
-        """Connect the line; nothing happens if it is open. Raises `Silent`."""
+        """Connect the line; no effect if it is open. Raises `Silent`."""
         await self._line.open(self._timeout_s)
 
     async def close(self) -> None:
-        """Let go of the line; another slave on it opens it again by itself."""
+        """Close the line; another slave on it opens it again by itself."""
         self._line.drop()
 
     def collect(self) -> list[Reading]:
-        """Nothing: a slave speaks only when spoken to."""
+        """Always empty: a slave only answers requests."""
         return []
 
     async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
-        """As the protocol says. What did not fit into the budget comes first the next time."""
+        """Read as `Device.read` says. Points that did not fit into the budget are read first the next time."""
         loop = asyncio.get_running_loop()
         blocks = self._blocks(points, loop.time())
         first = self._next_block % len(blocks) if blocks else 0
@@ -308,7 +308,7 @@ class ModbusDevice:
 
     def _blocks(self, points: Sequence[Point], now_s: float) -> tuple[Block, ...]:
         if self._refused and (again := [n for n, (retry_at, _) in self._refused.items() if retry_at <= now_s]):
-            # Asked once more, each alone; if it is refused again its time starts anew.
+            # Retry each refused point alone; if it is refused again its waiting time starts anew.
             for name in again:
                 del self._refused[name]
             self._forget_plans()
@@ -337,7 +337,7 @@ class ModbusDevice:
         return [reading for block in blocks for reading in failed(block.points, error, now)]
 
     async def _read_block(self, block: Block, readings: ReadingsByBlock) -> None:
-        """One request, into `readings`; an illegal address in it is found by halving. Raises only `Silent`."""
+        """Read one block into `readings`; halve it to find an illegal address. Raises only `Silent`."""
         if self._pause_s:
             await asyncio.sleep(self._pause_s)
         try:

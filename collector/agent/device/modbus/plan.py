@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The read planner: points of a device into few requests. Pure.
+"""The read planner: groups the points of a device into few requests. Pure.
 
-Promises: every point lies whole in exactly one request; no request is longer than the device allows; registers nobody
-asked for are read only up to `max_gap` in a row (0 by default: a device may answer a hole with an error, or worse).
+Promises: every point lies whole in exactly one request; no request is longer than the device allows; at most `max_gap`
+unneeded registers in a row are read along (0 by default: a device may answer a hole with an error, or worse).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Block:
 
     @property
     def request_bytes(self) -> int:
-        """Bytes of request and reply in RTU framing; TCP framing has 8 more in all."""
+        """Bytes of request and reply together in RTU framing; TCP framing has 8 more."""
         data = (self.count + 7) // 8 if self.area in BIT_AREAS else 2 * self.count
         return 8 + 5 + data
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a device takes: most registers and coils of a request, longest hole read along, one point per request."""
+    """Limits of a device: most registers and coils per request, longest gap read along, only one point per request."""
 
     max_registers: int = 125
     max_coils: int = 2000
@@ -42,7 +42,7 @@ class Limits:
 
 
 def plan_reads(points: Iterable[Point], limits: Limits) -> tuple[Block, ...]:
-    """The requests for `points`, by area and address.
+    """Plan the requests for `points`, ordered by area and address.
 
     Raises:
         ValueError: a point is wider than the longest request allowed.

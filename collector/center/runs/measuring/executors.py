@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
+from collector.center.lake.sealing_processes import end_with_parent
 
 DASK: Final = "dask://"
 _ALONE: Final = 4  # jobs up to which a pool is not worth starting
@@ -34,7 +35,7 @@ def open_executor(where: str = "", *, jobs: int | None = None) -> Iterator[Execu
         yield None
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=os.cpu_count() or 1, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(os.cpu_count() or 1, mp_context=spawn, initializer=end_with_parent) as pool:
         yield pool
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from collector.center.lake.day_file import read_unit_tables
 from collector.center.lake.pieces import DAY, HEAD, TAIL
 from collector.center.receive.day_index import EDGE_MS
 from collector.model.interval import local_midnight_ms
@@ -54,44 +55,36 @@ def decode_facts(data: bytes) -> FileFacts:
     return _decoder.decode(data)
 
 
-def read_facts(data: bytes, day: str) -> FileFacts:
-    """The facts of a day file from its bytes."""
-    table = pq.read_table(pa.BufferReader(data))
-    wanted = [name for name in table.column_names if name not in _READ_NOT]
-    table = table.select(wanted).combine_chunks()
-    unit = table["unit"].combine_chunks()
-    names = unit.dictionary.to_pylist()
-    codes = unit.indices.to_numpy(zero_copy_only=False)
-    place = table["place"].to_numpy()
-    early = table["time"].to_numpy() < local_midnight_ms(date.fromisoformat(day)) + EDGE_MS
+def read_facts(path: Path, sha256: str, day: str) -> FileFacts:
+    """The facts of a day file.
+
+    Raises:
+        Altered: it is not the one with this hash.
+    """
+    early_ms = local_midnight_ms(date.fromisoformat(day)) + EDGE_MS
     facts = {}
-    for code, name in enumerate(names):
-        mine = np.flatnonzero(codes == code)
-        if not len(mine):
-            continue
-        of_day = mine[place[mine] == DAY]
-        facts[name] = UnitFacts(
-            columns=_columns(table, mine),
-            head=_digest(table, mine[place[mine] == HEAD]),
+    for unit, whole in read_unit_tables(path, sha256):
+        table = whole.select([name for name in whole.column_names if name not in _READ_NOT])
+        place = table["place"].to_numpy()
+        of_day = np.flatnonzero(place == DAY)
+        facts[unit] = UnitFacts(
+            columns=_columns(table),
+            head=_digest(table, np.flatnonzero(place == HEAD)),
             last=_digest(table, of_day[-1:]),
-            begin=_digest(table, of_day[early[of_day]]),
-            tail=_digest(table, mine[place[mine] == TAIL]),
+            begin=_digest(table, of_day[table["time"].to_numpy()[of_day] < early_ms]),
+            tail=_digest(table, np.flatnonzero(place == TAIL)),
         )
     return facts
 
 
-def _columns(table: pa.Table, rows: np.ndarray[Any, Any]) -> tuple[str, ...]:
+def _columns(table: pa.Table) -> tuple[str, ...]:
     """The quantities a unit's records carry: those whose quality is not null throughout."""
-    first, count = int(rows[0]), len(rows)
-    together = int(rows[-1]) - first + 1 == count  # rows are by unit
+    present = set(table.column_names)
 
     def carried(name: str) -> bool:
-        quality = table[f"{name}_quality"]
-        part = quality.slice(first, count) if together else quality.take(pa.array(rows))
-        return bool(part.null_count < len(part))
+        return f"{name}_quality" not in present or table[f"{name}_quality"].null_count < len(table)
 
-    present = set(table.column_names)
-    return tuple(n for n in BY_NAME if n in present and (f"{n}_quality" not in present or carried(n)))
+    return tuple(name for name in BY_NAME if name in present and carried(name))
 
 
 def _digest(table: pa.Table, rows: np.ndarray[Any, Any]) -> bytes:
@@ -101,7 +94,7 @@ def _digest(table: pa.Table, rows: np.ndarray[Any, Any]) -> bytes:
     part = table.take(pa.array(rows))
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(part.column_names):
-        if name in ("unit", "place") or part[name].null_count == len(part):
+        if name == "place" or part[name].null_count == len(part):
             continue
         text = part[name].cast(pa.string()).fill_null("").combine_chunks()
         digest.update(name.encode())

@@ -21,7 +21,7 @@ from collector.base.cycles import without_looking_for_cycles
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
-from collector.center.db.verified import ABSENT, UNLISTED, altered, check_hash, read_verified
+from collector.center.db.verified import ABSENT, UNLISTED, altered, check_hash
 from collector.center.runs.input_folder import REGISTER_FILE, PinnedFile
 from collector.center.runs.kept_files import find_kept_bytes, keep_file
 from collector.center.runs.measuring.executors import as_they_come, open_executor
@@ -61,6 +61,11 @@ SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]
 _FACTS_AT_ONCE: Final = 64
 _PLAN: Final = "plan.csv"
 
+# The steps of a run that are told while it is under way.
+READING: Final = "reading"
+MEASURING: Final = "measuring"
+CLOSING: Final = "closing"
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -82,8 +87,13 @@ class MonthMeasuring:
         pinned: Sequence[PinnedFile],
         *,
         hashes: Mapping[str, str],
+        tell: Callable[[str, int, int], None] = lambda *_: None,
     ) -> None:
-        """`data`: the folder; `pinned`: its day files; `hashes`: SHA-256 of register and tables by name."""
+        """`data`: the folder; `pinned`: its day files; `hashes`: SHA-256 of register and tables by name.
+
+        `tell`: takes the step, and how many of how many parts of it are done.
+        """
+        self._tell = tell
         self._store, self.month, self._data, self._rulebook = store, month, data, rulebook
         self._pinned, self._hashes = tuple(pinned), hashes
         self._facts: dict[str, FileFacts] = {}
@@ -109,6 +119,7 @@ class MonthMeasuring:
     def statement(self, *, executor: str = "") -> tuple[Statement, Progress]:
         """Measure what is lacking and close. Raises as `measure`."""
         lacking = self.measure(executor=executor)
+        self._tell(CLOSING, 0, 0)
         with without_looking_for_cycles():
             self._find_results(lacking)
             self._note_use()
@@ -168,9 +179,11 @@ class MonthMeasuring:
         groups = [lacking[at : at + _FACTS_AT_ONCE] for at in range(0, len(lacking), _FACTS_AT_ONCE)]
         found: dict[str, FileFacts] = {}
         if groups:
+            self._tell(READING, 0, len(lacking))
             with open_executor(executor, jobs=len(groups)) as pool:
                 for some in map(_read_some_facts, groups) if pool is None else pool.map(_read_some_facts, groups):
                     found |= some
+                    self._tell(READING, len(found), len(lacking))
             now_ms = self._store.clock.now_utc_ms()
             self._store.write(lambda c: add_facts(c, found, now_ms=now_ms)).result()
         return found
@@ -268,6 +281,8 @@ class MonthMeasuring:
         """Measure cells, plant by plant, and store what comes back as it comes."""
         if not lacking:
             return
+        finished = 0
+        self._tell(MEASURING, finished, len(lacking))
         jobs = list(self.jobs(lacking))
         with open_executor(executor, jobs=len(jobs)) as pool:
             done = map(measure_apart, jobs) if pool is None else as_they_come(pool, measure_apart, jobs)
@@ -276,6 +291,8 @@ class MonthMeasuring:
                     measured.raise_here()
                 now_ms = self._store.clock.now_utc_ms()
                 self._store.write(lambda c, m=measured, n=now_ms: add_results(c, m, now_ms=n)).result()  # type: ignore[misc]
+                finished += len(measured)
+                self._tell(MEASURING, finished, len(lacking))
 
     def jobs(self, lacking: Sequence[Cell]) -> Iterator[PlantJob]:
         """What is to be measured, plant by plant."""
@@ -362,4 +379,4 @@ def _runs_of(units: Sequence[str], plant_of: Mapping[str, str]) -> Iterator[tupl
 
 
 def _read_some_facts(files: Sequence[PinnedFile]) -> dict[str, FileFacts]:
-    return {file.sha256: read_facts(read_verified(file.path, file.sha256), file.day) for file in files}
+    return {file.sha256: read_facts(file.path, file.sha256, file.day) for file in files}

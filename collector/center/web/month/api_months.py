@@ -18,18 +18,18 @@ from collector.center.papers.bills import bills_of
 from collector.center.papers.filings import hand_out_filing, list_filings, make_filings
 from collector.center.people import four_eyes
 from collector.center.people.access import Permission
+from collector.center.runs.asking.lost_runs import runs_asked
 from collector.center.runs.month_state import State, list_steps, month_state, visible_run
 from collector.center.runs.rulebooks import rulebook_path
 from collector.center.runs.run_list import CORRECTION, TRIAL
-from collector.center.runs.settle_month import settle_month
+from collector.center.runs.settle_month import ask_to_settle
 from collector.center.web.context import Ctx
-from collector.center.web.errors import Missing
-from collector.center.web.jobs import Job
+from collector.center.web.errors import Missing, language_of_program
 from collector.center.web.month_rules import days_of
 from collector.center.web.months import known_months
 from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, attachment, listed
 from collector.center.web.routes import api_get, api_post
-from collector.center.web.shapes import DoneOut, JobOut, MonthPath, NumberOut
+from collector.center.web.shapes import DoneOut, JobOut, MonthPath, NumberOut, job_out
 from collector.center.web.which_month import month_named
 from collector.model.interval import Month
 
@@ -238,30 +238,31 @@ def duties(
 
 @api_post("/months/{month:str}/settle", Permission.SETTLE)
 def settle(ctx: Ctx, month: MonthPath, data: JSONBody[SettleIn]) -> JobOut:
-    """Make a run of what the store has now, in the background; `…/job` tells when it is there."""
+    """Ask for a run of what the store has, made in the background: `/runs/{number}` tells how far it is.
+
+    Where the same run is asked for already, the answer is that one.
+    """
     wanted = month_named(month)
     state = ctx.read(lambda c: month_state(c, wanted))
     kind = CORRECTION if state.state is State.CORRECTION or state.edition > 1 else TRIAL
     store, rulebook, actor = ctx.store, rulebook_path(ctx.settings), ctx.actor
-    job = Job(str(wanted), kind, actor.name, ctx.now_ms)
-    ctx.jobs.start(
-        job,
-        lambda: (
-            settle_month(
+    return job_out(
+        ctx.runs.start(
+            lambda: ask_to_settle(
                 store, wanted, rulebook=rulebook, actor=actor, kind=kind, note=data.note, base_run_id=state.run_id
-            ).id
+            )
         ),
+        language_of_program(ctx.request),
     )
-    return as_row(JobOut, job)
 
 
 @api_get("/months/{month:str}/job", Permission.SEE_ALL)
 def last_job(ctx: Ctx, month: MonthPath) -> JobOut:
-    """The run that this process is making of a month, or made last."""
-    found = ctx.jobs.of(str(month_named(month)))
-    if found is None:
-        raise Missing(tr("no run was asked for since the center started"), subject=month)
-    return as_row(JobOut, found)
+    """The run of a month that was asked for last, by whatever way."""
+    found = runs_asked(ctx.store, month_named(month))
+    if not found:
+        raise Missing(tr("no run was asked for yet"), subject=month)
+    return job_out(found[-1], language_of_program(ctx.request))
 
 
 @api_get("/months/{month:str}/filings", Permission.SEE_OWN, own=True, table=True)

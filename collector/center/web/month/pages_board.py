@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from litestar import Response
@@ -28,19 +29,19 @@ from collector.center.papers.filing_documents import FILING_WORDS
 from collector.center.papers.filings import hand_out_filing, list_filings, make_filings
 from collector.center.people import four_eyes
 from collector.center.people.access import Permission
+from collector.center.runs.asking.lost_runs import runs_asked
 from collector.center.runs.month_state import STATE_WORDS, MonthState, State, list_steps, month_state, visible_run
 from collector.center.runs.rulebooks import rulebook_path
-from collector.center.runs.run_list import CORRECTION, TRIAL, list_runs
-from collector.center.runs.settle_month import settle_month
+from collector.center.runs.run_list import CORRECTION, TRIAL, RunRow, RunState
+from collector.center.runs.settle_month import ask_to_settle
 from collector.center.web.context import Context, Ctx, Page, words_of
 from collector.center.web.guards import Open
-from collector.center.web.jobs import Job
 from collector.center.web.month_rules import days_of
 from collector.center.web.paging import XLSX, attachment
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.which_month import month_at_work, month_named
-from collector.model.interval import Month
+from collector.model.interval import HOUR_MS, Month
 
 SECTIONS: Final = ("", "completeness", "reviews", "rulebook", "runs")
 
@@ -66,6 +67,7 @@ def board_page(ctx: Ctx, month: FromPath[str]) -> Page:
     state = ctx.read(lambda c: month_state(c, wanted))
     board, calendar_error = _duties(ctx, wanted)
     staff = actor.may(Permission.SEE_ALL)
+    asked = list(reversed(runs_asked(ctx.store, wanted))) if staff else []
     proposals = [p for p in ctx.read(four_eyes.list_proposals) if p.subject == str(wanted) and p.kind in KINDS]
     return ctx.page(
         "board.html",
@@ -76,7 +78,10 @@ def board_page(ctx: Ctx, month: FromPath[str]) -> Page:
         board=board,
         calendar_error=calendar_error,
         run_id=ctx.read(lambda c: visible_run(c, wanted, actor)),
-        runs=list(reversed(ctx.read(lambda c: list_runs(c, wanted)))) if staff else [],
+        asked=asked,
+        runs=[each for each in asked if each.state is RunState.DONE],
+        waiting=[each for each in reversed(asked) if each.is_open],
+        ended=_just_ended(asked, ctx.now_ms),
         steps=ctx.read(lambda c: list_steps(c, wanted, actor=actor)),
         reviews=ctx.read(lambda c: list_reviews(c, actor=actor, month=wanted, open_only=True)),
         filings=ctx.read(lambda c: list_filings(c, wanted, actor=actor)),
@@ -89,8 +94,15 @@ def board_page(ctx: Ctx, month: FromPath[str]) -> Page:
         permission_of={p.id: four_eyes.KINDS[p.kind] for p in proposals},
         stands_open=_stands_open(ctx, wanted, state.run_id) if staff else [],
         missing=ctx.read(_missing_kinds) if staff else [],
-        job=ctx.jobs.of(str(wanted)) if staff else None,
     )
+
+
+def _just_ended(asked: Sequence[RunRow], now_ms: int) -> RunRow | None:
+    """The run asked for last, newest first, where people will want to know what became of it."""
+    last = asked[0] if asked else None
+    if last is None or last.ended_ms is None:
+        return None
+    return last if last.state is not RunState.DONE or now_ms - last.ended_ms < HOUR_MS else None
 
 
 def _place(state: State, now: State) -> str:
@@ -134,19 +146,16 @@ def _missing_kinds(connection: Connection) -> list[str]:
 
 @action("/months/{month:str}/settle", Permission.SETTLE)
 def settle_action(ctx: Ctx, month: FromPath[str]) -> Page:
-    """Make a run of the month, in the background; the board tells when it is there."""
+    """Ask for a run of the month, made in the background; the board tells how far it is."""
     wanted = month_named(month)
     state = ctx.read(lambda c: month_state(c, wanted))
     kind = CORRECTION if state.state is State.CORRECTION or state.edition > 1 else TRIAL
     note, actor, store, rulebook = ctx.form.get("note", "")[:1000], ctx.actor, ctx.store, rulebook_path(ctx.settings)
-
-    def work() -> int:
-        row = settle_month(
+    ctx.runs.start(
+        lambda: ask_to_settle(
             store, wanted, rulebook=rulebook, actor=actor, kind=kind, note=note, base_run_id=state.run_id
         )
-        return row.id
-
-    ctx.jobs.start(Job(str(wanted), kind, actor.name, ctx.now_ms), work)
+    )
     return ctx.redirect(f"/months/{wanted}", notice="run_begun")
 
 

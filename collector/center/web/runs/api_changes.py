@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,25 +14,20 @@ from litestar.background_tasks import BackgroundTask
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import File
 
-from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.inputs.imports import ALL_KINDS
 from collector.center.inputs.service import delivered_of
-from collector.center.month.review_files import remedies_of
-from collector.center.month.review_log import review_by_id
-from collector.center.month.reviews import note_what_if
+from collector.center.month.review_effect import ask_to_try
 from collector.center.people.access import Permission
 from collector.center.runs.compare import PlantEffect, compare_runs, effect_by_plant
 from collector.center.runs.package import export_package
-from collector.center.runs.run_list import WHAT_IF
-from collector.center.runs.what_if import Change, what_if
-from collector.center.web.context import Context, Ctx
-from collector.center.web.errors import Missing
-from collector.center.web.jobs import Job, Jobs
+from collector.center.runs.what_if import Change, ask_what_if
+from collector.center.web.context import Ctx
+from collector.center.web.errors import Missing, language_of_program
 from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.runs.api_runs import opened
-from collector.center.web.shapes import JobOut
+from collector.center.web.shapes import JobOut, job_out
 
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]
 
@@ -117,29 +112,17 @@ def try_file(
         raise Missing(tr("expected one of {names}", names=", ".join(ALL_KINDS)), subject=kind[:40])
     changes = [Change(kind, delivered_of(name, ctx.body))]
     store, actor = ctx.store, ctx.actor
-    month = run.facts.month
-    return _start(ctx, month, number, lambda: what_if(store, number, changes=changes, actor=actor, note=note).id)
+    asking = partial(ask_what_if, store, run.facts.id, changes=changes, actor=actor, note=note)
+    return job_out(ctx.runs.start(asking), language_of_program(ctx.request))
 
 
 @api_post("/reviews/{number:int}/what-if", Permission.SETTLE)
 def try_review(ctx: Ctx, number: Number, data: JSONBody[EmptyIn]) -> JobOut:
     """Settle the run a review is about with the remedies beside it: what granting it would do to every plant."""
-    found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
-    remedies = ctx.read(lambda c: remedies_of(c, number, actor=ctx.actor))
-    if not remedies:
-        raise StoreError(
-            tr("has no remedy beside it: attach the inputs as they should be"),
-            subject=tr("review {number}", number=number),
-        )
-    changes = [Change(kind, delivered_of(name, content)) for kind, name, content in remedies]
-    store, actor, now_ms = ctx.store, ctx.actor, ctx.now_ms
-
-    def work() -> int:
-        row = what_if(store, found.run_id, changes=changes, actor=actor, note=data.note)
-        store.write(lambda c: note_what_if(c, number, actor=actor, run_id=row.id, now_ms=now_ms)).result()
-        return row.id
-
-    return _start(ctx, str(found.month), found.run_id, work)
+    return job_out(
+        ctx.runs.start(partial(ask_to_try, ctx.store, number, actor=ctx.actor, note=data.note)),
+        language_of_program(ctx.request),
+    )
 
 
 @api_post("/runs/{number:int}/package", Permission.SEE_ALL, media_type="application/zip", notes_itself=True)
@@ -158,13 +141,6 @@ def package(ctx: Ctx, number: Number) -> File:
 
 async def _forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _start(ctx: Context, month: str, base: int, work: Callable[[], int]) -> JobOut:
-    jobs: Jobs = ctx.request.app.state.jobs
-    job = Job(month, WHAT_IF, ctx.actor.name, ctx.now_ms, base)
-    jobs.start(job, work)
-    return as_row(JobOut, job)
 
 
 def _effect(found: PlantEffect) -> EffectOut:

@@ -6,18 +6,19 @@ them, and the totals of each area.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from litestar.params import PathParameter, QueryParameter
 
 from collector.base.errors import RuleError, StoreError
 from collector.base.text import tr
 from collector.center.people.access import Permission
+from collector.center.runs.asking.lost_runs import mark_lost, runs_asked
 from collector.center.runs.month_state import may_see_run
-from collector.center.runs.run_list import list_runs
+from collector.center.runs.run_list import asked_run
 from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.center.web.context import Context, Ctx
-from collector.center.web.errors import Missing
+from collector.center.web.errors import Missing, language_of_program
 from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get
 from collector.center.web.runs.api_runs_rows import (
@@ -36,13 +37,16 @@ from collector.center.web.runs.api_runs_rows import (
     StepOut,
     UnpaidOut,
     determinant_out,
+    run_out,
     segment_rows,
 )
 from collector.center.web.which_month import month_named
 
+LISTED_PROBLEMS: Final = 5
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]
 Unit = Annotated[str, PathParameter(max_length=64)]
 Service = Annotated[str, PathParameter(max_length=64)]
+InState = Annotated[Literal["", "queued", "running", "done", "failed", "interrupted"], QueryParameter(name="state")]
 OfService = Annotated[str, QueryParameter(max_length=64)]
 Instant = Annotated[int, QueryParameter(ge=0, le=4_102_444_800_000, description="UTC milliseconds")]
 
@@ -51,21 +55,31 @@ Instant = Annotated[int, QueryParameter(ge=0, le=4_102_444_800_000, description=
 def runs(
     ctx: Ctx,
     month: Annotated[str, QueryParameter(max_length=7)] = "",
+    in_state: InState = "",
     cursor: Cursor = 0,
     limit: Limit = 100,
     format: Format = "json",  # noqa: A002
 ) -> Listed[RunOut]:
-    """Runs, newest first; those disclosed for a plant's user."""
+    """Runs, newest first, from the moment they are asked for; those disclosed for a plant's user."""
     wanted = month_named(month) if month else None
-    found = ctx.read(lambda c: [r for r in reversed(list_runs(c, wanted)) if may_see_run(c, r.id, ctx.actor)])
-    rows = [as_row(RunOut, each) for each in found]
+    asked = [each for each in reversed(runs_asked(ctx.store, wanted)) if in_state in ("", each.state)]
+    found = ctx.read(lambda c: [each for each in asked if may_see_run(c, each.id, ctx.actor)])
+    rows = [run_out(each, language_of_program(ctx.request), most_problems=LISTED_PROBLEMS) for each in found]
     return listed(rows, row=RunOut, cursor=cursor, limit=limit, form=format, name="runs")
 
 
 @api_get("/runs/{number:int}", Permission.SEE_OWN, own=True)
 def one_run(ctx: Ctx, number: Number) -> RunOut:
-    """A run."""
-    return as_row(RunOut, opened(ctx, number).facts)
+    """A run, in whatever state."""
+    if not ctx.read(lambda c: may_see_run(c, number, ctx.actor)):
+        raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=number))
+    found = ctx.read(lambda c: asked_run(c, number))
+    if found is not None and found.is_open:
+        mark_lost(ctx.store)
+        found = ctx.read(lambda c: asked_run(c, number))
+    if found is None:
+        raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=number))
+    return run_out(found, language_of_program(ctx.request))
 
 
 @api_get("/runs/{number:int}/lines", Permission.SEE_OWN, own=True, table=True)

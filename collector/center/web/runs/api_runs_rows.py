@@ -8,12 +8,29 @@ from typing import Any
 
 import msgspec
 
+from collector.base.text import Language, into
+from collector.center.runs.run_list import RunRow
+from collector.center.web.errors import ProblemOut
+from collector.center.web.paging import as_row
 from collector.report.numbers import format_fraction
 from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, DeterminantRow
 
 
+class ProgressOut(msgspec.Struct, frozen=True):
+    """How far a run is: `doing`, the step; `done` of `of` parts of it, 0 of 0 where it has none."""
+
+    doing: str
+    done: int
+    of: int
+
+
 class RunOut(msgspec.Struct, frozen=True):
-    """A run: what it was made for, its status, and the hashes by which anybody can check it."""
+    """A run: what it was made for, its status, and the hashes by which anybody can check it.
+
+    `state`: queued, running, done, failed, or interrupted where the process that made it ended; only a run that is done
+    has a status, hashes and rows. `at_ms`: when it was done, or else asked for. `progress`: while it is running.
+    `error`, `problems`: why it failed; a list gives the first five problems, `problem_count` says how many there are.
+    """
 
     id: int
     month: str
@@ -25,6 +42,26 @@ class RunOut(msgspec.Struct, frozen=True):
     result_hash: str
     rulebook_hash: str
     note: str
+    state: str
+    asked_ms: int
+    began_ms: int | None
+    ended_ms: int | None
+    progress: ProgressOut | None
+    error: str
+    problem_count: int
+    problems: list[ProblemOut]
+
+
+def run_out(row: RunRow, language: Language, *, most_problems: int | None = None) -> RunOut:
+    """A run, with its first problems or all of them; why it failed, in a language."""
+    return as_row(
+        RunOut,
+        row,
+        progress=None if row.progress is None else as_row(ProgressOut, row.progress),
+        error=into(row.error, language),
+        problem_count=len(row.problems),
+        problems=[ProblemOut(p.file, p.row, p.key, into(p.message, language)) for p in row.problems[:most_problems]],
+    )
 
 
 class LineOut(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,23 +20,20 @@ from collector.base.errors import ConfigError, Problem, StoreError
 from collector.base.text import tr
 from collector.center.inputs.imports import ALL_KINDS
 from collector.center.inputs.service import delivered_of
-from collector.center.month.review_effect import try_review
+from collector.center.month.review_effect import ask_to_try
 from collector.center.month.review_log import review_by_id
 from collector.center.people.access import Permission
 from collector.center.runs.compare import compare_runs, effect_by_plant
 from collector.center.runs.month_state import visible_run
 from collector.center.runs.package import export_package
-from collector.center.runs.run_list import WHAT_IF, list_runs
-from collector.center.runs.stored_run import OpenedRun, open_run
-from collector.center.runs.what_if import Change, what_if
+from collector.center.runs.run_list import list_runs
+from collector.center.runs.stored_run import open_run
+from collector.center.runs.what_if import Change, ask_what_if
 from collector.center.web.context import Context, Ctx, Page
-from collector.center.web.jobs import Job
 from collector.center.web.paging import window
 from collector.center.web.routes import action, page
 from collector.center.web.runs.pages_run import opened_for
 from collector.center.web.which_month import month_named
-from collector.model.interval import Month
-from collector.settlement.rulebook.load import load_rulebook
 from collector.tables.register import DEEP_KEY, DEEP_KEY_MESSAGE
 
 RULEBOOK_FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\.toml\Z")
@@ -80,7 +78,6 @@ def what_if_page(ctx: Ctx, month: FromPath[str]) -> Page:
         runs=list(reversed(ctx.read(lambda c: list_runs(c, wanted)))),
         run_id=ctx.read(lambda c: visible_run(c, wanted, ctx.actor)),
         kinds=ALL_KINDS,
-        job=ctx.jobs.of(str(wanted)),
     )
 
 
@@ -94,7 +91,7 @@ def what_if_action(ctx: Ctx, month: FromPath[str]) -> Page:
     changes, rulebook_files = _changes(ctx)
     if not changes and not rulebook_files:
         raise ConfigError([Problem("form", 0, "file", tr("choose a file: without a change there is nothing to try"))])
-    _start(ctx, wanted, base, changes, rulebook_files)
+    _start(ctx, base, changes, rulebook_files)
     return ctx.redirect(f"/months/{wanted}", notice="run_begun")
 
 
@@ -117,35 +114,18 @@ def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:
     return changes, rulebook_files
 
 
-def _start(ctx: Context, month: Month, base: int, changes: Sequence[Change], rulebook: Mapping[str, bytes]) -> None:
+def _start(ctx: Context, base: int, changes: Sequence[Change], rulebook: Mapping[str, bytes]) -> None:
     store, actor, note = ctx.store, ctx.actor, ctx.form.get("note", "")[:1000]
-
-    def work() -> int:
-        with tempfile.TemporaryDirectory() as folder:
-            draft = _draft(open_run(store, base), rulebook, Path(folder) / "rulebook")
-            return what_if(store, base, changes=changes, rulebook=draft, actor=actor, note=note).id
-
-    ctx.jobs.start(Job(str(month), WHAT_IF, actor.name, ctx.now_ms, base), work)
-
-
-def _draft(base: OpenedRun, files: Mapping[str, bytes], target: Path) -> Path | None:
-    """The rulebook of a run with files replaced or added; None where there are none."""
-    if not files:
-        return None
-    target.mkdir()
-    for name, data in {**base.rulebook_files, **files}.items():
-        (target / name).write_bytes(data)
-    load_rulebook(target)  # refused here with file and place, before anything is settled
-    return target
+    # The rulebook of the run with files replaced or added.
+    draft = {**open_run(store, base).rulebook_files, **rulebook} if rulebook else None
+    ctx.runs.start(partial(ask_what_if, store, base, changes=changes, rulebook=draft, actor=actor, note=note))
 
 
 @action("/reviews/{number:int}/try", Permission.SETTLE)
 def try_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Show what granting a review would do to every plant: its remedies on top of the run it is about."""
     found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
-    store, actor = ctx.store, ctx.actor
-    job = Job(str(found.month), WHAT_IF, actor.name, ctx.now_ms, found.run_id)
-    ctx.jobs.start(job, lambda: try_review(store, number, actor=actor).id)
+    ctx.runs.start(partial(ask_to_try, ctx.store, number, actor=ctx.actor))
     return ctx.redirect(f"/months/{found.month}", notice="run_begun")
 
 

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs whose process has gone: found by anybody, marked interrupted, their half-made folder removed.
+
+Who asks for a run holds a lock of the store until it has ended, and the lock ends with the process: whoever can take
+it knows that nobody makes the run any more. No clock is asked, and no number of a process.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from sqlalchemy import Connection, select
+
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import run
+from collector.center.runs.run_list import RunRow, RunState, asked_run, fail_run, is_open, list_asked, runs_folder
+from collector.model.interval import Month
+
+
+def lock_name(worker: str) -> str:
+    """The lock that the maker of a run holds."""
+    return f"run-{worker}"
+
+
+def mark_lost(store: CenterStore) -> None:
+    """Mark the runs interrupted that nobody makes any more."""
+    for run_id, worker in store.read(_open_runs):
+        with store.hold(lock_name(worker), wait=False, once=True) as held:
+            if held:
+                _mark(store, run_id)
+
+
+def runs_asked(store: CenterStore, month: Month | None = None) -> list[RunRow]:
+    """Every run that was asked for as it stands now, oldest first; of one month where given."""
+    found = store.read(lambda connection: list_asked(connection, month))
+    if not any(row.is_open for row in found):
+        return found
+    mark_lost(store)
+    return store.read(lambda connection: list_asked(connection, month))
+
+
+def _open_runs(connection: Connection) -> list[tuple[int, str]]:
+    query = select(run.c.id, run.c.worker).where(is_open).order_by(run.c.id)
+    return [(int(row.id), str(row.worker)) for row in connection.execute(query)]
+
+
+def _mark(store: CenterStore, run_id: int) -> None:
+    """Its lock is ours: what its row says now is what its maker left."""
+    left = store.read(lambda connection: asked_run(connection, run_id))
+    if left is None or not left.is_open:
+        return  # it ended before it let go of the lock
+    if left.folder:
+        shutil.rmtree(runs_folder(store.directory) / left.folder, ignore_errors=True)
+    now_ms = store.clock.now_utc_ms()
+    store.write(lambda connection: fail_run(connection, run_id, RunState.INTERRUPTED, now_ms=now_ms)).result()
