@@ -6,6 +6,7 @@ A folder may come from another company: a link may point at /etc, a pipe never e
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import os
@@ -15,12 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import zstandard
+
 from collector.base.text import tr
 from collector.sheets.findings import Findings, Unreadable
 
 MAX_BYTES: Final = 4 * 1024**3
 MAX_XLSX_BYTES: Final = 64 * 1024**2
 MAX_REGISTER_BYTES: Final = 32 * 1024**2
+_PACK_ABOVE_BYTES: Final = 8 * 1024**2
+_PIECE_BYTES: Final = 1024**2
 # Opening a pipe does not wait for its writer.
 _REGULAR: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 # In a folder of somebody else's no link is followed.
@@ -31,13 +36,27 @@ OPEN_FLAGS: Final = _REGULAR | getattr(os, "O_NOFOLLOW", 0)
 class Delivered:
     """A file as it was read. `name`: its name in the folder, with `/`; `sha256`: hexadecimal.
 
-    `table`: which one is meant of a file that holds several (E text).
+    `kept`: its bytes, or a zstd frame of them where `packed`: a month's plan of a region takes a fiftieth so. `table`:
+    which one is meant of a file that holds several (E text).
     """
 
     name: str
-    data: bytes
+    kept: bytes
     sha256: str
     table: str = ""
+    packed: bool = False
+
+    @property
+    def data(self) -> bytes:
+        """The bytes; of a packed file made at every call: `pieces` holds few of them at once."""
+        return b"".join(self.pieces()) if self.packed else self.kept
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes, some at a time."""
+        if self.packed:
+            yield from zstandard.ZstdDecompressor().read_to_iter(self.kept, write_size=_PIECE_BYTES)
+        else:
+            yield self.kept
 
     @property
     def suffix(self) -> str:
@@ -71,8 +90,20 @@ def read_regular(path: Path, limit: int, flags: int = _REGULAR) -> bytes:
 
 def read_delivered(path: Path, name: str, findings: Findings) -> Delivered | None:
     """Read a file once, so that what is hashed is what is computed from. None where it was refused."""
+    return _read(path, name, findings, pack=False)
+
+
+def read_packed(path: Path, name: str, findings: Findings) -> Delivered | None:
+    """The same, a long file packed as it is read."""
+    return _read(path, name, findings, pack=True)
+
+
+def _read(path: Path, name: str, findings: Findings, *, pack: bool) -> Delivered | None:
     limit = {".xlsx": MAX_XLSX_BYTES, ".toml": MAX_REGISTER_BYTES}.get(path.suffix.lower(), MAX_BYTES)
     try:
+        packed = _pack_long(path, name, limit) if pack else None
+        if packed is not None:
+            return packed
         data = read_regular(path, limit, OPEN_FLAGS)
     except Unreadable as refused:
         if path.is_symlink():
@@ -81,6 +112,27 @@ def read_delivered(path: Path, name: str, findings: Findings) -> Delivered | Non
             findings.refuse(name, refused)
         return None
     return Delivered(name, data, hashlib.sha256(data).hexdigest())
+
+
+def _pack_long(path: Path, name: str, limit: int) -> Delivered | None:
+    """A long regular file, packed piece by piece; None for any other, which `read_regular` reads or refuses.
+
+    Raises:
+        Unreadable: the file changed meanwhile.
+    """
+    with contextlib.suppress(OSError), os.fdopen(os.open(path, OPEN_FLAGS), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or not _PACK_ABOVE_BYTES < status.st_size <= limit:
+            return None
+        digest, packer, parts, count = hashlib.sha256(), zstandard.ZstdCompressor(level=3).compressobj(), [], 0
+        while count <= status.st_size and (piece := file.read(_PIECE_BYTES)):
+            count += len(piece)
+            digest.update(piece)
+            parts.append(packer.compress(piece))
+        if count != status.st_size:
+            raise Unreadable("unreadable", reason="it changed while it was read; try again")
+        return Delivered(name, b"".join([*parts, packer.flush()]), digest.hexdigest(), packed=True)
+    return None
 
 
 def decode_text(data: bytes) -> str:

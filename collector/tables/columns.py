@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from typing import Any, Final
@@ -40,7 +40,10 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a long table. `target`: its name inside the program; `scale`: factor of its stored integer."""
+    """A column of a long table and what becomes of it: `target` is its name inside, `scale` makes its integer.
+
+    `written`: the name under which its texts are kept beside the integers, as they were written; empty: they are not.
+    """
 
     name: str
     form: Form
@@ -48,6 +51,7 @@ class Column:
     scale: int = 1
     required: bool = True
     filled: bool = True
+    written: str = ""
 
     @property
     def cell(self) -> Field:
@@ -108,8 +112,13 @@ class LongTable:
         return self.where(mask)
 
 
+def with_texts(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns, the texts of numbers kept beside their integers."""
+    return tuple(replace(c, written=c.name) if c.form is Form.ANALOG else c for c in columns)
+
+
 def empty_table(columns: Sequence[Column]) -> pa.Table:
-    """A table of the right types without rows."""
-    return pa.table(
-        {c.target: pa.array([], UNIT_TYPE if c.form is Form.UNIT else pa.int64()) for c in columns},
-    )
+    """No rows, the right types."""
+    types = {c.target: UNIT_TYPE if c.form is Form.UNIT else pa.int64() for c in columns}
+    types |= {c.written: UNIT_TYPE for c in columns if c.written}
+    return pa.table({name: pa.array([], type_) for name, type_ in types.items()})

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
+
+import pyarrow as pa
 
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
@@ -24,9 +26,9 @@ from collector.tables.dispatch import (
     read_revenue,
     read_start_stop_table,
 )
-from collector.tables.records import RECORD_COLUMNS, Records, read_records
+from collector.tables.records import RECORD_COLUMNS, Records, read_records, unit_names
 from collector.tables.register import RegisterFile, load_register
-from collector.tables.schedules import BAND_COLUMNS, PLAN_COLUMNS, read_plan, read_voltage_band
+from collector.tables.schedules import read_plan, read_voltage_band
 
 T = TypeVar("T")
 
@@ -49,28 +51,28 @@ def load_folder(directory: Path) -> Inputs:
     Raises:
         ConfigError: every problem of every file, each once.
     """
-    return _load(directory, _read_records, {})
+    return _load(directory, _read_records)
 
 
 def load_dispatch_side(
-    directory: Path, *, checked: Mapping[str, str], verify: Callable[[Delivered], None] = lambda _: None
+    directory: Path,
+    *,
+    plan: tuple[str, pa.Table] | None = None,
+    verify: Callable[[Delivered], None] = lambda _: None,
 ) -> Inputs:
     """Read and check all but the records, for a caller that has measured them already; the inputs hold none.
 
-    `checked`: SHA-256 by file name of tables checked before: they count as delivered and stay empty here.
-    `verify`: called with each file after reading and before parsing; its exceptions pass through.
+    `plan`: SHA-256 and rows of a plan.csv that was found good before; it is read again only to say where in it units
+    stand that the register does not know. `verify`: called with each file as it was read, before anything is made of
+    it; what it raises goes through.
 
     Raises:
         ConfigError: every problem of every file, each once.
     """
-    return _load(directory, lambda _directory, _units, _findings: NO_RECORDS, checked, verify)
+    return _load(directory, lambda _directory, _units, _findings: NO_RECORDS, plan, verify)
 
 
 NO_RECORDS: Final = Records(empty_table(RECORD_COLUMNS[:2]), {}, {})
-_EMPTY: Final[Mapping[str, Any]] = {
-    "plan": empty_table(PLAN_COLUMNS),
-    "voltage_band": empty_table(BAND_COLUMNS),
-}
 _ReadRecords = Callable[[Path, Collection[str] | None, Findings], Records | None]
 
 
@@ -81,21 +83,19 @@ def _read_records(directory: Path, units: Collection[str] | None, findings: Find
 def _load(
     directory: Path,
     read: _ReadRecords,
-    checked: Mapping[str, str],
+    known_plan: tuple[str, pa.Table] | None = None,
     verify: Callable[[Delivered], None] = lambda _: None,
 ) -> Inputs:
     if not directory.is_dir():
         raise ConfigError([Problem(str(directory), 0, "", tr("is no folder; --data names a settlement folder"))])
     findings = Findings()
-    sources: dict[str, str] = dict(checked)
+    sources: dict[str, str] = {}
     known = _register(directory, sources, findings, verify)
     _check_names(directory, findings)
     units = known.units
     records = read(directory, units, findings)
 
     def table(name: str, read: Callable[[Delivered], T]) -> T | None:
-        if f"{name}.csv" in checked:
-            return _EMPTY.get(name, ())  # type: ignore[no-any-return]
         delivered = _find(directory, name, findings)
         if delivered is None:
             return None
@@ -103,7 +103,10 @@ def _load(
         sources[delivered.name] = delivered.sha256
         return read(delivered)
 
-    plan = table("plan", lambda d: read_plan(d, units, findings))
+    if known_plan is not None and set(unit_names(known_plan[1])) <= set(units or ()):
+        sources["plan.csv"], plan = known_plan
+    else:
+        plan = table("plan", lambda d: read_plan(d, units, findings))
     orders = table("orders", lambda d: read_orders(d, units, findings))
     reserves = table("reserve", lambda d: read_reserves(d, units, findings))
     bands = table("voltage_band", lambda d: read_voltage_band(d, units, findings))

@@ -48,7 +48,7 @@ def _read_quick(data: bytes, columns: Sequence[Column], *, threads: bool) -> pa.
     for digits in _FRACTION_DIGITS:
         try:
             raw = _parse(data, header, line_end, present, digits, threads=threads)
-            return pa.table({column.target: _column(raw[column.name], column, digits) for column in present})
+            return _table(raw, present, digits)
         except pa.ArrowInvalid as invalid:
             error = invalid
             if "Rescaling" not in str(invalid):
@@ -73,7 +73,7 @@ def _parse(
             text = first[place].strip().strip('"') if place < len(first) else ""
             chosen[column.name] = pa.int64() if text.isascii() and text.isdigit() else pa.timestamp("ms", "UTC")
         else:
-            chosen[column.name] = types[column.form]
+            chosen[column.name] = UNIT_TYPE if column.written else types[column.form]
     return pa.csv.read_csv(
         pa.BufferReader(data),
         # names are given, because the header may have spaces around them
@@ -84,6 +84,27 @@ def _parse(
             column_types=chosen, null_values=[""], strings_can_be_null=True, include_columns=[c.name for c in present]
         ),
     )
+
+
+def _table(raw: pa.Table, present: Sequence[Column], digits: int) -> pa.Table:
+    found: dict[str, Any] = {}
+    for column in present:
+        if column.written:
+            found[column.target], found[column.written] = _numbers_and_texts(raw[column.name], column, digits)
+        else:
+            found[column.target] = _column(raw[column.name], column, digits)
+    return pa.table(found)
+
+
+def _numbers_and_texts(raw: Any, column: Column, digits: int) -> tuple[Any, Any]:
+    """Numbers read as texts: as integers, each distinct text parsed once, and as texts, empty where there is none."""
+    if column.filled and raw.null_count:
+        raise _OddError
+    texts = raw.unify_dictionaries().combine_chunks()
+    parsed = _column(pa.chunked_array([texts.dictionary.cast(pa.decimal128(38, digits))]), column, digits)
+    codes = pc.fill_null(texts.indices, len(texts.dictionary))
+    written = pa.DictionaryArray.from_arrays(codes, pa.concat_arrays([texts.dictionary, pa.array([""])]))
+    return parsed.take(texts.indices), written
 
 
 def _column(raw: Any, column: Column, digits: int) -> Any:

@@ -27,11 +27,16 @@ def read_careful(grid: Grid, columns: Sequence[Column], findings: Findings) -> p
     present = [column for column in columns if column.name in places]
     parsers = [_CellParser(grid.name, column, findings) for column in present]
     chunks: list[list[Any]] = [[] for _ in present]
+    texts: dict[str, list[Any]] = {column.written: [] for column in present if column.written}
     for rows, block in _blocks(grid, findings):
         for column, parser, chunk in zip(present, parsers, chunks, strict=True):
-            chunk.append(parser.parse(rows, [cells[places[column.name]] for cells in block]))
+            of_column = [cells[places[column.name]] for cells in block]
+            chunk.append(parser.parse(rows, of_column))
+            if column.written:
+                texts[column.written].append(pa.array(of_column, pa.string()).dictionary_encode())
     types = {column: pa.string() if column.form is Form.UNIT else pa.int64() for column in present}
     built = {c.target: pa.chunked_array(chunk, types[c]) for c, chunk in zip(present, chunks, strict=True)}
+    built |= {name: pa.chunked_array(chunk, UNIT_TYPE).unify_dictionaries() for name, chunk in texts.items()}
     if "unit" in built:
         built["unit"] = built["unit"].dictionary_encode().cast(UNIT_TYPE).unify_dictionaries()
     return pa.table(built)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Final
 
 import pyarrow as pa
@@ -19,7 +20,8 @@ from collector.tables.columns import Column, LongTable
 from collector.tables.read_by_arrow import try_quick
 from collector.tables.read_by_cell import read_careful
 
-_BLOCK_BYTES: Final = 4 << 20
+_BLOCK_BYTES: Final = 1 << 20
+_BLOCKS_A_ROUND: Final = 16
 
 
 def read_long(
@@ -32,16 +34,27 @@ def read_long(
     """
     if delivered.suffix != ".csv":
         table = _read_checked(delivered, columns, findings)
-    elif (quick := try_quick(delivered.data, columns, threads=threads)) is not None:
+    elif not delivered.packed and (quick := try_quick(delivered.data, columns, threads=threads)) is not None:
         table = quick
     else:
-        table = pa.concat_tables(
-            [_read_block(block, columns, findings, lines_before) for block, lines_before in blocks_of(delivered)],
-            promote_options="default",
-        )
+        blocks = (_read_block(block, columns, findings, before) for block, before in blocks_of(delivered))
+        # In two rounds: memory of pieces as small as a block's is not given back while any of them is in use.
+        table = _joined([_joined(some) for some in iter(lambda: list(islice(blocks, _BLOCKS_A_ROUND)), [])])
     if any(column.required and column.target not in table.column_names for column in columns):
         return None
     return LongTable(delivered.name, table.unify_dictionaries(), partial(_rows_in, delivered))
+
+
+def _joined(blocks: list[pa.Table]) -> pa.Table:
+    """Blocks one after the other, each column in one piece; they are let go of column by column."""
+    whole = pa.concat_tables(blocks, promote_options="default")
+    blocks.clear()
+    columns = {name: whole[name] for name in whole.column_names}
+    del whole
+    for name in list(columns):
+        columns[name] = columns.pop(name).unify_dictionaries().combine_chunks()
+        pa.default_memory_pool().release_unused()  # else the process keeps what the pieces took
+    return pa.table(columns)
 
 
 def blocks_of(delivered: Delivered) -> Iterator[tuple[Delivered, int]]:
@@ -49,17 +62,35 @@ def blocks_of(delivered: Delivered) -> Iterator[tuple[Delivered, int]]:
 
     A file with quotes is not split: they may contain line ends.
     """
-    data = delivered.data
-    line_end = data.find(b"\n") + 1
-    if len(data) <= 2 * _BLOCK_BYTES or not line_end or b'"' in data:
+    short = not delivered.packed and len(delivered.kept) <= 2 * _BLOCK_BYTES
+    if short or any(b'"' in piece for piece in delivered.pieces()):
         yield delivered, 0
         return
-    header, start, lines_before = data[:line_end], line_end, 0
-    while start < len(data):
-        end = data.find(b"\n", min(start + _BLOCK_BYTES, len(data) - 1)) + 1 or len(data)
-        yield Delivered(delivered.name, header + data[start:end], ""), lines_before
-        lines_before += data.count(b"\n", start, end)
-        start = end
+    header, rest, lines_before = b"", b"", 0
+    for piece in _pieces_of_blocks(delivered):
+        whole = rest + piece
+        end = whole.rfind(b"\n") + 1
+        if not header and end:
+            header = whole[: whole.find(b"\n") + 1]
+            whole, end = whole[len(header) :], end - len(header)
+        if end:
+            yield Delivered(delivered.name, header + whole[:end], ""), lines_before
+            lines_before += whole.count(b"\n", 0, end)
+        rest = whole[end:]
+    if rest or not lines_before:
+        yield Delivered(delivered.name, header + rest, ""), lines_before
+
+
+def _pieces_of_blocks(delivered: Delivered) -> Iterator[bytes]:
+    """Its bytes, about a block at a time."""
+    some = bytearray()
+    for piece in delivered.pieces():
+        for start in range(0, len(piece), _BLOCK_BYTES):
+            some += piece[start : start + _BLOCK_BYTES]
+            if len(some) >= _BLOCK_BYTES:
+                yield bytes(some)
+                some.clear()
+    yield bytes(some)
 
 
 def _read_block(block: Delivered, columns: Sequence[Column], findings: Findings, lines_before: int) -> pa.Table:

@@ -18,6 +18,7 @@ from collector.tables.columns import Column, Form, LongTable, empty_table
 from collector.tables.read_long_table import read_long
 from collector.tables.records import check_units, unit_codes, unit_names
 
+_BLOCK_ROWS: Final = 65_536
 _SPAN: Final = (
     Column("unit", Form.UNIT, "unit"),
     Column("start", Form.TIME, "start"),
@@ -36,40 +37,53 @@ BAND_COLUMNS: Final = (
 
 
 def read_plan(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> pa.Table | None:
-    """Read plan.csv: unit, start, end, power_kw, issued. Rows of one unit with the same `issued` may not overlap."""
-    return _read(delivered, PLAN_COLUMNS, units, findings)
+    """unit, start, end, power_kw, issued. Rows of one unit with the same `issued` may not overlap."""
+    return table_of(read_schedule(delivered, PLAN_COLUMNS, units, findings))
 
 
 def read_voltage_band(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> pa.Table | None:
-    """Read voltage_band.csv: unit, start, end, low_v, high_v. Rows of a unit may not overlap; low ≤ high."""
-    return _read(delivered, BAND_COLUMNS, units, findings)
+    """unit, start, end, low_v, high_v. Rows of one unit may not overlap; low may not be above high."""
+    return table_of(read_schedule(delivered, BAND_COLUMNS, units, findings))
 
 
-def _read(
+def table_of(long: LongTable | None) -> pa.Table | None:
+    """The table of a schedule that was read."""
+    return None if long is None else long.table
+
+
+def read_schedule(
     delivered: Delivered, columns: Sequence[Column], units: Collection[str] | None, findings: Findings
-) -> pa.Table | None:
+) -> LongTable | None:
+    """A schedule along its columns; None where one that is needed can't be had."""
     long = read_long(delivered, columns, findings, threads=True)
     if long is None:
         return None
     missing = [column for column in columns if column.target not in long.table.column_names]
     table = long.table
     for column in missing:
-        table = table.append_column(column.target, pa.nulls(len(table), pa.int64()))
+        table = table.append_column(column.target, _no_values(len(table)))
+    nothing = LongTable(long.name, empty_table(columns), long.rows_of)
     if not len(table):
-        return empty_table(columns)
-    long = LongTable(long.name, table, long.rows_of)
+        return nothing
+    long = LongTable(long.name, table.select(nothing.table.column_names), long.rows_of)
     check_units(long, units, findings)
     long = long.filled(("unit", "start", "end"))
     table = long.table
     if not len(table):
-        return empty_table(columns)
-    backwards = np.flatnonzero(table["start"].to_numpy() >= table["end"].to_numpy())
-    _report(long, backwards, "end", "is not after start", findings)
+        return nothing
+    forwards = pc.less(table["start"], table["end"]).to_numpy()
+    _report(long, np.flatnonzero(~forwards), "end", "is not after start", findings)
     if "low_v" in table.column_names:
         above = pc.fill_null(pc.greater(table["low_v"], table["high_v"]), False).to_numpy()
         _report(long, np.flatnonzero(above), "low_kv", "is above high_kv", findings)
-    _check_overlap(long.where(table["start"].to_numpy() < table["end"].to_numpy()), findings)
-    return table.select([column.target for column in columns])
+    _check_overlap(long.where(forwards), findings)
+    return long
+
+
+def _no_values(count: int) -> Any:
+    """A column of nulls that takes the memory of one block."""
+    block, more = pa.nulls(_BLOCK_ROWS, pa.int64()), count % _BLOCK_ROWS
+    return pa.chunked_array([*[block] * (count // _BLOCK_ROWS), block.slice(0, more)], pa.int64())
 
 
 def _report(long: LongTable, indices: np.ndarray[Any, Any], column: str, message: str, findings: Findings) -> None:
@@ -80,14 +94,12 @@ def _report(long: LongTable, indices: np.ndarray[Any, Any], column: str, message
 
 def _check_overlap(long: LongTable, findings: Findings) -> None:
     table = long.table
-    if not len(table):
+    if _runs_on(table):
         return
     names = sorted(unit_names(table))
     unit = unit_codes(table, names)
     start, end = table["start"].to_numpy(), table["end"].to_numpy()
     issued = pc.fill_null(table["issued"], -1).to_numpy() if "issued" in table.column_names else np.zeros_like(unit)
-    if _runs_on(unit, start, end):
-        return
     order = np.lexsort((end, start, issued, unit))
     same = (unit[order[1:]] == unit[order[:-1]]) & (issued[order[1:]] == issued[order[:-1]])
     if not bool((same & (start[order[1:]] < end[order[:-1]])).any()):
@@ -115,9 +127,23 @@ def _check_overlap(long: LongTable, findings: Findings) -> None:
         findings.add(long.name, rows.get(index, 0), "start", message, kind="overlap")
 
 
-def _runs_on(unit: np.ndarray[Any, Any], start: np.ndarray[Any, Any], end: np.ndarray[Any, Any]) -> bool:
-    """Whether rows are grouped by unit and none begins before the one above ends, the usual case."""
-    other = unit[1:] != unit[:-1]
-    if np.count_nonzero(other) + 1 != len(np.unique(unit)):
-        return False
-    return bool((other | (start[1:] >= end[:-1])).all())
+def _runs_on(table: pa.Table) -> bool:
+    """Whether the rows stand unit by unit, each beginning no earlier than the one before ends: as they mostly come.
+
+    Looked at by the chunk, so that nothing of a long table is copied.
+    """
+    seen: set[int] = set()
+    last, last_end = -1, 0
+    for batch in table.select(["unit", "start", "end"]).to_batches():
+        if not len(batch):
+            continue
+        codes, start, end = batch["unit"].indices.to_numpy(), batch["start"].to_numpy(), batch["end"].to_numpy()
+        other = codes[1:] != codes[:-1]
+        if not (other | (start[1:] >= end[:-1])).all() or (codes[0] == last and start[0] < last_end):
+            return False
+        units = codes[np.concatenate([[codes[0] != last], other])].tolist()
+        if len(seen | set(units)) < len(seen) + len(units):
+            return False
+        seen.update(units)
+        last, last_end = codes[-1], end[-1]
+    return True

@@ -72,6 +72,11 @@ class CenterStore:
         """Where the day files are."""
         return self.directory / "lake"
 
+    @property
+    def imported(self) -> Path:
+        """Where the rows of imports are, a file an import."""
+        return self.directory / "imported"
+
     def write(self, job: Callable[[Connection], T]) -> Future[T]:
         """Run `job` in a transaction of its own on the writer's thread; the future is done after the commit."""
         return self._writer.submit(self._transaction, job)

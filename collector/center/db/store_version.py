@@ -66,7 +66,7 @@ def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bo
         if (directory / BACKUP_MANIFEST).exists():
             message = tr("a backup made by an older program: restore it, and look at what was restored")
             raise StoreError(message, subject=str(directory))
-        _upgrade(connection, str(directory))
+        _upgrade(connection, directory)
         return str(connection.execute(select(tables_receive.store.c.store_id)).scalar_one())
 
 
@@ -113,16 +113,16 @@ def _make(connection: Connection, now_ms: int) -> str:
     return str(values["store_id"])
 
 
-def _upgrade(connection: Connection, subject: str) -> None:
+def _upgrade(connection: Connection, directory: Path) -> None:
     from collector.center.db import migrations  # half a second, and rarely needed
 
     if not inspect(connection).has_table(VERSION_TABLE.name):
         migrations.stamp(connection, revision_of(1))
-    migrations.upgrade(connection)
+    migrations.upgrade(connection, directory=directory)
     connection.execute(update(tables_receive.store).values(schema_version=tables_receive.SCHEMA_VERSION))
     if connection.dialect.name == "sqlite":
         lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         if lost:
             raise StoreError(
-                tr("rows of {lost} point at nothing after the upgrade; undone", lost=lost[0][0]), subject=subject
+                tr("rows of {lost} point at nothing after the upgrade; undone", lost=lost[0][0]), subject=str(directory)
             )

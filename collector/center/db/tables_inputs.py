@@ -1,33 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of what people import, and of the runs made from it. What was published is never deleted: it is replaced
+"""Tables of what people import, and of the runs made from it. What was imported is never deleted: it is replaced
 or undone."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    String,
-    Table,
-    Text,
-    func,
-    literal,
-    select,
-)
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, String, Table, Text
 
 from collector.center.db.tables_receive import metadata as metadata
 
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 
-# One delivered file: who, when, its hash and its very bytes, packed. Its rows count from `published_ms` on, which is
-# written last: an import without it is being taken, or was never finished. `longest_ms`: of the intervals of its rows.
+# One delivered file: who, when, its hash and its very bytes, packed. Its rows are a file of their own
+# (`inputs/stored_rows.py`), written before this row is; `rows_sha256`: its hash and name, null for a register and for
+# records. `first_ms`, `last_ms`: the time its rows touch, 0 where the kind has no intervals.
 imported: Final = Table(
     "imported",
     metadata,
@@ -40,27 +27,22 @@ imported: Final = Table(
     Column("added", Integer, nullable=False),
     Column("same", Integer, nullable=False),
     Column("replaced", Integer, nullable=False),
-    Column("published_ms", BigInteger, nullable=True),
     Column("undone_ms", BigInteger, nullable=True),
     Column("undone_by", String(64), nullable=True),
-    Column("longest_ms", BigInteger, nullable=False),
+    Column("rows_sha256", String(64), nullable=True),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
     Column("bytes", LargeBinary, nullable=False),
 )
 
-# `cells`: JSON list along the kind's columns, times as UTC ms. `replaced_by`: the last import that took its place; it
-# may have been undone since, or not be published yet. Which rows count: `in_force`.
-imported_row: Final = Table(
-    "imported_row",
+# Of which rows of an import another one took the place; it counts while both imports do. `places`: a bitmap along the
+# rows of the first one's file, packed. A register is one row.
+replaced_rows: Final = Table(
+    "replaced_rows",
     metadata,
-    Column("id", _Key, primary_key=True),
-    Column("import_id", ForeignKey("imported.id"), nullable=False, index=True),
-    Column("kind", String(32), nullable=False),
-    Column("row", Integer, nullable=False),
-    Column("start_ms", BigInteger, nullable=False),
-    Column("end_ms", BigInteger, nullable=False),
-    Column("cells", Text, nullable=False),
-    Column("replaced_by", ForeignKey("imported.id"), nullable=True, index=True),
-    Index("imported_row_in_force", "kind", "start_ms"),
+    Column("import_id", ForeignKey("imported.id"), primary_key=True),
+    Column("by_import_id", ForeignKey("imported.id"), primary_key=True, index=True),
+    Column("places", LargeBinary, nullable=False),
 )
 
 # A settlement run, from the moment it is asked for: queued, running, then done, failed or interrupted (`run_list`).
@@ -112,22 +94,4 @@ run_file: Final = Table(
 # Which runs have a statement: the only ones to be read, compared, disclosed, packed, checked and backed up.
 has_statement: Final = run.c.state == "done"
 
-published: Final = imported.c.published_ms.is_not(None)
-effective: Final = published & imported.c.undone_ms.is_(None)
-
-
-def in_force(kind: str) -> ColumnElement[bool]:
-    """Which rows of a kind count now: of an import that counts, not replaced by another that does."""
-    counting = select(imported.c.id).where((imported.c.kind == kind) & effective)
-    # The sum keeps the database from going by imports instead of by kind and time, in whose order rows are wanted.
-    own = (imported_row.c.import_id + 0).in_(counting)
-    still = imported_row.c.replaced_by.is_(None) | imported_row.c.replaced_by.not_in(counting)
-    return (imported_row.c.kind == kind) & own & still
-
-
-def touching(kind: str, start_ms: int, end_ms: int) -> ColumnElement[bool]:
-    """Which rows of a kind touch a stretch of time; found by the index, however much there is before it."""
-    longest = select(func.coalesce(func.max(imported.c.longest_ms), 0)).where(imported.c.kind == kind)
-    earliest = literal(start_ms, BigInteger) - longest.scalar_subquery()
-    starts = (imported_row.c.start_ms > earliest) & (imported_row.c.start_ms < end_ms)
-    return (imported_row.c.kind == kind) & starts & (imported_row.c.end_ms > start_ms)
+effective: Final = imported.c.undone_ms.is_(None)

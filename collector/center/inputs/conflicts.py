@@ -1,36 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rows laid over rows: which are there already, and which claim the place of another one. Pure, and by the column.
 
-A month's plan of a region is millions of rows, so rows are never Python objects: a column is integers that point into
-its distinct cells, and what is compared at once is a stretch of time.
+A month's plan of a region is millions of rows, so rows are an Arrow table along the kind's columns (instants as UTC ms,
+null where a cell is empty; other cells as they were written) with `row`, their row in the delivered file; and what is
+compared at once is a stretch of time.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.base.errors import ConfigError
-from collector.center.inputs.kinds import Kind
+from collector.center.inputs.kinds import TIMES, Kind
 from collector.model.interval import DAY_MS
 
 # New rows compared at once; of the other side it is the rows of the same stretch of time, which are about as many.
 ROWS_AT_ONCE: Final = 100_000
+_LARGEST_CODE: Final = 2**62
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 _NONE: Final = np.empty(0, np.int64)
-_decode = msgspec.json.Decoder(list[list[str]]).decode
 
 
 class RowsInConflict(ConfigError):  # noqa: N818 - a state of the delivery
@@ -38,198 +38,171 @@ class RowsInConflict(ConfigError):  # noqa: N818 - a state of the delivery
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows of a kind, delivered or laid out.
-
-    `row`: of the file; `start_ms`, `end_ms`: 0 where the kind has no intervals. `columns`: along the kind's, Arrow
-    dictionaries of cells as JSON texts, instants in them as UTC ms.
-    """
-
-    row: Int64s
-    start_ms: Int64s
-    end_ms: Int64s
-    columns: tuple[Any, ...]
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-    def take(self, places: Int64s) -> Rows:
-        """Only these rows, in this order."""
-        chosen = pa.array(places)
-        columns = tuple(column.take(chosen) for column in self.columns)
-        return Rows(self.row[places], self.start_ms[places], self.end_ms[places], columns)
-
-    def cells(self) -> Any:
-        """Each row as the JSON list of its cells: an Arrow column of texts."""
-        texts = [column.dictionary_decode() for column in self.columns]
-        return pc.binary_join_element_wise("[", pc.binary_join_element_wise(*texts, ", "), "]", "")
-
-    def followed_by(self, others: Rows) -> Rows:
-        """These rows, then others of the same kind."""
-        columns = (
-            pa.chunked_array(both).unify_dictionaries().combine_chunks()
-            for both in zip(self.columns, others.columns, strict=True)
-        )
-        row = np.concatenate([self.row, others.row])
-        start_ms = np.concatenate([self.start_ms, others.start_ms])
-        return Rows(row, start_ms, np.concatenate([self.end_ms, others.end_ms]), tuple(columns))
-
-    def csv_lines(self) -> Iterator[str]:
-        """The rows as CSV, some at a time, as the csv module writes them."""
-        columns = [
-            pa.DictionaryArray.from_arrays(column.indices, pa.array(map(_csv_field, column.dictionary.to_pylist())))
-            for column in self.columns
-        ]
-        for first in range(0, len(self), ROWS_AT_ONCE):
-            texts = [column.slice(first, ROWS_AT_ONCE).dictionary_decode() for column in columns]
-            yield "\n".join([*pc.binary_join_element_wise(*texts, ",").to_pylist(), ""])
-
-
-def _csv_field(cell: str) -> str:
-    """A cell in JSON as a field of CSV that is not the only one of its line."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow((json.loads(cell), ""))
-    return text.getvalue()[:-1]
-
-
-@dataclass(frozen=True, slots=True)
 class HeldRows:
-    """Some rows of the store. `number`: their keys; `texts`: an Arrow column of JSON lists."""
+    """Some rows in force. `number`: by which the caller knows them; `rows`: the table of them."""
 
     number: Int64s
-    start_ms: Int64s
-    end_ms: Int64s
-    texts: Any
-
-    def __len__(self) -> int:
-        return len(self.number)
-
-    def take(self, places: Int64s) -> HeldRows:
-        """Only these rows, in this order."""
-        texts = self.texts.take(pa.array(places))
-        return HeldRows(self.number[places], self.start_ms[places], self.end_ms[places], texts)
-
-    def cells(self) -> Any:
-        """Each row as the JSON list of its cells."""
-        return self.texts
+    rows: pa.Table
 
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """How rows lie over those in force. `new`: places of those not there yet, in order of the file.
+    """How rows lie over those in force. `new`: of each row whether it is not there yet.
 
     `claims`, `claimed`: pairs of the place of a new row and the number of the row in force whose place it claims, in
     order of both.
     """
 
-    new: Int64s
+    new: Bools
     claims: Int64s
     claimed: Int64s
 
 
-AnyRows = Rows | HeldRows
 HeldIn = Callable[[int, int], Iterable[HeldRows]]
 
 
-def lay_over(kind: Kind, rows: AnyRows, held_in: HeldIn) -> Laid:
+def start_ms_of(rows: pa.Table) -> Int64s:
+    """UTC ms; 0 where the kind has no intervals."""
+    return _times(rows, "start")
+
+
+def end_ms_of(rows: pa.Table) -> Int64s:
+    """UTC ms; 0 where the kind has no intervals."""
+    return _times(rows, "end")
+
+
+def _times(rows: pa.Table, name: str) -> Int64s:
+    return rows[name].to_numpy() if name in rows.column_names else np.zeros(len(rows), np.int64)
+
+
+def lay_over(kind: Kind, rows: pa.Table, held_in: HeldIn) -> Laid:
     """Compare rows of a file found good with those in force.
 
     `held_in`: those in force that touch a stretch of time, some at a time; of a kind that is not `apart`, all.
     """
     new = np.ones(len(rows), dtype=np.bool_)
     pairs: list[tuple[Int64s, Int64s]] = []
-    for places in _stretches(kind, rows):
-        chosen = rows.take(places)
-        cells = chosen.cells()
-        for held in held_in(int(chosen.start_ms.min()), int(chosen.end_ms.max())):
-            there = _is_in(cells, held.texts)
+    for places, start_ms, end_ms in stretches(kind, rows):
+        chosen = None
+        for held in held_in(start_ms, end_ms):
+            chosen = rows.take(pa.array(places)) if chosen is None else chosen
+            mine, theirs = _codes(kind.columns, chosen, held.rows)
+            there = _is_in(mine, theirs)
             new[places[there]] = False
             # Rows that are there already claim nothing: neither a file nor what is in force contradicts itself.
-            mine, others = np.flatnonzero(~there), np.flatnonzero(~_is_in(held.texts, cells.filter(pa.array(there))))
-            claims, claimed = _claims(kind, _Side.of(chosen.take(mine)), _Side.of(held.take(others)))
-            pairs.append((places[mine[claims]], held.number[others[claimed]]))
-    return _laid(np.flatnonzero(new), pairs)
+            left, others = np.flatnonzero(~there), np.flatnonzero(~_is_in(theirs, mine[there]))
+            claims, claimed = _claims(kind, chosen.take(pa.array(left)), held.rows.take(pa.array(others)))
+            pairs.append((places[left[claims]], held.number[others[claimed]]))
+    return _laid(new, pairs)
 
 
-def distinct(kind: Kind, rows: Rows) -> Rows:
+def laid_on_nothing(count: int) -> Laid:
+    """How so many rows lie where none are in force."""
+    return Laid(np.ones(count, np.bool_), _NONE, _NONE)
+
+
+def distinct(kind: Kind, rows: pa.Table) -> pa.Table:
     """A row that is there twice counts once, where the kind lets it be there twice."""
     if kind.exclusive or kind.unique or not len(rows):
         return rows
-    _, first = np.unique(rows.cells().dictionary_encode().indices.to_numpy(), return_index=True)
-    return rows if len(first) == len(rows) else rows.take(np.sort(first))
+    _, first = np.unique(_codes(kind.columns, rows, rows.slice(0, 0))[0], return_index=True)
+    return rows if len(first) == len(rows) else rows.take(pa.array(np.sort(first)))
 
 
-def cell_lists(cells: Any) -> list[list[str]]:
-    """A column of JSON lists as lists of texts."""
-    return _decode("[" + ",".join(cells.to_pylist()) + "]")
+def cells_of(kind: Kind, rows: pa.Table) -> list[tuple[str, ...]]:
+    """Rows as texts, instants in them as UTC ms."""
+    columns = [_texts(rows[name]).to_pylist() for name in kind.columns]
+    return list(zip(*columns, strict=True))
 
 
-def held_batches(rows: Rows, places: Int64s) -> Iterator[HeldRows]:
-    """Chosen rows of a table as if they were in force, numbered by their places."""
-    for first in range(0, len(places), ROWS_AT_ONCE):
-        some = places[first : first + ROWS_AT_ONCE]
-        chosen = rows.take(some)
-        yield HeldRows(some, chosen.start_ms, chosen.end_ms, chosen.cells())
+def csv_lines(kind: Kind, rows: pa.Table) -> Iterator[bytes]:
+    """Rows as CSV, some at a time, as the csv module writes them; a kind has more than one column."""
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows.slice(first, ROWS_AT_ONCE)
+        columns = [_texts(some[name]) if name in TIMES else _fields(some[name]) for name in kind.columns]
+        joined = pc.binary_join_element_wise(*columns, ",")
+        yield pc.binary_join(pa.ListArray.from_arrays([0, len(joined)], joined), "\n")[0].as_buffer().to_pybytes()
+        yield b"\n"
 
 
-def _stretches(kind: Kind, rows: AnyRows) -> Iterator[Int64s]:
-    """Places of rows that are compared at once: neighbours in time, where only neighbours can meet."""
+def csv_header(kind: Kind) -> bytes:
+    """The first line of such a table."""
+    return ",".join(kind.columns).encode() + b"\n"
+
+
+def _texts(column: Any) -> Any:
+    """Cells as texts, one array."""
+    return pc.fill_null(column.combine_chunks().cast(pa.string()), "")
+
+
+def _fields(column: Any) -> Any:
+    """Cells as fields of CSV, one array."""
+    cells = column.combine_chunks().dictionary_encode()
+    fields = pa.array(map(_csv_field, cells.dictionary.to_pylist()), pa.string())
+    return pa.DictionaryArray.from_arrays(cells.indices, fields).cast(pa.string())
+
+
+def _csv_field(cell: str) -> str:
+    """A cell as a field that is not the only one of its line."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow((cell, ""))
+    return text.getvalue()[:-1]
+
+
+def stretches(kind: Kind, rows: pa.Table) -> Iterator[tuple[Int64s, int, int]]:
+    """Rows that are compared at once, one stretch of time after the other: their places, and the time they touch.
+
+    They are neighbours in time, where only neighbours can meet; else all rows. Nothing as long as the rows is made.
+    """
     if not len(rows):
         return
     if not kind.apart:
-        yield np.arange(len(rows))
+        yield np.arange(len(rows)), 0, 0
         return
-    order = np.argsort(rows.start_ms, kind="stable")
-    reach = np.maximum.accumulate(rows.end_ms[order])
+    times = rows.select(["start", "end"]).group_by("start").aggregate([([], "count_all"), ("end", "max")])
+    times = times.sort_by("start")
+    start, end, count = (times[name].to_numpy() for name in ("start", "end_max", "count_all"))
+    bite = np.cumsum(count) // ROWS_AT_ONCE
     # A hole of days is not looked through: what is in force there is not met.
-    holes = np.flatnonzero(rows.start_ms[order][1:] > reach[:-1] + DAY_MS) + 1
-    for part in np.split(order, holes):
-        yield from np.split(part, range(ROWS_AT_ONCE, len(part), ROWS_AT_ONCE))
+    holes = start[1:] > np.maximum.accumulate(end)[:-1] + DAY_MS
+    edges = [0, *(np.flatnonzero(holes | (bite[1:] > bite[:-1])) + 1).tolist(), len(start)]
+    for first, after in pairwise(edges):
+        inside = pc.and_(pc.greater_equal(rows["start"], start[first]), pc.less_equal(rows["start"], start[after - 1]))
+        yield np.flatnonzero(inside.to_numpy()), int(start[first]), int(end[first:after].max())
 
 
-def _is_in(cells: Any, others: Any) -> Bools:
-    return np.asarray(pc.is_in(cells, value_set=others).to_numpy(zero_copy_only=False), dtype=np.bool_)
+def _is_in(codes: Int64s, others: Int64s) -> Bools:
+    return np.asarray(pc.is_in(pa.array(codes), value_set=pa.array(others)).to_numpy(zero_copy_only=False), np.bool_)
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One side of a comparison: the rows that are only there."""
-
-    start_ms: Int64s
-    end_ms: Int64s
-    cells: list[list[str]]
-
-    @classmethod
-    def of(cls, rows: AnyRows) -> _Side:
-        return cls(rows.start_ms, rows.end_ms, cell_lists(rows.cells()))
-
-
-def _claims(kind: Kind, new: _Side, held: _Side) -> tuple[Int64s, Int64s]:
+def _claims(kind: Kind, new: pa.Table, held: pa.Table) -> tuple[Int64s, Int64s]:
     """Pairs of places where a new row claims that of one in force."""
     found: list[tuple[Int64s, Int64s]] = [(_NONE, _NONE)]
-    if kind.unique and held.cells:
-        mine, theirs = _codes(kind, kind.unique, new, held)
+    if kind.unique and len(held):
+        mine, theirs = _codes(kind.unique, new, held)
         order = np.argsort(theirs, kind="stable")
         after = np.searchsorted(theirs[order], mine, side="right")
         first = np.searchsorted(theirs[order], mine, side="left")
         found.append(_spread(first, after, order))
-    if kind.exclusive and held.cells and new.cells:
-        mine, theirs = _codes(kind, kind.exclusive, new, held)
-        found.append(_overlaps(mine, new, theirs, held))
+    if kind.exclusive and len(held) and len(new):
+        found.append(_overlaps(new, held, *_codes(kind.exclusive, new, held)))
     return np.concatenate([one for one, _ in found]), np.concatenate([other for _, other in found])
 
 
-def _overlaps(mine: Int64s, new: _Side, theirs: Int64s, held: _Side) -> tuple[Int64s, Int64s]:
+def _overlaps(new: pa.Table, held: pa.Table, mine: Int64s, theirs: Int64s) -> tuple[Int64s, Int64s]:
     """Pairs of one group that share time. Rows in force of a group don't, so their ends are sorted as their starts."""
-    times = np.unique(np.concatenate([new.start_ms, new.end_ms, held.start_ms, held.end_ms]))
-    order = np.lexsort((held.start_ms, theirs))
+    starts, ends, held_starts, held_ends = start_ms_of(new), end_ms_of(new), start_ms_of(held), end_ms_of(held)
+    times = np.unique(np.concatenate([starts, ends, held_starts, held_ends]))
+    order = np.lexsort((held_starts, theirs))
+    groups = np.unique(theirs)
 
     def key(group: Int64s, time_ms: Int64s) -> Int64s:
-        return group * len(times) + np.searchsorted(times, time_ms)
+        return np.searchsorted(groups, group) * len(times) + np.searchsorted(times, time_ms)
 
-    first = np.searchsorted(key(theirs, held.end_ms)[order], key(mine, new.start_ms), side="right")
-    after = np.searchsorted(key(theirs, held.start_ms)[order], key(mine, new.end_ms), side="left")
-    return _spread(first, after, order)
+    first = np.searchsorted(key(theirs, held_ends)[order], key(mine, starts), side="right")
+    after = np.searchsorted(key(theirs, held_starts)[order], key(mine, ends), side="left")
+    there = np.isin(mine, groups)
+    return _spread(first, np.where(there, after, first), order)
 
 
 def _spread(first: Int64s, after: Int64s, order: Int64s) -> tuple[Int64s, Int64s]:
@@ -239,19 +212,25 @@ def _spread(first: Int64s, after: Int64s, order: Int64s) -> tuple[Int64s, Int64s
     return np.repeat(np.arange(len(count)), count), order[begun + np.arange(count.sum())]
 
 
-def _codes(kind: Kind, names: Sequence[str], new: _Side, held: _Side) -> tuple[Int64s, Int64s]:
-    """The groups of both sides' rows as numbers: equal where all the named cells are."""
-    places = [kind.columns.index(name) for name in names]
-    codes: dict[tuple[str, ...], int] = {}
+def _codes(names: Sequence[str], one: pa.Table, other: pa.Table) -> tuple[Int64s, Int64s]:
+    """Both sides' rows as numbers: equal where all the named cells are."""
+    codes, size = np.zeros(len(one) + len(other), np.int64), 1
+    for name in names:
+        both = pa.chunked_array([chunk.cast(_plain(chunk)) for side in (one, other) for chunk in side[name].chunks])
+        encoded = both.combine_chunks().dictionary_encode(null_encoding="encode")
+        if size > _LARGEST_CODE // max(len(encoded.dictionary), 1):
+            _, codes = np.unique(codes, return_inverse=True)
+            size = int(codes.max()) + 1
+        codes = codes * len(encoded.dictionary) + encoded.indices.to_numpy(zero_copy_only=False)
+        size *= max(len(encoded.dictionary), 1)
+    return codes[: len(one)], codes[len(one) :]
 
-    def of(side: _Side) -> Int64s:
-        keys = (tuple([cells[place] for place in places]) for cells in side.cells)
-        return np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int64, len(side.cells))
 
-    return of(new), of(held)
+def _plain(chunk: Any) -> Any:
+    return chunk.type.value_type if pa.types.is_dictionary(chunk.type) else chunk.type
 
 
-def _laid(new: Int64s, pairs: Sequence[tuple[Int64s, Int64s]]) -> Laid:
+def _laid(new: Bools, pairs: Sequence[tuple[Int64s, Int64s]]) -> Laid:
     """All pairs, each once, in order."""
     claims = np.concatenate([_NONE, *(one for one, _ in pairs)])
     claimed = np.concatenate([_NONE, *(other for _, other in pairs)])

@@ -5,47 +5,48 @@ A delivery is checked as a settlement folder's file is (the same readers), then 
 the same row again changes nothing; a row that claims the place of another one is refused, or replaces it where asked.
 Replaced rows are kept and come back when the import that replaced them is undone. The whole delivery is taken or none.
 
-An import is looked at, begun, filled with its rows and published. Its rows, and what it replaces, count from its
-publishing on, however many transactions it took to put them in (`import_in_steps`); what counts is said in one place,
-`tables_inputs.in_force`. So taking one back writes one row, too.
+A month's plan of a region is millions of rows, and plants are received meanwhile: a file is read and compared beside
+the writer, its new rows are written as a file of their own (`stored_rows`), and one short transaction lists it. One
+import at a time: a lock among all processes, which ends with the process that holds it. A killed import leaves at most
+a file that nothing lists; the running center removes such files.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import zstandard
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text
 
 from collector.base.errors import Problem, StoreError
 from collector.base.text import tr
-from collector.center.db.tables_inputs import effective, imported, imported_row, in_force, published
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import effective, imported
 from collector.center.db.verified import check_hash
-from collector.center.inputs.conflicts import Rows, RowsInConflict, lay_over
+from collector.center.inputs.conflicts import Bools, RowsInConflict, cells_of, laid_on_nothing, lay_over
 from collector.center.inputs.kinds import ALL_KINDS as ALL_KINDS
 from collector.center.inputs.kinds import IMPORT_KINDS as IMPORT_KINDS
 from collector.center.inputs.kinds import KINDS as KINDS
 from collector.center.inputs.kinds import RECORDS as RECORDS
 from collector.center.inputs.kinds import REGISTER as REGISTER
-from collector.center.inputs.parse import read_table
-from collector.center.inputs.stored_rows import held_rows, insert_rows, mark_replaced, origins
+from collector.center.inputs.parse import as_toml, load_delivered, read_table
+from collector.center.inputs.stored_rows import RowsInForce, add_replaced, write_rows
 from collector.sheets.files import Delivered
 from collector.sheets.findings import LISTED_PER_KIND, Findings
 from collector.tables.register import RegisterFile, load_register
 
-_ROWS_AT_ONCE: Final = 100_000
+LOCK: Final = "imports"
 _PACKED: Final = zstandard.FRAME_HEADER  # no table that was ever taken begins so
 
 Int64s = npt.NDArray[np.int64]
-Step = Callable[[Connection, int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,100 +59,157 @@ class Imported:
     replaced: int
 
 
+Finish = Callable[[Connection, Sequence[Imported]], None]
+
+
+class MovedError(Exception):
+    """Another import was listed or undone since the rows were compared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taking:
     """What taking a file would do, found by looking.
 
-    `new`: places of its rows that are not in force yet, in the order of time; `replaced`: numbers of the rows in force
-    that make way, in order; `changes`: whether there is anything to be taken.
+    `new`: of each of its rows whether it is not in force yet; `replaced`: places of the rows in force that make way, by
+    import; `changes`: whether there is anything to be taken.
+    """
+
+    new: Bools
+    replaced: Mapping[int, Int64s]
+    changes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An import whose rows are on the disk and which is yet to be listed.
+
+    `counts`: rows added, there already, and replaced; `packed`: the delivered file, empty where nothing changes;
+    `rows_sha256`: of the file of its rows, None for a register; `span_ms`: the time they touch.
     """
 
     kind: str
     delivered: Delivered
-    rows: Rows
-    new: Int64s
-    replaced: Int64s
-    changes: bool
+    counts: tuple[int, int, int]
+    packed: bytes = b""
+    replaced: Mapping[int, Int64s] = field(default_factory=dict)
+    rows_sha256: str | None = None
+    span_ms: tuple[int, int] = (0, 0)
 
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """Rows added, there already, and replaced."""
-        return len(self.new), len(self.rows) - len(self.new), len(self.replaced)
-
-    def steps(self, rows_of_next: Callable[[], int]) -> Iterator[Step]:
-        """What is to be done between beginning and publishing it, in bites; each takes the import's number."""
-        for some in _bites(self.replaced, rows_of_next):
-            yield partial(_replace, some)
-        for some in _bites(self.new, rows_of_next):
-            yield partial(self._insert, some)
-
-    def _insert(self, places: Int64s, connection: Connection, import_id: int) -> None:
-        insert_rows(connection, self.kind, self.rows.take(places), import_id)
-
-
-def _bites(whole: Int64s, size_of_next: Callable[[], int]) -> Iterator[Int64s]:
-    first = 0
-    while first < len(whole):
-        after = first + size_of_next()
-        yield whole[first:after]
-        first = after
+    def write(self, connection: Connection, *, who: str, now_ms: int) -> Imported:
+        """List it: from the commit on its rows count, and those it replaces don't."""
+        if not self.packed:
+            return Imported(None, *self.counts)
+        number = record_import(
+            connection,
+            self.kind,
+            self.delivered,
+            self.packed,
+            who=who,
+            now_ms=now_ms,
+            counts=self.counts,
+            rows_sha256=self.rows_sha256,
+            span_ms=self.span_ms,
+        )
+        add_replaced(connection, self.replaced, number)
+        return Imported(number, *self.counts)
 
 
-def _replace(numbers: Int64s, connection: Connection, import_id: int) -> None:
-    mark_replaced(connection, numbers, import_id)
-
-
-def import_table(
-    connection: Connection,
-    kind: str,
+def take_tables(
+    store: CenterStore,
+    kinds: Sequence[str],
     delivered: Delivered,
     *,
     who: str,
-    now_ms: int,
     replace: bool,
     services: Collection[str],
-) -> Imported:
-    """Take a delivered file into the store in one transaction. `services`: what exclusions may name.
+    finish: Finish = lambda *_: None,
+) -> list[Imported]:
+    """Take tables of a file, all or none; a register among them is what the others are checked against.
+
+    `services`: what exclusions may name. `finish`: what else is to be written in the transaction that lists them, given
+    what each of them did.
 
     Raises:
-        ConfigError: everything wrong in the file, or rows that conflict with those in force.
+        ConfigError: everything wrong in a table, or rows that conflict with those in force.
         StoreError: no register was imported yet.
+        OSError: the disk refuses.
     """
-    lock_imports(connection)
-    known = None if kind == REGISTER else needed_register(connection)
-    taking = look(connection, kind, *read_table(kind, delivered, known, services), replace=replace)
+    with store.hold(LOCK):
+        while True:
+            state = store.read(state_of)
+            known = load_delivered(as_toml(delivered)) if REGISTER in kinds else store.read(needed_register)
+            listings = [
+                _prepare(store, kind, *read_table(kind, delivered, known, services), replace=replace) for kind in kinds
+            ]
+
+            def list_all(connection: Connection, listings: Sequence[Listing] = tuple(listings)) -> list[Imported]:
+                now_ms = store.clock.now_utc_ms()
+                done = [each.write(connection, who=who, now_ms=now_ms) for each in listings]
+                finish(connection, done)
+                return done
+
+            try:
+                return write_unless_moved(store, state, list_all)
+            except MovedError:
+                continue
+
+
+def _prepare(store: CenterStore, kind: str, delivered: Delivered, rows: pa.Table | None, *, replace: bool) -> Listing:
+    """Compare a file's rows with those in force and write those that are new to the disk. Raises as `take_tables`."""
+    if rows is None:
+        return store.read(lambda c: _look_at_register(c, delivered, replace=replace))
+    taking = store.read(lambda c: look(c, store.imported, kind, delivered, rows, replace=replace))
+    added = int(np.count_nonzero(taking.new))
+    counts = (added, len(rows) - added, sum(map(len, taking.replaced.values())))
     if not taking.changes:
-        return Imported(None, *taking.counts)
-    import_id = begin(connection, taking, pack(delivered.data), who=who, now_ms=now_ms)
-    for step in taking.steps(lambda: _ROWS_AT_ONCE):
-        step(connection, import_id)
-    publish(connection, import_id, now_ms=now_ms)
-    return Imported(import_id, *taking.counts)
+        return Listing(kind, delivered, counts)
+    written = write_rows(store.imported, KINDS[kind], rows, taking.new)
+    return Listing(kind, delivered, counts, pack(delivered), taking.replaced, *written)
 
 
-def look(connection: Connection, kind: str, delivered: Delivered, rows: Rows, *, replace: bool) -> Taking:
-    """Compare a file's rows with those in force; nothing is written.
+def write_unless_moved(store: CenterStore, state: tuple[int, int, int], job: Callable[[Connection], T]) -> T:
+    """Run a job on the writer's thread, where what was compared with is still what counts.
+
+    The lock alone is not trusted for that: a session of PostgreSQL that broke off has let go of it.
+
+    Raises:
+        MovedError: it is not.
+    """
+
+    def unless_moved(connection: Connection) -> T:
+        lock_imports(connection)
+        if state_of(connection) != state:
+            raise MovedError
+        return job(connection)
+
+    return store.write(unless_moved).result()
+
+
+def look(
+    connection: Connection, folder: Path, kind: str, delivered: Delivered, rows: pa.Table, *, replace: bool
+) -> Taking:
+    """Compare a file's rows with those in force; nothing is written. `folder`: of the files of imports.
 
     Raises:
         ConfigError: the first rows in conflict with those in force, and how many there are, unless they are replaced.
+        Altered: the file of an import is not as it was written.
     """
-    if kind == REGISTER:
-        return _look_at_register(connection, delivered, rows, replace=replace)
-    laid = lay_over(KINDS[kind], rows, lambda start_ms, end_ms: held_rows(connection, kind, start_ms, end_ms))
+    held = RowsInForce(connection, folder, kind)
+    laid = lay_over(KINDS[kind], rows, held.met) if held.any else laid_on_nothing(len(rows))
     if len(laid.claims) and not replace:
-        listed = list(zip(laid.claims[:LISTED_PER_KIND].tolist(), laid.claimed[:LISTED_PER_KIND].tolist(), strict=True))
-        held = origins(connection, {number for _, number in listed})
-        problems = [_problem(delivered.name, int(rows.row[place]), *held[number]) for place, number in listed]
-        if more := len(laid.claims) - len(listed):
+        listed = laid.claims[:LISTED_PER_KIND], laid.claimed[:LISTED_PER_KIND]
+        origins = held.origins(np.unique(listed[1]))
+        in_file = rows["row"].take(pa.array(listed[0])).to_pylist()
+        named = zip(in_file, listed[1].tolist(), strict=True)
+        problems = [_problem(delivered.name, row, *origins[number]) for row, number in named]
+        if more := len(laid.claims) - len(in_file):
             problems.append(
                 Problem(delivered.name, 0, "", tr("… and {more} more rows that conflict with imported ones", more=more))
             )
         raise RowsInConflict(problems)
-    # In the order of time, as they are read again; rows of one instant stay as the file has them.
-    new = laid.new[np.argsort(rows.start_ms[laid.new], kind="stable")]
-    return Taking(
-        kind, delivered, rows, new, np.unique(laid.claimed), bool(len(new)) or not is_delivered(connection, kind)
-    )
+    claimed = np.unique(laid.claimed)
+    replaced = {n: claimed[claimed >> 32 == n] & 0xFFFFFFFF for n in np.unique(claimed >> 32).tolist()}
+    return Taking(laid.new, replaced, bool(laid.new.any()) or not is_delivered(connection, kind))
 
 
 def _problem(file: str, row: int, import_id: int, old_row: int, cells: Collection[str]) -> Problem:
@@ -165,43 +223,32 @@ def _problem(file: str, row: int, import_id: int, old_row: int, cells: Collectio
     return Problem(file, row, "", message)
 
 
-def _look_at_register(connection: Connection, delivered: Delivered, rows: Rows, *, replace: bool) -> Taking:
+def _look_at_register(connection: Connection, delivered: Delivered, *, replace: bool) -> Listing:
     """A register is one whole: another one replaces it or is refused."""
-    before = connection.execute(select(imported_row).where(in_force(REGISTER))).one_or_none()
-    if before is not None and json.loads(before.cells) == [delivered.sha256]:
-        nothing = np.empty(0, np.int64)
-        return Taking(REGISTER, delivered, rows, nothing, nothing, changes=False)
+    before = _register_in_force(connection)
+    if before is not None and before.sha256 == delivered.sha256:
+        return Listing(REGISTER, delivered, (0, 1, 0))
     if before is not None and not replace:
         message = tr(
             "another register is in force, of import {import_id}; import this one as a replacement to let it count",
-            import_id=before.import_id,
+            import_id=before.id,
         )
         raise RowsInConflict([Problem(delivered.name, 0, "", message)])
-    replaced = np.array([] if before is None else [before.id], np.int64)
-    return Taking(REGISTER, delivered, rows, np.zeros(1, np.int64), replaced, changes=True)
+    replaced = {} if before is None else {int(before.id): np.zeros(1, np.int64)}
+    return Listing(REGISTER, delivered, (1, 0, len(replaced)), pack(delivered), replaced)
 
 
 def lock_imports(connection: Connection) -> None:
-    """Let no other transaction begin, publish or undo an import until this one ends. SQLite has one writer anyway."""
+    """Let no other transaction list or undo an import until this one ends. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("LOCK TABLE imported IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def state_of(connection: Connection) -> tuple[int, int, int]:
-    """Another one after every publishing and undoing of an import of tables."""
+    """Another one after every listing and undoing of an import of tables."""
     columns = (func.count(), func.coalesce(func.max(imported.c.id), 0), func.count(imported.c.undone_ms))
-    count, latest, undone = connection.execute(select(*columns).where(published & (imported.c.kind != RECORDS))).one()
+    count, latest, undone = connection.execute(select(*columns).where(imported.c.kind != RECORDS)).one()
     return int(count), int(latest), int(undone)
-
-
-def begin(connection: Connection, taking: Taking, packed: bytes, *, who: str, now_ms: int) -> int:
-    """Write an import down with its file, packed; its number. Nothing of it counts yet."""
-    rows = taking.rows
-    longest_ms = int((rows.end_ms - rows.start_ms).max()) if len(rows) else 0
-    return record_import(
-        connection, taking.kind, taking.delivered, packed, who=who, now_ms=now_ms, counts=taking.counts,
-        longest_ms=longest_ms,
-    )  # fmt: skip
 
 
 def record_import(
@@ -213,9 +260,10 @@ def record_import(
     who: str,
     now_ms: int,
     counts: tuple[int, int, int],
-    longest_ms: int = 0,
+    rows_sha256: str | None = None,
+    span_ms: tuple[int, int] = (0, 0),
 ) -> int:
-    """The row of an import, to be published; its number. `counts`: rows added, there already, and replaced."""
+    """The row of an import; its number. `counts`: rows added, there already, and replaced."""
     values = {
         "kind": kind,
         "name": delivered.name[:255],
@@ -223,7 +271,8 @@ def record_import(
         "who": who[:64],
         "at_ms": now_ms,
         **dict(zip(("added", "same", "replaced"), counts, strict=True)),
-        "longest_ms": longest_ms,
+        "rows_sha256": rows_sha256,
+        **dict(zip(("first_ms", "last_ms"), span_ms, strict=True)),
         "bytes": packed,
     }
     key = connection.execute(insert(imported).values(values)).inserted_primary_key
@@ -231,27 +280,19 @@ def record_import(
     return int(key[0])
 
 
-def publish(connection: Connection, import_id: int, *, now_ms: int) -> None:
-    """From now on its rows count, and those it replaced don't."""
-    connection.execute(update(imported).where(imported.c.id == import_id).values(published_ms=now_ms))
-
-
 def list_imports(connection: Connection) -> list[dict[str, Any]]:
     """Every import, oldest first, without its bytes."""
     names = ("id", "kind", "name", "sha256", "who", "at_ms", "added", "same", "replaced", "undone_ms", "undone_by")
-    rows = connection.execute(select(*(imported.c[name] for name in names)).where(published).order_by(imported.c.id))
+    rows = connection.execute(select(*(imported.c[name] for name in names)).order_by(imported.c.id))
     return [{name: getattr(row, name) for name in names} for row in rows]
 
 
-def rows_in_force(connection: Connection, kind: str) -> Iterator[tuple[str, ...]] | None:
+def rows_in_force(connection: Connection, folder: Path, kind: str) -> Iterator[tuple[str, ...]] | None:
     """The cells of every row in force, in the order of time and import; None where the kind was never delivered."""
-    return _rows_in_force(connection, kind) if is_delivered(connection, kind) else None
-
-
-def _rows_in_force(connection: Connection, kind: str) -> Iterator[tuple[str, ...]]:
-    query = select(imported_row.c.cells).where(in_force(kind)).order_by(imported_row.c.start_ms, imported_row.c.id)
-    for cells in connection.execute(query.execution_options(yield_per=10_000)).scalars():
-        yield tuple(json.loads(cells))
+    if not is_delivered(connection, kind):
+        return None
+    table = RowsInForce(connection, folder, kind).table()
+    return iter(() if table is None else cells_of(KINDS[kind], table))
 
 
 def is_delivered(connection: Connection, kind: str) -> bool:
@@ -262,14 +303,19 @@ def is_delivered(connection: Connection, kind: str) -> bool:
     )
 
 
+def _register_in_force(connection: Connection) -> Any:
+    """The latest one that is not undone: each took the place of the one before it."""
+    query = select(imported.c.id, imported.c.sha256).where((imported.c.kind == REGISTER) & effective)
+    return connection.execute(query.order_by(imported.c.id.desc()).limit(1)).first()
+
+
 def current_register(connection: Connection) -> bytes | None:
     """The register in force as it was delivered; None where there is none."""
-    columns = imported.c.id, imported.c.sha256, imported.c.bytes
-    query = select(*columns).join(imported_row, imported_row.c.import_id == imported.c.id)
-    found = connection.execute(query.where(in_force(REGISTER))).first()
+    found = _register_in_force(connection)
     if found is None:
         return None
-    data = unpack(bytes(found.bytes))
+    packed = connection.execute(select(imported.c.bytes).where(imported.c.id == found.id)).scalar_one()
+    data = unpack(bytes(packed))
     check_hash(Path(f"import {found.id}"), found.sha256, hashlib.sha256(data).hexdigest())
     return data
 
@@ -292,11 +338,11 @@ def needed_register(connection: Connection) -> RegisterFile:
     return known
 
 
-def pack(data: bytes) -> bytes:
+def pack(delivered: Delivered) -> bytes:
     """A file as it is kept: text of records or a plan takes a tenth so."""
-    return zstandard.ZstdCompressor(level=3).compress(data)
+    return delivered.kept if delivered.packed else zstandard.ZstdCompressor(level=3).compress(delivered.kept)
 
 
 def unpack(stored: bytes) -> bytes:
     """A file as it was delivered; older programs kept tables as they were."""
-    return zstandard.ZstdDecompressor().decompress(stored) if stored.startswith(_PACKED) else stored
+    return zstandard.ZstdDecompressor().decompressobj().decompress(stored) if stored.startswith(_PACKED) else stored

@@ -28,7 +28,7 @@ from collector.base.errors import InvariantBroken, StoreError
 from collector.base.text import tr
 from collector.center.db.tables_receive import batch_day, store, stream, unit_day
 from collector.center.inputs.conflicts import RowsInConflict
-from collector.center.inputs.imports import Imported, pack, publish, record_import
+from collector.center.inputs.imports import Imported, pack, record_import
 from collector.center.inputs.kinds import RECORDS
 from collector.center.inputs.record_batches import RecordJournal, find_places, put_over
 from collector.center.inputs.record_files import RecordFile, UnitDay
@@ -73,9 +73,8 @@ def import_records(
     result = (counts[_NEW], counts[_SAME], counts[_CONFLICT])
     if not counts[_NEW] and not counts[_CONFLICT]:
         return Imported(None, *result)
-    packed = pack(delivered.data)
+    packed = pack(delivered)
     number = record_import(connection, RECORDS, delivered, packed, who=who, now_ms=now_ms, counts=result)
-    publish(connection, number, now_ms=now_ms)
     _commit(connection, file, verdicts, lake=lake, number=number, now_ms=now_ms)
     return Imported(number, *result)
 

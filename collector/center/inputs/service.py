@@ -16,13 +16,12 @@ from sqlalchemy import Connection, select
 from collector.base.errors import ConfigError, Problem, StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
-from collector.center.db.tables_inputs import imported, published
-from collector.center.inputs.import_in_steps import take_tables, undo_table
-from collector.center.inputs.imports import Imported, lock_imports, unpack
+from collector.center.db.tables_inputs import imported
+from collector.center.inputs.imports import Imported, lock_imports, take_tables, unpack
 from collector.center.inputs.kinds import IMPORT_KINDS, RECORDS
 from collector.center.inputs.record_files import RecordFile, read_file
 from collector.center.inputs.record_imports import import_records, undo_records
-from collector.center.inputs.undo import kind_of, mark_undone
+from collector.center.inputs.undo import kind_of, mark_undone, undo_table
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
 from collector.center.receive.arrivals import Arrival
@@ -175,9 +174,7 @@ def read_import(connection: Connection, number: int) -> tuple[dict[str, Any], by
     Raises:
         StoreError: there is none with this number.
     """
-    query = select(*(imported.c[name] for name in _FACTS), imported.c.bytes).where(
-        (imported.c.id == number) & published
-    )
+    query = select(*(imported.c[name] for name in _FACTS), imported.c.bytes).where(imported.c.id == number)
     row = connection.execute(query).one_or_none()
     if row is None:
         raise StoreError(tr("there is none with this number"), subject=tr("import {number}", number=number))

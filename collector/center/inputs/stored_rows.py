@@ -1,102 +1,242 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rows of imports in the store: those in force, by stretches of time; new ones put in, some at a time."""
+"""The rows of each import as one immutable Parquet file, and which rows of a kind are in force.
+
+imported/<sha256>.parquet holds the rows that an import added, by start, then in the order of the delivered file. Its
+columns are the kind's (instants as UTC ms, other cells as they were written), `row` of the delivered file, and of a
+plan `power_kw`. It is written before the import is listed, and verified whenever it is opened.
+
+What is in force is an overlay: the rows of the imports that are not undone, but for those whose place another such
+import took (`replaced_rows`, a bitmap per pair of imports). So undoing writes one row, whatever it brings back.
+"""
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Collection, Iterator
+import hashlib
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.csv
-from sqlalchemy import Connection, bindparam, delete, select, update
+import pyarrow.parquet as pq
+import zstandard
+from sqlalchemy import Connection, insert, select
 
-from collector.center.db.tables_inputs import imported_row, in_force, touching
-from collector.center.inputs.conflicts import ROWS_AT_ONCE, HeldRows, Rows
-from collector.center.inputs.kinds import KINDS
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import effective, imported, replaced_rows
+from collector.center.db.verified import read_verified
+from collector.center.inputs.conflicts import ROWS_AT_ONCE, HeldRows, cells_of, end_ms_of, start_ms_of, stretches
+from collector.center.inputs.kinds import KINDS, TIMES, Kind
 
-_COLUMNS: Final = ("import_id", "kind", "row", "start_ms", "end_ms", "cells")
-_HELD: Final = (imported_row.c.id, imported_row.c.start_ms, imported_row.c.end_ms, imported_row.c.cells)
-_INSERT: Final = f"INSERT INTO imported_row ({', '.join(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)"
-_COPY: Final = f"COPY imported_row ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT csv)"
+_STRAY_S: Final = 86_400.0  # a file that no import lists for so long was left by one that was killed
+_EVER: Final = (-(2**62), 2**62)
 
 Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
-def held_rows(connection: Connection, kind: str, start_ms: int, end_ms: int, *, but: int = 0) -> Iterator[HeldRows]:
-    """Rows in force that touch a stretch of time; of a kind not `apart`, all. `but`: not those of an import."""
-    where = in_force(kind) & (imported_row.c.import_id != but)
-    if KINDS[kind].apart:
-        where &= touching(kind, start_ms, end_ms)
-    yield from _batches(connection, select(*_HELD).where(where))
+def write_rows(folder: Path, kind: Kind, rows: pa.Table, chosen: Bools) -> tuple[str, tuple[int, int]]:
+    """Write the chosen rows as a file that appears whole or not at all.
 
+    Returns its SHA-256, which names it, and the time that its rows touch.
 
-def rows_replaced_by(connection: Connection, import_id: int) -> Iterator[HeldRows]:
-    """What an import replaced."""
-    query = select(*_HELD).where(imported_row.c.replaced_by == import_id).order_by(imported_row.c.id)
-    yield from _batches(connection, query)
-
-
-def _batches(connection: Connection, query: Any) -> Iterator[HeldRows]:
-    result = connection.execute(query.execution_options(yield_per=ROWS_AT_ONCE))
-    for batch in result.partitions():
-        number, start_ms, end_ms, cells = zip(*batch, strict=True)
-        yield HeldRows(_integers(number), _integers(start_ms), _integers(end_ms), pa.array(cells, pa.string()))
-
-
-def _integers(values: Any) -> Int64s:
-    return np.array(values, np.int64)
-
-
-def insert_rows(connection: Connection, kind: str, rows: Rows, import_id: int) -> None:
-    """Put rows of an import in, in the order given."""
-    if connection.dialect.name == "sqlite":
-        columns = (rows.row.tolist(), rows.start_ms.tolist(), rows.end_ms.tolist(), rows.cells().to_pylist())
-        connection.exec_driver_sql(_INSERT, [(import_id, kind, *row) for row in zip(*columns, strict=True)])
-        return
-    table = pa.table(
-        {
-            "import_id": pa.repeat(pa.scalar(import_id, pa.int64()), len(rows)),
-            "kind": pa.repeat(kind, len(rows)),
-            "row": rows.row,
-            "start_ms": rows.start_ms,
-            "end_ms": rows.end_ms,
-            "cells": rows.cells(),
-        }
+    Raises:
+        OSError: the disk refuses.
+    """
+    folder.mkdir(exist_ok=True)
+    temporary = folder / f".{os.getpid()}-{threading.get_ident()}.tmp"
+    schema = pa.schema(
+        [pa.field(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in rows.schema]
     )
-    text = io.BytesIO()
-    pa.csv.write_csv(table, text, pa.csv.WriteOptions(include_header=False))
-    driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.write(text.getbuffer())
+    spans: list[tuple[int, int]] = []
+    options: dict[str, Any] = {"compression": "zstd", "use_dictionary": [n for n in rows.column_names if n != "row"]}
+    try:
+        with temporary.open("wb") as file:
+            with pq.ParquetWriter(file, schema, column_encoding={"row": "DELTA_BINARY_PACKED"}, **options) as writer:
+                # A stretch at a time: the rows are never there twice.
+                for places, _, _ in stretches(kind, rows):
+                    some = _by_start(rows, places[chosen[places]]).cast(schema)
+                    if len(some):
+                        spans.append((int(start_ms_of(some)[0]), int(end_ms_of(some).max())))
+                        writer.write_table(some, row_group_size=ROWS_AT_ONCE)
+            file.flush()
+            os.fsync(file.fileno())
+        with temporary.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        temporary.rename(path_of(folder, sha256))
+    finally:
+        temporary.unlink(missing_ok=True)
+    for directory in (folder, folder.parent):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    return sha256, (min((a for a, _ in spans), default=0), max((b for _, b in spans), default=0))
 
 
-def mark_replaced(connection: Connection, numbers: Int64s, import_id: int) -> None:
-    """Write down that an import takes the place of these rows; `numbers` in order."""
-    edges = np.flatnonzero(np.diff(numbers) != 1)
-    first, last = numbers[np.concatenate([[0], edges + 1])], numbers[np.concatenate([edges, [len(numbers) - 1]])]
-    between = imported_row.c.id.between(bindparam("first"), bindparam("last"))
-    runs = [{"first": a, "last": b} for a, b in zip(first.tolist(), last.tolist(), strict=True)]
-    connection.execute(update(imported_row).where(between).values(replaced_by=import_id), runs)
+def _by_start(rows: pa.Table, places: Int64s) -> pa.Table:
+    """Chosen rows by start; those of one instant stay as the file has them."""
+    if "start" in rows.column_names:
+        places = places[np.argsort(rows["start"].take(pa.array(places)).to_numpy(), kind="stable")]
+    return rows.take(pa.array(places))
 
 
-def origins(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[int, int, list[str]]]:
-    """Of some rows the import they came with, their row in its file and their cells."""
-    columns = (imported_row.c.id, imported_row.c.import_id, imported_row.c.row, imported_row.c.cells)
-    rows = connection.execute(select(*columns).where(imported_row.c.id.in_(sorted(numbers))))
-    return {int(r.id): (int(r.import_id), int(r.row), json.loads(r.cells)) for r in rows}
+def path_of(folder: Path, sha256: str) -> Path:
+    """Where the file of this hash is."""
+    return folder / f"{sha256}.parquet"
 
 
-def forget_rows(connection: Connection, import_id: int, *, most: int) -> bool:
-    """Take out some of what an import that was never published left behind; whether that was all of it."""
-    mine = imported_row.c.import_id == import_id
-    marked = imported_row.c.replaced_by == import_id
-    some = select(imported_row.c.id).where(marked).limit(most)
-    freed = connection.execute(update(imported_row).where(imported_row.c.id.in_(some)).values(replaced_by=None))
-    if freed.rowcount:
-        return False
-    some = select(imported_row.c.id).where(mine).limit(most)
-    return not connection.execute(delete(imported_row).where(imported_row.c.id.in_(some))).rowcount
+def add_replaced(connection: Connection, replaced: Mapping[int, Int64s], by_import_id: int) -> None:
+    """Write down of which rows, by import, an import takes the place."""
+    for import_id, places in replaced.items():
+        bits = np.zeros(int(places.max()) + 1, np.bool_)
+        bits[places] = True
+        packed = zstandard.ZstdCompressor().compress(np.packbits(bits).tobytes())
+        values = {"import_id": import_id, "by_import_id": by_import_id, "places": packed}
+        connection.execute(insert(replaced_rows).values(values))
+
+
+def _bits(packed: bytes) -> Bools:
+    return np.unpackbits(np.frombuffer(zstandard.ZstdDecompressor().decompress(packed), np.uint8)).astype(np.bool_)
+
+
+class _ImportFile:
+    """The file of an import, opened when it is first asked for rows. `left_out`: bitmaps of rows that don't count."""
+
+    def __init__(self, number: int, path: Path, sha256: str, kind: str, left_out: Collection[Bools]) -> None:
+        self.number, self._path, self._sha256, self._left_out = number, path, sha256, left_out
+        self._texts = [name for name in KINDS[kind].columns if name not in TIMES]
+        self._has_times = "start" in KINDS[kind].columns
+
+    @cached_property
+    def _file(self) -> pq.ParquetFile:
+        data = pa.BufferReader(read_verified(self._path, self._sha256))
+        return pq.ParquetFile(data, read_dictionary=self._texts)
+
+    @cached_property
+    def _counting(self) -> Bools:
+        counting = np.ones(self._file.metadata.num_rows, np.bool_)
+        for bits in self._left_out:
+            some = bits[: len(counting)]  # of whole bytes
+            counting[: len(some)] &= ~some
+        return counting
+
+    def touching(self, start_ms: int, end_ms: int) -> Iterator[HeldRows]:
+        """Rows that count and touch a stretch of time, a row group at a time."""
+        first = 0
+        for group in range(self._file.num_row_groups):
+            count = self._file.metadata.row_group(group).num_rows
+            places = first + np.flatnonzero(self._counting[first : first + count])
+            if len(places) and self._may_touch(group, start_ms, end_ms):
+                rows = self._file.read_row_group(group)
+                if self._has_times:
+                    begins, ends = start_ms_of(rows)[places - first], end_ms_of(rows)[places - first]
+                    places = places[(begins < end_ms) & (ends > start_ms)]
+                if len(places) < count:
+                    rows = rows.take(pa.array(places - first))
+                yield HeldRows((self.number << 32) + places, rows)
+            first += count
+
+    def _may_touch(self, group: int, start_ms: int, end_ms: int) -> bool:
+        if not self._has_times:
+            return True
+        names, found = self._file.schema_arrow.names, self._file.metadata.row_group(group)
+        start, end = (found.column(names.index(name)).statistics for name in ("start", "end"))
+        return bool(start.min < end_ms and end.max > start_ms)
+
+    def at(self, places: Int64s) -> pa.Table:
+        """Rows by their places, whether they count or not."""
+        return self._file.read().take(pa.array(places))
+
+
+class RowsInForce:
+    """The rows of a kind that are in force in one view of the store. `folder`: of the files; `but`: without an import.
+
+    Raises, in all that reads rows:
+        Altered: a file of an import is not the one that was written, or is gone.
+    """
+
+    def __init__(self, connection: Connection, folder: Path, kind: str, *, but: int = 0) -> None:
+        self._kind = kind
+        columns = (imported.c.id, imported.c.rows_sha256, imported.c.first_ms, imported.c.last_ms)
+        listed = connection.execute(select(*columns).where((imported.c.kind == kind) & effective)).all()
+        counting = select(imported.c.id).where((imported.c.kind == kind) & effective)
+        both = replaced_rows.c.import_id.in_(counting) & replaced_rows.c.by_import_id.in_(counting)
+        left_out: dict[int, list[Bools]] = defaultdict(list)
+        for row in connection.execute(select(replaced_rows).where(both)):
+            left_out[row.import_id].append(_bits(row.places))
+        self._files = {
+            r.id: (_ImportFile(r.id, path_of(folder, r.rows_sha256), r.rows_sha256, kind, left_out[r.id]), r)
+            for r in sorted(listed, key=lambda each: int(each.id))
+            if r.id != but and r.rows_sha256 is not None
+        }
+
+    @property
+    def any(self) -> bool:
+        """Whether there may be some."""
+        return bool(self._files)
+
+    def touching(self, start_ms: int, end_ms: int) -> Iterator[HeldRows]:
+        """Those that touch a stretch of time, some at a time; of a kind without intervals, all."""
+        for file, row in self._files.values():
+            if "start" not in KINDS[self._kind].columns or (row.first_ms < end_ms and row.last_ms > start_ms):
+                yield from file.touching(start_ms, end_ms)
+
+    def met(self, start_ms: int, end_ms: int) -> Iterator[HeldRows]:
+        """Those that rows of a stretch of time may meet; of a kind that is not `apart`, all."""
+        return self.touching(start_ms, end_ms) if KINDS[self._kind].apart else self.touching(*_EVER)
+
+    def table(self, start_ms: int = _EVER[0], end_ms: int = _EVER[1]) -> pa.Table | None:
+        """Those that touch a stretch of time, in the order of start and import; None where there are none."""
+        parts = [held.rows for held in self.touching(start_ms, end_ms)]
+        if not parts:
+            return None
+        table = pa.concat_tables(parts).unify_dictionaries()
+        start = start_ms_of(table)
+        if (start[1:] < start[:-1]).any():
+            table = table.take(pa.array(np.argsort(start, kind="stable")))
+        return table
+
+    def origins(self, numbers: Int64s) -> dict[int, tuple[int, int, tuple[str, ...]]]:
+        """Of some of these rows the import they came with, their row in its file and their cells."""
+        found: dict[int, tuple[int, int, tuple[str, ...]]] = {}
+        for import_id in np.unique(numbers >> 32).tolist():
+            mine = numbers[numbers >> 32 == import_id]
+            rows = self._files[import_id][0].at(mine & 0xFFFFFFFF)
+            cells = cells_of(KINDS[self._kind], rows)
+            for number, row, texts in zip(mine.tolist(), rows["row"].to_pylist(), cells, strict=True):
+                found[number] = (import_id, row, texts)
+        return found
+
+
+def rows_replaced_by(connection: Connection, folder: Path, kind: str, import_id: int) -> Iterator[pa.Table]:
+    """What an import replaced, import by import."""
+    whose = replaced_rows.join(imported, imported.c.id == replaced_rows.c.import_id)
+    query = select(imported.c.id, imported.c.rows_sha256, replaced_rows.c.places).select_from(whose)
+    for row in connection.execute(query.where(replaced_rows.c.by_import_id == import_id).order_by(imported.c.id)):
+        file = _ImportFile(row.id, path_of(folder, row.rows_sha256), row.rows_sha256, kind, ())
+        yield file.at(np.flatnonzero(_bits(row.places)))
+
+
+def listed_files(connection: Connection) -> list[str]:
+    """SHA-256 of the file of every import, undone ones too."""
+    query = select(imported.c.rows_sha256).where(imported.c.rows_sha256.is_not(None)).distinct()
+    return sorted(connection.execute(query).scalars())
+
+
+def remove_strays(store: CenterStore) -> None:
+    """Remove files that killed imports left a day ago, unless one is being taken just now."""
+    with store.hold("imports", wait=False) as held:
+        if not held or not store.imported.is_dir():
+            return
+        listed = set(store.read(listed_files))
+        for path in store.imported.iterdir():
+            if path.stem not in listed and time.time() - path.stat().st_mtime > _STRAY_S:
+                path.unlink(missing_ok=True)

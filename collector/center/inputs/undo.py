@@ -3,52 +3,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from sqlalchemy import Connection, func, select, update
 
 from collector.base.errors import StoreError
 from collector.base.text import tr
-from collector.center.db.tables_inputs import effective, imported, imported_row, published
+from collector.center.db.store import CenterStore
+from collector.center.db.tables_inputs import effective, imported, replaced_rows
 from collector.center.inputs.conflicts import lay_over
-from collector.center.inputs.imports import lock_imports
+from collector.center.inputs.imports import LOCK, MovedError, state_of, write_unless_moved
 from collector.center.inputs.kinds import KINDS, REGISTER
-from collector.center.inputs.stored_rows import held_rows, origins, rows_replaced_by
+from collector.center.inputs.stored_rows import RowsInForce, rows_replaced_by
 
 
-def undo_import(connection: Connection, import_id: int, *, who: str, now_ms: int) -> None:
-    """Take an import back: its rows go out of force, what it had replaced comes back.
+def undo_table(store: CenterStore, number: int, finish: Callable[[Connection], None]) -> None:
+    """Take an import of a table back, whatever it has replaced; looked at beside the writer. `finish`: writes it down.
 
-    Raises:
-        StoreError: no such import, undone already, or a later import stands in the way.
+    Raises as `look_at_undoing`.
     """
-    lock_imports(connection)
-    look_at_undoing(connection, import_id)
-    mark_undone(connection, import_id, who=who, now_ms=now_ms)
+
+    def look_first(connection: Connection) -> tuple[int, int, int]:
+        look_at_undoing(connection, store.imported, number)
+        return state_of(connection)
+
+    with store.hold(LOCK):
+        while True:
+            try:
+                write_unless_moved(store, store.read(look_first), finish)
+            except MovedError:
+                continue
+            return
 
 
-def look_at_undoing(connection: Connection, import_id: int) -> None:
-    """Whether an import of a table can be taken back; nothing is written.
+def look_at_undoing(connection: Connection, folder: Path, import_id: int) -> None:
+    """Whether an import of a table can be taken back; nothing is written. `folder`: of the files of imports.
 
     Raises:
         StoreError: no such import, undone already, or a later import stands in the way.
+        Altered: the file of an import is not as it was written.
     """
     subject = tr("import {number}", number=import_id)
     kind = kind_of(connection, import_id)
     counting = select(imported.c.id).where((imported.c.kind == kind) & effective)
-    mine = (imported_row.c.import_id == import_id) & imported_row.c.replaced_by.in_(counting)
-    blocker = connection.execute(select(func.max(imported_row.c.replaced_by)).where(mine)).scalar()
+    mine = (replaced_rows.c.import_id == import_id) & replaced_rows.c.by_import_id.in_(counting)
+    blocker = connection.execute(select(func.max(replaced_rows.c.by_import_id)).where(mine)).scalar()
     if blocker is not None:
         raise StoreError(tr("import {blocker} replaced rows of it: undo that first", blocker=blocker), subject=subject)
     if kind == REGISTER:
         return
-    for back in rows_replaced_by(connection, import_id):
-        laid = lay_over(
-            KINDS[kind], back, lambda start_ms, end_ms: held_rows(connection, kind, start_ms, end_ms, but=import_id)
-        )
-        if len(laid.claimed):
-            other = origins(connection, laid.claimed[-1:].tolist())
-            blocker = max(number for number, _, _ in other.values())
+    others = RowsInForce(connection, folder, kind, but=import_id)
+    for back in rows_replaced_by(connection, folder, kind, import_id):
+        claimed = lay_over(KINDS[kind], back, others.met).claimed
+        if len(claimed):
             raise StoreError(
-                tr("what it replaced conflicts with import {blocker}: undo that first", blocker=blocker),
+                tr(
+                    "what it replaced conflicts with import {blocker}: undo that first",
+                    blocker=int(claimed.max()) >> 32,
+                ),
                 subject=subject,
             )
 
@@ -59,7 +72,7 @@ def kind_of(connection: Connection, import_id: int) -> str:
     Raises:
         StoreError: no such import, or undone already.
     """
-    query = select(imported.c.kind, imported.c.undone_ms).where((imported.c.id == import_id) & published)
+    query = select(imported.c.kind, imported.c.undone_ms).where(imported.c.id == import_id)
     found = connection.execute(query).one_or_none()
     if found is None or found.undone_ms is not None:
         message = tr("was undone already") if found else tr("there is none with this number")

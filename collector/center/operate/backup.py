@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Backup and restore of store and lake together.
 
-The store is copied first, in one consistent state, then the day files that this state lists: they are immutable, so
-whatever the running center does meanwhile changes neither. A restore gives the store a new id: every agent then sends
-again what it still keeps and the copy may lack.
+The store is copied first, in one consistent state, then the day files and the files of imports that this state lists:
+they are immutable, so whatever the running center does meanwhile changes none. A restore gives the store a new id:
+every agent then sends again what it still keeps and the copy may lack.
 
 In the backup the store is an SQLite file whatever it was before; a restore makes of it again what center.toml names.
 So a backup needs no programs of the database's, can be looked at like any store, and carries one from SQLite to
@@ -32,6 +32,7 @@ from collector.center.db.store_copy import copy_tables
 from collector.center.db.store_version import BACKUP_MANIFEST, has_store, lock_others_out, make_tables
 from collector.center.db.tables_inputs import has_statement, run, run_file
 from collector.center.db.tables_receive import SCHEMA_VERSION, lake_file
+from collector.center.inputs.stored_rows import listed_files, path_of
 from collector.center.runs.run_list import link_records
 
 DATABASE: Final = "center.sqlite"
@@ -41,7 +42,7 @@ def create_backup(store: CenterStore, target: Path) -> int:
     """Copy store and lake into a new folder, also beside a running center; returns the number of day files.
 
     Raises:
-        StoreError: the folder is there already, or a listed day file is gone.
+        StoreError: the folder is there already, or a listed file is gone.
     """
     try:
         target.mkdir(parents=True)
@@ -140,7 +141,12 @@ def _copy_lake(store: CenterStore, target: Path) -> int:
             if source.exists():
                 _copy(source, target / "lake" / plant / name)
             elif not copy.write(lambda c, p=plant, n=name: _note_dropped(c, p, n, store.clock.now_utc_ms())).result():  # type: ignore[misc]
-                raise StoreError(tr("listed and not there; `collector center check` says more"), subject=str(source))
+                raise _not_there(source)
+        for sha256 in copy.read(listed_files):
+            source = path_of(store.imported, sha256)
+            if not source.exists():
+                raise _not_there(source)
+            _copy(source, path_of(copy.imported, sha256))
     return len(listed)
 
 
@@ -149,6 +155,10 @@ def _run_folders(store: CenterStore, target: Path) -> Sequence[str]:
     query = select(run.c.folder).where(has_statement).order_by(run.c.id)
     with CenterStore.open(target, clock=store.clock, create=False) as copy:
         return copy.read(lambda c: c.execute(query).scalars().all())
+
+
+def _not_there(path: Path) -> StoreError:
+    return StoreError(tr("listed and not there; `collector center check` says more"), subject=str(path))
 
 
 def _read_manifest(backup: Path) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from collector.base.errors import Garbled
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run_file
 from collector.center.db.tables_receive import batch, batch_day, covered, lake_day, lake_file, payload, stream, unit_day
-from collector.center.db.verified import Altered
+from collector.center.db.verified import Altered, read_verified
+from collector.center.inputs.stored_rows import listed_files, path_of
 from collector.center.lake.day_file import count_rows
 from collector.center.receive import ranges
 
@@ -22,7 +23,12 @@ from collector.center.receive import ranges
 def check_store(store: CenterStore) -> list[str]:
     """Everything found wrong, in words; empty where all is well. Safe beside a running center."""
     return store.read(
-        lambda connection: [*_payloads(connection), *_sequences(connection), *_files(connection, store.lake)]
+        lambda connection: [
+            *_payloads(connection),
+            *_sequences(connection),
+            *_files(connection, store.lake),
+            *_imports(connection, store.imported),
+        ]
     )
 
 
@@ -93,3 +99,12 @@ def _files(connection: Connection, lake: Path) -> Iterator[str]:
                 yield f"{path}: {both}, the journal received {counts.get(day)}"
         expected.discard(day)
     yield from (f"{plant} {day}: sealed, and no file is listed" for plant, day in sorted(expected))
+
+
+def _imports(connection: Connection, folder: Path) -> Iterator[str]:
+    """The file of every import is there with its hash."""
+    for sha256 in listed_files(connection):
+        try:
+            read_verified(path_of(folder, sha256), sha256)
+        except Altered as error:
+            yield error.difference

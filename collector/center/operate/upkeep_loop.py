@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from collector.center.db.store import CenterStore
-from collector.center.inputs.import_in_steps import remove_unpublished
+from collector.center.inputs.stored_rows import remove_strays
 from collector.center.lake.retention import drop_old_payloads, drop_superseded_files, drop_unused_results
 from collector.center.lake.seal import find_stale_days
 from collector.center.lake.sealing_processes import seal_apart
@@ -41,7 +41,7 @@ async def _look_after(store: CenterStore, lake: Lake, database_url: str) -> None
 
 def _let_go(store: CenterStore, lake: Lake) -> None:
     mark_lost(store)
-    remove_unpublished(store)
+    remove_strays(store)
     drop_old_payloads(store, keep_days=lake.keep_payload_days)
     drop_superseded_files(store, keep_days=lake.keep_superseded_days)
     drop_unused_results(store, keep_days=lake.keep_results_days)

@@ -11,7 +11,7 @@ asking/        a run asked for, queued, under way, ended or lost     -          
 run_rows       a statement's rows as typed values beside a run       report settlement                center/runs
 segment_file   segments by unit beside a run                         settlement                       center/runs
 kept_files     what is derived from inputs and kept between runs     -                                center/runs
-plan_file      a month's plan by unit, for pages                     sheets tables                    center/runs
+plan_file      a run's plan as columns by unit                       sheets tables                    center/runs
 input_folder   a month's inputs as a settlement folder               -                                center/runs
 month_state    where a month stands; which run a person may see      -                                center/month
 run_statement  the statement files of a stored run                   report sheets tables             center/runs

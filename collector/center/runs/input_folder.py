@@ -10,26 +10,30 @@ every run's folder: a run's tables are its own. Only rows that touch the month a
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
-import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, and_, func, or_, select
 
 from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
-from collector.center.db.tables_inputs import imported, imported_row, in_force, published, touching
+from collector.center.db.tables_inputs import imported
 from collector.center.db.tables_receive import lake_file, unit_day
 from collector.center.db.verified import ABSENT, altered, copy_verified
+from collector.center.inputs.conflicts import csv_header, csv_lines
 from collector.center.inputs.imports import KINDS, current_register
+from collector.center.inputs.stored_rows import RowsInForce
 from collector.center.lake.seal import StaleDay, find_stale_days, seal_day
 from collector.center.runs.kept_files import find_kept, keep_file, laid_out_folder
+from collector.center.runs.plan_file import keep_plan
 from collector.center.runs.run_list import link_file, record_name
 from collector.model.dispatch import OrderKind
 from collector.model.interval import DAY_MS, Month, local_day
@@ -68,46 +72,46 @@ def pin_month(
         OSError: the disk refuses.
     """
     for _ in range(_SEALINGS):
-        stale = store.read(lambda connection: _stale(connection, month))
+        stale = store.read(lambda connection: _stale(connection, store, month))
         if not stale:
             break
         for count, day in enumerate(stale):
             tell(count, len(stale))
             seal_day(store, day)
-    return store.read(lambda connection: _current(connection, store.lake, month))
+    return store.read(lambda connection: _current(connection, store, month))
 
 
-def _stale(connection: Connection, month: Month) -> list[StaleDay]:
-    around = set(_days_around(connection, month))
+def _stale(connection: Connection, store: CenterStore, month: Month) -> list[StaleDay]:
+    around = set(_days_around(connection, store.imported, month))
     inside = {day.isoformat() for day in month.days}
     days = sorted({date.fromisoformat(day) for _, day in around} | set(month.days))
     found = find_stale_days(connection, days=days)
     return [stale for stale in found if stale.day in inside or (stale.plant, stale.day) in around]
 
 
-def _current(connection: Connection, lake: Path, month: Month) -> tuple[PinnedFile, ...]:
+def _current(connection: Connection, store: CenterStore, month: Month) -> tuple[PinnedFile, ...]:
     wanted = [day.isoformat() for day in month.days]
-    around = _days_around(connection, month)
+    around = _days_around(connection, store.imported, month)
     others = (and_(lake_file.c.plant == plant, lake_file.c.day == day) for plant, day in around)
     chosen = or_(lake_file.c.day.in_(wanted), *others)
     query = select(lake_file.c.plant, lake_file.c.day, lake_file.c.name, lake_file.c.sha256)
     rows = connection.execute(query.where(lake_file.c.superseded_ms.is_(None) & chosen))
-    return tuple(sorted(PinnedFile(r.plant, r.day, r.name, lake / r.plant / r.name, r.sha256) for r in rows))
+    return tuple(sorted(PinnedFile(r.plant, r.day, r.name, store.lake / r.plant / r.name, r.sha256) for r in rows))
 
 
-def _days_around(connection: Connection, month: Month) -> list[tuple[str, str]]:
+def _days_around(connection: Connection, folder: Path, month: Month) -> list[tuple[str, str]]:
     """(plant, day) outside the month whose breaker edges an order that crosses its start or end may need."""
     interval, first = month.interval, month.first_day
-    crosses = in_force("orders") & touching("orders", interval.start_ms, interval.end_ms)
+    crosses = RowsInForce(connection, folder, "orders").table(interval.start_ms, interval.end_ms)
     days: dict[str, set[date]] = {}
-    for cells in connection.execute(select(imported_row.c.cells).where(crosses)).scalars():
-        _, unit, kind, start, end = msgspec.json.decode(cells)
-        if kind != OrderKind.START_STOP:
+    for order in () if crosses is None else crosses.select(["unit", "kind", "start", "end"]).to_pylist():
+        if order["kind"] != OrderKind.START_STOP:
             continue
-        before = min((first - local_day(int(start))).days, HISTORY_DAYS)
-        days.setdefault(unit, set()).update(first - timedelta(days=n) for n in range(1, before + 1))
-        if int(end) > interval.end_ms:
-            days[unit].update(month.next().first_day + timedelta(days=n) for n in range(RESTART_DAYS))
+        before = min((first - local_day(order["start"])).days, HISTORY_DAYS)
+        mine = days.setdefault(order["unit"], set())
+        mine.update(first - timedelta(days=n) for n in range(1, before + 1))
+        if order["end"] > interval.end_ms:
+            mine.update(month.next().first_day + timedelta(days=n) for n in range(RESTART_DAYS))
     wanted = {unit: of_unit for unit, of_unit in days.items() if of_unit}
     if not wanted:
         return []
@@ -158,13 +162,13 @@ def link_pinned(pinned: Sequence[PinnedFile], target: Path) -> None:
 
 def _lay_out_table(connection: Connection, store: CenterStore, kind: str, month: Month, target: Path) -> str | None:
     """Write the table of a kind for a month; its SHA-256, None where it was never delivered."""
-    of_kind = (imported.c.kind == kind) & published
+    of_kind = imported.c.kind == kind
     undone = func.count(imported.c.undone_ms)
     query = select(func.count(), undone, func.max(imported.c.id)).where(of_kind)
     count, undone_count, latest = connection.execute(query).one()
     if count == undone_count:
         return None
-    # Every publishing and every undoing changes one of these, and neither ever goes back.
+    # Every import and every undoing changes one of these, and neither ever goes back.
     state = f"{store.store_id} {kind} {month} {count} {latest} {undone_count}"
     name = f"{kind}-{month}-{hashlib.sha256(state.encode()).hexdigest()}.csv"
 
@@ -173,24 +177,33 @@ def _lay_out_table(connection: Connection, store: CenterStore, kind: str, month:
         return sha256
 
     def write(path: Path) -> None:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(KINDS[kind].columns)
-            writer.writerows(_rows(connection, kind, month))
+        rows = rows_of_month(connection, store.imported, kind, month)
+        sha256 = write_csv(path, kind, rows)
+        if kind == "plan" and rows is not None:
+            keep_plan(store, sha256, rows)
 
     return find_kept(store, name, copy) or copy(laid_out_folder(store) / name, keep_file(store, name, write))
 
 
-def _rows(connection: Connection, kind: str, month: Month) -> Iterator[list[str]]:
+def rows_of_month(connection: Connection, folder: Path, kind: str, month: Month) -> pa.Table | None:
     """The rows in force that a month can need, in the order of time and import."""
     columns, interval = KINDS[kind].columns, month.interval
-    where = in_force(kind)
-    if "start" in columns:
-        where &= touching(kind, interval.start_ms - _BEFORE_DAYS * DAY_MS, interval.end_ms + _AFTER_DAYS * DAY_MS)
-    query = select(imported_row.c.cells).where(where).order_by(imported_row.c.start_ms, imported_row.c.id)
-    decode = msgspec.json.Decoder(list[str]).decode
-    place = columns.index("month") if "month" in columns else None
-    for cells in connection.execute(query.execution_options(yield_per=10_000)).scalars():
-        row = decode(cells)
-        if place is None or row[place] == str(month):
-            yield row
+    around = interval.start_ms - _BEFORE_DAYS * DAY_MS, interval.end_ms + _AFTER_DAYS * DAY_MS
+    rows = RowsInForce(connection, folder, kind).table(*around)
+    if rows is not None and "month" in columns:
+        rows = rows.filter(pc.equal(rows["month"].cast(pa.string()), str(month)))
+    return rows
+
+
+def write_csv(path: Path, kind: str, rows: pa.Table | None) -> str:
+    """Write rows as the table of a settlement folder; its SHA-256.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for piece in chain([csv_header(KINDS[kind])], () if rows is None else csv_lines(KINDS[kind], rows)):
+            digest.update(piece)
+            file.write(piece)
+    return digest.hexdigest()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A plan as Parquet by unit, beside its laid-out table: a page reads one unit of it, not three million rows."""
+"""The plan of a run's folder as columns by unit, kept beside its plan.csv: what is measured from and shown on pages.
+
+Written from the rows of the imports where the folder is laid out; made of the run's own plan.csv where it was dropped.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,70 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from collector.center.db.store import CenterStore
+from collector.center.db.verified import read_verified
+from collector.center.runs.kept_files import find_kept_bytes, keep_file, laid_out_folder
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
+from collector.tables.columns import empty_table
+from collector.tables.schedules import PLAN_COLUMNS, read_plan
+
+PLAN: Final = "plan.csv"
+NO_ROWS: Final = empty_table(PLAN_COLUMNS)
 _ROWS_A_GROUP: Final = 32_768
-_COLUMNS: Final = ("unit", "start", "end", "power_kw", "issued")
 
 
-def plan_name(sha256: str) -> str:
-    """What the plan whose table has this hash is kept under."""
+def _name(sha256: str) -> str:
     return f"plan-{sha256}.parquet"
 
 
-def write_plan(plan: pa.Table, path: Path) -> None:
-    """Write a plan (settlement/inputs.py) by unit and start.
+def keep_plan(store: CenterStore, sha256: str, plan: pa.Table) -> str:
+    """Keep a plan (settlement/inputs.py) whose plan.csv has this hash; returns the SHA-256 of the file.
 
     Raises:
         OSError: the disk refuses.
     """
-    table = plan.select(_COLUMNS)
+    table = plan.select(NO_ROWS.column_names)
     table = table.set_column(0, "unit", table["unit"].cast(pa.string()))
     table = table.sort_by([("unit", "ascending"), ("start", "ascending")])
-    pq.write_table(table, path, compression="zstd", row_group_size=_ROWS_A_GROUP, use_dictionary=["unit"])
+
+    def write(path: Path) -> None:
+        pq.write_table(table, path, compression="zstd", row_group_size=_ROWS_A_GROUP, use_dictionary=["unit"])
+
+    return keep_file(store, _name(sha256), write)
 
 
-def read_plan_of(data: bytes, unit: str, from_ms: int, to_ms: int) -> list[tuple[int, int, int | None, int | None]]:
-    """Rows of a unit that touch [from_ms, to_ms), in order of start: start, end, power (kW), issued."""
+def read_kept_plan(store: CenterStore, data: Path, sha256: str) -> pa.Table:
+    """The plan of a run's folder `data` whose plan.csv has this hash, by unit and start. Raises as `_plan_bytes`."""
+    table = pq.read_table(pa.BufferReader(_plan_bytes(store, data, sha256)), read_dictionary=["unit"])
+    return table.unify_dictionaries().combine_chunks()
+
+
+def read_plan_of(
+    store: CenterStore, data: Path, sha256: str, unit: str, from_ms: int, to_ms: int
+) -> list[tuple[int, int, int | None, int | None]]:
+    """Rows of a unit that touch [from_ms, to_ms), in order of start: start, end, power (kW), issued.
+
+    Raises as `_plan_bytes`.
+    """
     filters = [("unit", "=", unit), ("start", "<", to_ms), ("end", ">", from_ms)]
-    table = pq.read_table(pa.BufferReader(data), columns=list(_COLUMNS[1:]), filters=filters)
-    return list(zip(*(table[name].to_pylist() for name in _COLUMNS[1:]), strict=True))
+    names = NO_ROWS.column_names[1:]
+    table = pq.read_table(pa.BufferReader(_plan_bytes(store, data, sha256)), columns=names, filters=filters)
+    return list(zip(*(table[name].to_pylist() for name in names), strict=True))
+
+
+def _plan_bytes(store: CenterStore, data: Path, sha256: str) -> bytes:
+    """The kept file.
+
+    Raises:
+        Altered: it was dropped, and plan.csv is not the run's.
+        ConfigError: plan.csv is no good.
+    """
+    kept = find_kept_bytes(store, _name(sha256))
+    if kept is not None:
+        return kept
+    findings = Findings()
+    plan = read_plan(Delivered(PLAN, read_verified(data / PLAN, sha256), sha256), None, findings)
+    findings.refuse_if_any()
+    made = keep_plan(store, sha256, NO_ROWS if plan is None else plan)
+    return read_verified(laid_out_folder(store) / _name(sha256), made)

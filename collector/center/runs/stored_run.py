@@ -27,9 +27,8 @@ from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import UNLISTED, Altered, read_verified
 from collector.center.lake.read_records import RecordShown, read_record_table, shown
-from collector.center.runs.kept_files import find_kept_bytes, keep_file, laid_out_folder
 from collector.center.runs.measuring.measure_days import load_verified_side
-from collector.center.runs.plan_file import plan_name, read_plan_of, write_plan
+from collector.center.runs.plan_file import NO_ROWS, PLAN, read_plan_of
 from collector.center.runs.run_list import (
     RunRow,
     manifest_text,
@@ -77,12 +76,8 @@ from collector.settlement.statement import (
     Segments,
     Statement,
 )
-from collector.sheets.files import Delivered
-from collector.sheets.findings import Findings
-from collector.tables.schedules import read_plan
 
 _KEPT_RUNS: Final = 8
-_PLAN: Final = "plan.csv"
 logger: Final = logging.getLogger("collector.center.runs.run_list")
 
 
@@ -309,8 +304,11 @@ class OpenedRun:
 
     def plan(self, unit: str, from_ms: int, to_ms: int) -> tuple[PlanStep, ...]:
         """The plan rows of a unit that touch [from_ms, to_ms), as delivered; of several the first issued counts."""
-        data = self._plan()
-        return () if data is None else tuple(PlanStep(*row) for row in read_plan_of(data, unit, from_ms, to_ms))
+        sha256 = self.manifest["inputs"].get(PLAN)
+        if sha256 is None:
+            return ()
+        rows = read_plan_of(self._store, self.data, sha256, unit, from_ms, to_ms)
+        return tuple(PlanStep(*row) for row in rows)
 
     def record_table(self, unit: str, from_ms: int, to_ms: int) -> pa.Table:
         """Records of a unit in [from_ms, to_ms), by time, from the pinned day files: for curves.
@@ -396,24 +394,8 @@ class OpenedRun:
             if first <= day <= last
         ]
 
-    def _plan(self) -> bytes | None:
-        """The plan by unit; made of the run's table where it was dropped. None: no plan was delivered."""
-        sha256 = self.manifest["inputs"].get(_PLAN)
-        if sha256 is None:
-            return None
-        name = plan_name(sha256)
-        data = find_kept_bytes(self._store, name)
-        if data is None:
-            findings = Findings()
-            table = read_verified(self.data / _PLAN, sha256)
-            plan = read_plan(Delivered(_PLAN, table, sha256), None, findings)
-            findings.refuse_if_any()
-            made = keep_file(self._store, name, lambda path: write_plan(plan, path))
-            data = read_verified(laid_out_folder(self._store) / name, made)
-        return data
-
     def _plan_table(self, unit: str) -> pa.Table | None:
-        if _PLAN not in self.manifest["inputs"]:
+        if PLAN not in self.manifest["inputs"]:
             return None
         interval = self.month.interval
         rows = self.plan(unit, interval.start_ms - DAY_MS, interval.end_ms + DAY_MS)
@@ -425,8 +407,7 @@ class OpenedRun:
     @cached_property
     def _dispatch_side(self) -> Inputs:
         hashes = pinned_tables(self.manifest)
-        checked = {_PLAN: hashes[_PLAN]} if _PLAN in hashes else {}
-        return load_verified_side(self.data, hashes, checked=checked)
+        return load_verified_side(self.data, hashes, plan=(hashes[PLAN], NO_ROWS) if PLAN in hashes else None)
 
 
 def _usable(table: pa.Table, name: str) -> Any:

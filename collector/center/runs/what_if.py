@@ -8,25 +8,35 @@ granted, or a rule changed.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import copy_verified, read_verified
-from collector.center.inputs.conflicts import Bools, Laid, Rows, cell_lists, held_batches, lay_over
+from collector.center.inputs.conflicts import (
+    Bools,
+    HeldRows,
+    Laid,
+    cells_of,
+    csv_header,
+    end_ms_of,
+    lay_over,
+    start_ms_of,
+)
 from collector.center.inputs.kinds import ALL_KINDS, KINDS, REGISTER
 from collector.center.inputs.parse import read_rows, read_table
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.asking.run_queue import AskedRun, Asking, RunUnderWay, ask
-from collector.center.runs.input_folder import REGISTER_FILE, PinnedFile, link_pinned
+from collector.center.runs.input_folder import REGISTER_FILE, PinnedFile, link_pinned, write_csv
+from collector.center.runs.plan_file import PLAN, keep_plan
 from collector.center.runs.run_list import WHAT_IF, RunRow
 from collector.center.runs.settle_month import RULEBOOK, Settled, make_run, pinned_of, read_pinned_rulebook
 from collector.center.runs.stored_run import OpenedRun, open_run
@@ -103,7 +113,7 @@ def ask_what_if(
         return make_run(
             store,
             run,
-            lambda data: _lay_out(base, changes, pinned, data),
+            lambda data: _lay_out(store, base, changes, pinned, data),
             pinned,
             read_pinned_rulebook(base.folder / RULEBOOK, base.facts.rulebook_hash) if rulebook is None else rulebook,
             executor=executor,
@@ -116,7 +126,9 @@ def ask_what_if(
     return ask(store, asking, work)
 
 
-def _lay_out(base: OpenedRun, changes: Sequence[Change], pinned: Sequence[PinnedFile], data: Path) -> Mapping[str, str]:
+def _lay_out(
+    store: CenterStore, base: OpenedRun, changes: Sequence[Change], pinned: Sequence[PinnedFile], data: Path
+) -> Mapping[str, str]:
     """The base run's folder with the changes; returns the hashes of its register and tables."""
     data.mkdir(parents=True)
     inputs: Mapping[str, str] = base.manifest["inputs"]
@@ -135,12 +147,13 @@ def _lay_out(base: OpenedRun, changes: Sequence[Change], pinned: Sequence[Pinned
             copy_verified(base.data / name, data / name, inputs[name])
             hashes[name] = inputs[name]
         elif mine:
-            header = ",".join(KINDS[kind].columns).encode() + b"\n"
-            held = read_verified(base.data / name, inputs[name]) if name in inputs else header
+            held = read_verified(base.data / name, inputs[name]) if name in inputs else csv_header(KINDS[kind])
             rows = read_rows(kind, Delivered(name, held, ""))
             for change in mine:
                 rows = _rows_after(kind, change, rows, known)
-            hashes[name] = _write(data / name, KINDS[kind].columns, rows)
+            hashes[name] = write_csv(data / name, kind, rows)
+            if name == PLAN:
+                keep_plan(store, hashes[name], rows)
     link_pinned(pinned, data)
     return hashes
 
@@ -152,49 +165,53 @@ def _known(register: bytes) -> RegisterFile:
     return known
 
 
-def _rows_after(kind: str, change: Change, held: Rows, known: RegisterFile) -> Rows:
+def _rows_after(kind: str, change: Change, held: pa.Table, known: RegisterFile) -> pa.Table:
     """What would be in force if a file were imported over some rows: those it leaves, then its own. Nothing is stored.
 
     Raises:
         ConfigError: as an import.
     """
     delivered, rows = read_table(kind, change.delivered, known, SERVICES)
-    apart = KINDS[kind].apart
+    assert rows is not None  # a register is no table of rows
+    apart, starts, ends = KINDS[kind].apart, start_ms_of(held), end_ms_of(held)
 
     def touched(start_ms: int, end_ms: int) -> Bools:
-        return (held.start_ms < end_ms) & (held.end_ms > start_ms) if apart else np.ones(len(held), np.bool_)
+        return (starts < end_ms) & (ends > start_ms) if apart else np.ones(len(held), np.bool_)
 
-    laid = lay_over(KINDS[kind], rows, lambda *span: held_batches(held, np.flatnonzero(touched(*span))))
+    def held_in(start_ms: int, end_ms: int) -> Iterator[HeldRows]:
+        places = np.flatnonzero(touched(start_ms, end_ms))
+        yield HeldRows(places, held.take(pa.array(places)))
+
+    laid = lay_over(KINDS[kind], rows, held_in)
     if len(laid.claims) and not change.replace:
-        raise ConfigError(_conflicts(delivered.name, rows, held, laid))
+        raise ConfigError(_conflicts(kind, delivered.name, rows, held, laid))
     left = np.ones(len(held), np.bool_)
     left[laid.claimed] = False
-    met = touched(int(rows.start_ms.min()), int(rows.end_ms.max())) if len(rows) else ~left
+    met = touched(int(start_ms_of(rows).min()), int(end_ms_of(rows).max())) if len(rows) else ~left
     order = np.concatenate([np.flatnonzero(left & ~met), np.flatnonzero(left & met)])
-    return held.take(order).followed_by(rows.take(laid.new))
+    return pa.concat_tables([held.take(pa.array(order)), rows.filter(pa.array(laid.new))]).unify_dictionaries()
 
 
-def _conflicts(file: str, rows: Rows, held: Rows, laid: Laid) -> list[Problem]:
+def _conflicts(kind: str, file: str, rows: pa.Table, held: pa.Table, laid: Laid) -> list[Problem]:
     """The first rows in conflict, and how many there are beside them."""
-    listed = laid.claimed[:LISTED_PER_KIND]
-    said = "conflicts with a row in force ({}); replace it, or leave it out"
+    claims, claimed = (pa.array(places[:LISTED_PER_KIND]) for places in (laid.claims, laid.claimed))
     problems = [
-        Problem(file, int(rows.row[place]), "", said.format(", ".join(cell for cell in cells if cell)))
-        for place, cells in zip(laid.claims.tolist(), cell_lists(held.take(listed).cells()), strict=False)
+        Problem(
+            file,
+            row,
+            "",
+            tr(
+                "conflicts with a row in force ({stored}); replace it, or leave it out",
+                stored=", ".join(filter(None, cells)),
+            ),
+        )
+        for row, cells in zip(
+            rows["row"].take(claims).to_pylist(), cells_of(KINDS[kind], held.take(claimed)), strict=True
+        )
     ]
-    if more := len(laid.claims) - len(listed):
+    if more := len(laid.claims) - len(claims):
         problems.append(Problem(file, 0, "", tr("… and {more} more rows that conflict with those in force", more=more)))
     return problems
-
-
-def _write(path: Path, columns: Sequence[str], rows: Rows) -> str:
-    """The table; returns its SHA-256."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerow(columns)
-        for lines in rows.csv_lines():
-            file.write(lines)
-    with path.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()
 
 
 def read_change(kind: str, path: Path, *, replace: bool = True) -> Change:

@@ -44,11 +44,11 @@ def import_files(
 ) -> None:
     """Take dispatch-side inputs into the store; every import is a version. 导入调度侧数据。"""
     from collector.center.inputs.conflicts import RowsInConflict
-    from collector.center.inputs.imports import IMPORT_KINDS
+    from collector.center.inputs.imports import IMPORT_KINDS, KINDS
     from collector.center.inputs.parse import kinds_in
     from collector.center.inputs.service import deliver_tables
     from collector.settlement.rulebook.catalogue import SERVICES
-    from collector.sheets.files import read_delivered
+    from collector.sheets.files import read_delivered, read_packed
     from collector.sheets.findings import Findings
 
     if kind not in (*IMPORT_KINDS, "e"):
@@ -57,7 +57,7 @@ def import_files(
     with open_store(config, state, create=True) as store:
         for path in files:
             findings = Findings()
-            delivered = read_delivered(path, path.name, findings)
+            delivered = (read_packed if kind in KINDS else read_delivered)(path, path.name, findings)
             findings.refuse_if_any()
             assert delivered is not None
             kinds = kinds_in(delivered) if kind == "e" else (kind,)

@@ -66,7 +66,7 @@ def settle_parts(
         extents = list((spread if len(paths) > _MANY_FILES else map)(unit_extent, paths))
         if findings or len(find_parts(paths, extents)) < fewest:
             return None
-        inputs = load_dispatch_side(data, checked={})
+        inputs = load_dispatch_side(data)
         context = prepare(month, inputs, rulebook)
         groups = [(units[0], units[-1]) for units in clusters(context, registered(context)) if len(units) > 1]
         parts = find_parts(paths, extents, groups)

@@ -28,9 +28,13 @@ from collector.base.errors import StoreError
 from collector.center.db import migrations, store_version, tables_inputs, tables_receive
 from collector.center.db.all_tables import metadata
 from collector.center.db.store import CenterStore
-from collector.center.inputs.imports import rows_in_force
+from collector.center.inputs.imports import list_imports, rows_in_force
+from collector.center.inputs.service import take_back
+from collector.center.inputs.stored_rows import RowsInForce
+from collector.center.inputs.undo import look_at_undoing
 from collector.center.lake.seal import count_records, seal_month_of
 from collector.center.operate.integrity import check_store
+from collector.center.people.access import Actor
 from collector.model.interval import Month
 from tests.center.center_batches import NOON, FixedClock, deliver, minutes, payload_of
 from tests.center.db.postgresql_server import plain_url
@@ -131,11 +135,20 @@ def test_a_store_of_the_first_release_comes_up_with_all_it_held(new_database_url
         # 4 batches of 3, 3, 3 and 2 records; batch 3 was declared lost, batch 6 refused.
         assert count_records(seal_month_of(store, Month(2026, 3))) == 11
         assert store.read(lambda c: c.execute(select(tables_receive.stream.c.through)).scalar()) == 6
-        assert [row[3] for row in store.read(lambda c: list(rows_in_force(c, "plan") or ()))] == ["300", "310"]
+        assert [row[3] for row in store.read(lambda c: list(rows_in_force(c, store.imported, "plan") or ()))] == [
+            "300",
+            "310",
+        ]
         [run] = store.read(lambda c: c.execute(select(tables_inputs.run)).all())
         assert (run.id, run.month, run.folder, run.kind) == (1, "2026-02", "2026-02-1", "trial")
         assert check_store(store) == []
-        again = deliver(store, [payload_of(n, minutes("U1", NOON + n * 3_600_000, 3), epoch=1) for n in (4, 7)])
+        of_4 = (
+            select(tables_receive.payload.c.bytes)
+            .join(tables_receive.batch)
+            .where(tables_receive.batch.c.sequence == 4)
+        )
+        as_sent = bytes(store.read(lambda c: c.execute(of_4).scalar_one()))  # a gateway keeps what it sealed
+        again = deliver(store, [as_sent, payload_of(7, minutes("U1", NOON + 7 * 3_600_000, 3), epoch=1)])
         assert (again.repeated, again.committed, again.settled[0].through) == (1, 1, 7)
         # Keys go on from where they were.
         values = {"month": "2026-03", "at_ms": 1, "who": "x", "folder": "y", "status": "", "result_hash": ""}
@@ -151,6 +164,57 @@ def test_a_store_of_the_first_release_comes_up_with_all_it_held(new_database_url
     with (engine := engine_of(database_url)).begin() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
+
+
+_OLD_IMPORTS = """
+INSERT INTO store (id, store_id, schema_version, since_ms) VALUES (1, 'x', 4, 0);
+INSERT INTO imported (id, kind, name, sha256, who, at_ms, added, same, replaced, published_ms, undone_ms, undone_by,
+    longest_ms, bytes) VALUES
+    (1, 'register', 'a', 'aa', 'li', 1, 1, 0, 0, 1, NULL, NULL, 0, ''),
+    (2, 'plan', 'a', 'ab', 'li', 1, 3, 0, 0, 1, NULL, NULL, 7200000, ''),
+    (3, 'plan', 'b', 'ac', 'li', 1, 1, 0, 1, 1, NULL, NULL, 3600000, ''),
+    (4, 'plan', 'c', 'ad', 'li', 1, 1, 0, 1, 1, 2, 'li', 3600000, ''),
+    (5, 'plan', 'd', 'ae', 'li', 1, 9, 0, 1, NULL, NULL, NULL, 3600000, ''),
+    (6, 'register', 'b', 'af', 'li', 1, 1, 0, 1, 1, NULL, NULL, 0, ''),
+    (7, 'rates', 'b', 'b0', 'li', 1, 0, 0, 0, 1, NULL, NULL, 0, '');
+INSERT INTO imported_row (import_id, kind, row, start_ms, end_ms, cells, replaced_by) VALUES
+    (1, 'register', 0, 0, 0, '["aa"]', 6),
+    (2, 'plan', 4, 3600000, 7200000, '["U1", "3600000", "7200000", "300.50", "1"]', 3),
+    (2, 'plan', 2, 7200000, 10800000, '["U1", "7200000", "10800000", "0.0005", ""]', 4),
+    (2, 'plan', 3, 10800000, 18000000, '["U2", "10800000", "18000000", "", ""]', 5),
+    (3, 'plan', 2, 3600000, 7200000, '["U1", "3600000", "7200000", "310", "1"]', NULL),
+    (4, 'plan', 2, 7200000, 10800000, '["U1", "7200000", "10800000", "320", ""]', NULL),
+    (5, 'plan', 2, 10800000, 14400000, '["U2", "10800000", "14400000", "1", ""]', NULL),
+    (6, 'register', 0, 0, 0, '["af"]', NULL)
+"""
+
+
+def test_rows_of_imports_become_files_and_what_is_in_force_stays(new_database_url: MakeUrl, tmp_path: Path) -> None:
+    """Replaced, replaced by an import undone since, and by one that was killed before it was published."""
+    engine = engine_of(url := new_database_url())
+    with engine.begin() as connection:
+        migrations.upgrade(connection, to="0004")
+        for statement in _OLD_IMPORTS.replace("row,", '"row",').split(";\n"):
+            connection.execute(text(statement.replace("''", "X''" if url.startswith("sqlite") else "''")))
+    engine.dispose()
+    with open_store(tmp_path, url) as store:
+        assert store.read(lambda c: list(rows_in_force(c, store.imported, "plan") or ())) == [
+            ("U1", "3600000", "7200000", "310", "1"),
+            ("U1", "7200000", "10800000", "0.0005", ""),
+            ("U2", "10800000", "18000000", "", ""),
+        ]
+        assert store.read(lambda c: list(rows_in_force(c, store.imported, "rates") or ["absent"])) == []
+        kept = store.read(lambda c: RowsInForce(c, store.imported, "plan").table())
+        assert kept is not None
+        assert (kept["power_kw"].to_pylist(), kept["row"].to_pylist()) == ([310_000, 1, None], [2, 2, 3])
+        assert check_store(store) == []
+        assert [row["id"] for row in store.read(list_imports)] == [1, 2, 3, 4, 6, 7]
+        with pytest.raises(StoreError, match="import 3 replaced rows of it"):
+            store.read(lambda c: look_at_undoing(c, store.imported, 2))
+        with pytest.raises(StoreError, match="import 6 replaced rows of it"):
+            store.read(lambda c: look_at_undoing(c, store.imported, 1))
+        take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong")
+        assert store.read(lambda c: next(rows_in_force(c, store.imported, "plan") or iter(())))[3] == "300.50"
 
 
 def test_two_that_open_an_old_store_at_once_upgrade_it_once(new_database_url: MakeUrl, tmp_path: Path) -> None:
@@ -212,7 +276,8 @@ def test_an_upgrade_killed_halfway_has_done_nothing(new_database_url: MakeUrl, t
     )
     with (engine := engine_of(database_url)).begin() as connection:
         before = shape_of(connection)
-    killed = subprocess.run([sys.executable, "-c", _KILLED, database_url, str(scripts)], check=False, timeout=HANG_S)
+    command = [sys.executable, "-c", _KILLED, database_url, str(scripts), str(tmp_path)]
+    killed = subprocess.run(command, check=False, timeout=HANG_S)
     assert killed.returncode == -signal.SIGKILL
     with engine.begin() as connection:
         assert shape_of(connection) == before
@@ -229,7 +294,7 @@ from collector.center.db import engines, migrations
 engine = engines.make_engine(sys.argv[1], writing=True, foreign_keys=False)
 with engine.begin() as connection:
     migrations.stamp(connection, "0001")
-    migrations.upgrade(connection, scripts=Path(sys.argv[2]))
+    migrations.upgrade(connection, directory=Path(sys.argv[3]), scripts=Path(sys.argv[2]))
 """
 
 

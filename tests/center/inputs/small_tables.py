@@ -6,9 +6,8 @@ from __future__ import annotations
 import hashlib
 
 from collector.center.db.store import CenterStore
-from collector.center.inputs.imports import Imported, import_table, rows_in_force
+from collector.center.inputs.imports import Imported, rows_in_force, take_tables
 from collector.sheets.files import Delivered
-from tests.center.center_batches import NOON
 
 REGISTER = """
 [[area]]
@@ -51,10 +50,8 @@ def plan_row(hour: int, power: str, *, unit: str = "U1", until: int = 0) -> str:
 def take(store: CenterStore, kind: str, text: str, *, replace: bool = False, name: str = "") -> Imported:
     data = text.encode()
     delivered = Delivered(name or f"{kind}.csv", data, hashlib.sha256(data).hexdigest())
-    return store.write(
-        lambda c: import_table(c, kind, delivered, who="li", now_ms=NOON, replace=replace, services={"deep_peak"})
-    ).result()
+    return take_tables(store, [kind], delivered, who="li", replace=replace, services={"deep_peak"})[0]
 
 
 def powers(store: CenterStore) -> list[str]:
-    return store.read(lambda c: [row[3] for row in rows_in_force(c, "plan") or ()])
+    return store.read(lambda c: [row[3] for row in rows_in_force(c, store.imported, "plan") or ()])

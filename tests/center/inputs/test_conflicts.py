@@ -7,14 +7,18 @@ import csv
 import io
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from collector.center.inputs.conflicts import HeldRows, Rows, cell_lists, held_batches, lay_over
+from collector.center.inputs.conflicts import HeldRows, cells_of, csv_lines, end_ms_of, lay_over, start_ms_of
+from collector.center.inputs.imports import pack, unpack
 from collector.center.inputs.kinds import KINDS, Kind
 from collector.center.inputs.parse import read_rows
-from collector.sheets.files import Delivered
+from collector.sheets.files import Delivered, read_delivered, read_packed
+from collector.sheets.findings import Findings
 
 HOUR = 3_600_000
 START = 1_772_294_400_000
@@ -25,10 +29,6 @@ def table(kind: str, rows: list[Row], name: str = "") -> Delivered:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([KINDS[kind].columns, *rows])
     return Delivered(name or f"{kind}.csv", text.getvalue().encode(), "")
-
-
-def cells_of(rows: Rows) -> list[Row]:
-    return [tuple(cells) for cells in cell_lists(rows.cells())]
 
 
 def without_contradiction(kind: Kind, rows: Iterator[Row]) -> list[Row]:
@@ -69,17 +69,17 @@ def test_what_is_there_and_what_is_claimed_is_what_every_pair_says(kind: str) ->
         file += [row for row in held if rng.random() < 0.3 and not any(claims(KINDS[kind], row, o) for o in file)]
         stored = read_rows(kind, table(kind, held))
 
-        def held_in(start_ms: int, end_ms: int, stored: Rows = stored) -> Iterator[HeldRows]:
+        def held_in(start_ms: int, end_ms: int, stored: pa.Table = stored) -> Iterator[HeldRows]:
             there = np.ones(len(stored), np.bool_)
             if KINDS[kind].apart:
-                there = (stored.start_ms < end_ms) & (stored.end_ms > start_ms)
+                there = (start_ms_of(stored) < end_ms) & (end_ms_of(stored) > start_ms)
             for place in np.flatnonzero(there):  # one at a time: the smallest bites there are
-                yield from held_batches(stored, np.array([place]))
+                yield HeldRows(np.array([place]), stored.slice(place, 1))
 
         laid = lay_over(KINDS[kind], read_rows(kind, table(kind, file)), held_in)
         unseen = list(dict.fromkeys(file))
         new = [n for n, row in enumerate(unseen) if row not in held]
-        assert laid.new.tolist() == new
+        assert np.flatnonzero(laid.new).tolist() == new
         pairs = [(n, m) for n in new for m, old in enumerate(held) if claims(KINDS[kind], unseen[n], old)]
         assert list(zip(laid.claims.tolist(), laid.claimed.tolist(), strict=True)) == pairs
 
@@ -93,7 +93,7 @@ def test_rows_far_apart_are_not_compared_with_what_lies_between() -> None:
         asked.append((start_ms, end_ms))
         yield from ()
 
-    assert lay_over(KINDS["plan"], read_rows("plan", table("plan", rows)), held_in).new.tolist() == [0, 1, 2]
+    assert lay_over(KINDS["plan"], read_rows("plan", table("plan", rows)), held_in).new.all()
     assert asked == [(start, start + HOUR) for start in starts]
 
 
@@ -118,16 +118,16 @@ U2,1772294400000,1772298000000,
 )
 def test_rows_are_the_same_however_the_file_is_written(text: str) -> None:
     rows = read_rows("plan", Delivered("plan.csv", text.encode(), ""))
-    assert cells_of(rows) == [
+    assert cells_of(KINDS["plan"], rows) == [
         ("U1", "1772294400000", "1772298000000", "300.0", ""),
         ("U2", "1772294400000", "1772298000000", "", ""),
     ]
-    assert rows.row.tolist() == [2, 3]
+    assert rows["row"].to_pylist() == [2, 3]
 
 
 def test_rows_keep_their_place_in_the_file_beside_blank_lines() -> None:
     text = PLAIN.replace("\nU2", "\n\n , ,,\nU2")
-    assert read_rows("plan", Delivered("plan.csv", text.encode(), "")).row.tolist() == [2, 5]
+    assert read_rows("plan", Delivered("plan.csv", text.encode(), ""))["row"].to_pylist() == [2, 5]
 
 
 def test_a_row_in_the_middle_of_a_long_file_is_read_with_its_neighbours() -> None:
@@ -139,8 +139,8 @@ def test_a_row_in_the_middle_of_a_long_file_is_read_with_its_neighbours() -> Non
         data = "\n".join(["unit,start,end,power_mw", *lines, ""]).encode()
         assert len(data) > 2 * (4 << 20)
         rows = read_rows("plan", Delivered("plan.csv", data, ""))
-        assert rows.row.tolist() == list(range(2, count + 2))
-        assert cells_of(rows.take(np.array([70_000, 229_999]))) == [
+        assert rows["row"].to_pylist() == list(range(2, count + 2))
+        assert cells_of(KINDS["plan"], rows.take([70_000, 229_999])) == [
             ("U1", str(START + 70_000 * HOUR), str(START + 70_001 * HOUR), "7", ""),
             ("U1", str(START + 229_999 * HOUR), str(START + 230_000 * HOUR), "229999.5", ""),
         ]
@@ -148,5 +148,36 @@ def test_a_row_in_the_middle_of_a_long_file_is_read_with_its_neighbours() -> Non
 
 def test_rows_written_as_csv_are_what_the_csv_module_writes() -> None:
     rows: list[Row] = [("U1", "*", str(START), str(START + HOUR), "test", text) for text in ('a,"b"', "", "起", "c")]
-    text = "".join(read_rows("exclusions", table("exclusions", rows)).csv_lines())
-    assert text == table("exclusions", rows).data.decode().split("\n", 1)[1]
+    text = b"".join(csv_lines(KINDS["exclusions"], read_rows("exclusions", table("exclusions", rows))))
+    assert text == table("exclusions", rows).data.split(b"\n", 1)[1]
+
+
+@pytest.mark.parametrize("odd", ["", '"'])
+def test_a_plan_read_by_the_column_or_by_the_cell_has_the_same_integers_and_texts(odd: str) -> None:
+    """Half a kilowatt is rounded away from zero, as everywhere; the text stays as it was written."""
+    powers = ["300", "300.0", "0.0005", "-0.0005", "12.34449999", ""]
+    spans = [(START + n * HOUR, START + (n + 1) * HOUR) for n in range(len(powers))]
+    lines = [f"{odd}U1{odd},{a},{b},{power}\n" for (a, b), power in zip(spans, powers, strict=True)]
+    rows = read_rows("plan", Delivered("plan.csv", ("unit,start,end,power_mw\n" + "".join(lines)).encode(), ""))
+    assert rows["power_kw"].to_pylist() == [300_000, 300_000, 1, -1, 12_344, None]
+    assert rows["power_mw"].to_pylist() == powers
+
+
+@pytest.mark.parametrize(("odd", "end"), [("", ""), ('"', "\n"), ("\n", "\r\n"), (" ", "\n")])
+def test_a_long_file_packed_as_it_is_read_gives_the_same_rows(odd: str, end: str, tmp_path: Path) -> None:
+    """In blocks, and beside it the file read whole; odd: a quoted cell, a blank line, blanks around a cell."""
+    count = 260_000
+    lines = [f"U{n % 7},{START + n * HOUR},{START + (n + 1) * HOUR},{n % 900}.5" for n in range(count)]
+    lines[200_000] = f"{odd}U1{odd}{lines[200_000][2:]}" if odd != "\n" else f"\n{lines[200_000]}"
+    path, findings = tmp_path / "plan.csv", Findings()
+    path.write_bytes(((end or "\n").join(["unit,start,end,power_mw", *lines]) + end).encode())
+    packed, plain = read_packed(path, "plan.csv", findings), read_delivered(path, "plan.csv", findings)
+    assert packed is not None
+    assert plain is not None
+    assert (packed.packed, plain.packed, packed.sha256, packed.data) == (True, False, plain.sha256, plain.data)
+    found, expected = read_rows("plan", packed), read_rows("plan", plain)
+    assert len(found) == count
+    assert found.to_pylist()[-2:] == expected.to_pylist()[-2:]
+    assert cells_of(KINDS["plan"], found) == cells_of(KINDS["plan"], expected)
+    assert found["row"].equals(expected["row"])
+    assert unpack(pack(packed)) == plain.data

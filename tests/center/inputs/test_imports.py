@@ -13,16 +13,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
 from typer.testing import CliRunner
 
 from collector import wire
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError, StoreError
 from collector.center.db.store import CenterStore
-from collector.center.inputs.imports import Imported, import_table, list_imports, rows_in_force
-from collector.center.inputs.undo import undo_import
+from collector.center.inputs.imports import Imported, list_imports, rows_in_force, take_tables
+from collector.center.inputs.service import take_back
 from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.people.access import Actor
 from collector.cli.center.commands import app
 from collector.model.interval import Month
 from collector.model.record import Quality, UnitLayout, UnitRecord
@@ -65,11 +65,11 @@ def test_replaced_rows_are_kept_and_come_back_when_the_import_is_undone(store: C
     assert second == Imported(3, 1, 1, 2)
     assert powers(store) == ["333", "320"]
     with pytest.raises(StoreError, match="import 3 replaced rows of it"):
-        store.write(lambda c: undo_import(c, 2, who="li", now_ms=NOON)).result()
-    store.write(lambda c: undo_import(c, 3, who="wang", now_ms=NOON)).result()
+        take_back(store, 2, actor=Actor.at_command_line("li"), reason="wrong")
+    take_back(store, 3, actor=Actor.at_command_line("wang"), reason="wrong")
     assert powers(store) == ["300", "310", "320"]
     with pytest.raises(StoreError, match="undone already"):
-        store.write(lambda c: undo_import(c, 3, who="wang", now_ms=NOON)).result()
+        take_back(store, 3, actor=Actor.at_command_line("wang"), reason="wrong")
     assert store.read(list_imports)[-1]["undone_by"] == "wang"
 
 
@@ -78,15 +78,15 @@ def test_an_undo_that_would_bring_back_a_conflict_is_refused(store: CenterStore)
     take(store, "plan", PLAN + plan_row(1, "333"), replace=True)
     take(store, "plan", PLAN + plan_row(2, "310"))  # takes the hour that the replacement left free
     with pytest.raises(StoreError, match="conflicts with import 4"):
-        store.write(lambda c: undo_import(c, 3, who="li", now_ms=NOON)).result()
+        take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong")
     assert powers(store) == ["333", "310"]
 
 
 def test_an_undone_import_can_be_made_again(store: CenterStore) -> None:
     text = PLAN + plan_row(1, "300")
     take(store, "plan", text)
-    store.write(lambda c: undo_import(c, 2, who="li", now_ms=NOON)).result()
-    assert store.read(lambda c: rows_in_force(c, "plan")) is None  # not delivered
+    take_back(store, 2, actor=Actor.at_command_line("li"), reason="wrong")
+    assert store.read(lambda c: rows_in_force(c, store.imported, "plan")) is None  # not delivered
     assert take(store, "plan", text) == Imported(3, 1, 0, 0)
 
 
@@ -116,9 +116,9 @@ def test_each_kind_has_its_own_notion_of_the_same_place(store: CenterStore) -> N
 
 
 def test_a_file_with_only_its_header_is_delivered_and_empty(store: CenterStore) -> None:
-    assert store.read(lambda c: rows_in_force(c, "plan")) is None
+    assert store.read(lambda c: rows_in_force(c, store.imported, "plan")) is None
     take(store, "plan", PLAN)
-    assert store.read(lambda c: list(rows_in_force(c, "plan") or ["absent"])) == []
+    assert store.read(lambda c: list(rows_in_force(c, store.imported, "plan") or ["absent"])) == []
 
 
 def test_what_the_readers_refuse_is_refused_here_too(store: CenterStore, tmp_path: Path) -> None:
@@ -202,16 +202,18 @@ def _lines(statement: Path) -> list[dict[str, str]]:
 def test_of_two_imports_at_once_the_second_sees_the_rows_of_the_first(tmp_path: Path) -> None:
     taken, go_on = threading.Event(), threading.Event()
 
-    def first_job(connection: Connection) -> None:
-        data = (PLAN + plan_row(1, "300")).encode()
-        delivered = Delivered("a.csv", data, hashlib.sha256(data).hexdigest())
-        import_table(connection, "plan", delivered, who="li", now_ms=NOON, replace=False, services=())
+    def wait_before_the_commit(*_: object) -> None:
         taken.set()
         go_on.wait(HANG_S)
 
-    with new_store(tmp_path / "state") as one, new_store(tmp_path / "state") as two, ThreadPoolExecutor(1) as pool:
+    def take_first(store: CenterStore) -> None:
+        data = (PLAN + plan_row(1, "300")).encode()
+        delivered = Delivered("a.csv", data, hashlib.sha256(data).hexdigest())
+        take_tables(store, ["plan"], delivered, who="li", replace=False, services=(), finish=wait_before_the_commit)
+
+    with new_store(tmp_path / "state") as one, new_store(tmp_path / "state") as two, ThreadPoolExecutor(2) as pool:
         take(one, "register", REGISTER)
-        first = one.write(first_job)
+        first = pool.submit(take_first, one)
         assert taken.wait(HANG_S)
         second = pool.submit(take, two, "plan", PLAN + plan_row(1, "333"))
         time.sleep(0.3)  # so that the second would have looked, were it not kept waiting; where not, less is proven

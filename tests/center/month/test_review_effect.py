@@ -17,7 +17,7 @@ import pytest
 from collector.base.errors import Denied, StoreError
 from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
-from collector.center.inputs.imports import import_table
+from collector.center.inputs.imports import take_tables
 from collector.center.month.review_effect import effect_of_review, try_review
 from collector.center.month.review_files import attach
 from collector.center.month.review_log import review_by_id
@@ -85,10 +85,7 @@ def store(tmp_path: Path, database_url: str) -> Iterator[CenterStore]:
 def take(store: CenterStore, kind: str, text: str, *, replace: bool = False) -> int:
     data = text.encode()
     delivered = Delivered(f"{kind}.{'toml' if kind == 'register' else 'csv'}", data, hashlib.sha256(data).hexdigest())
-    job = store.write(
-        lambda c: import_table(c, kind, delivered, who="li", now_ms=on(2), replace=replace, services=SERVICES)
-    )
-    number = job.result().import_id
+    number = take_tables(store, [kind], delivered, who="li", replace=replace, services=SERVICES)[0].import_id
     assert number is not None
     return number
 

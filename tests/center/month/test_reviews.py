@@ -228,7 +228,7 @@ def test_an_import_carries_a_review_out_while_it_is_in_force(store: CenterStore)
     number = ask(store)
     decide(store, number, granted=True)
     values = {"kind": "exclusions", "name": "e.csv", "sha256": "0", "who": "li", "at_ms": 1, "bytes": b""}
-    counts = {"added": 1, "same": 0, "replaced": 0, "longest_ms": 0, "published_ms": 1}
+    counts = {"added": 1, "same": 0, "replaced": 0, "first_ms": 0, "last_ms": 0}
     store.write(lambda c: c.execute(insert(imported).values(values | counts))).result()
     act(store, link_remedy, number, LI, import_id=1)
     assert get(store, number).events[-1].link_import_id == 1

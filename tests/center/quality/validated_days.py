@@ -7,7 +7,7 @@ from datetime import date
 from fractions import Fraction
 
 from collector.center.db.store import CenterStore
-from collector.center.inputs.imports import import_table
+from collector.center.inputs.imports import take_tables
 from collector.center.quality.plausibility import DataPolicy
 from collector.model.register import Register
 from collector.sheets.files import Delivered
@@ -42,7 +42,4 @@ def take_register(store: CenterStore, rated: str = "600") -> None:
     import hashlib
 
     delivered = Delivered("register.toml", data, hashlib.sha256(data).hexdigest())
-    now = store.clock.now_utc_ms()
-    store.write(
-        lambda c: import_table(c, "register", delivered, who="li", now_ms=now, replace=True, services=())
-    ).result()
+    take_tables(store, ["register"], delivered, who="li", replace=True, services=())

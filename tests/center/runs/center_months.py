@@ -12,7 +12,7 @@ from collector import wire
 from collector.base.clock_state import ClockState
 from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
-from collector.center.inputs.imports import KINDS, Imported, import_table
+from collector.center.inputs.imports import KINDS, Imported, take_tables
 from collector.center.people.access import Actor
 from collector.center.receive.admission import Admission, EnrolledPlant
 from collector.center.receive.journal import commit_group
@@ -44,10 +44,7 @@ def take(store: CenterStore, kind: str, text: str, *, replace: bool = False) -> 
     data = text.encode()
     name = f"{kind}.{'toml' if kind == 'register' else 'csv'}"
     delivered = Delivered(name, data, hashlib.sha256(data).hexdigest())
-    job = store.write(
-        lambda c: import_table(c, kind, delivered, who="li", now_ms=NOON, replace=replace, services=SERVICES)
-    )
-    return job.result()
+    return take_tables(store, [kind], delivered, who="li", replace=replace, services=SERVICES)[0]
 
 
 class Gateway:

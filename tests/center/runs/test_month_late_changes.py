@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from collector.center.db.store import CenterStore
-from collector.center.inputs.undo import undo_import
+from collector.center.inputs.service import take_back
 from collector.center.runs.settle_month import Settled
 from collector.model.record import UnitLayout
-from tests.center.runs.center_months import RULES, Gateway, assert_as_offline, new_store, settled, take
+from tests.center.runs.center_months import LI, RULES, Gateway, assert_as_offline, new_store, settled, take
 from tests.center.runs.late_changes import (
     BATCHES,
     NAMES,
@@ -168,7 +168,7 @@ def test_a_late_row_reaches_the_days_it_touches_and_undone_it_is_as_if_it_never_
     assert taken.import_id is not None
     assert world.again() == expected
     number = taken.import_id
-    world.store.write(lambda c: undo_import(c, number, who="li", now_ms=1)).result()
+    take_back(world.store, number, actor=LI, reason="wrong")
     assert world.again() == set()
     assert world.runs[-1].row.result_hash == world.runs[0].row.result_hash
 

@@ -17,9 +17,15 @@ from sqlalchemy import Connection
 HERE: Final = Path(__file__).parent
 
 
-def upgrade(connection: Connection, *, to: str = "head", scripts: Path = HERE) -> None:
-    """Carry out what the store lacks, up to the revision `to`. `scripts`: a folder with env.py and versions/."""
-    command.upgrade(_config(connection, scripts), to)
+def upgrade(connection: Connection, *, directory: Path | None = None, to: str = "head", scripts: Path = HERE) -> None:
+    """Carry out what the store lacks, up to the revision `to`.
+
+    `directory`: of the store, where a revision may write files; an empty store needs none. `scripts`: a folder with
+    env.py and versions/.
+    """
+    config = _config(connection, scripts)
+    config.attributes["directory"] = directory
+    command.upgrade(config, to)
 
 
 def stamp(connection: Connection, revision: str) -> None:

@@ -44,7 +44,7 @@ from collector.center.runs.measuring.result_table import (
     note_use,
     read_segments,
 )
-from collector.center.runs.plan_file import plan_name, write_plan
+from collector.center.runs.plan_file import NO_ROWS, PLAN, read_kept_plan
 from collector.center.runs.run_rows import UnitDispatch, dispatch_of
 from collector.model.dispatch import Order, OrderKind
 from collector.model.interval import Month
@@ -59,7 +59,6 @@ from collector.tables.folder import load_dispatch_side
 
 SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]]]
 _FACTS_AT_ONCE: Final = 64
-_PLAN: Final = "plan.csv"
 
 # The steps of a run that are told while it is under way.
 READING: Final = "reading"
@@ -134,36 +133,40 @@ class MonthMeasuring:
     @cached_property
     def inputs(self) -> Inputs:
         """The folder but its records; without its plan where digests of that plan are at hand."""
-        checked = {_PLAN: self._hashes[_PLAN]} if self._kept_plan is not None else {}
-        inputs = load_verified_side(self._data, self._hashes, checked=checked)
+        plan = None
+        if PLAN in self._hashes:
+            plan = self._hashes[PLAN], self._plan if self._kept_digests is None else NO_ROWS
+        inputs = load_verified_side(self._data, self._hashes, plan=plan)
         records = {f"records/{file.record_name}": file.sha256 for file in self._pinned}
         return replace(inputs, sources=dict(sorted({**inputs.sources, **records}.items())))
 
     @cached_property
     def _whole_inputs(self) -> Inputs:
         """The inputs with the plan."""
-        return self.inputs if self._kept_plan is None else load_verified_side(self._data, self._hashes)
+        return replace(self.inputs, plan=self._plan) if PLAN in self._hashes else self.inputs
+
+    @cached_property
+    def _plan(self) -> pa.Table:
+        return read_kept_plan(self._store, self._data, self._hashes[PLAN])
 
     @cached_property
     def _digests_name(self) -> str | None:
         """What the digests of this plan, checked against this register, are kept under."""
-        if _PLAN not in self._hashes:
+        if PLAN not in self._hashes:
             return None
-        return f"plan-{self._hashes[_PLAN]}-{self._hashes[REGISTER_FILE]}.digests"
+        return f"plan-{self._hashes[PLAN]}-{self._hashes[REGISTER_FILE]}.digests"
 
     @cached_property
-    def _kept_plan(self) -> StepDigests | None:
+    def _kept_digests(self) -> StepDigests | None:
         name = self._digests_name
         data = None if name is None else find_kept_bytes(self._store, name)
         return None if data is None else msgspec.msgpack.decode(data, type=dict[str, dict[int, bytes]])
 
     def _plan_digests(self) -> StepDigests:
-        if self._kept_plan is not None:
-            return self._kept_plan
+        if self._kept_digests is not None:
+            return self._kept_digests
         digests = step_digests(self.inputs.plan, PLAN_VALUES, edges=True)
-        plan = self.inputs.plan
-        if self._digests_name is not None and plan is not None:
-            keep_file(self._store, plan_name(self._hashes[_PLAN]), lambda path: write_plan(plan, path))
+        if self._digests_name is not None:
             packed = msgspec.msgpack.encode(digests)
             keep_file(self._store, self._digests_name, lambda path: path.write_bytes(packed))
         return digests
@@ -349,7 +352,7 @@ class MonthMeasuring:
         return parts
 
 
-def load_verified_side(data: Path, hashes: Mapping[str, str], *, checked: Mapping[str, str] | None = None) -> Inputs:
+def load_verified_side(data: Path, hashes: Mapping[str, str], *, plan: tuple[str, pa.Table] | None = None) -> Inputs:
     """The dispatch side of a laid-out folder, every file of it with the hash it is listed with and none beside them.
 
     Raises:
@@ -363,7 +366,7 @@ def load_verified_side(data: Path, hashes: Mapping[str, str], *, checked: Mappin
     for name, sha256 in hashes.items():
         if not (data / name).exists():  # it would pass for one that was not delivered
             raise altered(data / name, sha256, ABSENT)
-    return load_dispatch_side(data, checked=checked or {}, verify=verify)
+    return load_dispatch_side(data, plan=plan, verify=verify)
 
 
 def _runs_of(units: Sequence[str], plant_of: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:

@@ -117,7 +117,8 @@ def in_force(
     if kind not in KINDS:
         raise Missing(tr("expected one of {names}", names=", ".join(KINDS)), subject=kind[:40])
     columns = list(KINDS[kind].columns)
-    rows = ctx.read(lambda c: [RowOut(columns, list(cells)) for cells in rows_in_force(c, kind) or ()])
+    cells = ctx.read(lambda c: rows_in_force(c, ctx.store.imported, kind)) or ()
+    rows = [RowOut(columns, list(row)) for row in cells]
     return listed(rows, row=RowOut, cursor=cursor, limit=limit, form=format, name=kind)
 
 

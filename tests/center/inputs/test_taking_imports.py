@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An import put in by bites: plants are received meanwhile, readers see all of it or nothing, a kill leaves nothing."""
+"""An import beside everything else: plants are received, readers see all of it or nothing, a kill leaves nothing."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -17,10 +18,20 @@ from sqlalchemy import Connection, func, select
 
 from collector.base.errors import ConfigError, StoreError
 from collector.center.db.store import CenterStore
-from collector.center.db.tables_inputs import imported, imported_row
-from collector.center.inputs.import_in_steps import remove_unpublished, take_tables
-from collector.center.inputs.imports import Imported, import_table, list_imports, rows_in_force
+from collector.center.db.tables_inputs import imported
+from collector.center.db.verified import Altered
+from collector.center.inputs.imports import (
+    Finish,
+    Imported,
+    list_imports,
+    record_import,
+    rows_in_force,
+    take_tables,
+)
 from collector.center.inputs.service import deliver, read_import, take_back
+from collector.center.inputs.stored_rows import listed_files, remove_strays
+from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.integrity import check_store
 from collector.center.people.access import Actor
 from collector.sheets.files import Delivered
 from tests.center.center_batches import NOON, FixedClock, minutes, payload_of
@@ -32,11 +43,11 @@ T = TypeVar("T")
 LI = Actor.at_command_line("li")
 DAY = PLAN + "".join(plan_row(hour, str(300 + hour)) for hour in range(1, 10))
 OTHER = PLAN + "".join(plan_row(hour, str(500 + hour)) for hour in range(1, 10))
-BITE = 4  # so nine rows are three bites
+DAY_AGO_S = 100_000
 
 
 class Watched:
-    """A store that has something done just before each write: what others do between two bites of an import."""
+    """A store that has something done just before each write: what others do while an import is taken."""
 
     def __init__(self, store: CenterStore, before: Callable[[int], object]) -> None:
         self._store, self._before, self.writes = store, before, 0
@@ -59,11 +70,16 @@ def file_of(text: str, name: str = "plan.csv") -> Delivered:
     return Delivered(name, data, hashlib.sha256(data).hexdigest())
 
 
-def take(store: CenterStore, text: str, *, replace: bool = False) -> Imported:
-    return take_tables(
-        store, ["plan"], file_of(text), who="li", replace=replace, services=(), finish=lambda *_: None,
-        rows_at_once=BITE,
-    )[0]  # fmt: skip
+def take(store: CenterStore, text: str, *, replace: bool = False, finish: Finish = lambda *_: None) -> Imported:
+    return take_tables(store, ["plan"], file_of(text), who="li", replace=replace, services=(), finish=finish)[0]
+
+
+def in_force(store: CenterStore) -> list[tuple[str, ...]]:
+    return store.read(lambda c: list(rows_in_force(c, store.imported, "plan") or ()))
+
+
+def files(store: CenterStore) -> list[str]:
+    return sorted(path.name for path in store.imported.iterdir())
 
 
 def counted(store: CenterStore, table: Any) -> int:
@@ -82,7 +98,7 @@ def store(open_store: Callable[[], CenterStore]) -> Iterator[CenterStore]:
         yield opened
 
 
-def test_plants_are_received_between_bites_and_nobody_sees_half_a_plan(
+def test_plants_are_received_meanwhile_and_nobody_sees_half_a_plan(
     store: CenterStore, open_store: Callable[[], CenterStore]
 ) -> None:
     take(store, DAY)
@@ -96,7 +112,7 @@ def test_plants_are_received_between_bites_and_nobody_sees_half_a_plan(
 
         mine = watched(store, others_work)
         assert take(mine, OTHER, replace=True) == Imported(3, 9, 0, 9)
-        assert cast(Watched, mine).writes == 8  # begun, three bites of what makes way and of the new rows, published
+        assert cast(Watched, mine).writes == 1  # all that others wait for
         assert powers(other) == [str(500 + hour) for hour in range(1, 10)]
 
 
@@ -119,10 +135,9 @@ def test_the_second_of_two_imports_waits_for_the_first_and_sees_its_rows(
 ) -> None:
     half, go_on = threading.Event(), threading.Event()
 
-    def stop_halfway(number: int) -> None:
-        if number == 2:
-            half.set()
-            assert go_on.wait(HANG_S)
+    def stop_halfway(_: int) -> None:
+        half.set()
+        assert go_on.wait(HANG_S)
 
     with open_store() as other, ThreadPoolExecutor(2) as pool:
         first = pool.submit(take, watched(store, stop_halfway), DAY)
@@ -139,63 +154,71 @@ def test_the_second_of_two_imports_waits_for_the_first_and_sees_its_rows(
 
 
 @pytest.mark.parametrize("replace", [False, True])
-def test_rows_are_compared_anew_when_another_import_was_published_meanwhile(
-    store: CenterStore, open_store: Callable[[], CenterStore], *, replace: bool
-) -> None:
-    """An import in one transaction takes no lock that lasts longer; this one finds that it was overtaken."""
-    with open_store() as other:
+def test_rows_are_compared_anew_when_another_import_was_listed_meanwhile(store: CenterStore, *, replace: bool) -> None:
+    """As by a process whose lock was lost with its connection; this one finds that it was overtaken."""
+    take(store, DAY)
+    twelve = file_of(PLAN + plan_row(12, "312"))
 
-        def overtake(number: int) -> None:
-            if number == 2:
-                delivered = file_of(PLAN + plan_row(3, "777") + plan_row(12, "312"))
-                other.write(
-                    lambda c: import_table(c, "plan", delivered, who="wang", now_ms=NOON, replace=False, services=())
-                ).result()
+    def overtake(number: int) -> None:
+        if number == 0:
+            values = store.read(lambda c: c.execute(select(imported).where(imported.c.id == 2)).one())
+            store.write(
+                lambda c: record_import(
+                    c, "plan", twelve, b"", who="wang", now_ms=NOON, counts=(0, 9, 0), rows_sha256=values.rows_sha256,
+                    span_ms=(values.first_ms, values.last_ms),
+                )
+            ).result()  # fmt: skip
 
-        if not replace:
-            with pytest.raises(ConfigError, match="conflicts with import"):
-                take(watched(store, overtake), DAY)
-            assert powers(store) == ["777", "312"]
-        else:
-            assert take(watched(store, overtake), DAY, replace=True).replaced == 1
-            assert powers(store) == [*(str(300 + hour) for hour in range(1, 10)), "312"]
-    assert counted(store, imported_row) == 1 + 2 + (9 if replace else 0)
-    assert counted(store, imported) == 2 + replace
+    mine = watched(store, overtake)
+    if not replace:
+        with pytest.raises(ConfigError, match="conflicts with import"):
+            take(mine, OTHER)
+        assert len(store.read(list_imports)) == 2
+        return
+    # The rows of both are in force by now, and make way.
+    assert take(mine, OTHER, replace=True) == Imported(4, 9, 0, 18)
+    assert cast(Watched, mine).writes == 2
+    assert powers(store) == [str(500 + hour) for hour in range(1, 10)]
 
 
 _VICTIM = """
-import hashlib, sys
+import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
-from tests.center.inputs.test_import_in_steps import FixedClock, OTHER, CenterStore, take, watched
+import collector.center.inputs.imports as imports
+from tests.center.inputs.test_taking_imports import FixedClock, OTHER, CenterStore, take, watched
 
-def wait_to_be_killed(number):
-    if number == int(sys.argv[3]):
-        print("there", flush=True)
-        sys.stdin.read()
+def wait_to_be_killed(*_):
+    print("there", flush=True)
+    sys.stdin.read()
 
 with CenterStore.open(Path(sys.argv[1]), clock=FixedClock(), database_url=sys.argv[2]) as store:
-    take(watched(store, wait_to_be_killed), OTHER, replace=True)
+    if sys.argv[3] == "file":
+        take(watched(store, wait_to_be_killed), OTHER, replace=True)
+    take(store, OTHER, replace=True, finish=wait_to_be_killed)
 """
 
 
-@pytest.mark.parametrize("write", [1, 3, 6, 7])
-def test_an_import_killed_halfway_leaves_what_was_there_and_is_taken_out(
-    store: CenterStore, tmp_path: Path, database_url: str, write: int
+@pytest.mark.parametrize("killed_with", ["file", "row"])
+def test_an_import_killed_halfway_leaves_what_was_there(
+    store: CenterStore, tmp_path: Path, database_url: str, killed_with: str
 ) -> None:
+    """Killed with its file written and nothing else, and with its row written and not committed."""
     take(store, DAY)
-    before = store.read(lambda c: list(rows_in_force(c, "plan") or ()))
+    before, kept = in_force(store), files(store)
     here = Path(__file__).parent
-    arguments = [tmp_path / "state", database_url, write, here, here.parent]
+    arguments = [tmp_path / "state", database_url, killed_with, here, here.parents[2]]
     command = [sys.executable, "-c", _VICTIM, *map(str, arguments)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as victim:
         assert victim.stdout is not None
         assert victim.stdout.readline() == b"there\n"
-        remove_unpublished(store)
-        assert counted(store, imported) == 3  # it lives: nothing is taken out
+        for name in set(files(store)) - set(kept):
+            os.utime(store.imported / name, (0, 0))
+        remove_strays(store)
+        assert len(files(store)) == 2  # it lives: nothing is removed
         victim.kill()
         victim.wait()
-    assert store.read(lambda c: list(rows_in_force(c, "plan") or ())) == before
+    assert in_force(store) == before
     assert [row["id"] for row in store.read(list_imports)] == [1, 2]
     with pytest.raises(StoreError, match="none with this number"):
         store.read(lambda c: read_import(c, 3))
@@ -203,35 +226,70 @@ def test_an_import_killed_halfway_leaves_what_was_there_and_is_taken_out(
         take_back(store, 3, actor=LI, reason="x")
     with store.hold("imports"):  # the database's server may take a moment to notice that its client is gone
         pass
-    remove_unpublished(store)
-    assert (counted(store, imported), counted(store, imported_row)) == (2, 10)
-    assert store.read(lambda c: list(rows_in_force(c, "plan") or ())) == before
+    remove_strays(store)
+    assert files(store) == kept
+    assert in_force(store) == before
     assert take(store, OTHER, replace=True).replaced == 9
     assert powers(store) == [str(500 + hour) for hour in range(1, 10)]
 
 
-def test_an_import_after_a_killed_one_takes_out_what_it_left(store: CenterStore) -> None:
-    class Killed(BaseException):
-        pass
+def test_a_file_that_nothing_lists_stays_for_a_day(store: CenterStore) -> None:
+    """Another machine may be about to list it."""
+    take(store, DAY)
+    stray = store.imported / ("0" * 64 + ".parquet")
+    stray.write_bytes(b"")
+    remove_strays(store)
+    assert stray.exists()
+    long_ago = stray.stat().st_mtime - DAY_AGO_S
+    for path in store.imported.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    take_back(store, 2, actor=LI, reason="x")
+    remove_strays(store)
+    assert [f"{sha256}.parquet" for sha256 in store.read(listed_files)] == files(store)  # undone is not gone
 
-    def die(number: int) -> None:
-        if number >= 3:
-            raise Killed
 
-    with pytest.raises(Killed):  # cleaning up fails in the same way: all is left as by a kill
-        take(watched(store, die), DAY)
-    assert counted(store, imported_row) > 1
-    assert take(store, OTHER).added == 9
-    assert counted(store, imported_row) == 10
-
-
-def test_an_import_that_fails_at_the_end_is_taken_out_at_once(store: CenterStore) -> None:
+def test_an_import_that_fails_at_the_end_is_not_there(store: CenterStore) -> None:
     def refuse(*_: object) -> None:
         raise StoreError("no", subject="test")
 
     with pytest.raises(StoreError, match="no"):
-        take_tables(store, ["plan"], file_of(DAY), who="li", replace=False, services=(), finish=refuse, rows_at_once=4)
-    assert (counted(store, imported), counted(store, imported_row)) == (1, 1)
+        take(store, DAY, finish=refuse)
+    assert counted(store, imported) == 1
+    assert in_force(store) == []
+
+
+def test_a_file_of_rows_that_was_changed_or_is_gone_is_refused_and_found(store: CenterStore) -> None:
+    take(store, DAY)
+    assert check_store(store) == []
+    [path] = store.imported.iterdir()
+    written = path.read_bytes()
+    path.write_bytes(written[:-1] + b"\0")
+    for found in ("expected SHA-256", "no file"):
+        with pytest.raises(Altered, match=found):
+            in_force(store)
+        with pytest.raises(Altered, match=found):
+            take(store, OTHER, replace=True)
+        [said] = check_store(store)
+        assert found in said
+        path.unlink(missing_ok=True)
+    path.write_bytes(written)
+    assert check_store(store) == []
+
+
+def test_a_backup_holds_the_rows_of_imports_and_a_restore_brings_them(store: CenterStore, tmp_path: Path) -> None:
+    take(store, DAY)
+    take(store, OTHER, replace=True)
+    take_back(store, 3, actor=LI, reason="x")
+    create_backup(store, tmp_path / "backup")
+    restore_backup(tmp_path / "backup", tmp_path / "restored", clock=FixedClock())
+    with CenterStore.open(tmp_path / "restored", clock=FixedClock()) as restored:
+        assert check_store(restored) == []
+        assert in_force(restored) == in_force(store)
+        assert files(restored) == files(store)
+    for path in store.imported.iterdir():
+        path.unlink()
+    with pytest.raises(StoreError, match="listed and not there"):
+        create_backup(store, tmp_path / "another")
 
 
 def test_of_thousands_of_conflicts_the_first_are_named_and_the_others_counted(store: CenterStore) -> None:
