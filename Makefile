@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= bench-out/bench.json
 
-.PHONY: help demo test soak check bench clean
+.PHONY: help demo test soak check texts bench clean
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -31,6 +31,9 @@ check: .venv.stamp  ## style, types, import arrows
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
+
+texts: .venv.stamp  ## the Chinese catalogue brought up to date with the texts in the code; says what is untranslated
+	$(BIN)/python -m tests.base.catalogue
 
 bench: .venv.stamp  ## figures as ratios against a floor measured in the same run: make bench OUT=FILE
 	@mkdir -p $(dir $(OUT))

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The simulators' fixtures for every test, and the check that no device ever received anything but reading requests."""
 
+import os
 import signal
 
 from hypothesis import HealthCheck, settings
+
+# What programs print is compared with English, whatever the language of who runs the tests.
+os.environ["COLLECTOR_LANGUAGE"] = "en"
 
 pytest_plugins = ["simulators.run.pytest_plugin"]
 

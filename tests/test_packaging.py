@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = {".py", ".toml", ".csv", ".html", ".css", ".js", ".service", ".timer"}
+SHIPPED = {".py", ".toml", ".csv", ".html", ".css", ".js", ".mo", ".service", ".timer"}
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from pydantic import Field
 from collector.accept.outcome import CHECKS
 from collector.base.config import Section, load_settings
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.points.agent_config import AgentConfig, load_agent
 
 DecimalText = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
@@ -185,7 +186,7 @@ def _device_problems(file: str, settings: PlanSettings, served: Path) -> list[Pr
     name, known = settings.steps.silence_device, [device.id for device in load_agent(served).settings.device]
     if not name or name in known:
         return []
-    message = f"no simulated device has id {name!r}; there are {', '.join(known)}"
+    message = tr("no simulated device has id {name!r}; there are {names}", name=name, names=", ".join(known))
     return [Problem(file, 0, "steps.silence_device", message)]
 
 

@@ -24,6 +24,7 @@ from collector.accept.truth import Truth, go_through, sources_of
 from collector.agent.operate.doctor import is_locked
 from collector.agent.paths import buffer_path
 from collector.base.errors import CollectorError
+from collector.base.text import tr
 from collector.points.agent_config import AgentConfig
 from collector.trial.processes import Processes
 
@@ -94,7 +95,7 @@ def run_acceptance(acceptance: Acceptance, say: Say, show: Callable[[Outcome], N
         keep(not_applicable(name, "配置不能读取", "the configuration does not load") for name in names)
         return
     if acceptance.plan.starts and not acceptance.plan.is_simulated and is_locked(buffer_path(acceptance.config)):
-        message = "an agent runs with this configuration: stop it, or set under_test.start = false"
+        message = tr("an agent runs with this configuration: stop it, or set under_test.start = false")
         raise CollectorError(message, subject=str(acceptance.plan.agent_file))
     if not acceptance.plan.starts:
         from collector.accept.running_agent import watch_agent

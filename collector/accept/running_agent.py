@@ -17,6 +17,7 @@ from collector.agent.buffer.capacity import compute_capacity
 from collector.agent.operate.status_server import ask_agent
 from collector.agent.paths import socket_path
 from collector.base.errors import LinkError
+from collector.base.text import tr
 from collector.points.agent_config import AgentConfig
 
 _MARGIN: Final = 0.9  # smallest share of the expected reads of a device
@@ -45,7 +46,9 @@ def _page(config: AgentConfig, name: str) -> Any:
     path = socket_path(config)
     body = ask_agent(path, name)
     if body is None:
-        raise LinkError("no agent of this configuration runs here; start it, or set start = true", subject=str(path))
+        raise LinkError(
+            tr("no agent of this configuration runs here; start it, or set start = true"), subject=str(path)
+        )
     return msgspec.json.decode(body)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.model.interval import Month, local_day
 from collector.model.record import Cause, GapRecord, Quality
 from collector.wire import decode_batch, open_envelope
@@ -61,7 +62,7 @@ def read_stored(center_dir: Path) -> Stored:
             rows = db.execute("SELECT code, count(*) FROM quarantine GROUP BY code").fetchall()
             found.quarantined = {str(code): int(count) for code, count in rows}
     except sqlite3.Error as error:
-        raise StoreError(f"can't be read: {error}", subject=str(database)) from error
+        raise StoreError(tr("can't be read: {error}", error=error), subject=str(database)) from error
     found.batches, found.size_bytes = len(payloads), sum(map(len, payloads))
     for payload in payloads:
         _take(found, payload)

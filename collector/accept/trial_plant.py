@@ -16,6 +16,7 @@ from collector.accept.plan import Plan
 from collector.agent.buffer.buffer import Counts, read_counts
 from collector.base.clock import SystemClock
 from collector.base.errors import CollectorError, StoreError
+from collector.base.text import tr
 from collector.trial.processes import Processes, SimulatorControl, advance_time, wait_for_port, wait_until
 
 PATIENCE_S: Final = 600.0
@@ -78,7 +79,9 @@ class Stand:
         try:
             rows: list[dict[str, Any]] = json.loads(printed)
         except ValueError as error:
-            raise CollectorError(f"gave no readings; see {self.processes.log('read')}", subject="agent read") from error
+            raise CollectorError(
+                tr("gave no readings; see {log}", log=self.processes.log("read")), subject="agent read"
+            ) from error
         return rows
 
     def page(self, name: str) -> Any:

@@ -20,6 +20,7 @@ from typing import Final, Protocol
 
 from collector.base.clock_state import ClockState
 from collector.base.errors import LinkError
+from collector.base.text import tr
 
 # Smaller steps of the wall clock are treated like a slew: none makes two records carry the same time.
 STEP_MS: Final = 1000
@@ -119,7 +120,7 @@ class SimulatedClock:
                 reader, writer = await asyncio.open_connection(host, port)
                 first = await reader.readexactly(8)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-            raise LinkError(f"no simulated time here: {error!r}", subject=f"{host}:{port}") from error
+            raise LinkError(tr("no simulated time here: {error!r}", error=error), subject=f"{host}:{port}") from error
         return cls(reader, writer, int.from_bytes(first, "big", signed=True))
 
     def now_utc_ms(self) -> int:
@@ -144,7 +145,7 @@ class SimulatedClock:
                 self._writer.write(time_utc_ms.to_bytes(8, "big", signed=True))
                 answer = await self._reader.readexactly(8)
             except (OSError, asyncio.IncompleteReadError) as error:
-                raise LinkError("the simulator that keeps the time has gone", subject="time") from error
+                raise LinkError(tr("the simulator that keeps the time has gone"), subject="time") from error
             self._now_utc_ms = self._waiting_for_utc_ms = int.from_bytes(answer, "big", signed=True)
             return _told(min(0, self._now_utc_ms - time_utc_ms))  # followed quickly, time overshoots
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -62,9 +63,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
-        raise ConfigError([Problem(str(path), 0, "", f"can't be read: {error.strerror}")]) from error
+        raise ConfigError(
+            [Problem(str(path), 0, "", tr("can't be read: {strerror}", strerror=error.strerror))]
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), 0, "", f"is not TOML: {error}")]) from error
+        raise ConfigError([Problem(str(path), 0, "", tr("is not TOML: {error}", error=error))]) from error
 
 
 def check_settings(data: Mapping[str, Any], model: type[S], file: str) -> S:
@@ -86,11 +89,11 @@ def _problem(file: str, detail: Any, model: type[BaseModel]) -> Problem:
         key += f"[{part + 1}]" if isinstance(part, int) else (f".{part}" if key else str(part))
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(location[-1]), _known_keys(model, location[:-1]), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return Problem(file, 0, key, f"unknown key{hint}")
+        hint = tr("; did you mean {near!r}?", near=near[0]) if near else ""
+        return Problem(file, 0, key, tr("unknown key{hint}", hint=hint))
     if detail["type"] == "missing":
-        return Problem(file, 0, key, "is missing")
-    return Problem(file, 0, key, f"{detail['msg']}, got {detail['input']!r}")
+        return Problem(file, 0, key, tr("is missing"))
+    return Problem(file, 0, key, tr("{expected}, got {found!r}", expected=detail["msg"], found=detail["input"]))
 
 
 def _known_keys(model: type[BaseModel], path: list[Any]) -> list[str]:

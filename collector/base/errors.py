@@ -21,15 +21,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from collector.base.text import Text, into, join, said_by, tr
 
 
 class CollectorError(Exception):
     """Base of all errors of this program. `subject`: device, point, batch, file or key path."""
 
     def __init__(self, message: str, *, subject: str = "") -> None:
-        super().__init__(f"{subject}: {message}" if subject else message)
+        super().__init__(join(": ", (subject, message)) if subject else message)
         self.subject = subject
         self.message = message
+
+    def into(self, language: str) -> str:
+        """The error in a language: `zh` or `en`."""
+        said: str = into(said_by(self), language)
+        return said
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,19 +52,27 @@ class Problem:
     key: str
     message: str
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> Text:
+        """Place and message in one line."""
         place = self.file + (f":{self.row}" if self.row else "")
-        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+        return join(": ", filter(None, (place, self.key, self.message)))
+
+    def __str__(self) -> str:
+        return str(self.text)
 
 
 class ConfigError(CollectorError):
-    """All problems found in a file that a person wrote, reported together."""
+    """All problems found in a file that a person wrote, reported together. `head`: how many there are, in words."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
-        head = f"{count} problem{'s' if count != 1 else ''}"
-        super().__init__("\n".join([head, *(f"  {p}" for p in self.problems)]))
+        self.head = tr("1 problem") if count == 1 else tr("{count} problems", count=count)
+        super().__init__(join("\n", (self.head, *("  " + problem.text for problem in self.problems))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems,)
 
 
 class DeviceError(CollectorError):

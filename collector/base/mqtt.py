@@ -17,6 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from collector.base.config import Mqtt
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 
 _VERSION_REFUSED: Final = (1, 132)  # 3.1.1, 5: the broker does not speak this version
 
@@ -50,7 +51,7 @@ def tls_context(settings: Mqtt, resolve: Callable[[str], Path] = Path) -> ssl.SS
     """
     if not settings.ca_file:
         if settings.cert_file:
-            message = "a certificate is shown over TLS only: name the broker's authority, too"
+            message = tr("a certificate is shown over TLS only: name the broker's authority, too")
             raise ConfigError([Problem(settings.cert_file, 0, "mqtt.ca_file", message)])
         return None
     try:
@@ -59,7 +60,9 @@ def tls_context(settings: Mqtt, resolve: Callable[[str], Path] = Path) -> ssl.SS
         if settings.cert_file:
             context.load_cert_chain(resolve(settings.cert_file), resolve(settings.key_file or settings.cert_file))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ConfigError([Problem(settings.ca_file, 0, "mqtt", f"TLS files can't be used: {error}")]) from error
+        raise ConfigError(
+            [Problem(settings.ca_file, 0, "mqtt", tr("TLS files can't be used: {error}", error=error))]
+        ) from error
     return context
 
 
@@ -75,4 +78,4 @@ def read_password(settings: Mqtt, resolve: Callable[[str], Path] = Path) -> str 
     try:
         return path.read_text("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(str(path), 0, "mqtt.password_file", "can't be read")]) from error
+        raise ConfigError([Problem(str(path), 0, "mqtt.password_file", tr("can't be read"))]) from error

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from collector.base.config import Identifier, Mqtt, Section, load_settings
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 
 
 class Center(Section):
@@ -138,22 +139,31 @@ def _problems(file: str, settings: CenterSettings) -> list[Problem]:
     except ConfigError as error:
         problems.extend(replace(p, file=file) for p in error.problems)
     if bool(settings.web.cert_file) != bool(settings.web.key_file):
-        problems.append(Problem(file, 0, "web.key_file", "cert_file and key_file belong together: name both"))
+        problems.append(Problem(file, 0, "web.key_file", tr("cert_file and key_file belong together: name both")))
     plants: set[str] = set()
     owner: dict[str, str] = {}
     for index, plant in enumerate(settings.plant, 1):
         key = f"plant[{index}]"
         if plant.id in plants:
-            problems.append(Problem(file, 0, f"{key}.id", f"{plant.id!r} is used twice"))
+            problems.append(Problem(file, 0, f"{key}.id", tr("{id!r} is used twice", id=plant.id)))
         plants.add(plant.id)
         if plant.unsigned and plant.public_key_files:
-            problems.append(Problem(file, 0, f"{key}.unsigned", "a plant with keys must sign: remove one of the two"))
+            problems.append(
+                Problem(file, 0, f"{key}.unsigned", tr("a plant with keys must sign: remove one of the two"))
+            )
         if not plant.unsigned and not plant.public_key_files:
-            message = "name the plant's public key, or write unsigned = true for a trial"
+            message = tr("name the plant's public key, or write unsigned = true for a trial")
             problems.append(Problem(file, 0, f"{key}.public_key_files", message))
         for unit in plant.units:
             if unit in owner:
-                problems.append(Problem(file, 0, f"{key}.units", f"{unit!r} already belongs to {owner[unit]!r}"))
+                problems.append(
+                    Problem(
+                        file,
+                        0,
+                        f"{key}.units",
+                        tr("{unit!r} already belongs to {owner!r}", unit=unit, owner=owner[unit]),
+                    )
+                )
             owner[unit] = plant.id
     return problems
 
@@ -198,7 +208,7 @@ def with_overrides(settings: CenterSettings, *, listen: str, state: str, broker:
         ca_file = mqtt.ca_file or (ssl.get_default_verify_paths().cafile or "" if tls else "")
         if tls and not ca_file:
             raise ConfigError(
-                [Problem("--broker", 0, "", "mqtts needs mqtt.ca_file: this host has no list of its own")]
+                [Problem("--broker", 0, "", tr("mqtts needs mqtt.ca_file: this host has no list of its own"))]
             )
         mqtt = mqtt.model_copy(update={"host": host, "port": port, "ca_file": ca_file})
     return settings.model_copy(update={"center": center, "mqtt": mqtt})
@@ -218,7 +228,7 @@ def parse_broker(url: str) -> tuple[str, int, bool]:
     except ValueError as error:
         raise ConfigError([Problem("--broker", 0, "", f"{error}: {url!r}")]) from error
     if parts.scheme not in ("mqtt", "mqtts") or not host or parts.path not in ("", "/"):
-        raise ConfigError([Problem("--broker", 0, "", f"expected mqtt://HOST:PORT, got {url!r}")])
+        raise ConfigError([Problem("--broker", 0, "", tr("expected mqtt://HOST:PORT, got {url!r}", url=url))])
     tls = parts.scheme == "mqtts"
     return host, port or (8883 if tls else 1883), tls
 
@@ -235,5 +245,5 @@ def parse_listen(text: str) -> tuple[str, int]:
     except ValueError:
         host, port = None, None
     if not host or not port or "@" in text or "/" in text:
-        raise ConfigError([Problem("--listen", 0, "center.listen", f"expected HOST:PORT, got {text!r}")])
+        raise ConfigError([Problem("--listen", 0, "center.listen", tr("expected HOST:PORT, got {text!r}", text=text))])
     return host, port

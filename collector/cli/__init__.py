@@ -2,6 +2,7 @@
 """The verbs. Errors become exit codes here (0 good, 1 findings or refused, 2 usage); nothing else prints.
 
 room       what it does                           may import  tests/
+language   the language of a terminal             everything  cli
 login      who sits at the command line           everything  cli
 table      tables for terminals, files and pipes  everything  cli
 accept     `collector accept`                     everything  accept

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from collector.base.resources import config_path
+from collector.base.text import said_by
+from collector.cli.language import say
 from collector.cli.rulebook import RULEBOOK
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def register(app: typer.Typer) -> None:
             wanted = Month.parse(month)
             questions = [date.fromisoformat(text) for text in received or ()]
         except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
+            raise typer.BadParameter(say(said_by(error))) from error
         working = load_working_days(tables or config_path("calendar"))
         days = DutyDays(working, load_rulebook(rulebook or config_path(RULEBOOK)))
         duties = compute_duties(wanted, days, questions)
@@ -68,8 +70,8 @@ def _show(duties: Duties) -> None:
         table.add_column(name)
     for duty in duties.duties:
         moved = f"{duty.moved_from} 逢节假日顺延" if duty.moved_from else ""
-        table.add_row(duty.article, duty.due.isoformat(), duty.chinese, duty.english, moved)
+        table.add_row(duty.article, duty.due.isoformat(), duty.text.into("zh"), duty.text, moved)
     console = Console()
     console.print(table)
     for clash in duties.clashes:
-        console.print(f"! {clash}", highlight=False, soft_wrap=True)
+        console.print(f"! {say(clash)}", highlight=False, soft_wrap=True)

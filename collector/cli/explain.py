@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from collector.base.resources import config_path
+from collector.base.text import said_by, tr
+from collector.cli.language import say
 from collector.report.words import Lang
 
 RULEBOOK = "rules/east-china-trial"
@@ -50,9 +52,9 @@ def register(app: typer.Typer) -> None:
             wanted = Month.parse(month)
             span = [parse_time_ms(text) for text in records.split("/")] if records else []
             if len(span) not in (0, 2):
-                raise ValueError(f"an interval is START/END, got {records!r}")
+                raise ValueError(tr("an interval is START/END, got {records!r}", records=records))
         except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
+            raise typer.BadParameter(say(said_by(error))) from error
         inputs = load_folder(data)
         book = load_rulebook(rulebook or config_path(RULEBOOK))
         statement = settle(wanted, inputs, book)

@@ -13,10 +13,12 @@ import sys
 import typer
 
 from collector.base.errors import CollectorError
+from collector.base.text import said_by
 from collector.cli import accept, explain, points, rulebook
 from collector.cli.agent import commands as agent
 from collector.cli.center import commands as center
 from collector.cli.demo import command as demo
+from collector.cli.language import say
 from collector.cli.settle import command as settle
 from collector.cli.simulate import command as simulate
 from collector.cli.verify import command as verify
@@ -45,7 +47,7 @@ def main() -> None:
     try:
         app()
     except CollectorError as error:
-        print(error, file=sys.stderr)
+        print(say(said_by(error)), file=sys.stderr)
         sys.exit(1)
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]

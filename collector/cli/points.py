@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.base.text import tr
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -126,7 +128,12 @@ def diff(
     first, first_family = load_version(old, protocol.value if protocol else None)
     second, family = load_version(new, protocol.value if protocol else None)
     if first_family != family:
-        message = f"is a table of {family}, {old} one of {first_family}: they can't be compared"
+        message = tr(
+            "is a table of {family}, {old} one of {first_family}: they can't be compared",
+            family=family,
+            old=old,
+            first_family=first_family,
+        )
         raise ConfigError([Problem(str(new), 0, "", message)])
     difference = compare_points(first, second, family)
     if as_json:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from collector.base.resources import config_path
+from collector.base.text import said_by
+from collector.cli.language import say
 
 if TYPE_CHECKING:
     from collector.settlement.rulebook.text import RuleLine
@@ -45,7 +47,7 @@ def show(
     try:
         lines = list(rule_lines_on(book, date.fromisoformat(on)) if on else rule_lines(book))
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--on") from error
+        raise typer.BadParameter(say(said_by(error)), param_hint="--on") from error
     if as_json:
         print(json.dumps([asdict(line) for line in lines], ensure_ascii=False, indent=1))
         return

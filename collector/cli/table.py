@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from collector.cli.language import say
+
 # Whole lines where the output goes into a file or a pipe: a person may search it.
 _PIPE_WIDTH: Final = 200
 
@@ -20,7 +22,7 @@ def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[obj
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[say(cell) for cell in row] for row in rows]
     shown = [index for index in range(len(headings)) if any(row[index] for row in cells)]
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for index in shown:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from collector.base.text import tr
+
 LOCAL_OFFSET_MS: Final = 8 * 3_600_000
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
@@ -63,7 +65,7 @@ class Month:
             ValueError: the text is not such a month.
         """
         if not re.fullmatch(r"\d{4}-\d{2}", text, re.ASCII):
-            raise ValueError(f"a month is written YYYY-MM, got {text!r}")
+            raise ValueError(tr("a month is written YYYY-MM, got {text!r}", text=text))
         date(int(text[:4]), int(text[5:]), 1)
         return cls(int(text[:4]), int(text[5:]))
 
@@ -112,12 +114,14 @@ def parse_time_ms(text: str) -> int:
     if _INTEGER.match(text):
         return int(text)
     if not _ISO.match(text):
-        hint = "; add the offset, e.g. +08:00" if re.match(r"\d{4}-\d{2}-\d{2}", text) else ""
-        raise ValueError(f"a time is ISO 8601 with offset or integer UTC ms, got {text!r}{hint}")
+        hint = tr("; add the offset, e.g. +08:00") if re.match(r"\d{4}-\d{2}-\d{2}", text) else ""
+        raise ValueError(
+            tr("a time is ISO 8601 with offset or integer UTC ms, got {text!r}{hint}", text=text, hint=hint)
+        )
     moment = datetime.fromisoformat(text)
     micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     if micros % 1000:
-        raise ValueError(f"finer than a millisecond: {text!r}")
+        raise ValueError(tr("finer than a millisecond: {text!r}", text=text))
     return micros // 1000
 
 

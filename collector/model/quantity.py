@@ -13,6 +13,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from enum import Enum
 from typing import Final
 
+from collector.base.text import tr
+
 
 class Kind(Enum):
     """How a quantity behaves in time."""
@@ -60,7 +62,7 @@ def parse_decimal(text: str) -> Decimal:
         ValueError: not a plain number: e.g. NaN, infinity, digit separators or an absurd exponent.
     """
     if not _PLAIN_DECIMAL.match(text):
-        raise ValueError(f"not a number: {text!r}")
+        raise ValueError(tr("not a number: {text!r}", text=text))
     return Decimal(text)
 
 

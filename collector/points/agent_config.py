@@ -18,6 +18,7 @@ from pydantic import Field
 
 from collector.base.config import Identifier, Mqtt, PortNumber, Section, load_settings
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.points.load import load_device_ids, load_points
 from collector.points.point import Point
 
@@ -170,8 +171,8 @@ def _check_device_column(path: Path, settings: AgentSettings, problems: list[Pro
         for device_id, row in load_device_ids(path.parent / name).items():
             if device_id not in known:
                 near = difflib.get_close_matches(device_id, known, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                message = f"no [[device]] has id {device_id!r}{hint}"
+                hint = tr("; did you mean {near!r}?", near=near[0]) if near else ""
+                message = tr("no [[device]] has id {device_id!r}{hint}", device_id=device_id, hint=hint)
                 problems.append(Problem(str(path.parent / name), row, "device", message))
 
 
@@ -183,46 +184,60 @@ def _check_references(file: str, settings: AgentSettings, problems: list[Problem
         seen: set[str] = set()
         for index, row in enumerate(rows, 1):
             if row.id in seen:
-                problems.append(Problem(file, 0, f"{name}[{index}].id", f"{row.id!r} is used twice"))
+                problems.append(Problem(file, 0, f"{name}[{index}].id", tr("{id!r} is used twice", id=row.id)))
             seen.add(row.id)
         if not rows:
-            problems.append(Problem(file, 0, name, f"at least one [[{name}]] is needed"))
+            problems.append(Problem(file, 0, name, tr("at least one [[{name}]] is needed", name=name)))
     plants = {p.id for p in settings.plant}
     for index, unit in enumerate(settings.unit, 1):
         if unit.plant not in plants:
             near = difflib.get_close_matches(unit.plant, plants, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(Problem(file, 0, f"unit[{index}].plant", f"no [[plant]] has id {unit.plant!r}{hint}"))
+            hint = tr("; did you mean {near!r}?", near=near[0]) if near else ""
+            problems.append(
+                Problem(
+                    file,
+                    0,
+                    f"unit[{index}].plant",
+                    tr("no [[plant]] has id {plant!r}{hint}", plant=unit.plant, hint=hint),
+                )
+            )
     for index, device in enumerate(settings.device, 1):
         key = f"device[{index}]"
         if device.serial:
             if device.host:
-                problems.append(Problem(file, 0, key, "give either host and port, or serial"))
+                problems.append(Problem(file, 0, key, tr("give either host and port, or serial")))
         elif not device.host or device.port is None:
-            problems.append(Problem(file, 0, key, f"{device.protocol} needs host and port"))
+            problems.append(Problem(file, 0, key, tr("{protocol} needs host and port", protocol=device.protocol)))
         if device.protocol in ("modbus_rtu", "dlt645") and not device.serial:
-            problems.append(Problem(file, 0, f"{key}.serial", f"{device.protocol} needs the serial line"))
+            problems.append(
+                Problem(file, 0, f"{key}.serial", tr("{protocol} needs the serial line", protocol=device.protocol))
+            )
         if device.protocol.startswith("dlt645") and re.fullmatch(r"[0-9]{1,12}|A{12}", device.address) is None:
-            message = f"a meter's address has 12 digits (leading zeros may be left out), got {device.address!r}"
+            message = tr(
+                "a meter's address has 12 digits (leading zeros may be left out), got {address!r}",
+                address=device.address,
+            )
             problems.append(Problem(file, 0, f"{key}.address", message))
         if device.protocol == "iec104" and not device.common_addresses:
-            problems.append(Problem(file, 0, f"{key}.common_addresses", "name at least one common address"))
+            problems.append(Problem(file, 0, f"{key}.common_addresses", tr("name at least one common address")))
 
 
 def _check_units(
     file: str, index: int, device: Device, points: tuple[Point, ...], units: set[str], problems: list[Problem]
 ) -> None:
     if device.unit and device.unit not in units:
-        problems.append(Problem(file, 0, f"device[{index}].unit", f"no [[unit]] has id {device.unit!r}"))
+        problems.append(Problem(file, 0, f"device[{index}].unit", tr("no [[unit]] has id {unit!r}", unit=device.unit)))
     for point in points:
         unit = point.unit or device.unit
         if point.guard:
             continue
         if not unit:
             problems.append(
-                Problem(point.file, point.row, "unit", f"neither the row nor device {device.id!r} names a unit")
+                Problem(
+                    point.file, point.row, "unit", tr("neither the row nor device {id!r} names a unit", id=device.id)
+                )
             )
         elif unit not in units:
-            problems.append(Problem(point.file, point.row, "unit", f"no [[unit]] has id {unit!r}"))
+            problems.append(Problem(point.file, point.row, "unit", tr("no [[unit]] has id {unit!r}", unit=unit)))
         if device.protocol == "iec104" and point.common_address is None and len(device.common_addresses) > 1:
-            problems.append(Problem(point.file, point.row, "common_address", "the device has several: name one"))
+            problems.append(Problem(point.file, point.row, "common_address", tr("the device has several: name one")))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.report.saved_statement import Row, Saved
 
 RECORDS: Final = "records"
@@ -75,7 +76,14 @@ def compare(a: Saved, b: Saved) -> Comparison:
     """
     if a.month != b.month:
         raise ConfigError(
-            [Problem(str(b.folder), 0, "", f"is of {b.month}, the other of {a.month}; compare one month")]
+            [
+                Problem(
+                    str(b.folder),
+                    0,
+                    "",
+                    tr("is of {month}, the other of {month_2}; compare one month", month=b.month, month_2=a.month),
+                )
+            ]
         )
     changed = _Changed(a, b)
     lines = tuple(_lines(a, b, changed))

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from collector.base.durable import flush
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.report.manifest import manifest_json, run_id
 from collector.report.segments import UnpaidTime, WrittenSegments, write_segments
 from collector.report.tables import determinants_csv, ledger_csv, lines_csv, plants_csv, primary_frequency_csv
@@ -36,9 +37,9 @@ def check_out(out: Path) -> None:
     if not out.exists() and not out.is_symlink():
         return
     if out.is_symlink() or not out.is_dir():
-        raise ConfigError([Problem(str(out), 0, "", "is no folder; name a new folder for the statement")])
+        raise ConfigError([Problem(str(out), 0, "", tr("is no folder; name a new folder for the statement"))])
     if any(out.iterdir()) and not _is_statement(out):
-        message = "has something in it that is no statement; name a new folder, nothing was touched"
+        message = tr("has something in it that is no statement; name a new folder, nothing was touched")
         raise ConfigError([Problem(str(out), 0, "", message)])
 
 

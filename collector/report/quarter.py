@@ -16,6 +16,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.report import words
 from collector.report.numbers import format_amount, format_fraction
 from collector.report.saved_statement import Saved
@@ -53,7 +54,11 @@ def summarise(statements: Sequence[Saved]) -> Quarter:
     for index, saved in enumerate(statements):
         if saved.month in months[:index]:
             raise ConfigError(
-                [Problem(str(saved.folder), 0, "", f"{saved.month} is there twice; give each month once")]
+                [
+                    Problem(
+                        str(saved.folder), 0, "", tr("{month} is there twice; give each month once", month=saved.month)
+                    )
+                ]
             )
     compensation: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     allocation: dict[tuple[str, str], Decimal] = defaultdict(Decimal)

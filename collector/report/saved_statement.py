@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 
 Row = Mapping[str, str]
 
@@ -49,14 +50,18 @@ def load_saved(folder: Path, manifest: Mapping[str, Any] | None = None) -> Saved
             manifest = json.loads((folder / "manifest.json").read_bytes())
         hashes, _ = dict(manifest["files"]), manifest["inputs"]["register.toml"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError([Problem(str(folder), 0, "", "is no statement folder: no manifest.json of ours")]) from None
+        raise ConfigError(
+            [Problem(str(folder), 0, "", tr("is no statement folder: no manifest.json of ours"))]
+        ) from None
     tables: dict[str, tuple[Row, ...]] = {}
     problems = []
     for name in ("lines.csv", "plants.csv", "determinants.csv"):
         try:
             data = (folder / name).read_bytes()
         except OSError as error:
-            problems.append(Problem(str(folder / name), 0, "", f"can't be read: {error.strerror}"))
+            problems.append(
+                Problem(str(folder / name), 0, "", tr("can't be read: {strerror}", strerror=error.strerror))
+            )
             continue
         if (found := hashlib.sha256(data).hexdigest()) != hashes.get(name):
             message = "is not the file the manifest names; it was changed"

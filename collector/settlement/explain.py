@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.base.errors import RuleError
+from collector.base.text import tr
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.settlement.inputs import Inputs
@@ -75,9 +76,10 @@ def explain(statement: Statement, unit: str, service: str) -> Explanation:
     """
     lines = {line.service: line for line in statement.lines if line.unit == unit}
     if service not in lines:
-        has = ", ".join(lines) if lines else "no lines at all; is it registered in this month?"
+        has = ", ".join(lines) if lines else tr("no lines at all; is it registered in this month?")
         raise RuleError(
-            f"the statement of {statement.month} has no such line; this unit has: {has}", subject=f"{unit}/{service}"
+            tr("the statement of {month} has no such line; this unit has: {has}", month=statement.month, has=has),
+            subject=f"{unit}/{service}",
         )
     segments = with_outside(statement, unit, service, _segments(statement, unit, service))
     if not any((d.unit, d.service) == (unit, service) for d in statement.determinants):

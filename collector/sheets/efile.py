@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from collector.base.text import tr, tr_in
 from collector.sheets.efile_words import COUNTING, TABLE_WORDS, column_of, table_of
 from collector.sheets.files import Delivered, decode_text
 from collector.sheets.findings import Findings, Unreadable, nearest
@@ -83,7 +84,14 @@ def read_efile(delivered: Delivered, findings: Findings) -> dict[str, EGrid] | N
     """All tables of an E file by their names in formats.md. None where the file as a whole was refused."""
     if len(delivered.data) > MAX_E_BYTES:
         findings.add(
-            delivered.name, 0, "", f"has {len(delivered.data)} bytes; of E text at most {MAX_E_BYTES} are read"
+            delivered.name,
+            0,
+            "",
+            tr(
+                "has {count} bytes; of E text at most {max_e_bytes} are read",
+                count=len(delivered.data),
+                max_e_bytes=MAX_E_BYTES,
+            ),
         )
         return None
     try:
@@ -119,18 +127,23 @@ class _Reader:
         elif line.startswith("<"):
             self._open(number, line)
         elif self._block is None:
-            self._wrong(number, "", "stands outside of any table; a table begins with <name::entity>")
+            self._wrong(number, "", tr("stands outside of any table; a table begins with <name::entity>"))
         elif line.startswith("@"):
             self._take_headings(self._block, number, line)
         elif line.startswith("#"):
             self._take_row(self._block, number, line)
         else:
-            self._wrong(number, "", f"begins with {line[:1]!r}: expected @, #, //, or the end of the table", "line")
+            self._wrong(
+                number,
+                "",
+                tr("begins with {line!r}: expected @, #, //, or the end of the table", line=line[:1]),
+                "line",
+            )
 
     def end(self) -> None:
         """The file is over."""
         if self._block is not None:
-            self._wrong(self._block.line, self._block.class_name, "this table has no end; was the file cut off?")
+            self._wrong(self._block.line, self._block.class_name, tr("this table has no end; was the file cut off?"))
 
     def grids(self) -> dict[str, EGrid]:
         """What was read, table by table; blocks of one table together, columns in the order of the first."""
@@ -143,7 +156,11 @@ class _Reader:
             if before is None:
                 grids[block.table] = EGrid(self._name, header, body)
             elif sorted(before.header) != sorted(header):
-                message = f"has other columns than the {block.table} table before it: {', '.join(before.header)}"
+                message = tr(
+                    "has other columns than the {table} table before it: {names}",
+                    table=block.table,
+                    names=", ".join(before.header),
+                )
                 self._wrong(block.form_line, block.class_name, message)
             else:
                 places = [header.index(column) for column in before.header]
@@ -154,56 +171,65 @@ class _Reader:
     def _take_head(self, number: int, line: str) -> None:
         found = _HEAD.match(line)
         if found is None:
-            self._wrong(number, "", "the head is written <! name=value … !> on one line")
+            self._wrong(number, "", tr("the head is written <! name=value … !> on one line"))
             return
         facts = {name.casefold(): value.strip("'\"") for name, value in _FACT.findall(found[1])}
         zone = facts.get("timezone", "")
         if zone and not _ZONE.match(zone):
-            self._wrong(number, "TimeZone", f"{zone!r} is no offset; write it like +08:00")
+            self._wrong(number, "TimeZone", tr("{zone!r} is no offset; write it like +08:00", zone=zone))
             return
         self._zone = zone or self._zone
 
     def _open(self, number: int, line: str) -> None:
         found = _OPEN.match(line)
         if found is None:
-            self._wrong(number, "", "is no beginning of a table: <name::entity attribute='value'>")
+            self._wrong(number, "", tr("is no beginning of a table: <name::entity attribute='value'>"))
             return
         if self._block is not None:
-            self._wrong(number, found[1], f"begins inside the table of line {self._block.line}")
+            self._wrong(number, found[1], tr("begins inside the table of line {line}", line=self._block.line))
         table = table_of(found[1])
         if table is None:
-            hint = nearest(found[1], TABLE_WORDS) or f"; there are {', '.join(TABLE_WORDS)} and their Chinese names"
-            self._wrong(number, found[1], f"unknown table{hint}")
+            hint = nearest(found[1], TABLE_WORDS) or tr(
+                "; there are {names} and their Chinese names", names=", ".join(TABLE_WORDS)
+            )
+            self._wrong(number, found[1], tr("unknown table{hint}", hint=hint))
         self._block = _Block(number, found[1], found[2] or "", table)
 
     def _close(self, number: int, line: str) -> None:
         found, block = _CLOSE.match(line), self._block
         if block is None or found is None:
-            self._wrong(number, "", "ends no table")
+            self._wrong(number, "", tr("ends no table"))
             return
         if found[1] != block.class_name or (found[2] and found[2] != block.entity):
-            self._wrong(number, found[1], f"ends another table than the one begun in line {block.line}")
+            self._wrong(number, found[1], tr("ends another table than the one begun in line {line}", line=block.line))
         if block.form is None and block.table is not None:
-            self._wrong(block.line, block.class_name, "has no headings (@ …)")
+            self._wrong(block.line, block.class_name, tr("has no headings (@ …)"))
         self._done.append(block)
         self._block = None
 
     def _take_headings(self, block: _Block, number: int, line: str) -> None:
         form = _Form.ONE if line.startswith("@@") else _Form.COLUMNS if line.startswith("@#") else _Form.ROWS
         if block.form is not None:
-            self._wrong(number, block.class_name, f"headings stand in line {block.form_line} already")
+            self._wrong(
+                number, block.class_name, tr("headings stand in line {form_line} already", form_line=block.form_line)
+            )
             return
         cells = self._cells(number, line[len(form.value) :])
         if form is not _Form.ROWS and len(cells) < 3:
-            self._wrong(number, block.class_name, "has a number, a name and at least one value")
+            self._wrong(number, block.class_name, tr("has a number, a name and at least one value"))
         block.form, block.form_line, block.headings = form, number, cells
 
     def _take_row(self, block: _Block, number: int, line: str) -> None:
         cells = self._cells(number, line[1:])
         if block.form is None:
-            self._wrong(number, block.class_name, "stands before the headings (@ …)")
+            self._wrong(number, block.class_name, tr("stands before the headings (@ …)"))
         elif len(cells) != len(block.headings):
-            self._wrong(number, "", f"has {len(cells)} cells, the headings {len(block.headings)}", "ragged")
+            self._wrong(
+                number,
+                "",
+                tr("has {count} cells, the headings {width}", count=len(cells), width=len(block.headings)),
+                "ragged",
+            )
         else:
             block.rows.append((number, cells))
 
@@ -216,7 +242,9 @@ class _Reader:
                 continue
             found = _CELL.match(text, place)
             if found is None:
-                self._wrong(number, "", f"has a quote without its end at {text[place : place + 20]!r}", "quote")
+                self._wrong(
+                    number, "", tr("has a quote without its end at {text!r}", text=text[place : place + 20]), "quote"
+                )
                 break
             quoted = found[1] if found[1] is not None else found[2]
             cells.append(quoted.strip() if quoted is not None else "" if found[3] in _NOTHING else found[3])
@@ -251,8 +279,8 @@ def table_in(delivered: Delivered, table: str, findings: Findings) -> EGrid | No
         return None
     if table not in grids:
         if not findings or before:
-            there = ", ".join(sorted(grids)) or "none"
-            findings.add(delivered.name, 0, table, f"has no such table; there are: {there}")
+            there = ", ".join(sorted(grids)) or tr_in("tables", "none")
+            findings.add(delivered.name, 0, table, tr("has no such table; there are: {there}", there=there))
         return None
     return grids[table]
 

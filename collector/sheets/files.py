@@ -18,6 +18,7 @@ from typing import Final
 
 import zstandard
 
+from collector.base.text import tr
 from collector.sheets.findings import Findings, Unreadable
 
 MAX_BYTES: Final = 4 * 1024**3
@@ -106,7 +107,7 @@ def _read(path: Path, name: str, findings: Findings, *, pack: bool) -> Delivered
         data = read_regular(path, limit, OPEN_FLAGS)
     except Unreadable as refused:
         if path.is_symlink():
-            findings.add(name, 0, "", "is a symbolic link; put the file itself here")
+            findings.add(name, 0, "", tr("is a symbolic link; put the file itself here"))
         else:
             findings.refuse(name, refused)
         return None

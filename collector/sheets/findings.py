@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import both, into, join, tr
 from collector.sheets.messages import OF_GRID, Text
 
 # A mistake repeated down a column is one mistake for the reader; ten different ones must all be seen.
@@ -44,8 +45,10 @@ class Finding:
 
     def problem(self, more: str = "") -> Problem:
         """The finding as a refusal of the configuration."""
-        message = "; ".join(filter(None, (self.message, self.remedy)))
-        return Problem(self.file, self.row, self.column, message + more)
+        message = both(self.message, self.message_zh) if self.message_zh else self.message
+        if self.remedy:
+            message = join("; ", (message, both(self.remedy, self.remedy_zh)))
+        return Problem(self.file, self.row, self.column, message + more if more else message)
 
 
 class Unreadable(Exception):  # noqa: N818 - a state of the file
@@ -61,11 +64,13 @@ class Unreadable(Exception):  # noqa: N818 - a state of the file
 def nearest(text: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` where one of `known` resembles `text`, else nothing."""
     near = difflib.get_close_matches(text, sorted(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return tr("; did you mean {near!r}?", near=near[0]) if near else ""
 
 
 def _shown(text: str) -> str:
     """A text out of a file as it may be printed: bounded, and nothing in it moves a cursor."""
+    if len(text) <= LONGEST_TEXT and text.isprintable():
+        return text
     cut = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
     return cut if cut.isprintable() else "".join(s if s.isprintable() or s == "\u3000" else "\ufffd" for s in cut)
 
@@ -73,9 +78,9 @@ def _shown(text: str) -> str:
 def worded(texts: Mapping[str, Text], code: str, file: str, row: int, column: str, /, **values: object) -> Finding:
     """The finding with a code of `texts`; `values` fill the templates of its text."""
     text = texts[code]
-    en, zh, remedy_en, remedy_zh = (
-        _shown(template.format_map(values)) for template in (text.en, text.zh, text.remedy_en, text.remedy_zh)
-    )
+    in_zh = {name: into(value, "zh") for name, value in values.items()}
+    en, remedy_en = (_shown(template.format_map(values)) for template in (text.en, text.remedy_en))
+    zh, remedy_zh = (_shown(template.format_map(in_zh)) for template in (text.zh, text.remedy_zh))
     return Finding(_shown(file), row, _shown(column), en, Severity(text.severity), code, zh, remedy_en, remedy_zh)
 
 
@@ -130,12 +135,14 @@ class Findings:
     def problems(self) -> tuple[Problem, ...]:
         """All of them, by file, row and column; after the last listed of a kind, how many more there are."""
         problems = [
-            finding.problem(f" (and {count - 1} more rows)" if count > 1 else "")
+            finding.problem(tr(" (and {count} more rows)", count=count - 1) if count > 1 else "")
             for finding, count in self._counts.items()
         ]
         for key, hidden in self._unlisted.items():
             last = max(self._kinds[key], key=lambda finding: finding.row)
-            problems.append(Problem(last.file, last.row, last.column, f"… and {hidden} more like it below"))
+            problems.append(
+                Problem(last.file, last.row, last.column, tr("… and {hidden} more like it below", hidden=hidden))
+            )
         return tuple(sorted(problems))
 
     def refuse_if_any(self) -> None:

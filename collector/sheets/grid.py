@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final, Protocol
 
+from collector.base.text import said_by, tr
 from collector.sheets.efile import is_efile, table_in
 from collector.sheets.files import Delivered, csv_rows, decode_text, other_delimiter
 from collector.sheets.findings import Findings, Unreadable, nearest, worded
@@ -65,7 +66,7 @@ class SheetGrid:
         width = len(self.header)
         for row, cells in self.body:
             if any(cells[width:]):
-                findings.add(self.name, row, "", "has a cell beyond the last column of the header", kind="ragged")
+                findings.add(self.name, row, "", tr("has a cell beyond the last column of the header"), kind="ragged")
                 continue
             yield row, (*cells[:width], *([""] * (width - len(cells))))
 
@@ -90,7 +91,7 @@ class CsvGrid:
                 if number == 0 or not any(cells):
                     continue
                 if len(cells) != width:
-                    message = f"has {len(cells)} cells, the header has {width}"
+                    message = tr("has {count} cells, the header has {width}", count=len(cells), width=width)
                     findings.add(self.name, line, "", message, kind="ragged")
                     continue
                 yield line, cells
@@ -122,7 +123,7 @@ def open_grid(delivered: Delivered, findings: Findings, lines_before: int = 0) -
         text = text.replace("\r", "\n")  # lines of an old Macintosh
     header = csv_header(text)
     if header is None:
-        findings.add(delivered.name, 0, "", "is empty; a file without rows still has its header")
+        findings.add(delivered.name, 0, "", tr("is empty; a file without rows still has its header"))
         return None
     if sign := other_delimiter(header):
         findings.refuse(delivered.name, Unreadable("delimiter", text=sign))
@@ -137,7 +138,9 @@ def _read_workbook(delivered: Delivered, findings: Findings) -> SheetGrid | None
         grids = [grid for sheet in sheets if (grid := _read_sheet(name, sheet, findings)) is not None]
     if len(grids) == 1:
         return grids[0]
-    findings.add(name, 0, "", "is empty" if not grids else f"has {len(grids)} sheets with content; keep one")
+    findings.add(
+        name, 0, "", tr("is empty") if not grids else tr("has {count} sheets with content; keep one", count=len(grids))
+    )
     return None
 
 
@@ -155,7 +158,7 @@ def _read_sheet(name: str, sheet: Worksheet, findings: Findings) -> SheetGrid | 
         try:
             return _date_text(odd.value, column)
         except ValueError as error:
-            findings.add(name, odd.row, column, str(error), kind="cell")
+            findings.add(name, odd.row, column, said_by(error), kind="cell")
             return ""
 
     for row, cells in sheet.rows(text_of):
@@ -180,8 +183,10 @@ def _date_text(value: date | time | timedelta, column: str) -> str:
         return f"{value:%Y-%m}"
     if column == "from" and value.time() == time():
         return f"{value:%Y-%m-%d}"
-    remedy = "write it as text like 2026-03-01T00:00:00+08:00"
-    raise ValueError(f"holds an Excel date ({value.isoformat()}), which has no offset; {remedy}")
+    remedy = tr("write it as text like 2026-03-01T00:00:00+08:00")
+    raise ValueError(
+        tr("holds an Excel date ({value}), which has no offset; {remedy}", value=value.isoformat(), remedy=remedy)
+    )
 
 
 def csv_header(text: str) -> tuple[str, ...] | None:
@@ -199,20 +204,33 @@ def check_header(name: str, header: Sequence[str], fields: Sequence[Field], find
     known = [field.name for field in fields]
     places: dict[str, int] = {}
     if len(header) > MAX_COLUMNS:
-        findings.add(name, 1, "", f"has {len(header)} columns; no table has more than {MAX_COLUMNS}")
+        findings.add(
+            name,
+            1,
+            "",
+            tr("has {count} columns; no table has more than {max_columns}", count=len(header), max_columns=MAX_COLUMNS),
+        )
         return places
     for index, column in enumerate(header):
         if column in places:
-            findings.add(name, 1, column, "is there twice; keep one")
+            findings.add(name, 1, column, tr("is there twice; keep one"))
         elif column in known:
             places[column] = index
         elif not column:
-            findings.add(name, 1, "", f"column {index + 1} has no name in the header")
+            findings.add(name, 1, "", tr("column {index} has no name in the header", index=index + 1))
         else:
-            findings.add(name, 1, column, f"unknown column{nearest(column, known) or '; expected ' + ', '.join(known)}")
+            findings.add(
+                name,
+                1,
+                column,
+                tr(
+                    "unknown column{hint}",
+                    hint=nearest(column, known) or tr("; expected {names}", names=", ".join(known)),
+                ),
+            )
     for field in fields:
         if field.required and field.name not in places:
-            findings.add(name, 1, field.name, "column is missing")
+            findings.add(name, 1, field.name, tr("column is missing"))
     return places
 
 
@@ -232,11 +250,11 @@ def parse_rows(grid: Grid, fields: Sequence[Field], findings: Findings) -> list[
                 try:
                     values[field.name] = field.parse(text)
                 except ValueError as error:
-                    findings.add(grid.name, row, field.name, str(error), kind="cell")
+                    findings.add(grid.name, row, field.name, said_by(error), kind="cell")
             elif not field.filled:
                 values[field.name] = None
             elif field.name in places:
-                findings.add(grid.name, row, field.name, "is empty; a value is needed here", kind="empty")
+                findings.add(grid.name, row, field.name, tr("is empty; a value is needed here"), kind="empty")
         result.append((row, values))
     return result
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final, TypeVar
 
+from collector.base.text import said_by, tr
 from collector.model.interval import Month, parse_time_ms
 from collector.model.quantity import parse_decimal, to_scaled
 from collector.sheets.findings import nearest
@@ -34,15 +35,21 @@ def parse_instant(text: str) -> int:
     if re.search(r":\d{2}(\.\d+)?[+-]\d{2}$", text):
         text += ":00"  # an offset in whole hours (+08) is valid too
     if re.match(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}", text) and not re.search(r"(Z|[+-]\d{2}:?\d{2})$", text):
-        raise ValueError(f"time without offset {text!r}; write it like 2026-03-01T00:00:00+08:00")
+        raise ValueError(tr("time without offset {text!r}; write it like 2026-03-01T00:00:00+08:00", text=text))
     try:
         time_utc_ms = parse_time_ms(text)
     except (ValueError, OverflowError) as error:
-        reason = str(error) if repr(text) in str(error) else f"{error}: {text!r}"
-        raise ValueError(f"not a time: {reason}") from None
+        reason = said_by(error) if repr(text) in str(error) else f"{error}: {text!r}"
+        raise ValueError(tr("not a time: {reason}", reason=reason)) from None
     if not EARLIEST_MS <= time_utc_ms < LATEST_MS:
-        hint = "; are these seconds?" if 0 < time_utc_ms < EARLIEST_MS else ""
-        raise ValueError(f"no plausible time {text!r}: expected UTC milliseconds or ISO 8601 with offset{hint}")
+        hint = tr("; are these seconds?") if 0 < time_utc_ms < EARLIEST_MS else ""
+        raise ValueError(
+            tr(
+                "no plausible time {text!r}: expected UTC milliseconds or ISO 8601 with offset{hint}",
+                text=text,
+                hint=hint,
+            )
+        )
     return time_utc_ms
 
 
@@ -51,26 +58,37 @@ def parse_number(text: str) -> Decimal:
     try:
         return parse_decimal(text)
     except ValueError:
-        comma = "; no thousands separator, decimal point '.'" if "," in text or "，" in text else ""
-        raise ValueError(f"not a number {text!r}{comma}; leave the cell empty where the value is missing") from None
+        comma = tr("; no thousands separator, decimal point '.'") if "," in text or "，" in text else ""
+        raise ValueError(
+            tr("not a number {text!r}{comma}; leave the cell empty where the value is missing", text=text, comma=comma)
+        ) from None
 
 
 def parse_money(text: str, *, unit_yuan: int = 1) -> Decimal:
     """Parse an amount of money: whole fen, below 10^11 yuan. `unit_yuan`: yuan per unit (10 000 for 万元)."""
     value = parse_number(text)
     if "e" in text.casefold():
-        remedy = "a spreadsheet may have lost its last digits; format the cell as a number, write out all digits"
-        raise ValueError(f"amount of money in exponent form {text!r}: {remedy}")
-    unit = "yuan" if unit_yuan == 1 else f"units of {unit_yuan} yuan"
+        remedy = tr("a spreadsheet may have lost its last digits; format the cell as a number, write out all digits")
+        raise ValueError(tr("amount of money in exponent form {text!r}: {remedy}", text=text, remedy=remedy))
+    unit = tr("yuan") if unit_yuan == 1 else tr("units of {unit_yuan} yuan", unit_yuan=unit_yuan)
     if value.copy_abs() >= LARGEST_YUAN // unit_yuan:
         limit = f"10^{len(str(LARGEST_YUAN // unit_yuan)) - 1} {unit}"
         raise ValueError(
-            f"{text} is no amount of money, which is below {limit}; check unit (元, 万元) and decimal point"
+            tr(
+                "{text} is no amount of money, which is below {limit}; check unit (元, 万元) and decimal point",
+                text=text,
+                limit=limit,
+            )
         )
     if (Fraction(value) * unit_yuan * 100).denominator != 1:
         decimals = len(str(unit_yuan * 100)) - 1
         raise ValueError(
-            f"{text} has more than {decimals} decimals, parts of a fen; an amount in {unit} is rounded to them"
+            tr(
+                "{text} has more than {decimals} decimals, parts of a fen; an amount in {unit} is rounded to them",
+                text=text,
+                decimals=decimals,
+                unit=unit,
+            )
         )
     return value
 
@@ -79,7 +97,13 @@ def parse_analog(text: str, scale: int) -> int:
     """Parse a measured or planned value to its stored integer, rounded half away from zero."""
     value = parse_number(text)
     if abs(value) > LARGEST_ANALOG:
-        raise ValueError(f"{text} is beyond any plausible value (±{LARGEST_ANALOG}); check unit and decimal point")
+        raise ValueError(
+            tr(
+                "{text} is beyond any plausible value (±{largest_analog}); check unit and decimal point",
+                text=text,
+                largest_analog=LARGEST_ANALOG,
+            )
+        )
     return to_scaled(value, scale)
 
 
@@ -87,14 +111,14 @@ def parse_counter(text: str, scale: int) -> int:
     """Parse a meter register to its stored integer."""
     value = parse_number(text)
     if not 0 <= value <= LARGEST_COUNTER:
-        raise ValueError(f"{text} is no meter register (0 to 10^10)")
+        raise ValueError(tr("{text} is no meter register (0 to 10^10)", text=text))
     return to_scaled(value, scale)
 
 
 def parse_status(text: str) -> int:
     """Parse a status: 0 or 1."""
     if text not in ("0", "1"):
-        raise ValueError(f"not a boolean {text!r}: expected 0 or 1")
+        raise ValueError(tr("not a boolean {text!r}: expected 0 or 1", text=text))
     return int(text)
 
 
@@ -103,7 +127,7 @@ def parse_month(text: str) -> str:
     try:
         return str(Month.parse(text))
     except ValueError:
-        raise ValueError(f"not a month {text!r}: expected YYYY-MM") from None
+        raise ValueError(tr("not a month {text!r}: expected YYYY-MM", text=text)) from None
 
 
 def parse_day(text: str) -> date:
@@ -113,13 +137,13 @@ def parse_day(text: str) -> date:
             raise ValueError
         return date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"not a date {text!r}: expected YYYY-MM-DD") from None
+        raise ValueError(tr("not a date {text!r}: expected YYYY-MM-DD", text=text)) from None
 
 
 def parse_id(text: str) -> str:
     """Parse an identifier: printable, at most 64 characters."""
     if len(text) > 64 or not text.isprintable():
-        raise ValueError(f"not an id {text[:80]!r}: at most 64 printable characters")
+        raise ValueError(tr("not an id {text!r}: at most 64 printable characters", text=text[:80]))
     return text
 
 
@@ -127,7 +151,7 @@ def parse_ratio(text: str) -> Decimal:
     """Parse a ratio from 0 to 1."""
     value = parse_number(text)
     if not 0 <= value <= 1:
-        raise ValueError(f"{text} is no ratio: expected 0 to 1, not percent")
+        raise ValueError(tr("{text} is no ratio: expected 0 to 1, not percent", text=text))
     return value
 
 
@@ -139,7 +163,9 @@ def choice_of(kinds: type[C]) -> Callable[[str], C]:
             return kinds(text)
         except ValueError:
             words = [kind.value for kind in kinds]
-            raise ValueError(f"{text!r} is none of {', '.join(words)}{nearest(text, words)}") from None
+            raise ValueError(
+                tr("{text!r} is none of {names}{hint}", text=text, names=", ".join(words), hint=nearest(text, words))
+            ) from None
 
     return parse_choice
 
@@ -149,7 +175,14 @@ def one_of(words: Collection[str]) -> Callable[[str], str]:
 
     def parse_word(text: str) -> str:
         if text not in words:
-            raise ValueError(f"{text!r} is none of {', '.join(sorted(words))}{nearest(text, words)}")
+            raise ValueError(
+                tr(
+                    "{text!r} is none of {names}{hint}",
+                    text=text,
+                    names=", ".join(sorted(words)),
+                    hint=nearest(text, words),
+                )
+            )
         return text
 
     return parse_word

@@ -12,6 +12,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from collector.base.text import tr
 from collector.model.dispatch import (
     Exclusion,
     ExclusionReason,
@@ -78,7 +79,7 @@ def read_reserves(delivered: Delivered, units: Collection[str] | None, findings:
     rows = _rows(delivered, fields, units, findings)
     for row, v in having(rows, ["power_mw"]):
         if v["power_mw"] is not None and v["power_mw"] < 0:
-            findings.add(delivered.name, row, "power_mw", "a reserve is not negative")
+            findings.add(delivered.name, row, "power_mw", tr("a reserve is not negative"))
     _check_overlap(delivered.name, rows, findings)
     whole = _whole(rows, fields)
     return tuple(Reserve(v["unit"], v["kind"], v["start"], v["end"], v["power_mw"]) for _, v in whole)
@@ -127,7 +128,9 @@ def _check_revenue(file: str, row: int, v: Values, known: RegisterFile, findings
     """The area of the row, empty where it can't be determined; None where a cell needed for it was refused."""
     for key, ids in (("area", known.areas), ("plant", known.plants)):
         if v.get(key) and ids is not None and v[key] not in ids:
-            message = f"unknown {key} {v[key]!r}: not in register.toml{nearest(v[key], ids)}"
+            message = tr(
+                "unknown {key} {id!r}: not in register.toml{hint}", key=key, id=v[key], hint=nearest(v[key], ids)
+            )
             findings.add(file, row, key, message, kind=f"unknown {key}")
     if not having([(row, v)], ["plant", "month", "kind", "area"]):
         return None
@@ -139,7 +142,13 @@ def _check_revenue(file: str, row: int, v: Values, known: RegisterFile, findings
     if v["kind"] not in kinds:
         bases = "/".join(sorted({state.revenue_basis.value for state in states}))
         wanted = ", ".join(sorted(kind.value for kind in kinds))
-        message = f"{v['kind'].value!r} is foreign to plant {v['plant']} ({bases}); it takes {wanted}"
+        message = tr(
+            "{value!r} is foreign to plant {plant} ({bases}); it takes {wanted}",
+            value=v["kind"].value,
+            plant=v["plant"],
+            bases=bases,
+            wanted=wanted,
+        )
         findings.add(file, row, "kind", message, kind="foreign kind")
     return str(v["area"] or states[0].area)
 
@@ -184,12 +193,15 @@ def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[Sta
     for low, high in (("capacity_from_mw", "capacity_to_mw"), ("gap_from_h", "gap_to_h")):
         for row, v in having(rows, (low, high)):
             if v[low] >= v[high]:
-                findings.add(delivered.name, row, high, f"is not above {low}")
+                findings.add(delivered.name, row, high, tr("is not above {low}", low=low))
     boxes = having(rows, (*numbers, "from"))
     for place, (row, v) in enumerate(boxes):
         for other_row, other in boxes[:place]:
             if v["from"] == other["from"] and _boxes_overlap(v, other):
-                message = f"capacity and gap overlap row {other_row} of the same date; one pair must have one amount"
+                message = tr(
+                    "capacity and gap overlap row {other_row} of the same date; one pair must have one amount",
+                    other_row=other_row,
+                )
                 findings.add(delivered.name, row, "capacity_from_mw", message, kind="overlap")
                 break
     return tuple(
@@ -224,9 +236,9 @@ def _rows(
             unknown[v["unit"]].append(row)
     for row, v in having(rows, ["start", "end"]):
         if v["start"] >= v["end"]:
-            findings.add(delivered.name, row, "end", "is not after start")
+            findings.add(delivered.name, row, "end", tr("is not after start"))
     for unit, places in unknown.items():
-        message = f"unknown unit {unit!r}: not in register.toml{nearest(unit, units or ())}"
+        message = tr("unknown unit {unit!r}: not in register.toml{hint}", unit=unit, hint=nearest(unit, units or ()))
         findings.add(delivered.name, places[0], "unit", message, kind="unknown unit", count=len(places))
     return rows
 
@@ -242,7 +254,13 @@ def _check_unique(file: str, column: str, keys: Iterable[tuple[int, tuple[str, .
     for row, key in keys:
         if key in seen:
             text = ", ".join(part for part in key if part)
-            findings.add(file, row, column, f"{text} is there twice, first in row {seen[key]}", kind="duplicate")
+            findings.add(
+                file,
+                row,
+                column,
+                tr("{text} is there twice, first in row {seen}", text=text, seen=seen[key]),
+                kind="duplicate",
+            )
         else:
             seen[key] = row
 
@@ -257,7 +275,11 @@ def _check_overlap(file: str, rows: Iterable[ParsedRow], findings: Findings) -> 
         _, longest_end, longest_row = spans[0]
         for start, end, row in spans[1:]:
             if start < longest_end:
-                message = f"from {format_time(start)} overlaps row {longest_row} of the same unit and kind"
+                message = tr(
+                    "from {time} overlaps row {longest_row} of the same unit and kind",
+                    time=format_time(start),
+                    longest_row=longest_row,
+                )
                 findings.add(file, row, "start", message, kind="overlap")
             if end > longest_end:
                 longest_end, longest_row = end, row

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import pyarrow as pa
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.settlement.inputs import Inputs
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.sheets.files import Delivered, read_delivered
@@ -86,7 +87,7 @@ def _load(
     verify: Callable[[Delivered], None] = lambda _: None,
 ) -> Inputs:
     if not directory.is_dir():
-        raise ConfigError([Problem(str(directory), 0, "", "is no folder; --data names a settlement folder")])
+        raise ConfigError([Problem(str(directory), 0, "", tr("is no folder; --data names a settlement folder"))])
     findings = Findings()
     sources: dict[str, str] = {}
     known = _register(directory, sources, findings, verify)
@@ -138,7 +139,7 @@ def _register(
 ) -> RegisterFile:
     path = directory / "register.toml"
     if not path.exists() and not path.is_symlink():
-        findings.add("register.toml", 0, "", "is missing; it names areas, plants and units")
+        findings.add("register.toml", 0, "", tr("is missing; it names areas, plants and units"))
         return RegisterFile(None, None, None, None)
     delivered = read_delivered(path, "register.toml", findings)
     if delivered is None:
@@ -153,7 +154,7 @@ def _find(directory: Path, name: str, findings: Findings) -> Delivered | None:
     candidates = tuple(directory / f"{name}{suffix}" for suffix in SUFFIXES)
     paths = [path for path in candidates if path.exists() or path.is_symlink()]
     if len(paths) > 1:
-        findings.add(paths[1].name, 0, "", f"is there beside {paths[0].name}; keep one")
+        findings.add(paths[1].name, 0, "", tr("is there beside {name}; keep one", name=paths[0].name))
         return None
     delivered = read_delivered(paths[0], paths[0].name, findings) if paths else None
     return None if delivered is None else replace(delivered, table=name)
@@ -168,4 +169,4 @@ def _check_names(directory: Path, findings: Findings) -> None:
             continue
         near = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.8)
         if near:
-            findings.add(name, 0, "", f"unknown file; did you mean {near[0]!r}?")
+            findings.add(name, 0, "", tr("unknown file; did you mean {near!r}?", near=near[0]))

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from collector.base.text import said_by, tr
 from collector.model.quantity import BY_NAME
 from collector.model.record import USABLE_BELOW
 from collector.sheets.files import Delivered
@@ -91,7 +92,7 @@ def _convert_together(
         table, wrong = _built(raw, columns, threads=threads)
         for column, error in wrong:
             row = 0 if error.index is None else error.index + 1
-            findings.add(delivered.name, row, column.name, str(error), kind="cell")
+            findings.add(delivered.name, row, column.name, said_by(error), kind="cell")
         done.append(None if wrong else _long(delivered.name, raw, table))
     return done
 
@@ -154,7 +155,12 @@ def _load(delivered: Delivered, columns: Mapping[str, Column], findings: Finding
         groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
         size = sum(group.total_byte_size for group in groups)
         if file.metadata.num_rows > MAX_ROWS or size > MAX_UNCOMPRESSED_BYTES:
-            message = f"has {file.metadata.num_rows} rows, {size} bytes unpacked; split it (at most {MAX_ROWS} rows)"
+            message = tr(
+                "has {num_rows} rows, {size} bytes unpacked; split it (at most {max_rows} rows)",
+                num_rows=file.metadata.num_rows,
+                size=size,
+                max_rows=MAX_ROWS,
+            )
             findings.add(delivered.name, 0, "", message)
             return None
         if not _check_columns(delivered.name, file.schema_arrow.names, columns, findings):
@@ -162,7 +168,7 @@ def _load(delivered: Delivered, columns: Mapping[str, Column], findings: Finding
         wanted = [name for name in file.schema_arrow.names if name not in _UNREAD and "_original" not in name]
         return file.read(columns=wanted, use_threads=threads)
     except Exception as error:  # on damaged bytes the library raises many types, even KeyError
-        findings.add(delivered.name, 0, "", f"is no Parquet file that can be read: {error}")
+        findings.add(delivered.name, 0, "", tr("is no Parquet file that can be read: {error}", error=error))
         return None
 
 
@@ -170,14 +176,14 @@ def _check_columns(name: str, header: list[str], columns: Mapping[str, Column], 
     good = True
     for column in header:
         if header.count(column) > 1:
-            findings.add(name, 0, column, "is there twice; keep one")
+            findings.add(name, 0, column, tr("is there twice; keep one"))
             good = False
         elif column not in columns and column not in LAKE_COLUMNS and column not in (PLACE, CLOCK):
-            findings.add(name, 0, column, f"unknown column{nearest(column, columns)}")
+            findings.add(name, 0, column, tr("unknown column{hint}", hint=nearest(column, columns)))
             good = False
     for wanted in columns.values():
         if wanted.required and wanted.name not in header:
-            findings.add(name, 0, wanted.name, "column is missing")
+            findings.add(name, 0, wanted.name, tr("column is missing"))
             good = False
     return good
 
@@ -189,12 +195,12 @@ def _attempt(raw: Any, column: Column) -> Any:
     except _WrongError as wrong:
         return wrong
     except pa.ArrowException as error:
-        return _WrongError(f"can't be read: {error}")
+        return _WrongError(tr("can't be read: {error}", error=error))
 
 
 def _convert(raw: Any, column: Column) -> Any:
     if column.filled and raw.null_count:
-        raise _WrongError("is empty; a value is needed here", pc.index(raw.is_null(), True).as_py())
+        raise _WrongError(tr("is empty; a value is needed here"), pc.index(raw.is_null(), True).as_py())
     converters: Mapping[Form, Callable[[Any], Any]] = {
         Form.UNIT: _unit,
         Form.TIME: _time,
@@ -208,7 +214,7 @@ def _convert(raw: Any, column: Column) -> Any:
 def _unit(raw: Any) -> Any:
     kind = raw.type.value_type if pa.types.is_dictionary(raw.type) else raw.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise _WrongError(f"is {raw.type}, expected text")
+        raise _WrongError(tr("is {type}, expected text", type=raw.type))
     return raw.cast(UNIT_TYPE).unify_dictionaries()
 
 
@@ -216,17 +222,17 @@ def _time(raw: Any) -> Any:
     kind = raw.type
     if pa.types.is_timestamp(kind):
         if kind.tz is None:
-            raise _WrongError("is a timestamp without time zone; store it with UTC, or as integer UTC ms")
+            raise _WrongError(tr("is a timestamp without time zone; store it with UTC, or as integer UTC ms"))
         try:
             values = raw.cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
         except pa.ArrowInvalid:
-            raise _WrongError("has times finer than a millisecond") from None
+            raise _WrongError(tr("has times finer than a millisecond")) from None
     elif pa.types.is_int64(kind):
         values = raw
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return pa.chunked_array([_parsed_times(raw)], pa.int64())
     else:
-        raise _WrongError(f"is {kind}, expected integer UTC ms, a timestamp with time zone, or text")
+        raise _WrongError(tr("is {kind}, expected integer UTC ms, a timestamp with time zone, or text", kind=kind))
     _check_extent(values, EARLIEST_MS, LATEST_MS - 1, "is no plausible time; expected UTC milliseconds")
     return values
 
@@ -237,7 +243,7 @@ def _parsed_times(raw: Any) -> Any:
         try:
             times.append(parse_instant(text.strip()))
         except ValueError as error:
-            raise _WrongError(str(error), index) from None
+            raise _WrongError(said_by(error), index) from None
     return pa.array(times, pa.int64())
 
 
@@ -249,9 +255,9 @@ def _status(raw: Any) -> Any:
         try:
             values = raw.cast(pa.int64())
         except pa.ArrowInvalid:
-            raise _WrongError("is no boolean: expected 0 or 1") from None
+            raise _WrongError(tr("is no boolean: expected 0 or 1")) from None
     else:
-        raise _WrongError(f"is {kind}, expected 0 or 1")
+        raise _WrongError(tr("is {kind}, expected 0 or 1", kind=kind))
     _check_extent(values, 0, 1, "is no boolean: expected 0 or 1")
     return values
 
@@ -271,7 +277,7 @@ def _number(raw: Any, column: Column) -> Any:
     elif pa.types.is_float32(kind) or pa.types.is_float64(kind):
         values = pa.chunked_array([_floats(chunk, scale, high) for chunk in raw.chunks], pa.int64())
     else:
-        raise _WrongError(f"is {kind}, expected a decimal or a number")
+        raise _WrongError(tr("is {kind}, expected a decimal or a number", kind=kind))
     _check_extent(values, low, high, "is beyond any plausible value; check unit and decimal point")
     return values
 
@@ -282,9 +288,9 @@ def _floats(chunk: Any, scale: int, high: int) -> Any:
         return pa.array([], pa.int64())
     low, top = values.min(), values.max()  # NaN spreads into both
     if not np.isfinite(low) or not np.isfinite(top):
-        raise _WrongError("holds NaN or infinity; store null where the value is missing")
+        raise _WrongError(tr("holds NaN or infinity; store null where the value is missing"))
     if max(-low, top) > 2.0 * high / scale:
-        raise _WrongError("is beyond any plausible value; check unit and decimal point")
+        raise _WrongError(tr("is beyond any plausible value; check unit and decimal point"))
     return with_nulls(floats_to_scaled(values, scale), chunk)
 
 

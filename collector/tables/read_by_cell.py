@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from collector.base.text import said_by, tr
 from collector.sheets.findings import Findings
 from collector.sheets.grid import Grid, check_header
 from collector.tables.columns import UNIT_TYPE, Column, Form
@@ -79,7 +80,7 @@ class _CellParser:
         """Parse a text that is not cached; a bad text is not cached, so every cell with it gets a finding."""
         if not text:
             if self._column.filled:
-                message = "is empty; a value is needed here"
+                message = tr("is empty; a value is needed here")
                 self._findings.add(self._file, row, self._column.name, message, kind="empty")
             else:
                 self._known[text] = None
@@ -87,7 +88,7 @@ class _CellParser:
         try:
             value = self._parse(text)
         except ValueError as error:
-            self._findings.add(self._file, row, self._column.name, str(error), kind="cell")
+            self._findings.add(self._file, row, self._column.name, said_by(error), kind="cell")
             return None
         self._known[text] = value
         return value

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.base.text import tr
 from collector.model.interval import format_time
 from collector.model.quantity import QUANTITIES, Kind
 from collector.sheets.files import Delivered, read_delivered
@@ -108,8 +109,8 @@ def read_record_file(
 def list_record_files(folder: Path, findings: Findings) -> list[Path] | None:
     """The files of `folder` (named records/ in findings), by name; None where there is no such folder."""
     if folder.is_symlink() or not folder.is_dir():
-        what = "is a symbolic link; put the folder itself here" if folder.is_symlink() else "is missing"
-        findings.add("records/", 0, "", f"{what}; it holds the records as *.csv or *.parquet")
+        what = tr("is a symbolic link; put the folder itself here") if folder.is_symlink() else tr("is missing")
+        findings.add("records/", 0, "", tr("{what}; it holds the records as *.csv or *.parquet", what=what))
         return None
     paths: list[Path] = []
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
@@ -118,9 +119,16 @@ def list_record_files(folder: Path, findings: Findings) -> list[Path] | None:
         if path.suffix.lower() in RECORD_SUFFIXES:
             paths.append(path)
         else:
-            findings.add(f"records/{path.name}", 0, "", "is no record file; expected *.csv, *.parquet, *.xlsx or *.e")
+            findings.add(
+                f"records/{path.name}", 0, "", tr("is no record file; expected *.csv, *.parquet, *.xlsx or *.e")
+            )
     if len(paths) > _MAX_FILES:
-        findings.add("records/", 0, "", f"holds {len(paths)} files; at most {_MAX_FILES} are read")
+        findings.add(
+            "records/",
+            0,
+            "",
+            tr("holds {count} files; at most {max_files} are read", count=len(paths), max_files=_MAX_FILES),
+        )
         return []
     return paths
 
@@ -174,7 +182,7 @@ def check_units(long: LongTable, units: Collection[str] | None, findings: Findin
     rows = long.rows_of({index for index, _ in first.values()})
     for name, (index, count) in first.items():
         if index >= 0:
-            message = f"unknown unit {name!r}: not in register.toml{nearest(name, units)}"
+            message = tr("unknown unit {name!r}: not in register.toml{hint}", name=name, hint=nearest(name, units))
             findings.add(long.name, rows.get(index, 0), "unit", message, kind="unknown unit", count=count)
 
 
@@ -322,7 +330,7 @@ def _settle_copies(
         left, right = (_row_values(order[at], files) for at in (again, again - 1))
         differing = {int(order[again[n]]) for n, pair in enumerate(zip(left, right, strict=True)) if pair[0] != pair[1]}
         for name, row in sorted(_places(differing, files).values()):
-            findings.add(name, row, "time", "differs from the copy of this row in another day file; seal again")
+            findings.add(name, row, "time", tr("differs from the copy of this row in another day file; seal again"))
 
 
 def _row_values(rows: np.ndarray[Any, Any], files: Sequence[LongTable]) -> list[dict[str, Any]]:
@@ -340,11 +348,18 @@ def _find_duplicates(rows: _Rows, kept: np.ndarray[Any, Any], files: Sequence[Lo
     places = _places({index for pair in pairs for index in pair}, files)
     for index, earlier in pairs:
         (name, row), (other, other_row) = places[index], places[earlier]
-        what = f"{rows.names[rows.unit[index]]} at {format_time(int(rows.time[index]))}"
-        message = f"{what} is there twice, also in {other} row {other_row}; keep one"
+        what = tr("{unit} at {time}", unit=rows.names[rows.unit[index]], time=format_time(int(rows.time[index])))
+        message = tr(
+            "{what} is there twice, also in {other} row {other_row}; keep one",
+            what=what,
+            other=other,
+            other_row=other_row,
+        )
         findings.add(name, row, "time", message, kind="duplicate")
     if len(again) > LISTED_PER_KIND:
-        findings.add("records/", 0, "time", f"{len(again) - LISTED_PER_KIND} more records are there twice")
+        findings.add(
+            "records/", 0, "time", tr("{count} more records are there twice", count=len(again) - LISTED_PER_KIND)
+        )
 
 
 def _places(indices: set[int], files: Sequence[LongTable]) -> dict[int, tuple[str, int]]:

@@ -16,6 +16,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
+from collector.base.text import said_by, tr
 from collector.model.register import (
     AREA_IDS,
     AreaState,
@@ -92,17 +93,17 @@ def load_register(delivered: Delivered, findings: Findings) -> RegisterFile:
             return RegisterFile(None, None, None, None)
         data = tomllib.loads(text, parse_float=Decimal)
     except UnicodeDecodeError:
-        findings.add(delivered.name, 0, "", "is not UTF-8; TOML always is")
+        findings.add(delivered.name, 0, "", tr("is not UTF-8; TOML always is"))
         return RegisterFile(None, None, None, None)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         line = re.search(r"at line (\d+)", str(error))
-        findings.add(delivered.name, int(line[1]) if line else 0, "", f"is not TOML: {error}")
+        findings.add(delivered.name, int(line[1]) if line else 0, "", tr("is not TOML: {error}", error=error))
         return RegisterFile(None, None, None, None)
     unknown = sorted(data.keys() - _KEYS.keys())
     for key in unknown[:MAX_UNKNOWN_KEYS]:
-        findings.add(delivered.name, _line_of(text, key), key, f"unknown key{nearest(key, _KEYS)}")
+        findings.add(delivered.name, _line_of(text, key), key, tr("unknown key{hint}", hint=nearest(key, _KEYS)))
     if more := len(unknown[MAX_UNKNOWN_KEYS:]):
-        findings.add(delivered.name, 0, "", f"and {more} more unknown keys")
+        findings.add(delivered.name, 0, "", tr("and {more} more unknown keys", more=more))
     tables = {name: _tables(delivered.name, text, data, name, findings) for name in ("area", "plant", "unit")}
     register = Register(
         _policy(delivered.name, text, data.get("policy", {}), findings),
@@ -155,12 +156,12 @@ class _Table:
         raw = self.data.get(key)
         if raw is None or raw == "":
             if needed:
-                self.wrong(key, "is missing" if raw is None else "is empty")
+                self.wrong(key, tr("is missing") if raw is None else tr("is empty"))
             return None
         try:
             return parse(raw)
         except ValueError as error:
-            self.wrong(key, str(error))
+            self.wrong(key, said_by(error))
             return None
 
 
@@ -168,10 +169,10 @@ def _tables(file: str, text: str, data: Mapping[str, Any], name: str, findings: 
     """The [[name]] tables in order; unknown keys become findings."""
     raw = data.get(name, [])
     if not isinstance(raw, list) or not all(isinstance(row, dict) for row in raw):
-        findings.add(file, _line_of(text, name), name, f"is written as [[{name}]]")
+        findings.add(file, _line_of(text, name), name, tr("is written as [[{name}]]", name=name))
         return []
     if not raw:
-        findings.add(file, 0, name, f"at least one [[{name}]] is needed")
+        findings.add(file, 0, name, tr("at least one [[{name}]] is needed", name=name))
     lines = text.split("\n")
     heads = [number for number, line in enumerate(lines, 1) if re.match(rf"\s*\[\[\s*{name}\s*\]\]", line)]
     if len(heads) != len(raw):
@@ -199,7 +200,7 @@ def _check_keys(table: _Table) -> None:
     known = _KEYS[table.name]
     for key in table.data:
         if key not in known:
-            table.wrong(key, f"unknown key{nearest(key, known)}")
+            table.wrong(key, tr("unknown key{hint}", hint=nearest(key, known)))
 
 
 # ---- states --------------------------------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ def _check_keys(table: _Table) -> None:
 
 def _policy(file: str, text: str, raw: Any, findings: Findings) -> dict[str, Decimal]:
     if not isinstance(raw, dict):
-        findings.add(file, _line_of(text, "policy"), "policy", "is written as [policy]")
+        findings.add(file, _line_of(text, "policy"), "policy", tr("is written as [policy]"))
         return {}
     head = _line_of(text, "policy")
     table = _Table(file, "policy", head, raw, findings, _key_lines(text.split("\n"), head))
@@ -216,14 +217,14 @@ def _policy(file: str, text: str, raw: Any, findings: Findings) -> dict[str, Dec
     values = {key: table.read(key, parsers.get(key, parse_not_negative)) for key in _KEYS["policy"]}
     for key in ("hold_limit_s", "settle_s"):
         if values[key] is not None and (values[key] * 1000 % 1 or values[key] > 366 * 86_400):
-            table.wrong(key, "expected seconds, at most a year, no finer than a millisecond")
+            table.wrong(key, tr("expected seconds, at most a year, no finer than a millisecond"))
     return {key: value for key, value in values.items() if value is not None}
 
 
 def _dates(table: _Table) -> tuple[date | None, date | None]:
     first, until = table.read("from", parse_day_value), table.read("until", parse_day_value)
     if first and until and first >= until:
-        table.wrong("until", "is not after from")
+        table.wrong("until", tr("is not after from"))
     return first, until
 
 
@@ -274,13 +275,13 @@ def _check_limits(table: _Table, numbers: Mapping[str, Decimal | None], *, avc: 
     for low, high in (("agc_lower_mw", "agc_upper_mw"), ("q_min_mvar", "q_max_mvar")):
         lower, upper = numbers[low], numbers[high]
         if lower is not None and upper is not None and lower > upper:
-            table.wrong(low, f"is above {high}")
+            table.wrong(low, tr("is above {high}", high=high))
     given = [key for key in ("agc_lower_mw", "agc_upper_mw") if table.data.get(key, "") != ""]
     if len(given) == 1:
         other = "agc_upper_mw" if given[0] == "agc_lower_mw" else "agc_lower_mw"
-        table.wrong(other, f"is missing: {given[0]} is given, and AGC limits go together")
+        table.wrong(other, tr("is missing: {given} is given, and AGC limits go together", given=given[0]))
     if avc and table.data.get("nominal_kv", "") == "":
-        table.wrong("nominal_kv", "is missing: needed where avc = true")
+        table.wrong("nominal_kv", tr("is missing: needed where avc = true"))
 
 
 # ---- across tables -------------------------------------------------------------------------------------------------
@@ -295,12 +296,22 @@ def _check_references(tables: Mapping[str, Iterable[_Table]]) -> None:
                 continue
             if target == "area" and (value not in AREA_IDS or ids["area"] - set(AREA_IDS)):
                 continue  # has a finding already: no such area exists, or its [[area]] has a misspelt id
-            table.wrong(key, f"no [[{target}]] has id {value!r}{nearest(value, ids[target])}")
+            table.wrong(
+                key,
+                tr(
+                    "no [[{target}]] has id {value!r}{hint}",
+                    target=target,
+                    value=value,
+                    hint=nearest(value, ids[target]),
+                ),
+            )
     plants: dict[str, str] = {}
     for table in tables["unit"]:
         unit, plant = table.data.get("id"), table.data.get("plant")
         if isinstance(unit, str) and isinstance(plant, str) and plants.setdefault(unit, plant) != plant:
-            table.wrong("id", f"is also a unit of {plants[unit]}; unit ids are unique over all plants")
+            table.wrong(
+                "id", tr("is also a unit of {plants}; unit ids are unique over all plants", plants=plants[unit])
+            )
 
 
 def _check_dates(tables: Iterable[_Table]) -> None:
@@ -319,8 +330,8 @@ def _check_dates(tables: Iterable[_Table]) -> None:
         spans.sort(key=lambda span: span[:2])
         for (_, until, before), (first, _, table) in itertools.pairwise(spans):
             if first < until:
-                where = f"the one on line {before.line}" if before.line else "another"
-                table.wrong("from", f"overlaps {where} with the same id; give from and until")
+                where = tr("the one on line {line}", line=before.line) if before.line else tr("another")
+                table.wrong("from", tr("overlaps {where} with the same id; give from and until", where=where))
 
 
 def _check_groups(tables: Iterable[_Table]) -> None:
@@ -329,4 +340,11 @@ def _check_groups(tables: Iterable[_Table]) -> None:
     for table in tables:
         group, plant = table.data.get("peak_group"), table.data.get("plant")
         if isinstance(group, str) and group and isinstance(plant, str) and plants.setdefault(group, plant) != plant:
-            table.wrong("peak_group", f"{group!r} is also a group of {plants[group]}; a group lies inside one plant")
+            table.wrong(
+                "peak_group",
+                tr(
+                    "{group!r} is also a group of {plants}; a group lies inside one plant",
+                    group=group,
+                    plants=plants[group],
+                ),
+            )

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.base.text import tr
 from collector.model.interval import format_time
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
@@ -117,7 +118,12 @@ def _check_overlap(long: LongTable, findings: Findings) -> None:
             longest = index
     rows = long.rows_of({index for pair in found for index in pair})
     for index, other in found:
-        message = f"{names[unit[index]]} from {format_time(int(start[index]))} overlaps row {rows.get(other, 0)}"
+        message = tr(
+            "{names} from {time} overlaps row {other}",
+            names=names[unit[index]],
+            time=format_time(int(start[index])),
+            other=rows.get(other, 0),
+        )
         findings.add(long.name, rows.get(index, 0), "start", message, kind="overlap")
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from collector.base.text import tr
 from collector.model.quantity import parse_decimal
 from collector.model.register import AREA_IDS, LocalSpan
 from collector.tables.cells import choice_of, one_of, parse_day, parse_id
@@ -20,40 +21,40 @@ E = TypeVar("E", bound=StrEnum)
 def parse_text(raw: Any) -> str:
     """Parse a text in quotes."""
     if not isinstance(raw, str):
-        raise ValueError(f"expected text in quotes, got {raw!r}")
+        raise ValueError(tr("expected text in quotes, got {raw!r}", raw=raw))
     return parse_id(raw) if len(raw) <= 64 else _printable(raw)
 
 
 def _printable(raw: str) -> str:
     if len(raw) > 1000 or not raw.isprintable():
-        raise ValueError("expected at most 1000 printable characters")
+        raise ValueError(tr("expected at most 1000 printable characters"))
     return raw
 
 
 def parse_key(raw: Any) -> str:
     """Parse an id."""
     if not isinstance(raw, str) or raw != raw.strip():
-        raise ValueError(f"expected an id in quotes without spaces around it, got {raw!r}")
+        raise ValueError(tr("expected an id in quotes without spaces around it, got {raw!r}", raw=raw))
     return parse_id(raw)
 
 
 def parse_truth(raw: Any) -> bool:
     """Parse true or false."""
     if not isinstance(raw, bool):
-        raise ValueError(f"expected true or false, got {raw!r}")
+        raise ValueError(tr("expected true or false, got {raw!r}", raw=raw))
     return raw
 
 
 def parse_number(raw: Any) -> Decimal:
     """Parse a TOML number, or a text of one, to an exact decimal."""
     if isinstance(raw, bool) or not isinstance(raw, str | int | Decimal):
-        raise ValueError(f"not a number: {raw!r}")
+        raise ValueError(tr("not a number: {raw!r}", raw=raw))
     try:
         value = parse_decimal(str(raw))
     except ValueError:
-        raise ValueError(f"not a number: {raw!r}") from None
+        raise ValueError(tr("not a number: {raw!r}", raw=raw)) from None
     if abs(value) > 10**9:
-        raise ValueError(f"{raw} is beyond any plausible value")
+        raise ValueError(tr("{raw} is beyond any plausible value", raw=raw))
     return value
 
 
@@ -61,7 +62,7 @@ def parse_positive(raw: Any) -> Decimal:
     """Parse a number above 0."""
     value = parse_number(raw)
     if value <= 0:
-        raise ValueError(f"{raw} is not above 0")
+        raise ValueError(tr("{raw} is not above 0", raw=raw))
     return value
 
 
@@ -69,7 +70,7 @@ def parse_not_negative(raw: Any) -> Decimal:
     """Parse a number not below 0."""
     value = parse_number(raw)
     if value < 0:
-        raise ValueError(f"{raw} is below 0")
+        raise ValueError(tr("{raw} is below 0", raw=raw))
     return value
 
 
@@ -77,7 +78,7 @@ def parse_ratio(raw: Any) -> Decimal:
     """Parse a ratio from 0 to 1."""
     value = parse_number(raw)
     if not 0 <= value <= 1:
-        raise ValueError(f"{raw} is no ratio: expected 0 to 1, not percent")
+        raise ValueError(tr("{raw} is no ratio: expected 0 to 1, not percent", raw=raw))
     return value
 
 
@@ -95,21 +96,21 @@ def parse_area_id(raw: Any) -> str:
 def parse_day_value(raw: Any) -> date:
     """Parse a TOML date, or a text of one."""
     if isinstance(raw, datetime) or not isinstance(raw, str | date):
-        raise ValueError(f"expected a local date like 2026-01-01, got {raw!r}")
+        raise ValueError(tr("expected a local date like 2026-01-01, got {raw!r}", raw=raw))
     return raw if isinstance(raw, date) else parse_day(raw)
 
 
 def parse_spans(raw: Any) -> tuple[LocalSpan, ...]:
     """Parse daily local hours; the spans of the list may not overlap."""
     if not isinstance(raw, list):
-        raise ValueError('expected a list like ["00:00-08:00"]; [] where there are none')
+        raise ValueError(tr('expected a list like ["00:00-08:00"]; [] where there are none'))
     spans = tuple(_span(text) for text in raw)
     minutes: set[int] = set()
     for text, span in zip(raw, spans, strict=True):
         end = span.end_min if span.end_min > span.start_min else span.end_min + 1440
         covered = {minute % 1440 for minute in range(span.start_min, end)}
         if covered & minutes:
-            raise ValueError(f"{text!r} overlaps another span of the list")
+            raise ValueError(tr("{text!r} overlaps another span of the list", text=text))
         minutes |= covered
     return spans
 
@@ -117,10 +118,10 @@ def parse_spans(raw: Any) -> tuple[LocalSpan, ...]:
 def _span(raw: Any) -> LocalSpan:
     found = re.fullmatch(r"(\d{2}):(\d{2})-(\d{2}):(\d{2})", raw, re.ASCII) if isinstance(raw, str) else None
     if not found:
-        raise ValueError(f"not a span {raw!r}: expected HH:MM-HH:MM")
+        raise ValueError(tr("not a span {raw!r}: expected HH:MM-HH:MM", raw=raw))
     start, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
     if start >= 1440 or end > 1440 or int(found[2]) > 59 or int(found[4]) > 59:
-        raise ValueError(f"no such hours {raw!r}: 00:00 to 24:00")
+        raise ValueError(tr("no such hours {raw!r}: 00:00 to 24:00", raw=raw))
     if start == end:
-        raise ValueError(f"{raw!r} is empty; the whole day is 00:00-24:00")
+        raise ValueError(tr("{raw!r} is empty; the whole day is 00:00-24:00", raw=raw))
     return LocalSpan(start, end)

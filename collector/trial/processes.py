@@ -19,6 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from collector.base.errors import CollectorError, LinkError
+from collector.base.text import tr
 
 STOP_TIMEOUT_S = 30.0
 
@@ -87,7 +88,9 @@ class Processes:
             try:
                 printed, _ = process.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired as error:
-                raise CollectorError(f"has not ended after {timeout_s:g} s", subject=name) from error
+                raise CollectorError(
+                    tr("has not ended after {timeout_s:g} s", timeout_s=timeout_s), subject=name
+                ) from error
             self._leave(name)
             log.write(printed)
         return printed.decode("utf-8", "replace")
@@ -102,7 +105,12 @@ class Processes:
             if process.poll() is not None:
                 tail = self.log(name).read_text("utf-8", "replace").splitlines()[-15:]
                 text = "\n".join(tail)
-                raise CollectorError(f"ended by itself with exit code {process.returncode}:\n{text}", subject=name)
+                raise CollectorError(
+                    tr(
+                        "ended by itself with exit code {returncode}:\n{text}", returncode=process.returncode, text=text
+                    ),
+                    subject=name,
+                )
 
     def log(self, name: str) -> Path:
         """The log file of a child."""
@@ -174,7 +182,7 @@ def wait_for_port(port: int, *, processes: Processes, timeout_s: float = 20.0) -
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise LinkError(f"nothing listens here after {timeout_s:g} s", subject=f"127.0.0.1:{port}")
+    raise LinkError(tr("nothing listens here after {timeout_s:g} s", timeout_s=timeout_s), subject=f"127.0.0.1:{port}")
 
 
 def wait_until(reached: Callable[[], bool], *, processes: Processes, timeout_s: float, what: str = "") -> None:
@@ -187,7 +195,14 @@ def wait_until(reached: Callable[[], bool], *, processes: Processes, timeout_s: 
     while not reached():
         processes.check()
         if time.monotonic() > deadline:
-            raise CollectorError(f"not reached after {timeout_s:g} s: {what}; logs are in {processes.log_dir}")
+            raise CollectorError(
+                tr(
+                    "not reached after {timeout_s:g} s: {what}; logs are in {log_dir}",
+                    timeout_s=timeout_s,
+                    what=what,
+                    log_dir=processes.log_dir,
+                )
+            )
         time.sleep(0.1)
 
 
@@ -208,7 +223,7 @@ class SimulatorControl:
         self._file.flush()
         line = self._file.readline()
         if not line:
-            raise LinkError("the simulator has gone", subject="control")
+            raise LinkError(tr("the simulator has gone"), subject="control")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise LinkError(str(answer["error"]), subject=f"control {do}")
@@ -233,6 +248,6 @@ def _exactly(link: socket.socket, count: int) -> bytes:
     while len(data) < count:
         part = link.recv(count - len(data))
         if not part:
-            raise LinkError("the simulator that keeps the time has gone", subject="time")
+            raise LinkError(tr("the simulator that keeps the time has gone"), subject="time")
         data += part
     return data

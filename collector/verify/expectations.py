@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import said_by, tr
 from collector.model.quantity import Kind
 from collector.points.findings import TableFindings
 from collector.points.grid import read_sheet
@@ -60,10 +61,17 @@ def load_expectations(path: Path, items: Sequence[Item], now_utc_ms: int) -> Exp
             for row in _read_row(_Cells(str(path), number, cells, places, problems), by_name):
                 key = (row.device, row.point, row.step)
                 if key in rows:
-                    problems.append(Problem(str(path), number, "step", f"{row.point} has the step {row.step} twice"))
+                    problems.append(
+                        Problem(
+                            str(path),
+                            number,
+                            "step",
+                            tr("{point} has the step {step} twice", point=row.point, step=row.step),
+                        )
+                    )
                 rows[key] = row
     if not rows and not problems:
-        problems.append(Problem(str(path), 0, "", "names no step of any point"))
+        problems.append(Problem(str(path), 0, "", tr("names no step of any point")))
     if problems:
         raise ConfigError(problems)
     return Expectations(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), now_utc_ms, list(rows.values()))
@@ -111,11 +119,11 @@ def _places(file: str, header: Sequence[str], problems: list[Problem]) -> dict[s
         key = next((key for key, words in _HEADINGS.items() if word in words), None)
         if key is None and word:
             near = difflib.get_close_matches(word, [w for words in _HEADINGS.values() for w in words], 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(Problem(file, 1, heading, f"unknown column{hint}"))
+            hint = tr("; did you mean {near!r}?", near=near[0]) if near else ""
+            problems.append(Problem(file, 1, heading, tr("unknown column{hint}", hint=hint)))
         elif key:
             places.setdefault(key, index)
-    problems += [Problem(file, 1, key, "column missing") for key in _REQUIRED if key not in places]
+    problems += [Problem(file, 1, key, tr("column missing")) for key in _REQUIRED if key not in places]
     return places
 
 
@@ -125,13 +133,16 @@ def _read_row(cells: _Cells, by_name: Mapping[str, list[Item]]) -> list[Expected
     meant = [item for item in by_name.get(name, []) if device in ("", item.device)]
     if not meant:
         near = difflib.get_close_matches(name, by_name, 1, 0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = tr("; did you mean {near!r}?", near=near[0]) if near else ""
         cells.wrong(
-            "point", f"no device has a point {name!r}" if not device else f"{device} has no point {name!r}{hint}"
+            "point",
+            tr("no device has a point {name!r}", name=name)
+            if not device
+            else tr("{device} has no point {name!r}{hint}", device=device, name=name, hint=hint),
         )
         return []
     if not step:
-        cells.wrong("step", "is empty")
+        cells.wrong("step", tr("is empty"))
         return []
     found = []
     for item in meant:
@@ -140,7 +151,7 @@ def _read_row(cells: _Cells, by_name: Mapping[str, list[Item]]) -> list[Expected
             expected = parse_expected(item, expected) if expected else ""
             tolerance = parse_tolerance(item, tolerance)
         except ValueError as error:
-            cells.wrong("expected", str(error))
+            cells.wrong("expected", said_by(error))
             return []
         found.append(ExpectedRow(item.device, name, step, expected, tolerance))
     return found

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from collector.base.durable import write_whole
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.verify.export import Document, sheet_csv
 from collector.verify.page import sheet_html
 from collector.verify.workbook import sheet_xlsx
@@ -28,5 +29,5 @@ def write_sheet(folder: Path, document: Document) -> list[Path]:
             write_whole(folder / name, data)
             written.append(folder / name)
     except OSError as error:
-        raise StoreError(f"can't be written: {error.strerror}", subject=str(folder)) from error
+        raise StoreError(tr("can't be written: {strerror}", strerror=error.strerror), subject=str(folder)) from error
     return written

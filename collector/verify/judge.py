@@ -14,6 +14,7 @@ from typing import Final
 
 from collector.agent.device.dlt645.codec import layout_of
 from collector.agent.device.iec104.asdu import FAMILIES
+from collector.base.text import tr
 from collector.model.quantity import parse_decimal
 from collector.points import RAW_UNITS
 from collector.points.point import decimal_text
@@ -39,7 +40,7 @@ def parse_expected(item: Item, text: str) -> str:
         for state, words in _STATES.items():
             if text.lower() in words:
                 return state
-        raise ValueError(f"a state is 0 (分, off) or 1 (合, on), got {text!r}")
+        raise ValueError(tr("a state is 0 (off) or 1 (on), got {text!r}", text=text))
     return decimal_text(Fraction(parse_decimal(text)))
 
 
@@ -64,11 +65,15 @@ def parse_tolerance(item: Item, text: str) -> str:
     share = text.removesuffix("%").removesuffix("％").strip()
     size = Fraction(parse_decimal(share))
     if size < 0:
-        raise ValueError(f"a tolerance is not negative, got {text!r}")
+        raise ValueError(tr("a tolerance is not negative, got {text!r}", text=text))
     if share != text:
         if point.low is None or point.high is None:
             raise ValueError(
-                f"{text!r} is of the row's range, which has no min and max: write it in {item.quantity.unit}"
+                tr(
+                    "{text!r} is of the row's range, which has no min and max: write it in {unit}",
+                    text=text,
+                    unit=item.quantity.unit,
+                )
             )
         size = size / 100 * (point.high - point.low) * RAW_UNITS[point.raw_unit][1]
     return decimal_text(size)

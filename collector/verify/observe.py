@@ -23,6 +23,7 @@ from collector.agent.operate.table_hashes import loaded_tables
 from collector.agent.paths import buffer_path, socket_path
 from collector.base.clock import Clock, SimulatedClock, SystemClock
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.model.record import Quality
 from collector.points.agent_config import AgentConfig
 
@@ -72,7 +73,7 @@ async def observe(config: AgentConfig, device: str = "") -> tuple[Observed, int]
             await asyncio.to_thread(_check_tables, config, device)
             return _told(answer, device, clock.now_utc_ms()), clock.now_utc_ms()
         if is_locked(buffer_path(config)):
-            raise StoreError("the agent runs and can't be asked: verify as its user or root", subject=str(path))
+            raise StoreError(tr("the agent runs and can't be asked: verify as its user or root"), subject=str(path))
         return await _read(config, clock, device), clock.now_utc_ms()
 
 
@@ -103,8 +104,10 @@ def _check_tables(config: AgentConfig, device: str) -> None:
     running = msgspec.json.decode(answer, type=dict[str, str]) if answer is not None else {}
     for name, digest in loaded_tables(config, device).items():
         if running.get(name) != digest:
-            message = "the running agent reads it by another point table or configuration than the one on the disk"
-            raise StoreError(f"{message}: systemctl reload collector-agent", subject=f"device {name}")
+            message = tr("the running agent reads it by another point table or configuration than the one on the disk")
+            raise StoreError(
+                tr("{message}: systemctl reload collector-agent", message=message), subject=f"device {name}"
+            )
 
 
 def _told(answer: bytes, device: str, now_ms: int) -> Observed:

@@ -21,6 +21,7 @@ import msgspec
 
 from collector.base.durable import flush
 from collector.base.errors import StoreError
+from collector.base.text import tr
 
 VERSION: Final = 1
 
@@ -120,9 +121,17 @@ class Session:
         elif isinstance(line, Expectations):
             self.expectations = line
         elif line.version != VERSION:
-            raise StoreError(f"version {line.version}; this program knows {VERSION}")
+            raise StoreError(
+                tr("version {version}; this program knows {version_2}", version=line.version, version_2=VERSION)
+            )
         elif line.gateway != self.gateway:
-            raise StoreError(f"is of gateway {line.gateway!r}, the configuration is of {self.gateway!r}")
+            raise StoreError(
+                tr(
+                    "is of gateway {gateway!r}, the configuration is of {gateway_2!r}",
+                    gateway=line.gateway,
+                    gateway_2=self.gateway,
+                )
+            )
         else:
             self.started_utc_ms = line.started_utc_ms
 
@@ -138,19 +147,23 @@ def load_session(path: Path, gateway: str) -> Session:
     except FileNotFoundError:
         data = b""
     except OSError as error:
-        raise StoreError(f"can't be read: {error.strerror}", subject=str(path)) from error
+        raise StoreError(tr("can't be read: {strerror}", strerror=error.strerror), subject=str(path)) from error
     data = data[: data.rfind(b"\n") + 1]
     session = Session(gateway, sha256=hashlib.sha256(data).hexdigest())
     for number, line in enumerate(data.splitlines(), 1):
         try:
             session.take(_DECODER.decode(line))
         except msgspec.DecodeError as error:
-            message = f"line {number} is no line of a session ({error}); the lines before and after it are untouched"
+            message = tr(
+                "line {number} is no line of a session ({error}); the lines before and after it are untouched",
+                number=number,
+                error=error,
+            )
             raise StoreError(message, subject=str(path)) from error
         except StoreError as error:
             raise StoreError(error.message, subject=str(path)) from error
     if session.verdicts and session.started_utc_ms is None:
-        raise StoreError("its first line is missing", subject=str(path))
+        raise StoreError(tr("its first line is missing"), subject=str(path))
     return session
 
 
@@ -176,7 +189,7 @@ class Pen:
             os.fsync(self._descriptor)
         except OSError as error:
             os.ftruncate(self._descriptor, size)  # half a line followed by another one would make the file unreadable
-            message = f"can't be written: {error.strerror}; nothing was recorded"
+            message = tr("can't be written: {strerror}; nothing was recorded", strerror=error.strerror)
             raise StoreError(message, subject=str(self._path)) from error
         self.session.take(line)
 
@@ -192,13 +205,13 @@ def open_session(path: Path, gateway: str, now_utc_ms: int) -> Iterator[Pen]:
         is_new = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        message = f"can't be written: {error.strerror}; --session names another place"
+        message = tr("can't be written: {strerror}; --session names another place", strerror=error.strerror)
         raise StoreError(message, subject=str(path)) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StoreError("somebody else is verifying with this session", subject=str(path)) from error
+            raise StoreError(tr("somebody else is verifying with this session"), subject=str(path)) from error
         session = load_session(path, gateway)
         _cut_off_torn_line(path, descriptor)
         pen = Pen(path, descriptor, session)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.base.errors import ConfigError, LinkError, Problem
+from collector.base.text import tr
 from collector.model.interval import parse_time_ms
 from collector.model.record import Quality
 from collector.verify.session import Stored
@@ -80,9 +81,11 @@ def from_file(path: Path) -> Ask:
         text = data.decode("utf-8-sig")
         values = list(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_csv(text))
     except OSError as error:
-        raise ConfigError([Problem(str(path), 0, "", f"can't be read: {error.strerror}")]) from error
+        raise ConfigError(
+            [Problem(str(path), 0, "", tr("can't be read: {strerror}", strerror=error.strerror))]
+        ) from error
     except (UnicodeDecodeError, ValueError, KeyError, TypeError, csv.Error) as error:
-        message = f"is no list of stored records as the center gives it ({error})"
+        message = tr("is no list of stored records as the center gives it ({error})", error=error)
         raise ConfigError([Problem(str(path), 0, "", message)]) from error
 
     def ask(plant: str, unit: str, from_ms: int, to_ms: int, quantity: str) -> Iterable[Value]:
@@ -100,11 +103,13 @@ def from_center(url: str, token: str, ca_file: Path | None = None) -> Ask:
     """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ConfigError([Problem("", 0, "--center", f"expected http(s)://HOST:PORT or a file, got {url!r}")])
+        raise ConfigError(
+            [Problem("", 0, "--center", tr("expected http(s)://HOST:PORT or a file, got {url!r}", url=url))]
+        )
     try:
         context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError([Problem(str(ca_file), 0, "", f"is no certificate: {error}")]) from error
+        raise ConfigError([Problem(str(ca_file), 0, "", tr("is no certificate: {error}", error=error))]) from error
     opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
 
     def ask(plant: str, unit: str, from_ms: int, to_ms: int, quantity: str) -> Iterable[Value]:
@@ -132,9 +137,9 @@ def _fetch(opener: urllib.request.OpenerDirector, request: urllib.request.Reques
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(2000).decode("utf-8", "replace")
-        raise LinkError(f"the center refuses: {error.code} {said}", subject=url) from error
+        raise LinkError(tr("the center refuses: {code} {said}", code=error.code, said=said), subject=url) from error
     except (OSError, HTTPException, ValueError) as error:
-        raise LinkError(f"the center does not answer: {error}", subject=url) from error
+        raise LinkError(tr("the center does not answer: {error}", error=error), subject=url) from error
 
 
 def _of_json(data: Any) -> Iterator[Value]:
@@ -146,7 +151,7 @@ def _of_csv(text: str) -> Iterator[Value]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
     if missing:
-        raise ValueError(f"columns missing: {', '.join(missing)}")
+        raise ValueError(tr("columns missing: {names}", names=", ".join(missing)))
     for row in reader:
         time_ms = parse_time_ms(row["time"])
         yield Value(row["unit"], row["quantity"], time_ms, row["value"] or "", _quality(row["quality"]))
@@ -154,5 +159,5 @@ def _of_csv(text: str) -> Iterator[Value]:
 
 def _quality(name: str) -> str:
     if name.upper() not in Quality.__members__:
-        raise ValueError(f"no quality {name!r}")
+        raise ValueError(tr("no quality {name!r}", name=name))
     return name

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 
 KEY_ID_BYTES: Final = 8
 SIGNATURE_BYTES: Final = 64
@@ -64,7 +65,9 @@ def generate_key_pair(private_path: Path, public_path: Path) -> str:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                 file.write(content)
         except OSError as error:
-            raise ConfigError([Problem(str(path), 0, "", f"can't be written: {error.strerror}")]) from error
+            raise ConfigError(
+                [Problem(str(path), 0, "", tr("can't be written: {strerror}", strerror=error.strerror))]
+            ) from error
     return key_id(key.public_key())
 
 
@@ -77,9 +80,11 @@ def load_signing_key(path: Path) -> Signer:
     try:
         key = serialization.load_pem_private_key(_read(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError([Problem(str(path), 0, "", "is not an unencrypted PEM private key")]) from error
+        raise ConfigError([Problem(str(path), 0, "", tr("is not an unencrypted PEM private key"))]) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError([Problem(str(path), 0, "", "is not an Ed25519 key; make one with `collector agent keygen`")])
+        raise ConfigError(
+            [Problem(str(path), 0, "", tr("is not an Ed25519 key; make one with `collector agent keygen`"))]
+        )
     return Signer(key)
 
 
@@ -101,9 +106,9 @@ def parse_public_key(pem: bytes, subject: str) -> Ed25519PublicKey:
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError([Problem(subject, 0, "", "is not a PEM public key")]) from error
+        raise ConfigError([Problem(subject, 0, "", tr("is not a PEM public key"))]) from error
     if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError([Problem(subject, 0, "", "is not an Ed25519 public key")])
+        raise ConfigError([Problem(subject, 0, "", tr("is not an Ed25519 public key"))])
     return key
 
 
@@ -111,4 +116,6 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigError([Problem(str(path), 0, "", f"can't be read: {error.strerror}")]) from error
+        raise ConfigError(
+            [Problem(str(path), 0, "", tr("can't be read: {strerror}", strerror=error.strerror))]
+        ) from error

@@ -36,6 +36,7 @@ from collector.agent.buffer.buffer_file import Damaged, Ledger, Lock
 from collector.agent.buffer.outbox import AckOutcome, Outbox, Outgoing, Position
 from collector.agent.buffer.sealer import MAX_ERA, Sealer
 from collector.base.errors import Garbled, InvariantBroken, StoreError
+from collector.base.text import tr
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
 from collector.points import agent_config
 from collector.wire import Ack, Ask, Signer
@@ -183,7 +184,7 @@ class Buffer:
         """One transaction; after a failure memory is read again from the file."""
         with self._lock:
             if self._closed:
-                raise StoreError("is closed", subject=str(self._ledger.path))
+                raise StoreError(tr("is closed"), subject=str(self._ledger.path))
             if self._must_load:
                 with self._ledger.errors():
                     self._sealer.load()
@@ -204,7 +205,7 @@ class Buffer:
     def _read(self) -> Iterator[None]:
         with self._lock, self._ledger.errors():
             if self._closed:
-                raise StoreError("is closed", subject=str(self._ledger.path))
+                raise StoreError(tr("is closed"), subject=str(self._ledger.path))
             yield
 
     def append(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord] = ()) -> None:
@@ -393,13 +394,13 @@ def read_counts(directory: Path) -> Counts:
     """
     found = sorted(directory.glob("*.buffer"))
     if len(found) != 1:
-        raise StoreError(f"{len(found)} buffer files, expected one", subject=str(directory))
+        raise StoreError(tr("{count} buffer files, expected one", count=len(found)), subject=str(directory))
     try:
         with closing(sqlite3.connect(f"{found[0].resolve().as_uri()}?mode=ro", uri=True)) as db:
             db.execute("BEGIN")
             return compute_counts(db)
     except sqlite3.Error as error:
-        raise StoreError(f"can't be read: {error}", subject=str(found[0])) from error
+        raise StoreError(tr("can't be read: {error}", error=error), subject=str(found[0])) from error
 
 
 def _open_or_exchange(

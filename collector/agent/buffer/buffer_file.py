@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from collector.agent.buffer.ledger_schema import CURRENT, bring_up_to_date, fingerprint
 from collector.base.errors import CollectorError, Garbled, StoreError
+from collector.base.text import tr
 from collector.wire import Stream, is_name, open_envelope
 
 PENDING: Final = 0  # sealed, not freed
@@ -54,12 +55,14 @@ class Lock:
                 path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
         except OSError as error:
-            raise StoreError(f"the lock file can't be made: {error.strerror}", subject=str(path)) from error
+            raise StoreError(
+                tr("the lock file can't be made: {strerror}", strerror=error.strerror), subject=str(path)
+            ) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._descriptor)
-            raise StoreError("another agent is using this buffer; stop it first", subject=str(path)) from error
+            raise StoreError(tr("another agent is using this buffer; stop it first"), subject=str(path)) from error
 
     def release(self) -> None:
         """Let another process have the file."""
@@ -75,7 +78,7 @@ class Ledger:
         try:
             self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
         except sqlite3.Error as error:
-            raise StoreError(f"can't be opened: {error}", subject=str(path)) from error
+            raise StoreError(tr("can't be opened: {error}", error=error), subject=str(path)) from error
         try:
             self._prepare(wal_pages)
         except BaseException:
@@ -99,8 +102,11 @@ class Ledger:
                 self.db.execute("INSERT INTO meta VALUES ('gateway', ?)", (self.gateway,))
         elif owner[0] != self.gateway:
             if not (isinstance(owner[0], str) and is_name(owner[0])) or self._holds_own_batches():
-                raise Damaged("its owner's name can't be read", subject=str(self.path))
-            raise StoreError(f"belongs to gateway {owner[0]!r}, not {self.gateway!r}", subject=str(self.path))
+                raise Damaged(tr("its owner's name can't be read"), subject=str(self.path))
+            raise StoreError(
+                tr("belongs to gateway {owner!r}, not {gateway!r}", owner=owner[0], gateway=self.gateway),
+                subject=str(self.path),
+            )
 
     def _holds_own_batches(self) -> bool:
         """Whether a sealed batch of the file names our gateway."""
@@ -120,9 +126,11 @@ class Ledger:
         except sqlite3.Error as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
                 raise
-            raise Damaged(f"the tables can't be understood: {error}", subject=str(self.path)) from error
+            raise Damaged(tr("the tables can't be understood: {error}", error=error), subject=str(self.path)) from error
         except (KeyError, AttributeError, TypeError, ValueError) as error:
-            raise Damaged(f"the tables can't be understood: {error!r}", subject=str(self.path)) from error
+            raise Damaged(
+                tr("the tables can't be understood: {error!r}", error=error), subject=str(self.path)
+            ) from error
 
     @property
     def suspect_path(self) -> Path:
@@ -190,13 +198,13 @@ class Ledger:
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0)
             if code & 0xFF in _CIRCUMSTANCES and code != sqlite3.SQLITE_IOERR_SHORT_READ:
-                raise StoreError(f"can't be used: {error}", subject=str(self.path)) from error
-            raise self.damaged(f"the file is damaged: {error}") from error
+                raise StoreError(tr("can't be used: {error}", error=error), subject=str(self.path)) from error
+            raise self.damaged(tr("the file is damaged: {error}", error=error)) from error
         except (CollectorError, MemoryError):
             raise
         except Exception as error:
             # A flipped bit makes a number a text, a name another: what follows from it can be any error at all.
-            raise self.damaged(f"the file is damaged, or this program is wrong: {error!r}") from error
+            raise self.damaged(tr("the file is damaged, or this program is wrong: {error!r}", error=error)) from error
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

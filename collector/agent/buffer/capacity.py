@@ -15,6 +15,7 @@ from typing import Final
 
 from collector.agent.paths import buffer_path
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.points.agent_config import AgentConfig
 
 # Before so many batches have been sealed the file says little; a full minute of four units takes this on the wire.
@@ -57,7 +58,7 @@ def open_beside(path: Path) -> sqlite3.Connection:
         StoreError: there is none, or it can't be read.
     """
     if not path.is_file():
-        raise StoreError("there is no buffer yet: the agent has never run here", subject=str(path))
+        raise StoreError(tr("there is no buffer yet: the agent has never run here"), subject=str(path))
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         try:
@@ -67,7 +68,7 @@ def open_beside(path: Path) -> sqlite3.Connection:
             db.close()
             raise
     except sqlite3.Error as error:
-        raise StoreError(f"can't be read: {error}", subject=str(path)) from error
+        raise StoreError(tr("can't be read: {error}", error=error), subject=str(path)) from error
     return db
 
 
@@ -82,7 +83,7 @@ def compute_capacity(config: AgentConfig) -> Capacity:
         with closing(open_beside(path)) as db:
             return _compute(db, config)
     except (sqlite3.Error, TypeError, ValueError) as error:  # a damaged row may hold anything
-        raise StoreError(f"can't be read: {error}", subject=str(path)) from error
+        raise StoreError(tr("can't be read: {error}", error=error), subject=str(path)) from error
 
 
 def _compute(db: sqlite3.Connection, config: AgentConfig) -> Capacity:

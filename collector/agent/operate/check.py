@@ -13,6 +13,7 @@ from collector.agent.device.modbus.plan import plan_reads
 from collector.agent.device.registers import Guard
 from collector.agent.operate.status_server import loopback
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.points import Point
 from collector.points.agent_config import AgentConfig, Device
 
@@ -99,7 +100,11 @@ def find_problems(config: AgentConfig, file: str) -> list[Problem]:
         return problems
     for index, plan in enumerate(compute_plan(config), 1):
         if plan.cycle_s > plan.period_s:
-            message = f"one cycle takes {plan.cycle_s:.1f} s, the period is {plan.period_s:g} s"
+            message = tr(
+                "one cycle takes {cycle_s:.1f} s, the period is {period_s:g} s",
+                cycle_s=plan.cycle_s,
+                period_s=plan.period_s,
+            )
             problems.append(Problem(file, 0, f"device[{index}].period_s", message))
     return problems + list(_unit_problems(config, file)) + list(_file_problems(config, file))
 
@@ -117,17 +122,18 @@ def _point_problems(point: Point, device: Device) -> Iterator[Problem]:
         try:
             Guard.parse(point.guard)
         except ValueError as error:
-            yield Problem(point.file, point.row, "guard", f"expected a number or min..max: {error}")
+            yield Problem(point.file, point.row, "guard", tr("expected a number or min..max: {error}", error=error))
     if device.protocol.startswith("modbus") and point.registers > device.max_registers:
-        yield Problem(
-            point.file, point.row, "type",
-            f"{point.type} fills {point.registers} registers; device {device.id} reads at most {device.max_registers}",
+        message = tr(
+            "{type} fills {registers} registers; device {id} reads at most {limit}",
+            type=point.type, registers=point.registers, id=device.id, limit=device.max_registers,
         )  # fmt: skip
+        yield Problem(point.file, point.row, "type", message)
 
 
 def _meter_problems(config: AgentConfig, device: Device, file: str, key: str) -> Iterator[Problem]:
     if device.address == WILDCARD:
-        message = "twelve A ask whoever is there, for `agent read` alone: write the meter's own address"
+        message = tr("twelve A ask whoever is there, for `agent read` alone: write the meter's own address")
         yield Problem(file, 0, f"{key}.address", message)
     try:
         layouts_of(config.points[device.id])
@@ -143,13 +149,19 @@ def _line_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
         same = ("protocol", "baud", "parity") if device.serial else ("protocol",)
         for key in same:
             if getattr(first, key) != getattr(device, key):
-                message = f"device[{first_index}] uses the same line with {getattr(first, key)!r}"
+                message = tr(
+                    "device[{first_index}] uses the same line with {first!r}",
+                    first_index=first_index,
+                    first=getattr(first, key),
+                )
                 yield Problem(file, 0, f"device[{index}].{key}", message)
         if device.protocol == "iec104":
             continue
         address = device.slave if device.protocol.startswith("modbus") else device.address.zfill(12)
         if (other := slaves.setdefault((line_name(device), address), index)) != index:
-            yield Problem(file, 0, f"device[{index}].slave", f"device[{other}] is the same slave on the same line")
+            yield Problem(
+                file, 0, f"device[{index}].slave", tr("device[{other}] is the same slave on the same line", other=other)
+            )
 
 
 def _unit_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
@@ -161,7 +173,7 @@ def _unit_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
     }
     for index, unit in enumerate(config.settings.unit, 1):
         if unit.id not in given:
-            yield Problem(file, 0, f"unit[{index}].id", f"no point of any device is meant for {unit.id!r}")
+            yield Problem(file, 0, f"unit[{index}].id", tr("no point of any device is meant for {id!r}", id=unit.id))
 
 
 def _file_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
@@ -172,6 +184,6 @@ def _file_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
         named[f"plant[{index}].signing_key_file"] = plant.signing_key_file
     for key, name in named.items():
         if name and not config.resolve(name).is_file():
-            yield Problem(file, 0, key, f"there is no file {config.resolve(name)}")
+            yield Problem(file, 0, key, tr("there is no file {name}", name=config.resolve(name)))
     if bool(mqtt.cert_file) != bool(mqtt.key_file):
-        yield Problem(file, 0, "mqtt.key_file", "a certificate needs its key, and a key its certificate")
+        yield Problem(file, 0, "mqtt.key_file", tr("a certificate needs its key, and a key its certificate"))

@@ -27,6 +27,7 @@ from collector.agent.operate.status_server import ask_agent
 from collector.agent.paths import buffer_path, socket_path
 from collector.base.clock import SystemClock
 from collector.base.errors import LinkError, StoreError
+from collector.base.text import tr
 from collector.model.interval import format_time
 from collector.points.agent_config import AgentConfig
 from collector.wire import FINAL
@@ -276,7 +277,7 @@ def records_ahead(path: Path, now_ms: int) -> tuple[int, int] | None:
                 (now_ms + _AHEAD_MS,),
             ).fetchone()
     except sqlite3.Error as error:
-        raise StoreError(f"can't be read: {error}", subject=str(path)) from error
+        raise StoreError(tr("can't be read: {error}", error=error), subject=str(path)) from error
     return (count, last_ms) if count else None
 
 
@@ -311,4 +312,4 @@ def refusals(path: Path) -> dict[str, int]:
             rows = db.execute("SELECT refused, count(*) FROM batches WHERE refused IS NOT NULL GROUP BY refused")
             return dict(rows.fetchall())
     except sqlite3.Error as error:
-        raise StoreError(f"can't be read: {error}", subject=str(path)) from error
+        raise StoreError(tr("can't be read: {error}", error=error), subject=str(path)) from error

@@ -15,6 +15,7 @@ from typing import Final
 from collector.agent.device.factory import DeviceOnLine, line_name
 from collector.agent.operate.check import find_problems
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.points import Point
 from collector.points.agent_config import AgentConfig, Device, load_agent
 
@@ -32,7 +33,7 @@ def load_again(path: Path, running: AgentConfig) -> AgentConfig:
     found = load_agent(path)
     problems = find_problems(found, str(path))
     problems += [
-        Problem(str(path), 0, key, "has changed, which takes a restart: systemctl restart collector-agent")
+        Problem(str(path), 0, key, tr("has changed, which takes a restart: systemctl restart collector-agent"))
         for key in _FIXED
         if getattr(found.settings, key) != getattr(running.settings, key)
     ]

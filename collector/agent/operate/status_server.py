@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.base.errors import ConfigError, LinkError, Problem, StoreError
+from collector.base.text import tr
 
 _LOG = logging.getLogger(__name__)
 _REQUEST_BYTES: Final = 8192
@@ -63,7 +64,7 @@ class Desk:
         try:
             self._servers.append(await asyncio.start_server(self._serve, host, port, limit=_REQUEST_BYTES))
         except OSError as error:
-            raise LinkError(f"can't listen: {error.strerror or error}", subject=place) from error
+            raise LinkError(tr("can't listen: {strerror}", strerror=error.strerror or error), subject=place) from error
 
     async def listen_in(self, path: Path) -> None:
         """Answer on a socket file, readable by the agent's own user and root; a failure is told, not fatal."""
@@ -142,7 +143,7 @@ def loopback(place: str) -> tuple[str, int]:
     except ValueError:
         good = False
     if not good:
-        message = f"expected HOST:PORT on loopback, as 127.0.0.1:9464, got {place!r}"
+        message = tr("expected HOST:PORT on loopback, as 127.0.0.1:9464, got {place!r}", place=place)
         raise ConfigError([Problem("", 0, "gateway.metrics_listen", message)])
     return host, int(port)
 
@@ -164,7 +165,7 @@ def ask_agent(path: Path, page: str, *, timeout_s: float = 5.0) -> bytes | None:
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     except (OSError, http.client.HTTPException) as error:
-        raise LinkError(f"the agent does not answer: {error!r}", subject=str(path)) from error
+        raise LinkError(tr("the agent does not answer: {error!r}", error=error), subject=str(path)) from error
     finally:
         connection.close()
     if answer.status != 200:

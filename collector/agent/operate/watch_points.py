@@ -19,6 +19,7 @@ from collector.agent.record.recorder import Recorder
 from collector.agent.record.wiring import channels_of, sources_of
 from collector.base.clock import Clock
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.points.agent_config import AgentConfig
 
 _PERIOD_S: Final = 1.0
@@ -35,7 +36,7 @@ async def pictures(config: AgentConfig, clock: Clock, *, once: bool) -> AsyncIte
     path = socket_path(config)
     answer = await asyncio.to_thread(ask_agent, path, "/points")
     if answer is None and is_locked(buffer_path(config)):
-        raise StoreError("the agent runs and can't be asked: look as its user or root", subject=str(path))
+        raise StoreError(tr("the agent runs and can't be asked: look as its user or root"), subject=str(path))
     if answer is None:
         async for picture in _read_here(config, clock, once=once):
             yield "the agent is not running: read here, nothing is sent", picture

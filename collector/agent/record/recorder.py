@@ -24,6 +24,7 @@ from collector.agent.record.sources import Place, Source, SourceTable
 from collector.agent.record.unit_state import AT, Change, Stretch, UnitState, singly
 from collector.base.clock_state import ClockState
 from collector.base.errors import InvariantBroken
+from collector.model.interval import format_time
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
 from collector.points import Point
@@ -351,7 +352,7 @@ class Recorder:
     ) -> None:
         if unit.last_ms is not None and time_ms <= unit.last_ms:
             raise InvariantBroken(
-                f"a record at {time_ms} would follow one at {unit.last_ms} in era {self.era}",
+                f"a record at {format_time(time_ms)} would follow one at {format_time(unit.last_ms)} in era {self.era}",
                 subject=unit.layout.unit,
             )
         values, qualities = unit.at(time_ms)

@@ -24,6 +24,7 @@ from sqlalchemy.sql.schema import Table
 
 from collector.base.clock import Clock
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db import tables_receive
 from collector.center.db.engines import make_engine
 from collector.center.db.store_version import bring_up_to_date, find_store_id
@@ -55,14 +56,14 @@ class CenterStore:
         database = directory / "center.sqlite"
         if not create and not database_url and not database.exists():
             raise StoreError(
-                "no center store here; has `collector center run` used this state?", subject=str(directory)
+                tr("no center store here; has `collector center run` used this state?"), subject=str(directory)
             )
         try:
             directory.mkdir(parents=True, exist_ok=True)
             url = database_url or f"sqlite:///{database}"
             store_id = _prepare(url, directory, now_ms=clock.now_utc_ms(), create=create)
         except (OSError, DBAPIError) as error:
-            raise StoreError(f"can't be opened: {error}", subject=str(directory)) from error
+            raise StoreError(tr("can't be opened: {error}", error=error), subject=str(directory)) from error
         engine, readers = make_engine(url, writing=True), make_engine(url, writing=False)
         return cls(engine=engine, readers=readers, directory=directory, store_id=store_id, clock=clock)
 
@@ -130,7 +131,7 @@ class CenterStore:
         claim = (self.directory / "receiver.lock").open("w")
         if not _lock_file(claim, wait=False):
             claim.close()
-            message = "another receiver uses this store; several receivers need PostgreSQL (center.database_url)"
+            message = tr("another receiver uses this store; several receivers need PostgreSQL (center.database_url)")
             raise StoreError(message, subject=str(self.directory))
         self._claim = claim
 

@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert, inspect, select, text, update
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db import tables_receive
 from collector.center.db.all_tables import metadata
 
@@ -33,9 +34,11 @@ def find_store_id(connection: Connection, subject: str) -> str | None:
     """
     version = _version(connection)
     if version > tables_receive.SCHEMA_VERSION:
-        message = (
-            f"its schema is {version}, made by a newer program; this one knows up to {tables_receive.SCHEMA_VERSION}: "
-            "install that program again, or restore a backup from before"
+        message = tr(
+            "its schema is {version}, made by a newer program; this one knows up to "
+            "{schema_version}: install that program again, or restore a backup from before",
+            version=version,
+            schema_version=tables_receive.SCHEMA_VERSION,
         )
         raise StoreError(message, subject=subject)
     if version < tables_receive.SCHEMA_VERSION:
@@ -58,10 +61,10 @@ def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bo
             return done_meanwhile
         if _version(connection) == 0:
             if not create:
-                raise StoreError("no center store yet: `collector center run` makes one", subject=str(directory))
+                raise StoreError(tr("no center store yet: `collector center run` makes one"), subject=str(directory))
             return _make(connection, now_ms)
         if (directory / BACKUP_MANIFEST).exists():
-            message = "a backup made by an older program: restore it, and look at what was restored"
+            message = tr("a backup made by an older program: restore it, and look at what was restored")
             raise StoreError(message, subject=str(directory))
         _upgrade(connection, directory)
         return str(connection.execute(select(tables_receive.store.c.store_id)).scalar_one())
@@ -120,4 +123,6 @@ def _upgrade(connection: Connection, directory: Path) -> None:
     if connection.dialect.name == "sqlite":
         lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         if lost:
-            raise StoreError(f"rows of {lost[0][0]} point at nothing after the upgrade; undone", subject=str(directory))
+            raise StoreError(
+                tr("rows of {lost} point at nothing after the upgrade; undone", lost=lost[0][0]), subject=str(directory)
+            )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 
 ABSENT: Final = "no file"  # said in the place of a hash that was found
 UNLISTED: Final = "no such file"  # said in the place of one that was expected
@@ -27,9 +28,15 @@ class Altered(StoreError):  # noqa: N818 - a state of the file, as the other err
 
 def altered(path: Path, expected: str, found: str) -> Altered:
     """What is said of a file whose hash is not the one that stands in the store."""
-    difference = f"is not the file the store lists: expected SHA-256 {expected}, found {found}"
-    remedy = "put this file back from a backup (it has the same place there) and try again"
-    message = f"{difference}. Nothing was computed from it, and what was settled before stands; {remedy}"
+    difference = tr(
+        "is not the file the store lists: expected SHA-256 {expected}, found {found}", expected=expected, found=found
+    )
+    remedy = tr("put this file back from a backup (it has the same place there) and try again")
+    message = tr(
+        "{difference}. Nothing was computed from it, and what was settled before stands; {remedy}",
+        difference=difference,
+        remedy=remedy,
+    )
     error = Altered(message, subject=str(path))
     error.difference = f"{path}: {difference}"
     return error

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from collector.base.errors import ConfigError
 from collector.center.inputs.kinds import TIMES, Kind
 from collector.model.interval import DAY_MS
 
@@ -30,6 +31,10 @@ _LARGEST_CODE: Final = 2**62
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 _NONE: Final = np.empty(0, np.int64)
+
+
+class RowsInConflict(ConfigError):  # noqa: N818 - a state of the delivery
+    """Rows that claim the place of others, and that count only if they are delivered as a replacement."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,12 @@ import pyarrow as pa
 import zstandard
 from sqlalchemy import Connection, func, insert, select, text
 
-from collector.base.errors import ConfigError, Problem, StoreError
+from collector.base.errors import Problem, StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported
 from collector.center.db.verified import check_hash
-from collector.center.inputs.conflicts import Bools, cells_of, laid_on_nothing, lay_over
+from collector.center.inputs.conflicts import Bools, RowsInConflict, cells_of, laid_on_nothing, lay_over
 from collector.center.inputs.kinds import ALL_KINDS as ALL_KINDS
 from collector.center.inputs.kinds import IMPORT_KINDS as IMPORT_KINDS
 from collector.center.inputs.kinds import KINDS as KINDS
@@ -202,8 +203,10 @@ def look(
         named = zip(in_file, listed[1].tolist(), strict=True)
         problems = [_problem(delivered.name, row, *origins[number]) for row, number in named]
         if more := len(laid.claims) - len(in_file):
-            problems.append(Problem(delivered.name, 0, "", f"… and {more} more rows that conflict with imported ones"))
-        raise ConfigError(problems)
+            problems.append(
+                Problem(delivered.name, 0, "", tr("… and {more} more rows that conflict with imported ones", more=more))
+            )
+        raise RowsInConflict(problems)
     claimed = np.unique(laid.claimed)
     replaced = {n: claimed[claimed >> 32 == n] & 0xFFFFFFFF for n in np.unique(claimed >> 32).tolist()}
     return Taking(laid.new, replaced, bool(laid.new.any()) or not is_delivered(connection, kind))
@@ -211,7 +214,12 @@ def look(
 
 def _problem(file: str, row: int, import_id: int, old_row: int, cells: Collection[str]) -> Problem:
     stored = ", ".join(cell for cell in cells if cell)
-    message = f"conflicts with import {import_id} row {old_row} ({stored}); --replace replaces it"
+    message = tr(
+        "conflicts with import {import_id} row {old_row} ({stored}); import the file as a replacement to let it count",
+        import_id=import_id,
+        old_row=old_row,
+        stored=stored,
+    )
     return Problem(file, row, "", message)
 
 
@@ -221,8 +229,11 @@ def _look_at_register(connection: Connection, delivered: Delivered, *, replace: 
     if before is not None and before.sha256 == delivered.sha256:
         return Listing(REGISTER, delivered, (0, 1, 0))
     if before is not None and not replace:
-        message = f"another register is in force, of import {before.id}; --replace replaces it"
-        raise ConfigError([Problem(delivered.name, 0, "", message)])
+        message = tr(
+            "another register is in force, of import {import_id}; import this one as a replacement to let it count",
+            import_id=before.id,
+        )
+        raise RowsInConflict([Problem(delivered.name, 0, "", message)])
     replaced = {} if before is None else {int(before.id): np.zeros(1, np.int64)}
     return Listing(REGISTER, delivered, (1, 0, len(replaced)), pack(delivered), replaced)
 
@@ -323,7 +334,7 @@ def needed_register(connection: Connection) -> RegisterFile:
     """
     known = known_register(connection)
     if known is None:
-        raise StoreError("no register yet: import register.toml first, the other files are checked against it")
+        raise StoreError(tr("no register yet: import register.toml first, the other files are checked against it"))
     return known
 
 

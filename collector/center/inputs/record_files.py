@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 
 import collector.wire as wire
 from collector.base.clock_state import ClockState
+from collector.base.text import tr
 from collector.center.db.tables_receive import unit_day
 from collector.center.inputs.imports import known_register
 from collector.center.receive.keys import enrolled_units
@@ -125,19 +126,21 @@ def read_file(connection: Connection, delivered: Delivered) -> RecordFile:
         owners = {state.id: state.plant for state in known.register.units} | owners
     for unit in sorted(names):
         if not (wire.is_name(unit) and wire.is_name(owners[unit])):
-            message = (
-                f"{unit!r} of plant {owners[unit]!r} is no name records can be stored under: letters, digits, _ . -"
+            message = tr(
+                "{unit!r} of plant {owners!r} is no name records can be stored under: letters, digits, _ . -",
+                unit=unit,
+                owners=owners[unit],
             )
             findings.add(delivered.name, 0, "unit", message)
     quantities = {
         unit: tuple(q.name for q in QUANTITIES if q.name in records.unit_columns[unit]) for unit in sorted(names)
     }
     if names and not any(quantities.values()):
-        findings.add(delivered.name, 0, "", "has no column of a quantity, such as active_power_mw")
+        findings.add(delivered.name, 0, "", tr("has no column of a quantity, such as active_power_mw"))
     if CLOCK in records.table.column_names:
         clock, there = _cells(records.table, CLOCK)
         if not there.all() or not np.isin(clock, [int(state) for state in ClockState]).all():
-            findings.add(delivered.name, 0, CLOCK, "is no state of a clock: expected 0, 1 or 2")
+            findings.add(delivered.name, 0, CLOCK, tr("is no state of a clock: expected 0, 1 or 2"))
     findings.refuse_if_any()
     return _sorted_file(long, records.table, owners, quantities)
 
@@ -146,10 +149,21 @@ def _check_size(delivered: Delivered, findings: Findings) -> None:
     """What is refused before anything is unpacked."""
     name, data = delivered.name, delivered.data
     if delivered.suffix not in RECORD_SUFFIXES:
-        findings.add(name, 0, "", f"is no file of records: expected one of {', '.join(RECORD_SUFFIXES)}")
+        findings.add(
+            name, 0, "", tr("is no file of records: expected one of {names}", names=", ".join(RECORD_SUFFIXES))
+        )
         return
     if len(data) > MAX_FILE_BYTES:
-        findings.add(name, 0, "", f"has {len(data)} bytes; at most {MAX_FILE_BYTES} are taken at once; split it")
+        findings.add(
+            name,
+            0,
+            "",
+            tr(
+                "has {count} bytes; at most {max_file_bytes} are taken at once; split it",
+                count=len(data),
+                max_file_bytes=MAX_FILE_BYTES,
+            ),
+        )
         return
     rows, unpacked_bytes = data.count(b"\n"), 0
     if delivered.suffix == ".parquet":
@@ -160,7 +174,16 @@ def _check_size(delivered: Delivered, findings: Findings) -> None:
         rows = metadata.num_rows
         unpacked_bytes = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
     if rows > MAX_FILE_ROWS + 1 or unpacked_bytes > _UNPACKED_BYTES:
-        findings.add(name, 0, "", f"has {rows} rows; at most {MAX_FILE_ROWS} are taken at once; split it")
+        findings.add(
+            name,
+            0,
+            "",
+            tr(
+                "has {rows} rows; at most {max_file_rows} are taken at once; split it",
+                rows=rows,
+                max_file_rows=MAX_FILE_ROWS,
+            ),
+        )
 
 
 def _owners(connection: Connection) -> dict[str, str]:

@@ -25,7 +25,9 @@ from sqlalchemy import Connection, delete, select
 
 import collector.wire as wire
 from collector.base.errors import InvariantBroken, StoreError
+from collector.base.text import tr
 from collector.center.db.tables_receive import batch_day, store, stream, unit_day
+from collector.center.inputs.conflicts import RowsInConflict
 from collector.center.inputs.imports import Imported, pack, record_import
 from collector.center.inputs.kinds import RECORDS
 from collector.center.inputs.record_batches import RecordJournal, find_places, put_over
@@ -90,12 +92,13 @@ def undo_records(connection: Connection, number: int, *, lake: Path, now_ms: int
     touched = sorted((str(r.plant), str(r.day)) for r in connection.execute(query))
     sources = {plant: source_of(connection, lake, plant) for plant, _ in touched}
     if lost := [f"{plant} {day}" for plant, day in touched if not sources[plant].is_kept(day)]:
-        message = (
-            f"the batches of {lost[0]}"
-            + (f" and {len(lost) - 1} more days" if len(lost) > 1 else "")
-            + " have gone into the day file for good (lake.keep_payload_days): import the right records with --replace"
+        more = tr(" and {count} more days", count=len(lost) - 1) if len(lost) > 1 else ""
+        message = tr(
+            "the batches of {days} have gone into the day file for good (lake.keep_payload_days): "
+            "import the right records as a replacement",
+            days=lost[0] + more,
         )
-        raise StoreError(message, subject=f"import {number}")
+        raise StoreError(message, subject=tr("import {number}", number=number))
     keys = {(plant, part.unit, day) for plant, day in touched for part in sources[plant].parts(day, number)}
     connection.execute(delete(batch_day).where(of_mine))
     kept = ((plant, part) for plant, day in touched for part in sources[plant].parts(day))
@@ -155,8 +158,8 @@ def _refuse(connection: Connection, file: RecordFile, verdicts: UInt8s, lake: Pa
                 column, words = _difference(file.records(part), index - part.first, counting[part.unit])
                 findings.add(file.name, rows.get(index, 0), column, words)
     if more := len(conflicts) - len(listed):
-        findings.add(file.name, 0, "", f"… and {more} more rows that differ from stored records")
-    findings.refuse_if_any()
+        findings.add(file.name, 0, "", tr("… and {more} more rows that differ from stored records", more=more))
+    raise RowsInConflict(findings.problems())
 
 
 def _difference(given: wire.UnitColumns, index: int, stored: wire.UnitColumns) -> tuple[str, str]:
@@ -167,10 +170,12 @@ def _difference(given: wire.UnitColumns, index: int, stored: wire.UnitColumns) -
         mine, theirs = bool(column.present[index]), bool(other.usable[0])
         if mine == theirs and (not mine or column.values[index] == other.values[0]):
             continue
-        here = f"{from_scaled(int(column.values[index]), BY_NAME[name].scale):f}" if mine else "no value"
-        there = f"{from_scaled(int(other.values[0]), BY_NAME[name].scale):f}" if theirs else "no value"
-        what = f"{given.unit} at {format_time(int(given.time_utc_ms[index]))}"
-        return name, f"{what}: {here} here, {there} stored; --replace lets this file count"
+        here = f"{from_scaled(int(column.values[index]), BY_NAME[name].scale):f}" if mine else tr("no value")
+        there = f"{from_scaled(int(other.values[0]), BY_NAME[name].scale):f}" if theirs else tr("no value")
+        return name, tr(
+            "{unit} at {time}: {here} here, {there} stored; import the file as a replacement to let it count",
+            unit=given.unit, time=format_time(int(given.time_utc_ms[index])), here=here, there=there,
+        )  # fmt: skip
     raise InvariantBroken("a row in conflict differs in nothing", subject=given.unit)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from collector.base.errors import ConfigError, Problem, StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported
 from collector.center.inputs.imports import Imported, lock_imports, take_tables, unpack
@@ -39,10 +40,19 @@ def delivered_of(name: str, data: bytes) -> Delivered:
     """
     plain = PurePosixPath(PureWindowsPath(name).name).name
     if not plain or len(plain) > MAX_NAME or not plain.isprintable() or plain.startswith("."):
-        raise ConfigError([Problem(plain[:MAX_NAME] or "file", 0, "", "needs a plain file name, such as plan.csv")])
+        raise ConfigError([Problem(plain[:MAX_NAME] or "file", 0, "", tr("needs a plain file name, such as plan.csv"))])
     limit = {".xlsx": MAX_XLSX_BYTES, ".toml": MAX_REGISTER_BYTES}.get(PurePosixPath(plain).suffix.lower())
     if limit is not None and len(data) > limit:
-        raise ConfigError([Problem(plain, 0, "", f"has {len(data)} bytes; at most {limit} are read; split it")])
+        raise ConfigError(
+            [
+                Problem(
+                    plain,
+                    0,
+                    "",
+                    tr("has {count} bytes; at most {limit} are read; split it", count=len(data), limit=limit),
+                )
+            ]
+        )
     return Delivered(plain, data, hashlib.sha256(data).hexdigest())
 
 
@@ -125,7 +135,7 @@ def _note(
 def _require_kind(actor: Actor, kind: str) -> None:
     actor.require(Permission.IMPORT)
     if kind not in IMPORT_KINDS:
-        raise StoreError(f"expected one of {', '.join(IMPORT_KINDS)}", subject=kind[:40])
+        raise StoreError(tr("expected one of {names}", names=", ".join(IMPORT_KINDS)), subject=kind[:40])
 
 
 def take_back(store: CenterStore, number: int, *, actor: Actor, reason: str) -> None:
@@ -137,9 +147,9 @@ def take_back(store: CenterStore, number: int, *, actor: Actor, reason: str) -> 
             into a day file for good.
     """
     actor.require(Permission.IMPORT)
-    subject = f"import {number}"
+    subject = tr("import {number}", number=number)
     if not reason.strip():
-        raise StoreError("say why it is taken back", subject=subject)
+        raise StoreError(tr("say why it is taken back"), subject=subject)
     now_ms = store.clock.now_utc_ms()
 
     def finish(connection: Connection) -> None:
@@ -167,7 +177,7 @@ def read_import(connection: Connection, number: int) -> tuple[dict[str, Any], by
     query = select(*(imported.c[name] for name in _FACTS), imported.c.bytes).where(imported.c.id == number)
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise StoreError("there is none with this number", subject=f"import {number}")
+        raise StoreError(tr("there is none with this number"), subject=tr("import {number}", number=number))
     return {name: getattr(row, name) for name in _FACTS}, unpack(bytes(row.bytes))
 
 

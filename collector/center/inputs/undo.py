@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select, update
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported, replaced_rows
 from collector.center.inputs.conflicts import lay_over
@@ -43,13 +44,13 @@ def look_at_undoing(connection: Connection, folder: Path, import_id: int) -> Non
         StoreError: no such import, undone already, or a later import stands in the way.
         Altered: the file of an import is not as it was written.
     """
-    subject = f"import {import_id}"
+    subject = tr("import {number}", number=import_id)
     kind = kind_of(connection, import_id)
     counting = select(imported.c.id).where((imported.c.kind == kind) & effective)
     mine = (replaced_rows.c.import_id == import_id) & replaced_rows.c.by_import_id.in_(counting)
     blocker = connection.execute(select(func.max(replaced_rows.c.by_import_id)).where(mine)).scalar()
     if blocker is not None:
-        raise StoreError(f"import {blocker} replaced rows of it: undo that first", subject=subject)
+        raise StoreError(tr("import {blocker} replaced rows of it: undo that first", blocker=blocker), subject=subject)
     if kind == REGISTER:
         return
     others = RowsInForce(connection, folder, kind, but=import_id)
@@ -57,7 +58,11 @@ def look_at_undoing(connection: Connection, folder: Path, import_id: int) -> Non
         claimed = lay_over(KINDS[kind], back, others.met).claimed
         if len(claimed):
             raise StoreError(
-                f"what it replaced conflicts with import {int(claimed.max()) >> 32}: undo that first", subject=subject
+                tr(
+                    "what it replaced conflicts with import {blocker}: undo that first",
+                    blocker=int(claimed.max()) >> 32,
+                ),
+                subject=subject,
             )
 
 
@@ -70,8 +75,8 @@ def kind_of(connection: Connection, import_id: int) -> str:
     query = select(imported.c.kind, imported.c.undone_ms).where(imported.c.id == import_id)
     found = connection.execute(query).one_or_none()
     if found is None or found.undone_ms is not None:
-        message = "was undone already" if found else "there is none with this number"
-        raise StoreError(message, subject=f"import {import_id}")
+        message = tr("was undone already") if found else tr("there is none with this number")
+        raise StoreError(message, subject=tr("import {number}", number=import_id))
     return str(found.kind)
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.tables_receive import unit_day
 from collector.center.lake.pieces import NOT_CARRIED
 from collector.center.lake.stored_records import source_of
@@ -47,7 +48,7 @@ def stored_values(
         StoreError: the interval is empty, or longer than two hours.
     """
     if not 0 < interval.end_ms - interval.start_ms <= MAX_MS:
-        raise StoreError("the end lies after the start, at most two hours", subject=unit)
+        raise StoreError(tr("the end lies after the start, at most two hours"), subject=unit)
     source = source_of(connection, lake, plant)
     found: list[StoredValue] = []
     day = local_day(interval.start_ms)

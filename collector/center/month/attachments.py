@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 
 MAX_FILE_BYTES: Final = 10 * 1024**2
 MAX_REVIEW_BYTES: Final = 40 * 1024**2
@@ -53,9 +54,22 @@ def check_attachment(name: str, data: bytes) -> Checked:
     """
     safe = safe_name(name)
     if not data:
-        raise ConfigError([Problem(safe, 0, "", "is empty")])
+        raise ConfigError([Problem(safe, 0, "", tr("is empty"))])
     if len(data) > MAX_FILE_BYTES:
-        raise ConfigError([Problem(safe, 0, "", f"has {len(data)} bytes; at most {MAX_FILE_BYTES} are taken")])
+        raise ConfigError(
+            [
+                Problem(
+                    safe,
+                    0,
+                    "",
+                    tr(
+                        "has {count} bytes; at most {max_file_bytes} are taken",
+                        count=len(data),
+                        max_file_bytes=MAX_FILE_BYTES,
+                    ),
+                )
+            ]
+        )
     media_type = _media_type(safe, data)
     stem, dot, extension = safe.rpartition(".")
     wanted = EXTENSIONS[media_type]
@@ -86,7 +100,7 @@ def _media_type(name: str, data: bytes) -> str:
         return _office_type(name, data)
     if _is_text(data):
         return "text/csv" if name.lower().endswith(".csv") else "text/plain"
-    raise ConfigError([Problem(name, 0, "", "is none of PDF, PNG, JPEG, XLSX, DOCX, CSV, text; send one of these")])
+    raise ConfigError([Problem(name, 0, "", tr("is none of PDF, PNG, JPEG, XLSX, DOCX, CSV, text; send one of these"))])
 
 
 def _office_type(name: str, data: bytes) -> str:
@@ -94,19 +108,19 @@ def _office_type(name: str, data: bytes) -> str:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise ConfigError([Problem(name, 0, "", f"can't be read: {error}")]) from None
+        raise ConfigError([Problem(name, 0, "", tr("can't be read: {error}", error=error))]) from None
     if len(members) > MAX_MEMBERS or sum(m.file_size for m in members) > MAX_UNPACKED_BYTES:
-        raise ConfigError([Problem(name, 0, "", "swells beyond bounds when it is unpacked")])
+        raise ConfigError([Problem(name, 0, "", tr("swells beyond bounds when it is unpacked"))])
     names = {member.filename for member in members}
     if any("vbaproject" in each.lower() or each.lower().endswith((".bin", ".exe", ".js")) for each in names):
-        raise ConfigError([Problem(name, 0, "", "carries macros or embedded programs; save it without them")])
+        raise ConfigError([Problem(name, 0, "", tr("carries macros or embedded programs; save it without them"))])
     if any(member.flag_bits & 0x1 for member in members):
-        raise ConfigError([Problem(name, 0, "", "is encrypted; nobody here could read it")])
+        raise ConfigError([Problem(name, 0, "", tr("is encrypted; nobody here could read it"))])
     if "[Content_Types].xml" in names and "xl/workbook.xml" in names:
         return f"{_OFFICE}.spreadsheetml.sheet"
     if "[Content_Types].xml" in names and "word/document.xml" in names:
         return f"{_OFFICE}.wordprocessingml.document"
-    raise ConfigError([Problem(name, 0, "", "is an archive, not an XLSX or DOCX; attach its files one by one")])
+    raise ConfigError([Problem(name, 0, "", tr("is an archive, not an XLSX or DOCX; attach its files one by one"))])
 
 
 def _is_text(data: bytes) -> bool:

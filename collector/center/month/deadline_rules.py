@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from collector.base.errors import RuleError, StoreError
+from collector.base.text import tr
 from collector.center.month.deadlines import cycle_of
 from collector.center.runs.month_state import MonthState, State
 from collector.model.interval import Month, local_day
@@ -32,11 +33,13 @@ def refuse_unfinished(month: Month, after: State, run: Any, now_ms: int) -> None
         return
     if now_ms < end_ms:
         raise StoreError(
-            f"is not over before {local_day(end_ms)}: disclose it then 月份尚未结束,不能披露", subject=str(month)
+            tr("is not over before {day}: disclose it then", day=local_day(end_ms)),
+            subject=str(month),
         )
     if run.at_ms < end_ms:
         raise StoreError(
-            f"was made before {month} was over: settle anew 试算早于月末,请重新试算", subject=f"run {run.id}"
+            tr("was made before {month} was over: settle anew", month=month),
+            subject=tr("run {number}", number=run.id),
         )
 
 
@@ -51,11 +54,11 @@ def against_calendar(
     try:
         cycle = cycle_of(connection, state.month, state.edition, days)
     except RuleError as error:
-        return (f"{error.message}: whether the step is in time can't be told 缺少日历依据,无法判断是否按期",)
+        return (tr("{message}: whether the step is in time can't be told", message=error.message),)
     if disclosing and today > cycle.disclosure:
-        return (f"disclosed on {today}, due by {cycle.disclosure} 晚于披露期限",)
+        return (tr("disclosed on {today}, due by {due}", today=today, due=cycle.disclosure),)
     if after is State.FILED and today <= cycle.review:
-        return (f"filed on {today}, while plants may ask until {cycle.review} 复核申请截止前报送",)
+        return (tr("filed on {today}, while plants may ask until {until}", today=today, until=cycle.review),)
     if after is State.FILED and today > cycle.filing:
-        return (f"filed on {today}, due by {cycle.filing} 晚于报送期限",)
+        return (tr("filed on {today}, due by {due}", today=today, due=cycle.filing),)
     return ()

@@ -14,6 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from collector.base.text import Text, tr
 from collector.center.db.tables_month import month_step
 from collector.center.month.deadlines import Cycle, cycle_of, month_before
 from collector.center.month.review_log import Review, ReviewState, list_reviews
@@ -51,7 +52,7 @@ class DutyRow:
 
 @dataclass(frozen=True, slots=True)
 class DutyBoard:
-    """The duties of a month's present edition on a day. `clashes`: in words, Chinese beside English."""
+    """The duties of a month's present edition on a day. `clashes`: in words."""
 
     month: Month
     edition: int
@@ -98,14 +99,12 @@ def _rows(
         duty = by_id[ident]
         # Nobody does the end of the time to ask: it passes.
         done = taken.get(state) if state else (duty.due if today > duty.due else None)
-        yield _row(
-            ident, duty.article, (duty.chinese, duty.english), duty.due, done, today, days, moved=duty.moved_from
-        )
+        yield _row(ident, duty.article, duty.text, duty.due, done, today, days, moved=duty.moved_from)
         if ident == "review":
             yield from _answers(reviews, today, days)
     duty = by_id["publication"]
     done = taken.get(State.PUBLISHED)
-    yield _row("publication", duty.article, (duty.chinese, duty.english), duty.due, done, today, days)
+    yield _row("publication", duty.article, duty.text, duty.due, done, today, days)
 
 
 def _answers(reviews: Iterable[Review], today: date, days: DutyDays) -> Iterator[DutyRow]:
@@ -114,19 +113,16 @@ def _answers(reviews: Iterable[Review], today: date, days: DutyDays) -> Iterator
             continue
         if review.state is ReviewState.WITHDRAWN and review.answered_ms is None:
             continue
-        words = (
-            f"答复复核申请 {review.id}({review.plant} {review.unit} {review.service})",
-            f"answer to review {review.id} of {review.plant}",
-        )
+        text = tr("answer to review {number} of {plant}", number=review.id, plant=review.plant)
         answered = next((e.at_ms for e in review.events if e.kind.value in ("answered", "granted", "refused")), None)
         done = None if answered is None else local_day(answered)
-        yield _row("answer", "27", words, review.answer_due, done, today, days, review_id=review.id)
+        yield _row("answer", "27", text, review.answer_due, done, today, days, review_id=review.id)
 
 
 def _row(
     ident: str,
     article: str,
-    words: tuple[str, str],
+    text: Text,
     due: date,
     done: date | None,
     today: date,
@@ -140,8 +136,8 @@ def _row(
     return DutyRow(
         id=ident,
         article=article,
-        chinese=words[0],
-        english=words[1],
+        chinese=text.into("zh"),
+        english=str(text),
         due=due,
         moved_from=moved,
         status=status,
@@ -168,7 +164,7 @@ def _clashes(cycle: Cycle, reviews: Iterable[Review]) -> Iterator[str]:
     for review in reviews:
         waiting = review.state is ReviewState.ASKED
         if waiting and review.answer_due > cycle.filing:
-            yield (
-                f"the answer to review {review.id} is due on {review.answer_due}, after the filing on {cycle.filing} "
-                "答复期限晚于报送日"
-            )
+            yield tr(
+                "the answer to review {number} is due on {due}, after the filing on {filing}",
+                number=review.id, due=review.answer_due, filing=cycle.filing,
+            )  # fmt: skip

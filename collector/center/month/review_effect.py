@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.month.review_files import remedies_of
 from collector.center.month.review_log import EventKind, Review, review_by_id
@@ -43,7 +44,10 @@ def ask_to_try(
     found = store.read(lambda c: review_by_id(c, number, actor=actor))
     remedies = store.read(lambda c: remedies_of(c, number, actor=actor))
     if not remedies:
-        raise StoreError("attach the inputs that would change, as its remedy, first", subject=f"review {number}")
+        raise StoreError(
+            tr("attach the inputs that would change, as its remedy, first"),
+            subject=tr("review {number}", number=number),
+        )
     changes = [Change(kind, Delivered(name, data, hashlib.sha256(data).hexdigest())) for kind, name, data in remedies]
     note = f"review {number}" + (f": {note}" if note else "")
     return ask_what_if(

@@ -8,6 +8,7 @@ import hashlib
 from sqlalchemy import Connection, insert, select
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.tables_month import attachment
 from collector.center.inputs.imports import ALL_KINDS
 from collector.center.month.attachments import MAX_FILES, MAX_REVIEW_BYTES, check_attachment
@@ -35,16 +36,26 @@ def attach(
     """
     actor.require(Permission.REVIEW_ANSWER if input_kind or actor.plant is None else Permission.REVIEW_SUBMIT)
     found = lock_review(connection, number, actor=actor)
-    subject = f"review {number}"
+    subject = tr("review {number}", number=number)
     if not found.is_open and found.state is not ReviewState.LATE:
-        raise StoreError(f"is {found.state}: nothing is added any more", subject=subject)
+        raise StoreError(tr("is {state}: nothing is added any more", state=found.state), subject=subject)
     if input_kind and input_kind not in ALL_KINDS:
-        raise StoreError(f"{input_kind!r} is no kind of input; expected one of {', '.join(ALL_KINDS)}", subject=subject)
+        raise StoreError(
+            tr(
+                "{input_kind!r} is no kind of input; expected one of {names}",
+                input_kind=input_kind,
+                names=", ".join(ALL_KINDS),
+            ),
+            subject=subject,
+        )
     checked = check_attachment(name, data)
     if len(found.attachments) >= MAX_FILES:
-        raise StoreError(f"has {MAX_FILES} files already", subject=subject)
+        raise StoreError(tr("has {max_files} files already", max_files=MAX_FILES), subject=subject)
     if sum(each.size_bytes for each in found.attachments) + len(data) > MAX_REVIEW_BYTES:
-        raise StoreError(f"would have more than {MAX_REVIEW_BYTES} bytes beside it", subject=subject)
+        raise StoreError(
+            tr("would have more than {max_review_bytes} bytes beside it", max_review_bytes=MAX_REVIEW_BYTES),
+            subject=subject,
+        )
     sha256, purpose = hashlib.sha256(data).hexdigest(), REMEDY if input_kind else "evidence"
     for same in found.attachments:
         if (same.sha256, same.purpose) == (sha256, purpose):

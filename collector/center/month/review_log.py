@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from collector.base.errors import Denied, StoreError
+from collector.base.text import tr
 from collector.center.db.tables_month import attachment, review, review_event
 from collector.center.people.access import Actor, Permission
 from collector.model.interval import Month
@@ -161,7 +162,7 @@ def review_by_id(connection: Connection, number: int, *, actor: Actor) -> Review
     actor.require(Permission.SEE_OWN)
     found = _reviews(connection, review.c.id == number)
     if not found:
-        raise StoreError("there is none with this number", subject=f"review {number}")
+        raise StoreError(tr("there is none with this number"), subject=tr("review {number}", number=number))
     actor.require_plant(found[0].plant)
     return found[0]
 
@@ -181,11 +182,11 @@ def read_attachment(connection: Connection, number: int, *, actor: Actor) -> tup
     )
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise StoreError("there is none with this number", subject=f"attachment {number}")
+        raise StoreError(tr("there is none with this number"), subject=tr("attachment {number}", number=number))
     if not actor.may_see(row.plant):
-        raise Denied("this belongs to another plant", subject=actor.name)
+        raise Denied(tr("this belongs to another plant"), subject=actor.name)
     if row.purpose == REMEDY and not actor.may(Permission.SEE_ALL):
-        raise Denied("a remedy may hold rows of other plants", subject=actor.name)
+        raise Denied(tr("a remedy may hold rows of other plants"), subject=actor.name)
     return _attachment(row), bytes(row.bytes)
 
 

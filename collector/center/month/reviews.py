@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, insert, select
 
 from collector.base.errors import Denied, StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, has_statement, imported, run
 from collector.center.db.tables_month import review, review_event
@@ -81,10 +82,21 @@ def _insert_review(
 ) -> int:
     state = month_state(connection, month)
     if state.run_id != request.run_id:
-        raise StoreError(f"run {state.run_id} is disclosed since; ask about that one", subject=f"run {request.run_id}")
+        raise StoreError(
+            tr("run {run_id} is disclosed since; ask about that one", run_id=state.run_id),
+            subject=tr("run {number}", number=request.run_id),
+        )
     mine = (review.c.month == str(month)) & (review.c.plant == line.plant)
     if connection.execute(select(func.count()).select_from(review).where(mine)).scalar_one() >= MAX_OPEN:
-        raise StoreError(f"{MAX_OPEN} reviews of {line.plant} in {month}: no more are taken", subject=line.plant)
+        raise StoreError(
+            tr(
+                "{max_open} reviews of {plant} in {month}: no more are taken",
+                max_open=MAX_OPEN,
+                plant=line.plant,
+                month=month,
+            ),
+            subject=line.plant,
+        )
     today = local_day(now_ms)
     cycle = cycle_of(connection, month, state.edition, days)
     deadline = cycle.review
@@ -160,7 +172,10 @@ def decide_review(
     """
     waiting = four_eyes.get_proposal(connection, proposal_id)
     if waiting.kind != "review_decision":
-        raise StoreError(f"decides no review but is a {waiting.kind}", subject=f"proposal {proposal_id}")
+        raise StoreError(
+            tr("decides no review but is a {kind}", kind=waiting.kind),
+            subject=tr("proposal {number}", number=proposal_id),
+        )
     if not approved:
         _needed(note)
     number = int(waiting.subject.removeprefix("review "))
@@ -182,7 +197,10 @@ def escalate_review(connection: Connection, number: int, *, actor: Actor, text: 
     states = (ReviewState.ASKED, ReviewState.ANSWERED, ReviewState.REFUSED, ReviewState.GRANTED, ReviewState.LATE)
     found = _in_state(connection, number, actor, *states)
     if found.state is ReviewState.ASKED and local_day(now_ms) <= found.answer_due:
-        raise StoreError(f"the answer is due on {found.answer_due}; wait for it", subject=f"review {number}")
+        raise StoreError(
+            tr("the answer is due on {answer_due}; wait for it", answer_due=found.answer_due),
+            subject=tr("review {number}", number=number),
+        )
     _append(connection, found, EventKind.APPEALED, actor=actor, now_ms=now_ms, text=_needed(text))
 
 
@@ -200,9 +218,11 @@ def rule_on_appeal(
     prepared = four_eyes.list_proposals(connection, kind="review_decision", subject=f"review {number}")
     took_part = {found.submitted_by, *(event.who for event in found.events), *(p.prepared_by for p in prepared)}
     if actor.name in took_part:
-        raise Denied("who asked, answered, prepared or decided can't rule on the appeal", subject=actor.name)
+        raise Denied(tr("who asked, answered, prepared or decided can't rule on the appeal"), subject=actor.name)
     if not document.strip():
-        raise StoreError("name the document (number and date) of the ruling", subject=f"review {number}")
+        raise StoreError(
+            tr("name the document (number and date) of the ruling"), subject=tr("review {number}", number=number)
+        )
     kind = EventKind.RULED_GRANTED if granted else EventKind.RULED_REFUSED
     _append(connection, found, kind, actor=actor, now_ms=now_ms, text=_needed(text), document=document.strip()[:255])
 
@@ -232,16 +252,20 @@ def link_remedy(
     """
     actor.require(Permission.PREPARE)
     found = _in_state(connection, number, actor, *GRANTED_STATES)
-    subject = f"review {number}"
+    subject = tr("review {number}", number=number)
     if (import_id is None) == (run_id is None):
-        raise StoreError("name the import, or the run, that carries it out", subject=subject)
+        raise StoreError(tr("name the import, or the run, that carries it out"), subject=subject)
     if import_id is not None:
         query = select(imported.c.id).where((imported.c.id == import_id) & effective)
     else:
         query = select(run.c.id).where((run.c.id == run_id) & (run.c.month == str(found.month)))
         query = query.where((run.c.kind != WHAT_IF) & has_statement)
     if connection.execute(query).scalar() is None:
-        what = f"no import {import_id} is in force" if run_id is None else f"no run {run_id} settles {found.month}"
+        what = (
+            tr("no import {import_id} is in force", import_id=import_id)
+            if run_id is None
+            else tr("no run {run_id} settles {month}", run_id=run_id, month=found.month)
+        )
         raise StoreError(what, subject=subject)
     links = (import_id, run_id)
     _append(connection, found, EventKind.CARRIED_OUT, actor=actor, now_ms=now_ms, text=bounded_text(text), links=links)
@@ -258,14 +282,16 @@ def bounded_text(text: str) -> str:
     """A text a person wrote: no control characters but line ends and tabs, and not without end."""
     kept = "".join(c for c in text.replace("\r\n", "\n").strip() if c.isprintable() or c in "\n\t")
     if len(kept) > MAX_TEXT:
-        raise StoreError(f"{len(kept)} characters; at most {MAX_TEXT} are kept", subject="text")
+        raise StoreError(
+            tr("{count} characters; at most {max_text} are kept", count=len(kept), max_text=MAX_TEXT), subject="text"
+        )
     return kept
 
 
 def _needed(text: str) -> str:
     kept = bounded_text(text)
     if not kept:
-        raise StoreError("a text must say why", subject="review")
+        raise StoreError(tr("a text must say why"), subject="review")
     return kept
 
 
@@ -273,19 +299,23 @@ def _month_of_run(connection: Connection, run_id: int, actor: Actor) -> str:
     month = connection.execute(select(run.c.month).where(run.c.id == run_id)).scalar()
     # Whether the run exists at all is nobody's business before it is disclosed.
     if month is None or run_id not in disclosed_runs(connection, Month.parse(month)):
-        raise Denied(f"run {run_id} is not disclosed", subject=actor.name)
+        raise Denied(tr("run {run_id} is not disclosed", run_id=run_id), subject=actor.name)
     return str(month)
 
 
 def _check_request(request: ReviewRequest, month: Month) -> None:
     inside = month.interval
     if not inside.start_ms <= request.from_ms < request.to_ms <= inside.end_ms:
-        raise StoreError(f"the interval must lie in {month} and end after it begins", subject="interval")
+        raise StoreError(
+            tr("the interval must lie in {month} and end after it begins", month=month), subject="interval"
+        )
     if request.claim_kind not in ("yuan", "quantity"):
-        raise StoreError(f"expected yuan or quantity, got {request.claim_kind!r}", subject="claim")
+        raise StoreError(
+            tr("expected yuan or quantity, got {claim_kind!r}", claim_kind=request.claim_kind), subject="claim"
+        )
     digits = 2 if request.claim_kind == "yuan" else 6
     if not _NUMBER.match(request.claim_value) or len(request.claim_value.partition(".")[2]) > digits:
-        raise StoreError(f"expected a number with at most {digits} decimals", subject="claim")
+        raise StoreError(tr("expected a number with at most {digits} decimals", digits=digits), subject="claim")
     _needed(request.text)
 
 
@@ -294,7 +324,15 @@ def _find_line(store: CenterStore, request: ReviewRequest, actor: Actor) -> RunL
         if (line.unit, line.service) == (request.unit, request.service) and actor.may_see(line.plant):
             return line
     # Another plant's line and one that is not there are told apart to nobody.
-    raise Denied(f"run {request.run_id} has no line {request.unit}/{request.service} of your plant", subject=actor.name)
+    raise Denied(
+        tr(
+            "run {run_id} has no line {unit}/{service} of your plant",
+            run_id=request.run_id,
+            unit=request.unit,
+            service=request.service,
+        ),
+        subject=actor.name,
+    )
 
 
 def _said(line: RunLine, claim_kind: str) -> str:
@@ -312,7 +350,10 @@ def lock_review(connection: Connection, number: int, *, actor: Actor) -> Review:
 def _in_state(connection: Connection, number: int, actor: Actor, *states: ReviewState) -> Review:
     found = lock_review(connection, number, actor=actor)
     if found.state not in states:
-        raise StoreError(f"is {found.state}; this is for {', '.join(states)}", subject=f"review {number}")
+        raise StoreError(
+            tr("is {state}; this is for {names}", state=found.state, names=", ".join(states)),
+            subject=tr("review {number}", number=number),
+        )
     return found
 
 

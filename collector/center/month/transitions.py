@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select
 
 from collector.base.errors import StoreError
+from collector.base.text import Text, as_data, join, tr
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import filing, month_step
 from collector.center.month.deadline_rules import against_calendar, refuse_unfinished
@@ -55,32 +56,28 @@ class Transition:
     article: str
     kind: str
     needs: frozenset[Need]
-    chinese: str
-    english: str
+    text: Text
 
 
-def _t(before: State, after: State, article: str, kind: str, needs: tuple[Need, ...], words: str) -> Transition:
-    chinese, english = words.split("|")
-    return Transition(before, after, article, kind, frozenset(needs), chinese, english)
+def _t(before: State, after: State, article: str, kind: str, needs: tuple[Need, ...], text: Text) -> Transition:
+    return Transition(before, after, article, kind, frozenset(needs), text)
 
 
 _FILED: Final = (Need.SAME_RUN, Need.FILINGS, Need.NOTHING_OPEN)
 _AGAIN: Final = (Need.ANOTHER_RUN, Need.REASON)
 
 TRANSITIONS: Final = (
-    _t(State.TRIAL, State.DISCLOSED, "26", STEP, (Need.ANOTHER_RUN,), "披露统计结果|disclose the result"),
-    _t(State.DISCLOSED, State.DISCLOSED, "26", STEP, _AGAIN, "重新披露|disclose another run"),
-    _t(State.DISCLOSED, State.IN_REVIEW, "27", STEP, (Need.SAME_RUN,), "进入复核|open the reviews"),
-    _t(State.IN_REVIEW, State.IN_REVIEW, "27", STEP, _AGAIN, "复核后重新披露|disclose another run after reviews"),
-    _t(State.DISCLOSED, State.FILED, "28", STEP, _FILED, "报送监管机构|file with the regulator"),
-    _t(State.IN_REVIEW, State.FILED, "28", STEP, _FILED, "报送监管机构|file with the regulator"),
-    _t(State.FILED, State.DISCLOSED, "28", STEP, _AGAIN, "退回后重新披露|returned: disclose another run"),
-    _t(State.FILED, State.EFFECTIVE, "28", FILING, (Need.SAME_RUN,), "监管机构审批生效|approved by the regulator"),
-    _t(
-        State.EFFECTIVE, State.PUBLISHED, "28", PUBLICATION, (Need.SAME_RUN,), "监管机构发布|published by the regulator"
-    ),
-    _t(State.PUBLISHED, State.CORRECTION, "24", STEP, (Need.SAME_RUN, Need.REASON), "开启更正|open a correction"),
-    _t(State.CORRECTION, State.DISCLOSED, "26", STEP, (Need.ANOTHER_RUN,), "披露更正结果|disclose the correction"),
+    _t(State.TRIAL, State.DISCLOSED, "26", STEP, (Need.ANOTHER_RUN,), tr("disclose the result")),
+    _t(State.DISCLOSED, State.DISCLOSED, "26", STEP, _AGAIN, tr("disclose another run")),
+    _t(State.DISCLOSED, State.IN_REVIEW, "27", STEP, (Need.SAME_RUN,), tr("open the reviews")),
+    _t(State.IN_REVIEW, State.IN_REVIEW, "27", STEP, _AGAIN, tr("disclose another run after reviews")),
+    _t(State.DISCLOSED, State.FILED, "28", STEP, _FILED, tr("file with the regulator")),
+    _t(State.IN_REVIEW, State.FILED, "28", STEP, _FILED, tr("file with the regulator")),
+    _t(State.FILED, State.DISCLOSED, "28", STEP, _AGAIN, tr("returned: disclose another run")),
+    _t(State.FILED, State.EFFECTIVE, "28", FILING, (Need.SAME_RUN,), tr("approved by the regulator")),
+    _t(State.EFFECTIVE, State.PUBLISHED, "28", PUBLICATION, (Need.SAME_RUN,), tr("published by the regulator")),
+    _t(State.PUBLISHED, State.CORRECTION, "24", STEP, (Need.SAME_RUN, Need.REASON), tr("open a correction")),
+    _t(State.CORRECTION, State.DISCLOSED, "26", STEP, (Need.ANOTHER_RUN,), tr("disclose the correction")),
 )
 
 
@@ -99,7 +96,10 @@ def find_transition(before: State, after: State) -> Transition:
         if (transition.before, transition.after) == (before, after):
             return transition
     allowed = ", ".join(t.after for t in transitions_from(before))
-    raise StoreError(f"from {before} a month goes to {allowed}, not to {after}", subject="month")
+    raise StoreError(
+        tr("from {before} a month goes to {allowed}, not to {after}", before=before, allowed=allowed, after=after),
+        subject="month",
+    )
 
 
 def propose_step(
@@ -135,8 +135,11 @@ def propose_step(
         "document": document.strip()[:255],
     }
     content["result_hash"] = _check(connection, state, transition, content, now_ms)
-    content["against"] = against_calendar(connection, state, to_state, days, now_ms)
-    _need_reason(content["against"], content["reason"], str(month))
+    against = against_calendar(connection, state, to_state, days, now_ms)
+    _need_reason(against, content["reason"], str(month))
+    # In words for programs, and so that a page can say it in either language.
+    content["against"] = list(against)
+    content["against_texts"] = [as_data(each) for each in against]
     return four_eyes.propose(
         connection, actor=actor, kind=transition.kind, subject=str(month), content=content, now_ms=now_ms
     )
@@ -169,12 +172,16 @@ def approve_step(
     state = month_state(connection, month)
     if (state.number + 1, str(state.state)) != (content["number"], content["from"]):
         raise StoreError(
-            f"the month stands at {state.state} since the proposal was made; refuse it and propose anew",
-            subject=f"proposal {proposal_id}",
+            tr(
+                "the month stands at {state} since the proposal was made; refuse it and propose anew", state=state.state
+            ),
+            subject=tr("proposal {number}", number=proposal_id),
         )
     transition = find_transition(state.state, State(content["to"]))
     if _check(connection, state, transition, content, now_ms) != content["result_hash"]:
-        raise StoreError("the run is not the one that was proposed", subject=f"run {content['run_id']}")
+        raise StoreError(
+            tr("the run is not the one that was proposed"), subject=tr("run {number}", number=content["run_id"])
+        )
     reason = content["reason"] or decided.note
     against = against_calendar(connection, state, transition.after, days, now_ms)
     _need_reason(against, reason, f"proposal {proposal_id}")
@@ -202,7 +209,7 @@ def refuse_step(connection: Connection, proposal_id: int, *, actor: Actor, now_m
     """
     _check_kind(connection, proposal_id)
     if not note.strip():
-        raise StoreError("say why it is refused", subject=f"proposal {proposal_id}")
+        raise StoreError(tr("say why it is refused"), subject=tr("proposal {number}", number=proposal_id))
     four_eyes.decide(connection, proposal_id, actor=actor, granted=False, note=_bounded(note), now_ms=now_ms)
 
 
@@ -257,14 +264,14 @@ def what_stands_open(connection: Connection, month: Month, run_id: int) -> list[
     Its status; reviews not done; plants with an amount and no grid company to settle it with (Art. 24).
     """
     status = connection.execute(select(run.c.status).where(run.c.id == run_id)).scalar_one()
-    found = [] if status == "final" else [f"run {run_id} is {status}"]
+    found: list[str] = [] if status == "final" else [tr("run {run_id} is {status}", run_id=run_id, status=status)]
     waiting = [review.id for review in all_reviews(connection, month) if review.is_open]
     if waiting:
-        found.append(f"reviews not done: {', '.join(map(str, waiting))}")
+        found.append(tr("reviews not done: {numbers}", numbers=", ".join(map(str, waiting))))
     edition = month_state(connection, month).edition
     lost = [row.plant for row in scheme_rows(connection, run_id, edition) if row.net_yuan and not row.counterparty]
     if lost:
-        found.append(f"no grid company in the register (settles_with): {', '.join(lost)}")
+        found.append(tr("no grid company in the register (settles_with): {plants}", plants=", ".join(lost)))
     return found
 
 
@@ -274,49 +281,70 @@ def _check(
     """Everything a step needs; the result hash of its run."""
     run_id, reason = content["run_id"], content["reason"]
     if run_id is None:
-        raise StoreError("name the run", subject=str(state.month))
+        raise StoreError(tr("name the run"), subject=str(state.month))
     row = connection.execute(select(run).where((run.c.id == run_id) & has_statement)).one_or_none()
     if row is None:
-        raise StoreError("there is none with this number", subject=f"run {run_id}")
+        raise StoreError(tr("there is none with this number"), subject=tr("run {number}", number=run_id))
     if row.month != str(state.month):
-        raise StoreError(f"is of {row.month}, not of {state.month}", subject=f"run {run_id}")
+        raise StoreError(
+            tr("is of {found}, not of {wanted}", found=row.month, wanted=state.month),
+            subject=tr("run {number}", number=run_id),
+        )
     if row.kind == WHAT_IF:
-        raise StoreError("is a what-if run: it shows an effect and settles nothing", subject=f"run {run_id}")
+        raise StoreError(
+            tr("is a what-if run: it shows an effect and settles nothing"), subject=tr("run {number}", number=run_id)
+        )
     refuse_unfinished(state.month, transition.after, row, now_ms)
     needs = transition.needs
     if Need.SAME_RUN in needs and run_id != state.run_id:
-        raise StoreError(f"the month stands on run {state.run_id}; disclose another one first", subject=f"run {run_id}")
+        raise StoreError(
+            tr("the month stands on run {run_id}; disclose another one first", run_id=state.run_id),
+            subject=tr("run {number}", number=run_id),
+        )
     if Need.ANOTHER_RUN in needs and run_id == state.run_id:
-        raise StoreError("is the one the month stands on; settle anew first", subject=f"run {run_id}")
+        raise StoreError(
+            tr("is the one the month stands on; settle anew first"), subject=tr("run {number}", number=run_id)
+        )
     if Need.REASON in needs and not reason:
-        raise StoreError("say why", subject=f"{transition.before} to {transition.after}")
+        raise StoreError(tr("say why"), subject=f"{transition.before} to {transition.after}")
     if Need.FILINGS in needs:
         _check_filings(connection, run_id, state.edition)
     if Need.NOTHING_OPEN in needs and not reason and (still := what_stands_open(connection, state.month, run_id)):
-        raise StoreError(f"{'; '.join(still)}: filing it needs a stated reason", subject=f"run {run_id}")
+        raise StoreError(
+            tr("{names}: filing it needs a stated reason", names=join("; ", still)),
+            subject=tr("run {number}", number=run_id),
+        )
     return str(row.result_hash)
 
 
 def _need_reason(against: Sequence[str], reason: str, subject: str) -> None:
     if against and not reason:
-        raise StoreError(f"{'; '.join(against)}: needs a stated reason 请说明原因", subject=subject)
+        raise StoreError(tr("{names}: needs a stated reason", names=join("; ", against)), subject=subject)
 
 
 def _check_filings(connection: Connection, run_id: int, edition: int) -> None:
     mine = (filing.c.run_id == run_id) & (filing.c.edition == edition)
     made = set(connection.execute(select(filing.c.name).where(mine)).scalars())
     if missing := [str(name) for name in FilingName if name not in made]:
-        raise StoreError(f"make the filings first: {', '.join(missing)} of edition {edition}", subject=f"run {run_id}")
+        raise StoreError(
+            tr("make the filings first: {names} of edition {edition}", names=", ".join(missing), edition=edition),
+            subject=tr("run {number}", number=run_id),
+        )
 
 
 def _check_kind(connection: Connection, proposal_id: int) -> None:
     kind = four_eyes.get_proposal(connection, proposal_id).kind
     if kind not in KINDS:
-        raise StoreError(f"is no step of a month but a {kind}", subject=f"proposal {proposal_id}")
+        raise StoreError(
+            tr("is no step of a month but a {kind}", kind=kind),
+            subject=tr("proposal {number}", number=proposal_id),
+        )
 
 
 def _bounded(text: str) -> str:
     text = text.strip()
     if len(text) > MAX_TEXT:
-        raise StoreError(f"{len(text)} characters; at most {MAX_TEXT} are kept", subject="text")
+        raise StoreError(
+            tr("{count} characters; at most {max_text} are kept", count=len(text), max_text=MAX_TEXT), subject="text"
+        )
     return text

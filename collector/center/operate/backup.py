@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 
 from collector.base.clock import Clock
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.engines import make_engine
 from collector.center.db.store import CenterStore, renew_store_id
 from collector.center.db.store_copy import copy_tables
@@ -47,7 +48,7 @@ def create_backup(store: CenterStore, target: Path) -> int:
         target.mkdir(parents=True)
     except FileExistsError as error:
         raise StoreError(
-            "a backup needs a folder of its own; this one is there already", subject=str(target)
+            tr("a backup needs a folder of its own; this one is there already"), subject=str(target)
         ) from error
     if (store.directory / DATABASE).exists():
         _copy_database(store.directory / DATABASE, target / DATABASE)
@@ -82,11 +83,11 @@ def restore_backup(backup: Path, state: Path, *, clock: Clock, database_url: str
     """
     manifest = _read_manifest(backup)
     if state.exists() and any(state.iterdir()):
-        raise StoreError("not empty: a restore never writes over a store; move it away first", subject=str(state))
+        raise StoreError(tr("not empty: a restore never writes over a store; move it away first"), subject=str(state))
     for name, sha256 in manifest["files"].items():
         path = backup / name
         if not path.is_file() or _sha256(path) != sha256:
-            raise StoreError("missing, or not as it was when the backup was made", subject=str(path))
+            raise StoreError(tr("missing, or not as it was when the backup was made"), subject=str(path))
     part = state.with_name(state.name + ".restoring")
     shutil.rmtree(part, ignore_errors=True)
     for name in manifest["files"]:
@@ -123,11 +124,11 @@ def _fill_database(source: Connection, database_url: str) -> None:
         with engine.begin() as connection:
             lock_others_out(connection)
             if has_store(connection):
-                raise StoreError("not empty: a restore never writes over a store", subject=str(engine.url.database))
+                raise StoreError(tr("not empty: a restore never writes over a store"), subject=str(engine.url.database))
             make_tables(connection)
             copy_tables(source, connection)
     except DBAPIError as error:
-        raise StoreError(f"not restored: {error.orig}", subject=str(engine.url.database)) from error
+        raise StoreError(tr("not restored: {orig}", orig=error.orig), subject=str(engine.url.database)) from error
     finally:
         engine.dispose()
 
@@ -157,7 +158,7 @@ def _run_folders(store: CenterStore, target: Path) -> Sequence[str]:
 
 
 def _not_there(path: Path) -> StoreError:
-    return StoreError("listed and not there; `collector center check` says more", subject=str(path))
+    return StoreError(tr("listed and not there; `collector center check` says more"), subject=str(path))
 
 
 def _read_manifest(backup: Path) -> dict[str, Any]:
@@ -165,12 +166,12 @@ def _read_manifest(backup: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((backup / BACKUP_MANIFEST).read_text("utf-8"))
         names = list(manifest["files"])
         if manifest["collector_backup"] != 1 or DATABASE not in names:
-            raise ValueError("another kind of file")
+            raise ValueError(tr("another kind of file"))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"no finished backup here: {error}", subject=str(backup)) from error
+        raise StoreError(tr("no finished backup here: {error}", error=error), subject=str(backup)) from error
     for name in names:
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise StoreError(f"names a file outside of itself: {name!r}", subject=str(backup))
+            raise StoreError(tr("names a file outside of itself: {name!r}", name=name), subject=str(backup))
     return manifest
 
 

@@ -22,6 +22,7 @@ import collector.wire as wire
 from collector.base.clock import clock_state
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_quality import finding, validated_day
 from collector.center.db.tables_receive import lake_day, quarantine
@@ -62,8 +63,10 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
     now_ms = store.clock.now_utc_ms()
     found: list[Complaint] = []
     if clock_state(store.clock) is ClockState.UNSYNCHRONISED:
-        message = "the host says that it is not synchronised"
-        found.append(Complaint("warning", "host clock", message, "see to NTP: `timedatectl`; duties go by this clock"))
+        message = tr("the host says that it is not synchronised")
+        found.append(
+            Complaint("warning", "host clock", message, tr("see to NTP: `timedatectl`; duties go by this clock"))
+        )
     if settings is not None:
         found += [*_keys(settings), *_broker(settings)]
         plants = [plant.id for plant in settings.plant]
@@ -79,9 +82,9 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
 def _keys(settings: CenterSettings) -> Iterator[Complaint]:
     name = settings.center.signing_key_file
     if not name:
-        message = "acknowledgements and requests are not signed; agents that know the center's key refuse them"
+        message = tr("acknowledgements and requests are not signed; agents that know the center's key refuse them")
         yield Complaint(
-            "warning", "center.signing_key_file", message, "`collector agent keygen center`, then name the file"
+            "warning", "center.signing_key_file", message, tr("`collector agent keygen center`, then name the file")
         )
     for file in (name, settings.mqtt.key_file, settings.mqtt.password_file, settings.web.key_file):
         if file:
@@ -92,8 +95,10 @@ def _keys(settings: CenterSettings) -> Iterator[Complaint]:
         for file in plant.public_key_files:
             yield from _loads(partial(wire.load_public_key, Path(file)))
         if plant.unsigned:
-            message = "its batches are taken unsigned: anybody who reaches the broker can write its records"
-            yield Complaint("warning", plant.id, message, "enrol its key: `collector center key enroll`; trials only")
+            message = tr("its batches are taken unsigned: anybody who reaches the broker can write its records")
+            yield Complaint(
+                "warning", plant.id, message, tr("enrol its key: `collector center key enroll`; trials only")
+            )
 
 
 def _secret(path: Path) -> Iterator[Complaint]:
@@ -101,12 +106,15 @@ def _secret(path: Path) -> Iterator[Complaint]:
         mode = path.stat().st_mode
     except OSError as error:
         yield Complaint(
-            "error", str(path), f"can't be read: {error.strerror}", "put the file there, for this user to read"
+            "error",
+            str(path),
+            tr("can't be read: {strerror}", strerror=error.strerror),
+            tr("put the file there, for this user to read"),
         )
         return
     if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
-        message = f"others may use it (mode {stat.S_IMODE(mode):o})"
-        yield Complaint("error", str(path), message, f"chmod 0640 {path}; chown root:collector {path}")
+        message = tr("others may use it (mode {mode:o})", mode=stat.S_IMODE(mode))
+        yield Complaint("error", str(path), message, tr("chmod 0640 {path}; chown root:collector {path}", path=path))
 
 
 def _loads(load: Callable[[], object]) -> Iterator[Complaint]:
@@ -114,7 +122,9 @@ def _loads(load: Callable[[], object]) -> Iterator[Complaint]:
         load()
     except ConfigError as error:
         for problem in error.problems:
-            yield Complaint("error", problem.file, problem.message, "name the right file, or make a new pair of keys")
+            yield Complaint(
+                "error", problem.file, problem.message, tr("name the right file, or make a new pair of keys")
+            )
 
 
 def _broker(settings: CenterSettings) -> Iterator[Complaint]:
@@ -123,11 +133,16 @@ def _broker(settings: CenterSettings) -> Iterator[Complaint]:
         with socket.create_connection((host, port), timeout=CONNECT_S):
             pass
     except OSError as error:
-        remedy = "is the broker running? mqtt.host and mqtt.port; a firewall between"
-        yield Complaint("error", f"broker {host}:{port}", f"can't be reached: {error.strerror or error}", remedy)
+        remedy = tr("is the broker running? mqtt.host and mqtt.port; a firewall between")
+        yield Complaint(
+            "error",
+            f"broker {host}:{port}",
+            tr("can't be reached: {strerror}", strerror=error.strerror or error),
+            remedy,
+        )
     if not settings.mqtt.ca_file and host not in ("127.0.0.1", "::1", "localhost"):
-        remedy = "set mqtt.ca_file, mqtt.cert_file and mqtt.key_file"
-        yield Complaint("warning", f"broker {host}:{port}", "is reached without TLS", remedy)
+        remedy = tr("set mqtt.ca_file, mqtt.cert_file and mqtt.key_file")
+        yield Complaint("warning", f"broker {host}:{port}", tr("is reached without TLS"), remedy)
 
 
 def _of_alarm(alarm: Alarm) -> Complaint:
@@ -138,32 +153,44 @@ def _of_alarm(alarm: Alarm) -> Complaint:
 def _register(register: Register, settings: CenterSettings, today: date) -> Iterator[Complaint]:
     """Units that center.toml and the register in force do not both know."""
     if not register.units:
-        yield Complaint("warning", "register", "none was imported", "`collector center import register register.toml`")
+        yield Complaint(
+            "warning", "register", tr("none was imported"), tr("`collector center import register register.toml`")
+        )
         return
     owners = {unit: plant.id for plant in settings.plant for unit in plant.units}
     # A state that is over by now needs no enrolment; one to come does.
     registered = {u.id: u.plant for u in register.units if u.until_day is None or u.until_day > today}
     for unit in sorted(registered.keys() - owners.keys()):
-        message = f"registered with {registered[unit]} and not enrolled: its records are refused as foreign_unit"
+        message = tr(
+            "registered with {registered} and not enrolled: its records are refused as foreign_unit",
+            registered=registered[unit],
+        )
         yield Complaint(
-            "error", unit, message, f"add it to units of [[plant]] {registered[unit]} in center.toml; restart"
+            "error",
+            unit,
+            message,
+            tr("add it to units of [[plant]] {registered} in center.toml; restart", registered=registered[unit]),
         )
     for unit in sorted(owners.keys() - {u.id for u in register.units}):
-        message = f"enrolled with {owners[unit]} and not registered: its records settle nothing"
-        yield Complaint("warning", unit, message, "add [[unit]] to the register and import it with --replace")
+        message = tr("enrolled with {owners} and not registered: its records settle nothing", owners=owners[unit])
+        yield Complaint("warning", unit, message, tr("add [[unit]] to the register and import it with --replace"))
     for unit in sorted(owners.keys() & registered.keys()):
         if owners[unit] != registered[unit]:
-            message = f"enrolled with {owners[unit]}, registered with {registered[unit]}"
-            yield Complaint("error", unit, message, "make center.toml and the register say the same")
+            message = tr(
+                "enrolled with {owners}, registered with {registered}", owners=owners[unit], registered=registered[unit]
+            )
+            yield Complaint("error", unit, message, tr("make center.toml and the register say the same"))
 
 
 def _clock(connection: Connection, now_ms: int) -> Iterator[Complaint]:
     """The center's own clock against what it wrote before."""
     latest = int(connection.execute(select(func.max(lake_day.c.changed_ms))).scalar() or 0)
     if latest > now_ms + _CLOCK_SLACK_MS:
-        message = f"reads {format_time(now_ms)}, and the store has entries of {format_time(latest)}"
+        message = tr(
+            "reads {now}, and the store has entries of {latest}", now=format_time(now_ms), latest=format_time(latest)
+        )
         yield Complaint(
-            "error", "clock", message, "see to NTP: `timedatectl`; acknowledgements do not depend on it, duties do"
+            "error", "clock", message, tr("see to NTP: `timedatectl`; acknowledgements do not depend on it, duties do")
         )
 
 
@@ -177,22 +204,29 @@ def _findings(connection: Connection) -> Iterator[Complaint]:
         units.setdefault(row.code, set()).add(row.unit)
     for code, count in counts.most_common():
         names = sorted(units[code])
-        named = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-        remedy = "`collector center findings` shows each; ask the plant, or substitute"
-        yield Complaint("warning", "records", f"{count} open findings {code}: {named}", remedy)
+        named = ", ".join(names[:_NAMED]) + (
+            tr(" and {count} more", count=len(names) - _NAMED) if len(names) > _NAMED else ""
+        )
+        remedy = tr("`collector center findings` shows each; ask the plant, or substitute")
+        yield Complaint(
+            "warning",
+            "records",
+            tr("{count} open findings {code}: {named}", count=count, code=code, named=named),
+            remedy,
+        )
 
 
 def _quarantine(connection: Connection) -> Iterator[Complaint]:
     query = select(quarantine.c.code, func.count().label("n")).group_by(quarantine.c.code).order_by(quarantine.c.code)
     counts = {row.code: int(row.n) for row in connection.execute(query)}
     if words := ", ".join(f"{code} {n}" for code, n in counts.items() if code not in wire.CURABLE):
-        remedy = "`collector center quarantine`; remove the cause, then --readmit"
-        yield Complaint("warning", "quarantine", f"holds {words}", remedy)
+        remedy = tr("`collector center quarantine`; remove the cause, then --readmit")
+        yield Complaint("warning", "quarantine", tr("holds {words}", words=words), remedy)
     if words := ", ".join(f"{code} {n}" for code, n in counts.items() if code in wire.CURABLE):
-        remedy = (
+        remedy = tr(
             "`collector center quarantine` names the plant and the limit; its gateway keeps them and offers them again"
         )
-        yield Complaint("warning", "limits", f"batches refused for now: {words}", remedy)
+        yield Complaint("warning", "limits", tr("batches refused for now: {words}", words=words), remedy)
 
 
 def limits_in_words(limits: Receiver) -> str:
@@ -209,21 +243,23 @@ def _validation(connection: Connection) -> Iterator[Complaint]:
     looked = select(func.count()).select_from(validated_day)
     missing = int(connection.execute(sealed).scalar_one()) - int(connection.execute(looked).scalar_one())
     if missing > 0:
-        remedy = "the running center does it; its log says what stands in the way"
-        yield Complaint("warning", "records", f"{missing} sealed days were never validated", remedy)
+        remedy = tr("the running center does it; its log says what stands in the way")
+        yield Complaint("warning", "records", tr("{missing} sealed days were never validated", missing=missing), remedy)
 
 
 def _audit(connection: Connection) -> Iterator[Complaint]:
     for words in audit.verify(connection)[:_NAMED]:
         yield Complaint(
-            "error", "audit log", words, "compare with the head printed in the last package; keep this store"
+            "error", "audit log", words, tr("compare with the head printed in the last package; keep this store")
         )
 
 
 def _backups(folder: Path, now_ms: int) -> Iterator[Complaint]:
-    remedy = "`collector center backup` every day, by a timer; copy it to another machine"
+    remedy = tr("`collector center backup` every day, by a timer; copy it to another machine")
     times = [int(path.stat().st_mtime * 1000) for path in folder.glob("*/backup.json")] if folder.is_dir() else []
     if not times:
-        yield Complaint("error", str(folder), "holds no backup", remedy)
+        yield Complaint("error", str(folder), tr("holds no backup"), remedy)
     elif now_ms - max(times) > OLD_BACKUP_DAYS * DAY_MS:
-        yield Complaint("warning", str(folder), f"the latest backup is of {format_time(max(times))}", remedy)
+        yield Complaint(
+            "warning", str(folder), tr("the latest backup is of {time}", time=format_time(max(times))), remedy
+        )

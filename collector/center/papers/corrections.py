@@ -18,6 +18,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from collector.base.errors import Denied, InvariantBroken, StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.people.access import Actor
 from collector.center.runs.month_state import may_see_run, month_state, run_in_effect
@@ -82,7 +83,15 @@ def compute_correction(before: RunStatement, after: RunStatement) -> Correction:
         InvariantBroken: a plant's change is not the sum of its lines', or an area's net changes do not sum to zero.
     """
     if before.month != after.month:
-        raise StoreError(f"is of {after.month}, run {before.run_id} of {before.month}", subject=f"run {after.run_id}")
+        raise StoreError(
+            tr(
+                "is of {month}, run {run_id} of {month_2}",
+                month=after.month,
+                run_id=before.run_id,
+                month_2=before.month,
+            ),
+            subject=tr("run {number}", number=after.run_id),
+        )
     lines = tuple(_lines(before, after))
     plants = tuple(_plants(before, after))
     _check(lines, plants)
@@ -104,9 +113,9 @@ def correction_of(store: CenterStore, month: Month, *, actor: Actor, run_id: int
 
     base, after, allowed = store.read(look)
     if base is None or after is None:
-        raise StoreError("nothing is in effect yet, so there is nothing to correct", subject=str(month))
+        raise StoreError(tr("nothing is in effect yet, so there is nothing to correct"), subject=str(month))
     if not allowed:
-        raise Denied(f"run {after} is not disclosed", subject=actor.name)
+        raise Denied(tr("run {after} is not disclosed", after=after), subject=actor.name)
     whole = compute_correction(load_run_statement(store, base), load_run_statement(store, after))
     lines = tuple(line for line in whole.lines if actor.may_see(line.plant))
     plants = tuple(plant for plant in whole.plants if actor.may_see(plant.plant))

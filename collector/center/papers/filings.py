@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from collector.base.errors import Denied, StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_month import filing, scheme
 from collector.center.papers.bills import SchemeRow, carried_before, compute_carry
@@ -75,7 +76,9 @@ def make_filings(store: CenterStore, run_id: int, *, actor: Actor) -> list[Filin
     actor.require(Permission.PREPARE)
     statement = load_run_statement(store, run_id)
     if statement.kind == WHAT_IF:
-        raise StoreError("is a what-if run: it shows an effect and is never filed", subject=f"run {run_id}")
+        raise StoreError(
+            tr("is a what-if run: it shows an effect and is never filed"), subject=tr("run {number}", number=run_id)
+        )
     month = statement.month
     edition, made, carried = store.read(
         lambda c: (
@@ -95,7 +98,7 @@ def make_filings(store: CenterStore, run_id: int, *, actor: Actor) -> list[Filin
 
     def write(connection: Connection) -> list[Filing]:
         if month_state(connection, month).edition != edition:
-            raise StoreError("another edition was opened meanwhile; make them again", subject=str(month))
+            raise StoreError(tr("another edition was opened meanwhile; make them again"), subject=str(month))
         if made := _made(connection, month, run_id, edition):
             return made
         _insert_scheme(connection, run_id, edition, rows)
@@ -127,10 +130,10 @@ def read_filing(connection: Connection, number: int, *, actor: Actor) -> tuple[F
     actor.require(Permission.SEE_OWN)
     row = connection.execute(select(filing.c.month, filing.c.bytes).where(filing.c.id == number)).one_or_none()
     if row is None:
-        raise StoreError("there is none with this number", subject=f"filing {number}")
+        raise StoreError(tr("there is none with this number"), subject=tr("filing {number}", number=number))
     found = next(f for f in _filings(connection, Month.parse(row.month)) if f.id == number)
     if not _may_read(found, actor):
-        raise Denied(f"filing {number} is not published", subject=actor.name)
+        raise Denied(tr("filing {number} is not published", number=number), subject=actor.name)
     return found, Delivered(found.file_name, bytes(row.bytes), found.sha256)
 
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from collector.base.errors import Denied
+from collector.base.text import tr
 
 
 class Role(StrEnum):
@@ -90,7 +91,10 @@ class Actor:
             Denied: it has not.
         """
         if not self.may(permission):
-            raise Denied(f"the role {self.role} has no permission {permission}", subject=self.name)
+            raise Denied(
+                tr("the role {role} has no permission {permission}", role=self.role, permission=permission),
+                subject=self.name,
+            )
 
     def may_see(self, plant: str) -> bool:
         """Whether what belongs to a plant may be shown."""
@@ -103,4 +107,4 @@ class Actor:
             Denied: it is another plant's.
         """
         if not self.may_see(plant):
-            raise Denied("this belongs to another plant", subject=self.name)
+            raise Denied(tr("this belongs to another plant"), subject=self.name)

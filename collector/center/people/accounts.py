@@ -20,6 +20,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from collector.base.errors import Denied, StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_people import account, login_failure, session, token
 from collector.center.db.tables_people import audit as audit_log
@@ -61,11 +62,11 @@ def create_account(
     """
     actor.require(Permission.ADMINISTER)
     if not NAME.fullmatch(name):
-        raise StoreError("2 to 64 of a-z, 0-9, dot, dash, underscore; a letter first", subject=name[:80])
+        raise StoreError(tr("2 to 64 of a-z, 0-9, dot, dash, underscore; a letter first"), subject=name[:80])
     if (role is Role.PLANT) != bool(plant):
-        raise StoreError("the role plant, and no other, needs a plant", subject=name)
+        raise StoreError(tr("the role plant, and no other, needs a plant"), subject=name)
     if connection.execute(select(account.c.id).where(account.c.name == name)).scalar() is not None:
-        raise StoreError("this name is taken; names are never given to somebody else", subject=name)
+        raise StoreError(tr("this name is taken; names are never given to somebody else"), subject=name)
     values = {
         "name": name,
         "full_name": full_name[:128],
@@ -89,7 +90,10 @@ def hash_password(password: str) -> str:
         StoreError: too short or too long.
     """
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        raise StoreError(f"{MIN_PASSWORD} to {MAX_PASSWORD} characters", subject="password")
+        raise StoreError(
+            tr("{min_password} to {max_password} characters", min_password=MIN_PASSWORD, max_password=MAX_PASSWORD),
+            subject="password",
+        )
     return _hasher.hash(password)
 
 
@@ -121,9 +125,9 @@ def set_role(
     """
     actor.require(Permission.ADMINISTER)
     if actor.name == name and not actor.local:
-        raise Denied("nobody changes their own role", subject=name)
+        raise Denied(tr("nobody changes their own role"), subject=name)
     if (role is Role.PLANT) != bool(plant):
-        raise StoreError("the role plant, and no other, needs a plant", subject=name)
+        raise StoreError(tr("the role plant, and no other, needs a plant"), subject=name)
     number = _number(connection, name)
     before = connection.execute(select(account.c.role, account.c.plant).where(account.c.id == number)).one()
     connection.execute(update(account).where(account.c.id == number).values(role=str(role), plant=plant))
@@ -145,7 +149,7 @@ def disable_account(connection: Connection, *, actor: Actor, name: str, now_ms: 
     """
     actor.require(Permission.ADMINISTER)
     if actor.name == name and not actor.local:
-        raise Denied("nobody closes their own account", subject=name)
+        raise Denied(tr("nobody closes their own account"), subject=name)
     number = _number(connection, name)
     connection.execute(update(account).where(account.c.id == number).values(disabled_ms=now_ms))
     detail = {"tokens_revoked": _end_access(connection, number, now_ms)}
@@ -219,7 +223,7 @@ def create_token(connection: Connection, *, actor: Actor, account_name: str, nam
     if actor.name != account_name or actor.local:
         actor.require(Permission.ADMINISTER)
     if not 1 <= days <= 400:
-        raise StoreError("a token lives 1 to 400 days", subject=name)
+        raise StoreError(tr("a token lives 1 to 400 days"), subject=name)
     number = _number(connection, account_name)
     secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
     values = {
@@ -248,7 +252,9 @@ def revoke_token(connection: Connection, number: int, *, actor: Actor, now_ms: i
         actor.require(Permission.ADMINISTER)
     alive = (token.c.id == number) & token.c.revoked_ms.is_(None)
     if connection.execute(update(token).where(alive).values(revoked_ms=now_ms)).rowcount != 1:
-        raise StoreError("there is none with this number, or it is revoked", subject=f"token {number}")
+        raise StoreError(
+            tr("there is none with this number, or it is revoked"), subject=tr("token {number}", number=number)
+        )
     detail = {"token": number}
     audit.append(connection, actor=actor, action="token.revoke", subject=str(owner), detail=detail, now_ms=now_ms)
 
@@ -298,7 +304,7 @@ def _refuse_too_many(connection: Connection, name: str, address: str, now_ms: in
         known = _logged_in_from(connection, name, address, now_ms)
         refused = not known or _failures(connection, of_name & of_address, now_ms) >= FAILURES_BY_NAME
     if refused:
-        raise Denied("too many failed log-ins; try again in a quarter of an hour", subject=name)
+        raise Denied(tr("too many failed log-ins; try again in a quarter of an hour"), subject=name)
 
 
 def _failures(connection: Connection, where: ColumnElement[bool], now_ms: int) -> int:
@@ -360,7 +366,7 @@ def _end_access(connection: Connection, number: int, now_ms: int) -> list[int]:
 def _number(connection: Connection, name: str) -> int:
     number = connection.execute(select(account.c.id).where(account.c.name == name)).scalar()
     if number is None:
-        raise StoreError("there is no such account", subject=name)
+        raise StoreError(tr("there is no such account"), subject=name)
     return int(number)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from collector.base.errors import Denied, StoreError
+from collector.base.text import tr
 from collector.center.db.tables_people import proposal
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
@@ -67,7 +68,14 @@ def propose(
     """
     actor.require(KINDS[kind].prepare)
     if waiting := list_proposals(connection, kind=kind, subject=subject, open_only=True):
-        raise StoreError(f"proposal {waiting[0].id} by {waiting[0].prepared_by} waits to be decided", subject=subject)
+        raise StoreError(
+            tr(
+                "proposal {id} by {prepared_by} waits to be decided",
+                id=waiting[0].id,
+                prepared_by=waiting[0].prepared_by,
+            ),
+            subject=subject,
+        )
     values = {
         "kind": kind,
         "subject": subject,
@@ -103,19 +111,24 @@ def decide(
         StoreError: there is none with this number, it is decided, or the document it needs is not named.
     """
     found = get_proposal(connection, number)
-    subject = f"proposal {number}"
+    subject = tr("proposal {number}", number=number)
     kind = KINDS[found.kind]
     actor.require(kind.decide)
     if actor.name == found.prepared_by:
-        raise Denied("who prepares can't decide: another person must", subject=actor.name)
+        raise Denied(tr("who prepares can't decide: another person must"), subject=actor.name)
     if actor.login and actor.login == found.content.get(audit.LOGIN) and not actor.shared_login:
         raise Denied(
-            f"{found.prepared_by} prepared it as the same user of the system, {actor.login}: another person must log "
-            "in and decide, or the pages be used; where people share that user, say center.shared_login in center.toml",
+            tr(
+                "{prepared_by} prepared it as the same user of the system, {login}: another person must "
+                "log in and decide, or the pages be used; where people share that user, say "
+                "center.shared_login in center.toml",
+                prepared_by=found.prepared_by,
+                login=actor.login,
+            ),
             subject=actor.name,
         )
     if granted and kind.needs_document and not document.strip():
-        raise StoreError("name the document (number and date) that approves it", subject=subject)
+        raise StoreError(tr("name the document (number and date) that approves it"), subject=subject)
     values = {
         "decision": "granted" if granted else "refused",
         "decided_by": actor.name,
@@ -126,7 +139,7 @@ def decide(
     # Two at once: the condition lets exactly one of them change the row.
     undecided = (proposal.c.id == number) & proposal.c.decision.is_(None)
     if connection.execute(update(proposal).where(undecided).values(values)).rowcount != 1:
-        raise StoreError("was decided already", subject=subject)
+        raise StoreError(tr("was decided already"), subject=subject)
     detail = {"proposal": number, "decision": values["decision"], "note": note, "document": values["document"]}
     action = f"{found.kind}.decide"
     audit.append(connection, actor=actor, action=action, subject=found.subject, detail=detail, now_ms=now_ms)
@@ -142,11 +155,11 @@ def withdraw(connection: Connection, number: int, *, actor: Actor, note: str = "
     """
     found = get_proposal(connection, number)
     if actor.name != found.prepared_by:
-        raise Denied(f"{found.prepared_by} prepared it", subject=actor.name)
+        raise Denied(tr("{prepared_by} prepared it", prepared_by=found.prepared_by), subject=actor.name)
     values = {"decision": "withdrawn", "decided_by": actor.name, "decided_ms": now_ms, "note": note}
     undecided = (proposal.c.id == number) & proposal.c.decision.is_(None)
     if connection.execute(update(proposal).where(undecided).values(values)).rowcount != 1:
-        raise StoreError("was decided already", subject=f"proposal {number}")
+        raise StoreError(tr("was decided already"), subject=tr("proposal {number}", number=number))
     detail = {"proposal": number, "note": note}
     action = f"{found.kind}.withdraw"
     audit.append(connection, actor=actor, action=action, subject=found.subject, detail=detail, now_ms=now_ms)
@@ -160,7 +173,7 @@ def get_proposal(connection: Connection, number: int) -> Proposal:
     """
     row = connection.execute(select(proposal).where(proposal.c.id == number)).one_or_none()
     if row is None:
-        raise StoreError("there is none with this number", subject=f"proposal {number}")
+        raise StoreError(tr("there is none with this number"), subject=tr("proposal {number}", number=number))
     return _proposal(row)
 
 

@@ -49,7 +49,6 @@ CODES: Final = (
 )  # fmt: skip
 _OF_RATED: Final = frozenset({"active_power_mw", "agc_setpoint_mw", "reactive_power_mvar"})
 _KWMS_PER_WH: Final = 3_600
-_CLOCK_WORDS: Final = {ClockState.UNSYNCHRONISED: "时钟未同步", ClockState.UNKNOWN: "时钟状态不明"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ def _bounded(found: list[Found]) -> list[Found]:
         return found
     rest = found[MOST_STRETCHES - 1 :]
     first = rest[0]
-    words = f"{len(rest)} stretches 段; the first 首段: {first.found}"
+    words = f"{len(rest)} stretches; the first: {first.found}"
     end_ms = max(one.end_ms for one in rest)
     summed = Found(first.code, first.unit, first.quantity, first.start_ms, end_ms, words, first.expected)
     return [*found[: MOST_STRETCHES - 1], summed]
@@ -146,7 +145,7 @@ def _worst(quantity: str, column: QuantityColumn, middle: int) -> Callable[[int,
     def words(first: int, last: int) -> str:
         values, usable = column.values[first : last + 1], column.usable[first : last + 1]
         if not usable.any():
-            return "marked out of range by the gateway 网关已标越限"
+            return "marked out of range by the gateway"
         chosen = values[usable]
         return _text(quantity, int(chosen[np.argmax(np.abs(chosen - middle))]))
 
@@ -199,7 +198,7 @@ def _rates(unit_day: UnitDay, _policy: DataPolicy) -> Iterator[Found]:
         if limit.on_grid:
             closed = _state_of(unit_day, "on_grid", 1)[known]
             fast &= closed[1:] & closed[:-1]
-        yield from _fast(unit_day, limit, time, values, fast, f"at most {limit.per_s * basis:.6g} a second 每秒至多")
+        yield from _fast(unit_day, limit, time, values, fast, f"at most {limit.per_s * basis:.6g} a second")
 
 
 def _fast(
@@ -230,7 +229,7 @@ def _frozen(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
             others = [unit_day.columns[n] for n in names if n != limit.quantity]
             if end_ms - start_ms >= limit.longest_s * 1000 and any(_moves(c, first, last + 1) for c in others):
                 words = f"{_text(limit.quantity, int(column.values[first]))} for {(end_ms - start_ms) // 1000} s"
-                expected = f"a change within {limit.longest_s} s while others move 其他量在变时应有变化"
+                expected = f"a change within {limit.longest_s} s while others move"
                 yield Found("frozen", unit_day.unit, limit.quantity, start_ms, end_ms, words, expected)
 
 
@@ -252,15 +251,13 @@ def _moves(column: QuantityColumn, first: int, last: int) -> bool:
 def _clock(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
     """Records stamped by a clock that was not known to be right, and steps back of it."""
     for state in (ClockState.UNSYNCHRONISED, ClockState.UNKNOWN):
-        words = _always(f"clock {state.name.lower()} {_CLOCK_WORDS[state]}")
+        words = _always(f"clock {state.name.lower()}")
         mask = unit_day.clock == state
-        yield from _stretches(
-            unit_day, policy, "clock_unsynchronised", "", mask, words, "clock synchronised 时钟已同步"
-        )
+        yield from _stretches(unit_day, policy, "clock_unsynchronised", "", mask, words, "clock synchronised")
     for at in np.flatnonzero(np.diff(unit_day.era)).tolist():
         start_ms, end_ms = int(unit_day.time[at]), int(unit_day.time[at + 1])
         text = f"clock era {int(unit_day.era[at])} to {int(unit_day.era[at + 1])}"
-        yield Found("clock_stepped", unit_day.unit, "", start_ms, end_ms, text, "one clock era 同一时钟纪元")
+        yield Found("clock_stepped", unit_day.unit, "", start_ms, end_ms, text, "one clock era")
 
 
 def _sign(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
@@ -272,7 +269,7 @@ def _sign(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
         mask = power.usable & (power.values < limit) & _state_of(unit_day, "on_grid", 1)
         mask &= ~_state_of(unit_day, "condenser", 1)
         words = _worst("active_power_mw", power, 0)
-        expected = f"at least {_text('active_power_mw', limit)}: {state.kind} generates 不低于此值:该类机组只发电"
+        expected = f"at least {_text('active_power_mw', limit)}: {state.kind} generates"
         yield from _stretches(unit_day, policy, "negative_power", "active_power_mw", mask, words, expected)
     register = unit_day.columns.get("energy_export_mwh")
     if register is not None:
@@ -282,7 +279,7 @@ def _sign(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
             name = "energy_export_mwh"
             words_text = f"{_text(name, int(register.values[before]))} to {_text(name, int(register.values[after]))}"
             start_ms, end_ms = int(unit_day.time[before]), int(unit_day.time[after])
-            yield Found("register_backwards", unit_day.unit, name, start_ms, end_ms, words_text, "never less 只增不减")
+            yield Found("register_backwards", unit_day.unit, name, start_ms, end_ms, words_text, "never less")
 
 
 def _meter(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
@@ -307,8 +304,8 @@ def _meter(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
     grown = int(register.values[last] - register.values[first])
     if abs(Fraction(exported, _KWMS_PER_WH) - grown) <= policy.meter_difference_ratio * abs(grown):
         return
-    words = f"telemetry 遥测积分 {Decimal(exported) / (_KWMS_PER_WH * 1_000_000):.6f} MWh"
-    expected = f"meter 电能表 {from_scaled(grown, 1_000_000):.6f} MWh ± {float(policy.meter_difference_ratio):.2%}"
+    words = f"telemetry {Decimal(exported) / (_KWMS_PER_WH * 1_000_000):.6f} MWh"
+    expected = f"meter {from_scaled(grown, 1_000_000):.6f} MWh ± {float(policy.meter_difference_ratio):.2%}"
     start_ms, end_ms = int(unit_day.time[first]), int(unit_day.time[last])
     yield Found("meter_differs", unit_day.unit, "energy_export_mwh", start_ms, end_ms, words, expected)
 
@@ -322,8 +319,8 @@ def _agc(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
         "agc_off_grid",
         "agc_in_service",
         mask,
-        _always("AGC in service AGC投入"),
-        "out of service off the grid 离网时应退出",
+        _always("AGC in service"),
+        "out of service off the grid",
     )
 
 

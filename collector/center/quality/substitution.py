@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, or_, select, update
 
 from collector.base.errors import StoreError
+from collector.base.text import said_by, tr
 from collector.center.db.tables_people import proposal
 from collector.center.db.tables_quality import substitution
 from collector.center.db.tables_receive import enrolled, unit_day
@@ -54,7 +55,7 @@ def propose_substitution(
     actor.require(Permission.PREPARE)
     described = _checked(quantity, interval, value, fill_s, unit)
     if not method.strip() or not reason.strip():
-        raise StoreError("a substitution names its method and its reason", subject=unit)
+        raise StoreError(tr("a substitution names its method and its reason"), subject=unit)
     plant = plant_of(connection, unit)
     _refuse_overlap(connection, unit, quantity, interval)
     content = {
@@ -103,11 +104,11 @@ def propose_withdrawal(connection: Connection, number: int, *, actor: Actor, rea
     """
     actor.require(four_eyes.KINDS[WITHDRAWAL].prepare)
     row = _row(connection, number)
-    subject = f"substitution {number}"
+    subject = tr("substitution {number}", number=number)
     if not reason.strip():
-        raise StoreError("say why it is withdrawn", subject=subject)
+        raise StoreError(tr("say why it is withdrawn"), subject=subject)
     if row.approved_ms is None or row.withdrawn_ms is not None:
-        raise StoreError("is not in force: not approved, or withdrawn already", subject=subject)
+        raise StoreError(tr("is not in force: not approved, or withdrawn already"), subject=subject)
     content = {"substitution": number, "reason": reason}
     return four_eyes.propose(connection, actor=actor, kind=WITHDRAWAL, subject=subject, content=content, now_ms=now_ms)
 
@@ -122,17 +123,17 @@ def decide_withdrawal(
         StoreError: no withdrawal of this substitution waits.
     """
     row = _row(connection, number)
-    subject = f"substitution {number}"
+    subject = tr("substitution {number}", number=number)
     waiting = four_eyes.list_proposals(connection, kind=WITHDRAWAL, subject=subject, open_only=True)
     if not waiting:
-        raise StoreError("nobody proposed to take it back", subject=subject)
+        raise StoreError(tr("nobody proposed to take it back"), subject=subject)
     decided = four_eyes.decide(connection, waiting[0].id, actor=actor, granted=granted, note=note, now_ms=now_ms)
     if not granted:
         return
     values = {"withdrawn_ms": now_ms, "withdrawn_by": actor.name, "withdrawn_reason": decided.content["reason"]}
     in_force = (substitution.c.id == number) & substitution.c.withdrawn_ms.is_(None)
     if connection.execute(update(substitution).where(in_force).values(values)).rowcount != 1:
-        raise StoreError("was withdrawn already", subject=subject)
+        raise StoreError(tr("was withdrawn already"), subject=subject)
     mark_interval_stale(connection, row.plant, row.unit, _interval(row), now_ms, make_days=False)
 
 
@@ -172,19 +173,39 @@ def _state(row: Any) -> str:
 def _checked(quantity: str, interval: Interval, value: str, fill_s: int | None, unit: str) -> Quantity:
     described = BY_NAME.get(quantity)
     if described is None:
-        raise StoreError(f"unknown quantity {quantity!r}; there are {', '.join(BY_NAME)}", subject=unit)
+        raise StoreError(
+            tr("unknown quantity {quantity!r}; there are {names}", quantity=quantity, names=", ".join(BY_NAME)),
+            subject=unit,
+        )
     if not 0 < interval.end_ms - interval.start_ms <= LONGEST_MS:
-        raise StoreError("the interval is empty, backwards or longer than 62 days", subject=unit)
+        raise StoreError(tr("the interval is empty, backwards or longer than 62 days"), subject=unit)
     if fill_s is not None and not LEAST_FILL_S <= fill_s <= MOST_FILL_S:
-        raise StoreError(f"records are made every {LEAST_FILL_S} to {MOST_FILL_S} s, not {fill_s}", subject=unit)
+        raise StoreError(
+            tr(
+                "records are made every {least_fill_s} to {most_fill_s} s, not {fill_s}",
+                least_fill_s=LEAST_FILL_S,
+                most_fill_s=MOST_FILL_S,
+                fill_s=fill_s,
+            ),
+            subject=unit,
+        )
     try:
         given = parse_decimal(value)
         whole = parse_scaled(value, described.scale)
     except ValueError as error:
-        raise StoreError(str(error), subject=unit) from error
+        raise StoreError(said_by(error), subject=unit) from error
     if not described.low <= given <= described.high or whole != given * described.scale:
-        limits = f"{described.low} to {described.high} {described.unit} in steps of 1/{described.scale}"
-        raise StoreError(f"{value} is no {quantity}: expected {limits}", subject=unit)
+        limits = tr(
+            "{low} to {high} {unit} in steps of 1/{scale}",
+            low=described.low,
+            high=described.high,
+            unit=described.unit,
+            scale=described.scale,
+        )
+        raise StoreError(
+            tr("{value} is no {quantity}: expected {limits}", value=value, quantity=quantity, limits=limits),
+            subject=unit,
+        )
     return described
 
 
@@ -199,7 +220,7 @@ def plant_of(connection: Connection, unit: str) -> str:
             return str(row.plant)
     found = connection.execute(select(unit_day.c.plant).where(unit_day.c.unit == unit).limit(1)).scalar()
     if found is None:
-        raise StoreError("no plant has this unit", subject=unit)
+        raise StoreError(tr("no plant has this unit"), subject=unit)
     return str(found)
 
 
@@ -214,13 +235,15 @@ def _refuse_overlap(connection: Connection, unit: str, quantity: str, interval: 
     query = query.where(same & meets & kept & or_(*alive))
     other = connection.execute(query.limit(1)).scalar()
     if other is not None:
-        raise StoreError(f"substitution {other} has a value there: withdraw or refuse that first", subject=unit)
+        raise StoreError(
+            tr("substitution {other} has a value there: withdraw or refuse that first", other=other), subject=unit
+        )
 
 
 def _row(connection: Connection, number: int) -> Any:
     row = connection.execute(select(substitution).where(substitution.c.id == number)).one_or_none()
     if row is None:
-        raise StoreError("there is none with this number", subject=f"substitution {number}")
+        raise StoreError(tr("there is none with this number"), subject=tr("substitution {number}", number=number))
     return row
 
 

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 import collector.wire as wire
 from collector.base.clock import Clock
 from collector.base.errors import Garbled
+from collector.base.text import tr
 from collector.center.receive.arrivals import Accepted, AgentState, Arrival, Rejected
 from collector.center.receive.batch_bounds import check_bounds
 from collector.center.receive.day_index import parts_of
@@ -110,11 +111,21 @@ class Admission:
             plant = self._authenticate(address, envelope)
             authentic = True
             if len(payload) > self._max_batch_bytes:
-                raise Garbled(f"{len(payload)} bytes, at most {self._max_batch_bytes} taken", code="oversized")
+                raise Garbled(
+                    tr(
+                        "{count} bytes, at most {max_batch_bytes} taken",
+                        count=len(payload),
+                        max_batch_bytes=self._max_batch_bytes,
+                    ),
+                    code="oversized",
+                )
             found = wire.decode_times(envelope)
             named = {u.unit for u in found.units}.union(*(gap.units for gap in found.gaps))
             if foreign := sorted(named - plant.units):
-                raise Garbled(f"not a unit of {address.plant}: {', '.join(foreign)[:200]}", code="foreign_unit")
+                raise Garbled(
+                    tr("not a unit of {plant}: {names}", plant=address.plant, names=", ".join(foreign)[:200]),
+                    code="foreign_unit",
+                )
             check_bounds(found, self._limits, self._clock.now_utc_ms())
         except Garbled as error:
             return self._reject(address, topic, payload, error.code, error.message, envelope, authentic=authentic)
@@ -143,17 +154,19 @@ class Admission:
         """
         stream = envelope.stream
         if (stream.plant, stream.gateway) != (address.plant, address.gateway):
-            raise Garbled(f"the header names {stream.plant}/{stream.gateway}", code="wrong_topic")
+            raise Garbled(
+                tr("the header names {plant}/{gateway}", plant=stream.plant, gateway=stream.gateway), code="wrong_topic"
+            )
         plant = self._plants.get(address.plant)
         if plant is None:
-            raise Garbled(f"plant {address.plant!r} is not enrolled here", code="unknown_plant")
+            raise Garbled(tr("plant {plant!r} is not enrolled here", plant=address.plant), code="unknown_plant")
         if plant.signs:
             if not envelope.signature:
-                raise Garbled("it is not signed; this plant signs", code="bad_signature")
+                raise Garbled(tr("it is not signed; this plant signs"), code="bad_signature")
             key = plant.keys.get(envelope.key_id)
             if key is None:
                 what = plant.revoked.get(envelope.key_id, f"is not enrolled for {address.plant}")
-                raise Garbled(f"key {envelope.key_id!r} {what}", code="unknown_key")
+                raise Garbled(tr("key {key_id!r} {what}", key_id=envelope.key_id, what=what), code="unknown_key")
             wire.verify_signature(envelope, key)
         return plant
 

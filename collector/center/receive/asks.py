@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 import collector.wire as wire
 from collector.base.errors import LinkError
+from collector.base.text import said_by
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_quality import asked
 from collector.center.db.tables_receive import batch, gap, stream
@@ -48,7 +49,7 @@ def ask_again(
             asyncio.run(publish_asks(settings, asks))
     except (aiomqtt.MqttError, OSError) as error:
         store.write(lambda c: forget_asks(c, asks, actor=actor, now_ms=now_ms)).result()
-        raise LinkError(str(error), subject=f"{settings.mqtt.host}:{settings.mqtt.port}") from error
+        raise LinkError(said_by(error), subject=f"{settings.mqtt.host}:{settings.mqtt.port}") from error
     return asks
 
 

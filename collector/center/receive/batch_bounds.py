@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from collector.base.errors import Garbled
+from collector.base.text import tr
 from collector.center.settings import Receiver
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, format_time
 from collector.wire import BatchTimes
@@ -29,16 +30,28 @@ def check_bounds(found: BatchTimes, limits: Receiver, now_ms: int) -> None:
     _check_window(found, limits, now_ms)
     days = len(np.unique((np.concatenate(times) + LOCAL_OFFSET_MS) // DAY_MS)) if times else 0
     if days > limits.max_days_per_batch:
-        message = f"records of {days} days, at most {limits.max_days_per_batch} taken (receiver.max_days_per_batch)"
+        message = tr(
+            "records of {days} days, at most {max_days_per_batch} taken (receiver.max_days_per_batch)",
+            days=days,
+            max_days_per_batch=limits.max_days_per_batch,
+        )
         raise Garbled(message, code="too_many_days")
     # A gap that names sequences only is worth a place too.
     gaps = sum(max(1, len(gap.units)) for gap in found.gaps)
     if gaps > limits.max_gaps_per_batch:
-        message = f"{gaps} gaps of units, at most {limits.max_gaps_per_batch} taken (receiver.max_gaps_per_batch)"
+        message = tr(
+            "{gaps} gaps of units, at most {max_gaps_per_batch} taken (receiver.max_gaps_per_batch)",
+            gaps=gaps,
+            max_gaps_per_batch=limits.max_gaps_per_batch,
+        )
         raise Garbled(message, code="too_many_gaps")
     units = {unit.unit for unit in found.units}.union(*(gap.units for gap in found.gaps))
     if len(units) > limits.max_units_per_batch:
-        message = f"{len(units)} units, at most {limits.max_units_per_batch} taken (receiver.max_units_per_batch)"
+        message = tr(
+            "{count} units, at most {max_units_per_batch} taken (receiver.max_units_per_batch)",
+            count=len(units),
+            max_units_per_batch=limits.max_units_per_batch,
+        )
         raise Garbled(message, code="over_share")
 
 
@@ -53,8 +66,10 @@ def _check_window(found: BatchTimes, limits: Receiver, now_ms: int) -> None:
     if outside := [
         end for end in (min(ends, default=now_ms), max(ends, default=now_ms)) if not first_ms <= end <= last_ms
     ]:
-        message = (
-            f"a time of {format_time(outside[0])}, taken from {format_time(first_ms)} to {format_time(last_ms)}"
-            " (receiver.max_age_days, max_future_s)"
+        message = tr(
+            "a time of {time}, taken from {first} to {last} (receiver.max_age_days, max_future_s)",
+            time=format_time(outside[0]),
+            first=format_time(first_ms),
+            last=format_time(last_ms),
         )
         raise Garbled(message, code="time_out_of_range")

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 import collector.wire as wire
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_quality import plant_key
 from collector.center.db.tables_receive import enrolled
@@ -40,11 +41,13 @@ def enrol_key(connection: Connection, *, actor: Actor, plant: str, pem: bytes, n
     actor.require(Permission.ADMINISTER)
     key_id = wire.key_id(wire.parse_public_key(pem[:MAX_PEM_BYTES], "public key"))
     if connection.execute(select(enrolled.c.plant).where(enrolled.c.plant == plant)).scalar() is None:
-        raise StoreError("no plant of center.toml, as the running center last read it, has this id", subject=plant)
+        raise StoreError(tr("no plant of center.toml, as the running center last read it, has this id"), subject=plant)
     known = connection.execute(select(plant_key).where(plant_key.c.key_id == key_id)).first()
     if known is not None:
-        what = "was revoked: make a new pair" if known.revoked_ms is not None else "is enrolled already"
-        raise StoreError(f"key {key_id} of {known.plant} {what}", subject=plant)
+        what = tr("was revoked: make a new pair") if known.revoked_ms is not None else tr("is enrolled already")
+        raise StoreError(
+            tr("key {key_id} of {plant} {what}", key_id=key_id, plant=known.plant, what=what), subject=plant
+        )
     values = {
         "plant": plant,
         "key_id": key_id,
@@ -67,12 +70,12 @@ def revoke_key(connection: Connection, *, actor: Actor, plant: str, key_id: str,
     """
     actor.require(Permission.ADMINISTER)
     if not reason.strip():
-        raise StoreError("say why the key is revoked", subject=key_id)
+        raise StoreError(tr("say why the key is revoked"), subject=key_id)
     values = {"revoked_ms": now_ms, "revoked_by": actor.name, "reason": reason}
     where = (plant_key.c.plant == plant) & (plant_key.c.key_id == key_id)
     found = connection.execute(select(plant_key.c.revoked_ms).where(where)).one_or_none()
     if found is not None and found.revoked_ms is not None:
-        raise StoreError(f"was revoked {format_time(int(found.revoked_ms))}", subject=key_id)
+        raise StoreError(tr("was revoked {time}", time=format_time(int(found.revoked_ms))), subject=key_id)
     if found is None:  # of center.toml
         connection.execute(insert(plant_key).values(values | {"plant": plant, "key_id": key_id, "public_key": ""}))
     else:

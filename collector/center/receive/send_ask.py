@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 import collector.wire as wire
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.tables_receive import stream, unit_day
 from collector.center.receive.broker_link import BrokerLink, Inbox
 from collector.center.receive.stream_state import OF_GATEWAYS
@@ -28,13 +29,13 @@ def asks_for(connection: Connection, settings: CenterSettings, unit: str, interv
     if plant is None:
         found = connection.execute(select(unit_day.c.plant).where(unit_day.c.unit == unit)).scalar()
         if found is None:
-            raise StoreError("no enrolled plant has this unit", subject=unit)
+            raise StoreError(tr("no enrolled plant has this unit"), subject=unit)
         plant = str(found)
     heard = (stream.c.plant == plant) & OF_GATEWAYS
     query = select(stream.c.gateway).where(heard).distinct().order_by(stream.c.gateway)
     gateways = list(connection.execute(query).scalars())
     if not gateways:
-        raise StoreError(f"no gateway of {plant} has been heard of", subject=unit)
+        raise StoreError(tr("no gateway of {plant} has been heard of", plant=plant), subject=unit)
     return [
         wire.Ask(
             id=secrets.token_hex(8),

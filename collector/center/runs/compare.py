@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.report.compare import Comparison, compare
@@ -86,6 +87,11 @@ def _effect(area: str, plant: str, before: PlantRow | None, after: PlantRow | No
 def _both(store: CenterStore, a: int, b: int) -> tuple[OpenedRun, OpenedRun]:
     before, after = open_run(store, a), open_run(store, b)
     if before.month != after.month:
-        message = f"is of {after.month}, run {a} of {before.month}; compare runs of one month"
-        raise StoreError(message, subject=f"run {b}")
+        message = tr(
+            "is of {month}, run {other} of {other_month}; compare runs of one month",
+            month=after.month,
+            other=a,
+            other_month=before.month,
+        )
+        raise StoreError(message, subject=tr("run {number}", number=b))
     return before, after

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, and_, func, or_, select
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported
 from collector.center.db.tables_receive import lake_file, unit_day
@@ -132,7 +133,7 @@ def lay_out_folder(
     """
     register = current_register(connection)
     if register is None:
-        raise StoreError("no register yet: `collector center import register register.toml`", subject=str(target))
+        raise StoreError(tr("no register yet: `collector center import register register.toml`"), subject=str(target))
     target.mkdir(parents=True)
     (target / REGISTER_FILE).write_bytes(register)
     hashes = {REGISTER_FILE: hashlib.sha256(register).hexdigest()}

@@ -21,6 +21,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import ABSENT, altered, check_hash
 from collector.center.people import audit
@@ -98,7 +99,7 @@ def build_package(store: CenterStore, run: OpenedRun, target: Path) -> None:
         OSError: the disk refuses.
     """
     if target.exists():
-        raise StoreError("is there already; name a new file", subject=str(target))
+        raise StoreError(tr("is there already; name a new file"), subject=str(target))
     sequence, hash_of_head = store.read(audit.head)
     facts = asdict(run.facts)
     texts = {

@@ -23,6 +23,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from collector.base.errors import Problem, StoreError
+from collector.base.text import as_data, from_data, join, tr
 from collector.center.db.tables_inputs import has_statement, run, run_file
 from collector.model.interval import Month
 
@@ -89,7 +90,7 @@ class RunRow:
     @property
     def why(self) -> str:
         """Why it failed, every problem in a line of its own."""
-        return "\n".join([self.error, *(f"  {problem}" for problem in self.problems)])
+        return join("\n", (self.error, *("  " + problem.text for problem in self.problems)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +205,9 @@ def fail_run(
     problems: Iterable[Problem] = (),
 ) -> bool:
     """To failed or interrupted, its folder being gone; returns whether it was open until now."""
-    listed = [[p.file, p.row, p.key, p.message] for p in problems]
-    values = {"state": state, "ended_ms": now_ms, "folder": "", "error": error}
+    listed = [[p.file, p.row, p.key, as_data(p.message)] for p in problems]
+    values = {"state": state, "ended_ms": now_ms, "folder": ""}
+    values["error"] = json.dumps(as_data(error), ensure_ascii=False) if error else None
     values["problems"] = json.dumps(listed, ensure_ascii=False) if listed else None
     return connection.execute(update(run).where((run.c.id == run_id) & is_open).values(values)).rowcount > 0
 
@@ -216,7 +218,10 @@ is_open: Final = run.c.state.in_(OPEN)
 def _change(connection: Connection, run_id: int, before: RunState, values: Mapping[str, Any]) -> None:
     where = (run.c.id == run_id) & (run.c.state == before)
     if not connection.execute(update(run).where(where).values(values)).rowcount:
-        raise StoreError(f"is not {before} any more: it was taken for interrupted", subject=f"run {run_id}")
+        raise StoreError(
+            tr("is not {before} any more: it was taken for interrupted", before=before),
+            subject=tr("run {number}", number=run_id),
+        )
 
 
 # ---- runs that are there -------------------------------------------------------------------------------------------
@@ -231,10 +236,13 @@ def run_by_id(connection: Connection, run_id: int) -> RunRow:
     found = asked_run(connection, run_id)
     if found is None:
         raise StoreError(
-            "there is no run with this number; `collector center runs` lists them", subject=f"run {run_id}"
+            tr("there is no run with this number; `collector center runs` lists them"),
+            subject=tr("run {number}", number=run_id),
         )
     if found.state is not RunState.DONE:
-        raise StoreError(f"has no statement, it is {found.state}", subject=f"run {run_id}")
+        raise StoreError(
+            tr("has no statement, it is {state}", state=found.state), subject=tr("run {number}", number=run_id)
+        )
     return found
 
 
@@ -273,8 +281,11 @@ def _row(row: Mapping[Any, Any]) -> RunRow:
         **{name: row[name] for name in _PLAIN},
         state=state,
         progress=progress,
-        error=row["error"] or "",
-        problems=tuple(Problem(*each) for each in json.loads(row["problems"] or "[]")),
+        error=from_data(json.loads(row["error"])) if row["error"] else "",
+        problems=tuple(
+            Problem(file, line, key, from_data(message))
+            for file, line, key, message in json.loads(row["problems"] or "[]")
+        ),
     )
 
 

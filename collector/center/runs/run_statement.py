@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from collector.base.errors import InvariantBroken, StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.verified import read_verified
@@ -101,7 +102,7 @@ def load_run_statement(store: CenterStore, run_id: int) -> RunStatement:
     """
     row = store.read(lambda c: c.execute(select(run).where((run.c.id == run_id) & has_statement)).one_or_none())
     if row is None:
-        raise StoreError("there is none with this number", subject=f"run {run_id}")
+        raise StoreError(tr("there is none with this number"), subject=tr("run {number}", number=run_id))
     folder = runs_folder(store.directory) / row.folder
     saved = load_saved(folder / "statement")
     if json.loads(row.manifest) != saved.manifest:

@@ -23,6 +23,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import check_hash
 from collector.center.people import audit
@@ -282,7 +283,10 @@ def make_pages_again(store: CenterStore, row: RunRow) -> None:
     """
     folder, manifest = runs_folder(store.directory) / row.folder, manifest_of_run(store, row.id)
     if not (folder / DATA).is_dir():
-        raise StoreError("its folder is not whole: there is no data/ to make its rows from", subject=f"run {row.id}")
+        raise StoreError(
+            tr("its folder is not whole: there is no data/ to make its rows from"),
+            subject=tr("run {number}", number=row.id),
+        )
     book = rulebook_of(read_pinned_rulebook(folder / RULEBOOK, row.rulebook_hash), str(folder / RULEBOOK))
     hashes, pinned = pinned_tables(manifest), pinned_of(store, row)
     with _new_folder(store, f".again-{row.id}") as work:
@@ -297,10 +301,16 @@ def make_pages_again(store: CenterStore, row: RunRow) -> None:
         if wrong or written["result_hash"] != row.result_hash:
             told = ", ".join(f"{n}: expected {expected.get(n)}, found {found.get(n)}" for n in wrong or ["result"])
             raise StoreError(
-                f"its rows can't be made again: settling what it pinned gives another statement ({told}). Its "
-                f"statement/ stands, checked by its manifest; the program it was settled with, collector "
-                f"{manifest['versions']['collector']}, makes the rows, or put {ROWS} and {SEGMENTS} back from a backup",
-                subject=f"run {row.id}",
+                tr(
+                    "its rows can't be made again: settling what it pinned gives another statement ({told}). "
+                    "Its statement/ stands, checked by its manifest; the program it was settled with, "
+                    "collector {version}, makes the rows, or put {rows} and {segments} back from a backup",
+                    told=told,
+                    version=manifest["versions"]["collector"],
+                    rows=ROWS,
+                    segments=SEGMENTS,
+                ),
+                subject=tr("run {number}", number=row.id),
             )
         for name in page_files:
             (work / name).replace(folder / name)

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import UNLISTED, Altered, read_verified
 from collector.center.lake.read_records import RecordShown, read_record_table, shown
@@ -341,7 +342,7 @@ class OpenedRun:
             try:
                 found = self.rows.unit(unit)
             except KeyError:
-                raise StoreError("this run does not speak of it", subject=f"unit {unit}") from None
+                raise StoreError(tr("this run does not speak of it"), subject=tr("unit {unit}", unit=unit)) from None
             self._units[unit] = found
         return found
 

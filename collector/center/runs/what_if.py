@@ -18,6 +18,7 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import copy_verified, read_verified
 from collector.center.inputs.conflicts import (
@@ -102,7 +103,9 @@ def ask_what_if(
     actor.require(Permission.SETTLE)
     unknown = sorted({change.kind for change in changes} - set(ALL_KINDS))
     if unknown:
-        raise ConfigError([Problem(kind, 0, "", f"expected one of {', '.join(ALL_KINDS)}") for kind in unknown])
+        raise ConfigError(
+            [Problem(kind, 0, "", tr("expected one of {names}", names=", ".join(ALL_KINDS))) for kind in unknown]
+        )
     base = open_run(store, base_run_id)
 
     def work(run: RunUnderWay) -> Settled:
@@ -192,15 +195,22 @@ def _rows_after(kind: str, change: Change, held: pa.Table, known: RegisterFile) 
 def _conflicts(kind: str, file: str, rows: pa.Table, held: pa.Table, laid: Laid) -> list[Problem]:
     """The first rows in conflict, and how many there are beside them."""
     claims, claimed = (pa.array(places[:LISTED_PER_KIND]) for places in (laid.claims, laid.claimed))
-    said = "conflicts with a row in force ({}); replace it, or leave it out"
     problems = [
-        Problem(file, row, "", said.format(", ".join(cell for cell in cells if cell)))
+        Problem(
+            file,
+            row,
+            "",
+            tr(
+                "conflicts with a row in force ({stored}); replace it, or leave it out",
+                stored=", ".join(filter(None, cells)),
+            ),
+        )
         for row, cells in zip(
             rows["row"].take(claims).to_pylist(), cells_of(KINDS[kind], held.take(claimed)), strict=True
         )
     ]
     if more := len(laid.claims) - len(claims):
-        problems.append(Problem(file, 0, "", f"… and {more} more rows that conflict with those in force"))
+        problems.append(Problem(file, 0, "", tr("… and {more} more rows that conflict with those in force", more=more)))
     return problems
 
 

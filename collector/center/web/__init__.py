@@ -9,7 +9,7 @@ months       which months there is something of                     -           
 paging       lists: paged as JSON, whole as CSV and XLSX            report                    center/web
 session      who is logged in: cookies and tokens                   -                         center/web
 guards       what a route needs of who asks                         -                         center/web
-words/       every text of the pages, Chinese and English           -                         center/web
+code_words   codes of the center in words                           -                         center/web
 render       templates, and how numbers and times are shown         report                    center/web
 context      what every handler gets, and its ways to answer        -                         center/web
 routes       how a route is declared                                -                         center/web

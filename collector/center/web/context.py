@@ -14,6 +14,7 @@ from litestar.response import Redirect
 from sqlalchemy import Connection
 
 from collector.base.errors import Denied, StoreError
+from collector.base.text import Language, as_language, tr
 from collector.center.db.store import CenterStore
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.asking.run_queue import RunsInBackground
@@ -28,7 +29,6 @@ from collector.center.web.session import (
     language_cookie,
     visitor_cookie,
 )
-from collector.center.web.words.catalogue import Language, as_language
 
 T = TypeVar("T")
 Page = Response[str]
@@ -60,7 +60,7 @@ class Context:
             Denied: nobody is logged in; a route that isn't public never comes so far.
         """
         if self.caller.actor is None:
-            raise Denied("nobody is logged in", subject=self.request.url.path)
+            raise Denied(tr("nobody is logged in"), subject=self.request.url.path)
         return self.caller.actor
 
     @property
@@ -99,7 +99,7 @@ class Context:
         """
         given = self.form.get(name, "")
         if given not in allowed:
-            raise StoreError(f"expected one of {', '.join(allowed)}", subject=name)
+            raise StoreError(tr("expected one of {names}", names=", ".join(allowed)), subject=name)
         return given
 
     def number(self, name: str) -> int:
@@ -110,7 +110,7 @@ class Context:
         """
         given = self.form.get(name, "")
         if not (given.isascii() and given.isdecimal() and len(given) < 16):
-            raise StoreError("expected a whole number 应为整数", subject=name)
+            raise StoreError(tr("expected a whole number"), subject=name)
         return int(given)
 
     def number_or_none(self, name: str) -> int | None:

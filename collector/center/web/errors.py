@@ -14,10 +14,11 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
 from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, LinkError
+from collector.base.text import Language, as_language, into, said_by, tr
 from collector.center.web import render
+from collector.center.web.code_words import HEADINGS_OF_ERRORS
 from collector.center.web.routes import API
 from collector.center.web.session import LANGUAGE_COOKIE, AnyRequest, Caller
-from collector.center.web.words.catalogue import as_language, word
 
 logger = logging.getLogger("collector.center.web")
 
@@ -67,7 +68,7 @@ def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
     if status == 500:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     if request.url.path.startswith(API):
-        return _for_programs(error, status)
+        return _for_programs(request, error, status)
     if status == 401:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         follow = {"next": target} if request.method == "GET" and target != "/" else {}
@@ -78,27 +79,34 @@ def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
 def message_of(error: Exception, status: int) -> str:
     """What may be told of an error: ours is meant to be read; a fault's text stays in the log."""
     if status == 500:
-        return "an internal fault; it is in the log of the center"
+        return tr("an internal fault; it is in the log of the center")
     if isinstance(error, ConfigError):
-        return f"{len(error.problems)} findings"
+        return tr("{count} findings", count=len(error.problems))
     if isinstance(error, CollectorError):
-        return str(error)
+        return said_by(error)
     detail = error.detail if isinstance(error, HTTPException) else ""
     extra = error.extra if isinstance(error, HTTPException) and isinstance(error.extra, list) else []
     named = "; ".join(f"{e.get('key', '')}: {e.get('message', '')}" for e in extra if isinstance(e, dict))
     return named or detail or HTTPStatus(status).phrase
 
 
-def problems_of(error: Exception) -> list[ProblemOut]:
-    """The findings of a refused file."""
+def problems_of(error: Exception, language: str = "en") -> list[ProblemOut]:
+    """The findings of a refused file, in a language."""
     if not isinstance(error, ConfigError):
         return []
-    return [ProblemOut(p.file, p.row, p.key, p.message) for p in error.problems[:1000]]
+    return [ProblemOut(p.file, p.row, p.key, into(p.message, language)) for p in error.problems[:1000]]
 
 
-def _for_programs(error: Exception, status: int) -> Response[Any]:
+def language_of_program(request: AnyRequest) -> Language:
+    """English, unless somebody who reads Chinese asks: a program goes by the code, its user reads the message."""
+    return "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
+
+
+def _for_programs(request: AnyRequest, error: Exception, status: int) -> Response[Any]:
     headers = {"www-authenticate": "Bearer"} if status == 401 else {}
-    body = ErrorOut(status, CODES.get(status, "malformed"), message_of(error, status), problems_of(error))
+    language = language_of_program(request)
+    message = into(message_of(error, status), language)
+    body = ErrorOut(status, CODES.get(status, "malformed"), message, problems_of(error, language))
     return Response(body, status_code=status, media_type="application/json", headers=headers)
 
 
@@ -106,10 +114,10 @@ def _for_people(request: AnyRequest, error: Exception, status: int) -> Response[
     language = as_language(request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE, ""))
     caller = request.scope.get("user")
     actor = caller.actor if isinstance(caller, Caller) else None
-    known = f"error.{status}" if status in (403, 404, 409, 413, 422, 500) else "error.400"
+    heading = HEADINGS_OF_ERRORS.get(status, HEADINGS_OF_ERRORS[400])
     message = message_of(error, status) if isinstance(error, CollectorError) and status != 500 else ""
     html = render.render_page(
         "error.html", language, request=request, actor=actor, csrf="", store=request.app.state.store,
-        status=status, heading=word(known, language), message=message, problems=problems_of(error),
+        status=status, heading=heading, message=message, problems=problems_of(error, language),
     )  # fmt: skip
     return Response(html, status_code=status, media_type="text/html")

@@ -19,6 +19,7 @@ from litestar.exceptions import NotAuthorizedException, NotFoundException
 from litestar.handlers import BaseRouteHandler
 
 from collector.base.errors import Denied
+from collector.base.text import tr
 from collector.center.people.access import Permission
 from collector.center.web.session import CSRF_FIELD, CSRF_HEADER, AnyRequest, Caller, find_caller
 
@@ -58,7 +59,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     request: AnyRequest = connection  # type: ignore[assignment]  # every handler of ours is an HTTP handler
     needs = handler.opt.get("needs")
     if not isinstance(needs, Needs):
-        raise Denied("this route declares no permission", subject=request.url.path)
+        raise Denied(tr("this route declares no permission"), subject=request.url.path)
     if needs.what is Open.LOOPBACK:
         _require_loopback(request)
         request.scope["user"] = Caller(None, "nobody")
@@ -87,7 +88,7 @@ def _require_loopback(request: AnyRequest) -> None:
     """Supervision is for this machine; what a proxy passes on comes from elsewhere."""
     near = is_loopback(request.client.host if request.client else "")
     if not near or "forwarded" in request.headers or "x-forwarded-for" in request.headers:
-        raise Denied("only from this machine", subject=request.url.path)
+        raise Denied(tr("only from this machine"), subject=request.url.path)
 
 
 def is_loopback(host: str) -> bool:
@@ -105,4 +106,4 @@ async def _require_own_form(request: AnyRequest, caller: Caller) -> None:
         field = form.get(CSRF_FIELD, "")
         given = field if isinstance(field, str) else ""
     if not caller.csrf or not hmac.compare_digest(given.encode(), caller.csrf.encode()):
-        raise Denied("the form is too old or of another site: load the page again", subject="csrf")
+        raise Denied(tr("the form is too old or of another site: load the page again"), subject="csrf")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -17,11 +17,12 @@ from urllib.parse import urlencode
 import jinja2
 from markupsafe import Markup
 
+from collector.base.text import Text, from_data, into, join, recognise
 from collector.center.db.store import CenterStore
 from collector.center.people.access import Actor, Permission
+from collector.center.web import code_words
 from collector.center.web.months import known_months
 from collector.center.web.session import AnyRequest
-from collector.center.web.words.catalogue import LANGUAGES, WORDS, word
 from collector.model.interval import format_time
 from collector.report import words as report_words
 from collector.report.numbers import format_amount, format_fraction, format_percent, group_digits
@@ -32,12 +33,12 @@ STATIC: Final = Path(__file__).parent / "static"
 
 @dataclass(frozen=True, slots=True)
 class NavEntry:
-    """An entry of the navigation, shown to those who may open it. `key`: of the words.
+    """An entry of the navigation, shown to those who may open it.
 
     `part`: of a month's pages which one; from within a month it leads to that month's.
     """
 
-    key: str
+    text: Text
     path: str
     permission: Permission
     part: str | None = None
@@ -64,6 +65,7 @@ def environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_said,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -74,7 +76,10 @@ def environment() -> jinja2.Environment:
         "quantity": lambda value: format_fraction(None if value is None else Fraction(value)),
         "percent": lambda value: format_percent(None if value is None else Fraction(value)),
         "digits": lambda number: group_digits(str(number)),
-        "printable": lambda text: "".join(c if c.isprintable() else "�" for c in str(text)),
+        "printable": _printable,
+        "join": _joined,
+        "from_data": from_data,
+        "kept": lambda sentence: recognise(sentence, code_words.KEPT),
         "json": lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True),
     }
     made.globals |= {"static": static_path}
@@ -92,17 +97,18 @@ def render_page(
     **values: Any,
 ) -> str:
     """A page as HTML."""
-    index = LANGUAGES.index("en" if language == "en" else "zh")
 
     def code(table: str, key: str) -> str:
-        """A code of the settlement in words: `code("SERVICES", line.service)`."""
-        both = report_words.of(getattr(report_words, table), key)
-        return both[index] or both[0]
+        """A code in words: `code("SERVICES", line.service)`; an unknown one as it is."""
+        if (of_center := getattr(code_words, table, None)) is not None:
+            return str(into(of_center.get(key, key), language))
+        chinese, english = report_words.of(getattr(report_words, table), key)
+        return english or chinese if language == "en" else chinese
 
     path, query = request.url.path, dict(request.query_params)
-    notice = str(query.get("notice", ""))
     frame: Mapping[str, Any] = {
-        "t": _translator(language),
+        "t": lambda text, **values: Text(text, values).into(language),
+        "t_in": lambda context, text, **values: Text(text, values, context).into(language),
         "code": code,
         "language": language,
         "other_language_url": _with_query(path, query, lang="en" if language == "zh" else "zh"),
@@ -113,7 +119,7 @@ def render_page(
         "path_month": _month_in(path),
         "query": query,
         "with_query": lambda **changes: _with_query(path, query, **changes),
-        "notice": notice if notice.startswith("notice.") and notice in WORDS else "",
+        "notice": code_words.NOTICES.get(query.get("notice", ""), ""),
         "navigation": [entry for entry in NAVIGATION if actor is not None and actor.may(entry.permission)],
         "months": (lambda: known_months(store)) if actor is not None else list,
     }
@@ -125,8 +131,20 @@ def _month_in(path: str) -> str:
     return parts[2] if len(parts) > 2 and parts[1] == "months" else ""
 
 
-def _translator(language: str) -> Callable[..., str]:
-    return lambda key, **values: word(key, language, **values)
+@jinja2.pass_context
+def _said(context: jinja2.runtime.Context, value: Any) -> Any:
+    """Whatever a template prints: texts in the language of the page."""
+    return into(value, context["language"])
+
+
+@jinja2.pass_context
+def _printable(context: jinja2.runtime.Context, text: object) -> str:
+    said = str(into(text, context["language"]))
+    return "".join(c if c.isprintable() else "�" for c in said)
+
+
+def _joined(texts: Iterable[str], mark: str) -> Text:
+    return join(mark, texts)
 
 
 def _with_query(path: str, query: Mapping[str, Any], **changes: object) -> str:

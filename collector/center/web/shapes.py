@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from litestar.params import PathParameter
 
+from collector.base.text import Language, into, tr
 from collector.center.runs.run_list import RunRow, RunState
 
 MonthPath = Annotated[str, PathParameter(description="YYYY-MM", max_length=7)]
@@ -52,8 +53,18 @@ class JobOut(msgspec.Struct, frozen=True):
     error: str
 
 
-def job_out(row: RunRow) -> JobOut:
-    """A run as a job."""
+def job_out(row: RunRow, language: Language) -> JobOut:
+    """A run as a job; why it has no statement, in a language."""
     run_id = row.id if row.state is RunState.DONE else None
-    error = row.why or (str(row.state) if row.state is RunState.INTERRUPTED else "")
-    return JobOut(row.id, row.month, row.kind, row.who, row.asked_ms, str(row.state), not row.is_open, run_id, error)
+    error = tr("interrupted") if row.state is RunState.INTERRUPTED else row.why
+    return JobOut(
+        row.id,
+        row.month,
+        row.kind,
+        row.who,
+        row.asked_ms,
+        str(row.state),
+        not row.is_open,
+        run_id,
+        into(error, language),
+    )

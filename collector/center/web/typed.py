@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from litestar.params import PathParameter
 
 from collector.base.errors import StoreError
+from collector.base.text import said_by, tr
 from collector.center.web.errors import Missing
 from collector.model.interval import Interval, day_interval, parse_time_ms
 
@@ -24,7 +25,7 @@ def asked_interval(unit: str, from_ms: int, to_ms: int) -> Interval:
         StoreError: it is empty or too long.
     """
     if not 0 < to_ms - from_ms <= MAX_ASK_MS:
-        raise StoreError("the end lies after the start, at most 31 days", subject=unit)
+        raise StoreError(tr("the end lies after the start, at most 31 days"), subject=unit)
     return Interval(from_ms, to_ms)
 
 
@@ -38,9 +39,9 @@ def day_of(text: str) -> date:
         day = date.fromisoformat(text)
         day_interval(day)
     except (ValueError, OverflowError) as error:
-        raise Missing("expected a day as YYYY-MM-DD", subject=text[:40]) from error
+        raise Missing(tr("expected a day as YYYY-MM-DD"), subject=text[:40]) from error
     if not 2000 <= day.year < 2100:
-        raise Missing("there are no records of that year", subject=text[:40])
+        raise Missing(tr("there are no records of that year"), subject=text[:40])
     return day
 
 
@@ -49,4 +50,4 @@ def instant_typed(text: str) -> int:
     try:
         return parse_time_ms(text if text[-6:-5] in ("+", "-") or text.isdecimal() else text + _ZONE)
     except ValueError as error:
-        raise StoreError(f"{error}", subject="time") from error
+        raise StoreError(said_by(error), subject="time") from error

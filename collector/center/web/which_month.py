@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.web.errors import Missing
 from collector.center.web.months import known_months
@@ -18,7 +19,7 @@ def month_named(text: str) -> Month:
     try:
         return Month.parse(text)
     except ValueError as error:
-        raise Missing("expected a month as YYYY-MM", subject=text[:40]) from error
+        raise Missing(tr("expected a month as YYYY-MM"), subject=text[:40]) from error
 
 
 def month_at_work(store: CenterStore) -> Month:

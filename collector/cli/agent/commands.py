@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.base.text import tr
 from collector.cli.agent import operate
+from collector.cli.language import say
 from collector.cli.table import print_table
 
 if TYPE_CHECKING:
@@ -79,12 +81,13 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
         for problem in problems:
-            print(problem, file=sys.stderr)
+            print(say(problem.text), file=sys.stderr)
         if plan:
             _print_plan(plan)
     if problems:
         if not as_json:
-            print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}", file=sys.stderr)
+            count = len(problems)
+            print(say(tr("1 problem") if count == 1 else tr("{count} problems", count=count)), file=sys.stderr)
         raise typer.Exit(1)
 
 

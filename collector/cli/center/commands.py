@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.base.text import said_by
 from collector.cli.center import (
     inputs,
     papers,
@@ -32,6 +33,7 @@ from collector.cli.center.store import (
     open_store,
     rulebook_of_center,
 )
+from collector.cli.language import say
 
 if TYPE_CHECKING:
     from collector.center.db.store import CenterStore
@@ -104,7 +106,7 @@ def status(
     try:
         wanted = Month.parse(month) if month else None
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--month") from error
+        raise typer.BadParameter(say(said_by(error)), param_hint="--month") from error
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         wanted = wanted or store.read(latest_month) or _month_of(now_ms)
@@ -237,7 +239,7 @@ def ask(
     try:
         interval = Interval(parse_time_ms(start), parse_time_ms(end))
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(say(said_by(error))) from error
     if interval.start_ms >= interval.end_ms:
         raise typer.BadParameter("TO is not after FROM")
     settings = with_overrides(load_center(file), listen="", state="", broker=broker)

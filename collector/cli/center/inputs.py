@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.base.text import said_by, tr
 from collector.cli.center.screen import actor_of
 from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store
+from collector.cli.language import say
 
 if TYPE_CHECKING:
     from collector.center.inputs.imports import Imported
@@ -40,6 +43,7 @@ def import_files(
     who: WhoOption = "",
 ) -> None:
     """Take dispatch-side inputs into the store; every import is a version. 导入调度侧数据。"""
+    from collector.center.inputs.conflicts import RowsInConflict
     from collector.center.inputs.imports import IMPORT_KINDS, KINDS
     from collector.center.inputs.parse import kinds_in
     from collector.center.inputs.service import deliver_tables
@@ -58,10 +62,15 @@ def import_files(
             assert delivered is not None
             kinds = kinds_in(delivered) if kind == "e" else (kind,)
             if not kinds:
-                findings.add(path.name, 0, "", "is no E file with tables of ours (*.e)")
+                findings.add(path.name, 0, "", tr("is no E file with tables of ours (*.e)"))
                 findings.refuse_if_any()
             # All tables of a file together: whole or not at all.
-            results = deliver_tables(store, kinds, delivered, actor=actor, replace=replace, services=SERVICES)
+            try:
+                results = deliver_tables(store, kinds, delivered, actor=actor, replace=replace, services=SERVICES)
+            except RowsInConflict as error:
+                print(say(said_by(error)), file=sys.stderr)
+                print(say(tr("the option for a replacement is --replace")), file=sys.stderr)
+                raise typer.Exit(1) from error
             for each, result in zip(kinds, results, strict=True):
                 _say_imported(f"{path.name}: {each}" if kind == "e" else path.name, result)
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.base.text import from_data, said_by
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import MonthArgument, actor_of, decider_of, parse_month, show_rows, time_text, to_json
 from collector.cli.center.store import ConfigOption, DaysOption, JsonOption, StateOption, days_of_center, open_store
+from collector.cli.language import say
 
 if TYPE_CHECKING:
     from collector.center.month.duties import DutyBoard
@@ -71,14 +73,14 @@ def show_month(
         print(
             f"proposal {p.id} by {p.prepared_by}: to {p.content['to']}, run {p.content['run_id']}; waits for approval"
         )
-        for each in p.content.get("against", ()):
-            print(f"! {each}: {p.content['reason']}")
+        for each in p.content.get("against_texts", ()):
+            print(f"! {say(from_data(each))}: {p.content['reason']}")
     for each in standing:
-        print(f"! {each}")
+        print(f"! {say(each)}")
     for t in ways:
-        print(f"next: {t.after}  {t.chinese} {t.english} (Art. {t.article})")
+        print(f"next: {t.after}  {say(t.text)} (Art. {t.article})")
         for each in late[t]:
-            print(f"! {each}: needs --reason")
+            print(f"! {say(each)}: needs --reason")
 
 
 @month_app.command("propose")
@@ -199,7 +201,7 @@ def duties(
     try:
         day = date.fromisoformat(on) if on else None
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--on") from error
+        raise typer.BadParameter(say(said_by(error)), param_hint="--on") from error
     days = days_of_center(config, state, tables)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms() if day is None else local_midnight_ms(day)
@@ -219,7 +221,7 @@ def _show_board(board: DutyBoard) -> None:
     title = f"{board.month} edition {board.edition}, on {board.today}"
     show_rows(title, ("条款", "due", "事项", "duty", "status", "done", "days left"), rows)
     for clash in board.clashes:
-        print(f"! {clash}")
+        print(f"! {say(clash)}")
 
 
 def _state_words(state: Any) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.base.text import said_by, tr
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import actor_of, decider_of
 from collector.cli.center.store import (
@@ -24,6 +25,7 @@ from collector.cli.center.store import (
     open_store,
     rulebook_of_center,
 )
+from collector.cli.language import say
 
 if TYPE_CHECKING:
     from collector.center.settings import CenterSettings
@@ -106,7 +108,7 @@ def gaps(
     try:
         wanted = date.fromisoformat(day)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="DAY") from error
+        raise typer.BadParameter(say(said_by(error)), param_hint="DAY") from error
     rulebook = rulebook_of(rulebook_of_center(config, state))
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
@@ -184,7 +186,7 @@ def propose(
     try:
         interval = Interval(parse_time_ms(start), parse_time_ms(end))
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(say(said_by(error))) from error
     rulebook = rulebook_of(rulebook_of_center(config, state))
     day = local_day(interval.start_ms)
     with open_store(config, state) as store:
@@ -296,7 +298,9 @@ def enroll(
         with file.open("rb") as source:
             pem = source.read(MAX_PEM_BYTES)
     except OSError as error:
-        raise ConfigError([Problem(str(file), 0, "", f"can't be read: {error.strerror}")]) from error
+        raise ConfigError(
+            [Problem(str(file), 0, "", tr("can't be read: {strerror}", strerror=error.strerror))]
+        ) from error
     with open_store(config, "") as store:
         now_ms = store.clock.now_utc_ms()
         number = store.write(lambda c: enrol_key(c, actor=actor_of(who), plant=plant, pem=pem, now_ms=now_ms)).result()
@@ -343,7 +347,7 @@ def _month(text: str) -> Month | None:
     try:
         return Month.parse(text) if text else None
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--month") from error
+        raise typer.BadParameter(say(said_by(error)), param_hint="--month") from error
 
 
 def _show(rows: Sequence[Mapping[str, Any]], as_json: bool, line: Any) -> None:

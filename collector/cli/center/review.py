@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.base.text import said_by, tr
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import actor_of, decider_of, parse_month, show_rows, time_text, to_json
 from collector.cli.center.store import ConfigOption, DaysOption, JsonOption, StateOption, days_of_center, open_store
+from collector.cli.language import say
 
 if TYPE_CHECKING:
     from collector.center.month.review_log import Review
@@ -104,7 +106,7 @@ def submit(
     try:
         interval = parse_time_ms(start), parse_time_ms(end)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(say(said_by(error))) from error
     kind, value = ("yuan", yuan) if yuan else ("quantity", quantity)
     request = ReviewRequest(run, unit, service, *interval, kind, value, text)
     with open_store(config, state) as store:
@@ -172,7 +174,7 @@ def decide(
         with open_store(config, state) as store:
             waiting = store.read(lambda c: list_proposals(c, subject=f"review {number}", open_only=True))
         if not waiting:
-            raise StoreError("no decision is proposed", subject=f"review {number}")
+            raise StoreError(tr("no decision is proposed"), subject=tr("review {number}", number=number))
         _act(config, state, who, decide_review, waiting[0].id, approved=approve, note=text, shown=number)
 
 

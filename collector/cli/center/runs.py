@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.base.text import said_by, tr
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import actor_of
 from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store, rulebook_of_center
 from collector.cli.explain import LangOption
+from collector.cli.language import say
 from collector.report.words import Lang
 
 if TYPE_CHECKING:
@@ -243,7 +245,7 @@ def _run_of(store: CenterStore, text: str) -> RunRow:
     month = _month(text)
     found = store.read(lambda c: latest_run(c, month))
     if found is None:
-        raise StoreError("was never settled: `collector center settle` settles it", subject=text)
+        raise StoreError(tr("was never settled: `collector center settle` settles it"), subject=text)
     return found
 
 
@@ -256,8 +258,10 @@ def _what_became(row: RunRow) -> str:
     if row.progress is not None:
         parts = f" {row.progress.done} of {row.progress.of}" if row.progress.of else ""
         return f"{row.state}: {row.progress.doing}{parts}"
-    told = row.error.partition("\n")[0] + (f", the first: {row.problems[0]}" if row.problems else "")
-    return f"{row.state}: {told}" if told else str(row.state)
+    told = row.error
+    if row.problems:
+        told = tr("{how_many}, the first: {problem}", how_many=told, problem=row.problems[0].text)
+    return f"{row.state}: {say(told)}".splitlines()[0] if told else str(row.state)
 
 
 def _span(text: str | None) -> tuple[int, int] | None:
@@ -289,4 +293,4 @@ def _month(text: str) -> Any:
     try:
         return Month.parse(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="MONTH") from error
+        raise typer.BadParameter(say(said_by(error)), param_hint="MONTH") from error

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.base.text import said_by
 from collector.cli.center.store import find_config
+from collector.cli.language import say
 
 if TYPE_CHECKING:
     from collector.center.people.access import Actor
@@ -31,7 +33,7 @@ def parse_month(text: str) -> Any:
     try:
         return Month.parse(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="MONTH") from error
+        raise typer.BadParameter(say(said_by(error)), param_hint="MONTH") from error
 
 
 def actor_of(who: str) -> Actor:
@@ -64,7 +66,7 @@ def show_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[Any]], *
     for name in names:
         table.add_column(name, overflow="fold")
     for row in rows:
-        texts = ("" if cell is None else str(cell) for cell in row)
+        texts = ("" if cell is None else say(cell) for cell in row)
         table.add_row(*(escape("".join(c if c.isprintable() else " " for c in text)) for text in texts))
     Console().print(table)
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from collector.base.errors import CollectorError
+from collector.base.text import tr
 
 RESULT_FILE = "demo.json"
 
@@ -53,6 +54,6 @@ def clear(out: Path) -> None:
     """
     if out.is_dir() and any(out.iterdir()):
         if not (out / "logs").is_dir() or not (out / "config").is_dir():
-            raise CollectorError("holds files that are not a demo's: choose another --out", subject=str(out))
+            raise CollectorError(tr("holds files that are not a demo's: choose another --out"), subject=str(out))
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,9 @@ import typer
 
 from collector.base.cycles import without_looking_for_cycles
 from collector.base.resources import config_path
+from collector.base.text import said_by
 from collector.cli import calendar, compare
+from collector.cli.language import say
 from collector.cli.settle.forked_map import spread
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def register(app: typer.Typer) -> None:
         try:
             wanted = Month.parse(month)
         except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="MONTH") from error
+            raise typer.BadParameter(say(said_by(error)), param_hint="MONTH") from error
         statement = settle_folder(wanted, data, out, rulebook or config_path(RULEBOOK))
         show(statement, out)
         if pdf is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from collector.base.errors import ConfigError, Problem, StoreError
+from collector.base.text import tr
 from collector.cli.table import print_table
 from collector.points.agent_config import AgentConfig
 from collector.verify.expectations import empty_sheet, load_expectations
@@ -68,7 +69,7 @@ class Desk:
         try:
             path.write_bytes(data)
         except OSError as error:
-            raise StoreError(f"can't be written: {error.strerror}", subject=str(path)) from error
+            raise StoreError(tr("can't be written: {strerror}", strerror=error.strerror), subject=str(path)) from error
         self.said["template"] = str(path)
         typer.echo(f"期望值表 an empty sheet: {path}", err=True)
 
@@ -89,7 +90,9 @@ class Desk:
             try:
                 token = token_file.read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError([Problem(str(token_file), 0, "", f"can't be read: {error}")]) from error
+                raise ConfigError(
+                    [Problem(str(token_file), 0, "", tr("can't be read: {error}", error=error))]
+                ) from error
             ask = from_center(place, token, ca_file)
         else:
             ask = from_file(Path(place))

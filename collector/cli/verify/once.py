@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import typer
 
+from collector.base.text import said_by
+from collector.cli.language import say
 from collector.cli.verify.desk import Desk, Wanted
 from collector.verify.items import Item, Step
 from collector.verify.judge import parse_expected, parse_tolerance, step_name
@@ -104,7 +106,7 @@ def _expected(item: Item, text: str) -> str:
     try:
         return parse_expected(item, text) if text else ""
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--expect") from error
+        raise typer.BadParameter(say(said_by(error)), param_hint="--expect") from error
 
 
 def _with_options(item: Item, step: Step, wanted: Wanted) -> Step:
@@ -122,5 +124,5 @@ def _with_options(item: Item, step: Step, wanted: Wanted) -> Step:
     try:
         tolerance = parse_tolerance(item, wanted.tolerance)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--tolerance") from error
+        raise typer.BadParameter(say(said_by(error)), param_hint="--tolerance") from error
     return Step(step.name, expected or step.expected, step.tolerance or tolerance)

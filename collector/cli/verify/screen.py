@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from collector.base.errors import CollectorError
+from collector.base.text import tr
 from collector.cli.verify.desk import Desk, Wanted
 from collector.model.interval import format_time
 from collector.verify.export import REASONS, STATES
@@ -182,13 +183,13 @@ class Screen:
         words = text.replace("±", " ").replace("+-", " ").split()
         try:
             if len(words) > 2:
-                raise ValueError(f"not understood: {text!r}; ? helps")
+                raise ValueError(tr("not understood: {text!r}; ? helps", text=text))
             expected = parse_expected(row.item, words[0])
             if row.step.expected and expected != row.step.expected:
-                raise ValueError(f"此步期望 {row.step.expected}: this step expects {row.step.expected}")
+                raise ValueError(tr("this step expects {expected}", expected=row.step.expected))
             given = parse_tolerance(row.item, words[1]) if len(words) == 2 else ""
             if given and row.step.tolerance and given != row.step.tolerance:
-                raise ValueError(f"允差由期望值表给定: the sheet says ± {row.step.tolerance}")
+                raise ValueError(tr("the sheet gives the tolerance: ± {tolerance}", tolerance=row.step.tolerance))
         except ValueError as error:
             print(f"    {error}")
             return step

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.base.errors import ConfigError, Problem, RuleError
+from collector.base.text import Text, tr
 from collector.model.interval import Month
 from collector.settlement.rulebook.rules import Rulebook, RuleValue
 
@@ -40,7 +41,8 @@ class WorkingDays:
         """
         if day.year not in self.years:
             raise RuleError(
-                f"no working-day table for {day.year}; write one from the State Council's notice", subject="calendar"
+                tr("no working-day table for {year}; write one from the State Council's notice", year=day.year),
+                subject="calendar",
             )
         return day in self.made_up or (day.weekday() < 5 and day not in self.free)
 
@@ -76,7 +78,10 @@ class DutyDays:
             return date(after.year, after.month, number)
         except ValueError:
             place = self.rulebook.values[value].file
-            raise RuleError(f"{after} has no day {number}; see {place} of the rulebook", subject=value) from None
+            raise RuleError(
+                tr("{after} has no day {number}; see {place} of the rulebook", after=after, number=number, place=place),
+                subject=value,
+            ) from None
 
     def answer_due(self, received: date, month: Month) -> date:
         """The due date of the answer to a question about `month` received on a day, which does not count (Art. 27).
@@ -91,13 +96,20 @@ class DutyDays:
         if found is None:
             wanted = f"article-{article}.toml"
             raise RuleError(
-                f"the calendar needs it, and rulebook {self.rulebook.id} lacks it; add {wanted} as the one shipped",
+                tr(
+                    "the calendar needs it, and rulebook {id} lacks it; add {wanted} as the one shipped",
+                    id=self.rulebook.id,
+                    wanted=wanted,
+                ),
                 subject=value,
             )
         day = month.next().first_day
         number = self.rulebook.value(value, day)
         if number is None:
-            raise RuleError(f"the calendar needs it, but {found.file} has none in force on {day}", subject=value)
+            raise RuleError(
+                tr("the calendar needs it, but {file} has none in force on {day}", file=found.file, day=day),
+                subject=value,
+            )
         return int(number)
 
 
@@ -108,8 +120,7 @@ class Duty:
     id: str
     article: str
     due: date
-    chinese: str
-    english: str
+    text: Text
     moved_from: date | None = None
 
 
@@ -137,18 +148,26 @@ def compute_duties(month: Month, days: DutyDays, received: Iterable[date] = ()) 
     review = days.due("review.day", "27", month)
     filing = days.due("filing.day", "28", month)
     duties = [
-        Duty("disclosure", "26", disclosed, "披露统计结果", "disclosure", named if disclosed != named else None),
-        Duty("review", "27", review, "复核申请截止(含当日)", "last day to ask for a review"),
+        Duty("disclosure", "26", disclosed, tr("disclosure"), named if disclosed != named else None),
+        Duty("review", "27", review, tr("last day to ask for a review")),
     ]
     questions = sorted(set(received)) or [review]
     for question in questions:
         if (question.year, question.month) != (after.year, after.month):
-            raise RuleError(f"a question on {month} is asked in {after}, not on {question}", subject="calendar")
+            raise RuleError(
+                tr(
+                    "a question on {month} is asked in {after}, not on {question}",
+                    month=month,
+                    after=after,
+                    question=question,
+                ),
+                subject="calendar",
+            )
         due = days.answer_due(question, month)
-        duties.append(Duty("answer", "27", due, f"答复 {question} 收到的问询", f"answer to a question of {question}"))
-    duties.append(Duty("filing", "28", filing, "报送监管机构", "filing with the regulator"))
+        duties.append(Duty("answer", "27", due, tr("answer to a question of {day}", day=question)))
+    duties.append(Duty("filing", "28", filing, tr("filing with the regulator")))
     publication = days.due("publication.day", "28", month)
-    duties.append(Duty("publication", "28", publication, "监管机构发布", "publication by the regulator"))
+    duties.append(Duty("publication", "28", publication, tr("publication by the regulator")))
     return Duties(str(month), tuple(duties), tuple(_clashes(duties, questions, days.working)))
 
 
@@ -156,18 +175,20 @@ def _clashes(duties: Iterable[Duty], questions: Iterable[date], days: WorkingDay
     by_id = {duty.id: duty for duty in duties if duty.id != "answer"}
     disclosed, review, filing = by_id["disclosure"].due, by_id["review"].due, by_id["filing"].due
     if disclosed > review:
-        yield f"disclosed on {disclosed}, after reviews closed on {review} 披露日晚于复核截止日"
+        yield tr("disclosed on {disclosed}, after reviews closed on {review}", disclosed=disclosed, review=review)
     elif disclosed == review:
-        yield f"disclosed on {disclosed}, the last day for reviews 披露日即复核截止日"
+        yield tr("disclosed on {disclosed}, the last day for reviews", disclosed=disclosed)
     for question in questions:
         if question > review:
-            yield f"the question of {question} came after reviews closed on {review} 问询晚于复核截止日"
+            yield tr("the question of {day} came after reviews closed on {review}", day=question, review=review)
     for duty in duties:
         if duty.id == "answer" and duty.due > filing:
-            yield f"{duty.english} is due on {duty.due}, after the filing on {filing} 答复期限晚于报送日"
+            yield tr(
+                "{duty} is due on {due}, after the filing on {filing}", duty=duty.text, due=duty.due, filing=filing
+            )
     for duty in (by_id["filing"], by_id["publication"]):
         if not days.is_working(duty.due):
-            yield f"the {duty.english} falls on {duty.due}, no working day, and does not move 期限逢休息日,不顺延"
+            yield tr("the {duty} falls on {due}, no working day, and does not move", duty=duty.text, due=duty.due)
 
 
 def load_working_days(directory: Path) -> WorkingDays:
@@ -194,12 +215,19 @@ def _parse(path: Path, problems: list[Problem]) -> dict[str, Any]:
     try:
         data = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        problems.append(Problem(path.name, 0, "", f"can't be read as TOML: {error}"))
+        problems.append(Problem(path.name, 0, "", tr("can't be read as TOML: {error}", error=error)))
         return {}
-    problems.extend(Problem(path.name, 0, key, "unknown key") for key in sorted(data.keys() - _KEYS))
-    problems.extend(Problem(path.name, 0, key, "is missing") for key in sorted(_KEYS - data.keys()))
+    problems.extend(Problem(path.name, 0, key, tr("unknown key")) for key in sorted(data.keys() - _KEYS))
+    problems.extend(Problem(path.name, 0, key, tr("is missing")) for key in sorted(_KEYS - data.keys()))
     if data.get("year") != (int(path.stem) if path.stem.isdigit() else None):
-        problems.append(Problem(path.name, 0, "year", f"is {data.get('year')!r}, the file is named {path.name}"))
+        problems.append(
+            Problem(
+                path.name,
+                0,
+                "year",
+                tr("is {value!r}, the file is named {name}", value=data.get("year"), name=path.name),
+            )
+        )
     return data
 
 
@@ -213,22 +241,30 @@ def _add_holiday(
 ) -> None:
     place = f"holiday[{index}]"
     if set(holiday) != _HOLIDAY_KEYS:
-        problems.append(Problem(path.name, 0, place, f"expected the keys {', '.join(sorted(_HOLIDAY_KEYS))}"))
+        problems.append(
+            Problem(path.name, 0, place, tr("expected the keys {names}", names=", ".join(sorted(_HOLIDAY_KEYS))))
+        )
         return
     first, last, worked = holiday["first"], holiday["last"], holiday["worked"]
     dates = [first, last, *worked]
     if not all(isinstance(day, date) and not isinstance(day, datetime) and str(day.year) == path.stem for day in dates):
-        problems.append(Problem(path.name, 0, place, f"expected dates of {path.stem}"))
+        problems.append(Problem(path.name, 0, place, tr("expected dates of {stem}", stem=path.stem)))
         return
     if not first <= last <= first + timedelta(days=14):
-        problems.append(Problem(path.name, 0, f"{place}.last", f"{last} is no end of a holiday from {first}"))
+        problems.append(
+            Problem(
+                path.name, 0, f"{place}.last", tr("{last} is no end of a holiday from {first}", last=last, first=first)
+            )
+        )
         return
     for offset in range((last - first).days + 1):
         day = first + timedelta(days=offset)
         if day in free:
-            problems.append(Problem(path.name, 0, place, f"{day} is in two holidays"))
+            problems.append(Problem(path.name, 0, place, tr("{day} is in two holidays", day=day)))
         free[day] = str(holiday["name"])
     for day in worked:
         if day.weekday() < 5 or day in made_up or day in free:
-            problems.append(Problem(path.name, 0, f"{place}.worked", f"{day} is no weekend day that could be worked"))
+            problems.append(
+                Problem(path.name, 0, f"{place}.worked", tr("{day} is no weekend day that could be worked", day=day))
+            )
         made_up.add(day)

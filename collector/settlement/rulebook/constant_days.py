@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Protocol, TypeVar
 
 from collector.base.errors import RuleError
+from collector.base.text import tr
 from collector.model.interval import local_midnight_ms
 from collector.model.register import AreaState, PlantState, Register, UnitState
 from collector.settlement.rulebook.rules import Rulebook
@@ -67,7 +68,9 @@ def compute_policy(rulebook: Rulebook, register: Register, day: date) -> Policy:
     hold, settle = chosen("hold_limit_s", "policy.hold_limit"), chosen("settle_s", "avc.settle", readings["I-11"])
     for name, seconds in (("hold_limit_s", hold), ("settle_s", settle)):
         if (seconds * 1000).denominator != 1 or seconds < 0 or (name == "hold_limit_s" and not seconds):
-            raise RuleError(f"expected a duration in whole milliseconds, got {float(seconds)} s", subject=name)
+            raise RuleError(
+                tr("expected a duration in whole milliseconds, got {seconds} s", seconds=float(seconds)), subject=name
+            )
     return Policy(
         hold_ms=int(hold * 1000),
         settle_ms=int(settle * 1000),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import said_by, tr
 from collector.model.quantity import parse_decimal
 from collector.model.register import AREA_IDS, UnitKind
 from collector.settlement.rulebook.catalogue import (
@@ -68,12 +69,12 @@ def rulebook_of(files: Mapping[str, bytes], where: str) -> Rulebook:
     loader = _Loader()
     head: Table = {}
     if "rulebook.toml" not in files:
-        loader.problem(where, "", "no rulebook.toml here: a rulebook is a directory with one file per article")
+        loader.problem(where, "", tr("no rulebook.toml here: a rulebook is a directory with one file per article"))
     for name, raw in files.items():
         try:
             table = tomllib.loads(raw.decode())
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            loader.problem(name, "", f"not TOML: {error}")
+            loader.problem(name, "", tr("not TOML: {error}", error=error))
             continue
         if name == "rulebook.toml":
             loader.known(name, "", table, _BOOK_KEYS)
@@ -117,13 +118,13 @@ class _Loader:
         for key in table:
             if key not in keys:
                 near = difflib.get_close_matches(key, list(keys), 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                self.problem(file, f"{place}.{key}".lstrip("."), f"unknown key{hint}")
+                hint = tr("; did you mean {near!r}?", near=near[0]) if near else ""
+                self.problem(file, f"{place}.{key}".lstrip("."), tr("unknown key{hint}", hint=hint))
 
     def tables(self, file: str, place: str, table: Table, key: str) -> list[Table]:
         found = table.get(key, [])
         if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-            self.problem(file, f"{place}.{key}".lstrip("."), "expected a list of tables")
+            self.problem(file, f"{place}.{key}".lstrip("."), tr("expected a list of tables"))
             return []
         return found
 
@@ -144,7 +145,7 @@ class _Loader:
     def text(self, file: str, place: str, table: Table, key: str) -> str:
         found = table.get(key)
         if not isinstance(found, str) or not found:
-            self.problem(file, f"{place}.{key}".lstrip("."), f"expected a text, got {found!r}")
+            self.problem(file, f"{place}.{key}".lstrip("."), tr("expected a text, got {found!r}", found=found))
             return ""
         return found
 
@@ -153,30 +154,40 @@ class _Loader:
         if found is None and not required:
             return None
         if not isinstance(found, date) or isinstance(found, datetime):
-            self.problem(file, f"{place}.{key}", f"expected a local date like 2009-01-01, got {found!r}")
+            self.problem(
+                file, f"{place}.{key}", tr("expected a local date like 2009-01-01, got {found!r}", found=found)
+            )
             return None
         return found
 
     def decimal(self, file: str, place: str, found: object) -> Decimal | None:
         try:
             if not isinstance(found, str):
-                raise ValueError(f'write numbers as text, e.g. "0.40", got {found!r}')
+                raise ValueError(tr('write numbers as text, e.g. "0.40", got {found!r}', found=found))
             return parse_decimal(found)
         except ValueError as error:
-            self.problem(file, place, str(error))
+            self.problem(file, place, said_by(error))
             return None
 
     def state(self, file: str, place: str, table: Table) -> RuleState:
         found = table.get("state", "")
         if found not in tuple(RuleState):
-            self.problem(file, f"{place}.state", f"expected one of {', '.join(RuleState)}, got {found!r}")
+            self.problem(
+                file,
+                f"{place}.state",
+                tr("expected one of {names}, got {found!r}", names=", ".join(RuleState), found=found),
+            )
             return RuleState.UNKNOWN
         return RuleState(found)
 
     def area(self, file: str, place: str, table: Table) -> str:
         found = table.get("area", "")
         if found and found not in AREA_IDS:
-            self.problem(file, f"{place}.area", f"expected one of {', '.join(AREA_IDS)}, got {found!r}")
+            self.problem(
+                file,
+                f"{place}.area",
+                tr("expected one of {names}, got {found!r}", names=", ".join(AREA_IDS), found=found),
+            )
         return str(found)
 
     def value(self, file: str, article: str, ident: str, item: Table) -> None:
@@ -185,14 +196,22 @@ class _Loader:
         spec = VALUES.get(ident) or CALENDAR_VALUES.get(ident)
         if spec is None:
             near = difflib.get_close_matches(ident, [*VALUES, *CALENDAR_VALUES], 1)
-            self.problem(file, place, "nothing reads this value" + (f"; did you mean {near[0]!r}?" if near else ""))
+            self.problem(
+                file,
+                place,
+                tr("nothing reads this value") + (tr("; did you mean {near!r}?", near=near[0]) if near else ""),
+            )
             return
         if item.get("unit") != spec.unit:
-            self.problem(file, f"{place}.unit", f"expected {spec.unit!r}, got {item.get('unit')!r}")
+            self.problem(
+                file, f"{place}.unit", tr("expected {unit!r}, got {value!r}", unit=spec.unit, value=item.get("unit"))
+            )
         if item.get("key", "") != spec.key:
-            self.problem(file, f"{place}.key", f"expected {spec.key!r}, got {item.get('key', '')!r}")
+            self.problem(
+                file, f"{place}.key", tr("expected {key!r}, got {value!r}", key=spec.key, value=item.get("key", ""))
+            )
         if ident in self.values:
-            self.problem(file, place, f"declared twice, first in {self.values[ident].file}")
+            self.problem(file, place, tr("declared twice, first in {file}", file=self.values[ident].file))
             return
         rows: list[RuleRow] = []
         for number, table in enumerate(self.tables(file, place, item, "row"), 1):
@@ -203,7 +222,11 @@ class _Loader:
         self.spans(file, place, [((row.key, row.area), row.from_day, row.until_day, row.state) for row in rows])
         for member in KEY_DOMAINS[spec.key] if spec.key else ("",):
             if not any(row.key == member and not row.area for row in rows):
-                self.problem(file, place, f"no row for {spec.key} {member!r}" if member else "no row")
+                self.problem(
+                    file,
+                    place,
+                    tr("no row for {key} {member!r}", key=spec.key, member=member) if member else tr("no row"),
+                )
         clause = str(item.get("clause", article))
         self.values[ident] = RuleValue(ident, spec.unit, clause, spec.key, tuple(rows), file)
 
@@ -217,7 +240,7 @@ class _Loader:
         if state in (RuleState.IN_FORCE, RuleState.EXPECTED):
             value = self.decimal(file, f"{place}.value", table.get("value"))
         elif "value" in table:
-            self.problem(file, f"{place}.value", f"a row that is {state} has no value")
+            self.problem(file, f"{place}.value", tr("a row that is {state} has no value", state=state))
         members: list[str] = [""]
         if key:
             found = table.get(key)
@@ -225,7 +248,11 @@ class _Loader:
             for member in members:
                 if member not in KEY_DOMAINS[key]:
                     expected = ", ".join(KEY_DOMAINS[key])
-                    self.problem(file, f"{place}.{key}", f"expected one of {expected}, got {member!r}")
+                    self.problem(
+                        file,
+                        f"{place}.{key}",
+                        tr("expected one of {expected}, got {member!r}", expected=expected, member=member),
+                    )
         # A value keyed by area names the area as its key; any other value may have an exception for an area.
         area = "" if key == "area" else self.area(file, place, table)
         mark, note = bool(table.get("placeholder", False)), str(table.get("note", ""))
@@ -238,40 +265,60 @@ class _Loader:
         found = table.get("value")
         if isinstance(found, str) and found not in map(str, CALENDAR_DAYS):
             first, last = CALENDAR_DAYS[0], CALENDAR_DAYS[-1]
-            self.problem(file, f"{place}.value", f"expected a whole number from {first} to {last}, got {found!r}")
+            self.problem(
+                file,
+                f"{place}.value",
+                tr(
+                    "expected a whole number from {first} to {last}, got {found!r}", first=first, last=last, found=found
+                ),
+            )
         if "area" in table:
-            self.problem(file, f"{place}.area", "the calendar is the same for all areas")
+            self.problem(file, f"{place}.area", tr("the calendar is the same for all areas"))
 
     def spans(self, file: str, place: str, rows: list[tuple[tuple[str, str], date, date | None, RuleState]]) -> None:
         """Find duplicates, overlaps and gaps among the rows of one key and area, given in order of first day."""
         groups: dict[tuple[str, str], list[tuple[date, date | None]]] = defaultdict(list)
         for key, start, until, state in rows:
             if until is not None and until <= start:
-                self.problem(file, place, f"the row from {start} ends on {until}, before it begins")
+                self.problem(
+                    file, place, tr("the row from {start} ends on {until}, before it begins", start=start, until=until)
+                )
             if state is not RuleState.EXPECTED:
                 groups[key].append((start, until))
         for (key_name, area), spans in groups.items():
-            of = f" of {key_name or area}" if key_name or area else ""
+            of = tr(" of {name}", name=key_name or area) if key_name or area else ""
             for (start, until), (following, _) in pairwise(spans):
                 if start == following:
-                    self.problem(file, place, f"duplicate rows{of} from {start}")
+                    self.problem(file, place, tr("duplicate rows{of} from {start}", of=of, start=start))
                 elif until is not None and until > following:
-                    self.problem(file, place, f"rows{of} overlap from {following} to {until}")
+                    self.problem(
+                        file,
+                        place,
+                        tr("rows{of} overlap from {following} to {until}", of=of, following=following, until=until),
+                    )
                 elif until is not None and until < following and not area:
-                    self.problem(file, place, f"gap between rows{of} from {until} to {following}")
+                    self.problem(
+                        file,
+                        place,
+                        tr("gap between rows{of} from {until} to {following}", of=of, until=until, following=following),
+                    )
 
     def service(self, file: str, article: str, ident: str, item: Table) -> None:
         self.known(file, ident, item, _SERVICE_KEYS)
         if ident not in SERVICES:
-            self.problem(file, ident, f"no such service; known: {', '.join(SERVICES)}")
+            self.problem(file, ident, tr("no such service; known: {names}", names=", ".join(SERVICES)))
             return
         if ident in self.services:
-            self.problem(file, ident, f"declared twice, first in {self.services[ident].file}")
+            self.problem(file, ident, tr("declared twice, first in {file}", file=self.services[ident].file))
             return
         kinds = item.get("unit_kinds", [])
         for kind in kinds:
             if kind not in tuple(UnitKind):
-                self.problem(file, f"{ident}.unit_kinds", f"expected some of {', '.join(UnitKind)}, got {kind!r}")
+                self.problem(
+                    file,
+                    f"{ident}.unit_kinds",
+                    tr("expected some of {names}, got {kind!r}", names=", ".join(UnitKind), kind=kind),
+                )
         rows: list[ServiceRow] = []
         for number, table in enumerate(self.tables(file, ident, item, "row"), 1):
             place = f"{ident}.row[{number}]"
@@ -287,7 +334,7 @@ class _Loader:
         rows.sort(key=lambda row: row.from_day)
         self.spans(file, ident, [(("", row.area), row.from_day, row.until_day, row.state) for row in rows])
         if not any(not row.area for row in rows):
-            self.problem(file, ident, "no row that holds for all areas")
+            self.problem(file, ident, tr("no row that holds for all areas"))
         title, unit = self.text(file, ident, item, "title"), self.text(file, ident, item, "quantity_unit")
         clause = str(item.get("clause", article))
         self.services[ident] = Service(ident, clause, title, unit, frozenset(kinds), tuple(rows), file)
@@ -295,10 +342,10 @@ class _Loader:
     def reading(self, file: str, article: str, ident: str, item: Table) -> None:
         self.known(file, ident, item, _READING_KEYS)
         if ident not in READINGS:
-            self.problem(file, ident, f"no such reading; known: {', '.join(READINGS)}")
+            self.problem(file, ident, tr("no such reading; known: {names}", names=", ".join(READINGS)))
             return
         if ident in self.readings:
-            self.problem(file, ident, "declared twice")
+            self.problem(file, ident, tr("declared twice"))
             return
         rows: list[ReadingRow] = []
         for number, table in enumerate(self.tables(file, ident, item, "row"), 1):
@@ -307,15 +354,15 @@ class _Loader:
             from_day = self.day(file, place, table, "from", required=True)
             adopted, cite = self.text(file, place, table, "adopted"), self.text(file, place, table, "cite")
             if adopted not in READINGS[ident]:
-                self.problem(file, f"{place}.adopted", f"expected one of {', '.join(READINGS[ident])}")
+                self.problem(file, f"{place}.adopted", tr("expected one of {names}", names=", ".join(READINGS[ident])))
             if from_day is not None and from_day.day != 1:
-                self.problem(file, f"{place}.from", "a reading changes with a month, on its first day")
+                self.problem(file, f"{place}.from", tr("a reading changes with a month, on its first day"))
             if from_day is not None:
                 rows.append(ReadingRow(adopted, from_day, cite, bool(table.get("placeholder", False))))
         rows.sort(key=lambda row: row.from_day)
         self.spans(file, ident, [(("", ""), row.from_day, None, RuleState.IN_FORCE) for row in rows])
         if not rows:
-            self.problem(file, ident, "no row: which choice is adopted, from when?")
+            self.problem(file, ident, tr("no row: which choice is adopted, from when?"))
         question, question_zh = self.text(file, ident, item, "question"), self.text(file, ident, item, "question_zh")
         choices, choices_zh = self.choices(file, ident, item, "choices"), self.choices(file, ident, item, "choices_zh")
         clause = str(item.get("clause", article))
@@ -325,7 +372,11 @@ class _Loader:
         """The text of every choice of a reading, in the language of `key`."""
         found = item.get(key, {})
         if not isinstance(found, dict) or set(found) != set(READINGS[ident]):
-            self.problem(file, f"{ident}.{key}", f"expected {', '.join(READINGS[ident])}, got {found!r}")
+            self.problem(
+                file,
+                f"{ident}.{key}",
+                tr("expected {names}, got {found!r}", names=", ".join(READINGS[ident]), found=found),
+            )
             return {}
         return {name: self.text(file, f"{ident}.{key}", found, name) for name in found}
 
@@ -338,4 +389,4 @@ class _Loader:
         ):
             for ident in wanted:
                 if ident not in found:
-                    self.problem("rulebook", ident, f"this {kind} is missing: no file declares it")
+                    self.problem("rulebook", ident, tr("this {kind} is missing: no file declares it", kind=kind))

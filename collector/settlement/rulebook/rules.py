@@ -15,6 +15,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from collector.base.errors import RuleError
+from collector.base.text import tr
 from collector.settlement.rulebook.catalogue import AREA, CALENDAR_VALUES
 
 
@@ -134,7 +135,15 @@ class Rulebook:
                 general = row
         found = exception or general
         if found is None:
-            raise RuleError(f"no row holds on {day} for key {wanted or '-'}, area {area or '-'}", subject=value_id)
+            raise RuleError(
+                tr(
+                    "no row holds on {day} for key {wanted}, area {area}",
+                    day=day,
+                    wanted=wanted or "-",
+                    area=area or "-",
+                ),
+                subject=value_id,
+            )
         return found
 
     def value(self, value_id: str, day: date, *, area: str = "", key: str = "") -> Fraction | None:
@@ -150,7 +159,7 @@ class Rulebook:
         """
         value = self.value(value_id, day, area=area, key=key)
         if value is None:
-            raise RuleError(f"measuring needs it, but it is not in force on {day}", subject=value_id)
+            raise RuleError(tr("measuring needs it, but it is not in force on {day}", day=day), subject=value_id)
         return value
 
     def service_row(self, service: str, day: date, area: str) -> ServiceRow | None:
@@ -183,7 +192,7 @@ class Rulebook:
         """
         found = [row for row in self.readings[reading].rows if row.from_day <= day]
         if not found:
-            raise RuleError(f"no choice is adopted on {day}", subject=reading)
+            raise RuleError(tr("no choice is adopted on {day}", day=day), subject=reading)
         return found[-1]
 
     def change_days(self) -> frozenset[date]:

@@ -224,7 +224,7 @@ def test_what_has_gone_into_the_day_file_for_good_can_not_be_taken_back(store: C
     seal_month_of(store, MARCH)
     store.clock.now_ms = NOON + 90 * DAY_MS  # type: ignore[attr-defined]
     assert drop_old_payloads(store, keep_days=62) == 1
-    with pytest.raises(StoreError, match="--replace"):
+    with pytest.raises(StoreError, match="as a replacement"):
         undo(store, 2)
     assert give(store, f"{HEADER}U1,{T0},300,1\n") == Imported(None, 0, 1, 0)  # compared with the day file
     assert give(store, f"{HEADER}U1,{T0},301,1\n", replacing=True).replaced == 1

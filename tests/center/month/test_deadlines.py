@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from collector.base.errors import StoreError
+from collector.base.text import from_data
 from collector.center.db.store import CenterStore
 from collector.center.month.transitions import approve_step, propose_step
 from collector.center.papers.filings import make_filings
@@ -58,11 +59,13 @@ def test_a_run_made_before_the_month_was_over_is_not_disclosed_later_either(tmp_
 
 def test_disclosed_after_its_day_needs_a_reason_that_is_kept_and_shown(store: CenterStore) -> None:
     run = add_run(store)
-    with pytest.raises(StoreError, match=r"disclosed on 2026-06-11, due by 2026-06-10 .*: needs a stated reason"):
+    with pytest.raises(StoreError, match=r"disclosed on 2026-06-11, due by 2026-06-10: needs a stated reason"):
         propose(store, State.DISCLOSED, run, at=on(11))
     number = propose(store, State.DISCLOSED, run, at=on(11), reason="meter data of P1 came on the 10th")
     waiting = store.read(lambda c: four_eyes.get_proposal(c, number))
-    assert waiting.content["against"] == ["disclosed on 2026-06-11, due by 2026-06-10 晚于披露期限"]
+    assert waiting.content["against"] == ["disclosed on 2026-06-11, due by 2026-06-10"]
+    (against,) = map(from_data, waiting.content["against_texts"])
+    assert against.into("zh") == "2026-06-11 披露，期限为 2026-06-10"
     approve(store, number, at=on(11))
     (taken,) = store.read(lambda c: list_steps(c, MAY, actor=AUDITOR))
     assert taken.reason == "meter data of P1 came on the 10th"

@@ -96,7 +96,7 @@ def test_an_administrator_makes_a_user_and_enrols_a_key(browser: Browser, addres
         form.locator("select[name=role]").select_option("plant")
         form.locator("input[name=password]").fill("correct horse battery")
         form.get_by_role("button").click()
-        expect(page.get_by_role("alert")).to_contain_text("needs a plant")
+        expect(page.get_by_role("alert")).to_contain_text("须写明电厂")
         form.locator("select[name=plant]").select_option("P1")
         form.locator("input[name=password]").fill("correct horse battery")
         form.get_by_role("button").click()

@@ -16,40 +16,13 @@ import pytest
 from collector.center.runs.stored_run import open_run
 from collector.center.web import render
 from collector.report.words import SERVICES
-from tests.center.web.web_world import World
-
-HERE = "/months/2026-06"
+from tests.center.web.web_world import JUNE as HERE
+from tests.center.web.web_world import World, pages_of_month
 
 
 def text_of(page: str) -> str:
     """What a reader sees of a page."""
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
-
-
-def addresses(world: World) -> list[str]:
-    """Every page of the month, with what its store holds."""
-    run = f"{HERE}/runs/{world.run_id}"
-    line = open_run(world.store, world.run_id).lines[0]
-    start = open_run(world.store, world.run_id).month.interval.start_ms
-    return [
-        HERE,
-        f"{HERE}/rulebook",
-        f"{HERE}/completeness",
-        f"{HERE}/completeness/2026-06-03",
-        f"{HERE}/completeness/2026-06-03/{line.plant}/{line.unit}",
-        f"{HERE}/reviews",
-        f"{HERE}/reviews?all=true",
-        run,
-        f"{run}/lines",
-        f"{run}/lines?status=blocked",
-        f"{run}/lines/{line.unit}/{line.service}",
-        f"{run}/lines/{line.unit}/{line.service}?day=2026-06-03",
-        f"{run}/days/{line.unit}/2026-06-03",
-        f"{run}/records/{line.unit}?from={start}&to={start + 3_600_000}",
-        f"{run}/files/lines.csv",
-        f"{HERE}/compare?a={world.run_id}&b={world.run_id}",
-        f"{HERE}/what-if",
-    ]
 
 
 def test_the_questions_the_text_leaves_open_are_asked_in_the_reader_s_language(worked: World) -> None:
@@ -64,7 +37,7 @@ def test_the_questions_the_text_leaves_open_are_asked_in_the_reader_s_language(w
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_every_page_opens_for_staff(worked: World, language: str) -> None:
     with worked.browser("olga", language) as browser:
-        for address in addresses(worked):
+        for address in pages_of_month(worked):
             assert browser.get(address).status_code == 200, address
 
 

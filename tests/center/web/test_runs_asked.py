@@ -34,8 +34,9 @@ def own(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def get(address: str, own: World, path: str, name: str = "olga") -> Any:
-    answer = httpx.get(f"{address}/api/v1{path}", headers=own.token_of(name), timeout=HANG_S)
+def get(address: str, own: World, path: str, name: str = "olga", *, language: str = "en") -> Any:
+    headers = {**own.token_of(name), "accept-language": language}
+    answer = httpx.get(f"{address}/api/v1{path}", headers=headers, timeout=HANG_S)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -79,7 +80,7 @@ def test_a_run_of_another_process_is_seen_with_its_progress_and_its_problems(own
         assert (behind["id"], behind["state"], behind["done"], behind["run_id"]) == (2, "queued", False, None)
         assert settle(address, own) == behind  # pressed twice
         for language, told in (
-            ("zh", "运行 1(li,"),
+            ("zh", "运行 1（li，"),
             ("zh", "计量"),
             ("en", "Run 1 (li,"),
             ("en", "measuring plant-days"),
@@ -95,7 +96,7 @@ def test_a_run_of_another_process_is_seen_with_its_progress_and_its_problems(own
         assert [(p["row"], p["message"]) for p in failed["problems"]] == [(p.row, p.message) for p in PROBLEMS]
         listed = get(address, own, "/runs?state=failed")["items"]
         assert [(row["id"], row["problem_count"], len(row["problems"])) for row in listed] == [(2, 0, 0), (1, 30, 5)]
-        for language, told in (("zh", "运行 2("), ("en", "Run 2, asked for")):
+        for language, told in (("zh", "运行 2（"), ("en", "Run 2, asked for")):
             html = page(address, own, language)
             assert told in html
             assert all(f"unknown unit &#39;X{p.row}&#39;" in html for p in PROBLEMS)
@@ -116,6 +117,9 @@ def test_a_settlement_that_is_refused_says_why_after_a_restart_too(own: World) -
     with site(own) as address:  # another process, as far as the pages know
         assert "no register yet" in get(address, own, f"/months/{JUNE}/job")["error"]
         assert "no register yet" in page(address, own, "en")
+        assert "尚无台账" in page(address, own, "zh")
+        for path in (f"/months/{JUNE}/job", "/runs/1"):
+            assert "尚无台账" in get(address, own, path, language="zh-CN")["error"]
         settle(address, own)
         wait_until(lambda: get(address, own, f"/months/{JUNE}/job")["done"], "the run")
         made = get(address, own, f"/months/{JUNE}/job")

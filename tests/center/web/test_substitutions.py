@@ -38,7 +38,7 @@ def test_one_proposes_another_decides_and_it_can_be_taken_back(tmp_path: Path) -
         with own.browser("olga") as olga:
             assert olga.post("/substitutions/1/withdraw", data=mine | {"reason": ""}).status_code == 409
             assert olga.post("/substitutions/1/withdraw", data=mine | {"reason": "record found"}).status_code == 303
-            assert "提出撤回,待审批" in olga.get("/substitutions").text
+            assert "提出撤回，待审批" in olga.get("/substitutions").text
             back = "/substitutions/1/withdraw/decide"
             assert olga.post(back, data=mine | {"decision": "grant"}).status_code == 403
         with own.browser("anna") as anna:

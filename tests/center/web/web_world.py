@@ -17,6 +17,7 @@ from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol
 from collector.center.people import accounts
 from collector.center.people.access import Actor, Role
+from collector.center.runs.stored_run import open_run
 from collector.center.settings import CenterSettings, Plant, Web
 from collector.center.web.app import build_app
 from collector.center.web.guards import Needs
@@ -155,3 +156,32 @@ def routes_of(app: Litestar) -> Iterator[Route]:
 
 def _sample(found: re.Match[str]) -> str:
     return SAMPLES.get(found[1], "999999" if found[2] == "int" else "nothing")
+
+
+JUNE = "/months/2026-06"
+
+
+def pages_of_month(world: World) -> list[str]:
+    """Every page of June, with what its store holds."""
+    run = f"{JUNE}/runs/{world.run_id}"
+    line = open_run(world.store, world.run_id).lines[0]
+    start = open_run(world.store, world.run_id).month.interval.start_ms
+    return [
+        JUNE,
+        f"{JUNE}/rulebook",
+        f"{JUNE}/completeness",
+        f"{JUNE}/completeness/2026-06-03",
+        f"{JUNE}/completeness/2026-06-03/{line.plant}/{line.unit}",
+        f"{JUNE}/reviews",
+        f"{JUNE}/reviews?all=true",
+        run,
+        f"{run}/lines",
+        f"{run}/lines?status=blocked",
+        f"{run}/lines/{line.unit}/{line.service}",
+        f"{run}/lines/{line.unit}/{line.service}?day=2026-06-03",
+        f"{run}/days/{line.unit}/2026-06-03",
+        f"{run}/records/{line.unit}?from={start}&to={start + 3_600_000}",
+        f"{run}/files/lines.csv",
+        f"{JUNE}/compare?a={world.run_id}&b={world.run_id}",
+        f"{JUNE}/what-if",
+    ]

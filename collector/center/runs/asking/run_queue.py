@@ -25,6 +25,7 @@ from sqlalchemy import Connection, exists, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
 from collector.base.errors import CollectorError, ConfigError, StoreError
+from collector.base.text import said_by, tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported, run
 from collector.center.db.tables_receive import lake_day
@@ -51,7 +52,7 @@ T = TypeVar("T")
 Tell = Callable[[str, int, int], None]
 """Takes the step a run is at, and how many of how many parts of it are done."""
 
-INTERNAL_FAULT: Final = "an internal fault; it is in the log of the center"
+INTERNAL_FAULT: Final = tr("an internal fault; it is in the log of the center")
 _TELL_EVERY_S: Final = 1.0
 _LOOK_EVERY_S: Final = 0.2  # whether it is one's turn, or another's run has ended
 _MOST_OPEN: Final = 20  # each holds a lock, with PostgreSQL by a connection of its own
@@ -133,18 +134,21 @@ class AskedRun(Generic[T]):
             CollectorError: whatever the work raises; nothing is left of the run but its row, which says why.
         """
         if not self.is_ours:
-            raise StoreError(f"asked for already by {self.row.who}: wait for it", subject=f"run {self.row.id}")
+            raise StoreError(
+                tr("asked for already by {who}: wait for it", who=self.row.who),
+                subject=tr("run {number}", number=self.row.id),
+            )
         with self._claim:
             try:
                 return self._make()
             except ConfigError as error:
-                self._fail(str(error).partition("\n")[0], error)
+                self._fail(error.head, error)
                 raise
             except Stopped:
                 self._end(RunState.INTERRUPTED)
                 raise
             except (CollectorError, OSError) as error:  # a full disk is told as it is
-                self._fail(str(error), error)
+                self._fail(said_by(error), error)
                 raise
             except Exception as error:
                 logger.exception("run %d failed", self.row.id)
@@ -166,7 +170,8 @@ class AskedRun(Generic[T]):
             mark_lost(self._store)
             time.sleep(_LOOK_EVERY_S)
         if row.state is not RunState.DONE:
-            raise StoreError(f"{row.state}: {row.why}", subject=f"run {row.id}")
+            why = tr("failed: {why}", why=row.why) if row.state is RunState.FAILED else tr("interrupted")
+            raise StoreError(why, subject=tr("run {number}", number=row.id))
         return row
 
     def stop(self) -> None:
@@ -197,7 +202,7 @@ class AskedRun(Generic[T]):
                 return runs_folder(self._store.directory) / name
             mark_lost(self._store)
             self._stopping.wait(_LOOK_EVERY_S)
-        raise Stopped("not begun: the center was stopped", subject=f"run {self.row.id}")
+        raise Stopped(tr("not begun: the center was stopped"), subject=tr("run {number}", number=self.row.id))
 
     def _fail(self, text: str, error: Exception) -> None:
         self._end(RunState.FAILED, text, error)
@@ -274,7 +279,7 @@ def _enter_or_find(connection: Connection, asking: Asking, worker: str, now_ms: 
             assert row is not None  # it was found just now
             return row, False
     if connection.execute(select(func.count()).where(is_open)).scalar_one() >= _MOST_OPEN:
-        raise StoreError(f"{_MOST_OPEN} runs wait already", subject=str(asking.month))
+        raise StoreError(tr("{most_open} runs wait already", most_open=_MOST_OPEN), subject=str(asking.month))
     run_id = enter_run(
         connection, month=asking.month, kind=asking.kind, who=asking.actor.name, note=asking.note,
         base_run_id=asking.base_run_id, now_ms=now_ms, job=asking.job, worker=worker,

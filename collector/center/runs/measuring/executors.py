@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.center.lake.sealing_processes import end_with_parent
 
 DASK: Final = "dask://"
@@ -41,11 +42,11 @@ def open_executor(where: str = "", *, jobs: int | None = None) -> Iterator[Execu
 @contextmanager
 def _dask(where: str) -> Iterator[Executor]:
     if not where.startswith(DASK) or ":" not in where.removeprefix(DASK):
-        raise ConfigError([Problem("--executor", 0, "", f"expected dask://HOST:PORT, got {where!r}")])
+        raise ConfigError([Problem("--executor", 0, "", tr("expected dask://HOST:PORT, got {where!r}", where=where))])
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        message = "needs the `scale` extra: pip install 'collector[scale]'"
+        message = tr("needs the `scale` extra: pip install 'collector[scale]'")
         raise ConfigError([Problem("--executor", 0, "", message)]) from None
     with Client("tcp://" + where.removeprefix(DASK)) as client:  # type: ignore[no-untyped-call,unused-ignore]
         yield client.get_executor()

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from collector.base.cycles import without_looking_for_cycles
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import ABSENT, UNLISTED, altered, check_hash
 from collector.center.runs.input_folder import REGISTER_FILE, PinnedFile
@@ -194,7 +195,7 @@ class MonthMeasuring:
         """Records of a unit the register does not know are refused, as everywhere."""
         units = {state.id for state in self.inputs.register.units}
         problems = [
-            Problem(f"records/{f.record_name}", 0, "unit", f"unknown unit {unit!r}: not in register.toml")
+            Problem(f"records/{f.record_name}", 0, "unit", tr("unknown unit {unit!r}: not in register.toml", unit=unit))
             for f in self._pinned
             for unit in sorted(self._facts[f.sha256].keys() - units)
         ]

@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 import pyarrow as pa
 
 from collector.base.errors import ConfigError, Problem, RuleError
+from collector.base.text import said_by
 from collector.center.db.verified import check_hash
 from collector.center.receive.day_index import EDGE_MS
 from collector.center.runs.input_folder import HISTORY_DAYS, RESTART_DAYS, PinnedFile
@@ -212,9 +213,9 @@ def measure_apart(job: PlantJob) -> list[Measured] | Failed:
     try:
         return measure_plant(job)
     except ConfigError as error:
-        return Failed(error.problems, str(error))
+        return Failed(error.problems, said_by(error))
     except RuleError as error:
-        return Failed((), str(error))
+        return Failed((), said_by(error))
 
 
 def measure_plant(job: PlantJob) -> list[Measured]:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from litestar import Response
 from litestar.params import QueryParameter
 
+from collector.base.text import tr
 from collector.center.month.decisions import list_decisions
 from collector.center.operate.metrics import render_metrics
 from collector.center.people import audit
@@ -19,8 +20,8 @@ from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
 
 NAVIGATION: Final = (
-    NavEntry("nav.decisions", "/decisions", Permission.SEE_ALL),
-    NavEntry("nav.audit", "/audit", Permission.SEE_AUDIT),
+    NavEntry(tr("Decisions"), "/decisions", Permission.SEE_ALL),
+    NavEntry(tr("Audit"), "/audit", Permission.SEE_AUDIT),
 )
 
 

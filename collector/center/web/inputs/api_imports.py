@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.inputs.imports import IMPORT_KINDS, KINDS, list_imports, rows_in_force
 from collector.center.inputs.service import deliver, delivered_of, read_import, take_back
 from collector.center.people.access import Permission
@@ -114,7 +115,7 @@ def in_force(
 ) -> Listed[RowOut]:
     """The rows of a kind that are in force, as a month settled now would take them."""
     if kind not in KINDS:
-        raise Missing(f"expected one of {', '.join(KINDS)}", subject=kind[:40])
+        raise Missing(tr("expected one of {names}", names=", ".join(KINDS)), subject=kind[:40])
     columns = list(KINDS[kind].columns)
     cells = ctx.read(lambda c: rows_in_force(c, ctx.store.imported, kind)) or ()
     rows = [RowOut(columns, list(row)) for row in cells]

@@ -8,6 +8,7 @@ from typing import Any, Final
 from litestar.params import FromPath
 
 from collector.base.errors import CollectorError, ConfigError, Denied, Problem
+from collector.base.text import said_by, tr
 from collector.center.inputs.imports import IMPORT_KINDS, Imported, list_imports
 from collector.center.inputs.service import deliver, delivered_of, take_back
 from collector.center.people.access import Permission
@@ -18,7 +19,7 @@ from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.settlement.rulebook.catalogue import SERVICES
 
-NAVIGATION: Final = (NavEntry("nav.imports", "/imports", Permission.SEE_ALL),)
+NAVIGATION: Final = (NavEntry(tr("Imports"), "/imports", Permission.SEE_ALL),)
 
 
 @page("/imports", Permission.SEE_ALL)
@@ -34,7 +35,7 @@ def upload_action(ctx: Ctx) -> Page:
     kind, replace = ctx.form.get("kind", ""), ctx.form.get("replace") == "1"
     try:
         if not name:
-            raise ConfigError([Problem("file", 0, "", "choose a file")])
+            raise ConfigError([Problem("file", 0, "", tr("choose a file"))])
         delivered = delivered_of(name, data)
         done = deliver(ctx.store, kind, delivered, actor=ctx.actor, replace=replace, services=SERVICES)
     except Denied:
@@ -49,7 +50,7 @@ def undo_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Take an import back."""
     reason = ctx.form.get("reason", "")
     take_back(ctx.store, number, actor=ctx.actor, reason=reason)
-    return ctx.redirect("/imports", notice="notice.import_undone")
+    return ctx.redirect("/imports", notice="import_undone")
 
 
 def _page(
@@ -73,8 +74,8 @@ def _page(
         kinds=IMPORT_KINDS,
         kind=kind,
         refused=refused,
-        message="" if error is None or isinstance(error, ConfigError) else str(error),
-        problems=[] if error is None else problems_of(error),
+        message="" if error is None or isinstance(error, ConfigError) else said_by(error),
+        problems=[] if error is None else problems_of(error, ctx.language),
         done=done,
         most=ctx.settings.web.max_upload_bytes,
     )

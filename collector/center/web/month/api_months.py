@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.params import JSONBody, PathParameter
 
 from collector.base.errors import RuleError, StoreError
+from collector.base.text import tr
 from collector.center.month.duties import duties_of
 from collector.center.month.transitions import approve_step, propose_step, refuse_step
 from collector.center.papers.bill_documents import bill_cells
@@ -23,7 +24,7 @@ from collector.center.runs.rulebooks import rulebook_path
 from collector.center.runs.run_list import CORRECTION, TRIAL
 from collector.center.runs.settle_month import ask_to_settle
 from collector.center.web.context import Ctx
-from collector.center.web.errors import Missing
+from collector.center.web.errors import Missing, language_of_program
 from collector.center.web.month_rules import days_of
 from collector.center.web.months import known_months
 from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, attachment, listed
@@ -204,7 +205,7 @@ def decide(ctx: Ctx, month: MonthPath, number: Number, data: JSONBody[StepDecisi
     wanted = month_named(month)
     found = ctx.read(lambda c: four_eyes.get_proposal(c, number))
     if found.subject != str(wanted):
-        raise Missing("is of another month, or no step", subject=f"proposal {number}")
+        raise Missing(tr("is of another month, or no step"), subject=tr("proposal {number}", number=number))
     if data.granted:
         ctx.write(
             lambda c: approve_step(
@@ -250,7 +251,8 @@ def settle(ctx: Ctx, month: MonthPath, data: JSONBody[SettleIn]) -> JobOut:
             lambda: ask_to_settle(
                 store, wanted, rulebook=rulebook, actor=actor, kind=kind, note=data.note, base_run_id=state.run_id
             )
-        )
+        ),
+        language_of_program(ctx.request),
     )
 
 
@@ -259,8 +261,8 @@ def last_job(ctx: Ctx, month: MonthPath) -> JobOut:
     """The run of a month that was asked for last, by whatever way."""
     found = runs_asked(ctx.store, month_named(month))
     if not found:
-        raise Missing("no run was asked for yet", subject=month)
-    return job_out(found[-1])
+        raise Missing(tr("no run was asked for yet"), subject=month)
+    return job_out(found[-1], language_of_program(ctx.request))
 
 
 @api_get("/months/{month:str}/filings", Permission.SEE_OWN, own=True, table=True)
@@ -283,7 +285,7 @@ def file_run(ctx: Ctx, month: MonthPath) -> DoneOut:
     wanted = month_named(month)
     state = ctx.read(lambda c: month_state(c, wanted))
     if state.run_id is None:
-        raise StoreError("disclose a run first: the filings are made of it", subject=str(wanted))
+        raise StoreError(tr("disclose a run first: the filings are made of it"), subject=str(wanted))
     make_filings(ctx.store, state.run_id, actor=ctx.actor)
     return DoneOut()
 

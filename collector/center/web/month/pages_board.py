@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError, RuleError, StoreError
+from collector.base.text import said_by, tr, tr_in
 from collector.center.inputs.imports import ALL_KINDS, current_register, is_delivered
 from collector.center.month.deadline_rules import against_calendar
 from collector.center.month.duties import DutyBoard, duties_of
@@ -87,7 +88,7 @@ def board_page(ctx: Ctx, month: FromPath[str]) -> Page:
         filing_words={str(name): words_of(ctx, w) for name, w in FILING_WORDS.items()},
         bills=ctx.read(lambda c: bills_of(c, wanted, actor=actor)),
         directions={name: words_of(ctx, w) for name, w in DIRECTION_WORDS.items()},
-        next_steps=[(t, words_of(ctx, (t.chinese, t.english))) for t in transitions_from(state.state)],
+        next_steps=[(t, t.text.into(ctx.language)) for t in transitions_from(state.state)],
         against=_against(ctx, state) if staff else [],
         open_proposals=[p for p in proposals if p.decision is None] if staff else [],
         permission_of={p.id: four_eyes.KINDS[p.kind] for p in proposals},
@@ -117,7 +118,7 @@ def _duties(ctx: Context, month: Month) -> tuple[DutyBoard | None, str]:
         days = days_of(ctx)
         return ctx.read(lambda c: duties_of(c, month, days, actor=ctx.actor, now_ms=ctx.now_ms)), ""
     except (ConfigError, RuleError) as error:
-        return None, str(error)
+        return None, said_by(error)
 
 
 def _stands_open(ctx: Context, month: Month, run_id: int | None) -> list[str]:
@@ -155,7 +156,7 @@ def settle_action(ctx: Ctx, month: FromPath[str]) -> Page:
             store, wanted, rulebook=rulebook, actor=actor, kind=kind, note=note, base_run_id=state.run_id
         )
     )
-    return ctx.redirect(f"/months/{wanted}", notice="notice.run_begun")
+    return ctx.redirect(f"/months/{wanted}", notice="run_begun")
 
 
 @action("/months/{month:str}/step", Permission.PREPARE)
@@ -170,14 +171,14 @@ def propose_action(ctx: Ctx, month: FromPath[str]) -> Page:
             reason=ctx.form.get("reason", ""), document=ctx.form.get("document", ""),
         )
     )  # fmt: skip
-    return ctx.redirect(f"/months/{wanted}", notice="notice.step_proposed")
+    return ctx.redirect(f"/months/{wanted}", notice="step_proposed")
 
 
 def _state_named(text: str) -> State:
     try:
         return State(text)
     except ValueError as error:
-        raise StoreError("there is no such state", subject=text[:40]) from error
+        raise StoreError(tr("there is no such state"), subject=text[:40]) from error
 
 
 # Who may decide depends on the kind of step: four_eyes.KINDS says so, and is asked.
@@ -194,7 +195,7 @@ def decide_action(ctx: Ctx, number: FromPath[int]) -> Page:
         )
     else:
         ctx.write(lambda c: refuse_step(c, number, actor=ctx.actor, now_ms=ctx.now_ms, note=note))
-    return ctx.redirect(f"/months/{month_named(found.subject)}", notice="notice.decided")
+    return ctx.redirect(f"/months/{month_named(found.subject)}", notice="decided")
 
 
 @action("/proposals/{number:int}/withdraw", Permission.PREPARE)
@@ -202,7 +203,7 @@ def withdraw_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Take one's own proposal back."""
     found = ctx.read(lambda c: four_eyes.get_proposal(c, number))
     ctx.write(lambda c: four_eyes.withdraw(c, number, actor=ctx.actor, now_ms=ctx.now_ms))
-    return ctx.redirect(f"/months/{month_named(found.subject)}", notice="notice.withdrawn")
+    return ctx.redirect(f"/months/{month_named(found.subject)}", notice="withdrawn")
 
 
 @action("/months/{month:str}/filings", Permission.PREPARE)
@@ -211,9 +212,9 @@ def filings_action(ctx: Ctx, month: FromPath[str]) -> Page:
     wanted = month_named(month)
     state = ctx.read(lambda c: month_state(c, wanted))
     if state.run_id is None:
-        raise StoreError("disclose a run first: the filings are made of it", subject=str(wanted))
+        raise StoreError(tr("disclose a run first: the filings are made of it"), subject=str(wanted))
     make_filings(ctx.store, state.run_id, actor=ctx.actor)
-    return ctx.redirect(f"/months/{wanted}", notice="notice.filings_made")
+    return ctx.redirect(f"/months/{wanted}", notice="filings_made")
 
 
 @page("/filings/{number:int}", Permission.SEE_OWN, own=True, notes_itself=True)
@@ -223,7 +224,7 @@ def filing_file(ctx: Ctx, number: FromPath[int]) -> Response[bytes]:
     return attachment(file.data, file.name, XLSX if file.name.endswith(".xlsx") else "text/csv")
 
 
-NAVIGATION: Final = (NavEntry("nav.board", "/months", Permission.SEE_OWN, ""),)
+NAVIGATION: Final = (NavEntry(tr_in("navigation", "Month"), "/months", Permission.SEE_OWN, ""),)
 ROUTES: Final = [
     months_page, this_month, board_page, settle_action, propose_action, decide_action, withdraw_action, filings_action,
     filing_file,

@@ -8,6 +8,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import Denied, StoreError
+from collector.base.text import said_by, tr
 from collector.center.people.accounts import (
     create_token,
     hash_password,
@@ -40,9 +41,11 @@ def login_action(ctx: Ctx) -> Page:
         # Not stripped: a password may begin or end with a blank.
         secret = log_in(ctx.store, name, ctx.unstripped("password"), address=ctx.address)
     except Denied:
-        return ctx.page("login.html", status=429, wrong="login.too_many", name=name)
+        return ctx.page(
+            "login.html", status=429, wrong=tr("Too many failures: try again in a quarter of an hour"), name=name
+        )
     if secret is None:
-        return ctx.page("login.html", status=403, wrong="login.wrong", name=name)
+        return ctx.page("login.html", status=403, wrong=tr("Name or password is wrong"), name=name)
     target = own_path(ctx.request.query_params.get("next", ""))
     return ctx.redirect(target, cookies=[session_cookie(secret, secure=ctx.secure)])
 
@@ -51,7 +54,7 @@ def login_action(ctx: Ctx) -> Page:
 def logout_action(ctx: Ctx) -> Page:
     """End the session, here and in the browser."""
     ctx.write(lambda c: log_out(c, ctx.caller.secret))
-    return ctx.redirect("/login", cookies=[end_of_session(secure=ctx.secure)], notice="notice.logged_out")
+    return ctx.redirect("/login", cookies=[end_of_session(secure=ctx.secure)], notice="logged_out")
 
 
 @page("/account", Open.LOGGED_IN, own=True)
@@ -68,17 +71,17 @@ def password_action(ctx: Ctx) -> Page:
     try:
         known = is_password_of(ctx.store, name, ctx.unstripped("current"), address=ctx.address)
     except Denied:
-        return _account_page(ctx, status=429, wrong="login.too_many")
+        return _account_page(ctx, status=429, wrong=tr("Too many failures: try again in a quarter of an hour"))
     if not known:
-        return _account_page(ctx, status=422, wrong="account.current_wrong")
+        return _account_page(ctx, status=422, wrong=tr("The present password is wrong"))
     if new != ctx.unstripped("again"):
-        return _account_page(ctx, status=422, wrong="account.differ")
+        return _account_page(ctx, status=422, wrong=tr("The two entries differ"))
     try:
         hashed = hash_password(new)
     except StoreError as error:
-        return _account_page(ctx, status=422, refused=str(error))
+        return _account_page(ctx, status=422, refused=said_by(error))
     ctx.write(lambda c: set_password(c, actor=ctx.actor, name=name, password_hash=hashed, now_ms=ctx.now_ms))
-    return ctx.redirect("/login", cookies=[end_of_session(secure=ctx.secure)], notice="notice.password_changed")
+    return ctx.redirect("/login", cookies=[end_of_session(secure=ctx.secure)], notice="password_changed")
 
 
 @action("/account/tokens", Open.LOGGED_IN, own=True)
@@ -88,13 +91,13 @@ def token_action(ctx: Ctx) -> Page:
         days = ctx.number("days")
         purpose = ctx.form.get("name", "")
         if not purpose:
-            raise StoreError("say what it is for", subject="token")
+            raise StoreError(tr("say what it is for"), subject="token")
         mine = ctx.actor.name
         secret = ctx.write(
             lambda c: create_token(c, actor=ctx.actor, account_name=mine, name=purpose, days=days, now_ms=ctx.now_ms)
         )
     except StoreError as error:
-        return _account_page(ctx, status=422, refused=str(error))
+        return _account_page(ctx, status=422, refused=said_by(error))
     return _account_page(ctx, secret=secret)
 
 
@@ -102,7 +105,7 @@ def token_action(ctx: Ctx) -> Page:
 def revoke_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Revoke a token: one's own, or as an administrator anybody's."""
     ctx.write(lambda c: revoke_token(c, number, actor=ctx.actor, now_ms=ctx.now_ms))
-    return ctx.redirect("/account", notice="notice.token_revoked")
+    return ctx.redirect("/account", notice="token_revoked")
 
 
 def _account_page(ctx: Ctx, *, status: int = 200, wrong: str = "", refused: str = "", secret: str = "") -> Page:

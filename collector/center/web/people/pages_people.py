@@ -9,6 +9,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import Denied, StoreError
+from collector.base.text import said_by, tr
 from collector.center.people import accounts
 from collector.center.people.access import Permission, Role
 from collector.center.receive.keys import enrolled_units
@@ -16,7 +17,7 @@ from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 
-NAVIGATION: Final = (NavEntry("nav.users", "/users", Permission.ADMINISTER),)
+NAVIGATION: Final = (NavEntry(tr("Users"), "/users", Permission.ADMINISTER),)
 
 
 @page("/users", Permission.ADMINISTER)
@@ -39,8 +40,8 @@ def create_action(ctx: Ctx) -> Page:
             )
         )  # fmt: skip
     except StoreError as error:
-        return _page(ctx, status=422, refused=str(error), typed=form)
-    return ctx.redirect("/users", notice="notice.user_created")
+        return _page(ctx, status=422, refused=said_by(error), typed=form)
+    return ctx.redirect("/users", notice="user_created")
 
 
 @action("/users/{name:str}/password", Permission.ADMINISTER)
@@ -49,9 +50,9 @@ def password_action(ctx: Ctx, name: FromPath[str]) -> Page:
     try:
         hashed = accounts.hash_password(ctx.unstripped("password"))
     except StoreError as error:
-        return _page(ctx, status=422, refused=str(error))
+        return _page(ctx, status=422, refused=said_by(error))
     ctx.write(lambda c: accounts.set_password(c, actor=ctx.actor, name=name, password_hash=hashed, now_ms=ctx.now_ms))
-    return ctx.redirect("/users", notice="notice.user_password")
+    return ctx.redirect("/users", notice="user_password")
 
 
 @action("/users/{name:str}/role", Permission.ADMINISTER)
@@ -62,8 +63,8 @@ def role_action(ctx: Ctx, name: FromPath[str]) -> Page:
         role = _role(ctx.form)
         ctx.write(lambda c: accounts.set_role(c, actor=ctx.actor, name=name, role=role, plant=plant, now_ms=ctx.now_ms))
     except (Denied, StoreError) as error:
-        return _page(ctx, status=422, refused=str(error))
-    return ctx.redirect("/users", notice="notice.user_role")
+        return _page(ctx, status=422, refused=said_by(error))
+    return ctx.redirect("/users", notice="user_role")
 
 
 @action("/users/{name:str}/disable", Permission.ADMINISTER)
@@ -72,15 +73,15 @@ def disable_action(ctx: Ctx, name: FromPath[str]) -> Page:
     try:
         ctx.write(lambda c: accounts.disable_account(c, actor=ctx.actor, name=name, now_ms=ctx.now_ms))
     except Denied as error:
-        return _page(ctx, status=422, refused=str(error))
-    return ctx.redirect("/users", notice="notice.user_disabled")
+        return _page(ctx, status=422, refused=said_by(error))
+    return ctx.redirect("/users", notice="user_disabled")
 
 
 def _role(form: Mapping[str, str]) -> Role:
     try:
         return Role(form.get("role", ""))
     except ValueError as error:
-        raise StoreError("choose a role", subject="role") from error
+        raise StoreError(tr("choose a role"), subject="role") from error
 
 
 def _page(ctx: Context, *, status: int = 200, refused: str = "", typed: Mapping[str, str] | None = None) -> Page:

@@ -9,6 +9,7 @@ import msgspec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.operate.alarms import list_alarms
 from collector.center.operate.status import read_status
 from collector.center.people.access import Permission
@@ -188,7 +189,7 @@ def substitutions(
 def propose(ctx: Ctx, data: JSONBody[SubstitutionIn]) -> NumberOut:
     """Propose a substitution; another person decides it."""
     if data.start_ms >= data.end_ms:
-        raise StoreError("end_ms is not after start_ms", subject=data.unit)
+        raise StoreError(tr("end_ms is not after start_ms"), subject=data.unit)
     interval = Interval(data.start_ms, data.end_ms)
     return NumberOut(
         ctx.write(

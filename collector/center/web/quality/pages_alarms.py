@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from litestar.params import QueryParameter
 
+from collector.base.text import tr
 from collector.center.operate.alarms import list_alarms
 from collector.center.people.access import Permission
 from collector.center.quality.validation import list_findings
@@ -16,7 +17,7 @@ from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
 from collector.center.web.which_month import month_named
 
-NAVIGATION: Final = (NavEntry("nav.alarms", "/alarms", Permission.SEE_OWN),)
+NAVIGATION: Final = (NavEntry(tr("Alarms"), "/alarms", Permission.SEE_OWN),)
 
 
 @page("/alarms", Permission.SEE_OWN, own=True)

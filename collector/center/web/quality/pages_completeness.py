@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 from litestar.params import FromPath, QueryParameter
 
+from collector.base.text import tr
 from collector.center.people.access import Permission
 from collector.center.quality.gap_map import PlantDay, find_gaps, map_day, map_month
 from collector.center.quality.validation import list_findings
@@ -106,9 +107,9 @@ def day_named(month: str, day: str) -> tuple[Month, date]:
     try:
         shown = date.fromisoformat(day)
     except ValueError as error:
-        raise Missing("expected a day as YYYY-MM-DD", subject=day[:40]) from error
+        raise Missing(tr("expected a day as YYYY-MM-DD"), subject=day[:40]) from error
     if shown not in wanted.days:
-        raise Missing(f"no day of {wanted}", subject=day[:40])
+        raise Missing(tr("no day of {wanted}", wanted=wanted), subject=day[:40])
     return wanted, shown
 
 
@@ -140,5 +141,5 @@ def gaps_page(
     )
 
 
-NAVIGATION: Final = (NavEntry("nav.completeness", "/this/completeness", Permission.SEE_OWN, "completeness"),)
+NAVIGATION: Final = (NavEntry(tr("Completeness"), "/this/completeness", Permission.SEE_OWN, "completeness"),)
 ROUTES: Final = [completeness_page, hours_page, gaps_page]

@@ -9,6 +9,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import StoreError
+from collector.base.text import said_by, tr
 from collector.center.people.access import Permission
 from collector.center.quality.substitution import (
     decide_substitution,
@@ -25,7 +26,7 @@ from collector.center.web.typed import instant_typed
 from collector.model.interval import Interval
 from collector.model.quantity import QUANTITIES
 
-NAVIGATION: Final = (NavEntry("nav.substitutions", "/substitutions", Permission.SEE_OWN),)
+NAVIGATION: Final = (NavEntry(tr("Substitutions"), "/substitutions", Permission.SEE_OWN),)
 
 
 @page("/substitutions", Permission.SEE_OWN, own=True)
@@ -41,7 +42,7 @@ def propose_action(ctx: Ctx) -> Page:
     try:
         start, end = (instant_typed(form.get(name, "")) for name in ("from", "to"))
         if start >= end:
-            raise StoreError("the end lies after the start", subject="time")
+            raise StoreError(tr("the end lies after the start"), subject="time")
         fill_s = ctx.number_or_none("fill_s")
         ctx.write(
             lambda c: propose_substitution(
@@ -51,8 +52,8 @@ def propose_action(ctx: Ctx) -> Page:
             )
         )  # fmt: skip
     except StoreError as error:
-        return _page(ctx, 0, status=422, refused=str(error), typed=form)
-    return ctx.redirect("/substitutions", notice="notice.substitution_proposed")
+        return _page(ctx, 0, status=422, refused=said_by(error), typed=form)
+    return ctx.redirect("/substitutions", notice="substitution_proposed")
 
 
 @action("/substitutions/{number:int}/decide", Permission.APPROVE)
@@ -60,7 +61,7 @@ def decide_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Grant or refuse what somebody else proposed."""
     granted, note = ctx.chosen("decision", "grant", "refuse") == "grant", ctx.form.get("note", "")[:1000]
     ctx.write(lambda c: decide_substitution(c, number, actor=ctx.actor, granted=granted, note=note, now_ms=ctx.now_ms))
-    return ctx.redirect("/substitutions", notice="notice.substitution_decided")
+    return ctx.redirect("/substitutions", notice="substitution_decided")
 
 
 @action("/substitutions/{number:int}/withdraw", Permission.PREPARE)
@@ -68,7 +69,7 @@ def withdraw_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Propose to take a substitution back."""
     reason = ctx.form.get("reason", "")[:1000]
     ctx.write(lambda c: propose_withdrawal(c, number, actor=ctx.actor, reason=reason, now_ms=ctx.now_ms))
-    return ctx.redirect("/substitutions", notice="notice.substitution_proposed")
+    return ctx.redirect("/substitutions", notice="substitution_proposed")
 
 
 @action("/substitutions/{number:int}/withdraw/decide", Permission.APPROVE)
@@ -76,7 +77,7 @@ def withdrawal_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Grant or refuse taking a substitution back; granted, the original value counts again."""
     granted, note = ctx.chosen("decision", "grant", "refuse") == "grant", ctx.form.get("note", "")[:1000]
     ctx.write(lambda c: decide_withdrawal(c, number, actor=ctx.actor, granted=granted, note=note, now_ms=ctx.now_ms))
-    notice = "notice.substitution_withdrawn" if granted else "notice.substitution_decided"
+    notice = "substitution_withdrawn" if granted else "substitution_decided"
     return ctx.redirect("/substitutions", notice=notice)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from collector.base.errors import LinkError, StoreError
+from collector.base.text import said_by, tr
 from collector.center.people.access import Permission
 from collector.center.receive.asks import ask_again, list_asks
 from collector.center.web.context import Context, Ctx, Page, own_plant
@@ -14,7 +15,7 @@ from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.typed import asked_interval, instant_typed
 
-NAVIGATION: Final = (NavEntry("nav.asks", "/asks", Permission.SEE_OWN),)
+NAVIGATION: Final = (NavEntry(tr("Ask again"), "/asks", Permission.SEE_OWN),)
 
 
 @page("/asks", Permission.SEE_OWN, own=True)
@@ -32,8 +33,8 @@ def ask_action(ctx: Ctx) -> Page:
         unit = form.get("unit", "")
         ask_again(ctx.store, ctx.settings, unit, asked_interval(unit, start, end), actor=ctx.actor)
     except (StoreError, LinkError) as error:
-        return _page(ctx, 0, status=422, refused=str(error), typed=form)
-    return ctx.redirect("/asks", notice="notice.asked")
+        return _page(ctx, 0, status=422, refused=said_by(error), typed=form)
+    return ctx.redirect("/asks", notice="asked")
 
 
 def _page(ctx: Context, cursor: int, *, typed: dict[str, str], status: int = 200, refused: str = "") -> Page:

@@ -9,6 +9,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import ConfigError, StoreError
+from collector.base.text import said_by, tr
 from collector.center.inputs.service import readmit_all
 from collector.center.operate.status import read_gateways
 from collector.center.people.access import Permission
@@ -21,8 +22,8 @@ from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 
 NAVIGATION: Final = (
-    NavEntry("nav.plants", "/plants", Permission.SEE_OWN),
-    NavEntry("nav.quarantine", "/quarantine", Permission.SEE_ALL),
+    NavEntry(tr("Plants and keys"), "/plants", Permission.SEE_OWN),
+    NavEntry(tr("Quarantine"), "/quarantine", Permission.SEE_ALL),
 )
 
 
@@ -41,9 +42,9 @@ def enrol_action(ctx: Ctx) -> Page:
     try:
         ctx.write(lambda c: enrol_key(c, actor=ctx.actor, plant=plant, pem=pem, now_ms=ctx.now_ms))
     except (ConfigError, StoreError) as error:
-        message = error.problems[0].message if isinstance(error, ConfigError) else str(error)
+        message = error.problems[0].message if isinstance(error, ConfigError) else said_by(error)
         return _page(ctx, status=422, refused=message, typed=ctx.form)
-    return ctx.redirect("/plants", notice="notice.key_enrolled")
+    return ctx.redirect("/plants", notice="key_enrolled")
 
 
 @action("/keys/{key_id:str}/revoke", Permission.ADMINISTER)
@@ -51,7 +52,7 @@ def revoke_action(ctx: Ctx, key_id: FromPath[str]) -> Page:
     """Take a key no longer."""
     plant, reason = ctx.form.get("plant", ""), ctx.form.get("reason", "")
     ctx.write(lambda c: revoke_key(c, actor=ctx.actor, plant=plant, key_id=key_id, reason=reason, now_ms=ctx.now_ms))
-    return ctx.redirect("/plants", notice="notice.key_revoked")
+    return ctx.redirect("/plants", notice="key_revoked")
 
 
 @page("/quarantine", Permission.SEE_ALL)
@@ -67,7 +68,7 @@ def readmit_action(ctx: Ctx) -> Page:
     """Look at it again with the keys and units that count now."""
     admission = current_admission(ctx.store, ctx.settings)
     done = ctx.write(lambda c: readmit_all(c, admission.admit, actor=ctx.actor, now_ms=ctx.now_ms))
-    notice = "notice.readmitted" if done.committed else "notice.readmitted_none"
+    notice = "readmitted" if done.committed else "readmitted_none"
     return ctx.redirect("/quarantine", notice=notice)
 
 

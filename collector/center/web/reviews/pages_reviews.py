@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import ConfigError, Problem, StoreError
+from collector.base.text import tr
 from collector.center.inputs.imports import ALL_KINDS
 from collector.center.month.review_files import attach
 from collector.center.month.review_log import (
@@ -117,7 +118,7 @@ def ask_action(ctx: Ctx, month: FromPath[str]) -> Page:
         text=form.get("text", ""),
     )
     number = submit_review(ctx.store, request, actor=ctx.actor, days=days_of(ctx), now_ms=ctx.now_ms)
-    return ctx.redirect(f"/months/{month_named(month)}/reviews/{number}", notice="notice.review_asked")
+    return ctx.redirect(f"/months/{month_named(month)}/reviews/{number}", notice="review_asked")
 
 
 def _instant(text: str) -> int:
@@ -125,7 +126,7 @@ def _instant(text: str) -> int:
     try:
         return parse_time_ms((text if text.count(":") > 1 else f"{text}:00") + _OFFSET)
     except ValueError as error:
-        raise StoreError("expected a date and a time 应为日期和时间", subject=text[:40]) from error
+        raise StoreError(tr("expected a date and a time"), subject=text[:40]) from error
 
 
 @page("/months/{month:str}/reviews/{number:int}", Permission.SEE_OWN, own=True)
@@ -238,7 +239,7 @@ def attach_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Put a file beside a review: evidence, or the remedy as a file to import."""
     name, data = ctx.upload("file")
     if not data:
-        raise ConfigError([Problem(name or "file", 0, "", "empty, or none was chosen")])
+        raise ConfigError([Problem(name or "file", 0, "", tr("empty, or none was chosen"))])
     kind = ctx.form.get("input_kind", "")
     ctx.write(lambda c: attach(c, number, actor=ctx.actor, name=name, data=data, now_ms=ctx.now_ms, input_kind=kind))
     return _back(ctx, number)
@@ -253,10 +254,10 @@ def attached_file(ctx: Ctx, number: FromPath[int]) -> Response[bytes]:
 
 def _back(ctx: Context, number: int) -> Page:
     found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
-    return ctx.redirect(f"/months/{found.month}/reviews/{number}", notice="notice.review_noted")
+    return ctx.redirect(f"/months/{found.month}/reviews/{number}", notice="review_noted")
 
 
-NAVIGATION: Final = (NavEntry("nav.reviews", "/this/reviews", Permission.SEE_OWN, "reviews"),)
+NAVIGATION: Final = (NavEntry(tr("Reviews"), "/this/reviews", Permission.SEE_OWN, "reviews"),)
 ROUTES: Final = [
     reviews_page, ask_page, ask_action, review_page, answer_action, decide_action, appeal_action, rule_action,
     carried_out_action, attach_action, attached_file,

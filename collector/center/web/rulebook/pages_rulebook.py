@@ -11,6 +11,7 @@ from typing import Final
 
 from litestar.params import FromPath
 
+from collector.base.text import tr
 from collector.center.papers.articles import Clause, clauses_cited
 from collector.center.people.access import Permission
 from collector.center.runs.rulebooks import rulebook_of, rulebook_path
@@ -138,5 +139,5 @@ def _reading(reading: Reading, day: date) -> ReadingShown:
     )
 
 
-NAVIGATION: Final = (NavEntry("nav.rulebook", "/this/rulebook", Permission.SEE_OWN, "rulebook"),)
+NAVIGATION: Final = (NavEntry(tr("Rulebook"), "/this/rulebook", Permission.SEE_OWN, "rulebook"),)
 ROUTES: Final = [rulebook_page]

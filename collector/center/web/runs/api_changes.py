@@ -14,6 +14,7 @@ from litestar.background_tasks import BackgroundTask
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import File
 
+from collector.base.text import tr
 from collector.center.inputs.imports import ALL_KINDS
 from collector.center.inputs.service import delivered_of
 from collector.center.month.review_effect import ask_to_try
@@ -22,7 +23,7 @@ from collector.center.runs.compare import PlantEffect, compare_runs, effect_by_p
 from collector.center.runs.package import export_package
 from collector.center.runs.what_if import Change, ask_what_if
 from collector.center.web.context import Ctx
-from collector.center.web.errors import Missing
+from collector.center.web.errors import Missing, language_of_program
 from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.runs.api_runs import opened
@@ -108,17 +109,20 @@ def try_file(
     """Settle a run's inputs with the file that is the body of this request on top; nothing stored changes."""
     run = opened(ctx, number)
     if kind not in ALL_KINDS:
-        raise Missing(f"expected one of {', '.join(ALL_KINDS)}", subject=kind[:40])
+        raise Missing(tr("expected one of {names}", names=", ".join(ALL_KINDS)), subject=kind[:40])
     changes = [Change(kind, delivered_of(name, ctx.body))]
     store, actor = ctx.store, ctx.actor
     asking = partial(ask_what_if, store, run.facts.id, changes=changes, actor=actor, note=note)
-    return job_out(ctx.runs.start(asking))
+    return job_out(ctx.runs.start(asking), language_of_program(ctx.request))
 
 
 @api_post("/reviews/{number:int}/what-if", Permission.SETTLE)
 def try_review(ctx: Ctx, number: Number, data: JSONBody[EmptyIn]) -> JobOut:
     """Settle the run a review is about with the remedies beside it: what granting it would do to every plant."""
-    return job_out(ctx.runs.start(partial(ask_to_try, ctx.store, number, actor=ctx.actor, note=data.note)))
+    return job_out(
+        ctx.runs.start(partial(ask_to_try, ctx.store, number, actor=ctx.actor, note=data.note)),
+        language_of_program(ctx.request),
+    )
 
 
 @api_post("/runs/{number:int}/package", Permission.SEE_ALL, media_type="application/zip", notes_itself=True)

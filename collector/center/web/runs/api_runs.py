@@ -11,13 +11,14 @@ from typing import Annotated, Any, Final, Literal
 from litestar.params import PathParameter, QueryParameter
 
 from collector.base.errors import RuleError, StoreError
+from collector.base.text import tr
 from collector.center.people.access import Permission
 from collector.center.runs.asking.lost_runs import mark_lost, runs_asked
 from collector.center.runs.month_state import may_see_run
 from collector.center.runs.run_list import asked_run
 from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.center.web.context import Context, Ctx
-from collector.center.web.errors import Missing
+from collector.center.web.errors import Missing, language_of_program
 from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
 from collector.center.web.routes import api_get
 from collector.center.web.runs.api_runs_rows import (
@@ -63,7 +64,7 @@ def runs(
     wanted = month_named(month) if month else None
     asked = [each for each in reversed(runs_asked(ctx.store, wanted)) if in_state in ("", each.state)]
     found = ctx.read(lambda c: [each for each in asked if may_see_run(c, each.id, ctx.actor)])
-    rows = [run_out(each, most_problems=LISTED_PROBLEMS) for each in found]
+    rows = [run_out(each, language_of_program(ctx.request), most_problems=LISTED_PROBLEMS) for each in found]
     return listed(rows, row=RunOut, cursor=cursor, limit=limit, form=format, name="runs")
 
 
@@ -71,14 +72,14 @@ def runs(
 def one_run(ctx: Ctx, number: Number) -> RunOut:
     """A run, in whatever state."""
     if not ctx.read(lambda c: may_see_run(c, number, ctx.actor)):
-        raise Missing("no such run that you may see", subject=f"run {number}")
+        raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=number))
     found = ctx.read(lambda c: asked_run(c, number))
     if found is not None and found.is_open:
         mark_lost(ctx.store)
         found = ctx.read(lambda c: asked_run(c, number))
     if found is None:
-        raise Missing("no such run that you may see", subject=f"run {number}")
-    return run_out(found)
+        raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=number))
+    return run_out(found, language_of_program(ctx.request))
 
 
 @api_get("/runs/{number:int}/lines", Permission.SEE_OWN, own=True, table=True)
@@ -249,11 +250,11 @@ def opened(ctx: Context, number: int) -> OpenedRun:
         Missing: there is none, or it is not disclosed: the two are told apart to nobody.
     """
     if not ctx.read(lambda c: may_see_run(c, number, ctx.actor)):
-        raise Missing("no such run that you may see", subject=f"run {number}")
+        raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=number))
     try:
         return open_run(ctx.store, number)
     except StoreError as error:
-        raise Missing("no such run that you may see", subject=error.subject) from error
+        raise Missing(tr("no such run that you may see"), subject=error.subject) from error
 
 
 def opened_for_unit(ctx: Context, number: int, unit: str) -> OpenedRun:
@@ -266,7 +267,7 @@ def opened_for_unit(ctx: Context, number: int, unit: str) -> OpenedRun:
     run = opened(ctx, number)
     plant = run.plant_of.get(unit)
     if plant is None:
-        raise Missing("this run does not speak of it", subject=f"unit {unit}")
+        raise Missing(tr("this run does not speak of it"), subject=tr("unit {unit}", unit=unit))
     ctx.actor.require_plant(plant)
     return run
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from collector.base.text import Language, into
 from collector.center.runs.run_list import RunRow
 from collector.center.web.errors import ProblemOut
 from collector.center.web.paging import as_row
@@ -51,14 +52,15 @@ class RunOut(msgspec.Struct, frozen=True):
     problems: list[ProblemOut]
 
 
-def run_out(row: RunRow, *, most_problems: int | None = None) -> RunOut:
-    """A run, with its first problems or all of them."""
+def run_out(row: RunRow, language: Language, *, most_problems: int | None = None) -> RunOut:
+    """A run, with its first problems or all of them; why it failed, in a language."""
     return as_row(
         RunOut,
         row,
         progress=None if row.progress is None else as_row(ProgressOut, row.progress),
+        error=into(row.error, language),
         problem_count=len(row.problems),
-        problems=[as_row(ProblemOut, each) for each in row.problems[:most_problems]],
+        problems=[ProblemOut(p.file, p.row, p.key, into(p.message, language)) for p in row.problems[:most_problems]],
     )
 
 

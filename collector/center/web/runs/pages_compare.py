@@ -17,6 +17,7 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import File
 
 from collector.base.errors import ConfigError, Problem, StoreError
+from collector.base.text import tr
 from collector.center.inputs.imports import ALL_KINDS
 from collector.center.inputs.service import delivered_of
 from collector.center.month.review_effect import ask_to_try
@@ -86,12 +87,12 @@ def what_if_action(ctx: Ctx, month: FromPath[str]) -> Page:
     wanted = month_named(month)
     base = ctx.number("run")
     if open_run(ctx.store, base).month != wanted:
-        raise StoreError(f"is not of {wanted}", subject=f"run {base}")
+        raise StoreError(tr("is not of {wanted}", wanted=wanted), subject=tr("run {number}", number=base))
     changes, rulebook_files = _changes(ctx)
     if not changes and not rulebook_files:
-        raise ConfigError([Problem("form", 0, "file", "choose a file: without a change there is nothing to try")])
+        raise ConfigError([Problem("form", 0, "file", tr("choose a file: without a change there is nothing to try"))])
     _start(ctx, base, changes, rulebook_files)
-    return ctx.redirect(f"/months/{wanted}", notice="notice.run_begun")
+    return ctx.redirect(f"/months/{wanted}", notice="run_begun")
 
 
 def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:
@@ -101,12 +102,12 @@ def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:
     if data:
         kind = ctx.form.get("kind", "")
         if kind not in ALL_KINDS:
-            raise ConfigError([Problem(name, 0, "kind", f"expected one of {', '.join(ALL_KINDS)}")])
+            raise ConfigError([Problem(name, 0, "kind", tr("expected one of {names}", names=", ".join(ALL_KINDS)))])
         changes.append(Change(kind, delivered_of(name, data)))
     name, data = ctx.upload("rulebook")
     if data:
         if not RULEBOOK_FILE.match(name):
-            raise ConfigError([Problem(name, 0, "", "name it like the file of the rulebook it replaces, *.toml")])
+            raise ConfigError([Problem(name, 0, "", tr("name it like the file of the rulebook it replaces, *.toml"))])
         if DEEP_KEY.search(data.decode("utf-8", "replace")):
             raise ConfigError([Problem(name, 0, "", DEEP_KEY_MESSAGE)])
         rulebook_files[name] = data
@@ -125,7 +126,7 @@ def try_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Show what granting a review would do to every plant: its remedies on top of the run it is about."""
     found = ctx.read(lambda c: review_by_id(c, number, actor=ctx.actor))
     ctx.runs.start(partial(ask_to_try, ctx.store, number, actor=ctx.actor))
-    return ctx.redirect(f"/months/{found.month}", notice="notice.run_begun")
+    return ctx.redirect(f"/months/{found.month}", notice="run_begun")
 
 
 @action("/months/{month:str}/runs/{run_id:int}/package", Permission.SEE_ALL, notes_itself=True)

@@ -21,10 +21,12 @@ from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.papers.articles import clauses_cited
 from collector.center.people.access import Permission
 from collector.center.runs.month_state import may_see_run, visible_run
 from collector.center.runs.stored_run import OpenedRun, open_run
+from collector.center.web.code_words import CURVES, LANES, LIMITS
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.errors import Missing
 from collector.center.web.paging import attachment, window
@@ -32,7 +34,6 @@ from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
 from collector.center.web.runs.day_drawing import DayDrawing, draw_day
 from collector.center.web.which_month import month_named
-from collector.center.web.words.catalogue import word
 from collector.model.interval import DAY_MS, local_day, local_midnight_ms
 from collector.report import words as report_words
 from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Line, LineStatus
@@ -71,13 +72,13 @@ def opened_for(ctx: Context, month: str, run_id: int) -> OpenedRun:
     """
     wanted = month_named(month)
     if not ctx.read(lambda c: may_see_run(c, run_id, ctx.actor)):
-        raise Missing("no such run that you may see", subject=f"run {run_id}")
+        raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=run_id))
     try:
         run = open_run(ctx.store, run_id)
     except StoreError as error:
-        raise Missing("no such run that you may see", subject=f"run {run_id}") from error
+        raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=run_id)) from error
     if run.facts.month != str(wanted):
-        raise Missing(f"is of {run.facts.month}", subject=f"run {run_id}")
+        raise Missing(tr("is of {month}", month=run.facts.month), subject=tr("run {number}", number=run_id))
     return run
 
 
@@ -89,7 +90,7 @@ def unit_of(ctx: Context, run: OpenedRun, unit: str) -> str:
     """
     plant = run.plant_of.get(unit)
     if plant is None or not ctx.actor.may_see(plant):
-        raise Missing("no such unit in this run that you may see", subject=f"unit {unit[:64]}")
+        raise Missing(tr("no such unit in this run that you may see"), subject=tr("unit {unit}", unit=unit[:64]))
     return plant
 
 
@@ -170,15 +171,15 @@ def _bars(ctx: Context, run: OpenedRun) -> dict[str, Any] | None:
     shown = sorted(rows, key=lambda p: max(p.compensation_yuan, p.allocation_yuan or Decimal(0)), reverse=True)[:60]
     names = [p.plant if len(run.areas) < 2 else f"{p.plant} · {p.area}" for p in shown]
     return {
-        "unit": word("run.yuan", ctx.language),
+        "unit": tr("yuan").into(ctx.language),
         "traces": [
             {
-                "name": word("run.compensation", ctx.language),
+                "name": tr("Compensation").into(ctx.language),
                 "x": names,
                 "y": [float(p.compensation_yuan) for p in shown],
             },
             {
-                "name": word("run.allocation", ctx.language),
+                "name": tr("Allocation").into(ctx.language),
                 "x": names,
                 "y": [-float(p.allocation_yuan or 0) for p in shown],
             },
@@ -233,7 +234,7 @@ def line_page(
     run = opened_for(ctx, month, run_id)
     plant = unit_of(ctx, run, unit)
     if service not in {line.service for line in run.lines_of(unit)}:
-        raise Missing("the run has no such line", subject=f"{unit}/{service[:64]}")
+        raise Missing(tr("the run has no such line"), subject=f"{unit}/{service[:64]}")
     explanation = run.explanation(unit, service)
     shown = _day_in(run, day)
     segments = explanation.segments
@@ -264,7 +265,7 @@ def _day_in(run: OpenedRun, text: str) -> date | None:
     except ValueError:
         day = date.min
     if day not in run.month.days:
-        raise Missing(f"no day of {run.month}", subject=text)
+        raise Missing(tr("no day of {month}", month=run.month), subject=text)
     return day
 
 
@@ -339,16 +340,16 @@ def _drawing(ctx: Context, drawing: DayDrawing) -> dict[str, Any]:
                 for a, b, cause, reason in lane.blocks
             ]
         else:
-            name = word(f"day.lane.{lane.name}", ctx.language)
+            name = LANES[lane.name].into(ctx.language)
             blocks = [(a, b, cause, text or name) for a, b, cause, text in lane.blocks]
         lanes.append({"name": name, "blocks": blocks, "colour": "#4a78b5" if lane.kind == "state" else "#c08a2d"})
     return {
         **{name: list(steps) for name, steps in drawing.curves.items()},
-        "limits": [(word(f"day.limit.{name}", ctx.language), kw) for name, kw in drawing.limits],
+        "limits": [(LIMITS[name].into(ctx.language), kw) for name, kw in drawing.limits],
         "valley": drawing.valley,
         "peak": drawing.peak,
         "lanes": lanes,
-        "words": {name: word(f"day.{name}", ctx.language) for name in ("power", "plan", "setpoint", "reactive")},
+        "words": {name: text.into(ctx.language) for name, text in CURVES.items()},
     }
 
 
@@ -390,11 +391,11 @@ def run_file(ctx: Ctx, month: FromPath[str], run_id: FromPath[int], name: FromPa
     """A file of the statement."""
     run = opened_for(ctx, month, run_id)
     if name not in _FILES or name not in run.manifest["files"]:
-        raise Missing("no such file of the statement", subject=name[:64])
+        raise Missing(tr("no such file of the statement"), subject=name[:64])
     return attachment(run.statement_file(name), f"{run.facts.month}-run{run_id}-{name}", _FILES[name])
 
 
-NAVIGATION: Final = (NavEntry("nav.statement", "/this/runs", Permission.SEE_OWN, "runs"),)
+NAVIGATION: Final = (NavEntry(tr("Statement"), "/this/runs", Permission.SEE_OWN, "runs"),)
 ROUTES: Final[Sequence[Any]] = [
     runs_page, run_page, lines_page, line_page, day_page, records_page, run_file,
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from litestar import Litestar
 from litestar.concurrency import set_asyncio_executor
 
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.center.settings import CenterSettings, parse_listen
 
 logger = logging.getLogger("collector.center.web")
@@ -80,7 +81,9 @@ def _server(app: Litestar, settings: CenterSettings, host: str, port: int) -> Se
             ssl_protocol_min=SSLProtocols.tls12,
         )
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError([Problem("center.toml", 0, "web.cert_file", f"can't be used: {error}")]) from error
+        raise ConfigError(
+            [Problem("center.toml", 0, "web.cert_file", tr("can't be used: {error}", error=error))]
+        ) from error
 
 
 def _say_where(settings: CenterSettings, host: str, port: int) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from litestar import Response
 from litestar.params import FromPath
 
+from collector.base.text import tr
 from collector.center.web.errors import Missing
 from collector.center.web.guards import Open
 from collector.center.web.render import STATIC
@@ -33,7 +34,7 @@ def read_static(name: str) -> bytes:
     own = {path.name: path for path in STATIC.iterdir() if path.suffix in _TYPES}
     path = _plotly() if name == PLOTLY else own.get(name)
     if path is None:
-        raise Missing("no such file", subject=name)
+        raise Missing(tr("no such file"), subject=name)
     return path.read_bytes()
 
 

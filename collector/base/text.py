@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Texts for people: English in the code, Chinese from the gettext catalogue `locale/zh.mo`.
+
+`tr("run {number} is missing", number=7)` is the English sentence as a `str` that remembers its template and values,
+so that whoever shows it can say it in the reader's language: `into(text, "zh")`. What is not in the catalogue stays
+English. Values may be texts themselves; an instant is put in words before it becomes a value. `make texts` brings the
+catalogue up to date; tests/base/test_catalogue.py fails where a translation is missing.
+"""
+
+from __future__ import annotations
+
+import functools
+import gettext
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+Language = Literal["zh", "en"]
+LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
+CATALOGUE: Final = Path(__file__).parent / "locale" / "zh.mo"
+# The context of a text that only joins others: nothing of it is looked up.
+_JOINED: Final = "\0"
+# The context of a text that brings its own Chinese.
+_BOTH: Final = "\0both"
+
+
+class Text(str):
+    """An English sentence that can say itself in another language; equal to the same sentence as a plain `str`."""
+
+    __slots__ = ("_context", "_template", "_values")
+
+    _context: str
+    _template: str
+    _values: Mapping[str, Any]
+
+    def __new__(cls, template: str, values: Mapping[str, Any], context: str = "") -> Text:
+        """`{name}` in the template takes the value of that name; without values braces mean themselves."""
+        made = super().__new__(cls, template.format_map(values) if values else template)
+        made._context, made._template, made._values = context, template, values
+        return made
+
+    def into(self, language: str) -> str:
+        """The sentence in a language."""
+        if language != "zh":
+            return str(self)
+        template = self._template
+        if self._context == _JOINED:
+            template = template.replace("; ", "\uff1b").replace(", ", "\u3001")
+        elif self._context == _BOTH:
+            template = "{zh}"
+        elif self._context:
+            template = catalogue().pgettext(self._context, template)
+        else:
+            template = catalogue().gettext(template)
+        values = {name: into(value, language) for name, value in self._values.items()}
+        return template.format_map(values) if values else template
+
+    def __add__(self, other: str) -> Text:
+        return join("", (self, other))
+
+    def __radd__(self, other: str) -> Text:
+        return join("", (other, self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Text, (self._template, self._values, self._context)
+
+
+def tr(text: str, /, **values: Any) -> Text:
+    """A text for people. `text` is written out at the call, as tests/base/catalogue.py collects it from there."""
+    return Text(text, _told(values))
+
+
+def tr_in(context: str, text: str, /, **values: Any) -> Text:
+    """As `tr`, where one English text has several Chinese ones: `context` says which is meant."""
+    return Text(text, _told(values), context)
+
+
+def join(mark: str, texts: Iterable[str]) -> Text:
+    """Texts one after the other; `; ` and `, ` between them become the marks of the language."""
+    values = {f"t{number}": text for number, text in enumerate(texts)}
+    return Text(mark.join(f"{{{name}}}" for name in values), values, _JOINED)
+
+
+def both(english: str, chinese: str) -> Text:
+    """A text that brings its own Chinese, as one out of a table of codes in two languages does."""
+    return Text("{en}", {"en": english, "zh": chinese}, _BOTH)
+
+
+def into(value: Any, language: str) -> Any:
+    """A text in a language; anything else as it is."""
+    return value.into(language) if isinstance(value, Text) else value
+
+
+def as_data(text: str) -> Any:
+    """A text as JSON keeps it, so that what was stored can still be said in either language; see `from_data`.
+
+    A value that is neither text nor a number of JSON is kept as its words.
+    """
+    if not isinstance(text, Text):
+        return text
+    values = {
+        n: as_data(v) if isinstance(v, str) else v if isinstance(v, int) else str(v) for n, v in text._values.items()
+    }
+    return {"text": text._template, "values": values, "context": text._context}
+
+
+def from_data(data: Any) -> Any:
+    """The text that `as_data` made data of; what is no such data, as a text stored in words, stays as it is."""
+    if not isinstance(data, Mapping) or data.keys() != {"text", "values", "context"}:
+        return data
+    return Text(data["text"], {name: from_data(value) for name, value in data["values"].items()}, data["context"])
+
+
+def recognise(sentence: str, known: Sequence[Text]) -> str:
+    """Which of the known texts an English sentence is that was kept in a file without its values; else the sentence.
+
+    `known`: made without values, so that their templates can be seen.
+    """
+    for text in known:
+        parts = re.split(r"\{(\w+)\}", text._template)
+        pattern = "".join(f"(?P<{part}>.+)" if place % 2 else re.escape(part) for place, part in enumerate(parts))
+        if found := re.fullmatch(pattern, sentence):
+            values = {name: recognise(value, known) for name, value in found.groupdict().items()}
+            return Text(text._template, values, text._context)
+    return sentence
+
+
+@functools.cache
+def catalogue() -> gettext.NullTranslations:
+    """The Chinese texts, read at the first of them that is needed."""
+    with CATALOGUE.open("rb") as file:
+        return gettext.GNUTranslations(file)
+
+
+def as_language(text: str) -> Language:
+    """A language of ours; Chinese for anything else."""
+    return "en" if text == "en" else "zh"
+
+
+def said_by(error: BaseException) -> str:
+    """What an exception says: the text it was raised with, so that it can still be said in another language."""
+    return error.args[0] if error.args and isinstance(error.args[0], Text) else str(error)
+
+
+def _told(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    # Of an exception only the words: it may hold what can't be pickled.
+    return {name: said_by(value) if isinstance(value, BaseException) else value for name, value in values.items()}

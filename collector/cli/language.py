@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The language of a terminal: COLLECTOR_LANGUAGE (`zh` or `en`), else the locale that the system names."""
+
+from __future__ import annotations
+
+import os
+
+from collector.base.text import Language, into
+
+
+def terminal_language() -> Language:
+    """`zh` where a variable of the locale says so, else `en`."""
+    names = ("COLLECTOR_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+    named = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    return "zh" if named.startswith("zh") else "en"
+
+
+def say(text: object) -> str:
+    """A text as this terminal shows it."""
+    return str(into(text, terminal_language()))

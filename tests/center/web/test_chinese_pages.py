@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Chinese page shows no English sentence and no option of the command line, also where something is refused."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+
+from collector.base.text import into, recognise
+from collector.center.web.code_words import KEPT
+from tests.center.web.web_world import JUNE, World, pages_of_month, world
+
+OTHERS = ["/", "/imports", "/audit", "/decisions", "/alarms", "/asks", "/substitutions", "/plants", "/quarantine"]
+OTHERS += [
+    "/account",
+    "/findings",
+    "/users",
+    "/nothing",
+    "/months/1999-77",
+    f"{JUNE}/compare?a=7&b=8",
+    "/months/2026-05",
+]
+WORD = r"[A-Za-z][a-z']+"
+SENTENCE = re.compile(rf"(?:{WORD}[ ]){{3}}{WORD}")
+
+
+def english_in(page: str) -> list[str]:
+    """What of a page is an English sentence or an option; codes, what people typed and files are left out."""
+    shown = re.sub(r"(?s)<(script|style|code|pre|textarea|option)\b.*?</\1>", "|", page)
+    text = html.unescape(re.sub(r"<[^>]+>", "|", shown))
+    return [*(found[0] for found in SENTENCE.finditer(text)), *re.findall(r"(?<!-)--[a-z][a-z-]*", text)]
+
+
+def test_an_english_sentence_would_be_found() -> None:
+    assert english_in("<p>编号 7：the run has no such line</p>") == ["the run has no"]
+    assert english_in("<p>冲突;--replace !</p>") == ["--replace"]
+    assert english_in("<p>电厂 P1 机组 U1 active_power_mw</p><code>one two three four</code>") == []
+
+
+@pytest.mark.parametrize("who", ["olga", "anna", "aldo", "rita", "paul", "admin"])
+def test_no_page_of_a_worked_month_shows_english(worked: World, who: str) -> None:
+    with worked.browser(who, "zh") as browser:
+        for address in [*pages_of_month(worked), *OTHERS]:
+            answer = browser.get(address)
+            if answer.headers.get("content-type", "").startswith("text/html"):
+                assert english_in(answer.text) == [], address
+
+
+REFUSED = [
+    ("/users", {"name": "x", "full_name": "X", "role": "plant", "password": "correct horse battery"}, "admin"),
+    ("/users", {"name": "somebody", "full_name": "X", "role": "auditor", "password": "short"}, "admin"),
+    ("/plants/keys", {"plant": "P1", "pem": "no key"}, "admin"),
+    ("/account/password", {"current": "wrong", "new": "a", "again": "b"}, "olga"),
+    ("/asks", {"unit": "U9", "from": "2026-06-01T00:00", "to": "2026-06-01T01:00"}, "olga"),
+    ("/substitutions", {"unit": "U9", "quantity": "x", "from": "", "to": ""}, "olga"),
+    ("/imports/999999/undo", {"reason": "x"}, "olga"),
+    ("/proposals/999999/decide", {"decision": "approve"}, "anna"),
+    (f"{JUNE}/step", {"to": "published", "run": "1"}, "olga"),
+    (f"{JUNE}/step", {"to": "nowhere", "run": "x"}, "olga"),
+]
+
+
+@pytest.mark.parametrize(("path", "form", "who"), REFUSED)
+def test_no_refusal_is_told_in_english(worked: World, path: str, form: dict[str, str], who: str) -> None:
+    with worked.browser(who, "zh") as browser:
+        answer = browser.post(path, data=form | {"csrf": worked.csrf_of(who)})
+    assert answer.status_code >= 400
+    assert english_in(answer.text) == []
+
+
+def test_the_findings_of_a_refused_file_are_told_in_chinese(worked: World) -> None:
+    for name, text in (
+        ("orders.csv", "unit,kind,start,end\nU9,agc,2026-06-01,x\n"),
+        ("revenue.csv", "plant,month,kind,amount\nP9,2026-6,z,1e3\n"),
+        ("plan.csv", "a,b\n1\n"),
+        ("plan.xlsx", "no workbook"),
+        ("register.toml", "x = 1\n[[unit]]\nid = 1\n"),
+        ("records.csv", "unit,time\nU1,yesterday\n"),
+    ):
+        form = {"csrf": worked.csrf_of("olga"), "kind": Path(name).stem}
+        with worked.browser("olga", "zh") as browser:
+            answer = browser.post("/imports", data=form, files={"file": (name, text.encode())})
+        assert answer.status_code == 422, name
+        assert english_in(answer.text) == [], name
+
+
+def test_rest_tells_an_error_in_the_language_that_was_asked_for(tmp_path: Path) -> None:
+    with world(tmp_path) as made, made.browser() as client:
+        told = {
+            language: client.get(
+                "/api/v1/runs/7", headers=made.token_of("olga") | ({"accept-language": language} if language else {})
+            ).json()["message"]
+            for language in ("", "en", "zh-CN,zh;q=0.9")
+        }
+    assert told[""] == told["en"] == "run 7: no such run that you may see"
+    assert told["zh-CN,zh;q=0.9"] == "运行 7: 没有可供查看的此运行"
+
+
+def test_findings_in_the_data_are_told_in_chinese() -> None:
+    """As `plausibility` keeps them, in English."""
+    told = {
+        "5 stretches; the first: 3 MW to 9 MW in 2 s": "共 5 段；首段：2 s 内由 3 MW 到 9 MW",
+        "at most 0.5 a second": "每秒至多 0.5",
+        "220 kV for 900 s": "220 kV 持续 900 s",
+        "telemetry 1.5 MWh": "遥测积分 1.5 MWh",
+        "never less": "只增不减",
+    }
+    assert {found: into(recognise(found, KEPT), "zh") for found in told} == told
