@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table
 
 from collector.center.db.tables_receive import metadata as metadata
 
-# What a day file says of the units in it (center/month/file_facts.py), by the file's SHA-256.
+# What a day file says of the units in it (center/runs/measuring/file_facts.py), by the file's SHA-256.
 file_facts: Final = Table(
     "file_facts",
     metadata,
@@ -47,7 +47,7 @@ day_segments: Final = Table(
     Column("segments", LargeBinary, nullable=False),
 )
 
-# A file under laid-out/ (center/month/kept_files.py), and what its bytes hash to.
+# A file under laid-out/ (center/runs/kept_files.py), and what its bytes hash to.
 kept_file: Final = Table(
     "kept_file",
     metadata,
