@@ -6,7 +6,8 @@ A row says where a value lives in a device and what it means. Raw register units
 
 `grid` a file into rows of text · `words` the words of the trade · `cells`, `load` rows into points ·
 `notation` 4xxxx addresses · `messages`, `lint_messages`, `findings` what can be wrong, in both languages · `lint` what
-deserves a look before the visit · `diff` what changed between two versions and must be verified again (对点).
+deserves a look before the visit · `identifiers` data identifiers of meters · `convert/` a maker's sheet into a
+proposed table · `diff` what changed between two versions and must be verified again (对点).
 """
 
 from collector.points.load import load_points

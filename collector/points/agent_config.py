@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from collector.base.config import Identifier, Mqtt, PortNumber, Section, load_settings
 from collector.base.errors import ConfigError, Problem
@@ -25,21 +25,44 @@ from collector.points.point import Point
 ServerPlace = Annotated[str, Field(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
 
 
-class Gateway(Section):
+def _in_tenths(value_s: float) -> float:
+    if round(value_s, 1) != value_s:
+        raise ValueError(tr("a period is given in tenths of a second: 0.1, 0.5, 1, 60"))
+    return value_s
+
+
+PeriodSeconds = Annotated[float, Field(ge=0.1, le=3600), AfterValidator(_in_tenths)]
+
+
+class GatewayConfig(Section):
     """`[gateway]`: this machine. `time_server`: HOST:PORT of a simulator that keeps the time, else the host's clock."""
 
     id: Identifier
     state_dir: str = "/var/lib/collector"
-    record_period_s: Annotated[int, Field(ge=1, le=3600)] = 1
+    record_period_s: PeriodSeconds = 1.0
     reorder_ms: Annotated[int, Field(ge=0, le=60_000)] = 1500
     stale_after_periods: Annotated[int, Field(ge=1, le=100)] = 3
     time_server: str = ""
     metrics_listen: str = ""
 
+    @property
+    def record_period_ms(self) -> int:
+        """Time between two records of a unit, ms."""
+        return round(self.record_period_s * 1000)
 
-class Uplink(Section):
-    """`[uplink]`: how sealed batches leave. `center_key_file`: the center's Ed25519 key, PEM; empty only for trials."""
 
+class UplinkConfig(Section):
+    """`[uplink]`: how sealed batches leave. `center_key_file`: the center's Ed25519 key, PEM; empty only for trials.
+
+    `kind`: `file` where an isolation device carries files from `folder`/out to the center, and back into `folder`/in.
+    `ack`: `none` where that device lets nothing back: a batch handed over is kept `keep_days` and then counted as
+    handed over, unconfirmed.
+    """
+
+    kind: Literal["mqtt", "file"] = "mqtt"
+    folder: str = ""
+    ack: Literal["center", "none"] = "center"
+    keep_days: Annotated[int, Field(ge=1, le=366)] = 30
     order: Literal["oldest_first", "live_first"] = "oldest_first"
     window: Annotated[int, Field(ge=1, le=1000)] = 16
     rate_cap_bytes_per_s: Annotated[int, Field(ge=0)] = 0
@@ -47,56 +70,75 @@ class Uplink(Section):
     backoff_max_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     center_key_file: str = ""
 
+    @property
+    def is_one_way(self) -> bool:
+        """Whether nothing comes back from the center."""
+        return self.ack == "none"
 
-class Buffer(Section):
-    """`[buffer]`: the durable queue on disk."""
+
+class BufferConfig(Section):
+    """`[buffer]`: the durable queue on disk. `batch_max_bytes`: below the 128 KiB that many brokers take at most."""
 
     max_bytes: Annotated[int, Field(ge=1_000_000)] = 2_000_000_000
     batch_max_age_s: Annotated[int, Field(ge=1, le=86_400)] = 60
     batch_max_records: Annotated[int, Field(ge=1, le=100_000)] = 4096
+    batch_max_bytes: Annotated[int, Field(ge=2048, le=4_194_304)] = 120_000
     seal_on_change: bool = True
     keep_after_ack_h: Annotated[int, Field(ge=0)] = 168
 
 
-class Plant(Section):
+class PlantConfig(Section):
     """`[[plant]]`: one stream of batches. `signing_key_file`: the plant's Ed25519 key, PEM; empty only for trials."""
 
     id: Identifier
     signing_key_file: str = ""
 
 
-class Unit(Section):
+class UnitConfig(Section):
     """`[[unit]]`: a generating unit."""
 
     id: Identifier
     plant: Identifier
 
 
-class Device(Section):
+class DeviceConfig(Section):
     """`[[device]]`: one governor, AVC controller or meter. `unit`: default generating unit of its points.
 
+    `ignore_columns`: headings of its point table that are passed over.
     `slave`: Modbus unit id. `max_registers`, `max_coils`, `max_gap`, `one_point_per_request`, `pause_ms`: what the
-    device takes. `retry_refused_s`: rest of a point at a refused address. `backoff_max_s`: longest of a silent device.
-    `common_addresses`: 104 stations asked on the link. `redundant`: HOST:PORT of their other servers. `address`: DL/T
-    645 meter, 12 digits; 12 A: whoever is there, for `agent read` when commissioning.
+    device takes. `quiet_ms`: silence after which a line out of step is used again. `transaction_id`: "any" for a Modbus
+    gateway that answers with numbers of its own. `retry_refused_s`: longest rest of a point at a refused address.
+    `backoff_max_s`: longest of a silent device. `common_addresses`: 104 stations asked on the link. `transit_s`: how
+    long a double point may be between its two positions. `redundant`: HOST:PORT of their other servers. `address`: DL/T
+    645 or 698.45 meter, 12 digits; 12 A: whoever is there, for `agent read` when commissioning. `logical_address`,
+    `client_address`: of a 698.45 meter, and of this gateway as it asks it.
     """
 
     id: Identifier
-    protocol: Literal["modbus_tcp", "modbus_rtu", "modbus_rtu_over_tcp", "iec104", "dlt645", "dlt645_over_tcp"]
+    protocol: Literal[
+        "modbus_tcp", "modbus_udp", "modbus_rtu", "modbus_rtu_over_tcp", "modbus_ascii", "modbus_ascii_over_tcp",
+        "iec104", "dlt645", "dlt645_over_tcp", "dlt698", "dlt698_over_tcp",
+    ]  # fmt: skip
     points: str
+    ignore_columns: list[str] = []
     unit: str = ""
     host: str = ""
     port: PortNumber | None = None
     serial: str = ""
     baud: Annotated[int, Field(ge=300, le=4_000_000)] = 9600
     parity: Literal["none", "even", "odd"] = "even"
+    data_bits: Literal[7, 8] = 8
     slave: Annotated[int, Field(ge=0, le=255)] = 1
     common_addresses: list[Annotated[int, Field(ge=1, le=65534)]] = []
     address: str = ""
+    logical_address: Annotated[int, Field(ge=0, le=3)] = 0
+    client_address: Annotated[int, Field(ge=0, le=255)] = 16
     redundant: list[ServerPlace] = []
-    period_s: Annotated[int, Field(ge=1, le=3600)] | None = None
+    period_s: PeriodSeconds | None = None
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 1.0
     pause_ms: Annotated[int, Field(ge=0, le=10_000)] = 0
+    quiet_ms: Annotated[int, Field(ge=1, le=10_000)] = 200
+    transaction_id: Literal["same", "any"] = "same"
     max_registers: Annotated[int, Field(ge=1, le=125)] = 125
     max_coils: Annotated[int, Field(ge=1, le=2000)] = 2000
     max_gap: Annotated[int, Field(ge=0, le=124)] = 0
@@ -104,6 +146,7 @@ class Device(Section):
     retry_refused_s: Annotated[int, Field(ge=1, le=86_400)] = 600
     backoff_max_s: Annotated[float, Field(ge=0, le=300)] = 10.0
     interrogation_period_s: Annotated[int, Field(ge=1, le=86_400)] = 900
+    transit_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
     k: Annotated[int, Field(ge=1, le=32767)] = 12
     w: Annotated[int, Field(ge=1, le=32767)] = 8
     t0_s: Annotated[int, Field(ge=1, le=255)] = 30
@@ -117,13 +160,13 @@ class AgentSettings(Section):
     """agent.toml as written."""
 
     schema_version: Literal[1] = Field(alias="schema")
-    gateway: Gateway
+    gateway: GatewayConfig
     mqtt: Mqtt = Mqtt()
-    uplink: Uplink = Uplink()
-    buffer: Buffer = Buffer()
-    plant: list[Plant]
-    unit: list[Unit]
-    device: list[Device]
+    uplink: UplinkConfig = UplinkConfig()
+    buffer: BufferConfig = BufferConfig()
+    plant: list[PlantConfig]
+    unit: list[UnitConfig]
+    device: list[DeviceConfig]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +195,7 @@ def load_agent(path: Path) -> AgentConfig:
     for index, device in enumerate(settings.device, 1):
         try:
             tables[device.id] = load_points(
-                path.parent / device.points, device.protocol.removesuffix("_over_tcp"), device.id
+                path.parent / device.points, device.protocol.removesuffix("_over_tcp"), device.id, device.ignore_columns
             )
         except ConfigError as error:
             problems.extend(p for p in error.problems if p not in problems)
@@ -177,7 +220,7 @@ def _check_device_column(path: Path, settings: AgentSettings, problems: list[Pro
 
 
 def _check_references(file: str, settings: AgentSettings, problems: list[Problem]) -> None:
-    tables: dict[str, Sequence[Plant | Unit | Device]] = {
+    tables: dict[str, Sequence[PlantConfig | UnitConfig | DeviceConfig]] = {
         "plant": settings.plant, "unit": settings.unit, "device": settings.device,
     }  # fmt: skip
     for name, rows in tables.items():
@@ -188,6 +231,14 @@ def _check_references(file: str, settings: AgentSettings, problems: list[Problem
             seen.add(row.id)
         if not rows:
             problems.append(Problem(file, 0, name, tr("at least one [[{name}]] is needed", name=name)))
+    if (settings.uplink.kind == "file") != bool(settings.uplink.folder):
+        problems.append(Problem(file, 0, "uplink.folder", tr('is needed with kind = "file", and only there')))
+    if settings.uplink.is_one_way and settings.uplink.kind != "file":
+        message = tr('"none" is for kind = "file": a broker carries acknowledgements')
+        problems.append(Problem(file, 0, "uplink.ack", message))
+    if settings.uplink.is_one_way and settings.uplink.order != "oldest_first":
+        message = tr('"oldest_first" is the only order with ack = "none"')
+        problems.append(Problem(file, 0, "uplink.order", message))
     plants = {p.id for p in settings.plant}
     for index, unit in enumerate(settings.unit, 1):
         if unit.plant not in plants:
@@ -208,11 +259,11 @@ def _check_references(file: str, settings: AgentSettings, problems: list[Problem
                 problems.append(Problem(file, 0, key, tr("give either host and port, or serial")))
         elif not device.host or device.port is None:
             problems.append(Problem(file, 0, key, tr("{protocol} needs host and port", protocol=device.protocol)))
-        if device.protocol in ("modbus_rtu", "dlt645") and not device.serial:
+        if device.protocol in ("modbus_rtu", "modbus_ascii", "dlt645", "dlt698") and not device.serial:
             problems.append(
                 Problem(file, 0, f"{key}.serial", tr("{protocol} needs the serial line", protocol=device.protocol))
             )
-        if device.protocol.startswith("dlt645") and re.fullmatch(r"[0-9]{1,12}|A{12}", device.address) is None:
+        if device.protocol.startswith("dlt") and re.fullmatch(r"[0-9]{1,12}|A{12}", device.address) is None:
             message = tr(
                 "a meter's address has 12 digits (leading zeros may be left out), got {address!r}",
                 address=device.address,
@@ -223,7 +274,7 @@ def _check_references(file: str, settings: AgentSettings, problems: list[Problem
 
 
 def _check_units(
-    file: str, index: int, device: Device, points: tuple[Point, ...], units: set[str], problems: list[Problem]
+    file: str, index: int, device: DeviceConfig, points: tuple[Point, ...], units: set[str], problems: list[Problem]
 ) -> None:
     if device.unit and device.unit not in units:
         problems.append(Problem(file, 0, f"device[{index}].unit", tr("no [[unit]] has id {unit!r}", unit=device.unit)))

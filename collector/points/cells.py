@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import lru_cache
@@ -15,6 +16,7 @@ from collector.points.point import RAW_UNITS
 from collector.points.words import EMPTY_WORDS, QUANTITY_WORDS, SIGN_WORDS, UNIT_WORDS, Vocabulary, fold
 
 _DECIMAL = re.compile(r"([+-]?\d{1,20})(?:\.0+)?\Z", re.ASCII)
+_STATE: Final = re.compile(r"([^=:]+)[=:]([01])\Z")
 _HEXADECIMAL = re.compile(r"([+-]?)(?:0[xX]([0-9A-Fa-f]{1,16})|([0-9A-Fa-f]{1,16})[Hh])\Z", re.ASCII)
 # A dash in these is text.
 _TEXTS: Final = frozenset({"name", "description", "device", "unit", "guard", "sign"})
@@ -25,6 +27,12 @@ _QUANTITIES: Final[dict[str, str]] = {
 }
 
 
+def without_zeros(text: str) -> str:
+    """A whole number that a spreadsheet gave a decimal point, without it: 3.0 -> 3; any other text as it is."""
+    found = _DECIMAL.match(text)
+    return found[1] if found else text
+
+
 def parse_whole(text: str) -> int | None:
     """A whole number as tables write it: 16, 0016, 16.0 (from a spreadsheet), 0x10, 10H; None where it is none."""
     if found := _DECIMAL.match(text):
@@ -32,6 +40,18 @@ def parse_whole(text: str) -> int | None:
     if found := _HEXADECIMAL.match(text):
         return int(found[1] + (found[2] or found[3]), 16)
     return None
+
+
+def parse_states(text: str) -> tuple[tuple[int, int], ...] | None:
+    """The states of a status, as 1=1; 2=0: raw value and what it means; None where the text is no such list."""
+    plain = re.sub(r"\s*([=:])\s*", r"\1", unicodedata.normalize("NFKC", text))
+    found: dict[int, int] = {}
+    for part in filter(None, re.split(r"[;,、\s]+", plain)):
+        state = _STATE.match(part)
+        raw = parse_whole(state[1]) if state else None
+        if state is None or raw is None or found.setdefault(raw, int(state[2])) != int(state[2]):
+            return None
+    return tuple(found.items()) or None
 
 
 @lru_cache(4096)
@@ -94,7 +114,7 @@ class Row:
 
     def word(self, key: str, vocabulary: Vocabulary, default: str | None = None) -> str:
         """Our word for the cell; `default` where it is empty, a problem where there is none."""
-        text = self.text(key)
+        text = without_zeros(self.text(key))
         folded = fold(text)
         if not text:
             if default is None:
@@ -110,9 +130,13 @@ class Row:
             self._near("not_a_choice", key, text, vocabulary.choices)
         return default or vocabulary.choices[0]
 
+    def heading(self, key: str) -> str:
+        """How the file heads a column."""
+        return self._findings.headings.get(key, "")
+
     def sign(self) -> int:
         """1 or -1."""
-        text = self.text("sign") or "1"
+        text = without_zeros(self.text("sign")) or "1"
         if text in SIGN_WORDS:
             return int(SIGN_WORDS[text])
         if text in EMPTY_WORDS:

@@ -6,7 +6,7 @@ Meanings are compared, not files: 03 and holding, 0x10 and 16, CSV and XLSX, ord
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from collector.points.point import COLUMNS, Point, cells_of
 # What a row reads, and what the value means; a change elsewhere (range, deadband, period, words) reads the same value.
 ADDRESS: Final = frozenset({"device", "area", "type", "address", "common_address", "registers", "bit", "order"})
 MEANING: Final = frozenset(
-    {"unit", "quantity", "scale", "offset", "raw_unit", "sign", "backup", "guard", "no_value"}
+    {"unit", "quantity", "scale", "offset", "raw_unit", "sign", "backup", "guard", "no_value", "norm_base", "map"}
 )  # fmt: skip
 
 Key = tuple[str, str]  # device, name
@@ -32,7 +32,7 @@ def reasons_for(changed: Set[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class CellChange:
     """One cell that differs."""
 
     column: str
@@ -41,14 +41,14 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PointChange:
     """A point in both versions, rows as the spreadsheets show them. `name`, `device`: as in the new one."""
 
     device: str
     name: str
     old_row: int
     new_row: int
-    cells: tuple[Cell, ...]
+    cells: tuple[CellChange, ...]
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -57,13 +57,13 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PointTableDifference:
     """`renamed`: nothing but the name differs. `no_longer_read`: (unit, quantity) that lost every source."""
 
     added: tuple[Point, ...]
     removed: tuple[Point, ...]
-    renamed: tuple[Change, ...]
-    changed: tuple[Change, ...]
+    renamed: tuple[PointChange, ...]
+    changed: tuple[PointChange, ...]
     no_longer_read: tuple[tuple[str, str], ...]
 
     @property
@@ -80,14 +80,14 @@ class Difference:
         return tuple((device, name, reasons) for _, device, name, reasons in sorted(rows))
 
 
-def load_version(path: Path, protocol: str | None = None) -> tuple[tuple[Point, ...], str]:
+def load_version(path: Path, protocol: str | None = None, ignored: Iterable[str] = ()) -> tuple[tuple[Point, ...], str]:
     """All points of a table and its protocol family; `protocol` None: told by the table.
 
     Raises:
         ConfigError: every problem of the table.
     """
     findings = TableFindings(str(path))
-    table = read_table(path, findings)
+    table = read_table(path, findings, ignored)
     family = family_of(protocol) if protocol else (guess_family(table) if table is not None else "")
     if table is not None and not family:
         findings.find("protocol_unknown")
@@ -96,7 +96,7 @@ def load_version(path: Path, protocol: str | None = None) -> tuple[tuple[Point, 
     return tuple(entry.point for entry in entries), family
 
 
-def compare_points(old: tuple[Point, ...], new: tuple[Point, ...], family: str) -> Difference:
+def compare_points(old: tuple[Point, ...], new: tuple[Point, ...], family: str) -> PointTableDifference:
     """What differs between two versions of a table."""
     before, after = {_key(p): p for p in old}, {_key(p): p for p in new}
     removed = {key: p for key, p in before.items() if key not in after}
@@ -104,7 +104,7 @@ def compare_points(old: tuple[Point, ...], new: tuple[Point, ...], family: str) 
     renamed = _take_renamed(removed, added, family)
     both = [(before[key], p) for key, p in after.items() if key in before]
     changes = [_change(first, second, family) for first, second in both]
-    return Difference(
+    return PointTableDifference(
         added=tuple(added.values()),
         removed=tuple(removed.values()),
         renamed=renamed,
@@ -121,7 +121,7 @@ def _sources(points: tuple[Point, ...]) -> set[tuple[str, str]]:
     return {(point.unit, point.quantity) for point in points if point.quantity}
 
 
-def _take_renamed(removed: dict[Key, Point], added: dict[Key, Point], family: str) -> tuple[Change, ...]:
+def _take_renamed(removed: dict[Key, Point], added: dict[Key, Point], family: str) -> tuple[PointChange, ...]:
     """Pairs equal in all but the name, taken out of both; two candidates alike are no pair."""
     gone, come = _by_rest(removed, family), _by_rest(added, family)
     pairs = [(gone[rest][0], keys[0]) for rest, keys in come.items() if len(keys) == 1 == len(gone.get(rest, ()))]
@@ -136,7 +136,7 @@ def _by_rest(points: Mapping[Key, Point], family: str) -> dict[tuple[str, ...], 
     return result
 
 
-def _change(old: Point, new: Point, family: str) -> Change:
+def _change(old: Point, new: Point, family: str) -> PointChange:
     first, second = cells_of(old, family), cells_of(new, family)
-    cells = (Cell(column, first[column], second[column]) for column in COLUMNS if first[column] != second[column])
-    return Change(new.device, new.name, old.row, new.row, tuple(cells))
+    cells = (CellChange(column, first[column], second[column]) for column in COLUMNS if first[column] != second[column])
+    return PointChange(new.device, new.name, old.row, new.row, tuple(cells))

@@ -8,13 +8,13 @@ ones count). Title lines above the header are tolerated when the header is among
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from collector.points.findings import TableFindings
-from collector.points.words import HEADINGS, column_of
+from collector.points.words import HEADINGS, column_of, fold
 from collector.sheets.files import csv_rows, decode_text, other_delimiter, read_regular
 from collector.sheets.findings import Unreadable
 from collector.sheets.xlsx import OLE, ZIP, Odd, open_workbook
@@ -39,7 +39,7 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PointSheet:
     """`headings`: column -> heading as the file writes it; `rows`: (row, cells by column), blank rows left out."""
 
     file: str
@@ -48,10 +48,10 @@ class Table:
     rows: tuple[tuple[int, Mapping[str, str]], ...]
 
 
-def read_table(path: Path, findings: TableFindings) -> Table | None:
-    """The table in a file. None where the file as a whole was refused."""
+def read_table(path: Path, findings: TableFindings, ignored: Iterable[str] = ()) -> PointSheet | None:
+    """The table in a file. `ignored`: headings of columns that are passed over. None where the file was refused."""
     sheet = read_sheet(path, findings)
-    return None if sheet is None else _table(sheet, findings)
+    return None if sheet is None else _table(sheet, findings, frozenset(map(fold, ignored)))
 
 
 def read_sheet(path: Path, findings: TableFindings) -> Sheet | None:
@@ -83,13 +83,13 @@ def _read_workbook(data: bytes, findings: TableFindings) -> Sheet:
         return Sheet([cells for _, cells in sheet.rows(text_of)], tuple(sheet.merges()))
 
 
-def _table(sheet: Sheet, findings: TableFindings) -> Table | None:
+def _table(sheet: Sheet, findings: TableFindings, ignored: frozenset[str]) -> PointSheet | None:
     at = _header_index(sheet.rows)
     if at is None:
         _no_header(sheet.rows, findings)
         return None
     header = sheet.rows[at]
-    places = _columns(at + 1, header, findings)
+    places = _columns(at + 1, header, findings, ignored)
     headings = {key: header[index] for key, index in places.items()}
     findings.headings = headings
     for place, top, bottom in sheet.merges:
@@ -101,7 +101,7 @@ def _table(sheet: Sheet, findings: TableFindings) -> Table | None:
             filled = {key: cells[index] if index < len(cells) else "" for key, index in places.items()}
             _check_characters(number, filled, findings)
             rows.append((number, filled))
-    return Table(findings.file, at + 1, headings, tuple(rows))
+    return PointSheet(findings.file, at + 1, headings, tuple(rows))
 
 
 def _header_index(rows: Sequence[Sequence[str]]) -> int | None:
@@ -122,11 +122,11 @@ def _no_header(rows: Sequence[Sequence[str]], findings: TableFindings) -> None:
         findings.find("no_header", limit=HEADER_WITHIN)
 
 
-def _columns(row: int, header: Sequence[str], findings: TableFindings) -> dict[str, int]:
+def _columns(row: int, header: Sequence[str], findings: TableFindings, ignored: frozenset[str]) -> dict[str, int]:
     """Where each known column is; unknown ones and two of one meaning are found."""
     places: dict[str, int] = {}
     for index, heading in enumerate(header):
-        key = column_of(heading) if heading else ""
+        key = column_of(heading) if heading and fold(heading) not in ignored else ""
         if key is None:
             known = [*HEADINGS, *(word for words in HEADINGS.values() for word in words)]
             findings.near("column_unknown", row, heading, heading, known)

@@ -7,40 +7,43 @@ Looks at the table alone: which device and what limits read it is known to `agen
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from collector.model.quantity import BY_NAME, Kind
+from collector.model.quantity import BY_NAME, QuantityKind
 from collector.points.cells import parse_whole
 from collector.points.findings import TableFindings
-from collector.points.grid import Table, read_table
+from collector.points.grid import PointSheet, read_table
+from collector.points.identifiers import attribute_of
 from collector.points.lint_layout import lint_identifiers, lint_objects, lint_orders, lint_registers
-from collector.points.lint_meaning import lint_arithmetic, lint_ranges
+from collector.points.lint_meaning import lint_arithmetic, lint_ranges, lint_sentinels
 from collector.points.load import Entry, by_device, family_of, read_entries
 from collector.points.notation import find_notation
 from collector.points.point import Point
 from collector.points.words import AREA_ZH, IEC104_AREA_WORDS, MODBUS_AREA_WORDS, TYPE_WORDS, fold
-from collector.sheets.findings import Finding, Severity
+from collector.sheets.findings import Severity, TableFinding
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What lint found. `family`: modbus, iec104, dlt645, or empty where the table does not tell."""
+class LintReport:
+    """What lint found. `family`: modbus, iec104, dlt645, dlt698, or empty where the table does not tell."""
 
     file: str
     family: str
     points: tuple[Point, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[TableFinding, ...]
 
     def count(self, severity: Severity) -> int:
         """How many findings of a severity."""
         return sum(finding.severity is severity for finding in self.findings)
 
 
-def lint_table(path: Path, protocol: str | None = None) -> Report:
-    """Read and judge a table. `protocol` as in `load_points`; None: told by the table. Never raises for its content."""
+def lint_table(path: Path, protocol: str | None = None, ignored: Iterable[str] = ()) -> LintReport:
+    """Read and judge a table. `protocol`, `ignored` as in `load_points`; None: told by the table. Never raises for its
+    content."""
     findings = TableFindings(str(path))
-    table = read_table(path, findings)
+    table = read_table(path, findings, ignored)
     family = ""
     if protocol:
         family = family_of(protocol)
@@ -49,17 +52,17 @@ def lint_table(path: Path, protocol: str | None = None) -> Report:
     if table is None or not family:
         if table is not None:
             findings.find("protocol_unknown")
-        return Report(str(path), family, (), findings.found)
+        return LintReport(str(path), family, (), findings.found)
     entries = read_entries(table, family, findings)
     if not table.rows:
         findings.find("no_rows")
     entry_of = {entry.point.row: entry for entry in entries}
     for points in by_device(entry.point for entry in entries).values():
         _lint_device([entry_of[point.row] for point in points], family, table, findings)
-    return Report(str(path), family, tuple(e.point for e in entries), findings.found)
+    return LintReport(str(path), family, tuple(e.point for e in entries), findings.found)
 
 
-def guess_family(table: Table) -> str:
+def guess_family(table: PointSheet) -> str:
     """The protocol family a table is written for; empty where it could be two."""
     areas = {fold(cells["area"]) for _, cells in table.rows if cells.get("area")}
     shared = {"1", "01", "3", "03"}  # function codes and ASDU types alike
@@ -69,14 +72,15 @@ def guess_family(table: Table) -> str:
         return "modbus"
     addresses = [cells.get("address", "") for _, cells in table.rows]
     if not areas and addresses and all(re.fullmatch(r"[0-9A-Fa-f]{8}[Hh]?", text) for text in addresses):
-        return "dlt645"
+        oads = [int(text[:8], 16) for text in addresses]
+        return "dlt698" if all(attribute_of(oad) for oad in oads) else "dlt645"
     kinds = {TYPE_WORDS.words.get(fold(cells.get("type", ""))) for _, cells in table.rows}
     if kinds & {"int16", "uint16", "int32", "uint32", "bcd16", "bcd32"} or "registers" in table.headings:
         return "modbus"
     return "iec104" if "common_address" in table.headings and areas else ""
 
 
-def _lint_device(entries: list[Entry], family: str, table: Table, findings: TableFindings) -> None:
+def _lint_device(entries: list[Entry], family: str, table: PointSheet, findings: TableFindings) -> None:
     points = [entry.point for entry in entries]
     lint_ranges(points, findings)
     lint_arithmetic(points, family, findings)
@@ -84,11 +88,12 @@ def _lint_device(entries: list[Entry], family: str, table: Table, findings: Tabl
     if family == "modbus":
         lint_registers(points, findings)
         lint_orders(entries, findings)
+        lint_sentinels(points, findings)
         _lint_notation(entries, table, findings)
     elif family == "iec104":
         lint_objects(points, findings)
     else:
-        lint_identifiers(points, findings)
+        lint_identifiers(points, family, findings)
 
 
 def _lint_sources(points: list[Point], findings: TableFindings) -> None:
@@ -100,7 +105,7 @@ def _lint_sources(points: list[Point], findings: TableFindings) -> None:
         if other is None:
             if backup:
                 findings.find("backup_alone", point.row, "backup", quantity=name)
-            elif BY_NAME[name].kind is Kind.STATUS:
+            elif BY_NAME[name].kind is QuantityKind.STATUS:
                 single.setdefault(unit, []).append(point)
         elif backup and place_of(point) == place_of(other):
             findings.find("same_signals", point.row, "backup", quantity=name, other=other.row)
@@ -110,10 +115,10 @@ def _lint_sources(points: list[Point], findings: TableFindings) -> None:
 
 def place_of(point: Point) -> tuple[object, ...]:
     """Where in a device the value is read."""
-    return point.area, point.common_address, point.address, point.bit
+    return point.area, point.common_address, point.address, point.bit_text
 
 
-def _lint_notation(entries: list[Entry], table: Table, findings: TableFindings) -> None:
+def _lint_notation(entries: list[Entry], table: PointSheet, findings: TableFindings) -> None:
     """A plain address in one area that reads like 4xxxx notation of another."""
     texts = {row: cells.get("address", "") for row, cells in table.rows}
     for entry in entries:

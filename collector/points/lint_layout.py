@@ -7,8 +7,9 @@ import re
 from collections import Counter
 from typing import Final
 
-from collector.model.quantity import BY_NAME, Kind
+from collector.model.quantity import BY_NAME, QuantityKind
 from collector.points.findings import TableFindings
+from collector.points.identifiers import identifier_text
 from collector.points.load import Entry
 from collector.points.point import BIT_AREAS, Point
 
@@ -16,23 +17,27 @@ from collector.points.point import BIT_AREAS, Point
 SHORT_HOLE: Final = 16
 # What an ASDU type carries (with its time-tagged forms).
 _CARRIES: Final = {
-    **dict.fromkeys(("1", "3", "30", "31"), Kind.STATUS),
-    **dict.fromkeys(("9", "11", "13", "21", "34", "35", "36"), Kind.ANALOG),
-    **dict.fromkeys(("15", "37"), Kind.COUNTER),
+    **dict.fromkeys(("1", "3", "20", "30", "31"), QuantityKind.STATUS),
+    **dict.fromkeys(("5", "32", "9", "11", "13", "21", "34", "35", "36"), QuantityKind.ANALOG),
+    **dict.fromkeys(("15", "37"), QuantityKind.COUNTER),
 }
 _KIND_WORDS: Final = {
-    Kind.STATUS: ("a status", "状态量"),
-    Kind.ANALOG: ("a measured value", "遥测量"),
-    Kind.COUNTER: ("a counter", "电度量"),
+    QuantityKind.STATUS: ("a status", "状态量"),
+    QuantityKind.ANALOG: ("a measured value", "遥测量"),
+    QuantityKind.COUNTER: ("a counter", "电度量"),
 }
-# quantity -> pattern of the DL/T 645-2007 identifiers that carry it, and how it is shown.
-_IDENTIFIERS: Final = {
-    "energy_export_mwh": (re.compile("000[12]"), "0001xxxx, 0002xxxx"),
-    "active_power_mw": (re.compile("0203"), "0203xxxx"),
-    "reactive_power_mvar": (re.compile("0204"), "0204xxxx"),
-    "bus_voltage_kv": (re.compile("0201"), "0201xxxx"),
+# Per kind of meter: quantity -> pattern of the identifiers that carry it, and how it is shown.
+_IDENTIFIERS: Final = {"dlt645": {
+    "energy_export_mwh": (re.compile("000[12]|90[12].$"), "0001xxxx, 0002xxxx, 901x, 902x"),
+    "active_power_mw": (re.compile("0203|B63"), "0203xxxx, B63x"),
+    "reactive_power_mvar": (re.compile("0204|B64"), "0204xxxx, B64x"),
+    "bus_voltage_kv": (re.compile("0201|B61"), "0201xxxx, B61x"),
     "frequency_hz": (re.compile("02800002"), "02800002"),
-}
+}, "dlt698": {
+    "energy_export_mwh": (re.compile("00[12]00[24]"), "001002xx, 001004xx, 002002xx, 002004xx"),
+    "active_power_mw": (re.compile("200402"), "200402xx"), "reactive_power_mvar": (re.compile("200502"), "200502xx"),
+    "bus_voltage_kv": (re.compile("200002"), "200002xx"), "frequency_hz": (re.compile("200F0200"), "200F0200"),
+}}  # fmt: skip
 
 
 def _may_share(one: Point, other: Point) -> bool:
@@ -62,11 +67,11 @@ def lint_registers(points: list[Point], findings: TableFindings) -> None:
 def _compare(other: Point, point: Point, findings: TableFindings) -> None:
     """Two points that share a register (or coil); `other` stands first in the file."""
     same_place = (point.address, point.type) == (other.address, other.type)
-    if point.area not in BIT_AREAS and point.registers == other.registers == 1 and point.address == other.address:
+    if point.area not in BIT_AREAS and point.registers == other.registers and point.address == other.address:
         if (point.bit is None) is not (other.bit is None):
             findings.find("word_and_bit", point.row, "address", address=point.address, other=other.row)
             return
-        if point.bit is not None and point.bit != other.bit:
+        if point.bit is not None and other.bit is not None and not _bits_meet(point.bit, point, other.bit, other):
             return
     if not same_place:
         findings.find("overlap", point.row, "address", place=_span(point), other_name=other.name,
@@ -76,6 +81,10 @@ def _compare(other: Point, point: Point, findings: TableFindings) -> None:
                      other_order=other.order)  # fmt: skip
     elif not _may_share(point, other):
         findings.find("same_address", point.row, "address", other_name=other.name, other=other.row)
+
+
+def _bits_meet(bit: int, point: Point, other_bit: int, other: Point) -> bool:
+    return bit < other_bit + other.bit_count and other_bit < bit + point.bit_count
 
 
 def _span(point: Point) -> str:
@@ -107,11 +116,11 @@ def lint_orders(entries: list[Entry], findings: TableFindings) -> None:
 def lint_objects(points: list[Point], findings: TableFindings) -> None:
     """IEC 60870-5-104: information objects that can't be, repeat, or carry another kind of value."""
     with_station = next((p for p in points if p.common_address is not None), None)
-    places: dict[tuple[int | None, int], Point] = {}
+    places: dict[tuple[int | None, int, int | None], Point] = {}
     for point in points:
         if point.address == 0:
             findings.find("object_address_zero", point.row, "address")
-        other = places.setdefault((point.common_address, point.address), point)
+        other = places.setdefault((point.common_address, point.address, point.bit), point)
         if other is not point and not _may_share(point, other):
             findings.find("same_address", point.row, "address", other_name=other.name, other=other.row)
         if with_station is not None and point.common_address is None:
@@ -122,24 +131,27 @@ def lint_objects(points: list[Point], findings: TableFindings) -> None:
 
 
 def _compare_kinds(point: Point, findings: TableFindings) -> None:
-    carried, wanted = _CARRIES[point.area], BY_NAME[point.quantity].kind
-    # Stations do send energy as a measured value; a status never travels as one.
-    if carried is wanted or (carried, wanted) == (Kind.ANALOG, Kind.COUNTER):
+    wanted = BY_NAME[point.quantity].kind
+    carried = _CARRIES.get(
+        point.area, QuantityKind.STATUS if point.bit is not None else QuantityKind.ANALOG
+    )  # a bit string
+    # Stations do send energy as a measured value; a status travels as one only where a map says what its codes mean.
+    if carried is wanted or point.states or (carried, wanted) == (QuantityKind.ANALOG, QuantityKind.COUNTER):
         return
     (carries, carries_zh), (kind, kind_zh) = _KIND_WORDS[carried], _KIND_WORDS[wanted]
     findings.find("type_of_quantity", point.row, "area", area=point.area, carries=carries, carries_zh=carries_zh,
                  quantity=point.quantity, kind=kind, kind_zh=kind_zh)  # fmt: skip
 
 
-def lint_identifiers(points: list[Point], findings: TableFindings) -> None:
-    """DL/T 645: identifiers that repeat, or that no meter answers with this quantity."""
+def lint_identifiers(points: list[Point], family: str, findings: TableFindings) -> None:
+    """DL/T 645 and 698.45: identifiers that repeat, or that no meter answers with this quantity."""
     places: dict[int, Point] = {}
     for point in points:
         other = places.setdefault(point.address, point)
         if other is not point and not _may_share(point, other):
             findings.find("same_address", point.row, "address", other_name=other.name, other=other.row)
-        pattern, known = _IDENTIFIERS.get(point.quantity, (None, ""))
-        text = f"{point.address:08X}"
+        pattern, known = _IDENTIFIERS[family].get(point.quantity, (None, ""))
+        text = identifier_text(point.address)
         if pattern is not None and pattern.match(text) is None:
             findings.find("identifier_of_quantity", point.row, "address", text=text, quantity=point.quantity,
                          known=known)  # fmt: skip

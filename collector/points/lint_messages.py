@@ -8,220 +8,241 @@ from __future__ import annotations
 
 from typing import Final
 
-from collector.sheets.messages import Text
+from collector.sheets.messages import FindingText
 
-OF_LINT: Final[dict[str, Text]] = {
-    "overlap": Text(
+OF_LINT: Final[dict[str, FindingText]] = {
+    "overlap": FindingText(
         "error",
         "{place} overlaps {other_name!r} ({other_place}, row {other})",
         "{place} 与“{other_name}”({other_place},第 {other} 行)重叠",
         "check type and address of both",
         "核对两行的数据类型和地址",
     ),
-    "word_and_bit": Text(
+    "word_and_bit": FindingText(
         "warning",
         "register {address} is read as a number here and bit by bit in row {other}",
         "寄存器 {address} 在此按数读,第 {other} 行按位读",
         "check the address of both",
         "核对两行地址",
     ),
-    "same_address": Text(
+    "same_address": FindingText(
         "warning",
         "same place as {other_name!r} in row {other}",
         "与第 {other} 行“{other_name}”同一地址",
         "check which of the two is meant",
         "核对应为哪一个",
     ),
-    "order_conflict": Text(
+    "order_conflict": FindingText(
         "error",
         "same registers as row {other}, but order {order} against {other_order}",
         "与第 {other} 行同一寄存器,字节序却是 {order} 对 {other_order}",
         "read it once and compare the candidates",
         "现场读一次,对照候选值",
     ),
-    "same_signals": Text(
+    "same_signals": FindingText(
         "error",
         "the backup of {quantity} is its own primary (row {other})",
         "{quantity} 的备用来源就是主用(第 {other} 行)",
         "name another place, or delete the row",
         "改为另一来源,或删去本行",
     ),
-    "order_missing": Text(
+    "order_missing": FindingText(
         "warning",
         "{type} has no order, while row {other} says {order}",
         "{type} 未写字节序,而第 {other} 行为 {order}",
         "write the order; empty means ABCD",
         "写明字节序;空着即 ABCD",
     ),
-    "order_unstated": Text(
+    "order_unstated": FindingText(
         "note",
         "no row of device {device!r} states an order: ABCD is taken",
         "设备 {device} 各行都没写字节序,按 ABCD",
         "ask the maker, then write it",
         "问厂家后写明",
     ),
-    "order_mixed": Text(
+    "order_mixed": FindingText(
         "warning",
         "order {order}, while most rows of the device say {usual}",
         "字节序 {order},而该设备多数行为 {usual}",
         "check against the maker's table",
         "对照厂家点表",
     ),
-    "order_of_one": Text(
+    "order_of_one": FindingText(
         "note",
         "order {order} means nothing in one register of {type} except an exchange of its bytes",
         "{type} 只占一个寄存器,字节序 {order} 只影响两字节对调",
         "leave it empty unless bytes are exchanged",
         "两字节不对调时留空",
     ),
-    "outside_quantity": Text(
+    "outside_quantity": FindingText(
         "error",
         "the declared range {low} to {high} {unit} lies wholly outside what is plausible ({plausible})",
         "声明的范围 {low} 至 {high} {unit} 全在合理范围({plausible})之外",
         "check unit and scale: every value would be out_of_range",
         "核对单位和系数,否则所有值都越限",
     ),
-    "beyond_quantity": Text(
+    "beyond_quantity": FindingText(
         "warning",
         "{key} {limit} {unit} is beyond what is plausible ({plausible})",
         "{key} {limit} {unit} 超出合理范围({plausible})",
         "check the unit: kW for MW, V for kV?",
         "核对单位:是否 kW 写成 MW、V 写成 kV?",
     ),
-    "tiny_range": Text(
+    "tiny_range": FindingText(
         "warning",
         "the declared range reaches only {reach}",
         "声明的范围只到 {reach}",
         "check the unit: MW for kW, kV for V?",
         "核对单位:是否 MW 写成 kW、kV 写成 V?",
     ),
-    "no_nominal": Text(
+    "no_nominal": FindingText(
         "error",
-        "the declared range does not hold 50 Hz",
-        "声明的范围不含 50 Hz",
+        "the range, as declared or as the type reaches, does not hold 50 Hz",
+        "声明的或类型所及的范围不含 50 Hz",
         "check unit and scale",
         "核对单位和系数",
     ),
-    "tiny_reach": Text(
+    "tiny_reach": FindingText(
         "warning",
         "{type} with this scale reaches only {reach}",
         "{type} 按此系数只能到 {reach}",
         "check scale and type",
         "核对系数和数据类型",
     ),
-    "coarse": Text(
+    "coarse": FindingText(
         "warning",
         "one step is {step} {unit}, over 1 % of the declared range",
         "一个步长是 {step} {unit},超过声明范围的 1 %",
         "check the scale",
         "核对系数",
     ),
-    "never_valid": Text(
+    "never_valid": FindingText(
         "error",
         "as a status this row can give {values}, not 0 and 1",
         "作为状态量本行只能给出 {values},不是 0 和 1",
-        "use scale 1, or scale -1 with offset 1 to invert",
-        "系数用 1;取反用系数 -1、偏移 1",
+        "use scale 1, or scale -1 with offset 1 to invert, or a map that names states of both",
+        "系数用 1;取反用系数 -1、偏移 1;或在状态映射里两种都写上",
     ),
-    "double_sign": Text(
+    "double_sign": FindingText(
         "warning",
         "scale is negative and sign is -1: the two cancel out",
         "系数为负且方向为 -1,两者抵消",
         "keep one of them",
         "只留一个",
     ),
-    "counter_narrow": Text(
+    "counter_narrow": FindingText(
         "warning",
         "a counter of {type} wraps at {high} {unit}",
         "{type} 的计数到 {high} {unit} 就翻转",
         "use the 32-bit register if the device has one",
         "设备有 32 位寄存器时用之",
     ),
-    "deadband_wide": Text(
+    "deadband_wide": FindingText(
         "warning",
         "deadband {deadband} is {part} of the declared range or more",
         "死区 {deadband} 达到声明范围的 {part} 以上",
         "check its unit: it is in the unit of the row",
         "核对:死区按本行单位",
     ),
-    "no_value_width": Text(
+    "no_value_width": FindingText(
         "error",
         "{value} does not fit {type}: it would never be found",
         "{value} 放不进 {type},永远遇不到",
         "write the raw register value",
         "写寄存器原始值",
     ),
-    "no_value_zero": Text(
+    "map_width": FindingText(
+        "error",
+        "{value} can't come from {type}: it would never be found",
+        "{type} 不会出现 {value}",
+        "write the raw value",
+        "写原始值",
+    ),
+    "no_value_unstated": FindingText(
+        "note",
+        'no value that means "no value" is stated for {names}: registers of FFFF would be believed',
+        "{names} 没有写哨值:寄存器为 FFFF 时会被当真",
+        "ask the maker what the device gives while it has no value, and write it under no_value",
+        "问厂家设备无值时给什么,填入哨值",
+    ),
+    "reach_short": FindingText(
+        "warning",
+        "{type} with this scale reaches {low} to {high} {unit}, not {key} {limit}",
+        "{type} 按此系数只能到 {low} 至 {high} {unit},到不了 {key} {limit}",
+        "check scale and norm_base: is the factor per code?",
+        "核对系数和 norm_base:系数是每码的吗?",
+    ),
+    "no_value_zero": FindingText(
         "warning",
         '0 as "no value" hides a real 0',
         "把 0 当作无值会掩盖真正的 0",
         "delete it unless the device never gives 0",
         "除非设备从不给 0,否则删去",
     ),
-    "bit_unused": Text(
+    "bit_unused": FindingText(
         "warning",
         "a bit number means nothing in a {area}",
         "{area_zh}不需要位号",
         "delete it, or check the area",
         "删去,或核对区",
     ),
-    "guard_unreachable": Text(
+    "guard_unreachable": FindingText(
         "error",
         "{type} can't hold {text}: the block would always be suspect",
         "{type} 装不下 {text},该段将总是可疑",
         "check type and value",
         "核对数据类型和数值",
     ),
-    "notation_elsewhere": Text(
+    "notation_elsewhere": FindingText(
         "warning",
         "{text} looks like {prefix}xxxx notation of a {area} register, but the area is {given}",
         "{text} 像 {prefix}xxxx 写法({area_zh}),而区是 {given}",
         "check area and address",
         "核对区和地址",
     ),
-    "gap": Text(
+    "gap": FindingText(
         "note",
         "a hole of {count} after row {other} splits the request",
         "第 {other} 行之后空 {count} 个,请求被拆开",
         "max_gap = {count} joins them, if the device allows reading the hole",
         "设备允许读空洞时可设 max_gap = {count}",
     ),
-    "no_backup": Text(
+    "no_backup": FindingText(
         "note",
         "no backup source in this table for the status of {quantities}",
         "以下状态在本表没有备用来源:{quantities}",
         "name one where the plant has a second signal",
         "电厂有第二路信号时填上",
     ),
-    "backup_alone": Text(
+    "backup_alone": FindingText(
         "note",
         "{quantity} has a backup here and no primary",
         "{quantity} 在本表只有备用,没有主用",
         "make sure another device has the primary",
         "确认另一设备有主用",
     ),
-    "object_address_zero": Text(
+    "object_address_zero": FindingText(
         "error",
         'information object address 0 means "irrelevant"',
         "信息体地址 0 表示“无关”",
         "check the table of the station",
         "对照子站点表",
     ),
-    "type_of_quantity": Text(
+    "type_of_quantity": FindingText(
         "error",
         "type {area} carries {carries}, {quantity} is {kind}",
         "类型 {area} 传送{carries_zh},而 {quantity} 是{kind_zh}",
         "check type and quantity",
         "核对类型标识和量",
     ),
-    "common_address_missing": Text(
+    "common_address_missing": FindingText(
         "warning",
         "no common address, while row {other} has {value}",
         "未写公共地址,而第 {other} 行为 {value}",
         "write it",
         "补上",
     ),
-    "identifier_of_quantity": Text(
+    "identifier_of_quantity": FindingText(
         "warning",
         "{text} is not among the data identifiers of {quantity} ({known})",
         "{text} 不是 {quantity} 的数据标识({known})",

@@ -11,15 +11,33 @@ from pathlib import Path
 from sys import intern
 from typing import Final
 
-from collector.model.quantity import BY_NAME, Kind, parse_decimal
-from collector.points.cells import Row, parse_whole
+from collector.model.quantity import BY_NAME, QuantityKind, parse_decimal
+from collector.points.cells import Row, parse_states, parse_whole, without_zeros
 from collector.points.findings import TableFindings
-from collector.points.grid import Table, read_table
+from collector.points.grid import PointSheet, read_table
+from collector.points.identifiers import is_of_1997
 from collector.points.notation import find_notation
-from collector.points.point import BIT_AREAS, INTEGER_RANGE, RAW_UNITS, REGISTERS, Point, decimal_text
+from collector.points.point import (
+    BIT_AREAS,
+    BIT_STRINGS,
+    INTEGER_RANGE,
+    NORM_BASE,
+    NORM_BASES,
+    NORMALISED,
+    OAD,
+    PACKED,
+    RAW_UNITS,
+    REGISTERS,
+    TWO_STATES,
+    Point,
+    decimal_text,
+)
 from collector.points.words import (
+    AREA_DIGITS,
     AREA_ZH,
     BACKUP_WORDS,
+    BIT_TYPE_WORDS,
+    FUNCTION_HEADINGS,
     HEADINGS,
     IEC104_AREA_WORDS,
     MODBUS_AREA_WORDS,
@@ -33,8 +51,10 @@ _REQUIRED: Final = {
     "modbus": ("name", "area", "type", "address"),
     "iec104": ("name", "area", "address"),
     "dlt645": ("name", "address"),
+    "dlt698": ("name", "address"),
 }
 _ZERO, _ONE = Fraction(0), Fraction(1)
+_DOTTED = re.compile(r"(\d+)\.(\d{1,2})\Z", re.ASCII)
 _GUARD_RANGE = re.compile(r"(.+?)\.\.(.+)\Z")
 
 
@@ -47,24 +67,25 @@ class Entry:
 
 
 def family_of(protocol: str) -> str:
-    """modbus, iec104 or dlt645: what decides how the address columns are read."""
+    """modbus, iec104, dlt645 or dlt698: what decides how the address columns are read."""
     return "modbus" if protocol.startswith("modbus") else protocol.removesuffix("_over_tcp")
 
 
-def load_points(path: Path, protocol: str, device: str) -> tuple[Point, ...]:
+def load_points(path: Path, protocol: str, device: str, ignored: Iterable[str] = ()) -> tuple[Point, ...]:
     """The rows of a point table meant for `device` (rows with an empty device cell are meant for every device).
 
     Args:
         path: CSV (UTF-8, a BOM tolerated, or GBK) or XLSX (the sheet 点表, else the first).
-        protocol: modbus_tcp, modbus_rtu, modbus_rtu_over_tcp, iec104, dlt645 or dlt645_over_tcp: decides what the
-            address columns mean.
+        protocol: modbus_tcp, modbus_rtu, modbus_rtu_over_tcp, iec104, dlt645, dlt698 or one of the two with
+            _over_tcp: decides what the address columns mean.
         device: id of the device.
+        ignored: headings of columns that are passed over.
 
     Raises:
         ConfigError: every problem of the table, with file, row and column.
     """
     findings = TableFindings(str(path))
-    table = read_table(path, findings)
+    table = read_table(path, findings, ignored)
     entries = [] if table is None else read_entries(table, protocol, findings, device=device)
     if not entries and not findings:
         findings.find("no_row_for_device", 0, "device", device=device)
@@ -83,7 +104,9 @@ def load_device_ids(path: Path) -> dict[str, int]:
     return found
 
 
-def read_entries(table: Table, protocol: str, findings: TableFindings, *, device: str | None = None) -> list[Entry]:
+def read_entries(
+    table: PointSheet, protocol: str, findings: TableFindings, *, device: str | None = None
+) -> list[Entry]:
     """The sound rows of a table, those for `device` or all; what is wrong with the others goes to `findings`."""
     family = family_of(protocol)
     missing = [key for key in _REQUIRED[family] if key not in table.headings]
@@ -120,21 +143,23 @@ def by_device(points: Iterable[Point]) -> dict[str, list[Point]]:
 def _point(row: Row, family: str) -> Point:
     modbus = family == "modbus"
     kind = row.word("type", TYPE_WORDS, None if modbus else "float32")
-    area = row.text("area")
-    if family != "dlt645":
-        area = row.word("area", MODBUS_AREA_WORDS if modbus else IEC104_AREA_WORDS)
+    area = OAD if family == "dlt698" else row.text("area")
+    if not family.startswith("dlt"):
+        area = _modbus_area(row) if modbus else row.word("area", IEC104_AREA_WORDS)
     scale = row.number_of("scale")
     if scale == 0:
         row.find("scale_zero", "scale")
+    bit, bit_count = _bits(row, _highest_bit(kind, family, area))
     point = Point(
         file=row.file, row=row.number, name=row.text("name"), description=row.text("description"),
         device=intern(row.text("device")), unit=intern(row.text("unit")), quantity=row.quantity(), area=area, type=kind,
         address=_address(row, family, area), common_address=row.whole("common_address", 1, 65534),
-        bit=row.whole("bit", 0, 15), order=row.word("order", ORDER_WORDS, "ABCD"), scale=scale or _ONE,
+        bit=bit, bit_count=bit_count,
+        order=row.word("order", ORDER_WORDS, "ABCD"), scale=scale or _ONE,
         offset=row.number_of("offset") or _ZERO, raw_unit=row.raw_unit(), sign=row.sign(),
         low=row.number_of("min"), high=row.number_of("max"), deadband=row.number_of("deadband"),
         period_s=row.number_of("period_s"), backup=row.word("backup", BACKUP_WORDS, "0") == "1",
-        guard=row.text("guard"), no_value=_no_value(row),
+        guard=row.text("guard"), no_value=_no_value(row), norm_base=_norm_base(row, family, area), states=_states(row),
     )  # fmt: skip
     if not point.name:
         row.find("empty", "name")
@@ -147,7 +172,42 @@ def _point(row: Row, family: str) -> Point:
     _check_meaning(row, point)
     if modbus:
         _check_width(row, point)
+    elif family == "iec104" and area in PACKED and point.bit is None and not row.bad & {"area", "bit"}:
+        row.find("bit_of_object", "bit", area=area)
     return point
+
+
+def _modbus_area(row: Row) -> str:
+    digit = without_zeros(row.text("area"))
+    if digit in AREA_DIGITS and fold(row.heading("area")) not in FUNCTION_HEADINGS:
+        row.find("ambiguous_word", "area", text=row.text("area"), meanings=AREA_DIGITS[digit])
+    return row.word("area", MODBUS_AREA_WORDS)
+
+
+def _highest_bit(kind: str, family: str, area: str) -> int:
+    """The highest bit of a value that a row may name."""
+    wide = kind in ("int32", "uint32") if family == "modbus" else family == "iec104" and area in BIT_STRINGS
+    return 31 if wide else 15
+
+
+def _bits(row: Row, highest: int) -> tuple[int | None, int]:
+    """The bit of a row, or the lowest of the bits that it takes as one number, and how many they are."""
+    first, dots, last = row.text("bit").partition("..")
+    if not dots:
+        return row.whole("bit", 0, highest), 1
+    low, high = parse_whole(first.strip()), parse_whole(last.strip())
+    if low is None or high is None or not 0 <= low < high <= highest:
+        row.find("bits_form", "bit", text=row.text("bit"), highest=highest)
+        return None, 1
+    return low, high - low + 1
+
+
+def _states(row: Row) -> tuple[tuple[int, int], ...]:
+    text = row.text("map")
+    states = parse_states(text) if text else ()
+    if states is None:
+        row.find("map_form", "map", text=text)
+    return states or ()
 
 
 def _no_value(row: Row) -> tuple[int, ...]:
@@ -161,20 +221,48 @@ def _no_value(row: Row) -> tuple[int, ...]:
     return tuple(values)
 
 
+def _norm_base(row: Row, family: str, area: str) -> int | None:
+    text = row.text("norm_base")
+    if not text:
+        return None
+    base = row.whole("norm_base", 1, NORM_BASE)
+    if family != "iec104" or area not in NORMALISED:
+        row.find("norm_base_area", "norm_base")
+    elif base is not None and base not in NORM_BASES:
+        row.find("not_a_choice", "norm_base", text=text, choices=", ".join(map(str, NORM_BASES)), hint_en="",
+                 hint_zh="")  # fmt: skip
+    return base
+
+
 def _address(row: Row, family: str, area: str) -> int:
     text = row.text("address")
     if not text:
         row.find("empty", "address")
         return 0
-    if family == "dlt645":
+    if family.startswith("dlt"):
         digits = text.lower().removeprefix("0x").removesuffix("h")
-        if re.fullmatch("[0-9a-f]{8}", digits) is None:
+        # Eight digits whose number is one of 1997 would be asked as such; four that are none of 1997, as one of 2007.
+        wanted = "[9a-f][0-9a-f]{3}|[0-9a-f]{8}" if family == "dlt645" else "[0-9a-f]{8}"
+        if re.fullmatch(wanted, digits) is None or (len(digits) == 8 and is_of_1997(int(digits, 16))):
             row.find("identifier", "address", text=text)
             return 0
         return int(digits, 16)
-    if family == "modbus" and _is_notation(row, text, area):
+    if family == "modbus" and (_is_dotted(row, text, area) or _is_notation(row, text, area)):
         return 0
     return row.whole("address", 0, 65535 if family == "modbus" else 0xFFFFFF) or 0
+
+
+def _is_dotted(row: Row, text: str, area: str) -> bool:
+    """40006.1 is bit 1 of 40006, or 40006.10 that a spreadsheet shortened; 40006.0 is a number, but for a bit of it."""
+    found = _DOTTED.match(text)
+    if found is None:
+        return False
+    whole, bit = found.groups()
+    of_bit = fold(row.text("type")) in BIT_TYPE_WORDS and not row.text("bit") and area not in BIT_AREAS
+    if not bit.strip("0") and not of_bit:
+        return False
+    row.find("dotted", "address", text=text, address=whole, bit=int(bit))
+    return True
 
 
 def _is_notation(row: Row, text: str, area: str) -> bool:
@@ -200,6 +288,8 @@ def _check_meaning(row: Row, point: Point) -> None:
     if point.guard:
         if point.quantity:
             row.find("guard_quantity", "guard")
+        if point.states:
+            row.find("map_quantity", "map")
         if guard_range(point.guard) is None:
             row.find("guard_form", "guard", text=point.guard)
         return
@@ -212,13 +302,23 @@ def _check_meaning(row: Row, point: Point) -> None:
         allowed = [name for name, (unit, _) in RAW_UNITS.items() if unit == quantity.unit and name]
         row.find("unit_of_quantity", "raw_unit", quantity=quantity.name, text=point.raw_unit,
                  choices_en=" or ".join(allowed) or "no unit", choices="、".join(allowed) or "空")  # fmt: skip
-    if (
-        "type" not in row.bad
-        and quantity.kind is Kind.STATUS
-        and point.type.startswith(("float", "bcd"))
-        and row.text("type")
-    ):
-        row.find("status_type", "type", text=point.type)
+    _check_states(row, point, is_status=quantity.kind is QuantityKind.STATUS)
+
+
+def _check_states(row: Row, point: Point, *, is_status: bool) -> None:
+    """What a status is read from, and what its map may stand beside."""
+    if not point.states:
+        if is_status and "type" not in row.bad and point.type.startswith(("float", "bcd")) and row.text("type"):
+            row.find("status_type", "type", text=point.type)
+        if is_status and point.bit_count > 1 and "map" not in row.bad:
+            row.find("bits_unmapped", "map", bits=point.bit_text, states=1 << point.bit_count)
+        return
+    if not is_status:
+        row.find("map_quantity", "map")
+    if point.scale != 1 or point.offset or point.sign != 1:
+        row.find("map_scale", "map")
+    if point.area in TWO_STATES:
+        row.find("map_area", "map", area=point.area)
 
 
 def guard_range(text: str) -> tuple[Fraction, Fraction] | None:
@@ -240,8 +340,10 @@ def _check_width(row: Row, point: Point) -> None:
     if single_bit and point.type != "bit":
         row.find("bit_area", "type", area=point.area, area_zh=AREA_ZH[point.area], type=point.type,
                  registers=point.registers)  # fmt: skip
-    if not single_bit and point.type == "bit" and point.bit is None:
+    if not single_bit and point.type == "bit" and point.bit is None and not row.bad & {"address", "bit"}:
         row.find("bit_number", "bit")
+    if single_bit and point.bit_count > 1:
+        row.find("bits_area", "bit", area=point.area, area_zh=AREA_ZH[point.area])
     width = row.whole("registers", 1, 4)
     if width is not None and width != point.registers:
         row.find("width", "type", type=point.type, registers=point.registers, given=width)

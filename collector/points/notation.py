@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _AREAS: Final = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
+_ZEROS = re.compile(r"(?<=\d)\.0+\Z")  # a spreadsheet's: 40001.0
 _NOTATION = re.compile(r"([0134])([xX]?)(\d{4,5})\Z", re.ASCII)
 
 
@@ -29,7 +30,7 @@ def find_notation(text: str) -> Notation | None:
 
     `00001` may be a padded plain address: only the area tells. `0x0001` is a hexadecimal number.
     """
-    found = _NOTATION.match(text)
+    found = _NOTATION.match(_ZEROS.sub("", text))
     if found is None:
         return None
     prefix, letter, digits = found.groups()

@@ -38,6 +38,8 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
     "backup": ("备用", "主备", "备份"),
     "guard": ("校验", "校验值"),
     "no_value": ("哨值", "无效值", "无值", "sentinel", "no value"),
+    "norm_base": ("归一化基数", "满码", "满码值", "norm base", "full code"),
+    "map": ("状态映射", "映射", "状态定义", "状态值", "mapping", "states", "enum"),
 }  # fmt: skip
 # Columns every table has for its readers; they carry nothing for this program and may say anything.
 FOR_READERS: Final = ("序号", "no", "number", "备注", "remark", "remarks", "note", "notes")
@@ -88,20 +90,28 @@ MODBUS_AREA_WORDS: Final = Vocabulary.of(
     {"寄存器": "保持寄存器 (holding), 输入寄存器 (input)", "register": "holding, input"},
     "5 05 6 06 15 16 05h 06h 0fh 10h fc5 fc6 fc15 fc16 fc05 fc06",
 )  # fmt: skip
+# A bare digit under a heading that is not of function codes: the function, or the first digit of 4xxxx notation.
+AREA_DIGITS: Final = {
+    "1": "function 01 (coil), 1xxxx (discrete)", "3": "function 03 (holding), 3xxxx (input)",
+    "4": "function 04 (input), 4xxxx (holding)",
+}  # fmt: skip
+FUNCTION_HEADINGS: Final = frozenset(map(fold, ("功能码", "function", "function code", "FC")))
 AREA_ZH: Final = {"coil": "线圈", "discrete": "离散输入", "holding": "保持寄存器", "input": "输入寄存器"}
 
 IEC104_AREA_WORDS: Final = Vocabulary.of(
     {
         "1": ("01", "M_SP_NA_1", "单点", "单点信息", "单点遥信"),
         "3": ("03", "M_DP_NA_1", "双点", "双点信息", "双点遥信"),
+        "5": ("05", "M_ST_NA_1", "步位置", "步位置信息", "档位"), "7": ("07", "M_BO_NA_1", "32比特串", "比特串"),
         "9": ("09", "M_ME_NA_1", "归一化", "归一化值", "归一化遥测"),
         "11": ("M_ME_NB_1", "标度化", "标度化值", "标度化遥测"),
         "13": ("M_ME_NC_1", "短浮点", "短浮点数", "短浮点遥测"),
         "15": ("M_IT_NA_1", "累计量", "电能脉冲", "遥脉"),
-        "21": ("M_ME_ND_1",), "30": ("M_SP_TB_1",), "31": ("M_DP_TB_1",), "34": ("M_ME_TD_1",), "35": ("M_ME_TE_1",),
+        "20": ("M_PS_NA_1", "成组单点", "成组单点信息"), "21": ("M_ME_ND_1",), "30": ("M_SP_TB_1",),
+        "31": ("M_DP_TB_1",), "32": ("M_ST_TB_1",), "33": ("M_BO_TB_1",), "34": ("M_ME_TD_1",), "35": ("M_ME_TE_1",),
         "36": ("M_ME_TF_1",), "37": ("M_IT_TB_1",),
     },
-    {"遥信": "1/30 (单点), 3/31 (双点)", "遥测": "9/21/34 (归一化), 11/35 (标度化), 13/36 (短浮点)"},
+    {"遥信": "1/30 (单点), 3/31 (双点), 20 (成组单点)", "遥测": "9/21/34 (归一化), 11/35 (标度化), 13/36 (短浮点)"},
     "45 46 47 48 49 50 51 58 59 60 61 62 63 64 100 101 102 103 104 105 106 107 110 111 112 113 遥控 遥调",
 )  # fmt: skip
 
@@ -117,12 +127,17 @@ TYPE_WORDS: Final = Vocabulary.of(
         "uint64": ("u64", "ulint", "64位无符号", "64位无符号整数"),
         "float32": ("f32", "float", "real", "single", "单精度", "单精度浮点", "单精度浮点数", "32位浮点", "32位浮点数"),
         "float64": ("f64", "double", "lreal", "双精度", "双精度浮点", "双精度浮点数", "64位浮点", "64位浮点数"),
-        "bcd16": ("16位BCD",), "bcd32": ("32位BCD",),
+        "bcd16": ("16位BCD",), "bcd24": ("24位BCD",), "bcd32": ("32位BCD",), "bcd48": ("48位BCD",),
+        "bcd64": ("64位BCD",), "float16": ("f16", "half", "半精度", "半精度浮点", "16位浮点"),
+        "int8_hi": ("高字节有符号",), "int8_lo": ("低字节有符号",), "uint8_hi": ("高字节", "高字节无符号"),
+        "uint8_lo": ("低字节", "低字节无符号"), "mod10k32": (), "mod10k48": (), "mod10k64": (),
     },
     {"int": "int16, int32", "uint": "uint16, uint32", "long": "int32, int64", "ulong": "uint32, uint64",
      "整数": "int16, uint16, int32, uint32", "整型": "int16, uint16, int32, uint32", "浮点": "float32, float64",
      "浮点数": "float32, float64", "bcd": "bcd16, bcd32", "bcd码": "bcd16, bcd32"},
 )  # fmt: skip
+
+BIT_TYPE_WORDS: Final = frozenset(word for word, ours in TYPE_WORDS.words.items() if ours == "bit")
 
 ORDER_WORDS: Final = Vocabulary.of(
     {
@@ -153,7 +168,8 @@ UNIT_WORDS: Final[dict[str, str]] = {
     "千乏": "kvar", "kVar": "kvar", "KVar": "kvar", "KVAR": "kvar", "kVAr": "kvar", "乏": "var", "Var": "var",
     "VAR": "var", "千伏": "kV", "KV": "kV", "伏": "V", "赫兹": "Hz", "HZ": "Hz", "hz": "Hz", "毫赫兹": "mHz",
     "兆瓦时": "MWh", "MWH": "MWh", "MW·h": "MWh", "千瓦时": "kWh", "KWh": "kWh", "KWH": "kWh", "kW·h": "kWh",
-    "度": "kWh", "瓦时": "Wh", "无": "",
+    "万千瓦": "万kW", "万KW": "万kW", "万千乏": "万kvar", "万千瓦时": "万kWh", "万度": "万kWh", "万KWh": "万kWh",
+    "万kW·h": "万kWh", "度": "kWh", "瓦时": "Wh", "无": "",
 }  # fmt: skip
 # What people write into a cell to say that it is empty (a lone minus under `sign` is refused: it may mean -1).
 EMPTY_WORDS: Final = frozenset({"/", "—", "--", "——", "-"})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The simulated meters' own DL/T 645-2007 codec, no I/O: frames, and the number format of each data identifier.
+"""The simulated meters' own DL/T 645 codec, of 2007 and 1997, no I/O: frames, and the number format of an identifier.
 
 A frame is 68 A0…A5 68 C L data CS 16, address and data low byte first, every data byte +33H, CS the sum modulo 256 of
 all from the first 68. Numbers are BCD with the decimals their identifier fixes; the sign is the top bit of the most
@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Final
 
 READ, READ_NEXT = 0x11, 0x12
+READ_1997, READ_NEXT_1997 = 0x01, 0x02
 ANSWER, MORE_FOLLOWS, ERROR = 0x80, 0x20, 0x40
 NO_SUCH_DATA: Final = 0x02
 WILDCARD: Final = b"\xaa" * 6
@@ -21,7 +22,7 @@ _OFFSET: Final = 0x33
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class NumberFormat:
     """Number format of an identifier: bytes, decimals, signed or not. Source: DL/T 645-2007, tables A.1, A.3."""
 
     size: int
@@ -29,31 +30,49 @@ class Layout:
     signed: bool
 
 
-ENERGY: Final = Layout(4, 2, signed=False)
-_SIGNED_ENERGY: Final = Layout(4, 2, signed=True)
+ENERGY: Final = NumberFormat(4, 2, signed=False)
+_SIGNED_ENERGY: Final = NumberFormat(4, 2, signed=True)
 # The upper two of an identifier's four bytes decide the layout of instantaneous values.
 _INSTANT: Final = {
-    0x0201: Layout(2, 1, signed=False),  # voltage, V
-    0x0202: Layout(3, 3, signed=True),  # current, A
-    0x0203: Layout(3, 4, signed=True),  # active power, kW
-    0x0204: Layout(3, 4, signed=True),  # reactive power, kvar
-    0x0205: Layout(3, 4, signed=True),  # apparent power, kVA
-    0x0206: Layout(2, 3, signed=True),  # power factor
+    0x0201: NumberFormat(2, 1, signed=False),  # voltage, V
+    0x0202: NumberFormat(3, 3, signed=True),  # current, A
+    0x0203: NumberFormat(3, 4, signed=True),  # active power, kW
+    0x0204: NumberFormat(3, 4, signed=True),  # reactive power, kvar
+    0x0205: NumberFormat(3, 4, signed=True),  # apparent power, kVA
+    0x0206: NumberFormat(2, 3, signed=True),  # power factor
 }
 _FREQUENCY: Final = 0x02800002
 # Parameters that a guard point may read. Source: DL/T 645-2007, table A.5.
 _PARAMETERS: Final = {
-    0x04000306: Layout(3, 0, signed=False),  # ratio of the current transformers
-    0x04000307: Layout(3, 0, signed=False),  # ratio of the voltage transformers
-    0x04000401: Layout(6, 0, signed=False),  # address
-    0x04000402: Layout(6, 0, signed=False),  # number of the meter
+    0x04000306: NumberFormat(3, 0, signed=False),  # ratio of the current transformers
+    0x04000307: NumberFormat(3, 0, signed=False),  # ratio of the voltage transformers
+    0x04000401: NumberFormat(6, 0, signed=False),  # address
+    0x04000402: NumberFormat(6, 0, signed=False),  # number of the meter
 }
 
 
-def layout_of(identifier: int) -> Layout | None:
+# Of 1997, by the first three of the four digits. Energies begin with 9, and nothing has a sign.
+_OLD: Final = {
+    "B61": NumberFormat(2, 0, signed=False),  # XXX V
+    "B62": NumberFormat(2, 2, signed=False),  # XX.XX A
+    "B63": NumberFormat(3, 4, signed=False),  # XX.XXXX kW
+    "B64": NumberFormat(2, 2, signed=False),  # XX.XX kvar
+    "B65": NumberFormat(2, 3, signed=False),  # X.XXX
+    **dict.fromkeys(("901", "902", "911", "912", "913", "914", "915", "916"), ENERGY),
+}
+
+
+def is_old(identifier: int) -> bool:
+    """Whether an identifier is one of the edition of 1997, which has two bytes."""
+    return 0x9000 <= identifier < 0x10000
+
+
+def layout_of(identifier: int) -> NumberFormat | None:
     """The layout of a data identifier; None where these meters do not have it."""
+    if is_old(identifier):
+        return _OLD.get(f"{identifier:X}"[:3])
     if identifier == _FREQUENCY:
-        return Layout(2, 2, signed=False)
+        return NumberFormat(2, 2, signed=False)
     kind = identifier >> 24
     if kind == 0x00:
         combined = identifier >> 16 in (0x0000, 0x0003, 0x0004)
@@ -61,7 +80,7 @@ def layout_of(identifier: int) -> Layout | None:
     return _PARAMETERS.get(identifier) or _INSTANT.get(identifier >> 16)
 
 
-def encode_number(value: Fraction | int | float, layout: Layout) -> bytes:
+def encode_number(value: Fraction | int | float, layout: NumberFormat) -> bytes:
     """Encode a number as BCD, low byte first, rounded half away from zero; beyond its digits it rolls over."""
     digits = abs(rounded(Fraction(value) * 10**layout.decimals))
     limit = 10 ** (2 * layout.size) if not layout.signed else 8 * 10 ** (2 * layout.size - 1)

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated DL/T 645-2007 meters, several on one line: behind a serial server (TCP) or on a pseudo terminal."""
+"""Simulated DL/T 645 meters, of 2007 or 1997, several on one line: behind a serial server (TCP) or on a pty."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Final, cast
+from typing import Final
 
 from collector.points import Point
 from simulators.faces import dlt645
 from simulators.faces.audit import Audit
 from simulators.faces.encoding import Counter, RawScale, guard_raw
-from simulators.faces.listener import Face
-from simulators.faults.faults import Faults, peer_name
+from simulators.faces.meter_face import MeterFace
+from simulators.faults.faults import Faults
 from simulators.plant.signals import Board
 
 _SEGMENT: Final = 200  # data bytes of an answer, identifier included, before it needs a follow-up frame
@@ -27,11 +26,13 @@ class Meter:
         self.address = dlt645.address_bytes(address)
         self.requests = 0
         self.counters: list[Counter] = []
+        self.is_old = False
         self._data: dict[int, bytes] = {}
         self._frozen: dict[int, bytes] | None = None
 
     def connect(self, points: Sequence[Point], board: Board, default_unit: str) -> None:
         """Connect the board's signals to the registers. Points with identifiers the meter lacks get no answer."""
+        self.is_old = all(dlt645.is_old(point.address) for point in points)
         for point in points:
             layout = dlt645.layout_of(point.address)
             if layout is not None and point.guard:
@@ -40,9 +41,9 @@ class Meter:
                 sink = self._sink(point.address, layout, RawScale(point))
                 board.signal(point.unit or default_unit, point.quantity).connect(sink)
 
-    def _sink(self, identifier: int, layout: dlt645.Layout, scale: RawScale) -> Callable[[int | None, int], None]:
+    def _sink(self, identifier: int, layout: dlt645.NumberFormat, scale: RawScale) -> Callable[[int | None, int], None]:
         data = self._data
-        if identifier >> 24 == 0:
+        if identifier >> 12 == 9 if dlt645.is_old(identifier) else identifier >> 24 == 0:
             return self._counter(identifier, layout, scale)
 
         def sink(stored: int | None, _time_utc_ms: int) -> None:
@@ -51,7 +52,7 @@ class Meter:
 
         return sink
 
-    def _counter(self, identifier: int, layout: dlt645.Layout, scale: RawScale) -> Counter:
+    def _counter(self, identifier: int, layout: dlt645.NumberFormat, scale: RawScale) -> Counter:
         """An energy register: counts in units of its last digit and rolls over to 0."""
         unit = 10**layout.decimals
 
@@ -66,10 +67,17 @@ class Meter:
         """Keep showing the present values although the plant moves."""
         self._frozen = dict(self._data) if frozen else None
 
+    def deny(self, request: dlt645.Frame, code: int) -> bytes:
+        """The frame that answers with an error, whatever was asked for."""
+        self.requests += 1
+        return self._frame(request.control | dlt645.ANSWER | dlt645.ERROR, bytes((code & 0xFF,)))
+
     def answer(self, request: dlt645.Frame) -> bytes:
         """The answering frame."""
         self.requests += 1
         control = request.control | dlt645.ANSWER
+        if self.is_old:
+            return self._old_answer(control, request.data)
         content = self._content(request.data[:4])
         if content is None or len(request.data) not in (4, 5):
             return self._frame(control | dlt645.ERROR, bytes((dlt645.NO_SUCH_DATA,)))
@@ -80,6 +88,13 @@ class Meter:
             return self._frame(control | more, request.data[:4] + part + bytes((number,)))
         more = dlt645.MORE_FOLLOWS if len(content) > _SEGMENT else 0
         return self._frame(control | more, request.data[:4] + content[:_SEGMENT])
+
+    def _old_answer(self, control: int, identifier: bytes) -> bytes:
+        """As a meter of 1997 answers; none of its data is so long that more follows."""
+        content = self._content(identifier) if control == dlt645.READ_1997 | dlt645.ANSWER else None
+        if content is None or len(identifier) != 2:
+            return self._frame(control | dlt645.ERROR, bytes((dlt645.NO_SUCH_DATA,)))
+        return self._frame(control, identifier + content)
 
     def _content(self, identifier: bytes) -> bytes | None:
         """The data of an identifier; FF in its second or third byte reads the whole block, in order."""
@@ -98,60 +113,36 @@ class Meter:
         return dlt645.encode_frame(self.address, control, data)
 
 
-class Line(Face):
+class MeterBus(MeterFace[dlt645.Frame]):
     """A line of meters, all of which receive each request."""
 
     def __init__(self, name: str, meters: Sequence[Meter], audit: Audit, faults: Faults) -> None:
-        super().__init__(lambda: LineLink(self))
-        self.name = name
+        super().__init__(name, dlt645.Framer, audit, faults)
         self.meters = {meter.address: meter for meter in meters}
-        self.audit = audit
-        self.faults = faults
 
     def answers(self, request: dlt645.Frame) -> list[tuple[bytes, str]]:
         """(frame, device) of every meter addressed; a wildcard address is answered by all of them."""
         if request.control & dlt645.ANSWER:
             return []  # on a shared line answers are received too
-        if request.control not in (dlt645.READ, dlt645.READ_NEXT):
+        old = request.control in (dlt645.READ_1997, dlt645.READ_NEXT_1997)
+        if not old and request.control not in (dlt645.READ, dlt645.READ_NEXT):
             raw = request.address + bytes((request.control,)) + request.data
             self.audit.forbid(self.name, raw, f"DL/T 645 control {request.control:02X}H is not a reading one")
             return []
+        wanted = int.from_bytes(request.data[:4], "little")
         return [
-            (meter.answer(request), meter.device)
+            (
+                meter.deny(request, denied.value)
+                if (denied := self.faults.hit(meter.device, "exception"))
+                else meter.answer(request),
+                meter.device,
+            )
             for meter in self.meters.values()
             if request.address in (meter.address, dlt645.WILDCARD)
+            and meter.is_old is old
+            and not ((fault := self.faults.active_at(meter.device, "mute")) and fault.value == wanted)
         ]
 
-
-class LineLink(asyncio.Protocol):
-    """One connection to a line."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._framer = dlt645.Framer()
-        self._transport: asyncio.Transport | None = None
-        self.peer = ""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A master has connected."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport does not inherit from it
-        self.peer = peer_name(transport)
-        self._line.links.add(self)
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        """The master has disconnected."""
-        self._transport = None
-        self._line.links.discard(self)
-
-    def abort(self) -> None:
-        """Reset the connection."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Answer every complete request."""
-        self._line.audit.chunks.append((self._line.name, data))
-        for request in self._framer.feed(data):
-            for frame, device in self._line.answers(request):
-                if self._transport is not None:
-                    self._line.faults.deliver(self._transport, frame, device, checksum_at=-2)
+    def echo(self, request: dlt645.Frame) -> bytes:
+        """The request as it was on the line."""
+        return dlt645.encode_frame(request.address, request.control, request.data)

@@ -26,13 +26,15 @@ LOCAL_POWER_ON: Final = 0  # cause of initialisation. Source: IEC 60870-5-101, 7
 # Quality bits: overflow, blocked, substituted, not topical, invalid. Source: IEC 60870-5-101, 7.2.6.
 OV, BL, SB, NT, IV = 0x01, 0x10, 0x20, 0x40, 0x80
 COUNTER_TYPES: Final = frozenset((15, 37))
-TAGGED_TYPES: Final = frozenset((30, 31, 34, 35, 36, 37))
+TAGGED_TYPES: Final = frozenset(range(30, 38))
+# Objects of several states, each a point of its own: 16 single points, and bit strings.
+BIT_TYPES: Final = frozenset((7, 20, 33))
 # Answers to an interrogation carry no time tag. Source: IEC 60870-5-101, 7.4.5 and the type tables of 8.
-UNTAGGED: Final = {30: 1, 31: 3, 34: 9, 35: 11, 36: 13, 37: 15}
+UNTAGGED: Final = {30: 1, 31: 3, 32: 5, 33: 7, 34: 9, 35: 11, 36: 13, 37: 15}
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Apdu:
     """One APDU. `kind` is I, S or U; `send`, `receive` are N(S), N(R); `function` a U frame's first octet."""
 
     kind: str
@@ -60,13 +62,13 @@ class FrameError(ValueError):
     """Bytes that can't be IEC 104: the connection has to be closed."""
 
 
-class Framer:
+class ApduFramer:
     """Splits a byte stream into frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[Frame]:
+    def feed(self, data: bytes) -> list[Apdu]:
         """Add received bytes; returns the frames completed.
 
         Raises:
@@ -88,14 +90,14 @@ class Framer:
         return frames
 
 
-def _decode_frame(body: bytes) -> Frame:
+def _decode_frame(body: bytes) -> Apdu:
     first = body[0]
     receive = int.from_bytes(body[2:4], "little") >> 1
     if not first & 1:
-        return Frame("I", send=int.from_bytes(body[:2], "little") >> 1, receive=receive, asdu=body[4:])
+        return Apdu("I", send=int.from_bytes(body[:2], "little") >> 1, receive=receive, asdu=body[4:])
     if first & 3 == 1:
-        return Frame("S", receive=receive)
-    return Frame("U", function=first)
+        return Apdu("S", receive=receive)
+    return Apdu("U", function=first)
 
 
 def encode_i(send: int, receive: int, asdu: bytes) -> bytes:
@@ -146,7 +148,8 @@ def encode_object(
 ) -> bytes:
     """Encode one information object: address, element, and time tag if the type has one.
 
-    `value`: 0/1 for types 1, 3, 30, 31; -1..1 for normalised; integer for scaled and counters; real for short float.
+    `value`: 0/1 for types 1, 3, 30, 31; the states as bits for 7, 20, 33; the code for normalised; integer for step
+    positions, scaled and counters; real for short float.
     """
     return address.to_bytes(3, "little") + _element(UNTAGGED.get(type_id, type_id), value, quality, sequence) + tag
 
@@ -157,8 +160,14 @@ def _element(base: int, value: float | int, quality: int, sequence: int) -> byte
     if base == 3:
         return bytes(((2 if value else 1) | quality & 0xF0,))
     if base in (9, 21):
-        element = struct.pack("<h", _clamp16(round(value * 32768)))
+        element = struct.pack("<h", _clamp16(round(value)))
         return element if base == 21 else element + bytes((quality,))
+    if base == 5:
+        return bytes((min(max(round(value), -64), 63) & 0x7F, quality))
+    if base == 7:
+        return struct.pack("<IB", int(value), quality)
+    if base == 20:
+        return struct.pack("<HHB", int(value), 0, quality)
     if base == 11:
         return struct.pack("<hB", _clamp16(round(value)), quality)
     if base == 13:

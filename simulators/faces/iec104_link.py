@@ -15,7 +15,7 @@ from typing import Final, Protocol, cast
 
 from simulators.faces import iec104
 from simulators.faces.audit import Audit
-from simulators.faces.listener import Link
+from simulators.faces.listener import Connection
 from simulators.faults.faults import Fault, Faults, peer_name
 
 _QUEUE_LIMIT: Final = 20_000
@@ -41,7 +41,7 @@ class ServedStation(Protocol):
     audit: Audit
     faults: Faults
     requests: int
-    links: set[Link]
+    links: set[Connection]
     sessions: set[StationLink]
     on_acknowledged: Callable[[], None]
 
@@ -61,7 +61,7 @@ class StationLink(asyncio.Protocol):
     def __init__(self, station: ServedStation, address: int = 1) -> None:
         self._station = station
         self.address = address
-        self._framer = iec104.Framer()
+        self._framer = iec104.ApduFramer()
         self._transport: asyncio.Transport | None = None
         self.peer = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -159,7 +159,7 @@ class StationLink(asyncio.Protocol):
         self._oldest_unconfirmed_s = self._clock_s()
         return True
 
-    def _take_i(self, frame: iec104.Frame) -> bool:
+    def _take_i(self, frame: iec104.Apdu) -> bool:
         if frame.send != self._next_receive or not self._started:
             return False
         if self._next_receive == self._acknowledged_received:

@@ -12,7 +12,7 @@ from typing import Final
 from collector.points import Point
 from simulators.faces import iec104
 from simulators.faces.audit import Audit
-from simulators.faces.encoding import Counter, RawScale, guard_raw
+from simulators.faces.encoding import Counter, RawScale, guard_raw, state_codes
 from simulators.faces.iec104_link import StationLink, Timing
 from simulators.faces.listener import Face, Listener
 from simulators.faults.faults import Faults
@@ -26,7 +26,7 @@ _JUST: Final = 1 - 1e-9  # a step of exactly the dead band is reported despite f
 
 
 @dataclass(slots=True)
-class InformationObject:
+class PointState:
     """The present state of one point of the station. `value` None: nothing measured, sent with IV."""
 
     common_address: int
@@ -38,9 +38,9 @@ class InformationObject:
     reported: float | int | None = None
 
 
-def _is_real(item: InformationObject) -> bool:
-    """Whether the object's type carries a fraction or a real number."""
-    return iec104.UNTAGGED.get(item.type_id, item.type_id) in (9, 13, 21)
+def _is_real(item: PointState) -> bool:
+    """Whether the object's type carries a real number."""
+    return iec104.UNTAGGED.get(item.type_id, item.type_id) == 13
 
 
 class Station(Face):
@@ -72,15 +72,17 @@ class Station(Face):
         self._waiting: deque[bytes] = deque(maxlen=_WAITING_LIMIT)
         self._now_utc_ms = now_utc_ms
         self._offset_min = utc_offset_min
-        self._objects: dict[tuple[int, int], InformationObject] = {}
+        self._objects: dict[tuple[int, int], PointState] = {}
         self._counter_sequence = 0
-        self._cyclic: list[tuple[int, InformationObject]] = []
+        self._cyclic: list[tuple[int, PointState]] = []
         self._cycled_ms = now_utc_ms()
         for point in points:
             place = (point.common_address or self.common_addresses[0], point.address)
             if place in self._objects:
                 continue  # several rows read this object; the first one defines it
-            item = InformationObject(*place, int(point.area), deadband=float(point.deadband or 0) * _JUST)
+            item = PointState(
+                *place, int(point.area), deadband=float((point.deadband or 0) / abs(point.factor)) * _JUST
+            )
             self._objects[place] = item
             if point.period_s:
                 self._cyclic.append((int(point.period_s * 1000), item))
@@ -95,10 +97,10 @@ class Station(Face):
                 item.value = float(raw) if _is_real(item) else int(raw)
                 continue
             counts = item.type_id in iec104.COUNTER_TYPES
-            sink = self._counter(item, RawScale(point)) if counts else self._sink(item, RawScale(point))
+            sink = self._counter(item, RawScale(point)) if counts else self._sink(item, point)
             board.signal(point.unit or default_unit, point.quantity).connect(sink)
 
-    def _counter(self, item: InformationObject, scale: RawScale) -> Callable[[int | None, int], None]:
+    def _counter(self, item: PointState, scale: RawScale) -> Callable[[int | None, int], None]:
         def write(raw: int) -> None:
             item.value = raw
 
@@ -114,11 +116,21 @@ class Station(Face):
 
         return sink
 
-    def _sink(self, item: InformationObject, scale: RawScale) -> Callable[[int | None, int], None]:
-        real = _is_real(item)
+    def _sink(self, item: PointState, point: Point) -> Callable[[int | None, int], None]:
+        real, scale = _is_real(item), RawScale(point)
+        codes = state_codes(point) if point.states else {}
+        lowest = (point.bit or 0) if item.type_id in iec104.BIT_TYPES else 0
+        mask = (1 << point.bit_count) - 1 << lowest if point.bit is not None and item.type_id in iec104.BIT_TYPES else 0
 
         def sink(stored: int | None, time_utc_ms: int) -> None:
-            item.value = None if stored is None else scale.real(stored) if real else scale.whole(stored)
+            raw: float | None
+            if codes:
+                raw = None if stored is None else codes[stored]
+            else:
+                raw = None if stored is None else scale.real(stored) if real else scale.whole(stored)
+            if mask and raw is not None:
+                raw = int(item.value or 0) & ~mask | int(raw) << lowest & mask
+            item.value = raw
             item.time_utc_ms = time_utc_ms
             if not self.sessions and self._second is None:
                 return
@@ -142,7 +154,7 @@ class Station(Face):
             if time_utc_ms // period_ms > before // period_ms:
                 self._report(item, iec104.CYCLIC)
 
-    def _report(self, item: InformationObject, cause: int) -> None:
+    def _report(self, item: PointState, cause: int) -> None:
         if not self.faults.hit(self.device, "frozen"):
             asdu = iec104.encode_asdu(item.type_id, cause, item.common_address, [self._encode(item, tagged=True)])
             for session in self.sessions:
@@ -150,7 +162,7 @@ class Station(Face):
             if self._second is not None and not any(session.started for session in self.sessions):
                 self._waiting.append(asdu)
 
-    def _encode(self, item: InformationObject, *, tagged: bool) -> bytes:
+    def _encode(self, item: PointState, *, tagged: bool) -> bytes:
         type_id = item.type_id if tagged else iec104.UNTAGGED.get(item.type_id, item.type_id)
         invalid = item.value is None or self.faults.hit(self.device, "invalid") is not None
         tag = b""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from collector.base.errors import CollectorError
+from simulators.faces.datagrams import DatagramListener
 
 _BACKLOG: Final = 256
 
@@ -95,7 +96,7 @@ class Listener:
             self._server = None
 
 
-class Link(Protocol):
+class Connection(Protocol):
     """One connection of a face."""
 
     peer: str
@@ -108,10 +109,10 @@ class Link(Protocol):
 class Face:
     """The base of all faces: the listener and the links of the devices at one address."""
 
-    def __init__(self, factory: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, factory: Callable[[], asyncio.Protocol], *, datagrams: bool = False) -> None:
         self.factory = factory
-        self._listener = Listener(factory)
-        self.links: set[Link] = set()
+        self._listener = DatagramListener(factory) if datagrams else Listener(factory)
+        self.links: set[Connection] = set()
 
     async def listen(self, host: str, port: int) -> int:
         """Open the address; port 0 takes a free one. Returns the port."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The simulated Modbus devices' own codec, no I/O: register images, requests, answers, both framings.
+"""The simulated Modbus devices' own codec, no I/O: register images, requests, answers, all framings.
 
 A slave's registers are byte images that change only when a signal does. Valid requests are cached by their bytes, so
 that the usual poll costs one look-up and one slice. Only functions 1-4 are answered.
@@ -10,9 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from collector.model.quantity import BY_NAME, Kind
+from collector.model.quantity import BY_NAME, QuantityKind
 from collector.points import Point
-from simulators.faces.encoding import Counter, RawScale, arrange, counter_turn, guard_raw, pack_raw, register_encoder
+from simulators.faces.encoding import (
+    Counter,
+    RawScale,
+    arrange,
+    counter_turn,
+    guard_raw,
+    half_of,
+    pack_raw,
+    register_encoder,
+    state_codes,
+)
 from simulators.plant.signals import Board, Sink
 
 READ_FUNCTIONS: Final = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
@@ -40,7 +50,7 @@ def crc16(data: bytes) -> bytes:
     return crc.to_bytes(2, "little")
 
 
-class Area:
+class AddressTable:
     """One of the four tables of a slave: its image (two bytes per register, one per bit), and the defined addresses."""
 
     def __init__(self, name: str, addresses: set[int], width: int) -> None:
@@ -72,12 +82,12 @@ class Slave:
         self.address_shift = 0
         self.swap_words = False
         self.counters: list[Counter] = []
-        self._areas: dict[str, Area] = {}
+        self._areas: dict[str, AddressTable] = {}
         self._frozen: dict[str, bytes] = {}
         for name in READ_FUNCTIONS.values():
             own = [p for p in points if p.area == name]
             addresses = {p.address + i for p in own for i in range(p.registers)}
-            self._areas[name] = Area(name, addresses, 1 if name in ("coil", "discrete") else 2)
+            self._areas[name] = AddressTable(name, addresses, 1 if name in ("coil", "discrete") else 2)
 
     def connect(self, points: Sequence[Point], board: Board, default_unit: str) -> None:
         """Connect the signals of the board to the tables."""
@@ -90,10 +100,12 @@ class Slave:
             else:
                 board.signal(point.unit or default_unit, point.quantity).connect(self._sink(area, point))
 
-    def _sink(self, area: Area, point: Point) -> Sink:
+    def _sink(self, area: AddressTable, point: Point) -> Sink:
         if point.bit is not None or area.width == 1:
             return _bit_sink(area, point)
-        if BY_NAME[point.quantity].kind is Kind.COUNTER:
+        if half_of(point.type) is not None:
+            return _byte_sink(area, point)
+        if BY_NAME[point.quantity].kind is QuantityKind.COUNTER:
             self.counters.append(_counter(area, point))
             return self.counters[-1]
         return _word_sink(area, point)
@@ -102,7 +114,7 @@ class Slave:
         """Keep showing the present values although the plant moves; when `frozen` is False, the true ones again."""
         self._frozen = {name: bytes(area.image) for name, area in self._areas.items()} if frozen else {}
 
-    def window(self, function: int, address: int, count: int) -> tuple[Area, int, int] | int:
+    def window(self, function: int, address: int, count: int) -> tuple[AddressTable, int, int] | int:
         """The part of an image that a request reads, or the exception code that refuses it."""
         name = READ_FUNCTIONS.get(function)
         if name is None:
@@ -153,7 +165,7 @@ def _pack_bits(bits: bytes) -> bytes:
     return bytes(packed)
 
 
-def _counter(area: Area, point: Point) -> Counter:
+def _counter(area: AddressTable, point: Point) -> Counter:
     image, place, no_value = area.image, area.offset(point.address), register_encoder(point)(None)
     end = place + 2 * point.registers
 
@@ -167,7 +179,7 @@ def _counter(area: Area, point: Point) -> Counter:
     return Counter(RawScale(point).whole, counter_turn(point.type), write, miss)
 
 
-def _word_sink(area: Area, point: Point) -> Callable[[int | None, int], None]:
+def _word_sink(area: AddressTable, point: Point) -> Callable[[int | None, int], None]:
     image, place, encode = area.image, area.offset(point.address), register_encoder(point)
     end = place + 2 * point.registers
 
@@ -179,24 +191,41 @@ def _word_sink(area: Area, point: Point) -> Callable[[int | None, int], None]:
     return sink
 
 
-def _bit_sink(area: Area, point: Point) -> Callable[[int | None, int], None]:
+def _byte_sink(area: AddressTable, point: Point) -> Callable[[int | None, int], None]:
+    """Half a register; the other half belongs to somebody else."""
+    image, scale = area.image, RawScale(point)
+    index = area.offset(point.address) + arrange(b"\0\1", point.order).index(half_of(point.type) or 0)
+
+    def sink(value: int | None, _time_utc_ms: int) -> None:
+        if value is not None:
+            image[index : index + 1] = pack_raw(point.type, scale.whole(value))
+
+    return sink
+
+
+def _bit_sink(area: AddressTable, point: Point) -> Callable[[int | None, int], None]:
     image, place, scale = area.image, area.offset(point.address), RawScale(point)
+    codes = state_codes(point) if point.states else {}
+    mask, lowest = (1 << point.bit_count) - 1, point.bit or 0
+
+    def bits_of(value: int | None) -> int:
+        if codes:
+            return codes[value] & mask
+        return 0 if value is None else scale.whole(value) & mask
+
     if area.width == 1:
 
         def coil_sink(value: int | None, _time_utc_ms: int) -> None:
-            image[place] = 0 if value is None else scale.whole(value) & 1
+            image[place] = bits_of(value)
 
         return coil_sink
-    number = point.bit or 0
-    if point.order in ("BADC", "DCBA"):
-        number = (number + 8) % 16
-    index, mask = place + (0 if number >= 8 else 1), 1 << (number % 8)
+    end = place + 2 * point.registers
 
     def bit_sink(value: int | None, _time_utc_ms: int) -> None:
-        if value is not None and scale.whole(value) & 1:
-            image[index] |= mask
-        else:
-            image[index] &= ~mask & 0xFF
+        # Arranging twice gives the bytes as they were.
+        whole = int.from_bytes(arrange(bytes(image[place:end]), point.order), "big")
+        whole = whole & ~(mask << lowest) | bits_of(value) << lowest
+        image[place:end] = arrange(whole.to_bytes(end - place, "big"), point.order)
 
     return bit_sink
 
@@ -266,6 +295,48 @@ class RtuFramer:
         """A response as sent."""
         body = bytes((unit_id,)) + pdu
         return body + crc16(body)
+
+
+class AsciiFramer:
+    """Modbus ASCII: splits a stream into requests between a colon and CR LF, and checks their LRC.
+
+    Source: Modbus over Serial Line V1.02, 2.5.2.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[bytes, int, bytes]] | None:
+        """Add received bytes; returns complete requests, transaction empty. Anything else is dropped."""
+        self._buffer += data
+        *lines, rest = bytes(self._buffer).split(b"\r\n")
+        self._buffer = bytearray(rest)
+        frames = []
+        for line in lines:
+            text = line[line.rfind(b":") + 1 :]
+            try:
+                body = bytes.fromhex(text.decode("ascii"))
+            except ValueError:
+                continue
+            if len(body) > 2 and lrc(body[:-1]) == body[-1:]:
+                frames.append((b"", body[0], body[1:-1]))
+        return frames
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is half received."""
+        return not self._buffer
+
+    @staticmethod
+    def frame(_transaction: bytes, unit_id: int, pdu: bytes) -> bytes:
+        """A response as sent."""
+        body = bytes((unit_id,)) + pdu
+        return b":" + (body + lrc(body)).hex().upper().encode() + b"\r\n"
+
+
+def lrc(data: bytes) -> bytes:
+    """The ASCII checksum: the two's complement of the sum. Source: Modbus over Serial Line V1.02, 6.2.1."""
+    return bytes((-sum(data) & 0xFF,))
 
 
 def _rtu_request_size(buffer: bytearray) -> int:

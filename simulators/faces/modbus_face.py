@@ -1,19 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulated Modbus devices on sockets: TCP, or RTU frames over TCP; several slaves behind one port."""
+"""Simulated Modbus devices: TCP, UDP, RTU or ASCII frames; several slaves behind one port or on one line."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from simulators.faces.audit import Audit
 from simulators.faces.listener import Face
-from simulators.faces.modbus import ILLEGAL_FUNCTION, READ_FUNCTIONS, TARGET_SILENT, RtuFramer, Slave, TcpFramer, crc16
+from simulators.faces.modbus import (
+    ILLEGAL_FUNCTION,
+    READ_FUNCTIONS,
+    TARGET_SILENT,
+    AsciiFramer,
+    RtuFramer,
+    Slave,
+    TcpFramer,
+    crc16,
+)
 from simulators.faults.faults import Faults, peer_name
 
 _REMEMBERED: Final = 256
+Framing = Literal["tcp", "udp", "rtu", "ascii"]
+_FRAMERS: Final[dict[Framing, type[TcpFramer | RtuFramer | AsciiFramer]]] = {
+    "tcp": TcpFramer, "udp": TcpFramer, "rtu": RtuFramer, "ascii": AsciiFramer,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +41,13 @@ class _Known:
 
 
 class ModbusPort(Face):
-    """A listening port with the slaves behind it. `rtu`: RTU framing instead of MBAP."""
+    """A listening port, or a serial line, with the slaves behind it."""
 
-    def __init__(self, name: str, slaves: Sequence[Slave], audit: Audit, faults: Faults, *, rtu: bool) -> None:
-        super().__init__(lambda: ModbusLink(self))
+    def __init__(self, name: str, slaves: Sequence[Slave], audit: Audit, faults: Faults, *, framing: Framing) -> None:
+        super().__init__(lambda: ModbusLink(self), datagrams=framing == "udp")
         self.name = name
-        self.rtu = rtu
+        self.framer = _FRAMERS[framing]
+        self.rtu, self.numbered = framing == "rtu", framing in ("tcp", "udp")
         self.slaves = {slave.unit_id: slave for slave in slaves}
         self.audit = audit
         self.known: dict[bytes, _Known] = {}
@@ -47,14 +61,18 @@ class ModbusPort(Face):
         """The whole framed answer to a request, or None where a device stays silent."""
         if not pdu or pdu[0] not in READ_FUNCTIONS:
             self.audit.forbid(self.name, bytes((unit_id,)) + pdu, "Modbus function that is not a reading one")
-        framer = RtuFramer if self.rtu else TcpFramer
+        framer = self.framer
         slave = self.slaves.get(unit_id)
         if slave is None:
             refusal = bytes((pdu[0] & 0x7F | 0x80, TARGET_SILENT)) if pdu else b""
-            return None if self.rtu or not pdu else TcpFramer.frame(transaction, unit_id, refusal)
+            return None if not self.numbered or not pdu else TcpFramer.frame(transaction, unit_id, refusal)
         slave.requests += 1
         if not pdu:
             return framer.frame(transaction, unit_id, bytes((0x80, ILLEGAL_FUNCTION)))
+        if (fault := self.faults.active_at(slave.device, "mute")) and _asks_for(pdu, fault.value):
+            return None
+        if fault := self.faults.hit(slave.device, "own_number"):
+            transaction = fault.value.to_bytes(2, "big")
         if fault := self.faults.hit(slave.device, "exception"):
             return framer.frame(transaction, unit_id, bytes((pdu[0] & 0x7F | 0x80, fault.value or 4)))
         answer = framer.frame(transaction, unit_id, slave.answer(pdu))
@@ -62,7 +80,12 @@ class ModbusPort(Face):
         return answer
 
     def _remember(self, slave: Slave, unit_id: int, pdu: bytes) -> None:
-        if self.faults.any_at(slave.device) or pdu[0] not in (3, 4) or len(self.known) >= _REMEMBERED:
+        if (
+            self.framer is AsciiFramer
+            or self.faults.any_at(slave.device)
+            or pdu[0] not in (3, 4)
+            or len(self.known) >= _REMEMBERED
+        ):
             return
         window = slave.window(pdu[0], int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big"))
         if isinstance(window, int) or len(pdu) != 5:
@@ -77,12 +100,17 @@ class ModbusPort(Face):
             self.known[b"\0\0\0\6" + bytes((unit_id,)) + pdu] = _Known(slave, prefix, area.image, start, end)
 
 
+def _asks_for(pdu: bytes, address: int) -> bool:
+    start = int.from_bytes(pdu[1:3], "big")
+    return start <= address < start + int.from_bytes(pdu[3:5], "big")
+
+
 class ModbusLink(asyncio.Protocol):
     """One connection to a port."""
 
     def __init__(self, port: ModbusPort) -> None:
         self._port = port
-        self._framer = RtuFramer() if port.rtu else TcpFramer()
+        self._framer = port.framer()
         self._transport: asyncio.Transport | None = None
         self.peer = ""
         self._idle = True
@@ -134,4 +162,5 @@ class ModbusLink(asyncio.Protocol):
             answer = self._port.answer(transaction, unit_id, pdu)
             if answer is not None and self._transport is not None:
                 slave = self._port.slaves.get(unit_id)
-                self._port.faults.deliver(self._transport, answer, slave.device if slave else "")
+                request = self._port.framer.frame(transaction, unit_id, pdu)
+                self._port.faults.deliver(self._transport, answer, slave.device if slave else "", request=request)

@@ -80,7 +80,7 @@ class PtyTransport(asyncio.Transport):
             self._protocol.connection_lost(None)
 
 
-class SerialLine:
+class PseudoTerminal:
     """A pseudo terminal with a protocol behind it, reachable at `path`."""
 
     def __init__(self, path: Path, factory: Callable[[], asyncio.Protocol]) -> None:

@@ -2,9 +2,10 @@
 """Faults of simulated devices, switched per device while it runs, reproducible from one seed.
 
 Kinds that change what is sent (any protocol): silence, delay, jitter, garbage, checksum, truncate, glue, reset,
-half_open. Kinds that change the device: exception, register_shift, swap_words (Modbus); no_termination, sequence,
-no_ack, window, no_start_con, no_test_con, test_often, invalid, invalid_time, summer_time, clock_hour, year_wrap
-(IEC 104); frozen, refuse, restart, roll_over (any). A kind that a protocol does not support is refused.
+half_open. Kinds that change the device: exception (Modbus, meters), register_shift, swap_words (Modbus);
+no_termination, sequence, no_ack, window, no_start_con, no_test_con, test_often, invalid, invalid_time, summer_time,
+clock_hour, year_wrap (IEC 104); mute, hang_up, echo (Modbus, meters), own_number (Modbus TCP); frozen, refuse, restart,
+roll_over (any). A kind that a protocol does not support is refused.
 """
 
 from __future__ import annotations
@@ -21,18 +22,27 @@ from collector.base.errors import CollectorError
 KINDS: Final[dict[str, str]] = {
     "silence": "-", "delay": "ms", "jitter": "ms at most", "garbage": "bytes", "checksum": "-",
     "truncate": "bytes kept, 0: half", "glue": "-", "reset": "-", "half_open": "-", "refuse": "-", "frozen": "-",
-    "exception": "code 1-11", "register_shift": "registers", "swap_words": "-", "no_termination": "-",
+    "exception": "code 1-11; ERR or DAR of a meter", "register_shift": "registers", "swap_words": "-",
+    "no_termination": "-",
     "sequence": "0: N(S) jumps by one, else added to N(R)", "invalid": "-", "invalid_time": "-", "summer_time": "-",
     "clock_hour": "ms, 0: one hour", "year_wrap": "ms before New Year, 0: one second", "no_ack": "-",
     "window": "frames, 0: no limit", "no_start_con": "-", "no_test_con": "-", "test_often": "ms",
+    "mute": "register or identifier", "hang_up": "-", "echo": "-", "own_number": "transaction number",
     "restart": "ms away", "roll_over": "units of the register's last digit before its end, 0: one",
 }  # fmt: skip
-_MODBUS: Final = ("modbus_tcp", "modbus_rtu", "modbus_rtu_over_tcp")
-_METERS: Final = ("dlt645", "dlt645_over_tcp")
+_NUMBERED: Final = ("modbus_tcp", "modbus_udp")
+_UNNUMBERED: Final = ("modbus_rtu", "modbus_rtu_over_tcp", "modbus_ascii", "modbus_ascii_over_tcp")
+_MODBUS: Final = (*_NUMBERED, *_UNNUMBERED)
+_METERS: Final = ("dlt645", "dlt645_over_tcp", "dlt698", "dlt698_over_tcp")
 # Protocols that support a kind; a kind not listed is supported by all.
 _PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("exception", "register_shift", "swap_words"), _MODBUS),
-    "checksum": (*_MODBUS[1:], *_METERS),
+    "exception": (*_MODBUS, *_METERS),
+    **dict.fromkeys(("register_shift", "swap_words"), _MODBUS),
+    "mute": (*_MODBUS, *_METERS),
+    "own_number": _NUMBERED,
+    "hang_up": ("modbus_tcp", "modbus_rtu_over_tcp", "modbus_ascii_over_tcp", "dlt645_over_tcp",
+                "dlt698_over_tcp"),
+    **dict.fromkeys(("checksum", "echo"), (*_UNNUMBERED, *_METERS)),
     **dict.fromkeys(
         ("no_termination", "sequence", "invalid", "invalid_time", "summer_time", "clock_hour", "year_wrap", "no_ack",
          "window", "no_start_con", "no_test_con", "test_often"),
@@ -104,6 +114,10 @@ class Faults:
             self._dice[device] = random.Random(f"{self._seed}/faults/{device}")
         return self._dice[device]
 
+    def active_at(self, device: str, kind: str) -> Fault | None:
+        """The fault if it is on."""
+        return self._active.get(device, {}).get(kind)
+
     def hit(self, device: str, kind: str) -> Fault | None:
         """The fault if it affects this answer, else None."""
         fault = self._active.get(device, {}).get(kind) if self._active else None
@@ -112,8 +126,10 @@ class Faults:
         self.hits[device, kind] = self.hits.get((device, kind), 0) + 1
         return fault
 
-    def deliver(self, transport: asyncio.Transport, frame: bytes, device: str, *, checksum_at: int = -1) -> None:
-        """Send an answer as the active faults change it. `checksum_at`: index of its checksum."""
+    def deliver(
+        self, transport: asyncio.Transport, frame: bytes, device: str, *, checksum_at: int = -1, request: bytes = b""
+    ) -> None:
+        """Send an answer as the active faults change it. `checksum_at`: index of its checksum; `request`: echoed."""
         if device not in self._active:
             transport.write(frame)
             return
@@ -130,10 +146,13 @@ class Faults:
             wait_ms += fault.value
         if fault := self.hit(device, "jitter"):
             wait_ms += self._random(device).randint(0, fault.value)
+        if self.hit(device, "echo"):
+            spoilt = request + spoilt
+        write = _write_and_close if self.hit(device, "hang_up") else _write_if_open
         if wait_ms:
-            asyncio.get_running_loop().call_later(wait_ms / 1000, _write_if_open, transport, spoilt)
+            asyncio.get_running_loop().call_later(wait_ms / 1000, write, transport, spoilt)
         else:
-            transport.write(spoilt)
+            write(transport, spoilt)
 
     def _spoil(self, frame: bytes, device: str, checksum_at: int) -> bytes:
         if fault := self.hit(device, "garbage"):
@@ -153,6 +172,11 @@ def peer_name(transport: asyncio.BaseTransport) -> str:
     """The peer's address as HOST:PORT; empty where it has none."""
     peer = transport.get_extra_info("peername")
     return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
+
+
+def _write_and_close(transport: asyncio.Transport, data: bytes) -> None:
+    _write_if_open(transport, data)
+    transport.close()
 
 
 def _write_if_open(transport: asyncio.Transport, data: bytes) -> None:

@@ -15,7 +15,7 @@ from collector.model.interval import parse_time_ms
 from simulators.faults.faults import Fault, Faults
 
 
-class _Row(Section):
+class _FaultRow(Section):
     device: str
     kind: str
     value: int = 0
@@ -24,9 +24,9 @@ class _Row(Section):
     end: str = ""
 
 
-class _File(Section):
+class _FaultFile(Section):
     schema_version: int = Field(default=1, alias="schema")
-    fault: list[_Row]
+    fault: list[_FaultRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def load_faults(path: Path, devices: frozenset[str]) -> tuple[PlannedFault, ...]
     """
     problems: list[Problem] = []
     planned = []
-    for index, row in enumerate(load_settings(path, _File).fault, 1):
+    for index, row in enumerate(load_settings(path, _FaultFile).fault, 1):
         key = f"fault[{index}]"
         if row.device not in devices:
             problems.append(Problem(str(path), 0, f"{key}.device", f"no device has id {row.device!r}"))

@@ -25,7 +25,7 @@ _MWH: Final = 1000 * HOUR_MS  # kW·ms in a MWh
 
 
 @dataclass(slots=True)
-class _Page:
+class _UnitBook:
     """One unit's sums, and the limits for judging it."""
 
     unit: Unit
@@ -62,7 +62,7 @@ class Books:
         self._gap_ms = rule.start_stop_gap_h * HOUR_MS
         self._pages = {unit.id: self._page(unit) for unit in scenario.settings.unit}
 
-    def _page(self, unit: Unit) -> _Page:
+    def _page(self, unit: Unit) -> _UnitBook:
         rule, area = self._scenario.settings.rule, self._scenario.area_of(unit)
         rated_kw = Decimal(unit.rated_mw) * 1000
         capacity = Decimal(unit.agc_upper_mw or 0) - Decimal(unit.agc_lower_mw or 0)
@@ -71,7 +71,7 @@ class Books:
         if nominal_kv >= 220:
             band_kv = Decimal(rule.avc_band_500_kv if nominal_kv >= 500 else rule.avc_band_220_kv)
         spans = local_spans(area.valley_hours)
-        return _Page(
+        return _UnitBook(
             unit,
             lower_kw=_whole(rated_kw * Decimal(rule.deep_lower_ratio[area.id])),
             gate_kw=_whole(rated_kw * Decimal(rule.deep_gate_ratio)),
@@ -147,7 +147,7 @@ class Books:
             )
         return rows
 
-    def _services(self, page: _Page) -> list[tuple[str, Fraction, str]]:
+    def _services(self, page: _UnitBook) -> list[tuple[str, Fraction, str]]:
         unit, found = page.unit, []
         if unit.kind == "coal":
             found.append(("deep_peak", Fraction(page.deep_kw_ms, _MWH), "MWh"))
@@ -168,7 +168,7 @@ class Books:
             found.append(("black_start", Fraction(1), "count"))
         return found
 
-    def _paid_stops(self, page: _Page) -> list[tuple[int, int]]:
+    def _paid_stops(self, page: _UnitBook) -> list[tuple[int, int]]:
         """Paid stops: restart within the allowed gap, the order and the month; one per order, in order of time."""
         used: set[str] = set()
         paid = []
@@ -196,7 +196,7 @@ class Books:
         }
 
 
-def _close_quarter(page: _Page) -> None:
+def _close_quarter(page: _UnitBook) -> None:
     if page.quarter_kw_ms > 0:
         page.up_kw_ms += page.quarter_kw_ms
     else:

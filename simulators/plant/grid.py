@@ -24,7 +24,7 @@ _DAY: Final = (
 )  # fmt: skip
 
 
-class Grid:
+class GridFrequency:
     """The grid frequency: 50 Hz, a slow random walk of about 15 mHz, and events, each with its recovery."""
 
     def __init__(self, scenario: Scenario) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from simulators.plant.books import Books
 from simulators.plant.excitation import Excitation
-from simulators.plant.grid import Bus, Grid
+from simulators.plant.grid import Bus, GridFrequency
 from simulators.plant.moment import Moment
 from simulators.plant.scenario import Scenario
 from simulators.plant.scenario_model import Unit
@@ -32,7 +32,7 @@ _REGULATION_MIN: Final = 15.0  # decay time of AGC's random request, minutes
 class GeneratingUnit:
     """One unit: its present state, its steps, and its signals."""
 
-    def __init__(self, scenario: Scenario, unit: Unit, schedule: Schedule, board: Board, grid: Grid) -> None:
+    def __init__(self, scenario: Scenario, unit: Unit, schedule: Schedule, board: Board, grid: GridFrequency) -> None:
         self.unit = unit
         self.schedule = schedule
         self._grid = grid
@@ -227,7 +227,7 @@ class World:
         self.schedules = {unit.id: make_schedule(scenario, unit) for unit in scenario.settings.unit}
         for schedule in self.schedules.values():
             self.books.take_orders(schedule.orders)
-        self._grid = Grid(scenario)
+        self._grid = GridFrequency(scenario)
         self._units = [
             GeneratingUnit(scenario, unit, self.schedules[unit.id], board, self._grid)
             for unit in scenario.settings.unit

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from collector.base.config import check_settings, read_toml
 from collector.base.errors import ConfigError, Problem
@@ -135,13 +135,23 @@ def demo_scenario() -> Path:
     return Path(str(files("collector_config"))) / "demo" / "plant.toml"
 
 
+# A port is free again as soon as it was found: the system may give it to the next who asks, before it is used.
+_GIVEN: Final[set[int]] = set()
+_GIVEN_AT_MOST: Final = 10_000
+
+
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Distinct unprivileged ports that are free now."""
+    """Distinct unprivileged ports that are free now; none is given twice by one process."""
+    found: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
+        while len(found) < count:
+            each = stack.enter_context(socket.socket())
             each.bind((host, 0))
-        return [each.getsockname()[1] for each in sockets]
+            port = int(each.getsockname()[1])
+            if port not in _GIVEN or len(_GIVEN) > _GIVEN_AT_MOST:
+                found.append(port)
+                _GIVEN.add(port)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 from collector.base.errors import CollectorError
-from collector.points.agent_config import AgentConfig, Device
+from collector.points.agent_config import AgentConfig, DeviceConfig
 from simulators.faces.audit import Audit
-from simulators.faces.dlt645_line import Line, Meter
+from simulators.faces.dlt645_line import Meter, MeterBus
+from simulators.faces.dlt698_line import ObjectMeter, ObjectMeterBus
 from simulators.faces.iec104_station import Station
 from simulators.faces.listener import Face, ListenError
 from simulators.faces.modbus import Slave
-from simulators.faces.modbus_face import ModbusPort
-from simulators.faces.serial_line import SerialLine
+from simulators.faces.modbus_face import Framing, ModbusPort
+from simulators.faces.serial_line import PseudoTerminal
 from simulators.faults.faults import Fault, Faults, kinds_of
 from simulators.plant.signals import Board
+
+_FRAMINGS: Final[dict[str, Framing]] = {
+    "modbus_tcp": "tcp", "modbus_udp": "udp", "modbus_rtu": "rtu", "modbus_ascii": "ascii",
+}  # fmt: skip
 
 
 class Devices:
@@ -38,31 +44,34 @@ class Devices:
         self.audit = audit or Audit()
         self.faults = faults or Faults()
         self.faults.watch(self._switch)
-        self.members: dict[str, Slave | Station | Meter] = {}
+        self.members: dict[str, Slave | Station | Meter | ObjectMeter] = {}
         self._config = config
         self._redundant = dict(redundant or {})
         self._returning: dict[str, asyncio.TimerHandle] = {}
         self._now_utc_ms = now_utc_ms
         self._configured = {device.id: device for device in config.settings.device}
         self._faces: dict[str, Face] = {}
-        self._serial_lines: list[SerialLine] = []
-        groups: dict[str, list[Device]] = {}
+        self._serial_lines: list[PseudoTerminal] = []
+        groups: dict[str, list[DeviceConfig]] = {}
         for device in config.settings.device:
             groups.setdefault(_place(device), []).append(device)
         for place, group in groups.items():
             self._faces[place] = self._face(group)
 
-    def _face(self, group: Sequence[Device]) -> Face:
+    def _face(self, group: Sequence[DeviceConfig]) -> Face:
         """The face of the devices at one address."""
         first, name = group[0], "+".join(device.id for device in group)
         if first.protocol == "iec104":
             return self._station(first)
+        if first.protocol.startswith("dlt698"):
+            return ObjectMeterBus(name, [self._object_meter(device) for device in group], self.audit, self.faults)
         if first.protocol.startswith("dlt645"):
-            return Line(name, [self._meter(device) for device in group], self.audit, self.faults)
+            return MeterBus(name, [self._meter(device) for device in group], self.audit, self.faults)
         slaves = [self._slave(device) for device in group]
-        return ModbusPort(name, slaves, self.audit, self.faults, rtu=first.protocol != "modbus_tcp")
+        framing = _FRAMINGS[first.protocol.removesuffix("_over_tcp")]
+        return ModbusPort(name, slaves, self.audit, self.faults, framing=framing)
 
-    def _station(self, device: Device) -> Station:
+    def _station(self, device: DeviceConfig) -> Station:
         points = self._config.points[device.id]
         station = Station(
             device.id, points, device.common_addresses, self.audit, self.faults, now_utc_ms=self._now_utc_ms,
@@ -72,13 +81,19 @@ class Devices:
         self.members[device.id] = station
         return station
 
-    def _meter(self, device: Device) -> Meter:
+    def _meter(self, device: DeviceConfig) -> Meter:
         meter = Meter(device.id, device.address)
         meter.connect(self._config.points[device.id], self.board, device.unit)
         self.members[device.id] = meter
         return meter
 
-    def _slave(self, device: Device) -> Slave:
+    def _object_meter(self, device: DeviceConfig) -> ObjectMeter:
+        meter = ObjectMeter(device.id, device.address, device.logical_address, self._now_utc_ms, device.utc_offset_min)
+        meter.connect(self._config.points[device.id], self.board, device.unit)
+        self.members[device.id] = meter
+        return meter
+
+    def _slave(self, device: DeviceConfig) -> Slave:
         points = self._config.points[device.id]
         slave = Slave(device.id, device.slave, points, strict_holes=device.max_gap == 0)
         slave.connect(points, self.board, device.unit)
@@ -96,7 +111,7 @@ class Devices:
             for place, face in self._faces.items():
                 device = next(d for d in self._configured.values() if _place(d) == place)
                 if device.serial:
-                    line = SerialLine(self._config.resolve(device.serial), face.factory)
+                    line = PseudoTerminal(self._config.resolve(device.serial), face.factory)
                     line.open()
                     self._serial_lines.append(line)
                     continue
@@ -199,7 +214,7 @@ class Devices:
             face.forget()
 
 
-def _place(device: Device) -> str:
+def _place(device: DeviceConfig) -> str:
     return device.serial or f"{device.host}:{device.port}"
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from collector.base.errors import ConfigError, Problem
 from collector.model.interval import Interval, local_day, parse_time_ms
-from collector.model.quantity import BY_NAME, Kind, parse_scaled
+from collector.model.quantity import BY_NAME, QuantityKind, parse_scaled
 from collector.points.agent_config import load_agent
 from simulators.plant.scenario import free_ports
 from simulators.plant.signals import Board
@@ -228,7 +228,7 @@ def _point_table(quantities: Iterable[str]) -> str:
     statuses: list[str] = []
     for name in quantities:
         quantity = BY_NAME[name]
-        if quantity.kind is Kind.STATUS:
+        if quantity.kind is QuantityKind.STATUS:
             statuses.append(name)
             continue
         kind, scale = _EXACT[quantity.scale]

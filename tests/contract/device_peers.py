@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scripted peers for the contract suite: a Modbus slave and a 645 meter (TCP and pty), and a 104 station.
+"""Scripted peers for the contract suite: a Modbus slave, a 645 and a 698.45 meter (TCP and pty), and a 104 station.
 
 Each serves one value (4660 = 0x1234 kW in register 7, or as much from
 a meter, or a breaker that is closed) and behaves as it is told: `good`,
@@ -22,10 +22,11 @@ LATE_S = 0.6
 
 @dataclass
 class Script:
-    """How a peer behaves now, and what it was asked."""
+    """How a peer behaves now, what it was asked, and the identifiers a meter says nothing to."""
 
     behaviour: str = "good"
     asked: list[bytes] = field(default_factory=list)
+    mute: set[int] = field(default_factory=set)
 
 
 def crc16(data: bytes) -> bytes:
@@ -97,6 +98,62 @@ async def modbus_tcp(script: Script) -> AsyncIterator[int]:
         yield port
 
 
+@asynccontextmanager
+async def modbus_udp(script: Script) -> AsyncIterator[int]:
+    tasks: set[asyncio.Task[None]] = set()
+
+    class Server(asyncio.DatagramProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self._transport = transport
+
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            tasks.add(asyncio.create_task(self._answer(data, addr)))
+
+        async def _answer(self, data: bytes, addr: tuple[str, int]) -> None:
+            reply = await answer_pdu(script, data[7:])
+            if script.behaviour == "garbled":
+                reply = bytes([0x2B]) + reply[1:]
+            if reply:
+                framed = data[:4] + (len(reply) + 1).to_bytes(2, "big") + data[6:7] + reply
+                self._transport.sendto(framed, addr)  # type: ignore[attr-defined]
+
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Server, ("127.0.0.1", 0))
+    try:
+        yield transport.get_extra_info("sockname")[1]
+    finally:
+        transport.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.sleep(0)
+
+
+async def ascii_reply(script: Script, line: bytes) -> bytes:
+    body = bytes.fromhex(line[1:-2].decode())
+    assert not sum(body) & 0xFF
+    reply = await answer_pdu(script, body[1:-1])
+    if not reply:
+        return b""
+    answer = body[:1] + reply
+    checksum = (-sum(answer) + (script.behaviour == "garbled")) & 0xFF
+    return b":" + (answer + bytes([checksum])).hex().upper().encode() + b"\r\n"
+
+
+@asynccontextmanager
+async def modbus_ascii_over_tcp(script: Script) -> AsyncIterator[int]:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(await ascii_reply(script, await reader.readuntil(b"\r\n")))
+
+    async with serve(talk) as port:
+        yield port
+
+
+@asynccontextmanager
+async def modbus_ascii(script: Script) -> AsyncIterator[Path]:
+    async with on_a_pty(script, ascii_reply, 17) as path:
+        yield path
+
+
 async def rtu_reply(script: Script, frame: bytes) -> bytes:
     assert crc16(frame[:-2]) == frame[-2:]
     reply = await answer_pdu(script, frame[1:-2])
@@ -130,7 +187,7 @@ async def meter_reply(script: Script, request: bytes) -> bytes:
     assert frame[1:7] == METER
     identifier = offset_33(frame[10:14], -0x33)
     script.asked.append(frame[8:9] + identifier)
-    if script.behaviour == "silent":
+    if script.behaviour == "silent" or int.from_bytes(identifier, "little") in script.mute:
         return b""
     if script.behaviour == "late":
         await asyncio.sleep(LATE_S)
@@ -143,6 +200,37 @@ async def meter_reply(script: Script, request: bytes) -> bytes:
     body = b"\x68" + METER + b"\x68" + control + bytes([len(data)]) + offset_33(data)
     checksum = (sum(body) + (script.behaviour == "garbled")) & 0xFF
     return b"\xfe\xfe" + body + bytes([checksum, 0x16])
+
+
+async def old_meter_reply(script: Script, request: bytes) -> bytes:
+    """What a meter of 1997 answers: 4660 in the digits that each identifier has, no clock."""
+    frame = request.lstrip(b"\xfe")
+    assert frame[1:7] == METER
+    identifier = offset_33(frame[10:12], -0x33)
+    script.asked.append(frame[8:9] + identifier)
+    if script.behaviour == "silent" or int.from_bytes(identifier, "little") in script.mute:
+        return b""
+    if script.behaviour == "late":
+        await asyncio.sleep(LATE_S)
+    # B630 has three bytes with four decimals, B640 two with two.
+    control, data = b"\x81", identifier + bytes.fromhex("006604" if identifier[0] == 0x30 else "6046")
+    if script.behaviour == "refused" or identifier[1] == 0xC0:
+        control, data = b"\xc1", bytes([1 if script.behaviour == "refused" else 2])
+    elif script.behaviour == "short":
+        data = data[:-1]
+    body = b"\x68" + METER + b"\x68" + control + bytes([len(data)]) + offset_33(data)
+    checksum = (sum(body) + (script.behaviour == "garbled")) & 0xFF
+    return body + bytes([checksum, 0x16])
+
+
+@asynccontextmanager
+async def dlt645_1997_over_tcp(script: Script) -> AsyncIterator[int]:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(await old_meter_reply(script, await reader.readexactly(METER_REQUEST_BYTES - 2)))
+
+    async with serve(talk) as port:
+        yield port
 
 
 @asynccontextmanager
@@ -161,6 +249,74 @@ async def dlt645(script: Script) -> AsyncIterator[Path]:
         yield path
 
 
+def x25(data: bytes) -> bytes:
+    """CRC-16/X.25, low byte first."""
+    value = 0xFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ 0x8408 if value & 1 else value >> 1
+    return (value ^ 0xFFFF).to_bytes(2, "little")
+
+
+def object_request_bytes(pending: bytes) -> int:
+    """How long the frame is that begins with four FE, as far as its length has come."""
+    return 6 + int.from_bytes(pending[5:7], "little") if len(pending) > 6 else len(pending) + 1
+
+
+async def object_reply(script: Script, request: bytes) -> bytes:
+    """What a DL/T 698.45 meter answers: 4660.0 W and var in each element, no clock."""
+    frame = request[4:]
+    assert frame[1:] == frame[1:-3] + x25(frame[1:-3]) + b"\x16"
+    assert (frame[3:5], frame[5:11], frame[11]) == (b"\x43\x05", METER, 0x10)
+    assert frame[12:14] == x25(frame[1:12])
+    apdu = frame[14:-3]
+    script.asked.append(apdu)
+    if script.behaviour == "silent":
+        return b""
+    if script.behaviour == "late":
+        await asyncio.sleep(LATE_S)
+    several = apdu[1] == 2
+    oads = apdu[4:-1] if several else apdu[3:-1]
+    results = b""
+    for oad in (oads[i : i + 4] for i in range(0, len(oads), 4)):
+        data = b"\x01\x01\x04" + b"\x05\x00\x00\xb6\x08" * 4
+        if oad[:1] == b"\x40":
+            data = b"\x00\x04"
+        elif script.behaviour == "refused":
+            data = b"\x00\x02"
+        elif script.behaviour == "short":
+            data = data[:-3]
+        results += oad + data
+    reply = b"\x85" + apdu[1 : 4 if several else 3] + results + b"\x00\x00"
+    if script.behaviour == "short":
+        reply = reply[:-2]
+    head = (len(reply) + 15).to_bytes(2, "little") + b"\xc3\x05" + METER + b"\x10"
+    body = head + x25(head) + reply
+    check = x25(body)
+    if script.behaviour == "garbled":
+        check = bytes([check[0] ^ 1, check[1]])
+    return b"\xfe\xfe\x68" + body + check + b"\x16"
+
+
+@asynccontextmanager
+async def dlt698_over_tcp(script: Script) -> AsyncIterator[int]:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readexactly(7)
+            rest = await reader.readexactly(object_request_bytes(head) - 7)
+            writer.write(await object_reply(script, head + rest))
+
+    async with serve(talk) as port:
+        yield port
+
+
+@asynccontextmanager
+async def dlt698(script: Script) -> AsyncIterator[Path]:
+    async with on_a_pty(script, object_reply, object_request_bytes) as path:
+        yield path
+
+
 @asynccontextmanager
 async def modbus_rtu(script: Script) -> AsyncIterator[Path]:
     async with on_a_pty(script, rtu_reply, 8) as path:
@@ -169,7 +325,7 @@ async def modbus_rtu(script: Script) -> AsyncIterator[Path]:
 
 @asynccontextmanager
 async def on_a_pty(
-    script: Script, answer: Callable[[Script, bytes], Awaitable[bytes]], request_bytes: int
+    script: Script, answer: Callable[[Script, bytes], Awaitable[bytes]], request_bytes: int | Callable[[bytes], int]
 ) -> AsyncIterator[Path]:
     """A slave at the far end of a pty; yields the line's path."""
     near, far = pty.openpty()
@@ -188,8 +344,8 @@ async def on_a_pty(
         pending = b""
         while True:
             pending += await bytes_in.get()
-            while len(pending) >= request_bytes:
-                frame, pending = pending[:request_bytes], pending[request_bytes:]
+            while len(pending) >= (size := request_bytes if isinstance(request_bytes, int) else request_bytes(pending)):
+                frame, pending = pending[:size], pending[size:]
                 if reply := await answer(script, frame):
                     os.write(near, reply)
 

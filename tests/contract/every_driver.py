@@ -21,15 +21,26 @@ from collector.points.agent_config import AgentConfig, AgentSettings
 from tests.contract.device_peers import (
     Script,
     dlt645,
+    dlt645_1997_over_tcp,
     dlt645_over_tcp,
+    dlt698,
+    dlt698_over_tcp,
     iec104,
+    modbus_ascii,
+    modbus_ascii_over_tcp,
     modbus_rtu,
     modbus_rtu_over_tcp,
     modbus_tcp,
+    modbus_udp,
 )
 from tests.patience import HANG_S
 
-PROTOCOLS = ["modbus_tcp", "modbus_rtu_over_tcp", "modbus_rtu", "dlt645_over_tcp", "dlt645", "iec104"]
+# A meter of 1997 is no protocol of its own: the driver knows it by its identifiers.
+OLD_METER = "dlt645_1997_over_tcp"
+PROTOCOLS = [
+    "modbus_tcp", "modbus_udp", "modbus_rtu_over_tcp", "modbus_rtu", "modbus_ascii_over_tcp", "modbus_ascii",
+    "dlt645_over_tcp", "dlt645", "dlt698_over_tcp", "dlt698", "iec104",
+]  # fmt: skip
 
 
 MODBUS_TABLE = """name,quantity,area,type,address,raw_unit
@@ -44,6 +55,18 @@ q,reactive_power_mvar,02040000,1000,kvar
 """
 
 
+OLD_METER_TABLE = """name,quantity,address,scale,raw_unit
+power,active_power_mw,B630,1000,kW
+q,reactive_power_mvar,B640,100,kvar
+"""
+
+
+DLT698_TABLE = """name,quantity,address,scale,raw_unit
+power,active_power_mw,20040201,1000,W
+q,reactive_power_mvar,20050201,1000,var
+"""
+
+
 IEC104_TABLE = "name,quantity,area,type,address\nbreaker,on_grid,30,bit,1\n"
 
 
@@ -53,7 +76,9 @@ DEVICE_S = 60.0
 
 PEERS: dict[str, Any] = {
     "modbus_tcp": modbus_tcp, "modbus_rtu_over_tcp": modbus_rtu_over_tcp, "modbus_rtu": modbus_rtu,
-    "dlt645_over_tcp": dlt645_over_tcp, "dlt645": dlt645, "iec104": iec104,
+    "dlt645_over_tcp": dlt645_over_tcp, "dlt645": dlt645, "dlt698_over_tcp": dlt698_over_tcp, "dlt698": dlt698,
+    OLD_METER: dlt645_1997_over_tcp, "iec104": iec104, "modbus_udp": modbus_udp,
+    "modbus_ascii": modbus_ascii, "modbus_ascii_over_tcp": modbus_ascii_over_tcp,
 }  # fmt: skip
 
 
@@ -72,8 +97,10 @@ def build(
     protocol: str, folder: Path, place: int | Path, *, table: str = "", clock: Clock | None = None, **keys: object
 ) -> Device:
     file = folder / "points.csv"
-    tables = {"iec104": IEC104_TABLE, "dlt645": DLT645_TABLE, "dlt645_over_tcp": DLT645_TABLE}
+    tables = {"iec104": IEC104_TABLE, "dlt645": DLT645_TABLE, "dlt645_over_tcp": DLT645_TABLE,
+              OLD_METER: OLD_METER_TABLE, "dlt698": DLT698_TABLE, "dlt698_over_tcp": DLT698_TABLE}  # fmt: skip
     file.write_text(table or tables.get(protocol, MODBUS_TABLE), "utf-8")
+    protocol = protocol.replace("_1997", "")
     # A pty takes even parity on its first opening only; see the test of that below.
     where = (
         {"serial": str(place), "parity": "none"} if isinstance(place, Path) else {"host": "127.0.0.1", "port": place}
@@ -95,8 +122,13 @@ async def read(device: Device) -> Answer:
     return await device.read(device.points, budget_s=5.0)
 
 
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+def run(
+    scenario: Callable[[], Awaitable[None]],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
+) -> None:
+    """Run a scenario on the agent's kind of loop, or another."""
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(asyncio.wait_for(scenario(), HANG_S))
 
 

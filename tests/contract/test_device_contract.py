@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.agent.device.contract import Device, Reading
+from collector.agent.device.contract import Device, Reading, Showing
 from collector.base.errors import DeviceError
 from collector.model.record import Quality
 from tests.contract.device_peers import (
@@ -17,7 +17,7 @@ from tests.contract.device_peers import (
     iec104,
     modbus_rtu,
 )
-from tests.contract.every_driver import DEVICE_S, PEERS, PROTOCOLS, build, driver, read, run, until_good
+from tests.contract.every_driver import DEVICE_S, OLD_METER, PEERS, PROTOCOLS, build, driver, read, run, until_good
 
 # Of a device that is waited for in vain. A 104 link has to start first, and some starts only when asked a second time.
 TIMEOUT_S, LINK_TIMEOUT_S = 0.25, 2.0
@@ -40,7 +40,7 @@ async def qualities(device: Device) -> set[Quality]:
     return {r.quality for r in answer.readings}
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", [*PROTOCOLS, OLD_METER])
 def test_a_good_device_gives_every_point_with_its_raw_bytes(protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with driver(protocol, tmp_path, Script()) as device:
@@ -49,6 +49,8 @@ def test_a_good_device_gives_every_point_with_its_raw_bytes(protocol: str, tmp_p
                 {"breaker": 1} if protocol == "iec104" else {"power": 0x1234, "q": 0x1234}
             )
             assert all(r.quality is Quality.GOOD and r.raw for r in answer.readings)
+            assert isinstance(device, Showing)
+            assert device.raws() == {r.point.name: r.raw for r in answer.readings}
 
     run(scenario)
 
@@ -77,7 +79,7 @@ def test_open_and_close_may_be_called_twice_and_a_closed_device_opens_again(prot
     run(scenario)
 
 
-@pytest.mark.parametrize("protocol", ["modbus_rtu", "dlt645"])
+@pytest.mark.parametrize("protocol", ["modbus_rtu", "modbus_ascii", "dlt645", "dlt698"])
 def test_a_line_that_was_let_go_of_opens_again_at_once(protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with driver(protocol, tmp_path, Script()) as device:
@@ -88,7 +90,7 @@ def test_a_line_that_was_let_go_of_opens_again_at_once(protocol: str, tmp_path: 
     run(scenario)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", [*PROTOCOLS, OLD_METER])
 @pytest.mark.parametrize(
     ("behaviour", "expected"),
     [
@@ -124,7 +126,18 @@ def test_a_failed_read_is_a_quality_and_the_device_recovers(
     run(scenario)
 
 
-@pytest.mark.parametrize("protocol", ["modbus_tcp", "modbus_rtu_over_tcp", "dlt645_over_tcp"])
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        "modbus_tcp",
+        "modbus_udp",
+        "modbus_rtu_over_tcp",
+        "modbus_ascii_over_tcp",
+        "dlt645_over_tcp",
+        "dlt698_over_tcp",
+        OLD_METER,
+    ],
+)
 def test_a_late_answer_is_never_taken_for_the_next_one(protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         script = Script("late")
@@ -159,7 +172,18 @@ def test_a_cancelled_read_ends_long_before_its_timeout_and_leaves_the_device_usa
     run(scenario)
 
 
-@pytest.mark.parametrize("protocol", ["modbus_tcp", "modbus_rtu_over_tcp", "dlt645_over_tcp", "iec104"])
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        "modbus_tcp",
+        "modbus_udp",
+        "modbus_rtu_over_tcp",
+        "modbus_ascii_over_tcp",
+        "dlt645_over_tcp",
+        "dlt698_over_tcp",
+        "iec104",
+    ],
+)
 def test_nobody_there_is_silent(protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with PEERS[protocol](Script()) as port:

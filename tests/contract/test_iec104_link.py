@@ -209,19 +209,19 @@ def test_a_server_that_is_not_there_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_the_stations_clock_is_compared_with_ours_and_the_offset_told(tmp_path: Path) -> None:
-    class OneHourLater(SystemClock):
+    class OneHourEarlier(SystemClock):
         def now_utc_ms(self) -> int:
-            return 1_795_401_000_999 + 3_600_000
+            return 1_795_401_000_999 - 3_600_000
 
     async def scenario() -> None:
         station = RawStation()
         async with serve(station.talk) as port:
-            device = build("iec104", tmp_path, port, table=TABLE, clock=OneHourLater())
+            device = build("iec104", tmp_path, port, table=TABLE, clock=OneHourEarlier())
             try:
                 assert (await read(device)).clock_offset_ms is None
                 station.change(0)
                 answer = await read_until(device, {"breaker": (0, Quality.GOOD)})
-                assert answer.clock_offset_ms == -3_600_000
+                assert answer.clock_offset_ms == 3_600_000
                 assert [r.device_time_utc_ms for r in answer.readings] == [1_795_401_000_999]
             finally:
                 await device.close()

@@ -29,6 +29,12 @@ two,U2,active_power_mw,02030000,1000,kW,
 three,U3,active_power_mw,02030000,1000,kW,
 guard,,,02040000,1000,,{}
 """
+DLT698 = """name,unit,quantity,address,scale,raw_unit,guard
+one,U1,active_power_mw,20040201,1000,W,
+two,U2,active_power_mw,20040201,1000,W,
+three,U3,active_power_mw,20040201,1000,W,
+guard,,,20050203,1,,{}
+"""
 # The guard reads the very object that it guards.
 IEC104 = """name,unit,quantity,area,type,address,guard
 one,U1,on_grid,30,bit,1,
@@ -36,7 +42,7 @@ two,U2,on_grid,1,bit,1,
 three,U3,on_grid,30,bit,1,
 guard,,,30,bit,1,{}
 """
-SHARING = {"iec104": IEC104, "dlt645": DLT645, "dlt645_over_tcp": DLT645}
+SHARING = {"iec104": IEC104, "dlt645": DLT645, "dlt645_over_tcp": DLT645, "dlt698": DLT698, "dlt698_over_tcp": DLT698}
 SHOWN = {"iec104": 1}
 GUARDED = TABLE.replace("raw_unit\n", "raw_unit,guard\n").replace(",\n", ",,\n") + "version,,30,bit,3,,1\n"
 SUSPECT = dict.fromkeys(BOTH_GOOD, (None, Quality.SUSPECT))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Our 104 driver at lib60870's server: interrogation, counters, spontaneous changes, quality, two common addresses.
 
-About one start in six of the library's client stays muted until it is told to start again: every fresh start must reach
+About one in six of the library's own starts stays muted, so the driver asks for the start: every fresh start must reach
 data. 10 starts, or as many as STARTS says (in the soak 50).
 """
 

@@ -64,8 +64,8 @@ def with_uplink(
     layouts = {"U1": UnitLayout("U1", ("active_power_mw",))}
     with closing(
         Buffer.open(
-            folder / "g.buffer", gateway="gateway-1", plants_of_unit={"U1": plant}, settings=agent_config.Buffer(),
-            layouts=layouts, signers={plant: None}, now_utc_ms=T0,
+            folder / "g.buffer", gateway="gateway-1", plants_of_unit={"U1": plant},
+            settings=agent_config.BufferConfig(), layouts=layouts, signers={plant: None}, now_utc_ms=T0,
         )
     ) as buffer:  # fmt: skip
         buffer.append([UnitRecord("U1", T0, (380_000,), (Quality.GOOD,))])

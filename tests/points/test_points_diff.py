@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collector.base.errors import ConfigError
-from collector.points.diff import Cell, Difference, compare_points, load_version
+from collector.points.diff import CellChange, PointTableDifference, compare_points, load_version
 from tests.points.point_tables import write_cells
 
 HEADER = ["name", "description", "quantity", "area", "type", "address", "order", "scale", "raw_unit", "min", "deadband"]
@@ -19,7 +19,9 @@ ROWS = [
 ]
 
 
-def compare(tmp_path: Path, old: list[list[str]], new: list[list[str]], header: list[str] = HEADER) -> Difference:
+def compare(
+    tmp_path: Path, old: list[list[str]], new: list[list[str]], header: list[str] = HEADER
+) -> PointTableDifference:
     first, _ = load_version(write_cells(tmp_path / "old", [HEADER, *old], "utf8"))
     second, family = load_version(write_cells(tmp_path / "new", [header, *new], "xlsx_numbers"))
     return compare_points(first, second, family)
@@ -45,20 +47,20 @@ def test_form_spelling_and_order_of_rows_are_no_difference(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("cells", "changed", "reasons"),
     [
-        ({"address": "10"}, [Cell("address", "0", "10")], ("address",)),
-        ({"order": "ABCD"}, [Cell("order", "CDAB", "ABCD")], ("address",)),
-        ({"area": "input"}, [Cell("area", "holding", "input")], ("address",)),
-        ({"scale": "0.001"}, [Cell("scale", "1", "0.001")], ("meaning",)),
-        ({"raw_unit": "kW"}, [Cell("raw_unit", "MW", "kW")], ("meaning",)),
-        ({"type": "int32", "scale": "0.1"}, [Cell("type", "float32", "int32"), Cell("scale", "1", "0.1")],
+        ({"address": "10"}, [CellChange("address", "0", "10")], ("address",)),
+        ({"order": "ABCD"}, [CellChange("order", "CDAB", "ABCD")], ("address",)),
+        ({"area": "input"}, [CellChange("area", "holding", "input")], ("address",)),
+        ({"scale": "0.001"}, [CellChange("scale", "1", "0.001")], ("meaning",)),
+        ({"raw_unit": "kW"}, [CellChange("raw_unit", "MW", "kW")], ("meaning",)),
+        ({"type": "int32", "scale": "0.1"}, [CellChange("type", "float32", "int32"), CellChange("scale", "1", "0.1")],
          ("address", "meaning")),
-        ({"type": "int16"}, [Cell("type", "float32", "int16"), Cell("registers", "2", "1")], ("address",)),
-        ({"description": "机端有功"}, [Cell("description", "有功", "机端有功")], ()),
-        ({"min": "", "deadband": "0.5"}, [Cell("min", "-50", ""), Cell("deadband", "", "0.5")], ()),
+        ({"type": "int16"}, [CellChange("type", "float32", "int16"), CellChange("registers", "2", "1")], ("address",)),
+        ({"description": "机端有功"}, [CellChange("description", "有功", "机端有功")], ()),
+        ({"min": "", "deadband": "0.5"}, [CellChange("min", "-50", ""), CellChange("deadband", "", "0.5")], ()),
     ],
 )  # fmt: skip
 def test_a_changed_cell_is_named_and_verified_again_where_it_reads_another_value(
-    tmp_path: Path, cells: dict[str, str], changed: list[Cell], reasons: tuple[str, ...]
+    tmp_path: Path, cells: dict[str, str], changed: list[CellChange], reasons: tuple[str, ...]
 ) -> None:
     difference = compare(tmp_path, ROWS, edited(0, **cells))
     (change,) = difference.changed
@@ -80,7 +82,7 @@ def test_points_that_come_and_go_are_listed_with_what_lost_its_source(tmp_path: 
 def test_a_point_with_another_name_and_nothing_else_is_renamed_not_replaced(tmp_path: Path) -> None:
     difference = compare(tmp_path, ROWS, edited(1, name="无功功率"))
     (renamed,) = difference.renamed
-    assert renamed.cells == (Cell("name", "Q", "无功功率"),)
+    assert renamed.cells == (CellChange("name", "Q", "无功功率"),)
     assert not difference.equal
     assert len(difference.added) == len(difference.removed) == len(difference.verify_again) == 0
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.points.lint import Report, lint_table
+from collector.points.lint import LintReport, lint_table
 from collector.sheets.findings import Severity
 from tests.points.point_tables import write_cells
 
@@ -21,14 +21,20 @@ P = ["P", "active_power_mw", "holding", "float32", "0", "MW"]
 Q = ["Q", "reactive_power_mvar", "holding", "float32", "2", "Mvar"]
 
 
-def lint(tmp_path: Path, *rows: list[str], more: str = "", protocol: str | None = "modbus_tcp") -> Report:
+def lint(tmp_path: Path, *rows: list[str], more: str = "", protocol: str | None = "modbus_tcp") -> LintReport:
     header = [*COLUMNS, *more.split()]
     filled = [row + [""] * (len(header) - len(row)) for row in rows]
     return lint_table(write_cells(tmp_path / "t", [header, *filled], "utf8"), protocol)
 
 
-def codes(report: Report) -> list[tuple[str, int]]:
-    return [(f.code, f.row) for f in report.findings if f.code not in ("order_unstated", "no_backup")]
+QUIET = ("order_unstated", "no_backup", "no_value_unstated")  # notes that most tables deserve
+
+
+UNREACHABLE = [("unreachable", 2)] * 2  # neither end of the declared range
+
+
+def codes(report: LintReport) -> list[tuple[str, int]]:
+    return [(f.code, f.row) for f in report.findings if f.code not in QUIET]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,16 @@ def codes(report: Report) -> list[tuple[str, int]]:
         ([["F", "frequency_hz", "holding", "float32", "0", "Hz", "55", "60"]], "min max", [("no_nominal", 2)]),
         ([["S", "on_grid", "holding", "bit", "0", "", "0", "-1", ""]], "bit scale offset", [("never_valid", 2)]),
         ([["S", "on_grid", "holding", "bit", "0", "", "0", "-1", "1"]], "bit scale offset", []),
+        ([["S", "on_grid", "holding", "uint16", "0", "", "1..2", "1=0;2=1"],
+          ["T", "condenser", "holding", "uint16", "0", "", "3", ""]], "bit map", []),
+        ([["S", "on_grid", "holding", "uint16", "0", "", "1..2", "1=0;2=1"],
+          ["T", "condenser", "holding", "uint16", "0", "", "2", ""]], "bit map", [("same_address", 3)]),
+        ([["S", "on_grid", "holding", "uint32", "0", "", "1"], ["T", "condenser", "holding", "uint32", "0", "", "17"]],
+         "bit", []),
+        ([["S", "on_grid", "holding", "uint16", "0", "", "1..2", "1=0;4=1"]], "bit map", [("map_width", 2)]),
+        ([["S", "on_grid", "holding", "int16", "0", "", "0=0;0xFFFF=1"]], "map", [("map_width", 2)]),
+        ([["S", "on_grid", "holding", "uint16", "0", "", "2=1;3=1"]], "map", [("never_valid", 2)]),
+        ([["S", "on_grid", "holding", "float32", "0", "", "1=1;2=0"]], "map", []),
         ([[*P, "-0.1", "-1"]], "scale sign", [("double_sign", 2)]),
         ([["E", "energy_export_mwh", "input", "uint16", "0", "MWh"]], "", [("counter_narrow", 2)]),
         ([[*P, "0", "100", "20"]], "min max deadband", [("deadband_wide", 2)]),
@@ -99,6 +115,31 @@ def test_a_table_of_a_104_station_is_judged(
     assert codes(lint(tmp_path, *rows, more=more, protocol="iec104")) == expected
 
 
+def test_a_table_of_a_meter_of_698_is_judged(tmp_path: Path) -> None:
+    rows = [["E", "energy_export_mwh", "", "", "00200401", "kWh"], ["P", "active_power_mw", "", "", "20050201", "W"],
+            ["V", "bus_voltage_kv", "", "", "20000201", "V"],
+            ["F", "frequency_hz", "", "", "200F0200", "Hz"]]  # fmt: skip
+    found = codes(lint(tmp_path, *rows, protocol="dlt698"))
+    # 20050201 is reactive; without the ratio of its transformers a meter of 6553.5 V reaches 6.55 kV, which may be.
+    assert found == [("identifier_of_quantity", 3)]
+
+
+def test_a_table_of_a_meter_of_1997_is_judged(tmp_path: Path) -> None:
+    rows = [["E", "energy_export_mwh", "", "", "9010", "kWh"], ["P", "active_power_mw", "", "", "B630", "kW"],
+            ["Q", "reactive_power_mvar", "", "", "b640", "kvar"], ["U", "bus_voltage_kv", "", "", "B611", "V"],
+            ["I", "energy_export_mwh", "", "", "9110", "kWh"]]  # fmt: skip
+    found = codes(lint(tmp_path, *rows, protocol="dlt645"))
+    # 9110 is reactive. Without the ratio 99.9999 kW, 99.99 kvar and 9999 V are all that can come.
+    assert [code for code in found if code[0].startswith("identifier")] == [("identifier_of_quantity", 6)]
+
+
+# Four digits that are none of 1997 may be half an identifier of 2007; eight that are one of 1997, somebody's padding.
+@pytest.mark.parametrize("address", ["0203", "00009010", "B63", "8FFF"])
+def test_a_number_that_is_no_identifier_of_either_edition_is_refused(address: str, tmp_path: Path) -> None:
+    found = codes(lint(tmp_path, ["P", "active_power_mw", "", "", address, "kW"], protocol="dlt645"))
+    assert ("identifier", 2) in found
+
+
 def test_a_table_of_a_meter_is_judged(tmp_path: Path) -> None:
     rows = [["E", "energy_export_mwh", "", "", "00010000", "kWh"], ["P", "active_power_mw", "", "", "00000302", "kW"],
             ["Q", "reactive_power_mvar", "", "", "00010000", "kvar"]]  # fmt: skip
@@ -114,10 +155,57 @@ def test_a_table_of_a_meter_is_judged(tmp_path: Path) -> None:
 def test_units_that_read_one_quantity_at_one_address_are_meant_so(
     tmp_path: Path, protocol: str, place: list[str]
 ) -> None:
-    shared = [[f"V{n}", "bus_voltage_kv", *place, "V", f"U{n}"] for n in range(3)]
-    assert codes(lint(tmp_path, *shared, more="unit", protocol=protocol)) == []
+    shared = [[f"V{n}", "bus_voltage_kv", *place, "V", f"U{n}", "100"] for n in range(3)]
+    assert codes(lint(tmp_path, *shared, more="unit scale", protocol=protocol)) == []
     other = ["F", "frequency_hz", *place, "Hz", "U9"]
-    assert ("same_address", 5) in codes(lint(tmp_path, *shared, other, more="unit", protocol=protocol))
+    assert ("same_address", 5) in codes(lint(tmp_path, *shared, other, more="unit scale", protocol=protocol))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "place", "expected"),
+    [
+        # 660 / 32768 is the value of a code: as a full value it would reach 0.02 MW
+        ("iec104", ["9", "", "1", "MW", "0.0201416015625", "-50", "700", ""], [("tiny_reach", 2), *UNREACHABLE]),
+        ("iec104", ["9", "", "1", "MW", "0.0201416015625", "-50", "660", "1"], [("reach_short", 2)]),
+        ("iec104", ["34", "", "1", "MW", "660", "-50", "650", "32767"], []),
+        # a full scale of 600 MW never gives 700
+        ("iec104", ["21", "", "1", "MW", "600", "-50", "700", ""], [("reach_short", 2)]),
+        ("iec104", ["11", "", "1", "MW", "0.1", "-50", "700", ""], []),
+        ("iec104", ["11", "", "1", "MW", "0.001", "-50", "700", ""], UNREACHABLE),
+        ("iec104", ["13", "", "1", "MW", "0.001", "-50", "700", ""], []),
+        # 79.9999 kW is what three octets with a sign hold: the transformers' ratio is missing
+        ("dlt645", ["", "", "02030000", "kW", "", "-50000", "700000", ""], [("tiny_reach", 2), *UNREACHABLE]),
+        ("dlt645", ["", "", "02030000", "kW", "10000", "-50000", "700000", ""], []),
+        ("modbus_tcp", ["holding", "int16", "1", "MW", "0.001", "-50", "700", ""], UNREACHABLE),
+    ],
+)  # fmt: skip
+def test_a_range_that_no_raw_value_reaches_is_found_on_every_protocol(
+    tmp_path: Path, protocol: str, place: list[str], expected: list[tuple[str, int]]
+) -> None:
+    report = lint(tmp_path, ["P", "active_power_mw", *place], more="scale min max norm_base", protocol=protocol)
+    assert codes(report) == expected
+
+
+def test_a_frequency_whose_code_never_gives_50_hz_is_found(tmp_path: Path) -> None:
+    row = ["F", "frequency_hz", "9", "", "1", "Hz"]
+    assert codes(lint(tmp_path, [*row, "0.002"], more="scale", protocol="iec104")) == [("no_nominal", 2)]
+    assert codes(lint(tmp_path, [*row, "0.002", "1"], more="scale norm_base", protocol="iec104")) == []
+
+
+def test_what_would_believe_registers_full_of_ones_is_noted_once(tmp_path: Path) -> None:
+    def said(row: list[str], no_value: str = "") -> list[str]:
+        report = lint(tmp_path, [*row, no_value], more="bit no_value")
+        return [f.message for f in report.findings if f.code == "no_value_unstated"]
+
+    counter = ["E", "energy_export_mwh", "holding", "uint32", "0", "kWh", ""]
+    assert said(counter) == ['no value that means "no value" is stated for E: registers of FFFF would be believed']
+    assert said(counter, "0xFFFFFFFF") == []
+    assert said(["S", "on_grid", "holding", "bit", "0", "", "3"])
+    # -1 Wh and BCD digits of F are no counter, a coil has no sixteen bits, NaN is no value by itself
+    for row in (["E", "energy_export_mwh", "holding", "int32", "0", "kWh", ""], [*counter[:3], "bcd32", *counter[4:]],
+                [*counter[:3], "float32", *counter[4:]], ["S", "on_grid", "coil", "bit", "0", "", ""],
+                ["P", "active_power_mw", "holding", "uint16", "0", "MW", ""]):  # fmt: skip
+        assert said(row) == [], row
 
 
 def test_statuses_without_backup_are_named_once(tmp_path: Path) -> None:
@@ -132,8 +220,8 @@ def test_an_order_nobody_states_is_noted_once(tmp_path: Path) -> None:
 
 
 def test_refusals_and_findings_come_together_with_headings_as_written(tmp_path: Path) -> None:
-    rows = [["名称", "量", "区", "数据类型", "地址", "单位", "系数"], ["P", "有功功率", "3", "int16", "0", "MW", "0"],
-            ["S", "并网状态", "1", "bit", "0", "", "2"], ["Q", "无功", "3", "int16", "x", "Mvar", ""]]  # fmt: skip
+    rows = [["名称", "量", "区", "数据类型", "地址", "单位", "系数"], ["P", "有功功率", "03", "int16", "0", "MW", "0"],
+            ["S", "并网状态", "01", "bit", "0", "", "2"], ["Q", "无功", "03", "int16", "x", "Mvar", ""]]  # fmt: skip
     report = lint_table(write_cells(tmp_path / "t", rows, "gbk"))
     assert [(f.severity.value, f.code, f.row, f.column) for f in report.findings if f.code != "no_backup"] == [
         ("error", "scale_zero", 2, "系数"), ("error", "never_valid", 3, "系数"), ("error", "not_whole", 4, "地址"),
@@ -146,7 +234,8 @@ def test_refusals_and_findings_come_together_with_headings_as_written(tmp_path: 
     [
         (["holding", "", "1"], "modbus"), (["输入寄存器", "", "1"], "modbus"), (["04", "", "1"], "modbus"),
         (["3", "int16", "1"], "modbus"), (["30", "", "1"], "iec104"), (["M_SP_NA_1", "", "1"], "iec104"),
-        (["", "", "00010000"], "dlt645"), (["3", "", "1"], ""), (["", "", "1"], ""),
+        (["", "", "00010000"], "dlt645"), (["", "", "00100201"], "dlt698"), (["", "", "200F0200"], "dlt698"),
+        (["3", "", "1"], ""), (["", "", "1"], ""),
     ],
 )  # fmt: skip
 def test_the_protocol_is_told_by_the_table_or_asked_for(tmp_path: Path, row: list[str], family: str) -> None:
@@ -207,7 +296,7 @@ cell = st.sampled_from(
 
 @given(
     rows=st.lists(st.lists(cell, min_size=23, max_size=23), min_size=1, max_size=4),
-    protocol=st.sampled_from(["modbus_rtu", "iec104", "dlt645", None]),
+    protocol=st.sampled_from(["modbus_rtu", "iec104", "dlt645", "dlt698", None]),
 )
 @settings(max_examples=200)
 def test_any_cells_are_a_report_and_never_an_exception(rows: list[list[str]], protocol: str | None) -> None:

@@ -61,7 +61,7 @@ def test_a_range_the_type_cannot_hold_is_refused(tmp_path: Path) -> None:
         ("P,active_power_mw,holding,itn16,1,,,MW,,,,,,,,", "did you mean 'int16'?"),
         (
             "P,active_power_mw,holding,int16,1,,,kV,,,,,,,,",
-            "raw_unit: active_power_mw is given in MW or kW or W, got 'kV'",
+            "raw_unit: active_power_mw is given in MW or kW or W or 万kW, got 'kV'",
         ),
         ("P,active_power_mw,holding,int16,1,1e999,,MW,,,,,,,,", "scale: not a number: '1e999'"),
         ("P,active_power_mw,holding,int16,1,0,,MW,,,,,,,,", "scale: 0 would make every value 0"),
@@ -107,7 +107,7 @@ def test_a_data_identifier_is_eight_hexadecimal_digits(tmp_path: Path) -> None:
     header = "name,quantity,area,type,address,raw_unit\n"
     (point,) = load_points(table(tmp_path, "E,energy_export_mwh,,bcd32,00010000,kWh", header=header), "dlt645", "m")
     assert point.address == 0x00010000
-    assert refusals(tmp_path, "E,energy_export_mwh,,bcd32,9010,kWh", protocol="dlt645", header=header) == [
-        "points.csv:2: address: a data identifier is 8 hexadecimal digits, got '9010'; "
-        "format the column as text, so that leading zeros stay"
+    assert refusals(tmp_path, "E,energy_export_mwh,,bcd32,10000,kWh", protocol="dlt645", header=header) == [
+        "points.csv:2: address: a data identifier is 8 hexadecimal digits (of DL/T 645-1997 4, such as 9010), got "
+        "'10000'; format the column as text, so that leading zeros stay"
     ]

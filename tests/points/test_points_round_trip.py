@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from collector.points import COLUMNS, IEC104_TYPES, ORDERS, Point, load_points
-from collector.points.point import decimal_text
+from collector.points.point import NORMALISED, decimal_text
 from tests.points.point_tables import FORMS, write_points
 
 decimals = st.builds(lambda whole, digits: Fraction(whole, 10**digits), st.integers(-(10**6), 10**6), st.integers(0, 6))
@@ -24,14 +24,17 @@ def points(draw: st.DrawFn, protocol: str, row: int) -> Point:
     modbus, kind = protocol == "modbus_tcp", "float32"
     if modbus:
         kind = draw(st.sampled_from(["int16", "uint32", "int64", "float32", "float64"]))
-    area = {"modbus_tcp": st.sampled_from(["holding", "input"]), "dlt645": st.just("")}.get(
+    area = {"modbus_tcp": st.sampled_from(["holding", "input"]), "dlt645": st.just(""), "dlt698": st.just("OAD")}.get(
         protocol, st.sampled_from([str(t) for t in IEC104_TYPES])
     )
+    number = draw(area)
     return Point(
         file="", row=0, name=f"P{row} {draw(texts)}".strip(), description=draw(texts.filter(lambda t: t not in "/—-")),
-        device="", unit=f"U{row}", quantity="active_power_mw", area=draw(area), type=kind,
+        device="", unit=f"U{row}", quantity="active_power_mw", area=number, type=kind,
         address=draw(st.integers(1, 9_999)), common_address=None if modbus else draw(st.integers(1, 65534)),
-        bit=None, order=draw(st.sampled_from(ORDERS)), scale=draw(decimals.filter(bool)), offset=draw(decimals),
+        bit=draw(st.integers(0, 15)) if number == "20" else None,
+        norm_base=draw(st.sampled_from([None, 1, 32767, 32768])) if number in NORMALISED else None,
+        order=draw(st.sampled_from(ORDERS)), scale=draw(decimals.filter(bool)), offset=draw(decimals),
         raw_unit=draw(st.sampled_from(["MW", "kW", "W"])), sign=draw(st.sampled_from([1, -1])), low=None, high=None,
         deadband=draw(st.none() | decimals.map(abs)), period_s=draw(st.none() | st.integers(1, 60).map(Fraction)),
         backup=draw(st.booleans()), guard="", no_value=tuple(draw(st.lists(st.integers(-9, 70_000), max_size=2))),
@@ -49,7 +52,7 @@ def is_utf8(data: bytes) -> bool:
 @given(data=st.data())
 @settings(max_examples=120)
 def test_a_written_table_loads_to_the_same_points(data: st.DataObject) -> None:
-    protocol = data.draw(st.sampled_from(["modbus_tcp", "iec104", "dlt645"]))
+    protocol = data.draw(st.sampled_from(["modbus_tcp", "iec104", "dlt645", "dlt698"]))
     table = [data.draw(points(protocol, row)) for row in range(data.draw(st.integers(1, 4)))]
     form = data.draw(st.sampled_from(sorted(FORMS)))
     title, columns = data.draw(st.booleans()), data.draw(st.permutations(COLUMNS))

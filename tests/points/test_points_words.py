@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from collector.base.errors import ConfigError
 from collector.points import IEC104_TYPES, MODBUS_AREAS, ORDERS, RAW_UNITS, REGISTERS, Point, load_points, words
+from collector.points.agent_config import load_agent
 from collector.points.cells import parse_whole
 from collector.points.notation import find_notation
 from collector.points.words import FOR_READERS, HEADINGS, column_of, fold
@@ -52,12 +54,13 @@ def test_every_word_leads_to_something_this_program_knows() -> None:
 @pytest.mark.parametrize(
     ("column", "written", "field", "meant"),
     [
-        ("区", "03", "area", "holding"), ("区", "4", "area", "input"), ("区", "输入寄存器", "area", "input"),
+        ("区", "03", "area", "holding"), ("区", "输入寄存器", "area", "input"),
         ("区", "保持寄存器", "area", "holding"), ("区", "4X", "area", "holding"),
         ("数据类型", "Float", "type", "float32"), ("数据类型", "32位浮点", "type", "float32"),
         ("数据类型", "无符号16位", "type", "uint16"), ("数据类型", "DWORD", "type", "uint32"),
         ("地址", "0x64", "address", 100), ("地址", "64H", "address", 100), ("地址", "00100", "address", 100),
         ("地址", "100.0", "address", 100), ("单位", "KW", "raw_unit", "kW"), ("单位", "兆瓦", "raw_unit", "MW"),
+        ("单位", "万千瓦", "raw_unit", "万kW"),
         ("字节序", "CD AB", "order", "CDAB"), ("字节序", "cd-ab", "order", "CDAB"), ("字节序", "3412", "order", "CDAB"),
         ("字节序", "低字在前", "order", "CDAB"), ("字节序", "/", "order", "ABCD"), ("方向", "反", "sign", -1),
         ("方向", "-1", "sign", -1), ("备用", "是", "backup", True), ("主备", "主", "backup", False),
@@ -71,8 +74,21 @@ def test_the_words_of_the_trade_are_understood(
     assert getattr(load(tmp_path, **{column: written}), field) == meant
 
 
+@pytest.mark.parametrize(("heading", "written", "area"), [
+    ("功能码", "4", "input"), ("功能码", "3.0", "holding"), ("FC", "1", "coil"), ("Function Code", "3", "holding"),
+])  # fmt: skip
+def test_a_bare_digit_under_a_heading_of_function_codes_is_one(
+    tmp_path: Path, heading: str, written: str, area: str
+) -> None:
+    kind = ["bit", "on_grid", ""] if area == "coil" else ["int16", "active_power_mw", "MW"]
+    header = ["name", heading, "address", "type", "quantity", "raw_unit"]
+    path = write_cells(tmp_path / "t", [header, ["P", written, "7", *kind]], "utf8")
+    assert [p.area for p in load_points(path, "modbus_tcp", "d")] == [area]
+
+
 @pytest.mark.parametrize(
-    ("written", "meant"), [("36", "36"), ("M_ME_TF_1", "36"), ("短浮点", "13"), ("3", "3"), ("09", "9")]
+    ("written", "meant"),
+    [("36", "36"), ("M_ME_TF_1", "36"), ("短浮点", "13"), ("3", "3"), ("09", "9"), ("3.0", "3"), ("30.0", "30")],
 )
 def test_the_types_of_104_are_known_by_number_and_name(tmp_path: Path, written: str, meant: str) -> None:
     assert load(tmp_path, "iec104", 区=written, 地址="4001H").area == meant
@@ -93,7 +109,14 @@ def test_the_types_of_104_are_known_by_number_and_name(tmp_path: Path, written: 
         ({"死区": "-1"}, "死区: can't be below 0, got -1"), ({"周期": "0"}, "周期: must be above 0, got 0"),
         ({"量": ""}, "量: is empty; name the settlement quantity, give a guard value, or delete the row"),
         ({"量": "", "校验": "9..2"}, "校验: expected a number or min..max, got '9..2'"),
-        ({"地址": "100.5"}, "地址: expected a whole number, got '100.5'"),
+        ({"地址": "100.5"}, "地址: 100.5 is bit 5 of register 100, or more digits that a spreadsheet dropped"),
+        ({"地址": "40001.0"}, "地址: 40001.0 looks like 4xxxx notation of a holding register; write"),
+        ({"地址": "400001.0"}, "地址: 400001.0 is 4xxxx notation of a holding register; write the 0-based address 0"),
+        ({"地址": "40006.1"}, "地址: 40006.1 is bit 1 of register 40006, or more digits that a spreadsheet dropped"),
+        ({"地址": "5.0", "数据类型": "bit"}, "地址: 5.0 is bit 0 of register 5, or more digits that a spreadsheet"),
+        ({"区": "3"}, "区: '3' is said of function 03 (holding), 3xxxx (input) alike"),
+        ({"区": "4.0"}, "区: '4.0' is said of function 04 (input), 4xxxx (holding) alike"),
+        ({"区": "1"}, "区: '1' is said of function 01 (coil), 1xxxx (discrete) alike"),
         ({"地址": "1_0"}, "地址: expected a whole number, got '1_0'"), ({"地址": ""}, "地址: is empty"),
         ({"数据类型": ""}, "数据类型: is empty"), ({"区": ""}, "区: is empty"),
     ],
@@ -104,7 +127,9 @@ def test_what_can_mean_two_things_or_nothing_is_refused(tmp_path: Path, cells: d
 
 def test_a_command_of_104_is_refused_and_so_is_a_word_for_two_types(tmp_path: Path) -> None:
     assert refusal(tmp_path, "iec104", 区="45").startswith("区: '45' writes to the device; this program only reads")
-    assert refusal(tmp_path, "iec104", 区="遥信").startswith("区: '遥信' is said of 1/30 (单点), 3/31 (双点) alike")
+    assert refusal(tmp_path, "iec104", 区="遥信").startswith(
+        "区: '遥信' is said of 1/30 (单点), 3/31 (双点), 20 (成组单点) alike"
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,14 +171,84 @@ def test_whole_numbers_are_read_as_tables_write_them() -> None:
 def test_rows_are_checked_for_the_devices_that_read_them(tmp_path: Path) -> None:
     rows = [
         ["名称", "设备", "机组", "量", "区", "数据类型", "地址", "单位"],
-        ["有功", "a", "1", "有功功率", "3", "float32", "0", "MW"],
-        ["有功", "b", "1", "有功功率", "3", "float32", "0", "MW"],
-        ["无功", "", "1", "无功功率", "3", "float32", "2", "Mvar"],
+        ["有功", "a", "1", "有功功率", "03", "float32", "0", "MW"],
+        ["有功", "b", "1", "有功功率", "03", "float32", "0", "MW"],
+        ["无功", "", "1", "无功功率", "03", "float32", "2", "Mvar"],
     ]
     path = write_cells(tmp_path / "t", rows, "utf8")
     assert [p.row for p in load_points(path, "modbus_tcp", "b")] == [3, 4]
-    rows.append(["功率", "b", "1", "有功功率", "3", "float32", "4", "MW"])
+    rows.append(["功率", "b", "1", "有功功率", "03", "float32", "4", "MW"])
     path = write_cells(tmp_path / "t", rows, "utf8")
     assert len(load_points(path, "modbus_tcp", "a")) == 2
     with pytest.raises(ConfigError, match=r"t\.csv:5: 量: active_power_mw has a primary source already in row 3"):
         load_points(path, "modbus_tcp", "b")
+
+
+def test_the_units_of_the_trade_are_worth_what_they_say(tmp_path: Path) -> None:
+    # 1234.5 万kWh are 12 345 MWh, in Wh; 66 万千瓦 are 660 MW, in kW.
+    energy = load(tmp_path, 量="正向有功电量", 单位="万度")
+    assert energy.stored(Fraction("1234.5")) == 12_345_000_000
+    assert load(tmp_path, 单位="万千瓦").stored(66) == 660_000
+
+
+def test_columns_named_by_a_list_are_passed_over_and_others_are_not(tmp_path: Path) -> None:
+    header = ["点名", "KKS编码", "量", "区", "数据类型", "地址", "单位", "厂家备注"]
+    row = ["有功", "10BAT01CE001", "有功功率", "03", "float32", "0", "MW", "见图 3"]
+    path = write_cells(tmp_path / "t", [header, row], "utf8")
+    (point,) = load_points(path, "modbus_tcp", "d", ["kks编码", "厂家备注"])
+    assert point.name == "有功"
+    with pytest.raises(ConfigError, match="厂家备注: unknown column"):
+        load_points(path, "modbus_tcp", "d", ["KKS编码"])
+    (tmp_path / "agent.toml").write_text(
+        'schema = 1\n[gateway]\nid = "g"\n[[plant]]\nid = "P"\n[[unit]]\nid = "U1"\nplant = "P"\n'
+        '[[device]]\nid = "d"\nprotocol = "modbus_tcp"\npoints = "t.csv"\nunit = "U1"\nhost = "127.0.0.1"\nport = 1\n'
+        'ignore_columns = ["KKS编码", "厂家备注"]\n',
+        "utf-8",
+    )
+    assert len(load_agent(tmp_path / "agent.toml").points["d"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "states"),
+    [
+        ("1=1;2=0", ((1, 1), (2, 0))), ("1 = 1, 2 = 0", ((1, 1), (2, 0))), ("0x55=1 0AAH=0", ((85, 1), (170, 0))),
+        ("1:1;2:0", ((1, 1), (2, 0))), ("-1=0、1=1", ((-1, 0), (1, 1))), ("/", ()),
+    ],
+)  # fmt: skip
+def test_the_states_of_a_status_are_read_as_people_write_them(
+    tmp_path: Path, written: str, states: tuple[tuple[int, int], ...]
+) -> None:
+    row = load(tmp_path, 量="on_grid", 数据类型="int16", 单位="", 状态映射=written)
+    assert row.states == states
+
+
+STATUS = {"量": "on_grid", "数据类型": "uint16", "单位": ""}
+
+
+@pytest.mark.parametrize(
+    ("cells", "refused"),
+    [
+        ({"map": "1=投;2=退"}, "map: expected raw values with the 0 or 1 each means"),
+        ({"map": "1=1;1=0"}, "map: expected raw values"), ({"map": "1;0"}, "map: expected raw values"),
+        ({"map": "1=2"}, "map: expected raw values"), ({"map": "1=1;2=0", "系数": "2"}, "map: a map takes raw values"),
+        ({"map": "1=1;2=0", "方向": "-1"}, "map: a map takes raw values"),
+        ({"bit": "2..3"}, "map: bits 2..3 have 4 states"), ({"bit": "3..2"}, "bit: expected a bit, or the lowest"),
+        ({"bit": "14..16"}, "bit: expected a bit, or the lowest"), ({"bit": "2..x"}, "bit: expected a bit"),
+        ({"数据类型": "bit", "区": "coil", "bit": "0..1", "map": "1=1;2=0"}, "bit: a coil is one bit"),
+        ({"量": "active_power_mw", "单位": "MW", "map": "1=1;2=0"}, "map: only a status has a map"),
+    ],
+)  # fmt: skip
+def test_a_map_that_says_nothing_sure_is_refused(tmp_path: Path, cells: dict[str, str], refused: str) -> None:
+    assert refusal(tmp_path, **STATUS | cells).startswith(refused)
+
+
+@pytest.mark.parametrize("area", ["1", "3", "30", "31"])
+def test_the_states_of_single_and_double_points_are_the_standards(tmp_path: Path, area: str) -> None:
+    told = refusal(tmp_path, "iec104", **STATUS | {"区": area, "map": "1=1;2=0"})
+    assert told.startswith(f"map: the two states of type {area} are the standard's")
+
+
+def test_several_bits_of_a_measured_value_are_a_number_without_a_map(tmp_path: Path) -> None:
+    row = load(tmp_path, 数据类型="uint16", bit="4..11", 系数="0.5")
+    assert (row.bit, row.bit_count) == (4, 8)
+    assert row.reach == (Fraction(0), Fraction(255, 2))

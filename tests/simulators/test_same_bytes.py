@@ -7,8 +7,8 @@ import hashlib
 from pathlib import Path
 
 from simulators.faces import iec104
-from simulators.faces.dlt645_line import Meter
 from simulators.faces.iec104_station import Station
+from simulators.faces.modbus import Slave
 from simulators.plant.scenario import instantiate, load_scenario
 from simulators.run.simulation import Simulation
 
@@ -28,7 +28,7 @@ def answers(folder: Path, *, seed: str = "20260301") -> str:
         for member in simulation.devices.members.values():
             if isinstance(member, Station):
                 digest.update(b"".join(member.interrogation_answer(iec104.decode_asdu(INTERROGATION))))
-            elif not isinstance(member, Meter):
+            elif isinstance(member, Slave):
                 for request in ("0300000007", "0300640006", "0400000004"):
                     digest.update(member.answer(bytes.fromhex(request)))
     return digest.hexdigest()

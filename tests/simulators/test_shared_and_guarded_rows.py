@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from collector.agent.operate.check import find_problems
-from collector.agent.operate.read_once import Row, read_devices
+from collector.agent.operate.config_check import find_problems
+from collector.agent.operate.read_once import PointReading, read_devices
 from collector.base.clock import SystemClock
 from collector.model.record import Quality
 from collector.points.agent_config import load_agent
@@ -49,7 +49,7 @@ def test_all_faces_serve_shared_addresses_and_guards_and_the_agent_reads_them(tm
     config = load_agent(tmp_path / "agent.toml")
     assert find_problems(config, "agent.toml") == []
 
-    async def look() -> list[Row]:
+    async def look() -> list[PointReading]:
         async with asyncio.timeout(HANG_S), serve(config) as devices:
             for unit in ("U1", "U2"):
                 devices.board.show(unit, "bus_voltage_kv", "220.5")

@@ -13,6 +13,9 @@ from dlt645.service.clientsvc.client_service import MeterClientService
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.agent.device.factory import build_devices
+from collector.base.clock import SystemClock
+from collector.model.record import Quality
 from collector.points.agent_config import AgentConfig, load_agent
 from simulators.faces import dlt645
 from simulators.faults.faults import Fault
@@ -205,3 +208,57 @@ def test_a_frame_is_found_behind_noise_and_no_bytes_break_the_framer(noise: byte
     frame = dlt645.encode_frame(bytes(range(6)), 0x11, data)
     found = dlt645.Framer().feed(noise + b"\x16" * 300 + frame + bytes(300))
     assert dlt645.Frame(bytes(range(6)), 0x11, data) in found
+
+
+OLD_TABLE = """name,quantity,address,scale,raw_unit
+e,energy_export_mwh,9010,1000,kWh
+p,active_power_mw,B630,10000,kW
+q,reactive_power_mvar,B640,10000,kvar
+u,bus_voltage_kv,B611,1000,V
+"""
+
+
+@pytest.mark.usefixtures("line")
+def test_a_meter_of_1997_beside_one_of_2007_answers_and_is_read_by_the_agents_own_codec(tmp_path: Path) -> None:
+    async def run() -> None:
+        (tmp_path / "meter.csv").write_text(OLD_TABLE, "utf-8")
+        (tmp_path / "new.csv").write_text(TABLE, "utf-8")
+        file = tmp_path / "agent.toml"
+        head, second = file.read_text("utf-8").split('id = "m2"')
+        file.write_text(f'{head}id = "m2"{second.replace("meter.csv", "new.csv")}', "utf-8")
+        config = load_agent(file)
+        async with serve(config) as devices:
+            board = devices.board
+            board.show("U1", "energy_export_mwh", "1234.5678")
+            board.show("U1", "active_power_mw", "123.4567")
+            board.show("U1", "reactive_power_mvar", "12.3")
+            board.show("U1", "bus_voltage_kv", "223.4")
+            board.show("U2", "energy_export_mwh", "1")
+            # ÷ 1000 on the secondary side 9010 is 1234.57 kWh: 57 34 12 00, each +33; the address is in both frames.
+            answer = await exchange(config, bytes.fromhex("68 12 00 00 00 00 00 68 01 02 43 C3 EB 16"))
+            assert answer[4:-2] == bytes.fromhex("68 12 00 00 00 00 00 68 81 06 43 C3 8A 67 45 33")
+            assert await exchange(config, READ_ENERGY) == b"", "it does not know the functions of 2007"
+            old, new = (built.device for built in build_devices(config, SystemClock()))
+            found = {r.point.name: (r.value, r.quality) for r in (await old.read(old.points, budget_s=5)).readings}
+            await old.close()
+            assert found == {
+                "e": (1_234_570_000, Quality.GOOD), "p": (123_457, Quality.GOOD), "q": (12_300, Quality.GOOD),
+                "u": (223_000, Quality.GOOD),
+            }  # fmt: skip
+            answers = (await new.read(new.points[:1], budget_s=5)).readings
+            await new.close()
+            assert [(r.value, r.quality) for r in answers] == [(1_000_000, Quality.GOOD)]
+            assert devices.audit.violations == []
+
+    asyncio.run(run())
+
+
+def test_a_meter_that_denies_answers_with_its_error(line: AgentConfig) -> None:
+    async def run() -> None:
+        async with serve(line) as devices:
+            devices.faults.switch_on(Fault("m1", "exception", 2))
+            answer = await exchange(line, READ_ENERGY)
+            # D1: the answer to 11 with the error bit; 02 + 33. Sum 2 x 68, 12, D1, 01, 35: 1E9.
+            assert answer[4:] == bytes.fromhex("68 12 00 00 00 00 00 68 D1 01 35 E9 16")
+
+    asyncio.run(run())

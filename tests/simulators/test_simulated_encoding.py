@@ -38,6 +38,14 @@ def point(tmp_path: Path, row: str) -> Point:
         ("e,energy_export_mwh,holding,bcd32,0,,ABCD,1,,kWh,1,,", 1_234_567_800, "01234568"),
         # Beyond its last digit a counter starts again: 100 000 001 kWh in eight digits.
         ("e,energy_export_mwh,holding,bcd32,0,,ABCD,1,,kWh,1,,", 100_000_001_000, "00000001"),
+        # 112345678 kWh, a register per four digits: 1, 1234 = 04D2h, 5678 = 162Eh; and low register first.
+        ("e,energy_export_mwh,holding,mod10k48,0,,ABCD,1,,kWh,1,,", 112_345_678_000, "000104d2162e"),
+        ("e,energy_export_mwh,holding,mod10k32,0,,CDAB,1,,kWh,1,,", 12_345_678_000, "162e04d2"),
+        ("q,reactive_power_mvar,holding,mod10k32,0,,ABCD,1,,kvar,1,,", -12_345_678, "fb2ee9d2"),
+        ("e,energy_export_mwh,holding,bcd48,0,,ABCD,1,,kWh,1,,", 112_345_678_000, "000112345678"),
+        ("e,energy_export_mwh,holding,bcd24,0,,ABCD,1,,kWh,1,,", 345_678_000, "00345678"),
+        # 1.0 in half precision: exponent 15, no fraction.
+        ("p,active_power_mw,holding,float16,0,,ABCD,1,,MW,1,,", 1_000, "3c00"),
         # 65 537 MWh in 16 bits.
         ("e,energy_export_mwh,holding,uint16,0,,ABCD,1,,MWh,1,,", 65_537_000_000, "0001"),
         # Any other value beyond the type's range saturates.

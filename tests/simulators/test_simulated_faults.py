@@ -16,7 +16,7 @@ from pymodbus.exceptions import ModbusException
 from collector.base.errors import CollectorError, ConfigError
 from collector.model.interval import Interval, parse_time_ms
 from collector.points.agent_config import AgentConfig, load_agent
-from simulators.faces import iec104
+from simulators.faces import iec104, modbus
 from simulators.faults.faults import KINDS, Fault, Faults, kinds_of
 from simulators.faults.file import FaultPlan, load_faults
 from simulators.run.devices import Devices, serve
@@ -70,6 +70,10 @@ def garbled(data: bytes) -> bool:
         ("glue", 0, lambda data: data == ANSWER + ANSWER),
         ("reset", 0, lambda data: data == b"reset"),
         ("refuse", 0, lambda data: data == b"refused"),
+        ("mute", 4, lambda data: data == b""),
+        ("mute", 5, lambda data: data == ANSWER),
+        ("hang_up", 0, lambda data: data == b"reset"),
+        ("own_number", 0x0A0B, lambda data: data == bytes.fromhex("0a0b") + ANSWER[2:]),
         ("exception", 6, lambda data: data == bytes.fromhex("000100000003018306")),
         ("register_shift", 1, lambda data: data[-2:] == bytes(2)),  # the neighbour's value: status word 0
         ("register_shift", -1, lambda data: data[-2:] == bytes(2)),
@@ -117,6 +121,18 @@ def test_an_independent_client_rejects_a_wrong_checksum(config: AgentConfig) -> 
             with pytest.raises(ModbusException):
                 await peer.read_input_registers(0, count=2, device_id=17)
             peer.close()
+
+    asyncio.run(run())
+
+
+def test_an_adapter_echoes_the_request_before_the_answer(config: AgentConfig) -> None:
+    async def run() -> None:
+        async with serve(config) as devices:
+            body = bytes.fromhex("110400020002")
+            request = body + modbus.crc16(body)
+            answer = await raw_answer(config, "meter", request)
+            devices.faults.switch_on(Fault("meter", "echo"))
+            assert await raw_answer(config, "meter", request) == request + answer
 
     asyncio.run(run())
 

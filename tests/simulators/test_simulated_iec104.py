@@ -42,7 +42,7 @@ class RawPeer:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
-        self.framer = iec104.Framer()
+        self.framer = iec104.ApduFramer()
         self.sent = 0
 
     async def frame(self) -> bytes:
@@ -106,7 +106,11 @@ def test_the_bits_of_a_time_tag_are_in_minute_and_hour() -> None:
         (1, 1, 0, "010000 01"),
         (3, 1, iec104.IV, "010000 82"),
         (3, 0, 0, "010000 01"),
-        (9, 0.5, 0, "010000 0040 00"),
+        (5, -2, iec104.NT, "010000 7e 40"),
+        (7, 0x80000001, 0, "010000 01000080 00"),
+        (9, 16384, 0, "010000 0040 00"),
+        (20, 0x8005, iec104.BL, "010000 0580 0000 10"),
+        (21, -32768, 0, "010000 0080"),
         (11, -3, iec104.SB, "010000 fdff 20"),
         (13, 512.5, 0, "010000 00200044 00"),
         (15, 100_000, 0, "010000 a0860100 05"),
@@ -226,7 +230,7 @@ def test_a_change_inside_the_deadband_is_not_sent_until_it_adds_up(config: Agent
 
 @given(st.lists(st.binary(max_size=40), max_size=6))
 def test_random_bytes_give_frames_or_a_frame_error(parts: list[bytes]) -> None:
-    framer = iec104.Framer()
+    framer = iec104.ApduFramer()
     try:
         for part in parts:
             for frame in framer.feed(part):

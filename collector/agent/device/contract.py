@@ -12,15 +12,16 @@ place that turns such an exception into a `DeviceError`. A driver itself catches
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import chain
 from pathlib import Path
 from traceback import walk_tb
 from typing import NamedTuple, Protocol, overload, runtime_checkable
 
 from collector.base.errors import DeviceError, DriverFault, Garbled, Refused
+from collector.base.text import tr
 from collector.model.record import Quality
 from collector.points import Point
 
@@ -152,28 +153,75 @@ class Findable(Protocol):
         ...
 
 
-@contextmanager
-def contained(device: str) -> Iterator[None]:
+class Why(StrEnum):
+    """Why a point has no good value, where the device says so itself and a quality tells too little."""
+
+    INVALID = "IV"
+    OVERFLOW = "OV"
+    NOT_TOPICAL = "NT"
+    BLOCKED = "BL"
+    SUBSTITUTED = "SB"
+    TRAVELLING = "travelling"
+    UNDEFINED = "undefined"
+    OTHER_TYPE = "other type"
+    ABSENT = "absent"
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A device that tells more of its points than a quality does."""
+
+    @property
+    def oddities(self) -> Mapping[str, int]:
+        """What came that was no value of any point: a sentence for each kind, with the number of messages so far."""
+        ...
+
+    def why(self, point: Point) -> Why | None:
+        """Why the point's value is not good; None where it is good, or its quality says all that is known."""
+        ...
+
+
+@runtime_checkable
+class Showing(Protocol):
+    """A device that keeps the bytes of its newest answers, for display."""
+
+    def raws(self) -> Mapping[str, bytes]:
+        """The bytes of each point's newest value as received, by its name; called only when somebody looks."""
+        ...
+
+
+class contained:  # noqa: N801 - a context, written as one
     """Context of every call to a driver. `device`: the device's id.
 
     Raises:
         DeviceError: as the driver raised it; any other exception as a `DriverFault` caused by it.
         CancelledError: the task was asked to end.
     """
-    try:
-        yield
-    except DeviceError:
-        raise
-    except (Exception, asyncio.CancelledError) as error:
+
+    # A class: entered at each read, it costs a third of a generator.
+    __slots__ = ("_device",)
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+
+    def __enter__(self) -> None:
+        """Nothing is to be prepared."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """Turn an exception that no driver may raise into a `DriverFault`."""
+        if error is None or isinstance(error, DeviceError) or not isinstance(error, Exception | asyncio.CancelledError):
+            return
         if isinstance(error, asyncio.CancelledError):
             # This task was not asked to end: a library cancelled the future the driver waited for.
             task = asyncio.current_task()
             if task is None or task.cancelling():
-                raise
+                return
         frame, line = list(walk_tb(error.__traceback__))[-1]
         place = f"{Path(frame.f_code.co_filename).name}:{line}"
         raised = ": ".join(filter(None, (type(error).__name__, str(error))))
-        raise DriverFault(f"the driver failed at {place}: {raised}", subject=device, place=place) from error
+        raise DriverFault(
+            tr("the driver failed at {place}: {raised}", place=place, raised=raised), subject=self._device, place=place
+        ) from error
 
 
 def suspect_where_shifted(readings: Sequence[Reading], block_of: Callable[[Point], object]) -> Sequence[Reading]:

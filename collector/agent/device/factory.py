@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from collector.agent.device.contract import Answer, Device, Reading
-from collector.agent.device.modbus.plan import Limits
+from collector.agent.device.modbus.plan import Framing, RequestLimits
 from collector.agent.device.serial import SerialLine
 from collector.base.clock import Clock
 from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
 from collector.points import Point
 from collector.points.agent_config import AgentConfig
-from collector.points.agent_config import Device as Settings
+from collector.points.agent_config import DeviceConfig as Settings
+
+_FRAMINGS: Final[dict[str, Framing]] = {
+    "modbus_tcp": "tcp", "modbus_udp": "udp", "modbus_rtu": "rtu", "modbus_rtu_over_tcp": "rtu",
+    "modbus_ascii": "ascii", "modbus_ascii_over_tcp": "ascii",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +43,21 @@ def line_name(settings: Settings) -> str:
     return f"{place} {settings.id}" if settings.protocol == "iec104" else place
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> RequestLimits:
     """The limits of one request to a device."""
-    return Limits(settings.max_registers, settings.max_coils, settings.max_gap, settings.one_point_per_request)
+    return RequestLimits(settings.max_registers, settings.max_coils, settings.max_gap, settings.one_point_per_request)
+
+
+def framing_of(settings: Settings) -> Framing:
+    """How requests to a Modbus device are framed."""
+    return _FRAMINGS[settings.protocol]
 
 
 def serial_line(settings: Settings) -> SerialLine | None:
     """The serial line of a device; None where it has none."""
-    return SerialLine(settings.serial, settings.baud, settings.parity) if settings.serial else None
+    if not settings.serial:
+        return None
+    return SerialLine(settings.serial, settings.baud, settings.parity, settings.data_bits)
 
 
 def build_devices(config: AgentConfig, clock: Clock) -> list[DeviceOnLine]:
@@ -57,7 +71,16 @@ def build_devices(config: AgentConfig, clock: Clock) -> list[DeviceOnLine]:
     for settings in config.settings.device:
         build = _BUILDERS.get(settings.protocol)
         if build is None:
-            raise ConfigError([Problem("", 0, f"device {settings.id}", f"{settings.protocol} is not available here")])
+            raise ConfigError(
+                [
+                    Problem(
+                        "",
+                        0,
+                        f"device {settings.id}",
+                        tr("{protocol} is not available here", protocol=settings.protocol),
+                    )
+                ]
+            )
         name, points = line_name(settings), config.points[settings.id]
         try:
             device = build(settings, points, clock, name, lines)
@@ -97,13 +120,14 @@ _Builder = Callable[[Settings, tuple[Point, ...], Clock, str, dict[str, object]]
 
 
 def _modbus(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
-    from collector.agent.device.modbus.driver import ModbusDevice, ModbusLine
+    from collector.agent.device.modbus.driver import ModbusDevice
+    from collector.agent.device.modbus.line import ModbusLine
 
     line = lines.get(name)
     if not isinstance(line, ModbusLine):
         line = lines[name] = ModbusLine(
             name, host=settings.host, port=settings.port or 0, serial=serial_line(settings),
-            rtu=settings.protocol != "modbus_tcp",
+            framing=framing_of(settings), any_number=settings.transaction_id == "any", quiet_s=settings.quiet_ms / 1000,
         )  # fmt: skip
     return ModbusDevice(
         settings.id, line, points, clock, slave=settings.slave, timeout_s=settings.timeout_s,
@@ -125,12 +149,23 @@ def _dlt645(settings: Settings, points: tuple[Point, ...], clock: Clock, name: s
     line = lines.get(name)
     if not isinstance(line, MeterLine):
         line = lines[name] = MeterLine(
-            name, host=settings.host, port=settings.port or 0, serial=serial_line(settings)
+            name, host=settings.host, port=settings.port or 0, serial=serial_line(settings),
+            quiet_s=settings.quiet_ms / 1000,
         )  # fmt: skip
     return Dlt645Device(settings, line, points, clock)
 
 
+def _dlt698(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
+    from collector.agent.device.dlt698.driver import Dlt698Device
+    from collector.agent.device.dlt698.line import GetLine
+
+    line = lines.get(name)
+    if not isinstance(line, GetLine):
+        line = lines[name] = GetLine(name, host=settings.host, port=settings.port or 0, serial=serial_line(settings))
+    return Dlt698Device(settings, line, points, clock)
+
+
 _BUILDERS: dict[str, _Builder] = {
-    "modbus_tcp": _modbus, "modbus_rtu": _modbus, "modbus_rtu_over_tcp": _modbus, "iec104": _iec104,
-    "dlt645": _dlt645, "dlt645_over_tcp": _dlt645,
+    **dict.fromkeys(_FRAMINGS, _modbus), "iec104": _iec104, **dict.fromkeys(("dlt645", "dlt645_over_tcp"), _dlt645),
+    **dict.fromkeys(("dlt698", "dlt698_over_tcp"), _dlt698),
 }  # fmt: skip

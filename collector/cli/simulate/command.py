@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.base.text import tr
+from collector.cli.language import say
+
 if TYPE_CHECKING:
     from simulators.run.simulation import Simulation
 
@@ -49,7 +52,7 @@ def simulate(
 
         simulation = replay_simulation(replay, columns, plant or Path(replay.stem))
     elif plant is None:
-        raise typer.BadParameter("name a PLANT.toml, or a recording by --replay")
+        raise typer.BadParameter(say(tr("name a PLANT.toml, or a recording by --replay")))
     else:
         simulation = Simulation.of_scenario(load_scenario(plant))
     if faults is not None:
@@ -58,7 +61,7 @@ def simulate(
         runner.run(_run(simulation, control, time, seconds))
     if simulation.devices.audit.violations:
         for line in simulation.devices.audit.violations[:20]:
-            print(f"not a reading request: {line}", file=sys.stderr)
+            print(say(tr("not a reading request: {line}", line=line)), file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -73,7 +76,7 @@ async def _run(simulation: Simulation, control: str, time: str, seconds: float) 
     if seconds:
         loop.call_later(seconds, simulation.stop)
     async with opened(simulation, control_listen=control), asyncio.TaskGroup() as group:
-        print(f"listening: {len(simulation.devices.requests())} devices", flush=True)
+        print(say(tr("listening: {count} devices", count=len(simulation.devices.requests()))), flush=True)
         tasks = [group.create_task(run_screen(simulation), name="screen")]
         if speed:
             from collector.base.clock import SystemClock
@@ -83,7 +86,7 @@ async def _run(simulation: Simulation, control: str, time: str, seconds: float) 
         await simulation.stopped.wait()
         for task in tasks:
             task.cancel()
-    print("ended: " + _counts(simulation), flush=True)
+    print(say(tr("ended: {counts}", counts=_counts(simulation))), flush=True)
 
 
 def _speed(text: str) -> float:
@@ -96,7 +99,9 @@ def _speed(text: str) -> float:
     with contextlib.suppress(ValueError):
         if kind == "accelerated" and 0 < (speed := float(factor or "60")) <= 1e6:
             return speed
-    raise typer.BadParameter(f"expected driven, real or accelerated[:SPEED], got {text!r}", param_hint="--time")
+    raise typer.BadParameter(
+        say(tr("expected driven, real or accelerated[:SPEED], got {text!r}", text=text)), param_hint="--time"
+    )
 
 
 def _counts(simulation: Simulation) -> str:

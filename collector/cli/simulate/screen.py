@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from collector.base.errors import CollectorError
+from collector.base.text import said_by, tr
+from collector.cli.language import heads, say
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -32,14 +34,14 @@ _SAID: Final = 3  # answers that stay in sight
 
 async def run_screen(simulation: Simulation) -> None:
     """Until cancelled: obey what is typed, show the table; where the other end is no terminal, neither."""
-    screen = Screen(simulation)
+    screen = SimulatorScreen(simulation)
     with screen.keyboard(), screen.display():
         while True:
             await asyncio.sleep(REFRESH_S)
             screen.refresh()
 
 
-class Screen:
+class SimulatorScreen:
     """The input line, its answers and the table."""
 
     def __init__(self, simulation: Simulation) -> None:
@@ -126,9 +128,9 @@ class Screen:
                 case _:
                     self._say(VERBS)
                     return
-            self._say(f"done: {' '.join(words)}")
+            self._say(say(tr("done: {words}", words=" ".join(words))))
         except (CollectorError, ValueError) as error:
-            self._say(str(error))
+            self._say(say(said_by(error)))
 
     def _drawn(self) -> Group:
         from rich.console import Group
@@ -144,8 +146,8 @@ def _table(simulation: Simulation) -> Table:
     from collector.model.interval import format_time
 
     table = Table(title=f"{simulation.month}  {format_time(simulation.keeper.now_utc_ms)}")
-    for title in ("device", "protocol", "where", "points", "asked by", "requests", "faults"):
-        table.add_column(title, justify="right" if title in ("points", "requests") else "left")
+    for title in heads("device", "protocol", "where", "points", "asked by", "requests", "faults"):
+        table.add_column(say(title), justify="right" if title in ("points", "requests") else "left")
     counts, active = simulation.devices.requests(), simulation.devices.faults.active()
     for device in simulation.config.settings.device:
         if device.id not in counts:

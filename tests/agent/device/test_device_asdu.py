@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -34,9 +33,17 @@ def apdu(kind: int, structure: int, cause: int, body: str, *, address: int = 1) 
         (3, "0b0000 01", 0, Quality.GOOD),
         (3, "0b0000 00", None, Quality.INVALID),
         (3, "0b0000 03", None, Quality.INVALID),
-        (9, "0b0000 0040 00", Fraction(1, 2), Quality.GOOD),
-        (9, "0b0000 0080 01", Fraction(-1), Quality.OUT_OF_RANGE),
-        (21, "0b0000 0040", Fraction(1, 2), Quality.GOOD),
+        (5, "0b0000 05 00", 5, Quality.GOOD),
+        (5, "0b0000 7e 80", -2, Quality.INVALID),
+        (5, "0b0000 40 00", -64, Quality.GOOD),
+        (5, "0b0000 85 00", None, Quality.INVALID),
+        (7, "0b0000 010000f0 00", 0xF0000001, Quality.GOOD),
+        (7, "0b0000 01000000 40", 1, Quality.STALE),
+        (9, "0b0000 0040 00", 16384, Quality.GOOD),
+        (9, "0b0000 0080 01", -32768, Quality.OUT_OF_RANGE),
+        (20, "0b0000 0580 ffff 00", 0x8005, Quality.GOOD),
+        (20, "0b0000 0580 0000 10", 0x8005, Quality.STALE),
+        (21, "0b0000 0040", 16384, Quality.GOOD),
         (11, "0b0000 feff 00", -2, Quality.GOOD),
         (13, "0b0000 00004841 00", 12.5, Quality.GOOD),
         (13, "0b0000 0000c07f 00", None, Quality.INVALID),
@@ -44,7 +51,9 @@ def apdu(kind: int, structure: int, cause: int, body: str, *, address: int = 1) 
         (15, "0b0000 39300000 85", 12345, Quality.INVALID),
         (30, f"0b0000 01 {TAG}", 1, Quality.GOOD),
         (31, f"0b0000 02 {TAG}", 1, Quality.GOOD),
-        (34, f"0b0000 0040 00 {TAG}", Fraction(1, 2), Quality.GOOD),
+        (32, f"0b0000 3f 00 {TAG}", 63, Quality.GOOD),
+        (33, f"0b0000 ffffffff 00 {TAG}", 0xFFFFFFFF, Quality.GOOD),
+        (34, f"0b0000 0040 00 {TAG}", 16384, Quality.GOOD),
         (35, f"0b0000 feff 00 {TAG}", -2, Quality.GOOD),
         (36, f"0b0000 00004841 00 {TAG}", 12.5, Quality.GOOD),
         (37, f"0b0000 39300000 05 {TAG}", 12345, Quality.GOOD),
@@ -55,7 +64,17 @@ def test_each_type_gives_its_value_and_quality(kind: int, body: str, raw: object
     assert message is not None
     (item,) = message.objects
     assert (item.address, item.raw, item.quality) == (11, raw, quality)
-    assert (item.tag is not None) == (kind in (30, 31, 34, 35, 36, 37))
+    assert (item.tag is not None) == (kind >= 30)
+
+
+@pytest.mark.parametrize(("kind", "body", "travelling"), [
+    (3, "0b0000 00", True), (3, "0b0000 03", False), (3, "0b0000 01", False), (5, "0b0000 85 00", True),
+    (5, "0b0000 05 00", False), (1, "0b0000 00", False),
+])  # fmt: skip
+def test_a_state_between_two_positions_is_told_from_one_that_cannot_be(kind: int, body: str, travelling: bool) -> None:
+    message = decode_apdu(apdu(kind, 1, 3, body))
+    assert message is not None
+    assert [item.travelling for item in message.objects] == [travelling]
 
 
 def test_a_sequence_counts_its_addresses_up_from_one() -> None:

@@ -15,7 +15,7 @@ from dlt645.service.serversvc.server_service import MeterServerService
 
 from collector.agent.device.contract import Device
 from collector.agent.device.factory import build_devices
-from collector.agent.operate.check import compute_plan, find_problems
+from collector.agent.operate.config_check import compute_plan, find_problems
 from collector.agent.operate.read_once import read_devices
 from collector.base.clock import SystemClock
 from collector.base.errors import ConfigError

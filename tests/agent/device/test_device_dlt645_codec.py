@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.agent.device.dlt645.codec import (
+    AnswerPart,
     Frame,
     FrameReader,
-    Part,
-    Unfinished,
     decode_answer,
     decode_clock,
     encode_read,
@@ -23,6 +22,7 @@ from collector.agent.device.dlt645.codec import (
     parse_address,
     reversed_address,
 )
+from collector.agent.device.frames import Unfinished
 from collector.base.errors import DeviceError, Garbled, Refused
 
 # Answer of meter 000000000012 to 00010000: 57 34 12 00 is 1234.57 kWh. Sum of 2 × 68, 12, 91, 08,
@@ -58,7 +58,7 @@ def test_an_answer_becomes_its_number() -> None:
     (found,) = frames(b"\xfe\xfe\xfe\xfe" + ENERGY)
     assert found == Frame(METER, 0x91, bytes.fromhex("00000100 57341200"))
     part = decode_answer(found, 0x00010000)
-    assert part == Part(bytes.fromhex("57341200"), False)
+    assert part == AnswerPart(bytes.fromhex("57341200"), False)
     layout = layout_of(0x00010000)
     assert layout is not None
     assert layout.decode(part.data) == Fraction("1234.57")
@@ -92,7 +92,7 @@ def test_a_number_has_the_decimals_and_the_sign_of_its_identifier(
     assert layout.decode(bytes.fromhex(octets)) == (None if expected is None else Fraction(expected))
 
 
-@pytest.mark.parametrize("identifier", [0x0001FF00, 0x00014000, 0x0001000D, 0x02010000, 0x02030400, 0x03300000, 0x9010])
+@pytest.mark.parametrize("identifier", [0x0001FF00, 0x00014000, 0x0001000D, 0x02010000, 0x02030400, 0x03300000])
 def test_blocks_records_and_unknown_identifiers_have_no_layout(identifier: int) -> None:
     assert layout_of(identifier) is None
 
@@ -141,7 +141,7 @@ def test_an_answer_to_another_question_is_none() -> None:
     assert decode_answer(energy, 0x00020000) is None
     assert decode_answer(energy, 0x00010000, sequence=1) is None
     follow_up = Frame(METER, 0xB2, bytes.fromhex("00000100 5734 01"))
-    assert decode_answer(follow_up, 0x00010000, sequence=1) == Part(bytes.fromhex("5734"), True)
+    assert decode_answer(follow_up, 0x00010000, sequence=1) == AnswerPart(bytes.fromhex("5734"), True)
     assert decode_answer(follow_up, 0x00010000, sequence=2) is None
 
 
@@ -184,3 +184,58 @@ def test_a_whole_frame_is_found_behind_any_noise(noise: bytes, data: bytes) -> N
     sent = frame(0x91, data)
     found = frames(noise, sent, bytes(267))
     assert Frame(METER, 0x91, data) in found
+
+
+# Of meters of three makes, as their users published them: request, answer, what the meter showed.
+CAPTURED_1997 = [
+    ("68 27 59 63 03 00 01 68 01 02 43 C3 C0 16", "68 27 59 63 03 00 01 68 81 06 43 C3 AC 59 47 33 C3 16", "1426.79"),
+    ("68 54 07 13 00 80 13 68 01 02 43 C3 DA 16", "68 54 07 13 00 80 13 68 81 06 43 C3 34 33 33 33 2B 16", "0.01"),
+    ("68 27 59 63 03 00 01 68 01 02 44 E9 E7 16", "68 27 59 63 03 00 01 68 81 04 44 E9 56 35 F4 16", "223"),
+    ("68 27 59 63 03 00 01 68 01 02 45 E9 E8 16", "68 27 59 63 03 00 01 68 81 04 45 E9 33 33 D0 16", "0"),
+    ("68 03 00 00 00 00 00 68 01 02 54 E9 13 16", "68 03 00 00 00 00 00 68 81 04 54 E9 CC 37 98 16", "4.99"),
+    ("68 03 00 00 00 00 00 68 01 02 63 E9 22 16", "68 03 00 00 00 00 00 68 81 05 63 E9 94 B9 33 25 16", "0.8661"),
+]
+IDENTIFIERS_1997 = [0x9010, 0x9010, 0xB611, 0xB612, 0xB621, 0xB630]
+
+
+@pytest.mark.parametrize(
+    ("identifier", "request_", "answer", "value"),
+    [(identifier, *captured) for identifier, captured in zip(IDENTIFIERS_1997, CAPTURED_1997, strict=True)],
+)
+def test_captured_frames_of_1997_are_asked_and_read_byte_for_byte(
+    identifier: int, request_: str, answer: str, value: str
+) -> None:
+    (found,) = frames(bytes.fromhex(answer))
+    assert isinstance(found, Frame)
+    assert encode_read(found.address, identifier) == b"\xfe" * 4 + bytes.fromhex(request_)
+    part = decode_answer(found, identifier)
+    layout = layout_of(identifier)
+    assert part is not None
+    assert layout is not None
+    assert layout.decode(part.data) == Fraction(value)
+    assert not part.more
+    # The answer to one identifier is none to another, nor to a request of the other edition.
+    assert decode_answer(found, 0x9020) is None
+    with pytest.raises(Garbled, match="such as 9010"):
+        decode_answer(found, 0x00010000)
+
+
+def test_an_answer_of_2007_is_none_to_a_request_of_1997() -> None:
+    (energy,) = frames(ENERGY)
+    assert isinstance(energy, Frame)
+    assert decode_answer(energy, 0x9010) is None
+
+
+def test_an_error_of_1997_is_a_refusal_and_data_that_follow_carry_no_number() -> None:
+    with pytest.raises(Refused, match=r"02H \(no such data\)"):
+        decode_answer(Frame(METER, 0xC1, b"\x02"), 0x9010)
+    assert decode_answer(Frame(METER, 0xA1, bytes.fromhex("1090 5734")), 0x9010) == AnswerPart(b"\x57\x34", True)
+    assert decode_answer(Frame(METER, 0x82, bytes.fromhex("1090 1200")), 0x9010, 1) == AnswerPart(b"\x12\0", False)
+    assert encode_read_next(METER, 0x9010, 1)[4:] == bytes.fromhex("68 12 00 00 00 00 00 68 02 02 43 C3 EC 16")
+
+
+def test_what_is_read_of_1997_are_single_present_values() -> None:
+    read = {i: found for i in range(0x9000, 0x10000) if (found := layout_of(i)) is not None}
+    assert len(read) == 8 * 15 + 3 + 3 + 4 + 4 + 4
+    assert (read[0x912E].size, read[0x912E].decimals, read[0xB643].size, read[0xB643].decimals) == (4, 2, 2, 2)
+    assert not {0x901F, 0x9030, 0x9410, 0xB610, 0xB61F, 0xC010, 0xC032} & read.keys()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.agent.device.modbus.plan import BIT_AREAS, Limits, plan_reads
+from collector.agent.device.modbus.plan import BIT_AREAS, RequestLimits, plan_reads
 from collector.points import Point
 from tests.agent.device.agent_points import point
 
@@ -34,7 +34,7 @@ def tables(draw: st.DrawFn) -> list[Point]:
 def test_every_point_lies_whole_in_exactly_one_request_within_the_limits(
     table: list[Point], max_registers: int, max_gap: int, alone: bool
 ) -> None:
-    limits = Limits(max_registers, 30, max_gap, alone)
+    limits = RequestLimits(max_registers, 30, max_gap, alone)
     blocks = plan_reads(table, limits)
     assert sorted(p.name for b in blocks for p in b.points) == sorted(p.name for p in table)
     for block in blocks:
@@ -52,17 +52,17 @@ def test_every_point_lies_whole_in_exactly_one_request_within_the_limits(
 
 @given(tables())
 def test_without_gap_filling_no_register_is_read_that_nobody_asked_for(table: list[Point]) -> None:
-    for block in plan_reads(table, Limits()):
+    for block in plan_reads(table, RequestLimits()):
         asked = {a for p in block.points for a in range(p.address, p.address + p.registers)}
         assert asked == set(range(block.address, block.address + block.count))
 
 
 def test_neighbours_share_a_request_and_a_hole_parts_it() -> None:
     table = [point("active_power_mw", name=str(a), address=a) for a in (0, 1, 2, 4)]
-    assert [(b.address, b.count) for b in plan_reads(table, Limits())] == [(0, 3), (4, 1)]
-    assert [(b.address, b.count) for b in plan_reads(table, Limits(max_gap=1))] == [(0, 5)]
+    assert [(b.address, b.count) for b in plan_reads(table, RequestLimits())] == [(0, 3), (4, 1)]
+    assert [(b.address, b.count) for b in plan_reads(table, RequestLimits(max_gap=1))] == [(0, 5)]
 
 
 def test_a_point_wider_than_the_limit_is_refused() -> None:
     with pytest.raises(ValueError, match="fills 4 registers"):
-        plan_reads([point("active_power_mw", type="int64")], Limits(max_registers=3))
+        plan_reads([point("active_power_mw", type="int64")], RequestLimits(max_registers=3))

@@ -41,6 +41,29 @@ VECTORS = [
     # Low word first: FFFE FFFF FFFF FFFF read backwards by words is FFFF FFFF FFFF FFFE.
     ("fffeffffffffffff", "int64", "CDAB", None, -2),
     ("0000000000000100", "uint64", "BADC", None, 1),
+    # IEEE 754 half precision: sign, 5 bits of exponent with bias 15, 10 bits of fraction.
+    ("3c00", "float16", "ABCD", None, 1.0),
+    ("00c0", "float16", "BADC", None, -2.0),
+    ("7e00", "float16", "ABCD", None, None),
+    ("ff7f", "int8_hi", "ABCD", None, -1),
+    ("ff7f", "int8_lo", "ABCD", None, 127),
+    ("ff7f", "uint8_hi", "ABCD", None, 255),
+    ("ff7f", "uint8_lo", "BADC", None, 255),
+    ("aa123456", "bcd24", "ABCD", None, 123456),
+    ("0012a456", "bcd24", "ABCD", None, None),
+    ("123456789012", "bcd48", "ABCD", None, 123_456_789_012),
+    ("901256781234", "bcd48", "CDAB", None, 123_456_789_012),
+    ("1234567890123456", "bcd64", "ABCD", None, 1_234_567_890_123_456),
+    # 1234 = 04D2h, 5678 = 162Eh; the same two negative: FB2Eh, E9D2h; 10 000 = 2710h is no digit of base 10 000.
+    ("04d2162e", "mod10k32", "ABCD", None, 12_345_678),
+    ("162e04d2", "mod10k32", "CDAB", None, 12_345_678),
+    ("fb2ee9d2", "mod10k32", "ABCD", None, -12_345_678),
+    ("000104d2162e", "mod10k48", "ABCD", None, 112_345_678),
+    ("0000000104d2162e", "mod10k64", "ABCD", None, 112_345_678),
+    ("04d22710", "mod10k32", "ABCD", None, None),
+    ("00100000", "uint32", "ABCD", 20, 1),
+    ("00000010", "uint32", "CDAB", 20, 1),
+    ("00100000", "uint32", "ABCD", 4, 0),
 ]
 
 

@@ -1,45 +1,47 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The driver of a DL/T 645-2007 meter on a shared line: it only reads, one identifier per request.
+"""The driver of a DL/T 645 meter, of 2007 or 1997, on a shared line: it only reads, one identifier per request.
 
 A point's raw value is the number in its identifier's own unit (kWh, kW, kvar, V, Hz), decimals and sign applied; the
-`scale` of the point table is the transformer ratio. An identifier the meter refuses as unknown is not read again for
-some time. The meter's clock is read from time to time to measure its offset; it is never set.
+`scale` of the point table is the transformer ratio. An identifier the meter refuses as unknown, or says nothing to
+while it answers others, is left alone for some time. The meter's clock is read from time to time to measure its offset;
+it is never set.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from collector.agent.device.contract import Answer, Reading, failed, suspect_where_shifted
+from collector.agent.device.contract import Answer, Reading, failed
 from collector.agent.device.dlt645.codec import (
-    DATE,
+    CLOCK,
+    CLOCK_1997,
     NO_SUCH_DATA,
-    TIME,
     WILDCARD,
-    Layout,
+    NumberFormat,
     decode_clock,
     layout_of,
     parse_address,
     reversed_address,
 )
 from collector.agent.device.dlt645.line import MeterLine
-from collector.agent.device.registers import Guard, Scaling, scaling_of
+from collector.agent.device.meter import Meter
+from collector.agent.device.turns import FIRST_REST_S, LONGEST_REST_S, Rest, Turns
 from collector.base.clock import Clock
 from collector.base.errors import ConfigError, DeviceError, Garbled, Problem, Refused, Silent
 from collector.model.record import Quality
 from collector.points import Point
-from collector.points.agent_config import Device as Settings
+from collector.points.agent_config import DeviceConfig as Settings
+from collector.points.identifiers import identifier_text, is_of_1997
 
-# Identifier used to search for meters when commissioning: every meter has it.
-_FORWARD_ENERGY: Final = 0x0001_0000
-_CLOCK_PERIOD_MS: Final = 3_600_000
+# Identifier used to search for meters when commissioning: every meter has it. Of 2007, and of 1997.
+_FORWARD_ENERGY, _FORWARD_ENERGY_1997 = 0x0001_0000, 0x9010
 # Date and time need two requests; around midnight they may belong to different days.
 _MIDNIGHT_S: Final = 60
 
 
-class Dlt645Device:
+class Dlt645Device(Meter[MeterLine]):
     """One meter.
 
     Raises:
@@ -47,30 +49,19 @@ class Dlt645Device:
     """
 
     def __init__(self, settings: Settings, line: MeterLine, points: tuple[Point, ...], clock: Clock) -> None:
-        self.name, self.points = settings.id, points
-        self._settings, self._line, self._clock = settings, line, clock
+        super().__init__(settings, line, points, clock)
         self._address = parse_address(settings.address)
         self._pause_s = settings.pause_ms / 1000
         self._layouts = layouts_of(points)
-        self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
-        self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
-        # Identifiers the meter refused as unknown -> real time of the next try, s.
-        self._refused: dict[int, float] = {}
-        self._first_identifier: int | None = None
-        self._clock_due_utc_ms = 0
-        self._errors: list[DeviceError] = []
+        self._is_of_1997 = all(is_of_1997(identifier) for identifier in self._layouts)
+        # Identifiers the meter refused as unknown, or was silent to; and its newest data of those it ever answered.
+        self._apart: dict[int, tuple[Rest, DeviceError]] = {}
+        self._answered: dict[int, bytes] = {}
+        self._turns: Turns[int] = Turns(settings.id, lambda identifier: identifier)
 
-    async def open(self) -> None:
-        """Connect the line; no effect if it is open. Raises `Silent`."""
-        await self._line.open(self._settings.timeout_s)
-
-    async def close(self) -> None:
-        """Close the line; another meter on it opens it again by itself."""
-        self._line.drop()
-
-    def collect(self) -> list[Reading]:
-        """Always empty: a meter only answers requests."""
-        return []
+    def raws(self) -> dict[str, bytes]:
+        """The data of each point's identifier as last received."""
+        return {p.name: data for p in self.points if (data := self._answered.get(p.address)) is not None}
 
     async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
         """Read as `Device.read` says. Points that did not fit into the budget are read first the next time."""
@@ -79,56 +70,83 @@ class Dlt645Device:
         by_identifier: dict[int, list[Point]] = {}
         for point in points:
             by_identifier.setdefault(point.address, []).append(point)
-        order = list(by_identifier)
-        if self._first_identifier in by_identifier:
-            first = order.index(self._first_identifier)
-            order = order[first:] + order[:first]
-        self._first_identifier = None
         self._errors = []
         readings: list[Reading] = []
-        for position, identifier in enumerate(order):
-            unasked = [p for i in order[position:] for p in by_identifier[i]]
-            if position and loop.time() >= end:
-                self._first_identifier = identifier
-                late = Silent(f"not asked: the budget of {budget_s} s was used up", subject=self.name)
-                readings += self._failed(unasked, late)
-                break
+        asked, mute = self._requests(by_identifier, loop.time(), readings)
+
+        turns = self._turns
+        for identifier in turns.asked(asked, loop.time, end):
             try:
                 readings += await self._read_identifier(identifier, by_identifier[identifier])
             except Silent as error:
-                # One missing answer costs one timeout, not one for each identifier.
-                readings += self._failed(unasked, error)
-                break
+                turns.silent(identifier, error)
+        for identifier, reason, is_mute in turns.unanswered():
+            readings += self._failed(by_identifier[identifier], reason)
+            if is_mute:
+                self._apart[identifier] = (Rest(), reason)  # once more in the next read, then it rests
+        for identifier in mute:
+            ask = turns.heard and loop.time() < end
+            readings += await self._read_mute(identifier, by_identifier[identifier], ask=ask)
+        if asked and not turns.heard:
+            # Nothing answers at all: silence is the meter's, not an identifier's.
+            self._apart = {i: found for i, found in self._apart.items() if isinstance(found[1], Refused)}
         offset_ms = await self._measure_clock() if not self._errors and loop.time() < end else None
-        # The area column has no meaning for a meter: a guard point guards all points of its meter.
-        trusted = suspect_where_shifted(readings, lambda _point: self.name)
-        return Answer(trusted, self._clock.now_utc_ms(), errors=self._errors, clock_offset_ms=offset_ms)
+        return self._answer(readings, offset_ms)
 
     async def _ask(self, identifier: int) -> bytes:
         return await self._line.read(
             self._address, identifier, timeout_s=self._settings.timeout_s, pause_s=self._pause_s
         )
 
-    def _failed(self, points: Sequence[Point], error: DeviceError) -> list[Reading]:
-        self._errors.append(error)
-        return failed(points, error, self._clock.now_utc_ms())
+    def _requests(
+        self, by_identifier: Mapping[int, Sequence[Point]], now_s: float, readings: list[Reading]
+    ) -> tuple[list[int], list[int]]:
+        """The identifiers to ask now, and one to ask after them because it got no answer; readings of those at rest."""
+        asked, mute = [], list[int]()
+        for identifier, points in by_identifier.items():
+            rest, error = self._apart.get(identifier, (None, None))
+            if rest is None or (rest.over_at_s <= now_s and isinstance(error, Refused)):
+                asked.append(identifier)
+            elif rest.over_at_s <= now_s and not mute:
+                mute.append(identifier)
+            elif error is not None:
+                readings += failed(points, error, self._clock.now_utc_ms())
+        return (asked, mute) if asked else (mute, [])
+
+    def _leave_alone(self, identifier: int, error: DeviceError, longest_s: float) -> None:
+        rest, before = self._apart.get(identifier, (Rest(), error))
+        if isinstance(before, Refused) is not isinstance(error, Refused):
+            rest = Rest()
+        rest.lengthen(asyncio.get_running_loop().time(), longest_s)
+        self._apart[identifier] = (rest, error)
 
     async def _read_identifier(self, identifier: int, points: Sequence[Point]) -> list[Reading]:
         """Read one identifier and make the readings of its points. Raises only `Silent`."""
-        now_s = asyncio.get_running_loop().time()
-        if self._refused.get(identifier, now_s) > now_s:
-            return failed(points, Refused("no such data", subject=self.name), self._clock.now_utc_ms())
         try:
             data = await self._ask(identifier)
-            return self._decode(self._layouts[identifier], data, points)
+            readings = self._decode(self._layouts[identifier], data, points)
         except Refused as error:
             if error.code is not None and error.code & NO_SUCH_DATA:
-                self._refused[identifier] = now_s + self._settings.retry_refused_s
+                longest_s = FIRST_REST_S if identifier in self._answered else self._settings.retry_refused_s
+                self._leave_alone(identifier, error, longest_s)
             return self._failed(points, error)
         except Garbled as error:
             return self._failed(points, error)
+        self._apart.pop(identifier, None)
+        self._answered[identifier] = data
+        return readings
 
-    def _decode(self, layout: Layout, data: bytes, points: Sequence[Point]) -> list[Reading]:
+    async def _read_mute(self, identifier: int, points: Sequence[Point], *, ask: bool) -> list[Reading]:
+        """Ask for an identifier again that got no answer in earlier reads; not where nothing answers, or time is up."""
+        if not ask:
+            return failed(points, self._apart[identifier][1], self._clock.now_utc_ms())
+        try:
+            return await self._read_identifier(identifier, points)
+        except Silent as error:
+            self._leave_alone(identifier, error, LONGEST_REST_S)
+            return self._failed(points, error)
+
+    def _decode(self, layout: NumberFormat, data: bytes, points: Sequence[Point]) -> list[Reading]:
         now = self._clock.now_utc_ms()
         number = layout.decode(data)
         pattern = int.from_bytes(data, "little")
@@ -145,48 +163,44 @@ class Dlt645Device:
 
     async def _measure_clock(self) -> int | None:
         """How far the meter's clock is ahead of ours, ms, to about a second; None where not due or not measurable."""
-        if self._clock.now_utc_ms() < self._clock_due_utc_ms:
+        if not self._clock_is_due():
             return None
-        self._clock_due_utc_ms = self._clock.now_utc_ms() + _CLOCK_PERIOD_MS
         try:
-            date = await self._ask(DATE)
+            for_date, for_time = CLOCK_1997 if self._is_of_1997 else CLOCK
+            date = await self._ask(for_date)
             asked_ms = self._clock.now_utc_ms()
-            time = await self._ask(TIME)
+            time = await self._ask(for_time)
         except DeviceError:
             return None  # a meter that does not give its time is no failure: its values arrived
-        now_ms = self._clock.now_utc_ms()
         shown = decode_clock(date, time)
         if shown is None:
             return None
         into_day_s = shown.hour * 3600 + shown.minute * 60 + shown.second
         if not _MIDNIGHT_S <= into_day_s <= 86_400 - _MIDNIGHT_S:
             return None
-        device_utc_ms = int(shown.timestamp()) * 1000 - self._settings.utc_offset_min * 60_000
-        # The meter shows whole seconds: on average half a second more has passed.
-        return device_utc_ms + 500 - (asked_ms + now_ms) // 2
+        return self._offset_ms(shown, asked_ms)
 
     async def find(self) -> str:
         """Find the meters that answer the any-meter address; only while nothing else polls the line."""
-        found = await self._line.find(_FORWARD_ENERGY, self._settings.timeout_s)
-        if not found:
-            return ""
-        if self._address != WILDCARD and reversed_address(self._address) in found:
-            return f"meter {reversed_address(self._address)} answers: the address is noted the wrong way round"
-        return f"meters that answer: {', '.join(found)}"
+        found = await self._line.find(
+            _FORWARD_ENERGY_1997 if self._is_of_1997 else _FORWARD_ENERGY, self._settings.timeout_s
+        )
+        return self._found_words(found, "" if self._address == WILDCARD else reversed_address(self._address))
 
 
-def layouts_of(points: Sequence[Point]) -> dict[int, Layout]:
+def layouts_of(points: Sequence[Point]) -> dict[int, NumberFormat]:
     """The number format of each identifier of a point table.
 
     Raises:
         ConfigError: names every row with an identifier that is not read here.
     """
-    layouts: dict[int, Layout] = {}
+    layouts: dict[int, NumberFormat] = {}
     problems = []
     for point in points:
         layout = layout_of(point.address)
         if layout is None:
-            message = f"{point.address:08X} is no single value this program reads: energies, powers, voltages, ..."
+            shown = identifier_text(point.address)
+            message = f"{shown} is no single value this program reads: energies, powers, voltages, ..."
             problems.append(Problem(point.file, point.row, "address", message))
         else:
             layouts[point.address] = layout

@@ -15,10 +15,10 @@ import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
-from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 from collector.base.errors import Garbled
+from collector.base.text import tr
 from collector.model.record import Quality
 
 END_OF_INITIALISATION: Final = 70
@@ -26,23 +26,27 @@ INTERROGATION: Final = 100
 COUNTER_INTERROGATION: Final = 101
 
 # Types that carry the same value with and without time tag form a family: an object may arrive in any of its types.
+# Single and double points, step positions, bit strings, normalised, scaled, short, counters, packed single points.
 FAMILIES: Final[dict[int, int]] = {
-    1: 1, 30: 1, 3: 3, 31: 3, 9: 9, 21: 9, 34: 9, 11: 11, 35: 11, 13: 13, 36: 13, 15: 15, 37: 15,
+    1: 1, 30: 1, 3: 3, 31: 3, 5: 5, 32: 5, 7: 7, 33: 7, 9: 9, 21: 9, 34: 9, 11: 11, 35: 11, 13: 13, 36: 13,
+    15: 15, 37: 15, 20: 20,
 }  # fmt: skip
-# type -> octets of one object after its address
-_SIZES: Final[dict[int, int]] = {
-    1: 1, 3: 1, 9: 3, 11: 3, 13: 5, 15: 5, 21: 2, 30: 8, 31: 8, 34: 10, 35: 10, 36: 12, 37: 12,
-    END_OF_INITIALISATION: 1, INTERROGATION: 1, COUNTER_INTERROGATION: 1,
-}  # fmt: skip
-_TAGGED: Final = frozenset({30, 31, 34, 35, 36, 37})
+# family -> octets of its element and quality
+_ELEMENTS: Final[dict[int, int]] = {1: 1, 3: 1, 5: 2, 7: 5, 9: 3, 11: 3, 13: 5, 15: 5, 20: 5}
 _TAG_BYTES: Final = 7
+# type -> octets of one object after its address
+OBJECT_BYTES: Final[dict[int, int]] = {
+    **{kind: _ELEMENTS[family] + (_TAG_BYTES if kind >= 30 else 0)
+       for kind, family in FAMILIES.items()},
+    21: 2, END_OF_INITIALISATION: 1, INTERROGATION: 1, COUNTER_INTERROGATION: 1,
+}  # fmt: skip
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Quality bits of SIQ, DIQ and QDS; the counter's sequence octet has IV in the same place.
-_OVERFLOW, _BLOCKED, _SUBSTITUTED, _NOT_TOPICAL, _INVALID = 0x01, 0x10, 0x20, 0x40, 0x80
+OVERFLOW, BLOCKED, SUBSTITUTED, NOT_TOPICAL, INVALID = 0x01, 0x10, 0x20, 0x40, 0x80
 
 
-class Cause(IntEnum):
+class TransmissionCause(IntEnum):
     """Causes of transmission that this program uses."""
 
     PERIODIC = 1
@@ -59,20 +63,23 @@ class Cause(IntEnum):
 
 
 # Causes of a change that the station reports spontaneously.
-EVENT_CAUSES: Final = frozenset({Cause.SPONTANEOUS, Cause.RETURN_REMOTE, Cause.RETURN_LOCAL})
+EVENT_CAUSES: Final = frozenset(
+    {TransmissionCause.SPONTANEOUS, TransmissionCause.RETURN_REMOTE, TransmissionCause.RETURN_LOCAL}
+)
 
 
-@dataclass(frozen=True, slots=True)
-class InformationObject:
-    """One information object. `raw`: value before the point table's factors; None where the state is no value (a double
-    point in an intermediate state). A normalised value is a fraction of 32768. `tag`: the seven octets of its time
-    tag."""
+class InformationObject(NamedTuple):
+    """One information object. `raw`: value before the point table's factors; None where the state is no value. Of a
+    normalised value it is the 16-bit code. `tag`: the seven octets of its time tag; `bits`: its quality bits, as in
+    QDS. `travelling`: a double point between its two positions (00), a step position in transient state."""
 
     address: int
-    raw: int | float | Fraction | None
+    raw: int | float | None
     quality: Quality
     tag: bytes | None
     data: bytes
+    bits: int = 0
+    travelling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +101,28 @@ def decode_apdu(apdu: bytes) -> Asdu | None:
         Garbled: the length does not fit the type and number of objects.
     """
     if len(apdu) < 6 or apdu[0] != 0x68 or apdu[1] != len(apdu) - 2:
-        raise Garbled(f"no APDU: {apdu[:16].hex()}", subject="iec104")
+        raise Garbled(tr("no APDU: {octets}", octets=apdu[:16].hex()), subject="iec104")
     if apdu[2] & 1:
         return None
     if len(apdu) < 12:
-        raise Garbled(f"an I frame of {len(apdu)} bytes holds no ASDU", subject="iec104")
+        raise Garbled(tr("an I frame of {bytes} bytes holds no ASDU", bytes=len(apdu)), subject="iec104")
     kind, structure, cause = apdu[6], apdu[7], apdu[8]
-    size = _SIZES.get(kind)
+    size = OBJECT_BYTES.get(kind)
     if size is None:
         return None
     count, in_sequence = structure & 0x7F, bool(structure & 0x80)
     expected = 12 + (3 + count * size if in_sequence else count * (3 + size))
     if len(apdu) != expected or not count:
-        raise Garbled(f"type {kind} with {count} objects fills {expected} bytes, got {len(apdu)}", subject="iec104")
+        raise Garbled(
+            tr(
+                "type {kind} with {count} objects fills {expected} bytes, got {bytes}",
+                kind=kind,
+                count=count,
+                expected=expected,
+                bytes=len(apdu),
+            ),
+            subject="iec104",
+        )
     objects, place, address = [], 12, -1
     for _ in range(count):
         if in_sequence and address >= 0:
@@ -120,18 +136,26 @@ def decode_apdu(apdu: bytes) -> Asdu | None:
     return Asdu(kind, cause & 0x3F, bool(cause & 0x40), bool(cause & 0x80), common_address, tuple(objects))
 
 
+def type_of(apdu: bytes) -> int:
+    """The type of the message in an APDU; 0 where it holds none."""
+    return apdu[6] if len(apdu) >= 12 and not apdu[2] & 1 else 0
+
+
 def _object(kind: int, address: int, data: bytes) -> InformationObject:
-    tag = data[-_TAG_BYTES:] if kind in _TAGGED else None
+    tag = data[-_TAG_BYTES:] if kind in FAMILIES and kind >= 30 else None
     family = FAMILIES.get(kind)
-    raw: int | float | Fraction | None = None
-    bits = 0
+    raw: int | float | None = None
+    bits, travelling = 0, False
     if family == 1:
         raw, bits = data[0] & 1, data[0] & 0xF0
     elif family == 3:
-        state = data[0] & 3
-        raw, bits = {1: 0, 2: 1}.get(state), data[0] & 0xF0
+        state, bits = data[0] & 3, data[0] & 0xF0
+        raw, travelling = {1: 0, 2: 1}.get(state), state == 0
+    elif family == 5:
+        travelling, bits = bool(data[0] & 0x80), data[1]
+        raw = None if travelling else (data[0] & 0x7F ^ 0x40) - 0x40
     elif family == 9:
-        raw = Fraction(int.from_bytes(data[:2], "little", signed=True), 32768)
+        raw = int.from_bytes(data[:2], "little", signed=True)
         bits = data[2] if kind != 21 else 0
     elif family == 11:
         raw, bits = int.from_bytes(data[:2], "little", signed=True), data[2]
@@ -139,19 +163,24 @@ def _object(kind: int, address: int, data: bytes) -> InformationObject:
         number: float = struct.unpack("<f", data[:4])[0]
         raw, bits = (number if number - number == 0 else None), data[4]
     elif family == 15:
-        raw, bits = int.from_bytes(data[:4], "little", signed=True), data[4] & _INVALID
-    return InformationObject(address, raw, _quality(bits, raw is None), tag, data)
+        raw, bits = int.from_bytes(data[:4], "little", signed=True), data[4] & INVALID
+    elif family == 7:
+        raw, bits = int.from_bytes(data[:4], "little"), data[4]
+    elif family == 20:
+        # The sixteen states; the next two octets tell which of them changed.
+        raw, bits = int.from_bytes(data[:2], "little"), data[4]
+    return InformationObject(address, raw, _quality(bits, raw is None), tag, data, bits, travelling)
 
 
 def _quality(bits: int, empty: bool) -> Quality:
-    if empty or bits & _INVALID:
+    if empty or bits & INVALID:
         return Quality.INVALID
-    if bits & _OVERFLOW:
+    if bits & OVERFLOW:
         return Quality.OUT_OF_RANGE
     # Blocked: frozen at an earlier state; not topical: not refreshed. Both are values of unknown age.
-    if bits & (_NOT_TOPICAL | _BLOCKED):
+    if bits & (NOT_TOPICAL | BLOCKED):
         return Quality.STALE
-    return Quality.SUBSTITUTED if bits & _SUBSTITUTED else Quality.GOOD
+    return Quality.SUBSTITUTED if bits & SUBSTITUTED else Quality.GOOD
 
 
 def decode_time(tag: bytes, utc_offset_min: int, near_utc_ms: int) -> int | None:

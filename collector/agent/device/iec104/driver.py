@@ -1,95 +1,54 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The IEC 104 driver: when the stations of a link are interrogated, and how their messages become readings of points.
+"""The IEC 104 driver: keeps the link, interrogates its stations when they are due, and hands their readings on.
 
 Each common address is interrogated after every start of the link, after the station reports its initialisation, and
-periodically. A point that an interrogation does not bring by its deadline is invalid. Where a station has several
-network addresses, one link is kept; when it is lost, or does not start, the next address is tried.
+periodically (`station.py`); `values.py` turns objects into readings. Where a station has several network addresses, one
+link is kept; when it is lost, or does not start, the next address is tried.
 
-Any number of points may read one information object. A guard point guards all points of its common address: after a
-start of the link and after an initialisation their values are held back until every guard has matched. If a guard does
-not match, or does not come with the interrogation, they are suspect until all match and the station was interrogated
-again.
+A link has the one profile of IEC 60870-5-104, 7.1: cause 2 octets, common address 2, information object address 3. c104
+knows no other; a station set to 1-octet causes or 2-octet addresses can't be read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Final
 
-from collector.agent.device.contract import Answer, Reading
+from collector.agent.device.contract import Answer, Reading, Why
 from collector.agent.device.iec104.asdu import (
-    COUNTER_INTERROGATION,
     EVENT_CAUSES,
     FAMILIES,
-    INTERROGATION,
     Asdu,
-    Cause,
     InformationObject,
+    TransmissionCause,
     decode_apdu,
     decode_time,
+    type_of,
 )
-from collector.agent.device.iec104.link import Answered, Initialised, Link, Lost, Started
-from collector.agent.device.registers import Guard, Scaling, scaling_of
+from collector.agent.device.iec104.link import Answered, Dropped, Initialised, Link, LinkLost, Started
+from collector.agent.device.iec104.station import END_PATIENCE_S, Station
+from collector.agent.device.iec104.station_clock import StationClock
+from collector.agent.device.iec104.values import Oddities, PointValues
 from collector.agent.log import fields
 from collector.base.clock import Clock, arrival_utc_ms
 from collector.base.errors import Garbled, Silent
+from collector.base.text import Text, tr
 from collector.model.record import Quality
 from collector.points import Point
-from collector.points.agent_config import Device as Settings
+from collector.points.agent_config import DeviceConfig as Settings
 
 _LOG = logging.getLogger(__name__)
-_MUTED_PATIENCE_S: Final = 0.3
 _MUTED_LIMIT_S: Final = 5.0
-# A station that did not answer an interrogation in time is asked again after this long.
-_RETRY_MS: Final = 30_000
-_REQUESTS: Final = {INTERROGATION: "interrogation", COUNTER_INTERROGATION: "counter interrogation"}
-# How long to wait for the end of an interrogation that has brought every point; c104 may miss it, see `link.py`.
-_END_PATIENCE_S: Final = 0.5
-# Number of tagged changes from which the offset of a station's clock is measured.
-_OFFSETS_KEPT: Final = 16
+# Types of process information in monitor direction: what a station sends of its own accord.
+_PROCESS_TYPES: Final = range(1, 41)
 
 
 def _host_and_port(place: str) -> tuple[str, int]:
     host, _, port = place.rpartition(":")
     return host, int(port)
-
-
-def _asked(kind: int, station: _Station) -> str:
-    """The name of an interrogation in log lines."""
-    return f"{_REQUESTS[kind]} of {station.common_address}"
-
-
-@dataclass(slots=True)
-class _Station:
-    """One common address. `due_utc_ms`: time of the next interrogation; `waiting`: kinds of interrogation to run, the
-    first one is running; `missing`: points not received since; `complete_at_s`: since when none of the running kind is
-    missing; `answering`: whether the points received are valid. `unproved`: guard points that have not matched;
-    `trusted`: whether values may be used, None until an interrogation shows; `held`: readings held back, in order."""
-
-    common_address: int
-    points: tuple[Point, ...]
-    kinds: tuple[int, ...]
-    due_utc_ms: int | None = None
-    waiting: list[int] = field(default_factory=list)
-    asked_at_s: float = 0.0
-    number: int = 0
-    complete_at_s: float | None = None
-    answering: bool = False
-    missing: set[str] = field(default_factory=set)
-    unproved: set[str] = field(default_factory=set)
-    trusted: bool | None = None
-    held: list[Reading] = field(default_factory=list)
-
-    def doubt(self) -> None:
-        """Require every guard to match again before values are used."""
-        self.unproved = {p.name for p in self.points if p.guard}
-        self.trusted = None if self.unproved else True
-        self.held = []
 
 
 class Iec104Device:
@@ -111,25 +70,32 @@ class Iec104Device:
         self._is_open = False
         self._muted_since_s: float | None = None
         self._fresh: list[Reading] = []
-        self._reported: set[str] = set()
         self._asked = 0
-        self._offsets_ms: deque[int] = deque(maxlen=_OFFSETS_KEPT)
-        self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
-        self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
-        default = settings.common_addresses[0] if len(settings.common_addresses) == 1 else 0
-        self._by_place: dict[tuple[int, int], list[Point]] = {}
-        for point in points:
-            self._by_place.setdefault((point.common_address or default, point.address), []).append(point)
-        self._stations = {address: self._station(address) for address in settings.common_addresses}
+        self._station_clock = StationClock()
+        self._oddities = Oddities(self._tell_oddity)
+        self._values = PointValues(
+            points, settings.common_addresses, settings.transit_s, clock.monotonic_s, self._oddities
+        )
+        self._stations = {
+            address: Station(address, self._values, self._fresh, self._log) for address in settings.common_addresses
+        }
         self.counts = {"garbled": 0, "unknown_object": 0, "queue_overflow": 0}
 
-    def _station(self, address: int) -> _Station:
-        points = tuple(p for (ca, _), sharing in self._by_place.items() if ca == address for p in sharing)
-        counters = any(FAMILIES[int(p.area)] == 15 for p in points)
-        kinds = (INTERROGATION, COUNTER_INTERROGATION) if counters else (INTERROGATION,)
-        station = _Station(address, points, kinds)
-        station.doubt()
-        return station
+    @property
+    def oddities(self) -> Mapping[str, int]:
+        """Messages that were no value of any point, in words."""
+        return self._oddities.counts
+
+    def why(self, point: Point) -> Why | None:
+        """Why the point's value is not good, in the station's own terms."""
+        return self._values.why(point)
+
+    def raws(self) -> dict[str, bytes]:
+        """The octets of each point's newest object as received."""
+        return self._values.raws()
+
+    def _tell_oddity(self, text: Text) -> None:
+        self._log(logging.WARNING, "", text)
 
     async def open(self) -> None:
         """Connect and wait for the start of data. Once connected, the library reconnects by itself. Raises `Silent`."""
@@ -163,7 +129,13 @@ class Iec104Device:
             self._leave_place = len(self._places) > 1
             host, port = self._places[self._place]
             raise Silent(
-                f"no 104 link to {host}:{port} within {self._settings.timeout_s} s", subject=self.name
+                tr(
+                    "no 104 link to {host}:{port} within {timeout_s} s",
+                    host=host,
+                    port=port,
+                    timeout_s=self._settings.timeout_s,
+                ),
+                subject=self.name,
             ) from error
         finally:
             self._listening = False
@@ -183,24 +155,23 @@ class Iec104Device:
         now = asyncio.get_running_loop().time()
         if not link.is_muted:
             self._muted_since_s = None
-        elif self._muted_since_s is None:
+            return
+        if self._muted_since_s is None:
             self._muted_since_s = now
-        elif now - self._muted_since_s > _MUTED_LIMIT_S:
+        if now - self._muted_since_s > _MUTED_LIMIT_S:
             self._log(logging.WARNING, "STARTDT", "the link stays muted and is rebuilt")
             self._muted_since_s = None
             await self.close()
             raise TimeoutError
-        elif now - self._muted_since_s > _MUTED_PATIENCE_S:
-            await asyncio.get_running_loop().run_in_executor(self._threads, link.unmute)
+        await asyncio.get_running_loop().run_in_executor(self._threads, link.start_transfer)
 
     def _on_start(self) -> None:
         self._is_open = True
-        self._reported.clear()
-        self._offsets_ms.clear()
+        self._station_clock.forget()
+        self._values.forget()
         now = self._clock.now_utc_ms()
         for station in self._stations.values():
-            station.due_utc_ms, station.waiting, station.answering = now, [], False
-            station.doubt()
+            station.reset(now)
 
     def _on_loss(self, stamp: int) -> None:
         """Make all values invalid until the station has been interrogated again."""
@@ -208,11 +179,10 @@ class Iec104Device:
             self._log(logging.WARNING, "", "the link was lost; all values are invalid until it is back")
             self._is_open = False
             self._leave_place = len(self._places) > 1
-            self._reported.clear()
+            self._values.forget()
             self._fresh += [Reading(p, None, Quality.INVALID, stamp) for p in self.points]
             for station in self._stations.values():
-                station.answering, station.waiting = False, []
-                station.doubt()
+                station.reset(station.due_utc_ms)
 
     def _log(self, level: int, request: str, message: str) -> None:
         """Log one line with the link, the device, its generating units and the request."""
@@ -234,7 +204,9 @@ class Iec104Device:
     def collect(self) -> list[Reading]:
         """The readings received since the last call."""
         self._take()
-        fresh, self._fresh = self._fresh, []
+        self._fresh += self._values.travelled_too_long(self._clock.now_utc_ms())
+        fresh = self._fresh.copy()
+        self._fresh.clear()
         return fresh
 
     async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:  # noqa: ARG002 - all come together
@@ -242,33 +214,27 @@ class Iec104Device:
         self._take()
         if self._link is not None and not self._is_open and self._fresh:
             # The link was lost since the last read: report it at once; reconnection continues by itself.
-            lost = Silent("the link was lost", subject=self.name)
+            lost = Silent(tr("the link was lost"), subject=self.name)
             return Answer(self.collect(), self._clock.now_utc_ms(), errors=[lost])
         await self.open()
-        now = self._clock.now_utc_ms()
+        loop = asyncio.get_running_loop()
         for station in self._stations.values():
-            if station.due_utc_ms is not None and station.due_utc_ms <= now:
-                await self._interrogate(station)
-            self._check_complete(station)
+            now = self._clock.now_utc_ms()
+            if station.due_utc_ms is not None and station.due_utc_ms <= now and not station.waiting:
+                station.begin(now + self._settings.interrogation_period_s * 1000)
+                await self._hear(station)
+            station.check_complete(loop.time(), self._clock.now_utc_ms())
             if station.waiting and not station.number:
                 await self._hear(station)
-            self._check_deadline(station)
+            station.check_deadline(loop.time(), self._clock.now_utc_ms(), self._settings.t1_s)
+        if self._values.puzzled and self._link is not None:
+            self._values.puzzled = False
+            self._link.look()
         readings, now = self.collect(), self._clock.now_utc_ms()
-        answering = [s for s in self._stations.values() if s.answering and s.trusted]
-        holding = [p for s in answering for p in s.points if p.name in self._reported]
-        # Delay only makes a tag look older: the largest offset seen is the most accurate.
-        offset_ms = max(self._offsets_ms, default=None)
-        return Answer(readings, now, holding, clock_offset_ms=offset_ms)
+        holding = [point for station in self._stations.values() for point in station.holding]
+        return Answer(readings, now, holding, clock_offset_ms=self._station_clock.offset_ms)
 
-    async def _interrogate(self, station: _Station) -> None:
-        """Interrogate and wait up to `timeout_s` for the end; a slower station may still answer after that."""
-        station.due_utc_ms = self._clock.now_utc_ms() + self._settings.interrogation_period_s * 1000
-        station.waiting = list(station.kinds)
-        station.missing = {p.name for p in station.points}
-        station.number = 0
-        await self._hear(station)
-
-    async def _hear(self, station: _Station) -> None:
+    async def _hear(self, station: Station) -> None:
         """Send the waiting interrogations and wait for their end, at most `timeout_s`."""
         assert self._link is not None
         self._listening = True
@@ -277,13 +243,13 @@ class Iec104Device:
         finally:
             self._listening = False
 
-    async def _ask(self, station: _Station, link: Link, end: float) -> None:
+    async def _ask(self, station: Station, link: Link, end: float) -> None:
         """Send the waiting kinds of interrogation, each when the one before has ended."""
         loop = asyncio.get_running_loop()
         while station.waiting and link is self._link and loop.time() < end:
             if not station.number:
                 self._asked += 1
-                station.number, station.asked_at_s, station.complete_at_s = self._asked, loop.time(), None
+                station.send(self._asked, loop.time())
                 loop.run_in_executor(
                     self._threads, link.interrogate, station.common_address, station.waiting[0], station.number
                 )
@@ -291,77 +257,10 @@ class Iec104Device:
             while station.waiting and station.number == asked and loop.time() < end:
                 self._news.clear()
                 self._take()
-                self._check_complete(station)
+                station.check_complete(loop.time(), self._clock.now_utc_ms())
                 if station.waiting and station.number == asked:
-                    complete_s = (station.complete_at_s or end) + _END_PATIENCE_S
+                    complete_s = (station.complete_at_s or end) + END_PATIENCE_S
                     await self._wait_news(min(end, complete_s) - loop.time())
-
-    def _check_complete(self, station: _Station) -> None:
-        """End an interrogation that has brought every point but whose end was missed."""
-        if not station.waiting or not station.number:
-            return
-        counters = {p.name for p in station.points if FAMILIES[int(p.area)] == 15}
-        asked_for_counters = station.waiting[0] == COUNTER_INTERROGATION
-        if any((name in counters) == asked_for_counters for name in station.missing):
-            return
-        now = asyncio.get_running_loop().time()
-        if station.complete_at_s is None:
-            station.complete_at_s = now
-        elif now - station.complete_at_s >= _END_PATIENCE_S:
-            self._end_of_kind(station)
-
-    def _end_of_kind(self, station: _Station) -> None:
-        station.number = 0
-        station.waiting.pop(0)
-        if not station.waiting:
-            self._end_interrogation(station)
-
-    def _check_deadline(self, station: _Station) -> None:
-        late = asyncio.get_running_loop().time() - station.asked_at_s > self._settings.t1_s
-        if station.waiting and late:
-            self._log(logging.WARNING, _asked(station.waiting[0], station), "it has no end; asked again later")
-            self._ask_again_later(station)
-            self._end_interrogation(station)
-
-    def _ask_again_later(self, station: _Station) -> None:
-        now = self._clock.now_utc_ms()
-        station.due_utc_ms = min(station.due_utc_ms or now, now) + _RETRY_MS
-
-    def _end_interrogation(self, station: _Station) -> None:
-        """Make missing points invalid; points received stay valid, since the station reports their changes."""
-        station.waiting, station.answering = [], True
-        self._reported -= station.missing
-        now = self._clock.now_utc_ms()
-        self._fresh += [Reading(p, None, Quality.INVALID, now) for p in station.points if p.name in station.missing]
-        station.unproved |= {p.name for p in station.points if p.guard and p.name in station.missing}
-        if station.unproved and station.trusted is not False:
-            self._distrust(station, now)
-
-    def _distrust(self, station: _Station, time_utc_ms: int) -> None:
-        """Make all values of the station suspect until every guard matches: one does not match, or did not come."""
-        names = ", ".join(sorted(station.unproved))
-        self._log(logging.WARNING, f"guard of {station.common_address}", f"does not match: {names}; values are suspect")
-        station.trusted, station.held = False, []
-        came = [p for p in station.points if not p.guard and p.name not in station.missing]
-        self._fresh += [Reading(p, None, Quality.SUSPECT, time_utc_ms) for p in came]
-
-    def _on_guard(self, station: _Station, guard: Reading) -> None:
-        """Process the reading of a guard point: it decides whether its station's values are used."""
-        self._fresh.append(guard)
-        if guard.quality is not Quality.GOOD:
-            station.unproved.add(guard.point.name)
-            if station.trusted is not False:
-                self._distrust(station, guard.time_utc_ms)
-            return
-        station.unproved.discard(guard.point.name)
-        if station.unproved or station.trusted:
-            return
-        if station.trusted is None:
-            self._fresh += station.held
-        else:
-            self._log(logging.INFO, f"guard of {station.common_address}", "matches again; interrogating again")
-            station.due_utc_ms = guard.time_utc_ms
-        station.trusted, station.held = True, []
 
     def _take(self) -> None:
         """Decode the queued frames into readings."""
@@ -374,7 +273,7 @@ class Iec104Device:
             self.counts["queue_overflow"] += link.overflows
             link.overflows = 0
             for station in self._stations.values():
-                station.due_utc_ms = self._clock.now_utc_ms()
+                station.due_utc_ms, station.waiting = self._clock.now_utc_ms(), []
         link.catch_up()
         while link.news:
             stamp, news = link.news.popleft()
@@ -386,19 +285,24 @@ class Iec104Device:
         if failure is not None:
             raise failure
 
-    def _on_mark(self, mark: Started | Lost | Initialised | Answered, stamp: int) -> None:
+    def _on_mark(self, mark: Started | LinkLost | Initialised | Dropped | Answered, stamp: int) -> None:
         if isinstance(mark, Started):
             self._on_start()
-        elif isinstance(mark, Lost):
+        elif isinstance(mark, LinkLost):
             self._on_loss(stamp)
         elif isinstance(mark, Initialised):
             if mark.common_address in self._stations:
-                self._stations[mark.common_address].due_utc_ms = stamp
-                self._stations[mark.common_address].doubt()
+                self._stations[mark.common_address].initialised(stamp)
+        elif isinstance(mark, Dropped):
+            self._oddities.count(("dropped", mark.type), lambda: tr(
+                "the station sent type {sent} for {address}, which 104 does not have (its time tag has no hour); it "
+                "can't be read: set the station to the types 1 to 37 of 104", sent=mark.type, address=mark.address,
+            ))  # fmt: skip
         else:
             for station in self._stations.values():
                 if station.waiting and station.number == mark.number:
-                    self._on_answer(station, mark)
+                    end = station.end_of_kind if mark.ended else station.refuse
+                    end(self._clock.now_utc_ms())
 
     def _on_message(self, apdu: bytes, stamp: int) -> None:
         try:
@@ -407,69 +311,41 @@ class Iec104Device:
             self.counts["garbled"] += 1
             self._log(logging.WARNING, f"frame {apdu.hex()}", str(error))
             return
-        if asdu is not None and not asdu.test:
+        if asdu is None:
+            if (kind := type_of(apdu)) in _PROCESS_TYPES:
+                self._oddities.count(("kind", kind), lambda: tr(
+                    "the station sent type {type}, which is not read here", type=kind
+                ))  # fmt: skip
+        elif asdu.test:
+            self._oddities.count(("test",), lambda: tr(
+                "the station sent values with the test bit: they are not used until it takes the bit away"
+            ))  # fmt: skip
+        elif asdu.type in FAMILIES:
             self._absorb(asdu, stamp)
 
     def _absorb(self, asdu: Asdu, stamp: int) -> None:
         station = self._stations.get(asdu.common_address)
         if station is None:
             self.counts["unknown_object"] += 1
+            self._oddities.count(("station", asdu.common_address), lambda: tr(
+                "the station sent values of common address {sent}; the configuration has {known}",
+                sent=asdu.common_address, known=", ".join(map(str, self._stations)),
+            ))  # fmt: skip
             return
+        station.hear(asdu, asyncio.get_running_loop().time())
         for item in asdu.objects:
-            sharing = self._by_place.get((asdu.common_address, item.address), ())
-            if not sharing:
+            taken = self._values.take(asdu, item, stamp, self._tag(asdu, item, stamp))
+            if taken is None:
                 self.counts["unknown_object"] += 1
                 continue
-            tag = self._tag(asdu, item, stamp)
-            for point in sharing:
-                self._reported.add(point.name)
-                station.missing.discard(point.name)
-                self._on_reading(station, self._reading(point, asdu, item, stamp, tag))
-
-    def _on_reading(self, station: _Station, reading: Reading) -> None:
-        """Process a reading: it is used, held back until the guards match, or made suspect."""
-        if reading.point.guard:
-            self._on_guard(station, reading)
-        elif station.trusted is None:
-            station.held.append(reading)
-        elif station.trusted or not reading.quality.usable:
-            self._fresh.append(reading)
-        else:
-            self._fresh.append(reading._replace(value=None, quality=Quality.SUSPECT, event=False))
+            for point, reading in taken:
+                station.take(point, reading)
 
     def _tag(self, asdu: Asdu, item: InformationObject, stamp: int) -> int | None:
-        """The station's own time tag of an object, UTC ms; a tagged change also measures the offset of its clock."""
-        if item.tag is None or Cause.INTERROGATED <= asdu.cause < Cause.COUNTERS_REQUESTED:
+        """The station's own time tag of an object, UTC ms; a tagged change also shows its clock."""
+        if item.tag is None or TransmissionCause.INTERROGATED <= asdu.cause < TransmissionCause.COUNTERS_REQUESTED:
             return None
         tag = decode_time(item.tag, self._settings.utc_offset_min, stamp)
         if tag is not None and asdu.cause in EVENT_CAUSES:
-            self._offsets_ms.append(tag - stamp)
+            self._station_clock.observe(tag, stamp)
         return tag
-
-    def _on_answer(self, station: _Station, answer: Answered) -> None:
-        if answer.ended:
-            self._end_of_kind(station)
-            return
-        self._log(logging.WARNING, _asked(station.waiting[0], station), "refused, or it could not be sent")
-        self._ask_again_later(station)
-        station.answering, station.waiting = False, []
-        if station.trusted is None:
-            # Without an answer nothing shows whether spontaneous values may be trusted.
-            station.trusted, station.held = False, []
-        now = self._clock.now_utc_ms()
-        self._fresh += [Reading(p, None, Quality.REFUSED, now) for p in station.points]
-
-    def _reading(self, point: Point, asdu: Asdu, item: InformationObject, stamp: int, tag: int | None) -> Reading:
-        value, quality = None, item.quality
-        if FAMILIES[asdu.type] != FAMILIES[int(point.area)]:
-            quality = Quality.GARBLED
-        elif quality.usable:
-            raw = item.raw
-            if point.bit is not None and isinstance(raw, int):
-                raw = raw >> point.bit & 1
-            if (guard := self._guards.get(point.name)) is not None:
-                quality = Quality.GOOD if guard.holds(point, raw) else Quality.SUSPECT
-            else:
-                value, judged = self._scalings[point.name].judge(raw)
-                quality = quality if judged is Quality.GOOD else judged
-        return Reading(point, value, quality, stamp, tag, asdu.cause in EVENT_CAUSES, item.data)

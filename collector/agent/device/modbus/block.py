@@ -1,32 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The decoder of one request's answer, prepared once per block, which unpacks all values at once.
 
-It gives the same results as `registers.decode_value` and `Scaling.judge` point by point; a test compares the two.
+It gives the same results as `registers.decode_value` and `Scaling.judge` point by point; a test compares the two. Only
+a block of nothing but FFFF or 0000 is judged as a whole: a gateway that has lost its device may show either.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from collector.agent.device.contract import BlockReadings
 from collector.agent.device.modbus.plan import BIT_AREAS, Block
-from collector.agent.device.registers import Guard, Raw, Scaling, bcd_digits, finite, in_order, scaling_of
+from collector.agent.device.registers import FROM_BYTES, Guard, Raw, Scaling, finite, in_order, scaling_of
+from collector.model.quantity import BY_NAME, QuantityKind
 from collector.model.record import Quality
 from collector.points import Point
 
 _CODES: Final = {
     "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f",
-    "float64": "d", "bcd16": "2s", "bcd32": "4s", "bit": "H",
+    "float64": "d", "float16": "e", "bit": "H",
 }  # fmt: skip
-_UNSIGNED: Final = {1: "H", 2: "I", 4: "Q"}
 # A float32 has 24 significant bits, a float64 53: a float32 times a 28-bit factor plus one half is still exact.
 _FACTOR_LIMIT: Final = 2**28
 _FLOAT_LIMIT: Final = 2.0**51  # below this, halves are exact
 _TABLE: Final = 256
+_FILLERS: Final = b"\x00\xff"
 
 Judged = tuple[int | None, Quality]
 # (unpacked value, its bytes as received) -> (stored value, quality)
@@ -36,6 +38,7 @@ Guess = Callable[[Any], int | None]
 Unpack = Callable[[bytes], tuple[Any, ...]]
 Sort = Callable[[bytes], bytes]
 Cut = Callable[[bytes], tuple[bytes, ...]]
+T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class BlockDecoder:
@@ -49,20 +52,32 @@ class BlockDecoder:
         )
         self._unpack, self._sort, self._cut = _shape(places)
         self._points = block.points
-        self._judges = tuple(
-            _judge_guard(p, guards[p.name], _conversion(p, width))
-            if p.guard
-            else _judge(scaling_of(p), _conversion(p, width))
-            for p in block.points
+        self._judges = _kept_once(
+            tuple(
+                _judge_guard(p, guards[p.name], _conversion(p, width))
+                if p.guard
+                else _judge(scaling_of(p), _conversion(p, width))
+                for p in block.points
+            )
         )
-        self._guesses = tuple(
-            _no_guess if p.guard else _guess(scaling_of(p), _conversion(p, width), p.type == "float32")
-            for p in block.points
+        self._guesses = _kept_once(
+            tuple(
+                _no_guess if p.guard else _guess(scaling_of(p), _conversion(p, width), p.type in ("float16", "float32"))
+                for p in block.points
+            )
         )
-        self._all_good = (Quality.GOOD,) * len(block.points)
+        self._all_good = _kept_once((Quality.GOOD,) * len(block.points))
+        # One register may well hold -1 or 0. Coils are no registers.
+        self._may_be_filler = width == 2 and len({(p.address, p.registers) for p in block.points}) > 1
+        quantities = [BY_NAME.get(p.quantity) for p in block.points]
+        # Counters of which none has shown more than zero yet.
+        self._fresh = [i for i, q in enumerate(quantities) if q is not None and q.kind is QuantityKind.COUNTER]
+        self._has_counted = False
+        self._newest = b""
 
     def decode(self, data: bytes, time_utc_ms: int) -> BlockReadings:
         """Decode `data`: two bytes per register, or one byte 0 or 1 per coil, as many as the block requests."""
+        self._newest = data
         unpacked = self._unpack(self._sort(data))
         values = [guess(number) for guess, number in zip(self._guesses, unpacked, strict=True)]
         qualities: Sequence[Quality] = self._all_good
@@ -72,7 +87,26 @@ class BlockDecoder:
             for index, value in enumerate(values):
                 if value is None:
                     values[index], qualities[index] = self._judges[index](unpacked[index], came[index])
+        if data[0] in _FILLERS and data.count(data[0]) == len(data):
+            if self._is_filler(data[0], qualities):
+                values = [None] * len(values)
+                qualities = [Quality.SUSPECT if quality.usable else quality for quality in qualities]
+        elif self._fresh and any(values[index] for index in self._fresh):
+            self._fresh, self._has_counted = [], True
         return BlockReadings(self._points, values, qualities, time_utc_ms, data, self._cut)
+
+    def raws(self) -> Iterator[tuple[str, bytes]]:
+        """Each point's name with its bytes in the newest answer, for display."""
+        return zip((p.name for p in self._points), self._cut(self._newest), strict=False)
+
+    def _is_filler(self, byte: int, qualities: Sequence[Quality]) -> bool:
+        """Whether a gateway filled the block in place of a device: FFFF throughout, or zeros that can't be.
+
+        Zero is what a stopped unit shows. But not of a quantity whose zero is outside its limits, such as a frequency,
+        and not of a counter that has counted.
+        """
+        may_not_be_zero = self._has_counted or not all(quality.usable for quality in qualities)
+        return self._may_be_filler and (byte == 0xFF or may_not_be_zero)
 
 
 class _Place(NamedTuple):
@@ -82,6 +116,12 @@ class _Place(NamedTuple):
     size: int
     code: str
     order: str
+
+
+@lru_cache(256)
+def _kept_once(values: T) -> T:
+    """The first tuple seen that equals this one: devices of one make are read by the same functions."""
+    return values
 
 
 # Devices of one make use the same point table: results that depend only on positions are cached for all of them.
@@ -111,7 +151,10 @@ def _sorting(sources: Sequence[int]) -> Sort:
 def _code(point: Point, width: int) -> str:
     if width == 1:
         return "B"
-    return _UNSIGNED[point.registers] if point.bit is not None else _CODES[point.type]
+    if point.bit is not None and point.registers <= 2:
+        return "I" if point.registers == 2 else "H"
+    whole = f"{2 * point.registers}s"
+    return whole if point.bit is not None else _CODES.get(point.type, whole)
 
 
 def _conversion(point: Point, width: int) -> Callable[[Any], Raw | None] | None:
@@ -119,15 +162,21 @@ def _conversion(point: Point, width: int) -> Callable[[Any], Raw | None] | None:
     if width == 1:
         return None
     if point.bit is not None:
-        return _bit(point.bit)
+        mask = (1 << point.bit_count) - 1
+        return _bits(point.bit, mask) if point.registers <= 2 else _bits_of_bytes(point.bit, mask)
     if point.type.startswith("float"):
         return finite
-    return bcd_digits if point.type.startswith("bcd") else None
+    return FROM_BYTES.get(point.type)
 
 
 @lru_cache
-def _bit(number: int) -> Callable[[int], int]:
-    return lambda unpacked: unpacked >> number & 1
+def _bits(lowest: int, mask: int) -> Callable[[int], int]:
+    return lambda unpacked: unpacked >> lowest & mask
+
+
+@lru_cache
+def _bits_of_bytes(lowest: int, mask: int) -> Callable[[bytes], int]:
+    return lambda unpacked: int.from_bytes(unpacked, "big") >> lowest & mask
 
 
 # Many points have the same scaling: they share one function.
@@ -151,7 +200,7 @@ def _no_guess(unpacked: Any) -> None:
 def _guess(scaling: Scaling, convert: Callable[[Any], Raw | None] | None, float32: bool) -> Guess:
     """A fast version of `_judge` for good values; it gives None where the value is not good or no fast way exists.
 
-    `float32`: the point has this type, whose numbers times a small factor are exact in floating point.
+    `float32`: the point has this type or float16, whose numbers times a small factor are exact in floating point.
     """
     factor, addend, low, high = scaling.numerator, scaling.addend, scaling.low, scaling.high
 
@@ -176,6 +225,9 @@ def _guess(scaling: Scaling, convert: Callable[[Any], Raw | None] | None, float3
 
     if scaling.sentinels or scaling.denominator != 1:
         return _no_guess
+    if scaling.states:
+        known: dict[Any, int] = dict(scaling.states)
+        return lambda unpacked: known.get(unpacked if convert is None else convert(unpacked))
     if convert is None:
         return guess_whole
     if convert is not finite:

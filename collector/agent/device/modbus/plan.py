@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from collector.points import Point
 
+# How requests and replies are framed, whatever carries them.
+Framing = Literal["tcp", "udp", "rtu", "ascii"]
 BIT_AREAS = frozenset({"coil", "discrete"})
 
 
@@ -32,7 +35,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Limits of a device: most registers and coils per request, longest gap read along, only one point per request."""
 
     max_registers: int = 125
@@ -41,7 +44,7 @@ class Limits:
     one_point_per_request: bool = False
 
 
-def plan_reads(points: Iterable[Point], limits: Limits) -> tuple[Block, ...]:
+def plan_reads(points: Iterable[Point], limits: RequestLimits) -> tuple[Block, ...]:
     """Plan the requests for `points`, ordered by area and address.
 
     Raises:

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the drivers of meters share, whatever their protocol: a line of several meters, guards, failures, the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+from collector.agent.device.contract import Answer, Reading, failed, suspect_where_shifted
+from collector.agent.device.meter_line import ExchangeLine
+from collector.agent.device.registers import Guard, Scaling, scaling_of
+from collector.base.clock import Clock
+from collector.base.errors import DeviceError
+from collector.base.text import tr
+from collector.points import Point
+from collector.points.agent_config import DeviceConfig as Settings
+
+_CLOCK_PERIOD_MS: Final = 3_600_000
+
+L = TypeVar("L", bound=ExchangeLine[Any])
+
+
+class Meter(Generic[L]):
+    """One meter on a line that it may share."""
+
+    def __init__(self, settings: Settings, line: L, points: tuple[Point, ...], clock: Clock) -> None:
+        self.name, self.points = settings.id, points
+        self._settings, self._line, self._clock = settings, line, clock
+        self._scalings: dict[str, Scaling] = {p.name: scaling_of(p) for p in points if not p.guard}
+        self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
+        self._clock_due_utc_ms = 0
+        self._errors: list[DeviceError] = []
+
+    async def open(self) -> None:
+        """Connect the line; no effect if it is open. Raises `Silent`."""
+        await self._line.open(self._settings.timeout_s)
+
+    async def close(self) -> None:
+        """Close the line; another meter on it opens it again by itself."""
+        self._line.drop()
+
+    def collect(self) -> list[Reading]:
+        """Always empty: a meter only answers requests."""
+        return []
+
+    def _failed(self, points: Sequence[Point], error: DeviceError) -> list[Reading]:
+        self._errors.append(error)
+        return failed(points, error, self._clock.now_utc_ms())
+
+    def _answer(self, readings: list[Reading], clock_offset_ms: int | None) -> Answer:
+        # The area column has no meaning for a meter: a guard point guards all points of its meter.
+        trusted = suspect_where_shifted(readings, lambda _point: self.name)
+        return Answer(trusted, self._clock.now_utc_ms(), errors=self._errors, clock_offset_ms=clock_offset_ms)
+
+    def _clock_is_due(self) -> bool:
+        """Whether the meter's clock is to be measured now; the next time is an hour later, however this one ends."""
+        now_ms = self._clock.now_utc_ms()
+        if now_ms < self._clock_due_utc_ms:
+            return False
+        self._clock_due_utc_ms = now_ms + _CLOCK_PERIOD_MS
+        return True
+
+    def _offset_ms(self, shown: datetime, asked_ms: int) -> int:
+        """How far the meter's clock is ahead of ours, to about a second. `shown`: its local time, asked for then."""
+        device_utc_ms = int(shown.timestamp()) * 1000 - self._settings.utc_offset_min * 60_000
+        # The meter shows whole seconds: on average half a second more has passed.
+        return device_utc_ms + 500 - (asked_ms + self._clock.now_utc_ms()) // 2
+
+    @staticmethod
+    def _found_words(found: Sequence[str], reverse: str) -> str:
+        """What a search for meters came to. `reverse`: our address the other way round, empty where it names any."""
+        if reverse and reverse in found:
+            return tr("meter {address} answers: the address is noted the wrong way round", address=reverse)
+        return tr("meters that answer: {addresses}", addresses=", ".join(found)) if found else ""
