@@ -15,30 +15,45 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from collector import __version__
 from collector.agent.buffer.buffer import Buffer
-from collector.agent.buffer.buffer_file import Damaged
-from collector.agent.buffer.capacity import compute_capacity
+from collector.agent.buffer.buffer_file import Unusable
+from collector.agent.buffer.capacity import Capacity, compute_capacity
+from collector.agent.buffer.ledger_schema import make_apart
+from collector.agent.buffer.salvage import is_new
 from collector.agent.device.factory import DeviceOnLine, build_devices
 from collector.agent.operate.alarm import watch_buffer
-from collector.agent.operate.health import Health, TickHealth, UplinkHealth, devices_of, points_now, resident_bytes
+from collector.agent.operate.health import (
+    Health,
+    PointNow,
+    TickHealth,
+    UplinkHealth,
+    devices_of,
+    points_now,
+    resident_bytes,
+)
 from collector.agent.operate.reload import kept_lines, load_again, merge_devices
-from collector.agent.operate.status_server import JSON, TEXT, Desk, Page
+from collector.agent.operate.status_server import JSON, TEXT, StatusPage, StatusRequest, StatusServer, loopback
 from collector.agent.operate.table_hashes import loaded_tables
 from collector.agent.paths import buffer_path, socket_path
 from collector.agent.record.poll import Channel
 from collector.agent.record.recorder import Recorder
 from collector.agent.record.schedule import Store, Timetable
-from collector.agent.record.sources import Source
+from collector.agent.record.sources import QuantitySource
 from collector.agent.record.wiring import channels_of, layouts_with_all_units, load_signers, plants_of_unit, sources_of
-from collector.agent.uplink.uplink import VERSION, Uplink
+from collector.agent.uplink.uplink import Uplink
 from collector.base.clock import Clock, SimulatedClock, clock_state
 from collector.base.errors import CollectorError, ConfigError, StoreError
 from collector.base.notify import notify
+from collector.base.text import into
 from collector.points.agent_config import AgentConfig
+
+if TYPE_CHECKING:
+    from collector.agent.operate.page.server import LivePageServer
 
 _LOG = logging.getLogger(__name__)
 _LAST_LOOKS: Final = 60
@@ -58,7 +73,7 @@ def look_for_cycles_rarely() -> None:
 
 async def run_agent(
     config: AgentConfig, clock: Clock, *, path: Path | None = None, stop: asyncio.Event | None = None,
-    reload: asyncio.Event | None = None,
+    reload: asyncio.Event | None = None, page: str = "",
 ) -> None:  # fmt: skip
     """Collect until SIGTERM or SIGINT, or until `stop` is set.
 
@@ -67,6 +82,7 @@ async def run_agent(
         clock: the host's, or one a simulator keeps.
         path: the configuration's file, loaded again at SIGHUP or when `reload` is set; None: never again.
         stop, reload: for tests; signals set them too where they can be received.
+        page: HOST:PORT of the live page, empty for none.
 
     Raises:
         ConfigError, StoreError, LinkError: it can't start, or can't go on.
@@ -77,10 +93,10 @@ async def run_agent(
         loop = asyncio.get_running_loop()
         agent, buffer = await _make_agent(config, clock, executor)
         try:
-            await agent.run(path, stop, reload)
+            await agent.run(path, stop, reload, page)
         except BaseExceptionGroup as group:
             # Of a damaged buffer several tasks hear; one says it, and the next start sets the file aside.
-            if (damaged := next(iter(_leaves(group, Damaged)), None)) is not None:
+            if (damaged := next(iter(_leaves(group, Unusable)), None)) is not None:
                 raise damaged from None
             raise
         finally:
@@ -119,10 +135,12 @@ async def _make_agent(config: AgentConfig, clock: Clock, executor: ThreadPoolExe
         raise
 
 
-def _open_buffer(config: AgentConfig, clock: Clock, sources: Sequence[Source]) -> Buffer:
+def _open_buffer(config: AgentConfig, clock: Clock, sources: Sequence[QuantitySource]) -> Buffer:
     settings = config.settings
     path = buffer_path(config)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if is_new(path):
+        make_apart(path)
     return Buffer.open(
         path, gateway=settings.gateway.id,
         plants_of_unit=plants_of_unit(config), settings=settings.buffer,
@@ -134,17 +152,17 @@ class Agent:
     """One gateway at work. Made by `run_agent`."""
 
     def __init__(
-        self, config: AgentConfig, clock: Clock, devices: list[DeviceOnLine], sources: list[Source], buffer: Buffer,
-        executor: ThreadPoolExecutor, last: Mapping[str, tuple[int, int] | None],
+        self, config: AgentConfig, clock: Clock, devices: list[DeviceOnLine], sources: list[QuantitySource],
+        buffer: Buffer, executor: ThreadPoolExecutor, last: Mapping[str, tuple[int, int] | None],
     ) -> None:  # fmt: skip
         gateway = config.settings.gateway
         self._config, self._clock, self._devices = config, clock, devices
         self._buffer, self._executor = buffer, executor
         self._started_s = asyncio.get_running_loop().time()
-        self._recorder = Recorder(sources, period_ms=gateway.record_period_s * 1000, last=last)
+        self._recorder = Recorder(sources, period_ms=gateway.record_period_ms, last=last)
         self._channels = channels_of(config, devices, clock, lambda answer: self._timetable.take(answer))
         self._timetable = Timetable(
-            self._channels, self._recorder, clock, period_ms=gateway.record_period_s * 1000,
+            self._channels, self._recorder, clock, period_ms=gateway.record_period_ms,
             reorder_ms=gateway.reorder_ms, in_step=isinstance(clock, SimulatedClock),
             on_tick=lambda: notify("WATCHDOG=1"),
         )  # fmt: skip
@@ -152,8 +170,10 @@ class Agent:
         self._workers: dict[Channel, asyncio.Task[None]] = {}
         self._reload_error = ""
         self._tables: tuple[AgentConfig, dict[str, str]] | None = None  # worked out when somebody asks
-        self._desk = Desk(
+        self._live_page: LivePageServer | None = None
+        self._status_server = StatusServer(
             {
+                "/capacity": self._page_capacity,
                 "/healthz": self._page_health,
                 "/metrics": self._page_metrics,
                 "/points": self._page_points,
@@ -163,17 +183,10 @@ class Agent:
             }
         )
 
-    async def run(self, path: Path | None, stop: asyncio.Event, reload: asyncio.Event) -> None:
+    async def run(self, path: Path | None, stop: asyncio.Event, reload: asyncio.Event, page: str = "") -> None:
         """Until `stop` is set."""
-        gateway = self._config.settings.gateway
-        if gateway.metrics_listen:
-            await self._desk.listen(gateway.metrics_listen)
-        await self._desk.listen_in(socket_path(self._config))
-        _LOG.info(
-            "gateway=%s units=%d devices=%d channels=%d", gateway.id, len(self._config.settings.unit),
-            len(self._devices), len(self._channels),
-        )  # fmt: skip
         try:
+            await self._listen(page)
             async with asyncio.TaskGroup() as group:
                 store = group.create_task(self._timetable.store(self._buffer, self._executor), name="store")
                 uplink = group.create_task(self._uplink.run(), name="uplink")
@@ -193,7 +206,24 @@ class Agent:
                 store.cancel()
                 uplink.cancel()
         finally:
-            await self._desk.close()
+            await self._status_server.close()
+            if self._live_page is not None:
+                await self._live_page.close()
+
+    async def _listen(self, page: str) -> None:
+        gateway = self._config.settings.gateway
+        if gateway.metrics_listen:
+            await self._status_server.listen(*loopback(gateway.metrics_listen))
+        if page:
+            from collector.agent.operate.page.server import LivePageServer
+
+            self._live_page = LivePageServer(self._look, buffer_path(self._config).with_suffix(".page-token"))
+            await self._live_page.listen(page)
+        await self._status_server.listen_in(socket_path(self._config))
+        _LOG.info(
+            "gateway=%s units=%d devices=%d channels=%d", gateway.id, len(self._config.settings.unit),
+            len(self._devices), len(self._channels),
+        )  # fmt: skip
 
     def _start(self, channel: Channel, group: asyncio.TaskGroup) -> None:
         self._workers[channel] = group.create_task(channel.run(), name=f"poll[{channel.name}]")
@@ -247,7 +277,7 @@ class Agent:
             for channel in channels_of(config, devices, self._clock, lambda answer: self._timetable.take(answer))
         ]
         last = await self._call(lambda: {s.unit: self._buffer.last(s.unit) for s in sources})
-        recorder = Recorder(sources, period_ms=config.settings.gateway.record_period_s * 1000, last=last)
+        recorder = Recorder(sources, period_ms=config.settings.gateway.record_period_ms, last=last)
         plants, layouts = plants_of_unit(config), layouts_with_all_units(config, sources)
 
         def on_store(store: Store) -> None:
@@ -291,9 +321,8 @@ class Agent:
         counts = await self._call(self._buffer.counts)
         capacity = await asyncio.to_thread(compute_capacity, self._config)
         uplink, now_s, done = self._uplink, asyncio.get_running_loop().time(), self._timetable.counts
-        mqtt = self._config.settings.mqtt
         return Health(
-            gateway=self._config.settings.gateway.id, version=VERSION, time_utc_ms=self._clock.now_utc_ms(),
+            gateway=self._config.settings.gateway.id, version=__version__, time_utc_ms=self._clock.now_utc_ms(),
             running_s=now_s - self._started_s, clock=clock_state(self._clock).name.lower(),
             store_error=self._timetable.store_error,
             ticks=TickHealth(
@@ -302,41 +331,56 @@ class Agent:
             ),
             devices=devices_of(self._channels),
             uplink=UplinkHealth(
-                f"{mqtt.host}:{mqtt.port}", uplink.is_connected, uplink.last_error, uplink.published,
+                uplink.place, uplink.is_connected, uplink.last_error, uplink.published,
                 uplink.acknowledged, uplink.ignored,
                 None if uplink.last_ack_s is None else now_s - uplink.last_ack_s,
                 {plant: sorted(codes) for plant, codes in uplink.unrecognised.items() if codes},
+                uplink.broker_code, uplink.divided, uplink.short_sessions, self._config.settings.uplink.is_one_way,
             ),
             buffer=counts, max_bytes=capacity.max_bytes, unsent_ratio=capacity.unsent_ratio,
             reload_error=self._reload_error, tasks=len(asyncio.all_tasks()), memory_bytes=resident_bytes(),
         )  # fmt: skip
 
-    async def _page_health(self) -> Page:
+    async def _page_health(self, _request: StatusRequest) -> StatusPage:
         """The process lives and its loop turns; nothing more."""
-        return Page(200, TEXT, b"ok\n")
+        return StatusPage(200, TEXT, b"ok\n")
 
-    async def _page_ready(self) -> Page:
+    async def _page_ready(self, _request: StatusRequest) -> StatusPage:
         reason = (await self.health()).not_ready
-        return Page(503 if reason else 200, TEXT, f"{reason or 'ready'}\n".encode())
+        return StatusPage(503 if reason else 200, TEXT, f"{reason or 'ready'}\n".encode())
 
-    async def _page_metrics(self) -> Page:
+    async def _page_metrics(self, _request: StatusRequest) -> StatusPage:
         # Loaded when somebody asks: two megabytes that many gateways never need.
         from collector.agent.operate.metrics import CONTENT_TYPE, render_metrics
 
-        return Page(200, CONTENT_TYPE, render_metrics(await self.health()))
+        return StatusPage(200, CONTENT_TYPE, render_metrics(await self.health()))
 
-    async def _page_status(self) -> Page:
-        return Page(200, JSON, msgspec.json.encode(await self.health()))
+    async def _page_status(self, request: StatusRequest) -> StatusPage:
+        """The agent's health; what went wrong in Chinese where Chinese is accepted first."""
+        language = "zh" if request.headers.get("accept-language", "").startswith("zh") else "en"
+        data = msgspec.json.encode(await self.health(), enc_hook=lambda text: into(text, language))
+        return StatusPage(200, JSON, data)
 
-    async def _page_points(self) -> Page:
+    async def _page_points(self, _request: StatusRequest) -> StatusPage:
+        return StatusPage(200, JSON, msgspec.json.encode(self._points_now()))
+
+    def _points_now(self) -> list[PointNow]:
         now = self._clock.now_utc_ms()
-        return Page(200, JSON, msgspec.json.encode(points_now(self._recorder.newest(now), now)))
+        return points_now(self._recorder.newest(now), now, self._channels)
 
-    async def _page_tables(self) -> Page:
+    async def _page_capacity(self, _request: StatusRequest) -> StatusPage:
+        found = await asyncio.to_thread(compute_capacity, self._config)
+        return StatusPage(200, "application/msgpack", msgspec.msgpack.encode(found))
+
+    async def _look(self) -> tuple[Health, Capacity, list[PointNow]]:
+        """What the live page shows."""
+        return await self.health(), await asyncio.to_thread(compute_capacity, self._config), self._points_now()
+
+    async def _page_tables(self, _request: StatusRequest) -> StatusPage:
         if self._tables is None or self._tables[0] is not self._config:
             config = self._config
             self._tables = config, await asyncio.to_thread(loaded_tables, config)
-        return Page(200, JSON, msgspec.json.encode(self._tables[1]))
+        return StatusPage(200, JSON, msgspec.json.encode(self._tables[1]))
 
 
 async def _tidy() -> None:

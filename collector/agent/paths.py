@@ -3,17 +3,62 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
+from typing import Any, Final
 
-from collector.points.agent_config import AgentConfig
+from collector.base.errors import ConfigError, Problem
+from collector.base.text import tr
+from collector.points.agent_config import AgentConfig, GatewayConfig
+
+_TABLE: Final = re.compile(r"^\s*\[+\s*([\w.-]+)\s*\]+")
+_TEXT_KEY: Final = re.compile(r"""^\s*(id|state_dir|time_server)\s*=\s*(["'])(.*?)\2""")
 
 
 def buffer_path(config: AgentConfig) -> Path:
     """The buffer of a configuration."""
-    gateway = config.settings.gateway
-    return config.resolve(gateway.state_dir) / f"{gateway.id}.buffer"
+    return _buffer_path(config.settings.gateway.state_dir, config.settings.gateway.id, config.directory)
 
 
 def socket_path(config: AgentConfig) -> Path:
     """Where its running agent answers questions."""
     return buffer_path(config).with_suffix(".sock")
+
+
+def find_socket(file: Path) -> Path:
+    """Where the agent that was started with this file answers, whatever the file says by now.
+
+    A person looks at a running agent most often when a file was just changed, and wrongly. So only `[gateway]` is read,
+    line by line where the file is no TOML any more.
+
+    Raises:
+        ConfigError: the file can't be read, or names no gateway.
+    """
+    try:
+        text = file.read_text("utf-8", errors="replace")
+    except OSError as error:
+        raise ConfigError([Problem(str(file), 0, "", tr("can't be read: {error}", error=error.strerror))]) from error
+    try:
+        gateway: Any = tomllib.loads(text).get("gateway", {})
+    except tomllib.TOMLDecodeError:
+        gateway = _gateway_lines(text)
+    name = gateway.get("id") if isinstance(gateway, dict) else None
+    if not isinstance(name, str):
+        raise ConfigError([Problem(str(file), 0, "gateway.id", tr("is missing: which agent is meant?"))])
+    state_dir = str(gateway.get("state_dir", GatewayConfig.model_fields["state_dir"].default))
+    return _buffer_path(state_dir, name, file.parent).with_suffix(".sock")
+
+
+def _gateway_lines(text: str) -> dict[str, str]:
+    table, found = "", {}
+    for line in text.splitlines():
+        if heading := _TABLE.match(line):
+            table = heading[1]
+        elif table == "gateway" and (key := _TEXT_KEY.match(line)):
+            found[key[1]] = key[3]
+    return found
+
+
+def _buffer_path(state_dir: str, gateway: str, directory: Path) -> Path:
+    return directory / state_dir / f"{gateway}.buffer"

@@ -21,7 +21,6 @@ MAX_GAPS: Final = 4096
 MAX_GAP_UNITS: Final = 65_536  # units named by all gaps of a batch together
 MAX_TIME_MS: Final = 1 << 47
 MAX_SEQUENCE: Final = (1 << 63) - 1
-MAX_EPOCH: Final = (1 << 64) - 1
 MAX_VALUE: Final = 1 << 61  # the difference of two values then fits 64 bits
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", re.ASCII)

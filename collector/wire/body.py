@@ -65,7 +65,7 @@ _Sequence = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQUENCE)]
 _Epoch = Annotated[int, msgspec.Meta(ge=0)]  # msgpack allows no more than 64 bits
 
 
-class Gap(msgspec.Struct, frozen=True, array_like=True):
+class PackedGap(msgspec.Struct, frozen=True, array_like=True):
     """A gap record in a body."""
 
     units: _Names
@@ -77,7 +77,7 @@ class Gap(msgspec.Struct, frozen=True, array_like=True):
     to_seq: _Sequence | None
 
 
-class Axis(msgspec.Struct, frozen=True, array_like=True):
+class RecordTimes(msgspec.Struct, frozen=True, array_like=True):
     """Times of records: the first after the header's `first_ms`, then steps of `step_ms`.
 
     Where steps differ, `planes` holds how far each but the first is from `step_ms`: divided by `divisor`, zigzag coded,
@@ -97,8 +97,8 @@ class Index(msgspec.Struct, frozen=True, array_like=True):
 
     units: _Names
     axis_of: bytes
-    axes: Annotated[list[Axis], msgspec.Meta(max_length=MAX_UNITS)]
-    gaps: Annotated[list[Gap], msgspec.Meta(max_length=MAX_GAPS)]
+    axes: Annotated[list[RecordTimes], msgspec.Meta(max_length=MAX_UNITS)]
+    gaps: Annotated[list[PackedGap], msgspec.Meta(max_length=MAX_GAPS)]
 
 
 class Columns(msgspec.Struct, frozen=True, array_like=True):
@@ -121,7 +121,7 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
     divisors: list[int]
     bases: list[int]
     planes: bytes
-    gaps: Annotated[list[Gap], msgspec.Meta(max_length=MAX_GAPS)]
+    gaps: Annotated[list[PackedGap], msgspec.Meta(max_length=MAX_GAPS)]
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -170,7 +170,7 @@ def assemble(
         first_ms, last_ms = min(min(own) for own in times if own), max(max(own) for own in times if own)
     places: dict[tuple[int, ...], int] = {}
     axis_of = bytes(places.setdefault(tuple(own), len(places)) for own in times)
-    told = [Gap(list(g.units), g.from_ms, g.to_ms, g.reason, g.epoch, g.from_seq, g.to_seq) for g in gaps]
+    told = [PackedGap(list(g.units), g.from_ms, g.to_ms, g.reason, g.epoch, g.from_seq, g.to_seq) for g in gaps]
     axes = [_axis(own, first_ms) for own in places]
     index = _ENCODER.encode([list(units), axis_of if len(axes) > 1 else b"", axes, told])
     columns = Columns(layouts, packed.widths, packed.divisors, packed.bases, packed.planes)
@@ -178,7 +178,7 @@ def assemble(
 
 
 def _axis(times: Sequence[int], start_ms: int) -> list[int | bytes]:
-    """An `Axis` without the fields at its end that have their defaults."""
+    """An `RecordTimes` without the fields at its end that have their defaults."""
     if not times:
         return [0]
     step_ms = times[1] - times[0] if len(times) > 1 else 0

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from collector.base.clock_state import ClockState
 from collector.base.errors import Garbled
+from collector.base.text import tr
 from collector.model.record import USABLE_BELOW, Cause, GapRecord, Quality, UnitRecord
 from collector.wire.batch import MAX_BODY_BYTES, MAX_GAP_UNITS, MAX_RECORDS, MAX_TIME_MS, MAX_UNITS, MAX_VALUE, is_name
 from collector.wire.body import (
@@ -28,13 +29,13 @@ from collector.wire.body import (
     TAGGED,
     TIME,
     WIDTHS,
-    Axis,
     Body,
     Columns,
     EncodedBody,
-    Gap,
     Index,
     Packed,
+    PackedGap,
+    RecordTimes,
     assemble,
     union_of,
 )
@@ -241,7 +242,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
-        raise Garbled(f"the body is malformed: {error}") from error
+        raise Garbled(tr("the body is malformed: {error}", error=error)) from error
 
 
 def _check_units(units: Sequence[str]) -> None:
@@ -261,7 +262,7 @@ def _check_size(counts: Sequence[int], layouts: Sequence[bytes]) -> int:
     return size
 
 
-def _gaps(gaps: Sequence[Gap]) -> tuple[GapRecord, ...]:
+def _gaps(gaps: Sequence[PackedGap]) -> tuple[GapRecord, ...]:
     if (named := sum(len(gap.units) for gap in gaps)) > MAX_GAP_UNITS:
         raise ValueError(f"the gaps name {named} units, at most {MAX_GAP_UNITS}")
     for gap in gaps:
@@ -276,7 +277,7 @@ def _gaps(gaps: Sequence[Gap]) -> tuple[GapRecord, ...]:
     return tuple(GapRecord(tuple(g.units), g.from_ms, g.to_ms, g.reason, g.epoch, g.from_seq, g.to_seq) for g in gaps)
 
 
-def _times(axis: Axis, start_ms: int) -> Int64s:
+def _times(axis: RecordTimes, start_ms: int) -> Int64s:
     """The times of an axis; arithmetic is modulo 2^64, and what comes of it is looked at."""
     steps = np.full(axis.count, axis.step_ms, dtype=np.int64)
     steps[:1] = start_ms + axis.first_ms

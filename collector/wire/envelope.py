@@ -22,6 +22,7 @@ import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from collector.base.errors import Garbled
+from collector.base.text import tr
 from collector.model.record import UnitLayout
 from collector.wire.batch import (
     MAX_BODY_BYTES,
@@ -149,7 +150,9 @@ def _seal(stream: Stream, sequence: int, encoded: EncodedBody, signer: Signer | 
     )
     payload = _ENCODER.encode(_Payload(header, signer.sign(header) if signer else b"", body))
     if len(payload) > MAX_PAYLOAD_BYTES or len(encoded.index) + len(encoded.columns) > MAX_BODY_BYTES:
-        raise Garbled(f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} allowed", code="oversized")
+        raise Garbled(
+            tr("{bytes} bytes, at most {most} allowed", bytes=len(payload), most=MAX_PAYLOAD_BYTES), code="oversized"
+        )
     return payload
 
 
@@ -160,14 +163,16 @@ def open_envelope(payload: bytes) -> Envelope:
         Garbled: codes `oversized`, `malformed`, `unknown_version`, `bad_checksum`.
     """
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise Garbled(f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} allowed", code="oversized")
+        raise Garbled(
+            tr("{bytes} bytes, at most {most} allowed", bytes=len(payload), most=MAX_PAYLOAD_BYTES), code="oversized"
+        )
     try:
         outer = _PAYLOAD.decode(payload)
         header = _open_header(outer.header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise Garbled(f"is no batch: {error}") from error
+        raise Garbled(tr("is no batch: {error}", error=error)) from error
     if hashlib.sha256(outer.body).digest() != header.sha256:
-        raise Garbled("the body does not have the SHA-256 of the header", code="bad_checksum")
+        raise Garbled(tr("the body does not have the SHA-256 of the header"), code="bad_checksum")
     return Envelope(
         version=header.version,
         stream=Stream(header.plant, header.gateway, header.epoch),
@@ -198,7 +203,10 @@ def _open_header(raw: bytes) -> _Header:
     fields = _VERSION.decode(raw)
     version = msgspec.msgpack.decode(fields[0], type=int) if fields else None
     if version not in READ_VERSIONS:
-        raise Garbled(f"schema version {version}, this program knows {READ_VERSIONS}", code="unknown_version")
+        raise Garbled(
+            tr("schema version {version}, this program knows {known}", version=version, known=READ_VERSIONS),
+            code="unknown_version",
+        )
     header = _HEADER.decode(raw)
     if not (is_name(header.plant) and is_name(header.gateway)):
         raise ValueError("no proper name of a plant and gateway")
@@ -212,7 +220,9 @@ def verify_signature(envelope: Envelope, public_key: Ed25519PublicKey) -> None:
         Garbled: code `bad_signature`.
     """
     if not is_signed_by(public_key, envelope.signature, envelope.header):
-        raise Garbled(f"not signed by the key on file (it names {envelope.key_id!r})", code="bad_signature")
+        raise Garbled(
+            tr("not signed by the key on file (it names {key_id!r})", key_id=envelope.key_id), code="bad_signature"
+        )
 
 
 def decode_times(envelope: Envelope) -> BatchTimes:
@@ -242,7 +252,7 @@ def _open_parts(envelope: Envelope) -> _Parts:
     try:
         return _PARTS.decode(envelope.body)
     except msgspec.MsgspecError as error:
-        raise Garbled(f"the body is malformed: {error}") from error
+        raise Garbled(tr("the body is malformed: {error}", error=error)) from error
 
 
 def _decode_index(envelope: Envelope, parts: _Parts) -> BatchTimes:
@@ -263,7 +273,7 @@ def _check_header(envelope: Envelope, found: BatchTimes) -> None:
         last = max((g.to_ms for g in found.gaps), default=0)
     count = sum(map(len, times))
     if (count, first, last) != (envelope.record_count, envelope.first_ms, envelope.last_ms):
-        raise Garbled("the header gives another count or other times than the body", subject=str(envelope))
+        raise Garbled(tr("the header gives another count or other times than the body"), subject=str(envelope))
 
 
 def _decompress(body: bytes) -> bytes:
@@ -271,10 +281,13 @@ def _decompress(body: bytes) -> bytes:
     try:
         frame = zstandard.get_frame_parameters(body)
         if not 0 < frame.content_size <= MAX_BODY_BYTES or frame.window_size > MAX_BODY_BYTES:
-            raise Garbled(f"the body would take {frame.content_size} bytes, {MAX_BODY_BYTES} allowed", code="oversized")
+            raise Garbled(
+                tr("the body would take {bytes} bytes, {most} allowed", bytes=frame.content_size, most=MAX_BODY_BYTES),
+                code="oversized",
+            )
         return zstandard.ZstdDecompressor().decompress(body, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise Garbled(f"the body is no zstd frame: {error}") from error
+        raise Garbled(tr("the body is no zstd frame: {error}", error=error)) from error
 
 
 def decode_batch(envelope: Envelope) -> Batch:

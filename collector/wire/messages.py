@@ -13,6 +13,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from collector.base.errors import Garbled
+from collector.base.text import tr
 from collector.wire.batch import MAX_SEQUENCE, MAX_TIME_MS, is_name
 from collector.wire.keys import Signer, is_signed_by
 
@@ -125,7 +126,7 @@ def decode_ask(payload: bytes, center_key: Ed25519PublicKey | None) -> Ask:
     by_time = ask.unit is not None and ask.from_ms is not None and ask.to_ms is not None and ask.from_ms < ask.to_ms
     echo = ask.echo_device is not None and ask.echo_point is not None
     if [by_sequence, by_time, echo].count(True) != 1 or not (is_name(ask.plant) and is_name(ask.gateway)):
-        raise Garbled("an ask names sequences of an epoch, a unit and an interval, or a point", subject=ask.id)
+        raise Garbled(tr("an ask names sequences of an epoch, a unit and an interval, or a point"), subject=ask.id)
     return ask
 
 
@@ -139,11 +140,13 @@ def _sign(message: M, signer: Signer | None) -> bytes:
 
 def _open(payload: bytes, kind: type[M], key: Ed25519PublicKey | None) -> M:
     if len(payload) > MAX_MESSAGE_BYTES:
-        raise Garbled(f"{len(payload)} bytes, at most {MAX_MESSAGE_BYTES} allowed", code="oversized")
+        raise Garbled(
+            tr("{bytes} bytes, at most {most} allowed", bytes=len(payload), most=MAX_MESSAGE_BYTES), code="oversized"
+        )
     try:
         message: M = msgspec.json.decode(payload, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Garbled(f"is no {kind.__name__.lower()}: {error}") from error
+        raise Garbled(tr("is no {kind}: {error}", kind=kind.__name__.lower(), error=error)) from error
     if key is not None:
         _check_signature(message, key)
     return message
@@ -156,4 +159,6 @@ def _check_signature(message: Any, key: Ed25519PublicKey) -> None:
         signature = b""
     unsigned = msgspec.json.encode(msgspec.structs.replace(message, signature=""))
     if not is_signed_by(key, signature, unsigned):
-        raise Garbled(f"not signed by the center's key (it names {message.key_id[:16]!r})", code="bad_signature")
+        raise Garbled(
+            tr("not signed by the center's key (it names {key_id!r})", key_id=message.key_id[:16]), code="bad_signature"
+        )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from collector.base.errors import Garbled
+from collector.base.text import tr
 from collector.wire.batch import is_name
 
 Leaf = Literal["batch", "ack", "state", "ask"]
@@ -27,9 +28,9 @@ def topic(root: str, plant: str, gateway: str, leaf: Leaf) -> str:
     return f"{root}/v1/{plant}/{gateway}/{leaf}"
 
 
-def subscription(root: str, leaf: Leaf) -> str:
-    """The topic filter with which the center subscribes to one kind of message of every gateway."""
-    return f"{root}/v1/+/+/{leaf}"
+def subscription(root: str, leaf: Leaf, plant: str = "+") -> str:
+    """The topic filter by which the center hears one kind of message of every gateway, of one plant or of all."""
+    return f"{root}/v1/{plant}/+/{leaf}"
 
 
 def parse_topic(root: str, text: str) -> Address:
@@ -41,5 +42,13 @@ def parse_topic(root: str, text: str) -> Address:
     prefix = f"{root}/v1/"
     parts = text.removeprefix(prefix).split("/") if text.startswith(prefix) else []
     if len(parts) != 3 or parts[2] not in LEAVES or not (is_name(parts[0]) and is_name(parts[1])):
-        raise Garbled(f"expected {prefix}<plant>/<gateway>/<{'|'.join(LEAVES)}>, got {text[:200]!r}", code="topic")
+        raise Garbled(
+            tr(
+                "expected {prefix}<plant>/<gateway>/<{leaves}>, got {text!r}",
+                prefix=prefix,
+                leaves="|".join(LEAVES),
+                text=text[:200],
+            ),
+            code="topic",
+        )
     return Address(*parts)

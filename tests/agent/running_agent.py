@@ -47,10 +47,12 @@ def write_agent(
 
 
 @asynccontextmanager
-async def agent_at(path: Path) -> AsyncIterator[asyncio.Event]:
-    """The agent of a configuration for as long as the block runs; what it gives reloads when set."""
+async def agent_at(path: Path, *, page: str = "") -> AsyncIterator[asyncio.Event]:
+    """The agent of a configuration for as long as the block runs; what it gives reloads when set. `page`: its place."""
     stop, reload = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(run_agent(load_agent(path), SystemClock(), path=path, stop=stop, reload=reload))
+    task = asyncio.create_task(
+        run_agent(load_agent(path), SystemClock(), path=path, stop=stop, reload=reload, page=page)
+    )
     try:
         yield reload
     finally:

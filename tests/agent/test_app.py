@@ -8,6 +8,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from collector.agent.operate.read_once import candidates, read_devices
 from collector.base.clock import SystemClock
 from collector.cli.agent.commands import app
 from collector.points.agent_config import load_agent
+from tests.agent.device.agent_points import point
+from tests.agent.running_agent import recorded
 from tests.patience import HANG_S, until
 
 CONFIG = """
@@ -82,9 +85,10 @@ def test_an_agent_without_a_broker_records_every_second_and_stops_when_told(tmp_
     async def scenario() -> None:
         async with server() as port:
             stop = asyncio.Event()
-            agent = asyncio.create_task(run_agent(load_agent(write_config(tmp_path, port)), SystemClock(), stop=stop))
-            file = tmp_path / "state" / "g.buffer"
-            await until(lambda: file.exists() and read_counts(tmp_path / "state").recorded >= 3, every_s=0.2)
+            path = write_config(tmp_path, port)
+            agent = asyncio.create_task(run_agent(load_agent(path), SystemClock(), stop=stop))
+            # The file is there a moment before its tables are: `recorded` takes that for nothing yet.
+            await until(lambda: recorded(path) >= 3, every_s=0.2)
             stop.set()
             await agent
 
@@ -105,11 +109,22 @@ def test_reading_once_shows_raw_bytes_value_and_quality(tmp_path: Path) -> None:
 
 
 def test_the_other_decodings_of_the_same_bytes_stand_side_by_side() -> None:
-    found = {(kind, order): text for kind, order, text in candidates(bytes.fromhex("e97942f6"))}
+    found = {
+        (kind, order): text for kind, order, text in candidates(point("active_power_mw"), bytes.fromhex("e97942f6"))
+    }
     assert found["float32", "CDAB"] == "123.456001"
     assert found["uint32", "ABCD"] == str(0xE97942F6)
     assert found["int32", "ABCD"] == str(0xE97942F6 - (1 << 32))
     assert not any(kind in ("int16", "float64") for kind, _ in found)
+    assert candidates(point("on_grid", area="coil", type="bit"), b"\1") == []
+
+
+def test_the_other_meanings_of_a_normalised_codes_factor_stand_side_by_side() -> None:
+    # Code 16384 with a factor of 0.02 MW: per code 327.68 MW; at the full code 16384 / 32767 of it.
+    value = point("active_power_mw", area="9", raw_unit="MW", scale=Fraction("0.02"))
+    assert candidates(value, bytes.fromhex("004000")) == [
+        ("norm_base 1", "", "327.68"), ("norm_base 32767", "", "0.0100003"),
+    ]  # fmt: skip
 
 
 def test_read_of_a_device_that_is_not_there_says_silent_and_exits_1(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ async def collect(path: Path, wall: WallClock, *offsets_ms: int) -> list[str]:
         wall.offset_ms = offset_ms
         enough = recorded(path) + 3
         await until(lambda enough=enough: recorded(path) >= enough)  # type: ignore[misc]
-    found = await asyncio.to_thread(examine, load_agent(path), "agent.toml")
+    found = await asyncio.to_thread(examine, path)
     stop.set()
     await task
     return [f.message for f in found if f.subject in ("clock", "ticks")]

@@ -20,7 +20,7 @@ from collector.agent.operate.read_once import read_devices
 from collector.agent.record.poll import Channel
 from collector.agent.record.recorder import Recorder
 from collector.agent.record.schedule import Timetable
-from collector.agent.record.sources import Source
+from collector.agent.record.sources import QuantitySource
 from collector.agent.uplink.uplink import Uplink
 from collector.base.clock import SystemClock
 from collector.model.record import GapRecord, Quality, UnitRecord
@@ -225,7 +225,7 @@ def test_memory_and_tasks_stay_flat_while_devices_come_and_go() -> None:
         clock, take = SteppedClock(end_utc_ms=T + 1_200_000), list[Callable[[Answer], None]]()
         devices = [FakeDevice(f"d{i}", clock) for i in range(3)]
         channels: list[Channel] = [channel_of(clock, take, device) for device in devices]
-        recorder = Recorder([Source(d.points[0], d.name, 3000) for d in devices], period_ms=1000, last={})
+        recorder = Recorder([QuantitySource(d.points[0], d.name, 3000) for d in devices], period_ms=1000, last={})
         timetable = Timetable(channels, recorder, clock, period_ms=1000, reorder_ms=200, in_step=True)
         take.append(timetable.take)
         measured: list[tuple[int, int]] = []

@@ -26,7 +26,7 @@ def open_buffer(path: Path) -> Buffer:
         path,
         gateway="g1",
         plants_of_unit={"U1": "P1"},
-        settings=agent_config.Buffer(batch_max_age_s=7),
+        settings=agent_config.BufferConfig(batch_max_age_s=7),
         layouts={"U1": UnitLayout("U1", ("active_power_mw",))},
         signers={},
         now_utc_ms=T0,

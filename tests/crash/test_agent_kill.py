@@ -24,6 +24,9 @@ KILLS = int(os.environ.get("KILLS", "20"))
 def test_killed_at_random_moments_every_true_record_arrives_once_or_lies_in_a_gap(tmp_path: Path) -> None:
     dice = random.Random(20260301)
     with running_chain(tmp_path, seconds=400 * KILLS, seed=7) as chain:
+        chain.start_agent()
+        chain.run_to(chain.now_ms + 5_000)  # on a slow machine no start may live long enough to record anything
+        chain.processes.kill("g")
         for _ in range(KILLS):
             chain.start_agent()
             # From the first moments of a start, while the file is opened, to well into the work.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every fault kind of the simulators on one device of ten, by host time: the nine others are read at every tick.
 
-Five agents at once, each with another kind of victim, so that all kinds pass in the time of the longest row, and a
-sixth without any fault: what the machine itself can't keep up with, it can't either. Requests are counted where they
+Six agents at once, each with another kind of victim, so that all kinds pass in the time of the longest row, and a
+seventh without any fault: what the machine itself can't keep up with, it can't either. Requests are counted where they
 arrive, in the simulators.
 """
 
@@ -37,6 +37,7 @@ ANSWER_KINDS = frozenset(
 TABLES = {
     "modbus": "name,quantity,area,type,address,raw_unit\nP,active_power_mw,holding,int32,0,kW\n",
     "dlt645": "name,quantity,address,raw_unit\nP,active_power_mw,02030000,kW\n",
+    "dlt698": "name,quantity,address,scale,raw_unit\nP,active_power_mw,20040201,1000,W\n",
     "iec104": "name,quantity,area,type,address,raw_unit\nP,active_power_mw,36,float32,1,MW\nB,on_grid,30,bit,2,\n",
 }
 
@@ -73,6 +74,7 @@ def rows() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     yield "tcp", "modbus_tcp", kinds_of("modbus_tcp")
     yield "rtu", "modbus_rtu_over_tcp", ("checksum", "truncate", "garbage", "glue", "silence", "half_open")
     yield "meter", "dlt645_over_tcp", kinds_of("dlt645_over_tcp")
+    yield "object", "dlt698_over_tcp", kinds_of("dlt698_over_tcp")
     telecontrol = kinds_of("iec104")
     yield "station", "iec104", telecontrol[::2]
     yield "station2", "iec104", telecontrol[1::2]
@@ -89,7 +91,8 @@ def write_config(folder: Path, victim: str) -> Path:
     for number, (protocol, port) in enumerate(zip(protocols, ports, strict=True)):
         family = protocol.partition("_")[0]
         (folder / f"{family}.csv").write_text(TABLES[family], "utf-8")
-        own = {"iec104": "common_addresses = [1]\nt1_s = 1\nt0_s = 1\n", "dlt645": 'address = "000000000001"\n'}
+        own = {"iec104": "common_addresses = [1]\nt1_s = 1\nt0_s = 1\n"}
+        own |= dict.fromkeys(("dlt645", "dlt698"), 'address = "000000000001"\n')
         text += (
             f'[[unit]]\nid = "U{number}"\nplant = "P"\n[[device]]\nid = "d{number}"\nprotocol = "{protocol}"\n'
             f'unit = "U{number}"\nhost = "127.0.0.1"\nport = {port}\npoints = "{family}.csv"\ntimeout_s = 0.4\n'

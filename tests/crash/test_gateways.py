@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from collector.base.clock import SystemClock
+from collector.center.db.store import CenterStore
+from collector.center.operate.alarms import list_alarms
 from tests.crash.arrivals import Journal, compare, read_lake
 from tests.crash.chain import running_chain
 from tests.crash.plant_truth import truth
+from tests.patience import wait_until
 
 
 def of_gateway(journal: Journal, gateway: str) -> Journal:
@@ -23,6 +27,12 @@ def of_gateway(journal: Journal, gateway: str) -> Journal:
 def copy_disk(source: Path, target: Path) -> None:
     """As an image of the disk would; sockets are no files."""
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.sock"))
+
+
+def alarms_at(state: Path) -> set[str]:
+    """Codes of what stands at the running center."""
+    with CenterStore.open(state, clock=SystemClock(), create=False) as store:
+        return {row["code"] for row in store.read(list_alarms)}
 
 
 @pytest.mark.crash
@@ -75,7 +85,8 @@ def test_a_disk_restored_from_an_image_and_one_that_runs_twice_lose_nothing(tmp_
         chain.run_to(chain.now_ms + 7000)
         chain.start_agent("clone")
         chain.until(lambda: chain.ask("status")["clients"] == 2, "both have come")
-        chain.run_to(chain.now_ms + 60_000)
+        chain.run_to(chain.now_ms + 90_000)
+        wait_until(lambda: "gateway_twice" in alarms_at(tmp_path / "center"), "the center's alarm")
         end_ms = chain.last_tick_ms()
         chain.drain("g", "clone")
         journal = chain.journal()

@@ -14,17 +14,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pymodbus.exceptions import ModbusException
-from pymodbus.framer import FramerRTU, FramerSocket
-from pymodbus.pdu import DecodePDU
 
-from collector.agent.device.dlt645.codec import Frame, FrameReader, Unfinished, decode_answer, layout_of
+from collector.agent.device.dlt645.codec import Frame, FrameReader, decode_answer, layout_of
+from collector.agent.device.dlt698.codec import (
+    Dlt698Frame,
+    Dlt698Reader,
+    MeterPlace,
+    decode_clock,
+    decode_get,
+    element_of,
+    number_of,
+)
+from collector.agent.device.frames import Unfinished
 from collector.agent.device.iec104.asdu import decode_apdu, decode_time
 from collector.agent.device.modbus.block import BlockDecoder
-from collector.agent.device.modbus.driver import _REPLIES, _payload
-from collector.agent.device.modbus.plan import Block, Limits, plan_reads
+from collector.agent.device.modbus.framing import NumberedFramer, Reply, RtuFramer, WantedReply
+from collector.agent.device.modbus.line import reply_data
+from collector.agent.device.modbus.plan import Block, RequestLimits, plan_reads
 from collector.base.errors import DeviceError, Garbled
 from collector.points import load_points
+from simulators.faces.dlt698 import encode_frame
 
 FRAMES = int(os.environ.get("FRAMES", "10000"))
 TYPES = (1, 3, 5, 7, 9, 11, 13, 15, 20, 21, 30, 31, 32, 34, 35, 36, 37, 38, 45, 70, 100, 101, 103)
@@ -139,13 +148,11 @@ class Through645:
 
 
 class ThroughModbus:
-    """Framing and function codes as the client library has them with our replies, then our own checks and decoder."""
+    """The framers, then the checks and the decoder."""
 
     def __init__(self, block: Block, *, rtu: bool) -> None:
         self._block, self._decoder, self._rtu = block, BlockDecoder(block, {}), rtu
-        self._pdus = DecodePDU(False)
-        for reply in _REPLIES.values():
-            self._pdus.register(reply)
+        self._wanted = WantedReply(1, 3, 2 * block.count)
 
     def __call__(self, dice: random.Random, met: Counter[str]) -> None:
         """One more frame, to a connection that has heard nothing yet."""
@@ -156,14 +163,17 @@ class ThroughModbus:
         else:
             frame = b"\0\7\0\0" + (len(pdu) + 1).to_bytes(2, "big") + b"\1" + pdu
         frame = damaged(dice, frame) if dice.random() < 0.7 else dice.randbytes(dice.randrange(60))
-        framer = (FramerRTU if self._rtu else FramerSocket)(self._pdus)
+        framer = RtuFramer() if self._rtu else NumberedFramer()
+        framer.start(self._wanted)
         try:
             _, answer = framer.handleFrame(frame, 1, 0 if self._rtu else 7)
             if answer is None:
                 met["nothing"] += 1
+                assert framer.complaint() or not framer.heard
                 return
-            readings = self._decoder.decode(_payload(answer, self._block, "fuzz"), 7)
-        except (DeviceError, ModbusException):
+            assert isinstance(answer, Reply)
+            readings = self._decoder.decode(reply_data(answer.pdu, self._block, self._wanted, "fuzz"), 7)
+        except DeviceError:
             met["garbled"] += 1
             return
         met["message"] += 1
@@ -174,16 +184,56 @@ def modbus_block(folder: Path) -> Block:
     """A block of every register type."""
     path = folder / "points.csv"
     path.write_text(TABLE, "utf-8")
-    (block,) = plan_reads(load_points(path, "modbus_tcp", "d"), Limits(max_gap=10))
+    (block,) = plan_reads(load_points(path, "modbus_tcp", "d"), RequestLimits(max_gap=10))
     assert block.count == 15
     return block
 
 
-@pytest.mark.parametrize("codec", ["iec104", "dlt645", "modbus_tcp", "modbus_rtu"])
+class Through698:
+    """One line's reader, fed for ever with answers to a request for two attributes."""
+
+    def __init__(self) -> None:
+        self._reader = Dlt698Reader()
+        self._place = MeterPlace("000000000001")
+
+    def _answer(self, dice: random.Random) -> bytes:
+        data = dice.choice(
+            (bytes([1, 2, 5, 0, 0, 1, 2, 18, 3, 4]), bytes([28, 7, 234, 2, 3, 4, 5, 6]), dice.randbytes(9))
+        )
+        results = b"\x20\x04\x02\x00" + dice.choice((b"\0\4", b"\1" + data)) + b"\x00\x10\x02\x00\1" + data
+        apdu = damaged(dice, b"\x85\x02\x07\x02" + results + b"\0\0")
+        return encode_frame(0xC3, 5, b"\1" + bytes(5), 0, apdu)
+
+    def __call__(self, dice: random.Random, met: Counter[str]) -> None:
+        """One more frame."""
+        kind = dice.randrange(3)
+        frame = self._answer(dice)
+        self._reader.feed(
+            frame if not kind else damaged(dice, frame) if kind == 1 else dice.randbytes(dice.randrange(60))
+        )
+        while (said := self._reader.next()) is not Unfinished.NEED_MORE:
+            if not isinstance(said, Dlt698Frame):
+                met["garbled"] += 1
+                continue
+            try:
+                results = decode_get(said, self._place, 7, [0x2004_0200, 0x0010_0200])
+            except DeviceError:
+                met["garbled"] += 1
+                continue
+            met["message" if results else "nothing"] += 1
+            for data in (results or {}).values():
+                if isinstance(data, bytes):
+                    number_of(data, 2)
+                    element_of(data, 2)
+                    decode_clock(data)
+
+
+@pytest.mark.parametrize("codec", ["iec104", "dlt645", "dlt698", "modbus_tcp", "modbus_rtu"])
 def test_whatever_frames_come_nothing_escapes_but_the_declared_error(tmp_path: Path, codec: str) -> None:
     codecs: dict[str, Callable[[random.Random, Counter[str]], None]] = {
         "iec104": through_104,
         "dlt645": Through645(),
+        "dlt698": Through698(),
         "modbus_tcp": ThroughModbus(modbus_block(tmp_path), rtu=False),
         "modbus_rtu": ThroughModbus(modbus_block(tmp_path), rtu=True),
     }

@@ -12,7 +12,7 @@ import pytest
 
 from collector.points.agent_config import load_agent
 from collector.verify.hints import candidates_of, explain
-from collector.verify.items import Item, Step, items_of
+from collector.verify.items import Item, PointStep, items_of
 from collector.verify.judge import default_tolerance, meets, parse_expected, parse_tolerance
 from collector.verify.judgement import judge
 from collector.verify.observe import AGENT, DEVICE, Observation
@@ -22,13 +22,18 @@ HEADS = {
     "modbus_tcp": "name,quantity,area,type,address,order,scale,raw_unit,min,max\n",
     "iec104": "name,quantity,area,address,deadband,scale,raw_unit\n",
     "dlt645_over_tcp": "name,quantity,address,scale,raw_unit\n",
+    "dlt698_over_tcp": "name,quantity,address,scale,raw_unit\n",
 }
 
 
 def item(folder: Path, row: str, protocol: str = "modbus_tcp") -> Item:
     """The point of a table of one row."""
     (folder / "points.csv").write_text(HEADS[protocol] + row + "\n", "utf-8")
-    more = {"iec104": "common_addresses = [1]", "dlt645_over_tcp": 'address = "1"'}.get(protocol, "")
+    more = {
+        "iec104": "common_addresses = [1]",
+        "dlt645_over_tcp": 'address = "1"',
+        "dlt698_over_tcp": 'address = "1"',
+    }.get(protocol, "")
     (folder / "agent.toml").write_text(
         'schema = 1\n[gateway]\nid = "g"\n[[plant]]\nid = "P"\n[[unit]]\nid = "U1"\nplant = "P"\n'
         f'[[device]]\nid = "d"\nprotocol = "{protocol}"\npoints = "points.csv"\nunit = "U1"\n'
@@ -63,6 +68,8 @@ def seen(value: str, quality: str = "good", raw: bytes = b"", age_s: float = 0.0
         # A meter's energy has two decimals of kWh, times 4000; its frequency two of Hz.
         ("dlt645_over_tcp", "p,energy_export_mwh,00010000,4000,kWh", "1", "0.04"),
         ("dlt645_over_tcp", "p,frequency_hz,02800002,1,Hz", "50", "0.01"),
+        ("dlt698_over_tcp", "p,frequency_hz,200F0200,1,Hz", "50", "0.01"),
+        ("dlt698_over_tcp", "p,energy_export_mwh,00100401,40000,kWh", "1", "0.004"),
     ],
 )
 def test_a_tolerance_nobody_gave_is_what_the_device_resolves(
@@ -109,6 +116,13 @@ def test_a_wrong_order_sign_or_scale_is_named(tmp_path: Path) -> None:
     assert candidates_of(status, b"\x00\x01", "1", "0") == []
 
 
+def test_a_factor_per_code_that_was_taken_for_a_full_value_is_named(tmp_path: Path) -> None:
+    # Code 19000 of 20 kW each is 380 MW; as a fraction of 32768 it would be 0.012 MW.
+    power = item(tmp_path, "p,active_power_mw,9,1,,20,kW", protocol="iec104")
+    (told,) = explain(power, (19000).to_bytes(2, "little") + b"\0", "0.012", "380", "0.001")
+    assert told.endswith("read as norm_base 1 it is 380: as expected")
+
+
 @pytest.mark.parametrize(
     ("observation", "may_pass"),
     [
@@ -130,8 +144,8 @@ def test_only_a_usable_fresh_and_fitting_value_may_pass(
     observation: Observation, may_pass: bool, tmp_path: Path
 ) -> None:
     power = item(tmp_path, "p,active_power_mw,holding,int32,0,,1,kW,,")
-    assert judge(power, Step("值", "380"), observation, max_age_s=10).fits is may_pass
-    assert not judge(power, Step("值"), replace(observation, quality="good"), max_age_s=10).fits
+    assert judge(power, PointStep("值", "380"), observation, max_age_s=10).fits is may_pass
+    assert not judge(power, PointStep("值"), replace(observation, quality="good"), max_age_s=10).fits
 
 
 def test_arithmetic_is_exact(tmp_path: Path) -> None:

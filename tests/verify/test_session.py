@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from collector.base.errors import StoreError
-from collector.verify.session import Stored, load_session, open_session
+from collector.verify.session import CenterValue, load_session, open_session
 from simulators.run.pytest_plugin import ServedDevices
 from tests.verify.verify_world import config_of, run, states
 
@@ -25,8 +25,8 @@ TABLE = (
 )
 
 
-def line(number: int) -> Stored:
-    return Stored(number, "1", "good", 5, "test", 6)
+def line(number: int) -> CenterValue:
+    return CenterValue(number, "1", "good", 5, "test", 6)
 
 
 def test_a_file_cut_anywhere_holds_its_whole_lines_and_is_gone_on_with(tmp_path: Path) -> None:

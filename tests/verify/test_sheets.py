@@ -14,7 +14,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from collector.verify.session import Stored, load_session, open_session
+from collector.verify.session import CenterValue, load_session, open_session
 from simulators.run.pytest_plugin import ServedDevices
 from tests.verify.verify_world import config_of, run
 
@@ -91,11 +91,11 @@ def test_the_page_says_who_what_and_by_which_tables_and_loads_nothing(config: Pa
 def test_what_the_center_stored_stands_beside_and_a_difference_is_open(config: Path) -> None:
     path = config.parent / "agent.verify.jsonl"
     with open_session(path, "g", 0) as pen:
-        pen.write(Stored(1, "-20", "good", 1_772_600_400_000, "file", 0))
+        pen.write(CenterValue(1, "-20", "good", 1_772_600_400_000, "file", 0))
     page = export(config, "out")["sheet.html"].decode()
     assert re.search(r"<td>-20<br><small>good 13:00:00", page)
     with open_session(path, "g", 0) as pen:
-        pen.write(Stored(1, "20", "good", 1_772_600_400_000, "file", 0))
+        pen.write(CenterValue(1, "20", "good", 1_772_600_400_000, "file", 0))
     assert "主站不符" in export(config, "out")["sheet.html"].decode()
     assert len(load_session(path, "g").verdicts) == 2
 

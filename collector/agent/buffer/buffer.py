@@ -6,16 +6,19 @@ One file per gateway, in it one stream of batches per plant and epoch. Tests are
 B1 Sequences of an epoch start at 1, only grow, are never reused, also after delete and restart; a new file opens a new
    epoch.
 B2 What is not committed is not sent.
-B3 A batch is freed only by an ack of the present store that covers its sequence.
+B3 A batch is freed only by an ack of the present store that covers its sequence. (The one exception: where a one-way
+   device lets no ack back, what was handed over is given up after `uplink.keep_days`, and a gap record says
+   `unconfirmed`.)
 B4 Each lane (live, backlog, asked, put off) is sent in sequence order.
 B5 At the size limit the oldest is evicted and a gap record names it, never silently.
-B6 sealed = freed + pending + evicted per epoch, checked at open. (Evicted counts whatever left unacknowledged: for
-   room, unreadable, or sealed again under another epoch.)
+B6 sealed = freed + pending + evicted + unconfirmed per epoch, checked at open. (Evicted counts whatever left
+   unacknowledged: for room, unreadable, or sealed again under another epoch.)
 B7 A batch read back passes the checksum it was written with.
 B8 An ack for an unknown epoch or sequence changes nothing. (A sequence is known to the center once it was handed out
    since the file was opened: an ack that is ahead of us was meant for a clone of this disk. After a restart this costs
    at most one repeat of what was in flight.)
 B9 Within a clock era the times of a unit strictly grow.
+B10 One process writes the file: who opened it last. Another that had it open stops before it writes again.
 
 WAL, `synchronous=FULL`, one transaction per tick, one writer. Synchronous and thread-safe: call it from worker
 threads, never from the loop. Where pieces live: `ledger.py` the file, `sealer.py` tails into batches,
@@ -52,7 +55,9 @@ class Counts:
 
     In records: `recorded` is counted by appends in a table of its own; `buffered` is what the batches and the open
     tail held or hold, freed ones included, lost ones not. `evicted_records`: left unacknowledged, without those that
-    were sealed again under another epoch. In batches: `sealed` = `freed` + `pending` + `evicted` (B6).
+    were sealed again under another epoch. In batches: `sealed` = `freed` + `pending` + `evicted` + `unconfirmed` (B6).
+    `handed`: those pending that went over a one-way device; `unconfirmed`: those given up after that.
+    `oldest_pending_ms`: of those that did not go yet.
     """
 
     recorded: int
@@ -68,10 +73,13 @@ class Counts:
     refused: int
     used_bytes: int
     oldest_pending_ms: int | None
+    handed: int = 0
+    unconfirmed: int = 0
+    unconfirmed_records: int = 0
 
 
 class Buffer:
-    """An open buffer file. Thread-safe by one lock; made by `Buffer.open`."""
+    """An open buffer file. Thread-safe by one lock; made by `BufferConfig.open`."""
 
     def __init__(self, ledger: Ledger, lock: Lock, sealer: Sealer, plants_of_unit: Mapping[str, str]) -> None:
         self._ledger = ledger
@@ -84,7 +92,7 @@ class Buffer:
         self._must_load = False
         self._closed = False
         self._listeners: list[Callable[[], None]] = []
-        self.salvaged: salvage.Report | None = None
+        self.salvaged: salvage.SalvageReport | None = None
 
     @classmethod
     def open(
@@ -93,7 +101,7 @@ class Buffer:
         *,
         gateway: str,
         plants_of_unit: Mapping[str, str],
-        settings: agent_config.Buffer,
+        settings: agent_config.BufferConfig,
         layouts: Mapping[str, UnitLayout],
         signers: Mapping[str, Signer | None],
         now_utc_ms: int,
@@ -139,6 +147,7 @@ class Buffer:
             missing = salvage.missing_epochs(self._ledger)
         plants = dict.fromkeys(self._plants_of_unit.values())
         with self._write():
+            self._ledger.take_over()
             sealer = self._sealer
             open_units = {r.unit for plant in sealer.tails for r in sealer.open_records(plant)}
             if any(layouts.get(unit) != sealer.layouts[unit] for unit in open_units):
@@ -237,19 +246,23 @@ class Buffer:
             unit, now = record.unit, (record.era, record.time_utc_ms)
             layout = self._layouts.get(unit)
             if layout is None or not len(layout.quantities) == len(record.values) == len(record.qualities):
-                raise InvariantBroken("a record does not fit the unit's layout", subject=unit)
+                raise InvariantBroken(tr("a record does not fit the unit's layout"), subject=unit)
             before = last.get(unit) or self._sealer.last.get(unit)
             if before is not None and now <= before:
-                raise InvariantBroken(f"(era, time) {now} does not follow {before} (B9)", subject=unit)
+                raise InvariantBroken(
+                    tr("(era, time) {now} does not follow {before} (B9)", now=now, before=before), subject=unit
+                )
             if not (0 <= now[0] <= MAX_ERA and 0 <= now[1] <= MAX_TIME_MS):
-                raise InvariantBroken(f"(era, time) {now} is out of bounds", subject=unit)
+                raise InvariantBroken(tr("(era, time) {now} is out of bounds", now=now), subject=unit)
             if any(v is not None and not -MAX_VALUE <= v <= MAX_VALUE for v in record.values):
-                raise InvariantBroken(f"a value is beyond ±{MAX_VALUE}", subject=unit)
+                raise InvariantBroken(tr("a value is beyond ±{most}", most=MAX_VALUE), subject=unit)
             last[unit] = now
             by_plant.setdefault(self._plants_of_unit[unit], ([], []))[0].append(record)
         for gap in gaps:
             if not all(unit in self._plants_of_unit for unit in gap.units) or gap.from_ms > gap.to_ms:
-                raise InvariantBroken("a gap of unknown units or with its ends exchanged", subject=",".join(gap.units))
+                raise InvariantBroken(
+                    tr("a gap of unknown units or with its ends exchanged"), subject=",".join(gap.units)
+                )
             for plant in {self._plants_of_unit[unit] for unit in gap.units}:
                 units = tuple(u for u in gap.units if self._plants_of_unit[u] == plant)
                 part = GapRecord(units, gap.from_ms, gap.to_ms, gap.reason, gap.epoch, gap.from_seq, gap.to_seq)
@@ -330,6 +343,30 @@ class Buffer:
         with self._write():
             return self._outbox.reseal_some(plant, limit)
 
+    def last_handed_over(self, plant: str) -> Position | None:
+        """The last batch of a plant that went over a one-way device."""
+        with self._read():
+            return self._outbox.last_handed_over(plant)
+
+    def hand_over(self, plant: str, position: Position, keep_days: int) -> None:
+        """Note that a batch went over a one-way device; those that went so many days ago are given up, unconfirmed.
+
+        Raises:
+            StoreError: disk full or failing; the batch is handed over again.
+        """
+        with self._write():
+            self._outbox.hand_over(plant, position, keep_days)
+
+    def limit_batches(self, limit_bytes: int) -> None:
+        """Seal no larger payloads from now on. Thread-safe; batches sealed before are divided by `divide`."""
+        with self._lock:
+            self._sealer.limit(limit_bytes)
+
+    def divide(self, position: Position) -> bool:
+        """Seal a pending batch again in parts within the limit; False where it can't be divided or isn't pending."""
+        with self._write():
+            return self._outbox.divide(position)
+
     def answer(self, ask: Ask) -> list[Position]:
         """What to send for an ask by sequences or by unit and interval, in order; empty for a plant not of here."""
         if ask.plant not in self.plants:
@@ -365,9 +402,16 @@ def compute_counts(db: sqlite3.Connection) -> Counts:
         "SELECT total(sealed), total(freed), total(evicted), total(records_sealed), total(records_freed),"
         " total(records_evicted), total(records_resealed) FROM streams"
     ).fetchone()
+    unconfirmed, records_unconfirmed = db.execute(
+        "SELECT total(unconfirmed), total(records_unconfirmed) FROM streams"
+    ).fetchone()
+    on_stream = "FROM batches b JOIN streams s ON s.id = b.stream WHERE b.state = 0"
+    handed = db.execute(f"SELECT count(*) {on_stream} AND b.sequence <= s.handed").fetchone()[0]
     pending, pending_records = db.execute("SELECT count(*), total(records) FROM batches WHERE state = 0").fetchone()
     open_records = int(db.execute("SELECT total(records) FROM tail").fetchone()[0])
-    oldest = db.execute("SELECT first_ms FROM batches WHERE state = 0 ORDER BY stream, sequence LIMIT 1").fetchone()
+    oldest = db.execute(
+        f"SELECT b.first_ms {on_stream} AND b.sequence > s.handed ORDER BY b.stream, b.sequence LIMIT 1"
+    ).fetchone()
     pages = db.execute("PRAGMA page_count").fetchone()[0] - db.execute("PRAGMA freelist_count").fetchone()[0]
     return Counts(
         recorded=db.execute("SELECT records FROM recorded").fetchone()[0],
@@ -383,6 +427,9 @@ def compute_counts(db: sqlite3.Connection) -> Counts:
         refused=db.execute("SELECT count(*) FROM batches WHERE refused IS NOT NULL").fetchone()[0],
         used_bytes=pages * int(db.execute("PRAGMA page_size").fetchone()[0]),
         oldest_pending_ms=oldest[0] if oldest else None,
+        handed=handed,
+        unconfirmed=int(unconfirmed),
+        unconfirmed_records=int(records_unconfirmed),
     )
 
 

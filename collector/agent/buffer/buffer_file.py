@@ -2,8 +2,9 @@
 """The SQLite file under the buffer: schema, one writer, one transaction at a time, durable when it returns.
 
 Its tables are made in `ledger_schema.py` by sqlite-utils; the hot path is plain sqlite3. The file runs in WAL with
-`synchronous=FULL`: a commit is on the disk when it returns. A lock file beside it keeps a second agent out; readers
-(`agent status`, the sqlite3 shell) may look at any time.
+`synchronous=FULL`: a commit is on the disk when it returns. A lock file beside it keeps a second agent out; should
+somebody remove that file, whoever opened the buffer last has it, and the other one stops at its next transaction.
+Readers (`agent status`, the sqlite3 shell) may look at any time.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ class StreamRow:
 
 
 class Lock:
-    """Holds `<file>.lock` as long as the process lives, so that one agent at a time writes the file."""
+    """Holds `<file>.lock` as long as the process lives, so that one agent at a time writes the file; in it its number.
+
+    What a killed process left of it holds nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -61,8 +65,15 @@ class Lock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip() or "?"
             os.close(self._descriptor)
-            raise StoreError(tr("another agent is using this buffer; stop it first"), subject=str(path)) from error
+            raise StoreError(
+                tr("another agent (process {number}) is using this buffer; stop it first", number=holder),
+                subject=str(path),
+            ) from error
+        with suppress(OSError):  # on a full disk nobody is told the number
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let another process have the file."""
@@ -75,6 +86,7 @@ class Ledger:
     def __init__(self, path: Path, gateway: str, *, wal_pages: int = _WAL_PAGES) -> None:
         self.path = path
         self.gateway = gateway
+        self._writer = ""
         try:
             self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
         except sqlite3.Error as error:
@@ -166,13 +178,13 @@ class Ledger:
         return None
 
     def _broken_counts(self) -> str | None:
-        """B6 and B1: sealed = freed + pending + evicted, and as many sealed as sequences were given."""
-        rows = self.db.execute("SELECT id, next_sequence, sealed, freed, evicted FROM streams").fetchall()
-        for stream, following, sealed, freed, evicted in rows:
+        """B6 and B1: sealed = freed + pending + gone, and as many sealed as sequences were given."""
+        rows = self.db.execute("SELECT id, next_sequence, sealed, freed, evicted + unconfirmed FROM streams").fetchall()
+        for stream, following, sealed, freed, gone in rows:
             pending = self.value("SELECT count(*) FROM batches WHERE stream = ? AND state = 0", stream)
             kept = self.value("SELECT count(*) FROM batches WHERE stream = ? AND state = 1", stream)
-            if sealed != freed + pending + evicted or sealed != following - 1 or kept > freed:
-                return f"stream {stream}: {sealed} sealed, {freed} freed, {pending} pending, {evicted} evicted"
+            if sealed != freed + pending + gone or sealed != following - 1 or kept > freed:
+                return f"stream {stream}: {sealed} sealed, {freed} freed, {pending} pending, {gone} gone"
         return None
 
     def value(self, sql: str, *parameters: Any) -> Any:
@@ -216,6 +228,7 @@ class Ledger:
         with self.errors():
             self.db.execute("BEGIN IMMEDIATE")
             try:
+                self._require_ours()
                 yield self.db
                 self.db.execute("COMMIT")
             except BaseException:
@@ -223,6 +236,21 @@ class Ledger:
                     with suppress(sqlite3.Error):
                         self.db.execute("ROLLBACK")
                 raise
+
+    def take_over(self) -> None:
+        """Be the one writer of the file from now on (inside a transaction)."""
+        self._writer = secrets.token_hex(8)
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES ('writer', ?)", (self._writer,))
+
+    def _require_ours(self) -> None:
+        if self._writer and self.db.execute("SELECT value FROM meta WHERE key = 'writer'").fetchone() != (
+            self._writer,
+        ):
+            message = tr(
+                "another agent has opened this buffer since, though this one holds its lock file: was that removed? "
+                "This one stops; let one of the two run"
+            )
+            raise TakenOver(message, subject=str(self.path))
 
     def streams(self) -> list[StreamRow]:
         """Every stream of the file, oldest first."""
@@ -250,5 +278,13 @@ class Ledger:
         self.db.close()
 
 
-class Damaged(StoreError):  # noqa: N818 - a state of the file
-    """The file itself is damaged: the process stops, the next start sets the file aside."""
+class Unusable(StoreError):  # noqa: N818 - a state of the file
+    """Nothing more can come of this file in this process, which stops."""
+
+
+class Damaged(Unusable):
+    """The file itself is damaged: the next start sets it aside."""
+
+
+class TakenOver(Unusable):
+    """Another process has opened it as its writer."""

@@ -94,14 +94,16 @@ def _compute(db: sqlite3.Connection, config: AgentConfig) -> Capacity:
     batches, records, payload = db.execute(
         "SELECT count(*), total(records), total(length(payload)) FROM batches"
     ).fetchone()
-    freed_payload = _value(db, "SELECT total(length(payload)) FROM batches WHERE state = 1")
+    # What went over a one-way device gives way as what is acknowledged does.
+    gone = "SELECT total(length(payload)) FROM batches b JOIN streams s ON s.id = b.stream"
+    freed_payload = _value(db, f"{gone} WHERE b.state = 1 OR b.sequence <= s.handed")
     open_bytes = _value(db, "SELECT total(length(body)) FROM tail")
     rate = _records_per_hour(db)
     is_measured = batches >= _ENOUGH_BATCHES and rate is not None
     per_record = max(1.0, used - empty - open_bytes) / records if is_measured else _USUAL_BYTES_PER_RECORD
     settings = config.settings
     # Ticks come whatever happens; the file may also hold hours in which the agent stood still.
-    rate = max(rate or 0.0, len(settings.unit) * 3600 / settings.gateway.record_period_s)
+    rate = max(rate or 0.0, len(settings.unit) * 3_600_000 / settings.gateway.record_period_ms)
     unsent = round(used - (used - empty) * (freed_payload / payload if payload else 0.0))
     room = max(0, settings.buffer.max_bytes - unsent)
     per_hour = per_record * rate

@@ -19,6 +19,7 @@ from collector.model.record import GapRecord
 EVICTED: Final = "evicted"
 UNREADABLE: Final = "unreadable"
 RESEALED: Final = "resealed"  # sent under another epoch: closes a hole, no time is missing
+UNCONFIRMED: Final = "unconfirmed"  # handed over across a one-way device: the center may have it, nobody knows
 NOT_KEPT: Final = "not_kept"  # freed, then dropped; told only to a new store, or when asked
 
 # How far back a gap is told: a center refuses older times (400 days by default), and with them the batch.
@@ -28,7 +29,7 @@ _COLUMNS: Final = "id, stream, from_seq, to_seq, from_ms, to_ms, units, reason"
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostRange:
     """One range, both ends included; times as in `GapRecord`."""
 
     id: int
@@ -98,7 +99,7 @@ def _join(ledger: Ledger, stream: int, reason: str) -> None:
     return None
 
 
-def due(ledger: Ledger, plant: str) -> list[Lost]:
+def due(ledger: Ledger, plant: str) -> list[LostRange]:
     """What the center must still be told of a plant's streams, a bounded number at a time."""
     condition = (
         "due = 1 AND told_seq IS NULL AND stream IN (SELECT id FROM streams WHERE plant = ?) ORDER BY id LIMIT 256"
@@ -106,7 +107,7 @@ def due(ledger: Ledger, plant: str) -> list[Lost]:
     return _select(ledger, condition, plant)
 
 
-def tell(ledger: Ledger, row: Lost, stream: int, sequence: int) -> None:
+def tell(ledger: Ledger, row: LostRange, stream: int, sequence: int) -> None:
     """The batch that names the range."""
     ledger.db.execute("UPDATE lost SET due = 1, told_stream = ?, told_seq = ? WHERE id = ?", (stream, sequence, row.id))
 
@@ -127,12 +128,12 @@ def retell(ledger: Ledger, old: tuple[int, int], new: tuple[int, int]) -> None:
     )
 
 
-def overlapping(ledger: Ledger, stream: int, first: int, last: int) -> list[Lost]:
+def overlapping(ledger: Ledger, stream: int, first: int, last: int) -> list[LostRange]:
     """Ranges that meet the sequences `first`..`last`."""
     return _select(ledger, "stream = ? AND from_seq <= ? AND to_seq >= ? ORDER BY from_seq", stream, last, first)
 
 
-def in_time(ledger: Ledger, streams: list[int], unit: str, from_ms: int, to_ms: int) -> list[Lost]:
+def in_time(ledger: Ledger, streams: list[int], unit: str, from_ms: int, to_ms: int) -> list[LostRange]:
     """Ranges that touch a unit's interval."""
     marks = ",".join("?" * len(streams))
     rows = _select(ledger, f"stream IN ({marks}) AND from_ms < ? AND to_ms > ? ORDER BY id", *streams, to_ms, from_ms)
@@ -157,5 +158,5 @@ def due_to_new_store(ledger: Ledger, stream: int, through: int) -> None:
         )
 
 
-def _select(ledger: Ledger, condition: str, *parameters: object) -> list[Lost]:
-    return [Lost(*row) for row in ledger.db.execute(f"SELECT {_COLUMNS} FROM lost WHERE {condition}", parameters)]
+def _select(ledger: Ledger, condition: str, *parameters: object) -> list[LostRange]:
+    return [LostRange(*row) for row in ledger.db.execute(f"SELECT {_COLUMNS} FROM lost WHERE {condition}", parameters)]

@@ -15,6 +15,8 @@ from collector.agent.buffer import lost_ranges
 from collector.agent.buffer.buffer_file import FREED, PENDING, Ledger
 from collector.agent.buffer.sealer import Sealer
 from collector.base.errors import Garbled
+from collector.base.text import tr
+from collector.model.interval import DAY_MS
 from collector.model.record import GapRecord
 from collector.wire import CURABLE, FINAL, Ack, Ask, decode_batch, epoch_text, open_envelope
 from collector.wire.batch import MAX_SEQUENCE
@@ -25,6 +27,7 @@ NO_RECORDS: Final = "no_records"
 # in a plant's name), and a key enrolled tomorrow makes the same bytes welcome: the batch stays pending, with its code.
 UNRECOGNISED: Final = frozenset({"unknown_key", "bad_signature", "wrong_topic", "unknown_plant"})
 _ASKED_AT_MOST: Final = 100_000
+_GIVEN_UP_AT_ONCE: Final = 64
 # Pending batches with any other code wait for their turn to be offered again, and the rest goes past them.
 _IN_TURN: Final = f"(refused IS NULL OR refused IN ({', '.join(repr(code) for code in sorted(UNRECOGNISED))}))"
 
@@ -72,7 +75,10 @@ class Outbox:
     def __init__(self, ledger: Ledger, sealer: Sealer) -> None:
         self._ledger = ledger
         self._sealer = sealer
-        self._handed: dict[int, int] = {}
+        # What went over a one-way device is known for good: an ack that somebody carries back may come years later.
+        self._handed: dict[int, int] = dict(
+            ledger.db.execute("SELECT id, handed FROM streams WHERE handed > 0").fetchall()
+        )
 
     def next_batch(self, plant: str, after: Position | None, up_to: Position | None = None) -> Position | None:
         """The first unsent batch of a plant after a position (B2: sealed and committed), None at the end.
@@ -133,9 +139,35 @@ class Outbox:
         payload, sha256, records, plant, epoch = row
         is_whole = isinstance(payload, bytes) and hashlib.sha256(payload).digest() == sha256
         if not is_whole or open_envelope(payload).sequence != position.sequence:
-            raise Garbled("the batch does not pass its checksum", subject=f"{plant}/{epoch}/{position.sequence}")
+            raise Garbled(tr("the batch does not pass its checksum"), subject=f"{plant}/{epoch}/{position.sequence}")
         self._handed[position.stream] = max(position.sequence, self._handed.get(position.stream, 0))
         return Outgoing(position, plant, int(epoch, 16), payload, records)
+
+    def last_handed_over(self, plant: str) -> Position | None:
+        """The last batch of a plant that went over a one-way device; all before it did too."""
+        row = self._ledger.db.execute(
+            "SELECT id, handed FROM streams WHERE plant = ? AND handed > 0 ORDER BY id DESC LIMIT 1", (plant,)
+        ).fetchone()
+        return None if row is None else Position(*row)
+
+    def hand_over(self, plant: str, position: Position, keep_days: int) -> None:
+        """Note that a batch went over a one-way device, and give up what has been kept long enough after that.
+
+        By whole days, so that a few gap records tell it.
+        """
+        db = self._ledger.db
+        db.execute("UPDATE streams SET handed = max(handed, ?) WHERE id = ?", (position.sequence, position.stream))
+        limit_ms = (self._sealer.now_ms - keep_days * DAY_MS) // DAY_MS * DAY_MS
+        oldest = db.execute(
+            "SELECT b.id, b.last_ms, b.sequence <= s.handed FROM batches b JOIN streams s ON s.id = b.stream"
+            " WHERE s.plant = ? AND b.state = 0 ORDER BY b.stream, b.sequence LIMIT ?",
+            (plant, _GIVEN_UP_AT_ONCE),
+        ).fetchall()
+        for number, last_ms, is_handed in oldest:
+            if not is_handed or last_ms >= limit_ms:
+                break
+            self._sealer.remove(number, lost_ranges.UNCONFIRMED)
+        self.tell_due(plant)
 
     def give_up(self, position: Position) -> None:
         """A stored batch that fails its checksum: out of the file, and named in a gap record."""
@@ -194,6 +226,8 @@ class Outbox:
         db.execute("UPDATE batches SET refused = NULL, freed_ms = NULL WHERE state = 0 AND refused IS NOT NULL")
         # freed_ms stays: it tells that this batch was out before, so that an ack may free it unsent.
         db.execute("UPDATE batches SET state = 0, refused = NULL WHERE state = 1")
+        if not is_first:
+            db.execute("UPDATE streams SET handed = 0")  # to a store that is gone
         return not is_first
 
     def _note_kept(self, stream: int, ack: Ack) -> list[tuple[Position, str]]:
@@ -297,20 +331,39 @@ class Outbox:
             " WHERE s.plant = ? AND s.conflicted = 1 AND b.state = 0 ORDER BY b.stream, b.sequence LIMIT ?",
             (plant, limit),
         ).fetchall()
-        tail = self._sealer.tails[plant]
         if rows:
             self._sealer.seal(plant)
         for number, stream, sequence, payload in rows:
-            try:
-                batch = decode_batch(open_envelope(payload))
-            except Garbled:
-                self._sealer.remove(number, lost_ranges.UNREADABLE)
-                continue
-            layouts = {layout.unit: layout for layout in batch.layouts}
-            given = self._sealer.seal_batch(tail, batch.records, batch.gaps, layouts)
-            lost_ranges.retell(self._ledger, (stream, sequence), (tail.stream.id, given))
-            self._sealer.remove(number, lost_ranges.RESEALED)
+            self._reseal(plant, number, Position(stream, sequence), payload)
         return len(rows)
+
+    def divide(self, position: Position) -> bool:
+        """Seal a pending batch again in parts within the limit; False where it can't be divided or isn't pending."""
+        row = self._ledger.db.execute(
+            "SELECT b.id, b.payload, s.plant FROM batches b JOIN streams s ON s.id = b.stream"
+            " WHERE b.stream = ? AND b.sequence = ? AND b.state = 0"
+            " AND (b.records > 1 OR b.records = 1 AND b.gaps > 0)",
+            (position.stream, position.sequence),
+        ).fetchone()
+        if row is None:
+            return False
+        number, payload, plant = row
+        self._sealer.seal(plant)  # sequences follow the order of recording (B4)
+        self._reseal(plant, number, position, payload)
+        return True
+
+    def _reseal(self, plant: str, number: int, position: Position, payload: bytes) -> None:
+        """Give the content of a stored batch the next sequences of the plant's stream; its old one is a lost range."""
+        try:
+            batch = decode_batch(open_envelope(payload))
+        except Garbled:
+            self._sealer.remove(number, lost_ranges.UNREADABLE)
+            return
+        layouts = {layout.unit: layout for layout in batch.layouts}
+        tail = self._sealer.tails[plant]
+        given = self._sealer.seal_batch(tail, batch.records, batch.gaps, layouts)
+        lost_ranges.retell(self._ledger, (position.stream, position.sequence), (tail.stream.id, given))
+        self._sealer.remove(number, lost_ranges.RESEALED)
 
     def tell_due(self, plant: str) -> None:
         """Put what the center must hear of lost sequences into the open tail; it goes with the next batch."""
@@ -345,9 +398,9 @@ class Outbox:
                 self._sealer.seal(ask.plant)
         return found
 
-    def _by_sequence(self, ask: Ask, streams: list[int]) -> tuple[list[Position], list[lost_ranges.Lost]]:
+    def _by_sequence(self, ask: Ask, streams: list[int]) -> tuple[list[Position], list[lost_ranges.LostRange]]:
         found: list[Position] = []
-        rows: list[lost_ranges.Lost] = []
+        rows: list[lost_ranges.LostRange] = []
         for stream in streams:
             for first, last in ask.sequences:
                 kept = self._ledger.db.execute(
@@ -359,7 +412,7 @@ class Outbox:
                 rows += [r for r in lost_ranges.overlapping(self._ledger, stream, first, last) if r not in rows]
         return sorted(set(found)), rows
 
-    def _by_time(self, ask: Ask, streams: list[int]) -> tuple[list[Position], list[lost_ranges.Lost]]:
+    def _by_time(self, ask: Ask, streams: list[int]) -> tuple[list[Position], list[lost_ranges.LostRange]]:
         unit, from_ms, to_ms = ask.unit or "", ask.from_ms or 0, ask.to_ms or 0
         marks = ",".join("?" * len(streams))
         kept = self._ledger.db.execute(

@@ -18,17 +18,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from collector.agent.buffer import lost_ranges as lost
 from collector.agent.buffer.buffer_file import Ledger, StreamRow
-from collector.agent.buffer.damaged_file import DamagedFile, OldBatch, OldLost, OldStream
 from collector.agent.buffer.sealer import encode_tail
 from collector.base.durable import flush, write_whole
 from collector.base.errors import Garbled, StoreError
+from collector.base.text import tr
 from collector.model.record import GapRecord, UnitRecord
 from collector.wire import decode_batch, is_name, open_envelope
 from collector.wire.batch import MAX_TIME_MS
+
+if TYPE_CHECKING:
+    from collector.agent.buffer.damaged_file import DamagedFile, OldBatch, OldLost, OldStream
 
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _ALL: Final = (1 << 63) - 1
@@ -36,7 +39,7 @@ _LAST_TIMES_FROM: Final = 64  # newest batches looked at for the last times of u
 
 
 @dataclass
-class Report:
+class SalvageReport:
     """What became of a damaged file."""
 
     set_aside: Path
@@ -55,7 +58,7 @@ class Report:
 
 def exchange(
     path: Path, gateway: str, finding: str, plants_of_unit: Mapping[str, str], now_utc_ms: int
-) -> Report:  # fmt: skip
+) -> SalvageReport:  # fmt: skip
     """Put a new file in the place of a damaged one, with what could be read of it.
 
     The new file is made beside the old one, which leaves its place only when all is in the new one: a start that is
@@ -77,13 +80,13 @@ def exchange(
     return report
 
 
-def give_up(path: Path, finding: str, now_utc_ms: int) -> Report:
+def give_up(path: Path, finding: str, now_utc_ms: int) -> SalvageReport:
     """Set a file aside of which nothing could be salvaged; the note of epochs tells what went with it.
 
     Raises:
         StoreError: the folder can't be written.
     """
-    return Report(set_aside(path, now_utc_ms), finding)
+    return SalvageReport(set_aside(path, now_utc_ms), finding)
 
 
 def finish_exchange(path: Path) -> None:
@@ -101,7 +104,12 @@ def finish_exchange(path: Path) -> None:
         new.rename(path)
         flush(path.parent)
     except OSError as error:
-        raise StoreError(f"can't take its place: {error.strerror}", subject=str(new)) from error
+        raise StoreError(tr("can't take its place: {reason}", reason=error.strerror), subject=str(new)) from error
+
+
+def is_new(path: Path) -> bool:
+    """Whether there is no file yet, nor one that waits to take its place."""
+    return not path.exists() and not _new_path(path).exists()
 
 
 def _new_path(path: Path) -> Path:
@@ -126,14 +134,20 @@ def set_aside(path: Path, now_utc_ms: int) -> Path:
                 source.rename(aside.with_name(aside.name + suffix))
         path.with_name(path.name + ".suspect").unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"is damaged and can't be set aside: {error.strerror}", subject=str(path)) from error
+        raise StoreError(
+            tr("is damaged and can't be set aside: {reason}", reason=error.strerror), subject=str(path)
+        ) from error
     return aside
 
 
-def recover(ledger: Ledger, path: Path, finding: str, plants_of_unit: Mapping[str, str], now_utc_ms: int) -> Report:
+def recover(
+    ledger: Ledger, path: Path, finding: str, plants_of_unit: Mapping[str, str], now_utc_ms: int
+) -> SalvageReport:
     """Bring what can be read of the damaged file at `path` into a new one, in one transaction."""
-    report = Report(path, finding)
+    report = SalvageReport(path, finding)
     opened = _noted(_note_path(path))
+    from collector.agent.buffer.damaged_file import DamagedFile
+
     with closing(DamagedFile(path, ledger.gateway)) as old, ledger.transaction():
         for store_id, present in old.stores():
             ledger.db.execute("INSERT OR IGNORE INTO stores VALUES (?, ?)", (store_id, present))
@@ -177,7 +191,7 @@ class _Pieces:
     units: list[str]
     known: set[str]
     now_utc_ms: int
-    report: Report
+    report: SalvageReport
     begun_ms: int | None
 
     def take_batches(self) -> dict[str, tuple[int, int]]:
@@ -325,7 +339,7 @@ def note_epochs(ledger: Ledger, now_utc_ms: int) -> None:
     try:
         write_whole(path, json.dumps(noted, indent=1).encode())
     except OSError as error:
-        raise StoreError(f"can't be written: {error.strerror}", subject=str(path)) from error
+        raise StoreError(tr("can't be written: {reason}", reason=error.strerror), subject=str(path)) from error
 
 
 def missing_epochs(ledger: Ledger) -> list[tuple[str, int, int]]:

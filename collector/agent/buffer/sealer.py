@@ -28,10 +28,11 @@ from collector.wire.batch import MAX_TIME_MS, MAX_UNITS
 _DROPS_PER_SEAL: Final = 64  # what has been kept long enough goes a little at a time
 _EVICTIONS_PER_SEAL: Final = 4096
 _GAPS_PER_BATCH: Final = 1024  # gaps of units; a center takes four times as many
+_BYTES_PER_GAP: Final = 100  # never reached: a gap of one unit with the longest id, not compressed
 MAX_ERA: Final = 0xFFFF
 
 
-class _Row(msgspec.Struct, frozen=True, array_like=True):
+class _TailRecord(msgspec.Struct, frozen=True, array_like=True):
     """A unit record in the tail."""
 
     unit: str
@@ -44,15 +45,15 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
     device_time_utc_ms: int | None
 
 
-class _Body(msgspec.Struct, frozen=True, array_like=True):
+class _Append(msgspec.Struct, frozen=True, array_like=True):
     """One append of one plant."""
 
-    records: list[_Row]
+    records: list[_TailRecord]
     gaps: list[GapRecord]
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(_Body)
+_DECODER: Final = msgspec.msgpack.Decoder(_Append)
 _QUALITIES: Final = {q.value: q for q in Quality}
 _CAUSES: Final = {c.value: c for c in Cause}
 _CLOCKS: Final = {c.value: c for c in ClockState}
@@ -61,10 +62,10 @@ _CLOCKS: Final = {c.value: c for c in ClockState}
 def encode_tail(records: Iterable[UnitRecord], gaps: Sequence[GapRecord]) -> bytes:
     """One append of one plant as a row of the tail."""
     rows = [
-        _Row(r.unit, r.time_utc_ms, r.values, bytes(r.qualities), r.cause, r.era, r.clock, r.device_time_utc_ms)
+        _TailRecord(r.unit, r.time_utc_ms, r.values, bytes(r.qualities), r.cause, r.era, r.clock, r.device_time_utc_ms)
         for r in records
     ]
-    return _ENCODER.encode(_Body(rows, list(gaps)))
+    return _ENCODER.encode(_Append(rows, list(gaps)))
 
 
 def decode_tail(body: bytes) -> tuple[list[UnitRecord], list[GapRecord]]:
@@ -132,11 +133,12 @@ class Tail:
     count: int = 0
     gaps: list[GapRecord] = field(default_factory=list)
     first_ms: int | None = None
+    most_gaps: int = _GAPS_PER_BATCH
 
     @property
     def is_full_of_gaps(self) -> bool:
         """Whether no more gaps should go into its batch."""
-        return sum(max(1, len(gap.units)) for gap in self.gaps) >= _GAPS_PER_BATCH
+        return sum(max(1, len(gap.units)) for gap in self.gaps) >= self.most_gaps
 
     def extend(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
         """Take what was appended."""
@@ -150,16 +152,18 @@ class Tail:
 class Sealer:
     """Tails of all plants of a ledger, and how they become batches.
 
-    `now_ms`: newest record time seen, UTC ms. `batches_made`: how many this object has sealed.
+    `now_ms`: newest record time seen, UTC ms. `batches_made`: how many this object has sealed. `limit_bytes`: largest
+    payload to make, where the records of a batch can be divided at all.
     """
 
     def __init__(
-        self, ledger: Ledger, settings: agent_config.Buffer, signers: Mapping[str, Signer | None], *, now_ms: int
+        self, ledger: Ledger, settings: agent_config.BufferConfig, signers: Mapping[str, Signer | None], *, now_ms: int
     ) -> None:
         self._ledger = ledger
         self._settings = settings
         self._signers = signers
         self.now_ms = now_ms
+        self.limit_bytes = settings.batch_max_bytes
         self.batches_made = 0
         self.layouts: dict[str, UnitLayout] = {}
         self.tails: dict[str, Tail] = {}
@@ -181,7 +185,7 @@ class Sealer:
         for row in self._ledger.streams():
             if row.current:
                 following = self._ledger.value("SELECT next_sequence FROM streams WHERE id = ?", row.id)
-                tail = self.tails[row.stream.plant] = Tail(row, following)
+                tail = self.tails[row.stream.plant] = Tail(row, following, most_gaps=self._most_gaps())
                 reached: dict[str, tuple[int, int]] = {}
                 for (body,) in self._ledger.db.execute("SELECT body FROM tail WHERE stream = ? ORDER BY id", (row.id,)):
                     records, gaps = decode_tail(body)
@@ -189,6 +193,15 @@ class Sealer:
                     tail.extend(records, gaps)
                     reached.update((r.unit, (r.era, r.time_utc_ms)) for r in records)
                 self.last.update(reached)
+
+    def limit(self, limit_bytes: int) -> None:
+        """Make no larger payloads from now on; batches sealed before are left as they are."""
+        self.limit_bytes = limit_bytes
+        for tail in self.tails.values():
+            tail.most_gaps = self._most_gaps()
+
+    def _most_gaps(self) -> int:
+        return min(_GAPS_PER_BATCH, max(1, self.limit_bytes // _BYTES_PER_GAP))
 
     def add(self, plant: str, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
         """Append to a plant's tail; seals it before where its age is reached, after where count or a change ask."""
@@ -241,7 +254,7 @@ class Sealer:
         gaps: Sequence[GapRecord],
         known: Mapping[str, UnitLayout] | None = None,
     ) -> int:
-        """Give records the next sequence (more, where records or units are too many for one); the first one given.
+        """Give records the next sequence (more, where records or units are too many for one, or too large); the first.
 
         `known`: the layouts of records that come from an older batch.
         """
@@ -254,14 +267,18 @@ class Sealer:
             return sequence
         layouts = tuple((known or self.layouts)[unit] for unit in units)
         batch = Batch(tail.stream.stream, sequence, layouts, tuple(records), tuple(gaps))
+        first_part = len(records) // 2
+        is_divisible = len(records) > 1 or (len(records) == 1 and bool(gaps))
         try:
             payload = encode_batch(batch, self._signers.get(tail.stream.stream.plant))
         except Garbled:
-            half = len(records) // 2
-            if not half:
+            if not is_divisible:
                 raise
-            self.seal_batch(tail, records[:half], gaps, known)
-            self.seal_batch(tail, records[half:], (), known)
+            payload = b""
+        if is_divisible and (not payload or len(payload) > self.limit_bytes):
+            # All gaps in one batch: lost ranges remember the one through which they are told.
+            self.seal_batch(tail, records[:first_part], gaps, known)
+            self.seal_batch(tail, records[first_part:], (), known)
             return sequence
         self._store(tail.stream.id, sequence, payload, sorted({*units, *(u for g in gaps for u in g.units)}), len(gaps))
         tail.next_sequence = sequence + 1
@@ -309,15 +326,16 @@ class Sealer:
             row = self._ledger.db.execute(
                 "SELECT id FROM batches WHERE state = 1 ORDER BY freed_ms, id LIMIT 1"
             ).fetchone()
-            row = (
-                row
-                or self._ledger.db.execute(
-                    "SELECT id FROM batches WHERE id < (SELECT max(id) FROM batches) ORDER BY id LIMIT 1"
-                ).fetchone()
-            )
+            if row is not None:
+                self.remove(row[0], lost_ranges.EVICTED)
+                continue
+            row = self._ledger.db.execute(
+                "SELECT b.id, b.sequence <= s.handed FROM batches b JOIN streams s ON s.id = b.stream"
+                " WHERE b.id < (SELECT max(id) FROM batches) ORDER BY b.id LIMIT 1"
+            ).fetchone()
             if row is None:
                 return
-            self.remove(row[0], lost_ranges.EVICTED)
+            self.remove(row[0], lost_ranges.UNCONFIRMED if row[1] else lost_ranges.EVICTED)
 
     def remove(self, number: int, reason: str) -> None:
         """Take a batch out of the file: a freed one is only noted, a pending one is lost for `reason` and due."""
@@ -326,10 +344,18 @@ class Sealer:
             "SELECT stream, sequence, state, first_ms, last_ms, records, gaps, units FROM batches WHERE id = ?",
             (number,),
         ).fetchone()
-        carried = self._plain_gaps(number) if gaps and state != FREED and reason != lost_ranges.RESEALED else []
+        # What went over a one-way device took its gaps, and what it told, along.
+        keeps_word = reason in (lost_ranges.RESEALED, lost_ranges.UNCONFIRMED)
+        carried = self._plain_gaps(number) if gaps and state != FREED and not keeps_word else []
         db.execute("DELETE FROM batches WHERE id = ?", (number,))
         if state == FREED:
             reason = lost_ranges.NOT_KEPT
+        elif reason == lost_ranges.UNCONFIRMED:
+            db.execute(
+                "UPDATE streams SET unconfirmed = unconfirmed + 1, records_unconfirmed = records_unconfirmed + ?"
+                " WHERE id = ?",
+                (records, stream),
+            )
         else:
             resealed = records if reason == lost_ranges.RESEALED else 0
             db.execute(

@@ -14,12 +14,16 @@ from typing import Final
 import msgspec
 
 from collector.agent.buffer.buffer import Counts
+from collector.agent.device.contract import Explaining, Showing
 from collector.agent.record.poll import Channel
 from collector.agent.record.recorder import Newest
+from collector.base.text import tr
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME, from_scaled
+from collector.model.record import Quality
 
 # Share of the buffer the center has not acknowledged, at which the agent raises its voice.
+_NOTHING_CAME: Final = frozenset({Quality.SILENT, Quality.REFUSED, Quality.GARBLED})
 ALARMS: Final = ((0.9, "critical"), (0.7, "warning"))
 
 
@@ -28,6 +32,7 @@ class DeviceHealth(msgspec.Struct, frozen=True):
 
     `clock_offset_ms`: how far its clock is ahead of ours; None where the protocol tells no time, or none came yet.
     `faults`: failures by a mistake of its driver, `last_fault` the last of them, empty where there was none.
+    `oddities`: what it sent that was no value of any point, in words, with the number of messages.
     """
 
     device: str
@@ -44,10 +49,17 @@ class DeviceHealth(msgspec.Struct, frozen=True):
     clock_offset_ms: int | None = None
     faults: int = 0
     last_fault: str = ""
+    oddities: dict[str, int] = {}
 
 
 class UplinkHealth(msgspec.Struct, frozen=True):
-    """The way to the center. `last_ack_age_s`: since its last valid word; `unrecognised`: its codes for our batches."""
+    """The way to the center. `last_ack_age_s`: since its last valid word; `unrecognised`: its codes for our batches.
+
+    `broker`: its HOST:PORT, or the folder of an uplink by files. `broker_code`: MQTT's reason for which the broker last
+    refused something, None where it refuses nothing; then `last_error` says it in words. `short_sessions`: connections
+    in a row that ended soon after they began.
+    `divided`: batches sealed again in parts, being larger than the broker takes. `is_one_way`: nothing comes back.
+    """
 
     broker: str
     connected: bool
@@ -57,6 +69,10 @@ class UplinkHealth(msgspec.Struct, frozen=True):
     ignored: int
     last_ack_age_s: float | None
     unrecognised: dict[str, list[str]]
+    broker_code: int | None = None
+    divided: int = 0
+    short_sessions: int = 0
+    is_one_way: bool = False
 
 
 class TickHealth(msgspec.Struct, frozen=True):
@@ -107,9 +123,9 @@ class Health(msgspec.Struct, frozen=True):
     def not_ready(self) -> str:
         """Why this agent does not do its work, empty while it does: the store refuses, or no device answers."""
         if self.store_error:
-            return f"the store refuses: {self.store_error}"
+            return tr("the store refuses: {store_error}", store_error=self.store_error)
         if not any(device.answers for device in self.devices):
-            return "no device answers"
+            return tr("no device answers")
         return ""
 
 
@@ -117,9 +133,10 @@ def step_words(ticks: TickHealth) -> str:
     """The last step of the clock in words, empty where there was none."""
     if ticks.last_step_utc_ms is None:
         return ""
-    way = "back" if ticks.last_step_ms < 0 else "forward"
-    size_s = abs(ticks.last_step_ms) / 1000
-    return f"was set {way} by {size_s:,.1f} s, to {format_time(ticks.last_step_utc_ms)}"
+    size, at = f"{abs(ticks.last_step_ms) / 1000:,.1f}", format_time(ticks.last_step_utc_ms)
+    if ticks.last_step_ms < 0:
+        return tr("was set back by {size} s, to {at}", size=size, at=at)
+    return tr("was set forward by {size} s, to {at}", size=size, at=at)
 
 
 def resident_bytes() -> int:
@@ -141,6 +158,7 @@ def devices_of(channels: Iterable[Channel]) -> list[DeviceHealth]:
     for channel in channels:
         for name in dict.fromkeys(job.device.name for job in channel.jobs):
             jobs = [job for job in channel.jobs if job.device.name == name]
+            device = jobs[0].device
             health = [job.health for job in jobs]
             good = [h.last_good_utc_ms for h in health if h.last_good_utc_ms is not None]
             found.append(
@@ -158,13 +176,18 @@ def devices_of(channels: Iterable[Channel]) -> list[DeviceHealth]:
                     clock_offset_ms=next((h.clock_offset_ms for h in health if h.clock_offset_ms is not None), None),
                     faults=sum(h.faults for h in health),
                     last_fault=next((h.last_fault for h in health if h.last_fault), ""),
+                    oddities=dict(device.oddities) if isinstance(device, Explaining) else {},
                 )
             )  # fmt: skip
     return found
 
 
 class PointNow(msgspec.Struct, frozen=True):
-    """One point at present. `value`: decimal text in `unit`, empty where there is none."""
+    """One point at present. `value`: decimal text in `unit`, empty where there is none.
+
+    `why`: the device's own reason for its quality, see `contract.Why`; empty where the quality says it all.
+    `raw`: the bytes of the newest value as received, hexadecimal; empty where nothing came.
+    """
 
     device: str
     point: str
@@ -174,19 +197,26 @@ class PointNow(msgspec.Struct, frozen=True):
     unit: str
     quality: str
     age_s: float | None
+    why: str = ""
+    raw: str = ""
 
 
-def points_now(newest: Sequence[Newest], now_utc_ms: int) -> list[PointNow]:
-    """What is known of every point, for people."""
+def points_now(newest: Sequence[Newest], now_utc_ms: int, channels: Iterable[Channel] = ()) -> list[PointNow]:
+    """What is known of every point, for people. `channels`: with the devices that explain their points."""
+    devices = {job.device.name: job.device for channel in channels for job in channel.jobs}
+    raws = {name: device.raws() for name, device in devices.items() if isinstance(device, Showing)}
     found = []
     for known in newest:
         point, quantity = known.source.point, BY_NAME[known.source.point.quantity]
         value = "" if known.value is None else f"{from_scaled(known.value, quantity.scale):f}"
         age_s = None if known.at_utc_ms is None else max(0, now_utc_ms - known.at_utc_ms) / 1000
+        device = devices.get(known.source.device)
+        why = device.why(point) if isinstance(device, Explaining) else None
+        raw = raws.get(known.source.device, {}).get(point.name, b"") if known.quality not in _NOTHING_CAME else b""
         found.append(
             PointNow(
                 known.source.device, point.name, known.source.unit, quantity.name, value, quantity.unit,
-                known.quality.name.lower(), age_s,
+                known.quality.name.lower(), age_s, why or "", raw.hex(" "),
             )
         )  # fmt: skip
     return found

@@ -22,11 +22,11 @@ Row = tuple[Sequence[str], float]
 def render_metrics(health: Health) -> bytes:
     """The text a scrape gets."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Picture(health))
+    registry.register(_HealthMetrics(health))
     return generate_latest(registry)
 
 
-class _Picture(Collector):
+class _HealthMetrics(Collector):
     def __init__(self, health: Health) -> None:
         self._health = health
 
@@ -98,6 +98,11 @@ def _buffer_metrics(health: Health) -> Iterator[Metric]:
         "Records lost for room or damage; a gap record names each.",
         [((), counts.evicted_records)],
     )
+    yield _counter(
+        "buffer_unconfirmed_records",
+        "Records given up after a one-way device took them; a gap record names each.",
+        [((), counts.unconfirmed_records)],
+    )
     yield _gauge("buffer_refused_batches", "Batches kept with a refusal of the center.", [((), counts.refused)])
     if counts.oldest_pending_ms is not None:
         age_s = max(0, health.time_utc_ms - counts.oldest_pending_ms) / 1000
@@ -110,6 +115,9 @@ def _uplink_metrics(health: Health) -> Iterator[Metric]:
     yield _gauge("uplink_connected", "1 while the broker is connected.", [((), float(uplink.connected))])
     yield _counter("uplink_published_batches", "Batches handed to the broker.", [((), uplink.published)])
     yield _counter("uplink_acknowledged_batches", "Batches the center is done with.", [((), uplink.acknowledged)])
+    yield _counter("uplink_divided_batches", "Batches too large for the broker, divided.", [((), uplink.divided)])
+    refuses = float(uplink.broker_code or 0)
+    yield _gauge("uplink_broker_refuses", "MQTT's reason code while the broker refuses, else 0.", [((), refuses)])
     yield _counter("uplink_ignored", "Messages that were not valid.", [((), uplink.ignored)])
     if uplink.last_ack_age_s is not None:
         yield _gauge(

@@ -6,9 +6,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
-from collector.agent.device.contract import Findable, Reading, contained, failed
+from collector.agent.device.contract import Explaining, Findable, Reading, contained, failed
 from collector.agent.device.factory import DeviceOnLine, build_devices
 from collector.agent.device.registers import decode_value
 from collector.base.clock import Clock
@@ -17,12 +18,15 @@ from collector.model.quantity import BY_NAME, from_scaled
 from collector.model.record import Quality
 from collector.points import ORDERS, REGISTERS, Point
 from collector.points.agent_config import AgentConfig
+from collector.points.identifiers import identifier_text
+from collector.points.point import NORM_BASE, NORM_BASES, NORMALISED, OAD, decimal_text
 
+REGISTER_AREAS: Final = frozenset({"holding", "input"})
 _BUDGET_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PointReading:
     """One point as it was read. `value`: decimal text in `unit`, empty where there is none. Times are UTC ms."""
 
     device: str
@@ -38,21 +42,22 @@ class Row:
     error: str = ""
 
 
-async def read_devices(config: AgentConfig, clock: Clock, wanted: str) -> list[tuple[Row, Point, bytes]]:
+async def read_devices(config: AgentConfig, clock: Clock, wanted: str) -> list[tuple[PointReading, Point, bytes]]:
     """Read every device, or the one named, once; one line after the other is left, lines are read side by side."""
     lines: dict[str, list[DeviceOnLine]] = {}
     for built in build_devices(config, clock):
         if wanted in ("", built.settings.id):
             lines.setdefault(built.line, []).append(built)
 
-    async def read_line(devices: list[DeviceOnLine]) -> list[tuple[Row, Point, bytes]]:
-        return [row for built in devices for row in await _read_device(built, clock)]
+    async def read_line(devices: list[DeviceOnLine]) -> list[tuple[PointReading, Point, bytes]]:
+        return [row for built in devices for row in await read_device(built, clock)]
 
     found = await asyncio.gather(*(read_line(devices) for devices in lines.values()))
     return [row for rows in found for row in rows]
 
 
-async def _read_device(built: DeviceOnLine, clock: Clock) -> list[tuple[Row, Point, bytes]]:
+async def read_device(built: DeviceOnLine, clock: Clock) -> list[tuple[PointReading, Point, bytes]]:
+    """Read one device once and close it."""
     device = built.device
     try:
         try:
@@ -62,7 +67,8 @@ async def _read_device(built: DeviceOnLine, clock: Clock) -> list[tuple[Row, Poi
             readings, errors = [newest[id(p)] for p in device.points if id(p) in newest], list(answer.errors)
         except DeviceError as reason:
             readings, errors = failed(device.points, reason, clock.now_utc_ms()), [reason]
-        error = "; ".join(dict.fromkeys(map(str, errors)))
+        oddities = device.oddities if isinstance(device, Explaining) else ()
+        error = "; ".join(dict.fromkeys((*map(str, errors), *map(str, oddities))))
         if isinstance(device, Findable) and readings and all(r.quality is Quality.SILENT for r in readings):
             # Nothing answers: whoever does is worth knowing, and nobody else uses the line now.
             error = await _with_found(device, error)
@@ -81,11 +87,11 @@ async def _with_found(device: Findable, error: str) -> str:
     return f"{error}; {found}" if found else error
 
 
-def _row(built: DeviceOnLine, reading: Reading, error: str) -> Row:
+def _row(built: DeviceOnLine, reading: Reading, error: str) -> PointReading:
     point = reading.point
     quantity = BY_NAME.get(point.quantity)
     value = "" if reading.value is None or quantity is None else f"{from_scaled(reading.value, quantity.scale):f}"
-    return Row(
+    return PointReading(
         built.settings.id, point.name, point.quantity, address_text(point), reading.raw.hex(" ") if reading.raw else "",
         value, quantity.unit if quantity else "", reading.quality.name.lower(), reading.device_time_utc_ms,
         reading.time_utc_ms, error,
@@ -94,11 +100,18 @@ def _row(built: DeviceOnLine, reading: Reading, error: str) -> Row:
 
 def address_text(point: Point) -> str:
     """Where a point lives, as the trade says it."""
-    bit = "" if point.bit is None else f".{point.bit}"
+    bit = "" if point.bit is None else f".{point.bit_text}"
     if point.area.isdigit():
         station = "" if point.common_address is None else f"{point.common_address}/"
         return f"{station}{point.address} type {point.area}{bit}"
-    return f"{point.area} {point.address}{bit}" if point.area else f"{point.address:08X}"
+    return f"{point.area} {point.address}{bit}" if point.area and point.area != OAD else identifier_text(point.address)
+
+
+def other_bases(point: Point, data: bytes) -> list[tuple[int, Fraction]]:
+    """What a normalised value is by each other meaning of its factor, in `raw_unit`. `data`: as received."""
+    code = int.from_bytes(data[:2], "little", signed=True)
+    others = [base for base in NORM_BASES if base != (point.norm_base or NORM_BASE)]
+    return [(base, (code * point.scale / base + point.offset) * point.sign) for base in others]
 
 
 def decodings(data: bytes) -> list[tuple[str, str, int | float]]:
@@ -117,8 +130,16 @@ def decodings(data: bytes) -> list[tuple[str, str, int | float]]:
     return [(kind, order, value) for (kind, value), order in found.items()]
 
 
-def candidates(data: bytes) -> list[tuple[str, str, str]]:
-    """`decodings` as text; those that look alike are listed once."""
+def candidates(point: Point, data: bytes) -> list[tuple[str, str, str]]:
+    """What else the bytes of a point could mean, as text; what looks alike is listed once.
+
+    Of registers: type, order, raw value; of a normalised value of 104: meaning of the factor, nothing, value in
+    `raw_unit`.
+    """
+    if point.area in NORMALISED and len(data) >= 2:
+        return [(f"norm_base {base}", "", decimal_text(value)) for base, value in other_bases(point, data)]
+    if point.area not in REGISTER_AREAS:
+        return []
     found: dict[tuple[str, str], str] = {}
     for kind, order, value in decodings(data):
         text = f"{value:.9g}" if isinstance(value, float) else str(value)

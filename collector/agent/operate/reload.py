@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from collector.agent.device.factory import DeviceOnLine, line_name
-from collector.agent.operate.check import find_problems
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
 from collector.points import Point
-from collector.points.agent_config import AgentConfig, Device, load_agent
+from collector.points.agent_config import AgentConfig, DeviceConfig, load_agent
 
 _FIXED: Final = ("gateway", "mqtt", "uplink", "buffer", "plant")
 
-Described = tuple[Device, tuple[Point, ...]]
+Described = tuple[DeviceConfig, tuple[Point, ...]]
 
 
 def load_again(path: Path, running: AgentConfig) -> AgentConfig:
@@ -30,6 +29,9 @@ def load_again(path: Path, running: AgentConfig) -> AgentConfig:
     Raises:
         ConfigError: every problem in it, and what can't change without a restart.
     """
+    # Loaded with the first reload: it knows the drivers of every protocol, and most gateways have one or two.
+    from collector.agent.operate.config_check import find_problems
+
     found = load_agent(path)
     problems = find_problems(found, str(path))
     problems += [

@@ -2,8 +2,8 @@
 """Where a running agent answers questions: HTTP on loopback (`gateway.metrics_listen`) and on a socket in its state
 folder, which `agent status`, `watch` and `doctor` of the same machine use.
 
-GET only: /metrics, /healthz, /readyz, /status, /points, /tables. Nothing here changes anything. A request is a few
-lines and is read within seconds; more than a few at a time wait.
+GET only: /metrics, /healthz, /readyz, /status, /capacity, /points, /tables. Nothing here changes anything. A request
+is a few lines and is read within seconds; more than a few at a time wait.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl
 
 from collector.base.errors import ConfigError, LinkError, Problem, StoreError
 from collector.base.text import tr
@@ -26,25 +27,37 @@ _LOG = logging.getLogger(__name__)
 _REQUEST_BYTES: Final = 8192
 _REQUEST_S: Final = 5.0
 _AT_ONCE: Final = 4
-_PHRASES: Final = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
-                   503: "Service Unavailable"}  # fmt: skip
+_FIELDS: Final = 16
+_PHRASES: Final = {200: "OK", 303: "See Other", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
+                   405: "Method Not Allowed", 503: "Service Unavailable"}  # fmt: skip
+_FURTHER: Final = {405: "Allow: GET\r\n"}
 JSON: Final = "application/json"
 TEXT: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """An answer."""
+class StatusPage:
+    """An answer. `further`: lines of its head beside those of every answer, each with its line end."""
 
     status: int
     kind: str
     body: bytes
+    further: str = ""
 
 
-Route = Callable[[], Awaitable[Page]]
+@dataclass(frozen=True, slots=True)
+class StatusRequest:
+    """What was asked. `query`: last value of each name; `headers`: by name in small letters."""
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
 
 
-class Desk:
+Route = Callable[[StatusRequest], Awaitable[StatusPage]]
+
+
+class StatusServer:
     """The server. `routes`: path → what makes its page, on the loop."""
 
     def __init__(self, routes: Mapping[str, Route]) -> None:
@@ -53,18 +66,18 @@ class Desk:
         self._servers: list[asyncio.Server] = []
         self._socket: Path | None = None
 
-    async def listen(self, place: str) -> None:
-        """Answer on HOST:PORT of this machine only.
+    async def listen(self, host: str, port: int) -> None:
+        """Answer on a place.
 
         Raises:
-            ConfigError: not a loopback address.
-            LinkError: somebody else listens there.
+            LinkError: somebody else listens there, or it is not of this machine.
         """
-        host, port = loopback(place)
         try:
             self._servers.append(await asyncio.start_server(self._serve, host, port, limit=_REQUEST_BYTES))
         except OSError as error:
-            raise LinkError(tr("can't listen: {strerror}", strerror=error.strerror or error), subject=place) from error
+            raise LinkError(
+                tr("can't listen: {strerror}", strerror=error.strerror or error), subject=f"{host}:{port}"
+            ) from error
 
     async def listen_in(self, path: Path) -> None:
         """Answer on a socket file, readable by the agent's own user and root; a failure is told, not fatal."""
@@ -92,7 +105,8 @@ class Desk:
                 page = await self._page(reader)
                 head = (
                     f"HTTP/1.1 {page.status} {_PHRASES[page.status]}\r\nContent-Type: {page.kind}\r\n"
-                    f"Content-Length: {len(page.body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+                    f"Content-Length: {len(page.body)}\r\n{_FURTHER.get(page.status, '')}{page.further}"
+                    "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
                 )
                 writer.write(head.encode("ascii") + page.body)
                 await writer.drain()
@@ -101,23 +115,34 @@ class Desk:
         finally:
             writer.close()
 
-    async def _page(self, reader: asyncio.StreamReader) -> Page:
+    async def _page(self, reader: asyncio.StreamReader) -> StatusPage:
         try:
             request = await reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return Page(400, TEXT, b"not a request\n")
+            return StatusPage(400, TEXT, b"not a request\n")
         words = request.split(b"\r\n", 1)[0].split()
         if len(words) != 3:
-            return Page(400, TEXT, b"not a request\n")
+            return StatusPage(400, TEXT, b"not a request\n")
         if words[0] != b"GET":
-            return Page(405, TEXT, b"GET only\n")
-        route = self._routes.get(words[1].decode("latin-1").partition("?")[0])
-        if route is None:
-            return Page(404, TEXT, (" ".join(sorted(self._routes)) + "\n").encode("ascii"))
+            return StatusPage(405, TEXT, b"GET only\n")
         try:
-            return await route()
+            asked = _parse(words[1].decode("latin-1"), request.decode("latin-1"))
+        except ValueError:
+            return StatusPage(400, TEXT, b"too many fields\n")
+        route = self._routes.get(asked.path)
+        if route is None:
+            return StatusPage(404, TEXT, (" ".join(sorted(self._routes)) + "\n").encode("ascii"))
+        try:
+            return await route(asked)
         except StoreError as error:
-            return Page(503, TEXT, f"{error}\n".encode())
+            return StatusPage(503, TEXT, f"{error}\n".encode())
+
+
+def _parse(target: str, head: str) -> StatusRequest:
+    path, _, query = target.partition("?")
+    lines = (line.partition(":") for line in head.split("\r\n")[1:])
+    headers = {name.strip().lower(): value.strip() for name, _, value in lines if name}
+    return StatusRequest(path, dict(parse_qsl(query, max_num_fields=_FIELDS)), headers)
 
 
 def _remove(path: Path) -> None:
@@ -130,40 +155,62 @@ def _make_private(path: Path) -> None:
 
 
 def loopback(place: str) -> tuple[str, int]:
-    """HOST and PORT of a listening address.
+    """HOST and PORT of a listening address of this machine alone.
 
     Raises:
-        ConfigError: it is no HOST:PORT, or not of this machine alone.
+        ConfigError: it is no HOST:PORT, or others can reach it.
+    """
+    host, port = split_place(place, "gateway.metrics_listen")
+    if not is_loopback(host):
+        raise _no_place(place, "gateway.metrics_listen")
+    return host, port
+
+
+def split_place(place: str, key: str) -> tuple[str, int]:
+    """HOST and PORT of a listening address; of this machine alone where no host is named. `key`: who names it.
+
+    Raises:
+        ConfigError: it is no HOST:PORT.
     """
     host, _, port = place.rpartition(":")
-    host = host.strip("[]")
-    try:
-        good = port.isdigit() and 0 < int(port) < 65536
-        good = good and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        good = False
-    if not good:
-        message = tr("expected HOST:PORT on loopback, as 127.0.0.1:9464, got {place!r}", place=place)
-        raise ConfigError([Problem("", 0, "gateway.metrics_listen", message)])
+    host = host.strip("[]") or "127.0.0.1"
+    if not (port.isdecimal() and 0 < int(port) < 65536):
+        raise _no_place(place, key)
     return host, int(port)
 
 
-def ask_agent(path: Path, page: str, *, timeout_s: float = 5.0) -> bytes | None:
-    """A page of the agent whose socket this is; None where none runs.
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _no_place(place: str, key: str) -> ConfigError:
+    message = tr("expected HOST:PORT on loopback, as 127.0.0.1:9464, got {place!r}", place=place)
+    return ConfigError([Problem("", 0, key, message)])
+
+
+def ask_agent(path: Path, page: str, *, timeout_s: float = 5.0, language: str = "en") -> bytes | None:
+    """A page of the agent whose socket this is, its texts in a language; None where none runs.
 
     Raises:
         LinkError: one is there and does not answer.
+        PermissionError: it is another user's.
     """
     connection = http.client.HTTPConnection("localhost", timeout=timeout_s)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.settimeout(timeout_s)
     try:
         connection.sock.connect(str(path))
-        connection.request("GET", page)
+        connection.request("GET", page, headers={"accept-language": language})
         answer = connection.getresponse()
         body = answer.read()
     except (FileNotFoundError, ConnectionRefusedError):
         return None
+    except PermissionError as error:
+        raise PermissionError(error.errno, error.strerror, str(path)) from None  # whose it is, is the remedy
     except (OSError, http.client.HTTPException) as error:
         raise LinkError(tr("the agent does not answer: {error!r}", error=error), subject=str(path)) from error
     finally:

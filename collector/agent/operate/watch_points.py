@@ -5,44 +5,48 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from collector.agent.device.contract import Answer
 from collector.agent.device.factory import build_devices
-from collector.agent.operate.doctor import is_locked
+from collector.agent.operate.doctor_buffer import is_locked
 from collector.agent.operate.health import PointNow, points_now
 from collector.agent.operate.status_server import ask_agent
-from collector.agent.paths import buffer_path, socket_path
+from collector.agent.paths import find_socket
 from collector.agent.record.recorder import Recorder
 from collector.agent.record.wiring import channels_of, sources_of
-from collector.base.clock import Clock
+from collector.base.clock import Clock, open_clock
 from collector.base.errors import StoreError
 from collector.base.text import tr
-from collector.points.agent_config import AgentConfig
+from collector.points.agent_config import AgentConfig, load_agent
 
 _PERIOD_S: Final = 1.0
 _FIRST_LOOK_S: Final = 3.0
 
 
-async def pictures(config: AgentConfig, clock: Clock, *, once: bool) -> AsyncIterator[tuple[str, list[PointNow]]]:
-    """(where it comes from, the points) for ever, or once.
+async def pictures(file: Path, *, once: bool) -> AsyncIterator[tuple[str, list[PointNow]]]:
+    """(where it comes from, the points) for ever, or once. `file`: agent.toml, good or not while its agent runs.
 
     Raises:
+        ConfigError: no agent runs, and the configuration can't be used.
         StoreError: an agent runs and can't be asked: reading beside it would disturb it.
         LinkError: it is there and does not answer.
     """
-    path = socket_path(config)
+    path = find_socket(file)
     answer = await asyncio.to_thread(ask_agent, path, "/points")
-    if answer is None and is_locked(buffer_path(config)):
+    if answer is None and is_locked(path.with_suffix(".buffer")):
         raise StoreError(tr("the agent runs and can't be asked: look as its user or root"), subject=str(path))
     if answer is None:
+        config = load_agent(file)
+        clock = await open_clock(config.settings.gateway.time_server)
         async for picture in _read_here(config, clock, once=once):
-            yield "the agent is not running: read here, nothing is sent", picture
+            yield tr("the agent is not running: read here, nothing is sent"), picture
         return
     while answer is not None:
-        yield f"what the running agent of {config.settings.gateway.id} knows", _decode(answer)
+        yield tr("what the running agent of {gateway} knows", gateway=path.stem), _decode(answer)
         if once:
             return
         await asyncio.sleep(_PERIOD_S)
@@ -75,7 +79,7 @@ async def _read_here(config: AgentConfig, clock: Clock, *, once: bool) -> AsyncI
             now_ms = clock.now_utc_ms()
             # What waits for its tick is taken in, as the agent would, so that memory stays what it is.
             recorder.settle(now_ms)
-            yield points_now(recorder.newest(now_ms), now_ms)
+            yield points_now(recorder.newest(now_ms), now_ms, channels)
             if once:
                 return
             await asyncio.sleep(_PERIOD_S)

@@ -16,17 +16,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from collector.agent.device.contract import Answer, Device, Reading, contained, failed
+from collector.agent.device.contract import Answer, Device, Reading, ReadingsByBlock, contained, failed
 from collector.agent.log import fields
 from collector.base.backoff import backoff_s
 from collector.base.clock import Clock
 from collector.base.errors import DeviceError, DriverFault, Silent
+from collector.base.text import said_by, tr
 from collector.model.record import Quality
 from collector.points import Point
 
 _LOG = logging.getLogger(__name__)
 # Back-off begins with the second failure in a row: a single lost answer is no reason to wait.
 _PATIENCE: Final = 2
+# A driver that has given nothing for so long beyond its own time is stuck, s.
+_STUCK_S: Final = 30.0
 _BACKOFF_FIRST_S: Final = 0.5
 _NO_ANSWER: Final = frozenset({Quality.SILENT, Quality.GARBLED})
 
@@ -34,7 +37,7 @@ Sink = Callable[[Answer], None]
 
 
 @dataclass(slots=True)
-class DeviceHealth:
+class ReadCounts:
     """Counters of the reads of one device; they only grow.
 
     `last_read_s`: duration of the last read that gave a value; `reading_s`: duration of all reads, real time.
@@ -70,7 +73,7 @@ class Job:
     backoff_max_s: float = 10.0
     units: Sequence[str] = ()
     next_ms: int = 0
-    health: DeviceHealth = field(default_factory=DeviceHealth)
+    health: ReadCounts = field(default_factory=ReadCounts)
     retry_at_s: float = 0.0
     error: DeviceError | None = None
     told: set[str] = field(default_factory=set)
@@ -89,6 +92,7 @@ class Channel:
         self.name, self.jobs = name, tuple(jobs)
         self._clock, self._sink = clock, sink
         self._due: dict[int, Job] = {}
+        self._watch = _Watch()
         self._wanted = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -143,6 +147,7 @@ class Channel:
             # `finished` must not wait for a line that was given up.
             self._due.clear()
             self._idle.set()
+            self._watch.close()
             for job in self._first_jobs():
                 await self._close(job)
 
@@ -165,7 +170,7 @@ class Channel:
         begin_s = loop.time()
         try:
             with contained(job.device.name):
-                answer = await job.device.read(job.points, budget_s=job.budget_s)
+                answer = await _read(job, self._watch, begin_s)
                 failure = _failure_in(answer, job.device.name)
         except DeviceError as error:
             job.health.reading_s += loop.time() - begin_s
@@ -191,7 +196,7 @@ class Channel:
         for error in answer.errors:
             if error.subject not in job.told:
                 job.told.add(error.subject)
-                health.last_error = str(error)
+                health.last_error = said_by(error)
                 self._log(logging.WARNING, job, error.subject, error.message)
 
     def _on_failure(self, job: Job, error: DeviceError) -> None:
@@ -202,7 +207,7 @@ class Channel:
             health.faults, health.last_fault, job.reopen = health.faults + 1, error.message, True
         if isinstance(error, DriverFault) or health.failures_in_a_row == 1 or str(error) != health.last_error:
             self._tell(job, error)
-        health.last_error, job.error = str(error), error
+        health.last_error, job.error = said_by(error), error
         beyond = health.failures_in_a_row - _PATIENCE
         if beyond >= 0:
             rest_s = backoff_s(beyond, _BACKOFF_FIRST_S, job.backoff_max_s, random.uniform(0.0, 0.5))
@@ -227,12 +232,80 @@ class Channel:
         self._sink(Answer(failed((p for p in job.points if not p.guard), error, now), now))
 
 
+class _Watch:
+    """Cancels a read in which a driver is stuck. One timer for many reads: one for each was a tenth of their cost."""
+
+    __slots__ = ("_end_s", "_looks_at_s", "_task", "_timer", "has_cancelled")
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._end_s = self._looks_at_s = 0.0
+        self.has_cancelled = False
+
+    def begin(self, task: asyncio.Task[object], end_s: float) -> None:
+        """A read begins that must have ended at `end_s`, loop time."""
+        self._task, self._end_s, self.has_cancelled = task, end_s, False
+        if self._timer is None or self._looks_at_s > end_s:
+            self.close()
+            self._look_at(end_s)
+
+    def _look_at(self, time_s: float) -> None:
+        self._looks_at_s = time_s
+        self._timer = asyncio.get_running_loop().call_at(time_s, self._look)
+
+    def end(self) -> None:
+        """It has ended."""
+        self._task = None
+
+    def _look(self) -> None:
+        self._timer, task = None, self._task
+        if task is None:
+            return
+        if task.get_loop().time() < self._end_s:  # a later read than the one the timer was set for
+            self._look_at(self._end_s)
+        else:
+            self.has_cancelled = task.cancel()
+
+    def close(self) -> None:
+        """Nothing is read any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+async def _read(job: Job, watch: _Watch, begin_s: float) -> Answer:
+    """Read a job's points. `begin_s`: now, loop time.
+
+    Raises:
+        DriverFault: the driver is stuck. Its last request has ended long before this, whatever the line does; a wait
+            that nothing ends would keep every device of the channel from being read until the agent is restarted.
+    """
+    longest_s = 4 * job.budget_s + _STUCK_S
+    task = asyncio.current_task()
+    assert task is not None
+    cancelled_before = task.cancelling()
+    watch.begin(task, begin_s + longest_s)
+    try:
+        return await job.device.read(job.points, budget_s=job.budget_s)
+    except asyncio.CancelledError as error:
+        if not watch.has_cancelled or task.uncancel() > cancelled_before:
+            raise
+        message = f"the driver was stuck for {longest_s:g} s: its device is closed and read anew"
+        raise DriverFault(message, subject=job.device.name, place="stuck") from error
+    finally:
+        watch.end()
+
+
 def _failure_in(answer: Answer, device: str) -> DeviceError | None:
     """The error of a failed read (every request failed, or one was silent and no value is usable), else None."""
-    if not answer.readings or any(r.quality.usable for r in answer.readings):
+    readings = answer.readings
+    if isinstance(readings, ReadingsByBlock) and any(q.usable for block in readings.blocks for q in block.qualities):
+        return None  # mostly so, and no reading has to be made for it
+    if not readings or any(r.quality.usable for r in readings):
         return None
     if all(r.quality in _NO_ANSWER for r in answer.readings):
-        return answer.errors[0] if answer.errors else Silent("no point could be read", subject=device)
+        return answer.errors[0] if answer.errors else Silent(tr("no point could be read"), subject=device)
     return next((error for error in answer.errors if isinstance(error, Silent)), None)
 
 

@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from collector.agent.device.contract import BlockReadings, Reading, ReadingsByBlock
-from collector.agent.record.sources import Place, Source, SourceTable
-from collector.agent.record.unit_state import AT, Change, Stretch, UnitState, singly
+from collector.agent.record.sources import Place, QuantitySource, SourceTable
+from collector.agent.record.unit_state import AT, UnitState, WaitingBlock, WaitingValue, singly
 from collector.base.clock_state import ClockState
 from collector.base.errors import InvariantBroken
+from collector.base.text import tr
 from collector.model.interval import format_time
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
@@ -43,7 +44,7 @@ _AHEAD_LIMIT_MS: Final = 1500
 class Newest:
     """The present value of a source. `at_utc_ms`: the instant the value belongs to, None before the first."""
 
-    source: Source
+    source: QuantitySource
     value: int | None
     quality: Quality
     at_utc_ms: int | None
@@ -53,9 +54,10 @@ class Newest:
 _Part = tuple[UnitState, int, int, Callable[[Any], Any]]
 # Makes a named tuple without the cost of its Python-level constructor.
 _new_tuple: Final = tuple.__new__
+K = TypeVar("K", tuple[Any, ...], frozenset[int])
 
 
-def layouts_of(sources: Iterable[Source]) -> dict[str, UnitLayout]:
+def layouts_of(sources: Iterable[QuantitySource]) -> dict[str, UnitLayout]:
     """Per unit the quantities that have a source, in the order of the quantity table."""
     found: dict[str, set[str]] = {}
     for source in sources:
@@ -67,14 +69,14 @@ def layouts_of(sources: Iterable[Source]) -> dict[str, UnitLayout]:
 
 
 @lru_cache(256)
-def _kept_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The first tuple seen that equals this one, to save memory: most units of a gateway are alike."""
+def _kept_once(values: K) -> K:
+    """The first tuple or set seen that equals this one, to save memory: most units of a gateway are alike."""
     return values
 
 
-def _new_unit(layout: UnitLayout, sources: Sequence[Source], places: dict[int, Place]) -> UnitState:
+def _new_unit(layout: UnitLayout, sources: Sequence[QuantitySource], places: dict[int, Place]) -> UnitState:
     """Make a unit with a slot for each source, and enter the slots into `places` by the `id()` of their points."""
-    ways: dict[str, list[Source]] = {quantity: [] for quantity in layout.quantities}
+    ways: dict[str, list[QuantitySource]] = {quantity: [] for quantity in layout.quantities}
     for source in sorted(sources, key=lambda s: s.backup):
         ways[source.point.quantity].append(source)
     slots = [way[0] for way in ways.values()]
@@ -83,7 +85,7 @@ def _new_unit(layout: UnitLayout, sources: Sequence[Source], places: dict[int, P
         if len(way) > 1:
             backups[slot] = len(slots)
             slots += way[1:]
-    watched = frozenset(i for i, quantity in enumerate(layout.quantities) if quantity in CHANGE_QUANTITIES)
+    watched = _kept_once(frozenset(i for i, quantity in enumerate(layout.quantities) if quantity in CHANGE_QUANTITIES))
     unit = UnitState(layout, _kept_once(tuple(s.stale_ms for s in slots)), backups, watched)
     places.update((id(source.point), (unit, slot)) for slot, source in enumerate(slots))
     return unit
@@ -99,12 +101,12 @@ class Recorder:
     """
 
     def __init__(
-        self, sources: Sequence[Source], *, period_ms: int, last: Mapping[str, tuple[int, int] | None]
+        self, sources: Sequence[QuantitySource], *, period_ms: int, last: Mapping[str, tuple[int, int] | None]
     ) -> None:
         self._period_ms = period_ms
         self._units: dict[str, UnitState] = {}
         self._parts: dict[int, tuple[tuple[Point, ...], list[_Part]]] = {}
-        of_unit: dict[str, list[Source]] = {}
+        of_unit: dict[str, list[QuantitySource]] = {}
         for source in sources:
             of_unit.setdefault(source.unit, []).append(source)
         places: dict[int, Place] = {}
@@ -160,7 +162,7 @@ class Recorder:
             else:
                 unit.fresh_start = False
         known = {source.key: (unit, slot) for source, unit, slot in former._sources}
-        waiting: dict[tuple[int, int], list[Change]] = {}
+        waiting: dict[tuple[int, int], list[WaitingValue]] = {}
         for before in former._units.values():
             for change in singly(before.pending):
                 waiting.setdefault((id(before), change.slot), []).append(change)
@@ -193,7 +195,7 @@ class Recorder:
                     self.late_tags += 1
             if event:
                 unit.reported = True
-            unit.pending.append(_new_tuple(Change, (at_ms, slot, value, quality, tag_ms, event)))
+            unit.pending.append(_new_tuple(WaitingValue, (at_ms, slot, value, quality, tag_ms, event)))
 
     def _place(self, point: Point) -> Place | None:
         try:
@@ -211,7 +213,7 @@ class Recorder:
             known = self._parts[id(block.points)] = (block.points, self._parts_of(block.points))
         at_ms, values, qualities = block.time_utc_ms, block.values, block.qualities
         for unit, start, stop, take in known[1]:
-            unit.pending.append(_new_tuple(Stretch, (at_ms, start, stop, take(values), take(qualities))))
+            unit.pending.append(_new_tuple(WaitingBlock, (at_ms, start, stop, take(values), take(qualities))))
 
     def _parts_of(self, points: Sequence[Point]) -> list[_Part]:
         """Group the points of a block by unit, and those of a unit by runs of neighbouring slots."""
@@ -304,7 +306,7 @@ class Recorder:
         self._emit(unit, tick_ms, Cause.TICK, clock, tag, records)
 
     def _apply_reported(
-        self, unit: UnitState, due: list[Change], tick_ms: int, clock: ClockState, records: list[UnitRecord]
+        self, unit: UnitState, due: list[WaitingValue], tick_ms: int, clock: ClockState, records: list[UnitRecord]
     ) -> int | None:
         """Apply values, with a record at each status change; returns the tag of a change at the tick itself."""
         tag: int | None = None
@@ -318,7 +320,7 @@ class Recorder:
         return tag
 
     def _apply_instant(
-        self, unit: UnitState, due: list[Change], index: int, tick_ms: int
+        self, unit: UnitState, due: list[WaitingValue], index: int, tick_ms: int
     ) -> tuple[int, bool, int | None, int]:
         """Apply all values of one instant; a second change of the same source at it is recorded a millisecond later.
 
@@ -342,7 +344,7 @@ class Recorder:
         return at_ms, changed, tag, index
 
     @staticmethod
-    def _is_change(unit: UnitState, change: Change) -> bool:
+    def _is_change(unit: UnitState, change: WaitingValue) -> bool:
         """Whether a spontaneously reported status differs from the known one; the first value ever is no change."""
         slot = change.slot
         return change.event and slot in unit.watched and unit.at_ms[slot] != 0 and change.value != unit.values[slot]
@@ -352,7 +354,12 @@ class Recorder:
     ) -> None:
         if unit.last_ms is not None and time_ms <= unit.last_ms:
             raise InvariantBroken(
-                f"a record at {format_time(time_ms)} would follow one at {format_time(unit.last_ms)} in era {self.era}",
+                tr(
+                    "a record at {time} would follow one at {last} in era {era}",
+                    time=format_time(time_ms),
+                    last=format_time(unit.last_ms),
+                    era=self.era,
+                ),
                 subject=unit.layout.unit,
             )
         values, qualities = unit.at(time_ms)

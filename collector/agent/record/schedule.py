@@ -17,13 +17,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from collector.agent.buffer.buffer_file import Damaged
+from collector.agent.buffer.buffer_file import Unusable
 from collector.agent.device.contract import Answer
 from collector.agent.record.poll import Channel, next_due_ms
 from collector.agent.record.recorder import Recorder
 from collector.base.clock import STEP_MS, Clock, clock_state
 from collector.base.clock_state import ClockState
 from collector.base.errors import StoreError
+from collector.base.text import said_by
 from collector.model.record import GapRecord, UnitRecord
 
 _LOG = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class TickCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
+class _Reload:
     """The new lines and the new recorder that a reload asks for."""
 
     channels: tuple[Channel, ...]
@@ -93,7 +94,7 @@ class Timetable:
         self._clock_state: ClockState | None = None
         self._is_new_era = False  # until its first tick
         self._silent_ms = 0  # before that tick
-        self._changes: deque[_Change] = deque()
+        self._changes: deque[_Reload] = deque()
         self.counts = TickCounts()
         self.store_error = ""
 
@@ -105,7 +106,7 @@ class Timetable:
             recorder: new; takes over the state of the present one.
             on_store: called with the store between the last record of the old recorder and the first of the new.
         """
-        change = _Change(tuple(channels), recorder, on_store, asyncio.get_running_loop().create_future())
+        change = _Reload(tuple(channels), recorder, on_store, asyncio.get_running_loop().create_future())
         self._changes.append(change)
         await change.done
 
@@ -221,7 +222,7 @@ class Timetable:
         A store that refuses (disk full) is retried until it takes the tick: waiting ticks are not lost.
 
         Raises:
-            StoreError: the store is damaged, and the process must start again.
+            StoreError: the store is damaged or taken over; this process is at its end.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -230,12 +231,12 @@ class Timetable:
                 try:
                     await loop.run_in_executor(executor, put, store)
                     break
-                except Damaged:
+                except Unusable:
                     raise
                 except StoreError as error:
                     if not self.store_error:
                         _LOG.error("store=refuses %s", error)
-                    self.store_error = str(error)
+                    self.store_error = said_by(error)
                     # The watchdog must not restart us: that would only lose the ticks that wait here.
                     self._on_tick()
                     await asyncio.sleep(_STORE_RETRY_S)

@@ -15,7 +15,7 @@ Place = tuple[UnitState, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class QuantitySource:
     """The point that gives a quantity of a unit. `stale_ms`: greatest age of a usable value; `backup`: second choice.
 
     `device`: the id of the device the point is read from.
@@ -43,7 +43,7 @@ class SourceTable:
     Points are known by identity: two devices may read by the same table, whose rows are then equal.
     """
 
-    def __init__(self, sources: Sequence[Source], places: Mapping[int, Place]) -> None:
+    def __init__(self, sources: Sequence[QuantitySource], places: Mapping[int, Place]) -> None:
         """`places`: unit and slot of each source, by the `id()` of its point."""
         self._points = tuple(s.point for s in sources)
         self._devices = tuple(s.device for s in sources)
@@ -54,10 +54,10 @@ class SourceTable:
     def __len__(self) -> int:
         return len(self._points)
 
-    def __iter__(self) -> Iterator[tuple[Source, UnitState, int]]:
+    def __iter__(self) -> Iterator[tuple[QuantitySource, UnitState, int]]:
         """Each source with its unit and slot, in the order they were given."""
         for point, device, unit, slot in zip(self._points, self._devices, self._units, self._slots, strict=True):
-            yield Source(point, unit.layout.unit, unit.stale_ms[slot], device), unit, slot
+            yield QuantitySource(point, unit.layout.unit, unit.stale_ms[slot], device), unit, slot
 
     def find(self, point: Point) -> Place | None:
         """Unit and slot of a point's values; None for a point that is no source, e.g. a guard."""

@@ -16,7 +16,7 @@ from collector.model.record import Quality, UnitLayout
 AT: Final = itemgetter(0)  # at_ms of a change or a stretch
 
 
-class Change(NamedTuple):
+class WaitingValue(NamedTuple):
     """A value that waits for its record. `tag_ms`: the device's own time tag; `event`: reported spontaneously."""
 
     at_ms: int
@@ -27,7 +27,7 @@ class Change(NamedTuple):
     event: bool
 
 
-class Stretch(NamedTuple):
+class WaitingBlock(NamedTuple):
     """Values of the slots from `start` to before `stop` that were read together and wait for their record."""
 
     at_ms: int
@@ -42,16 +42,16 @@ class Stretch(NamedTuple):
         return False
 
 
-def singly(entries: Iterable[Change | Stretch]) -> list[Change]:
+def singly(entries: Iterable[WaitingValue | WaitingBlock]) -> list[WaitingValue]:
     """The entries with each block split into one change per value."""
     changes = []
     for entry in entries:
-        if isinstance(entry, Change):
+        if isinstance(entry, WaitingValue):
             changes.append(entry)
             continue
         slots = range(entry.start, entry.stop)
         for slot, value, quality in zip(slots, entry.values, entry.qualities, strict=True):
-            changes.append(Change(entry.at_ms, slot, value, quality, None, False))
+            changes.append(WaitingValue(entry.at_ms, slot, value, quality, None, False))
     return changes
 
 
@@ -83,12 +83,12 @@ class UnitState:
         self.held_ms = [0] * len(stale_ms)
         self.values: list[int | None] = [None] * len(stale_ms)
         self.qualities = [Quality.SILENT] * len(stale_ms)
-        self.pending: list[Change | Stretch] = []
+        self.pending: list[WaitingValue | WaitingBlock] = []
         self.reported = False
         self.last_ms: int | None = None
         self.fresh_start = True
 
-    def take_due(self, time_ms: int) -> list[Change | Stretch]:
+    def take_due(self, time_ms: int) -> list[WaitingValue | WaitingBlock]:
         """Remove and return the pending values of instants up to `time_ms`, sorted by instant, then by arrival."""
         pending = self.pending
         if not pending:
@@ -104,10 +104,10 @@ class UnitState:
         self.pending = pending[count:]
         return pending[:count]
 
-    def apply(self, entries: Iterable[Change | Stretch]) -> None:
+    def apply(self, entries: Iterable[WaitingValue | WaitingBlock]) -> None:
         """Take over the values of `entries`."""
         for entry in entries:
-            if isinstance(entry, Stretch):
+            if isinstance(entry, WaitingBlock):
                 at_ms, start, stop, values, qualities = entry
                 self.at_ms[start:stop] = [at_ms] * (stop - start)
                 self.values[start:stop] = values

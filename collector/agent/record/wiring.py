@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from collector.agent.device.factory import DeviceOnLine
 from collector.agent.record.poll import Channel, Job, Sink
 from collector.agent.record.recorder import layouts_of
-from collector.agent.record.sources import Source
+from collector.agent.record.sources import QuantitySource
 from collector.base.clock import Clock
 from collector.model.record import UnitLayout
 from collector.points import Point
@@ -18,13 +18,12 @@ from collector.wire import Signer, load_signing_key
 
 def point_period_ms(settings: AgentSettings, built: DeviceOnLine, point: Point) -> int:
     """Polling period of a point: its own, the device's, or the record period; 104 points arrive when they change."""
-    default_s = built.settings.period_s or settings.gateway.record_period_s
     if point.period_s is None or built.settings.protocol == "iec104":
-        return default_s * 1000
+        return round((built.settings.period_s or settings.gateway.record_period_s) * 1000)
     return max(1, round(point.period_s * 1000))
 
 
-def sources_of(config: AgentConfig, devices: Sequence[DeviceOnLine]) -> list[Source]:
+def sources_of(config: AgentConfig, devices: Sequence[DeviceOnLine]) -> list[QuantitySource]:
     """The sources of all quantities of all units, each with the greatest age of a usable value."""
     gateway = config.settings.gateway
     sources = []
@@ -32,9 +31,9 @@ def sources_of(config: AgentConfig, devices: Sequence[DeviceOnLine]) -> list[Sou
         for point in built.device.points:
             if point.guard:
                 continue
-            period_ms = max(point_period_ms(config.settings, built, point), gateway.record_period_s * 1000)
+            period_ms = max(point_period_ms(config.settings, built, point), gateway.record_period_ms)
             unit = point.unit or built.settings.unit
-            sources.append(Source(point, unit, gateway.stale_after_periods * period_ms, built.settings.id))
+            sources.append(QuantitySource(point, unit, gateway.stale_after_periods * period_ms, built.settings.id))
     return sources
 
 
@@ -56,12 +55,15 @@ def channels_of(config: AgentConfig, devices: Sequence[DeviceOnLine], clock: Clo
                 # Slaves on a shared line share the period as time budget; a slave alone on its line has all of it.
                 budget_s = max(2 * built.settings.timeout_s, period_ms / 1000 / len(sharing))
                 backoff_s, units = built.settings.backoff_max_s, (built.settings.unit,)
-                jobs.append(Job(built.device, (*guards, *points), period_ms, budget_s, backoff_s, units))
+                wanted = (*guards, *points)
+                if wanted == built.device.points:  # no second tuple where all are read together
+                    wanted = built.device.points
+                jobs.append(Job(built.device, wanted, period_ms, budget_s, backoff_s, units))
         channels.append(Channel(line, jobs, clock, sink))
     return channels
 
 
-def layouts_with_all_units(config: AgentConfig, sources: Sequence[Source]) -> dict[str, UnitLayout]:
+def layouts_with_all_units(config: AgentConfig, sources: Sequence[QuantitySource]) -> dict[str, UnitLayout]:
     """The layout of every configured unit; a unit without points has no quantities."""
     return {unit.id: UnitLayout(unit.id, ()) for unit in config.settings.unit} | layouts_of(sources)
 

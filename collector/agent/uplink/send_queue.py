@@ -26,7 +26,7 @@ _OFFER_AGAIN_MAX_S: Final = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class SendLane:
     """A range of a plant's batches still to be sent: after position `after`, up to and with `up_to`; None: no bound."""
 
     name: LaneName
@@ -47,7 +47,7 @@ class Choice:
 class Request:
     """A query to the buffer for the next batch: a snapshot of the lanes, safe to pass to another thread."""
 
-    lanes: tuple[Lane, ...]
+    lanes: tuple[SendLane, ...]
     asked: tuple[Position, ...]
     in_flight: frozenset[Position]
 
@@ -65,6 +65,7 @@ class _Flight:
     lane: LaneName
     plant: str
     sent_s: float
+    is_overtaken: bool = False
 
 
 def take(buffer: Buffer, request: Request) -> Choice | None:
@@ -87,20 +88,25 @@ def take(buffer: Buffer, request: Request) -> Choice | None:
 class Flights:
     """The lanes of all plants and the batches that wait for their ack. The caller gives times in monotonic seconds."""
 
-    def __init__(self, settings: agent_config.Uplink) -> None:
+    def __init__(self, settings: agent_config.UplinkConfig) -> None:
         self._settings = settings
         self._flights: dict[Position, _Flight] = {}
-        self._lanes: dict[tuple[str, LaneName], Lane] = {}
+        self._lanes: dict[tuple[str, LaneName], SendLane] = {}
         self._asked: list[Position] = []
         self._offers: dict[str, _Offer] = {}
         self._turn = 0
 
-    def begin(self, newest: Mapping[str, Position]) -> None:
-        """Begin a new connection: nothing is in flight, every batch not acknowledged is sent again."""
+    def begin(self, newest: Mapping[str, Position], sent: Mapping[str, Position | None] | None = None) -> None:
+        """Begin a new connection: nothing is in flight, every batch not acknowledged is sent again.
+
+        `sent`: per plant up to where nothing is, because no acknowledgement ever comes.
+        """
         self._flights.clear()
         self._lanes.clear()
         for plant, position in newest.items():
             self.restart(plant, position)
+            if sent is not None:
+                self._lanes[plant, "backlog"] = SendLane("backlog", plant, sent[plant])
             # For batches an earlier run left. A running back-off is not cut short by an unstable connection.
             self._offers.setdefault(plant, _Offer(0.0, self._settings.ack_timeout_s))
 
@@ -109,9 +115,9 @@ class Flights:
         self._flights = {p: f for p, f in self._flights.items() if f.plant != plant}
         self._lanes.pop((plant, "put_off"), None)
         live_first = self._settings.order == "live_first"
-        self._lanes[plant, "backlog"] = Lane("backlog", plant, None, newest if live_first else None)
+        self._lanes[plant, "backlog"] = SendLane("backlog", plant, None, newest if live_first else None)
         if live_first:
-            self._lanes[plant, "live"] = Lane("live", plant, newest)
+            self._lanes[plant, "live"] = SendLane("live", plant, newest)
 
     def ask(self, positions: Iterable[Position]) -> None:
         """Put batches into the asked lane."""
@@ -135,10 +141,10 @@ class Flights:
         self._turn += 1
         start = self._turn % max(1, len(plants))
         turn = plants[start:] + plants[:start]
-        lanes: list[Lane] = []
+        lanes: list[SendLane] = []
         for name in names:
             if name == "asked":
-                lanes.append(Lane("asked", "", None))
+                lanes.append(SendLane("asked", "", None))
             else:
                 lanes += [lane for plant in turn if (lane := self._lanes.get((plant, name))) is not None]
         return Request(tuple(lanes), tuple(self._asked), frozenset(self._flights))
@@ -152,14 +158,22 @@ class Flights:
         elif self._lanes.get((lane.plant, lane.name)) is not lane:
             return False
         else:
-            self._lanes[lane.plant, lane.name] = Lane(lane.name, lane.plant, position, lane.up_to)
+            self._lanes[lane.plant, lane.name] = SendLane(lane.name, lane.plant, position, lane.up_to)
         self._flights[position] = _Flight(lane.name, choice.outgoing.plant, now_s)
         return True
 
     def land(self, positions: Iterable[Position]) -> None:
         """Take batches out of the window: the center has settled them, or the buffer no longer has them."""
-        for position in positions:
+        landed = sorted(positions)
+        for position in landed:
             self._flights.pop(position, None)
+        for position, flight in self._flights.items():
+            flight.is_overtaken |= any(p.stream == position.stream and p > position for p in landed[-1:])
+
+    def is_overtaken(self, position: Position) -> bool:
+        """Whether the center has settled a later batch of the same stream since this one was published."""
+        flight = self._flights.get(position)
+        return flight is not None and flight.is_overtaken
 
     def put_off(self, plant: str, positions: Iterable[Position], now_s: float) -> None:
         """Take batches that the center refused for now out of the window and plan their retry."""
@@ -179,7 +193,7 @@ class Flights:
             return
         offer = self._offers[plant]
         offer.due_s, offer.rest_s = now_s + offer.rest_s, min(2 * offer.rest_s, _OFFER_AGAIN_MAX_S)
-        self._lanes[plant, "put_off"] = Lane("put_off", plant, None, last)
+        self._lanes[plant, "put_off"] = SendLane("put_off", plant, None, last)
 
     def in_flight(self, stream: int) -> Sequence[Position]:
         """The batches of a stream that wait for their ack."""
@@ -193,7 +207,7 @@ class Flights:
     def sent_again(self, position: Position, now_s: float) -> None:
         """Restart the ack timeout of an overdue batch that was published again."""
         if (flight := self._flights.get(position)) is not None:
-            flight.sent_s = now_s
+            flight.sent_s, flight.is_overtaken = now_s, False
 
     def next_timeout_s(self, now_s: float) -> float:
         """Seconds until the next ack is overdue, at most 5."""

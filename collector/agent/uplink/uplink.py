@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Step 4, uplink: sealed batches over MQTT until the center itself acknowledges them.
 
-One client for all plants of a gateway: fixed client id, persistent session, QoS 1, MQTT 5 where the broker has it,
-else 3.1.1. A broker's own acknowledgement (PUBACK) does not count: brokers acknowledge messages and then drop them. A
-batch is in flight from its publication to the center's ack, at most `window` batches at a time, and is published again
-after `ack_timeout_s`. A lost connection is opened again without end, with back-off and jitter.
+One client for all plants of a gateway (`broker_client.py`), QoS 1. A broker's own acknowledgement (PUBACK) does not
+count: brokers acknowledge messages and then drop them. A batch is in flight from its publication to the center's ack,
+at most `window` batches at a time, and is published again after `ack_timeout_s`. A lost connection is opened again
+without end, with back-off and jitter.
 
 Batches wait in four lanes (`send_queue.py`): live, asked, backlog, put off. Each lane is sent in sequence order (B4)
-and has its share of the window, so that none starves another.
+and has its share of the window, so that none starves another. A batch larger than the broker takes
+(`packet_limit.py`) is sealed again in parts, and the others pass meanwhile.
 
 The blocking buffer is called on one worker thread; only the window is held in memory, however long the backlog.
 """
@@ -17,40 +18,41 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, TypeVar
 
 import aiomqtt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY as CLEAN_START_FIRST_ONLY
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
-from collector.agent.buffer.buffer import Buffer
-from collector.agent.buffer.buffer_file import Damaged
+from collector import __version__
+from collector.agent.buffer.buffer import Buffer, Outgoing, Position
+from collector.agent.buffer.buffer_file import Unusable
+from collector.agent.uplink.broker_client import PACKET_TOO_LARGE, TAKEN_OVER, BrokerClient, Connector
+from collector.agent.uplink.broker_words import REMEDIES, reason_code, spell
+from collector.agent.uplink.folder_client import FolderConnector
+from collector.agent.uplink.packet_limit import PacketLimit
 from collector.agent.uplink.send_queue import Flights, take
 from collector.base.backoff import backoff_s
 from collector.base.errors import Garbled, StoreError
-from collector.base.mqtt import find_protocol, read_password, tls_context
 from collector.base.tasks import heed_cancellation
+from collector.base.text import said_by, tr
 from collector.points.agent_config import AgentConfig
 from collector.wire import SCHEMA_VERSION, decode_ack, decode_ask, load_public_key, parse_topic, topic
+from collector.wire.spool import FolderClient
 
 _LOG = logging.getLogger(__name__)
-_SESSION_EXPIRY_S: Final = 7 * 86_400
-_CALL_TIMEOUT_S: Final = 10.0
 _STATE_PERIOD_S: Final = 60.0
 _STORE_RETRY_S: Final = 1.0
 _BACKOFF_FIRST_S: Final = 0.5
-_FAREWELL_S: Final = 2.0
-_INCOMING_AT_MOST: Final = 1000  # further messages are dropped: the center sends acks again
+# A connection that lasted so long was a good one. Two machines under one gateway id end each other's at once.
+_STEADY_S: Final = 30.0
+SHORT_SESSIONS: Final = 3  # so many in a row, without a reason from the broker, are told
 
 T = TypeVar("T")
+Client = BrokerClient | FolderClient
 Status = Callable[[], Mapping[str, Any]]
 Echo = Callable[[str, str], Mapping[str, Any]]
 
@@ -89,16 +91,17 @@ class Uplink:
     ) -> None:
         settings = config.settings
         self._buffer = buffer
-        self._mqtt = settings.mqtt
+        self._root = settings.mqtt.root
+        is_by_file = settings.uplink.kind == "file"
+        self._connector: Connector | FolderConnector = FolderConnector(config) if is_by_file else Connector(config)
+        self.place = self._connector.place  # HOST:PORT of the broker, or the folder
+        self._limit = PacketLimit(settings.buffer.batch_max_bytes)
         self._uplink = settings.uplink
         self._gateway = settings.gateway.id
         self._status = status
         self._echo = echo
-        self._password = read_password(settings.mqtt, config.resolve)
-        self._tls = tls_context(settings.mqtt, config.resolve)
         key_file = settings.uplink.center_key_file
         self._center_key: Ed25519PublicKey | None = load_public_key(config.resolve(key_file)) if key_file else None
-        self._protocol: aiomqtt.ProtocolVersion | None = None
         self._jitter = random.Random()
         self._wake = asyncio.Event()
         self._flights = Flights(settings.uplink)
@@ -111,6 +114,12 @@ class Uplink:
         # For status and health: broker connection, its last loss, the center's last valid message (loop time, s).
         self.is_connected = False
         self.last_error = ""
+        self.broker_code: int | None = None  # the last reason of the broker for not taking something, MQTT's number
+        self._session_code: int | None = None
+        self._was_connected = False
+        self._unconfirmed: dict[Position, int] = {}  # published in this connection, no PUBACK yet: bytes
+        self.short_sessions = 0  # connections in a row that the broker ended soon after their start, giving no reason
+        self.divided = 0  # batches sealed again in parts, being too large for the broker
         self.last_ack_s: float | None = None
         self.unrecognised: dict[str, set[str]] = {}
         self._put_off: dict[str, set[str]] = {}  # codes logged once since the start; alarm.py keeps reporting them
@@ -126,105 +135,102 @@ class Uplink:
         failures = 0
         try:
             while True:
-                before = self.acknowledged
+                began_s = loop.time()
                 try:
                     # A task of its own: on 3.11 a TaskGroup whose child fails leaves its task counted as cancelled,
                     # and this task must be able to tell whether somebody ended it.
                     await asyncio.create_task(self._session(), name="uplink-session")
                 except* (aiomqtt.MqttError, OSError, TimeoutError) as errors:
-                    reason = errors.exceptions[0]
-                    self.last_error = str(reason) or type(reason).__name__
-                    _LOG.warning(
-                        "gateway=%s broker=%s:%d lost: %s", self._gateway, self._mqtt.host, self._mqtt.port, reason
-                    )
+                    self._lost(errors.exceptions[0], lasted_s=loop.time() - began_s)
                 heed_cancellation()
-                failures = 0 if self.acknowledged > before else failures + 1
+                was_steady = loop.time() - began_s >= _STEADY_S
+                if was_steady and self._session_code is None:
+                    self.broker_code, self.short_sessions = None, 0
+                failures = 0 if was_steady else failures + 1
                 rest_s = backoff_s(failures, _BACKOFF_FIRST_S, self._uplink.backoff_max_s, self._jitter.random())
                 await asyncio.sleep(rest_s)
         finally:
             forget()
             self._executor.shutdown(wait=False)
 
+    def _lost(self, error: Exception, *, lasted_s: float) -> None:
+        """Say why a connection ended, and count the batches it took along."""
+        code = reason_code(error)
+        if code is not None:
+            self._refused(code)
+        if self._session_code is None:
+            self.last_error = said_by(error) or type(error).__name__
+        _LOG.warning("gateway=%s broker=%s lost: %s", self._gateway, self.place, self.last_error)
+        is_short = self._was_connected and self._session_code is None and lasted_s < _STEADY_S
+        self.short_sessions = self.short_sessions + 1 if is_short else 0
+        if self.short_sessions == SHORT_SESSIONS:
+            _LOG.error("gateway=%s broker ends every connection at once: %s", self._gateway, REMEDIES[TAKEN_OVER])
+        is_certain = self._session_code == PACKET_TOO_LARGE
+        for position, size in sorted(self._unconfirmed.items(), key=lambda item: -item[1])[: 1 if is_certain else None]:
+            self._note_loss(position, size, is_certain=is_certain)
+
+    def _refused(self, code: ReasonCode) -> None:
+        """Keep the broker's reason for status and doctor; log it once a connection."""
+        words = spell(code)
+        if self._session_code != code.value:
+            _LOG.error("gateway=%s broker=%s refuses: %s", self._gateway, self.place, words)
+        self._session_code = self.broker_code = code.value
+        self.last_error = words
+
+    def _note_loss(self, position: Position, size: int, *, is_certain: bool = False) -> None:
+        if self._limit.lost(position, size, is_certain=is_certain):
+            _LOG.error(
+                "gateway=%s broker=%s loses batches of %d bytes: from now on at most %d, larger ones are divided",
+                self._gateway, self.place, size, self._limit.bytes,
+            )  # fmt: skip
+
     async def _session(self) -> None:
         """Use one connection until it is lost."""
-        async with self._connected() as client:
+        self._session_code, self._was_connected = None, False
+        self._unconfirmed.clear()
+        will = aiomqtt.Will(self._topic(self._buffer.plants[0], "state"), self._state(online=False), qos=1, retain=True)
+        async with self._connector.connected(will, self._farewell) as client:
+            client.on_refused = self._refused
+            longest = max(len(self._topic(plant, "batch")) for plant in self._buffer.plants)
+            self._limit.announced(client.max_packet_bytes, longest)
             plants = self._buffer.plants
             for plant in plants:
                 await self._reseal(plant)  # batches of an earlier epoch conflict, left by a kill
             newest = {plant: await self._call(self._buffer.newest, plant) for plant in plants}
-            self._flights.begin(newest)
+            sent = None
+            if self._uplink.is_one_way:
+                sent = {plant: await self._call(self._buffer.last_handed_over, plant) for plant in plants}
+            self._flights.begin(newest, sent)
             for plant in plants:
                 await client.subscribe([(self._topic(plant, "ack"), 1), (self._topic(plant, "ask"), 1)])
                 heed_cancellation()
-            self.is_connected = True
+            self.is_connected = self._was_connected = True
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(client), name="uplink-receive")
                 group.create_task(self._report(client), name="uplink-state")
                 group.create_task(self._send(client, group), name="uplink-send")
 
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
-        """Connect with MQTT 5, or 3.1.1 where the broker supports only that; try both anew after a failure."""
-        protocol = self._protocol or await find_protocol(
-            self._client(f"{self._gateway}-probe", aiomqtt.ProtocolVersion.V5)
-        )
-        self._protocol = None
-        mqtt5 = protocol is aiomqtt.ProtocolVersion.V5
-        properties = None
-        if mqtt5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = _SESSION_EXPIRY_S
-        client = self._client(
-            self._gateway,
-            protocol,
-            clean_session=None if mqtt5 else False,
-            clean_start=False if mqtt5 else CLEAN_START_FIRST_ONLY,
-            properties=properties,
-            max_queued_incoming_messages=_INCOMING_AT_MOST,
-            will=aiomqtt.Will(
-                self._topic(self._buffer.plants[0], "state"), self._state(online=False), qos=1, retain=True
-            ),
-        )
-        client.pending_calls_threshold = 2 * self._uplink.window + 8
-        await client.__aenter__()
-        self._protocol = protocol
-        try:
-            yield client
-        finally:
-            self.is_connected = False
-            await self._leave(client)
-
-    def _client(self, identifier: str, protocol: aiomqtt.ProtocolVersion, **options: Any) -> aiomqtt.Client:
-        return aiomqtt.Client(
-            self._mqtt.host,
-            self._mqtt.port,
-            identifier=identifier,
-            username=self._mqtt.username or None,
-            password=self._password,
-            protocol=protocol,
-            keepalive=self._mqtt.keepalive_s,
-            timeout=_CALL_TIMEOUT_S,
-            tls_context=self._tls,
-            # Without it two small packets wait 40 ms for each other (Nagle against delayed ACK).
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-            **options,
-        )
+    async def _farewell(self, client: Client) -> None:
+        """Publish that the agent stops, if still connected; the will serves only where the connection is lost."""
+        self.is_connected = False
+        for plant in self._buffer.plants:
+            await client.publish(self._topic(plant, "state"), self._state(online=False), qos=1, retain=True)
 
     def _topic(self, plant: str, leaf: Any) -> str:
-        return topic(self._mqtt.root, plant, self._gateway, leaf)
+        return topic(self._root, plant, self._gateway, leaf)
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function of the buffer on the uplink's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
-    async def _send(self, client: aiomqtt.Client, group: asyncio.TaskGroup) -> None:
+    async def _send(self, client: Client, group: asyncio.TaskGroup) -> None:
         """Keep the window full."""
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
             try:
                 await self._fill(client, group)
-            except Damaged:
+            except Unusable:
                 raise
             except StoreError as error:
                 _LOG.error("gateway=%s buffer: %s", self._gateway, error)
@@ -235,15 +241,20 @@ class Uplink:
             except TimeoutError:
                 continue
 
-    async def _fill(self, client: aiomqtt.Client, group: asyncio.TaskGroup) -> None:
+    async def _fill(self, client: Client, group: asyncio.TaskGroup) -> None:
         """Publish batches whose ack is overdue, then new ones, until the window is full."""
         loop = asyncio.get_running_loop()
         for position in self._flights.overdue(loop.time()):
             outgoing = await self._call(self._buffer.read, position)
             if outgoing is None:
                 self._flights.land([position])
+                continue
+            if self._flights.is_overtaken(position):
+                self._note_loss(position, len(outgoing.payload), is_certain=self.broker_code == PACKET_TOO_LARGE)
+            if await self._divided(outgoing):
+                self._flights.land([position])
             else:
-                await self._publish(client, group, outgoing.plant, outgoing.payload)
+                await self._publish(client, group, outgoing)
                 self._flights.sent_again(position, loop.time())
         for plant in self._flights.due_offers(loop.time()):
             self._flights.offer_again(plant, await self._call(self._buffer.last_put_off, plant), loop.time())
@@ -251,22 +262,56 @@ class Uplink:
             choice = await self._call(take, self._buffer, request)
             if choice is None:
                 return
+            if await self._divided(choice.outgoing):
+                continue  # its parts come in their turn
             if self._flights.depart(request, choice, loop.time()):
-                await self._publish(client, group, choice.outgoing.plant, choice.outgoing.payload)
+                if self._uplink.is_one_way:
+                    await self._hand_over(client, choice.outgoing)
+                else:
+                    await self._publish(client, group, choice.outgoing)
 
-    async def _publish(self, client: aiomqtt.Client, group: asyncio.TaskGroup, plant: str, payload: bytes) -> None:
+    async def _divided(self, outgoing: Outgoing) -> bool:
+        """Seal a batch again in parts if it is larger than the broker takes; False where it can be sent."""
+        limit = self._limit.bytes
+        if len(outgoing.payload) <= limit:
+            return False
+        await self._call(self._buffer.limit_batches, limit)
+        if not await self._call(self._buffer.divide, outgoing.position):
+            return False  # one record alone, or asked for again after it was freed: the broker may have changed
+        self.divided += 1
+        _LOG.warning(
+            "plant=%s batch=%s has %d bytes, the broker takes %d: sealed again in parts",
+            outgoing.plant, outgoing.position, len(outgoing.payload), limit,
+        )  # fmt: skip
+        return True
+
+    async def _hand_over(self, client: Client, outgoing: Outgoing) -> None:
+        """Write a batch for a one-way device; that it is written is all that will ever be known."""
+        await client.publish(self._topic(outgoing.plant, "batch"), outgoing.payload, qos=1)
+        await self._call(self._buffer.hand_over, outgoing.plant, outgoing.position, self._uplink.keep_days)
+        self._flights.land([outgoing.position])
+        self.published += 1
+        rate = self._uplink.rate_cap_bytes_per_s
+        await asyncio.sleep(len(outgoing.payload) / rate if rate else 0)
+
+    async def _publish(self, client: Client, group: asyncio.TaskGroup, outgoing: Outgoing) -> None:
         """Publish one batch. A separate task awaits the PUBACK, which only shows that the connection works."""
         self.published += 1
-        group.create_task(client.publish(self._topic(plant, "batch"), payload, qos=1), name="uplink-publish")
+        group.create_task(self._deliver(client, outgoing), name="uplink-publish")
         rate = self._uplink.rate_cap_bytes_per_s
-        await asyncio.sleep(len(payload) / rate if rate else 0)
+        await asyncio.sleep(len(outgoing.payload) / rate if rate else 0)
 
-    async def _receive(self, client: aiomqtt.Client) -> None:
+    async def _deliver(self, client: Client, outgoing: Outgoing) -> None:
+        self._unconfirmed[outgoing.position] = len(outgoing.payload)
+        await client.publish(self._topic(outgoing.plant, "batch"), outgoing.payload, qos=1)
+        self._unconfirmed.pop(outgoing.position, None)
+
+    async def _receive(self, client: Client) -> None:
         """Process acks and asks of the center."""
         async for message in client.messages:
             payload = message.payload if isinstance(message.payload, bytes) else b""
             try:
-                address = parse_topic(self._mqtt.root, str(message.topic))
+                address = parse_topic(self._root, str(message.topic))
                 if address.leaf == "ack":
                     await self._take_ack(address.plant, payload)
                 elif address.leaf == "ask":
@@ -274,7 +319,7 @@ class Uplink:
             except Garbled as error:
                 self.ignored += 1
                 _LOG.warning("gateway=%s topic=%s ignored: %s (%s)", self._gateway, message.topic, error, error.code)
-            except Damaged:
+            except Unusable:
                 raise
             except StoreError as error:  # the center will send the ack or ask again
                 _LOG.error("gateway=%s buffer: %s", self._gateway, error)
@@ -293,6 +338,10 @@ class Uplink:
                 self._flights.put_off(plant, [position for position, _ in outcome.put_off], now_s)
             self.last_ack_s = asyncio.get_running_loop().time()
         self.acknowledged += len(outcome.freed)
+        for position in outcome.freed:
+            self._limit.passed(position)
+        if outcome.freed and self.broker_code not in (None, TAKEN_OVER):
+            self.broker_code = self._session_code = None
         for position, code in outcome.refused:
             _LOG.error("plant=%s batch=%s refused by the center: %s", plant, position, code)
         for code in sorted({code for _, code in outcome.put_off} - self._put_off.setdefault(plant, set())):
@@ -321,7 +370,7 @@ class Uplink:
     async def _take_ask(self, plant: str, payload: bytes) -> None:
         ask = decode_ask(payload, self._center_key)
         if (ask.plant, ask.gateway) != (plant, self._gateway):
-            raise Garbled("the ask is for another plant or gateway", subject=ask.id)
+            raise Garbled(tr("the ask is for another plant or gateway"), subject=ask.id)
         if ask.echo_device is not None and ask.echo_point is not None:
             self._echoes = [*self._echoes[-15:], {"ask": ask.id, **self._echo(ask.echo_device, ask.echo_point)}]
             self._reported.set()
@@ -329,7 +378,7 @@ class Uplink:
         self._flights.ask(await self._call(self._buffer.answer, ask))
         self._wake.set()
 
-    async def _report(self, client: aiomqtt.Client) -> None:
+    async def _report(self, client: Client) -> None:
         """Publish the retained state message, at once and every minute."""
         while True:
             self._reported.clear()
@@ -341,7 +390,7 @@ class Uplink:
             except TimeoutError:
                 continue
 
-    async def _publish_state(self, client: aiomqtt.Client, *, online: bool) -> None:
+    async def _publish_state(self, client: Client, *, online: bool) -> None:
         counts = msgspec.to_builtins(await self._call(self._buffer.counts))
         state = self._state(online=online, buffer=counts, echoes=self._echoes, **self._status())
         for plant in self._buffer.plants:
@@ -349,25 +398,5 @@ class Uplink:
 
     def _state(self, *, online: bool, **more: Any) -> bytes:
         """The payload of the state message. A connection has only one will, so it names all plants of the gateway."""
-        head = {"online": online, "gateway": self._gateway, "plants": self._buffer.plants}
-        return msgspec.json.encode(head | {"versions": {"agent": VERSION, "batch": SCHEMA_VERSION}} | more)
-
-    async def _leave(self, client: aiomqtt.Client) -> None:
-        """Publish that the agent stops, if still connected; the will serves only where the connection is lost."""
-        with suppress(aiomqtt.MqttError, OSError, TimeoutError):
-            async with asyncio.timeout(_FAREWELL_S):
-                for plant in self._buffer.plants:
-                    await client.publish(self._topic(plant, "state"), self._state(online=False), qos=1, retain=True)
-        with suppress(aiomqtt.MqttError, OSError, TimeoutError):
-            async with asyncio.timeout(_FAREWELL_S):
-                await client.__aexit__(None, None, None)
-
-
-def _installed_version() -> str:
-    try:
-        return version("collector")
-    except PackageNotFoundError:  # runs from a checkout that was never installed
-        return "unknown"
-
-
-VERSION: Final = _installed_version()
+        head = {"online": online, "gateway": self._gateway, "plants": self._buffer.plants, "way": self._uplink.kind}
+        return msgspec.json.encode(head | {"versions": {"agent": __version__, "batch": SCHEMA_VERSION}} | more)

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.base.text import tr
+from collector.base.text import tr, tr_in
 from collector.cli.agent import operate
-from collector.cli.language import say
+from collector.cli.language import heads, print_text, say
 from collector.cli.table import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.agent.operate.check import DevicePlan
-    from collector.agent.operate.read_once import Row
+    from collector.agent.operate.config_check import DevicePlan
+    from collector.agent.operate.read_once import PointReading
     from collector.base.errors import Problem
     from collector.points import Point
     from collector.points.agent_config import AgentConfig
@@ -34,7 +34,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 
 
 @app.command()
-def run(config: ConfigFile) -> None:
+def run(
+    config: ConfigFile,
+    page: Annotated[
+        str,
+        typer.Option("--page", metavar="HOST:PORT", help="Show a live page there; :PORT is this machine alone. 网页。"),
+    ] = "",
+) -> None:
     """Run the agent until SIGTERM or Ctrl-C; SIGHUP loads devices and points again. 采集、缓存、上送。"""
     from collector.agent.operate.memory import return_large_blocks
 
@@ -51,20 +57,20 @@ def run(config: ConfigFile) -> None:
     loaded = load_agent(config)
     look_for_cycles_rarely()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(loaded, config))
+        runner.run(_run(loaded, config, page))
 
 
-async def _run(config: AgentConfig, path: Path) -> None:
+async def _run(config: AgentConfig, path: Path, page: str) -> None:
     from collector.agent.app import run_agent
     from collector.base.clock import open_clock
 
-    await run_agent(config, await open_clock(config.settings.gateway.time_server), path=path)
+    await run_agent(config, await open_clock(config.settings.gateway.time_server), path=path, page=page)
 
 
 @app.command()
 def check(config: ConfigFile, as_json: AsJson = False) -> None:
     """Check a configuration and its point tables, and show the read plan. 检查配置与点表。"""
-    from collector.agent.operate.check import compute_plan, find_problems
+    from collector.agent.operate.config_check import compute_plan, find_problems
     from collector.base.errors import ConfigError
     from collector.points.agent_config import load_agent
 
@@ -92,14 +98,14 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
 
 
 def _print_plan(plan: Sequence[DevicePlan]) -> None:
-    headings = ("device", "line", "every", "requests", "points", "bytes", "takes", "if dead")
+    headings = heads("device", "line", "every", "requests", "points", "bytes", "takes", "if dead")
     rows = [
         (p.device, f"{p.protocol} {p.line.removesuffix(f' {p.device}')}", f"{p.period_s:g} s", p.requests, p.points,
          p.bytes, f"{p.cycle_s:.3f} s", f"{p.worst_s:g} s")
         for p in plan
     ]  # fmt: skip
-    print_table("Read plan, per cycle", headings, rows)
-    print(f"ok: {len(plan)} devices, {sum(p.points for p in plan)} points")
+    print_table(tr("Read plan, per cycle"), headings, rows)
+    print_text("ok: {count} devices, {points} points", count=len(plan), points=sum(p.points for p in plan))
 
 
 @app.command()
@@ -122,14 +128,22 @@ def read(
     loaded = load_agent(config)
     known = [d.id for d in loaded.settings.device]
     if device and device not in known:
-        raise typer.BadParameter(f"no such device; the configuration has {', '.join(known)}", param_hint="DEVICE")
+        raise typer.BadParameter(
+            say(tr("no such device; the configuration has {known}", known=", ".join(known))), param_hint="DEVICE"
+        )
 
-    async def read_once() -> list[tuple[Row, Point, bytes]]:
+    if _is_running(config):
+        words = tr(
+            "the agent is running: a serial line, and many a device, answers one master only; what it reads itself is "
+            "shown by collector agent watch"
+        )
+        print(say(words), file=sys.stderr)
+
+    async def read_once() -> list[tuple[PointReading, Point, bytes]]:
         return await read_devices(loaded, await open_clock(loaded.settings.gateway.time_server), device)
 
     found = asyncio.run(read_once())
-    others = [other_decodings(raw) if candidates and point.area in ("holding", "input") else []
-              for _, point, raw in found]  # fmt: skip
+    others = [other_decodings(point, raw) if candidates else [] for _, point, raw in found]
     if as_json:
         rows: list[dict[str, Any]] = [asdict(row) for row, _, _ in found]
         for entry, decodings in zip(rows, others, strict=True):
@@ -142,33 +156,59 @@ def read(
         raise typer.Exit(1)
 
 
-def _print_readings(rows: Sequence[Row], others: Sequence[Sequence[tuple[str, str, str]]]) -> None:
+def _is_running(config: Path) -> bool:
+    """Whether an agent with this configuration answers on this machine."""
+    from collector.agent.operate.status_server import ask_agent
+    from collector.agent.paths import find_socket
+    from collector.base.errors import LinkError
+
+    try:
+        return ask_agent(find_socket(config), "/capacity") is not None
+    except (LinkError, PermissionError):
+        return True  # one is there, and says nothing or nothing to this user
+
+
+def _print_readings(rows: Sequence[PointReading], others: Sequence[Sequence[tuple[str, str, str]]]) -> None:
     from collector.model.interval import format_time
 
-    headings = ("name", "address", "raw", "value", "unit", "quality", "device time", "at", "could also be")
+    measure = tr_in("measure", "unit")
+    headings = (
+        *heads("name", "address", "raw", "value"), measure,
+        *heads("quality", "device time", "at", "could also be"),
+    )  # fmt: skip
     by_device: dict[str, list[list[str]]] = {}
     for row, decodings in zip(rows, others, strict=True):
         tag = "" if row.device_time_utc_ms is None else format_time(row.device_time_utc_ms)
         date, _, at = format_time(row.time_utc_ms).partition("T")
-        also = "\n".join(f"{kind} {order} {value}" for kind, order, value in decodings)
+        also = "\n".join(" ".join(filter(None, decoding)) for decoding in decodings)
         # The day and the zone once, above; a device's own time in full: it may be another day there.
-        by_device.setdefault(f"{row.device}, read on {date} {at[-6:]}", []).append(
-            [row.name, row.address, row.raw, row.value, row.unit, row.quality, tag, at[:-6], also]
-        )
+        by_device.setdefault(
+            tr("{device}, read on {date} {zone}", device=row.device, date=date, zone=at[-6:]), []
+        ).append([row.name, row.address, row.raw, row.value, row.unit, row.quality, tag, at[:-6], also])
     for title, cells in by_device.items():
         print_table(title, headings, cells)
     for error in dict.fromkeys(row.error for row in rows if row.error):
-        print(error, file=sys.stderr)
+        print(say(error), file=sys.stderr)
 
 
 @app.command()
 def keygen(
-    plant: Annotated[str, typer.Argument(metavar="PLANT", help="The plant's id; names the two files.")],
+    plant: Annotated[
+        str,
+        typer.Argument(metavar="PLANT", help="The plant's id, or center; names the two files."),
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to put them.")] = Path(),
 ) -> None:
-    """Make a plant's signing key: PLANT.key stays here, PLANT.pub goes to the center. 生成签名密钥。"""
+    """Make a signing key: PLANT.key stays here, PLANT.pub goes to the other side. 生成签名密钥。"""
     from collector.wire import generate_key_pair
 
     private, public = out / f"{plant}.key", out / f"{plant}.pub"
     name = generate_key_pair(private, public)
-    print(f"key {name}: {private} (keep it here, readable by the agent only), {public} (give it to the center)")
+    words = (
+        tr("key {name}: {private} (keep it here, readable by the center only), {public} (give it to the gateways)",
+           name=name, private=private, public=public)
+        if plant == "center"
+        else tr("key {name}: {private} (keep it here, readable by the agent only), {public} (give it to the center)",
+                name=name, private=private, public=public)
+    )  # fmt: skip
+    print(say(words))

@@ -10,6 +10,9 @@ from typing import Annotated
 
 import typer
 
+from collector.base.text import tr
+from collector.cli.language import say
+
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="agent.toml")]
 SessionFile = Annotated[Path | None, typer.Option("--session", metavar="FILE", help="Default: CONFIG.verify.jsonl")]
 SheetFile = Annotated[Path | None, typer.Option("--sheet", metavar="FILE", help="Steps and expected values. 期望值表")]
@@ -53,39 +56,41 @@ def verify(
     something has failed or, where it lists or exports, is not verified yet.
     """
     from collector.agent.log import start_logging
-    from collector.cli.verify.desk import Desk, Wanted
+    from collector.cli.verify.sitting import Sitting, Wanted
     from collector.points.agent_config import load_agent
     from collector.verify.judgement import printable
 
     start_logging(logging.CRITICAL)
     if passed and failed:
-        raise typer.BadParameter("a verdict is one of the two", param_hint="--pass / --fail")
+        raise typer.BadParameter(say(tr("a verdict is one of the two")), param_hint="--pass / --fail")
     loaded = load_agent(config)
     known = [each.id for each in loaded.settings.device]
     if device and device not in known:
-        raise typer.BadParameter(f"no such device; the configuration has {', '.join(known)}", param_hint="--device")
-    desk = Desk(loaded, session or config.with_suffix(".verify.jsonl"), {})
+        raise typer.BadParameter(
+            say(tr("no such device; the configuration has {known}", known=", ".join(known))), param_hint="--device"
+        )
+    sitting = Sitting(loaded, session or config.with_suffix(".verify.jsonl"), {})
     verdict = "pass" if passed else "fail" if failed else ""
     wanted = Wanted(device, point, step, expect, tolerance, verdict, printable(who), note, max_age)
     if template:
-        desk.write_template(template, device)
+        sitting.write_template(template, device)
     if sheet:
-        desk.take_sheet(sheet)
+        sitting.take_sheet(sheet)
     if point or step:
         from collector.cli.verify.once import verify_by_options
 
-        verify_by_options(desk, wanted)
+        verify_by_options(sitting, wanted)
     if center:
-        desk.merge_center(center, token_file, ca_file)
+        sitting.merge_center(center, token_file, ca_file)
     if listing or open_only:
-        desk.list_steps(device, open_only=open_only, as_json=as_json)
+        sitting.list_steps(device, open_only=open_only, as_json=as_json)
     if export:
-        desk.export(export)
+        sitting.export(export)
     if not (template or sheet or point or step or center or listing or open_only or export):
         from collector.cli.verify.screen import verify_in_terminal
 
-        desk.ok = verify_in_terminal(desk, wanted)
+        sitting.ok = verify_in_terminal(sitting, wanted)
     if as_json:
-        print(json.dumps(desk.said, ensure_ascii=False, indent=2))
-    if not desk.ok:
+        print(json.dumps(sitting.said, ensure_ascii=False, indent=2))
+    if not sitting.ok:
         raise typer.Exit(1)

@@ -15,16 +15,16 @@ from typing import Final
 
 from collector.base.errors import CollectorError
 from collector.base.text import tr
-from collector.cli.verify.desk import Desk, Wanted
+from collector.cli.verify.sitting import Sitting, Wanted
 from collector.model.interval import format_time
 from collector.verify.export import REASONS, STATES
 from collector.verify.hints import candidates_of
-from collector.verify.items import CLOSED, OPENED, Item, Step
+from collector.verify.items import CLOSED, OPENED, Item, PointStep
 from collector.verify.judge import parse_expected, parse_tolerance
 from collector.verify.judgement import Judgement, judge, make_verdict, printable
 from collector.verify.observe import AGENT, Observation, observe
 from collector.verify.session import Pen, open_session
-from collector.verify.sheet import Row, State, is_done, make_sheet
+from collector.verify.sheet import StepRow, StepState, is_done, make_sheet
 
 HELP: Final = """\
     回车 Enter          读数 read now
@@ -39,25 +39,25 @@ HELP: Final = """\
     q                   结束,可随时续做 quit; the same command goes on"""
 
 
-def verify_in_terminal(desk: Desk, wanted: Wanted) -> bool:
+def verify_in_terminal(sitting: Sitting, wanted: Wanted) -> bool:
     """Ask until every step has passed or somebody quits; whether every step has passed."""
-    with open_session(desk.path, desk.gateway, desk.now_utc_ms()) as pen:
+    with open_session(sitting.path, sitting.gateway, sitting.now_utc_ms()) as pen:
         with contextlib.suppress(EOFError, KeyboardInterrupt):
-            Screen(desk, wanted, pen).run()
-        rows = desk.rows()
-    print(f"\n{desk.counts_text(rows)}\n已保存 kept in {desk.path}")
+            VerifyScreen(sitting, wanted, pen).run()
+        rows = sitting.rows()
+    print(f"\n{sitting.counts_text(rows)}\n已保存 kept in {sitting.path}")
     return is_done(rows)
 
 
-class Screen:
-    """One sitting."""
+class VerifyScreen:
+    """The terminal of one sitting."""
 
-    def __init__(self, desk: Desk, wanted: Wanted, pen: Pen) -> None:
-        self._desk = desk
+    def __init__(self, sitting: Sitting, wanted: Wanted, pen: Pen) -> None:
+        self._sitting = sitting
         self._wanted = wanted
         self._pen = pen
         self._who = wanted.who
-        self._rows: list[Row] = []
+        self._rows: list[StepRow] = []
         self._note = ""
         self._seen: Observation | None = None
         self._judgement: Judgement | None = None
@@ -67,8 +67,8 @@ class Screen:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 - arrow keys and history in input()
         self._refresh()
-        print(f"对点 {self._desk.gateway}: {self._desk.counts_text(self._rows)}")
-        print(f"记录 session: {self._desk.path}   ? 帮助 help")
+        print(f"对点 {self._sitting.gateway}: {self._sitting.counts_text(self._rows)}")
+        print(f"记录 session: {self._sitting.path}   ? 帮助 help")
         while not self._who:
             self._who = _ask("对点人 who> ")
         at = self._next(0)
@@ -78,13 +78,13 @@ class Screen:
 
     def _refresh(self) -> None:
         device = self._wanted.device
-        rows = make_sheet(self._desk.items, self._pen.session)
+        rows = make_sheet(self._sitting.items, self._pen.session)
         self._rows = [row for row in rows if device in ("", row.item.device)]
 
     def _next(self, start: int) -> int | None:
         """The next step that has not passed, from `start` on, then from the beginning."""
         places = [*range(start, len(self._rows)), *range(start)]
-        return next((i for i in places if self._rows[i].state is not State.PASSED), None)
+        return next((i for i in places if self._rows[i].state is not StepState.PASSED), None)
 
     def _one(self, at: int) -> int | None:
         """One step, until it is recorded or left; the place of the next."""
@@ -126,7 +126,7 @@ class Screen:
     def _quit() -> int | None:
         raise EOFError
 
-    def _with_tolerance(self, row: Row) -> Step:
+    def _with_tolerance(self, row: StepRow) -> PointStep:
         """The step with --tolerance, where the sheet gives none of its own."""
         if row.step.tolerance or row.item.is_status or not self._wanted.tolerance:
             return row.step
@@ -136,7 +136,7 @@ class Screen:
             print(f"    --tolerance: {error}")
             return row.step
 
-    def _head(self, at: int, row: Row) -> None:
+    def _head(self, at: int, row: StepRow) -> None:
         item = row.item
         print(f"\n── {at + 1}/{len(self._rows)}  {item.device} · {item.point.name} · {row.step.name}")
         parts = (item.point.description, item.unit, f"{item.kind_zh} {item.quantity.zh} {item.quantity.unit}".strip(),
@@ -146,17 +146,17 @@ class Screen:
             zh, en = STATES[row.state]
             why = ", ".join(f"{REASONS[r][0]} {REASONS[r][1]}" for r in row.reasons)
             print(f"    上次 before: {zh} {en} {why} {row.verdict.value} {row.verdict.who} {row.verdict.note}".rstrip())
-            if row.state is State.CENTER_DIFFERS and row.stored is not None:
+            if row.state is StepState.CENTER_DIFFERS and row.stored is not None:
                 print(f"    主站存储 the center stored: {row.stored.value or '—'} {row.stored.quality}")
 
-    def _look(self, row: Row, step: Step) -> None:
+    def _look(self, row: StepRow, step: PointStep) -> None:
         """Read the point now, and hold it against what is expected."""
         if step.expected:
             around = f" ± {step.tolerance}" if step.tolerance else ""
             print(f"    期望 expected: {_shown(row.item, step.expected)}{around}")
         self._seen = None
         try:
-            found, _ = asyncio.run(observe(self._desk.config, row.item.device))
+            found, _ = asyncio.run(observe(self._sitting.config, row.item.device))
         except CollectorError as error:
             print(f"    读不到 can't read: {error}")
             return
@@ -178,7 +178,7 @@ class Screen:
         else:
             print("    输入期望值 type the expected value")
 
-    def _expect(self, row: Row, step: Step, text: str) -> Step:
+    def _expect(self, row: StepRow, step: PointStep, text: str) -> PointStep:
         """A typed expected value, with a tolerance behind it where there is one; then a fresh reading."""
         words = text.replace("±", " ").replace("+-", " ").split()
         try:
@@ -197,7 +197,7 @@ class Screen:
         self._look(row, step)
         return step
 
-    def _record(self, row: Row, *, passed: bool, note: str) -> bool:
+    def _record(self, row: StepRow, *, passed: bool, note: str) -> bool:
         seen, judgement = self._seen, self._judgement
         if seen is None or judgement is None:
             print("    没有读数 nothing was read: Enter reads")
@@ -206,7 +206,7 @@ class Screen:
             for line in judgement.obstacles:
                 print(f"    不能记为合格 can't pass: {line}")
             return False
-        now_ms = self._desk.now_utc_ms()
+        now_ms = self._sitting.now_utc_ms()
         verdict = make_verdict(
             row.item, judgement, seen, passed=passed, who=self._who, note=note or self._note, at_utc_ms=now_ms
         )
@@ -214,7 +214,7 @@ class Screen:
         print("    已记录 recorded: " + ("合格 passed" if passed else "不合格 failed"))
         return True
 
-    def _candidates(self, row: Row, step: Step) -> None:
+    def _candidates(self, row: StepRow, step: PointStep) -> None:
         raw = self._seen.raw if self._seen else b""
         judged = self._judgement.step if self._judgement else step
         found = candidates_of(row.item, raw, judged.expected, judged.tolerance or "0")
@@ -233,11 +233,11 @@ class Screen:
         if not hits:
             print(f"    没有 no point {name!r}")
             return None
-        return next((i for i in hits if self._rows[i].state is not State.PASSED), hits[0])
+        return next((i for i in hits if self._rows[i].state is not StepState.PASSED), hits[0])
 
     def _list(self) -> None:
         for place, row in enumerate(self._rows, 1):
-            if row.state is not State.PASSED:
+            if row.state is not StepState.PASSED:
                 zh, en = STATES[row.state]
                 print(f"    {place}  {row.item.device} {row.item.point.name} {row.step.name}: {zh} {en}")
         sys.stdout.flush()

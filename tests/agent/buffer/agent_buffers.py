@@ -29,7 +29,9 @@ def open_buffer(
     now_utc_ms: int = T0,
 ) -> Buffer:
     """A buffer at `path`."""
-    settings = agent_config.Buffer(batch_max_age_s=max_age_s, batch_max_records=max_records, keep_after_ack_h=keep_h)
+    settings = agent_config.BufferConfig(
+        batch_max_age_s=max_age_s, batch_max_records=max_records, keep_after_ack_h=keep_h
+    )
     # Smaller than a person may configure, so that a test fills it quickly.
     settings = settings.model_copy(update={"max_bytes": max_bytes})
     return Buffer.open(

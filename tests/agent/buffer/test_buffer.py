@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The buffer's invariants B1-B9, one by one, on a real file."""
+"""The buffer's invariants B1-B10, one by one, on a real file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collector.agent.buffer.buffer import Buffer, read_counts
+from collector.agent.buffer.buffer_file import TakenOver
 from collector.base.errors import InvariantBroken, StoreError
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord
@@ -303,6 +304,24 @@ def test_a_second_agent_on_the_file_is_refused(tmp_path: Path) -> None:
     open_buffer(path).close()
 
 
+def test_b10_whoever_opened_the_file_last_writes_it_also_where_the_lock_file_was_removed(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    with closing(open_buffer(path)) as first:
+        first.append([record(1)])
+        path.with_name("b.lock").unlink()
+        with closing(open_buffer(path)) as second:
+            second.append([record(2)])
+            with pytest.raises(TakenOver, match="another agent has opened this buffer"):
+                first.append([record(3)])
+            with pytest.raises(TakenOver):
+                first.seal_all()
+            second.append([record(4)])
+    with closing(open_buffer(path)) as buffer:
+        buffer.seal_all()
+        assert buffer.salvaged is None
+        assert times(pending(buffer)) == [1, 2, 4]
+
+
 def test_a_file_of_another_gateway_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "b"
     open_buffer(path).close()
@@ -427,7 +446,7 @@ def test_from_the_first_conflict_on_no_ack_is_believed_for_a_refusal_may_have_go
 def test_a_batch_too_large_for_a_payload_is_sealed_in_two(tmp_path: Path) -> None:
     names = tuple(q.name for q in QUANTITIES)
     noise = random.Random(1)
-    settings = agent_config.Buffer(batch_max_records=40_000, batch_max_age_s=86_400)
+    settings = agent_config.BufferConfig(batch_max_records=40_000, batch_max_age_s=86_400, batch_max_bytes=4_194_304)
     opened = Buffer.open(
         tmp_path / "b",
         gateway="g1",

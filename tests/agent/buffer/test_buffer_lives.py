@@ -24,7 +24,7 @@ import pytest
 from collector.agent.buffer.buffer import Buffer, Outgoing
 from collector.agent.buffer.buffer_file import Damaged
 from collector.agent.record.recorder import Recorder
-from collector.agent.record.sources import Source
+from collector.agent.record.sources import QuantitySource
 from collector.base.clock_state import ClockState
 from collector.model.record import GapRecord
 from tests.agent.buffer.agent_buffers import (
@@ -108,7 +108,9 @@ def fill(path: Path) -> Whole:
 
 def live(path: Path, center: Center, now_s: int) -> str:
     """One start of the agent: tell the time since the last record, record, send, stop. What was salvaged, if it was."""
-    sources = [Source(point(q, name=f"{u} {q}"), u, 3000) for u in PLANTS_OF_UNIT for q in LAYOUTS[u].quantities]
+    sources = [
+        QuantitySource(point(q, name=f"{u} {q}"), u, 3000) for u in PLANTS_OF_UNIT for q in LAYOUTS[u].quantities
+    ]
     with closing(open_buffer(path, now_utc_ms=T0 + now_s * 1000)) as buffer:
         last = {unit: buffer.last(unit) for unit in PLANTS_OF_UNIT}
         recorder = Recorder(sources, period_ms=1000, last=last)

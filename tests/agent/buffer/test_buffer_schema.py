@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.agent.buffer.ledger_schema import CURRENT, bring_up_to_date, fingerprint
+from collector.agent.buffer.ledger_schema import CURRENT, bring_up_to_date, fingerprint, make_apart
+from collector.agent.buffer.salvage import is_new
 from tests.agent.buffer.agent_buffers import open_buffer, pending, record, seal_one, times
 from tests.patience import HANG_S
 
@@ -106,7 +107,7 @@ def test_a_first_file_opens_with_its_records_and_goes_on(tmp_path: Path) -> None
         "ALTER TABLE lost ADD COLUMN note TEXT",
         "ALTER TABLE tail RENAME COLUMN body TO bodx",
         "DELETE FROM _sqlite_migrations",
-        "UPDATE _sqlite_migrations SET name = '1_firsu'",
+        "UPDATE _sqlite_migrations SET name = '1_firsu' WHERE name = '1_first'",
     ],
 )
 def test_other_tables_or_steps_are_told_from_those_of_today(empty: sqlite3.Connection, change: str) -> None:
@@ -139,3 +140,46 @@ print(sorted({"sqlite_utils", "numpy"} & sys.modules.keys()))
         command, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=HANG_S, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_new_file_is_made_without_loading_numpy_which_is_a_fifth_of_an_agents_memory(tmp_path: Path) -> None:
+    code = (
+        "import sqlite3, sys\n"
+        "from collector.agent.buffer.ledger_schema import CURRENT, bring_up_to_date, fingerprint\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "bring_up_to_date(db)\n"
+        "assert fingerprint(db) == CURRENT\n"
+        "assert 'sqlite_utils' in sys.modules\n"
+        "assert 'numpy' not in sys.modules, 'loaded'\n"
+        "import numpy\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "g.buffer")], check=True, timeout=HANG_S)
+
+
+def test_a_file_made_by_a_process_of_its_own_is_opened_without_sqlite_utils(tmp_path: Path) -> None:
+    path = tmp_path / "g.buffer"
+    make_apart(path)
+    code = (
+        "import sqlite3, sys\n"
+        "from collector.agent.buffer.buffer_file import Ledger\n"
+        "from collector.agent.buffer.ledger_schema import CURRENT, fingerprint\n"
+        "assert fingerprint(Ledger(path=__import__('pathlib').Path(sys.argv[1]), gateway='g').db) == CURRENT\n"
+        "assert 'sqlite_utils' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=HANG_S)
+
+
+def test_where_no_process_can_be_started_the_agent_makes_the_file_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere")
+    make_apart(tmp_path / "b")
+    with closing(open_buffer(tmp_path / "b")) as buffer:
+        assert buffer.salvaged is None
+
+
+def test_a_file_that_waits_to_take_its_place_is_not_passed_over_by_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    assert is_new(path)
+    (tmp_path / "b.salvage").touch()
+    assert not is_new(path)

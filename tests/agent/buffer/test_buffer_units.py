@@ -18,7 +18,7 @@ from tests.agent.buffer.agent_buffers import GOOD, QUANTITIES, T0, contents, ope
 def test_more_units_than_a_batch_may_name_fill_several(tmp_path: Path) -> None:
     units = [f"U{number:03}" for number in range(300)]
     buffer = Buffer.open(
-        tmp_path / "b", gateway="g1", plants_of_unit=dict.fromkeys(units, "P1"), settings=agent_config.Buffer(),
+        tmp_path / "b", gateway="g1", plants_of_unit=dict.fromkeys(units, "P1"), settings=agent_config.BufferConfig(),
         layouts={unit: UnitLayout(unit, QUANTITIES) for unit in units}, signers={}, now_utc_ms=T0,
     )  # fmt: skip
     with closing(buffer):

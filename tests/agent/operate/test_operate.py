@@ -20,14 +20,16 @@ from typer.testing import CliRunner
 from collector.agent.buffer.buffer import Counts
 from collector.agent.buffer.capacity import compute_capacity
 from collector.agent.device.contract import Answer
-from collector.agent.operate.doctor import Finding, examine, refusals
-from collector.agent.operate.health import DeviceHealth, Health, TickHealth, UplinkHealth, alarm_of
+from collector.agent.operate.doctor import examine
+from collector.agent.operate.doctor_buffer import refusals
+from collector.agent.operate.doctor_words import Trouble
+from collector.agent.operate.health import DeviceHealth, Health, PointNow, TickHealth, UplinkHealth, alarm_of
 from collector.agent.operate.metrics import render_metrics
-from collector.agent.operate.status_server import JSON, Desk, Page
+from collector.agent.operate.status_server import JSON, StatusPage, StatusRequest, StatusServer
 from collector.agent.paths import socket_path
 from collector.agent.record.recorder import Recorder
 from collector.agent.record.schedule import Timetable
-from collector.agent.record.sources import Source
+from collector.agent.record.sources import QuantitySource
 from collector.base.errors import StoreError
 from collector.cli.agent.commands import app
 from collector.model.record import GapRecord, UnitRecord
@@ -95,6 +97,8 @@ def test_a_running_agent_answers_status_watch_doctor_metrics_and_health(modbus_d
         assert points["d1"]["age_s"] < HANG_S
         assert (points["d2"]["value"], points["d2"]["quality"]) == ("", "silent")
         assert "380" in invoke("watch", str(path), "--once", "--device", "d1")[1]
+        # 380 000 kW as received; of the device that refuses nothing came.
+        assert (points["d1"]["raw"], points["d2"]["raw"]) == ("00 05 cc 60", "")
 
     def check_doctor() -> None:
         code, text = invoke("doctor", str(path), "--json")
@@ -125,41 +129,139 @@ def test_a_running_agent_answers_status_watch_doctor_metrics_and_health(modbus_d
     code, text = invoke("status", str(path), "--json")
     assert (code, json.loads(text)["running"]) == (0, False)
     assert json.loads(text)["buffer"]["recorded"] >= 6
-    assert {f.message for f in examine(load_agent(path), str(path)) if f.subject == "agent"} == {"is not running"}
+    assert {f.message for f in examine(path) if f.subject == "agent"} == {"is not running"}
+
+
+def test_an_uplink_by_files_is_told_by_its_folder_and_no_broker_is_looked_for(
+    modbus_device: Serve, tmp_path: Path
+) -> None:
+    device = modbus_device(TABLE)
+    more = '[uplink]\nkind = "file"\nfolder = "crossing"\n[buffer]\nbatch_max_age_s = 1'
+    path = write_agent(tmp_path, [device.port], more=more)
+    folder = tmp_path / "crossing"
+
+    async def scenario() -> None:
+        async with agent_at(path):
+            await until(lambda: any(folder.glob("out/*~batch~*.msg")))
+            code, text = await asyncio.to_thread(invoke, "status", str(path))
+            assert code == 0
+            assert f"folder {folder}: connected" in " ".join(text.split())
+            found = await asyncio.to_thread(examine, path)
+            assert not [each for each in found if "broker" in each.subject]
+
+    run(scenario())
+    assert not [each for each in examine(path) if "broker" in each.subject], "no socket is tried where it is stopped"
+
+
+BROKEN: dict[str, Callable[[str], str]] = {
+    "an unknown key": lambda text: text + "\n[uplink]\nordr = 1\n",
+    "no TOML any more": lambda text: text + "\n[[device\nid = 'gone'\n",
+    "no devices and units": lambda text: text.split("[[plant]]")[0],
+    "bytes of a disk": lambda text: text + "\n\x00\udc80 = [",
+}
+
+
+@pytest.mark.parametrize("spoil", BROKEN.values(), ids=BROKEN)
+def test_a_running_agent_can_be_looked_at_whatever_is_in_its_files(
+    spoil: Callable[[str], str], modbus_device: Serve, tmp_path: Path
+) -> None:
+    device = modbus_device(TABLE)
+    path = write_agent(tmp_path, [device.port])
+
+    async def scenario() -> None:
+        async with agent_at(path):
+            await until(lambda: recorded(path) >= 3)
+            await asyncio.to_thread(spoil_and_look)
+
+    def spoil_and_look() -> None:
+        path.write_bytes(spoil(path.read_text("utf-8")).encode("utf-8", "surrogateescape"))
+        for points in tmp_path.glob("*.csv"):
+            points.write_text("nonsense\n", "utf-8")
+        assert json.loads(invoke("status", str(path), "--json")[1])["running"]
+        (alone,) = json.loads(invoke("watch", str(path), "--json")[1])
+        assert (alone["device"], alone["raw"]) == ("d1", "00 00 00 00")
+        assert json.loads(invoke("capacity", str(path), "--json")[1])["max_bytes"] == 2_000_000_000
+        code, text = invoke("doctor", str(path), "--json")
+        found = json.loads(text)
+        assert code == 1
+        assert any(str(path) in f["subject"] for f in found)  # what is wrong with the file is said, too
+        assert not any(f["subject"] == "agent" for f in found)
+        assert any(f["subject"].startswith("broker") for f in found)
+
+    run(scenario())
+
+
+def health_of(device: DeviceHealth) -> Health:
+    return Health(
+        gateway="g", version="", time_utc_ms=0, running_s=0, clock="synchronised", store_error="",
+        ticks=TickHealth(1, 0, 0, 0, 0, 0), devices=[device], max_bytes=1, unsent_ratio=0.0, reload_error="",
+        uplink=UplinkHealth("b:1", True, "", 0, 0, 0, 0.0, {}), buffer=Counts(*[0] * len(fields(Counts))),
+    )  # fmt: skip
+
+
+def examined(path: Path, health: Health, points: list[PointNow]) -> list[Trouble]:
+    """What the doctor says of device d1 where the agent tells this."""
+    config = load_agent(path)
+
+    async def page_status(_request: StatusRequest) -> StatusPage:
+        return StatusPage(200, JSON, msgspec.json.encode(health))
+
+    async def page_points(_request: StatusRequest) -> StatusPage:
+        return StatusPage(200, JSON, msgspec.json.encode(points))
+
+    async def scenario() -> list[Trouble]:
+        socket_path(config).parent.mkdir(parents=True, exist_ok=True)
+        server = StatusServer({"/status": page_status, "/points": page_points})
+        await server.listen_in(socket_path(config))
+        try:
+            return await asyncio.to_thread(examine, path)
+        finally:
+            await server.close()
+
+    return [found for found in asyncio.run(scenario()) if found.subject == "device d1"]
+
+
+def test_doctor_tells_the_words_of_a_station_as_its_own(tmp_path: Path) -> None:
+    path = write_agent(tmp_path, [free_port()])
+    device = DeviceHealth(
+        device="d1", channel="c", answers=True, reads=9, failures=0, failures_in_a_row=0, overruns=0, last_error="",
+        last_good_utc_ms=1, last_read_s=0.1, reading_s=1, clock_offset_ms=-8 * 3_600_000 + 20_000,
+        oddities={"the station sent type 20 for 16385; the table says 1": 4},
+    )  # fmt: skip
+    points = [
+        PointNow("d1", f"{why}-{number}", "U1", "on_grid", "", "", quality, 1.0, why)
+        for quality, why in (("stale", "NT"), ("stale", "BL"), ("substituted", "SB"), ("invalid", "IV"),
+                             ("invalid", "absent"), ("garbled", "other type"), ("good", ""))
+        for number in range(2)
+    ]  # fmt: skip
+    found = examined(path, health_of(device), points)
+    messages = [trouble.message for trouble in found]
+    assert "the station sent type 20 for 16385; the table says 1 (4 messages)" in messages
+    assert "its clock is 8 h 0 min behind ours" in messages
+    for words in (
+        "itself has not refreshed them (NT): NT-0, NT-1",
+        "has blocked them (BL)",
+        "substitutes them (SB)",
+        "itself marks them invalid (IV)",
+        "interrogation did not bring them",
+        "another type than the table",
+    ):
+        assert sum(words in message for message in messages) == 1, words
+    assert len(found) == 8, "nothing else is said of the same points"
+    assert {trouble.severity for trouble in found if "(SB)" in trouble.message} == {"warning"}
 
 
 @pytest.mark.parametrize("answers", [True, False])
 def test_doctor_and_metrics_tell_a_mistake_in_a_driver_from_a_dead_device(answers: bool, tmp_path: Path) -> None:
     path = write_agent(tmp_path, [free_port()])
-    config = load_agent(path)
     fault = "the driver failed at modbus.py:1: KeyError: 7"
     device = DeviceHealth(
         device="d1", channel="c", answers=answers, reads=9, failures=3, failures_in_a_row=0 if answers else 3,
         overruns=0, last_error=f"d1: {fault}", last_good_utc_ms=None, last_read_s=None, reading_s=0.0, faults=3,
         last_fault=fault,
     )  # fmt: skip
-    health = Health(
-        gateway="g", version="", time_utc_ms=0, running_s=0, clock="synchronised", store_error="",
-        ticks=TickHealth(1, 0, 0, 0, 0, 0), devices=[device], max_bytes=1, unsent_ratio=0.0, reload_error="",
-        uplink=UplinkHealth("b:1", True, "", 0, 0, 0, 0.0, {}), buffer=Counts(*[0] * len(fields(Counts))),
-    )  # fmt: skip
-
-    async def page_status() -> Page:
-        return Page(200, JSON, msgspec.json.encode(health))
-
-    async def page_points() -> Page:
-        return Page(200, JSON, b"[]")
-
-    async def scenario() -> list[Finding]:
-        socket_path(config).parent.mkdir(parents=True, exist_ok=True)
-        desk = Desk({"/status": page_status, "/points": page_points})
-        await desk.listen_in(socket_path(config))
-        try:
-            return await asyncio.to_thread(examine, config, str(path))
-        finally:
-            await desk.close()
-
-    (finding,) = [f for f in asyncio.run(scenario()) if f.subject == "device d1"]
+    health = health_of(device)
+    (finding,) = examined(path, health, [])
     assert finding.severity == ("warning" if answers else "error")
     assert finding.message == f"3 reads failed by a mistake in this program, not in the device: {fault}"
     assert 'collector_device_faults_total{channel="c",device="d1"} 3.0' in render_metrics(health).decode().splitlines()
@@ -307,7 +409,7 @@ def test_a_store_that_refuses_loses_no_tick_and_is_told() -> None:
         clock, take = SteppedClock(), list[Callable[[Answer], None]]()
         device = FakeDevice("d", clock)
         channel = channel_of(clock, take, device)
-        recorder = Recorder([Source(device.points[0], "d", 3000)], period_ms=1000, last={})
+        recorder = Recorder([QuantitySource(device.points[0], "d", 3000)], period_ms=1000, last={})
         timetable = Timetable([channel], recorder, clock, period_ms=1000, reorder_ms=200, in_step=False)
         take.append(timetable.take)
         store = FullDisk()

@@ -13,7 +13,7 @@ import pytest
 from collector.agent.device.contract import Reading
 from collector.agent.operate.reload import kept_lines, load_again
 from collector.agent.record.recorder import Recorder
-from collector.agent.record.sources import Source
+from collector.agent.record.sources import QuantitySource
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError
 from collector.model.record import Quality
@@ -105,17 +105,17 @@ def test_values_count_on_only_where_point_and_device_stayed_the_same(tmp_path: P
     (point,) = config.points["d1"]
     moved = load_agent(write_agent(tmp_path, [502], tables=[TABLE.replace(",0,", ",8,")])).points["d1"][0]
 
-    def recorder_of(*sources: Source) -> Recorder:
+    def recorder_of(*sources: QuantitySource) -> Recorder:
         return Recorder(list(sources), period_ms=1000, last={})
 
-    former = recorder_of(Source(point, "U1", 3000, "d1"))
+    former = recorder_of(QuantitySource(point, "U1", 3000, "d1"))
     former.feed([Reading(point, 380_000, Quality.GOOD, 1_000_000)])
     former.record(1_000_000, ClockState.SYNCHRONISED)
     former.feed([Reading(point, 381_000, Quality.GOOD, 1_000_500)])
     for source, expected in (
-        (Source(point, "U1", 3000, "d1"), (381_000, Quality.GOOD)),
-        (Source(moved, "U1", 3000, "d1"), (None, Quality.SILENT)),
-        (Source(point, "U1", 3000, "other"), (None, Quality.SILENT)),
+        (QuantitySource(point, "U1", 3000, "d1"), (381_000, Quality.GOOD)),
+        (QuantitySource(moved, "U1", 3000, "d1"), (None, Quality.SILENT)),
+        (QuantitySource(point, "U1", 3000, "other"), (None, Quality.SILENT)),
     ):
         following = recorder_of(source)
         following.succeed(former)

@@ -11,7 +11,7 @@ from collector.agent.device.contract import Answer, Reading
 from collector.agent.record.poll import Channel, Job
 from collector.agent.record.recorder import Recorder
 from collector.agent.record.schedule import Timetable
-from collector.agent.record.sources import Source
+from collector.agent.record.sources import QuantitySource
 from collector.base.clock import Clock
 from collector.base.errors import Silent
 from collector.model.record import GapRecord, Quality, UnitRecord
@@ -98,7 +98,7 @@ async def operate(
     *, in_step: bool = True,
 ) -> tuple[MemoryStore, Timetable]:  # fmt: skip
     """Run the timetable until the clock's end."""
-    recorder = Recorder([Source(d.points[0], d.name, 3000) for d in devices], period_ms=1000, last={})
+    recorder = Recorder([QuantitySource(d.points[0], d.name, 3000) for d in devices], period_ms=1000, last={})
     timetable = Timetable(channels, recorder, clock, period_ms=1000, reorder_ms=200, in_step=in_step)
     take.append(timetable.take)
     store = MemoryStore()

@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 
 from collector.agent.device.contract import Answer, Reading
+from collector.agent.record import poll
 from collector.agent.record.poll import Channel
 from collector.base.errors import InvariantBroken, Silent
 from collector.model.record import Quality
@@ -214,6 +215,61 @@ def test_a_driver_that_errs_once_gives_values_again_at_the_next_read() -> None:
         assert [r.qualities[0] for r in store.records].count(Quality.GARBLED) == 1
         assert store.records[-1].qualities == (Quality.GOOD,)
         assert (channel.jobs[0].health.faults, channel.jobs[0].health.failures_in_a_row) == (1, 0)
+
+    run(scenario)
+
+
+def test_a_driver_that_is_stuck_is_let_go_of_and_the_line_is_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poll, "_STUCK_S", 0.02)
+
+    async def scenario() -> None:
+        clock, answers = SteppedClock(), list[Answer]()
+        stuck, other = FakeDevice("stuck", clock), FakeDevice("other", clock)
+        stuck.hanging_s = 3600.0
+        channel = Channel("line", [job(stuck), job(other)], clock, answers.append)
+        for each in channel.jobs:
+            each.budget_s, each.backoff_max_s = 0.01, 0.0
+        task = asyncio.create_task(channel.run())
+        channel.start(T)
+        await channel.finished()
+        health = channel.jobs[0].health
+        assert (health.faults, health.failures, other.reads) == (1, 1, 1)
+        assert "was stuck" in health.last_fault
+        assert [reading.quality for reading in answers[0].readings] == [Quality.GARBLED]
+        stuck.hanging_s = 0.0
+        clock.now += 2000
+        channel.start(clock.now)
+        await channel.finished()
+        assert stuck.closed == 1, "it is closed before it is read again"
+        assert [reading.quality for reading in answers[2].readings] == [Quality.GOOD]
+        assert (health.faults, health.failures_in_a_row) == (1, 0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    run(scenario)
+
+
+def test_a_driver_that_is_stuck_after_reads_that_ended_and_beside_longer_ones_is_let_go_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(poll, "_STUCK_S", 0.02)
+
+    async def scenario() -> None:
+        clock, answers = SteppedClock(), list[Answer]()
+        patient, hasty = FakeDevice("patient", clock), FakeDevice("hasty", clock)
+        channel = Channel("line", [job(patient), job(hasty)], clock, answers.append)
+        for each, budget_s in zip(channel.jobs, (3600.0, 0.01), strict=True):
+            each.budget_s, each.backoff_max_s = budget_s, 0.0
+        task = asyncio.create_task(channel.run())
+        for round_ in range(4):  # the first device's timer would let the second hang for hours
+            hasty.hanging_s = 3600.0 if round_ % 2 else 0.0
+            channel.start(clock.now)
+            await channel.finished()
+            clock.now += 2000
+        assert (patient.reads, hasty.reads) == (4, 4)
+        assert (channel.jobs[0].health.faults, channel.jobs[1].health.faults) == (0, 2)
+        task.cancel()
+        await asyncio.wait([task])
 
     run(scenario)
 

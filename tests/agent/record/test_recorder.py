@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from collector.agent.device.contract import Reading
 from collector.agent.record.recorder import Recorder
-from collector.agent.record.sources import Source
+from collector.agent.record.sources import QuantitySource
 from collector.base.clock_state import ClockState
 from collector.model.record import Cause, GapRecord, Quality, UnitRecord
 from tests.agent.device.agent_points import point
@@ -24,7 +24,7 @@ LIMIT = point("avc_at_limit", type="uint16")
 
 
 def recorder(*rows: object, last: tuple[int, int] | None = None) -> Recorder:
-    sources = [Source(row, "U1", 3 * PERIOD) for row in rows]  # type: ignore[arg-type]
+    sources = [QuantitySource(row, "U1", 3 * PERIOD) for row in rows]  # type: ignore[arg-type]
     return Recorder(sources, period_ms=PERIOD, last={"U1": last})
 
 
@@ -45,7 +45,9 @@ def test_a_tick_carries_its_scheduled_time_and_the_newest_value_complete_by_then
 
 def test_equal_rows_of_two_devices_are_sources_of_their_own() -> None:
     twins = [point("active_power_mw", raw_unit="kW") for _ in range(3)]
-    sources = [Source(twin, unit, 3 * PERIOD, device) for twin, unit, device in zip(twins, "ABC", "abc", strict=True)]
+    sources = [
+        QuantitySource(twin, unit, 3 * PERIOD, device) for twin, unit, device in zip(twins, "ABC", "abc", strict=True)
+    ]
     made = Recorder(sources, period_ms=PERIOD, last={})
     made.feed([good(twin, value, T) for value, twin in enumerate(twins)])
     made.feed([good(point("active_power_mw", raw_unit="kW"), 99, T)])  # nobody's

@@ -13,7 +13,7 @@ from collector.agent.buffer.buffer import Buffer, Position
 from collector.agent.buffer.lost_ranges import REACH_MS
 from collector.agent.uplink.send_queue import Flights, take
 from collector.model.record import GapRecord
-from collector.points.agent_config import Uplink
+from collector.points.agent_config import UplinkConfig
 from collector.wire import CURABLE, FINAL
 from tests.agent.buffer.agent_buffers import T0, ack, gaps, open_buffer, pending, record, seal_one
 from tests.agent.uplink.uplink_world import Center, agent_config, broker, free_port, running
@@ -134,7 +134,7 @@ def test_no_batch_has_more_gaps_than_a_center_takes_by_default(tmp_path: Path) -
 
 
 def test_the_lane_of_what_was_put_off_opens_again_after_twice_the_time_up_to_half_an_hour(tmp_path: Path) -> None:
-    flights = Flights(Uplink(ack_timeout_s=30.0, window=8))
+    flights = Flights(UplinkConfig(ack_timeout_s=30.0, window=8))
     with closing(open_buffer(tmp_path / "b")) as buffer:
         for second in range(1, 7):
             seal_one(buffer, second)

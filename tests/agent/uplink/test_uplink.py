@@ -18,7 +18,7 @@ from collector.agent.uplink.send_queue import Flights, take
 from collector.base.config import Mqtt
 from collector.base.errors import ConfigError
 from collector.base.mqtt import tls_context
-from collector.points.agent_config import Uplink
+from collector.points.agent_config import UplinkConfig
 from collector.wire import Ask, Signer, decode_batch, generate_key_pair, load_signing_key, open_envelope
 from tests.agent.buffer.agent_buffers import T0, ack, contents, open_buffer, pending, seal_one
 from tests.agent.uplink.uplink_world import Center, agent_config, all_acknowledged, broker, free_port, running
@@ -254,7 +254,7 @@ def test_with_a_broker_of_mqtt_5_everything_arrives_too(buffer: Buffer, tmp_path
 def test_each_lane_keeps_a_place_in_the_window(buffer: Buffer) -> None:
     for second in range(1, 13):
         seal_one(buffer, second)
-    flights = Flights(Uplink(order="live_first", window=8))
+    flights = Flights(UplinkConfig(order="live_first", window=8))
     flights.begin({"P1": Position(buffer.newest("P1").stream, 8)})
     flights.ask([Position(1, 3), Position(1, 1)])
     sent = []
@@ -273,7 +273,7 @@ def test_a_plants_batches_stay_its_own_across_turns(buffer: Buffer) -> None:
     for second in range(1, 4):
         seal_one(buffer, second)
         seal_one(buffer, second, unit="V1")
-    flights = Flights(Uplink(window=6))
+    flights = Flights(UplinkConfig(window=6))
     flights.begin({plant: buffer.newest(plant) for plant in buffer.plants})
     sent: dict[str, list[int]] = {"P1": [], "P2": []}
     while (request := flights.request()) is not None and (choice := take(buffer, request)) is not None:

@@ -34,13 +34,13 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def broker(
-    port: int, *, mosquitto: str | None = None, directory: Path | None = None
+    port: int, *, mosquitto: str | None = None, directory: Path | None = None, settings: str = "allow_anonymous true"
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The embedded broker, or mosquitto (MQTT 5)."""
     command = [sys.executable, "-m", "collector.trial.broker", "--listen", f"127.0.0.1:{port}"]
     if mosquitto and directory:
         conf = directory / "mosquitto.conf"
-        conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+        conf.write_text(f"listener {port} 127.0.0.1\n{settings}\n")
         command = [mosquitto, "-c", str(conf)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:

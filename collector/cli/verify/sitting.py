@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The desk at which `collector verify` works: configuration, session, and what is done with them as a whole."""
+"""A sitting of `collector verify`: configuration, session, and what is done with them as a whole."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 
 from collector.base.errors import ConfigError, Problem, StoreError
 from collector.base.text import tr
+from collector.cli.language import say
 from collector.cli.table import print_table
 from collector.points.agent_config import AgentConfig
 from collector.verify.expectations import empty_sheet, load_expectations
@@ -21,7 +22,7 @@ from collector.verify.files import write_sheet
 from collector.verify.items import items_of
 from collector.verify.observe import now_utc_ms
 from collector.verify.session import Session, load_session, open_session
-from collector.verify.sheet import Row, State, count_states, is_done, make_sheet
+from collector.verify.sheet import StepRow, StepState, count_states, is_done, make_sheet
 from collector.verify.stored import from_center, from_file, match_stored
 
 
@@ -40,7 +41,7 @@ class Wanted:
     max_age_s: float
 
 
-class Desk:
+class Sitting:
     """A configuration and its session. `said`: what is printed as JSON; `ok`: nothing was found wrong so far."""
 
     def __init__(self, config: AgentConfig, path: Path, said: dict[str, Any]) -> None:
@@ -59,7 +60,7 @@ class Desk:
         """The session as it is on the disk."""
         return load_session(self.path, self.gateway)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[StepRow]:
         """Every step and where it stands."""
         return make_sheet(self.items, self.load())
 
@@ -86,7 +87,7 @@ class Desk:
         """Ask a center, or look in a file, what it stored for the verdicts that count."""
         if place.startswith(("http://", "https://")):
             if token_file is None:
-                raise typer.BadParameter("a center asks for a token", param_hint="--token-file")
+                raise typer.BadParameter(say(tr("a center asks for a token")), param_hint="--token-file")
             try:
                 token = token_file.read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
@@ -97,8 +98,8 @@ class Desk:
         else:
             ask = from_file(Path(place))
         rows = self.rows()
-        period_s = self.config.settings.gateway.record_period_s
-        found = match_stored(rows, ask, record_period_s=period_s, source=place, now_utc_ms=self.now_utc_ms())
+        period_ms = self.config.settings.gateway.record_period_ms
+        found = match_stored(rows, ask, record_period_ms=period_ms, source=place, now_utc_ms=self.now_utc_ms())
         with open_session(self.path, self.gateway, self.now_utc_ms()) as pen:
             for line in found:
                 if pen.session.stored.get(line.of) is None or pen.session.stored[line.of].value != line.value:
@@ -112,7 +113,7 @@ class Desk:
         rows = [row for row in self.rows() if device in ("", row.item.device)]
         self.ok &= is_done(rows)
         self.said["counts"] = self.counts(rows)
-        shown = [row_texts(row) for row in rows if not open_only or row.state is not State.PASSED]
+        shown = [row_texts(row) for row in rows if not open_only or row.state is not StepState.PASSED]
         self.said["steps"] = shown
         if as_json:
             return
@@ -145,13 +146,13 @@ class Desk:
         typer.echo(f"{', '.join(map(str, written))}: {self.counts_text(rows)}", err=True)
 
     @staticmethod
-    def counts(rows: Sequence[Row]) -> dict[str, int]:
+    def counts(rows: Sequence[StepRow]) -> dict[str, int]:
         """Steps in each state."""
         found = count_states(rows)
-        return {state.value: found[state] for state in State}
+        return {state.value: found[state] for state in StepState}
 
     @staticmethod
-    def counts_text(rows: Sequence[Row]) -> str:
+    def counts_text(rows: Sequence[StepRow]) -> str:
         """The same in words."""
         found = count_states(rows)
         parts = [f"{zh} {en} {found[state]}" for state, (zh, en) in STATES.items() if found[state]]

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 
 from collector.agent.device.dlt645.codec import WILDCARD, layout_of
 from collector.agent.device.dlt645.driver import layouts_of
+from collector.agent.device.dlt698.driver import ATTRIBUTES_PER_REQUEST, check_attributes
 from collector.agent.device.factory import limits_of, line_name, serial_line
+from collector.agent.device.iec104.asdu import OBJECT_BYTES
 from collector.agent.device.modbus.plan import plan_reads
 from collector.agent.device.registers import Guard
 from collector.agent.operate.status_server import loopback
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
 from collector.points import Point
-from collector.points.agent_config import AgentConfig, Device
+from collector.points.agent_config import AgentConfig, DeviceConfig
 
 _MODBUS_TCP_EXTRA_BYTES = 8
 # A device that turns a request around inside a plant network; what it really takes, `agent read` shows.
@@ -23,11 +25,13 @@ _ROUND_TRIP_S = 0.01
 _DLT645_REQUEST_BYTES = 20
 # Preamble, head, identifier and tail of an answer.
 _DLT645_ANSWER_BYTES = 20
+_DLT698_HEAD_BYTES = 26
+_DLT698_ATTRIBUTE_BYTES = 4 + 4 + 3 + 3 * 5
 
 
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """What one cycle of a device costs. `requests`: Modbus requests, 645 frames, or 104 interrogations.
+    """What one cycle of a device costs. `requests`: Modbus requests, frames to a meter, or 104 interrogations.
 
     `bytes`: request and reply of a cycle, framing included, without TCP/IP. `cycle_s`: seconds a cycle takes: bits over
     baud rate on a serial line, else a usual round trip per request, and the pauses. `worst_s`: seconds until a dead
@@ -50,9 +54,9 @@ def compute_plan(config: AgentConfig) -> list[DevicePlan]:
     return [_plan(config, device) for device in config.settings.device]
 
 
-def _plan(config: AgentConfig, device: Device) -> DevicePlan:
+def _plan(config: AgentConfig, device: DeviceConfig) -> DevicePlan:
     points = config.points[device.id]
-    period_s = float(device.period_s or config.settings.gateway.record_period_s)
+    period_s = device.period_s or config.settings.gateway.record_period_s
     if device.protocol.startswith("modbus"):
         blocks = plan_reads(points, limits_of(device))
         extra = _MODBUS_TCP_EXTRA_BYTES if device.protocol == "modbus_tcp" else 0
@@ -62,7 +66,13 @@ def _plan(config: AgentConfig, device: Device) -> DevicePlan:
         period_s = float(device.interrogation_period_s)
         requests = len(device.common_addresses)
         objects = {(p.common_address, p.address): p for p in points}.values()
-        count = requests * 3 * 16 + sum(_OBJECT_BYTES + _IEC104_BYTES[int(p.area)] for p in objects)
+        count = requests * 3 * 16 + sum(_IEC104_HEAD_BYTES + OBJECT_BYTES[int(p.area)] for p in objects)
+    elif device.protocol.startswith("dlt698"):
+        # The list of attributes out, and each with a mean of three elements back.
+        attributes = {p.address & ~0xFF for p in points}
+        per_request = 1 if device.one_point_per_request else ATTRIBUTES_PER_REQUEST
+        requests = -(-len(attributes) // per_request)
+        count = requests * 2 * _DLT698_HEAD_BYTES + len(attributes) * _DLT698_ATTRIBUTE_BYTES
     else:
         layouts = [layout_of(identifier) for identifier in {p.address for p in points}]
         requests = len(layouts)
@@ -83,8 +93,7 @@ def _plan(config: AgentConfig, device: Device) -> DevicePlan:
     )
 
 
-_OBJECT_BYTES = 15  # APCI, ASDU head and object address, one object a frame
-_IEC104_BYTES = {1: 1, 3: 1, 9: 3, 11: 3, 13: 5, 15: 5, 21: 2, 30: 8, 31: 8, 34: 10, 35: 10, 36: 12, 37: 12}
+_IEC104_HEAD_BYTES = 15  # APCI, ASDU head and object address, one object a frame
 
 
 def find_problems(config: AgentConfig, file: str) -> list[Problem]:
@@ -92,7 +101,7 @@ def find_problems(config: AgentConfig, file: str) -> list[Problem]:
     problems = [*_gateway_problems(config, file), *_line_problems(config, file)]
     for index, device in enumerate(config.settings.device, 1):
         key = f"device[{index}]"
-        if device.protocol.startswith("dlt645"):
+        if device.protocol.startswith("dlt"):
             problems += _meter_problems(config, device, file, key)
         for point in config.points[device.id]:
             problems += _point_problems(point, device)
@@ -117,7 +126,7 @@ def _gateway_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
             yield from (replace(problem, file=file) for problem in error.problems)
 
 
-def _point_problems(point: Point, device: Device) -> Iterator[Problem]:
+def _point_problems(point: Point, device: DeviceConfig) -> Iterator[Problem]:
     if point.guard:
         try:
             Guard.parse(point.guard)
@@ -131,22 +140,23 @@ def _point_problems(point: Point, device: Device) -> Iterator[Problem]:
         yield Problem(point.file, point.row, "type", message)
 
 
-def _meter_problems(config: AgentConfig, device: Device, file: str, key: str) -> Iterator[Problem]:
+def _meter_problems(config: AgentConfig, device: DeviceConfig, file: str, key: str) -> Iterator[Problem]:
     if device.address == WILDCARD:
         message = tr("twelve A ask whoever is there, for `agent read` alone: write the meter's own address")
         yield Problem(file, 0, f"{key}.address", message)
     try:
-        layouts_of(config.points[device.id])
+        check = check_attributes if device.protocol.startswith("dlt698") else layouts_of
+        check(config.points[device.id])
     except ConfigError as error:
         yield from error.problems
 
 
 def _line_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
-    lines: dict[str, tuple[int, Device]] = {}
+    lines: dict[str, tuple[int, DeviceConfig]] = {}
     slaves: dict[tuple[str, int | str], int] = {}
     for index, device in enumerate(config.settings.device, 1):
         first_index, first = lines.setdefault(line_name(device), (index, device))
-        same = ("protocol", "baud", "parity") if device.serial else ("protocol",)
+        same = ("protocol", "transaction_id", *(("baud", "parity", "data_bits") if device.serial else ()))
         for key in same:
             if getattr(first, key) != getattr(device, key):
                 message = tr(
