@@ -49,7 +49,7 @@ _COMPARED: Final = ("quantity", "coverage", "amount_yuan", "status", "reason")
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class RowDifference:
     """A line or plant that differs. `before`, `after`: the cells that differ; empty where the row does not exist."""
 
     subject: str
@@ -60,15 +60,15 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class RunComparison:
     """The differences between two runs, and the lines and plants that differ."""
 
     changed: tuple[str, ...]
-    lines: tuple[Difference, ...]
-    plants: tuple[Difference, ...]
+    lines: tuple[RowDifference, ...]
+    plants: tuple[RowDifference, ...]
 
 
-def compare(a: Saved, b: Saved) -> Comparison:
+def compare(a: Saved, b: Saved) -> RunComparison:
     """Compare two statements of the same month.
 
     Raises:
@@ -87,7 +87,7 @@ def compare(a: Saved, b: Saved) -> Comparison:
         )
     changed = _Changed(a, b)
     lines = tuple(_lines(a, b, changed))
-    return Comparison(changed.all(), lines, tuple(_plants(a, b, changed, bool(lines))))
+    return RunComparison(changed.all(), lines, tuple(_plants(a, b, changed, bool(lines))))
 
 
 class _Changed:
@@ -158,7 +158,7 @@ def _by(rows: Sequence[Row], *columns: str) -> dict[tuple[str, ...], Row]:
     return {tuple(row[column] for column in columns): row for row in rows}
 
 
-def _lines(a: Saved, b: Saved, changed: _Changed) -> Iterable[Difference]:
+def _lines(a: Saved, b: Saved, changed: _Changed) -> Iterable[RowDifference]:
     before, after = (_by(s.lines, "area", "plant", "unit", "service") for s in (a, b))
     measured = [_by(s.determinants, "unit", "service", "determinant") for s in (a, b)]
     for key in sorted({*before, *after}):
@@ -169,10 +169,10 @@ def _lines(a: Saved, b: Saved, changed: _Changed) -> Iterable[Difference]:
         mine = [{k: row for k, row in rows.items() if k[:2] == (unit, service)} for rows in measured]
         line = after.get(key) or before[key]
         causes = changed.causes(service, line["article"], measured=mine[0] != mine[1] or not mine[0])
-        yield Difference(unit, service, *cells, causes)
+        yield RowDifference(unit, service, *cells, causes)
 
 
-def _plants(a: Saved, b: Saved, changed: _Changed, lines_differ: bool) -> Iterable[Difference]:
+def _plants(a: Saved, b: Saved, changed: _Changed, lines_differ: bool) -> Iterable[RowDifference]:
     before, after = (_by(s.plants, "area", "plant") for s in (a, b))
     columns = ("compensation_yuan", "revenue_yuan", "allocation_yuan", "net_yuan", "status")
     for key in sorted({*before, *after}):
@@ -185,7 +185,7 @@ def _plants(a: Saved, b: Saved, changed: _Changed, lines_differ: bool) -> Iterab
         causes += [KERNEL] if changed.kernel else []
         if not causes:  # a file added or removed makes a month final or provisional
             causes = list(changed.all())
-        yield Difference(key[1], "", *cells, tuple(causes) or (UNEXPLAINED,))
+        yield RowDifference(key[1], "", *cells, tuple(causes) or (UNEXPLAINED,))
 
 
 def _differing(

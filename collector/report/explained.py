@@ -1,137 +1,223 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An explanation as lines of text for a terminal, in the regulation's words, in English, or in both side by side.
+"""An explanation as a letter to the plant: whole sentences in one language, the article quoted, its own numbers put in.
 
-Ids are not translated (services, rulebook rows, readings, determinants, codes of findings): other commands and files
-use them too. Steps and findings are shown as they were written.
+In Chinese no code, unit or English word is left but AGC, AVC and the names that the register gives. Both languages are
+two letters, one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-import pyarrow as pa
-
+from collector.base.text import Text, both, into, join, tr
 from collector.model.interval import format_time
 from collector.model.money import format_yuan
 from collector.report import words
 from collector.report.words import Lang, Words, say
 from collector.settlement.explain import Explanation
-from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Line
+from collector.settlement.rulebook.articles import clauses_cited
+from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Line, RuleUse
+from collector.settlement.units import unit_text
 
-_LABELS: Final[Mapping[str, Words]] = {
-    "no_amount": ("无金额", "no amount"),
-    "formula": ("算式", "Formula"),
-    "rounded": ("四舍五入至分,一次", "rounded once, half away from zero"),
-    "rulebook": ("规则依据", "Rulebook"),
-    "unknown": ("未定", "unknown"),
-    "readings": ("条文理解", "Readings"),
-    "measured": ("计量", "Measured"),
-    "scope": ("范围", "scope"),
-    "known": ("已知", "known"),
-    "counted": ("计入", "counted"),
-    "excluded": ("剔除", "excluded"),
-    "own_fault": ("自身原因", "own fault"),
-    "not_paid": ("未补偿", "not paid"),
-    "segments": ("分段", "Segments"),
-    "records": ("记录", "Records"),
-}
+_DIGITS: Final = "零一二三四五六七八九"
+_NUMBER: Final = re.compile(r"\d+")
 
 
 def explanation_text(explanation: Explanation, *, segments: int = 40, lang: Lang = Lang.BOTH) -> Iterator[str]:
-    """The explanation as lines of text; `segments`: the most segments to show."""
-    line = explanation.line
-    yield _head(line, lang)
-    if line.low_yuan is not None and line.high_yuan is not None:
-        low, high = format_yuan(line.low_yuan), format_yuan(line.high_yuan)
-        yield say((f"有缺数据:至少 {low} 元,至多 {high} 元",
-                   f"with its gaps: at least {low} 元, at most {high} 元"), lang)  # fmt: skip
-    yield _label("formula", lang)
-    for step in line.steps:
-        yield f"  {step.text} = {_number(step.result)}"
-    if line.amount_yuan is not None:
-        yield f"  {_label('rounded', lang)}: {format_yuan(line.amount_yuan)} 元"
-    yield _label("rulebook", lang)
-    for rule in line.rules:
-        key = f" [{rule.key}]" if rule.key else ""
-        value = rule.value or _label("unknown", lang)
-        yield f"  {rule.id}{key} = {value} {rule.unit}, {_article(rule.article, lang)}, {_from(rule.from_day, lang)}"
-    yield _label("readings", lang)
-    for reading in explanation.readings:
-        text = say((reading.text_zh, reading.text), lang)
-        yield f"  {reading.id} ({reading.clause}): {reading.adopted}, {text}, {_from(reading.from_day, lang)}"
-    yield from _measured(explanation, lang)
-    for finding in explanation.findings:
-        yield f"! {finding.code}: {finding.message}"
-    yield from _segments(explanation.segments, segments, lang)
+    """The letter, a paragraph or a row a line; `segments`: the most segments to show."""
+    if lang is Lang.BOTH:
+        yield from explanation_text(explanation, segments=segments, lang=Lang.ZH)
+        yield ""
+        lang = Lang.EN
+    for text in _letter(explanation, segments):
+        yield str(into(text, lang))
 
 
 def records_heading(lang: Lang) -> str:
     """The heading above the records of an interval."""
-    return _label("records", lang)
+    return say(("记录", "Records"), lang)
 
 
-def _head(line: Line, lang: Lang) -> str:
-    amount = _label("no_amount", lang) if line.amount_yuan is None else f"{format_yuan(line.amount_yuan)} 元"
-    service = say(words.of(words.SERVICES, line.service), lang)
-    status = say(words.of(words.STATUSES, line.status.value), lang)
-    reason = f", {words.all_of(words.REASONS, line.reason, lang)}" if line.reason else ""
-    article = _article(line.article, lang)
-    return f"{line.month}  {line.unit}  {line.service}  {service}  {article}: {amount} ({status}){reason}"
+def _letter(explanation: Explanation, segments: int) -> Iterator[str]:
+    line = explanation.line
+    yield _opening(line)
+    if explanation.others:
+        yield tr("This unit changed its area or plant in the month; this is about {part}.", part=_part(line))
+    yield from _quoted(line.article)
+    if line.steps:
+        steps = join("; ", (tr("{text} = {result}", text=s.text, result=_number(s.result)) for s in line.steps))
+        yield tr("It was computed so: {steps}. The sum is rounded once to the fen.", steps=steps)
+    if line.low_yuan is not None:
+        low = format_yuan(line.low_yuan)
+        if line.high_yuan is None:
+            yield tr("Data are missing: it is {low} yuan at least, and nobody can say how much at most.", low=low)
+        else:
+            high = format_yuan(line.high_yuan)
+            yield tr("Data are missing: it is {low} yuan at least and {high} at most.", low=low, high=high)
+    yield from _measured(explanation)
+    yield from _not_paid(explanation)
+    if line.rules:
+        yield tr("The values of the rulebook: {rules}.", rules=join("; ", map(_rule, line.rules)))
+    if explanation.readings:
+        told = join("; ", (both(f"{r.text} ({r.id})", r.text_zh or r.text) for r in explanation.readings))
+        yield tr("Where the text leaves a choice open, this is how it is read: {readings}.", readings=told)
+    for finding in explanation.findings:
+        yield tr("To be known: {text}.", text=finding.message)
+    yield from _segments(explanation, segments)
 
 
-def _measured(explanation: Explanation, lang: Lang) -> Iterator[str]:
+def _opening(line: Line) -> Text:
+    service, month = _word(words.SERVICES, line.service), both(line.month, _month(line.month))
+    told = {"unit": line.unit, "service": service, "month": month, "article": _article(line.article)}
+    reason = _word(words.REASONS, line.reason) if line.reason else tr("its reason is not known")
+    if line.amount_yuan is None:
+        return tr(
+            "{month}, unit {unit}, {service} ({article}): no amount can be told: {reason}.", reason=reason, **told
+        )
+    amount = format_yuan(line.amount_yuan)
+    if line.reason:
+        return tr(
+            "{month}, unit {unit}, {service} ({article}): {amount} yuan: {reason}.",
+            amount=amount,
+            reason=reason,
+            **told,
+        )
+    return tr("{month}, unit {unit}, {service} ({article}): {amount} yuan.", amount=amount, **told)
+
+
+def _part(line: Line) -> Text:
+    return join(", ", (_word(words.AREAS, line.area), line.plant))
+
+
+def _quoted(article: str) -> Iterator[Text]:
+    for clause in clauses_cited(article):
+        text = "".join(clause.paragraphs)
+        yield tr("{article} says: “{text}”", article=_article(clause.article), text=text)
+
+
+def _measured(explanation: Explanation) -> Iterator[Text]:
     found = explanation.determinant
     if found is None:
         return
-    yield _label("measured", lang)
-    value = "" if found.value is None else f"{_number(found.value)} {found.value_unit}"
-    yield f"  {found.determinant} = {value}"
-    for row in explanation.beside:
-        yield f"  {row.determinant} = {'' if row.value is None else _number(row.value)} {row.value_unit}"
-    times = {"scope": found.scope_ms, "known": found.known_ms, "counted": found.counted_ms}
-    times |= {"excluded": found.excluded_ms, "own_fault": found.own_fault_ms}
-    yield "  " + ", ".join(f"{_label(name, lang)} {_number(Fraction(ms, 3_600_000))} h" for name, ms in times.items())
-    for (cause, reason), duration in explanation.not_paid_ms.items():
-        why = f"{_cause(cause, lang)}, {words.all_of(words.REASONS, reason, lang)}"
-        yield f"  {_label('not_paid', lang)}: {why}, {_number(Fraction(duration, 60_000))} min"
+    rows = [row for row in (found, *explanation.beside) if row.value is not None]
+    values = (
+        tr("{name} {value} {unit}", name=_word(words.DETERMINANTS, row.determinant), value=_number(row.value),
+           unit=unit_text(row.value_unit))
+        for row in rows if row.value is not None
+    )  # fmt: skip
+    yield tr("Measured: {values}.", values=join(", ", values))
+    hours = {
+        name: _number(Fraction(ms, 3_600_000))
+        for name, ms in (
+            ("scope", found.scope_ms), ("known", found.known_ms), ("counted", found.counted_ms),
+            ("excluded", found.excluded_ms), ("own", found.own_fault_ms),
+        )
+    }  # fmt: skip
+    yield tr(
+        "Of {scope} h in scope {known} h are known, and {counted} h count; {excluded} h were excluded, and {own} h are "
+        "the plant's own fault.",
+        **hours,
+    )
 
 
-def _segments(segments: pa.Table, limit: int, lang: Lang) -> Iterator[str]:
-    if not segments.num_rows:
+def _not_paid(explanation: Explanation) -> Iterator[Text]:
+    minutes = (
+        tr("{why} {minutes} min", why=_why(cause, reason), minutes=_number(Fraction(ms, 60_000)))
+        for (cause, reason), ms in explanation.not_paid_ms.items()
+    )
+    if explanation.not_paid_ms:
+        yield tr("Not paid: {minutes}.", minutes=join("; ", minutes))
+    for row in explanation.left:
+        why, assumption = _word(words.REASONS, row.reason), row.assumption
+        if row.amount_yuan is not None:
+            amount = format_yuan(row.amount_yuan)
+            yield tr("{why} cost {amount} yuan, assumed: {assumption}.", why=why, amount=amount, assumption=assumption)
+        else:
+            yield tr("{why}: {assumption}.", why=why, assumption=assumption)
+
+
+def _why(cause: str, reason: str) -> Text:
+    words_of = (_word(words.CLASSES, cause), _word(words.REASONS, reason))
+    return words_of[0] if cause == reason or not reason else join(", ", words_of)
+
+
+def _rule(rule: RuleUse) -> Text:
+    name, key, value, unit, article = rule_words(rule)
+    shown = join("", (" (", key, ")")) if rule.key else ""
+    return tr(
+        "{name}{key} {value} {unit} ({article}, from {day})",
+        name=name, key=shown, value=value, unit=unit, article=article, day=rule.from_day,
+    )  # fmt: skip
+
+
+def rule_words(rule: RuleUse) -> tuple[Text, Text, Text, Text, Text]:
+    """A rulebook row for people: name, key, value, unit, article."""
+    known = words.KEYS.get(rule.key, words.AREAS.get(rule.key, (rule.key, rule.key)))
+    name, value = _said(words.of_rule(rule.id)), both(rule.value, rule.value) if rule.value else tr("not known")
+    return name, both(known[1], known[0]), value, unit_text(rule.unit), _article(rule.article)
+
+
+def _segments(explanation: Explanation, limit: int) -> Iterator[str]:
+    table = explanation.segments
+    if not table.num_rows:
         return
-    yield f"{_label('segments', lang)} ({segments.num_rows})"
-    for number, row in enumerate(segments.slice(0, limit).to_pylist(), 1):
-        value = _number(Fraction(row["value"], SEGMENT_VALUE_DIVISOR[row["value_unit"]]))
-        why = [_cause(row["class"], lang)]
-        if row["reason"] != row["class"]:
-            why.append(words.all_of(words.REASONS, row["reason"], lang))
-        span = f"{format_time(row['start'])} … {format_time(row['end'])}"
-        yield f"  {number:4} {span}  {', '.join(why)}  {value} {row['value_unit']}"
-    if (left := segments.num_rows - limit) > 0:
-        yield "  … " + say((f"另有 {left} 段见 segments.csv", f"{left} more in segments.csv"), lang)
+    yield tr("The stretches of time ({count}):", count=table.num_rows)
+    for number, row in enumerate(table.slice(0, limit).to_pylist(), 1):
+        value = _number(Fraction(row["value"] or 0, SEGMENT_VALUE_DIVISOR[row["value_unit"]]))
+        yield tr(
+            "{number} {start} to {end}: {why}, {value} {unit}",
+            number=f"{number:4}", start=_instant(row["start"]), end=_instant(row["end"]),
+            why=_why(row["class"], row["reason"]), value=value, unit=unit_text(row["value_unit"]),
+        )  # fmt: skip
+    if (left := table.num_rows - limit) > 0:
+        yield tr("… and {left} more, in the file of segments", left=left)
 
 
-def _label(name: str, lang: Lang) -> str:
-    return say(_LABELS[name], lang)
+def _instant(time_utc_ms: int) -> str:
+    """An instant for a letter: local, without its offset."""
+    return format_time(time_utc_ms).removesuffix("+08:00").replace("T", " ")
 
 
-def _cause(code: str, lang: Lang) -> str:
-    return say(words.of(words.CLASSES, code), lang)
+def _word(table: object, code: str) -> Text:
+    return _said(words.of(table, code))  # type: ignore[arg-type]
 
 
-def _article(article: str, lang: Lang) -> str:
-    return f"第{article}条" if lang is Lang.ZH else f"Art. {article}"
+def _said(found: Words) -> Text:
+    return both(found[1] or found[0], found[0])
 
 
-def _from(day: str, lang: Lang) -> str:
-    return f"自 {day}" if lang is Lang.ZH else f"from {day}"
+def _article(article: str) -> Text:
+    """An article as each language writes it: Art. 13(3), 第十三条(三)."""
+    if not article[:1].isdigit():
+        return tr("data policy")
+    parts = []
+    for part in article.split(", "):
+        number, _, clauses = part.partition("(")
+        told = f"第{_chinese(number)}条" + _NUMBER.sub(lambda m: _chinese(m.group()), f"({clauses}" if clauses else "")
+        parts.append(told.replace("-", "至"))
+    return both(f"Art. {article}", "、".join(parts))
 
 
-def _number(value: Fraction) -> str:
+def _chinese(number: str) -> str:
+    """A number below 100 in Chinese digits."""
+    tens, ones = divmod(int(number), 10)
+    head = "" if not tens else ("十" if tens == 1 else _DIGITS[tens] + "十")
+    return head + (_DIGITS[ones] if ones or not tens else "")
+
+
+def _month(month: str) -> str:
+    year, _, number = month.partition("-")
+    return f"{year}年{int(number)}月"
+
+
+def _number(value: Fraction | None) -> str:
     """A number with at most six decimals, for display."""
+    if value is None:
+        return ""
     rounded = (Decimal(value.numerator) / Decimal(value.denominator)).quantize(Decimal("0.000001"))
     text = f"{rounded:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

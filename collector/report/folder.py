@@ -11,21 +11,25 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+import pyarrow as pa
 
 from collector.base.durable import flush
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
+from collector.report.evidence import TITLES, EvidenceTable, made_tables, measured_tables, table_csv
 from collector.report.manifest import manifest_json, run_id
-from collector.report.segments import UnpaidTime, WrittenSegments, write_segments
-from collector.report.tables import determinants_csv, ledger_csv, lines_csv, plants_csv, primary_frequency_csv
-from collector.report.unpaid import not_paid_csv, with_outside_time
+from collector.report.segments import TRACES, UnpaidTime, WrittenSegments, with_outside_time, write_segments
+from collector.report.summary import lines_of_statement, sum_up, summary_csv
+from collector.report.tables import determinants_csv, ledger_csv, lines_csv, not_paid_csv, plants_csv
+from collector.report.words import Paper
 from collector.settlement.settle import Spread
 from collector.settlement.statement import Statement, check_identities
 
 MANIFEST: Final = "manifest.json"
-SEGMENTS: Final = "segments.csv"
 
 
 def check_out(out: Path) -> None:
@@ -44,11 +48,17 @@ def check_out(out: Path) -> None:
 
 
 def write_statement(
-    statement: Statement, out: Path, *, spread: Spread = map, written: Sequence[WrittenSegments] = ()
+    statement: Statement,
+    out: Path,
+    *,
+    spread: Spread = map,
+    written: Sequence[WrittenSegments] = (),
+    paper: Paper | None = None,
 ) -> dict[str, Any]:
     """Write the statement to `out` and return its manifest; the same bytes however the work is spread.
 
-    `written`: segments already written that are not in `statement.segments`; they come first.
+    `written`: segments already written that are not in `statement.segments`; they come first. `paper`: the run of a
+    center it is of, which page and workbook name.
 
     Raises:
         ConfigError: as `check_out`.
@@ -61,8 +71,7 @@ def write_statement(
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        manifest = _fill(statement, work, spread, written)
-        work.chmod(0o755)
+        manifest = _fill(statement, work, spread, written, paper)
         _swap(work, out)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
@@ -70,19 +79,26 @@ def write_statement(
     return manifest
 
 
-def _fill(statement: Statement, work: Path, spread: Spread, written: Sequence[WrittenSegments]) -> dict[str, Any]:
-    measured = write_segments(statement.segments, work / SEGMENTS, spread=spread, before=written)
+def _fill(
+    statement: Statement, work: Path, spread: Spread, written: Sequence[WrittenSegments], paper: Paper | None
+) -> dict[str, Any]:
+    measured = write_segments(statement.segments, work, spread=spread, before=written)
+    pa.default_memory_pool().release_unused()  # no tables from here on; the workbook needs the memory
     unpaid = with_outside_time(statement, measured)
+    made = made_tables(statement, unpaid)
+    evidence = {**made, **measured_tables(work)}
+    tables = [evidence[name] for name in TITLES if name in evidence]
     contents: dict[str, Callable[[], bytes] | None] = {
-        "statement.xlsx": lambda: _workbook(statement, unpaid),  # first, because it takes longest
-        SEGMENTS: None,  # written already
-        "statement.html": lambda: _page(statement, unpaid),
-        "primary_frequency.csv": lambda: primary_frequency_csv(statement),
+        "statement.xlsx": lambda: _workbook(statement, unpaid, tables, paper),  # first, because it takes longest
+        **{f"{name}.csv": None for name in TRACES},  # written already
+        "statement.html": lambda: _page(statement, unpaid, tables, paper),
         "lines.csv": lambda: lines_csv(statement),
         "plants.csv": lambda: plants_csv(statement),
         "determinants.csv": lambda: determinants_csv(statement),
         "not_paid.csv": lambda: not_paid_csv(unpaid),
         "ledger.csv": lambda: ledger_csv(statement, run_id(statement)),
+        **{f"{name}.csv": partial(table_csv, table) for name, table in made.items()},
+        "summary.csv": lambda: summary_csv(sum_up(lines_of_statement(statement), months_only=True)),
     }
 
     def write(name: str) -> str:
@@ -102,16 +118,20 @@ def _fill(statement: Statement, work: Path, spread: Spread, written: Sequence[Wr
     return manifest
 
 
-def _workbook(statement: Statement, unpaid: Sequence[UnpaidTime]) -> bytes:
+def _workbook(
+    statement: Statement, unpaid: Sequence[UnpaidTime], evidence: Sequence[EvidenceTable], paper: Paper | None
+) -> bytes:
     from collector.report.workbook import workbook_xlsx  # slow to import, and only one of two processes needs it
 
-    return workbook_xlsx(statement, unpaid)
+    return workbook_xlsx(statement, unpaid, evidence, paper)
 
 
-def _page(statement: Statement, unpaid: Sequence[UnpaidTime]) -> bytes:
+def _page(
+    statement: Statement, unpaid: Sequence[UnpaidTime], evidence: Sequence[EvidenceTable], paper: Paper | None
+) -> bytes:
     from collector.report.page import page_html  # as above
 
-    return page_html(statement, unpaid)
+    return page_html(statement, unpaid, evidence, paper)
 
 
 def _swap(work: Path, out: Path) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from collector.report.numbers import format_amount
-from collector.settlement.statement import Statement
+from collector import __version__
+from collector.report.numbers import format_amount, format_instant
+from collector.settlement.statement import RESULT_HASH_VERSION, Statement
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+STATEMENT_HASH_VERSION: Final = 1
 
 
 def input_hash(sources: Mapping[str, str]) -> str:
@@ -21,9 +22,23 @@ def input_hash(sources: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def statement_hash(files: Mapping[str, str]) -> str:
+    """One SHA-256 over all other files of a statement folder; `files`: SHA-256 of each by name."""
+    return input_hash(files)
+
+
+def hashes_wrong(manifest: Mapping[str, Any], subject: str) -> Iterator[str]:
+    """Where a manifest's hash over all files is not that of the files it lists, in words; older ones have none."""
+    if manifest.get("statement_hash_version") == STATEMENT_HASH_VERSION:
+        found = statement_hash(manifest["files"])
+        if manifest["statement_hash"] != found:
+            yield f"{subject}: statement_hash is {manifest['statement_hash']}, its files give {found}"
+
+
 def run_id(statement: Statement) -> str:
     """The id of a run, derived from its inputs: the same inputs, rulebook and kernel give the same id."""
-    parts = (statement.month, input_hash(statement.sources), statement.rulebook_hash, statement.kernel_version)
+    cut = () if statement.running is None else (statement.running.cut_ms,)
+    parts = (statement.month, *cut, input_hash(statement.sources), statement.rulebook_hash, statement.kernel_version)
     return f"{statement.month}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 
 
@@ -34,8 +49,12 @@ def manifest_of(statement: Statement, files: Mapping[str, str]) -> dict[str, Any
         "month": statement.month,
         "run": run_id(statement),
         "status": statement.status.value,
+        **_running(statement),
         "result_hash": statement.result_hash(),
-        "versions": {"collector": _version("collector"), "kernel": statement.kernel_version},
+        "result_hash_version": RESULT_HASH_VERSION,
+        "statement_hash": statement_hash(files),
+        "statement_hash_version": STATEMENT_HASH_VERSION,
+        "versions": {"collector": __version__, "kernel": statement.kernel_version},
         "rulebook": {"hash": statement.rulebook_hash},
         "readings": [
             {"id": use.id, "clause": use.clause, "adopted": use.adopted, "from": use.from_day}
@@ -52,15 +71,31 @@ def manifest_of(statement: Statement, files: Mapping[str, str]) -> dict[str, Any
                 "compensation_yuan": format_amount(area.compensation_yuan),
                 "revenue_yuan": format_amount(area.revenue_yuan) or None,
                 "reason": area.reason,
+                "plants": list(area.plants),
             }
             for area in statement.areas
         ],
         "findings": [
-            {"code": f.code, "subject": f.subject, "message": f.message, "provisional": f.provisional}
+            {
+                "code": f.code,
+                "subject": f.subject,
+                "message": f.message,
+                "provisional": f.provisional,
+                "areas": list(f.areas),
+            }
             for f in statement.findings
         ],
         "files": dict(sorted(files.items())),
     }
+
+
+def _running(statement: Statement) -> dict[str, Any]:
+    """The cut of a running month, and the month whose revenue stands in for its own; nothing of any other month."""
+    found = statement.running
+    if found is None:
+        return {}
+    cut = {"cut": format_instant(found.cut_ms), "elapsed_days": found.elapsed_days}
+    return {"running": cut | {"revenue_month": found.revenue_month or statement.month}}
 
 
 def manifest_json(statement: Statement, files: Mapping[str, str]) -> bytes:
@@ -77,10 +112,3 @@ def _rules(statement: Statement) -> list[dict[str, str]]:
         {"id": u.id, "key": u.key, "article": u.article, "value": u.value, "unit": u.unit, "from": u.from_day}
         for u in used
     ]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "checkout"

@@ -6,12 +6,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from collector.report import words
+from collector.report.evidence import NUMBERS, PAGE_ROWS, EvidenceTable, finding_texts, shown_rows, subject_words
 from collector.report.manifest import input_hash, run_id
 from collector.report.numbers import (
     format_amount,
@@ -25,7 +28,12 @@ from collector.report.segments import UnpaidTime
 from collector.settlement.statement import AreaRow, Line, PlantRow, Statement
 
 
-def page_html(statement: Statement, unpaid: Sequence[UnpaidTime]) -> bytes:
+def page_html(
+    statement: Statement,
+    unpaid: Sequence[UnpaidTime],
+    evidence: Sequence[EvidenceTable],
+    paper: words.Paper | None = None,
+) -> bytes:
     """The page as UTF-8 bytes; every text of the data is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -42,16 +50,37 @@ def page_html(statement: Statement, unpaid: Sequence[UnpaidTime]) -> bytes:
         "hours": lambda duration_ms: _hours(duration_ms),
     }
     template = environment.get_template("statement.html")
-    return (template.render(**_context(statement, unpaid)) + "\n").encode()
+    context = _context(statement, unpaid, paper) | {"evidence": [_shown(table) for table in evidence if table.rows]}
+    return (template.render(**context) + "\n").encode()
 
 
-def _context(statement: Statement, unpaid: Sequence[UnpaidTime]) -> dict[str, Any]:
+def _shown(table: EvidenceTable) -> dict[str, Any]:
+    """A table of evidence with its cells in words, its first PAGE_ROWS rows."""
+    starts = ['<td class="n">' if name in NUMBERS else "<td>" for name in table.columns]
+    cell = cache(escape)
+    rows = shown_rows(table.columns, table.rows[:PAGE_ROWS])
     return {
+        "table": table,
+        "columns": [(words.of(words.COLUMNS, name), "n" if name in NUMBERS else "") for name in table.columns],
+        # Whole rows, because the template takes ten times as long for so many cells.
+        "rows": [
+            Markup("".join(f"{start}{cell(text)}</td>" for start, text in zip(starts, row, strict=True)))
+            for row in rows
+        ],
+    }
+
+
+def _context(statement: Statement, unpaid: Sequence[UnpaidTime], paper: words.Paper | None) -> dict[str, Any]:
+    status = partial(status_on, paper)
+    return {
+        "paper": paper,
         "s": statement,
+        "findings": list(zip(statement.findings, finding_texts(statement.findings, statement.lines), strict=True)),
+        "subject": lambda subject: subject_words(subject)[0],
         "run": run_id(statement),
         "inputs_hash": input_hash(statement.sources),
         "result_hash": statement.result_hash(),
-        "month_status": month_status(statement.status.value),
+        "month_status": status(statement.status.value),
         "areas": [_area(area, statement) for area in statement.areas],
         "services": service_totals(statement.lines),
         "unpaid": unpaid_by_service(unpaid),
@@ -60,10 +89,15 @@ def _context(statement: Statement, unpaid: Sequence[UnpaidTime]) -> dict[str, An
         "service": lambda code: words.of(words.SERVICES, code),
         "reason": lambda code: words.both(words.REASONS, code),
         "status": lambda code: words.of(words.STATUSES, code),
-        "area_status": month_status,
+        "area_status": status,
         "cause": lambda code: words.both(words.CLASSES, code),
         "area_name": lambda code: words.of(words.AREAS, code)[0],
     }
+
+
+def status_on(paper: words.Paper | None, code: str) -> words.Words:
+    """The same on a paper: of a what-if nothing is final."""
+    return words.WHAT_IF if paper is not None and paper.what_if and code == "final" else month_status(code)
 
 
 def month_status(code: str) -> words.Words:

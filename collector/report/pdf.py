@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,18 +51,39 @@ def write_pdf(statement: Statement, path: Path) -> str:
     Raises:
         OSError: the file can't be written.
     """
+    if why := why_no_pdf():
+        return why
+    path.write_bytes(make_pdf(_content(statement)))
+    return ""
+
+
+@cache
+def _font() -> str:
+    """The font of PDFs; empty where none of them is installed.
+
+    Raises:
+        ModuleNotFoundError: typst is not installed.
+    """
+    typst: Any = importlib.import_module("typst")
+    present = {font.family for font in typst.Fonts().fonts()}
+    return next((name for name in FONTS if name in present), "")
+
+
+def why_no_pdf() -> str:
+    """Why no PDF can be made here; empty where it can."""
     try:
-        typst: Any = importlib.import_module("typst")
+        return "" if _font() else f"no font with Chinese is installed; one of {', '.join(FONTS)} is needed"
     except ModuleNotFoundError:
         return "typst is not installed"
-    present = {font.family for font in typst.Fonts().fonts()}
-    font = next((name for name in FONTS if name in present), None)
-    if font is None:
-        return f"no font with Chinese is installed; one of {', '.join(FONTS)} is needed"
-    data = json.dumps({"font": font, **_content(statement)}, ensure_ascii=False)
+
+
+def make_pdf(content: Mapping[str, Any]) -> bytes:
+    """The PDF of a title, a head, notes and tables (`title`, `head`, `align`: n for numbers, `rows` of texts)."""
+    typst: Any = importlib.import_module("typst")
+    data = json.dumps({"font": _font(), **content}, ensure_ascii=False)
     # a fixed instant, so that the same statement gives the same bytes
-    path.write_bytes(typst.compile(_TEMPLATE.encode(), sys_inputs={"data": data}, timestamp=0))
-    return ""
+    made: bytes = typst.compile(_TEMPLATE.encode(), sys_inputs={"data": data}, timestamp=0)
+    return made
 
 
 def _content(s: Statement) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
+from collector.report.manifest import hashes_wrong
 
 Row = Mapping[str, str]
 
@@ -54,7 +55,7 @@ def load_saved(folder: Path, manifest: Mapping[str, Any] | None = None) -> Saved
             [Problem(str(folder), 0, "", tr("is no statement folder: no manifest.json of ours"))]
         ) from None
     tables: dict[str, tuple[Row, ...]] = {}
-    problems = []
+    problems = [Problem(str(folder / "manifest.json"), 0, "", words) for words in hashes_wrong(manifest, "manifest")]
     for name in ("lines.csv", "plants.csv", "determinants.csv"):
         try:
             data = (folder / name).read_bytes()

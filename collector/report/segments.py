@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""segments.csv and, from the same pass, the unpaid time by unit, service and reason.
+"""segments.csv, the files of evidence found while measuring and, from the same pass, the unpaid time by reason.
 
-There can be millions of segments: they are written table by table and formatted by Arrow, not row by row. The tables
-are independent, so they may be formatted in parallel.
+There can be millions of rows: they are written table by table and formatted by Arrow, not row by row. The tables are
+independent, so they may be formatted in parallel.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,14 +23,22 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from collector.model.interval import LOCAL_OFFSET_MS
+from collector.settlement.evidence import EVIDENCE, EvidenceColumn, Traces
+from collector.settlement.outside_scope import OUTSIDE, outside_ms
 from collector.settlement.settle import Spread
-from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Segments
+from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Segments, Statement
 
-SEGMENT_COLUMNS: Final = ("unit", "service", "start", "end", "class", "reason", "value", "value_unit")
+SEGMENTS: Final = "segments"
+# Every file written here, by its name without ending: its columns.
+TRACES: Final[Mapping[str, Sequence[str]]] = {
+    SEGMENTS: ("unit", "service", "start", "end", "class", "reason", "value", "value_unit"),
+    **{name: [column.name for column in columns] for name, columns in EVIDENCE.items()},
+}
 _MICRO: Final = 1_000_000
 _DAY_S: Final = 86_400
 _INSTANT: Final = np.dtype([("date", "S10"), ("T", "S1"), ("time", "S8"), ("offset", "S6")])
 _COPY_BYTES: Final = 1 << 20
+_FEW_DISTINCT: Final = 1_000_000  # a number of evidence stored finer than this (energy) hardly comes twice
 _KEYS: Final = ["unit", "service", "class", "reason"]
 UnpaidTimes = Counter[tuple[str, str, str, str]]  # ms by unit, service, class, reason
 
@@ -47,44 +56,78 @@ class UnpaidTime:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSegments:
-    """Segments already written as lines of segments.csv to a file of their own, and their unpaid time."""
+    """Segments and evidence already written, as lines of their CSV files, to files of their own; and the unpaid time.
 
-    path: Path
+    `paths`: by the name of the file without its ending.
+    """
+
+    paths: Mapping[str, Path]
     times: UnpaidTimes
 
 
 def write_segments(
-    segments: Segments, path: Path, *, spread: Spread = map, before: Iterable[WrittenSegments] = ()
+    segments: Segments, folder: Path, *, spread: Spread = map, before: Iterable[WrittenSegments] = ()
 ) -> tuple[UnpaidTime, ...]:
-    """Write segments.csv; returns the unpaid time, sorted. `before`: written files to begin with, in this order.
+    """Write segments.csv and the evidence files; returns the unpaid time, sorted.
+
+    `before`: written files to begin with, in this order.
 
     Raises:
-        OSError: the file can't be written.
+        OSError: a file can't be written.
     """
     unpaid: UnpaidTimes = Counter()
-    with path.open("wb") as file:
-        file.write((",".join(SEGMENT_COLUMNS) + "\n").encode())
+    with ExitStack() as stack:
+        files = {name: stack.enter_context((folder / f"{name}.csv").open("wb")) for name in TRACES}
+        for name, columns in TRACES.items():
+            files[name].write((",".join(columns) + "\n").encode())
         for written in before:
-            with written.path.open("rb") as lines:
-                shutil.copyfileobj(lines, file, _COPY_BYTES)
+            for name, path in written.paths.items():
+                with path.open("rb") as lines:
+                    shutil.copyfileobj(lines, files[name], _COPY_BYTES)
             unpaid.update(written.times)
-        for text, times in spread(_format, segments.parts()):
-            file.write(text)
+        for texts, times in spread(_format, segments.parts()):
+            for name, text in texts.items():
+                files[name].write(text)
             unpaid.update(times)
     return tuple(sorted(UnpaidTime(*key, duration) for key, duration in unpaid.items()))
 
 
-def _format(part: Callable[[], pa.Table]) -> tuple[Any, UnpaidTimes]:
-    return format_segments(part())
+def with_outside_time(statement: Statement, unpaid: Iterable[UnpaidTime]) -> tuple[UnpaidTime, ...]:
+    """The unpaid time of the segments and, as a class of its own, the time outside each scope; sorted."""
+    outside = [UnpaidTime(unit, service, OUTSIDE, reason, ms) for unit, service, reason, ms in outside_ms(statement)]
+    return tuple(sorted([*unpaid, *outside]))
 
 
-def format_segments(table: pa.Table) -> tuple[Any, UnpaidTimes]:
-    """Format a table as bytes of segments.csv, and sum its unpaid time."""
-    return (_as_csv(table), _unpaid(table)) if table.num_rows else (b"", Counter())
+def _format(part: Callable[[], Traces]) -> tuple[dict[str, Any], UnpaidTimes]:
+    return format_traces(part())
 
 
-def _as_csv(table: pa.Table) -> Any:
-    text = _as_text(table)
+def format_traces(traces: Traces) -> tuple[dict[str, Any], UnpaidTimes]:
+    """Lines of each file as bytes, and the unpaid time of the segments."""
+    texts = {name: _as_csv(_evidence_text(name, table)) for name, table in traces.evidence.items() if table.num_rows}
+    if not traces.segments.num_rows:
+        return texts, Counter()
+    return {SEGMENTS: _as_csv(_as_text(traces.segments)), **texts}, _unpaid(traces.segments)
+
+
+def _evidence_text(name: str, table: pa.Table) -> pa.Table:
+    def text(column: EvidenceColumn) -> Any:
+        found = table[column.name]
+        if column.form == "number":
+            return _decimal_texts(found, column.divisor)
+        return _known_times(found) if column.form == "instant" else pc.fill_null(found.cast(pa.string()), "")
+
+    return pa.table({column.name: text(column) for column in EVIDENCE[name]})
+
+
+def _known_times(times: Any) -> Any:
+    """Instants as text; null where there is none."""
+    if not times.null_count:
+        return _local_times(times)
+    return pc.if_else(times.is_valid(), _local_times(pc.fill_null(times, 0)), None)
+
+
+def _as_csv(text: pa.Table) -> Any:
     for style in ("none", "needed"):
         options = pyarrow.csv.WriteOptions(include_header=False, quoting_style=style)
         sink = pa.BufferOutputStream()
@@ -112,8 +155,10 @@ def _as_text(table: pa.Table) -> pa.Table:
 
 def _local_times(times: Any) -> Any:
     """UTC ms as ISO 8601 with +08:00, formatted column by column from tables of days and seconds."""
-    second, ms = np.divmod(times.to_numpy() + LOCAL_OFFSET_MS, 1000)
-    day, of_day = np.divmod(second, _DAY_S)
+    local = times.to_numpy() + LOCAL_OFFSET_MS
+    second = local // 1000  # and not np.divmod, which is several times slower
+    ms, day = local - second * 1000, second // _DAY_S
+    of_day = second - day * _DAY_S
     first = int(day.min())
     dates = np.arange(first, int(day.max()) + 1).astype("datetime64[D]").astype("S10")
     texts = np.empty(len(day), _INSTANT)
@@ -144,19 +189,30 @@ def _fixed_texts(signs: np.ndarray[Any, Any]) -> Any:
 
 
 def _values(table: pa.Table) -> Any:
+    """Values of segments in their units."""
+    codes, names = _codes(table["value_unit"])
+    divisors = np.array([SEGMENT_VALUE_DIVISOR.get(name, 1) for name in names], dtype=np.int64)
+    return _decimals(table["value"], divisors[codes] if len(names) > 1 else int(divisors[0]))
+
+
+def _decimal_texts(column: Any, divisor: int) -> Any:
+    """Stored integers as decimals with six places; as texts, each distinct number once, where few are distinct."""
+    if divisor > _FEW_DISTINCT:
+        return _decimals(column, divisor)
+    distinct = column.combine_chunks().dictionary_encode()
+    texts = _decimals(distinct.dictionary, divisor).cast(pa.string())
+    return pa.DictionaryArray.from_arrays(distinct.indices, texts).cast(pa.string())
+
+
+def _decimals(column: Any, divisor: int | np.ndarray[Any, Any]) -> Any:
     """Stored integers as decimals with six places, half away from zero."""
-    unit, names = _codes(table["value_unit"])
-    raw = table["value"].combine_chunks()
+    raw = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     stored = raw.fill_null(0).to_numpy(zero_copy_only=False)
-    micro = np.zeros(len(stored), np.int64)
-    for name, divisor in SEGMENT_VALUE_DIVISOR.items():
-        if name not in names:
-            continue
-        mine = unit == names.index(name)
-        common = math.gcd(divisor, _MICRO)
-        scaled, step = stored[mine] * (_MICRO // common), divisor // common
-        rounded = (2 * np.abs(scaled) + step) // (2 * step)
-        micro[mine] = np.where(scaled < 0, -rounded, rounded)
+    common = np.gcd(divisor, _MICRO)
+    micro, step = stored * (_MICRO // common), divisor // common
+    if np.any(step != 1):
+        rounded = (2 * np.abs(micro) + step) // (2 * step)
+        micro = np.where(micro < 0, -rounded, rounded)
     words = np.empty((len(micro), 2), np.int64)
     words[:, 0], words[:, 1] = micro, micro >> 63
     kind = pa.decimal128(38, 6)

@@ -7,20 +7,27 @@ stays text when the cell is edited. The file has no timestamps: the same rows gi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
+from xlsxwriter.worksheet import Worksheet
 
 from collector.report.numbers import QUANTITY_DIGITS, scaled
 
+_NOT_IN_A_NAME: Final = re.compile(r"[\[\]:*?/\\\x00-\x1f\x7f]|'")  # of a sheet, as Excel has it
+_MARK_COLOUR: Final = "#6B2FA0"
+_NAME_LIMIT: Final = 31  # UTF-16 units
+_CELL_LIMIT: Final = 32_767  # UTF-16 units
 # Includes the full-width forms, which spreadsheets treat like the others under Chinese input.
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _FORMATS: Final[dict[str, dict[str, Any]]] = {
@@ -35,7 +42,7 @@ _FORMATS: Final[dict[str, dict[str, Any]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SheetColumn:
     """A column: its title, the kind of its cells, its width in characters."""
 
     title: str
@@ -46,7 +53,9 @@ class Column:
 class Book:
     """A workbook being written; one method per kind of cell."""
 
-    def __init__(self, target: Path | BytesIO, title: str) -> None:
+    def __init__(self, target: Path | BytesIO, title: str, mark: str = "") -> None:
+        """`mark`: printed across the head of every sheet, and what the reader sees first of its title; "": none."""
+        self._mark = mark
         options = {
             "in_memory": True,
             "strings_to_formulas": False,
@@ -61,26 +70,15 @@ class Book:
             kind: self.book.add_format({**base, **extra, "bold": True, "top": 2}) for kind, extra in _FORMATS.items()
         }
         self.header = self.book.add_format({**base, "bold": True, "bg_color": "#E7E6E6", "text_wrap": True})
-        self.title = self.book.add_format({"bold": True, "font_size": 14})
+        colour = {"font_color": _MARK_COLOUR} if mark else {}
+        self.title = self.book.add_format({"bold": True, "font_size": 14, **colour})
         self.note = self.book.add_format({"font_size": 9, "font_color": "#555555"})
 
     def sheet(
-        self, name: str, note: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]
+        self, name: str, note: str, columns: Sequence[SheetColumn], rows: Iterable[Sequence[Any]]
     ) -> tuple[Any, int, int]:
         """Add a sheet: title, note, frozen header and rows; returns it, its first and its last data row (0-based)."""
-        sheet = self.book.add_worksheet(name)
-        sheet.set_landscape()
-        sheet.set_paper(9)  # A4
-        sheet.fit_to_pages(1, 0)
-        sheet.set_margins(left=0.4, right=0.4, top=0.6, bottom=0.6)
-        sheet.set_footer("&L&A&R&P / &N")
-        sheet.write_string(0, 0, name, self.title)
-        sheet.write_string(1, 0, note, self.note)
-        for index, column in enumerate(columns):
-            sheet.set_column(index, index, column.width)
-            sheet.write_string(2, index, column.title, self.header)
-        sheet.freeze_panes(3, 0)
-        sheet.repeat_rows(2)
+        sheet = self._headed(name, note, columns)
         last = 2
         for last, row in enumerate(rows, 3):
             for index, (column, value) in enumerate(zip(columns, row, strict=True)):
@@ -89,15 +87,56 @@ class Book:
             sheet.autofilter(2, 0, last, len(columns) - 1)
         return sheet, 3, last
 
+    def plain_sheet(self, name: str, note: str, columns: Sequence[SheetColumn], rows: Iterable[Sequence[Any]]) -> None:
+        """Add a sheet like that of `sheet`, below whose rows nothing is written."""
+        written = [
+            [
+                "" if value is None else str(value) if column.kind == "text" else repr(shown(value))
+                for column, value in zip(columns, row, strict=True)
+            ]
+            for row in rows
+        ]
+        self.text_sheet(name, note, columns, written)
+
+    def text_sheet(self, name: str, note: str, columns: Sequence[SheetColumn], rows: Sequence[Sequence[str]]) -> None:
+        """Add a sheet like that of `plain_sheet`, every value given as text, also numbers."""
+        sheet = self._headed(name, note, columns, _TextRowsSheet)
+        if rows:
+            numbers = [None if column.kind == "text" else self.formats[column.kind] for column in columns]
+            sheet.put_rows(3, rows, numbers, self._text_format)
+            sheet.autofilter(2, 0, 2 + len(rows), len(columns) - 1)
+
+    def _headed(self, name: str, note: str, columns: Sequence[SheetColumn], kind: type | None = None) -> Any:
+        sheet = self.book.add_worksheet(_sheet_name(name), kind)
+        sheet.set_landscape()
+        sheet.set_paper(9)  # A4
+        sheet.fit_to_pages(1, 0)
+        sheet.set_margins(left=0.4, right=0.4, top=0.6, bottom=0.6)
+        sheet.set_footer("&L&A&R&P / &N")
+        if self._mark:
+            sheet.set_header(f"&C&36&K{_MARK_COLOUR[1:]}{self._mark}")
+            sheet.set_tab_color(_MARK_COLOUR)
+        sheet.write_string(0, 0, f"{self._mark} · {name}" if self._mark else name, self.title)
+        sheet.write_string(1, 0, note, self.note)
+        for index, column in enumerate(columns):
+            sheet.set_column(index, index, column.width)
+            sheet.write_string(2, index, column.title, self.header)
+        sheet.freeze_panes(3, 0)
+        sheet.repeat_rows(2)
+        return sheet
+
     def cell(self, sheet: Any, row: int, column: int, kind: str, value: Any) -> None:
         """Write one cell; None stays blank, text never becomes a formula."""
         if value is None or (isinstance(value, str) and not value):  # comparing a Fraction with "" is slow
             sheet.write_blank(row, column, None, self.formats["text"])
         elif kind == "text":
             text = str(value)
-            sheet.write_string(row, column, text, self.formats["quoted" if text.startswith(FORMULA_STARTS) else "text"])
+            sheet.write_string(row, column, text, self._text_format(text))
         else:
             sheet.write_number(row, column, shown(value), self.formats[kind])
+
+    def _text_format(self, text: str) -> Any:
+        return self.formats["quoted" if text.startswith(FORMULA_STARTS) else "text"]
 
     def total(self, sheet: Any, row: int, column: int, first: int, last: int, kind: str, value: Any) -> None:
         """Write a sum over the column's rows, with its value for programs that do not calculate formulas."""
@@ -120,3 +159,63 @@ def shown(value: Decimal | Fraction | int) -> float:
 def plain_text(text: str) -> str:
     """A text cell of a CSV for spreadsheets: an apostrophe keeps it from becoming a formula."""
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _sheet_name(name: str) -> str:
+    allowed = _NOT_IN_A_NAME.sub("_", name).encode("utf-16-le")[: 2 * _NAME_LIMIT]
+    return allowed.decode("utf-16-le", "ignore")
+
+
+class _TextRowsSheet(Worksheet):  # type: ignore[misc]  # xlsxwriter has no types
+    """A sheet whose last rows are texts, of numbers in some columns; it is the library's own, byte for byte.
+
+    The tables of evidence have up to a million cells: the library takes five times as long for them and keeps each as
+    an object until the file is closed.
+    """
+
+    dim_rowmax: Any
+    _rows: Sequence[Sequence[str]] = ()
+
+    def put_rows(
+        self, first: int, rows: Sequence[Sequence[str]], numbers: Sequence[Any], text_format: Callable[[str], Any]
+    ) -> None:
+        """Take the rows, to be shown from row `first` (0-based) on.
+
+        Args:
+            first: the row below the header.
+            rows: at least one; an empty text is a blank cell.
+            numbers: for each column the format of its numbers, None where it is of texts.
+            text_format: the format of a text, and of a blank cell.
+        """
+        self._first, self._rows, self._numbers, self._text_format = first, rows, numbers, text_format
+        self._check_dimensions(first + len(rows) - 1, len(numbers) - 1)
+        index_of = self.str_table._get_shared_string_index
+        places = [place for place, number in enumerate(numbers) if number is None]
+        texts = [row[place] for row in rows for place in places if row[place]]
+        self._shared = {text: index_of(_fitting(text)) for text in dict.fromkeys(texts)}
+        self.str_table.count += len(texts) - len(self._shared)
+
+    def _write_rows(self) -> None:
+        last: int = self.dim_rowmax
+        self.dim_rowmax = last - len(self._rows)
+        super()._write_rows()
+        self.dim_rowmax = last
+        if not self._rows:
+            return
+        # Where a cell stands, and behind it what the same text has in every row.
+        columns = [(f'<c r="{xl_col_to_name(n)}', cache(partial(self._end_of, x))) for n, x in enumerate(self._numbers)]
+        for row_number, row in enumerate(self._rows, self._first + 1):
+            cells = [f"{begin}{row_number}{end(text)}" for (begin, end), text in zip(columns, row, strict=True)]
+            self.fh.write(f'<row r="{row_number}" spans="1:{len(columns)}">{"".join(cells)}</row>')
+
+    def _end_of(self, number: Any, text: str) -> str:
+        if number is not None and text:
+            return f'" s="{number._get_xf_index()}"><v>{float(text):.16G}</v></c>'
+        style = f'" s="{self._text_format(text)._get_xf_index()}"'
+        return f'{style} t="s"><v>{self._shared[text]}</v></c>' if text else f"{style}/>"
+
+
+def _fitting(text: str) -> str:
+    if 2 * len(text) <= _CELL_LIMIT:
+        return text
+    return text.encode("utf-16-le")[: 2 * _CELL_LIMIT].decode("utf-16-le", "ignore")

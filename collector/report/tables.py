@@ -8,12 +8,13 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from collector.report.numbers import format_amount, format_fraction, format_instant, format_seconds
+from collector.report.numbers import format_amount, format_fraction, format_seconds
+from collector.report.segments import UnpaidTime
 from collector.settlement.statement import Statement
 
 LINE_COLUMNS: Final = (
     *("month", "area", "plant", "unit", "service", "article", "quantity", "quantity_unit"),
-    *("coverage", "amount_yuan", "status", "reason"),
+    *("coverage", "amount_yuan", "status", "reason", "low_yuan", "high_yuan", "provisional"),
 )
 PLANT_COLUMNS: Final = (
     *("month", "area", "plant", "compensation_yuan", "revenue_yuan", "allocation_yuan", "net_yuan", "status"),
@@ -22,12 +23,14 @@ DETERMINANT_COLUMNS: Final = (
     *("month", "area", "plant", "unit", "service", "determinant", "value", "value_unit"),
     *("scope_s", "known_s", "counted_s", "excluded_s", "own_fault_s"),
 )
-PRIMARY_FREQUENCY_COLUMNS: Final = ("unit", "start", "end", "actual_mwh", "theoretical_mwh", "ratio")
-LEDGER_COLUMNS: Final = ("month", "run", "plant", "debit_yuan", "credit_yuan")
+NOT_PAID_COLUMNS: Final = ("unit", "service", "class", "reason", "duration_s")
+LEDGER_COLUMNS: Final = (
+    *("entry", "reverses", "month", "edition", "run", "area", "plant", "debit_yuan", "credit_yuan", "posted"),
+)
 
 
 def lines_csv(statement: Statement) -> bytes:
-    """lines.csv: one row per unit and service."""
+    """lines.csv: one row per unit, service, area and plant."""
     return _csv(
         LINE_COLUMNS,
         (
@@ -35,6 +38,7 @@ def lines_csv(statement: Statement) -> bytes:
                 *(line.month, line.area, line.plant, line.unit, line.service, line.article),
                 *(format_fraction(line.quantity), line.quantity_unit, format_fraction(line.coverage)),
                 *(format_amount(line.amount_yuan), line.status.value, line.reason),
+                *(format_amount(line.low_yuan), format_amount(line.high_yuan), str(int(line.provisional))),
             )
             for line in statement.lines
         ),
@@ -72,29 +76,27 @@ def determinants_csv(statement: Statement) -> bytes:
     )
 
 
-def primary_frequency_csv(statement: Statement) -> bytes:
-    """primary_frequency.csv: every excursion beyond the dead band."""
-    return _csv(
-        PRIMARY_FREQUENCY_COLUMNS,
-        (
-            (
-                *(row.unit, format_instant(row.start_ms), format_instant(row.end_ms)),
-                *(format_fraction(row.actual_mwh), format_fraction(row.theoretical_mwh), format_fraction(row.ratio)),
-            )
-            for row in statement.primary_frequency
-        ),
-    )
-
-
 def ledger_csv(statement: Statement, run: str) -> bytes:
-    """ledger.csv: the postings of this run (Art. 20)."""
+    """ledger.csv: the balanced posting of this result (Art. 20); `plant` is empty on the pool's side.
+
+    `reverses`, `edition` and `posted` are empty: the account is posted at the center when a result takes effect.
+    """
     return _csv(
         LEDGER_COLUMNS,
         (
-            (row.month, row.run or run, row.plant, format_amount(row.debit_yuan), format_amount(row.credit_yuan))
+            (
+                *(str(row.entry), "", row.month, "", run, row.area, row.plant),
+                *(format_amount(row.debit_yuan), format_amount(row.credit_yuan), ""),
+            )
             for row in statement.ledger
         ),
     )
+
+
+def not_paid_csv(unpaid: Sequence[UnpaidTime]) -> bytes:
+    """not_paid.csv: unpaid seconds by unit, service, class and reason."""
+    rows = ((u.unit, u.service, u.cause, u.reason, format_seconds(u.duration_ms)) for u in unpaid)
+    return _csv(NOT_PAID_COLUMNS, rows)
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:

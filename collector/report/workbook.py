@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""statement.xlsx: seven sheets in the regulation's words, frozen headers, print set-up, totals as formulas.
+"""statement.xlsx: sheets in the regulation's words, then one a table of evidence; totals as formulas.
 
 Cells and totals are written by `sheets.py`. Totals are formulas stored with their value from the same statement, so a
 program that does not calculate shows the same numbers. The file has no timestamps.
@@ -17,44 +17,54 @@ from typing import Any, Final
 from xlsxwriter.utility import xl_rowcol_to_cell
 
 from collector.report import words
+from collector.report.evidence import NUMBERS, EvidenceTable, shown_rows
 from collector.report.manifest import input_hash, run_id
-from collector.report.page import month_status, rules_used, service_totals
+from collector.report.page import rules_used, service_totals, status_on
 from collector.report.segments import UnpaidTime
-from collector.report.sheets import Book, Column, shown
+from collector.report.sheets import Book, SheetColumn, shown
 from collector.settlement.statement import Statement
 
 SHEETS: Final = ("结算汇总", "补偿明细", "分摊", "计量依据", "未补偿原因", "数据完整率", "规则依据")
 
 
-def workbook_xlsx(statement: Statement, unpaid: Sequence[UnpaidTime]) -> bytes:
+def workbook_xlsx(
+    statement: Statement,
+    unpaid: Sequence[UnpaidTime],
+    evidence: Sequence[EvidenceTable],
+    paper: words.Paper | None = None,
+) -> bytes:
     """statement.xlsx."""
     file = BytesIO()
-    book = Book(file, f"辅助服务补偿结算单 {statement.month}")
+    mark = "假设 what-if" if paper is not None and paper.what_if else ""
+    book = Book(file, f"辅助服务补偿结算单 {statement.month}", mark)
     try:
-        _summary(book, statement)
+        _summary(book, statement, paper)
         _lines(book, statement)
         _allocation(book, statement)
         _determinants(book, statement)
         _unpaid(book, unpaid)
         _coverage(book, statement)
         _rules(book, statement)
+        for table in evidence:
+            _evidence(book, statement, table)
     finally:
         book.book.close()
     return file.getvalue()
 
 
-def _summary(book: Book, s: Statement) -> None:
+def _summary(book: Book, s: Statement, paper: words.Paper | None) -> None:
     columns = (
-        *(Column("结算区域", "text"), Column("电厂", "text", 18), Column("补偿费用(元)", "yuan", 18)),
-        *(Column("分摊费用(元)", "yuan", 18), Column("结算费用(元)", "yuan", 18)),
-        *(Column("状态", "text", 12), Column("说明", "text", 36)),
+        *(SheetColumn("结算区域", "text"), SheetColumn("电厂", "text", 18), SheetColumn("补偿费用(元)", "yuan", 18)),
+        *(SheetColumn("分摊费用(元)", "yuan", 18), SheetColumn("结算费用(元)", "yuan", 18)),
+        *(SheetColumn("状态", "text", 12), SheetColumn("说明", "text", 36)),
     )
-    status = month_status(s.status.value)
-    note = f"{s.month} · {status[0]} {status[1]} · {run_id(s)} · 考核(第十一条)不在本结算单内"
+    status = status_on(paper, s.status.value)
+    number = "" if paper is None else f"运行 {paper.run} · "
+    note = f"{s.month} · {status[0]} {status[1]} · {number}{run_id(s)} · 考核(第十一条)不在本结算单内"
     rows = [
         (
             *(words.of(words.AREAS, p.area)[0], p.plant, p.compensation_yuan, p.allocation_yuan, p.net_yuan),
-            *(month_status(p.status.value)[0], words.both(words.REASONS, p.reason)),
+            *(status_on(paper, p.status.value)[0], words.both(words.REASONS, p.reason)),
         )
         for p in s.plants
     ]
@@ -79,18 +89,18 @@ def _summary(book: Book, s: Statement) -> None:
 def _lines(book: Book, s: Statement) -> None:
     columns = (
         *(
-            Column("结算区域", "text"),
-            Column("电厂", "text", 16),
-            Column("机组", "text", 16),
-            Column("服务", "text", 20),
+            SheetColumn("结算区域", "text"),
+            SheetColumn("电厂", "text", 16),
+            SheetColumn("机组", "text", 16),
+            SheetColumn("服务", "text", 20),
         ),
-        *(Column("条款", "text", 10), Column("计量", "quantity", 18), Column("单位", "text", 8)),
-        *(Column("数据完整率", "percent", 11), Column("补偿费用(元)", "yuan", 16)),
+        *(SheetColumn("条款", "text", 10), SheetColumn("计量", "quantity", 18), SheetColumn("单位", "text", 8)),
+        *(SheetColumn("数据完整率", "percent", 11), SheetColumn("补偿费用(元)", "yuan", 16)),
         *(
-            Column("下限(元)", "yuan"),
-            Column("上限(元)", "yuan"),
-            Column("状态", "text", 16),
-            Column("说明", "text", 36),
+            SheetColumn("下限(元)", "yuan"),
+            SheetColumn("上限(元)", "yuan"),
+            SheetColumn("状态", "text", 16),
+            SheetColumn("说明", "text", 36),
         ),
     )
     rows = [
@@ -122,9 +132,13 @@ def _total(
 def _allocation(book: Book, s: Statement) -> None:
     """Write the allocation of Art. 22 per settlement area: R, F_i, A_i, K_i, with a total row under each area."""
     columns = (
-        *(Column("结算区域", "text"), Column("电厂", "text", 18), Column("上网电费等 F(元)", "yuan", 20)),
-        *(Column("占比", "percent", 10), Column("分摊费用 A(元)", "yuan", 18)),
-        *(Column("补偿费用 R(元)", "yuan", 18), Column("结算费用 K=R-A(元)", "yuan", 20)),
+        *(
+            SheetColumn("结算区域", "text"),
+            SheetColumn("电厂", "text", 18),
+            SheetColumn("上网电费等 F(元)", "yuan", 20),
+        ),
+        *(SheetColumn("占比", "percent", 10), SheetColumn("分摊费用 A(元)", "yuan", 18)),
+        *(SheetColumn("补偿费用 R(元)", "yuan", 18), SheetColumn("结算费用 K=R-A(元)", "yuan", 20)),
     )
     sheet, row, _ = book.sheet(SHEETS[2], f"{s.month} · A = R × F ÷ ΣF(第二十二条),K = R − A(第二十三条)", columns, ())
     for area in s.areas:
@@ -152,36 +166,39 @@ def _allocation(book: Book, s: Statement) -> None:
 
 def _determinants(book: Book, s: Statement) -> None:
     columns = (
-        *(Column("机组", "text", 16), Column("服务", "text", 20), Column("计量项", "text", 22)),
+        *(SheetColumn("机组", "text", 16), SheetColumn("服务", "text", 20), SheetColumn("计量项", "text", 22)),
         *(
-            Column("数值", "quantity", 18),
-            Column("单位", "text", 8),
-            Column("范围(h)", "hours"),
-            Column("已知(h)", "hours"),
+            SheetColumn("数值", "quantity", 18),
+            SheetColumn("单位", "text", 8),
+            SheetColumn("范围(h)", "hours"),
+            SheetColumn("已知(h)", "hours"),
         ),
         *(
-            Column("计入(h)", "hours"),
-            Column("剔除(h)", "hours"),
-            Column("自身原因(h)", "hours"),
-            Column("算式", "text", 60),
+            SheetColumn("计入(h)", "hours"),
+            SheetColumn("剔除(h)", "hours"),
+            SheetColumn("自身原因(h)", "hours"),
+            SheetColumn("算式", "text", 60),
         ),
     )
-    steps = {(line.unit, line.service): "; ".join(step.text for step in line.steps) for line in s.lines}
+    steps = {
+        (line.unit, line.service, line.area, line.plant): "; ".join(step.text for step in line.steps)
+        for line in s.lines
+    }
     rows = (
         (
             *(d.unit, words.of(words.SERVICES, d.service)[0], d.determinant, d.value, d.value_unit),
             *(_hours(ms) for ms in (d.scope_ms, d.known_ms, d.counted_ms, d.excluded_ms, d.own_fault_ms)),
-            steps.get((d.unit, d.service), ""),
+            steps.get((d.unit, d.service, d.area, d.plant), ""),
         )
         for d in s.determinants
     )
-    book.sheet(SHEETS[3], f"{s.month} · 计量依据(第十九条)", columns, rows)
+    book.plain_sheet(SHEETS[3], f"{s.month} · 计量依据(第十九条)", columns, rows)
 
 
 def _unpaid(book: Book, unpaid: Sequence[UnpaidTime]) -> None:
     columns = (
-        *(Column("机组", "text", 16), Column("服务", "text", 22), Column("类别", "text", 22)),
-        *(Column("原因", "text", 44), Column("分钟", "hours", 14)),
+        *(SheetColumn("机组", "text", 16), SheetColumn("服务", "text", 22), SheetColumn("类别", "text", 22)),
+        *(SheetColumn("原因", "text", 44), SheetColumn("分钟", "hours", 14)),
     )
     rows = (
         (
@@ -190,50 +207,54 @@ def _unpaid(book: Book, unpaid: Sequence[UnpaidTime]) -> None:
         )
         for u in unpaid
     )
-    book.sheet(SHEETS[4], "未予补偿的时间,按原因(分钟);范围之外单列", columns, rows)
+    book.plain_sheet(SHEETS[4], "未予补偿的时间,按原因(分钟);范围之外单列", columns, rows)
+
+
+def _known_and_missing(times: Sequence[int]) -> tuple[int, int, int]:
+    scope_ms, known_ms = times
+    return scope_ms, known_ms, scope_ms - known_ms
 
 
 def _coverage(book: Book, s: Statement) -> None:
     columns = (
-        *(Column("机组", "text", 16), Column("服务", "text", 22), Column("数据完整率", "percent", 12)),
+        *(SheetColumn("机组", "text", 16), SheetColumn("服务", "text", 22), SheetColumn("数据完整率", "percent", 12)),
         *(
-            Column("范围(h)", "hours"),
-            Column("已知(h)", "hours"),
-            Column("缺失(h)", "hours"),
-            Column("状态", "text", 16),
+            SheetColumn("范围(h)", "hours"),
+            SheetColumn("已知(h)", "hours"),
+            SheetColumn("缺失(h)", "hours"),
+            SheetColumn("状态", "text", 16),
         ),
     )
-    times: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    times: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
     for d in s.determinants:
-        sums = times[d.unit, d.service]
+        sums = times[d.unit, d.service, d.area, d.plant]
         sums[0], sums[1] = max(sums[0], d.scope_ms), max(sums[1], d.known_ms)
     rows = (
         (
             *(n.unit, words.of(words.SERVICES, n.service)[0], n.coverage),
-            *(_hours(times[n.unit, n.service][0]), _hours(times[n.unit, n.service][1])),
-            *(_hours(times[n.unit, n.service][0] - times[n.unit, n.service][1]),),
+            *(_hours(ms) for ms in _known_and_missing(times[n.unit, n.service, n.area, n.plant])),
             words.of(words.STATUSES, n.status.value)[0],
         )
         for n in s.lines
         if n.coverage is not None
     )
     policy = " · ".join(f"{key} = {value}" for key, value in sorted(s.policy.items()))
-    book.sheet(SHEETS[5], f"{s.month} · {policy}", columns, rows)
+    book.plain_sheet(SHEETS[5], f"{s.month} · {policy}", columns, rows)
 
 
 def _rules(book: Book, s: Statement) -> None:
     columns = (
         *(
-            Column("类别", "text", 10),
-            Column("条款", "text", 12),
-            Column("参数", "text", 30),
-            Column("适用", "text", 18),
+            SheetColumn("类别", "text", 10),
+            SheetColumn("条款", "text", 12),
+            SheetColumn("参数", "text", 30),
+            SheetColumn("适用", "text", 18),
         ),
         *(
-            Column("数值/采用", "text", 26),
-            Column("单位", "text", 14),
-            Column("生效", "text", 12),
-            Column("说明", "text", 60),
+            SheetColumn("数值/采用", "text", 26),
+            SheetColumn("单位", "text", 14),
+            SheetColumn("生效", "text", 12),
+            SheetColumn("说明", "text", 60),
         ),
     )
     rows: list[tuple[str, ...]] = [
@@ -249,7 +270,19 @@ def _rules(book: Book, s: Statement) -> None:
         ("计算核心", s.kernel_version),
     )
     rows += [("复核", "", name, "", value, "", "", "") for name, value in hashes]
-    book.sheet(SHEETS[6], "华东区域并网发电厂辅助服务管理实施细则(试行)", columns, rows)
+    book.plain_sheet(SHEETS[6], "华东区域并网发电厂辅助服务管理实施细则(试行)", columns, rows)
+
+
+def _evidence(book: Book, s: Statement, table: EvidenceTable) -> None:
+    """Write a table of evidence, at most its first SHEET_ROWS rows."""
+    columns = [
+        SheetColumn(words.of(words.COLUMNS, name)[0], "quantity" if name in NUMBERS else "text", 18)
+        for name in table.columns
+    ]
+    note = f"{s.month} · {table.title[1]} · {table.name}.csv: {table.count} 行 rows"
+    if table.count > len(table.rows):
+        note += f",本表为前 {len(table.rows)} 行 (the first of them here)"
+    book.text_sheet(table.title[0], note, columns, shown_rows(table.columns, table.rows))
 
 
 def _hours(duration_ms: int) -> Fraction:

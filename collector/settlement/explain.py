@@ -8,7 +8,7 @@ the same measuring, and the records of a segment are looked up in the inputs.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,8 +23,10 @@ from collector.settlement.inputs import Inputs
 from collector.settlement.outside_scope import with_outside
 from collector.settlement.statement import (
     SEGMENT_SCHEMA,
+    SEGMENT_VALUE_DIVISOR,
     DeterminantRow,
     Finding,
+    LeftRow,
     Line,
     ReadingUse,
     Statement,
@@ -33,18 +35,18 @@ from collector.settlement.statement import (
 # The readings that affect each service's money (rules.md section 3); I-13, I-14 and I-17 affect all services or none.
 READINGS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "deep_peak": ("I-02", "I-03", "I-04", "I-05", "I-18", "I-19"),
-    "coal_start_stop": ("I-01", "I-02", "I-06"),
-    "gas_start_stop": ("I-02", "I-06"),
+    "coal_start_stop": ("I-01", "I-02", "I-06", "I-20", "I-22"),
+    "gas_start_stop": ("I-02", "I-06", "I-20"),
     "hydro_spill": ("I-02", "I-16", "I-19"),
-    "hydro_start_stop": ("I-02", "I-06", "I-16"),
-    "agc_basic": ("I-02", "I-07", "I-19"),
-    "agc_up": ("I-02", "I-08a", "I-08b", "I-08c", "I-08d", "I-19"),
-    "agc_down": ("I-02", "I-08a", "I-08b", "I-08c", "I-08d", "I-19"),
+    "hydro_start_stop": ("I-02", "I-06", "I-16", "I-20"),
+    "agc_basic": ("I-02", "I-07", "I-19", "I-24"),
+    "agc_up": ("I-02", "I-08a", "I-08b", "I-08c", "I-08d", "I-19", "I-24"),
+    "agc_down": ("I-02", "I-08a", "I-08b", "I-08c", "I-08d", "I-19", "I-24"),
     "reactive_lag": ("I-02", "I-09", "I-10", "I-19"),
     "reactive_lead": ("I-02", "I-09", "I-10", "I-19"),
-    "condenser_start": ("I-02", "I-10", "I-19"),
+    "condenser_start": ("I-02", "I-10", "I-19", "I-23"),
     "condenser_run": ("I-02", "I-10", "I-19"),
-    "avc": ("I-02", "I-11", "I-19"),
+    "avc": ("I-02", "I-11", "I-19", "I-21"),
     "spinning_reserve": ("I-02", "I-12", "I-19"),
     "hot_reserve": ("I-02", "I-12", "I-19"),
     "black_start": ("I-02", "I-15", "I-16"),
@@ -56,7 +58,8 @@ class Explanation:
     """Everything behind one line. `segments`: inside and outside the scope, the whole month without gap or overlap.
 
     `not_paid_ms`: time that was not paid, by class and reason. `beside`: figures shown beside the determinant, such as
-    on-grid hours, and AVC orders with the reason why they were not judged.
+    on-grid hours, and AVC orders with the reason why they were not judged. `others`: the unit's lines of the service in
+    other areas or of other plants; then segments and time not paid are those of this one's part of the month.
     """
 
     line: Line
@@ -66,42 +69,68 @@ class Explanation:
     segments: pa.Table
     not_paid_ms: Mapping[tuple[str, str], int]
     beside: tuple[DeterminantRow, ...] = ()
+    left: tuple[LeftRow, ...] = ()
+    others: tuple[Line, ...] = ()
 
 
-def explain(statement: Statement, unit: str, service: str) -> Explanation:
-    """Explain the line of a unit and service.
+def explain_parts(statement: Statement, unit: str, service: str) -> list[Explanation]:
+    """Explain the line of a unit and service in each area and of each plant. Raises as `explain`."""
+    first = explain(statement, unit, service)
+    return [first, *(explain(statement, unit, service, (other.area, other.plant)) for other in first.others)]
+
+
+def explain(statement: Statement, unit: str, service: str, place: tuple[str, str] | None = None) -> Explanation:
+    """Explain the line of a unit and service. `place`: its area and plant, where there are several; default the first.
 
     Raises:
         RuleError: the statement has no such line; the message names those the unit has.
     """
-    lines = {line.service: line for line in statement.lines if line.unit == unit}
-    if service not in lines:
-        has = ", ".join(lines) if lines else tr("no lines at all; is it registered in this month?")
+    lines = [line for line in statement.lines if line.unit == unit]
+    mine = [line for line in lines if line.service == service]
+    chosen = next((line for line in mine if place in (None, (line.area, line.plant))), None)
+    if chosen is None:
+        has = (
+            ", ".join(dict.fromkeys(line.service for line in lines))
+            if lines
+            else tr("no lines at all; is it registered in this month?")
+        )
         raise RuleError(
             tr("the statement of {month} has no such line; this unit has: {has}", month=statement.month, has=has),
             subject=f"{unit}/{service}",
         )
-    segments = with_outside(statement, unit, service, _segments(statement, unit, service))
+    wanted_row = (unit, service, chosen.area, chosen.plant)
+    measured = tuple(d for d in statement.determinants if (d.unit, d.service, d.area, d.plant) == wanted_row)
+    segments, part = _segments(statement, unit, service), None
+    if len(mine) > 1:
+        places = statement.places.get(unit, ())
+        part = [(p.start_ms, p.end_ms) for p in places if (p.area, p.plant) == (chosen.area, chosen.plant)]
+        segments = _of_part(segments, part, measured[0] if measured else None)
+    segments = with_outside(statement, unit, service, segments, part)
     if not any((d.unit, d.service) == (unit, service) for d in statement.determinants):
         segments = SEGMENT_SCHEMA.empty_table()  # black start: nothing is measured
-    wanted = READINGS_OF[service]
-    measured = tuple(d for d in statement.determinants if (d.unit, d.service) == (unit, service))
+    wanted = READINGS_OF[statement.formula_of(service)]
     return Explanation(
-        line=lines[service],
+        line=chosen,
         determinant=measured[0] if measured else None,
         readings=tuple(reading for reading in statement.readings if reading.id in wanted),
-        findings=tuple(f for f in statement.findings if _concerns(f, lines[service])),
+        findings=tuple(f for f in statement.findings if _concerns(f, chosen, {*READINGS_OF, *statement.formulas})),
         segments=segments,
         not_paid_ms=_not_paid(segments),
         beside=measured[1:],
+        others=tuple(line for line in mine if line is not chosen),
+        left=tuple(row for row in statement.left_on_table if _place(row) == _place(chosen)),
     )
 
 
-def _concerns(finding: Finding, line: Line) -> bool:
+def _place(row: Line | LeftRow) -> tuple[str, str, str, str]:
+    return row.area, row.plant, row.unit, row.service
+
+
+def _concerns(finding: Finding, line: Line, services: Collection[str]) -> bool:
     """Whether a finding concerns a line: it is about the line, its unit, its area, or a whole file."""
     subject, _, part = finding.subject.partition("/")
     if subject == line.unit:
-        return part == line.service or part not in READINGS_OF
+        return part == line.service or part not in services
     return finding.subject == line.area or finding.code == "not_delivered"
 
 
@@ -111,6 +140,33 @@ def _segments(statement: Statement, unit: str, service: str) -> pa.Table:
         names = table.column("service").cast(pa.string())
         parts.append(table.filter(pc.equal(names, service)))
     return pa.concat_tables(parts).unify_dictionaries() if parts else SEGMENT_SCHEMA.empty_table()
+
+
+def _of_part(segments: pa.Table, spans: Sequence[tuple[int, int]], measured: DeterminantRow | None) -> pa.Table:
+    """The segments inside some spans. One that crosses an end is cut there.
+
+    Time of it is told exactly; of energy the pieces cut have what the part's determinant has beside the whole ones, by
+    their time.
+    """
+    rows: list[dict[str, Any]] = []
+    cut: list[dict[str, Any]] = []
+    for row in segments.to_pylist():
+        for start, end in spans:
+            begin, until = max(row["start"], start), min(row["end"], end)
+            if begin < until:
+                piece = {**row, "start": begin, "end": until}
+                rows.append(piece)
+                if (begin, until) != (row["start"], row["end"]) and row["value"]:
+                    cut.append(piece)
+    if cut and measured is not None and measured.value is not None:
+        whole = sum(row["value"] for row in rows if row not in cut)
+        left = int(measured.value * SEGMENT_VALUE_DIVISOR[cut[0]["value_unit"]]) - whole
+        time = sum(row["end"] - row["start"] for row in cut)
+        for row in cut:
+            own = row["end"] - row["start"]
+            row["value"] = left * own // time
+            left, time = left - row["value"], time - own
+    return pa.Table.from_pylist(rows, SEGMENT_SCHEMA)
 
 
 def _not_paid(segments: pa.Table) -> dict[tuple[str, str], int]:

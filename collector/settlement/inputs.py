@@ -15,7 +15,17 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from collector.model.dispatch import Exclusion, Order, Rate, Reserve, Revenue, StartStopRow
+from collector.model.dispatch import (
+    Exclusion,
+    MeterChange,
+    Order,
+    Rate,
+    Reserve,
+    ReserveCall,
+    ReserveMinimum,
+    Revenue,
+    StartStopRow,
+)
 from collector.model.register import Register
 
 
@@ -23,7 +33,8 @@ from collector.model.register import Register
 class Inputs:
     """A settlement folder in memory. None: that file was not delivered, so the statement is provisional and says so.
 
-    `sources`: SHA-256 of each input file by its name in the folder, for the manifest.
+    `sources`: SHA-256 of each input file by its name in the folder, for the manifest. `notes`: how a file was read,
+    where there was a choice: (file, words).
     """
 
     register: Register
@@ -37,4 +48,8 @@ class Inputs:
     revenue: tuple[Revenue, ...] | None = None
     rates: tuple[Rate, ...] | None = None
     start_stop_table: tuple[StartStopRow, ...] | None = None
+    meter_changes: tuple[MeterChange, ...] | None = None
+    reserve_calls: tuple[ReserveCall, ...] | None = None
+    reserve_minimum: tuple[ReserveMinimum, ...] | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[tuple[str, str], ...] = ()

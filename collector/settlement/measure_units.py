@@ -14,53 +14,66 @@ from datetime import date
 from functools import partial
 from typing import Final
 
-import pyarrow as pa
-
+from collector.model.dispatch import OrderKind
+from collector.settlement.evidence import Traces
 from collector.settlement.measure.dispatch_side import DispatchSide
 from collector.settlement.measure.facts import Facts
 from collector.settlement.measure.records import RecordBook
 from collector.settlement.measure.results import Results, SegmentSink
-from collector.settlement.measure.timeline import Axis, Lane, Rows
-from collector.settlement.rulebook.constant_days import Policy, Stretch
+from collector.settlement.measure.status_runs import measure_runs
+from collector.settlement.measure.timeline import Axis, Lane, LaneRecords
+from collector.settlement.rulebook.constant_days import ConstantDays, Policy
 from collector.settlement.rulebook.rules import Rulebook
-from collector.settlement.services import measure_all, start_stop
+from collector.settlement.services import measure_all
 from collector.settlement.services.deep_peak import group_of
 
-KERNEL_VERSION: Final = "3"  # 2: missing time for bounds; 3: excursions by day, meters to 24:00
+# 9: no voltage is no 0 V; 10: AGC untold; 11: behind a month or a cut, what is in force at the record's time
+KERNEL_VERSION: Final = "11"
 _BATCH_ROWS: Final = 100_000  # many enough to outweigh the cost of a call, few enough for the processor's cache
 
 
 @dataclass(frozen=True)
-class Context:
-    """The data that all batches of a run share."""
+class MeasuringContext:
+    """The data that all batches of a run share.
+
+    `with_avc`: units registered with AVC at some time of the month: the targets of all its days are followed, for a
+    target of a day without AVC is the standing one of the next, and may supersede an order of the day before.
+    `around`: as `stretches`, but also behind the month or its cut, where records are still looked at: a record is
+    judged by what is in force at its own time.
+    """
 
     rulebook: Rulebook
     policy: Policy
     dispatch: DispatchSide
-    stretches: Mapping[str, Sequence[Stretch]]
+    stretches: Mapping[str, Sequence[ConstantDays]]
+    around: Mapping[str, Sequence[ConstantDays]]
     columns_of: Mapping[str, frozenset[str]]
+    with_avc: frozenset[str]
+    cut: date | None = None  # of a running month: the first day that is no longer part of it
 
 
 @dataclass(frozen=True)
-class Batch:
+class LaneBatch:
     """Lanes to measure, their records, and the lanes that may form a peak group."""
 
     lanes: tuple[Lane, ...]
     days: int
-    rows: Rows
+    rows: LaneRecords
     together: tuple[tuple[int, ...], ...] = ()
     runs_only: bool = False
     segments: bool = False
 
 
-def measure(context: Context, batch: Batch) -> tuple[Results, pa.Table | None]:
-    """Measure every determinant of a batch; with segments if the batch asks for them."""
+def measure(context: MeasuringContext, batch: LaneBatch) -> tuple[Results, Traces | None]:
+    """Measure every determinant of a batch; with segments and evidence if the batch asks for segments."""
     sink = SegmentSink() if batch.segments else None
     facts = Facts(
         axis=Axis(batch.lanes, batch.days),
         rows=batch.rows,
         columns_of=context.columns_of,
+        with_avc=context.with_avc,
         stretches=context.stretches,
+        around=context.around,
         dispatch=context.dispatch,
         policy=context.policy,
         rulebook=context.rulebook,
@@ -68,22 +81,37 @@ def measure(context: Context, batch: Batch) -> tuple[Results, pa.Table | None]:
         together=batch.together,
     )
     if batch.runs_only:
-        start_stop.measure(facts)
+        measure_runs(facts, OrderKind.START_STOP)
+        measure_runs(facts, OrderKind.CONDENSER)
     else:
         measure_all(facts)
-    return facts.results, None if sink is None else sink.table()
+    if sink is None or facts.evidence is None:
+        return facts.results, None
+    return facts.results, Traces(sink.table(), facts.evidence.tables())
 
 
 def plan_batches(
-    context: Context, book: RecordBook, first_day: date, days: int, *, units: Sequence[str], segments: bool = False
-) -> Iterator[Batch]:
+    context: MeasuringContext,
+    book: RecordBook,
+    first_day: date,
+    days: int,
+    *,
+    units: Sequence[str],
+    segments: bool = False,
+) -> Iterator[LaneBatch]:
     """Batches of whole units over [first_day, first_day + days); units of one peak group stay together."""
     return (make() for make in plan(context, book, first_day, days, units=units, segments=segments))
 
 
 def plan(
-    context: Context, book: RecordBook, first_day: date, days: int, *, units: Sequence[str], segments: bool = False
-) -> list[Callable[[], Batch]]:
+    context: MeasuringContext,
+    book: RecordBook,
+    first_day: date,
+    days: int,
+    *,
+    units: Sequence[str],
+    segments: bool = False,
+) -> list[Callable[[], LaneBatch]]:
     """Functions that make the batches; a batch holds rows only once it is made."""
     shares: list[list[list[str]]] = []
     size = _BATCH_ROWS
@@ -97,7 +125,7 @@ def plan(
     return [partial(_batch, book, share, first_day, days, segments=segments) for share in shares]
 
 
-def clusters(context: Context, units: Sequence[str]) -> list[list[str]]:
+def clusters(context: MeasuringContext, units: Sequence[str]) -> list[list[str]]:
     """Units that must be measured together, because a peak group joins them on some day."""
     leader: dict[str, str] = {unit: unit for unit in units}
 
@@ -109,7 +137,7 @@ def clusters(context: Context, units: Sequence[str]) -> list[list[str]]:
     first_of: dict[tuple[str, str, str], str] = {}
     for unit in units:
         for stretch in context.stretches.get(unit, ()):
-            key = group_of(context.policy, stretch)
+            key = group_of(context.rulebook, context.policy, stretch)
             if key is not None:
                 leader[root(unit)] = root(first_of.setdefault(key, unit))
     found: dict[str, list[str]] = defaultdict(list)
@@ -118,8 +146,8 @@ def clusters(context: Context, units: Sequence[str]) -> list[list[str]]:
     return list(found.values())
 
 
-def _batch(book: RecordBook, members: list[list[str]], first_day: date, days: int, *, segments: bool) -> Batch:
+def _batch(book: RecordBook, members: list[list[str]], first_day: date, days: int, *, segments: bool) -> LaneBatch:
     lanes = tuple(Lane(unit, first_day) for cluster in members for unit in cluster)
     index = {lane.unit: i for i, lane in enumerate(lanes)}
     together = tuple(tuple(index[u] for u in cluster) for cluster in members if len(cluster) > 1)
-    return Batch(lanes, days, book.rows(Axis(lanes, days)), together, segments=segments)
+    return LaneBatch(lanes, days, book.rows(Axis(lanes, days)), together, segments=segments)

@@ -8,12 +8,12 @@ table of unpaid time.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 import pyarrow as pa
 
-from collector.model.interval import Month
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.statement import SEGMENT_SCHEMA, Statement
 
@@ -37,28 +37,41 @@ def outside_reason(service: str) -> str:
 
 def outside_ms(statement: Statement) -> Iterable[tuple[str, str, str, int]]:
     """(unit, service, reason, ms) of every line with a determinant; ms is the month less scope and exclusions."""
-    month = Month.parse(statement.month).interval
-    order = {service: index for index, service in enumerate(SERVICES)}
-    main = {(d.unit, d.service): d.scope_ms + d.excluded_ms for d in statement.determinants}
+    month = statement.span
+    order = {service: index for index, service in enumerate((*SERVICES, *sorted(statement.formulas)))}
+    main: dict[tuple[str, str], int] = defaultdict(int)
+    named: set[tuple[str, str, str, str]] = set()
+    for d in statement.determinants:
+        row = (d.unit, d.service, d.area, d.plant)
+        if row not in named:  # the figures beside a determinant have the same times
+            named.add(row)
+            main[d.unit, d.service] += d.scope_ms + d.excluded_ms
     for (unit, service), inside in sorted(main.items(), key=lambda item: (item[0][0], order.get(item[0][1], 99))):
         spans = statement.registered.get(unit, ((month.start_ms, month.end_ms),))
         registered = sum(end - start for start, end in spans)
         for reason, duration in (
-            (outside_reason(service), registered - inside),
+            (outside_reason(statement.formula_of(service)), registered - inside),
             (NOT_REGISTERED, month.end_ms - month.start_ms - registered),
         ):
             if duration > 0:
                 yield unit, service, reason, duration
 
 
-def with_outside(statement: Statement, unit: str, service: str, segments: pa.Table) -> pa.Table:
-    """The segments of one determinant with the time outside its scope: the whole month in order of time."""
-    month = Month.parse(statement.month).interval
+def with_outside(
+    statement: Statement, unit: str, service: str, segments: pa.Table, part: Sequence[Span] | None = None
+) -> pa.Table:
+    """The segments of one determinant with the time outside its scope: the whole month in order of time.
+
+    `part`: the spans of the month that the segments are of; then these alone.
+    """
+    month = statement.span
     whole = (month.start_ms, month.end_ms)
-    registered = statement.registered.get(unit, (whole,))
+    registered = statement.registered.get(unit, (whole,)) if part is None else part
     inside = sorted(zip(segments.column("start").to_pylist(), segments.column("end").to_pylist(), strict=True))
-    found = [(span, NOT_REGISTERED) for span in _holes(registered, whole)]
-    found += [(hole, outside_reason(service)) for span in registered for hole in _holes(inside, span)]
+    found = [(span, NOT_REGISTERED) for span in _holes(registered, whole)] if part is None else []
+    found += [
+        (hole, outside_reason(statement.formula_of(service))) for span in registered for hole in _holes(inside, span)
+    ]
     rows = [
         {
             "unit": unit,

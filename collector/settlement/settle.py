@@ -7,57 +7,71 @@ that `settle` measures in one go, and both give the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.model.dispatch import OrderKind
-from collector.model.interval import Month, local_day
+from collector.model.dispatch import HISTORY_DAYS, RUN_KINDS, OrderKind, Revenue, days_after, days_before
+from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
+from collector.settlement.evidence import Traces
+from collector.settlement.findings import input_findings, revenue_findings, unit_findings
 from collector.settlement.inputs import Inputs
-from collector.settlement.measure import meter
 from collector.settlement.measure.dispatch_side import DispatchSide
+from collector.settlement.measure.logic import Ints
 from collector.settlement.measure.records import RecordBook, tail_of
 from collector.settlement.measure.results import MonthTotals, Results
 from collector.settlement.measure.timeline import Axis, Lane
-from collector.settlement.measure_units import KERNEL_VERSION, Batch, Context, measure, plan
-from collector.settlement.price.lines import Outcome, compute_lines
+from collector.settlement.measure_units import KERNEL_VERSION, LaneBatch, MeasuringContext, measure, plan
+from collector.settlement.meter_days import meter_days, meter_findings
+from collector.settlement.price.lines import PricedLine, compute_lines
 from collector.settlement.price.plants import compute_ledger, compute_plants
+from collector.settlement.reserves import reserve_statistics
 from collector.settlement.rulebook.constant_days import (
+    ConstantDays,
     Policy,
-    Stretch,
     compute_policy,
     compute_stretches,
     registered_spans,
 )
 from collector.settlement.rulebook.in_force import RulesInForce
 from collector.settlement.rulebook.load import Rulebook
+from collector.settlement.running import compute_running, running_findings
 from collector.settlement.services import applies, primary_frequency
-from collector.settlement.services.clock_state import CLOCK
-from collector.settlement.services.pricing import Account, Case
-from collector.settlement.services.start_stop_trace import start_stop_segments
+from collector.settlement.services.avc_orders import find_orders, order_table
+from collector.settlement.services.implausible import list_implausible
+from collector.settlement.services.order_trace import find_starts, order_segments, stop_services
+from collector.settlement.services.pricing import Account, Case, place_of
+from collector.settlement.services.start_stop import list_start_stops
 from collector.settlement.statement import (
+    SEGMENT_SCHEMA,
+    AreaRow,
     Finding,
+    Line,
+    MeterDay,
     MonthStatus,
+    PlaceSpan,
     PrimaryFrequencyRow,
     PrimaryFrequencyService,
     ReadingUse,
     Segments,
+    StartStopEvidence,
     Statement,
     check_identities,
 )
 
 _KEPT_SEGMENT_BYTES: Final = 128 << 20  # about 300 units of a month at one minute
-_RESTART_DAYS: Final = 2  # days after the month, if a stop counts in its own month: restarts follow within 24 hours
-_HISTORY_DAYS: Final = 62  # days before the month whose breaker runs are measured for orders that began there
 
 
-_SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]]]
+EVERY_AREA: Final = "*"
+_ORDERS_OF: Final = 10  # units whose AVC orders are made into rows together; of a month they are thousands a unit
+_SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], Traces]]]
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
@@ -68,19 +82,23 @@ class Spread(Protocol):
     def __call__(self, work: Callable[[_Task], _Result], tasks: Iterable[_Task], /) -> Iterator[_Result]: ...
 
 
-def settle(month: Month, inputs: Inputs, rulebook: Rulebook, *, spread: Spread = map) -> Statement:
+def settle(
+    month: Month, inputs: Inputs, rulebook: Rulebook, *, spread: Spread = map, last_day: date | None = None
+) -> Statement:
     """Compute the statement of a month; the same inputs give the same bytes however the measuring is spread.
+
+    `last_day`: settle as a running month that is cut at the end of this day of it (rules.md section 6).
 
     Raises:
         RuleError: the rulebook has no value for a day that is measured.
         InvariantBroken: totals do not add up; there is no statement.
     """
-    context = prepare(month, inputs, rulebook)
+    context = prepare(month, inputs, rulebook, last_day=last_day)
     measuring = Measuring(month, context, inputs.records, registered(context))
     return _close(month, inputs, context, measuring.results(spread), measuring.segments)
 
 
-def registered(context: Context) -> list[str]:
+def registered(context: MeasuringContext) -> list[str]:
     """The units registered in a month, in order of id."""
     return [unit for unit, stretches in context.stretches.items() if stretches]
 
@@ -88,7 +106,7 @@ def registered(context: Context) -> list[str]:
 class Measuring:
     """The measuring of a month, for all or some of its units; the units of a peak group stay together."""
 
-    def __init__(self, month: Month, context: Context, records: pa.Table, units: Sequence[str]) -> None:
+    def __init__(self, month: Month, context: MeasuringContext, records: pa.Table, units: Sequence[str]) -> None:
         self.month, self.context, self.units = month, context, units
         policy = context.policy
         self.book = RecordBook(
@@ -96,26 +114,26 @@ class Measuring:
             tail_ms=tail_of(policy.settle_ms, policy.hold_ms),
             unsynchronised_is_missing=policy.adopts("I-17", "missing"),
         )
-        self._kept: list[tuple[tuple[str, ...], pa.Table]] = []  # segments of the first batches, with their units
+        self._kept: list[tuple[tuple[str, ...], Traces]] = []  # segments of the first batches, with their units
 
     def results(self, spread: Spread) -> Iterator[Results]:
         """Measure everything once; segments of the same pass are kept up to `_KEPT_SEGMENT_BYTES`."""
         left = _KEPT_SEGMENT_BYTES
-        for results, segments in self.batches(spread):
-            if segments is not None:
-                left -= segments.nbytes
+        for results, traces in self.batches(spread):
+            if traces is not None:
+                left -= traces.segments.nbytes + sum(table.nbytes for table in traces.evidence.values())
                 if left >= 0:
-                    self._kept.append((results.units, segments))
+                    self._kept.append((results.units, traces))
             yield results
 
-    def batches(self, spread: Spread = map) -> Iterator[tuple[Results, pa.Table | None]]:
+    def batches(self, spread: Spread = map) -> Iterator[tuple[Results, Traces | None]]:
         """Measure everything once: results and, for whole months, segments, in the order of the statement."""
         return spread(self._measure, self._plan())
 
-    def _measure(self, make: Callable[[], Batch]) -> tuple[Results, pa.Table | None]:
+    def _measure(self, make: Callable[[], LaneBatch]) -> tuple[Results, Traces | None]:
         return measure(self.context, make())
 
-    def _plan(self) -> list[Callable[[], Batch]]:
+    def _plan(self) -> list[Callable[[], LaneBatch]]:
         """Functions that make the batches; the process that measures a batch cuts out its rows."""
         batches = self._whole(self.units)
         batches += self._history()
@@ -123,43 +141,40 @@ class Measuring:
             batches += self._restarts()
         return batches
 
-    def _whole(self, units: Sequence[str]) -> list[Callable[[], Batch]]:
+    def _whole(self, units: Sequence[str]) -> list[Callable[[], LaneBatch]]:
         """Functions that make the batches of some units over the month."""
         first, days = self.month.first_day, len(self.month.days)
         return plan(self.context, self.book, first, days, units=units, segments=True)
 
-    def _runs_only(self, unit: str, first_day: date, days: int) -> Batch:
+    def _runs_only(self, unit: str, first_day: date, days: int) -> LaneBatch:
         lanes = (Lane(unit, first_day),)
-        return Batch(lanes, days, self.book.rows(Axis(lanes, days)), runs_only=True)
+        return LaneBatch(lanes, days, self.book.rows(Axis(lanes, days)), runs_only=True)
 
-    def _history(self) -> Iterator[Callable[[], Batch]]:
-        """Batches of breaker runs before the month, for units with start-stop orders that began there."""
-        begin = self.month.interval.start_ms
+    def _history(self) -> Iterator[Callable[[], LaneBatch]]:
+        """Batches of runs of breaker and condenser before the month, for units with orders that look there."""
+        month, min_stop_ms = self.month, self.context.policy.min_stop_ms
         for unit in self.units:
-            orders = self.context.dispatch.orders[OrderKind.START_STOP].get(unit, ())
-            starts = [o.start_ms for o in orders if o.start_ms < begin < o.end_ms]
+            orders = [order for kind in RUN_KINDS for order in self.context.dispatch.orders[kind].get(unit, ())]
+            days = [d for o in orders for d in days_before(month, o.kind, o.start_ms, o.end_ms, min_stop_ms)]
             first_record = self.book.first_time_ms(unit)
-            if not starts or first_record is None or first_record >= begin:
+            if not days or first_record is None or first_record >= month.interval.start_ms:
                 continue
-            first_day = local_day(max(min(starts), first_record))
-            days = min((self.month.first_day - first_day).days, _HISTORY_DAYS)
-            begins = date.fromordinal(self.month.first_day.toordinal() - days)
-            yield partial(self._runs_only, unit, begins, days)
+            first_day = max(min(days), local_day(first_record))
+            yield partial(self._runs_only, unit, first_day, (month.first_day - first_day).days)
 
-    def _restarts(self) -> Iterator[Callable[[], Batch]]:
+    def _restarts(self) -> Iterator[Callable[[], LaneBatch]]:
         """Batches of breaker runs after the month, if a stop counts in its own month though restarts come later."""
-        end = self.month.interval.end_ms
         for unit in self.units:
             orders = self.context.dispatch.orders[OrderKind.START_STOP].get(unit, ())
-            if any(o.start_ms < end < o.end_ms for o in orders):
-                yield partial(self._runs_only, unit, self.month.next().first_day, _RESTART_DAYS)
+            if days := {d for o in orders for d in days_after(self.month, o.kind, o.start_ms, o.end_ms)}:
+                yield partial(self._runs_only, unit, min(days), len(days))
 
-    def segments(self, units: frozenset[str] | None) -> Iterator[Callable[[], pa.Table]]:
+    def segments(self, units: frozenset[str] | None) -> Iterator[Callable[[], Traces]]:
         """Segments batch by batch: those kept, then the others, measured again (all may not fit into memory)."""
         kept = {unit for members, _ in self._kept for unit in members}
-        for members, table in self._kept:
+        for members, traces in self._kept:
             if units is None or not units.isdisjoint(members):
-                yield partial(_some, table, units)
+                yield partial(_some, traces, units)
         wanted = None if units is None and not kept else frozenset(self.units if units is None else units) - kept
         chosen = [unit for unit in self.units if wanted is None or unit in wanted]
         if units is not None:  # members of a chosen unit's peak group are measured with it
@@ -167,39 +182,55 @@ class Measuring:
         for make in self._whole(chosen):
             yield partial(self._measure_again, make, wanted)
 
-    def _measure_again(self, make: Callable[[], Batch], units: frozenset[str] | None) -> pa.Table:
-        table = self._measure(make)[1]
-        assert table is not None
-        return _some(table, units)
+    def _measure_again(self, make: Callable[[], LaneBatch], units: frozenset[str] | None) -> Traces:
+        traces = self._measure(make)[1]
+        assert traces is not None
+        return _some(traces, units)
 
     def _with_groups(self, chosen: list[str]) -> list[str]:
         plants = {s.plant.id for unit in chosen for s in self.context.stretches[unit]}
         return [u for u in self.units if any(s.plant.id in plants for s in self.context.stretches[u])]
 
 
-def _some(table: pa.Table, units: frozenset[str] | None) -> pa.Table:
+def _some(traces: Traces, units: frozenset[str] | None) -> Traces:
     """The rows of the wanted units."""
     if units is None:
-        return table
-    names = table.column("unit").cast(pa.string())
-    return table.filter(pc.is_in(names, value_set=pa.array(sorted(units))))
+        return traces
+    wanted = pa.array(sorted(units))
+
+    def of(table: pa.Table) -> pa.Table:
+        return table.filter(pc.is_in(table.column("unit").cast(pa.string()), value_set=wanted))
+
+    return Traces(of(traces.segments), {name: of(table) for name, table in traces.evidence.items()})
 
 
-def prepare(month: Month, inputs: Inputs, rulebook: Rulebook) -> Context:
-    """Make the context that all batches of a month share. Stretches include the days of earlier breaker runs."""
+def prepare(month: Month, inputs: Inputs, rulebook: Rulebook, *, last_day: date | None = None) -> MeasuringContext:
+    """Make the context that all batches of a month share. Stretches include the days of earlier breaker runs.
+
+    Behind the month as many days are known as records are looked at there.
+
+    `last_day`: of a running month; nothing is registered after it, so that every scope ends there.
+    """
+    cut = None if last_day is None else last_day + timedelta(days=1)
     first, until = month.first_day, month.next().first_day
     policy = compute_policy(rulebook, inputs.register, first)
-    early = max(date.fromordinal(first.toordinal() - _HISTORY_DAYS), min(rulebook.change_days()))
-    whole = compute_stretches(inputs.register, rulebook, min(early, first), until)
+    early = max(date.fromordinal(first.toordinal() - HISTORY_DAYS), min(rulebook.change_days()))
+    behind = until + timedelta(days=1 + tail_of(policy.settle_ms, policy.hold_ms) // DAY_MS)
+    around = compute_stretches(inputs.register, rulebook, min(early, first), behind)
+    whole = {unit: _clip(parts, date.min, until) for unit, parts in around.items()}
+    with_avc = frozenset(unit for unit, parts in whole.items() if any(s.unit.avc for s in _clip(parts, first)))
+    if cut is not None:
+        whole = {unit: _clip(parts, date.min, cut) for unit, parts in whole.items()}
     inside = {unit: _clip(stretches, first) for unit, stretches in whole.items()}
     stretches = {unit: parts for unit, parts in whole.items() if inside[unit]}
-    return Context(rulebook, policy, DispatchSide(inputs), stretches, inputs.unit_columns)
+    side = DispatchSide(inputs)
+    return MeasuringContext(rulebook, policy, side, stretches, around, inputs.unit_columns, with_avc, cut)
 
 
-def _clip(stretches: Sequence[Stretch], first: date) -> tuple[Stretch, ...]:
-    """The parts of stretches from a day on."""
-    parts = [s for s in stretches if s.until_day > first]
-    return tuple(Stretch(s.unit, s.plant, s.area, max(s.first_day, first), s.until_day) for s in parts)
+def _clip(stretches: Sequence[ConstantDays], first: date, until: date = date.max) -> tuple[ConstantDays, ...]:
+    """The parts of stretches in [first, until)."""
+    parts = [s for s in stretches if s.until_day > first and s.first_day < until]
+    return tuple(ConstantDays(s.unit, s.plant, s.area, max(s.first_day, first), min(s.until_day, until)) for s in parts)
 
 
 def close(
@@ -209,7 +240,7 @@ def close(
     results: Iterable[Results],
     segments: _SegmentParts | None = None,
     *,
-    context: Context | None = None,
+    context: MeasuringContext | None = None,
 ) -> Statement:
     """Add measured days up, price, allocate, and check the identities.
 
@@ -228,42 +259,52 @@ def close(
 def _close(
     month: Month,
     inputs: Inputs,
-    context: Context,
+    context: MeasuringContext,
     results: Iterable[Results],
     segments: _SegmentParts,
 ) -> Statement:
     rulebook = context.rulebook
     first, days = month.first_day, len(month.days)
     stretches = {unit: _clip(parts, first) for unit, parts in context.stretches.items()}
+    parts = list(results)
+    totals = MonthTotals(parts, first.toordinal(), days)
+    totals.add(find_orders(month, parts, stretches, context.around, rulebook))
     case = Case(
         month=month,
         rulebook=rulebook,
         rules=RulesInForce(rulebook),
         policy=context.policy,
-        totals=MonthTotals(results, first.toordinal(), days),
+        totals=totals,
         dispatch=context.dispatch,
         stretches=stretches,
         columns_of=inputs.unit_columns,
         rates=inputs.rates or (),
         start_stop_table=inputs.start_stop_table or (),
+        elapsed=Fraction(1) if context.cut is None else Fraction((context.cut - first).days, days),
     )
+    totals.add(find_starts(case, applies(case.policy, case.rulebook)))
     closed = _close_units(case)
-    findings = [*_undelivered(inputs), *_filings(month, inputs), *closed.findings]
-    homes = {unit: parts[-1] for unit, parts in stretches.items()}
+    findings = [*input_findings(month, inputs), *closed.findings]
     lines = [outcome.line for outcome in closed.outcomes]
+    running = None
+    revenue: Sequence[Revenue] | None = inputs.revenue
+    if context.cut is not None:
+        running, revenue = compute_running(case, context.cut, inputs, lines, _lines_before(case, context.cut))
+        findings += running_findings(month, running)
+    open_areas = {area for f in findings if f.provisional for area in f.areas or (EVERY_AREA,)}
     plants, areas = compute_plants(
         month=month,
         register=inputs.register,
-        homes=homes,
+        stretches=stretches,
         lines=lines,
-        revenue=inputs.revenue or (),
-        provisional=any(finding.provisional for finding in findings),
+        revenue=revenue or (),
+        provisional=lambda area: not open_areas.isdisjoint((area, EVERY_AREA)),
     )
-    statuses = {row.status for row in plants}
-    worst = (MonthStatus.BLOCKED, MonthStatus.PROVISIONAL, MonthStatus.FINAL)
+    if inputs.revenue is not None:
+        findings += revenue_findings(areas, rulebook)
     statement = Statement(
         month=str(month),
-        status=next((s for s in worst if s in statuses), MonthStatus.FINAL),
+        status=_worst(areas, MonthStatus.PROVISIONAL if open_areas else MonthStatus.FINAL),
         lines=tuple(lines),
         plants=tuple(plants),
         areas=tuple(areas),
@@ -271,102 +312,110 @@ def _close(
         segments=Segments(lambda units: _with_start_stops(segments, case, units)),
         primary_frequency=tuple(closed.excursions),
         primary_frequency_service=tuple(closed.in_service),
-        ledger=tuple(compute_ledger(month, plants)),
+        ledger=() if running else tuple(compute_ledger(month, plants)),
+        left_on_table=tuple(row for outcome in closed.outcomes for row in outcome.left),
         findings=tuple(findings),
         readings=_readings(rulebook, first),
         policy=_policy_texts(context.policy),
         rulebook_hash=rulebook.hash,
         kernel_version=KERNEL_VERSION,
         sources=dict(inputs.sources),
+        formulas=rulebook.formulas,
+        places={unit: tuple(map(_place_span, parts)) for unit, parts in stretches.items()},
         registered={unit: registered_spans(parts) for unit, parts in stretches.items()},
+        running=running,
+        meter_days=tuple(closed.meter_days),
+        start_stops=tuple(closed.start_stops),
+        reserve_statistics=tuple(
+            reserve_statistics(inputs, stretches, totals.called, month.interval.start_ms, _end_ms(month, context.cut))
+        ),
     )
     check_identities(statement)
     return statement
 
 
+def _place_span(stretch: ConstantDays) -> PlaceSpan:
+    return PlaceSpan(*registered_spans([stretch])[0], *place_of(stretch))
+
+
+def _end_ms(month: Month, cut: date | None) -> int:
+    """The end of the month, or of the part of it that is settled."""
+    return month.interval.end_ms if cut is None else local_midnight_ms(cut)
+
+
+def _starts(account: Account, service: str) -> Iterator[StartStopEvidence]:
+    """What became of each start-stop order of a unit."""
+    for row in list_start_stops(account, service):
+        one = row.occurrence
+        a, b, c, d, gap = (None,) * 5 if one is None else (one.a, one.b, one.c, one.d, one.gap_ms)
+        yield StartStopEvidence(row.order, row.unit, row.service, a, b, c, d, gap, row.verdict, row.reason)
+
+
+def _lines_before(case: Case, cut: date) -> list[Line]:
+    """The lines of the month to a day before the cut, from the same measured days."""
+    first, day = case.month.first_day, cut - timedelta(days=1)
+    stretches = {unit: parts for unit, all_ in case.stretches.items() if (parts := _clip(all_, first, day))}
+    elapsed = Fraction((day - first).days, len(case.month.days))
+    return [outcome.line for outcome in _close_units(replace(case, stretches=stretches, elapsed=elapsed)).outcomes]
+
+
+def _worst(areas: Sequence[AreaRow], otherwise: MonthStatus) -> MonthStatus:
+    """The status of the month: that of its worst area, blocked ranking worst; `otherwise`: of a month without any."""
+    statuses = {area.status for area in areas} or {otherwise}
+    ranked = (MonthStatus.BLOCKED, MonthStatus.PROVISIONAL, MonthStatus.FINAL)
+    return next(status for status in ranked if status in statuses)
+
+
 def _with_start_stops(
     segments: _SegmentParts, case: Case, units: frozenset[str] | None
-) -> Iterator[Callable[[], pa.Table]]:
-    """The segments of measuring, then those of start-stop orders, whose runs join across days."""
+) -> Iterator[Callable[[], Traces]]:
+    """The segments of measuring, then what joins across days: orders that are matched with runs, and AVC orders."""
     yield from segments(units)
-    yield partial(start_stop_segments, case, applies(case.policy), units)
+    yield lambda: Traces(order_segments(case, applies(case.policy, case.rulebook), units), {})
+    orders = case.totals.avc_orders
+    names = sorted(orders if units is None else units & orders.keys())
+    for first in range(0, len(names), _ORDERS_OF):
+        yield partial(_avc_orders, orders, frozenset(names[first : first + _ORDERS_OF]))
 
 
-def _no_segments(_: frozenset[str] | None) -> Iterator[Callable[[], pa.Table]]:
+def _avc_orders(orders: Mapping[str, Ints], units: frozenset[str]) -> Traces:
+    return Traces(SEGMENT_SCHEMA.empty_table(), {"avc_orders": order_table(orders, units)})
+
+
+def _no_segments(_: frozenset[str] | None) -> Iterator[Callable[[], Traces]]:
     return iter(())
 
 
 @dataclass
 class _Closed:
-    outcomes: list[Outcome]
+    outcomes: list[PricedLine]
     findings: list[Finding]
     excursions: list[PrimaryFrequencyRow]
     in_service: list[PrimaryFrequencyService]
+    meter_days: list[MeterDay]
+    start_stops: list[StartStopEvidence]
 
 
 def _close_units(case: Case) -> _Closed:
     """Price every unit; lines in order of area, plant, unit and the regulation's services."""
-    closed = _Closed([], [], [], [])
-    tests = applies(case.policy)
+    closed = _Closed([], [], [], [], [], [])
+    tests = applies(case.policy, case.rulebook)
     for unit in sorted(case.stretches):
         account = Account(case, unit, tests)
         outcomes = compute_lines(account)
         closed.outcomes += outcomes
         closed.findings += [finding for outcome in outcomes for finding in outcome.findings]
-        closed.findings += [*_meter_findings(account), *_clock_findings(account)]
+        days = meter_days(account)
+        closed.meter_days += days
+        closed.findings += [*meter_findings(account, days), *list_implausible(account)]
+        closed.findings += unit_findings(account)
         rows, service = primary_frequency.report(account)
         closed.excursions += rows
         closed.in_service.append(service)
+        services = [service for service in stop_services(case.rulebook) if account.stretches_of(service)]
+        closed.start_stops += [row for service in services for row in _starts(account, service)]
     closed.outcomes.sort(key=lambda o: (o.line.area, o.line.plant, o.line.unit))
     return closed
-
-
-def _meter_findings(account: Account) -> list[Finding]:
-    """Days whose telemetry and meter differ by more than the policy allows (Art. 19)."""
-    case = account.case
-    names = ("days", "register", "telemetry")
-    daily = [case.totals.daily(account.unit, f"{meter.METER}.{name}") for name in names]
-    found = []
-    for day, compared, grown, seen in zip(case.month.days, *daily, strict=True):
-        if compared and meter.differs(grown, seen, case.policy.meter_difference_ratio):
-            message = f"telemetry {Decimal(seen) / 3_600_000_000:.6f} MWh, meter {Decimal(grown) / 1_000_000:.6f} MWh"
-            found.append(Finding("meter_differs", f"{account.unit}/{day}", message))
-    return found
-
-
-def _clock_findings(account: Account) -> list[Finding]:
-    """Findings of how long records of an unsynchronised clock were used, or left out (I-17); none is provisional."""
-    total_ms = account.sum_of_month(f"{CLOCK}.unsynchronised")
-    if not total_ms:
-        return []
-    done = "counted and used" if account.case.policy.adopts("I-17", "counted") else "taken as missing"
-    message = f"{Decimal(total_ms) / 3_600_000:.3f} h stamped by a clock that was not synchronised: {done} (I-17)"
-    return [Finding("unsynchronised_clock", account.unit, message, provisional=False)]
-
-
-def _undelivered(inputs: Inputs) -> list[Finding]:
-    """Findings of files that were not delivered: the month stays provisional."""
-    given = {
-        "plan.csv": inputs.plan,
-        "orders.csv": inputs.orders,
-        "reserve.csv": inputs.reserves,
-        "voltage_band.csv": inputs.voltage_band,
-        "exclusions.csv": inputs.exclusions,
-        "revenue.csv": inputs.revenue,
-        "rates.csv": inputs.rates,
-        "start_stop_table.csv": inputs.start_stop_table,
-    }
-    return [Finding("not_delivered", name, "not delivered") for name, rows in given.items() if rows is None]
-
-
-def _filings(month: Month, inputs: Inputs) -> list[Finding]:
-    """Findings about valley and peak hours, which are filed with the regulator (Art. 13(3), 17(3))."""
-    first, until = month.first_day, month.next().first_day
-    return [
-        Finding("no_hours_filing", area.id, "valley and peak hours without a filing")
-        for area in inputs.register.areas
-        if area.hours_filing is None and (area.from_day or date.min) < until and (area.until_day or date.max) > first
-    ]
 
 
 def _readings(rulebook: Rulebook, day: date) -> tuple[ReadingUse, ...]:
@@ -388,4 +437,7 @@ def _policy_texts(policy: Policy) -> dict[str, Decimal]:
         "at_limit_tolerance_mvar": decimal(policy.at_limit_kvar, 1000),
         "min_coverage": decimal(policy.min_coverage.numerator, policy.min_coverage.denominator),
         "provisional_coverage": decimal(policy.provisional_coverage.numerator, policy.provisional_coverage.denominator),
+        "min_stop_s": decimal(policy.min_stop_ms, 1000),
+        "order_min_ratio": decimal(policy.order_min_ratio.numerator, policy.order_min_ratio.denominator),
+        "plausible_ratio": decimal(policy.plausible_ratio.numerator, policy.plausible_ratio.denominator),
     }

@@ -28,7 +28,7 @@ from collector.tables.cells import (
 UNIT_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
 
 
-class Form(Enum):
+class CellForm(Enum):
     """The form of a column's cells."""
 
     UNIT = "unit"
@@ -46,7 +46,7 @@ class Column:
     """
 
     name: str
-    form: Form
+    form: CellForm
     target: str
     scale: int = 1
     required: bool = True
@@ -56,12 +56,12 @@ class Column:
     @property
     def cell(self) -> Field:
         """The column as a field for `read_by_cell.py`."""
-        parsers: dict[Form, Callable[[str], Any]] = {
-            Form.UNIT: parse_id,
-            Form.TIME: parse_instant,
-            Form.STATUS: parse_status,
-            Form.ANALOG: partial(parse_analog, scale=self.scale),
-            Form.COUNTER: partial(parse_counter, scale=self.scale),
+        parsers: dict[CellForm, Callable[[str], Any]] = {
+            CellForm.UNIT: parse_id,
+            CellForm.TIME: parse_instant,
+            CellForm.STATUS: parse_status,
+            CellForm.ANALOG: partial(parse_analog, scale=self.scale),
+            CellForm.COUNTER: partial(parse_counter, scale=self.scale),
         }
         return Field(self.name, parsers[self.form], self.required, self.filled)
 
@@ -69,11 +69,11 @@ class Column:
     def extent(self) -> tuple[int, int]:
         """The smallest and largest stored integer allowed."""
         return {
-            Form.UNIT: (0, 0),
-            Form.TIME: (EARLIEST_MS, LATEST_MS - 1),
-            Form.STATUS: (0, 1),
-            Form.ANALOG: (-LARGEST_ANALOG * self.scale, LARGEST_ANALOG * self.scale),
-            Form.COUNTER: (0, LARGEST_COUNTER * self.scale),
+            CellForm.UNIT: (0, 0),
+            CellForm.TIME: (EARLIEST_MS, LATEST_MS - 1),
+            CellForm.STATUS: (0, 1),
+            CellForm.ANALOG: (-LARGEST_ANALOG * self.scale, LARGEST_ANALOG * self.scale),
+            CellForm.COUNTER: (0, LARGEST_COUNTER * self.scale),
         }[self.form]
 
 
@@ -114,11 +114,11 @@ class LongTable:
 
 def with_texts(columns: Sequence[Column]) -> tuple[Column, ...]:
     """The columns, the texts of numbers kept beside their integers."""
-    return tuple(replace(c, written=c.name) if c.form is Form.ANALOG else c for c in columns)
+    return tuple(replace(c, written=c.name) if c.form is CellForm.ANALOG else c for c in columns)
 
 
 def empty_table(columns: Sequence[Column]) -> pa.Table:
     """No rows, the right types."""
-    types = {c.target: UNIT_TYPE if c.form is Form.UNIT else pa.int64() for c in columns}
+    types = {c.target: UNIT_TYPE if c.form is CellForm.UNIT else pa.int64() for c in columns}
     types |= {c.written: UNIT_TYPE for c in columns if c.written}
     return pa.table({name: pa.array([], type_) for name, type_ in types.items()})

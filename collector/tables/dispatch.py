@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The short tables of the dispatching side, row by row: orders, reserves, exclusions, revenue, rates, price table.
+"""The short tables of the dispatching side, row by row: orders, reserves and their calls, exclusions, revenue, rates,
+meter changes, price table.
 
 The other cells of a row with a refused cell are checked too, so that one pass finds every mistake; such a row is not in
 the result.
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from datetime import date
 from functools import partial
 from typing import Any, Final
 
@@ -16,11 +18,14 @@ from collector.base.text import tr
 from collector.model.dispatch import (
     Exclusion,
     ExclusionReason,
+    MeterChange,
     Order,
     OrderKind,
     Rate,
     Reserve,
+    ReserveCall,
     ReserveKind,
+    ReserveMinimum,
     Revenue,
     RevenueKind,
     StartStopRow,
@@ -34,6 +39,7 @@ from collector.tables.cells import (
     choice_of,
     one_of,
     parse_analog,
+    parse_counter,
     parse_day,
     parse_id,
     parse_instant,
@@ -42,6 +48,7 @@ from collector.tables.cells import (
     parse_number,
     parse_ratio,
 )
+from collector.tables.limits import PowerLimits
 from collector.tables.register import RegisterFile
 
 Values = Mapping[str, Any]
@@ -60,6 +67,10 @@ def _kilo(text: str) -> int:
     return parse_analog(text, 1000)
 
 
+def _register(text: str) -> int:
+    return parse_counter(text, 1_000_000)
+
+
 def _text(text: str) -> str:
     return text
 
@@ -73,13 +84,14 @@ def read_orders(delivered: Delivered, units: Collection[str] | None, findings: F
     return tuple(Order(v["id"], v["unit"], v["kind"], v["start"], v["end"]) for _, v in _whole(rows, fields))
 
 
-def read_reserves(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> tuple[Reserve, ...]:
-    """reserve.csv: rows of one unit and kind without overlap; power not negative."""
+def read_reserves(
+    delivered: Delivered, units: Collection[str] | None, findings: Findings, limits: PowerLimits | None = None
+) -> tuple[Reserve, ...]:
+    """reserve.csv: rows of one unit and kind without overlap; power not negative, nor beyond `limits`."""
     fields = (_UNIT, Field("kind", choice_of(ReserveKind)), _START, _END, Field("power_mw", _kilo, filled=False))
     rows = _rows(delivered, fields, units, findings)
-    for row, v in having(rows, ["power_mw"]):
-        if v["power_mw"] is not None and v["power_mw"] < 0:
-            findings.add(delivered.name, row, "power_mw", tr("a reserve is not negative"))
+    _check_reserves(delivered.name, rows, findings)
+    _check_power(delivered.name, rows, limits, findings)
     _check_overlap(delivered.name, rows, findings)
     whole = _whole(rows, fields)
     return tuple(Reserve(v["unit"], v["kind"], v["start"], v["end"], v["power_mw"]) for _, v in whole)
@@ -150,12 +162,18 @@ def _check_revenue(file: str, row: int, v: Values, known: RegisterFile, findings
             wanted=wanted,
         )
         findings.add(file, row, "kind", message, kind="foreign kind")
-    return str(v["area"] or states[0].area)
+    return str(v["area"] or states[-1].area)
+
+
+def area_unsaid(states: Iterable[PlantState], plant: str, month: str) -> str:
+    """The area that revenue without one is for, as it is settled: the plant's last one of the month; "" if unknown."""
+    found = _states_in(states, plant, Month.parse(month))
+    return found[-1].area if found else ""
 
 
 def _states_in(states: Iterable[PlantState], plant: str, month: Month) -> list[PlantState]:
-    """The plant's states in the month; all its states where none touches it (the revenue is then not used)."""
-    mine = [state for state in states if state.id == plant]
+    """The plant's states in the month, in order of time; all its states where none touches it (it is then not used)."""
+    mine = sorted((state for state in states if state.id == plant), key=lambda state: state.from_day or date.min)
     first, after = month.first_day, month.next().first_day
     touching = [s for s in mine if (not s.from_day or s.from_day < after) and (not s.until_day or s.until_day > first)]
     return touching or mine
@@ -176,6 +194,63 @@ def read_rates(delivered: Delivered, units: Collection[str] | None, findings: Fi
     _check_unique(delivered.name, "unit", keys, findings)
     whole = _whole(rows, fields)
     return tuple(Rate(v["unit"], v["month"], v["kind"], v["value"], v["source"] or "") for _, v in whole)
+
+
+def read_meter_changes(
+    delivered: Delivered, units: Collection[str] | None, findings: Findings
+) -> tuple[MeterChange, ...]:
+    """meter_changes.csv: one per unit and instant."""
+    fields = (
+        _UNIT,
+        Field("time", parse_instant),
+        Field("old_final_mwh", _register),
+        Field("new_initial_mwh", _register),
+        Field("document", _text, required=False, filled=False),
+    )
+    rows = _rows(delivered, fields, units, findings)
+    keys = ((row, (v["unit"], format_time(v["time"]))) for row, v in having(rows, ("unit", "time")))
+    _check_unique(delivered.name, "time", keys, findings)
+    return tuple(
+        MeterChange(v["unit"], v["time"], v["old_final_mwh"], v["new_initial_mwh"], v["document"] or "")
+        for _, v in _whole(rows, fields)
+    )
+
+
+def read_reserve_calls(
+    delivered: Delivered, units: Collection[str] | None, findings: Findings, limits: PowerLimits | None = None
+) -> tuple[ReserveCall, ...]:
+    """reserve_calls.csv: one per unit, kind and instant; power not negative, nor beyond `limits`."""
+    fields = (
+        _UNIT,
+        Field("kind", choice_of(ReserveKind)),
+        Field("called", parse_instant),
+        Field("power_mw", _kilo, filled=False),
+        Field("note", _text, required=False, filled=False),
+    )
+    rows = _rows(delivered, fields, units, findings)
+    _check_reserves(delivered.name, rows, findings)
+    _check_power(delivered.name, rows, limits, findings, at="called")
+    key = ("unit", "kind", "called")
+    keys = ((row, (v["unit"], v["kind"].value, format_time(v["called"]))) for row, v in having(rows, key))
+    _check_unique(delivered.name, "called", keys, findings)
+    whole = _whole(rows, fields)
+    return tuple(ReserveCall(v["unit"], v["kind"], v["called"], v["power_mw"], v["note"] or "") for _, v in whole)
+
+
+def read_reserve_minimum(
+    delivered: Delivered, areas: Collection[str] | None, findings: Findings
+) -> tuple[ReserveMinimum, ...]:
+    """reserve_minimum.csv: known areas, rows of one area without overlap, power not negative."""
+    fields = (
+        Field("area", parse_id),
+        _START,
+        _END,
+        Field("power_mw", _kilo, required=False, filled=False),
+    )
+    rows = _rows(delivered, fields, areas, findings, of="area")
+    _check_reserves(delivered.name, rows, findings)
+    _check_overlap(delivered.name, rows, findings, ("area",))
+    return tuple(ReserveMinimum(v["area"], v["start"], v["end"], v["power_mw"]) for _, v in _whole(rows, fields))
 
 
 def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[StartStopRow, ...]:
@@ -225,22 +300,48 @@ def _boxes_overlap(one: Values, other: Values) -> bool:
 
 
 def _rows(
-    delivered: Delivered, fields: Sequence[Field], units: Collection[str] | None, findings: Findings
+    delivered: Delivered,
+    fields: Sequence[Field],
+    known: Collection[str] | None,
+    findings: Findings,
+    *,
+    of: str = "unit",
 ) -> list[ParsedRow]:
-    """Parse the rows of a table of units; units and intervals are checked."""
+    """Parse the rows of a table of units or areas; that these are known, and intervals, are checked."""
     grid = open_grid(delivered, findings)
     rows = parse_rows(grid, fields, findings) if grid else []
     unknown: dict[str, list[int]] = defaultdict(list)
-    for row, v in having(rows, ["unit"]):
-        if units is not None and v["unit"] not in units:
-            unknown[v["unit"]].append(row)
+    for row, v in having(rows, [of]):
+        if known is not None and v[of] not in known:
+            unknown[v[of]].append(row)
     for row, v in having(rows, ["start", "end"]):
         if v["start"] >= v["end"]:
             findings.add(delivered.name, row, "end", tr("is not after start"))
-    for unit, places in unknown.items():
-        message = tr("unknown unit {unit!r}: not in register.toml{hint}", unit=unit, hint=nearest(unit, units or ()))
-        findings.add(delivered.name, places[0], "unit", message, kind="unknown unit", count=len(places))
+    for name, places in unknown.items():
+        message = tr(
+            "unknown {key} {id!r}: not in register.toml{hint}", key=of, id=name, hint=nearest(name, known or ())
+        )
+        findings.add(delivered.name, places[0], of, message, kind=f"unknown {of}", count=len(places))
     return rows
+
+
+def _check_reserves(file: str, rows: Iterable[ParsedRow], findings: Findings) -> None:
+    for row, v in having(rows, ["power_mw"]):
+        if v["power_mw"] is not None and v["power_mw"] < 0:
+            findings.add(file, row, "power_mw", tr("a reserve is not negative"))
+
+
+def _check_power(
+    file: str, rows: Iterable[ParsedRow], limits: PowerLimits | None, findings: Findings, *, at: str = ""
+) -> None:
+    """Check that powers can be, over their interval or, where there is none, at the instant `at`."""
+    first, last = (at, at) if at else ("start", "end")
+    if limits is None:
+        return
+    for row, v in having(rows, {"unit", first, last, "power_mw"}):
+        until = v[last] + 1 if at else v[last]
+        if v["power_mw"] is not None and (message := limits.problem(v["unit"], v[first], until, v["power_mw"])):
+            findings.add(file, row, "power_mw", message, kind="beyond")
 
 
 def _whole(rows: Iterable[ParsedRow], fields: Sequence[Field]) -> list[ParsedRow]:
@@ -265,20 +366,23 @@ def _check_unique(file: str, column: str, keys: Iterable[tuple[int, tuple[str, .
             seen[key] = row
 
 
-def _check_overlap(file: str, rows: Iterable[ParsedRow], findings: Findings) -> None:
+def _check_overlap(
+    file: str, rows: Iterable[ParsedRow], findings: Findings, of: Sequence[str] = ("unit", "kind")
+) -> None:
     groups: dict[Hashable, list[tuple[int, int, int]]] = defaultdict(list)
-    for row, v in having(rows, ("unit", "kind", "start", "end")):
+    for row, v in having(rows, (*of, "start", "end")):
         if v["start"] < v["end"]:
-            groups[v["unit"], v["kind"]].append((v["start"], v["end"], row))
+            groups[tuple(v[name] for name in of)].append((v["start"], v["end"], row))
     for spans in groups.values():
         spans.sort()
         _, longest_end, longest_row = spans[0]
         for start, end, row in spans[1:]:
             if start < longest_end:
                 message = tr(
-                    "from {time} overlaps row {longest_row} of the same unit and kind",
+                    "from {time} overlaps row {longest_row} of the same {what}",
                     time=format_time(start),
                     longest_row=longest_row,
+                    what=tr("unit and kind") if len(of) > 1 else tr("area"),
                 )
                 findings.add(file, row, "start", message, kind="overlap")
             if end > longest_end:

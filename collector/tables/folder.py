@@ -14,18 +14,22 @@ import pyarrow as pa
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
 from collector.settlement.inputs import Inputs
-from collector.settlement.rulebook.catalogue import SERVICES
+from collector.settlement.rulebook.rules import Rulebook
 from collector.sheets.files import Delivered, read_delivered
 from collector.sheets.findings import Findings
 from collector.tables.columns import empty_table
 from collector.tables.dispatch import (
     read_exclusions,
+    read_meter_changes,
     read_orders,
     read_rates,
+    read_reserve_calls,
+    read_reserve_minimum,
     read_reserves,
     read_revenue,
     read_start_stop_table,
 )
+from collector.tables.limits import PLAN, RESERVE, InputRules, PowerLimits
 from collector.tables.records import RECORD_COLUMNS, Records, read_records, unit_names
 from collector.tables.register import RegisterFile, load_register
 from collector.tables.schedules import read_plan, read_voltage_band
@@ -42,46 +46,53 @@ TABLES: Final = (
     "revenue",
     "rates",
     "start_stop_table",
+    "meter_changes",
+    "reserve_calls",
+    "reserve_minimum",
 )
 
 
-def load_folder(directory: Path) -> Inputs:
+def load_folder(directory: Path, rulebook: Rulebook | None = None) -> Inputs:
     """Read and check the folder. It may cover any months: records and rows of other months are not used.
+
+    `rulebook`: says which areas there are and what can't be; None: that is not checked.
 
     Raises:
         ConfigError: every problem of every file, each once.
     """
-    return _load(directory, _read_records)
+    return _load(directory, rulebook, _read_records)
 
 
 def load_dispatch_side(
     directory: Path,
+    rulebook: Rulebook | None = None,
     *,
     plan: tuple[str, pa.Table] | None = None,
     verify: Callable[[Delivered], None] = lambda _: None,
 ) -> Inputs:
     """Read and check all but the records, for a caller that has measured them already; the inputs hold none.
 
-    `plan`: SHA-256 and rows of a plan.csv that was found good before; it is read again only to say where in it units
-    stand that the register does not know. `verify`: called with each file as it was read, before anything is made of
-    it; what it raises goes through.
+    `plan`: SHA-256 and rows of a plan.csv that was found good before; it is read again only to say where in it stands
+    what the register makes wrong. `rulebook`: as for `load_folder`. `verify`: called with each file as it was read,
+    before anything is made of it; what it raises goes through.
 
     Raises:
         ConfigError: every problem of every file, each once.
     """
-    return _load(directory, lambda _directory, _units, _findings: NO_RECORDS, plan, verify)
+    return _load(directory, rulebook, lambda _directory, _known, _findings: NO_RECORDS, plan, verify)
 
 
 NO_RECORDS: Final = Records(empty_table(RECORD_COLUMNS[:2]), {}, {})
-_ReadRecords = Callable[[Path, Collection[str] | None, Findings], Records | None]
+_ReadRecords = Callable[[Path, RegisterFile, Findings], Records | None]
 
 
-def _read_records(directory: Path, units: Collection[str] | None, findings: Findings) -> Records | None:
-    return read_records(directory / "records", units, findings)
+def _read_records(directory: Path, known: RegisterFile, findings: Findings) -> Records | None:
+    return read_records(directory / "records", known.units, findings, ignored=known.ignored)
 
 
 def _load(
     directory: Path,
+    rulebook: Rulebook | None,
     read: _ReadRecords,
     known_plan: tuple[str, pa.Table] | None = None,
     verify: Callable[[Delivered], None] = lambda _: None,
@@ -90,10 +101,11 @@ def _load(
         raise ConfigError([Problem(str(directory), 0, "", tr("is no folder; --data names a settlement folder"))])
     findings = Findings()
     sources: dict[str, str] = {}
-    known = _register(directory, sources, findings, verify)
+    rules = None if rulebook is None else InputRules.of(rulebook)
+    known = _register(directory, rules, sources, findings, verify)
     _check_names(directory, findings)
-    units = known.units
-    records = read(directory, units, findings)
+    units, plan_limits = known.units, known.power_limits(PLAN)
+    records = read(directory, known, findings)
 
     def table(name: str, read: Callable[[Delivered], T]) -> T | None:
         delivered = _find(directory, name, findings)
@@ -101,19 +113,22 @@ def _load(
             return None
         verify(delivered)
         sources[delivered.name] = delivered.sha256
-        return read(delivered)
+        return read(replace(delivered, ignored=known.ignored))
 
-    if known_plan is not None and set(unit_names(known_plan[1])) <= set(units or ()):
+    if known_plan is not None and _still_good(known_plan[1], units, plan_limits):
         sources["plan.csv"], plan = known_plan
     else:
-        plan = table("plan", lambda d: read_plan(d, units, findings))
+        plan = table("plan", lambda d: read_plan(d, units, findings, plan_limits))
     orders = table("orders", lambda d: read_orders(d, units, findings))
-    reserves = table("reserve", lambda d: read_reserves(d, units, findings))
+    reserves = table("reserve", lambda d: read_reserves(d, units, findings, known.power_limits(RESERVE)))
     bands = table("voltage_band", lambda d: read_voltage_band(d, units, findings))
-    exclusions = table("exclusions", lambda d: read_exclusions(d, units, SERVICES, findings))
+    exclusions = table("exclusions", lambda d: read_exclusions(d, units, known.services, findings))
     revenue = table("revenue", lambda d: read_revenue(d, known, findings))
     rates = table("rates", lambda d: read_rates(d, units, findings))
     prices = table("start_stop_table", lambda d: read_start_stop_table(d, findings))
+    changes = table("meter_changes", lambda d: read_meter_changes(d, units, findings))
+    calls = table("reserve_calls", lambda d: read_reserve_calls(d, units, findings, known.power_limits(RESERVE)))
+    least = table("reserve_minimum", lambda d: read_reserve_minimum(d, known.areas, findings))
     findings.refuse_if_any()
     assert records is not None
     assert known.register is not None
@@ -130,12 +145,25 @@ def _load(
         revenue=revenue,
         rates=rates,
         start_stop_table=prices,
+        meter_changes=changes,
+        reserve_calls=calls,
+        reserve_minimum=least,
         sources=dict(sorted(sources.items())),
+        notes=tuple((note.file, note.message) for note in findings.notes),
     )
 
 
+def _still_good(plan: pa.Table, units: Collection[str] | None, limits: PowerLimits | None) -> bool:
+    """Whether a plan that was found good is good beside this register too."""
+    return set(unit_names(plan)) <= set(units or ()) and not (limits and limits.beyond(plan))
+
+
 def _register(
-    directory: Path, sources: dict[str, str], findings: Findings, verify: Callable[[Delivered], None]
+    directory: Path,
+    rules: InputRules | None,
+    sources: dict[str, str],
+    findings: Findings,
+    verify: Callable[[Delivered], None],
 ) -> RegisterFile:
     path = directory / "register.toml"
     if not path.exists() and not path.is_symlink():
@@ -146,7 +174,7 @@ def _register(
         return RegisterFile(None, None, None, None)
     verify(delivered)
     sources[delivered.name] = delivered.sha256
-    return load_register(delivered, findings)
+    return load_register(delivered, findings, rules)
 
 
 def _find(directory: Path, name: str, findings: Findings) -> Delivered | None:

@@ -26,7 +26,7 @@ from collector.model.record import USABLE_BELOW
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings, nearest
 from collector.tables.cells import EARLIEST_MS, LATEST_MS, parse_instant
-from collector.tables.columns import UNIT_TYPE, Column, Form, LongTable
+from collector.tables.columns import UNIT_TYPE, CellForm, Column, LongTable
 from collector.tables.rounding import decimal_to_scaled, floats_to_scaled, with_nulls
 
 MAX_ROWS: Final = 200_000_000
@@ -163,9 +163,10 @@ def _load(delivered: Delivered, columns: Mapping[str, Column], findings: Finding
             )
             findings.add(delivered.name, 0, "", message)
             return None
-        if not _check_columns(delivered.name, file.schema_arrow.names, columns, findings):
+        names = [name for name in file.schema_arrow.names if name not in delivered.ignored]
+        if not _check_columns(delivered.name, names, columns, findings):
             return None
-        wanted = [name for name in file.schema_arrow.names if name not in _UNREAD and "_original" not in name]
+        wanted = [name for name in names if name not in _UNREAD and "_original" not in name]
         return file.read(columns=wanted, use_threads=threads)
     except Exception as error:  # on damaged bytes the library raises many types, even KeyError
         findings.add(delivered.name, 0, "", tr("is no Parquet file that can be read: {error}", error=error))
@@ -201,12 +202,12 @@ def _attempt(raw: Any, column: Column) -> Any:
 def _convert(raw: Any, column: Column) -> Any:
     if column.filled and raw.null_count:
         raise _WrongError(tr("is empty; a value is needed here"), pc.index(raw.is_null(), True).as_py())
-    converters: Mapping[Form, Callable[[Any], Any]] = {
-        Form.UNIT: _unit,
-        Form.TIME: _time,
-        Form.STATUS: _status,
-        Form.ANALOG: partial(_number, column=column),
-        Form.COUNTER: partial(_number, column=column),
+    converters: Mapping[CellForm, Callable[[Any], Any]] = {
+        CellForm.UNIT: _unit,
+        CellForm.TIME: _time,
+        CellForm.STATUS: _status,
+        CellForm.ANALOG: partial(_number, column=column),
+        CellForm.COUNTER: partial(_number, column=column),
     }
     return converters[column.form](raw)
 

@@ -6,6 +6,7 @@ It gives up at the first unusual cell, without a finding: `read_by_cell.py` then
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,82 +14,105 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from collector.sheets.grid import csv_header
-from collector.tables.columns import UNIT_TYPE, Column, Form, empty_table
+from collector.sheets.files import Delivered
+from collector.sheets.grid import PASSED_OVER, csv_header, named
+from collector.tables.cells import parse_instant
+from collector.tables.columns import UNIT_TYPE, CellForm, Column, empty_table
 from collector.tables.rounding import decimal_to_scaled
 
-# Digits after the point, tried in turn: 9 suffice for any instrument, 20 for floats printed by a program.
-_FRACTION_DIGITS: Final = (9, 20)
+# Digits after the point, tried in turn: 0, those that a column keeps, which needs no rounding; 9 suffice for any
+# instrument, 20 for floats printed by a program.
+_FRACTION_DIGITS: Final = (0, 9, 20)
+_HOUR_24: Final = re.compile("[T ]24:")  # the end of a day, which Arrow does not know
 
 
 class _OddError(Exception):
     """The fast reader can't decide; the block must be read by cell."""
 
 
-def try_quick(data: bytes, columns: Sequence[Column], *, threads: bool) -> pa.Table | None:
-    """Read a table; None where anything is unusual. `threads`: let Arrow use all cores."""
+def try_quick(delivered: Delivered, columns: Sequence[Column], *, threads: bool) -> tuple[pa.Table, str] | None:
+    """Read a table and say what separates its cells; None where anything is unusual. `threads`: use all cores."""
     try:
-        return _read_quick(data, columns, threads=threads)
+        return _read_quick(delivered, columns, threads=threads)
     except (_OddError, pa.ArrowException, UnicodeDecodeError):
         return None
 
 
-def _read_quick(data: bytes, columns: Sequence[Column], *, threads: bool) -> pa.Table:
+def _read_quick(delivered: Delivered, columns: Sequence[Column], *, threads: bool) -> tuple[pa.Table, str]:
     """Read a table; raises _OddError or an Arrow error where anything is unusual, which may still be valid."""
+    data = delivered.data
     line_end = data.find(b"\n")
-    header = csv_header(data[: line_end + 1].decode("utf-8-sig")) if 0 < line_end < 65_536 else None
-    if header is None or b"\0" in data:
+    head = csv_header(data[: line_end + 1].decode("utf-8-sig")) if 0 < line_end < 65_536 else None
+    if head is None or b"\0" in data:
         raise _OddError
+    separator = head[1]
+    # Those passed over have names by their places, as two of them may be headed alike.
+    header = [f"{PASSED_OVER}{n}" if c == PASSED_OVER else c for n, c in enumerate(named(head[0], delivered))]
     present = [column for column in columns if column.name in header]
-    if len(present) != len(header) or any(c.required and c not in present for c in columns):
+    wanted = [name for name in header if not name.startswith(PASSED_OVER)]
+    if len(present) != len(wanted) or any(c.required and c not in present for c in columns):
         raise _OddError
     if len(data) - line_end < 256 and not data[line_end + 1 :].strip():
-        return empty_table(present)
-    error: Exception = _OddError()
-    for digits in _FRACTION_DIGITS:
+        return empty_table(present), separator
+    more_digits, least, to_24 = iter(_FRACTION_DIGITS[1:]), _FRACTION_DIGITS[0], False
+    while True:
         try:
-            raw = _parse(data, header, line_end, present, digits, threads=threads)
-            return _table(raw, present, digits)
+            raw = _parse(data, header, separator, line_end, present, least, to_24=to_24, threads=threads)
+            return _table(raw, present, least), separator
         except pa.ArrowInvalid as invalid:
-            error = invalid
-            if "Rescaling" not in str(invalid):
-                break
-    raise error
+            if least != _FRACTION_DIGITS[-1] and "Rescaling" in str(invalid):
+                least = next(more_digits)
+            elif not to_24 and _HOUR_24.search(str(invalid)):
+                to_24 = True
+            else:
+                raise
 
 
 def _parse(
-    data: bytes, header: Sequence[str], line_end: int, present: Sequence[Column], digits: int, *, threads: bool
+    data: bytes,
+    header: Sequence[str],
+    separator: str,
+    line_end: int,
+    present: Sequence[Column],
+    least: int,
+    *,
+    to_24: bool,
+    threads: bool,
 ) -> pa.Table:
-    types = {
-        Form.UNIT: UNIT_TYPE,
-        Form.STATUS: pa.int8(),
-        Form.ANALOG: pa.decimal128(38, digits),
-        Form.COUNTER: pa.decimal128(38, digits),
-    }
-    first = data[line_end + 1 : line_end + 4097].split(b"\n", 1)[0].decode("utf-8").split(",")
+    types = {CellForm.UNIT: UNIT_TYPE, CellForm.STATUS: pa.int8()}
+    first = data[line_end + 1 : line_end + 4097].split(b"\n", 1)[0].decode("utf-8").split(separator)
     chosen: dict[str, Any] = {}
     for column in present:
-        if column.form is Form.TIME:
+        if column.form is CellForm.TIME:
             place = header.index(column.name)
             text = first[place].strip().strip('"') if place < len(first) else ""
-            chosen[column.name] = pa.int64() if text.isascii() and text.isdigit() else pa.timestamp("ms", "UTC")
+            written = UNIT_TYPE if to_24 else pa.timestamp("ms", "UTC")
+            chosen[column.name] = pa.int64() if text.isascii() and text.isdigit() else written
         else:
-            chosen[column.name] = UNIT_TYPE if column.written else types[column.form]
+            number = pa.decimal128(38, _digits(column, least))
+            chosen[column.name] = UNIT_TYPE if column.written else types.get(column.form, number)
     return pa.csv.read_csv(
         pa.BufferReader(data),
         # names are given, because the header may have spaces around them
         read_options=pa.csv.ReadOptions(
             use_threads=threads, block_size=4 << 20, skip_rows=1, column_names=list(header)
         ),
+        parse_options=pa.csv.ParseOptions(delimiter=separator),
         convert_options=pa.csv.ConvertOptions(
             column_types=chosen, null_values=[""], strings_can_be_null=True, include_columns=[c.name for c in present]
         ),
     )
 
 
-def _table(raw: pa.Table, present: Sequence[Column], digits: int) -> pa.Table:
+def _digits(column: Column, least: int) -> int:
+    """The digits after the point that a column is read with: at least those that are kept."""
+    return max(least, len(str(column.scale)) - 1)
+
+
+def _table(raw: pa.Table, present: Sequence[Column], least: int) -> pa.Table:
     found: dict[str, Any] = {}
     for column in present:
+        digits = _digits(column, least)
         if column.written:
             found[column.target], found[column.written] = _numbers_and_texts(raw[column.name], column, digits)
         else:
@@ -111,13 +135,16 @@ def _column(raw: Any, column: Column, digits: int) -> Any:
     """A parsed column as checked integers."""
     if column.filled and raw.null_count:
         raise _OddError
-    if column.form is Form.UNIT:
+    if column.form is CellForm.UNIT:
         unified = raw.unify_dictionaries()
         if unified.num_chunks and any(_unclean(text) for text in unified.chunk(0).dictionary.to_pylist()):
             raise _OddError
         return unified
-    exact = column.form in (Form.TIME, Form.STATUS)
-    values = raw.cast(pa.int64()) if exact else decimal_to_scaled(raw, digits, column.scale)
+    exact = column.form in (CellForm.TIME, CellForm.STATUS)
+    if exact:
+        values = _instants(raw) if pa.types.is_dictionary(raw.type) else raw.cast(pa.int64())
+    else:
+        values = decimal_to_scaled(raw, digits, column.scale)
     if values.null_count < len(values):
         extent = pc.min_max(values).as_py()
         low, high = column.extent
@@ -125,6 +152,19 @@ def _column(raw: Any, column: Column, digits: int) -> Any:
         if extent["min"] < low + (not exact and low < 0) or extent["max"] > high - (not exact):
             raise _OddError
     return values
+
+
+def _instants(raw: Any) -> Any:
+    """Times read as texts, each distinct one parsed once: those at 24:00 one by one, all others by Arrow."""
+    texts = raw.unify_dictionaries().combine_chunks()
+    at_24 = pc.match_substring_regex(texts.dictionary, _HOUR_24.pattern)
+    try:
+        late = [parse_instant(text.strip()) for text in texts.dictionary.filter(at_24).to_pylist()]
+    except ValueError as error:
+        raise _OddError from error
+    rest = pc.if_else(at_24, None, texts.dictionary).cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
+    parsed = pc.replace_with_mask(rest, at_24, pa.array(late, pa.int64()))
+    return pa.chunked_array([parsed.take(texts.indices)])
 
 
 def _unclean(text: str) -> bool:

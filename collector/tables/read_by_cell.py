@@ -15,7 +15,7 @@ import pyarrow as pa
 from collector.base.text import said_by, tr
 from collector.sheets.findings import Findings
 from collector.sheets.grid import Grid, check_header
-from collector.tables.columns import UNIT_TYPE, Column, Form
+from collector.tables.columns import UNIT_TYPE, CellForm, Column
 
 _BLOCK_ROWS: Final = 65_536
 
@@ -34,7 +34,7 @@ def read_careful(grid: Grid, columns: Sequence[Column], findings: Findings) -> p
             chunk.append(parser.parse(rows, of_column))
             if column.written:
                 texts[column.written].append(pa.array(of_column, pa.string()).dictionary_encode())
-    types = {column: pa.string() if column.form is Form.UNIT else pa.int64() for column in present}
+    types = {column: pa.string() if column.form is CellForm.UNIT else pa.int64() for column in present}
     built = {c.target: pa.chunked_array(chunk, types[c]) for c, chunk in zip(present, chunks, strict=True)}
     built |= {name: pa.chunked_array(chunk, UNIT_TYPE).unify_dictionaries() for name, chunk in texts.items()}
     if "unit" in built:
@@ -74,7 +74,7 @@ class _CellParser:
                 values.append(known[text])
             else:
                 values.append(self._first(row, text))
-        return pa.array(values, pa.string() if self._column.form is Form.UNIT else pa.int64())
+        return pa.array(values, pa.string() if self._column.form is CellForm.UNIT else pa.int64())
 
     def _first(self, row: int, text: str) -> Any:
         """Parse a text that is not cached; a bad text is not cached, so every cell with it gets a finding."""

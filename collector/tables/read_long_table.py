@@ -7,6 +7,7 @@ The fast and the slow reader give the same integers; only blocks that need it ar
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
-from collector.sheets.grid import open_grid
+from collector.sheets.grid import note_separator, open_grid
 from collector.tables.columns import Column, LongTable
 from collector.tables.read_by_arrow import try_quick
 from collector.tables.read_by_cell import read_careful
@@ -34,8 +35,9 @@ def read_long(
     """
     if delivered.suffix != ".csv":
         table = _read_checked(delivered, columns, findings)
-    elif not delivered.packed and (quick := try_quick(delivered.data, columns, threads=threads)) is not None:
-        table = quick
+    elif not delivered.packed and (quick := try_quick(delivered, columns, threads=threads)) is not None:
+        table, separator = quick
+        note_separator(delivered.name, separator, findings)
     else:
         blocks = (_read_block(block, columns, findings, before) for block, before in blocks_of(delivered))
         # In two rounds: memory of pieces as small as a block's is not given back while any of them is in use.
@@ -74,11 +76,11 @@ def blocks_of(delivered: Delivered) -> Iterator[tuple[Delivered, int]]:
             header = whole[: whole.find(b"\n") + 1]
             whole, end = whole[len(header) :], end - len(header)
         if end:
-            yield Delivered(delivered.name, header + whole[:end], ""), lines_before
+            yield replace(delivered, kept=header + whole[:end], sha256="", packed=False), lines_before
             lines_before += whole.count(b"\n", 0, end)
         rest = whole[end:]
     if rest or not lines_before:
-        yield Delivered(delivered.name, header + rest, ""), lines_before
+        yield replace(delivered, kept=header + rest, sha256="", packed=False), lines_before
 
 
 def _pieces_of_blocks(delivered: Delivered) -> Iterator[bytes]:
@@ -94,8 +96,11 @@ def _pieces_of_blocks(delivered: Delivered) -> Iterator[bytes]:
 
 
 def _read_block(block: Delivered, columns: Sequence[Column], findings: Findings, lines_before: int) -> pa.Table:
-    quick = try_quick(block.data, columns, threads=False)
-    return _read_checked(block, columns, findings, lines_before) if quick is None else quick
+    quick = try_quick(block, columns, threads=False)
+    if quick is None:
+        return _read_checked(block, columns, findings, lines_before)
+    note_separator(block.name, quick[1], findings)
+    return quick[0]
 
 
 def _read_checked(

@@ -2,7 +2,7 @@
 """Record files grouped by the units they may share, judged by first and last rows without reading the files.
 
 Files of different units can be read, measured and dropped one after the other. The grouping is a guess: a file sorted
-by time may hold units that its ends do not show. The reader of a part must check every unit with `Part.holds`.
+by time may hold units that its ends do not show. The reader of a part must check every unit with `UnitRange.holds`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Extent = tuple[str, str]  # the first and the last unit of a file, in order of i
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class UnitRange:
     """Files of the units with ids in [first, until); `until` None: no upper bound."""
 
     paths: tuple[Path, ...]
@@ -39,14 +39,16 @@ class Part:
         return self.first <= unit and (self.until is None or unit < self.until)
 
 
-def find_parts(paths: Sequence[Path], extents: Sequence[Extent | None], together: Iterable[Extent] = ()) -> list[Part]:
+def find_parts(
+    paths: Sequence[Path], extents: Sequence[Extent | None], together: Iterable[Extent] = ()
+) -> list[UnitRange]:
     """Group files into parts, in order of unit id; one part where the ends show nothing. Every unit is in one part.
 
     `extents`: `unit_extent` of each file. `together`: first and last of units that must be in the same part.
     """
     known = [(*extent, path) for extent, path in zip(extents, paths, strict=True) if extent is not None]
     if len(known) < len(paths) or not paths:
-        return [Part(tuple(paths), "", None)]
+        return [UnitRange(tuple(paths), "", None)]
     lows: list[str] = []
     reached = ""
     for low, high in sorted([*((low, high) for low, high, _ in known), *together]):
@@ -54,8 +56,8 @@ def find_parts(paths: Sequence[Path], extents: Sequence[Extent | None], together
             lows.append(low)
         reached = max(reached, high)
     bounds = zip(["", *lows[1:]], [*lows[1:], None], strict=True)
-    parts = [Part((), first, until) for first, until in bounds]
-    return [Part(tuple(p for low, _, p in known if part.holds(low)), part.first, part.until) for part in parts]
+    parts = [UnitRange((), first, until) for first, until in bounds]
+    return [UnitRange(tuple(p for low, _, p in known if part.holds(low)), part.first, part.until) for part in parts]
 
 
 def unit_extent(path: Path) -> Extent | None:
@@ -92,11 +94,11 @@ def _of_csv(file: BinaryIO) -> Extent | None:
     head = file.read(_END_BYTES).split(b"\n")
     file.seek(max(file.seek(0, os.SEEK_END) - _END_BYTES, 0))
     tail = file.read().rstrip().rsplit(b"\n", 1)
-    header = csv_header(head[0].decode("utf-8-sig")) or ()
+    header, separator = csv_header(head[0].decode("utf-8-sig")) or ((), ",")
     if len(head) < 3 or len(tail) < 2 or header.count("unit") != 1:
         return None
     place = header.index("unit")
-    rows = [next(csv.reader([line.decode()]), []) for line in (head[1], tail[1])]
+    rows = [next(csv.reader([line.decode()], delimiter=separator), []) for line in (head[1], tail[1])]
     if any(len(row) != len(header) for row in rows):
         return None
     first, last = sorted(row[place].strip() for row in rows)

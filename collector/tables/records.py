@@ -22,17 +22,21 @@ import pyarrow.compute as pc
 
 from collector.base.text import tr
 from collector.model.interval import format_time
-from collector.model.quantity import QUANTITIES, Kind
+from collector.model.quantity import QUANTITIES, QuantityKind
 from collector.sheets.files import Delivered, read_delivered
 from collector.sheets.findings import LISTED_PER_KIND, Findings, nearest
-from collector.tables.columns import Column, Form, LongTable, empty_table
+from collector.tables.columns import CellForm, Column, LongTable, empty_table
 from collector.tables.parquet import CLOCK, PLACE, read_parquet
 from collector.tables.read_long_table import read_long
 
-_FORM: Final = {Kind.ANALOG: Form.ANALOG, Kind.STATUS: Form.STATUS, Kind.COUNTER: Form.COUNTER}
+_FORM: Final = {
+    QuantityKind.ANALOG: CellForm.ANALOG,
+    QuantityKind.STATUS: CellForm.STATUS,
+    QuantityKind.COUNTER: CellForm.COUNTER,
+}
 RECORD_COLUMNS: Final[tuple[Column, ...]] = (
-    Column("unit", Form.UNIT, "unit"),
-    Column("time", Form.TIME, "time"),
+    Column("unit", CellForm.UNIT, "unit"),
+    Column("time", CellForm.TIME, "time"),
     *(Column(q.name, _FORM[q.kind], q.name, q.scale, required=False, filled=False) for q in QUANTITIES),
 )
 RECORD_SUFFIXES: Final = (".csv", ".parquet", ".xlsx", ".e")
@@ -55,30 +59,39 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class _FileRows:
     long: LongTable | None
     sha256: str
     findings: Findings
 
 
-def read_records(folder: Path, units: Collection[str] | None, findings: Findings) -> Records | None:
+def read_records(
+    folder: Path, units: Collection[str] | None, findings: Findings, *, ignored: frozenset[str] = frozenset()
+) -> Records | None:
     """Read `folder` (named records/ in findings). `units`: the registered ids; None where the register is unreadable.
+
+    `ignored`: headings that are passed over.
 
     Returns None where the folder holds no usable record; `findings` tells whether the folder is refused.
     """
     paths = list_record_files(folder, findings)
-    return None if paths is None else read_record_files(paths, units, findings)
+    return None if paths is None else read_record_files(paths, units, findings, ignored=ignored)
 
 
 def read_record_files(
-    paths: Sequence[Path], units: Collection[str] | None, findings: Findings, *, cores: int | None = None
+    paths: Sequence[Path],
+    units: Collection[str] | None,
+    findings: Findings,
+    *,
+    cores: int | None = None,
+    ignored: frozenset[str] = frozenset(),
 ) -> Records:
     """Read chosen files like `read_records`, in the order of their names; findings name them records/NAME.
 
-    `cores`: number of cores to use (default: all).
+    `cores`: number of cores to use (default: all). `ignored`: headings that are passed over.
     """
     cores = cores or os.cpu_count() or 1
-    read = partial(_read_some, threads=len(paths) < cores)
+    read = partial(_read_some, threads=len(paths) < cores, ignored=ignored)
     if cores == 1:
         files = [file for some in map(read, _groups(paths)) for file in some]
     else:
@@ -149,14 +162,14 @@ def _groups(paths: Sequence[Path]) -> Iterator[list[Path]]:
         yield group
 
 
-def _read_some(paths: Sequence[Path], *, threads: bool) -> list[_File]:
+def _read_some(paths: Sequence[Path], *, threads: bool, ignored: frozenset[str]) -> list[_FileRows]:
     found = [Findings() for _ in paths]
     delivered = [read_delivered(path, f"records/{path.name}", f) for path, f in zip(paths, found, strict=True)]
-    good = [(file, f) for file, f in zip(delivered, found, strict=True) if file is not None]
+    good = [(replace(file, ignored=ignored), f) for file, f in zip(delivered, found, strict=True) if file is not None]
     longs = _read(good, threads=threads)
     of_name = {file.name: long for (file, _), long in zip(good, longs, strict=True)}
     return [
-        _File(None, "", f) if file is None else _File(of_name[file.name], file.sha256, f)
+        _FileRows(None, "", f) if file is None else _FileRows(of_name[file.name], file.sha256, f)
         for file, f in zip(delivered, found, strict=True)
     ]
 
@@ -206,7 +219,7 @@ def unit_codes(table: pa.Table, names: Sequence[str]) -> np.ndarray[Any, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _JoinedFiles:
     """The rows of all files, one after the other. `unit` is an index into `names`."""
 
     names: Sequence[str]
@@ -216,7 +229,7 @@ class _Rows:
     last_ms: int
 
     @classmethod
-    def of(cls, files: Sequence[LongTable]) -> _Rows:
+    def of(cls, files: Sequence[LongTable]) -> _JoinedFiles:
         names = sorted({name for file in files for name in unit_names(file.table)})
         unit = np.concatenate([unit_codes(file.table, names) for file in files])
         time = np.concatenate([file.table["time"].to_numpy() for file in files])
@@ -233,7 +246,7 @@ def _join(files: Sequence[LongTable], findings: Findings) -> pa.Table:
     """Join the files into one table by unit, then time; resolve copies, find duplicates."""
     if not files:
         return empty_table([column for column in RECORD_COLUMNS if column.required])
-    rows = _Rows.of(files)
+    rows = _JoinedFiles.of(files)
     if not len(rows.time):
         return pa.concat_tables([_without_place(file.table) for file in files], promote_options="default")
     kept = np.ones(len(rows.time), bool)
@@ -259,7 +272,7 @@ def _without_place(table: pa.Table) -> pa.Table:
     return table.drop_columns([PLACE]) if PLACE in table.column_names else table
 
 
-def _runs(kept: np.ndarray[Any, Any], rows: _Rows) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _runs(kept: np.ndarray[Any, Any], rows: _JoinedFiles) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Begin and end of each run of kept rows of one unit in order of time; runs sorted by unit and first time."""
     time, unit = rows.time, rows.unit
     broken = (time[1:] <= time[:-1]) | (unit[1:] != unit[:-1]) | (kept[1:] != kept[:-1])
@@ -272,7 +285,7 @@ def _runs(kept: np.ndarray[Any, Any], rows: _Rows) -> tuple[np.ndarray[Any, Any]
 
 
 def _gather(
-    files: Sequence[LongTable], starts: np.ndarray[Any, Any], ends: np.ndarray[Any, Any], rows: _Rows
+    files: Sequence[LongTable], starts: np.ndarray[Any, Any], ends: np.ndarray[Any, Any], rows: _JoinedFiles
 ) -> pa.Table:
     """Join the runs; long runs are slices of the files' own memory, so that they are not copied."""
     columns = [_without_place(file.table).drop_columns(["unit"]) for file in files]
@@ -304,7 +317,7 @@ def _within_files(
 
 def _settle_copies(
     kept: np.ndarray[Any, Any],
-    rows: _Rows,
+    rows: _JoinedFiles,
     copy: np.ndarray[Any, Any],
     files: Sequence[LongTable],
     findings: Findings,
@@ -340,7 +353,9 @@ def _row_values(rows: np.ndarray[Any, Any], files: Sequence[LongTable]) -> list[
     return values
 
 
-def _find_duplicates(rows: _Rows, kept: np.ndarray[Any, Any], files: Sequence[LongTable], findings: Findings) -> None:
+def _find_duplicates(
+    rows: _JoinedFiles, kept: np.ndarray[Any, Any], files: Sequence[LongTable], findings: Findings
+) -> None:
     order = kept[np.argsort(rows.key(kept), kind="stable")]
     same = rows.key(order[1:]) == rows.key(order[:-1])
     again, before = order[1:][same], order[:-1][same]

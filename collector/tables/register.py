@@ -10,36 +10,41 @@ import itertools
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from collector.base.text import said_by, tr
 from collector.model.register import (
-    AREA_IDS,
     AreaState,
     DispatchMode,
     PlantState,
     Register,
+    RegisteredUnit,
     RevenueBasis,
     UnitKind,
-    UnitState,
 )
+from collector.settlement.rulebook.catalogue import SERVICES
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings, nearest
+from collector.tables.cells import one_of
+from collector.tables.limits import AGC, LIMITS, TARIFF, InputRules, PowerLimits, decimal_of
 from collector.tables.toml_values import (
-    parse_area_id,
+    parse_analog_value,
     parse_choice_of,
     parse_day_value,
     parse_key,
     parse_not_negative,
-    parse_number,
     parse_positive,
+    parse_rating,
     parse_ratio,
     parse_spans,
     parse_text,
+    parse_texts,
     parse_truth,
 )
 
@@ -54,6 +59,11 @@ _UNIT_NUMBERS: Final = (
     "tariff_yuan_per_mwh",
 )
 _DATES: Final = ("from", "until")
+_POLICY_NUMBERS: Final = (
+    *("hold_limit_s", "min_coverage", "provisional_coverage", "settle_s", "at_limit_tolerance_mvar"),
+    *("plausible_ratio", "min_stop_s", "order_min_ratio"),
+    *LIMITS,
+)
 MAX_UNKNOWN_KEYS: Final = 100
 # tomllib keeps every prefix of a dotted key: 40 GB for a key of 100 000 parts. No key of ours has three.
 DEEP_KEY: Final = re.compile(
@@ -61,9 +71,12 @@ DEEP_KEY: Final = re.compile(
 )
 DEEP_KEY_MESSAGE: Final = "a key has at most 64 parts between dots"
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "policy": ("hold_limit_s", "min_coverage", "provisional_coverage", "settle_s", "at_limit_tolerance_mvar"),
-    "area": ("id", "name", "dispatch_mode", "valley_hours", "peak_hours", "hours_filing", *_DATES),
-    "plant": ("id", "name", "area", "revenue_basis", "shares", "settles_with", *_DATES),
+    "policy": (*_POLICY_NUMBERS, "ignore_columns"),
+    "area": ("id", "name", "dispatch_mode", "valley_hours", "peak_hours", "hours_filing", "regulator", *_DATES),
+    "plant": (
+        *("id", "name", "area", "revenue_basis", "shares", "settles_with", "tax_number", "vat_rate", "bank"),
+        *_DATES,
+    ),
     "unit": (
         *("id", "plant", "kind", "rated_mw", "avc", "area", "evidence", "black_start", "black_start_document"),
         *("peak_group", *_UNIT_NUMBERS, *_DATES),
@@ -75,17 +88,35 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 class RegisterFile:
     """The register as read: only the states without a finding.
 
-    The ids are all those in the file, to check the other files against; None where the file is unreadable.
+    The ids are all those in the file, to check the other files against; None where the file is unreadable. `rules`:
+    what the rulebook says about inputs; None: nothing is checked by it.
     """
 
     register: Register | None
     areas: frozenset[str] | None
     plants: frozenset[str] | None
     units: frozenset[str] | None
+    rules: InputRules | None = None
+
+    @property
+    def services(self) -> Collection[str]:
+        """What an exclusion may name: the rulebook's services, or those that the program knows."""
+        return SERVICES if self.rules is None else self.rules.services
+
+    @property
+    def ignored(self) -> frozenset[str]:
+        """Headings that are passed over in every table."""
+        return frozenset(self.register.ignore_columns) if self.register else frozenset()
+
+    def power_limits(self, key: str) -> PowerLimits | None:
+        """The limits of a kind of power; None where there is no rulebook or no register."""
+        if self.rules is None or self.register is None:
+            return None
+        return PowerLimits.of(key, self.register.units, self.rules, self.register.policy)
 
 
-def load_register(delivered: Delivered, findings: Findings) -> RegisterFile:
-    """Parse and check register.toml."""
+def load_register(delivered: Delivered, findings: Findings, rules: InputRules | None = None) -> RegisterFile:
+    """Parse and check register.toml. `rules`: what the rulebook says about inputs; None: not checked by it."""
     try:
         text = delivered.data.decode("utf-8-sig")
         if deep := DEEP_KEY.search(text):
@@ -105,21 +136,24 @@ def load_register(delivered: Delivered, findings: Findings) -> RegisterFile:
     if more := len(unknown[MAX_UNKNOWN_KEYS:]):
         findings.add(delivered.name, 0, "", tr("and {more} more unknown keys", more=more))
     tables = {name: _tables(delivered.name, text, data, name, findings) for name in ("area", "plant", "unit")}
+    policy, ignored = _policy(delivered.name, text, data.get("policy", {}), findings)
+    known = _Known(rules, policy)
     register = Register(
-        _policy(delivered.name, text, data.get("policy", {}), findings),
-        _states(tables["area"], _area),
-        _states(tables["plant"], _plant),
-        _states(tables["unit"], _unit),
+        policy,
+        _states(tables["area"], partial(_area, known=known)),
+        _states(tables["plant"], partial(_plant, known=known)),
+        _states(tables["unit"], partial(_unit, known=known)),
+        ignored,
     )
-    _check_references(tables)
+    _check_references(tables, None if rules is None else rules.areas)
     for rows in tables.values():
         _check_dates(rows)
     _check_groups(tables["unit"])
     ids = {name: frozenset(t.data["id"] for t in tables[name] if isinstance(t.data.get("id"), str)) for name in tables}
-    return RegisterFile(register, ids["area"], ids["plant"], ids["unit"])
+    return RegisterFile(register, ids["area"], ids["plant"], ids["unit"], rules)
 
 
-def _states(tables: Iterable[_Table], build: Callable[[_Table], S | None]) -> tuple[S, ...]:
+def _states(tables: Iterable[_RegisterTable], build: Callable[[_RegisterTable], S | None]) -> tuple[S, ...]:
     return tuple(state for table in tables if (state := build(table)) is not None)
 
 
@@ -133,7 +167,7 @@ def _line_of(text: str, key: str) -> int:
 
 
 @dataclass(slots=True)
-class _Table:
+class _RegisterTable:
     """One [[area]], [[plant]], [[unit]] or [policy]: its keys, their lines, and its findings."""
 
     file: str
@@ -165,7 +199,7 @@ class _Table:
             return None
 
 
-def _tables(file: str, text: str, data: Mapping[str, Any], name: str, findings: Findings) -> list[_Table]:
+def _tables(file: str, text: str, data: Mapping[str, Any], name: str, findings: Findings) -> list[_RegisterTable]:
     """The [[name]] tables in order; unknown keys become findings."""
     raw = data.get(name, [])
     if not isinstance(raw, list) or not all(isinstance(row, dict) for row in raw):
@@ -178,7 +212,7 @@ def _tables(file: str, text: str, data: Mapping[str, Any], name: str, findings: 
     if len(heads) != len(raw):
         heads = [0] * len(raw)  # an inline table has no line of its own
     pairs = zip(heads, raw, strict=True)
-    tables = [_Table(file, name, head, row, findings, _key_lines(lines, head)) for head, row in pairs]
+    tables = [_RegisterTable(file, name, head, row, findings, _key_lines(lines, head)) for head, row in pairs]
     for table in tables:
         _check_keys(table)
     return tables
@@ -196,7 +230,7 @@ def _key_lines(lines: Sequence[str], head: int) -> dict[str, int]:
     return places
 
 
-def _check_keys(table: _Table) -> None:
+def _check_keys(table: _RegisterTable) -> None:
     known = _KEYS[table.name]
     for key in table.data:
         if key not in known:
@@ -206,71 +240,123 @@ def _check_keys(table: _Table) -> None:
 # ---- states --------------------------------------------------------------------------------------------------------
 
 
-def _policy(file: str, text: str, raw: Any, findings: Findings) -> dict[str, Decimal]:
+def _policy(file: str, text: str, raw: Any, findings: Findings) -> tuple[dict[str, Decimal], tuple[str, ...]]:
+    """The numbers of [policy], and the headings to be ignored."""
     if not isinstance(raw, dict):
         findings.add(file, _line_of(text, "policy"), "policy", tr("is written as [policy]"))
-        return {}
+        return {}, ()
     head = _line_of(text, "policy")
-    table = _Table(file, "policy", head, raw, findings, _key_lines(text.split("\n"), head))
+    table = _RegisterTable(file, "policy", head, raw, findings, _key_lines(text.split("\n"), head))
     _check_keys(table)
-    parsers = {"hold_limit_s": parse_positive, "min_coverage": parse_ratio, "provisional_coverage": parse_ratio}
-    values = {key: table.read(key, parsers.get(key, parse_not_negative)) for key in _KEYS["policy"]}
-    for key in ("hold_limit_s", "settle_s"):
+    parsers = {"hold_limit_s": parse_positive, "plausible_ratio": parse_positive}
+    parsers |= {"min_coverage": parse_ratio, "provisional_coverage": parse_ratio}
+    values = {key: table.read(key, parsers.get(key, parse_not_negative)) for key in _POLICY_NUMBERS}
+    for key in ("hold_limit_s", "settle_s", "min_stop_s"):
         if values[key] is not None and (values[key] * 1000 % 1 or values[key] > 366 * 86_400):
             table.wrong(key, tr("expected seconds, at most a year, no finer than a millisecond"))
-    return {key: value for key, value in values.items() if value is not None}
+    ignored = table.read("ignore_columns", parse_texts) or ()
+    return {key: value for key, value in values.items() if value is not None}, ignored
 
 
-def _dates(table: _Table) -> tuple[date | None, date | None]:
+def _dates(table: _RegisterTable) -> tuple[date | None, date | None]:
     first, until = table.read("from", parse_day_value), table.read("until", parse_day_value)
     if first and until and first >= until:
         table.wrong("until", tr("is not after from"))
     return first, until
 
 
-def _area(table: _Table) -> AreaState | None:
-    identity = table.read("id", parse_area_id, needed=True)
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What states are checked by: the rulebook, where there is one, and the register's own [policy]."""
+
+    rules: InputRules | None
+    policy: Mapping[str, Decimal]
+
+    def area_id(self, raw: Any) -> str:
+        """Parse the id of a settlement area: one of the rulebook's (Art. 6(2), 21)."""
+        identity = parse_key(raw)
+        return identity if self.rules is None else one_of(self.rules.areas)(identity)
+
+
+def _area(table: _RegisterTable, known: _Known) -> AreaState | None:
+    identity = table.read("id", known.area_id, needed=True)
     mode = table.read("dispatch_mode", parse_choice_of(DispatchMode), needed=True)
     valley = table.read("valley_hours", parse_spans, needed=True)
     peak = table.read("peak_hours", parse_spans, needed=True)
-    name, filing = table.read("name", parse_text), table.read("hours_filing", parse_text)
-    days = _dates(table)
-    return AreaState(identity, name or identity, mode, valley, peak, filing, *days) if table.good else None
-
-
-def _plant(table: _Table) -> PlantState | None:
-    identity = table.read("id", parse_key, needed=True)
-    area = table.read("area", parse_area_id, needed=True)
-    basis = table.read("revenue_basis", parse_choice_of(RevenueBasis), needed=True)
-    shares = table.read("shares", parse_truth, needed=True)
-    name, settles_with = table.read("name", parse_text), table.read("settles_with", parse_text)
+    name, filing, regulator = (table.read(key, parse_text) for key in ("name", "hours_filing", "regulator"))
     days = _dates(table)
     if not table.good:
         return None
-    return PlantState(identity, name or identity, area, basis, shares, settles_with or "", *days)
+    return AreaState(identity, name or identity, mode, valley, peak, filing, regulator or "", *days)
 
 
-def _unit(table: _Table) -> UnitState | None:
+def _plant(table: _RegisterTable, known: _Known) -> PlantState | None:
+    identity = table.read("id", parse_key, needed=True)
+    area = table.read("area", known.area_id, needed=True)
+    basis = table.read("revenue_basis", parse_choice_of(RevenueBasis), needed=True)
+    shares = table.read("shares", parse_truth, needed=True)
+    name = table.read("name", parse_text)
+    words = {key: table.read(key, parse_text) or "" for key in ("settles_with", "tax_number", "bank")}
+    vat_rate = table.read("vat_rate", parse_ratio)
+    days = _dates(table)
+    if not table.good:
+        return None
+    return PlantState(
+        identity, name or identity, area, basis, shares, vat_rate=vat_rate, **words,
+        from_day=days[0], until_day=days[1],
+    )  # fmt: skip
+
+
+def _unit(table: _RegisterTable, known: _Known) -> RegisteredUnit | None:
     identity = table.read("id", parse_key, needed=True)
     plant = table.read("plant", parse_key, needed=True)
     kind = table.read("kind", parse_choice_of(UnitKind), needed=True)
-    rated = table.read("rated_mw", parse_positive, needed=True)
-    parsers = {"nominal_kv": parse_positive, "droop_ratio": parse_positive}
-    numbers = {key: table.read(key, parsers.get(key, parse_number)) for key in _UNIT_NUMBERS}
+    rated = table.read("rated_mw", parse_rating, needed=True)
+    parsers = {"nominal_kv": parse_rating, "droop_ratio": parse_positive}
+    numbers = {key: table.read(key, parsers.get(key, parse_analog_value)) for key in _UNIT_NUMBERS}
     words = {key: table.read(key, parse_text) for key in ("evidence", "black_start_document", "peak_group")}
-    area = table.read("area", parse_area_id)
+    area = table.read("area", known.area_id)
     avc, black_start = bool(table.read("avc", parse_truth)), bool(table.read("black_start", parse_truth))
     days = _dates(table)
     _check_limits(table, numbers, avc=avc)
+    _check_bounds(table, rated, numbers, days, known)
     if not table.good:
         return None
-    return UnitState(
+    return RegisteredUnit(
         identity, plant, kind, rated, avc=avc, area=area, black_start=black_start, **numbers, **words,
         from_day=days[0], until_day=days[1],
     )  # fmt: skip
 
 
-def _check_limits(table: _Table, numbers: Mapping[str, Decimal | None], *, avc: bool) -> None:
+def _check_bounds(
+    table: _RegisterTable,
+    rated_mw: Decimal | None,
+    numbers: Mapping[str, Decimal | None],
+    days: tuple[date | None, date | None],
+    known: _Known,
+) -> None:
+    """Check that no AGC limit lies beyond a ratio of P_N, and no tariff beyond its limit (formats.md)."""
+    if known.rules is None:
+        return
+    ratio, highest = (known.rules.smallest(key, known.policy, *days) for key in (AGC, TARIFF))
+    for key in ("agc_lower_mw", "agc_upper_mw"):
+        value = numbers[key]
+        if value is not None and rated_mw is not None and ratio is not None and abs(value) > ratio * Fraction(rated_mw):
+            limit = decimal_of(ratio * Fraction(rated_mw))
+            message = tr(
+                "{value} MW can't be: at most {limit} MW ({key} × P_N); is it kW?", value=value, limit=limit, key=AGC
+            )
+            table.wrong(key, message)
+    tariff = numbers["tariff_yuan_per_mwh"]
+    if tariff is not None and highest is not None and not 0 <= tariff <= highest:
+        message = tr(
+            "{value} yuan/MWh can't be: 0 to {limit} ({key}); is it yuan/kWh or 10 000 yuan?",
+            value=tariff, limit=decimal_of(highest), key=TARIFF,
+        )  # fmt: skip
+        table.wrong("tariff_yuan_per_mwh", message)
+
+
+def _check_limits(table: _RegisterTable, numbers: Mapping[str, Decimal | None], *, avc: bool) -> None:
     """Check limits that belong together: both AGC limits or none, low not above high, a nominal voltage for AVC."""
     for low, high in (("agc_lower_mw", "agc_upper_mw"), ("q_min_mvar", "q_max_mvar")):
         lower, upper = numbers[low], numbers[high]
@@ -287,14 +373,14 @@ def _check_limits(table: _Table, numbers: Mapping[str, Decimal | None], *, avc: 
 # ---- across tables -------------------------------------------------------------------------------------------------
 
 
-def _check_references(tables: Mapping[str, Iterable[_Table]]) -> None:
+def _check_references(tables: Mapping[str, Iterable[_RegisterTable]], areas: frozenset[str] | None) -> None:
     ids = {name: {t.data["id"] for t in rows if isinstance(t.data.get("id"), str)} for name, rows in tables.items()}
     for name, key, target in (("plant", "area", "area"), ("unit", "plant", "plant"), ("unit", "area", "area")):
         for table in tables[name]:
             value = table.data.get(key)
             if not isinstance(value, str) or not value or value in ids[target]:
                 continue
-            if target == "area" and (value not in AREA_IDS or ids["area"] - set(AREA_IDS)):
+            if target == "area" and areas is not None and (value not in areas or ids["area"] - areas):
                 continue  # has a finding already: no such area exists, or its [[area]] has a misspelt id
             table.wrong(
                 key,
@@ -305,18 +391,14 @@ def _check_references(tables: Mapping[str, Iterable[_Table]]) -> None:
                     hint=nearest(value, ids[target]),
                 ),
             )
-    plants: dict[str, str] = {}
-    for table in tables["unit"]:
-        unit, plant = table.data.get("id"), table.data.get("plant")
-        if isinstance(unit, str) and isinstance(plant, str) and plants.setdefault(unit, plant) != plant:
-            table.wrong(
-                "id", tr("is also a unit of {plants}; unit ids are unique over all plants", plants=plants[unit])
-            )
 
 
-def _check_dates(tables: Iterable[_Table]) -> None:
-    """Check that states of one id do not overlap; a state whose own dates are wrong is not compared."""
-    by_id: dict[tuple[str, str], list[tuple[date, date, _Table]]] = defaultdict(list)
+def _check_dates(tables: Iterable[_RegisterTable]) -> None:
+    """Check that states of one id do not overlap; a state whose own dates are wrong is not compared.
+
+    A unit may pass from one plant to another; at one time it is a unit of one.
+    """
+    by_id: dict[str, list[tuple[date, date, _RegisterTable]]] = defaultdict(list)
     for table in tables:
         try:
             first = parse_day_value(table.data.get("from") or date.min)
@@ -324,17 +406,19 @@ def _check_dates(tables: Iterable[_Table]) -> None:
         except ValueError:
             continue
         if isinstance(table.data.get("id"), str) and first < until:
-            # one id in two plants has a finding already
-            by_id[table.data["id"], str(table.data.get("plant"))].append((first, until, table))
+            by_id[table.data["id"]].append((first, until, table))
     for spans in by_id.values():
         spans.sort(key=lambda span: span[:2])
         for (_, until, before), (first, _, table) in itertools.pairwise(spans):
-            if first < until:
+            plant = before.data.get("plant")
+            if first < until and plant != table.data.get("plant"):
+                table.wrong("id", tr("is also a unit of {plants}; unit ids are unique over all plants", plants=plant))
+            elif first < until:
                 where = tr("the one on line {line}", line=before.line) if before.line else tr("another")
                 table.wrong("from", tr("overlaps {where} with the same id; give from and until", where=where))
 
 
-def _check_groups(tables: Iterable[_Table]) -> None:
+def _check_groups(tables: Iterable[_RegisterTable]) -> None:
     """Check that a peak group lies inside one plant (rules.md section 2)."""
     plants: dict[str, str] = {}
     for table in tables:

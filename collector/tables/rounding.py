@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from collector.model.quantity import parse_scaled
 
 _BLOCK_ROWS: Final = 65_536
+_INT64: Final = np.iinfo(np.int64)
 
 
 def decimal_to_scaled(column: Any, digits: int, scale: int) -> Any:
@@ -25,7 +26,11 @@ def _chunk_to_scaled(chunk: Any, digits: int, scale: int) -> Any:
     if digits < kept or digits - kept > 17 or not np.array_equal(high, low >> 63):
         # rare: more digits than 64 bits hold; Arrow rounds in 128 bits, several times slower
         chunk = pc.round(chunk, ndigits=kept, round_mode="half_towards_infinity").cast(pa.decimal128(38, kept))
-        return with_nulls(_words(chunk)[0], chunk)
+        low, high = _words(chunk)
+        beyond = np.where(high < 0, _INT64.min, _INT64.max)  # beyond every limit, as the number is
+        return with_nulls(np.where(high == low >> 63, low, beyond), chunk)
+    if digits == kept:
+        return with_nulls(low, chunk)
     step = 10 ** (digits - kept)
     size = np.abs(low)
     rounded = size // step
@@ -45,7 +50,9 @@ def with_nulls(values: np.ndarray[Any, Any], chunk: Any) -> Any:
         return pa.array(values, pa.int64())
     if chunk.offset:
         return pa.array(values, pa.int64(), mask=chunk.is_null().to_numpy(zero_copy_only=False))
-    return pa.Array.from_buffers(pa.int64(), len(values), [chunk.buffers()[0], pa.py_buffer(values)])
+    return pa.Array.from_buffers(
+        pa.int64(), len(values), [chunk.buffers()[0], pa.py_buffer(np.ascontiguousarray(values))]
+    )
 
 
 def floats_to_scaled(values: np.ndarray[Any, Any], scale: int) -> np.ndarray[Any, Any]:

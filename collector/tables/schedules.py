@@ -14,31 +14,34 @@ from collector.base.text import tr
 from collector.model.interval import format_time
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
-from collector.tables.columns import Column, Form, LongTable, empty_table
+from collector.tables.columns import CellForm, Column, LongTable, empty_table
+from collector.tables.limits import PowerLimits
 from collector.tables.read_long_table import read_long
 from collector.tables.records import check_units, unit_codes, unit_names
 
 _BLOCK_ROWS: Final = 65_536
 _SPAN: Final = (
-    Column("unit", Form.UNIT, "unit"),
-    Column("start", Form.TIME, "start"),
-    Column("end", Form.TIME, "end"),
+    Column("unit", CellForm.UNIT, "unit"),
+    Column("start", CellForm.TIME, "start"),
+    Column("end", CellForm.TIME, "end"),
 )
 PLAN_COLUMNS: Final = (
     *_SPAN,
-    Column("power_mw", Form.ANALOG, "power_kw", 1000, filled=False),
-    Column("issued", Form.TIME, "issued", required=False, filled=False),
+    Column("power_mw", CellForm.ANALOG, "power_kw", 1000, filled=False),
+    Column("issued", CellForm.TIME, "issued", required=False, filled=False),
 )
 BAND_COLUMNS: Final = (
     *_SPAN,
-    Column("low_kv", Form.ANALOG, "low_v", 1000, filled=False),
-    Column("high_kv", Form.ANALOG, "high_v", 1000, filled=False),
+    Column("low_kv", CellForm.ANALOG, "low_v", 1000, filled=False),
+    Column("high_kv", CellForm.ANALOG, "high_v", 1000, filled=False),
 )
 
 
-def read_plan(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> pa.Table | None:
+def read_plan(
+    delivered: Delivered, units: Collection[str] | None, findings: Findings, limits: PowerLimits | None = None
+) -> pa.Table | None:
     """unit, start, end, power_kw, issued. Rows of one unit with the same `issued` may not overlap."""
-    return table_of(read_schedule(delivered, PLAN_COLUMNS, units, findings))
+    return table_of(read_schedule(delivered, PLAN_COLUMNS, units, findings, limits))
 
 
 def read_voltage_band(delivered: Delivered, units: Collection[str] | None, findings: Findings) -> pa.Table | None:
@@ -52,9 +55,13 @@ def table_of(long: LongTable | None) -> pa.Table | None:
 
 
 def read_schedule(
-    delivered: Delivered, columns: Sequence[Column], units: Collection[str] | None, findings: Findings
+    delivered: Delivered,
+    columns: Sequence[Column],
+    units: Collection[str] | None,
+    findings: Findings,
+    limits: PowerLimits | None = None,
 ) -> LongTable | None:
-    """A schedule along its columns; None where one that is needed can't be had."""
+    """A schedule along its columns; None where one that is needed can't be had. `limits`: of its powers."""
     long = read_long(delivered, columns, findings, threads=True)
     if long is None:
         return None
@@ -76,8 +83,20 @@ def read_schedule(
     if "low_v" in table.column_names:
         above = pc.fill_null(pc.greater(table["low_v"], table["high_v"]), False).to_numpy()
         _report(long, np.flatnonzero(above), "low_kv", "is above high_kv", findings)
+    if limits is not None:
+        _check_limits(long, limits, findings)
     _check_overlap(long.where(forwards), findings)
     return long
+
+
+def _check_limits(long: LongTable, limits: PowerLimits, findings: Findings) -> None:
+    """Find the powers that can't be."""
+    beyond = limits.beyond(long.table)
+    rows = long.rows_of(set(beyond)) if beyond else {}
+    for index in beyond:
+        unit, start, end, power = (long.table[name][index].as_py() for name in ("unit", "start", "end", "power_kw"))
+        if message := limits.problem(unit, start, end, power):
+            findings.add(long.name, rows.get(index, 0), "power_mw", message, kind="beyond")
 
 
 def _no_values(count: int) -> Any:

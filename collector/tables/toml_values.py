@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from collector.base.text import tr
 from collector.model.quantity import parse_decimal
-from collector.model.register import AREA_IDS, LocalSpan
-from collector.tables.cells import choice_of, one_of, parse_day, parse_id
+from collector.model.register import LocalSpan
+from collector.tables.cells import LARGEST_ANALOG, choice_of, parse_day, parse_id
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -58,6 +58,19 @@ def parse_number(raw: Any) -> Decimal:
     return value
 
 
+def parse_analog_value(raw: Any) -> Decimal:
+    """Parse a power or voltage: a month of it in kW·ms fits 64 bits, as a month of records does."""
+    value = parse_number(raw)
+    if abs(value) > LARGEST_ANALOG:
+        raise ValueError(tr("{raw} is beyond any plausible value", raw=raw))
+    return value
+
+
+def parse_rating(raw: Any) -> Decimal:
+    """Parse a power or voltage above 0."""
+    return parse_positive(parse_analog_value(raw))
+
+
 def parse_positive(raw: Any) -> Decimal:
     """Parse a number above 0."""
     value = parse_number(raw)
@@ -88,16 +101,18 @@ def parse_choice_of(kinds: type[E]) -> Callable[[Any], E]:
     return lambda raw: parse(parse_text(raw))
 
 
-def parse_area_id(raw: Any) -> str:
-    """Parse the id of a settlement area of Art. 6(2) and 21."""
-    return one_of(AREA_IDS)(parse_text(raw))
-
-
 def parse_day_value(raw: Any) -> date:
     """Parse a TOML date, or a text of one."""
     if isinstance(raw, datetime) or not isinstance(raw, str | date):
         raise ValueError(tr("expected a local date like 2026-01-01, got {raw!r}", raw=raw))
     return raw if isinstance(raw, date) else parse_day(raw)
+
+
+def parse_texts(raw: Any) -> tuple[str, ...]:
+    """Parse a list of texts."""
+    if not isinstance(raw, list):
+        raise ValueError(tr('expected a list of texts like ["备注"], got {raw!r}', raw=raw))
+    return tuple(parse_text(text) for text in raw)
 
 
 def parse_spans(raw: Any) -> tuple[LocalSpan, ...]:
@@ -120,8 +135,8 @@ def _span(raw: Any) -> LocalSpan:
     if not found:
         raise ValueError(tr("not a span {raw!r}: expected HH:MM-HH:MM", raw=raw))
     start, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
-    if start >= 1440 or end > 1440 or int(found[2]) > 59 or int(found[4]) > 59:
+    if start > 1440 or end > 1440 or int(found[2]) > 59 or int(found[4]) > 59:
         raise ValueError(tr("no such hours {raw!r}: 00:00 to 24:00", raw=raw))
-    if start == end:
+    if start in (end, end + 1440):
         raise ValueError(tr("{raw!r} is empty; the whole day is 00:00-24:00", raw=raw))
-    return LocalSpan(start, end)
+    return LocalSpan(start % 1440, end)  # 24:00 is the next midnight

@@ -11,6 +11,7 @@ other. Read it in this order:
     folder.py       reading one (valid folders only: nothing is refused here)
     register.py     which unit, plant and area state is in force when
     slices.py       a month of a unit cut at every instant at which anything changes
+    plausible.py    values that can't be are missing
     measured.py     scope, known time, and what measuring hands to pricing
     services.py     one function per determinant that is a conjunction over slices
     deep_peak.py    deep peak shaving, single units and peak groups
@@ -19,8 +20,15 @@ other. Read it in this order:
     lines.py        from what was measured to a line: gates, status, reason, amount
     plants.py       compensation, allocation and net of every plant
     settle.py       settle_reference() and the command line
-    evidence.py     primary frequency and the check of the power by the meter, unpaid
+    evidence.py     primary frequency, unpaid
+    meters.py       the check of power by the energy meter, day by day
+    order_rows.py   what became of each AVC order and start-stop order
+    agc_rows.py     AGC by quarter hours and by commands
+    left.py         what a reason cost a line (left on the table)
+    reserves.py     planned reserve beside the least, and calls
+    filled.py       the same folder with its missing time filled by something admissible, to hold the bounds
 
 Tests: test_reference.py (rules.md, section 5), test_measure.py, test_services.py, test_plants.py, on folders made by
-build.py. OPEN.md lists every place where the specification left a choice.
+build.py; tests/settlement compares it with the program on folders made at random, file by file. OPEN.md lists every
+place where the specification left a choice.
 """

@@ -9,10 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise, zip_longest
+from itertools import zip_longest
 
 from . import regulation as rule
-from .exact import all_of
+from .exact_numbers import all_of, round_half_away
 from .measured import BLOCKED, Case, Determinant, Measured, integrate
 from .model import Record
 from .services import ONE
@@ -25,6 +25,7 @@ class Target:
 
     time: int
     target_v: int
+    previous_v: int
 
 
 @dataclass(slots=True)
@@ -36,8 +37,8 @@ class Passes:
     not_judged: int = 0
 
 
-def measure_avc(case: Case) -> Measured:
-    """λ · P_N · 0.1 · t_AVC."""
+def measure_avc(case: Case, *, all_passed: bool = False) -> Measured:
+    """λ · P_N · 0.1 · t_AVC. `all_passed`: as if every judged order had passed."""
     tally = integrate(
         "avc",
         case.slices,
@@ -56,6 +57,8 @@ def measure_avc(case: Case) -> Measured:
         return found  # no time, no money, whatever λ is (I-11)
     delivered = case.folder.pass_rates.get((case.unit, case.month))
     rate = Fraction(passes.passed, passes.judged) if passes.judged else delivered
+    if all_passed:
+        rate = ONE
     if rate is None:
         found.quantity = None
         found.trouble = (BLOCKED, "no_judged_order")
@@ -67,17 +70,42 @@ def measure_avc(case: Case) -> Measured:
 
 
 def find_orders(case: Case) -> list[Target]:
-    """Every change of target between two consecutive records, the first holding up to the second, AVC and on there."""
-    return [
-        Target(now.time, now.avc_target_v)
-        for before, now in pairwise(case.records().records)
-        if before.avc_target_v is not None
-        and now.avc_target_v is not None
-        and before.avc_target_v != now.avc_target_v
-        and now.time - before.time <= case.folder.policy.hold_ms
-        and now.avc_in_service is True
-        and case.on_at(now) is True
-    ]
+    """Every target of a run that differs enough from the standing one, which it then replaces (I-21).
+
+    A run: records with target, AVC and on known and in, each at most the hold limit after the one before. It begins
+    at the earliest with the last record before the month.
+    """
+    found: list[Target] = []
+    standing: int | None = None
+    before: Record | None = None
+    for record in _of_month(case):
+        in_run = record.avc_target_v is not None and record.avc_in_service is True and case.on_at(record) is True
+        broken = before is None or record.time - before.time > case.folder.policy.hold_ms
+        if not in_run or record.avc_target_v is None:
+            standing = None
+        elif broken or standing is None:
+            standing = record.avc_target_v
+        elif abs(record.avc_target_v - standing) >= _least_change_v(case, record.time):
+            found.append(Target(record.time, record.avc_target_v, standing))
+            standing = record.avc_target_v
+        before = record
+    return found
+
+
+def _of_month(case: Case) -> list[Record]:
+    """The last record before the month, those in it, and those used after it."""
+    policy, span, records = case.folder.policy, case.span, case.records().records
+    first = max(bisect_left(records, span.start, key=lambda record: record.time) - 1, 0)
+    last = span.end + policy.settle_ms + policy.hold_ms
+    return [record for record in records[first:] if record.time <= last]
+
+
+def _least_change_v(case: Case, time: int) -> int:
+    """A share of the band in whole volts, at least 1 V; 1 V where no nominal voltage is registered."""
+    state = case.register.in_force(case.unit, time)
+    if state is None or state.unit.nominal_kv is None:
+        return 1
+    return max(round_half_away(case.folder.policy.order_min_ratio * rule.avc_band_v(state.unit.nominal_kv)), 1)
 
 
 def count_passes(case: Case) -> Passes:
@@ -88,7 +116,9 @@ def count_passes(case: Case) -> Passes:
         state = case.state_at(order.time)
         if not case.span.start <= order.time < case.span.end or state is None or not state.unit.avc:
             continue
-        record = _judging_record(case, order, following)
+        record = judging_record(case, order)
+        if record is not None and following is not None and following.time <= record.time:
+            record = None  # disturbed
         outside = case.exclusion_at("avc", order.time) == OUTSIDE
         verdict = None if record is None or outside else _verdict(case, order, record)
         if verdict is None:
@@ -99,23 +129,19 @@ def count_passes(case: Case) -> Passes:
     return found
 
 
-def _judging_record(case: Case, order: Target, following: Target | None) -> Record | None:
-    """The first record at or after t + settle_s, if near enough and no other order came up to its time."""
+def judging_record(case: Case, order: Target) -> Record | None:
+    """The first record at or after t + settle_s, if near enough."""
     policy = case.folder.policy
     records = case.records().records
     due = order.time + policy.settle_ms
     index = bisect_left(records, due, key=lambda record: record.time)
-    if index == len(records) or records[index].time > due + policy.hold_ms:
-        return None
-    record = records[index]
-    disturbed = following is not None and following.time <= record.time
-    return None if disturbed else record
+    return None if index == len(records) or records[index].time > due + policy.hold_ms else records[index]
 
 
 def _verdict(case: Case, order: Target, record: Record) -> bool | None:
     """Passed or not at the judging record; None where it can't be judged there."""
     columns = case.records().columns
-    state = case.state_at(record.time) or case.state_at(order.time)
+    state = case.register.in_force(case.unit, record.time) or case.state_at(order.time)
     nominal = None if state is None else state.unit.nominal_kv
     free = record.avc_at_limit is False if "avc_at_limit" in columns else True
     in_service = record.avc_in_service is True and case.on_at(record) is True

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from . import regulation as rule
-from .exact import Truth, all_of, less, negated, round_half_away
+from .exact_numbers import Truth, all_of, less, negated, round_half_away
 from .measured import Case, Measured, Tally, of_kind
 from .register import State
 from .slices import COUNTED, Slice
@@ -35,7 +35,7 @@ def measure_deep_peak(case: Case) -> Measured:
     return tally.measured("no_valley")
 
 
-def _limits_kw(area: str, rated_mw: Fraction) -> tuple[int, int]:
+def limits_kw(area: str, rated_mw: Fraction) -> tuple[int, int]:
     """The lower limit of basic peak shaving and the 40 % line, each rounded to whole kW."""
     lower = round_half_away(rule.LOWER_LIMIT_RATIO[area] * rated_mw * 1000)
     return lower, round_half_away(rule.DEEP_GATE_RATIO * rated_mw * 1000)
@@ -43,7 +43,7 @@ def _limits_kw(area: str, rated_mw: Fraction) -> tuple[int, int]:
 
 def _alone(piece: Slice, state: State) -> tuple[Truth, Fraction | None]:
     """on ∧ P < lower limit ∧ P < 0.40·P_N (both gates, I-03); energy from the lower limit."""
-    lower, gate = _limits_kw(state.area.id, state.unit.rated_mw)
+    lower, gate = limits_kw(state.area.id, state.unit.rated_mw)
     active = piece.record.active_kw
     truth = all_of(piece.on, less(active, lower), less(active, gate))
     return truth, None if active is None else Fraction(lower - active, 1000)
@@ -61,11 +61,11 @@ def _in_group(case: Case, index: int, state: State) -> tuple[Truth, Fraction | N
             return None, None
         if piece.on and piece.record.active_kw is not None and piece.state is not None:
             running.append((piece.state.unit.rated_mw, piece.record.active_kw))
-    if negated(case.slices[index].on):
+    if negated(case.all_slices[index].on):
         return False, None
     capacity_mw = sum((rated for rated, _ in running), ZERO)
     active = sum(active for _, active in running)
-    lower, gate = _limits_kw(state.area.id, capacity_mw)
+    lower, gate = limits_kw(state.area.id, capacity_mw)
     if not (active < lower and active < gate):
         return False, None
     return True, Fraction(lower - active, 1000) * state.unit.rated_mw / capacity_mw

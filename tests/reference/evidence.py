@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Primary frequency evidence and the check of power telemetry against the energy meter. Nothing here is paid.
+"""Primary frequency: time in service and excursions. Nothing here is paid.
 
-Source: Art. 6(1) and 19; rules.md, the last two paragraphs of section 2.
+Source: Art. 6(1); rules.md, section 2, "Primary frequency".
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from . import regulation as rule
-from .exact import Truth, all_of
+from .exact_numbers import Truth, all_of
 from .model import Folder, Record, UnitRecords
 from .register import Register
-from .slices import OUTSIDE, Slice, cut_month, held_records
-from .times import HOUR_MS, days_of, local_midnight, month_span
+from .slices import OUTSIDE, Slice, cut_month
+from .times import HOUR_MS, month_span
 
 SERVICE = "primary_frequency"
 KW_MS_PER_MWH = 1000 * HOUR_MS
@@ -62,16 +62,6 @@ class Excursion:
         if self.actual_mwh is None or not self.theoretical_mwh:
             return None
         return self.actual_mwh / self.theoretical_mwh
-
-
-@dataclass(frozen=True, slots=True)
-class MeterDay:
-    """A day whose integrated power and meter registers differ by more than the tolerance, kW·ms."""
-
-    unit: str
-    start: int
-    power: int
-    meter: int
 
 
 def find_evidence(folder: Folder, month: str) -> dict[str, tuple[InService, list[Excursion]]]:
@@ -166,41 +156,3 @@ def held_at(records: UnitRecords, time: int, hold_ms: int) -> Record | None:
             break
         last = record
     return last if last is not None and time < last.time + hold_ms else None
-
-
-def check_meters(folder: Folder, month: str) -> list[MeterDay]:
-    """Every unit and registered day where the energy exported differs by more than 1 % from the register's growth.
-
-    Between the first and the last reading of the register, 00:00 and 24:00 included, if P is known all between.
-    """
-    register = Register(folder)
-    span = month_span(month)
-    found = []
-    for unit in register.unit_ids():
-        records, hold = folder.records_of(unit), folder.policy.hold_ms
-        for day in days_of(span):
-            start = local_midnight(day)
-            read = [
-                (record.time, record.energy_export_wh)
-                for record in records.records
-                if start <= record.time <= start + 24 * HOUR_MS and record.energy_export_wh is not None
-            ]
-            if register.at(unit, start) is None or len(read) < 2:
-                continue
-            (first, low), (last, high) = read[0], read[-1]
-            power = exported(records, hold, first, last)
-            meter = (high - low) * HOUR_MS // 1000  # Wh -> kW·ms, exact
-            if power is not None and abs(power - meter) > rule.METER_DIFFERENCE_RATIO * abs(meter):
-                found.append(MeterDay(unit, start, power, meter))
-    return found
-
-
-def exported(records: UnitRecords, hold_ms: int, start: int, end: int) -> int | None:
-    """∫P over a stretch where P > 0, kW·ms; None where P is missing anywhere in it."""
-    total = known = 0
-    for held in held_records(records.records, hold_ms):
-        length = min(held.end, end) - max(held.start, start)
-        if length > 0 and held.record.active_kw is not None:
-            total += max(held.record.active_kw, 0) * length
-            known += length
-    return total if known == end - start else None

@@ -16,18 +16,21 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .exact import round_half_away, thousandths
+from .exact_numbers import round_half_away, thousandths
 from .model import (
     FOREVER,
     AreaState,
     BandRow,
     Exclusion,
     Folder,
+    MeterChange,
     Order,
     PlantState,
     Policy,
     PowerRow,
     Record,
+    ReserveCall,
+    ReserveMinimum,
     RevenueRow,
     TablePrice,
     UnitRecords,
@@ -45,8 +48,6 @@ OPTIONAL_FILES = (
     "voltage_band.csv",
     "exclusions.csv",
     "revenue.csv",
-    "rates.csv",
-    "start_stop_table.csv",
 )
 
 
@@ -67,6 +68,9 @@ def read_folder(folder: Path) -> Folder:
         revenue=_table(folder / "revenue.csv", _revenue),
         pass_rates=_pass_rates(folder / "rates.csv"),
         price_table=tuple(price for price in _table(folder / "start_stop_table.csv", _table_price) if price),
+        meter_changes=_table(folder / "meter_changes.csv", _meter_change),
+        reserve_calls=_table(folder / "reserve_calls.csv", _reserve_call),
+        reserve_minimum=_table(folder / "reserve_minimum.csv", _reserve_minimum),
         absent=tuple(name for name in OPTIONAL_FILES if not (folder / name).exists()),
     )
 
@@ -111,13 +115,19 @@ def _policy(row: dict[str, Any]) -> Policy:
         value = _integer(row.get(key))
         return otherwise if value is None else value
 
-    minimum, provisional = _number(row.get("min_coverage")), _number(row.get("provisional_coverage"))
+    def number(key: str, otherwise: Fraction) -> Fraction:
+        value = _number(row.get(key))
+        return otherwise if value is None else value
+
     return Policy(
         hold_ms=thousand_times("hold_limit_s", usual.hold_ms),
-        min_coverage=usual.min_coverage if minimum is None else minimum,
-        provisional_coverage=usual.provisional_coverage if provisional is None else provisional,
+        min_coverage=number("min_coverage", usual.min_coverage),
+        provisional_coverage=number("provisional_coverage", usual.provisional_coverage),
         settle_ms=thousand_times("settle_s", usual.settle_ms),
         at_limit_tolerance_kvar=thousand_times("at_limit_tolerance_mvar", usual.at_limit_tolerance_kvar),
+        min_stop_ms=thousand_times("min_stop_s", usual.min_stop_ms),
+        order_min_ratio=number("order_min_ratio", usual.order_min_ratio),
+        plausible_ratio=number("plausible_ratio", usual.plausible_ratio),
     )
 
 
@@ -160,6 +170,9 @@ def _unit(row: dict[str, Any]) -> UnitState:
         black_start_document=row.get("black_start_document") or None,
         peak_group=row.get("peak_group") or None,
         droop_ratio=_number(row.get("droop_ratio")),
+        evidence=row.get("evidence") or None,
+        agc_lower_kw=lower,
+        has_limits=any(row.get(key) for key in ("agc_lower_mw", "agc_upper_mw", "q_max_mvar", "q_min_mvar")),
     )
 
 
@@ -230,6 +243,21 @@ def _pass_rates(path: Path) -> dict[tuple[str, str], Fraction]:
     return {(row["unit"], row["month"]): Fraction(row["value"]) for row in rows if row["value"]}
 
 
+def _meter_change(row: Row) -> MeterChange:
+    old, new = (Fraction(row[column]) for column in ("old_final_mwh", "new_initial_mwh"))
+    return MeterChange(
+        row["unit"], parse_time(row["time"]), round_half_away(old * 1_000_000), round_half_away(new * 1_000_000)
+    )
+
+
+def _reserve_call(row: Row) -> ReserveCall:
+    return ReserveCall(row["unit"], row["kind"], parse_time(row["called"]), _milli(row, "power_mw"))
+
+
+def _reserve_minimum(row: Row) -> ReserveMinimum:
+    return ReserveMinimum(row["area"], *_span(row), _milli(row, "power_mw"))
+
+
 def _table_price(row: Row) -> TablePrice | None:
     if not row["amount_wan_yuan"]:
         return None  # an empty cell is missing: such a row prices nothing
@@ -265,6 +293,7 @@ def _record(row: Row) -> Record:
         voltage_v=_milli(row, "bus_voltage_kv"),
         on_grid=_flag(row, "on_grid"),
         agc_in_service=_flag(row, "agc_in_service"),
+        agc_setpoint_kw=_milli(row, "agc_setpoint_mw"),
         avc_in_service=_flag(row, "avc_in_service"),
         avc_target_v=_milli(row, "avc_target_kv"),
         avc_at_limit=_flag(row, "avc_at_limit"),

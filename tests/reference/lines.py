@@ -6,7 +6,7 @@ Source: rules.md, sections 2 (scope) and 4; formats.md, end of "A statement fold
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import TypedDict
@@ -15,12 +15,13 @@ from . import regulation as rule
 from .avc import measure_avc
 from .deep_peak import measure_deep_peak
 from .edges import measure_condenser_start, measure_start_stop
-from .exact import fen, yuan
+from .exact_numbers import fen, yuan
 from .measured import BLOCKED, Case, Measured, of_kind
-from .model import Policy
+from .model import FOREVER, Policy
 from .register import Registered, State
 from .regulation import SERVICES, Service
 from .services import (
+    black_start_place,
     measure_agc_basic,
     measure_agc_energy,
     measure_black_start,
@@ -46,53 +47,82 @@ class Line(TypedDict):
     amount_yuan: Decimal | None
     status: str
     reason: str
+    provisional: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A line with the reasons for which it makes the month provisional."""
+    """A line with the reasons for which it makes its area provisional."""
 
     line: Line
     provisional: tuple[str, ...]
 
 
 def compute_lines(case: Case, stretches: list[Registered]) -> list[tuple[Judged, Measured]]:
-    """All lines of a unit, in the order of the table of rules.md, section 1.
+    """All lines of a unit, in the order of the table of rules.md, section 1; a line for each area and plant.
 
     Args:
         case: The unit and month.
-        stretches: Its registered stretches in the month, at least one; the last one names area and plant.
+        stretches: Its registered stretches in the month, at least one.
     """
-    states = [stretch.state for stretch in stretches]
     found = []
     for service in SERVICES:
-        if applies(case, service, states):
-            measured = measure(case, service)
-            found.append((judge(case, service, states[-1], measured), measured))
+        ends = case.folder.revised if service.id == rule.REVISED_AWAY else FOREVER
+        paid = [replace(one, end=min(one.end, ends)) for one in stretches if one.start < ends]
+        places = list_places(case, service, [one for one in paid if fits(service, one.state)])
+        whole = measure(case, service) if places else None
+        for place in places:
+            assert whole is not None
+            measured = measure(replace(case, part=place), service)
+            found.append((judge(case, service, place, measured, whole), measured))
     return found
 
 
-def applies(case: Case, service: Service, states: list[State]) -> bool:
-    """Whether the line exists: by kind, by AGC limits, by `avc`, by designation, by rows that overlap the month."""
-    fitting = [state for state in states if of_kind(state, service.kinds)]
-    span = case.span
+def fits(service: Service, state: State) -> bool:
+    """Whether a state can have the service: by kind, by AGC limits, by `avc`, by designation."""
+    fitting = of_kind(state, service.kinds)
     if service.id in ("agc_basic", "agc_up", "agc_down"):
-        return any(state.unit.agc_range_kw is not None for state in fitting)
+        return fitting and state.unit.agc_range_kw is not None
     if service.id == "avc":
-        return any(state.unit.avc for state in fitting)
-    if service.id == "black_start":
-        return any(state.unit.black_start for state in fitting)
+        return fitting and state.unit.avc
+    return fitting and (service.id != "black_start" or state.unit.black_start)
+
+
+def list_places(case: Case, service: Service, fitting: list[Registered]) -> list[tuple[str, str]]:
+    """Area and plant of every line of a service, in order of time.
+
+    Args:
+        fitting: The unit's stretches that can have the service.
+    """
+    places = list(dict.fromkeys(stretch.state.place for stretch in fitting))
+    if service.id == "black_start" and places:
+        return [black_start_place(case)]
     wanted = service.order_kind or rule.RESERVE_KIND.get(service.id)
-    if wanted is None:
-        return bool(fitting)
-    rows = case.folder.orders if service.order_kind else case.folder.reserve
-    return bool(fitting) and any(
-        row.unit == case.unit and row.kind == wanted and row.start < span.end and row.end > span.start for row in rows
-    )
+    if wanted is None or not places:
+        return places
+    table = case.folder.orders if service.order_kind else case.folder.reserve
+    rows = [(row.start, row.end) for row in table if row.unit == case.unit and row.kind == wanted]
+    if not _meet(rows, [(case.span.start, case.span.end)]):
+        return []
+    if len(places) == 1:
+        return places
+    met = {one.state.place for one in fitting if _meet(rows, [(one.start, one.end)])}
+    return [place for place in places if place in met] or places[-1:]
+
+
+def _meet(rows: list[tuple[int, int]], spans: list[tuple[int, int]]) -> bool:
+    return any(start < until and end > begin for start, end in rows for begin, until in spans)
 
 
 def measure(case: Case, service: Service) -> Measured:
-    """Measures one service."""
+    """Measures one service; what is paid by the month goes by elapsed days in a running one (rules.md, section 6)."""
+    found = _measure(case, service)
+    if service.id in ("agc_basic", "black_start"):
+        found.yuan *= case.elapsed
+    return found
+
+
+def _measure(case: Case, service: Service) -> Measured:
     match service.id:
         case "deep_peak":
             return measure_deep_peak(case)
@@ -120,9 +150,9 @@ def measure(case: Case, service: Service) -> Measured:
             raise KeyError(service.id)
 
 
-def judge(case: Case, service: Service, home: State, measured: Measured) -> Judged:
-    """Gates, rounds and names the status of one line."""
-    coverage = Fraction(measured.known_ms, measured.scope_ms) if service.gated and measured.scope_ms else None
+def judge(case: Case, service: Service, place: tuple[str, str], measured: Measured, whole: Measured) -> Judged:
+    """Gates, rounds and names the status of one line; the coverage is that of all parts of the unit."""
+    coverage = Fraction(whole.known_ms, whole.scope_ms) if service.gated and measured.scope_ms else None
     status, reason, amount_fen = settle_line(measured, coverage, case.folder.policy)
     provisional = [*measured.provisional]
     if measured.scope_ms and coverage is not None and coverage < case.folder.policy.provisional_coverage:
@@ -131,8 +161,8 @@ def judge(case: Case, service: Service, home: State, measured: Measured) -> Judg
         provisional.append(status)
     line = Line(
         month=case.month,
-        area=home.area.id,
-        plant=home.plant.id,
+        area=place[0],
+        plant=place[1],
         unit=case.unit,
         service=service.id,
         article=service.article,
@@ -142,6 +172,7 @@ def judge(case: Case, service: Service, home: State, measured: Measured) -> Judg
         amount_yuan=None if amount_fen is None else yuan(amount_fen),
         status=status,
         reason=reason,
+        provisional=bool(provisional),
     )
     return Judged(line, tuple(provisional))
 

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TypedDict
 
-from .exact import Truth
+from .exact_numbers import Truth
 from .model import Folder, Record, UnitRecords
 from .register import Register, State
 from .slices import FAULT, OUTSIDE, Slice, exclusion_of, on_grid
@@ -28,7 +28,12 @@ class Determinant(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One unit and month to measure: its slices, and those of the units cut like it (peak group)."""
+    """One unit and month to measure: its slices, and those of the units cut like it (peak group).
+
+    Attributes:
+        part: Area and plant of the line that is measured; None: the unit's whole month.
+        elapsed: The share of the month that is over; less than 1 in a running month only.
+    """
 
     folder: Folder
     register: Register
@@ -36,11 +41,25 @@ class Case:
     span: Span
     unit: str
     together: dict[str, list[Slice]]
+    part: tuple[str, str] | None = None
+    elapsed: Fraction = Fraction(1)
 
     @property
     def slices(self) -> list[Slice]:
-        """The unit's own slices."""
+        """The unit's own slices; outside the part as if it were not registered there."""
+        return [
+            piece if piece.state is None or self.holds(piece.state) else replace(piece, state=None)
+            for piece in self.all_slices
+        ]
+
+    @property
+    def all_slices(self) -> list[Slice]:
+        """The unit's own slices of all its parts."""
         return self.together[self.unit]
+
+    def holds(self, state: State | None) -> bool:
+        """Whether a state lies in the part."""
+        return self.part is None or (state is not None and state.place == self.part)
 
     def records(self) -> UnitRecords:
         """The unit's records, also those outside the month."""
@@ -52,7 +71,7 @@ class Case:
 
     def on_at(self, record: Record) -> Truth:
         """Whether the unit is on the grid at a record's own time."""
-        state = self.state_at(record.time)
+        state = self.register.in_force(self.unit, record.time)
         return on_grid(record, self.records().columns, None if state is None else state.unit)
 
     def exclusion_at(self, service: str, time: int) -> str:
@@ -124,6 +143,11 @@ class Tally:
             self.known_ms += piece.length
             self.value += rate * piece.length / HOUR_MS
             self.yuan += rate * piece.length / HOUR_MS * yuan_per
+
+    def join(self, other: Tally) -> None:
+        """Adds the sums of other slices."""
+        for name in ("applicable_ms", "scope_ms", "known_ms", "value", "yuan"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def measured(self, empty: str = "no_scope") -> Measured:
         """The tally as a measured service."""

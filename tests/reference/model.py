@@ -24,6 +24,9 @@ class Policy:
     provisional_coverage: Fraction = Fraction("0.95")
     settle_ms: int = 60_000
     at_limit_tolerance_kvar: int = 1000
+    min_stop_ms: int = 300_000
+    order_min_ratio: Fraction = Fraction("0.1")
+    plausible_ratio: Fraction = Fraction("1.2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ class UnitState:
     black_start_document: str | None
     peak_group: str | None
     droop_ratio: Fraction | None = None
+    evidence: str | None = None
+    agc_lower_kw: int | None = None
+    has_limits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class Record:
     voltage_v: int | None = None
     on_grid: bool | None = None
     agc_in_service: bool | None = None
+    agc_setpoint_kw: int | None = None
     avc_in_service: bool | None = None
     avc_target_v: int | None = None
     avc_at_limit: bool | None = None
@@ -159,6 +166,36 @@ class RevenueRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterChange:
+    """A meter taken out and its successor; a reading at the instant is the new one's. Wh."""
+
+    unit: str
+    time: int
+    old_final_wh: int
+    new_initial_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveCall:
+    """A reserve called of a unit (Art. 7(5)(6))."""
+
+    unit: str
+    kind: str
+    called: int
+    power_kw: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveMinimum:
+    """The least reserve of an area over a span (Art. 10(2))."""
+
+    area: str
+    start: int
+    end: int
+    power_kw: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class TablePrice:
     """A row of the table of Art. 13(4), half-open in both directions."""
 
@@ -187,7 +224,12 @@ class Folder:
     revenue: tuple[RevenueRow, ...] = ()
     pass_rates: dict[tuple[str, str], Fraction] = field(default_factory=dict)
     price_table: tuple[TablePrice, ...] = ()
+    meter_changes: tuple[MeterChange, ...] = ()
+    reserve_calls: tuple[ReserveCall, ...] = ()
+    reserve_minimum: tuple[ReserveMinimum, ...] = ()
     absent: tuple[str, ...] = ()
+    cut: int = FOREVER
+    revised: int = FOREVER  # from when the example revision of the rule holds (regulation.py)
 
     def records_of(self, unit: str) -> UnitRecords:
         """A unit's records; none at all if no file names it."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TypedDict
 
-from .exact import yuan
+from .exact_numbers import yuan
 from .lines import Line
 from .model import Folder, PlantState, RevenueRow
 from .register import Register, State
@@ -47,20 +47,21 @@ class Area:
 
 
 def compute_areas(
-    folder: Folder, register: Register, month: str, span: Span, homes: dict[str, State], lines: list[Line]
+    folder: Folder, register: Register, month: str, span: Span, states: list[State], lines: list[Line]
 ) -> dict[str, Area]:
-    """Every area with its plants, compensation and revenue.
+    """Every area with its plants, compensation and revenue: those whose row, or a unit of theirs, lies there.
 
     Args:
-        homes: The last state of each unit registered in the month: its area and plant own the unit's lines.
+        states: Every state of every unit registered in the month.
     """
     areas: dict[str, Area] = {}
-    for plant_id, plant in _plants_of(register, span).items():
+    for plant_id, rows in _plants_of(register, span).items():
+        plant = rows[-1]
         own_units = {row.id for row in register.units if row.plant == plant_id}
-        dispatched = {home.area.id for home in homes.values() if home.plant.id == plant_id}
+        dispatched = {state.area.id for state in states if state.plant.id == plant_id}
         # A plant whose units are not (yet) commercial has no share (Art. 3); one without units may have.
         shares = plant.shares and (bool(dispatched) or not own_units)
-        places = sorted(dispatched or {plant.area})
+        places = sorted(dispatched | {row.area for row in rows})
         for place in places:
             area = areas.setdefault(place, Area(place))
             area.compensation_fen[plant_id] = 0
@@ -77,10 +78,13 @@ def compute_areas(
     return areas
 
 
-def _plants_of(register: Register, span: Span) -> dict[str, PlantState]:
-    """Plants registered at any instant of the month, in their last state."""
-    rows = [row for row in register.plants if row.start < span.end and row.end > span.start]
-    return {row.id: row for row in sorted(rows, key=lambda row: row.start)}
+def _plants_of(register: Register, span: Span) -> dict[str, list[PlantState]]:
+    """Plants registered at any instant of the month, each with its states in order of time."""
+    found: dict[str, list[PlantState]] = {}
+    for row in sorted(register.plants, key=lambda row: row.start):
+        if row.start < span.end and row.end > span.start:
+            found.setdefault(row.id, []).append(row)
+    return found
 
 
 def revenue_of(

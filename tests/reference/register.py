@@ -22,6 +22,11 @@ class State:
     plant: PlantState
     area: AreaState
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """The area whose pool pays, and the plant that is paid. Source: Art. 21; rules.md, section 4."""
+        return self.area.id, self.plant.id
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
@@ -39,6 +44,7 @@ class Register:
         self.units = folder.units
         self.plants = folder.plants
         self.areas = folder.areas
+        self.cut = folder.cut
         self._states_of = {unit_id: [row for row in folder.units if row.id == unit_id] for unit_id in self.unit_ids()}
 
     def unit_ids(self) -> list[str]:
@@ -46,7 +52,11 @@ class Register:
         return sorted({unit.id for unit in self.units})
 
     def at(self, unit_id: str, time: int) -> State | None:
-        """The state in force at an instant, None where the unit is not registered."""
+        """The state in force at an instant, None where the unit is not registered or a running month is cut off."""
+        return self.in_force(unit_id, time) if time < self.cut else None
+
+    def in_force(self, unit_id: str, time: int) -> State | None:
+        """The state in force at an instant, also after the cut of a running month: records are judged by it."""
         unit = next((row for row in self._states_of[unit_id] if row.start <= time < row.end), None)
         plant = None if unit is None else self.plant_at(unit.plant, time)
         if unit is None or plant is None:
@@ -65,7 +75,8 @@ class Register:
     def changes(self, span: Span) -> set[int]:
         """Every instant inside a span at which any state begins or ends."""
         rows: list[UnitState | PlantState | AreaState] = [*self.units, *self.plants, *self.areas]
-        return {time for row in rows for time in (row.start, row.end) if span.start < time < span.end}
+        times = {self.cut, *(time for row in rows for time in (row.start, row.end))}
+        return {time for time in times if span.start < time < span.end}
 
     def stretches(self, unit_id: str, span: Span) -> list[Registered]:
         """The registered stretches of a unit inside a span, in order, one per state."""

@@ -50,6 +50,12 @@ CONDENSER_RUN_YUAN_PER_MWH = Fraction(15)  # Art. 15(3)2
 
 AVC_YUAN_PER_MWH = Fraction("0.1")  # Art. 16
 RESERVE_YUAN_PER_MWH = {ENERGY_SAVING: Fraction(50), ANNUAL_PLAN: Fraction(10)}  # Art. 17(2)
+
+# config/rules/example-revision, no law: what changes on its first day. Hot reserve is paid no longer.
+REVISED_GAS_START_STOP_YUAN_PER_MW = Fraction(300)
+REVISED_SPINNING_YUAN_PER_MWH = {ENERGY_SAVING: Fraction(50), ANNUAL_PLAN: Fraction(12)}
+REVISED_AWAY = "hot_reserve"
+
 BLACK_START_HYDRO_YUAN = Fraction(60_000)  # Art. 18
 BLACK_START_OTHER_YUAN = Fraction(80_000)  # Art. 18
 

@@ -7,13 +7,14 @@ Source: rules.md, section 2, table; prices of section 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 from . import regulation as rule
-from .exact import Truth, all_of, any_of, at_most, less, negated, round_half_away
+from .exact_numbers import Truth, all_of, any_of, at_most, less, negated, round_half_away
 from .measured import BLOCKED, Case, Measured, Tally, integrate, of_kind
 from .register import State
-from .slices import FAULT, OUTSIDE, Slice
+from .slices import COUNTED, FAULT, OUTSIDE, Slice
 from .times import HOUR_MS, QUARTER_MS
 
 ONE = Fraction(1)
@@ -54,30 +55,33 @@ def measure_hydro_spill(case: Case) -> Measured:
 def measure_agc_basic(case: Case) -> Measured:
     """Rate x adjustable capacity: ∫ capacity over (on ∧ AGC) ÷ on-grid time. Source: Art. 14(2), reading I-07.
 
-    Known where on is known, and AGC where on: the denominator needs on, whatever AGC says.
+    Known where on is known, and AGC where on: the denominator needs on, whatever AGC says. It is the on-grid time of
+    all parts of the unit, so that the parts add up.
     """
-    tally = Tally("agc_basic")
+    of_part, of_others = Tally("agc_basic"), Tally("agc_basic")
     on_ms = 0
     capacity_kw_ms = 0
-    for piece in case.slices:
+    for piece in case.all_slices:
         if piece.state is None or piece.state.unit.agc_range_kw is None:
             continue
+        mine = case.holds(piece.state)
+        tally = of_part if mine else of_others
         if not tally.admit(piece):
-            # Own fault: AGC counts as out of service, on-grid hours follow the breaker, missing there is not on (I-19).
-            if piece.exclusion("agc_basic") == FAULT and piece.on is True:
+            # Own fault: AGC counts as out of service, on-grid hours follow the breaker, missing is on grid (I-19).
+            if piece.exclusion("agc_basic") == FAULT and piece.on is not False:
                 on_ms += piece.length
         elif piece.on is False:
             tally.known_ms += piece.length
         elif piece.on is True and piece.record.agc_in_service is not None:
             tally.known_ms += piece.length
             on_ms += piece.length
-            if piece.record.agc_in_service:
+            if piece.record.agc_in_service and mine:
                 capacity_kw_ms += piece.state.unit.agc_range_kw * piece.length
-    tally.value = Fraction(capacity_kw_ms, 1000 * on_ms) if on_ms else Fraction(0)
+    of_part.value = Fraction(capacity_kw_ms, 1000 * on_ms) if on_ms else Fraction(0)
     # Σ over days of price × ∫capacity, ÷ on-grid time: one price is in force, so it stands outside the sum.
-    tally.yuan = tally.value * rule.AGC_BASIC_YUAN_PER_MW
-    found = tally.measured()
-    found.determinants["agc_basic.on_grid_h"] = tally.determinant(Fraction(on_ms, HOUR_MS))
+    of_part.yuan = of_part.value * rule.AGC_BASIC_YUAN_PER_MW
+    found = of_part.measured()
+    found.determinants["agc_basic.on_grid_h"] = of_part.determinant(Fraction(on_ms, HOUR_MS))
     return found
 
 
@@ -174,23 +178,32 @@ def measure_reserve(case: Case, service: str) -> Measured:
     def rows(piece: Slice) -> list[int | None]:
         return [row.power_kw for row in piece.reserve if row.kind == kind]
 
-    tally = integrate(
-        service,
-        case.slices,
-        scope=lambda piece, _: piece.peak and bool(rows(piece)),
-        truth=lambda piece: piece.on if kind == "spinning" else negated(piece.on),
-        rate=lambda piece, _: megawatt(rows(piece)[0]),
-        price=lambda state: rule.RESERVE_YUAN_PER_MWH[state.area.dispatch_mode],
-    )
+    def over(slices: list[Slice], prices: Mapping[str, Fraction]) -> Tally:
+        return integrate(
+            service,
+            slices,
+            scope=lambda piece, _: piece.peak and bool(rows(piece)),
+            truth=lambda piece: piece.on if kind == "spinning" else negated(piece.on),
+            rate=lambda piece, _: megawatt(rows(piece)[0]),
+            price=lambda state: prices[state.area.dispatch_mode],
+        )
+
+    revised = case.folder.revised
+    tally = over([piece for piece in case.slices if piece.start < revised], rule.RESERVE_YUAN_PER_MWH)
+    if service != rule.REVISED_AWAY:
+        tally.join(over([p for p in case.slices if p.start >= revised], rule.REVISED_SPINNING_YUAN_PER_MWH))
     return tally.measured("no_reserve")
 
 
 def measure_black_start(case: Case) -> Measured:
-    """A full month for a unit designated on any day (I-15), at the kind of the last designated day. Source: Art. 18."""
+    """A full month for a unit designated on any day (I-15), at the kind of the last designated day. Source: Art. 18.
+
+    It is one sum, whatever parts the month has: `black_start_place` says whose.
+    """
     tally = Tally("black_start")
     paid: list[State] = []
     undocumented = False
-    for piece in case.slices:
+    for piece in case.all_slices:
         if piece.state is None or not piece.state.unit.black_start:
             continue
         undocumented |= piece.state.unit.black_start_document is None
@@ -205,3 +218,12 @@ def measure_black_start(case: Case) -> Measured:
     if undocumented:
         found.provisional.append("black_start_document")
     return found
+
+
+def black_start_place(case: Case) -> tuple[str, str]:
+    """Area and plant of the last designated day that counts; of the last designated one where none does."""
+    designated = [piece for piece in case.all_slices if piece.state is not None and piece.state.unit.black_start]
+    counted = [piece for piece in designated if piece.exclusion("black_start") == COUNTED]
+    state = (counted or designated)[-1].state
+    assert state is not None
+    return state.place

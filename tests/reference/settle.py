@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
 from .folder import read_folder
 from .lines import Line, compute_lines
-from .measured import Case, Determinant
-from .model import Folder
+from .measured import Case, Determinant, Measured
+from .meters import MeterDay, meter_days
+from .model import FOREVER, Folder
 from .plants import Area, PlantRow, compute_areas, compute_plants
+from .plausible import without_implausible
 from .register import Register, State
 from .slices import cut_month, peak_mates
 from .times import Span, month_span
@@ -31,8 +33,11 @@ class Result:
 
     Attributes:
         determinants: By unit and name; the main one of a service has the service's id.
-        provisional: Why the month is provisional, by where it was seen; EVERYWHERE: no one area. Any keeps all open.
+        provisional: Why an area is provisional, by area; EVERYWHERE: a file, which keeps all open.
         areas: The pools; `blocked` is the reason of a blocked one.
+        meter_days: The check of power by the meter.
+        cases: By unit, what its lines were measured from.
+        measured: By unit, service, area and plant, a line before its gates and rounding.
     """
 
     lines: list[Line] = field(default_factory=list)
@@ -40,32 +45,58 @@ class Result:
     determinants: dict[tuple[str, str], Determinant] = field(default_factory=dict)
     provisional: dict[str, list[str]] = field(default_factory=dict)
     areas: dict[str, Area] = field(default_factory=dict)
+    meter_days: list[MeterDay] = field(default_factory=list)
+    cases: dict[str, Case] = field(default_factory=dict)
+    measured: dict[tuple[str, str, str, str], Measured] = field(default_factory=dict)
 
 
-def settle_reference(folder: Path, month: str) -> Result:
-    """Settles one month "YYYY-MM" of a settlement folder."""
-    data = read_folder(folder)
+def settle_reference(folder: Path, month: str, *, revised: int = FOREVER) -> Result:
+    """Settles one month "YYYY-MM" of a settlement folder. `revised`: from when the example revision holds."""
+    data = replace(read_folder(folder), revised=revised)
+    return settle_data(without_implausible(data, Register(data)), month)
+
+
+def settle_running(data: Folder, month: str, cut: int) -> Result:
+    """A month that is still running, settled up to a cut, 00:00 local of a day: the cut ends every scope.
+
+    Source: rules.md, section 6; decision 0021: as if no unit were registered from the cut on.
+    """
+    span = month_span(month)
+    share = Fraction(cut - span.start, span.end - span.start)
+    return settle_data(replace(data, cut=cut), month, share)
+
+
+def settle_data(data: Folder, month: str, elapsed: Fraction = Fraction(1)) -> Result:
+    """Settles one month of what a folder holds, implausible cells already empty."""
     register = Register(data)
     span = month_span(month)
     result = Result()
-    homes: dict[str, State] = {}
+    states: list[State] = []
     for unit_id in register.unit_ids():
         stretches = register.stretches(unit_id, span)
         if not stretches:
             continue
-        homes[unit_id] = stretches[-1].state
+        states += [stretch.state for stretch in stretches]
         together = cut_month(data, register, peak_mates(register, unit_id), span)
-        for judged, measured in compute_lines(Case(data, register, month, span, unit_id, together), stretches):
+        case = result.cases[unit_id] = Case(data, register, month, span, unit_id, together, elapsed=elapsed)
+        for judged, measured in compute_lines(case, stretches):
             result.lines.append(judged.line)
+            result.measured[unit_id, judged.line["service"], judged.line["area"], judged.line["plant"]] = measured
             for name, value in measured.determinants.items():
                 result.determinants[unit_id, name] = value
             for cause in judged.provisional:
                 _note(result, judged.line["area"], f"{unit_id} {judged.line['service']}: {cause}")
     result.lines.sort(key=lambda line: (line["area"], line["plant"], line["unit"]))  # stable: services stay in order
     _note_inputs(result, data, span)
-    result.areas = compute_areas(data, register, month, span, homes, result.lines)
+    result.meter_days = list(meter_days(data, register, span))
+    for day in result.meter_days:
+        state = register.at(day.unit, day.start)
+        if state is not None and (day.differs or day.verdict == "ran_back"):
+            _note(result, state.area.id, f"{day.unit}: the meter {day.verdict}")
+    result.areas = compute_areas(data, register, month, span, states, result.lines)
     for area_id in sorted(result.areas):
-        result.plants += compute_plants(result.areas[area_id], month, provisional=bool(result.provisional))
+        open_here = bool({area_id, EVERYWHERE} & result.provisional.keys())
+        result.plants += compute_plants(result.areas[area_id], month, provisional=open_here)
     return result
 
 
@@ -74,7 +105,7 @@ def _note(result: Result, area: str, cause: str) -> None:
 
 
 def _note_inputs(result: Result, data: Folder, span: Span) -> None:
-    """What makes a month provisional without any line: files not delivered, hours without a filing."""
+    """What makes areas provisional without any line: files not delivered, hours without a filing."""
     for name in data.absent:
         _note(result, EVERYWHERE, f"{name} not delivered")
     for area in data.areas:

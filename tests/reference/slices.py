@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
-from .exact import Truth, any_of, round_half_away
+from .exact_numbers import Truth, any_of, round_half_away
 from .model import OUTSIDE_REASONS, BandRow, Exclusion, Folder, Order, PowerRow, Record, UnitState
 from .register import Register, Registered, State
 from .regulation import ON_GRID_RATIO

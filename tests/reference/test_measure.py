@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from .build import END, START, Build, at, determinant, line_of, measured, verdict
-from .exact import all_of, any_of, round_half_away, thousandths
+from .exact_numbers import all_of, any_of, round_half_away, thousandths
 from .times import DailyHours, local_day, parse_time
 
 

@@ -90,13 +90,28 @@ def test_a_plant_with_units_of_two_areas_shares_in_both_with_the_revenue_named_f
     }
 
 
-def test_a_line_belongs_to_the_area_of_the_units_last_registered_instant(tmp_path: Path) -> None:
-    # OPEN.md, 4: dispatched by jiangsu until 16 June, then by the grid: one line, in the grid's pool.
-    case = Build(tmp_path).unit(kind="gas", black_start=True, black_start_document="x", until="2026-06-16")
-    case.unit(kind="gas", from_="2026-06-16", area="east_china_grid").area_row("east_china_grid")
+def test_a_designation_belongs_to_the_area_of_its_last_day(tmp_path: Path) -> None:
+    # Designated under jiangsu until 16 June, then under the grid until the 20th; the row of P1 lies in jiangsu.
+    designated = {"kind": "gas", "black_start": True, "black_start_document": "x"}
+    case = Build(tmp_path).unit(**designated, until="2026-06-16")
+    case.unit(**designated, from_="2026-06-16", until="2026-06-20", area="east_china_grid")
+    case.unit(kind="gas", from_="2026-06-20").area_row("east_china_grid")
     result = case.settle()
     assert [(line["area"], line["service"]) for line in result.lines] == [("east_china_grid", "black_start")]
-    assert [(row["area"], row["plant"]) for row in result.plants] == [("east_china_grid", "P1")]
+    assert [(row["area"], row["plant"]) for row in result.plants] == [("east_china_grid", "P1"), ("jiangsu", "P1")]
+
+
+def test_a_plant_shares_in_the_area_of_its_row_though_its_units_are_dispatched_elsewhere(tmp_path: Path) -> None:
+    # rules.md, section 2: those whose row, or a unit of theirs, lies there. All of R is in the grid's pool.
+    case = Build(tmp_path).unit(kind="gas", black_start=True, black_start_document="x", area="east_china_grid")
+    case.area_row("east_china_grid").row("revenue", "P1", "2026-06", "energy", "7", "east_china_grid")
+    case.row("revenue", "P1", "2026-06", "energy", "0").plant("P2").row("revenue", "P2", "2026-06", "energy", "3")
+    found = {(row["area"], row["plant"]): (row["revenue_yuan"], row["allocation_yuan"]) for row in case.settle().plants}
+    assert {key: tuple(map(str, row)) for key, row in found.items()} == {
+        ("east_china_grid", "P1"): ("7", "80000.00"),
+        ("jiangsu", "P1"): ("0", "0.00"),
+        ("jiangsu", "P2"): ("3", "0.00"),
+    }
 
 
 def test_the_command_line_prints_lines_plants_and_causes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,123 +9,7 @@ from pathlib import Path
 import pytest
 
 from .build import END, START, Build, at, determinant, line_of, measured, verdict
-
-# ---- start-stop --------------------------------------------------------------------------------------------------
-
-
-def stops(tmp_path: Path, *edges: tuple[str, object], kind: str = "gas", hold_s: int = 40 * 86_400) -> Build:
-    """A 100 MW unit whose breaker follows the edges."""
-    case = Build(tmp_path, hold_s=hold_s).unit(kind=kind, rated_mw="100")
-    for time, on in edges:
-        case.record(time, on_grid=on)
-    return case
-
-
-@pytest.mark.parametrize(
-    ("stop", "start", "order", "count"),
-    [
-        (at(3, "22:00"), at(4, "06:00"), (at(3, "22:00"), at(4, "06:01")), 1),  # order.start <= opening
-        (at(3, "22:00"), at(4, "06:00"), (at(3, "22:01"), at(4, "12:00")), 0),
-        (at(3, "22:00"), at(4, "06:00"), (at(3, "20:00"), at(4, "06:00")), 0),  # closing < order.end
-        (at(3, "06:00"), at(4, "06:00"), (at(3), at(5)), 1),  # a gap of exactly 24 h
-        (at(3, "06:00"), at(4, "06:00:01"), (at(3), at(5)), 0),
-        (at(31, "22:00", month=5), at(1, "06:00"), (at(31, month=5), at(2)), 1),  # month of the restart (I-06)
-        (at(30, "22:00"), at(1, "00:00", month=7), (at(30), at(2, month=7)), 0),
-    ],
-)
-def test_an_occurrence_lies_inside_its_order_and_24_hours_and_belongs_to_the_month_of_its_closing(
-    tmp_path: Path, stop: str, start: str, order: tuple[str, str], count: int
-) -> None:
-    case = stops(tmp_path, (at(30, month=5), 1), (stop, 0), (start, 1)).order("start_stop", *order)
-    line = line_of(case.settle(), "gas_start_stop")
-    assert line["quantity"] == count
-    assert verdict(line) == (("26000.00", "paid", "") if count else ("0.00", "zero", "rounded"))
-
-
-def test_one_order_pays_one_occurrence(tmp_path: Path) -> None:
-    edges = [(START, 1), (at(3, "01:00"), 0), (at(3, "02:00"), 1), (at(3, "03:00"), 0), (at(3, "04:00"), 1)]
-    case = stops(tmp_path, *edges).order("start_stop", at(3), at(4))
-    assert line_of(case.settle(), "gas_start_stop")["quantity"] == 1
-
-
-def test_an_order_paid_in_the_month_before_pays_nothing_more(tmp_path: Path) -> None:
-    before = [(at(31, "01:00", month=5), 1), (at(31, "10:00", month=5), 0), (at(31, "12:00", month=5), 1)]
-    case = stops(tmp_path, *before, (at(1, "01:00"), 0), (at(1, "02:00"), 1))
-    case.order("start_stop", at(31, month=5), at(2))
-    assert line_of(case.settle(), "gas_start_stop")["quantity"] == 0
-
-
-def test_missing_breaker_time_in_the_gap_blocks_the_line_with_uncertain_edge(tmp_path: Path) -> None:
-    edges = [(START, 1), (at(3, "22:00"), 0), (at(4, "02:00"), ""), (at(4, "06:00"), 1)]
-    result = stops(tmp_path, *edges).order("start_stop", at(3), at(5)).settle()
-    assert verdict(line_of(result, "gas_start_stop")) == ("", "blocked", "uncertain_edge")
-
-
-def test_with_a_certain_occurrence_elsewhere_it_is_paid_and_the_month_provisional(tmp_path: Path) -> None:
-    edges = [(START, 1), (at(3, "22:00"), 0), (at(4, "02:00"), ""), (at(4, "06:00"), 1)]
-    case = stops(tmp_path, *edges, (at(10, "01:00"), 0), (at(10, "02:00"), 1))
-    result = case.order("start_stop", at(3), at(5)).order("start_stop", at(10), at(11)).settle()
-    assert verdict(line_of(result, "gas_start_stop")) == ("26000.00", "paid", "")
-    assert result.plants[0]["status"] == "provisional"
-
-
-def test_a_certain_occurrence_in_the_order_makes_its_other_missing_time_harmless(tmp_path: Path) -> None:
-    edges = [(START, 1), (at(3, "01:00"), 0), (at(3, "02:00"), 1), (at(3, "03:00"), ""), (at(3, "04:00"), 1)]
-    result = stops(tmp_path, *edges).order("start_stop", at(3), at(4)).settle()
-    assert line_of(result, "gas_start_stop")["quantity"] == 1
-    assert result.plants[0]["status"] == "final"
-
-
-def test_an_edge_is_observed_only_if_the_state_before_holds_up_to_it(tmp_path: Path) -> None:
-    # Hold 60 s; the record before the opening is 61 s earlier: the opening is not observed, the order uncertain.
-    early = [(at(3, "00:59:00"), 1)]
-    edges = [(at(3, "01:00:01"), 0), (at(3, "01:01:00"), 1)]
-    case = stops(tmp_path, *early, *edges, hold_s=60).order("start_stop", at(3, "00:59"), at(3, "01:02"))
-    assert line_of(case.settle(), "gas_start_stop")["reason"] == "uncertain_edge"
-
-
-@pytest.mark.parametrize("reason", ["own_fault", "test"])
-def test_an_occurrence_touched_by_an_exclusion_is_not_paid_and_counts_as_certain(tmp_path: Path, reason: str) -> None:
-    # The exclusion begins at the closing itself: both ends belong to the occurrence. Later missing time is harmless.
-    edges = [(START, 1), (at(3, "22:00"), 0), (at(4, "06:00"), 1), (at(4, "12:00"), ""), (at(4, "13:00"), 1)]
-    case = stops(tmp_path, *edges).order("start_stop", at(3), at(5)).exclude(reason, at(4, "06:00"), at(4, "06:01"))
-    result = case.settle()
-    assert verdict(line_of(result, "gas_start_stop")) == ("0.00", "zero", "rounded")
-    assert result.plants[0]["status"] == "final"
-
-
-def test_an_excluded_occurrence_of_one_order_does_not_pay_for_the_missing_time_of_another(tmp_path: Path) -> None:
-    # OPEN.md, 2: nothing can be paid, and the other order is uncertain, so the line is blocked.
-    edges = [(START, 1), (at(3, "22:00"), 0), (at(4, "06:00"), 1), (at(10, "12:00"), ""), (at(10, "13:00"), 1)]
-    case = stops(tmp_path, *edges).order("start_stop", at(3), at(5)).order("start_stop", at(10), at(11))
-    result = case.exclude("test", at(3, "23:00"), at(4)).settle()
-    assert verdict(line_of(result, "gas_start_stop")) == ("", "blocked", "uncertain_edge")
-
-
-def test_an_excluded_occurrence_does_not_use_up_its_order(tmp_path: Path) -> None:
-    edges = [(START, 1), (at(3, "01:00"), 0), (at(3, "02:00"), 1), (at(3, "03:00"), 0), (at(3, "04:00"), 1)]
-    case = stops(tmp_path, *edges).order("start_stop", at(3), at(4)).exclude("grid", at(3, "01:30"), at(3, "01:31"))
-    assert line_of(case.settle(), "gas_start_stop")["quantity"] == 1
-
-
-def test_coal_is_pending_without_the_table_and_zero_without_an_occurrence(tmp_path: Path) -> None:
-    case = stops(tmp_path, (START, 1), (at(3, "22:00"), 0), (at(4, "06:00"), 1), kind="coal")
-    result = case.order("start_stop", at(3), at(5)).settle()
-    line = line_of(result, "coal_start_stop")
-    assert verdict(line) == ("", "pending", "table_unknown")
-    assert line["quantity"] == 1
-    assert result.plants[0]["status"] == "provisional"
-
-
-def test_a_loaded_table_prices_by_capacity_gap_and_the_latest_date_not_after_the_closing(tmp_path: Path) -> None:
-    # Gap 8 h, 100 MW, closing 4 June: the row from 1 June wins over 1 January; the one from 5 June is too late.
-    case = stops(tmp_path, (START, 1), (at(3, "22:00"), 0), (at(4, "06:00"), 1), kind="coal")
-    case.order("start_stop", at(3), at(5))
-    for amount, since in (("1.5", "2026-01-01"), ("2.25", "2026-06-01"), ("9", "2026-06-05")):
-        case.row("start_stop_table", "100", "200", "8", "12", amount, since)
-    case.row("start_stop_table", "100", "200", "6", "8", "7", "2026-06-02")  # half-open: 8 h is not in it
-    assert verdict(line_of(case.settle(), "coal_start_stop")) == ("22500.00", "paid", "")
-
+from .times import parse_time
 
 # ---- spill -------------------------------------------------------------------------------------------------------
 
@@ -148,8 +32,8 @@ def test_a_spill_line_with_orders_and_no_tariff_is_blocked(tmp_path: Path) -> No
 
 def test_agc_basic_at_own_fault_counts_as_on_grid_hours_without_agc(tmp_path: Path) -> None:
     # On and in AGC for 720 h but for 72 h of own fault: rate 0.9; 0.9 x 200 MW = 180 MW x 240 = 43 200.00.
-    # Had the breaker been missing there, those hours would not be on-grid hours: rate 1, 48 000.00.
-    for breaker, yuan in ((1, "43200.00"), ("", "48000.00")):
+    # The breaker missing there changes nothing: such hours count as on grid. Known to be off: rate 1, 48 000.00.
+    for breaker, yuan in ((1, "43200.00"), ("", "43200.00"), (0, "48000.00")):
         case = Build(tmp_path).unit(agc_lower_mw=300, agc_upper_mw=500).exclude("own_fault", at(28), END)
         case.record(START, on_grid=1, agc_in_service=1).record(at(28), on_grid=breaker, agc_in_service=1)
         line = line_of(case.settle(), "agc_basic")
@@ -275,97 +159,43 @@ def test_a_unit_without_a_condenser_column_is_known_never_to_run_as_one(tmp_path
     assert line["coverage"] == 1
 
 
-# ---- AVC ---------------------------------------------------------------------------------------------------------
-
-STEADY = {"on_grid": 1, "avc_in_service": 1}
-
-
-def avc(tmp_path: Path, nominal_kv: str = "500") -> Build:
-    """A 100 MW unit at target 500 kV from the month's start."""
-    case = Build(tmp_path).unit(avc=True, nominal_kv=nominal_kv, rated_mw=100)
-    return case.record(START, avc_target_kv="500", bus_voltage_kv="500", **STEADY)
-
-
-def counts(case: Build) -> tuple[int, ...]:
-    """Passed, judged, not judged."""
-    found = case.settle().determinants
-    return tuple(int(found["U1", f"avc.{name}"]["value"]) for name in ("passed", "judged", "not_judged"))
+def test_a_condenser_start_is_counted_once_whatever_hole_lies_before_it(tmp_path: Path) -> None:
+    # 14 x 600 = 8 400.00; a hole of min_stop_s (300 s) or more may hide further starts: provisional.
+    for hole_s, status in ((0, "final"), (299, "final"), (300, "provisional")):
+        root = tmp_path / str(hole_s)
+        root.mkdir()
+        case = Build(root).unit(kind="hydro").order("condenser", at(2), at(3)).record(START, condenser=0)
+        if hole_s:
+            case.record(str(parse_time(at(2, "12:00")) - hole_s * 1000), condenser="")
+        case.record(at(2, "12:00"), condenser=1).record(at(2, "18:00"), condenser=0)
+        result = case.settle()
+        assert verdict(line_of(result, "condenser_start")) == ("8400.00", "paid", "")
+        assert result.plants[0]["status"] == status
 
 
-@pytest.mark.parametrize(
-    ("nominal_kv", "voltage_kv", "passed"),
-    [
-        ("500", "503.5", 1),  # target 502; within 1.5 kV, the edge included
-        ("500", "503.501", 0),
-        ("499.9", "503", 1),  # below 500: 1.0 kV
-        ("499.9", "503.001", 0),
-        ("110", "503.1", 1),  # below 220: 1 % of nominal, 1.1 kV
-        ("110", "503.101", 0),
-    ],
-)
-def test_an_order_passes_within_the_band_of_its_voltage_level(
-    tmp_path: Path, nominal_kv: str, voltage_kv: str, passed: int
-) -> None:
-    case = avc(tmp_path, nominal_kv).record(at(1, "01:00"), avc_target_kv="502", bus_voltage_kv="500", **STEADY)
-    case.record(at(1, "01:01"), avc_target_kv="502", bus_voltage_kv=voltage_kv, **STEADY)
-    assert counts(case) == (passed, 1, 0)
+def test_a_known_0_that_ends_as_the_order_begins_counts_as_inside_it(tmp_path: Path) -> None:
+    for begins, count in (("12:00", 1), ("12:01", 0)):
+        root = tmp_path / str(count)
+        root.mkdir()
+        case = Build(root).unit(kind="hydro").order("condenser", at(2, begins), at(3)).record(START, condenser=0)
+        line = line_of(case.record(at(2, "12:00"), condenser=1).settle(), "condenser_start")
+        assert line["quantity"] == count
 
 
-@pytest.mark.parametrize(
-    ("clock", "cells", "expected"),
-    [
-        ("01:01", {"avc_target_kv": "503"}, (0, 0, 2)),  # another order up to the judging record; itself unjudged
-        ("01:01", {"avc_in_service": 0}, (0, 0, 1)),
-        ("01:01", {"avc_in_service": ""}, (0, 0, 1)),
-        ("01:01", {"on_grid": 0}, (0, 0, 1)),
-        ("01:01", {"bus_voltage_kv": ""}, (0, 0, 1)),
-        ("01:01", {"avc_at_limit": 1}, (0, 0, 1)),
-        ("01:01", {"avc_at_limit": ""}, (0, 0, 1)),
-        ("01:01", {"avc_at_limit": 0}, (1, 1, 0)),
-        ("01:01", {"avc_target_kv": ""}, (1, 1, 0)),  # the target of the order counts, not of the judging record
-    ],
-)
-def test_an_order_is_not_judged_where_the_judging_record_does_not_allow_it(
-    tmp_path: Path, clock: str, cells: dict[str, object], expected: tuple[int, ...]
-) -> None:
-    case = avc(tmp_path).record(at(1, "01:00"), avc_target_kv="502", bus_voltage_kv="500", **STEADY)
-    case.record(at(1, clock), **({"avc_target_kv": "502", "bus_voltage_kv": "502", **STEADY} | cells))
-    assert counts(case) == expected
+def test_a_hole_between_two_zeros_only_costs_coverage(tmp_path: Path) -> None:
+    case = Build(tmp_path).unit(kind="hydro").order("condenser", at(2), at(3)).record(START, condenser=0)
+    result = case.record(at(2, "12:00"), condenser="").record(at(2, "12:30"), condenser=0).settle()
+    assert verdict(line_of(result, "condenser_start")) == ("0.00", "zero", "rounded")
+    assert result.plants[0]["status"] == "final"
 
 
-def test_the_judging_record_comes_at_most_a_hold_limit_after_the_settling_time(tmp_path: Path) -> None:
-    # Hold 60 s, settle 60 s: an order at 00:00:30 is judged on a record at up to 00:02:30.
-    for clock, judged in (("00:02:30", 1), ("00:02:31", 0)):
-        case = Build(tmp_path, hold_s=60).unit(avc=True, nominal_kv="500")
-        case.record(START, avc_target_kv="500", bus_voltage_kv="500", **STEADY)
-        case.record(at(1, "00:00:30"), avc_target_kv="502", bus_voltage_kv="500", **STEADY)
-        case.record(at(1, clock), avc_target_kv="502", bus_voltage_kv="502", **STEADY)
-        assert counts(case)[1] == judged
-
-
-def test_an_order_needs_a_target_held_up_to_it_and_avc_and_the_unit_on(tmp_path: Path) -> None:
-    for cells in ({"avc_in_service": 0}, {"avc_in_service": ""}, {"on_grid": 0}, {"avc_target_kv": ""}):
-        changed = {"avc_target_kv": "502", "bus_voltage_kv": "500", **STEADY} | cells
-        assert counts(avc(tmp_path).record(at(1, "01:00"), **changed)) == (0, 0, 0)
-
-
-def test_an_order_at_test_is_not_judged_and_one_at_own_fault_is(tmp_path: Path) -> None:
-    for reason, expected in (("test", (0, 0, 1)), ("own_fault", (0, 1, 0))):
-        case = avc(tmp_path).record(at(1, "01:00"), avc_target_kv="502", bus_voltage_kv="500", **STEADY)
-        case.record(at(1, "01:01"), avc_target_kv="502", bus_voltage_kv="500", **STEADY)
-        assert counts(case.exclude(reason, at(1, "01:00"), at(1, "02:00"))) == expected
-
-
-def test_without_a_judged_order_a_delivered_rate_is_used_else_the_line_is_blocked(tmp_path: Path) -> None:
-    # 0.9 x 100 MW x 720 h x 0.1 = 6 480.00
-    assert verdict(line_of(avc(tmp_path).settle(), "avc")) == ("", "blocked", "no_judged_order")
-    case = avc(tmp_path).row("rates", "U1", "2026-06", "avc_pass", "0.9", "EMS")
-    assert verdict(line_of(case.settle(), "avc")) == ("6480.00", "paid", "")
-
-
-def test_avc_never_in_service_is_zero_not_blocked(tmp_path: Path) -> None:
-    case = Build(tmp_path).unit(avc=True, nominal_kv=220).record(START, on_grid=1, avc_in_service=0)
-    assert verdict(line_of(case.settle(), "avc")) == ("0.00", "zero", "rounded")
+def test_a_start_across_midnight_of_the_months_first_day_belongs_to_the_month_of_its_first_1(tmp_path: Path) -> None:
+    case = Build(tmp_path, hold_s=600).unit(kind="hydro").order("condenser", at(31, "23:00", month=5), at(1, "01:00"))
+    for time, status in ((at(31, "23:49", month=5), 0), (at(1, "00:00:30"), 1), (at(1, "00:10"), 1)):
+        case.record(time, condenser=status)
+    for minute in range(20, 60, 10):
+        case.record(at(1, f"00:{minute}"), condenser=1)
+    assert line_of(case.settle(), "condenser_start")["quantity"] == 1
 
 
 # ---- reserve and black start -------------------------------------------------------------------------------------

@@ -11,12 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from collector.model.interval import Month
+from collector.settlement.evidence import Traces
+from collector.settlement.price.plants import compute_ledger
 from collector.settlement.statement import (
     SEGMENT_SCHEMA,
     AreaRow,
     DeterminantRow,
     Finding,
-    LedgerRow,
+    FormulaStep,
     Line,
     LineStatus,
     MonthStatus,
@@ -27,7 +30,6 @@ from collector.settlement.statement import (
     RuleUse,
     Segments,
     Statement,
-    Step,
 )
 
 START_MS = 1_772_294_400_000  # 2026-03-01T00:00:00+08:00
@@ -48,7 +50,7 @@ def line(unit: str, service: str, amount: str | None, **changes: Any) -> Line:
         coverage=Fraction(1),
         amount_yuan=None if amount is None else Decimal(amount),
         status=LineStatus.BLOCKED if amount is None else LineStatus.PAID,
-        steps=(Step("deep_peak = 360 MWh × 10 元/MWh", Fraction(3600)),),
+        steps=(FormulaStep("deep_peak = 360 MWh × 10 元/MWh", Fraction(3600)),),
         rules=(RULE,),
     )
     return replace(made, **changes)
@@ -79,8 +81,8 @@ def segment_table() -> pa.Table:
 def segments(table: pa.Table | None = None) -> Segments:
     """Segments that give one table."""
 
-    def parts(_: frozenset[str] | None) -> Iterator[Callable[[], pa.Table]]:
-        yield segment_table if table is None else lambda: table
+    def parts(_: frozenset[str] | None) -> Iterator[Callable[[], Traces]]:
+        yield lambda: Traces(segment_table() if table is None else table)
 
     return Segments(parts)
 
@@ -117,10 +119,8 @@ def statement(**changes: Any) -> Statement:
             PrimaryFrequencyRow("U1", START_MS, START_MS + 30_500, Fraction(1, 3), Fraction(2, 3), Fraction(1, 2)),
         ),
         primary_frequency_service=(PrimaryFrequencyService("U1", 3_600_000, 7_200_000),),
-        ledger=(
-            LedgerRow("2026-03", "P1", Decimal("2400.00"), Decimal("0.00")),
-            LedgerRow("2026-03", "P2", Decimal("0.00"), Decimal("2400.00")),
-        ),
+        ledger=tuple(compute_ledger(Month(2026, 3), plants)),
+        left_on_table=(),
         findings=(Finding("coverage", "U1/avc", "coverage 33.33 % is below 50 %"),),
         readings=(ReadingUse("I-03", "13(3)", "from_lower_limit", "2009-01-01", "both gates", "两条线都须低于"),),
         policy={"hold_limit_s": Decimal(60)},

@@ -16,10 +16,12 @@ from typer.testing import CliRunner
 
 from collector.base.errors import ConfigError
 from collector.cli import compare as verbs
-from collector.report.compare import Comparison, compare
+from collector.model.interval import Month
+from collector.report.compare import RunComparison, compare
 from collector.report.folder import write_statement
-from collector.report.quarter import quarter_csv, summarise
 from collector.report.saved_statement import load_saved
+from collector.report.summary import summarise, summary_csv
+from collector.settlement.price.plants import compute_ledger
 from collector.settlement.statement import MonthStatus, ReadingUse, Statement
 from tests.report.made_statement import RULE, line, statement
 
@@ -38,14 +40,10 @@ def plants(r: str, a1: str, a2: str, **changes: Any) -> dict[str, Any]:
         replace(BASE.plants[0], compensation_yuan=Decimal(r), allocation_yuan=Decimal(a1), net_yuan=net),
         replace(BASE.plants[1], allocation_yuan=Decimal(a2), net_yuan=-net),
     )
-    ledger = (
-        replace(BASE.ledger[0], debit_yuan=net),
-        replace(BASE.ledger[1], credit_yuan=net),
-    )
     return {
         "plants": rows,
         "areas": (replace(BASE.areas[0], compensation_yuan=Decimal(r)),),
-        "ledger": ledger,
+        "ledger": tuple(compute_ledger(Month(2026, 3), rows)),
         **changes,
     }
 
@@ -56,7 +54,7 @@ def changed_amount(**changes: Any) -> Statement:
     return made(**plants("3000.00", "1000.00", "2000.00", **{"lines": lines, **changes}))
 
 
-def difference(tmp_path: Path, before: Statement, after: Statement) -> Comparison:
+def difference(tmp_path: Path, before: Statement, after: Statement) -> RunComparison:
     for name, one in (("a", before), ("b", after)):
         write_statement(one, tmp_path / name)
     return compare(load_saved(tmp_path / "a"), load_saved(tmp_path / "b"))
@@ -169,17 +167,35 @@ def test_months_are_summed_by_area_and_service_with_their_share(tmp_path: Path) 
     for one in (made(), second, blocked):
         write_statement(one, tmp_path / one.month)
         folders.append(load_saved(tmp_path / one.month))
-    quarter = summarise(folders)
-    assert quarter.open_months == ("2026-03", "2026-04", "2026-05")
-    # deep peak 3 × 3 600, AGC up 1 200, together 12 000; what May's blocked area could not share is no allocation
-    assert quarter_csv(quarter).decode() == (
-        "months,area,service,name,compensation_yuan,share,allocation_yuan\n"
-        "2026-03 2026-04 2026-05,shanghai,deep_peak,深度调峰,10800.00,0.900000,7200.00\n"
-        "2026-03 2026-04 2026-05,shanghai,agc_up,AGC调用补偿(增发),1200.00,0.100000,1200.00\n"
-        "2026-03 2026-04 2026-05,shanghai,avc,AVC,0.00,0.000000,0.00\n"
-    )
+    found = summarise(folders)
+    assert found.open_months == ("2026-03", "2026-04", "2026-05")
+    # deep peak 3 × 3 600, AGC up 1 200, together 12 000; what May's blocked area could not share is no allocation.
+    # March is of the first quarter, April and May of the second: 7 200 of 8 400 are deep peak there.
+    assert summary_csv(found.rows).decode().splitlines() == [
+        "period,area,service,compensation_yuan,allocation_yuan,units,share",
+        "2026-03,shanghai,deep_peak,3600.00,3600.00,1,1.000000",
+        "2026-03,shanghai,avc,0.00,0.00,0,0.000000",
+        "2026-04,shanghai,deep_peak,3600.00,3600.00,1,0.750000",
+        "2026-04,shanghai,agc_up,1200.00,1200.00,1,0.250000",
+        "2026-04,shanghai,avc,0.00,0.00,0,0.000000",
+        "2026-05,shanghai,deep_peak,3600.00,0.00,1,1.000000",
+        "2026-05,shanghai,avc,0.00,0.00,0,0.000000",
+        "2026-Q1,shanghai,deep_peak,3600.00,3600.00,1,1.000000",
+        "2026-Q1,shanghai,avc,0.00,0.00,0,0.000000",
+        "2026-Q2,shanghai,deep_peak,7200.00,3600.00,1,0.857143",
+        "2026-Q2,shanghai,agc_up,1200.00,1200.00,1,0.142857",
+        "2026-Q2,shanghai,avc,0.00,0.00,0,0.000000",
+        "2026,shanghai,deep_peak,10800.00,7200.00,1,0.900000",
+        "2026,shanghai,agc_up,1200.00,1200.00,1,0.100000",
+        "2026,shanghai,avc,0.00,0.00,0,0.000000",
+    ]
+    assert (tmp_path / "2026-03" / "summary.csv").read_bytes().decode().splitlines() == [
+        "period,area,service,compensation_yuan,allocation_yuan,units,share",
+        "2026-03,shanghai,deep_peak,3600.00,3600.00,1,1.000000",
+        "2026-03,shanghai,avc,0.00,0.00,0,0.000000",
+    ]
     with pytest.raises(ConfigError, match="2026-03 is there twice"):
         summarise([folders[0], folders[0]])
     result = CliRunner().invoke(app(), ["quarter", *(str(f.folder) for f in folders), "--out", str(tmp_path / "q.csv")])
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "q.csv").read_bytes() == quarter_csv(quarter)
+    assert (tmp_path / "q.csv").read_bytes() == summary_csv(found.rows)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -17,6 +18,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from collector.base.errors import ConfigError, InvariantBroken
 from collector.report import words
+from collector.report.evidence import TITLES
 from collector.report.folder import write_statement
 from collector.report.numbers import format_fraction, format_percent, group_digits
 from collector.report.segments import write_segments
@@ -26,18 +28,13 @@ from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.statement import MonthStatus
 from tests.report.made_statement import START_MS, line, segment_table, segments, statement
 
-FILES = [
-    "determinants.csv",
-    "ledger.csv",
-    "lines.csv",
-    "manifest.json",
-    "not_paid.csv",
-    "plants.csv",
-    "primary_frequency.csv",
-    "segments.csv",
-    "statement.html",
-    "statement.xlsx",
-]
+FILES = sorted(
+    [
+        *("determinants.csv", "ledger.csv", "lines.csv", "manifest.json", "not_paid.csv", "plants.csv"),
+        *("segments.csv", "statement.html", "statement.xlsx", "summary.csv"),
+        *(f"{name}.csv" for name in TITLES if name != "yesterday"),  # only of a running month
+    ]
+)
 
 
 def text(folder: Path, name: str) -> str:
@@ -45,11 +42,14 @@ def text(folder: Path, name: str) -> str:
 
 
 def test_lines_and_plants_have_the_columns_and_digits_of_the_format(tmp_path: Path) -> None:
-    write_statement(statement(), tmp_path / "out")
+    paid, blocked = statement().lines
+    bounded = replace(blocked, low_yuan=Decimal("0.00"), provisional=True)
+    write_statement(statement(lines=(paid, bounded)), tmp_path / "out")
     assert text(tmp_path / "out", "lines.csv") == (
-        "month,area,plant,unit,service,article,quantity,quantity_unit,coverage,amount_yuan,status,reason\n"
-        "2026-03,shanghai,P1,U1,deep_peak,13(3),360.000000,MWh,1.000000,3600.00,paid,\n"
-        "2026-03,shanghai,P1,U1,avc,13(3),,MWh,0.333333,,blocked,coverage\n"
+        "month,area,plant,unit,service,article,quantity,quantity_unit,coverage,amount_yuan,status,reason,"
+        "low_yuan,high_yuan,provisional\n"
+        "2026-03,shanghai,P1,U1,deep_peak,13(3),360.000000,MWh,1.000000,3600.00,paid,,,,0\n"
+        "2026-03,shanghai,P1,U1,avc,13(3),,MWh,0.333333,,blocked,coverage,0.00,,1\n"
     )
     assert text(tmp_path / "out", "plants.csv") == (
         "month,area,plant,compensation_yuan,revenue_yuan,allocation_yuan,net_yuan,status\n"
@@ -67,14 +67,31 @@ def test_what_was_measured_is_written_exactly(tmp_path: Path) -> None:
     assert text(out, "primary_frequency.csv").splitlines()[1] == (
         "U1,2026-03-01T00:00:00+08:00,2026-03-01T00:00:30.500+08:00,0.333333,0.666667,0.500000"
     )
-    assert text(out, "ledger.csv").splitlines()[1:] == [
-        f"2026-03,{manifest['run']},P1,2400.00,0.00",
-        f"2026-03,{manifest['run']},P2,0.00,2400.00",
+    run = manifest["run"]
+    assert text(out, "ledger.csv").splitlines() == [
+        "entry,reverses,month,edition,run,area,plant,debit_yuan,credit_yuan,posted",
+        f"1,,2026-03,,{run},shanghai,,3600.00,0.00,",
+        f"2,,2026-03,,{run},shanghai,P1,0.00,3600.00,",
+        f"3,,2026-03,,{run},shanghai,P1,1200.00,0.00,",
+        f"4,,2026-03,,{run},shanghai,,0.00,1200.00,",
+        f"5,,2026-03,,{run},shanghai,P2,2400.00,0.00,",
+        f"6,,2026-03,,{run},shanghai,,0.00,2400.00,",
     ]
 
 
+def test_one_hash_stands_for_all_files_beside_that_of_the_result_both_with_a_version(tmp_path: Path) -> None:
+    manifest = write_statement(statement(), tmp_path / "out")
+    listed = "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted((tmp_path / "out").iterdir())
+        if path.name != "manifest.json"
+    )
+    assert manifest["statement_hash"] == hashlib.sha256(listed.encode()).hexdigest()
+    assert (manifest["result_hash_version"], manifest["statement_hash_version"]) == (2, 1)
+
+
 def test_segments_are_written_by_column_and_unpaid_time_is_added_up(tmp_path: Path) -> None:
-    unpaid = write_segments(segments(), tmp_path / "segments.csv")
+    unpaid = write_segments(segments(), tmp_path)
     # 1 296 000 000 000 kWms ÷ 3 600 000 000 = 360 MWh
     assert text(tmp_path, "segments.csv") == (
         "unit,service,start,end,class,reason,value,value_unit\n"
@@ -92,7 +109,7 @@ def test_a_segment_of_a_unit_with_a_comma_is_quoted(tmp_path: Path) -> None:
     table = segment_table()
     unit = table["unit"].cast("string").combine_chunks()
     renamed = table.set_column(0, "unit", type(unit).from_pandas(["U,1"] * 3).dictionary_encode())
-    write_segments(segments(renamed), tmp_path / "segments.csv")
+    write_segments(segments(renamed), tmp_path)
     assert text(tmp_path, "segments.csv").splitlines()[1].startswith('"U,1","deep_peak",')
 
 
@@ -183,7 +200,7 @@ def test_the_workbook_has_its_sheets_headers_and_totals_that_agree(tmp_path: Pat
     write_statement(statement(), tmp_path / "out")
     path = tmp_path / "out" / "statement.xlsx"
     formulas, values = openpyxl.load_workbook(path), openpyxl.load_workbook(path, data_only=True)
-    assert tuple(formulas.sheetnames) == SHEETS
+    assert formulas.sheetnames == [*SHEETS, *(title for name, (title, _) in TITLES.items() if name != "yesterday")]
     for sheet in formulas:
         assert sheet.freeze_panes == "A4"
         assert sheet.page_setup.paperSize == 9

@@ -19,16 +19,16 @@ def assert_agrees(folder: Path, month: str, expected: Result) -> None:
     """Settle a folder with the kernel and compare every line and plant row with the reference's result."""
     statement = settle(Month.parse(month), load_folder(folder), _BOOK)
     lines = {
-        (line.unit, line.service): (
-            line.area, line.plant, line.article, line.quantity, line.quantity_unit, line.coverage,
-            line.amount_yuan, line.status.value, line.reason,
+        (line.unit, line.service, line.area, line.plant): (
+            line.article, line.quantity, line.quantity_unit, line.coverage,
+            line.amount_yuan, line.status.value, line.reason, line.provisional,
         )
         for line in statement.lines
     }  # fmt: skip
     assert lines == {
-        (line["unit"], line["service"]): (
-            line["area"], line["plant"], line["article"], line["quantity"], line["quantity_unit"], line["coverage"],
-            line["amount_yuan"], line["status"], line["reason"],
+        (line["unit"], line["service"], line["area"], line["plant"]): (
+            line["article"], line["quantity"], line["quantity_unit"], line["coverage"],
+            line["amount_yuan"], line["status"], line["reason"], line["provisional"],
         )
         for line in expected.lines
     }  # fmt: skip

@@ -42,15 +42,16 @@ class Made:
     rng: random.Random
     dense: bool = False
     tidy: bool = False  # dense, with nothing that would keep the month provisional for certain
+    moves: bool = False  # some units change their dispatching authority, plant or equipment in the month
     stops: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # off grid inside an order, by unit
     tables: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in HEADERS})
     register: list[str] = field(default_factory=list)
     records: dict[str, list[str]] = field(default_factory=dict)
 
 
-def make_folder(rng: random.Random, root: Path) -> None:
-    """Write one folder for June 2026."""
-    made = Made(rng, rng.random() < 0.5)
+def make_folder(rng: random.Random, root: Path, *, moves: bool = False) -> None:
+    """Write one folder for June 2026. `moves`: units change dispatching authority, plant or equipment in the month."""
+    made = Made(rng, rng.random() < 0.5, moves=moves)
     made.tidy = made.dense and rng.random() < 0.4
     hold = rng.choice((1800, 7200) if made.dense else (120, 600, 1800, 7200, 40_000))
     settle = rng.choice((60, 60, 300))
@@ -102,7 +103,7 @@ def _plant(made: Made, plant: str, areas: list[str]) -> None:
 def _unit(made: Made, unit: str, plant: str, areas: list[str]) -> None:
     rng = made.rng
     kind = rng.choice(KINDS)
-    rated = rng.choice(("600", "660.5", "1000", "300"))
+    rated = rng.choice(("600", "660.5", "1000", "550"))
     row = [f'id = "{unit}"', f'plant = "{plant}"', f'kind = "{kind}"']
     if rng.random() < 0.7:
         row += ['agc_lower_mw = "300"', f'agc_upper_mw = "{rng.choice(("600", "546.0004"))}"']
@@ -114,17 +115,37 @@ def _unit(made: Made, unit: str, plant: str, areas: list[str]) -> None:
     }  # fmt: skip
     row += [f"{key} = {value}" for key, value in optional.items() if rng.random() < 0.45]
     text = "[[unit]]\n" + "\n".join(row)
-    if made.dense:
+    if made.dense and made.moves and rng.random() < 0.5:
+        moved = _moved(made, row, plant, areas)
+        made.register.append(f'{text}\nrated_mw = "{rated}"\nuntil = 2026-06-02\n')
+        made.register.append(f'{moved}\nrated_mw = "{rated}"\nfrom = 2026-06-02\nuntil = 2026-06-04\n')
+    elif made.dense:
         made.register.append(f'{text}\nrated_mw = "{rated}"\nuntil = 2026-06-04\n')
     elif rng.random() < 0.25:
         cut = rng.choice(("2026-06-02", "2026-06-03"))
         made.register.append(f'{text}\nrated_mw = "{rated}"\nuntil = {cut}\n')
         if rng.random() < 0.7:
-            made.register.append(f'{text}\nrated_mw = "{rng.choice(("500", "600"))}"\nfrom = {cut}\n')
+            moved = _moved(made, row, plant, areas) if made.moves else text
+            made.register.append(f'{moved}\nrated_mw = "{rng.choice(("550", "600"))}"\nfrom = {cut}\n')
     else:
         made.register.append(f'{text}\nrated_mw = "{rated}"\n')
     _dispatch(made, unit)
     _records(made, unit, float(rated))
+
+
+def _moved(made: Made, row: list[str], plant: str, areas: list[str]) -> str:
+    """A unit's row at another dispatching authority, another plant, without AGC or designation, or as it was."""
+    rng = made.rng
+    dropped = rng.choice(("area", "area", "area", "plant", "plant", "agc_", "black_start"))
+    kept = [key for key in row if not key.startswith(dropped)]
+    if dropped == "plant":
+        other = "P1" if plant == "P0" and 'id = "P1"' in "".join(made.register) else "P0"
+        kept = [key for key in kept if not key.startswith("peak_group")]  # a group lies inside one plant
+        kept.append(f'plant = "{other}"')
+    if dropped == "area":
+        here = areas[-1] if any(key.startswith("area") for key in row) else areas[0]
+        kept.append(f'area = "{next((area for area in areas if area != here), here)}"')
+    return "[[unit]]\n" + "\n".join(kept)
 
 
 def _span(rng: random.Random) -> tuple[int, int]:

@@ -16,11 +16,14 @@ import pyarrow as pa
 from collector.model.dispatch import (
     Exclusion,
     ExclusionReason,
+    MeterChange,
     Order,
     OrderKind,
     Rate,
     Reserve,
+    ReserveCall,
     ReserveKind,
+    ReserveMinimum,
     Revenue,
     RevenueKind,
     StartStopRow,
@@ -33,9 +36,9 @@ from collector.model.register import (
     LocalSpan,
     PlantState,
     Register,
+    RegisteredUnit,
     RevenueBasis,
     UnitKind,
-    UnitState,
 )
 from collector.settlement.inputs import Inputs
 from collector.settlement.rulebook.load import Rulebook, load_rulebook
@@ -75,21 +78,21 @@ def plant(ident: str = "P1", of: str = "jiangsu", **keys: Any) -> PlantState:
     return PlantState(ident, ident, of, **(usual | keys))
 
 
-def unit(ident: str = "U1", kind: str = "coal", rated: str = "600", of: str = "P1", **keys: Any) -> UnitState:
+def unit(ident: str = "U1", kind: str = "coal", rated: str = "600", of: str = "P1", **keys: Any) -> RegisteredUnit:
     """A unit; numbers of further keys as text."""
     numbers = {"agc_lower_mw", "agc_upper_mw", "nominal_kv", "q_max_mvar", "q_min_mvar", "droop_ratio"}
     numbers |= {"tariff_yuan_per_mwh"}
     given: dict[str, Any] = {
         key: Decimal(value) if key in numbers and value is not None else value for key, value in keys.items()
     }
-    return UnitState(ident, of, UnitKind(kind), Decimal(rated), **given)
+    return RegisteredUnit(ident, of, UnitKind(kind), Decimal(rated), **given)
 
 
 @dataclass
 class Case:
     """A month in the making; `settle()` computes it."""
 
-    units: Sequence[UnitState] = ()
+    units: Sequence[RegisteredUnit] = ()
     areas: Sequence[AreaState] = field(default_factory=lambda: (area(),))
     plants: Sequence[PlantState] = field(default_factory=lambda: (plant(),))
     records: list[tuple[str, int, Mapping[str, str]]] = field(default_factory=list)
@@ -101,6 +104,9 @@ class Case:
     revenue: list[Revenue] | None = None
     rates: list[Rate] = field(default_factory=list)
     table: list[StartStopRow] = field(default_factory=list)
+    meter_changes: list[MeterChange] = field(default_factory=list)
+    calls: list[ReserveCall] = field(default_factory=list)
+    least: list[ReserveMinimum] = field(default_factory=list)
     policy: dict[str, Decimal] = field(default_factory=lambda: {"hold_limit_s": FOREVER})
 
     def record(self, time: int, ident: str = "U1", **cells: str) -> Case:
@@ -140,6 +146,9 @@ class Case:
             revenue=tuple(revenue),
             rates=tuple(self.rates),
             start_stop_table=tuple(self.table),
+            meter_changes=tuple(self.meter_changes),
+            reserve_calls=tuple(self.calls),
+            reserve_minimum=tuple(self.least),
         )
 
     def settle(self, rulebook: Rulebook | None = None, month: Month = JUNE) -> Statement:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from tests.settlement.small_month import Case, at, line_of, unit
+from collector.model.dispatch import StartStopRow
+from tests.settlement.small_month import FOREVER, Case, at, line_of, unit
 
 
 def bounds(case: Case, service: str) -> tuple[str, str, str]:
@@ -59,6 +60,30 @@ def test_an_uncertain_order_may_hide_one_start_and_stop() -> None:
     case = Case(units=[unit(kind="gas", rated="390")], policy={"hold_limit_s": Decimal(3600)})
     case.record(at(1), on_grid="1").order("start_stop", at(2), at(3))
     assert bounds(case, "gas_start_stop") == ("0.00", "None", "101400.00")
+
+
+def test_a_coal_order_is_bounded_by_the_amounts_its_gaps_may_have_and_open_where_one_has_no_row() -> None:
+    case = Case(units=[unit("U1", "coal", "660")], policy={"hold_limit_s": FOREVER})
+    for hour, on in ((0, "1"), (46, "0"), (48, ""), (49, "0"), (54, "1")):
+        case.record(at(1) + hour * 3_600_000, on_grid=on, active_power_mw="600")
+    case.order("start_stop", at(2), at(4))
+    # 8 h off, an hour of it unknown after 2 h: it may have come back after 2 to 3 h.
+    rows = [(Decimal(2), Decimal(5), Decimal(20)), (Decimal(5), Decimal(9), Decimal(50))]
+    for gap_from, gap_to, wan_yuan in rows:
+        case.table.append(StartStopRow(Decimal(600), Decimal(700), gap_from, gap_to, wan_yuan, date(2020, 1, 1), "d"))
+    assert bounds(case, "coal_start_stop") == ("200000.00", "500000.00", "500000.00")
+    case.table[0] = replace(case.table[0], gap_from_h=Decimal("2.5"))  # 2 to 2.5 h have no row
+    assert bounds(case, "coal_start_stop") == ("200000.00", "500000.00", "None")
+
+
+def test_own_fault_with_lost_records_pays_as_if_on_grid_and_at_most_as_if_off() -> None:
+    known, lost = (Case(units=[unit(kind="gas", agc_lower_mw="300", agc_upper_mw="500")]) for _ in range(2))
+    for case in (known, lost):
+        case.record(at(1), on_grid="1", agc_in_service="1").exclude("own_fault", at(25), at(1, month=7))
+    lost.record(at(25), on_grid="", agc_in_service="")
+    # 576 of 720 h: 240 × 0.8 × 200; off grid at the fault: 240 × 200
+    assert bounds(known, "agc_basic") == ("None", "38400.00", "None")
+    assert bounds(lost, "agc_basic") == ("38400.00", "38400.00", "48000.00")
 
 
 def test_a_gap_may_take_agc_energy_away_where_it_nets_the_other_way() -> None:

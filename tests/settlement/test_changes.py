@@ -10,9 +10,11 @@ from fractions import Fraction
 
 import pytest
 
+from collector.base.text import into
 from collector.model.dispatch import Revenue, RevenueKind, StartStopRow
 from collector.settlement.rulebook.rules import Rulebook, RuleRow, RuleState, ServiceRow
-from tests.settlement.small_month import Case, amount, area, at, line_of, plant, shipped_rulebook, unit
+from collector.settlement.settle import settle
+from tests.settlement.small_month import JUNE, Case, amount, area, at, line_of, plant, shipped_rulebook, unit
 
 MID = date(2026, 6, 16)
 
@@ -78,11 +80,11 @@ def test_the_books_balance_and_the_pool_sums_to_zero() -> None:
     case = spilling()
     case.plants = [plant("P1"), plant("P2")]
     statement = case.settle()
-    postings = [(row.plant, str(row.debit_yuan), str(row.credit_yuan)) for row in statement.ledger]
+    postings = [(r.entry, r.area, r.plant, str(r.debit_yuan), str(r.credit_yuan)) for r in statement.ledger]
     assert postings == [
-        ("pool:jiangsu", "120000.00", "0.00"), ("P1", "0.00", "120000.00"),
-        ("P1", "60000.00", "0.00"), ("pool:jiangsu", "0.00", "60000.00"),
-        ("P2", "60000.00", "0.00"), ("pool:jiangsu", "0.00", "60000.00"),
+        (1, "jiangsu", "", "120000.00", "0.00"), (2, "jiangsu", "P1", "0.00", "120000.00"),
+        (3, "jiangsu", "P1", "60000.00", "0.00"), (4, "jiangsu", "", "0.00", "60000.00"),
+        (5, "jiangsu", "P2", "60000.00", "0.00"), (6, "jiangsu", "", "0.00", "60000.00"),
     ]  # fmt: skip
 
 
@@ -104,6 +106,10 @@ def test_an_area_whose_revenue_cannot_carry_the_shares_is_blocked_with_its_reaso
     (row,), (pool,) = statement.plants, statement.areas
     assert (row.allocation_yuan, row.net_yuan, row.status.value, row.reason) == (None, None, "blocked", reason)
     assert (str(row.compensation_yuan), pool.reason, statement.ledger) == ("120000.00", reason, ())
+    (told,) = [finding for finding in statement.findings if finding.code == reason]
+    assert told.subject == "P1"
+    assert into(told.message, "zh").endswith(":江苏的费用不能分摊")
+    assert into(told.message, "en").endswith(": Jiangsu can't be allocated")
 
 
 def test_the_table_of_13_4_prices_by_the_latest_row_not_after_the_closing() -> None:
@@ -115,6 +121,8 @@ def test_the_table_of_13_4_prices_by_the_latest_row_not_after_the_closing() -> N
             StartStopRow(Decimal(600), Decimal(700), Decimal(8), Decimal(24), Decimal(wan), first, "document")
         )
     assert amount(case.settle(), "coal_start_stop") == "135000.00"  # the gap is 8 h, the row begins at 8
+    case.table[:] = case.table[2:]  # what is left holds from the day after: a table, and no row for it
+    assert amount(case.settle(), "coal_start_stop") == "pending:not_in_table"
 
 
 def test_a_frequency_excursion_is_reported_with_what_droop_asks_for_and_what_the_unit_gave() -> None:
@@ -162,21 +170,32 @@ def test_a_day_whose_telemetry_and_meter_differ_by_more_than_1_percent_is_a_find
         case = Case(units=[unit(kind="gas")])
         case.record(at(2), on_grid="1", active_power_mw="100", energy_export_mwh="1000")
         case.record(at(2, 10), on_grid="1", active_power_mw="100", energy_export_mwh=grown_mwh)
-        return [f"{f.code} {f.subject}" for f in case.settle().findings]
+        return [f"{f.code} {f.subject}" for f in case.settle().findings if f.code != "meter_not_compared"]
 
     assert month("2010.1") == []  # 1000 against 1010.1: less than 1 %
     assert month("2010.2") == ["meter_differs U1/2026-06-02"]
 
 
-def test_one_open_line_keeps_the_month_of_every_area_provisional_and_a_blocked_area_only_its_own() -> None:
+def test_an_open_area_leaves_the_others_as_they_are_and_the_month_is_as_its_worst() -> None:
     case = Case(units=[unit(kind="gas"), unit("U2", kind="coal", of="P2")], areas=(area(), area(ident="anhui")))
     case.plants = [plant(), plant("P2", "anhui")]
     case.record(at(1), on_grid="1", active_power_mw="500").record(at(1), "U2", on_grid="1", active_power_mw="500")
     assert [row.status.value for row in case.settle().plants] == ["final", "final"]
     case.areas = (area(), area(ident="anhui", hours_filing=None))
-    assert [row.status.value for row in case.settle().plants] == ["provisional", "provisional"]
+    assert {row.area: row.status.value for row in case.settle().plants} == {"anhui": "provisional", "jiangsu": "final"}
+    assert case.settle().status.value == "provisional"
     case.revenue = [Revenue("P1", "2026-06", RevenueKind.ENERGY, Decimal(1))]  # anhui: no row of P2
-    rows = {row.area: row.status.value for row in case.settle().plants}
-    assert rows == {"anhui": "blocked", "jiangsu": "provisional"}
-    case.areas = (area(), area(ident="anhui"))
-    assert {row.area: row.status.value for row in case.settle().plants} == {"anhui": "blocked", "jiangsu": "final"}
+    found = case.settle()
+    assert {row.area: row.status.value for row in found.plants} == {"anhui": "blocked", "jiangsu": "final"}
+    assert found.status.value == "blocked"
+    lacking = [(finding.subject, finding.areas) for finding in found.findings if finding.code == "no_revenue"]
+    assert lacking == [("P2", ("anhui",))]
+    assert {area_row.area: area_row.plants for area_row in found.areas} == {"anhui": ("P2",), "jiangsu": ()}
+
+
+def test_a_file_not_delivered_keeps_every_area_from_being_final() -> None:
+    case = Case(units=[unit(kind="gas"), unit("U2", kind="gas", of="P2")], areas=(area(), area(ident="anhui")))
+    case.plants = [plant(), plant("P2", "anhui")]
+    case.record(at(1), on_grid="1", active_power_mw="500").record(at(1), "U2", on_grid="1", active_power_mw="500")
+    found = settle(JUNE, replace(case.inputs(), plan=None), shipped_rulebook())
+    assert [row.status.value for row in found.plants] == ["provisional", "provisional"]

@@ -18,8 +18,12 @@ from collector.model.interval import Month
 from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
 from collector.tables.folder import load_folder
-from tests.reference.evidence import check_meters, find_evidence
+from tests.reference.evidence import find_evidence
 from tests.reference.folder import read_folder
+from tests.reference.meters import meter_days
+from tests.reference.plausible import without_implausible
+from tests.reference.register import Register
+from tests.reference.times import month_span
 from tests.settlement.made_folders import DAY_MS, JUNE_1, make_folder
 
 _BOOK = load_rulebook(Path(__file__).resolve().parents[2] / "config" / "rules" / "east-china-trial")
@@ -80,6 +84,7 @@ def compare(seed: int) -> tuple[int, int, int]:
         make_folder(rng, folder)
         add_registers(rng, folder)
         data = read_folder(folder)
+        data = without_implausible(data, Register(data))
         statement = settle(Month.parse("2026-06"), load_folder(folder), _BOOK)
         evidence = find_evidence(data, "2026-06")
         expected = [
@@ -99,7 +104,7 @@ def compare(seed: int) -> tuple[int, int, int]:
             for row in statement.primary_frequency_service
         }
         assert service == {unit: (found.hours, found.ratio) for unit, (found, _) in evidence.items()}
-        differing = check_meters(data, "2026-06")
+        differing = [day for day in meter_days(data, Register(data), month_span("2026-06")) if day.differs]
         subjects = [f"{d.unit}/{datetime.fromtimestamp(d.start / 1000 + 28_800, UTC).date()}" for d in differing]
         found = [finding for finding in statement.findings if finding.code == "meter_differs"]
         assert [finding.subject for finding in found] == subjects

@@ -6,17 +6,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from collector.base.errors import ConfigError
 from collector.model.interval import Month
 from collector.settlement.rulebook.catalogue import READINGS
+from collector.settlement.rulebook.load import read_rulebook_files, rulebook_of
 from collector.settlement.rulebook.rules import ReadingRow, Rulebook
 from collector.settlement.settle import settle
-from tests.settlement.small_month import JUNE, Case, amount, area, at, line_of, shipped_rulebook, unit
+from tests.settlement.small_month import JUNE, RULES, Case, amount, area, at, line_of, shipped_rulebook, unit
 
 
 def adopting(reading: str, choice: str) -> Rulebook:
@@ -124,17 +127,30 @@ def reactive() -> Case:
     return case.record(at(1, 11), on_grid="1", active_power_mw="400", reactive_power_mvar="0", bus_voltage_kv="505")
 
 
-def avc() -> Case:
-    """Target from 505 to 510 kV at 10:00; reached only 100 s later."""
+def stop_with_a_hole() -> Case:
+    """Off grid from 22:00 to 06:00 on order; the breaker is unknown at 02:00 for a minute."""
+    case = Case(units=[unit(kind="gas")]).order("start_stop", at(1, 20), at(2, 8))
+    for hour, on in ((-20, "1"), (-2, "0"), (2, ""), (2 + 1 / 60, "0"), (6, "1")):
+        case.record(at(2, hour), on_grid=on)
+    return case
+
+
+def trembling() -> Case:
+    """Target from 505 to 510 kV at 01:00, reached at once; it trembles by 1 V each minute of the first three hours."""
     case = Case(units=[unit(kind="nuclear", avc=True, nominal_kv="500")])
-    for seconds, target, u in (
-        (0, "505", "505"),
-        (36_000, "510", "505"),
-        (36_060, "510", "507"),
-        (36_100, "510", "510"),
-    ):
-        case.record(at(1) + seconds * 1000, on_grid="1", avc_in_service="1", avc_target_kv=target, bus_voltage_kv=u)
-    return case.record(at(1) + 36_120_000, on_grid="1", avc_in_service="1", avc_target_kv="510", bus_voltage_kv="510")
+    for minute in range(180):
+        target = 505_000 + 5_000 * (minute >= 60) + minute % 2
+        cells = {"avc_target_kv": str(Decimal(target) / 1000), "bus_voltage_kv": "510"}
+        case.record(at(1) + minute * 60_000, on_grid="1", avc_in_service="1", **cells)
+    return case
+
+
+def condenser_to_july() -> Case:
+    """A condenser from 30 June to 1 July, on order."""
+    case = Case(units=[unit(kind="hydro")]).order("condenser", at(30), at(2, month=7))
+    for time, status in ((at(30), "0"), (at(30, 20), "1"), (at(1, 4, month=7), "0")):
+        case.record(time, on_grid="1", condenser=status)
+    return case
 
 
 def reserve() -> Case:
@@ -198,13 +214,17 @@ EFFECTS: list[tuple[str, str, Callable[[], Case], str, str, str]] = [
     ("I-09", "quarter_hour_mean", reactive, "reactive_lag", "150.00", "0.00"),
     # the curve holds one hour longer than the order: 20 Mvarh
     ("I-09", "voltage_curve_is_order", reactive, "reactive_lag", "150.00", "300.00"),
-    # after 60 s 3 kV off: 0 of 1; after 120 s reached: 600 × 0.1 × 720 h
-    ("I-11", "settle_120_s", avc, "avc", "0.00", "43200.00"),
     # 100 × 2 h on grid × 10; × 3 h; min(100, 600 − 540) × 2 h
     ("I-12", "planned_as_is", reserve, "spinning_reserve", "2000.00", "3000.00"),
     ("I-12", "capped_by_headroom", reserve, "spinning_reserve", "2000.00", "1200.00"),
     # 15 of 30 days
     ("I-15", "by_days", half_a_month_of_black_start, "black_start", "80000.00", "40000.00"),
+    # 260 × 600; one minute of the night is unknown
+    ("I-20", "any_hole_blocks", stop_with_a_hole, "gas_start_stop", "156000.00", "blocked:uncertain_edge"),
+    # one order, reached: 600 × 0.1 × 720 h; its target trembles by 1 V each minute: no order is judged
+    ("I-21", "every_change", trembling, "avc", "43200.00", "blocked:no_judged_order"),
+    # 14 × 600 at the start of June; the stop is in July
+    ("I-23", "at_stop", condenser_to_july, "condenser_start", "8400.00", "0.00"),
     # (354 − 200) × 2 h × 10; the ramp's two hours too
     ("I-18", "ramps_paid", ramp, "deep_peak", "3080.00", "6160.00"),
 ]  # fmt: skip
@@ -243,7 +263,18 @@ def test_a_start_stop_may_belong_to_the_month_of_the_stop() -> None:
 def test_pumped_storage_as_a_kind_of_its_own_is_not_paid_where_the_text_says_hydro() -> None:
     adopted = {line.service: str(line.amount_yuan) for line in pumped().settle().lines}
     assert adopted == {"hydro_spill": "60000.00", "black_start": "60000.00"}  # 0.5 × 300 × 1 h × 400
-    assert pumped().settle(adopting("I-16", "pumped_storage_is_its_own")).lines == ()
+    own_kind = pumped().settle(adopting("I-16", "pumped_storage_is_its_own")).lines
+    assert {line.service: str(line.amount_yuan) for line in own_kind} == {"black_start": "80000.00"}  # as other units
+
+
+def test_all_hours_of_the_scope_count_known_or_not_where_the_rate_is_a_share_of_them() -> None:
+    """AGC in service for 27 days; its status is missing for the last 3: 72 of 720 h."""
+    case = Case(units=[unit(agc_lower_mw="300", agc_upper_mw="600")])
+    case.record(at(1), on_grid="1", agc_in_service="1").record(at(28), on_grid="1", agc_in_service="")
+    assert amount(case.settle(), "agc_basic") == "72000.00"  # 240 × 300 × 648/648
+    line = line_of(case.settle(adopting("I-07", "calendar_hours")), "agc_basic")
+    assert str(line.amount_yuan) == "64800.00"  # 240 × 300 × 648/720
+    assert (str(line.low_yuan), str(line.high_yuan)) == ("64800.00", "72000.00")
 
 
 def test_records_of_an_unsynchronised_clock_may_be_missing() -> None:
@@ -271,3 +302,19 @@ def test_every_reading_with_another_choice_has_a_test_here() -> None:
     pairs = {(reading, choice) for reading, choice, *_ in EFFECTS}
     assert pairs >= {(i, c) for i in tested - {"I-06", "I-16", "I-17", "I-19"} for c in READINGS[i][1:]}
     assert area().dispatch_mode == "annual_plan"
+
+
+@pytest.mark.parametrize(
+    ("adopted", "other", "remedy"),
+    [
+        ("machine_by_breaker", "entered_by_hand", "import them with the breaker's status"),
+        ("any_mode", "listed_modes", "in the point table's map"),
+    ],
+)
+def test_a_choice_of_the_text_that_has_no_input_is_refused_by_name_with_what_to_do(
+    adopted: str, other: str, remedy: str
+) -> None:
+    files = read_rulebook_files(RULES)
+    text = files["readings.toml"].replace(f'adopted = "{adopted}"'.encode(), f'adopted = "{other}"'.encode())
+    with pytest.raises(ConfigError, match=f"row\\[1\\].adopted: can't be adopted: .*{remedy}"):
+        rulebook_of({**files, "readings.toml": text}, "x")

@@ -43,7 +43,7 @@ def test_showing_a_day_leaves_out_what_has_been_replaced(tmp_path: Path) -> None
 
 def test_check_show_and_diff_from_the_command_line(tmp_path: Path) -> None:
     run = CliRunner().invoke
-    assert "sound, 40 values, 17 services, 22 readings" in run(app, ["check", str(RULES)]).output
+    assert "sound, 52 values, 17 services, 28 readings" in run(app, ["check", str(RULES)]).output
     assert '"id": "I-03"' in run(app, ["show", "--json"]).output
     assert run(app, ["show", "--on", "soon"]).exit_code == 2
     same, other = run(app, ["diff", str(RULES), str(RULES)]), run(app, ["diff", str(RULES), str(changed(tmp_path))])

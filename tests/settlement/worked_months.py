@@ -13,20 +13,20 @@ from datetime import date
 from decimal import Decimal
 
 from collector.model.dispatch import StartStopRow
-from collector.model.register import AREA_IDS, UnitKind
+from collector.model.register import UnitKind
 from collector.settlement.statement import Statement
 from tests.settlement.small_month import Case, area, at, plant, unit
 
+AREAS = ("east_china_grid", "shanghai", "jiangsu", "zhejiang", "anhui", "fujian")  # Art. 6(2)
 SECOND = 1000
 
 
 @dataclass(frozen=True)
 class Worked:
-    """A case and what it must come to. `reading`: (id, choice) adopted instead of the shipped one."""
+    """A case and what it must come to."""
 
     build: Callable[[], Case]
     expected: dict[str, str]
-    reading: tuple[str, str] | None = None
 
 
 def facts_of(statement: Statement) -> dict[str, str]:
@@ -36,8 +36,8 @@ def facts_of(statement: Statement) -> dict[str, str]:
         amount = f"{line.status}:{line.reason}" if line.amount_yuan is None else str(line.amount_yuan)
         facts[f"{line.unit}/{line.service}"] = amount
     for row in statement.determinants:
-        if row.determinant == "avc_passed":
-            facts[f"{row.unit}/passed"] = str(row.value)
+        if row.determinant in ("avc_orders", "avc_passed"):
+            facts[f"{row.unit}/{row.determinant.removeprefix('avc_')}"] = str(row.value)
     for excursion in statement.primary_frequency:
         facts[f"{excursion.unit}/theory"] = str(excursion.theoretical_mwh and float(excursion.theoretical_mwh))
     facts["meter"] = str(sum(f.code == "meter_differs" for f in statement.findings))
@@ -53,10 +53,10 @@ def two_modes(kind: str = "gas", **keys: str) -> Case:
 
 def lower_limits() -> Case:
     """600 MW at 200 MW for the first hour, in every area; and one at 243 MW, between 40 % and 41 %."""
-    case = Case(areas=[area(ident=ident) for ident in AREA_IDS])
-    case.plants = [plant(f"P-{ident}", ident) for ident in AREA_IDS]
-    case.units = [unit(ident, of=f"P-{ident}") for ident in AREA_IDS] + [unit("above", of="P-jiangsu")]
-    for ident in AREA_IDS:
+    case = Case(areas=[area(ident=ident) for ident in AREAS])
+    case.plants = [plant(f"P-{ident}", ident) for ident in AREAS]
+    case.units = [unit(ident, of=f"P-{ident}") for ident in AREAS] + [unit("above", of="P-jiangsu")]
+    for ident in AREAS:
         case.record(at(1), ident, on_grid="1", active_power_mw="200")
         case.record(at(1, 1), ident, on_grid="1", active_power_mw="500")
     return case.record(at(1), "above", on_grid="1", active_power_mw="243")
@@ -143,6 +143,36 @@ def reactive(power: str, q: str, u: str) -> Case:
     case = Case(units=[unit(kind="gas")]).order("reactive", at(1), at(1, 1))
     case.band.append(("U1", at(1), at(2), 500_000, 506_000))
     return case.record(at(1), on_grid="1", active_power_mw=power, reactive_power_mvar=q, bus_voltage_kv=u)
+
+
+def steps_of_a_target() -> Case:
+    """A 500 kV unit (band 1.5 kV) whose target rises by 150 V: exactly a tenth of the band, an order."""
+    case = Case(units=[unit(kind="gas", avc=True, nominal_kv="500")])
+    for hour, target in ((0, "505"), (1, "505.15")):
+        case.record(at(1, hour), on_grid="1", avc_in_service="1", avc_target_kv=target, bus_voltage_kv="505")
+    return case
+
+
+def a_hole_of_300_s() -> Case:
+    """Gas 390 MW, on grid but for five minutes of unknown breaker status inside an order."""
+    case = Case(units=[unit(kind="gas", rated="390")]).order("start_stop", at(1), at(2))
+    for second, on in ((0, "1"), (36_000, ""), (36_300, "1")):
+        case.record(at(1) + second * SECOND, on_grid=on)
+    return case
+
+
+def implausible() -> Case:
+    """Values one unit of the last digit beyond what can be: −1.25 P_N in valley hours, 0.55 and 1.55 of nominal."""
+    steady = {"on_grid": "1", "avc_in_service": "1"}
+    case = Case(units=[unit("power")])
+    case.record(at(1), "power", on_grid="1", active_power_mw="-750")
+    case.record(at(1, 1), "power", on_grid="1", active_power_mw="500")
+    for ident, target in (("low-voltage", "275"), ("high-voltage", "775")):
+        case.units = [*case.units, unit(ident, "gas", avc=True, nominal_kv="500")]
+        case.record(at(1), ident, avc_target_kv="505", bus_voltage_kv="505", **steady)
+        case.record(at(1, 1), ident, avc_target_kv=target, bus_voltage_kv="505", **steady)
+        case.record(at(1, 2), ident, avc_target_kv=target, bus_voltage_kv=target, **steady)
+    return case
 
 
 def avc(settle_s: int = 60) -> Case:
@@ -258,7 +288,16 @@ WORKED: dict[str, Worked] = {
             "class-500/avc": "43200.00",  # 600 × 720 × 0.1
         },
     ),
-    "avc_120_s": Worked(lambda: avc(120), {"settling/passed": "0"}, ("I-11", "settle_120_s")),
+    "steps": Worked(steps_of_a_target, {"U1/orders": "1"}),
+    "hole": Worked(a_hole_of_300_s, {"U1/gas_start_stop": "blocked:uncertain_edge"}),
+    "can_not_be": Worked(
+        implausible,
+        {
+            "power/deep_peak": "0.00",
+            "low-voltage/passed": "1",
+            "high-voltage/passed": "0",
+        },
+    ),
     "just_on": Worked(just_on_without_a_breaker, {"U1/spinning_reserve": "1000.00"}),
     "meter": Worked(meter, {"meter": "1"}),
     "reserves": Worked(

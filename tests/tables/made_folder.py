@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from collector.base.errors import ConfigError
+from collector.settlement.rulebook.rules import Rulebook
 from collector.tables.folder import load_folder
 
 REGISTER = """\
@@ -56,10 +57,10 @@ def make(folder: Path, files: dict[str, str | bytes]) -> Path:
     return folder
 
 
-def found(folder: Path, files: dict[str, str | bytes]) -> list[str]:
+def found(folder: Path, files: dict[str, str | bytes], rulebook: Rulebook | None = None) -> list[str]:
     """What is found wrong with the folder, line by line."""
     try:
-        load_folder(make(folder, files))
+        load_folder(make(folder, files), rulebook)
     except ConfigError as error:
         return [str(problem) for problem in error.problems]
     return []

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from collector.tables.record_parts import Extent, Part, find_parts, unit_extent
+from collector.tables.record_parts import Extent, UnitRange, find_parts, unit_extent
 
 
 def test_the_ends_of_a_csv_and_the_statistics_of_a_parquet_name_the_units(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_files_are_of_one_part_where_their_units_may_meet() -> None:
 
 
 def test_every_unit_is_of_one_part() -> None:
-    parts = [Part((), "", "U5"), Part((), "U5", None)]
+    parts = [UnitRange((), "", "U5"), UnitRange((), "U5", None)]
     assert [[part.holds(unit) for part in parts] for unit in ("A", "U4", "U5", "Z")] == [
         [True, False], [True, False], [False, True], [False, True],
     ]  # fmt: skip

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 
 from collector.base.errors import ConfigError
 from collector.tables.folder import load_folder
+from tests.settlement.small_month import shipped_rulebook
 from tests.tables.made_folder import RECORDS, REGISTER, T0, T1, T2, found, make
 
 SPAN = f"{T0},{T1}"
@@ -102,12 +104,6 @@ CASES: list[tuple[str, str, str]] = [
     ("records/b.csv", "", "records/b.csv: is empty; a file without rows still has its header"),
     ("records/b.csv", "unit,time\n\0\n", "records/b.csv:2: holds a NUL byte; this is no CSV text"),
     ("records/b.csv", f'unit,time\n"U1,{T2}\n', "records/b.csv:2: is no proper CSV: unexpected end of data"),
-    (
-        "plan.csv",
-        f"unit;start;end;power_mw\nU1;{T1};{T2};1\n",
-        "plan.csv: cells are apart by ;, not by commas; save it as CSV UTF-8 (comma delimited)",
-    ),
-    ("records/b.csv", "unit\ttime\ton_grid\n", "records/b.csv: cells are apart by TAB, not by commas; save it as CSV"),
     ("records/b.txt", "x", "records/b.txt: is no record file; expected *.csv, *.parquet, *.xlsx or *.e"),
     ("records/b.parquet", "x", "records/b.parquet: is no Parquet file that can be read: "),
     ("records/b.xlsx", "x", "records/b.xlsx: is no workbook that can be read: File is not a zip file"),
@@ -354,7 +350,7 @@ def test_a_mistake_in_the_register_is_found_with_line_and_key(tmp_path: Path, ol
 
 def test_a_misspelt_area_is_found_once_and_not_again_in_its_plants(tmp_path: Path) -> None:
     text = REGISTER.replace('id = "shanghai"', 'id = "shanghia"')
-    assert found(tmp_path, {"register.toml": text}) == [
+    assert found(tmp_path, {"register.toml": text}, shipped_rulebook()) == [
         "register.toml:2: area[shanghia].id: 'shanghia' is none of anhui, east_china_grid, fujian, jiangsu, shanghai, "
         "zhejiang; did you mean 'shanghai'?",
     ]
@@ -453,6 +449,17 @@ def test_the_same_mistake_down_a_column_is_listed_twenty_times_and_counted(tmp_p
     assert problems[-1] == "records/b.csv:21: active_power_mw: … and 5 more like it below"
 
 
+@pytest.mark.parametrize(("wrong", "lines"), [(20, 20), (21, 21), (22, 21), (25, 21)])
+def test_so_many_mistakes_are_said_to_be_so_many(tmp_path: Path, wrong: int, lines: int) -> None:
+    rows = "".join(f"U1,2026-03-02T00:{n:02d}:00+08:00,x{n}\n" for n in range(wrong))
+    with pytest.raises(ConfigError) as caught:
+        load_folder(make(tmp_path, {"records/b.csv": "unit,time,active_power_mw\n" + rows}))
+    assert caught.value.head == f"{wrong} problems"
+    assert len(caught.value.problems) == lines
+    assert ("more like it" in str(caught.value)) == (wrong > lines)
+    assert pickle.loads(pickle.dumps(caught.value)).head == caught.value.head
+
+
 def test_register_and_records_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_folder(tmp_path)
@@ -490,3 +497,20 @@ def test_a_kind_delivered_twice_is_refused(tmp_path: Path) -> None:
 def test_utf_16_is_refused_with_the_remedy(tmp_path: Path) -> None:
     text = "id,unit,kind,start,end\n".encode("utf-16")
     assert found(tmp_path, {"orders.csv": text}) == ["orders.csv: is UTF-16; save it as CSV UTF-8"]
+
+
+@pytest.mark.parametrize(("named", "twice"), [("jiangsu", False), ("shanghai", True)])
+def test_revenue_without_area_of_a_plant_that_moves_is_for_the_area_it_moves_to(
+    tmp_path: Path, named: str, twice: bool
+) -> None:
+    """As it is settled, in whatever order the register has the plant's states."""
+    state = '[[plant]]\nid = "P1"\narea = "{}"\nrevenue_basis = "on_grid"\nshares = true\n{} = 2026-03-15\n\n'
+    area = REGISTER.split("[[plant]]")[0]
+    plants = state.format("shanghai", "from") + state.format("jiangsu", "until")
+    rest = REGISTER[REGISTER.index('[[plant]]\nid = "P2"') :]
+    files: dict[str, str | bytes] = {
+        "register.toml": area + area.replace("shanghai", "jiangsu") + plants + rest,
+        "revenue.csv": f"plant,month,kind,amount_yuan,area\nP1,2026-03,energy,1,\nP1,2026-03,energy,2,{named}\n",
+    }
+    expected = ["revenue.csv:3: plant: P1, 2026-03, energy, shanghai is there twice, first in row 2"]
+    assert found(tmp_path, files) == (expected if twice else [])

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from collector.base.errors import CollectorError
-from collector.report.segments import WrittenSegments, format_segments
+from collector.report.segments import TRACES, WrittenSegments, format_traces
 from collector.settlement.measure.results import Results
-from collector.settlement.measure_units import Context, clusters
+from collector.settlement.measure_units import MeasuringContext, clusters
 from collector.settlement.settle import Measuring, close, prepare, registered, settle
 from collector.settlement.statement import Segments, Statement
 from collector.sheets.findings import Findings
 from collector.tables.folder import load_dispatch_side, load_folder
-from collector.tables.record_parts import Part, find_parts, unit_extent
+from collector.tables.record_parts import UnitRange, find_parts, unit_extent
 from collector.tables.records import list_record_files, read_record_files
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ _MANY_FILES: Final = 100  # to look at the ends of so many takes longer than to 
 
 
 @dataclass(frozen=True)
-class Settled:
+class WrittenStatement:
     """A statement whose segments are written already, all but those of start-stop orders."""
 
     statement: Statement
@@ -45,18 +47,26 @@ class Settled:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _PartResults:
     """What comes back of a part."""
 
     unit_columns: Mapping[str, frozenset[str]]
     sources: Mapping[str, str]
     results: list[Results]
     written: WrittenSegments
+    notes: tuple[tuple[str, str], ...]
 
 
 def settle_parts(
-    month: Month, data: Path, rulebook: Rulebook, aside: Path, *, spread: Spread = map, fewest: int = _FEWEST_PARTS
-) -> Settled | None:
+    month: Month,
+    data: Path,
+    rulebook: Rulebook,
+    aside: Path,
+    *,
+    spread: Spread = map,
+    fewest: int = _FEWEST_PARTS,
+    last_day: date | None = None,
+) -> WrittenStatement | None:
     """Settle a folder part by part; segments go into files in `aside`.
 
     None where it must be read as a whole: something is wrong with it, or it has fewer parts than `fewest`.
@@ -66,13 +76,15 @@ def settle_parts(
         extents = list((spread if len(paths) > _MANY_FILES else map)(unit_extent, paths))
         if findings or len(find_parts(paths, extents)) < fewest:
             return None
-        inputs = load_dispatch_side(data)
-        context = prepare(month, inputs, rulebook)
+        inputs = load_dispatch_side(data, rulebook)
+        context = prepare(month, inputs, rulebook, last_day=last_day)
         groups = [(units[0], units[-1]) for units in clusters(context, registered(context)) if len(units) > 1]
         parts = find_parts(paths, extents, groups)
         if len(parts) < fewest:
             return None
-        work = _Work(month, context, frozenset(unit.id for unit in inputs.register.units), aside)
+        register = inputs.register
+        known, ignored = frozenset(unit.id for unit in register.units), frozenset(register.ignore_columns)
+        work = _Work(month, context, known, ignored, aside)
         done = list(spread(work.measure, enumerate(parts)))
         if any(measured is None for measured in done):
             return None
@@ -81,11 +93,11 @@ def settle_parts(
         return None
 
 
-def whole_segments(month: Month, data: Path, rulebook: Rulebook) -> Segments:
+def whole_segments(month: Month, data: Path, rulebook: Rulebook, *, last_day: date | None = None) -> Segments:
     """The segments of a folder, measured again when somebody asks."""
 
     def parts(units: frozenset[str] | None) -> Iterator[Callable[[], Any]]:
-        return iter(settle(month, load_folder(data), rulebook).segments.parts(units=units))
+        return iter(settle(month, load_folder(data, rulebook), rulebook, last_day=last_day).segments.parts(units=units))
 
     return Segments(parts)
 
@@ -93,39 +105,48 @@ def whole_segments(month: Month, data: Path, rulebook: Rulebook) -> Segments:
 @dataclass(frozen=True)
 class _Work:
     month: Month
-    context: Context
+    context: MeasuringContext
     registered: frozenset[str]  # at any time
+    ignored: frozenset[str]  # headings of record files
     aside: Path
 
-    def measure(self, numbered: tuple[int, Part]) -> _Measured | None:
+    def measure(self, numbered: tuple[int, UnitRange]) -> _PartResults | None:
         """Read a part and measure its units. None where anything is wrong with it."""
         number, part = numbered
         findings = Findings()
-        records = read_record_files(part.paths, self.registered, findings, cores=1)
+        records = read_record_files(part.paths, self.registered, findings, cores=1, ignored=self.ignored)
         if findings or not all(part.holds(unit) for unit in records.unit_columns):
             return None
         units = [unit for unit in registered(self.context) if part.holds(unit)]
         context = replace(self.context, columns_of=records.unit_columns)
         results: list[Results] = []
         times: Counter[tuple[str, str, str, str]] = Counter()
-        path = self.aside / f"{number}.csv"
-        with path.open("wb") as file:
-            for measured, segments in Measuring(self.month, context, records.table, units).batches():
+        paths = {name: self.aside / f"{number}-{name}.csv" for name in TRACES}
+        with ExitStack() as stack:
+            files = {name: stack.enter_context(path.open("wb")) for name, path in paths.items()}
+            for measured, traces in Measuring(self.month, context, records.table, units).batches():
                 results.append(measured)
-                if segments is not None:
-                    text, unpaid = format_segments(segments)
-                    file.write(text)
+                if traces is not None:
+                    texts, unpaid = format_traces(traces)
+                    for name, text in texts.items():
+                        files[name].write(text)
                     times.update(unpaid)
-        return _Measured(records.unit_columns, records.sources, results, WrittenSegments(path, times))
+        notes = tuple((note.file, note.message) for note in findings.notes)
+        return _PartResults(records.unit_columns, records.sources, results, WrittenSegments(paths, times), notes)
 
 
-def _closed(month: Month, inputs: Inputs, rulebook: Rulebook, context: Context, done: list[_Measured]) -> Settled:
+def _closed(
+    month: Month, inputs: Inputs, rulebook: Rulebook, context: MeasuringContext, done: list[_PartResults]
+) -> WrittenStatement:
     columns = {unit: names for measured in done for unit, names in measured.unit_columns.items()}
     sources = {name: sha256 for measured in done for name, sha256 in measured.sources.items()}
     inputs = replace(
-        inputs, unit_columns=dict(sorted(columns.items())), sources=dict(sorted({**inputs.sources, **sources}.items()))
+        inputs,
+        unit_columns=dict(sorted(columns.items())),
+        sources=dict(sorted({**inputs.sources, **sources}.items())),
+        notes=tuple(sorted({*inputs.notes, *(note for measured in done for note in measured.notes)})),
     )
     results = (result for measured in done for result in measured.results)
     context = replace(context, columns_of=inputs.unit_columns)
     statement = close(month, inputs, rulebook, results, context=context)
-    return Settled(statement, tuple(measured.written for measured in done))
+    return WrittenStatement(statement, tuple(measured.written for measured in done))

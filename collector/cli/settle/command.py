@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ import typer
 
 from collector.base.cycles import without_looking_for_cycles
 from collector.base.resources import config_path
-from collector.base.text import said_by
+from collector.base.text import said_by, tr
 from collector.cli import calendar, compare
 from collector.cli.language import say
 from collector.cli.settle.forked_map import spread
@@ -37,11 +38,17 @@ def register(app: typer.Typer) -> None:
         data: Annotated[Path, typer.Option(help="The settlement folder: register.toml, records/, plan.csv …")],
         out: Annotated[Path, typer.Option(help="The statement folder; an earlier statement there is replaced.")],
         rulebook: Annotated[Path | None, typer.Option(help="A rulebook directory; default: the one shipped.")] = None,
+        until: Annotated[
+            str | None,
+            typer.Option(help="A running month: settle to the end of this day, YYYY-MM-DD. Never final."),
+        ] = None,
+        strict: Annotated[bool, typer.Option(help="Exit 1 also where an area is not final.")] = False,
         pdf: Annotated[Path | None, typer.Option(help="Also a PDF here, where typst and a Chinese font are.")] = None,
     ) -> None:
         """Settle a month from a folder and write the statement. 离线结算一个月。
 
-        Exit 0 when a statement was written, also provisional or blocked; 1 when the folder was refused.
+        Exit 0 when a statement was written, also provisional or blocked; 1 when the folder was refused, or with
+        --strict when an area is not final.
         """
         from collector.model.interval import Month
 
@@ -49,22 +56,40 @@ def register(app: typer.Typer) -> None:
             wanted = Month.parse(month)
         except ValueError as error:
             raise typer.BadParameter(say(said_by(error)), param_hint="MONTH") from error
-        statement = settle_folder(wanted, data, out, rulebook or config_path(RULEBOOK))
+        last_day = None if until is None else _last_day(wanted, until)
+        statement = settle_folder(wanted, data, out, rulebook or config_path(RULEBOOK), last_day=last_day)
         show(statement, out)
         if pdf is not None:
             _add_pdf(statement, pdf)
         gc.freeze()  # the process ends, and would look through all it made once more
+        if strict and statement.status.value != "final":
+            raise typer.Exit(1)
+
+
+def _last_day(month: Any, text: str) -> date:
+    """The day at whose end a running month is cut."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            say(tr("{text!r} is no day; expected YYYY-MM-DD", text=text)), param_hint="--until"
+        ) from error
+    if day not in month.days:
+        raise typer.BadParameter(say(tr("{text} is no day of {month}", text=text, month=month)), param_hint="--until")
+    return day
 
 
 def _add_pdf(statement: Statement, path: Path) -> None:
     from collector.report.pdf import write_pdf
 
     if reason := write_pdf(statement, path):
-        print(f"no PDF: {reason}; statement.html prints the same", file=sys.stderr)
+        print(say(tr("no PDF: {reason}; statement.html prints the same", reason=reason)), file=sys.stderr)
 
 
-def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statement:
+def settle_folder(month: Any, data: Path, out: Path, rulebook: Path, *, last_day: date | None = None) -> Statement:
     """Load, settle, write. Nothing is written where anything is refused.
+
+    `last_day`: of a running month, cut at its end.
 
     Raises:
         ConfigError: everything wrong in the folder, or `out` is not free.
@@ -83,13 +108,13 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path) -> Statemen
     out = out.absolute()
     there = next(folder for folder in out.parents if folder.is_dir())
     with without_looking_for_cycles(), TemporaryDirectory(prefix=f".{out.name}-parts-", dir=there) as aside:
-        settled = settle_parts(month, data, book, Path(aside), spread=spread)
+        settled = settle_parts(month, data, book, Path(aside), spread=spread, last_day=last_day)
         if settled is None:
-            statement = settle(month, load_folder(data), book, spread=spread)
+            statement = settle(month, load_folder(data, book), book, spread=spread, last_day=last_day)
             write_statement(statement, out, spread=spread)
             return statement
         write_statement(settled.statement, out, spread=spread, written=settled.written)
-        return replace(settled.statement, segments=whole_segments(month, data, book))
+        return replace(settled.statement, segments=whole_segments(month, data, book, last_day=last_day))
 
 
 def show(statement: Statement, out: Path) -> None:
@@ -99,7 +124,7 @@ def show(statement: Statement, out: Path) -> None:
     from rich.table import Table
 
     from collector.report import words
-    from collector.report.numbers import format_amount
+    from collector.report.numbers import format_amount, format_instant
     from collector.report.page import month_status
 
     chinese, english = month_status(statement.status.value)
@@ -118,9 +143,24 @@ def show(statement: Statement, out: Path) -> None:
     console = Console()
     console.print(table)
     open_lines = sum(line.amount_yuan is None for line in statement.lines)
-    console.print(f"{len(statement.lines)} lines, {open_lines} without an amount (pending or blocked)", highlight=False)
+    console.print(
+        say(
+            tr(
+                "{count} lines, {open_lines} without an amount (pending or blocked)",
+                count=len(statement.lines),
+                open_lines=open_lines,
+            )
+        ),
+        highlight=False,
+    )
     for finding in statement.findings[:20]:
         console.print(f"! {escape(finding.subject)}: {escape(finding.message)}", highlight=False, soft_wrap=True)
     if len(statement.findings) > 20:
-        console.print(f"! … {len(statement.findings) - 20} more in statement.html", highlight=False)
+        console.print(
+            say(tr("! … {count} more in statement.html", count=len(statement.findings) - 20)), highlight=False
+        )
     console.print(f"{out.absolute()}/statement.html", highlight=False, soft_wrap=True)
+    if statement.running is not None:
+        cut = format_instant(statement.running.cut_ms)
+        console.print(say(tr("running: to {cut} only, never final", cut=cut)), highlight=False)
+    console.print(f"{statement.month}  {chinese} {english}", highlight=False)

@@ -22,7 +22,7 @@ from collector.model.register import LocalSpan, UnitKind
 from collector.settlement.explain import Explanation
 from collector.settlement.inputs import Inputs
 from collector.settlement.measure.dispatch_side import DispatchSide, arrow_values
-from collector.settlement.rulebook.constant_days import Stretch, compute_stretches
+from collector.settlement.rulebook.constant_days import ConstantDays, compute_stretches
 from collector.settlement.rulebook.load import Rulebook
 from collector.settlement.statement import Statement
 
@@ -54,7 +54,7 @@ def drawn_days(explanation: Explanation, statement: Statement, inputs: Inputs, r
     line = explanation.line
     month, unit = Month.parse(line.month), line.unit
     hold_ms = int(statement.policy["hold_limit_s"] * 1000)
-    records = _Records(inputs, unit, hold_ms)
+    records = _UnitRecords(inputs, unit, hold_ms)
     dispatch = DispatchSide(inputs)
     stretches = compute_stretches(inputs.register, rulebook, month.first_day, month.next().first_day).get(unit, ())
     segments = explanation.segments.to_pylist()
@@ -87,7 +87,7 @@ def _clipped(row: dict[str, Any], day_start_ms: int) -> DrawnSegment:
     return max(a, 0), min(b, DAY_MS), row["class"], row["reason"], value, row["value_unit"]
 
 
-class _Records:
+class _UnitRecords:
     """One unit's records in order of time, each with the instant up to which it holds."""
 
     def __init__(self, inputs: Inputs, unit: str, hold_ms: int) -> None:
@@ -145,7 +145,7 @@ def _plan(dispatch: DispatchSide, unit: str, start: int) -> Iterator[Step]:
             yield max(a, 0), min(b, DAY_MS), int(power.values[row])
 
 
-def _limits(stretch: Stretch, rulebook: Rulebook, day: date) -> Iterator[tuple[str, int]]:
+def _limits(stretch: ConstantDays, rulebook: Rulebook, day: date) -> Iterator[tuple[str, int]]:
     unit, area = stretch.unit, stretch.area.id
     rated_kw = Fraction(unit.rated_mw) * 1000
     yield "P_N", round(rated_kw)

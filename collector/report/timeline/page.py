@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from collector.report import words
+from collector.report.evidence import subject_words
 from collector.report.numbers import format_amount, format_fraction, group_digits
 from collector.report.timeline.drawing import DrawnDay, drawn_days
 from collector.report.timeline.svg import COLOURS, day_svg
@@ -48,6 +49,7 @@ def timeline_html(explanation: Explanation, statement: Statement, inputs: Inputs
             for (cause, reason), duration in explanation.not_paid_ms.items()
         ],
         "colours": COLOURS,
+        "subject": lambda subject: subject_words(subject)[0],
         "cause": lambda code: words.both(words.CLASSES, code),
         "days": [_day(day) for day in drawn_days(explanation, statement, inputs, rulebook)],
     }

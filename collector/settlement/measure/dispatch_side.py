@@ -7,6 +7,7 @@ Prepared once per run; a batch takes the rows that touch its lanes. Where plan r
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.model.dispatch import ExclusionReason, Order, OrderKind, Reserve, ReserveKind
+from collector.model.dispatch import ExclusionReason, MeterChange, Order, OrderKind, Reserve, ReserveKind
 from collector.settlement.inputs import Inputs
 from collector.settlement.measure.logic import Bools, Ints, Values
 from collector.settlement.measure.timeline import Axis, Spans
@@ -43,7 +44,7 @@ def arrow_values(column: pa.ChunkedArray | pa.Array) -> Values:
 
 
 @dataclass(frozen=True)
-class Steps:
+class DisjointRows:
     """Rows that never overlap, sorted by unit and start. `range_of`: first and last + 1 row of each unit."""
 
     start_utc_ms: Ints
@@ -70,11 +71,11 @@ class Steps:
         return axis.spans(np.concatenate(lanes), self.start_utc_ms[row], self.end_utc_ms[row], row)
 
 
-def compute_steps(table: pa.Table | None, names: Iterable[str]) -> Steps:
+def compute_steps(table: pa.Table | None, names: Iterable[str]) -> DisjointRows:
     """Make step rows from a table of unit, start, end, the named columns and, for a plan, `issued`."""
     if table is None or not table.num_rows:
         none = np.zeros(0, dtype=np.int64)
-        return Steps(none, none, {name: Values(none, none.astype(np.bool_)) for name in names}, {})
+        return DisjointRows(none, none, {name: Values(none, none.astype(np.bool_)) for name in names}, {})
     encoded = table.column("unit").combine_chunks()
     if not pa.types.is_dictionary(encoded.type):
         encoded = pc.dictionary_encode(encoded)
@@ -95,7 +96,7 @@ def compute_steps(table: pa.Table | None, names: Iterable[str]) -> Steps:
     columns = {name: Values(v.values[row], v.valid[row]) for name, v in columns.items()}
     first = np.searchsorted(codes, np.arange(len(units) + 1))
     range_of = {unit: (int(first[i]), int(first[i + 1])) for i, unit in enumerate(units)}
-    return Steps(start, end, columns, range_of)
+    return DisjointRows(start, end, columns, range_of)
 
 
 def _first_issued(
@@ -120,7 +121,7 @@ def _first_issued(
 
 
 class DispatchSide:
-    """Plan, voltage band, orders, reserves and exclusions of a run."""
+    """Plan, voltage band, orders, reserves and their calls, exclusions and meter changes of a run."""
 
     def __init__(self, inputs: Inputs) -> None:
         self.plan = compute_steps(inputs.plan, ("power_kw",))
@@ -131,6 +132,12 @@ class DispatchSide:
         self.reserves: dict[ReserveKind, dict[str, list[Reserve]]] = {kind: defaultdict(list) for kind in ReserveKind}
         for reserve in sorted(inputs.reserves or (), key=lambda r: (r.unit, r.start_ms)):
             self.reserves[reserve.kind][reserve.unit].append(reserve)
+        self.meter_changes: dict[str, list[MeterChange]] = defaultdict(list)
+        for change in sorted(inputs.meter_changes or (), key=lambda c: (c.unit, c.time_ms)):
+            self.meter_changes[change.unit].append(change)
+        self.reserve_calls: dict[str, list[int]] = defaultdict(list)  # instants, UTC ms
+        for unit, called_ms in sorted({(c.unit, c.called_ms) for c in inputs.reserve_calls or ()}):
+            self.reserve_calls[unit].append(called_ms)
         self.exclusions = sorted(
             inputs.exclusions or (), key=lambda e: (e.unit, e.start_ms, e.end_ms, e.service, e.reason)
         )
@@ -156,6 +163,12 @@ class DispatchSide:
                 and e.unit in axis.lanes_of
             ]
         )
+
+    def without_own_fault(self) -> DispatchSide:
+        """The same without exclusions for own fault."""
+        other = copy.copy(self)
+        other.exclusions = [e for e in self.exclusions if e.reason is not ExclusionReason.OWN_FAULT]
+        return other
 
     def exclusion_class(self, service: str) -> str:
         """The name of a service's set of exclusions; services without rows of their own share one set."""

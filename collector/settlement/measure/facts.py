@@ -12,21 +12,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 
 from collector.model.dispatch import OrderKind
-from collector.model.interval import DAY_MS, QUARTER_HOUR_MS
+from collector.model.interval import DAY_MS
 from collector.model.register import LocalSpan
 from collector.settlement.measure.dispatch_side import DispatchSide, no_flags
+from collector.settlement.measure.evidence import EvidenceSink
 from collector.settlement.measure.logic import Bools, Ints, Tri, Values
+from collector.settlement.measure.plausible import Plausible, by_row
 from collector.settlement.measure.results import REASON_CODES, Results, SegmentSink
-from collector.settlement.measure.timeline import Axis, Rows, Spans, Timeline
-from collector.settlement.rulebook.constant_days import Policy, Stretch, scaled
+from collector.settlement.measure.timeline import Axis, LaneRecords, RecordPlaces, Spans, Timeline
+from collector.settlement.rulebook.constant_days import ConstantDays, Policy, scaled
 from collector.settlement.rulebook.rules import Rulebook
 
 _T = TypeVar("_T")
+# The reasons given where a value of each quantity with a plausible range is missing.
+_LACKS: Final = {
+    "active_power_mw": ("no_power", "no_breaker"),
+    "reactive_power_mvar": ("no_reactive_power",),
+    "bus_voltage_kv": ("no_voltage", "no_band"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class Tally:
     own: Bools | None
     counted: Bools
     missing: Bools
+    would: Bools | None  # of the own-fault time: what the data would have counted
     code: np.ndarray[tuple[int], np.dtype[np.uint8]] | None
 
 
@@ -57,22 +66,30 @@ class Facts:
         self,
         *,
         axis: Axis,
-        rows: Rows,
+        rows: LaneRecords,
         columns_of: Mapping[str, frozenset[str]],
-        stretches: Mapping[str, Sequence[Stretch]],
+        with_avc: frozenset[str],
+        stretches: Mapping[str, Sequence[ConstantDays]],
+        around: Mapping[str, Sequence[ConstantDays]],
         dispatch: DispatchSide,
         policy: Policy,
         rulebook: Rulebook,
         sink: SegmentSink | None = None,
         together: Sequence[Sequence[int]] = (),
     ) -> None:
+        plausible = Plausible(axis, rows, around, policy)
+        rows = plausible.rows
         self.axis, self.rows, self.policy, self.rulebook, self.dispatch = axis, rows, policy, rulebook, dispatch
-        self.columns_of, self.sink = columns_of, sink
+        self.columns_of, self.with_avc, self.sink, self._around = columns_of, with_avc, sink, around
+        self.evidence = None if sink is None else EvidenceSink(axis)
         self.results = Results.empty(axis)
         self.lane_stretches = [
             [(c0, c1, s) for s in stretches.get(lane.unit, ()) for c0, c1 in [_cells(axis, index, s)] if c0 < c1]
             for index, lane in enumerate(axis.lanes)
         ]
+        self.places = RecordPlaces(axis, rows)
+        plausible.check_voltage(self.on_at)
+        self.plausible = plausible
         self.order_spans = {kind: dispatch.order_spans(axis, kind) for kind in OrderKind}
         self.plan_spans, self.band_spans = dispatch.plan.on_axis(axis), dispatch.band.on_axis(axis)
         self._excluded: dict[tuple[str, bool], Bools | None] = {}
@@ -91,7 +108,7 @@ class Facts:
 
     # -- numbers that are constant over a day ------------------------------------------------------------------------
 
-    def per_day(self, compute: Callable[[Stretch], int | None]) -> Values:
+    def per_day(self, compute: Callable[[ConstantDays], int | None]) -> Values:
         """A whole number per lane and day, from the stretch in force; invalid where there is none."""
         values = np.zeros(self.axis.cells, dtype=np.int64)
         valid = np.zeros(self.axis.cells, dtype=np.bool_)
@@ -102,12 +119,12 @@ class Facts:
                     values[first:until], valid[first:until] = number, True
         return Values(values, valid)
 
-    def per_piece(self, compute: Callable[[Stretch], int | None]) -> Values:
+    def per_piece(self, compute: Callable[[ConstantDays], int | None]) -> Values:
         """A whole number on every piece, from the stretch in force; invalid where there is none."""
         daily = self.per_day(compute)
         return Values(self.timeline.spread(daily.values), self.timeline.spread_flags(daily.valid))
 
-    def applies(self, test: Callable[[Stretch], bool]) -> Bools | None:
+    def applies(self, test: Callable[[ConstantDays], bool]) -> Bools | None:
         """Mask of the pieces whose stretch passes a test; None: none in this batch."""
         daily = self.per_day(lambda stretch: 1 if test(stretch) else None).valid
         return self.timeline.spread_flags(daily) if daily.any() else None
@@ -137,10 +154,9 @@ class Facts:
 
     def row_before(self, lane: int) -> int:
         """The row of the record that holds up to a lane's first instant; -1: none does."""
-        rows, start = self.rows, int(self.axis.start_utc_ms[lane])
-        first, last = np.searchsorted(rows.lane, (lane, lane + 1))
-        head = int(first + np.searchsorted(rows.time_utc_ms[first:last], start) - 1)
-        return head if head >= first and rows.time_utc_ms[head] + self.policy.hold_ms >= start else -1
+        start, head = int(self.axis.start_utc_ms[lane]), int(self.places.midnight_rows[lane, 0]) - 1
+        holds = head >= self.places.lane_rows[lane] and self.rows.time_utc_ms[head] + self.policy.hold_ms >= start
+        return head if holds else -1
 
     def lanes_with(self, name: str) -> Bools:
         """Mask of the pieces of lanes whose unit has a column."""
@@ -184,9 +200,52 @@ class Facts:
         derived = size.above(threshold.values) | self.condenser
         return derived if not any(has) else self.status("on_grid").where(self.lanes_with("on_grid"), derived)
 
+    def on_at(self, row: Ints) -> Tri:
+        """Whether the unit is on grid at single records, by the rule of `on`."""
+        direct = self._status_at("on_grid", row)
+        has = np.array(self.has_column("on_grid"))
+        if has.all():
+            return direct
+        lanes = self.rows.lane[row]
+        least = self._on_threshold_kw[row]
+        power = self.rows.columns.get("active_power_mw")
+        kw = Values(row * 0, row < 0) if power is None else Values(np.abs(power.values[row]), power.valid[row])
+        size = Values(kw.values, kw.valid & (least >= 0))
+        return direct.where(has[lanes], size.above(least) | self.condenser_at(row))
+
+    @cached_property
+    def on_of_rows(self) -> Tri:
+        """Whether the unit is on grid at every record, by the rule of `on`."""
+        breaker = self.rows.columns.get("on_grid")
+        if breaker is None or not all(self.has_column("on_grid")):
+            return self.on_at(np.arange(len(self.rows.lane), dtype=np.int64))
+        return Tri(breaker.valid & (breaker.values == 1), breaker.valid & (breaker.values == 0))
+
+    def condenser_at(self, row: Ints) -> Tri:
+        """Whether the unit runs as a condenser at single records, by the rule of `condenser`."""
+        running = self._status_at("condenser", row)
+        absent = ~np.array(self.has_column("condenser"))[self.rows.lane[row]]
+        return Tri(running.true & ~absent, running.false | absent)
+
+    def _status_at(self, name: str, row: Ints) -> Tri:
+        found = self.rows.columns.get(name)
+        if found is None:
+            return Tri(row < 0, row < 0)
+        values, valid = found.values[row], found.valid[row]
+        return Tri(valid & (values == 1), valid & (values == 0))
+
+    @cached_property
+    def _on_threshold_kw(self) -> Ints:
+        """The output at each record above which a unit without breaker status is on grid; -1: not registered."""
+        return self.at_rows(lambda s: scaled(self.policy.on_grid_ratio * 1000 * _rated(s)), -1)
+
+    def at_rows(self, compute: Callable[[ConstantDays], int], absent: int) -> Ints:
+        """A number of each record's unit at the record's own time; `absent` where the unit is not registered then."""
+        return by_row(self.axis, self.rows, self._around, compute, absent)
+
     # -- hours, orders, exclusions -----------------------------------------------------------------------------------
 
-    def _hours(self, spans_of: Callable[[Stretch], Sequence[LocalSpan]]) -> Spans:
+    def _hours(self, spans_of: Callable[[ConstantDays], Sequence[LocalSpan]]) -> Spans:
         """The daily local spans of each lane's area on the axis; one that crosses midnight is cut there."""
         starts: list[Ints] = []
         ends: list[Ints] = []
@@ -253,6 +312,7 @@ class Facts:
         `needs`: masks where a value to integrate is present, each with the reason to give where it is not.
         """
         timeline, put = self.timeline, self.results.put
+        scope = self._while_paid(service, scope)
         leaves, own = self.excluded(service, own_fault=False), self.excluded(service, own_fault=True)
         within = scope if leaves is None else scope & ~leaves
         rest = within
@@ -266,6 +326,11 @@ class Facts:
         for valid, _ in needs:
             counted = counted & valid
         missing = rest & ~(together.false | counted)
+        would = None
+        if own is not None:
+            would = own & together.true
+            for valid, _ in needs:
+                would = would & valid
         scope_ms, missing_ms = timeline.time_by_cell(within), timeline.time_by_cell(missing)
         put(service, "scope", scope_ms)
         put(service, "known", scope_ms - missing_ms)
@@ -282,7 +347,17 @@ class Facts:
             if leaves is not None:
                 code[leaves] = REASON_CODES["excluded"]
             code[~scope] = 0
-        return Tally(service, within, own, counted, missing, code)
+        return Tally(service, within, own, counted, missing, would, code)
+
+    def _while_paid(self, service: str, scope: Bools) -> Bools:
+        """The part of a scope in which the rulebook pays the service: to units of its kinds, on days it is in force."""
+
+        def paid(stretch: ConstantDays) -> bool:
+            return self.rulebook.pays(service, str(stretch.unit.kind), stretch.first_day, stretch.area.id)
+
+        if all(paid(stretch) for lane in self.lane_stretches for _, _, stretch in lane):
+            return scope
+        return scope & self.per_piece(lambda stretch: 1 if paid(stretch) else None).valid
 
     def _codes(
         self, conditions: Sequence[Condition], needs: Sequence[tuple[Bools, str]]
@@ -295,30 +370,52 @@ class Facts:
             code[condition.tri.missing] = REASON_CODES[condition.missing]
         if not self.timeline.all_present:
             code[~self.timeline.present & (code >= REASON_CODES["no_value"])] = REASON_CODES["no_record"]
+        self._name_implausible(code)
         for condition in reversed(conditions):
             code[condition.tri.false] = REASON_CODES[condition.unpaid]
         return code
 
+    def _name_implausible(self, code: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> None:
+        """Give missing time the reason `implausible` where the value it lacks was taken out as such."""
+        for name, bad in self.plausible.bad.items():
+            here = bad[self.timeline.record] & self.timeline.present
+            for reason in _LACKS[name]:
+                lacks = here & (code == REASON_CODES[reason])
+                if reason == "no_breaker":  # then the power tells whether the unit is on
+                    lacks &= ~self.lanes_with("on_grid")
+                code[lacks] = REASON_CODES["implausible"]
+
     def finish(
-        self, tally: Tally, integrand: Ints | None, unit: str, *, best: Callable[[], Ints] | None = None
+        self, tally: Tally, integrand: Ints | None, unit: str, *, best: Callable[[Ints], Ints] | None = None
     ) -> None:
         """Write a determinant's value (integrand × paid time), its segments, and the most that missing time could add.
 
         `best`: the largest integrand the unit's limits allow in missing time; without it, the time itself is written.
         """
         pieces = self.timeline.length if integrand is None else self.timeline.length * integrand
+        self.put_would(tally, pieces)
         pieces = pieces * tally.counted
         self.results.put(tally.service, "value", self.timeline.sum_by_cell(pieces))
         self.put_best(tally, best)
         self.trace(tally, pieces, unit)
 
-    def put_best(self, tally: Tally, best: Callable[[], Ints] | None) -> None:
-        """Write the most that missing time could add."""
-        if tally.missing.any():
-            length = self.timeline.length * tally.missing
-            self.results.put(
-                tally.service, "best", self.timeline.sum_by_cell(length if best is None else length * best())
-            )
+    def put_would(self, tally: Tally, pieces: Ints) -> None:
+        """Write what own-fault time would have added to a determinant, had there been no fault."""
+        if tally.would is not None:
+            self.results.put(tally.service, "own_value", self.timeline.sum_by_cell(pieces * tally.would))
+
+    def put_best(self, tally: Tally, best: Callable[[Ints], Ints] | None) -> None:
+        """Write the most that missing time could add; `best` gives it for some pieces."""
+        pieces = np.flatnonzero(tally.missing)
+        if len(pieces):
+            length = self.timeline.length[pieces]
+            most = self.timeline.add_by_cell(pieces, length if best is None else length * best(pieces))
+            self.results.put(tally.service, "best", most)
+
+    def put_open(self, tally: Tally, unknown: Bools) -> None:
+        """Write the own-fault time that is known by rule but lacks values which could move the line (I-19)."""
+        if tally.own is not None:
+            self.results.put(tally.service, "open", self.timeline.time_by_cell(tally.own & unknown))
 
     def trace(self, tally: Tally, pieces: Ints, unit: str) -> None:
         """Write a determinant's segments, if the batch asks for segments."""
@@ -327,7 +424,7 @@ class Facts:
 
     def quarter_mean(self, values: Values, mask: Bools) -> Values:
         """The mean of the known values inside `mask` per local quarter hour, rounded like every stored integer."""
-        first = self.timeline.at(np.arange(0, self.axis.cells * DAY_MS, QUARTER_HOUR_MS, dtype=np.int64))
+        first = self.timeline.quarter_start
         count = np.diff(first, append=len(self.timeline))
         used = self.timeline.length * (mask & values.valid)
         total, time = np.add.reduceat(values.values * used, first), np.add.reduceat(used, first)
@@ -340,11 +437,11 @@ def _either(left: Bools | None, right: Bools | None) -> Bools | None:
     return right if left is None else left if right is None else left | right
 
 
-def _rated(stretch: Stretch) -> Fraction:
+def _rated(stretch: ConstantDays) -> Fraction:
     return Fraction(stretch.unit.rated_mw)
 
 
-def _cells(axis: Axis, lane: int, stretch: Stretch) -> tuple[int, int]:
+def _cells(axis: Axis, lane: int, stretch: ConstantDays) -> tuple[int, int]:
     """The cells of a lane that a stretch covers: first and last + 1."""
     first_day = axis.lanes[lane].first_day
     a = min(max((stretch.first_day - first_day).days, 0), axis.days)

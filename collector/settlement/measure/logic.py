@@ -75,9 +75,3 @@ class Values:
 
     def _compare(self, outcome: Bools) -> Tri:
         return Tri(self.valid & outcome, self.valid & ~outcome)
-
-
-def both_known(left: Values, right: Values, outcome: Bools) -> Tri:
-    """The outcome of a comparison of two values: missing where either value is missing."""
-    valid = left.valid & right.valid
-    return Tri(valid & outcome, valid & ~outcome)

@@ -2,17 +2,21 @@
 """The meter check of the telemetry (Art. 19): ∫P against the growth of the export register, per unit and day.
 
 The two are compared between the first and the last register reading of the local day, both midnights included, where
-the output between them is known throughout; only output to the grid counts on both sides. A difference is a finding and
-changes no amount. Days on which the unit is not registered are not compared (Art. 3).
+the output between them is known throughout; only output to the grid counts on both sides. The register grows piece by
+piece, from one reading to the next. A piece across a meter change is joined: what the old meter still grew, and what
+the new one did; a reading at the very instant is the new meter's. A piece over which the register runs back, also
+beside a change, is no energy: it counts on neither side. Nothing here changes an amount. Days on which the unit is not
+registered are not compared (Art. 3).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 
+from collector.model.dispatch import MeterChange
 from collector.model.interval import DAY_MS
 from collector.settlement.measure.facts import Facts
 from collector.settlement.measure.logic import Bools, Ints
@@ -23,50 +27,108 @@ _KWMS_PER_WH = 3_600
 
 
 def measure(facts: Facts) -> None:
-    """Columns: meter.register (Wh grown), meter.telemetry (kWms between the same instants), meter.days (1 compared)."""
+    """Columns of each registered day.
+
+    meter.register (Wh grown), meter.telemetry (kWms between the same instants), meter.days (1: compared), meter.hole
+    (1: readings, and output unknown between them), meter.pieces (how many of them are energies), meter.changed (those
+    across a meter change), meter.ran_back (those that are none), and the ends of the first and last of these, ms after
+    the day's 00:00.
+    """
     column = facts.rows.columns.get(COLUMN)
     if column is None or not any(facts.has_column(COLUMN)):
         return
     registered = facts.per_day(lambda _: 1).valid
-    cells, first, last = _readings(facts, column.valid)
-    power, timeline = facts.power, facts.timeline
-    exported = np.append(0, np.cumsum(np.maximum(power.values, 0) * timeline.length * power.valid))
+    reading, cells, first, last = _readings(facts, column.valid)
+    at = facts.timeline.piece_of_row[reading]
+    grown, odd = _pieces(facts, reading, column.values)
+    power = facts.power
+    exported = np.append(0, np.cumsum(np.maximum(power.values, 0) * facts.timeline.length * power.valid))[at]
     unknown = np.append(0, np.cumsum(~power.valid))
-    a, b = timeline.at(_place(facts, first)), timeline.at(_place(facts, last))
-    comparable = registered[cells] & (unknown[a] == unknown[b])
-    grown = column.values[last] - column.values[first]
+    known = unknown[at[first]] == unknown[at[last]]
+    comparable = registered[cells] & known
 
-    def put(name: str, values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+    def put(name: str, values: Ints, where: Bools = comparable) -> None:
         result = np.zeros(facts.axis.cells, dtype=np.int64)
-        result[cells[comparable]] = values[comparable]
+        result[cells[where]] = values[where]
         facts.results.put(METER, name, result)
 
-    put("register", grown)
-    put("telemetry", exported[b] - exported[a])
+    odd_first, odd_last = np.searchsorted(odd.piece, first), np.searchsorted(odd.piece, last)
+
+    def total(values: Ints) -> Ints:
+        """Sums over the odd pieces of each cell."""
+        before = np.append(0, np.cumsum(values))
+        return np.asarray(before[odd_last] - before[odd_first])
+
+    good, whole = ~odd.ran_back, column.values[reading]
+    backwards = total(odd.ran_back.astype(np.int64))
+    seen = exported[odd.piece + 1] - exported[odd.piece]
+    put("register", whole[last] - whole[first] + total(np.where(good, odd.grown, 0) - grown[odd.piece]))
+    put("telemetry", exported[last] - exported[first] - total(seen * odd.ran_back))
     put("days", np.ones(len(cells), dtype=np.int64))
+    put("hole", np.ones(len(cells), dtype=np.int64), registered[cells] & ~known)
+    put("pieces", last - first - backwards)
+    put("changed", total(odd.changed.astype(np.int64)))
+    put("ran_back", backwards)
+    if backwards.any():
+        origin = facts.axis.start_utc_ms[cells // facts.axis.days] + cells % facts.axis.days * DAY_MS
+        ends = facts.rows.time_utc_ms[reading[1:]]
+        back = odd.piece[odd.ran_back]
+        places = {"ran_back_first": np.searchsorted(back, first), "ran_back_last": np.searchsorted(back, last) - 1}
+        for name, place in places.items():
+            put(name, ends[back[np.clip(place, 0, len(back) - 1)]] - origin, comparable & (backwards > 0))
 
 
-def _readings(facts: Facts, valid: Bools) -> tuple[Ints, Ints, Ints]:
-    """Cells with two or more readings, and the rows of first and last reading; one at midnight belongs to both days."""
-    axis, rows = facts.axis, facts.rows
-    lanes = np.searchsorted(rows.lane, np.arange(len(axis.lanes) + 1))
-    midnights = axis.start_utc_ms[:, None] + np.arange(axis.days + 1, dtype=np.int64) * DAY_MS
-    begin = np.empty((len(axis.lanes), axis.days), dtype=np.int64)
-    until = begin.copy()
-    for lane, (a, b) in enumerate(pairwise(lanes.tolist())):
-        time = rows.time_utc_ms[a:b]
-        begin[lane] = a + np.searchsorted(time, midnights[lane, :-1], side="left")
-        until[lane] = a + np.searchsorted(time, midnights[lane, 1:], side="right")
+@dataclass(frozen=True, slots=True)
+class _OddPieces:
+    """The pieces that are not what one meter grew: their places, Wh grown, if across a change, if it ran back."""
+
+    piece: Ints
+    grown: Ints
+    changed: Bools
+    ran_back: Bools
+
+
+def _pieces(facts: Facts, reading: Ints, values: Ints) -> tuple[Ints, _OddPieces]:
+    """By what the register differs from each reading to the next, Wh, and the odd ones among these pieces."""
+    between = np.diff(values[reading])
+    grown, changed, ran_back = between.copy(), np.zeros(len(between), np.bool_), between < 0
+    lanes = np.searchsorted(reading, facts.places.lane_rows)
+    for index, lane in enumerate(facts.axis.lanes):
+        changes = facts.dispatch.meter_changes.get(lane.unit, ())
+        mine = reading[lanes[index] : lanes[index + 1]]
+        if not changes or len(mine) < 2:
+            continue
+        times = facts.rows.time_utc_ms[mine]
+        by_piece: dict[int, list[MeterChange]] = {}
+        for change in changes:
+            place = int(np.searchsorted(times, change.time_ms))
+            if 0 < place < len(times):
+                by_piece.setdefault(int(lanes[index]) + place - 1, []).append(change)
+        for piece, within in by_piece.items():
+            parts = _joined(int(values[reading[piece]]), within, int(values[reading[piece + 1]]))
+            grown[piece], changed[piece], ran_back[piece] = sum(parts), True, min(parts) < 0
+    odd = np.flatnonzero(changed | ran_back).astype(np.int64)
+    return between, _OddPieces(odd, grown[odd], changed[odd], ran_back[odd])
+
+
+def _joined(first_wh: int, changes: list[MeterChange], last_wh: int) -> list[int]:
+    """What each of the meters grew between two readings, in order of time."""
+    starts = [first_wh, *(change.new_initial_wh for change in changes)]
+    ends = [*(change.old_final_wh for change in changes), last_wh]
+    return [end - start for start, end in zip(starts, ends, strict=True)]
+
+
+def _readings(facts: Facts, valid: Bools) -> tuple[Ints, Ints, Ints, Ints]:
+    """The rows of all readings; cells with two or more, and the places of first and last among them.
+
+    One at midnight belongs to both days.
+    """
+    midnights = np.arange(facts.axis.days + 1, dtype=np.int64) * DAY_MS
+    begin, until = facts.places.midnight_rows[:, :-1], facts.places.rows_at(midnights[1:], after=True)
     reading = np.flatnonzero(valid)
     a, b = np.searchsorted(reading, begin.ravel()), np.searchsorted(reading, until.ravel())
     cells = np.flatnonzero(b - a >= 2).astype(np.int64)
-    return cells, reading[a[cells]], reading[b[cells] - 1]
-
-
-def _place(facts: Facts, row: Ints) -> Ints:
-    """The points of rows on the axis; a row at a lane's end has the point at which the next lane begins."""
-    lane, axis = facts.rows.lane[row], facts.axis
-    return np.asarray(lane * axis.width + facts.rows.time_utc_ms[row] - axis.start_utc_ms[lane], dtype=np.int64)
+    return reading, cells, a[cells], b[cells] - 1
 
 
 def differs(register_wh: int, telemetry_kwms: int, tolerance_ratio: Fraction) -> bool:

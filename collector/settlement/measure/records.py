@@ -13,7 +13,7 @@ from collector.base.clock_state import ClockState
 from collector.model.quantity import QUANTITIES
 from collector.settlement.measure.dispatch_side import arrow_values
 from collector.settlement.measure.logic import Ints, Values
-from collector.settlement.measure.timeline import Axis, Rows
+from collector.settlement.measure.timeline import Axis, LaneRecords
 
 Codes = np.ndarray[tuple[int], np.dtype[np.integer[Any]]]
 CLOCK_COLUMN = "clock"  # optional: model.record.ClockState of each record
@@ -47,7 +47,7 @@ class RecordBook:
         a, b = self._range.get(unit, (0, 0))
         return int(self._time[a]) if a < b else None
 
-    def rows(self, axis: Axis) -> Rows:
+    def rows(self, axis: Axis) -> LaneRecords:
         """The records of a batch's lanes: the last one before each lane, those inside, and those soon after it."""
         parts: list[tuple[int, int]] = []
         for index, lane in enumerate(axis.lanes):
@@ -67,7 +67,7 @@ class RecordBook:
                 good = ~(clock.valid & (clock.values == ClockState.UNSYNCHRONISED))
                 columns = {name: Values(v.values, v.valid & good) for name, v in columns.items()}
             columns[CLOCK_COLUMN] = clock
-        return Rows(lane_of, _joined(self._time, parts), columns)
+        return LaneRecords(lane_of, _joined(self._time, parts), columns)
 
 
 def _has_unsynchronised(table: pa.Table) -> bool:

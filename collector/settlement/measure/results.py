@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
+from enum import IntEnum, IntFlag
+from functools import cached_property
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from collector.model.dispatch import OrderKind
+from collector.model.interval import local_midnight_ms
 from collector.settlement.measure.logic import Ints
 from collector.settlement.measure.timeline import Axis, Timeline
 from collector.settlement.statement import SEGMENT_SCHEMA
@@ -55,6 +60,7 @@ REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("no_reactive_power", "missing"),
     ("no_reserve_power", "missing"),
     ("group_member_missing", "missing"),
+    ("implausible", "missing"),
 )
 CLASS_OF: Final[dict[str, str]] = dict(REASONS)
 REASON_CODES: Final[dict[str, int]] = {reason: code for code, (reason, _) in enumerate(REASONS)}
@@ -69,14 +75,18 @@ class GroupEnergy:
     energy_kwms: int
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerRun:
-    """[start, end) UTC ms of one unit with one breaker state: 1 on, 0 off, -1 missing."""
+class StatusRun(NamedTuple):
+    """[start, end) UTC ms of one unit with one known status, 1 or 0: breaker (kind start_stop) or condenser.
 
+    `after`: seen by the records soon after the days measured; only the month's last day needs it.
+    """
+
+    kind: OrderKind
     unit: str
     start_ms: int
     end_ms: int
     state: int
+    after: bool = False
 
 
 class Excursion(NamedTuple):
@@ -91,6 +101,77 @@ class Excursion(NamedTuple):
     beyond_uhzms: int
 
 
+class Implausible(NamedTuple):
+    """Implausible values of a unit and quantity: how many, first and last, the greatest and its limit as stored."""
+
+    unit: str
+    quantity: str
+    number: int
+    first_ms: int
+    last_ms: int
+    peak: int
+    limit: int
+
+
+class CalledPower(NamedTuple):
+    """Output of a unit on a day after a reserve of it was called: UTC ms, kW.
+
+    `before_kw`: at the call; None: not known, or called on the day before. `rises`: the records (instant, kW) from the
+    call on that exceed every earlier one of the day.
+    """
+
+    unit: str
+    day_ordinal: int
+    called_ms: int
+    before_kw: int | None
+    rises: tuple[tuple[int, int], ...]
+
+
+class TargetKind(IntEnum):
+    """What a kept AVC target is: it may be an order, begins a run, or held when the days measured began.
+
+    BEGINS_UNSURE: time is missing before, so that the run before may have gone on.
+    """
+
+    CHANGE = 0
+    BEGINS = 1
+    BEGINS_UNSURE = 2
+    HELD = 3
+
+
+class TargetFlag(IntFlag):
+    """What is known of an AVC target beside its kind (the lowest two bits); from CAUSE on: why it can't be judged."""
+
+    KIND = 3
+    SURE = 4  # an order, whatever target stood when the day began
+    IN_SCOPE = 8
+    EXCLUDED = 16
+    UNSURE = 32  # of a change: time is missing up to the judging record; of a begin: it may be an order
+    AFTER = 64  # seen by the records soon after the days measured
+    CAUSE = 128
+
+
+AVC_TARGET_ROWS: Final = 6
+NO_VOLTAGE: Final = -(1 << 62)  # in place of a voltage that is missing: 0 V is a value
+
+
+class AvcTargets(NamedTuple):
+    """AVC targets of a unit from a day on. `rows`: UTC ms, V, flags, least change that is an order in V, UTC ms of the
+    judging record (-1: none), its voltage in V (or NO_VOLTAGE); one row of the array each."""
+
+    unit: str
+    day_ordinal: int
+    rows: Ints
+
+
+class AvcOrders(NamedTuple):
+    """AVC orders of a unit and month, in order of time: UTC ms, V, V before, UTC ms judged at (-1: none), voltage in V
+    (or NO_VOLTAGE), band in V, verdict (1 passed, 0 failed, -1 not judged), place of the reason in REASONS there."""
+
+    unit: str
+    rows: Ints
+
+
 @dataclass
 class Results:
     """Integers by determinant and field, one per lane and day (row = lane), and the events."""
@@ -99,9 +180,13 @@ class Results:
     first_day_ordinals: tuple[int, ...]
     days: int
     columns: dict[str, Ints] = field(default_factory=dict)
-    runs: list[BreakerRun] = field(default_factory=list)
+    runs: list[StatusRun] = field(default_factory=list)
     groups: list[GroupEnergy] = field(default_factory=list)
     excursions: list[Excursion] = field(default_factory=list)
+    implausible: list[Implausible] = field(default_factory=list)
+    called: list[CalledPower] = field(default_factory=list)
+    targets: list[AvcTargets] = field(default_factory=list)
+    avc_orders: list[AvcOrders] = field(default_factory=list)
 
     @classmethod
     def empty(cls, axis: Axis) -> Results:
@@ -126,24 +211,46 @@ class MonthTotals:
 
     def __init__(self, parts: Iterable[Results], first_day_ordinal: int, days: int) -> None:
         self._first, self._days = first_day_ordinal, days
-        self.runs: dict[str, list[BreakerRun]] = defaultdict(list)
+        self.runs: dict[tuple[OrderKind, str], list[StatusRun]] = defaultdict(list)
         self.groups: dict[str, list[GroupEnergy]] = defaultdict(list)
         self.excursions: dict[str, list[Excursion]] = defaultdict(list)
-        joined = list(parts)
-        self._columns = tuple(dict.fromkeys(name for part in joined for name in part.columns))
-        units = dict.fromkeys(unit for part in joined for unit in part.units)
-        self._rows = {unit: row for row, unit in enumerate(units)}
-        # Units × columns × days, then cumulative sums before each day: the sum over [a, b) is a difference of two.
-        daily = np.zeros((len(self._rows), len(self._columns), days), dtype=np.int64)
-        for part in joined:
-            self._add_columns(part, daily)
+        self.implausible: dict[str, list[Implausible]] = defaultdict(list)
+        self.called: dict[tuple[str, int], list[CalledPower]] = defaultdict(list)  # by unit and call
+        self.avc_orders: dict[str, Ints] = {}
+        self._parts = list(parts)
+        for part in self._parts:
             self._add_events(part)
-        self._before = np.zeros((*daily.shape[:2], days + 1), dtype=np.int64)
-        np.cumsum(daily, axis=2, out=self._before[:, :, 1:])
-        for runs in self.runs.values():
-            runs.sort(key=lambda run: run.start_ms)
+        month_end = local_midnight_ms(date.fromordinal(first_day_ordinal + days))
+        for key, runs in self.runs.items():
+            measured_to = max([month_end, *(run.end_ms for run in runs if not run.after)])
+            runs = [run for run in runs if not run.after or run.start_ms >= measured_to]
+            self.runs[key] = sorted(runs, key=lambda run: run.start_ms)
         for excursions in self.excursions.values():
             excursions.sort(key=lambda e: e.start_ms)
+
+    def add(self, part: Results) -> None:
+        """Add what was found out only when all days were there; before any sum is asked for."""
+        self._parts.append(part)
+        self._add_events(part)
+
+    @cached_property
+    def _columns(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for part in self._parts for name in part.columns))
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        units = dict.fromkeys(unit for part in self._parts for unit in part.units)
+        return {unit: row for row, unit in enumerate(units)}
+
+    @cached_property
+    def _before(self) -> Ints:
+        """Units × columns × days, cumulative sums before each day: the sum over [a, b) is a difference of two."""
+        daily = np.zeros((len(self._rows), len(self._columns), self._days), dtype=np.int64)
+        for part in self._parts:
+            self._add_columns(part, daily)
+        before = np.zeros((*daily.shape[:2], self._days + 1), dtype=np.int64)
+        np.cumsum(daily, axis=2, out=before[:, :, 1:])
+        return before
 
     def _add_columns(self, part: Results, daily: Ints) -> None:
         if not part.columns:
@@ -158,13 +265,18 @@ class MonthTotals:
 
     def _add_events(self, part: Results) -> None:
         for run in part.runs:
-            self.runs[run.unit].append(run)
+            self.runs[run.kind, run.unit].append(run)
         for group in part.groups:
             if self._first <= group.day_ordinal < self._first + self._days:
                 for unit in group.on_units:
                     self.groups[unit].append(group)
         for excursion in part.excursions:
             self.excursions[excursion.unit].append(excursion)
+        for event in part.implausible:
+            self.implausible[event.unit].append(event)
+        for called in part.called:
+            self.called[called.unit, called.called_ms].append(called)
+        self.avc_orders |= {orders.unit: orders.rows for orders in part.avc_orders}
 
     def daily(self, unit: str, column: str) -> list[int]:
         """A column of a unit day by day; all zero where the column was not measured."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Rows:
+class LaneRecords:
     """The records of a batch, by lane, then time. They may begin before a lane's first day and end after its last.
 
     `columns`: stored integers by quantity name, all invalid on a lane whose unit does not have the column.
@@ -92,15 +93,66 @@ class Axis:
         return self.lanes[cell // self.days].first_day + timedelta(days=cell % self.days)
 
 
-class Timeline:
-    """The pieces of a batch, in order; `record` is the row that holds on a piece, -1 where none does."""
+class RecordPlaces:
+    """Where the records of a batch lie: the rows of each lane and local day, and the cell of each record."""
 
-    def __init__(self, axis: Axis, rows: Rows, *, hold_ms: int, edges: Sequence[Ints], quarters: bool) -> None:
+    def __init__(self, axis: Axis, rows: LaneRecords) -> None:
+        self._axis, self._rows = axis, rows
+
+    @cached_property
+    def lane_rows(self) -> Ints:
+        """The first row of each lane, and the row behind the last lane."""
+        return np.searchsorted(self._rows.lane, np.arange(len(self._axis.lanes) + 1)).astype(np.int64)
+
+    @cached_property
+    def midnight_rows(self) -> Ints:
+        """Per lane the first row at or after each midnight, from that of its first day to that after its last."""
+        return self.rows_at(np.arange(self._axis.days + 1, dtype=np.int64) * DAY_MS)
+
+    def rows_at(self, offset_ms: Ints, *, after: bool = False) -> Ints:
+        """Per lane and offset from its start the first row at it or later; `after`: the first one later."""
+        lanes, starts = self.lane_rows.tolist(), self._axis.start_utc_ms.tolist()
+        side: Literal["left", "right"] = "right" if after else "left"
+        found = [
+            a + np.searchsorted(self._rows.time_utc_ms[a:b], start + offset_ms, side)
+            for a, b, start in zip(lanes, lanes[1:], starts, strict=False)
+        ]
+        return np.array(found, dtype=np.int64)
+
+    def inside(self, row: Ints) -> Bools:
+        """Whether records lie inside the days of their lanes."""
+        lane = self._rows.lane[row]
+        return np.asarray((row >= self.midnight_rows[lane, 0]) & (row < self.midnight_rows[lane, -1]))
+
+    @cached_property
+    def cell(self) -> Ints:
+        """The cell of each record; of one outside its lane's days the nearest."""
+        cuts = self.midnight_rows.copy()
+        cuts[:, 0], cuts[:, -1] = self.lane_rows[:-1], self.lane_rows[1:]
+        return np.repeat(np.arange(self._axis.cells, dtype=np.int64), np.diff(cuts, axis=1).ravel())
+
+    @cached_property
+    def gap_ms(self) -> Ints:
+        """From the record before it in its lane to each record; of the first of a lane the largest number."""
+        gap = np.diff(self._rows.time_utc_ms, prepend=self._rows.time_utc_ms[:1])
+        gap[self.lane_rows[:-1][np.diff(self.lane_rows) > 0]] = np.iinfo(np.int64).max
+        return gap
+
+
+class Timeline:
+    """The pieces of a batch, in order; `record` is the row that holds on a piece, -1 where none does.
+
+    `piece_of_row`: the piece that begins at each record; of one outside its lane the lane's first, or the one behind
+    its last.
+    """
+
+    def __init__(self, axis: Axis, rows: LaneRecords, *, hold_ms: int, edges: Sequence[Ints], quarters: bool) -> None:
         self.axis = axis
         end = axis.cells * DAY_MS
         step = QUARTER_HOUR_MS if quarters else DAY_MS
         offset = rows.time_utc_ms - axis.start_utc_ms[rows.lane]
-        inside = np.flatnonzero((offset >= 0) & (offset < axis.width))
+        is_inside = (offset >= 0) & (offset < axis.width)
+        inside = np.flatnonzero(is_inside)
         x = rows.lane[inside] * axis.width + offset[inside]
         head, head_until = _heads(axis, rows, offset, hold_ms)
         lane_end = (x // axis.width + 1) * axis.width
@@ -129,6 +181,11 @@ class Timeline:
         self.all_present = bool(self.present.all())
         self.cell_start = self.at(np.arange(0, end, DAY_MS, dtype=np.int64))
         self.cell_count = np.diff(self.cell_start, append=count)
+        self.piece_of_row: Ints = np.empty(len(offset), dtype=np.int64)
+        self.piece_of_row[inside] = np.flatnonzero(is_row)
+        outside = np.flatnonzero(~is_inside)
+        lane_piece = np.append(self.cell_start[:: axis.days], count)
+        self.piece_of_row[outside] = lane_piece[rows.lane[outside] + (offset[outside] >= axis.width)]
 
     def __len__(self) -> int:
         return len(self.start)
@@ -139,9 +196,18 @@ class Timeline:
         per_lane = self.cell_count.reshape(-1, self.axis.days).sum(axis=1)
         return np.repeat(np.arange(len(per_lane), dtype=np.int64), per_lane)
 
+    @cached_property
+    def quarter_start(self) -> Ints:
+        """The first piece of each local quarter hour of all lanes, in order."""
+        return self.at(np.arange(0, self.axis.cells * DAY_MS, QUARTER_HOUR_MS, dtype=np.int64))
+
     def at(self, points: Ints) -> npt.NDArray[np.int64]:
         """Indices of the pieces that begin at the given points, each of which is an edge."""
         return np.searchsorted(self.start, points).astype(np.int64)
+
+    def cell_of(self, pieces: Ints) -> Ints:
+        """The cells of some pieces."""
+        return np.asarray(self.start[pieces] // DAY_MS, dtype=np.int64)
 
     def take(self, column: Values) -> Values:
         """A column of the records on every piece."""
@@ -158,7 +224,11 @@ class Timeline:
         """Milliseconds per lane and local day inside `mask`."""
         if not mask.any():
             return np.zeros(self.axis.cells, dtype=np.int64)
-        return self.sum_by_cell(self.length * mask)
+        change = mask[1:] != mask[:-1]
+        change[self.cell_start[1:] - 1] = True
+        first = np.append(0, np.flatnonzero(change) + 1)  # runs inside and outside, cut at midnight: far fewer
+        length = np.diff(self.start[first], append=self.axis.cells * DAY_MS)
+        return np.asarray(np.add.reduceat(length * mask[first], np.searchsorted(first, self.cell_start)), np.int64)
 
     def runs(self, mask: Bools) -> Ints:
         """The first piece of each run of pieces inside `mask`; a run ends at the latest with its lane and local day."""
@@ -169,7 +239,7 @@ class Timeline:
     def add_by_cell(self, piece: Ints, numbers: Ints) -> Ints:
         """Sums per lane and local day of numbers that belong to single pieces."""
         result = np.zeros(self.axis.cells, dtype=np.int64)
-        np.add.at(result, np.searchsorted(self.cell_start, piece, side="right") - 1, numbers)
+        np.add.at(result, self.cell_of(piece), numbers)
         return result
 
     def spread(self, per_cell: Ints) -> Ints:
@@ -201,7 +271,7 @@ def _distinct(values: Ints) -> Ints:
     return np.asarray(ordered[np.append(True, ordered[1:] != ordered[:-1])], dtype=np.int64)
 
 
-def _heads(axis: Axis, rows: Rows, offset: Ints, hold_ms: int) -> tuple[Ints, Ints]:
+def _heads(axis: Axis, rows: LaneRecords, offset: Ints, hold_ms: int) -> tuple[Ints, Ints]:
     """Per lane: the last record before its first day (-1: none), and the point up to which it holds."""
     count = len(axis.lanes)
     base = np.arange(count, dtype=np.int64) * axis.width

@@ -23,11 +23,14 @@ def allocate(total_yuan: Decimal, revenue_yuan: Mapping[str, Decimal]) -> dict[s
     return {plant: Decimal(amount).scaleb(-2) for plant, amount in fen.items()}
 
 
-def why_blocked(revenue_yuan: Mapping[str, Decimal | None]) -> str:
-    """The reason why the plants' revenue allows no allocation; empty: it does. A missing row is never read as 0."""
-    if any(revenue is None for revenue in revenue_yuan.values()):
-        return "no_revenue"
-    known = [revenue for revenue in revenue_yuan.values() if revenue is not None]
-    if any(revenue < 0 for revenue in known):
-        return "negative_revenue"
-    return "" if sum(known, Decimal(0)) else "zero_revenue"
+def why_blocked(revenue_yuan: Mapping[str, Decimal | None]) -> tuple[str, tuple[str, ...]]:
+    """Why the plants' revenue allows no allocation, and which plants that is about; an empty reason: it does.
+
+    A missing row is never read as 0: a plant that sold nothing needs a row of 0.
+    """
+    if missing := tuple(sorted(plant for plant, revenue in revenue_yuan.items() if revenue is None)):
+        return "no_revenue", missing
+    known = {plant: revenue for plant, revenue in revenue_yuan.items() if revenue is not None}
+    if negative := tuple(sorted(plant for plant, revenue in known.items() if revenue < 0)):
+        return "negative_revenue", negative
+    return ("", ()) if sum(known.values(), Decimal(0)) else ("zero_revenue", tuple(sorted(known)))

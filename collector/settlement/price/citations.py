@@ -10,21 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from collector.settlement.rulebook.catalogue import AREA, CHOICE, KIND, MODE, VALUES
-from collector.settlement.rulebook.constant_days import Stretch
+from collector.settlement.rulebook.catalogue import AREA, KIND, MODE, VALUES
+from collector.settlement.rulebook.constant_days import ConstantDays
 from collector.settlement.services import ServiceDef
 from collector.settlement.services.pricing import Account
 from collector.settlement.statement import RuleUse
 
 _AVC_BANDS: Final = (
-    *("avc.settle", "avc.high_class", "avc.middle_class"),
+    *("policy.settle", "policy.order_min_ratio", "avc.high_class", "avc.middle_class"),
     *("avc.high_band", "avc.middle_band", "avc.low_band_ratio"),
 )
 READ_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "deep_peak": ("deep_peak.lower_limit_ratio", "deep_peak.gate_ratio"),
-    "coal_start_stop": ("start_stop.max_gap",),
-    "gas_start_stop": ("start_stop.max_gap",),
-    "hydro_start_stop": ("start_stop.max_gap",),
+    "coal_start_stop": ("start_stop.max_gap", "policy.min_stop"),
+    "gas_start_stop": ("start_stop.max_gap", "policy.min_stop"),
+    "hydro_start_stop": ("start_stop.max_gap", "policy.min_stop"),
+    "condenser_start": ("policy.min_stop",),
     "reactive_lag": ("reactive.free_ratio_lag", "policy.at_limit_tolerance"),
     "reactive_lead": ("reactive.free_ratio_lead", "policy.at_limit_tolerance"),
     "avc": _AVC_BANDS,
@@ -36,11 +37,14 @@ _OVERRIDES: Final[Mapping[str, str]] = {
     "policy.min_coverage": "min_coverage",
     "policy.provisional_coverage": "provisional_coverage",
     "policy.at_limit_tolerance": "at_limit_tolerance_mvar",
-    "avc.settle": "settle_s",
+    "policy.settle": "settle_s",
+    "policy.min_stop": "min_stop_s",
+    "policy.order_min_ratio": "order_min_ratio",
+    "policy.plausible_ratio": "plausible_ratio",
 }
 
 
-def rules_read(account: Account, definition: ServiceDef, stretches: Sequence[Stretch]) -> tuple[RuleUse, ...]:
+def rules_read(account: Account, definition: ServiceDef, stretches: Sequence[ConstantDays]) -> tuple[RuleUse, ...]:
     """The rulebook rows used to measure a line, each once, in the order of the stretches."""
     values = _values_of(account, definition)
     # The parts of a stretch that look-ups depend on: most units of a month share them, and so their citations.
@@ -56,18 +60,17 @@ def rules_read(account: Account, definition: ServiceDef, stretches: Sequence[Str
 def _values_of(account: Account, definition: ServiceDef) -> tuple[str, ...]:
     if definition.id == "black_start":
         return ()
-    values = (*READ_BY.get(definition.id, ()), "policy.hold_limit")
+    values = (*READ_BY.get(definition.formula, ()), "policy.hold_limit")
     if "on_grid" not in account.case.columns_of.get(account.unit, frozenset()):
         values += ("policy.on_grid_ratio",)
     return values + _GATED if definition.gated else values
 
 
-def _use(account: Account, value_id: str, stretch: Stretch) -> RuleUse:
+def _use(account: Account, value_id: str, stretch: ConstantDays) -> RuleUse:
     keys = {
         AREA: stretch.area.id,
         MODE: str(stretch.area.dispatch_mode),
         KIND: str(stretch.unit.kind),
-        CHOICE: account.case.policy.readings["I-11"],
     }
     key = keys.get(VALUES[value_id].key, "")
     return account.case.rules.rule(value_id, stretch.first_day, stretch.area.id, key).use

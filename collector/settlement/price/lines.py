@@ -9,26 +9,29 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
+from collector.base.text import tr
 from collector.model.dispatch import Order, OrderKind, Reserve, ReserveKind
 from collector.model.interval import Interval
 from collector.model.money import round_to_fen
 from collector.settlement.measure.results import CLASS_OF
 from collector.settlement.price.citations import rules_read
-from collector.settlement.rulebook.constant_days import Stretch
-from collector.settlement.services import SERVICES, ServiceDef, start_stop_trace
-from collector.settlement.services.pricing import Account, Bound, Draft
-from collector.settlement.statement import DeterminantRow, Finding, Line, LineStatus
+from collector.settlement.price.left_on_table import left_on_table
+from collector.settlement.rulebook.constant_days import ConstantDays, registered_spans
+from collector.settlement.services import ServiceDef, definitions, order_trace
+from collector.settlement.services.pricing import Account, Bound, Draft, place_of
+from collector.settlement.statement import DeterminantRow, Finding, LeftRow, Line, LineStatus
 
 _ZERO = Decimal("0.00")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PricedLine:
     """A line with its determinants and findings."""
 
     line: Line
     determinants: tuple[DeterminantRow, ...]
     findings: tuple[Finding, ...]
+    left: tuple[LeftRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +46,50 @@ class _Times:
     coverage: Fraction | None  # known ÷ scope; None where there is no scope
 
 
-def compute_lines(account: Account) -> list[Outcome]:
+def compute_lines(account: Account) -> list[PricedLine]:
     """All lines of a unit, in the order of the regulation."""
     found = []
-    bounds = replace(account, bound=Bound.LOW), replace(account, bound=Bound.HIGH)
-    for definition in SERVICES:
+    for definition in definitions(account.case.rulebook):
         stretches = account.stretches_of(definition.id)
-        if stretches and _has_rows(account, definition):
-            found.append(_outcome(account, bounds, definition, stretches))
+        rows = _rows_of(account, definition)
+        if not stretches or (rows is not None and not _overlap(rows, [account.case.month.interval])):
+            continue
+        parts = _parts(account, definition, stretches, rows)
+        found += [_outcome(replace(account, part=part), definition) for part in parts]
     return found
 
 
-def _has_rows(account: Account, definition: ServiceDef) -> bool:
-    """Whether a unit has a line: for order and reserve services only if it has such rows overlapping the month."""
+def _parts(
+    account: Account, definition: ServiceDef, stretches: list[ConstantDays], rows: Sequence[Interval] | None
+) -> list[tuple[str, str] | None]:
+    """Area and plant of each line of a service, in order of time; None: they are the same all month.
+
+    Order and reserve services have lines in the parts that a row overlaps. Where rows overlap the month but no part,
+    the last one has the line that says so.
+    """
+    parts: dict[tuple[str, str], list[Interval]] = defaultdict(list)
+    for stretch in stretches:
+        parts[place_of(stretch)] += [Interval(*span) for span in registered_spans([stretch])]
+    if len(parts) == 1:
+        return [None]
+    if definition.places is not None:
+        chosen = definition.places(account)
+    elif rows is None:
+        chosen = set(parts)
+    else:
+        chosen = {place for place, spans in parts.items() if _overlap(rows, spans)} or {[*parts][-1]}
+    return [place for place in parts if place in chosen]
+
+
+def _overlap(rows: Sequence[Interval], spans: Sequence[Interval]) -> bool:
+    return any(row.overlaps(span) for row in rows for span in spans)
+
+
+def _rows_of(account: Account, definition: ServiceDef) -> list[Interval] | None:
+    """The unit's rows of an order or reserve service, which has a line only where there are any; None: another one."""
     case, kind = account.case, definition.rows
     if kind is None:
-        return True
+        return None
     rows: Sequence[Order | Reserve | Interval]
     if isinstance(kind, ReserveKind):
         rows = case.dispatch.reserves[kind].get(account.unit, ())
@@ -68,30 +99,28 @@ def _has_rows(account: Account, definition: ServiceDef) -> bool:
             a, b = case.dispatch.band.range_of.get(account.unit, (0, 0))
             band = case.dispatch.band
             rows = [*rows, *(Interval(int(band.start_utc_ms[i]), int(band.end_utc_ms[i])) for i in range(a, b))]
-    return bool(rows) and any(case.month.interval.overlaps(Interval(row.start_ms, row.end_ms)) for row in rows)
+    return [Interval(row.start_ms, row.end_ms) for row in rows]
 
 
-def _outcome(
-    account: Account, bounds: tuple[Account, Account], definition: ServiceDef, stretches: list[Stretch]
-) -> Outcome:
-    times = _times(account, definition.id, stretches)
-    draft = _judge(account, definition, times)
-    low, high = (_bound(bound, definition, times, draft) for bound in bounds)
-    # One line per unit, service and month: its area and plant are those of the unit's last registered day.
-    home = account.stretches[-1]
+def _outcome(account: Account, definition: ServiceDef) -> PricedLine:
+    stretches = account.part_of(definition.id)
+    times, whole = (_times(account, definition.id, s) for s in (stretches, account.stretches_of(definition.id)))
+    draft = _judge(account, definition, times, whole)
+    low, high = (_bound(account, bound, definition, (times, whole), draft) for bound in (Bound.LOW, Bound.HIGH))
+    area, plant = account.part or place_of(stretches[-1])
     amount, status, reason = _settle(draft)
-    gated = definition.gated and bool(times.scope)
+    coverage = whole.coverage if definition.gated and times.scope else None
     service = account.case.rulebook.services[definition.id]
     line = Line(
         month=str(account.case.month),
-        area=home.area.id,
-        plant=home.plant.id,
+        area=area,
+        plant=plant,
         unit=account.unit,
         service=definition.id,
         article=service.article,
         quantity=draft.quantity,
         quantity_unit=service.quantity_unit,
-        coverage=times.coverage if gated else None,
+        coverage=coverage,
         amount_yuan=amount,
         status=status,
         reason=reason,
@@ -102,10 +131,14 @@ def _outcome(
         low_yuan=low,
         high_yuan=high,
     )
-    return Outcome(line, _determinants(account, definition, line, times), _findings(account, definition, line, draft))
+    findings = _findings(account, definition, line, draft)
+    line = replace(line, provisional=any(finding.provisional for finding in findings))
+    determinants = _determinants(account, definition, line, times)
+    left = tuple(left_on_table(account, definition, line, determinants[0] if determinants else None))
+    return PricedLine(line, determinants, findings, left)
 
 
-def _times(account: Account, service: str, stretches: list[Stretch]) -> _Times:
+def _times(account: Account, service: str, stretches: list[ConstantDays]) -> _Times:
     of_stretches = [account.sums(stretch) for stretch in stretches]
 
     def total(name: str) -> int:
@@ -117,12 +150,15 @@ def _times(account: Account, service: str, stretches: list[Stretch]) -> _Times:
     return _Times(scope, known, total("counted"), total("excluded"), total("own_fault"), coverage)
 
 
-def _judge(account: Account, definition: ServiceDef, times: _Times) -> Draft:
-    """Price a line after checking for empty scope, then coverage; start-stop and black start have no coverage gate."""
+def _judge(account: Account, definition: ServiceDef, times: _Times, whole: _Times) -> Draft:
+    """Price a line after checking for empty scope, then coverage; start-stop and black start have no coverage gate.
+
+    `times` of the line's part, `whole` of all parts of the unit: coverage is the unit's.
+    """
     if not definition.gated:
         return definition.price(account)
-    coverage = times.coverage
-    if coverage is None:
+    coverage = whole.coverage
+    if coverage is None or not times.scope:
         reason = "excluded" if times.excluded else definition.empty
         return Draft(Fraction(0), Fraction(0), LineStatus.ZERO, reason)
     draft = definition.price(account)
@@ -131,15 +167,20 @@ def _judge(account: Account, definition: ServiceDef, times: _Times) -> Draft:
     return draft
 
 
-def _bound(account: Account, definition: ServiceDef, times: _Times, draft: Draft) -> Decimal | None:
+def _bound(
+    account: Account, bound: Bound, definition: ServiceDef, times: tuple[_Times, _Times], draft: Draft
+) -> Decimal | None:
     """The least or the most a line with gaps could be; None where nothing is missing or no bound can be computed.
 
-    A service without a price in the rulebook has no bound.
+    `times`: of the line's part and of all parts of the unit, whose on-grid time and λ they share. A service without a
+    price in the rulebook has no bound.
     """
+    part, whole = times
     uncertain = "uncertain_edge" in (draft.reason, draft.provisional)
-    if not (times.known < times.scope or uncertain):
+    is_open = any(account.sum(f"{definition.id}.open", s) for s in account.stretches_of(definition.id))
+    if not ((part.scope and (whole.known < whole.scope or is_open)) or uncertain):
         return None
-    amount = definition.price(account).amount
+    amount = definition.price(replace(account, bound=bound)).amount
     return None if amount is None else round_to_fen(amount)
 
 
@@ -171,7 +212,7 @@ def _determinants(account: Account, definition: ServiceDef, line: Line, times: _
         return ()
     if definition.rows is OrderKind.START_STOP:
         return (_start_stop_row(account, definition, line),)
-    of_stretches = [account.sums(stretch) for stretch in account.stretches_of(definition.id)]
+    of_stretches = [account.sums(stretch) for stretch in account.part_of(definition.id)]
     # A group member's energy is its share of the group's energy, which only the priced quantity holds.
     main = line.quantity if definition.id == "deep_peak" else Fraction(total("value"), definition.divisor)
     beside = [row(b.determinant, Fraction(total(b.column), b.divisor), b.value_unit) for b in definition.beside]
@@ -182,7 +223,7 @@ def _start_stop_row(account: Account, definition: ServiceDef, line: Line) -> Det
     """The determinant of a start-stop line: occurrences and times of orders, known only after runs are joined."""
     times: dict[str, int] = defaultdict(int)
     count = 0
-    for piece in start_stop_trace.trace(account, definition.id):
+    for piece in order_trace.trace(account, definition.id):
         times[CLASS_OF[piece.reason]] += piece.end_ms - piece.start_ms
         count += piece.count
     excluded, missing = times.pop("excluded", 0), times["missing"]
@@ -199,17 +240,18 @@ def _findings(account: Account, definition: ServiceDef, line: Line, draft: Draft
     subject = f"{account.unit}/{definition.id}"
 
     def finding(code: str, message: str) -> Finding:
-        return Finding(code, subject, message)
+        return Finding(code, subject, message, areas=(line.area,))
 
     found = []
     if line.status in (LineStatus.PENDING, LineStatus.BLOCKED):
-        found.append(finding(str(line.status), f"no amount: {line.reason}"))
+        found.append(finding(str(line.status), tr("there is no amount")))
     elif line.coverage is not None and line.coverage < account.case.policy.provisional_coverage:
-        found.append(finding("low_coverage", f"only {float(line.coverage):.2%} of its time is known"))
+        found.append(
+            finding("low_coverage", tr("only {ratio} of its time is known", ratio=f"{float(line.coverage):.2%}"))
+        )
     if draft.provisional:
-        found.append(finding(draft.provisional, "an order's breaker edge can't be told for certain"))
-    if definition.id == "black_start":
-        designated = [s for s in account.stretches_of("black_start") if s.unit.black_start]
-        if any(s.unit.black_start_document is None for s in designated):
-            found.append(finding("no_document", "the accident plan that designates the unit is not named"))
+        found.append(finding(draft.provisional, tr("an order's breaker edge can't be told for certain")))
+    designated = account.stretches_of("black_start") if definition.id == "black_start" else []
+    if any(s.unit.black_start_document is None for s in designated):
+        found.append(finding("no_document", tr("the accident plan that designates the unit is not named")))
     return tuple(found)

@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 from collector.model.dispatch import Revenue, RevenueKind
 from collector.model.interval import Month
 from collector.model.register import PlantState, Register, RevenueBasis
 from collector.settlement.price.allocate import allocate, why_blocked
-from collector.settlement.rulebook.constant_days import Stretch, by_id
+from collector.settlement.rulebook.constant_days import ConstantDays, by_id
+from collector.settlement.services.pricing import place_of
 from collector.settlement.statement import AreaRow, LedgerRow, Line, MonthStatus, PlantRow
 
 _KINDS_OF: Final[Mapping[RevenueBasis, tuple[RevenueKind, ...]]] = {
@@ -22,6 +23,7 @@ _KINDS_OF: Final[Mapping[RevenueBasis, tuple[RevenueKind, ...]]] = {
     RevenueBasis.LEASE: (RevenueKind.LEASE,),
     RevenueBasis.TWO_PART: (RevenueKind.ENERGY, RevenueKind.CAPACITY),
 }
+POOL: Final = ""  # the plant of a posting that is the pool's of its area
 
 
 @dataclass
@@ -37,24 +39,24 @@ def compute_plants(
     *,
     month: Month,
     register: Register,
-    homes: Mapping[str, Stretch],
+    stretches: Mapping[str, Sequence[ConstantDays]],
     lines: Sequence[Line],
     revenue: Sequence[Revenue],
-    provisional: bool,
+    provisional: Callable[[str], bool],
 ) -> tuple[list[PlantRow], list[AreaRow]]:
-    """Rows of every plant and area. `homes`: last stretch of each unit; `provisional` holds for every area."""
-    pools = _pools(month, register, homes, lines, revenue)
+    """Rows of every plant and area. `stretches` of each unit; `provisional`: whether an area is."""
+    pools = _pools(month, register, stretches, lines, revenue)
     names = {area.id: area.name for area in register.areas}
     plants: list[PlantRow] = []
     areas: list[AreaRow] = []
     for area_id in sorted(pools):
         pool = pools[area_id]
-        blocked = why_blocked({plant: pool.revenue[plant] for plant in pool.sharing})
+        blocked, because_of = why_blocked({plant: pool.revenue[plant] for plant in pool.sharing})
         total = sum(pool.compensation.values(), Decimal(0))
         shares: dict[str, Decimal] = {}
         if not blocked:
             shares = allocate(total, {p: f for p in pool.sharing if (f := pool.revenue[p]) is not None})
-        status = MonthStatus.PROVISIONAL if provisional else MonthStatus.FINAL
+        status = MonthStatus.PROVISIONAL if provisional(area_id) else MonthStatus.FINAL
         status = MonthStatus.BLOCKED if blocked else status
         for plant in sorted(pool.compensation):
             earned, share = pool.compensation[plant], shares.get(plant, Decimal("0.00"))
@@ -73,24 +75,30 @@ def compute_plants(
             )
         known = [pool.revenue[p] for p in pool.sharing]
         sold = None if None in known else sum((f for f in known if f is not None), Decimal(0))
-        areas.append(AreaRow(str(month), area_id, names.get(area_id, area_id), total, sold, status, blocked))
+        name = names.get(area_id, area_id)
+        areas.append(AreaRow(str(month), area_id, name, total, sold, status, blocked, because_of))
     return plants, areas
 
 
 def _pools(
     month: Month,
     register: Register,
-    homes: Mapping[str, Stretch],
+    stretches: Mapping[str, Sequence[ConstantDays]],
     lines: Sequence[Line],
     revenue: Sequence[Revenue],
 ) -> dict[str, _Pool]:
+    """Every area with the plants whose own row, or a unit of theirs, lies there in the month (Art. 21, 22)."""
+    units_in: dict[str, set[str]] = defaultdict(set)
+    for parts in stretches.values():
+        for area_id, plant_id in map(place_of, parts):
+            units_in[plant_id].add(area_id)
     pools: dict[str, _Pool] = {}
-    for plant_id, plant in _plants_of(register, month).items():
-        dispatched = {home.area.id for home in homes.values() if home.plant.id == plant_id}
+    for plant_id, states in _plants_of(register, month).items():
+        plant = states[-1]
         has_units = any(unit.plant == plant_id for unit in register.units)
         # Art. 3: no share while none of a plant's units is in commercial operation; a plant without units may share.
-        shares = plant.shares and (bool(dispatched) or not has_units)
-        places = sorted(dispatched or {plant.area})
+        shares = plant.shares and (plant_id in units_in or not has_units)
+        places = sorted(units_in[plant_id] | {state.area for state in states})
         for place in places:
             pool = pools.setdefault(place, _Pool())
             pool.compensation[plant_id] = Decimal("0.00")
@@ -102,14 +110,14 @@ def _pools(
     return pools
 
 
-def _plants_of(register: Register, month: Month) -> dict[str, PlantState]:
-    """Plants registered on any day of the month, each in its last state of the month."""
+def _plants_of(register: Register, month: Month) -> dict[str, list[PlantState]]:
+    """Plants registered on any day of the month with their states of the month, in order of time."""
     first, until = month.first_day, month.next().first_day
-    found: dict[str, PlantState] = {}
+    found: dict[str, list[PlantState]] = {}
     for plant_id, states in by_id(register.plants).items():
         touching = [s for s in states if (s.from_day or date.min) < until and (s.until_day or date.max) > first]
         if touching:
-            found[plant_id] = max(touching, key=lambda s: s.from_day or date.min)
+            found[plant_id] = sorted(touching, key=lambda s: s.from_day or date.min)
     return dict(sorted(found.items()))
 
 
@@ -118,7 +126,7 @@ def _revenue_of(
 ) -> Decimal | None:
     """F_i of a plant in an area, by its revenue basis (Art. 22); None: part of the revenue is missing.
 
-    A row without area counts for the plant's only area or, where its units lie in several, for the plant's own area.
+    A row without area counts for the plant's only area or, where it lies in several, for the plant's own area.
     """
     unsaid = places[0] if len(places) == 1 else plant.area
     amounts = {
@@ -130,23 +138,34 @@ def _revenue_of(
     return None if None in parts else sum((part for part in parts if part is not None), Decimal(0))
 
 
-def compute_ledger(month: Month, plants: Sequence[PlantRow]) -> list[LedgerRow]:
+class SharedRow(Protocol):
+    """A plant in an area with its compensation and its share; the share is None where the area is blocked."""
+
+    @property
+    def area(self) -> str: ...
+    @property
+    def plant(self) -> str: ...
+    @property
+    def compensation_yuan(self) -> Decimal: ...
+    @property
+    def allocation_yuan(self) -> Decimal | None: ...
+
+
+def compute_ledger(month: Month, plants: Iterable[SharedRow]) -> list[LedgerRow]:
     """Balanced postings, plant against the pool of its area (Art. 20); each pool sums to 0.
 
     The pool owes a plant its compensation (debit pool, credit plant); the plant owes its share (debit plant, credit
     pool).
     """
     zero = Decimal("0.00")
-    rows: list[LedgerRow] = []
+    sides: list[tuple[str, str, Decimal, Decimal]] = []
     for row in plants:
         if row.allocation_yuan is None:
             continue
-        pool = f"pool:{row.area}"
         for debtor, creditor, amount in (
-            (pool, row.plant, row.compensation_yuan),
-            (row.plant, pool, row.allocation_yuan),
+            (POOL, row.plant, row.compensation_yuan),
+            (row.plant, POOL, row.allocation_yuan),
         ):
             if amount:
-                rows.append(LedgerRow(str(month), debtor, amount, zero))
-                rows.append(LedgerRow(str(month), creditor, zero, amount))
-    return rows
+                sides += [(row.area, debtor, amount, zero), (row.area, creditor, zero, amount)]
+    return [LedgerRow(entry, str(month), *side) for entry, side in enumerate(sides, 1)]

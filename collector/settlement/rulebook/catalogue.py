@@ -7,20 +7,21 @@ those of the calendar), or adds a value that is not in the catalogue.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from collector.model.register import AREA_IDS, DispatchMode, UnitKind
+from collector.base.text import Text, tr
+from collector.model.register import DispatchMode, UnitKind
 
 AREA: Final = "area"
 MODE: Final = "dispatch_mode"
 KIND: Final = "unit_kind"
-CHOICE: Final = "choice"
 
 
 @dataclass(frozen=True, slots=True)
 class ValueSpec:
-    """A value the computation reads: its unit, and the key (one of area, dispatch_mode, unit_kind, choice) or none."""
+    """A value the computation reads: its unit, and the key (one of area, dispatch_mode, unit_kind) or none."""
 
     id: str
     unit: str
@@ -41,6 +42,9 @@ VALUES: Final[dict[str, ValueSpec]] = {
         ValueSpec("agc_basic.price", "yuan/MW"),
         ValueSpec("agc_up.price", "yuan/MWh", MODE),
         ValueSpec("agc_down.price", "yuan/MWh", MODE),
+        ValueSpec("agc_command.min_step_ratio", "1"),
+        ValueSpec("agc_command.band_ratio", "1"),
+        ValueSpec("agc_command.record_gap", "s"),
         ValueSpec("reactive.free_ratio_lag", "1"),
         ValueSpec("reactive.free_ratio_lead", "1"),
         ValueSpec("reactive_lag.price", "yuan/Mvarh"),
@@ -48,7 +52,6 @@ VALUES: Final[dict[str, ValueSpec]] = {
         ValueSpec("condenser_start.price", "yuan/MW"),
         ValueSpec("condenser_run.price", "yuan/MWh"),
         ValueSpec("avc.price", "yuan/MWh"),
-        ValueSpec("avc.settle", "s", CHOICE),
         ValueSpec("avc.high_class", "kV"),
         ValueSpec("avc.middle_class", "kV"),
         ValueSpec("avc.high_band", "kV"),
@@ -60,11 +63,28 @@ VALUES: Final[dict[str, ValueSpec]] = {
         ValueSpec("primary_frequency.dead_band", "Hz", KIND),
         ValueSpec("primary_frequency.nominal", "Hz"),
         ValueSpec("policy.hold_limit", "s"),
+        ValueSpec("policy.settle", "s"),
         ValueSpec("policy.min_coverage", "1"),
         ValueSpec("policy.provisional_coverage", "1"),
         ValueSpec("policy.at_limit_tolerance", "Mvar"),
         ValueSpec("policy.on_grid_ratio", "1"),
         ValueSpec("policy.meter_difference_ratio", "1"),
+        ValueSpec("policy.min_stop", "s"),
+        ValueSpec("policy.order_min_ratio", "1"),
+        ValueSpec("policy.plausible_ratio", "1"),
+        ValueSpec("policy.plausible_voltage_low", "1"),
+        ValueSpec("policy.plausible_voltage_high", "1"),
+    )
+}
+
+# Values by which inputs are judged before anything is computed: without one there is no such limit.
+INPUT_VALUES: Final[dict[str, ValueSpec]] = {
+    spec.id: spec
+    for spec in (
+        ValueSpec("policy.plan_limit_ratio", "1"),
+        ValueSpec("policy.reserve_limit_ratio", "1"),
+        ValueSpec("policy.agc_limit_ratio", "1"),
+        ValueSpec("policy.tariff_limit", "yuan/MWh"),
     )
 }
 
@@ -97,7 +117,7 @@ READINGS: Final[dict[str, tuple[str, ...]]] = {
     "I-08d": ("step", "linear"),
     "I-09": ("per_record", "quarter_hour_mean", "voltage_curve_is_order"),
     "I-10": ("not_paid_here",),
-    "I-11": ("settle_60_s", "settle_120_s"),
+    "I-11": ("settled_in_band",),
     "I-12": ("planned_verified", "planned_as_is", "capped_by_headroom"),
     "I-13": ("same_month",),
     "I-14": ("only_disclosure_moves",),
@@ -106,14 +126,32 @@ READINGS: Final[dict[str, tuple[str, ...]]] = {
     "I-17": ("counted", "missing"),
     "I-18": ("ramps_not_paid", "ramps_paid"),
     "I-19": ("known_unpaid", "leaves_scope"),
+    "I-20": ("certain_is_paid", "any_hole_blocks"),
+    "I-21": ("tenth_of_band", "every_change"),
+    "I-22": ("machine_by_breaker",),
+    "I-23": ("at_start", "at_stop"),
+    "I-24": ("any_mode",),
+    "I-25": ("day_included",),
 }
 
-# The members of each key: a keyed value needs a row for every one of them.
+# Choices of the text that no reading can adopt, each with what to do in its place (docs/decisions/0031).
+REFUSED: Final[Mapping[str, Mapping[str, Text]]] = {
+    "I-22": {
+        "entered_by_hand": tr(
+            "stops entered by hand are records: import them with the breaker's status (records, substituted)"
+        )
+    },
+    "I-24": {
+        "listed_modes": tr(
+            "which modes of AGC are in service is said where the signal is read: list them in the point table's map"
+        )
+    },
+}
+
+# The members of each key but area, which the rulebook lists: a keyed value needs a row for every one of them.
 KEY_DOMAINS: Final[dict[str, tuple[str, ...]]] = {
-    AREA: AREA_IDS,
     MODE: tuple(str(m) for m in DispatchMode),
     KIND: tuple(str(k) for k in UnitKind),
-    CHOICE: READINGS["I-11"],
 }
 
 # Services in the order of the statement; each has its own scope, exclusions and coverage.
@@ -136,3 +174,7 @@ SERVICES: Final[tuple[str, ...]] = (
     "black_start",
     "primary_frequency",
 )
+
+# Services whose formula a rulebook may pay another service by, with that service's own price and kinds of unit: P_N for
+# each start-stop on order, and planned reserve in peak hours.
+FORMULAS: Final[tuple[str, ...]] = ("gas_start_stop", "hydro_start_stop", "spinning_reserve", "hot_reserve")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from fractions import Fraction
 from itertools import pairwise
 from typing import Protocol, TypeVar
@@ -19,15 +19,15 @@ from typing import Protocol, TypeVar
 from collector.base.errors import RuleError
 from collector.base.text import tr
 from collector.model.interval import local_midnight_ms
-from collector.model.register import AreaState, PlantState, Register, UnitState
+from collector.model.register import AreaState, PlantState, Register, RegisteredUnit
 from collector.settlement.rulebook.rules import Rulebook
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ConstantDays:
     """The days [first_day, until_day) of one unit with its register states: unit, plant and area."""
 
-    unit: UnitState
+    unit: RegisteredUnit
     plant: PlantState
     area: AreaState
     first_day: date
@@ -45,6 +45,10 @@ class Policy:
     provisional_coverage: Fraction
     on_grid_ratio: Fraction
     meter_difference_ratio: Fraction
+    min_stop_ms: int
+    order_min_ratio: Fraction
+    plausible_ratio: Fraction
+    plausible_voltage: tuple[Fraction, Fraction]  # of nominal_kv
     readings: Mapping[str, str]
     overridden: frozenset[str] = frozenset()  # names that the folder's [policy] overrides
 
@@ -61,12 +65,13 @@ def compute_policy(rulebook: Rulebook, register: Register, day: date) -> Policy:
     """
     readings = {ident: rulebook.adopted(ident, day) for ident in rulebook.readings}
 
-    def chosen(name: str, value_id: str, key: str = "") -> Fraction:
+    def chosen(name: str, value_id: str) -> Fraction:
         given = register.policy.get(name)
-        return rulebook.number(value_id, day, key=key) if given is None else Fraction(given)
+        return rulebook.number(value_id, day) if given is None else Fraction(given)
 
-    hold, settle = chosen("hold_limit_s", "policy.hold_limit"), chosen("settle_s", "avc.settle", readings["I-11"])
-    for name, seconds in (("hold_limit_s", hold), ("settle_s", settle)):
+    hold, settle = chosen("hold_limit_s", "policy.hold_limit"), chosen("settle_s", "policy.settle")
+    min_stop = chosen("min_stop_s", "policy.min_stop")
+    for name, seconds in (("hold_limit_s", hold), ("settle_s", settle), ("min_stop_s", min_stop)):
         if (seconds * 1000).denominator != 1 or seconds < 0 or (name == "hold_limit_s" and not seconds):
             raise RuleError(
                 tr("expected a duration in whole milliseconds, got {seconds} s", seconds=float(seconds)), subject=name
@@ -79,6 +84,13 @@ def compute_policy(rulebook: Rulebook, register: Register, day: date) -> Policy:
         provisional_coverage=chosen("provisional_coverage", "policy.provisional_coverage"),
         on_grid_ratio=rulebook.number("policy.on_grid_ratio", day),
         meter_difference_ratio=rulebook.number("policy.meter_difference_ratio", day),
+        min_stop_ms=int(min_stop * 1000),
+        order_min_ratio=chosen("order_min_ratio", "policy.order_min_ratio"),
+        plausible_ratio=chosen("plausible_ratio", "policy.plausible_ratio"),
+        plausible_voltage=(
+            rulebook.number("policy.plausible_voltage_low", day),
+            rulebook.number("policy.plausible_voltage_high", day),
+        ),
         readings=readings,
         overridden=frozenset(register.policy),
     )
@@ -120,11 +132,11 @@ def by_id(states: Sequence[_State]) -> dict[str, list[_State]]:
 
 def compute_stretches(
     register: Register, rulebook: Rulebook, first_day: date, until_day: date
-) -> dict[str, tuple[Stretch, ...]]:
+) -> dict[str, tuple[ConstantDays, ...]]:
     """The stretches of every unit inside [first_day, until_day), in order of time; units in order of id."""
     areas, plants, units = by_id(register.areas), by_id(register.plants), by_id(register.units)
     rule_days = {day for day in rulebook.change_days() if first_day < day < until_day}
-    result: dict[str, tuple[Stretch, ...]] = {}
+    result: dict[str, tuple[ConstantDays, ...]] = {}
     for unit_id in sorted(units):
         states = units[unit_id]
         plant_states = [p for s in states for p in plants.get(s.plant, [])]
@@ -138,12 +150,17 @@ def compute_stretches(
             plant = unit and state_on(plants.get(unit.plant, []), first)
             area = unit and plant and state_on(areas.get(unit.area or plant.area, []), first)
             if unit and plant and area:
-                stretches.append(Stretch(unit, plant, area, first, until))
+                stretches.append(ConstantDays(unit, plant, area, first, until))
         result[unit_id] = tuple(stretches)
     return result
 
 
-def registered_spans(stretches: Sequence[Stretch]) -> tuple[tuple[int, int], ...]:
+def stretch_on(stretches: Iterable[ConstantDays], day: date) -> ConstantDays | None:
+    """The stretch of a unit that a day lies in; None: it is not registered then."""
+    return next((s for s in stretches if s.first_day <= day < s.until_day), None)
+
+
+def registered_spans(stretches: Sequence[ConstantDays]) -> tuple[tuple[int, int], ...]:
     """The spans [start, end), UTC ms, in which a unit is registered; adjacent stretches form one span."""
     spans: list[tuple[int, int]] = []
     for stretch in stretches:
@@ -152,8 +169,3 @@ def registered_spans(stretches: Sequence[Stretch]) -> tuple[tuple[int, int], ...
             start = spans.pop()[0]
         spans.append((start, end))
     return tuple(spans)
-
-
-def day_before(day: date) -> date:
-    """The local date before."""
-    return day - timedelta(days=1)

@@ -13,10 +13,11 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from functools import cached_property
 
 from collector.base.errors import RuleError
 from collector.base.text import tr
-from collector.settlement.rulebook.catalogue import AREA, CALENDAR_VALUES
+from collector.settlement.rulebook.catalogue import AREA, CALENDAR_VALUES, INPUT_VALUES
 
 
 class RuleState(StrEnum):
@@ -71,7 +72,10 @@ class ServiceRow:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service of rules.md section 1. `unit_kinds`: the kinds of unit that can be paid for it."""
+    """A service of rules.md section 1, or one that the rulebook adds. `unit_kinds`: the kinds of unit paid for it.
+
+    `formula`: of an added one, the service whose formula it is paid by, with its own price. `title` is Chinese.
+    """
 
     id: str
     article: str
@@ -80,6 +84,8 @@ class Service:
     unit_kinds: frozenset[str]
     rows: tuple[ServiceRow, ...]
     file: str
+    formula: str = ""
+    title_en: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ class ReadingRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RuleReading:
     """An open point of the text and the choices it leaves, in English and (`_zh`) in Chinese."""
 
     id: str
@@ -105,16 +111,31 @@ class Reading:
     rows: tuple[ReadingRow, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A settlement area (Art. 6(2), 21) and the names it is shown by, in English and (`_zh`) in Chinese."""
+
+    id: str
+    name: str
+    name_zh: str
+
+
 @dataclass(frozen=True)
 class Rulebook:
-    """All values, services and readings of one rule. `hash`: SHA-256 over its files' names and bytes."""
+    """All areas, values, services and readings of one rule. `hash`: SHA-256 over its files' names and bytes."""
 
     id: str
     title: str
     values: Mapping[str, RuleValue]
     services: Mapping[str, Service]
-    readings: Mapping[str, Reading]
+    readings: Mapping[str, RuleReading]
+    areas: Mapping[str, Area]
     hash: str
+
+    @cached_property
+    def formulas(self) -> Mapping[str, str]:
+        """The services that the rulebook adds, each with the one whose formula it is paid by; most add none."""
+        return {service.id: service.formula for service in self.services.values() if service.formula}
 
     def row(self, value_id: str, day: date, *, area: str = "", key: str = "") -> RuleRow:
         """The row of a value that holds on a local day for an area and key.
@@ -176,6 +197,10 @@ class Rulebook:
         found = exception or general
         return None if found is None or found.state is RuleState.ENDED else found
 
+    def pays(self, service: str, kind: str, day: date, area: str) -> bool:
+        """Whether a service is paid to a kind of unit on a day in an area, or may be (its state is unknown)."""
+        return kind in self.services[service].unit_kinds and self.service_row(service, day, area) is not None
+
     def adopted(self, reading: str, day: date) -> str:
         """The choice of a reading adopted on a day.
 
@@ -197,7 +222,8 @@ class Rulebook:
 
     def change_days(self) -> frozenset[date]:
         """Every local day on which a value that money needs, or a service's state, begins or ends."""
-        values = [value for value in self.values.values() if value.id not in CALENDAR_VALUES]
+        aside = CALENDAR_VALUES.keys() | INPUT_VALUES.keys()
+        values = [value for value in self.values.values() if value.id not in aside]
         rows: list[RuleRow | ServiceRow] = [row for value in values for row in value.rows]
         rows += [row for service in self.services.values() for row in service.rows]
         days = {row.from_day for row in rows}

@@ -7,15 +7,18 @@ Each line has its own scope, exclusions and coverage.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from collector.model.dispatch import OrderKind, ReserveKind
 from collector.model.register import UnitKind
-from collector.settlement.measure import meter
+from collector.settlement.measure import meter, reserve_calls, spacing
 from collector.settlement.measure.facts import Facts
-from collector.settlement.rulebook.constant_days import Policy, Stretch
+from collector.settlement.measure.status_runs import measure_runs
+from collector.settlement.rulebook.constant_days import ConstantDays, Policy
+from collector.settlement.rulebook.rules import Rulebook
 from collector.settlement.services import (
     agc,
     avc,
@@ -46,13 +49,15 @@ class Beside:
 class ServiceDef:
     """The definition of one service.
 
-    `rows`: the dispatch rows without which a unit has no line. `gated`: whether low coverage blocks the line.
+    `rows`: the dispatch rows without which a unit has no line. `places`: area and plant of its lines, where they are
+    not those of its parts. `gated`: whether low coverage blocks the line. `formula`: the service by whose formula the
+    line is priced: itself, but for one that the rulebook adds.
     `empty`: the reason of a line whose scope is empty. `divisor`: measured integer ÷ `divisor` = value in `value_unit`.
     """
 
     id: str
     price: Callable[[Account], Draft]
-    applies: Callable[[Stretch], bool] = lambda _: True
+    applies: Callable[[ConstantDays], bool] = lambda _: True
     rows: OrderKind | ReserveKind | None = None
     gated: bool = True
     empty: str = "no_order"
@@ -60,6 +65,12 @@ class ServiceDef:
     value_unit: str = ""
     divisor: int = 1
     beside: tuple[Beside, ...] = ()
+    places: Callable[[Account], set[tuple[str, str]]] | None = None
+    formula: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.formula:
+            object.__setattr__(self, "formula", self.id)
 
 
 _MWH, _H = 3_600_000_000, 3_600_000
@@ -76,7 +87,7 @@ SERVICES: Final[tuple[ServiceDef, ...]] = (
     ),
     ServiceDef(
         "gas_start_stop",
-        start_stop.price_gas,
+        partial(start_stop.price_by_capacity, service=start_stop.GAS),
         rows=OrderKind.START_STOP,
         gated=False,
         determinant="occurrences",
@@ -85,7 +96,7 @@ SERVICES: Final[tuple[ServiceDef, ...]] = (
     ServiceDef("hydro_spill", spill.price, rows=OrderKind.SPILL, determinant="spill_hours", value_unit="h", divisor=_H),
     ServiceDef(
         "hydro_start_stop",
-        start_stop.price_hydro,
+        partial(start_stop.price_by_capacity, service=start_stop.HYDRO),
         rows=OrderKind.START_STOP,
         gated=False,
         determinant="occurrences",
@@ -153,7 +164,7 @@ SERVICES: Final[tuple[ServiceDef, ...]] = (
     ),
     ServiceDef(
         "spinning_reserve",
-        reserve.price_spinning,
+        partial(reserve.price, service=reserve.SPINNING),
         rows=ReserveKind.SPINNING,
         empty="no_reserve",
         determinant="spinning_reserve",
@@ -162,34 +173,62 @@ SERVICES: Final[tuple[ServiceDef, ...]] = (
     ),
     ServiceDef(
         "hot_reserve",
-        reserve.price_hot,
+        partial(reserve.price, service=reserve.HOT),
         rows=ReserveKind.HOT,
         empty="no_reserve",
         determinant="hot_reserve",
         value_unit="MWh",
         divisor=_MWH,
     ),
-    ServiceDef("black_start", black_start.price, black_start.designated, gated=False),
+    ServiceDef("black_start", black_start.price, black_start.designated, gated=False, places=black_start.places),
 )
 
+# The formulas by which a rulebook may pay a service of its own (catalogue.FORMULAS), with that service's values.
+_PRICE_OF: Final[Mapping[str, Callable[..., Draft]]] = {
+    "gas_start_stop": start_stop.price_by_capacity,
+    "hydro_start_stop": start_stop.price_by_capacity,
+    "spinning_reserve": reserve.price,
+    "hot_reserve": reserve.price,
+}
+
 # I-16: services not paid to pumped storage where it counts as a kind of its own.
-HYDRO_ONLY: Final = frozenset({"hydro_spill", "hydro_start_stop", "black_start"})
+HYDRO_ONLY: Final = frozenset({"hydro_spill", "hydro_start_stop"})
 
 
-def applies(policy: Policy) -> dict[str, Callable[[Stretch], bool]]:
+def definitions(rulebook: Rulebook) -> tuple[ServiceDef, ...]:
+    """The services in the order of the statement; those that the rulebook adds stand behind the one they are like."""
+    if not rulebook.formulas:
+        return SERVICES
+    found: list[ServiceDef] = []
+    for definition in SERVICES:
+        added = sorted(ident for ident, formula in rulebook.formulas.items() if formula == definition.id)
+        found += [definition, *(_like(definition, ident) for ident in added)]
+    return tuple(found)
+
+
+def _like(definition: ServiceDef, ident: str) -> ServiceDef:
+    price = partial(_PRICE_OF[definition.id], service=ident)
+    return replace(definition, id=ident, price=price, formula=definition.id)
+
+
+def applies(policy: Policy, rulebook: Rulebook) -> dict[str, Callable[[ConstantDays], bool]]:
     """Per service a test of the stretches it can apply to, besides the unit kinds that the rulebook names."""
 
-    def hydro_proper(test: Callable[[Stretch], bool]) -> Callable[[Stretch], bool]:
+    def hydro_proper(test: Callable[[ConstantDays], bool]) -> Callable[[ConstantDays], bool]:
         return lambda s: test(s) and s.unit.kind is not UnitKind.PUMPED_STORAGE
 
     own_kind = policy.adopts("I-16", "pumped_storage_is_its_own")
-    return {s.id: hydro_proper(s.applies) if own_kind and s.id in HYDRO_ONLY else s.applies for s in SERVICES}
+    return {
+        s.id: hydro_proper(s.applies) if own_kind and s.id in HYDRO_ONLY else s.applies for s in definitions(rulebook)
+    }
 
 
 def measure_all(facts: Facts) -> None:
     """Measure every determinant of a batch."""
+    facts.results.implausible += facts.plausible.events()
     paid_deep = deep_peak.measure(facts)
-    start_stop.measure(facts)
+    measure_runs(facts, OrderKind.START_STOP)
+    measure_runs(facts, OrderKind.CONDENSER)
     spill.measure(facts)
     agc.measure(facts, paid_deep)
     reactive.measure(facts)
@@ -198,4 +237,6 @@ def measure_all(facts: Facts) -> None:
     reserve.measure(facts)
     primary_frequency.measure(facts)
     meter.measure(facts)
+    reserve_calls.measure(facts)
     clock_state.measure(facts)
+    spacing.measure(facts)

@@ -2,11 +2,13 @@
 """Running as a synchronous condenser on order, Art. 15(3).
 
 In our words: 15(3)1 pays each start into condenser mode by capacity; 15(3)2 pays 15 元/MWh · P_N for the hours of it.
-A start is an observed rising edge: the status before was 0 and held up to the record that shows 1.
+A start is a rising edge, from a known 0 that ends inside the order to the first record that shows 1; a hole of
+`min_stop_s` or more between them may hide further starts: counted once, provisional.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -14,8 +16,7 @@ import numpy as np
 from collector.model.dispatch import OrderKind
 from collector.settlement.measure.facts import Condition, Facts
 from collector.settlement.measure.logic import Bools, Tri
-from collector.settlement.measure.results import REASON_CODES
-from collector.settlement.services.pricing import Account, Draft, Priced
+from collector.settlement.services.pricing import UNCERTAIN, Account, Bound, Draft, Priced
 
 START, RUN = "condenser_start", "condenser_run"
 _MS_PER_HOUR = 3_600_000
@@ -35,25 +36,13 @@ def measure(facts: Facts) -> None:
 
 
 def _measure_starts(facts: Facts, scope: Bools) -> None:
-    """Count starts: a piece with status 1 directly after a piece with status 0 of the same lane begins with a start."""
-    timeline = facts.timeline
+    """Measure the time in which starts can be seen. The starts themselves are found when the month is added up."""
     status = facts.condenser
     # Time is known wherever the status is known; a start takes no time, so no piece counts as paid.
     seen = Tri(status.true & False, status.true | status.false)
     tally = facts.tally(START, scope, [Condition(seen, "no_edge", "no_status")])
-    before = np.append(False, status.false[:-1])
-    lane_start = timeline.start % timeline.axis.width == 0
-    edge = status.true & np.where(lane_start, _off_before(facts), before)
-    edge &= tally.within
-    if tally.own is not None:
-        edge &= ~tally.own
-    starts = edge.astype(np.int64)
-    facts.results.put(START, "value", timeline.sum_by_cell(starts))
     if tally.missing.any():
         _put_hidden_starts(facts, tally.missing)
-    if tally.code is not None:
-        tally.code[edge] = REASON_CODES["counted"]
-        facts.trace(tally, starts, "count")
 
 
 def _put_hidden_starts(facts: Facts, missing: Bools) -> None:
@@ -76,34 +65,22 @@ def _put_hidden_starts(facts: Facts, missing: Bools) -> None:
     facts.results.put(START, "best", timeline.add_by_cell(first, records // 2 + 1))
 
 
-def _off_before(facts: Facts) -> Bools:
-    """Whether the record before a lane's first day shows 0 and holds up to the lane's first piece."""
-    timeline, axis, rows = facts.timeline, facts.axis, facts.rows
-    result = np.zeros(len(timeline), dtype=np.bool_)
-    column = rows.columns.get("condenser")
-    if column is None or not len(rows.lane):
-        return result
-    for lane in range(len(axis.lanes)):
-        head = facts.row_before(lane)
-        off = head >= 0 and column.valid[head] and column.values[head] == 0
-        result[timeline.cell_start[lane * axis.days]] = bool(off)
-    return result
-
-
 def price_start(account: Account) -> Draft:
     """Price each start at 14 元/MW."""
     priced = Priced(account, START)
-    for stretch in account.stretches_of(START):
+    for stretch in account.part_of(START):
         count = Fraction(account.measured(START, stretch))
         weight = count * Fraction(stretch.unit.rated_mw)
         priced.add("condenser_start.price", stretch, weight, unit="MW", quantity=count)
-    return priced.draft()
+    draft = priced.draft()
+    unsure = any(account.sum(f"{START}.unsure", stretch) for stretch in account.part_of(START))
+    return replace(draft, provisional=UNCERTAIN) if unsure and account.bound is Bound.MEASURED else draft
 
 
 def price_run(account: Account) -> Draft:
     """Price 15 元/MWh · P_N · t."""
     priced = Priced(account, RUN)
-    for stretch in account.stretches_of(RUN):
+    for stretch in account.part_of(RUN):
         hours = Fraction(account.measured(RUN, stretch), _MS_PER_HOUR)
         weight = hours * Fraction(stretch.unit.rated_mw)
         priced.add("condenser_run.price", stretch, weight, unit="MWh (P_N · t)", quantity=hours)

@@ -17,20 +17,26 @@ import numpy as np
 
 from collector.model.dispatch import OrderKind
 from collector.model.interval import QUARTER_HOUR_MS
-from collector.model.register import UnitKind
-from collector.settlement.measure.facts import Condition, Facts
+from collector.settlement.measure.facts import Condition, Facts, Tally
 from collector.settlement.measure.logic import Bools, Ints, Tri
 from collector.settlement.measure.results import GroupEnergy
-from collector.settlement.rulebook.constant_days import Policy, Stretch, scaled
+from collector.settlement.rulebook.constant_days import ConstantDays, Policy, scaled
+from collector.settlement.rulebook.rules import Rulebook
+from collector.settlement.services.evidence.deep_peak import PeakEvidence, blame, put, split
 from collector.settlement.services.pricing import Account, Draft, Priced
 
 SERVICE = "deep_peak"
 _KWMS_PER_MWH = 3_600_000_000
 
 
-def group_of(policy: Policy, stretch: Stretch) -> tuple[str, str, str] | None:
+def is_paid_kind(rulebook: Rulebook, stretch: ConstantDays) -> bool:
+    """Whether the unit is of a kind that is paid for deep peak shaving, Art. 13(3): conventional coal."""
+    return str(stretch.unit.kind) in rulebook.services[SERVICE].unit_kinds
+
+
+def group_of(rulebook: Rulebook, policy: Policy, stretch: ConstantDays) -> tuple[str, str, str] | None:
     """The peak group of a unit on a stretch: label, plant and area (each area is judged separately); None: no group."""
-    if stretch.unit.kind is not UnitKind.COAL:
+    if not is_paid_kind(rulebook, stretch):
         return None
     label = stretch.unit.peak_group
     if policy.adopts("I-04", "plant"):
@@ -50,7 +56,7 @@ class _Judged:
 
 def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
     """Measure E_deep per unit and day; returns the mask of paid time (I-08c may need it)."""
-    coal = facts.applies(lambda stretch: stretch.unit.kind is UnitKind.COAL)
+    coal = facts.applies(lambda stretch: is_paid_kind(facts.rulebook, stretch))
     if coal is None:
         return None
     power, policy = facts.power, facts.policy
@@ -68,7 +74,10 @@ def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
     )
     ramp = facts.ordered(OrderKind.START_STOP)
     groups = _groups(facts)
+    shown = PeakEvidence.of_units(facts, limit, gate, grouped=bool(groups))
+    alone = judged
     if groups:
+        alone = _Judged(judged.on, judged.below_limit, judged.below_gate, judged.shortfall_kw.copy())
         judged = _Judged(
             Tri(judged.on.true.copy(), judged.on.false.copy()),
             Tri(judged.below_limit.true.copy(), judged.below_limit.false.copy()),
@@ -77,7 +86,7 @@ def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
         )
         in_scope = coal & facts.valley
         for members in groups:
-            _judge_group(facts, judged, members, in_scope, ramp)
+            _judge_group(facts, judged, members, in_scope, ramp, shown)
     conditions = [
         Condition(judged.on, "off_grid", "no_breaker"),
         Condition(judged.below_limit, "above_lower_limit", "no_power"),
@@ -86,8 +95,38 @@ def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
     if policy.adopts("I-18", "ramps_not_paid"):
         conditions.insert(0, Condition(Tri.known(~ramp), "start_stop_order"))
     tally = facts.tally(SERVICE, coal & facts.valley, conditions)
-    facts.finish(tally, judged.shortfall_kw, "MWh", best=lambda: _best_kw(facts, judged, counted_from.values, groups))
+    blame(tally, shown)
+    energy = facts.timeline.length * judged.shortfall_kw * tally.counted
+    facts.results.put(SERVICE, "value", facts.timeline.sum_by_cell(energy))
+    if tally.own is not None:  # without the fault; a member of a group as if judged alone
+        would = tally.own & alone.on.true & alone.below_limit.true & alone.below_gate.true
+        short = facts.timeline.length * alone.shortfall_kw * would
+        facts.results.put(SERVICE, "own_value", facts.timeline.sum_by_cell(short))
+    _put_above(facts, tally, judged, shown, counted_from.values - gate.values, ramp)
+    facts.put_best(tally, lambda pieces: _best_kw(facts, judged, counted_from.values, groups)[pieces])
+    if groups:
+        energy += shown.split_kwms * tally.counted
+    facts.trace(tally, energy, "MWh")
+    put(facts, tally, shown, energy)
     return tally.counted
+
+
+def _put_above(facts: Facts, tally: Tally, judged: _Judged, shown: PeakEvidence, gain_kw: Ints, ramp: Bools) -> None:
+    """Write what running above limit or gate left on the table: its time, how far above, and the energy at the gate.
+
+    `gain_kw`: from the gate to the line that energy is counted from. `reached`: time on grid at the gate or below it,
+    outside start-stop orders: such a unit can come down to its gate.
+    """
+    timeline, put = facts.timeline, facts.results.put
+    above = tally.within & judged.on.true & (judged.below_limit.false | judged.below_gate.false) & ~ramp
+    above = above if tally.own is None else above & ~tally.own
+    pieces = np.flatnonzero(above)
+    length, over = timeline.length[pieces], np.maximum(shown.power_kw[pieces] - shown.gate_kw[pieces], 0)
+    put(SERVICE, "above", timeline.add_by_cell(pieces, length))
+    put(SERVICE, "above_gate_kwms", timeline.add_by_cell(pieces, length * over))
+    put(SERVICE, "at_gate", timeline.add_by_cell(pieces, length * gain_kw[pieces]))
+    low = judged.on.true & shown.known & (shown.power_kw <= shown.gate_kw) & ~ramp
+    put(SERVICE, "reached", timeline.time_by_cell(low))
 
 
 def _best_kw(facts: Facts, judged: _Judged, counted_from_kw: Ints, groups: list[list[_Member]]) -> Ints:
@@ -101,32 +140,32 @@ def _best_kw(facts: Facts, judged: _Judged, counted_from_kw: Ints, groups: list[
     return best
 
 
-def _limit_kw(facts: Facts, stretch: Stretch, rated_mw: Fraction) -> int:
+def _limit_kw(facts: Facts, stretch: ConstantDays, rated_mw: Fraction) -> int:
     """Art. 6(2): the lower end of the basic range is a share of P_N that depends on the dispatching authority."""
     ratio = facts.rulebook.number("deep_peak.lower_limit_ratio", stretch.first_day, area=stretch.area.id)
     return scaled(ratio * rated_mw * 1000)
 
 
-def _gate_kw(facts: Facts, stretch: Stretch, rated_mw: Fraction) -> int:
+def _gate_kw(facts: Facts, stretch: ConstantDays, rated_mw: Fraction) -> int:
     """Art. 13(3): the output below which deep peak is paid, 40 % of rated output, kW."""
     ratio = facts.rulebook.number("deep_peak.gate_ratio", stretch.first_day, area=stretch.area.id)
     return scaled(ratio * rated_mw * 1000)
 
 
-_Member = tuple[int, int, int, Stretch]  # lane, first cell, last cell + 1, stretch
+_Member = tuple[int, int, int, ConstantDays]  # lane, first cell, last cell + 1, stretch
 
 
 def _groups(facts: Facts) -> list[list[_Member]]:
     """Members of each group over each run of days on which its membership stays the same."""
-    by_day: dict[tuple[tuple[str, str, str], int], list[tuple[int, Stretch]]] = defaultdict(list)
+    by_day: dict[tuple[tuple[str, str, str], int], list[tuple[int, ConstantDays]]] = defaultdict(list)
     axis = facts.axis
     for lane, parts in enumerate(facts.lane_stretches):
         for first, until, stretch in parts:
-            key = group_of(facts.policy, stretch)
+            key = group_of(facts.rulebook, facts.policy, stretch)
             for cell in range(first, until) if key is not None else ():
                 by_day[key, axis.day(cell).toordinal()].append((lane, stretch))  # type: ignore[index]
     runs: list[list[_Member]] = []
-    previous: tuple[object, int, list[tuple[int, Stretch]]] | None = None
+    previous: tuple[object, int, list[tuple[int, ConstantDays]]] | None = None
     for (key, day), members in sorted(by_day.items(), key=lambda item: item[0]):
         cells = [lane * axis.days + day - axis.lanes[lane].first_day.toordinal() for lane, _ in members]
         if previous is not None and previous[0] == key and previous[1] == day - 1 and previous[2] == members:
@@ -137,7 +176,9 @@ def _groups(facts: Facts) -> list[list[_Member]]:
     return runs
 
 
-def _judge_group(facts: Facts, judged: _Judged, members: list[_Member], scope: Bools, ramp: Bools) -> None:
+def _judge_group(
+    facts: Facts, judged: _Judged, members: list[_Member], scope: Bools, ramp: Bools, shown: PeakEvidence
+) -> None:
     """Judge a group as one: ΣP of its on-grid members against the ratios of their ΣP_N.
 
     A member excluded, or inside its start-stop order, leaves the group for that time with power and capacity. The group
@@ -149,7 +190,7 @@ def _judge_group(facts: Facts, judged: _Judged, members: list[_Member], scope: B
     slices = [slice(b, b + size) for b in begin]
     paid_ramps = facts.policy.adopts("I-18", "ramps_paid")
     gone = [facts.excluded(SERVICE, own_fault=own) for own in (False, True)]
-    missing = np.zeros(size, dtype=np.bool_)
+    lacking: list[Bools] = []
     on_mask = np.zeros(size, dtype=np.int64)
     remains_mask = np.zeros(size, dtype=np.int64)
     total = np.zeros(size, dtype=np.int64)
@@ -161,18 +202,20 @@ def _judge_group(facts: Facts, judged: _Judged, members: list[_Member], scope: B
                 stays &= ~mask[part]
         remains.append(stays)
         on, valid = Tri(judged.on.true[part], judged.on.false[part]), facts.power.valid[part]
-        missing |= stays & ~(on.false | (on.true & valid))
+        lacking.append(stays & ~(on.false | (on.true & valid)))
         counts = stays & on.true & valid
         on_mask += counts.astype(np.int64) << index
         remains_mask += stays.astype(np.int64) << index
         total += np.where(counts, facts.power.values[part], 0)
+    missing = np.logical_or.reduce(lacking)
     stretches = [stretch for *_, stretch in members]
     capacity_mask = remains_mask if facts.policy.adopts("I-04", "all_members") else on_mask
-    limit, gate = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+    limit, gate, capacity = (np.zeros(size, dtype=np.int64) for _ in range(3))
     for bits in np.unique(capacity_mask).tolist():
         rated = sum((Fraction(s.unit.rated_mw) for i, s in enumerate(stretches) if bits >> i & 1), Fraction(0))
         here = capacity_mask == bits
         limit[here], gate[here] = _limit_kw(facts, stretches[0], rated), _gate_kw(facts, stretches[0], rated)
+        capacity[here] = scaled(rated * 1000)
     gated = total
     if not facts.policy.adopts("I-05", "per_record"):
         gated = _quarter_means(timeline.start[slices[0]], timeline.length[slices[0]], total, ~missing & (on_mask > 0))
@@ -180,6 +223,7 @@ def _judge_group(facts: Facts, judged: _Judged, members: list[_Member], scope: B
     short = (limit if facts.policy.adopts("I-03", "from_lower_limit") else gate) - total
     paid = scope[slices[0]] & ~missing & low & gate_low & (on_mask > 0)
     _put_energy(facts, members, slices[0], np.where(paid, short, 0), on_mask)
+    _show_group(facts, shown, members, (limit, gate, capacity, total), (lacking, on_mask), np.where(paid, short, 0))
     for stays, part in zip(remains, slices, strict=True):
         bad = stays & missing
         judged.on.true[part] &= ~bad
@@ -187,6 +231,50 @@ def _judge_group(facts: Facts, judged: _Judged, members: list[_Member], scope: B
         for tri, outcome in ((judged.below_limit, low), (judged.below_gate, gate_low)):
             tri.true[part], tri.false[part] = bad | outcome, ~bad & ~outcome
         judged.shortfall_kw[part] = 0
+
+
+def _show_group(
+    facts: Facts,
+    shown: PeakEvidence,
+    members: list[_Member],
+    judged_by: tuple[Ints, Ints, Ints, Ints],
+    states: tuple[list[Bools], Ints],
+    short_kw: Ints,
+) -> None:
+    """Note by what a group was judged, each member's share of its energy, and whose data were missing.
+
+    `judged_by`: limit, gate, ΣP_N and ΣP, kW; `states`: where each member's data are missing, and the on-grid members.
+    """
+    timeline, axis = facts.timeline, facts.axis
+    lacking, on_mask = states
+    missing = np.logical_or.reduce(lacking)
+    names = [axis.lanes[lane].unit for lane, *_ in members]
+    lost = sum((mask.astype(np.int64) << index for index, mask in enumerate(lacking)), np.zeros(len(missing), np.int64))
+    who = np.zeros(len(missing), dtype=np.int64)
+    for bits in np.unique(lost).tolist():
+        who[lost == bits] = shown.text(" ".join(name for i, name in enumerate(names) if bits >> i & 1))
+    label = group_of(facts.rulebook, facts.policy, members[0][3])
+    assert label is not None  # they are members of one
+    for index, (_, first, until, stretch) in enumerate(members):
+        begin = int(timeline.cell_start[first])
+        part = slice(begin, begin + len(missing))
+        shown.limit_kw[part], shown.gate_kw[part], shown.rated_kw[part], shown.power_kw[part] = judged_by
+        shown.known[part] = ~missing & (on_mask > 0)
+        shown.group[part], shown.missing[part] = shown.text(label[0]), who
+        shown.blamed[part] = missing & ~lacking[index]
+        shown.unpowered[part] = lacking[index] & facts.on.true[part] & timeline.present[part]
+        shown.share[part] = 0
+        energy = short_kw * timeline.length[part]
+        for bits in np.unique(on_mask).tolist():
+            if not bits >> index & 1:
+                continue
+            rated = sum((Fraction(m[3].unit.rated_mw) for i, m in enumerate(members) if bits >> i & 1), Fraction(0))
+            share, here = Fraction(stretch.unit.rated_mw) / rated, on_mask == bits
+            shown.share[part][here & ~missing] = scaled(share * 1_000_000)
+            for cell in range(first, until):
+                a = int(timeline.cell_start[cell]) - begin
+                day = slice(a, a + int(timeline.cell_count[cell]))
+                shown.split_kwms[part][day] += split(np.cumsum(energy[day] * here[day]), share) * here[day]
 
 
 def _quarter_means(start: Ints, length: Ints, values: Ints, known: Bools) -> Ints:
@@ -219,13 +307,13 @@ def _put_energy(facts: Facts, members: list[_Member], part: slice, short_kw: Int
 def price(account: Account) -> Draft:
     """Price E_deep at the price of the area's dispatch mode, day by day."""
     priced = Priced(account, SERVICE)
-    for stretch in account.stretches_of(SERVICE):
+    for stretch in account.part_of(SERVICE):
         energy = Fraction(account.measured(SERVICE, stretch), _KWMS_PER_MWH) + _share(account, stretch)
         priced.add("deep_peak.price", stretch, energy, key=str(stretch.area.dispatch_mode), unit="MWh")
     return priced.draft()
 
 
-def _share(account: Account, stretch: Stretch) -> Fraction:
+def _share(account: Account, stretch: ConstantDays) -> Fraction:
     """The unit's part of its groups' energy, by capacity among the members on grid."""
     energy = Fraction(0)
     for group in account.groups:

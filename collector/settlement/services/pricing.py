@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from fractions import Fraction
+from typing import Final
 
-from collector.model.dispatch import Rate, StartStopRow
+from collector.base.text import tr
+from collector.model.dispatch import OrderKind, Rate, StartStopRow
 from collector.model.interval import Month
 from collector.settlement.measure.dispatch_side import DispatchSide
-from collector.settlement.measure.results import BreakerRun, GroupEnergy, MonthTotals, Sums
-from collector.settlement.rulebook.constant_days import Policy, Stretch
+from collector.settlement.measure.results import GroupEnergy, MonthTotals, StatusRun, Sums
+from collector.settlement.rulebook.constant_days import ConstantDays, Policy
 from collector.settlement.rulebook.in_force import RulesInForce
 from collector.settlement.rulebook.rules import Rulebook
-from collector.settlement.statement import LineStatus, RuleUse, Step
+from collector.settlement.statement import FormulaStep, LineStatus, RuleUse
+from collector.settlement.units import unit_text
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,11 @@ class Case:
     policy: Policy
     totals: MonthTotals
     dispatch: DispatchSide
-    stretches: Mapping[str, Sequence[Stretch]]
+    stretches: Mapping[str, Sequence[ConstantDays]]
     columns_of: Mapping[str, frozenset[str]]
     rates: Sequence[Rate]
     start_stop_table: Sequence[StartStopRow]
+    elapsed: Fraction = Fraction(1)  # of the month's days, where it is still running
     cited: dict[Hashable, tuple[RuleUse, ...]] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -45,8 +49,11 @@ class Draft:
     status: LineStatus | None = None
     reason: str = ""
     provisional: str = ""
-    steps: tuple[Step, ...] = ()
+    steps: tuple[FormulaStep, ...] = ()
     rules: tuple[RuleUse, ...] = ()
+
+
+UNCERTAIN: Final = "uncertain_edge"  # why a line is provisional or blocked whose edges holes may hide
 
 
 class Bound(Enum):
@@ -57,19 +64,30 @@ class Bound(Enum):
     HIGH = "high"
 
 
+def place_of(stretch: ConstantDays) -> tuple[str, str]:
+    """The area whose pool pays for a stretch, and the plant it pays (Art. 21)."""
+    return stretch.area.id, stretch.plant.id
+
+
 @dataclass(frozen=True)
 class Account:
-    """One unit in one month."""
+    """One unit in one month, or the part of it that lies in one area with one plant.
+
+    Amounts and quantities are of the part; on-grid time of the scope, λ and coverage are the unit's over the month, so
+    that the parts add up to the whole.
+    """
 
     case: Case
     unit: str
-    applies: Mapping[str, Callable[[Stretch], bool]]
+    applies: Mapping[str, Callable[[ConstantDays], bool]]
     bound: Bound = Bound.MEASURED
-    _stretches_of: dict[str, list[Stretch]] = field(default_factory=dict, repr=False, compare=False)
+    part: tuple[str, str] | None = None  # area and plant of the line that is priced; None: all of the unit's month
+    change: Callable[[Sums], Mapping[str, int]] | None = None  # what would have been measured instead, by column
+    _stretches_of: dict[str, list[ConstantDays]] = field(default_factory=dict, repr=False, compare=False)
     _sums: dict[tuple[date, date], Sums] = field(default_factory=dict, repr=False, compare=False)
 
     @property
-    def stretches(self) -> Sequence[Stretch]:
+    def stretches(self) -> Sequence[ConstantDays]:
         """The unit's stretches, in order of time."""
         return self.case.stretches[self.unit]
 
@@ -78,12 +96,11 @@ class Account:
         """Energy of the peak groups of which the unit was an on-grid member."""
         return self.case.totals.groups.get(self.unit, ())
 
-    @property
-    def runs(self) -> Sequence[BreakerRun]:
-        """The unit's breaker runs in order of time."""
-        return self.case.totals.runs.get(self.unit, ())
+    def runs_of(self, kind: OrderKind) -> Sequence[StatusRun]:
+        """The unit's runs of the status that orders of a kind look at, in order of time."""
+        return self.case.totals.runs.get((kind, self.unit), ())
 
-    def stretches_of(self, service: str) -> list[Stretch]:
+    def stretches_of(self, service: str) -> list[ConstantDays]:
         """The stretches in which a service applies to the unit and is in force (or its state is unknown)."""
         found = self._stretches_of.get(service)
         if found is None:
@@ -97,11 +114,16 @@ class Account:
             ]
         return found
 
-    def sum(self, column: str, stretch: Stretch) -> int:
+    def part_of(self, service: str) -> list[ConstantDays]:
+        """Those of `stretches_of` that lie in the part."""
+        found = self.stretches_of(service)
+        return found if self.part is None else [s for s in found if place_of(s) == self.part]
+
+    def sum(self, column: str, stretch: ConstantDays) -> int:
         """The sum of a measured column over a stretch; zero where the column was not measured."""
         return self.sums(stretch)[column]
 
-    def sums(self, stretch: Stretch) -> Sums:
+    def sums(self, stretch: ConstantDays) -> Sums:
         """The sums of all measured columns over a stretch."""
         return self._between(stretch.first_day, stretch.until_day)
 
@@ -114,10 +136,13 @@ class Account:
         sums = self._sums.get((first_day, until_day))
         if sums is None:
             first, until = first_day.toordinal(), until_day.toordinal()
-            sums = self._sums[first_day, until_day] = self.case.totals.between(self.unit, first, until)
+            sums = self.case.totals.between(self.unit, first, until)
+            if self.change is not None:
+                sums = Sums({**sums, **self.change(sums)})
+            self._sums[first_day, until_day] = sums
         return sums
 
-    def measured(self, service: str, stretch: Stretch) -> int:
+    def measured(self, service: str, stretch: ConstantDays) -> int:
         """A determinant's value over a stretch; for a bound, with what missing time could add (or take away)."""
         sums = self.sums(stretch)
         value = sums[f"{service}.value"]
@@ -142,13 +167,14 @@ class Priced:
     quantity: Fraction = Fraction(0)
     amount: Fraction | None = Fraction(0)
     unknown: str = ""
-    steps: list[Step] = field(default_factory=list)
+    by_days: Fraction = Fraction(1)  # the share of a monthly sum that a running month has come to
+    steps: list[FormulaStep] = field(default_factory=list)
     rules: list[RuleUse] = field(default_factory=list)
 
     def add(
         self,
         value_id: str,
-        stretch: Stretch,
+        stretch: ConstantDays,
         amount_of: Fraction,
         *,
         unit: str,
@@ -173,22 +199,38 @@ class Priced:
         product = price * amount_of
         if factor != 1:
             product *= factor
+        if self.by_days != 1:
+            product *= self.by_days
         self.amount = _plus(self.amount, product)
-        if self.account.bound is not Bound.MEASURED:
-            return  # the steps of a bound are not shown
+        if self.account.bound is not Bound.MEASURED or self.account.change is not None:
+            return  # only the steps of the line itself are shown
         times = f" × {plain(factor)}" if factor != 1 else ""
+        times += f" × {self.by_days}" if self.by_days != 1 else ""
         priced_in = self.account.case.rulebook.values[value_id].unit
         about = label or f"{stretch.first_day}…{stretch.until_day}"
-        self.steps.append(Step(f"{about}: {plain(amount_of)} {unit} × {plain(price)} {priced_in}{times}", product))
+        self.steps.append(
+            FormulaStep(
+                tr(
+                    "{about}: {amount} {unit} × {price} {priced_in}{times}",
+                    about=about,
+                    amount=plain(amount_of),
+                    unit=unit_text(unit),
+                    price=plain(price),
+                    priced_in=unit_text(priced_in),
+                    times=times,
+                ),
+                product,
+            )
+        )
 
-    def price(self, value_id: str, stretch: Stretch, *, key: str = "") -> Fraction | None:
+    def price(self, value_id: str, stretch: ConstantDays, *, key: str = "") -> Fraction | None:
         """A rulebook value on a stretch, recorded for the explanation; None: unknown or ended."""
         rule = self.account.case.rules.rule(value_id, stretch.first_day, stretch.area.id, key)
         if self.account.bound is Bound.MEASURED and rule.use not in self.rules:
             self.rules.append(rule.use)
         return rule.value
 
-    def factor(self, stretch: Stretch) -> Fraction | None:
+    def factor(self, stretch: ConstantDays) -> Fraction | None:
         """The settlement factor of the service; None: its state is unknown."""
         service = self.account.case.rules.service(self.service, stretch.first_day, stretch.area.id)
         return None if service is None else service.factor
@@ -204,7 +246,8 @@ class Priced:
                 steps=tuple(self.steps),
                 rules=tuple(self.rules),
             )
-        return Draft(self.quantity, self.amount, steps=tuple(self.steps), rules=tuple(self.rules))
+        reason = "by_days" if self.amount and self.by_days != 1 else ""
+        return Draft(self.quantity, self.amount, reason=reason, steps=tuple(self.steps), rules=tuple(self.rules))
 
 
 def _plus(total: Fraction | None, term: Fraction) -> Fraction:

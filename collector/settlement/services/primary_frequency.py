@@ -20,7 +20,7 @@ from collector.model.interval import local_midnight_ms
 from collector.settlement.measure.facts import Facts
 from collector.settlement.measure.logic import Ints
 from collector.settlement.measure.results import Excursion
-from collector.settlement.rulebook.constant_days import Stretch, scaled
+from collector.settlement.rulebook.constant_days import ConstantDays, scaled
 from collector.settlement.services.pricing import Account
 from collector.settlement.statement import PrimaryFrequencyRow, PrimaryFrequencyService
 
@@ -52,11 +52,11 @@ def measure(facts: Facts) -> None:
     _put_excursions(facts, side, beyond, edge)
 
 
-def _number(facts: Facts, stretch: Stretch, name: str) -> Fraction:
+def _number(facts: Facts, stretch: ConstantDays, name: str) -> Fraction:
     return facts.rulebook.number(f"{SERVICE}.{name}", stretch.first_day, area=stretch.area.id)
 
 
-def _dead_band_uhz(facts: Facts, stretch: Stretch) -> int | None:
+def _dead_band_uhz(facts: Facts, stretch: ConstantDays) -> int | None:
     """The dead band by kind of unit, µHz; None where the rulebook has none: excursions are not judged."""
     kind, area = str(stretch.unit.kind), stretch.area.id
     value = facts.rulebook.value(f"{SERVICE}.dead_band", stretch.first_day, area=area, key=kind)

@@ -16,7 +16,7 @@ import numpy as np
 from collector.model.dispatch import OrderKind
 from collector.settlement.measure.facts import Condition, Facts
 from collector.settlement.measure.logic import Bools, Ints, Tri, Values
-from collector.settlement.rulebook.constant_days import Stretch, scaled
+from collector.settlement.rulebook.constant_days import ConstantDays, scaled
 from collector.settlement.services.pricing import Account, Draft, Priced
 
 LAG, LEAD = "reactive_lag", "reactive_lead"
@@ -54,18 +54,19 @@ def measure(facts: Facts) -> None:
         facts.finish(tally, excess.values, "Mvarh", best=partial(_best_kvar, facts, service, supplied, excess))
 
 
-def _best_kvar(facts: Facts, service: str, supplied: Values, excess: Values) -> Ints:
-    """The most that could be paid, kvar: the excess where known, else the reactive power supplied (or absorbed).
+def _best_kvar(facts: Facts, service: str, supplied: Values, excess: Values, pieces: Ints) -> Ints:
+    """The most that could be paid on some pieces, kvar: the excess, else the reactive power supplied (or absorbed).
 
     Where that is unknown too: the registered limit, else the number of the rated output.
     """
 
-    def most(stretch: Stretch) -> int:
+    def most(stretch: ConstantDays) -> int:
         limit = stretch.unit.q_max_mvar if service == LAG else stretch.unit.q_min_mvar
         return scaled(abs(Fraction(stretch.unit.rated_mw if limit is None else limit)) * 1000)
 
-    at_most = np.where(supplied.valid, supplied.values, facts.per_piece(most).values)
-    return np.maximum(np.where(excess.valid, excess.values, at_most), 0)
+    limit = facts.per_day(most).values[facts.timeline.cell_of(pieces)]
+    at_most = np.where(supplied.valid[pieces], supplied.values[pieces], limit)
+    return np.maximum(np.where(excess.valid[pieces], excess.values[pieces], at_most), 0)
 
 
 def _free(facts: Facts, service: str, power_kw: Ints) -> Ints:
@@ -73,11 +74,11 @@ def _free(facts: Facts, service: str, power_kw: Ints) -> Ints:
     which = "lag" if service == LAG else "lead"
     terms: dict[Fraction, int] = {}
 
-    def ratio(stretch: Stretch) -> Fraction:
+    def ratio(stretch: ConstantDays) -> Fraction:
         area = stretch.area.id
         return facts.rulebook.number(f"reactive.free_ratio_{which}", stretch.first_day, area=area)
 
-    def index(stretch: Stretch) -> int:
+    def index(stretch: ConstantDays) -> int:
         return terms.setdefault(ratio(stretch), len(terms))
 
     which_term = facts.per_piece(index).values
@@ -113,7 +114,7 @@ def _compared(left: Values, right: Values, outcome: Bools) -> tuple[Bools, Bools
 def _at_limit(facts: Facts, service: str, supplied: Values) -> Tri:
     """Whether the unit supplies, or absorbs, up to its registered limit; false where no limit is registered."""
 
-    def limit(stretch: Stretch) -> int | None:
+    def limit(stretch: ConstantDays) -> int | None:
         mvar = stretch.unit.q_max_mvar if service == LAG else stretch.unit.q_min_mvar
         if mvar is None:
             return None
@@ -137,7 +138,7 @@ def price_lead(account: Account) -> Draft:
 
 def _price(account: Account, service: str) -> Draft:
     priced = Priced(account, service)
-    for stretch in account.stretches_of(service):
+    for stretch in account.part_of(service):
         energy = Fraction(account.measured(service, stretch), _KVARMS_PER_MVARH)
         priced.add(f"{service}.price", stretch, energy, unit="Mvarh")
     return priced.draft()

@@ -25,6 +25,9 @@ def measure(facts: Facts) -> None:
     """Measure reserved MW × time in peak hours of reserve rows, with the unit on grid (spinning) or off (hot)."""
     for service, kind in KIND_OF.items():
         _measure(facts, service, kind)
+    for service, formula in sorted(facts.rulebook.formulas.items()):
+        if formula in KIND_OF:
+            _measure(facts, service, KIND_OF[formula])
 
 
 def _measure(facts: Facts, service: str, kind: ReserveKind) -> None:
@@ -39,7 +42,7 @@ def _measure(facts: Facts, service: str, kind: ReserveKind) -> None:
     planned = np.array([r.power_kw or 0 for r in rows], dtype=np.int64)
     given = np.array([r.power_kw is not None for r in rows], dtype=np.bool_)
     power = Values(planned[row], given[row] & (row >= 0))
-    if service == SPINNING:
+    if kind is ReserveKind.SPINNING:
         state = Condition(facts.on, "off_grid", "no_breaker")
     else:
         state = Condition(~facts.on, "on_grid", "no_breaker")
@@ -54,7 +57,7 @@ def _measure(facts: Facts, service: str, kind: ReserveKind) -> None:
         facts.tally(service, scope, [state], needs),
         amount,
         "MWh",
-        best=lambda: np.where(power.valid, power.values, _rated_kw(facts)),
+        best=lambda pieces: np.where(power.valid, power.values, _rated_kw(facts))[pieces],
     )
 
 
@@ -62,19 +65,10 @@ def _rated_kw(facts: Facts) -> Ints:
     return facts.per_piece(lambda s: scaled(Fraction(s.unit.rated_mw) * 1000)).values
 
 
-def price_spinning(account: Account) -> Draft:
+def price(account: Account, service: str) -> Draft:
     """P · t · Y, Y by dispatch mode."""
-    return _price(account, SPINNING)
-
-
-def price_hot(account: Account) -> Draft:
-    """P · t · Y, Y by dispatch mode."""
-    return _price(account, HOT)
-
-
-def _price(account: Account, service: str) -> Draft:
     priced = Priced(account, service)
-    for stretch in account.stretches_of(service):
+    for stretch in account.part_of(service):
         energy = Fraction(account.measured(service, stretch), _KWMS_PER_MWH)
         priced.add(f"{service}.price", stretch, energy, key=str(stretch.area.dispatch_mode), unit="MWh")
     return priced.draft()

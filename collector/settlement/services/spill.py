@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from collector.base.text import tr
 from collector.model.dispatch import OrderKind
 from collector.settlement.measure.facts import Condition, Facts
-from collector.settlement.services.pricing import Account, Draft, Priced
-from collector.settlement.statement import LineStatus, Step
+from collector.settlement.services.pricing import Account, Draft, Priced, plain
+from collector.settlement.statement import FormulaStep, LineStatus
 
 SERVICE = "hydro_spill"
 _MS_PER_HOUR = 3_600_000
@@ -32,7 +33,7 @@ def measure(facts: Facts) -> None:
 def price(account: Account) -> Draft:
     """Price 0.5 · P_N · t · C, day by day; without a tariff there is no amount."""
     priced = Priced(account, SERVICE)
-    for stretch in account.stretches_of(SERVICE):
+    for stretch in account.part_of(SERVICE):
         hours = Fraction(account.measured(SERVICE, stretch), _MS_PER_HOUR)
         ordered = account.sum(f"{SERVICE}.scope", stretch)
         priced.quantity += hours
@@ -47,11 +48,17 @@ def price(account: Account) -> Draft:
             continue
         product = ratio * Fraction(stretch.unit.rated_mw) * hours * Fraction(tariff) * factor
         priced.amount = (priced.amount or Fraction(0)) + product
-        text = f"{ratio} × {stretch.unit.rated_mw} MW × {float(hours):.6f} h × {tariff} 元/MWh"
-        priced.steps.append(Step(text, product))
+        text = tr(
+            "{ratio} × {mw} MW × {hours} h × {tariff} yuan/MWh",
+            ratio=plain(ratio),
+            mw=stretch.unit.rated_mw,
+            hours=plain(hours),
+            tariff=tariff,
+        )
+        priced.steps.append(FormulaStep(text, product))
     return priced.draft()
 
 
 def _hours(account: Account) -> Fraction:
-    total = sum(account.measured(SERVICE, s) for s in account.stretches_of(SERVICE))
+    total = sum(account.measured(SERVICE, s) for s in account.part_of(SERVICE))
     return Fraction(total, _MS_PER_HOUR)

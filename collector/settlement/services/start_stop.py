@@ -2,260 +2,326 @@
 """Stopping and restarting inside 24 hours on order: coal Art. 13(4), gas 13(5), hydro 13(7).
 
 In our words: per order, a unit that was taken off the grid and brought back within the allowed time is paid once, by
-its capacity; coal by a table of capacity and stop-to-start interval that the text does not contain (I-01). An
-occurrence is an off-grid run of the breaker between two on-grid runs, with no missing breaker time in or next to it; it
-belongs to the month in which the breaker closes (I-06). Runs join across days and months, so orders and occurrences are
-matched when the month is added up.
+its capacity; coal by a table of capacity and stop-to-start interval that the text does not contain (I-01). What is
+certain is paid: on, then off, then on again at known times, whatever holes lie between (I-20). It belongs to the month
+of the first known on again (I-06). Runs join across days and months, so orders and occurrences are matched when the
+month is added up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
 
-import numpy as np
-
+from collector.base.text import tr
 from collector.model.dispatch import Order, OrderKind
-from collector.model.interval import HOUR_MS, Interval, format_time, is_covered, local_day, local_midnight_ms
-from collector.settlement.measure.facts import Facts
-from collector.settlement.measure.results import BreakerRun
-from collector.settlement.rulebook.constant_days import Stretch
-from collector.settlement.services.pricing import Account, Bound, Draft, Priced
-from collector.settlement.statement import LineStatus, RuleUse, Step
+from collector.model.interval import HOUR_MS, format_time, is_covered, local_day, local_midnight_ms
+from collector.settlement.measure.occurrences import (
+    Occurrence,
+    Span,
+    certain_occurrences,
+    possible_occurrences,
+    without_short_holes,
+)
+from collector.settlement.measure.results import StatusRun
+from collector.settlement.measure.status_runs import join_runs
+from collector.settlement.rulebook.constant_days import ConstantDays
+from collector.settlement.services.pricing import UNCERTAIN, Account, Bound, Draft, Priced
+from collector.settlement.statement import FormulaStep, LineStatus
 
 COAL, GAS, HYDRO = "coal_start_stop", "gas_start_stop", "hydro_start_stop"
+_Spans = list[tuple[int, int]]
+
+
+class Hidden(NamedTuple):
+    """A stop and restart that holes may hide: payable at `place` if it closes (I-06: opens) there."""
+
+    place: ConstantDays
+    opening: Span
+    closing: Span
+
+    def gaps_ms(self, max_gap_ms: int) -> Span:
+        """The gaps it may have."""
+        return Span(
+            max(1, self.closing.first - self.opening.last), min(max_gap_ms, self.closing.last - self.opening.first)
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Occurrence:
-    """A stop and restart: opening and closing of the breaker, UTC ms."""
+class OrderResult:
+    """What became of an order. `paid` at `place`; `used`: paid, here, or in another month or part of it.
 
-    opening_ms: int
-    closing_ms: int
+    `certain`: all of its certain occurrences, each with whether it is excluded. `hidden`: without a payable certain one
+    those that could close this month; with one, those that could have come in its place.
+    """
 
+    order: Order
+    certain: tuple[tuple[Occurrence, bool], ...]
+    paid: Occurrence | None
+    place: ConstantDays | None
+    used: bool
+    hidden: tuple[Hidden, ...]
 
-def measure(facts: Facts) -> None:
-    """Measure breaker runs of the units that have start-stop orders."""
-    timeline, axis = facts.timeline, facts.axis
-    ordered = facts.dispatch.orders[OrderKind.START_STOP]
-    lanes = [index for index, lane in enumerate(axis.lanes) if ordered.get(lane.unit)]
-    if not lanes:
-        return
-    on = facts.on
-    state = np.where(on.true, 1, np.where(on.false, 0, -1)).astype(np.int8)
-    for lane in lanes:
-        a = int(timeline.cell_start[lane * axis.days])
-        last = (lane + 1) * axis.days - 1
-        b = int(timeline.cell_start[last] + timeline.cell_count[last])
-        first = a + np.concatenate([[0], np.flatnonzero(np.diff(state[a:b])) + 1])
-        start = axis.utc_ms(timeline.start[first])
-        end = np.append(start[1:], axis.start_utc_ms[lane] + axis.width)
-        unit = axis.lanes[lane].unit
-        for run in zip(start.tolist(), end.tolist(), state[first].tolist(), strict=True):
-            facts.results.runs.append(BreakerRun(unit, *run))
+    @property
+    def uncertain(self) -> bool:
+        """Whether the order may have been fulfilled this month, but not for certain."""
+        return not self.used and bool(self.hidden)
 
 
-def join_runs(runs: list[BreakerRun]) -> list[BreakerRun]:
-    """Join the runs of neighbouring days; time between days that were not measured is missing."""
-    joined: list[BreakerRun] = []
-    for run in runs:
-        if joined and joined[-1].state == run.state and joined[-1].end_ms == run.start_ms:
-            joined[-1] = BreakerRun(run.unit, joined[-1].start_ms, run.end_ms, run.state)
-        else:
-            joined.append(run)
-    return joined
+class Orders:
+    """The start-stop orders of a unit and month, matched with what its breaker did."""
+
+    def __init__(self, account: Account, service: str) -> None:
+        case = account.case
+        self.account, self.month = account, case.month.interval
+        self.runs: list[StatusRun] = join_runs(account.runs_of(OrderKind.START_STOP))
+        self.excluded = case.dispatch.excluded_spans(account.unit, service)
+        self.places, self.mine = account.stretches_of(service), account.part_of(service)
+        self.max_gap_ms = int(case.rulebook.number("start_stop.max_gap", case.month.first_day) * HOUR_MS)
+        self._by_restart = case.policy.adopts("I-06", "month_of_restart")
+        any_hole_blocks = case.policy.adopts("I-20", "any_hole_blocks")
+        self._min_stop_ms = 0 if any_hole_blocks else case.policy.min_stop_ms
+        self._whole = without_short_holes(self.runs, self._min_stop_ms)
+        self._certain = certain_occurrences(self._whole, self.max_gap_ms, exact=any_hole_blocks)
+        orders = case.dispatch.orders[OrderKind.START_STOP].get(account.unit, ())
+        mine = [order for order in orders if order.start_ms < self.month.end_ms and order.end_ms > self.month.start_ms]
+        self.results = [self._result(order) for order in mine]
+
+    def _result(self, order: Order) -> OrderResult:
+        inside = [one for one in self._certain if order.start_ms <= one.a and one.d < order.end_ms]
+        certain = tuple((one, self._touched(one)) for one in inside)
+        for one, excluded in certain:
+            instant = one.d if self._by_restart else one.b
+            here = self.month.start_ms <= instant < self.month.end_ms
+            place = self._place_at(instant) if here else None
+            if excluded or (here and place is None):
+                continue
+            if place is None or place not in self.mine:  # paid in another month, or in another part of this one
+                return OrderResult(order, certain, None, None, True, ())
+            hidden = self._hidden(Span(order.start_ms, one.d), first_only=True)
+            return OrderResult(order, certain, one, place, True, tuple(hidden))
+        hidden = self._hidden(Span(order.start_ms, order.end_ms - 1), first_only=False)
+        return OrderResult(order, certain, None, None, False, tuple(hidden))
+
+    def _hidden(self, inside: Span, *, first_only: bool) -> Iterator[Hidden]:
+        """What holes may hide of an order, outside exclusions; `first_only`: what could be its first occurrence."""
+        free = list(_between(self.excluded, inside))
+        for one in possible_occurrences(self._whole, inside, self.max_gap_ms, self._min_stop_ms):
+            if first_only and one.after_off and len(free) == 1:
+                continue
+            for allowed in free:
+                for place in self.mine:
+                    opening, closing = one.opening.within(allowed), one.closing.within(allowed)
+                    if self._by_restart:
+                        closing = closing.within(_instants(place))
+                    else:
+                        opening = opening.within(_instants(place))
+                    found = Hidden(place, opening, closing)
+                    if opening and closing and found.gaps_ms(self.max_gap_ms):
+                        yield found
+
+    def _touched(self, one: Occurrence) -> bool:
+        """Whether any instant from opening to closing, both included, is excluded."""
+        return any(start <= one.d and end > one.b for start, end in self.excluded)
+
+    def _place_at(self, time_utc_ms: int) -> ConstantDays | None:
+        day = local_day(time_utc_ms)
+        return next((s for s in self.places if s.first_day <= day < s.until_day), None)
+
+    @property
+    def uncertain(self) -> list[OrderResult]:
+        """The orders that may have been fulfilled, but not for certain."""
+        return [result for result in self.results if result.uncertain]
+
+    def empty_scope(self, service: str) -> str:
+        """Why the orders leave no time of the month: none of it registered, or all of it excluded; else empty."""
+        leaving = self.account.case.dispatch.excluded_spans(self.account.unit, service, own_fault=False)
+        reason = "no_order"
+        for result in self.results:
+            for place in self.mine:
+                begin = max(result.order.start_ms, self.month.start_ms, local_midnight_ms(place.first_day))
+                end = min(result.order.end_ms, self.month.end_ms, local_midnight_ms(place.until_day))
+                if begin < end:
+                    if not is_covered(begin, end, leaving):
+                        return ""
+                    reason = "excluded"
+        return reason
 
 
-def occurrences(runs: list[BreakerRun], max_gap_ms: int) -> list[Occurrence]:
-    """Observed stops and restarts: off directly between on and on, not longer than allowed."""
-    found = []
-    for before, off, after in zip(runs, runs[1:], runs[2:], strict=False):
-        touching = before.end_ms == off.start_ms and off.end_ms == after.start_ms
-        if touching and (before.state, off.state, after.state) == (1, 0, 1) and off.end_ms - off.start_ms <= max_gap_ms:
-            found.append(Occurrence(off.start_ms, off.end_ms))
-    return found
+def _instants(place: ConstantDays) -> Span:
+    return Span(local_midnight_ms(place.first_day), local_midnight_ms(place.until_day) - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Matched:
-    """The result of a unit's orders: occurrences paid this month, and the number of uncertain orders."""
-
-    paid: list[tuple[Order, Occurrence, Stretch]]
-    uncertain: int  # orders whose missing breaker time may hide an occurrence
-    empty_scope: str  # why the orders leave no time in scope: no_order, excluded, or empty
-
-
-def _match(account: Account, service: str) -> _Matched:
-    """Match orders and occurrences in order of time, one payment per order; excluded ones are certain but unpaid."""
-    case, month = account.case, account.case.month.interval
-    runs = join_runs(list(account.runs))
-    gap_h = case.rulebook.number("start_stop.max_gap", case.month.first_day)
-    found = occurrences(runs, int(gap_h * HOUR_MS))
-    excluded = case.dispatch.excluded_spans(account.unit, service)
-    stretches = account.stretches_of(service)
-    paid: list[tuple[Order, Occurrence, Stretch]] = []
-    uncertain = 0
-    by_restart = case.policy.adopts("I-06", "month_of_restart")
-
-    def instant_of(occurrence: Occurrence) -> int:
-        """I-06: the instant that decides an occurrence's month: its restart or, if so adopted, its stop."""
-        return occurrence.closing_ms if by_restart else occurrence.opening_ms
-
-    for order in case.dispatch.orders[OrderKind.START_STOP].get(account.unit, ()):
-        if order.start_ms >= month.end_ms or order.end_ms <= month.start_ms:
-            continue
-        inside = [o for o in found if order.start_ms <= o.opening_ms and o.closing_ms < order.end_ms]
-        inside = [o for o in inside if instant_of(o) < month.end_ms]
-        good = [o for o in inside if not _touches(o, excluded)]
-        certain = bool(inside)
-        if good:
-            stretch = _stretch_at(stretches, instant_of(good[0]))
-            if month.start_ms <= instant_of(good[0]) and stretch is not None:
-                paid.append((order, good[0], stretch))
-        if not certain and _missing_time(runs, order, month, excluded, stretches):
-            uncertain += 1
-    return _Matched(paid, uncertain, _empty_scope(account, service, stretches))
+def _between(excluded: _Spans, inside: Span) -> Iterator[Span]:
+    """The parts of a span without an excluded instant."""
+    at = inside.first
+    for start, end in sorted(excluded):
+        free = Span(at, min(start - 1, inside.last))
+        if free:
+            yield free
+        at = max(at, end)
+    if at <= inside.last:
+        yield Span(at, inside.last)
 
 
-def paid_occurrences(account: Account, service: str) -> list[tuple[Order, Occurrence]]:
-    """The occurrences paid this month, each with its order."""
-    return [(order, occurrence) for order, occurrence, _ in _match(account, service).paid]
-
-
-def _empty_scope(account: Account, service: str, stretches: list[Stretch]) -> str:
-    """Why the unit's orders leave no time of the month: none of it registered, or all of it excluded."""
-    month = account.case.month.interval
-    leaving = account.case.dispatch.excluded_spans(account.unit, service, own_fault=False)
-    reason = "no_order"
-    for order in account.case.dispatch.orders[OrderKind.START_STOP].get(account.unit, ()):
-        for stretch in stretches:
-            begin = max(order.start_ms, month.start_ms, local_midnight_ms(stretch.first_day))
-            end = min(order.end_ms, month.end_ms, local_midnight_ms(stretch.until_day))
-            if begin < end:
-                if not is_covered(begin, end, leaving):
-                    return ""
-                reason = "excluded"
-    return reason
-
-
-def _touches(occurrence: Occurrence, spans: list[tuple[int, int]]) -> bool:
-    """Whether any instant from opening to closing, both included, is excluded."""
-    return any(start <= occurrence.closing_ms and end > occurrence.opening_ms for start, end in spans)
-
-
-def _stretch_at(stretches: list[Stretch], time_utc_ms: int) -> Stretch | None:
-    day = local_day(time_utc_ms)
-    return next((s for s in stretches if s.first_day <= day < s.until_day), None)
-
-
-def _missing_time(
-    runs: list[BreakerRun], order: Order, month: Interval, excluded: list[tuple[int, int]], stretches: list[Stretch]
-) -> bool:
-    """Whether breaker time is missing in the order's registered part of the month, outside exclusions."""
-    for stretch in stretches:
-        begin = max(order.start_ms, month.start_ms, local_midnight_ms(stretch.first_day))
-        end = min(order.end_ms, month.end_ms, local_midnight_ms(stretch.until_day))
-        for run in runs:
-            a, b = max(run.start_ms, begin), min(run.end_ms, end)
-            if run.state == -1 and a < b and not is_covered(a, b, excluded):
-                return True
-    return False
-
-
-def price_gas(account: Account) -> Draft:
-    """Price each occurrence at 260 元/MW."""
-    return _price_by_capacity(account, GAS)
-
-
-def price_hydro(account: Account) -> Draft:
-    """Price each occurrence at 20 元/MW."""
-    return _price_by_capacity(account, HYDRO)
-
-
-def _price_by_capacity(account: Account, service: str) -> Draft:
-    matched = _match(account, service)
-    priced = Priced(account, service)
-    for order, occurrence, stretch in matched.paid:
-        rated, label = Fraction(stretch.unit.rated_mw), _label(order, occurrence)
-        priced.add(f"{service}.price", stretch, rated, unit="MW", quantity=Fraction(1), label=label)
-    if account.bound is Bound.MEASURED:
-        return _settled(priced.draft(), matched)
+def price_by_capacity(account: Account, service: str) -> Draft:
+    """Price each occurrence by P_N: gas at 260 元/MW, hydro at 20 元/MW."""
+    orders, priced = Orders(account, service), Priced(account, service)
+    for result in orders.results:
+        if result.paid is not None and result.place is not None:
+            rated, label = Fraction(result.place.unit.rated_mw), _label(result.order, result.paid)
+            priced.add(f"{service}.price", result.place, rated, unit="MW", quantity=Fraction(1), label=label)
     if account.bound is Bound.HIGH:  # each uncertain order may have been fulfilled once
-        stretch = max(account.stretches_of(service), key=lambda s: s.unit.rated_mw)
-        priced.add(f"{service}.price", stretch, matched.uncertain * Fraction(stretch.unit.rated_mw), unit="MW")
-    return priced.draft()
+        for result in orders.uncertain:
+            place = max((hidden.place for hidden in result.hidden), key=lambda s: s.unit.rated_mw)
+            priced.add(f"{service}.price", place, Fraction(place.unit.rated_mw), unit="MW")
+    return _settled(priced.draft(), orders, service)
 
 
-def _label(order: Order, occurrence: Occurrence) -> str:
-    opening, closing = format_time(occurrence.opening_ms), format_time(occurrence.closing_ms)
-    return f"order {order.id}, off {opening}, on {closing}"
+def _label(order: Order, one: Occurrence) -> str:
+    return tr("order {id}, off {off}, on {on}", id=order.id, off=format_time(one.b), on=format_time(one.d))
 
 
 def price_coal(account: Account) -> Draft:
     """Price by the table of capacity and stop-to-start interval, where it was delivered (I-01)."""
-    matched = _match(account, COAL)
-    priced = Priced(account, COAL)
-    pending = False
-    for order, occurrence, stretch in matched.paid:
-        gap_h = Fraction(occurrence.closing_ms - occurrence.opening_ms, HOUR_MS)
-        amount = _table_yuan(account, stretch, gap_h, occurrence)
-        priced.quantity += 1
-        factor = priced.factor(stretch)
-        if amount is None:
-            price = priced.price("coal_start_stop.price", stretch)
-            amount = None if price is None else price * 10_000
-        if amount is None or factor is None:
-            pending = True
+    orders, priced = Orders(account, COAL), Priced(account, COAL)
+    pending = differs = False
+    for result in orders.results:
+        seen = None
+        if result.paid is not None and result.place is not None:
+            seen = _table_yuan(priced, result.place, result.paid.gap_ms, result.paid.d)
+            priced.quantity += 1
+            pending |= seen is None
+        elif not result.uncertain:
             continue
-        priced.amount = (priced.amount or Fraction(0)) + amount * factor
-        text = f"{_label(order, occurrence)}: table at {stretch.unit.rated_mw} MW, {float(gap_h):.2f} h"
-        priced.steps.append(Step(text, amount * factor))
-    if account.bound is Bound.HIGH and matched.uncertain:
-        best = _best_table_yuan(account)
-        pending |= best is None
-        priced.amount = (priced.amount or Fraction(0)) + matched.uncertain * (best or Fraction(0))
+        others = {amount for hidden in result.hidden for amount in _table_amounts(priced, hidden, orders.max_gap_ms)}
+        differs |= result.paid is not None and not others <= {seen}
+        worth = _worth(account.bound, seen, others, certain=result.paid is not None)
+        if worth is None:
+            pending |= account.bound is not Bound.MEASURED
+            continue
+        priced.amount = (priced.amount or Fraction(0)) + worth
+        if account.bound is Bound.MEASURED and result.paid is not None and result.place is not None:
+            gap_h = result.paid.gap_ms / HOUR_MS
+            text = tr(
+                "{about}: table at {mw} MW, {gap} h",
+                about=_label(result.order, result.paid),
+                mw=result.place.unit.rated_mw,
+                gap=f"{gap_h:.2f}",
+            )
+            priced.steps.append(FormulaStep(text, worth))
     draft = priced.draft()
     if pending:
-        draft = Draft(priced.quantity, None, LineStatus.PENDING, "table_unknown", rules=tuple(priced.rules))
-    return _settled(draft, matched) if account.bound is Bound.MEASURED else draft
+        draft = Draft(priced.quantity, None, LineStatus.PENDING, _unpriced(account), rules=tuple(priced.rules))
+    return _settled(draft, orders, COAL, differs=differs)
 
 
-def _best_table_yuan(account: Account) -> Fraction | None:
-    """The most an uncertain order could be worth: any row for a capacity of the unit; None: no row covers one."""
-    stretches = account.stretches_of(COAL)
-    last_day = account.case.month.days[-1]
-    worth = [
-        Fraction(row.amount_wan_yuan) * 10_000 * (Priced(account, COAL).factor(stretch) or Fraction(0))
-        for stretch in stretches
-        for row in account.case.start_stop_table
-        if row.capacity_from_mw <= stretch.unit.rated_mw < row.capacity_to_mw and row.from_day <= last_day
-    ]
-    return max(worth) if worth else None
+def _worth(bound: Bound, seen: Fraction | None, others: set[Fraction | None], *, certain: bool) -> Fraction | None:
+    """The amount of an order as seen, or the least or most it may be; None: unknown, no row of the table says it."""
+    if bound is Bound.MEASURED:
+        return seen if certain else Fraction(0)
+    amounts = {seen, *others} if certain else others
+    known = [amount for amount in amounts if amount is not None]
+    if bound is Bound.LOW:
+        return min(known, default=None) if certain else Fraction(0)
+    return max(known) if known and len(known) == len(amounts) else None
 
 
-def _table_yuan(account: Account, stretch: Stretch, gap_h: Fraction, occurrence: Occurrence) -> Fraction | None:
+def _table_amounts(priced: Priced, hidden: Hidden, max_gap_ms: int) -> Iterator[Fraction | None]:
+    """Every amount the table has for a hidden occurrence; None among them: it may have a gap without a row."""
+    table = priced.account.case.start_stop_table
+    days = {local_midnight_ms(row.from_day) for row in table}
+    first, last = hidden.closing
+    cuts = [first, *sorted(day for day in days if first < day <= last), last + 1]
+    edges = {-(-Fraction(hours) * HOUR_MS // 1) for row in table for hours in (row.gap_from_h, row.gap_to_h)}
+    for begin, until in pairwise(cuts):
+        gaps = hidden._replace(closing=Span(begin, until - 1)).gaps_ms(max_gap_ms)
+        if gaps:
+            for gap in {gaps.first, *(edge for edge in edges if gaps.first < edge <= gaps.last)}:
+                yield _table_yuan(priced, hidden.place, gap, begin)
+
+
+def _table_yuan(priced: Priced, place: ConstantDays, gap_ms: int, closing_ms: int) -> Fraction | None:
     """The row that covers capacity and gap, with the latest `from` not after the closing; None: no row does."""
-    day = local_day(occurrence.closing_ms)
-    rated = stretch.unit.rated_mw
+    day, rated, gap_h = local_day(closing_ms), place.unit.rated_mw, Fraction(gap_ms, HOUR_MS)
     fitting = [
         row
-        for row in account.case.start_stop_table
+        for row in priced.account.case.start_stop_table
         if row.capacity_from_mw <= rated < row.capacity_to_mw
         and row.gap_from_h <= gap_h < row.gap_to_h
         and row.from_day <= day
     ]
-    if not fitting:
-        return None
-    return Fraction(max(fitting, key=lambda row: row.from_day).amount_wan_yuan) * 10_000
+    if fitting:
+        wan_yuan: Fraction | None = Fraction(max(fitting, key=lambda row: row.from_day).amount_wan_yuan)
+    else:
+        wan_yuan = priced.price("coal_start_stop.price", place)
+    factor = priced.factor(place)
+    return None if wan_yuan is None or factor is None else wan_yuan * 10_000 * factor
 
 
-def _settled(draft: Draft, matched: _Matched) -> Draft:
-    """The draft with uncertain orders: certain occurrences are paid, the month provisional; none certain: blocked."""
-    if matched.empty_scope:
-        return Draft(Fraction(0), Fraction(0), LineStatus.ZERO, matched.empty_scope)
-    if not matched.uncertain:
+def _settled(draft: Draft, orders: Orders, service: str, *, differs: bool = False) -> Draft:
+    """The draft with uncertain orders: certain occurrences are paid and provisional; none paid: blocked."""
+    if orders.account.bound is not Bound.MEASURED:
         return draft
-    if not matched.paid:
-        rules: tuple[RuleUse, ...] = draft.rules
-        return Draft(draft.quantity, None, LineStatus.BLOCKED, "uncertain_edge", rules=rules)
-    return Draft(draft.quantity, draft.amount, draft.status, draft.reason, "uncertain_edge", draft.steps, draft.rules)
+    empty = orders.empty_scope(service)
+    if empty:
+        return Draft(Fraction(0), Fraction(0), LineStatus.ZERO, empty)
+    paid = any(result.paid is not None for result in orders.results)
+    if orders.uncertain and not paid:
+        return Draft(draft.quantity, None, LineStatus.BLOCKED, UNCERTAIN, rules=draft.rules)
+    if not (orders.uncertain or differs):
+        return draft
+    return Draft(draft.quantity, draft.amount, draft.status, draft.reason, UNCERTAIN, draft.steps, draft.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class StartStopOutcome:
+    """A row of start_stops.csv; times in UTC ms, None where the occurrence is only possible or there is none."""
+
+    order: str
+    unit: str
+    service: str
+    occurrence: Occurrence | None
+    verdict: str
+    reason: str = ""
+
+
+def _unpriced(account: Account) -> str:
+    """Why an occurrence has no amount: no table is loaded (Art. 13(4), I-01), or the one loaded has no row for it."""
+    return "not_in_table" if account.case.start_stop_table else "table_unknown"
+
+
+def list_start_stops(account: Account, service: str) -> Iterator[StartStopOutcome]:
+    """What became of each order of the month: a row for every certain occurrence in it, or one that says why none."""
+    orders = Orders(account, service)
+    priced = Priced(account, service)
+    for result in orders.results:
+        rows = list(_rows(result, orders.month.start_ms, orders.month.end_ms))
+        for one, verdict, reason in rows:
+            if verdict == "paid" and service == COAL and one is not None and result.place is not None:
+                known = _table_yuan(priced, result.place, one.gap_ms, one.d) is not None
+                verdict, reason = ("paid", "") if known else ("pending", _unpriced(account))
+            yield StartStopOutcome(result.order.id, account.unit, service, one, verdict, reason)
+
+
+def _rows(result: OrderResult, start_ms: int, end_ms: int) -> Iterator[tuple[Occurrence | None, str, str]]:
+    used = False
+    for one, excluded in result.certain:
+        if excluded:
+            verdict, reason = "excluded", "excluded"
+        elif one is result.paid:
+            verdict, reason, used = "paid", "", True
+        elif used:
+            verdict, reason = "repeated", "order_used_up"
+        elif result.used and not start_ms <= one.d < end_ms:
+            verdict, reason, used = "none", "other_month", True
+        else:
+            verdict, reason = "none", "not_registered"
+        yield one, verdict, reason
+    if result.uncertain:
+        yield None, "uncertain", UNCERTAIN
+    elif not result.certain:
+        yield None, "none", "no_restart"

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every file of a statement beside the slow reference, on months full of events; `MONTHS=3000` for a long run.
+
+Some months run by an example revision of the rule, in force from their second day.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.settlement.made_events import make_events
+from tests.settlement.whole_statement import FILES, Compared
+
+MONTHS = int(os.environ.get("MONTHS", "12"))
+FIRST = int(os.environ.get("SEED", "0"))
+PARTS = 2  # so that two workers share them
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_file_of_a_statement_says_what_the_reference_says(part: int, tmp_path: Path) -> None:
+    compared = Compared()
+    paid: Counter[str] = Counter()
+    for seed in range(FIRST + part, FIRST + MONTHS, PARTS):
+        root = tmp_path / str(seed)
+        month = make_events(random.Random(seed), root / "in")
+        try:
+            also = {"running": seed % 4 == 0, "revised": seed % 6 == 5}
+            result = compared.month(root / "in", month, root / "out", random.Random(seed), **also)
+        except AssertionError as wrong:
+            raise AssertionError(f"the month of seed {seed} ({month}): {wrong}") from wrong
+        paid.update(line["service"] for line in result.lines if line["status"] == "paid")
+    assert set(compared.figures) == {*FILES, "bounds", *(["running"] if part == 0 else [])}
+    assert all(compared.figures[name] > 0 for name in FILES), compared.figures
+    assert len(paid) > 9, paid
