@@ -5,13 +5,26 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine, event
 
 BUSY_TIMEOUT_MS: Final = 60_000
 _WAL_ATTEMPTS: Final = 100
 _WAL_PAUSE_S: Final = 0.05
+
+
+def read_only_url(database: Path) -> str:
+    """The address of an SQLite file that can't be written, nor anything beside it.
+
+    Without a WAL beside it nobody has it open, and SQLite is told that it does not change; else the WAL's index must be
+    there too, for SQLite would have to make it.
+    """
+    wal = database.with_name(database.name + "-wal")
+    fixed = "" if wal.exists() and wal.stat().st_size else "&immutable=1"
+    return f"sqlite:///file:{quote(str(database.absolute()))}?mode=ro{fixed}&uri=true"
 
 
 def make_engine(url: str, *, writing: bool, foreign_keys: bool = True) -> Engine:
@@ -22,7 +35,7 @@ def make_engine(url: str, *, writing: bool, foreign_keys: bool = True) -> Engine
     # pre_ping: a database server that was restarted meanwhile is not met with yesterday's connection.
     engine = create_engine(url, pool_size=1 if writing else 4, max_overflow=0 if writing else 16, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", _prepare_read_only if "mode=ro" in url else _prepare_sqlite)
         if foreign_keys:
             event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON").close())
         statement = "BEGIN IMMEDIATE" if writing else "BEGIN"
@@ -31,6 +44,10 @@ def make_engine(url: str, *, writing: bool, foreign_keys: bool = True) -> Engine
         # A sealing reads several tables; like SQLite's, its view must not move between them.
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
     return engine
+
+
+def _prepare_read_only(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -9,12 +9,17 @@ a sealing run) may read, and write in turn. Only one *receiver* may use an SQLit
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import os
 import secrets
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -24,12 +29,51 @@ from sqlalchemy.sql.schema import Table
 
 from collector.base.clock import Clock
 from collector.base.errors import StoreError
+from collector.base.ownership import first_closed
 from collector.base.text import tr
 from collector.center.db import tables_receive
-from collector.center.db.engines import make_engine
-from collector.center.db.store_version import bring_up_to_date, find_store_id
+from collector.center.db.damaged import DamagedDatabase, said_if_damaged
+from collector.center.db.engines import make_engine, read_only_url
+from collector.center.db.sealed_rows import RowChanges
+from collector.center.db.store_version import RESTORING, bring_up_to_date, find_store_id
 
 T = TypeVar("T")
+READ_ONLY: Final = tr(
+    "is read-only for this user: it can be looked at, checked and backed up, and nothing can be changed"
+)
+
+
+@dataclass
+class WriterHealth:
+    """Kept by the writer of one process; any thread may ask. Durations go by the monotonic clock."""
+
+    clock: Clock
+    failure: str = ""
+    _asked_s: deque[float] = field(default_factory=deque)
+    _ended_s: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def asked(self) -> None:
+        """One more job waits."""
+        with self._lock:
+            self._asked_s.append(self.clock.monotonic_s())
+
+    def ended(self, failure: str | None) -> None:
+        """The first of them is done. `failure`: what the database or the disk said, "" where the job's writing is
+        committed, None where that tells nothing: it wrote nothing, or refused by itself.
+        """
+        with self._lock:
+            self._asked_s.popleft()
+            self._ended_s = self.clock.monotonic_s()
+            if failure is not None:
+                self.failure = failure
+
+    def waited(self) -> tuple[int, float]:
+        """How many jobs wait, and for how many seconds nothing was done for them."""
+        with self._lock:
+            if not self._asked_s:
+                return 0, 0.0
+            return len(self._asked_s), self.clock.monotonic_s() - max(self._asked_s[0], self._ended_s)
 
 
 class CenterStore:
@@ -40,9 +84,13 @@ class CenterStore:
         self._readers = readers
         self._claim: IO[str] | None = None
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="center-writer")
+        self._asker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="center-asker")
+        self._asked: Future[object] | None = None
         self.directory = directory
         self.store_id = store_id
         self.clock = clock
+        self.health = WriterHealth(clock)
+        self.is_read_only = False  # the state can only be looked at: nothing is written, and nobody is locked out
 
     @classmethod
     def open(cls, directory: Path, *, clock: Clock, database_url: str = "", create: bool = True) -> CenterStore:
@@ -54,18 +102,24 @@ class CenterStore:
             StoreError: there is none and `create` is False, it can't be opened, or a newer program made it.
         """
         database = directory / "center.sqlite"
+        if any((directory / RESTORING).glob("*")):
+            raise StoreError(tr("a restore was not finished here; run it again"), subject=str(directory))
         if not create and not database_url and not database.exists():
             raise StoreError(
                 tr("no center store here; has `collector center run` used this state?"), subject=str(directory)
             )
+        is_read_only = database.exists() and not all(os.access(path, os.W_OK) for path in (directory, database))
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            url = database_url or f"sqlite:///{database}"
-            store_id = _prepare(url, directory, now_ms=clock.now_utc_ms(), create=create)
+            url = database_url or (read_only_url(database) if is_read_only else f"sqlite:///{database}")
+            with said_if_damaged(directory):
+                store_id = _prepare(url, directory, now_ms=clock.now_utc_ms(), create=create)
         except (OSError, DBAPIError) as error:
             raise StoreError(tr("can't be opened: {error}", error=error), subject=str(directory)) from error
         engine, readers = make_engine(url, writing=True), make_engine(url, writing=False)
-        return cls(engine=engine, readers=readers, directory=directory, store_id=store_id, clock=clock)
+        store = cls(engine=engine, readers=readers, directory=directory, store_id=store_id, clock=clock)
+        store.is_read_only = is_read_only and not database_url
+        return store
 
     @property
     def lake(self) -> Path:
@@ -79,16 +133,54 @@ class CenterStore:
 
     def write(self, job: Callable[[Connection], T]) -> Future[T]:
         """Run `job` in a transaction of its own on the writer's thread; the future is done after the commit."""
+        self.require_writable()
+        self.health.asked()
         return self._writer.submit(self._transaction, job)
 
+    def require_writable(self) -> None:
+        """Refuse where the state can only be looked at.
+
+        Raises:
+            StoreError: it is so.
+        """
+        if self.is_read_only:
+            # Whose it is, and what to do, is said from the cause.
+            closed = first_closed(self.directory) or self.directory
+            cause = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(closed))
+            raise StoreError(READ_ONLY, subject=str(self.directory)) from cause
+
     def _transaction(self, job: Callable[[Connection], T]) -> T:
-        with self._engine.begin() as connection:
-            return job(connection)
+        failure: str | None = None
+        try:
+            with said_if_damaged(self.directory), self._engine.begin() as connection:
+                before = _changes_of(connection)
+                changes = RowChanges.follow(connection)
+                result = job(connection)
+                changes.seal(self.clock.now_utc_ms())
+                wrote = not self.has_one_writer or _changes_of(connection) != before
+            failure = "" if wrote else None
+            return result
+        except (DBAPIError, DamagedDatabase, OSError) as error:
+            cause = error.__cause__ if isinstance(error, DamagedDatabase) else error
+            failure = str(getattr(cause, "orig", cause)) or type(error).__name__
+            raise
+        finally:
+            self.health.ended(failure)
 
     def read(self, job: Callable[[Connection], T]) -> T:
         """Run `job` in the calling thread, over one consistent view of the store."""
-        with self._readers.begin() as connection:
+        with said_if_damaged(self.directory), self._readers.begin() as connection:
             return job(connection)
+
+    def read_within(self, job: Callable[[Connection], object], wait_s: float) -> None:
+        """`read`, for whoever must not hang where the database does; the one asked before is waited for first.
+
+        Raises:
+            TimeoutError: no answer yet.
+        """
+        if self._asked is None or self._asked.done():
+            self._asked = self._asker.submit(self.read, job)
+        self._asked.result(timeout=wait_s)
 
     @property
     def has_one_writer(self) -> bool:
@@ -102,6 +194,11 @@ class CenterStore:
         Gives whether it is held: without `wait`, not where somebody else holds it. `once`: nobody takes a lock of
         this name again, so that no file is left of it.
         """
+        if self.is_read_only:
+            if wait:
+                self.require_writable()
+            yield False
+            return
         if self.has_one_writer:
             path = self.directory / f"{name}.lock"
             with path.open("w") as file:
@@ -128,6 +225,7 @@ class CenterStore:
         """
         if self._engine.dialect.name != "sqlite" or self._claim is not None:
             return
+        self.require_writable()
         claim = (self.directory / "receiver.lock").open("w")
         if not _lock_file(claim, wait=False):
             claim.close()
@@ -138,6 +236,7 @@ class CenterStore:
     def close(self) -> None:
         """Finish the jobs handed in and let go of everything."""
         self._writer.shutdown(wait=True)
+        self._asker.shutdown(wait=False)
         self._engine.dispose()
         self._readers.dispose()
         if self._claim is not None:
@@ -149,6 +248,11 @@ class CenterStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _changes_of(connection: Connection) -> int:
+    """Rows that an SQLite connection has changed so far."""
+    return getattr(connection.connection.driver_connection, "total_changes", 0)
 
 
 def _lock_file(file: IO[str], *, wait: bool) -> bool:

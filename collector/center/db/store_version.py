@@ -18,11 +18,16 @@ from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db import tables_receive
 from collector.center.db.all_tables import metadata
+from collector.center.db.sealed_rows import altered_places, seal_everything
 
 # Alembic's own table, as it makes it. `store.schema_version` says the same to programs from before Alembic.
 VERSION_TABLE: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 # A folder with this file is a backup: its hashes would no longer fit if it was brought up to date in place.
 BACKUP_MANIFEST: Final = "backup.json"
+# The folder in a state directory that a restore fills; while anything is in it the restore is not finished.
+RESTORING: Final = ".restoring"
+# Folders of a state directory in which only a store makes files.
+FILES_OF_A_STORE: Final = ("lake", "imported", "runs")
 _LOCK_NUMBER: Final = 0x636F6C6C6563746F  # of this program among the advisory locks of a PostgreSQL database
 
 
@@ -43,7 +48,7 @@ def find_store_id(connection: Connection, subject: str) -> str | None:
         raise StoreError(message, subject=subject)
     if version < tables_receive.SCHEMA_VERSION:
         return None
-    return str(connection.execute(select(tables_receive.store.c.store_id)).scalar_one())
+    return store_id_of(connection)
 
 
 def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bool) -> str:
@@ -52,7 +57,8 @@ def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bo
     `engine` must not enforce foreign keys on SQLite, where some changes make a table anew.
 
     Raises:
-        StoreError: there is none and `create` is False, it belongs to a backup, or its rows don't fit together.
+        StoreError: there is none and `create` is False, or files of one are there; it belongs to a backup, or its rows
+            don't fit together.
     """
     with engine.begin() as connection:
         lock_others_out(connection)
@@ -60,14 +66,21 @@ def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bo
         if done_meanwhile is not None:
             return done_meanwhile
         if _version(connection) == 0:
+            if what := next((name for name in FILES_OF_A_STORE if any((directory / name).rglob("*.*"))), None):
+                message = tr(
+                    "{what}/ has files of a store and the database holds none: it was emptied, or is another one. "
+                    "Restore a backup, or move the state directory away to begin anew",
+                    what=what,
+                )
+                raise StoreError(message, subject=str(directory))
             if not create:
                 raise StoreError(tr("no center store yet: `collector center run` makes one"), subject=str(directory))
             return _make(connection, now_ms)
         if (directory / BACKUP_MANIFEST).exists():
             message = tr("a backup made by an older program: restore it, and look at what was restored")
             raise StoreError(message, subject=str(directory))
-        _upgrade(connection, directory)
-        return str(connection.execute(select(tables_receive.store.c.store_id)).scalar_one())
+        _upgrade(connection, directory, now_ms)
+        return store_id_of(connection)
 
 
 def lock_others_out(connection: Connection) -> None:
@@ -80,6 +93,11 @@ def lock_others_out(connection: Connection) -> None:
 def has_store(connection: Connection) -> bool:
     """Whether there is a store of whatever age."""
     return _version(connection) > 0
+
+
+def store_id_of(connection: Connection) -> str:
+    """The id of a store that is there."""
+    return str(connection.execute(select(tables_receive.store.c.store_id)).scalar_one())
 
 
 def revision_of(version: int) -> str:
@@ -113,13 +131,15 @@ def _make(connection: Connection, now_ms: int) -> str:
     return str(values["store_id"])
 
 
-def _upgrade(connection: Connection, directory: Path) -> None:
+def _upgrade(connection: Connection, directory: Path, now_ms: int) -> None:
     from collector.center.db import migrations  # half a second, and rarely needed
 
+    altered = altered_places(connection)
     if not inspect(connection).has_table(VERSION_TABLE.name):
         migrations.stamp(connection, revision_of(1))
     migrations.upgrade(connection, directory=directory)
     connection.execute(update(tables_receive.store).values(schema_version=tables_receive.SCHEMA_VERSION))
+    seal_everything(connection, now_ms, altered)
     if connection.dialect.name == "sqlite":
         lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         if lost:

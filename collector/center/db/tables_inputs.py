@@ -45,7 +45,8 @@ replaced_rows: Final = Table(
     Column("places", LargeBinary, nullable=False),
 )
 
-# A settlement run, from the moment it is asked for: queued, running, then done, failed or interrupted (`run_list`).
+# A settlement run, from the moment it is asked for: queued, running, then done, failed or interrupted (`run_list`);
+# one that is done may expire: its folder, its day files and its pins go, the row stays.
 # What it was made from lies in its folder, the day files as links to the pinned ones. `status`, the hashes and
 # `manifest` are empty unless it is done, `folder` also names the half-made one while it is running. `at_ms`: when it
 # was done, or else asked for.
@@ -71,6 +72,7 @@ run: Final = Table(
     Column("asked_ms", BigInteger, nullable=False),
     Column("began_ms", BigInteger, nullable=True),
     Column("ended_ms", BigInteger, nullable=True),
+    Column("expired_ms", BigInteger, nullable=True),
     # by what two askings are known to want the same (SHA-256), and the name of the lock whose holder makes the run
     Column("job", String(64), nullable=True),
     Column("worker", String(32), nullable=True),

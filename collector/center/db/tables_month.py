@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of a month's work: its steps, what was filed, the reviews asked for. Rows are only ever added.
+"""Tables of a month's work: its steps, what was filed, the questions and reviews. Rows are only ever added.
 
-Where a month stands is its latest step, where a review stands its latest event; neither is written a second time.
+Where a month stands is its latest step, where a review or a question stands its latest event; neither is written a
+second time.
 Amounts and quantities are decimals as text.
 """
 
@@ -88,7 +89,29 @@ scheme: Final = Table(
     Column("net_yuan", String(32), nullable=True),
     Column("status", String(16), nullable=False),
     Column("reason", String(64), nullable=False),
+    Column("tax_number", String(255), nullable=True),
+    Column("vat_rate", String(32), nullable=True),
+    Column("bank", String(255), nullable=True),
     UniqueConstraint("run_id", "edition", "area", "plant"),
+)
+
+# The account (Art. 20): postings of results that took effect, numbered without a gap. `plant` is empty on the side of
+# an area's pool; `reverses`: the entry that this one takes back; `edition` and `run_id`: of the result that was posted.
+ledger_entry: Final = Table(
+    "ledger_entry",
+    metadata,
+    Column("entry", _Key, primary_key=True, autoincrement=False),
+    Column("reverses", ForeignKey("ledger_entry.entry"), nullable=True, unique=True),
+    Column("month", String(7), nullable=False),
+    Column("edition", Integer, nullable=False),
+    Column("run_id", ForeignKey("run.id"), nullable=False),
+    Column("area", String(64), nullable=False),
+    Column("plant", String(64), nullable=False),
+    Column("debit_yuan", String(32), nullable=False),
+    Column("credit_yuan", String(32), nullable=False),
+    Column("posted_ms", BigInteger, nullable=False),
+    Index("ledger_entry_by_month", "month", "area"),
+    Index("ledger_entry_by_plant", "plant", "entry"),
 )
 
 # A request to look again (复核申请) at a line and an interval, as it was asked. `line_value`: what the run says of
@@ -156,7 +179,43 @@ attachment: Final = Table(
     UniqueConstraint("review_id", "purpose", "sha256"),
 )
 
-APPEND_ONLY: Final = (month_step, filing, scheme, review, review_event, attachment)
+# What was asked of a unit's day before its month was disclosed (问询), or by the regulator at any time. `service` is
+# empty where the whole day is meant, `role` is the asker's; the day is local.
+early_question: Final = Table(
+    "early_question",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("month", String(7), nullable=False),
+    Column("plant", String(64), nullable=False),
+    Column("unit", String(64), nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("service", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("asked_by", String(64), nullable=False),
+    Column("asked_ms", BigInteger, nullable=False),
+    Index("early_question_by_month", "month", "plant"),
+)
+
+# What happened to a question, numbered. `review_id`: the review it became.
+question_event: Final = Table(
+    "question_event",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("question_id", ForeignKey("early_question.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("who", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("review_id", ForeignKey("review.id"), nullable=True),
+    UniqueConstraint("question_id", "number"),
+)
+
+APPEND_ONLY: Final = (
+    *(month_step, filing, scheme, ledger_entry, review, review_event, attachment),
+    *(early_question, question_event),
+)
 
 
 def append_only_guards(name: str) -> dict[str, tuple[str, ...]]:

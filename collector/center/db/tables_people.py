@@ -25,6 +25,18 @@ account: Final = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("created_by", String(64), nullable=False),
     Column("disabled_ms", BigInteger, nullable=True),
+    # The second factor: its key in base32, None without one; the latest time step whose code was used.
+    Column("totp_key", String(64), nullable=True),
+    Column("totp_step", BigInteger, nullable=True),
+)
+
+# For who lost the device of the second factor: each lets in once.
+recovery_code: Final = Table(
+    "recovery_code",
+    metadata,
+    Column("account_id", ForeignKey("account.id"), primary_key=True),
+    Column("code_sha256", String(64), primary_key=True),
+    Column("used_ms", BigInteger, nullable=True),
 )
 
 # Of the secret in the browser's cookie only the SHA-256 is kept: who reads the store can't become anybody.
@@ -38,13 +50,14 @@ session: Final = Table(
     Column("expires_ms", BigInteger, nullable=False),
 )
 
-# For programs: the same rights as the account's, shown once when made.
+# For programs: of the account's rights those that `scope` names, apart by blanks; the secret is shown once when made.
 token: Final = Table(
     "token",
     metadata,
     Column("id", _Key, primary_key=True),
     Column("account_id", ForeignKey("account.id"), nullable=False, index=True),
     Column("name", String(64), nullable=False),
+    Column("scope", String(128), nullable=False),
     Column("secret_sha256", String(64), nullable=False, unique=True),
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
@@ -61,6 +74,16 @@ login_failure: Final = Table(
     Column("at_ms", BigInteger, nullable=False),
     Index("login_failure_by_name", "name", "at_ms"),
     Index("login_failure_by_address", "address", "at_ms"),
+)
+
+# A form of the pages that was sent, by the SHA-256 of its key, for a day (`people/sent_forms.py`). `led_to`: the
+# address it led to; empty while it is worked on.
+sent_form: Final = Table(
+    "sent_form",
+    metadata,
+    Column("key_sha256", String(64), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("led_to", Text, nullable=False),
 )
 
 # What one person prepared and another decides. `content`: JSON object of the kind; `decision`: granted or refused.

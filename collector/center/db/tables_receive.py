@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # Of the newest revision in migrations/versions/.
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 14
 metadata: Final = MetaData()
 # SQLite gives an automatic key to INTEGER only; the same column is a bigint on PostgreSQL.
 _Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -38,6 +38,24 @@ store: Final = Table(
     Column("store_id", String(32), nullable=False),
     Column("schema_version", Integer, nullable=False),
     Column("since_ms", BigInteger, nullable=False),
+    # Payloads received before it may be gone; null: none were let go of.
+    Column("payloads_before_ms", BigInteger, nullable=True),
+)
+
+# The chain of hashes of the rows that decisions, imports and runs stand in (`sealed_rows.py`). `name`, `key`: of which
+# table, which row; `before`, `after`: its hash, empty where it was not there.
+row_seal: Final = Table(
+    "row_seal",
+    metadata,
+    Column("sequence", _Key, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("name", String(32), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("before", String(64), nullable=False),
+    Column("after", String(64), nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("row_seal_by_row", "name", "key"),
 )
 
 stream: Final = Table(
@@ -48,6 +66,8 @@ stream: Final = Table(
     Column("gateway", String(64), nullable=False),
     Column("epoch", String(16), nullable=False),
     Column("through", BigInteger, nullable=False),
+    # Of the payloads that are kept.
+    Column("kept_bytes", BigInteger, nullable=False, default=0),
     Column("first_received_ms", BigInteger, nullable=False),
     Column("last_received_ms", BigInteger, nullable=False),
     UniqueConstraint("plant", "gateway", "epoch"),

@@ -7,12 +7,14 @@ through here: read once, hashed, and only then parsed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Final
 
 from collector.base.errors import StoreError
 from collector.base.text import tr
+from collector.model.interval import format_time
 
 ABSENT: Final = "no file"  # said in the place of a hash that was found
 UNLISTED: Final = "no such file"  # said in the place of one that was expected
@@ -31,6 +33,9 @@ def altered(path: Path, expected: str, found: str) -> Altered:
     difference = tr(
         "is not the file the store lists: expected SHA-256 {expected}, found {found}", expected=expected, found=found
     )
+    with contextlib.suppress(OSError):
+        changed = format_time(int(path.stat().st_mtime_ns // 1_000_000))
+        difference = tr("{difference}; last changed {time}", difference=difference, time=changed)
     remedy = tr("put this file back from a backup (it has the same place there) and try again")
     message = tr(
         "{difference}. Nothing was computed from it, and what was settled before stands; {remedy}",
@@ -75,6 +80,20 @@ def read_named(path: Path) -> bytes:
         raise altered(path, expected, f"{ABSENT} ({error.strerror})") from error
     check_hash(path, expected, hashlib.sha256(data).hexdigest()[:NAMED_DIGITS])
     return data
+
+
+def verify_file(path: Path, sha256: str) -> None:
+    """Read a file of any size for its hash alone.
+
+    Raises:
+        Altered: it is another file, or none.
+    """
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise altered(path, sha256, f"{ABSENT} ({error.strerror})") from error
+    check_hash(path, sha256, found)
 
 
 def copy_verified(source: Path, target: Path, sha256: str) -> None:

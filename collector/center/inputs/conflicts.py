@@ -12,6 +12,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.base.errors import ConfigError
-from collector.center.inputs.kinds import TIMES, Kind
+from collector.center.inputs.kinds import NUMBERS, TIMES, TableKind
 from collector.model.interval import DAY_MS
 
 # New rows compared at once; of the other side it is the rows of the same stretch of time, which are about as many.
@@ -59,6 +60,7 @@ class Laid:
 
 
 HeldIn = Callable[[int, int], Iterable[HeldRows]]
+Meant = Callable[[pa.Table], pa.Table]
 
 
 def start_ms_of(rows: pa.Table) -> Int64s:
@@ -75,23 +77,26 @@ def _times(rows: pa.Table, name: str) -> Int64s:
     return rows[name].to_numpy() if name in rows.column_names else np.zeros(len(rows), np.int64)
 
 
-def lay_over(kind: Kind, rows: pa.Table, held_in: HeldIn) -> Laid:
+def lay_over(kind: TableKind, rows: pa.Table, held_in: HeldIn, meant: Meant = lambda rows: rows) -> Laid:
     """Compare rows of a file found good with those in force.
 
-    `held_in`: those in force that touch a stretch of time, some at a time; of a kind that is not `apart`, all.
+    `held_in`: those in force that touch a stretch of time, some at a time; of a kind that is not `apart`, all. `meant`:
+    rows with what their empty cells stand for, which is how both sides are compared.
     """
+    rows = meant(rows)
     new = np.ones(len(rows), dtype=np.bool_)
     pairs: list[tuple[Int64s, Int64s]] = []
     for places, start_ms, end_ms in stretches(kind, rows):
         chosen = None
         for held in held_in(start_ms, end_ms):
             chosen = rows.take(pa.array(places)) if chosen is None else chosen
-            mine, theirs = _codes(kind.columns, chosen, held.rows)
+            held_rows = meant(held.rows)
+            mine, theirs = _codes(kind.columns, chosen, held_rows)
             there = _is_in(mine, theirs)
             new[places[there]] = False
             # Rows that are there already claim nothing: neither a file nor what is in force contradicts itself.
             left, others = np.flatnonzero(~there), np.flatnonzero(~_is_in(theirs, mine[there]))
-            claims, claimed = _claims(kind, chosen.take(pa.array(left)), held.rows.take(pa.array(others)))
+            claims, claimed = _claims(kind, chosen.take(pa.array(left)), held_rows.take(pa.array(others)))
             pairs.append((places[left[claims]], held.number[others[claimed]]))
     return _laid(new, pairs)
 
@@ -101,7 +106,7 @@ def laid_on_nothing(count: int) -> Laid:
     return Laid(np.ones(count, np.bool_), _NONE, _NONE)
 
 
-def distinct(kind: Kind, rows: pa.Table) -> pa.Table:
+def distinct(kind: TableKind, rows: pa.Table) -> pa.Table:
     """A row that is there twice counts once, where the kind lets it be there twice."""
     if kind.exclusive or kind.unique or not len(rows):
         return rows
@@ -109,13 +114,13 @@ def distinct(kind: Kind, rows: pa.Table) -> pa.Table:
     return rows if len(first) == len(rows) else rows.take(pa.array(np.sort(first)))
 
 
-def cells_of(kind: Kind, rows: pa.Table) -> list[tuple[str, ...]]:
+def cells_of(kind: TableKind, rows: pa.Table) -> list[tuple[str, ...]]:
     """Rows as texts, instants in them as UTC ms."""
     columns = [_texts(rows[name]).to_pylist() for name in kind.columns]
     return list(zip(*columns, strict=True))
 
 
-def csv_lines(kind: Kind, rows: pa.Table) -> Iterator[bytes]:
+def csv_lines(kind: TableKind, rows: pa.Table) -> Iterator[bytes]:
     """Rows as CSV, some at a time, as the csv module writes them; a kind has more than one column."""
     for first in range(0, len(rows), ROWS_AT_ONCE):
         some = rows.slice(first, ROWS_AT_ONCE)
@@ -125,7 +130,7 @@ def csv_lines(kind: Kind, rows: pa.Table) -> Iterator[bytes]:
         yield b"\n"
 
 
-def csv_header(kind: Kind) -> bytes:
+def csv_header(kind: TableKind) -> bytes:
     """The first line of such a table."""
     return ",".join(kind.columns).encode() + b"\n"
 
@@ -149,7 +154,7 @@ def _csv_field(cell: str) -> str:
     return text.getvalue()[:-1]
 
 
-def stretches(kind: Kind, rows: pa.Table) -> Iterator[tuple[Int64s, int, int]]:
+def stretches(kind: TableKind, rows: pa.Table) -> Iterator[tuple[Int64s, int, int]]:
     """Rows that are compared at once, one stretch of time after the other: their places, and the time they touch.
 
     They are neighbours in time, where only neighbours can meet; else all rows. Nothing as long as the rows is made.
@@ -175,7 +180,7 @@ def _is_in(codes: Int64s, others: Int64s) -> Bools:
     return np.asarray(pc.is_in(pa.array(codes), value_set=pa.array(others)).to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _claims(kind: Kind, new: pa.Table, held: pa.Table) -> tuple[Int64s, Int64s]:
+def _claims(kind: TableKind, new: pa.Table, held: pa.Table) -> tuple[Int64s, Int64s]:
     """Pairs of places where a new row claims that of one in force."""
     found: list[tuple[Int64s, Int64s]] = [(_NONE, _NONE)]
     if kind.unique and len(held):
@@ -185,11 +190,27 @@ def _claims(kind: Kind, new: pa.Table, held: pa.Table) -> tuple[Int64s, Int64s]:
         first = np.searchsorted(theirs[order], mine, side="left")
         found.append(_spread(first, after, order))
     if kind.exclusive and len(held) and len(new):
-        found.append(_overlaps(new, held, *_codes(kind.exclusive, new, held)))
+        overlaps = _boxes_overlap if kind.ranges else _overlaps
+        found.append(overlaps(kind, new, held, *_codes(kind.exclusive, new, held)))
     return np.concatenate([one for one, _ in found]), np.concatenate([other for _, other in found])
 
 
-def _overlaps(new: pa.Table, held: pa.Table, mine: Int64s, theirs: Int64s) -> tuple[Int64s, Int64s]:
+def _boxes_overlap(
+    kind: TableKind, new: pa.Table, held: pa.Table, mine: Int64s, theirs: Int64s
+) -> tuple[Int64s, Int64s]:
+    """Pairs of one group that share a part of every range. Tables of ranges are short: each row meets all."""
+    meet = [theirs == group for group in mine]
+    for low, high in kind.ranges:
+        numbers = [[Decimal(text) for text in side[name].to_pylist()] for side in (new, held) for name in (low, high)]
+        rank = {number: place for place, number in enumerate(sorted({n for column in numbers for n in column}))}
+        lows, highs, held_lows, held_highs = (np.array([rank[n] for n in column], np.int64) for column in numbers)
+        for place, met in enumerate(meet):
+            met &= (held_lows < highs[place]) & (held_highs > lows[place])
+    others = [np.flatnonzero(met) for met in meet]
+    return np.repeat(np.arange(len(meet)), list(map(len, others))), np.concatenate(others)
+
+
+def _overlaps(_: TableKind, new: pa.Table, held: pa.Table, mine: Int64s, theirs: Int64s) -> tuple[Int64s, Int64s]:
     """Pairs of one group that share time. Rows in force of a group don't, so their ends are sorted as their starts."""
     starts, ends, held_starts, held_ends = start_ms_of(new), end_ms_of(new), start_ms_of(held), end_ms_of(held)
     times = np.unique(np.concatenate([starts, ends, held_starts, held_ends]))
@@ -218,12 +239,24 @@ def _codes(names: Sequence[str], one: pa.Table, other: pa.Table) -> tuple[Int64s
     for name in names:
         both = pa.chunked_array([chunk.cast(_plain(chunk)) for side in (one, other) for chunk in side[name].chunks])
         encoded = both.combine_chunks().dictionary_encode(null_encoding="encode")
+        if name in NUMBERS:
+            encoded = pa.array(map(_plain_number, encoded.dictionary.to_pylist())).take(encoded.indices)
+            encoded = encoded.dictionary_encode(null_encoding="encode")
         if size > _LARGEST_CODE // max(len(encoded.dictionary), 1):
             _, codes = np.unique(codes, return_inverse=True)
             size = int(codes.max()) + 1
         codes = codes * len(encoded.dictionary) + encoded.indices.to_numpy(zero_copy_only=False)
         size *= max(len(encoded.dictionary), 1)
     return codes[: len(one)], codes[len(one) :]
+
+
+def _plain_number(text: str | None) -> str | None:
+    """A number as its exact decimal: 1.0, 1.00 and 1e0 are one number."""
+    if not text:
+        return text
+    plain = f"{Decimal(text):f}"
+    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return plain if Decimal(plain) else "0"
 
 
 def _plain(chunk: Any) -> Any:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -27,19 +28,22 @@ from sqlalchemy import Connection, func, insert, select, text
 
 from collector.base.errors import Problem, StoreError
 from collector.base.text import tr
+from collector.center.db.sealed_rows import require_rows
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported
-from collector.center.db.verified import check_hash
+from collector.center.db.verified import Altered, check_hash
 from collector.center.inputs.conflicts import Bools, RowsInConflict, cells_of, laid_on_nothing, lay_over
 from collector.center.inputs.kinds import ALL_KINDS as ALL_KINDS
 from collector.center.inputs.kinds import IMPORT_KINDS as IMPORT_KINDS
 from collector.center.inputs.kinds import KINDS as KINDS
 from collector.center.inputs.kinds import RECORDS as RECORDS
 from collector.center.inputs.kinds import REGISTER as REGISTER
-from collector.center.inputs.parse import as_toml, load_delivered, read_table
+from collector.center.inputs.parse import as_toml, load_delivered, meant_by, read_table
+from collector.center.inputs.register_change import check_in_force
 from collector.center.inputs.stored_rows import RowsInForce, add_replaced, write_rows
 from collector.sheets.files import Delivered
 from collector.sheets.findings import LISTED_PER_KIND, Findings
+from collector.tables.limits import InputRules
 from collector.tables.register import RegisterFile, load_register
 
 LOCK: Final = "imports"
@@ -51,12 +55,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did. `import_id` is None where nothing changed: every row was there already."""
+    """What an import did. `import_id` is None where nothing changed: every row was there already.
+
+    `notes`: how the file was read, where there was a choice.
+    """
 
     import_id: int | None
     added: int
     same: int
     replaced: int
+    notes: tuple[str, ...] = ()
 
 
 Finish = Callable[[Connection, Sequence[Imported]], None]
@@ -95,10 +103,10 @@ class Listing:
     rows_sha256: str | None = None
     span_ms: tuple[int, int] = (0, 0)
 
-    def write(self, connection: Connection, *, who: str, now_ms: int) -> Imported:
+    def write(self, connection: Connection, *, who: str, now_ms: int, notes: tuple[str, ...] = ()) -> Imported:
         """List it: from the commit on its rows count, and those it replaces don't."""
         if not self.packed:
-            return Imported(None, *self.counts)
+            return Imported(None, *self.counts, notes)
         number = record_import(
             connection,
             self.kind,
@@ -111,7 +119,7 @@ class Listing:
             span_ms=self.span_ms,
         )
         add_replaced(connection, self.replaced, number)
-        return Imported(number, *self.counts)
+        return Imported(number, *self.counts, notes)
 
 
 def take_tables(
@@ -121,13 +129,13 @@ def take_tables(
     *,
     who: str,
     replace: bool,
-    services: Collection[str],
+    rules: InputRules | None,
     finish: Finish = lambda *_: None,
 ) -> list[Imported]:
     """Take tables of a file, all or none; a register among them is what the others are checked against.
 
-    `services`: what exclusions may name. `finish`: what else is to be written in the transaction that lists them, given
-    what each of them did.
+    `rules`: what the rulebook says about inputs; None: they are not checked by it. `finish`: what else is to be written
+    in the transaction that lists them, given what each of them did.
 
     Raises:
         ConfigError: everything wrong in a table, or rows that conflict with those in force.
@@ -137,14 +145,21 @@ def take_tables(
     with store.hold(LOCK):
         while True:
             state = store.read(state_of)
-            known = load_delivered(as_toml(delivered)) if REGISTER in kinds else store.read(needed_register)
+            register = as_toml(delivered) if REGISTER in kinds else store.read(needed_register)
+            known, notes = load_delivered(register, rules), Findings()
             listings = [
-                _prepare(store, kind, *read_table(kind, delivered, known, services), replace=replace) for kind in kinds
+                _prepare(store, kind, *read_table(kind, delivered, known, notes), known, replace=replace)
+                for kind in kinds
             ]
+            if REGISTER in kinds and listings[kinds.index(REGISTER)].packed:
+                _check_in_force(store, delivered.name, known, listings)
+            said = tuple(note.message for note in notes.notes)
 
-            def list_all(connection: Connection, listings: Sequence[Listing] = tuple(listings)) -> list[Imported]:
+            def list_all(
+                connection: Connection, listings: Sequence[Listing] = tuple(listings), said: tuple[str, ...] = said
+            ) -> list[Imported]:
                 now_ms = store.clock.now_utc_ms()
-                done = [each.write(connection, who=who, now_ms=now_ms) for each in listings]
+                done = [each.write(connection, who=who, now_ms=now_ms, notes=said) for each in listings]
                 finish(connection, done)
                 return done
 
@@ -154,17 +169,25 @@ def take_tables(
                 continue
 
 
-def _prepare(store: CenterStore, kind: str, delivered: Delivered, rows: pa.Table | None, *, replace: bool) -> Listing:
+def _prepare(
+    store: CenterStore, kind: str, delivered: Delivered, rows: pa.Table | None, known: RegisterFile, *, replace: bool
+) -> Listing:
     """Compare a file's rows with those in force and write those that are new to the disk. Raises as `take_tables`."""
     if rows is None:
         return store.read(lambda c: _look_at_register(c, delivered, replace=replace))
-    taking = store.read(lambda c: look(c, store.imported, kind, delivered, rows, replace=replace))
+    taking = store.read(lambda c: look(c, store.imported, kind, delivered, rows, known, replace=replace))
     added = int(np.count_nonzero(taking.new))
     counts = (added, len(rows) - added, sum(map(len, taking.replaced.values())))
     if not taking.changes:
         return Listing(kind, delivered, counts)
     written = write_rows(store.imported, KINDS[kind], rows, taking.new)
     return Listing(kind, delivered, counts, pack(delivered), taking.replaced, *written)
+
+
+def _check_in_force(store: CenterStore, file: str, known: RegisterFile, listings: Sequence[Listing]) -> None:
+    """Look at what stays in force beside a new register. Raises as `check_in_force`."""
+    leaving = {each.kind: each.replaced for each in listings}
+    store.read(lambda c: check_in_force(c, store.imported, file, known, whole_register(c), leaving))
 
 
 def write_unless_moved(store: CenterStore, state: tuple[int, int, int], job: Callable[[Connection], T]) -> T:
@@ -186,34 +209,65 @@ def write_unless_moved(store: CenterStore, state: tuple[int, int, int], job: Cal
 
 
 def look(
-    connection: Connection, folder: Path, kind: str, delivered: Delivered, rows: pa.Table, *, replace: bool
+    connection: Connection,
+    folder: Path,
+    kind: str,
+    delivered: Delivered,
+    rows: pa.Table,
+    known: RegisterFile,
+    *,
+    replace: bool,
 ) -> Taking:
-    """Compare a file's rows with those in force; nothing is written. `folder`: of the files of imports.
+    """Compare a file's rows with those in force; nothing is written.
+
+    `folder`: of the files of imports; `known`: the register that says what their empty cells stand for.
 
     Raises:
         ConfigError: the first rows in conflict with those in force, and how many there are, unless they are replaced.
         Altered: the file of an import is not as it was written.
     """
     held = RowsInForce(connection, folder, kind)
-    laid = lay_over(KINDS[kind], rows, held.met) if held.any else laid_on_nothing(len(rows))
+    meant = meant_by(kind, known)
+    laid = lay_over(KINDS[kind], rows, held.met, meant) if held.any else laid_on_nothing(len(rows))
     if len(laid.claims) and not replace:
         listed = laid.claims[:LISTED_PER_KIND], laid.claimed[:LISTED_PER_KIND]
         origins = held.origins(np.unique(listed[1]))
-        in_file = rows["row"].take(pa.array(listed[0])).to_pylist()
-        named = zip(in_file, listed[1].tolist(), strict=True)
-        problems = [_problem(delivered.name, row, *origins[number]) for row, number in named]
-        if more := len(laid.claims) - len(in_file):
+        mine = rows.take(pa.array(listed[0]))
+        areas = _areas_unsaid(kind, mine, meant(mine), [origins[number][2] for number in listed[1].tolist()])
+        named = zip(mine["row"].to_pylist(), listed[1].tolist(), areas, strict=True)
+        problems = [_problem(delivered.name, row, *origins[number], area) for row, number, area in named]
+        if more := len(laid.claims) - len(mine):
             problems.append(
                 Problem(delivered.name, 0, "", tr("… and {more} more rows that conflict with imported ones", more=more))
             )
-        raise RowsInConflict(problems)
+        raise RowsInConflict(problems, max(more - 1, 0))
     claimed = np.unique(laid.claimed)
     replaced = {n: claimed[claimed >> 32 == n] & 0xFFFFFFFF for n in np.unique(claimed >> 32).tolist()}
     return Taking(laid.new, replaced, bool(laid.new.any()) or not is_delivered(connection, kind))
 
 
-def _problem(file: str, row: int, import_id: int, old_row: int, cells: Collection[str]) -> Problem:
+def _areas_unsaid(kind: str, rows: pa.Table, meant: pa.Table, stored: Sequence[Sequence[str]]) -> list[str]:
+    """Of each row the area that it names and the stored one does not, or the other way round; "" where they agree."""
+    if "area" not in KINDS[kind].columns:
+        return [""] * len(rows)
+    place = KINDS[kind].columns.index("area")
+    areas = zip(rows["area"].to_pylist(), meant["area"].to_pylist(), stored, strict=True)
+    return [full if (cell or "") != cells[place] else "" for cell, full, cells in areas]
+
+
+def _problem(file: str, row: int, import_id: int, old_row: int, cells: Collection[str], area: str) -> Problem:
+    """`area`: what an empty area of one of the two stands for."""
     stored = ", ".join(cell for cell in cells if cell)
+    if area:
+        message = tr(
+            "conflicts with import {import_id} row {old_row} ({stored}), for an empty area is {area} here; import the "
+            "file as a replacement to let it count",
+            import_id=import_id,
+            old_row=old_row,
+            stored=stored,
+            area=area,
+        )
+        return Problem(file, row, "area", message)
     message = tr(
         "conflicts with import {import_id} row {old_row} ({stored}); import the file as a replacement to let it count",
         import_id=import_id,
@@ -303,39 +357,55 @@ def is_delivered(connection: Connection, kind: str) -> bool:
     )
 
 
-def _register_in_force(connection: Connection) -> Any:
-    """The latest one that is not undone: each took the place of the one before it."""
-    query = select(imported.c.id, imported.c.sha256).where((imported.c.kind == REGISTER) & effective)
+def _register_in_force(connection: Connection, but: int = 0) -> Any:
+    """The latest one that is not undone: each took the place of the one before it. `but`: without an import."""
+    counting = (imported.c.kind == REGISTER) & effective & (imported.c.id != but)
+    query = select(imported.c.id, imported.c.sha256).where(counting)
     return connection.execute(query.order_by(imported.c.id.desc()).limit(1)).first()
 
 
-def current_register(connection: Connection) -> bytes | None:
-    """The register in force as it was delivered; None where there is none."""
-    found = _register_in_force(connection)
+def current_register(connection: Connection, *, but: int = 0) -> bytes | None:
+    """The register in force as it was delivered; None where there is none. `but`: without an import."""
+    found = _register_in_force(connection, but)
     if found is None:
         return None
+    require_rows(connection, imported, [(found.id,)])
     packed = connection.execute(select(imported.c.bytes).where(imported.c.id == found.id)).scalar_one()
     data = unpack(bytes(packed))
     check_hash(Path(f"import {found.id}"), found.sha256, hashlib.sha256(data).hexdigest())
     return data
 
 
-def known_register(connection: Connection) -> RegisterFile | None:
-    """The register in force, read; None where there is none."""
-    data = current_register(connection)
-    return None if data is None else load_register(Delivered("register.toml", data, ""), Findings())
+def known_register(connection: Connection, *, but: int = 0) -> RegisterFile | None:
+    """The register in force, read; None where there is none. `but`: without an import."""
+    data = current_register(connection, but=but)
+    return None if data is None else _read_register(data)
 
 
-def needed_register(connection: Connection) -> RegisterFile:
-    """The register in force, read.
+def whole_register(connection: Connection) -> RegisterFile | None:
+    """As `known_register`; None also where it is not as it was imported: that must not keep a good one out."""
+    try:
+        return known_register(connection)
+    except Altered:
+        return None
+
+
+# Every page asks for it. Of a thousand units, reading it anew each time took three quarters of what a page takes.
+@lru_cache(maxsize=2)
+def _read_register(data: bytes) -> RegisterFile:
+    return load_register(Delivered("register.toml", data, ""), Findings())
+
+
+def needed_register(connection: Connection) -> Delivered:
+    """The register in force, as it was delivered.
 
     Raises:
         StoreError: there is none.
     """
-    known = known_register(connection)
-    if known is None:
+    data = current_register(connection)
+    if data is None:
         raise StoreError(tr("no register yet: import register.toml first, the other files are checked against it"))
-    return known
+    return Delivered("register.toml", data, "")
 
 
 def pack(delivered: Delivered) -> bytes:

@@ -8,15 +8,18 @@ what is checked and what is kept; the tables of other kinds are short and read a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from collector.center.inputs.conflicts import distinct
+from collector.center.inputs.conflicts import Meant, csv_header, csv_lines, distinct
 from collector.center.inputs.kinds import KINDS, RECORDS, REGISTER, TIMES
+from collector.model.register import PlantState
 from collector.sheets.efile import is_efile, read_efile, register_text, tables_in
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
@@ -24,13 +27,18 @@ from collector.sheets.grid import open_grid
 from collector.tables.cells import parse_instant
 from collector.tables.columns import LongTable, with_texts
 from collector.tables.dispatch import (
+    area_unsaid,
     read_exclusions,
+    read_meter_changes,
     read_orders,
     read_rates,
+    read_reserve_calls,
+    read_reserve_minimum,
     read_reserves,
     read_revenue,
     read_start_stop_table,
 )
+from collector.tables.limits import PLAN, RESERVE, InputRules
 from collector.tables.register import RegisterFile, load_register
 from collector.tables.schedules import BAND_COLUMNS, PLAN_COLUMNS, read_schedule
 
@@ -63,52 +71,84 @@ def as_toml(delivered: Delivered) -> Delivered:
 
 
 def read_table(
-    kind: str, delivered: Delivered, known: RegisterFile, services: Collection[str]
+    kind: str, delivered: Delivered, known: RegisterFile, notes: Findings | None = None
 ) -> tuple[Delivered, pa.Table | None]:
     """A file as it is kept, and its rows; None of a register, which is one whole.
 
-    `known`: the register that other tables are checked against; `services`: what exclusions may name.
+    `known`: the register that other tables are checked against. `notes`: takes how the file was read.
 
     Raises:
         ConfigError: everything wrong in it.
     """
     if kind == REGISTER:
         delivered = as_toml(delivered)
-        load_delivered(delivered)
+        load_delivered(delivered, known.rules)
         return delivered, None
-    delivered = replace(delivered, table=kind)
+    delivered = replace(delivered, table=kind, ignored=known.ignored)
     findings = Findings()
-    rows = _read_checked(kind, delivered, known, services, findings)
+    rows = _read_checked(kind, delivered, known, findings)
     findings.refuse_if_any()
+    if notes is not None:
+        notes.extend(findings)
     return delivered, rows if rows is not None else read_rows(kind, delivered)
 
 
-def load_delivered(register: Delivered) -> RegisterFile:
-    """A register found good.
+def load_delivered(register: Delivered, rules: InputRules | None) -> RegisterFile:
+    """A register found good. `rules`: what the rulebook says about inputs.
 
     Raises:
         ConfigError: everything wrong in it.
     """
     findings = Findings()
-    known = load_register(register, findings)
+    known = load_register(register, findings, rules)
     findings.refuse_if_any()
     return known
 
 
-def _read_checked(
-    kind: str, delivered: Delivered, known: RegisterFile, services: Collection[str], findings: Findings
-) -> pa.Table | None:
+def problems_of_rows(kind: str, rows: pa.Table, known: RegisterFile) -> list[tuple[int, str]]:
+    """What a register makes wrong in rows in force: (row in a file of them, what), as a settling would find it."""
+    data = csv_header(KINDS[kind]) + b"".join(csv_lines(KINDS[kind], rows))
+    findings = Findings()
+    _read_checked(kind, Delivered(f"{kind}.csv", data, "", kind, ignored=known.ignored), known, findings)
+    return [(finding.row, finding.message) for finding in findings.found]
+
+
+def meant_by(kind: str, known: RegisterFile | None) -> Meant:
+    """Rows of a kind with what their empty cells stand for by the register: the area of a plant's revenue."""
+    if kind != "revenue" or known is None or known.register is None:
+        return lambda rows: rows
+    states = defaultdict[str, list[PlantState]](list)
+    for state in known.register.plants:
+        states[state.id].append(state)
+
+    @cache
+    def area_of(plant: str, month: str) -> str:
+        return area_unsaid(states.get(plant, ()), plant, month)
+
+    def filled(rows: pa.Table) -> pa.Table:
+        cells = zip(*(rows[name].to_pylist() for name in ("plant", "month", "area")), strict=True)
+        areas = [area or area_of(plant, month) for plant, month, area in cells]
+        return rows.set_column(rows.column_names.index("area"), "area", pa.array(areas, pa.string()))
+
+    return filled
+
+
+def _read_checked(kind: str, delivered: Delivered, known: RegisterFile, findings: Findings) -> pa.Table | None:
     """Look at a file as a settlement folder's file is looked at; the rows of a schedule that was found good."""
     if kind in _SCHEDULES:
-        long = read_schedule(delivered, _SCHEDULES[kind], known.units, findings)
+        limits = known.power_limits(PLAN) if kind == "plan" else None
+        long = read_schedule(delivered, _SCHEDULES[kind], known.units, findings, limits)
         return _schedule_rows(kind, delivered, long) if long is not None and not findings else None
     readers: Mapping[str, Callable[[], Any]] = {
         "orders": lambda: read_orders(delivered, known.units, findings),
-        "reserve": lambda: read_reserves(delivered, known.units, findings),
-        "exclusions": lambda: read_exclusions(delivered, known.units, services, findings),
+        "reserve": lambda: read_reserves(delivered, known.units, findings, known.power_limits(RESERVE)),
+        "exclusions": lambda: read_exclusions(delivered, known.units, known.services, findings),
         "revenue": lambda: read_revenue(delivered, known, findings),
         "rates": lambda: read_rates(delivered, known.units, findings),
         "start_stop_table": lambda: read_start_stop_table(delivered, findings),
+        "meter_changes": lambda: read_meter_changes(delivered, known.units, findings),
+        "reserve_calls": lambda: read_reserve_calls(delivered, known.units, findings, known.power_limits(RESERVE)),
+        "reserve_minimum": lambda: read_reserve_minimum(delivered, known.areas, findings),
     }
     readers[kind]()
     return None

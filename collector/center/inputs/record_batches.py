@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 import collector.wire as wire
 from collector.base.errors import InvariantBroken
+from collector.base.text import tr
 from collector.center.lake.pieces import NOT_CARRIED
 from collector.center.receive.arrivals import Accepted
 from collector.center.receive.day_index import split_days
@@ -111,4 +112,4 @@ class RecordJournal:
             return
         done = commit_group(self.connection, self._sealed, now_ms=self.now_ms, quarantine_max_bytes=0)
         if done.committed != len(self._sealed):
-            raise InvariantBroken("its number was used before", subject=f"import {self.number}")
+            raise InvariantBroken(tr("its number was used before"), subject=f"import {self.number}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Final
 
@@ -39,7 +39,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class UnitDay:
+class UnitDayRows:
     """The rows of one unit on one local day: a stretch of the sorted table."""
 
     plant: str
@@ -59,22 +59,22 @@ class RecordFile:
     name: str
     table: pa.Table
     time: Int64s
-    parts: tuple[UnitDay, ...]
+    parts: tuple[UnitDayRows, ...]
     quantities: Mapping[str, tuple[str, ...]]
     rows_of: Callable[[Collection[int]], Mapping[int, int]]
 
-    def days(self) -> Iterator[tuple[str, str, list[UnitDay]]]:
+    def days(self) -> Iterator[tuple[str, str, list[UnitDayRows]]]:
         """Plant, day and its parts, in this order."""
         ordered = sorted(self.parts, key=lambda part: (part.plant, part.day, part.unit))
         for (plant, day), parts in groupby(ordered, key=lambda part: (part.plant, part.day)):
             yield plant, day, list(parts)
 
-    def span(self, parts: Sequence[UnitDay]) -> Interval:
+    def span(self, parts: Sequence[UnitDayRows]) -> Interval:
         """From the first record of some parts to just after their last."""
         first = min(int(self.time[part.first]) for part in parts)
         return Interval(first, max(int(self.time[part.end - 1]) for part in parts) + 1)
 
-    def records(self, part: UnitDay) -> wire.UnitColumns:
+    def records(self, part: UnitDayRows) -> wire.UnitColumns:
         """Its records as a batch holds them."""
         rows = self.table.slice(part.first, part.end - part.first)
         size = len(rows)
@@ -117,7 +117,8 @@ def read_file(connection: Connection, delivered: Delivered) -> RecordFile:
     known = known_register(connection)
     owners = _owners(connection)
     units = owners.keys() | (known.units or set() if known else set())
-    read = read_record_file(delivered, units, findings)
+    ignored = known.ignored if known else frozenset[str]()
+    read = read_record_file(replace(delivered, ignored=ignored), units, findings)
     findings.refuse_if_any()
     assert read is not None
     long, records = read
@@ -206,7 +207,7 @@ def _sorted_file(
     edges = np.flatnonzero((np.diff(code) != 0) | (np.diff(number) != 0)) + 1
     bounds = [0, *edges.tolist(), len(time)] if len(time) else [0]
     parts = tuple(
-        UnitDay(owners[units[code[first]]], units[code[first]], local_day(int(time[first])).isoformat(), first, end)
+        UnitDayRows(owners[units[code[first]]], units[code[first]], local_day(int(time[first])).isoformat(), first, end)
         for first, end in pairwise(bounds)
     )
     own_code, own_time = unit_codes(long.table, units), long.table["time"].to_numpy()

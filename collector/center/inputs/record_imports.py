@@ -31,9 +31,9 @@ from collector.center.inputs.conflicts import RowsInConflict
 from collector.center.inputs.imports import Imported, pack, record_import
 from collector.center.inputs.kinds import RECORDS
 from collector.center.inputs.record_batches import RecordJournal, find_places, put_over
-from collector.center.inputs.record_files import RecordFile, UnitDay
+from collector.center.inputs.record_files import RecordFile, UnitDayRows
 from collector.center.lake.pieces import not_carried
-from collector.center.lake.stored_records import Source, source_of
+from collector.center.lake.stored_records import PlantRecords, source_of
 from collector.center.receive.day_index import rewrite_unit_days
 from collector.center.receive.stream_state import IMPORTED, REPLACING
 from collector.model.interval import format_time
@@ -116,7 +116,7 @@ def _compare(connection: Connection, file: RecordFile, lake: Path) -> UInt8s:
     return verdicts
 
 
-def _met(connection: Connection, file: RecordFile, lake: Path) -> Iterator[tuple[Source, str, list[UnitDay]]]:
+def _met(connection: Connection, file: RecordFile, lake: Path) -> Iterator[tuple[PlantRecords, str, list[UnitDayRows]]]:
     """The parts of the file whose units have records on the day already."""
     for plant, days in groupby(file.days(), key=lambda each: each[0]):
         source = source_of(connection, lake, plant)
@@ -176,7 +176,7 @@ def _difference(given: wire.UnitColumns, index: int, stored: wire.UnitColumns) -
             "{unit} at {time}: {here} here, {there} stored; import the file as a replacement to let it count",
             unit=given.unit, time=format_time(int(given.time_utc_ms[index])), here=here, there=there,
         )  # fmt: skip
-    raise InvariantBroken("a row in conflict differs in nothing", subject=given.unit)
+    raise InvariantBroken(tr("a row in conflict differs in nothing"), subject=given.unit)
 
 
 def _commit(

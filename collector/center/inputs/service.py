@@ -7,13 +7,13 @@ What an import is and does stands in `collector.center.inputs.imports`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from collector.base.errors import ConfigError, Problem, StoreError
+from collector.base.errors import ConfigError, Missing, Problem, StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported
@@ -27,6 +27,7 @@ from collector.center.people.access import Actor, Permission
 from collector.center.receive.arrivals import Arrival
 from collector.center.receive.journal import GroupResult, readmit
 from collector.sheets.files import MAX_REGISTER_BYTES, MAX_XLSX_BYTES, Delivered
+from collector.tables.limits import InputRules
 
 MAX_NAME: Final = 120
 _FACTS: Final = ("id", "kind", "name", "sha256", "who", "at_ms", "added", "same", "replaced", "undone_ms", "undone_by")
@@ -57,13 +58,13 @@ def delivered_of(name: str, data: bytes) -> Delivered:
 
 
 def deliver(
-    store: CenterStore, kind: str, delivered: Delivered, *, actor: Actor, replace: bool, services: Collection[str]
+    store: CenterStore, kind: str, delivered: Delivered, *, actor: Actor, replace: bool, rules: InputRules | None
 ) -> Imported:
     """Take a file into a store that others write to, without keeping them waiting.
 
     Raises as `deliver_tables`.
     """
-    return deliver_tables(store, (kind,), delivered, actor=actor, replace=replace, services=services)[0]
+    return deliver_tables(store, (kind,), delivered, actor=actor, replace=replace, rules=rules)[0]
 
 
 def deliver_tables(
@@ -73,9 +74,9 @@ def deliver_tables(
     *,
     actor: Actor,
     replace: bool,
-    services: Collection[str],
+    rules: InputRules | None,
 ) -> list[Imported]:
-    """Take what a file has of some kinds, all or nothing; records come last.
+    """Take what a file has of some kinds, all or nothing; records come last. `rules`: as for `take_tables`.
 
     Raises:
         Denied: the role may not.
@@ -102,7 +103,7 @@ def deliver_tables(
     if not tables:
         store.write(lambda c: finish(c, ())).result()
         return records
-    done = take_tables(store, tables, delivered, who=actor.name, replace=replace, services=services, finish=finish)
+    done = take_tables(store, tables, delivered, who=actor.name, replace=replace, rules=rules, finish=finish)
     return [*done, *records]
 
 
@@ -177,7 +178,7 @@ def read_import(connection: Connection, number: int) -> tuple[dict[str, Any], by
     query = select(*(imported.c[name] for name in _FACTS), imported.c.bytes).where(imported.c.id == number)
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise StoreError(tr("there is none with this number"), subject=tr("import {number}", number=number))
+        raise Missing(tr("there is none with this number"), subject=tr("import {number}", number=number))
     return {name: getattr(row, name) for name in _FACTS}, unpack(bytes(row.bytes))
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
@@ -28,20 +27,22 @@ import pyarrow.parquet as pq
 import zstandard
 from sqlalchemy import Connection, insert, select
 
+from collector.base.clock import SystemClock
+from collector.base.durable import flush
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported, replaced_rows
 from collector.center.db.verified import read_verified
 from collector.center.inputs.conflicts import ROWS_AT_ONCE, HeldRows, cells_of, end_ms_of, start_ms_of, stretches
-from collector.center.inputs.kinds import KINDS, TIMES, Kind
+from collector.center.inputs.kinds import KINDS, TIMES, TableKind
 
 _STRAY_S: Final = 86_400.0  # a file that no import lists for so long was left by one that was killed
-_EVER: Final = (-(2**62), 2**62)
+EVER: Final = (-(2**62), 2**62)
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-def write_rows(folder: Path, kind: Kind, rows: pa.Table, chosen: Bools) -> tuple[str, tuple[int, int]]:
+def write_rows(folder: Path, kind: TableKind, rows: pa.Table, chosen: Bools) -> tuple[str, tuple[int, int]]:
     """Write the chosen rows as a file that appears whole or not at all.
 
     Returns its SHA-256, which names it, and the time that its rows touch.
@@ -57,27 +58,21 @@ def write_rows(folder: Path, kind: Kind, rows: pa.Table, chosen: Bools) -> tuple
     spans: list[tuple[int, int]] = []
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": [n for n in rows.column_names if n != "row"]}
     try:
-        with temporary.open("wb") as file:
-            with pq.ParquetWriter(file, schema, column_encoding={"row": "DELTA_BINARY_PACKED"}, **options) as writer:
-                # A stretch at a time: the rows are never there twice.
-                for places, _, _ in stretches(kind, rows):
-                    some = _by_start(rows, places[chosen[places]]).cast(schema)
-                    if len(some):
-                        spans.append((int(start_ms_of(some)[0]), int(end_ms_of(some).max())))
-                        writer.write_table(some, row_group_size=ROWS_AT_ONCE)
-            file.flush()
-            os.fsync(file.fileno())
+        with pq.ParquetWriter(temporary, schema, column_encoding={"row": "DELTA_BINARY_PACKED"}, **options) as writer:
+            # A stretch at a time: the rows are never there twice.
+            for places, _, _ in stretches(kind, rows):
+                some = _by_start(rows, places[chosen[places]]).cast(schema)
+                if len(some):
+                    spans.append((int(start_ms_of(some)[0]), int(end_ms_of(some).max())))
+                    writer.write_table(some, row_group_size=ROWS_AT_ONCE)
+        flush(temporary)
         with temporary.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         temporary.rename(path_of(folder, sha256))
     finally:
         temporary.unlink(missing_ok=True)
-    for directory in (folder, folder.parent):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    flush(folder)
+    flush(folder.parent)
     return sha256, (min((a for a, _ in spans), default=0), max((b for _, b in spans), default=0))
 
 
@@ -191,9 +186,9 @@ class RowsInForce:
 
     def met(self, start_ms: int, end_ms: int) -> Iterator[HeldRows]:
         """Those that rows of a stretch of time may meet; of a kind that is not `apart`, all."""
-        return self.touching(start_ms, end_ms) if KINDS[self._kind].apart else self.touching(*_EVER)
+        return self.touching(start_ms, end_ms) if KINDS[self._kind].apart else self.touching(*EVER)
 
-    def table(self, start_ms: int = _EVER[0], end_ms: int = _EVER[1]) -> pa.Table | None:
+    def table(self, start_ms: int = EVER[0], end_ms: int = EVER[1]) -> pa.Table | None:
         """Those that touch a stretch of time, in the order of start and import; None where there are none."""
         parts = [held.rows for held in self.touching(start_ms, end_ms)]
         if not parts:
@@ -236,7 +231,8 @@ def remove_strays(store: CenterStore) -> None:
     with store.hold("imports", wait=False) as held:
         if not held or not store.imported.is_dir():
             return
-        listed = set(store.read(listed_files))
+        # Times of files are the machine's, whatever clock the store goes by.
+        listed, now_s = set(store.read(listed_files)), SystemClock().now_utc_ms() / 1000
         for path in store.imported.iterdir():
-            if path.stem not in listed and time.time() - path.stat().st_mtime > _STRAY_S:
+            if path.stem not in listed and now_s - path.stat().st_mtime > _STRAY_S:
                 path.unlink(missing_ok=True)

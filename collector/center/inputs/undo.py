@@ -8,13 +8,22 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, select, update
 
-from collector.base.errors import StoreError
+from collector.base.errors import ConfigError, StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported, replaced_rows
 from collector.center.inputs.conflicts import lay_over
-from collector.center.inputs.imports import LOCK, MovedError, state_of, write_unless_moved
+from collector.center.inputs.imports import (
+    LOCK,
+    MovedError,
+    known_register,
+    state_of,
+    whole_register,
+    write_unless_moved,
+)
 from collector.center.inputs.kinds import KINDS, REGISTER
+from collector.center.inputs.parse import meant_by
+from collector.center.inputs.register_change import check_in_force
 from collector.center.inputs.stored_rows import RowsInForce, rows_replaced_by
 
 
@@ -52,10 +61,12 @@ def look_at_undoing(connection: Connection, folder: Path, import_id: int) -> Non
     if blocker is not None:
         raise StoreError(tr("import {blocker} replaced rows of it: undo that first", blocker=blocker), subject=subject)
     if kind == REGISTER:
+        _look_at_register_before(connection, folder, import_id)
         return
     others = RowsInForce(connection, folder, kind, but=import_id)
+    meant = meant_by(kind, whole_register(connection))
     for back in rows_replaced_by(connection, folder, kind, import_id):
-        claimed = lay_over(KINDS[kind], back, others.met).claimed
+        claimed = lay_over(KINDS[kind], back, others.met, meant).claimed
         if len(claimed):
             raise StoreError(
                 tr(
@@ -64,6 +75,18 @@ def look_at_undoing(connection: Connection, folder: Path, import_id: int) -> Non
                 ),
                 subject=subject,
             )
+
+
+def _look_at_register_before(connection: Connection, folder: Path, import_id: int) -> None:
+    """Whether what is in force fits the register that would count again; without any, a settling asks for one."""
+    before = known_register(connection, but=import_id)
+    if before is None:
+        return
+    subject = tr("import {number}", number=import_id)
+    try:
+        check_in_force(connection, folder, "register.toml", before, whole_register(connection), {})
+    except ConfigError as error:
+        raise StoreError(error.problems[0].message, subject=subject) from None
 
 
 def kind_of(connection: Connection, import_id: int) -> str:

@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from collector.base.clock_state import ClockState
+from collector.base.durable import flush
 from collector.center.db.verified import NAMED_DIGITS, read_named, read_verified
 from collector.center.lake.pieces import DAY as DAY
 from collector.center.lake.pieces import HEAD as HEAD
@@ -42,7 +43,7 @@ from collector.center.lake.substituted_values import (
     restore_cells,
     substitute_cells,
 )
-from collector.model.quantity import BY_NAME, QUANTITIES, Kind, Quantity
+from collector.model.quantity import BY_NAME, QUANTITIES, Quantity, QuantityKind
 from collector.model.record import USABLE_BELOW, Quality
 from collector.wire import QuantityColumn, UnitColumns
 
@@ -74,7 +75,7 @@ def build_day(pieces: Iterable[Piece], *, plant: str, day: str, substitutes: Seq
         by_unit[piece.records.unit].append(piece)
     chosen, others = [], []
     for unit in sorted(by_unit):
-        rows = _Rows.joined(by_unit[unit])
+        rows = _UnitPieces.joined(by_unit[unit])
         order, is_first = rows.order()
         chosen.append(rows.take(order[is_first]).with_substitutes(substitutes))
         others.append(rows.take(order[~is_first]))
@@ -92,7 +93,7 @@ def choose(pieces: Iterable[Piece]) -> dict[str, UnitColumns]:
         by_unit[piece.records.unit].append(piece)
     chosen: dict[str, UnitColumns] = {}
     for unit, found in by_unit.items():
-        rows = _Rows.joined(found)
+        rows = _UnitPieces.joined(found)
         order, is_first = rows.order()
         taken = rows.take(order[is_first])
         fixed = {attribute: taken.fixed[name] for name, attribute in _OF_RECORDS.items()}
@@ -101,7 +102,7 @@ def choose(pieces: Iterable[Piece]) -> dict[str, UnitColumns]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _UnitPieces:
     """All records of one unit, from every piece."""
 
     unit: str
@@ -114,7 +115,7 @@ class _Rows:
         return self.fixed["place"]
 
     @classmethod
-    def joined(cls, pieces: Sequence[Piece]) -> _Rows:
+    def joined(cls, pieces: Sequence[Piece]) -> _UnitPieces:
         sizes = [len(p.records.time_utc_ms) for p in pieces]
 
         def spread(values: Sequence[int], kind: type[np.generic]) -> npt.NDArray[Any]:
@@ -151,16 +152,16 @@ class _Rows:
         first[1:] = (time[1:] != time[:-1]) | (place[1:] != place[:-1])
         return order, first
 
-    def take(self, rows: npt.NDArray[np.intp]) -> _Rows:
+    def take(self, rows: npt.NDArray[np.intp]) -> _UnitPieces:
         columns = {name: column.select(rows) for name, column in self.columns.items()}
-        return _Rows(self.unit, {name: values[rows] for name, values in self.fixed.items()}, columns, {})
+        return _UnitPieces(self.unit, {name: values[rows] for name, values in self.fixed.items()}, columns, {})
 
-    def with_substitutes(self, substitutes: Sequence[Substitute]) -> _Rows:
+    def with_substitutes(self, substitutes: Sequence[Substitute]) -> _UnitPieces:
         mine = [each for each in substitutes if each.unit == self.unit]
         if not mine:
             return self
         columns, originals = substitute_cells(self.fixed["time"], self.columns, mine)
-        return _Rows(self.unit, self.fixed, columns, originals)
+        return _UnitPieces(self.unit, self.fixed, columns, originals)
 
 
 # Columns of the file that a record has, by what `UnitColumns` calls them.
@@ -172,6 +173,10 @@ _OF_RECORDS: Final = {
     "tagged": "tagged",
     "device_time": "device_time_utc_ms",
 }
+
+
+_OF_FILE: Final = ("time", "place", "era", "cause", "clock", "device_time")
+_ENDINGS: Final = ("", "_quality", "_original", "_original_quality")  # of a quantity's columns
 
 
 def _join_column(name: str, pieces: Sequence[Piece]) -> QuantityColumn:
@@ -190,7 +195,7 @@ def _concatenated(columns: Sequence[QuantityColumn]) -> QuantityColumn:
 
 def _within_range(quantity: Quantity, column: QuantityColumn) -> QuantityColumn:
     """A value the file's type can't hold becomes none, out of range; no gateway of ours sends one as usable."""
-    limit = 128 if quantity.kind is Kind.STATUS else _LIMIT
+    limit = 128 if quantity.kind is QuantityKind.STATUS else _LIMIT
     beyond = column.present & ((column.values >= limit) | (column.values <= -limit))
     if not beyond.any():
         return column
@@ -200,7 +205,7 @@ def _within_range(quantity: Quantity, column: QuantityColumn) -> QuantityColumn:
     return QuantityColumn(np.where(beyond, 0, column.values), column.present & ~beyond, qualities)
 
 
-def _table(units: Sequence[_Rows], metadata: dict[str, str], *, with_origin: bool) -> pa.Table:
+def _table(units: Sequence[_UnitPieces], metadata: dict[str, str], *, with_origin: bool) -> pa.Table:
     names = [q.name for q in QUANTITIES if any(q.name in rows.columns for rows in units)]
 
     def fixed(name: str) -> npt.NDArray[Any]:
@@ -229,7 +234,7 @@ def _table(units: Sequence[_Rows], metadata: dict[str, str], *, with_origin: boo
     return pa.table(arrays).replace_schema_metadata(metadata)
 
 
-def _quantity_arrays(quantity: Quantity, units: Sequence[_Rows], sizes: Sequence[int]) -> dict[str, pa.Array]:
+def _quantity_arrays(quantity: Quantity, units: Sequence[_UnitPieces], sizes: Sequence[int]) -> dict[str, pa.Array]:
     parts = [rows.columns.get(quantity.name) or not_carried(n) for rows, n in zip(units, sizes, strict=True)]
     column = _concatenated(parts)
     array = _value_array(quantity, column.values, column.present)
@@ -237,7 +242,7 @@ def _quantity_arrays(quantity: Quantity, units: Sequence[_Rows], sizes: Sequence
     return {quantity.name: array, f"{quantity.name}_quality": quality}
 
 
-def _original_arrays(quantity: Quantity, units: Sequence[_Rows], sizes: Sequence[int]) -> dict[str, pa.Array]:
+def _original_arrays(quantity: Quantity, units: Sequence[_UnitPieces], sizes: Sequence[int]) -> dict[str, pa.Array]:
     nothing = [Original(not_carried(size), np.zeros(size, dtype=np.bool_)) for size in sizes]
     parts = [rows.originals.get(quantity.name, none) for rows, none in zip(units, nothing, strict=True)]
     column, replaced = _concatenated([p.column for p in parts]), np.concatenate([p.replaced for p in parts])
@@ -249,7 +254,7 @@ def _original_arrays(quantity: Quantity, units: Sequence[_Rows], sizes: Sequence
 
 
 def _value_array(quantity: Quantity, values: Int64s, present: Bools) -> pa.Array:
-    if quantity.kind is Kind.STATUS:
+    if quantity.kind is QuantityKind.STATUS:
         return pa.array(values.astype(np.int8), mask=~present)
     return decimal_array(values, present, len(str(quantity.scale)) - 1)
 
@@ -297,22 +302,14 @@ def write_table(table: pa.Table, folder: Path, day: str) -> tuple[Path, str]:
             version="2.6",
         )
         sha256 = hashlib.sha256(temporary.read_bytes()).hexdigest()
-        _sync(temporary)
+        flush(temporary)
         final = folder / f"{day}-{sha256[:NAMED_DIGITS]}.parquet"
         temporary.rename(final)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync(folder)
-    _sync(folder.parent)
+    flush(folder)
+    flush(folder.parent)
     return final, sha256
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_unit_tables(
@@ -378,13 +375,16 @@ def read_units(
     from_ms: int = EVER[0],
     to_ms: int = EVER[1],
     as_delivered: bool = False,
+    quantities: Sequence[str] | None = None,
 ) -> Iterator[UnitColumns]:
     """The records of one place of a file in [from_ms, to_ms), by unit; those in which there are none are left out.
 
     `columns` of each: the quantities that any of its records carries. `as_delivered`: nothing substituted, and without
-    the records that a substitution made. Other arguments, and what is raised, as `read_unit_tables`.
+    the records that a substitution made. `quantities`: those wanted; None: all. Other arguments, and what is raised, as
+    `read_unit_tables`.
     """
-    for unit, table in read_unit_tables(path, sha256, units=units):
+    columns = None if quantities is None else [*_OF_FILE, *(f"{name}{end}" for name in quantities for end in _ENDINGS)]
+    for unit, table in read_unit_tables(path, sha256, columns=columns, units=units):
         time = _integers(table, "time")
         keep = (_integers(table, "place") == place) & (time >= from_ms) & (time < to_ms)
         if as_delivered:
@@ -430,7 +430,7 @@ def _unit_columns(unit: str, table: pa.Table, *, as_delivered: bool) -> UnitColu
 
 def _column_from(table: pa.Table, quantity: Quantity, name: str) -> QuantityColumn:
     array = _single(table, name)
-    values = _integers(table, name) if quantity.kind is Kind.STATUS else stored_integers(array)
+    values = _integers(table, name) if quantity.kind is QuantityKind.STATUS else stored_integers(array)
     return QuantityColumn(values, _valid(array), _integers(table, f"{name}_quality", NOT_CARRIED).astype(np.uint8))
 
 

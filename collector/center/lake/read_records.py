@@ -42,12 +42,20 @@ class RecordShown:
 
 
 def read_record_table(
-    files: Sequence[tuple[Path, str]], unit: str, from_ms: int, to_ms: int, *, head: bool = False
+    files: Sequence[tuple[Path, str]],
+    unit: str,
+    from_ms: int,
+    to_ms: int,
+    *,
+    head: bool = False,
+    as_delivered: bool = False,
+    quantities: Sequence[str] | None = None,
 ) -> pa.Table:
     """Records of a unit in [from_ms, to_ms) as 64-bit columns by time; quantities it does not carry are left out.
 
-    `files`: day files and their SHA-256. `head`: also the last record before the first file's day, which may hold into
-    it.
+    `files`: day files and their SHA-256; empty where it stands in the name. `head`: also the last record before the
+    first file's day, which may hold into it. `as_delivered`: with nothing substituted. `quantities`: those wanted;
+    None: all.
 
     Raises:
         Altered: a file is not the one with this hash.
@@ -58,7 +66,10 @@ def read_record_table(
         if head and not number:
             places.append((HEAD, *EVER))
         for place, first_ms, end_ms in places:
-            found = read_units(path, sha256, place=place, units=(unit,), from_ms=first_ms, to_ms=end_ms)
+            found = read_units(
+                path, sha256, place=place, units=(unit,), from_ms=first_ms, to_ms=end_ms, as_delivered=as_delivered,
+                quantities=quantities,
+            )  # fmt: skip
             tables += [_integers(records) for records in found]
     if not tables:
         return pa.table({name: pa.array([], pa.int64()) for name in _FIXED})

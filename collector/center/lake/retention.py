@@ -7,13 +7,15 @@ All only when their time has passed. The rows of the journal and of the lake's l
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import Final
 
-from sqlalchemy import Connection, Table, and_, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, exists, func, select, tuple_, update
 
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run_file
-from collector.center.db.tables_receive import batch_day, lake_day, lake_file, payload
+from collector.center.db.tables_receive import batch_day, lake_day, lake_file, payload, stream
+from collector.center.db.tables_receive import store as store_row
 from collector.center.db.tables_results import day_result, day_segments, file_facts
 from collector.model.interval import DAY_MS
 
@@ -45,7 +47,16 @@ def _drop_some(connection: Connection, before_ms: int) -> int:
     keys = [(r.stream_id, r.sequence) for r in connection.execute(old.limit(_AT_ONCE))]
     if keys:
         where = (payload.c.stream_id == bindparam("of_stream")) & (payload.c.sequence == bindparam("number"))
+        gone: Counter[int] = Counter()
+        sizes = select(payload.c.stream_id, func.length(payload.c.bytes).label("n"))
+        for row in connection.execute(sizes.where(tuple_(payload.c.stream_id, payload.c.sequence).in_(keys))):
+            gone[row.stream_id] += int(row.n)
         connection.execute(delete(payload).where(where), [{"of_stream": s, "number": n} for s, n in keys])
+        fewer = update(stream).where(stream.c.id == bindparam("of_stream"))
+        fewer = fewer.values(kept_bytes=stream.c.kept_bytes - bindparam("fewer"))
+        connection.execute(fewer, [{"of_stream": s, "fewer": n} for s, n in sorted(gone.items())])
+        further = store_row.c.payloads_before_ms.is_(None) | (store_row.c.payloads_before_ms < before_ms)
+        connection.execute(update(store_row).where(further).values(payloads_before_ms=before_ms))
     return len(keys)
 
 

@@ -129,13 +129,6 @@ def others_folder(store: CenterStore, plant: str) -> Path:
     return store.directory / "lake-others" / plant
 
 
-def seal_quiet_days(store: CenterStore, *, seal_after_s: float) -> list[Path]:
-    """Seal every stale day that has been quiet for so long."""
-    quiet_since_ms = store.clock.now_utc_ms() - int(seal_after_s * 1000)
-    stale = store.read(lambda connection: find_stale_days(connection, quiet_since_ms=quiet_since_ms))
-    return [seal_day(store, day) for day in stale]
-
-
 def seal_month(
     state_dir: Path, month: Month, *, clock: Clock | None = None, database_url: str = ""
 ) -> tuple[Path, ...]:

@@ -3,8 +3,8 @@
 
 A plant-day of four units at one record a second is 345 600 records: about two seconds of a core and 350 MB for that
 time. After midnight a whole region becomes quiet within minutes. The processes run at a lower priority, each opens the
-store itself, and they end when there is nothing left to be sealed; a process takes one day at a time, so memory is
-bounded by `seal_processes`.
+store itself, and they end a minute after there is nothing left to be sealed; a process takes one day at a time, so
+memory is bounded by `seal_processes`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -29,42 +30,76 @@ from collector.center.db.store import CenterStore
 from collector.center.lake.seal import StaleDay, seal_day
 
 NICENESS: Final = 10
+IDLE_S: Final = 60.0
 DAYS_PER_PROCESS: Final = 100  # then a fresh one takes over, and whatever memory was kept goes back
 
 logger: Final = logging.getLogger("collector.center.lake.sealing_processes")
 _opened: list[CenterStore] = []  # of a sealing process
 
 
-async def seal_apart(state_dir: Path, database_url: str, days: Sequence[StaleDay], *, processes: int) -> int:
-    """Seal these days in processes beside this one; returns how many were. A full disk ends it, and is logged.
+class SealingProcesses:
+    """The processes: started for the first day to be sealed, kept for `IDLE_S` after the last, then ended.
 
-    Raises:
-        InvariantBroken: a stored batch can't be read back.
+    A process takes a second of a core to start, as long as it takes for most days.
     """
-    if not days:
-        return 0
-    loop = asyncio.get_running_loop()
-    done = 0
-    pool = ProcessPoolExecutor(
-        min(processes, len(days)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(str(state_dir), database_url),
-        max_tasks_per_child=DAYS_PER_PROCESS,
-    )
+
+    def __init__(self, state_dir: Path, database_url: str, *, processes: int) -> None:
+        self._begins, self._processes = (str(state_dir), database_url), processes
+        self._pool: ProcessPoolExecutor | None = None
+        self._used_s = 0.0
+
+    async def seal(self, days: Sequence[StaleDay]) -> int:
+        """Seal these days; returns how many were. A full disk ends it, and is logged.
+
+        Raises:
+            InvariantBroken: a stored batch can't be read back.
+        """
+        if not days:
+            if time.monotonic() - self._used_s > IDLE_S:
+                await self.end()
+            return 0
+        loop = asyncio.get_running_loop()
+        done = 0
+        try:
+            for first in range(0, len(days), self._processes):
+                portion = days[first : first + self._processes]
+                pool = self._started()
+                names = await asyncio.gather(*(loop.run_in_executor(pool, _seal, day) for day in portion))
+                done += len(names)
+                for name in names:
+                    logger.info("sealed %s", name)
+        except (OSError, StoreError, BrokenProcessPool) as error:
+            # Tried again in the next round; a process that was killed (for its memory, say) takes nobody with it.
+            logger.error("%d of %d days not sealed: %s", len(days) - done, len(days), error)
+            await self.end()
+        self._used_s = time.monotonic()
+        return done
+
+    async def end(self) -> None:
+        """End the processes; the next day starts others."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._processes,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                initargs=self._begins,
+                max_tasks_per_child=DAYS_PER_PROCESS,
+            )
+        return self._pool
+
+
+async def seal_apart(state_dir: Path, database_url: str, days: Sequence[StaleDay], *, processes: int) -> int:
+    """Seal these days in processes of their own, once; see `SealingProcesses.seal`."""
+    apart = SealingProcesses(state_dir, database_url, processes=processes)
     try:
-        for first in range(0, len(days), processes):
-            portion = days[first : first + processes]
-            names = await asyncio.gather(*(loop.run_in_executor(pool, _seal, day) for day in portion))
-            done += len(names)
-            for name in names:
-                logger.info("sealed %s", name)
-    except (OSError, StoreError, BrokenProcessPool) as error:
-        # Tried again in the next round; a process that was killed (for its memory, say) takes nobody with it.
-        logger.error("%d of %d days not sealed: %s", len(days) - done, len(days), error)
+        return await apart.seal(days)
     finally:
-        await asyncio.to_thread(pool.shutdown, cancel_futures=True)
-    return done
+        await apart.end()
 
 
 def _begin(state_dir: str, database_url: str) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, select
 
 import collector.wire as wire
 from collector.base.errors import Garbled, InvariantBroken
+from collector.base.text import tr
 from collector.center.db.tables_receive import batch, batch_day, enrolled, lake_file, payload, stream
 from collector.center.lake.day_file import FILE_RANK, choose, read_units
 from collector.center.lake.pieces import DAY, Origin, Piece, clip
@@ -39,15 +40,15 @@ class UnreadableBatch(InvariantBroken):
         self.origin, self.stream_id, self.parts = origin, stream_id, parts
 
 
-def source_of(connection: Connection, lake: Path, plant: str) -> Source:
+def source_of(connection: Connection, lake: Path, plant: str) -> PlantRecords:
     """Where a plant's records are read from, by the order of its gateways that holds now."""
     text = connection.execute(select(enrolled.c.gateways).where(enrolled.c.plant == plant)).scalar()
     ranks = {gateway: rank for rank, gateway in enumerate(json.loads(text) if text else [])}
-    return Source(connection, lake, plant, ranks)
+    return PlantRecords(connection, lake, plant, ranks)
 
 
 @dataclass(frozen=True)
-class Source:
+class PlantRecords:
     """One plant's records as one connection sees them. `ranks`: the place of each gateway in the plant's order."""
 
     connection: Connection
@@ -92,7 +93,7 @@ class Source:
             if epoch is not None and not (of_import and int(row.epoch, 16) == epoch):
                 continue
             if row.bytes is None:
-                raise InvariantBroken("its payload is gone", subject=f"{self.plant} {day}")
+                raise InvariantBroken(tr("its payload is gone"), subject=f"{self.plant} {day}")
             with _readable(self._origin(row)):
                 parts = parts_of(wire.decode_times(wire.open_envelope(row.bytes)))
             yield from (part for part in parts if part.day == day)
@@ -136,7 +137,9 @@ def _read_back(row: Any, origin: Origin) -> wire.BatchColumns:
             return wire.decode_columns(envelope)
         except Garbled as error:
             parts = parts_of(wire.decode_times(envelope))
-            raise UnreadableBatch(f"its records can't be decoded: {error}", origin, row.id, parts) from error
+            raise UnreadableBatch(
+                tr("its records can't be decoded: {error}", error=error), origin, row.id, parts
+            ) from error
 
 
 @contextmanager
@@ -146,4 +149,4 @@ def _readable(origin: Origin) -> Iterator[None]:
         yield
     except Garbled as error:
         subject = f"{origin.gateway}/{origin.epoch:016x}/{origin.sequence}"
-        raise InvariantBroken(f"a stored batch can't be read back: {error}", subject=subject) from error
+        raise InvariantBroken(tr("a stored batch can't be read back: {error}", error=error), subject=subject) from error

@@ -25,6 +25,7 @@ from collector.model.interval import HOUR_MS, Interval, Month, day_interval, for
 from collector.model.record import USABLE_BELOW, Quality
 
 NO_RECORD: Final = "no_record"  # nothing came, and nobody said why
+_UNCONFIRMED: Final = "unconfirmed"  # a gap record's: given up after a one-way device took it, and not here
 _HOURS: Final = 24
 
 
@@ -124,7 +125,7 @@ def find_gaps(
     else:
         before = _last_before(connection, plant, unit, day)
         holes = _silences(mine.time_utc_ms.tolist(), before, span, hold_ms)
-    found = [Gap(unit, "", a, b, reason) for start, end in holes for a, b, reason in _explained(start, end, told)]
+    found = [Gap(unit, "", a, b, reason) for start, end in holes for a, b, reason in _best_explained(start, end, told)]
     if mine is not None:
         found += _unusable(mine, span, hold_ms)
     return sorted(found, key=lambda each: (each.start_ms, each.quantity, each.end_ms))
@@ -180,6 +181,17 @@ def _unset_minutes(known: int, span: Interval) -> Iterator[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(np.concatenate(([1], bits, [1]))))
     for first, after in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         yield span.start_ms + first * 60_000, span.start_ms + after * 60_000
+
+
+def _best_explained(start_ms: int, end_ms: int, told: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int, str]]:
+    """As `_explained`; what was merely not confirmed is said only where nobody knows better."""
+    sure = [record for record in told if record["reason"] != _UNCONFIRMED]
+    unsure = [record for record in told if record["reason"] == _UNCONFIRMED]
+    for from_ms, to_ms, reason in _explained(start_ms, end_ms, sure):
+        if reason == NO_RECORD:
+            yield from _explained(from_ms, to_ms, unsure)
+        else:
+            yield from_ms, to_ms, reason
 
 
 def _explained(start_ms: int, end_ms: int, told: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int, str]]:

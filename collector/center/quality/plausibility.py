@@ -38,7 +38,7 @@ from collector.center.quality.plausibility_limits import (
 from collector.model.interval import Interval
 from collector.model.quantity import BY_NAME, from_scaled, to_scaled
 from collector.model.record import Quality
-from collector.model.register import UnitState
+from collector.model.register import RegisteredUnit
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -60,11 +60,11 @@ class DataPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class UnitDay:
+class UnitDayRecords:
     """One unit's records of a local day in order of time. `state`: as registered that day; None where it is not."""
 
     unit: str
-    state: UnitState | None
+    state: RegisteredUnit | None
     day: Interval
     time: Int64s
     clock: Int64s
@@ -73,7 +73,7 @@ class UnitDay:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Implausibility:
     """One finding. `quantity`: empty where the record as a whole is meant; `found`, `expected`: for people."""
 
     code: str
@@ -85,20 +85,20 @@ class Found:
     expected: str
 
 
-def check_unit_day(unit_day: UnitDay, policy: DataPolicy) -> list[Found]:
+def check_unit_day(unit_day: UnitDayRecords, policy: DataPolicy) -> list[Implausibility]:
     """Every finding of one unit and day, by code, quantity and time; long lists of one kind closed by a sum."""
     if not len(unit_day.time):
         return []
-    found: list[Found] = []
+    found: list[Implausibility] = []
     for check in (_range, _rates, _frozen, _clock, _sign, _meter, _agc, _voltage):
-        by_quantity: dict[tuple[str, str], list[Found]] = {}
+        by_quantity: dict[tuple[str, str], list[Implausibility]] = {}
         for one in check(unit_day, policy):
             by_quantity.setdefault((one.code, one.quantity), []).append(one)
         found += [one for group in by_quantity.values() for one in _bounded(group)]
     return found
 
 
-def _bounded(found: list[Found]) -> list[Found]:
+def _bounded(found: list[Implausibility]) -> list[Implausibility]:
     """At most MOST_STRETCHES; nothing is dropped: the last spans the rest and says how many it stands for."""
     if len(found) <= MOST_STRETCHES:
         return found
@@ -106,7 +106,7 @@ def _bounded(found: list[Found]) -> list[Found]:
     first = rest[0]
     words = f"{len(rest)} stretches; the first: {first.found}"
     end_ms = max(one.end_ms for one in rest)
-    summed = Found(first.code, first.unit, first.quantity, first.start_ms, end_ms, words, first.expected)
+    summed = Implausibility(first.code, first.unit, first.quantity, first.start_ms, end_ms, words, first.expected)
     return [*found[: MOST_STRETCHES - 1], summed]
 
 
@@ -116,7 +116,7 @@ def _runs(mask: Bools) -> Iterator[tuple[int, int]]:
     yield from zip(edges[::2].tolist(), (edges[1::2] - 1).tolist(), strict=True)
 
 
-def _end_ms(unit_day: UnitDay, last: int, policy: DataPolicy) -> int:
+def _end_ms(unit_day: UnitDayRecords, last: int, policy: DataPolicy) -> int:
     """Until when the record at `last` holds, within the day."""
     held = int(unit_day.time[last]) + policy.hold_ms
     following = int(unit_day.time[last + 1]) if last + 1 < len(unit_day.time) else unit_day.day.end_ms
@@ -124,12 +124,12 @@ def _end_ms(unit_day: UnitDay, last: int, policy: DataPolicy) -> int:
 
 
 def _stretches(
-    unit_day: UnitDay, policy: DataPolicy, code: str, quantity: str, mask: Bools, words: Callable[[int, int], str],
-    expected: str,
-) -> Iterator[Found]:  # fmt: skip
+    unit_day: UnitDayRecords, policy: DataPolicy, code: str, quantity: str, mask: Bools,
+    words: Callable[[int, int], str], expected: str,
+) -> Iterator[Implausibility]:  # fmt: skip
     for first, last in _runs(mask):
         start_ms = int(unit_day.time[first])
-        yield Found(
+        yield Implausibility(
             code, unit_day.unit, quantity, start_ms, _end_ms(unit_day, last, policy), words(first, last), expected
         )
 
@@ -152,7 +152,7 @@ def _worst(quantity: str, column: QuantityColumn, middle: int) -> Callable[[int,
     return words
 
 
-def _state_of(unit_day: UnitDay, name: str, wanted: int) -> Bools:
+def _state_of(unit_day: UnitDayRecords, name: str, wanted: int) -> Bools:
     """Where a status is known to be `wanted`; nowhere for a unit without the column."""
     column = unit_day.columns.get(name)
     if column is None:
@@ -161,7 +161,7 @@ def _state_of(unit_day: UnitDay, name: str, wanted: int) -> Bools:
     return mask
 
 
-def _range(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
+def _range(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
     """Outside the quantity's plausible range, or power beyond what the unit can."""
     for name, column in unit_day.columns.items():
         described = BY_NAME[name]
@@ -176,7 +176,7 @@ def _range(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
         yield from _stretches(unit_day, policy, "out_of_range", name, mask, words, expected)
 
 
-def _basis(unit_day: UnitDay, basis: Basis) -> Decimal | None:
+def _basis(unit_day: UnitDayRecords, basis: Basis) -> Decimal | None:
     if basis is Basis.ABSOLUTE:
         return Decimal(1)
     if unit_day.state is None:
@@ -184,7 +184,7 @@ def _basis(unit_day: UnitDay, basis: Basis) -> Decimal | None:
     return unit_day.state.rated_mw if basis is Basis.RATED else unit_day.state.nominal_kv
 
 
-def _rates(unit_day: UnitDay, _policy: DataPolicy) -> Iterator[Found]:
+def _rates(unit_day: UnitDayRecords, _policy: DataPolicy) -> Iterator[Implausibility]:
     """A change between two consecutive known values that is faster than the quantity can move."""
     for limit in RATES:
         column, basis = unit_day.columns.get(limit.quantity), _basis(unit_day, limit.basis)
@@ -202,18 +202,18 @@ def _rates(unit_day: UnitDay, _policy: DataPolicy) -> Iterator[Found]:
 
 
 def _fast(
-    unit_day: UnitDay, limit: RateLimit, time: Int64s, values: Int64s, fast: Bools, expected: str
-) -> Iterator[Found]:
+    unit_day: UnitDayRecords, limit: RateLimit, time: Int64s, values: Int64s, fast: Bools, expected: str
+) -> Iterator[Implausibility]:
     for first, last in _runs(fast):
         name = limit.quantity
         steepest = first + int(np.argmax(np.abs(np.diff(values[first : last + 2]))))
         took = Decimal(int(time[steepest + 1] - time[steepest])) / 1000
         words = f"{_text(name, int(values[steepest]))} to {_text(name, int(values[steepest + 1]))} in {took:f} s"
         start_ms, end_ms = int(time[first]), int(time[last + 1])
-        yield Found("implausible_rate", unit_day.unit, name, start_ms, end_ms, words, expected)
+        yield Implausibility("implausible_rate", unit_day.unit, name, start_ms, end_ms, words, expected)
 
 
-def _frozen(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
+def _frozen(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
     """The same to the last digit for long, on the grid, while another quantity moves."""
     closed = _state_of(unit_day, "on_grid", 1)
     names = [limit.quantity for limit in FROZEN if limit.quantity in unit_day.columns]
@@ -230,10 +230,10 @@ def _frozen(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
             if end_ms - start_ms >= limit.longest_s * 1000 and any(_moves(c, first, last + 1) for c in others):
                 words = f"{_text(limit.quantity, int(column.values[first]))} for {(end_ms - start_ms) // 1000} s"
                 expected = f"a change within {limit.longest_s} s while others move"
-                yield Found("frozen", unit_day.unit, limit.quantity, start_ms, end_ms, words, expected)
+                yield Implausibility("frozen", unit_day.unit, limit.quantity, start_ms, end_ms, words, expected)
 
 
-def _at_limit(unit_day: UnitDay, quantity: str) -> Bools:
+def _at_limit(unit_day: UnitDayRecords, quantity: str) -> Bools:
     """Where a unit's reactive power stands at a registered limit, or the equipment says so."""
     nowhere = np.zeros(len(unit_day.time), dtype=np.bool_)
     if quantity != "reactive_power_mvar":
@@ -248,7 +248,7 @@ def _moves(column: QuantityColumn, first: int, last: int) -> bool:
     return len(values) > 1 and bool((values != values[0]).any())
 
 
-def _clock(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
+def _clock(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
     """Records stamped by a clock that was not known to be right, and steps back of it."""
     for state in (ClockState.UNSYNCHRONISED, ClockState.UNKNOWN):
         words = _always(f"clock {state.name.lower()}")
@@ -257,10 +257,10 @@ def _clock(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
     for at in np.flatnonzero(np.diff(unit_day.era)).tolist():
         start_ms, end_ms = int(unit_day.time[at]), int(unit_day.time[at + 1])
         text = f"clock era {int(unit_day.era[at])} to {int(unit_day.era[at + 1])}"
-        yield Found("clock_stepped", unit_day.unit, "", start_ms, end_ms, text, "one clock era")
+        yield Implausibility("clock_stepped", unit_day.unit, "", start_ms, end_ms, text, "one clock era")
 
 
-def _sign(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
+def _sign(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
     """Power drawn by a kind of unit that can't, and a meter register that runs back."""
     power, state = unit_day.columns.get("active_power_mw"), unit_day.state
     if power is not None and state is not None and state.kind in CANNOT_DRAW:
@@ -279,10 +279,10 @@ def _sign(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
             name = "energy_export_mwh"
             words_text = f"{_text(name, int(register.values[before]))} to {_text(name, int(register.values[after]))}"
             start_ms, end_ms = int(unit_day.time[before]), int(unit_day.time[after])
-            yield Found("register_backwards", unit_day.unit, name, start_ms, end_ms, words_text, "never less")
+            yield Implausibility("register_backwards", unit_day.unit, name, start_ms, end_ms, words_text, "never less")
 
 
-def _meter(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
+def _meter(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
     """The day's ∫P against the growth of the register, as the settlement does it (Art. 19), before anybody settles.
 
     Between the first and the last reading of the day, where the output is known all between; only output counts. A day
@@ -307,10 +307,10 @@ def _meter(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
     words = f"telemetry {Decimal(exported) / (_KWMS_PER_WH * 1_000_000):.6f} MWh"
     expected = f"meter {from_scaled(grown, 1_000_000):.6f} MWh ± {float(policy.meter_difference_ratio):.2%}"
     start_ms, end_ms = int(unit_day.time[first]), int(unit_day.time[last])
-    yield Found("meter_differs", unit_day.unit, "energy_export_mwh", start_ms, end_ms, words, expected)
+    yield Implausibility("meter_differs", unit_day.unit, "energy_export_mwh", start_ms, end_ms, words, expected)
 
 
-def _agc(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
+def _agc(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
     """AGC reported in service by a unit that is off the grid."""
     mask = _state_of(unit_day, "agc_in_service", 1) & _state_of(unit_day, "on_grid", 0)
     yield from _stretches(
@@ -324,7 +324,7 @@ def _agc(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
     )
 
 
-def _voltage(unit_day: UnitDay, policy: DataPolicy) -> Iterator[Found]:
+def _voltage(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
     """Bus voltage of a unit on the grid that no bus of this nominal voltage has."""
     column, state = unit_day.columns.get("bus_voltage_kv"), unit_day.state
     if column is None or state is None or state.nominal_kv is None:

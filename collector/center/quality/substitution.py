@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, or_, select, update
 
-from collector.base.errors import StoreError
+from collector.base.errors import Missing, StoreError
 from collector.base.text import said_by, tr
 from collector.center.db.tables_people import proposal
 from collector.center.db.tables_quality import substitution
@@ -243,7 +243,7 @@ def _refuse_overlap(connection: Connection, unit: str, quantity: str, interval: 
 def _row(connection: Connection, number: int) -> Any:
     row = connection.execute(select(substitution).where(substitution.c.id == number)).one_or_none()
     if row is None:
-        raise StoreError(tr("there is none with this number"), subject=tr("substitution {number}", number=number))
+        raise Missing(tr("there is none with this number"), subject=tr("substitution {number}", number=number))
     return row
 
 

@@ -28,10 +28,10 @@ from collector.center.db.verified import Altered
 from collector.center.inputs.imports import current_register
 from collector.center.lake.day_file import read_units
 from collector.center.lake.seal import count_records, others_folder
-from collector.center.quality.plausibility import DataPolicy, Found, UnitDay, check_unit_day
+from collector.center.quality.plausibility import DataPolicy, Implausibility, UnitDayRecords, check_unit_day
 from collector.model.interval import Month, day_interval, local_day
 from collector.model.quantity import BY_NAME, from_scaled
-from collector.model.register import Register, UnitState
+from collector.model.register import Register, RegisteredUnit
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
 from collector.tables.register import load_register
@@ -109,25 +109,25 @@ def list_findings(
 
 def find_in_file(
     path: Path, sha256: str, day: date, register: Register, policy_of: PolicyOf, *, others: Path | None = None
-) -> list[Found]:
+) -> list[Implausibility]:
     """Everything implausible in one day file. `others`: the records that lost an instant to those of the file."""
     policy, interval = policy_of(register, day), day_interval(day)
-    found: list[Found] = []
+    found: list[Implausibility] = []
     for each in read_units(path, sha256):
         state = _state_on(register, each.unit, day)
         found += check_unit_day(
-            UnitDay(each.unit, state, interval, each.time_utc_ms, each.clock, each.era, each.columns), policy
+            UnitDayRecords(each.unit, state, interval, each.time_utc_ms, each.clock, each.era, each.columns), policy
         )
     return found + (_conflicts(path, sha256, others) if others else [])
 
 
-def _conflicts(path: Path, sha256: str, others: Path) -> list[Found]:
+def _conflicts(path: Path, sha256: str, others: Path) -> list[Implausibility]:
     """Where two records of one unit and instant say different things: one finding per unit and quantity.
 
     A standby that recorded the same is no conflict; only values that both may be used are compared.
     """
     losing = {each.unit: each for each in read_units(others)}
-    found: list[Found] = []
+    found: list[Implausibility] = []
     for kept in read_units(path, sha256, units=losing):
         lost = losing[kept.unit]
         at = np.minimum(np.searchsorted(kept.time_utc_ms, lost.time_utc_ms), len(kept.time_utc_ms) - 1)
@@ -142,11 +142,13 @@ def _conflicts(path: Path, sha256: str, others: Path) -> list[Found]:
     return sorted(found, key=lambda one: (one.unit, one.quantity))
 
 
-def _conflict(unit: str, name: str, times: Int64s, kept: Int64s, lost: Int64s) -> Found:
+def _conflict(unit: str, name: str, times: Int64s, kept: Int64s, lost: Int64s) -> Implausibility:
     described = BY_NAME[name]
     first = (from_scaled(int(lost[0]), described.scale), from_scaled(int(kept[0]), described.scale))
     words = f"{len(times)} instants; the first: {first[0].normalize():f} beside {first[1].normalize():f}"
-    return Found("conflicting_records", unit, name, int(times[0]), int(times[-1]) + 1, words, "one value an instant")
+    return Implausibility(
+        "conflicting_records", unit, name, int(times[0]), int(times[-1]) + 1, words, "one value an instant"
+    )
 
 
 def _others_of(store: CenterStore, plant: str, day: str) -> str:
@@ -182,7 +184,9 @@ def _due(
     return [(row.plant, row.day, row.name, row.sha256) for row in connection.execute(query)]
 
 
-def _record(connection: Connection, plant: str, day: str, looked: Mapping[str, Any], found: Iterable[Found]) -> None:
+def _record(
+    connection: Connection, plant: str, day: str, looked: Mapping[str, Any], found: Iterable[Implausibility]
+) -> None:
     """Findings of a day as they are now: new ones in, known ones seen again, the rest closed."""
     file, now_ms = looked["file"], looked["at_ms"]
     look = (validated_day.c.plant == plant) & (validated_day.c.day == day)
@@ -231,7 +235,7 @@ def _register(data: bytes | None) -> Register:
     return load_register(Delivered("register.toml", data, ""), Findings()).register or EMPTY_REGISTER
 
 
-def _state_on(register: Register, unit: str, day: date) -> UnitState | None:
+def _state_on(register: Register, unit: str, day: date) -> RegisteredUnit | None:
     for state in register.units:
         begun = state.from_day is None or state.from_day <= day
         if state.id == unit and begun and (state.until_day is None or day < state.until_day):

@@ -17,6 +17,7 @@ Of a batch of schema version 2 only the index is decoded here; where the columns
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ from collector.base.text import tr
 from collector.center.receive.arrivals import Accepted, AgentState, Arrival, Rejected
 from collector.center.receive.batch_bounds import check_bounds
 from collector.center.receive.day_index import parts_of
-from collector.center.settings import CenterSettings, Receiver
+from collector.center.settings import CenterSettings, ReceiverSettings
 
 MAX_STATE_BYTES: Final = 65_536
 
@@ -72,11 +73,14 @@ class Admission:
     `clock`: the center's, which the times of records are held against.
     """
 
-    def __init__(self, *, root: str, plants: Mapping[str, EnrolledPlant], limits: Receiver, clock: Clock) -> None:
+    def __init__(
+        self, *, root: str, plants: Mapping[str, EnrolledPlant], limits: ReceiverSettings, clock: Clock
+    ) -> None:
         self._root = root
         self._plants = plants
         self._limits = limits
         self._clock = clock
+        self._used: Counter[str] = Counter()
         self._max_batch_bytes = min(limits.max_batch_bytes, wire.MAX_PAYLOAD_BYTES)
 
     @classmethod
@@ -91,6 +95,10 @@ class Admission:
     def replace_plants(self, plants: Mapping[str, EnrolledPlant]) -> None:
         """Check by these from the next message on."""
         self._plants = plants
+
+    def replace_shares(self, used: Mapping[str, int]) -> None:
+        """Take these bytes, by plant, for what each uses of the disk; what is admitted from now on is added to it."""
+        self._used = Counter(used)
 
     def admit(self, topic: str, payload: bytes) -> Arrival | None:
         """What the journal is to do with a message; None: nothing (a state message that says nothing usable)."""
@@ -127,6 +135,7 @@ class Admission:
                     code="foreign_unit",
                 )
             check_bounds(found, self._limits, self._clock.now_utc_ms())
+            self._take_share(address.plant, len(payload))
         except Garbled as error:
             return self._reject(address, topic, payload, error.code, error.message, envelope, authentic=authentic)
         return Accepted(
@@ -145,6 +154,20 @@ class Admission:
             gaps=found.gaps,
             topic=topic,
         )
+
+    def _take_share(self, plant: str, size: int) -> None:
+        """Raises:
+        Garbled: over_share: with this batch the plant would use more of the disk than is its own.
+        """
+        most = self._limits.max_bytes_per_plant
+        if self._used[plant] + size > most:
+            message = tr(
+                "the plant uses {used} bytes of the disk, at most {most} are its own (receiver.max_bytes_per_plant)",
+                used=self._used[plant],
+                most=most,
+            )
+            raise Garbled(message, code="over_share")
+        self._used[plant] += size
 
     def _authenticate(self, address: wire.Address, envelope: wire.Envelope) -> EnrolledPlant:
         """The plant that sent it.

@@ -19,7 +19,7 @@ from collector.center.db.tables_quality import asked
 from collector.center.db.tables_receive import batch, gap, stream
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
-from collector.center.receive.send_ask import asks_for, publish_asks
+from collector.center.receive.send_ask import asks_for, gateways_by_folder, publish_asks
 from collector.center.settings import CenterSettings
 from collector.model.interval import Interval
 
@@ -42,14 +42,16 @@ def ask_again(
     """
     actor.require(Permission.IMPORT)
     asks = store.read(lambda c: asks_for(c, settings, unit, interval))
+    by_folder = store.read(lambda c: gateways_by_folder(c, settings))
     now_ms = store.clock.now_utc_ms()
     store.write(lambda c: record_asks(c, asks, actor=actor, now_ms=now_ms)).result()
     try:
         with _asking:
-            asyncio.run(publish_asks(settings, asks))
+            asyncio.run(publish_asks(settings, asks, by_folder))
     except (aiomqtt.MqttError, OSError) as error:
         store.write(lambda c: forget_asks(c, asks, actor=actor, now_ms=now_ms)).result()
-        raise LinkError(said_by(error), subject=f"{settings.mqtt.host}:{settings.mqtt.port}") from error
+        where = settings.receiver.folder if isinstance(error, OSError) and error.filename else ""
+        raise LinkError(said_by(error), subject=where or f"{settings.mqtt.host}:{settings.mqtt.port}") from error
     return asks
 
 

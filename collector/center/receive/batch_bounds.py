@@ -13,14 +13,14 @@ import numpy as np
 
 from collector.base.errors import Garbled
 from collector.base.text import tr
-from collector.center.settings import Receiver
+from collector.center.settings import ReceiverSettings
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, format_time
 from collector.wire import BatchTimes
 
 _SECOND_MS: Final = 1000
 
 
-def check_bounds(found: BatchTimes, limits: Receiver, now_ms: int) -> None:
+def check_bounds(found: BatchTimes, limits: ReceiverSettings, now_ms: int) -> None:
     """Whether a batch stays within the limits at the center's time `now_ms`, UTC ms.
 
     Raises:
@@ -55,7 +55,7 @@ def check_bounds(found: BatchTimes, limits: Receiver, now_ms: int) -> None:
         raise Garbled(message, code="over_share")
 
 
-def _check_window(found: BatchTimes, limits: Receiver, now_ms: int) -> None:
+def _check_window(found: BatchTimes, limits: ReceiverSettings, now_ms: int) -> None:
     first_ms = now_ms - limits.max_age_days * DAY_MS
     last_ms = now_ms + round(limits.max_future_s * _SECOND_MS)
     # A gap of no unit says nothing of any time: it closes a hole in the sequences.

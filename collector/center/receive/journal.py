@@ -38,7 +38,7 @@ MAX_RANGES: Final = 1024  # settled ranges of one stream: all of them are read w
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class DueAck:
     """What is to be acknowledged to one stream after the commit."""
 
     plant: str
@@ -68,7 +68,7 @@ class _Touched:
 class GroupResult:
     """What a committed group was: counts of each outcome, and the acknowledgements now due."""
 
-    settled: tuple[Settled, ...]
+    settled: tuple[DueAck, ...]
     committed: int
     records: int
     repeated: int
@@ -113,7 +113,10 @@ def commit_group(
     quarantine.forget_cured(connection, fresh)
     day_index.record_parts(connection, list(fresh), now_ms)
     _refuse(connection, rejected, touched, room, now_ms, (quarantine_max_bytes, quarantine_max_rows))
-    settled = _settle(connection, touched, ids, now_ms)
+    added: Counter[int] = Counter()
+    for arrival in fresh:
+        added[ids[arrival.stream]] += len(arrival.payload)
+    settled = _settle(connection, touched, ids, added, now_ms)
     records = sum(a.record_count for a in fresh)
     return GroupResult(settled, len(fresh), records, repeated, len(rejected))
 
@@ -248,14 +251,18 @@ def readmit(connection: Connection, admit: Callable[[str, bytes], Arrival | None
 
 
 def _settle(
-    connection: Connection, touched: Mapping[StreamKey, _Touched], ids: Mapping[StreamKey, int], now_ms: int
-) -> tuple[Settled, ...]:
+    connection: Connection,
+    touched: Mapping[StreamKey, _Touched],
+    ids: Mapping[StreamKey, int],
+    added: Mapping[int, int],
+    now_ms: int,
+) -> tuple[DueAck, ...]:
     """Extend the streams' covered ranges and say what the acknowledgements may now promise."""
     others = touched.keys() - ids.keys()
     known = stream_state.make_streams(connection, {key for key in others if touched[key].known}, now_ms)
     numbers = {**ids, **known, **stream_state.lock_streams(connection, others - known.keys())}
     held = stream_state.covered_ranges(connection, (numbers[key] for key in touched if key in numbers))
-    settled: list[Settled] = []
+    settled: list[DueAck] = []
     changes: dict[int, tuple[set[ranges.Range], set[ranges.Range]]] = {}
     through: dict[int, int] = {}
     for key in sorted(touched):
@@ -267,17 +274,17 @@ def _settle(
             changes[number] = (set(before) - set(after), set(after) - set(before))
             through[number] = settled[-1].through
     stream_state.replace_ranges(connection, changes)
-    stream_state.move_through(connection, through, now_ms)
+    stream_state.move_through(connection, through, added, now_ms)
     return tuple(settled)
 
 
-def _promise(key: StreamKey, touched: _Touched, after: list[ranges.Range]) -> Settled:
+def _promise(key: StreamKey, touched: _Touched, after: list[ranges.Range]) -> DueAck:
     through = ranges.through(after)
     beyond = [r for r in after if r[0] > through]
     # What a stranger sent under a sequence that is settled is no news for the plant; nor is what was cured since.
     unsettled = [u for u in touched.unsettled if not ranges.holds(after, u[0])]
     refused = tuple(dict.fromkeys(touched.refused + unsettled))
-    return Settled(*key, through, _most_wanted(beyond, touched.seen), refused)
+    return DueAck(*key, through, _most_wanted(beyond, touched.seen), refused)
 
 
 def _most_wanted(beyond: list[ranges.Range], seen: Sequence[int]) -> tuple[ranges.Range, ...]:

@@ -19,6 +19,7 @@ import collector.wire as wire
 from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
+from collector.center.db.tables_people import audit as audit_log
 from collector.center.db.tables_quality import plant_key
 from collector.center.db.tables_receive import enrolled
 from collector.center.people import audit
@@ -27,6 +28,7 @@ from collector.center.receive.admission import Admission, EnrolledPlant, plants_
 from collector.center.settings import CenterSettings
 from collector.model.interval import format_time
 
+CONFIGURED: Final = "key.configured"
 MAX_PEM_BYTES: Final = 10_000
 
 
@@ -82,6 +84,21 @@ def revoke_key(connection: Connection, *, actor: Actor, plant: str, key_id: str,
         connection.execute(update(plant_key).where(where).values(values))
     detail = {"key_id": key_id, "reason": reason}
     audit.append(connection, actor=actor, action="key.revoke", subject=plant, detail=detail, now_ms=now_ms)
+
+
+def note_configured_keys(connection: Connection, plants: Mapping[str, EnrolledPlant], now_ms: int) -> None:
+    """Write into the audit log which keys center.toml names, by plant, where these are others than at the last start.
+
+    No key: batches are taken unsigned. The file is not in the store, so that nothing else would show who was let in.
+    """
+    actor = Actor.at_command_line("center.toml")
+    for plant, known in sorted(plants.items()):
+        mine = (audit_log.c.action == CONFIGURED) & (audit_log.c.subject == plant)
+        query = select(audit_log.c.detail).where(mine).order_by(audit_log.c.sequence.desc()).limit(1)
+        last, keys = connection.execute(query).scalar(), sorted(known.keys)
+        if last is None or json.loads(last)["keys"] != keys:
+            detail = {"keys": keys}
+            audit.append(connection, actor=actor, action=CONFIGURED, subject=plant, detail=detail, now_ms=now_ms)
 
 
 def with_stored_keys(connection: Connection, plants: Mapping[str, EnrolledPlant]) -> dict[str, EnrolledPlant]:

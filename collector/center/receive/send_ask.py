@@ -4,19 +4,28 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import Connection, select
 
 import collector.wire as wire
 from collector.base.errors import StoreError
 from collector.base.text import tr
-from collector.center.db.tables_receive import stream, unit_day
-from collector.center.receive.broker_link import BrokerLink, Inbox
+from collector.center.db.tables_receive import agent_state, stream, unit_day
+from collector.center.receive.links import BrokerLink
 from collector.center.receive.stream_state import OF_GATEWAYS
 from collector.center.settings import CenterSettings
 from collector.model.interval import Interval
+from collector.wire.spool import put
+
+
+class _Way(msgspec.Struct):
+    """What of a state message is wanted here. `way`: of the gateway's uplink, mqtt or file."""
+
+    way: str = ""
 
 
 def asks_for(connection: Connection, settings: CenterSettings, unit: str, interval: Interval) -> list[wire.Ask]:
@@ -49,19 +58,40 @@ def asks_for(connection: Connection, settings: CenterSettings, unit: str, interv
     ]
 
 
-async def publish_asks(settings: CenterSettings, asks: Sequence[wire.Ask]) -> None:
+def gateways_by_folder(connection: Connection, settings: CenterSettings) -> set[tuple[str, str]]:
+    """(plant, gateway) of those that say that they send files, where this center reads a folder."""
+    if not settings.receiver.folder:
+        return set()
+    found = set()
+    for row in connection.execute(select(agent_state)):
+        with suppress(msgspec.MsgspecError):
+            if msgspec.json.decode(row.bytes, type=_Way).way == "file":
+                found.add((str(row.plant), str(row.gateway)))
+    return found
+
+
+async def publish_asks(
+    settings: CenterSettings, asks: Sequence[wire.Ask], by_folder: Container[tuple[str, str]] = ()
+) -> None:
     """Sign and publish; returns when the broker has them. A gateway that is away gets them from the broker, or never:
     what it still lacks is asked for again by whoever looks at the gap.
+
+    Those to the gateways `by_folder` are written where an isolation device takes acknowledgements from.
 
     Raises:
         ConfigError: the signing key can't be used.
         aiomqtt.MqttError: no broker.
+        OSError: the folder can't be written.
     """
     key_file = settings.center.signing_key_file
     signer = wire.load_signing_key(Path(key_file)) if key_file else None
-    inbox = Inbox(max_messages=1, max_bytes=1)
-    link = BrokerLink(settings.mqtt, client_id=f"collector-{settings.center.id}-ask", inbox=inbox)
-    async with await link.connect() as client:
+    for ask in (ask for ask in asks if (ask.plant, ask.gateway) in by_folder):
+        topic = wire.topic(settings.mqtt.root, ask.plant, ask.gateway, "ask")
+        put(Path(settings.receiver.folder) / "out", topic, wire.encode_ask(ask, signer))
+    asks = [ask for ask in asks if (ask.plant, ask.gateway) not in by_folder]
+    if not asks:
+        return
+    async with await BrokerLink(settings.mqtt).client(f"collector-{settings.center.id}-ask") as client:
         for ask in asks:
             topic = wire.topic(settings.mqtt.root, ask.plant, ask.gateway, "ask")
             await client.publish(topic, wire.encode_ask(ask, signer), qos=1)

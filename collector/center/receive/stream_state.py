@@ -9,7 +9,7 @@ for all streams of the group; rows are locked in one order, so that two receiver
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import ColumnElement
 
 from collector.center.db.store import insert_new
-from collector.center.db.tables_receive import batch, covered, stream
+from collector.center.db.tables_receive import batch, covered, lake_file, stream
 from collector.center.receive.arrivals import StreamKey
 from collector.center.receive.ranges import Range
 
@@ -85,10 +85,20 @@ def make_streams(connection: Connection, keys: Iterable[StreamKey], now_ms: int)
     missing = [key for key in wanted if key not in found]
     if not missing:
         return found
-    times = {"through": 0, "first_received_ms": now_ms, "last_received_ms": now_ms}
+    times = {"through": 0, "kept_bytes": 0, "first_received_ms": now_ms, "last_received_ms": now_ms}
     rows = [{"plant": p, "gateway": g, "epoch": f"{e:016x}"} | times for p, g, e in missing]
     connection.execute(insert_new(connection, stream), rows)
     return found | lock_streams(connection, missing)
+
+
+def bytes_by_plant(connection: Connection) -> dict[str, int]:
+    """What each plant uses of the disk: its payloads that are kept, and its day files."""
+    used: Counter[str] = Counter()
+    sums = select(stream.c.plant, func.sum(stream.c.kept_bytes).label("n")).group_by(stream.c.plant)
+    files = select(lake_file.c.plant, func.sum(lake_file.c.size_bytes).label("n")).group_by(lake_file.c.plant)
+    for query in (sums, files.where(lake_file.c.dropped_ms.is_(None))):
+        used.update({row.plant: int(row.n) for row in connection.execute(query)})
+    return dict(used)
 
 
 def stored_hashes(connection: Connection, wanted: Iterable[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
@@ -129,10 +139,11 @@ def replace_ranges(connection: Connection, changes: Mapping[int, tuple[Iterable[
         connection.execute(insert(covered), come)
 
 
-def move_through(connection: Connection, through: Mapping[int, int], now_ms: int) -> None:
-    """Write down up to where each stream is settled."""
+def move_through(connection: Connection, through: Mapping[int, int], added: Mapping[int, int], now_ms: int) -> None:
+    """Write down up to where each stream is settled, and how many bytes of it are kept beside those of before."""
     if not through:
         return
     values = {"through": bindparam("settled"), "last_received_ms": now_ms}
-    rows = [{"of_stream": s, "settled": n} for s, n in sorted(through.items())]
+    values["kept_bytes"] = stream.c.kept_bytes + bindparam("more")
+    rows = [{"of_stream": s, "settled": n, "more": added.get(s, 0)} for s, n in sorted(through.items())]
     connection.execute(update(stream).where(stream.c.id == bindparam("of_stream")).values(values), rows)

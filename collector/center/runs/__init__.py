@@ -5,7 +5,7 @@ Store and settlement meet here (docs/decisions/0012): what receives knows nothin
 
 room           what it does                                          may import                       tests/
 data_policy    the data policy in force for a month                  settlement                       center/runs
-rulebooks      the rulebook the center settles by                    settlement                       center/runs
+rulebooks      the rulebook the center settles by                    settlement tables                center/runs
 run_list       runs as the store lists them                          -                                center/runs
 asking/        a run asked for, queued, under way, ended or lost     -                                center/runs
 run_rows       a statement's rows as typed values beside a run       report settlement                center/runs
@@ -20,5 +20,6 @@ settle_month   a run: settled, written, listed; whole or not at all  report sett
 stored_run     a run opened for reading                              report settlement sheets tables  center/runs
 compare        two runs, line by line                                report settlement                center/runs
 package        a run as one file to hand out                         -                                center/runs
-what_if        a run on other inputs or another rulebook             settlement sheets tables         center/runs
+keeping/       own files of the disclosed; packages; expiry    report settlement sheets tables  center/runs
+variants/      runs that are never disclosed: what-if, running month  report settlement sheets tables  center/runs
 """

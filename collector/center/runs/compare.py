@@ -13,7 +13,7 @@ from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.runs.stored_run import OpenedRun, open_run
-from collector.report.compare import Comparison, compare
+from collector.report.compare import RunComparison, compare
 from collector.report.saved_statement import Saved, load_saved
 from collector.settlement.statement import PlantRow
 
@@ -39,7 +39,7 @@ class PlantEffect:
         return self.before != self.after
 
 
-def compare_runs(store: CenterStore, a: int, b: int) -> Comparison:
+def compare_runs(store: CenterStore, a: int, b: int) -> RunComparison:
     """Lines and plants that differ between two runs of a month, each with what can have caused it.
 
     Raises:
@@ -51,7 +51,7 @@ def compare_runs(store: CenterStore, a: int, b: int) -> Comparison:
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _compared(before: tuple[Path, str], after: tuple[Path, str]) -> Comparison:
+def _compared(before: tuple[Path, str], after: tuple[Path, str]) -> RunComparison:
     """Runs never change: what they differ in is found once. A run as its statement folder and its manifest."""
     return compare(_saved(*before), _saved(*after))
 

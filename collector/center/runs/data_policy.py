@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -15,6 +16,7 @@ from collector.center.quality.plausibility import DataPolicy
 from collector.center.quality.validation import register_in_force
 from collector.model.interval import Month
 from collector.model.register import Register
+from collector.settlement.measure.records import tail_of
 from collector.settlement.rulebook.constant_days import compute_policy
 from collector.settlement.rulebook.load import Rulebook
 
@@ -27,6 +29,19 @@ def hold_limit_s(connection: Connection, month: Month, rulebook: Rulebook) -> in
     """
     register = register_in_force(connection)
     return compute_policy(rulebook, register, month.first_day).hold_ms // 1000
+
+
+class Reach(NamedTuple):
+    """How far records count, ms: from their time on; behind an instant, for what is judged after it (AVC orders)."""
+
+    hold_ms: int
+    tail_ms: int
+
+
+def reach_of(connection: Connection, month: Month, rulebook: Rulebook) -> Reach:
+    """How far records count in a month. Raises as `hold_limit_s`."""
+    policy = compute_policy(rulebook, register_in_force(connection), month.first_day)
+    return Reach(policy.hold_ms, tail_of(policy.settle_ms, policy.hold_ms))
 
 
 def data_policy_of(rulebook: Callable[[], Rulebook]) -> Callable[[Register, date], DataPolicy]:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A month's inputs out of the store, as a settlement folder that anybody can settle offline.
 
-The day files of a run are pinned: those of the month, and those of the days around it on which start-stop orders that
-cross its edges began or end, because an occurrence belongs to the month of its closing and both its edges must be seen.
+The day files of a run are pinned: those of the month, those of the days around it on which start-stop orders that
+cross its edges began or end, because an occurrence belongs to the month of its closing and both its edges must be seen,
+and those that a data policy reaches to beyond what a day file carries of its neighbours.
 
 Tables are laid out once per state of their kind, for a plan of a thousand units is three million rows, and copied into
 every run's folder: a run's tables are its own. Only rows that touch the month and a few days around it are laid out.
@@ -11,9 +12,9 @@ every run's folder: a run's tables are its own. Only rows that touch the month a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -24,24 +25,25 @@ from sqlalchemy import Connection, and_, func, or_, select
 
 from collector.base.errors import StoreError
 from collector.base.text import tr
+from collector.center.db.sealed_rows import require_rows
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported
-from collector.center.db.tables_receive import lake_file, unit_day
+from collector.center.db.tables_receive import lake_day, lake_file, unit_day
 from collector.center.db.verified import ABSENT, altered, copy_verified
 from collector.center.inputs.conflicts import csv_header, csv_lines
 from collector.center.inputs.imports import KINDS, current_register
 from collector.center.inputs.stored_rows import RowsInForce
 from collector.center.lake.seal import StaleDay, find_stale_days, seal_day
+from collector.center.receive.day_index import EDGE_MS
+from collector.center.runs.data_policy import Reach
 from collector.center.runs.kept_files import find_kept, keep_file, laid_out_folder
 from collector.center.runs.plan_file import keep_plan
 from collector.center.runs.run_list import link_file, record_name
-from collector.model.dispatch import OrderKind
-from collector.model.interval import DAY_MS, Month, local_day
+from collector.model.dispatch import RUN_KINDS, OrderKind, days_after, days_before
+from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 
 REGISTER_FILE: Final = "register.toml"
-HISTORY_DAYS: Final = 62  # how far back an order that crosses the month's start is looked at, as settle does
-RESTART_DAYS: Final = 2  # a restart follows within 24 hours
-_BEFORE_DAYS, _AFTER_DAYS = 2, 3  # around the month: edges of spans, and the plan row that follows
+BEFORE_DAYS, AFTER_DAYS = 2, 3  # around the month: edges of spans, and the plan row that follows
 _SEALINGS: Final = 3  # rounds of sealing: what arrives meanwhile is for the next run
 
 
@@ -62,56 +64,83 @@ class PinnedFile:
 
 
 def pin_month(
-    store: CenterStore, month: Month, *, tell: Callable[[int, int], None] = lambda *_: None
+    store: CenterStore, month: Month, reach: Reach, *, tell: Callable[[int, int], None] = lambda *_: None
 ) -> tuple[PinnedFile, ...]:
     """Bring the day files a month needs up to date, and name them, by plant and day.
 
-    `tell`: takes how many of how many days are sealed.
+    `reach`: how far records count by the data policy. `tell`: takes how many of how many days are sealed.
 
     Raises:
         OSError: the disk refuses.
     """
     for _ in range(_SEALINGS):
-        stale = store.read(lambda connection: _stale(connection, store, month))
+        stale = store.read(lambda connection: _stale(connection, store, month, reach))
         if not stale:
             break
         for count, day in enumerate(stale):
             tell(count, len(stale))
             seal_day(store, day)
-    return store.read(lambda connection: _current(connection, store, month))
+    return store.read(lambda connection: _current(connection, store, month, reach))
 
 
-def _stale(connection: Connection, store: CenterStore, month: Month) -> list[StaleDay]:
-    around = set(_days_around(connection, store.imported, month))
+def _stale(connection: Connection, store: CenterStore, month: Month, reach: Reach) -> list[StaleDay]:
+    around = set(_days_around(connection, store.imported, month, reach))
     inside = {day.isoformat() for day in month.days}
     days = sorted({date.fromisoformat(day) for _, day in around} | set(month.days))
     found = find_stale_days(connection, days=days)
     return [stale for stale in found if stale.day in inside or (stale.plant, stale.day) in around]
 
 
-def _current(connection: Connection, store: CenterStore, month: Month) -> tuple[PinnedFile, ...]:
+def _current(connection: Connection, store: CenterStore, month: Month, reach: Reach) -> tuple[PinnedFile, ...]:
     wanted = [day.isoformat() for day in month.days]
-    around = _days_around(connection, store.imported, month)
+    around = _days_around(connection, store.imported, month, reach)
     others = (and_(lake_file.c.plant == plant, lake_file.c.day == day) for plant, day in around)
     chosen = or_(lake_file.c.day.in_(wanted), *others)
-    query = select(lake_file.c.plant, lake_file.c.day, lake_file.c.name, lake_file.c.sha256)
-    rows = connection.execute(query.where(lake_file.c.superseded_ms.is_(None) & chosen))
+    query = select(lake_file.c.id, lake_file.c.plant, lake_file.c.day, lake_file.c.name, lake_file.c.sha256)
+    rows = connection.execute(query.where(lake_file.c.superseded_ms.is_(None) & chosen)).all()
+    require_rows(connection, lake_file, [(row.id,) for row in rows])
     return tuple(sorted(PinnedFile(r.plant, r.day, r.name, store.lake / r.plant / r.name, r.sha256) for r in rows))
 
 
-def _days_around(connection: Connection, folder: Path, month: Month) -> list[tuple[str, str]]:
-    """(plant, day) outside the month whose breaker edges an order that crosses its start or end may need."""
-    interval, first = month.interval, month.first_day
+def _days_around(connection: Connection, folder: Path, month: Month, reach: Reach) -> list[tuple[str, str]]:
+    """(plant, day) outside the month that it needs: for orders that cross its edges, or by a far-reaching policy."""
+    return sorted({*_days_of_orders(connection, folder, month), *_days_of_policy(connection, month, reach)})
+
+
+def _days_of_policy(connection: Connection, month: Month, reach: Reach) -> Iterator[tuple[str, str]]:
+    """Days whose records count in the month by the data policy and lie beyond the edges of its day files.
+
+    Behind the month those as far as an order of its last instant is judged. Before it the last day of a plant without
+    any in the month, where its last record may hold into it: any other is at the head of the plant's next file.
+    """
+    if max(reach) < EDGE_MS:
+        return
+    first, until = month.first_day.isoformat(), month.next().first_day.isoformat()
+    last = local_day(month.interval.end_ms + reach.tail_ms).isoformat()
+    behind = select(lake_day.c.plant, lake_day.c.day).where(lake_day.c.day.between(until, last))
+    yield from ((row.plant, row.day) for row in connection.execute(behind))
+    inside = select(lake_day.c.plant).where((lake_day.c.day >= first) & (lake_day.c.day < until))
+    before = select(lake_day.c.plant, func.max(lake_day.c.day).label("day")).where(
+        (lake_day.c.day < first) & lake_day.c.plant.not_in(inside)
+    )
+    for row in connection.execute(before.group_by(lake_day.c.plant)):
+        end_ms = local_midnight_ms(date.fromisoformat(row.day)) + DAY_MS
+        if end_ms + reach.hold_ms > month.interval.start_ms:
+            yield row.plant, row.day
+
+
+def _days_of_orders(connection: Connection, folder: Path, month: Month) -> list[tuple[str, str]]:
+    """(plant, day) outside the month whose runs of breaker or condenser an order at its start or end may need."""
+    interval = month.interval
     crosses = RowsInForce(connection, folder, "orders").table(interval.start_ms, interval.end_ms)
     days: dict[str, set[date]] = {}
     for order in () if crosses is None else crosses.select(["unit", "kind", "start", "end"]).to_pylist():
-        if order["kind"] != OrderKind.START_STOP:
+        if order["kind"] not in RUN_KINDS:
             continue
-        before = min((first - local_day(order["start"])).days, HISTORY_DAYS)
+        kind, start_ms, end_ms = OrderKind(order["kind"]), order["start"], order["end"]
         mine = days.setdefault(order["unit"], set())
-        mine.update(first - timedelta(days=n) for n in range(1, before + 1))
-        if order["end"] > interval.end_ms:
-            mine.update(month.next().first_day + timedelta(days=n) for n in range(RESTART_DAYS))
+        mine.update(days_before(month, kind, start_ms, end_ms, DAY_MS))  # whatever the policy will be
+        mine.update(days_after(month, kind, start_ms, end_ms))
     wanted = {unit: of_unit for unit, of_unit in days.items() if of_unit}
     if not wanted:
         return []
@@ -162,19 +191,34 @@ def link_pinned(pinned: Sequence[PinnedFile], target: Path) -> None:
 
 def _lay_out_table(connection: Connection, store: CenterStore, kind: str, month: Month, target: Path) -> str | None:
     """Write the table of a kind for a month; its SHA-256, None where it was never delivered."""
+
+    def copy(path: Path, sha256: str) -> str:
+        copy_verified(path, target, sha256)
+        return sha256
+
+    return _kept_table(connection, store, kind, month, copy)
+
+
+def hash_of_table(connection: Connection, store: CenterStore, kind: str, month: Month) -> str | None:
+    """The SHA-256 of the table of a kind that would be laid out for a month now; None: never delivered."""
+    return _kept_table(connection, store, kind, month, lambda _, sha256: sha256)
+
+
+def _kept_table(
+    connection: Connection, store: CenterStore, kind: str, month: Month, use: Callable[[Path, str], str]
+) -> str | None:
+    """What `use` makes of the month's table of a kind and its hash; None where it was never delivered."""
     of_kind = imported.c.kind == kind
     undone = func.count(imported.c.undone_ms)
     query = select(func.count(), undone, func.max(imported.c.id)).where(of_kind)
     count, undone_count, latest = connection.execute(query).one()
+    ids = connection.execute(select(imported.c.id).where(of_kind)).scalars()
+    require_rows(connection, imported, [(number,) for number in ids])
     if count == undone_count:
         return None
     # Every import and every undoing changes one of these, and neither ever goes back.
     state = f"{store.store_id} {kind} {month} {count} {latest} {undone_count}"
     name = f"{kind}-{month}-{hashlib.sha256(state.encode()).hexdigest()}.csv"
-
-    def copy(path: Path, sha256: str) -> str:
-        copy_verified(path, target, sha256)
-        return sha256
 
     def write(path: Path) -> None:
         rows = rows_of_month(connection, store.imported, kind, month)
@@ -182,16 +226,22 @@ def _lay_out_table(connection: Connection, store: CenterStore, kind: str, month:
         if kind == "plan" and rows is not None:
             keep_plan(store, sha256, rows)
 
-    return find_kept(store, name, copy) or copy(laid_out_folder(store) / name, keep_file(store, name, write))
+    return find_kept(store, name, use) or use(laid_out_folder(store) / name, keep_file(store, name, write))
 
 
 def rows_of_month(connection: Connection, folder: Path, kind: str, month: Month) -> pa.Table | None:
     """The rows in force that a month can need, in the order of time and import."""
     columns, interval = KINDS[kind].columns, month.interval
-    around = interval.start_ms - _BEFORE_DAYS * DAY_MS, interval.end_ms + _AFTER_DAYS * DAY_MS
+    around = interval.start_ms - BEFORE_DAYS * DAY_MS, interval.end_ms + AFTER_DAYS * DAY_MS
     rows = RowsInForce(connection, folder, kind).table(*around)
-    if rows is not None and "month" in columns:
+    if rows is None:
+        return None
+    if "month" in columns:
         rows = rows.filter(pc.equal(rows["month"].cast(pa.string()), str(month)))
+    for instant in ("time", "called"):
+        if instant in columns:
+            inside = pc.and_(pc.greater_equal(rows[instant], around[0]), pc.less(rows[instant], around[1]))
+            rows = rows.filter(inside)
     return rows
 
 

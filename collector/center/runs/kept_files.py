@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import select, update
 
+from collector.base.durable import flush
 from collector.center.db.store import CenterStore, insert_new
 from collector.center.db.tables_results import kept_file
 from collector.center.db.verified import Altered, read_verified
@@ -37,7 +38,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         yield temporary
+        flush(temporary)
         temporary.rename(path)
+        flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

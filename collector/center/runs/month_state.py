@@ -7,6 +7,7 @@ disclosed: a trial run, also that of a correction, is the center's own paper unt
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -17,11 +18,11 @@ from sqlalchemy import Connection, select
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import month_step
 from collector.center.people.access import Actor, Permission
-from collector.center.runs.run_list import WHAT_IF
+from collector.center.runs.run_list import NEVER_DISCLOSED, manifest_text
 from collector.model.interval import Month
 
 
-class State(StrEnum):
+class MonthStage(StrEnum):
     """The states of a month, in their order."""
 
     TRIAL = "trial"
@@ -35,24 +36,24 @@ class State(StrEnum):
 
 # In the regulation's words, Chinese and English.
 STATE_WORDS: Final = {
-    State.TRIAL: ("试算", "trial"),
-    State.DISCLOSED: ("已披露", "disclosed"),
-    State.IN_REVIEW: ("复核中", "in review"),
-    State.FILED: ("已报送", "filed"),
-    State.EFFECTIVE: ("已生效", "effective"),
-    State.PUBLISHED: ("已发布", "published"),
-    State.CORRECTION: ("更正中", "correction"),
+    MonthStage.TRIAL: ("试算中", "trial"),
+    MonthStage.DISCLOSED: ("已披露", "disclosed"),
+    MonthStage.IN_REVIEW: ("复核中", "in review"),
+    MonthStage.FILED: ("已报送", "filed"),
+    MonthStage.EFFECTIVE: ("已生效", "effective"),
+    MonthStage.PUBLISHED: ("已发布", "published"),
+    MonthStage.CORRECTION: ("更正中", "correction"),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MonthStep:
     """A step a month took. `approved_by` is another person than `prepared_by`, but where a review began by itself."""
 
     month: Month
     number: int
     edition: int
-    state: State
+    state: MonthStage
     run_id: int
     result_hash: str
     at_ms: int
@@ -68,7 +69,7 @@ class MonthState:
     """Where a month stands. `number` counts its steps; in trial no run is pinned and `since_ms` is None."""
 
     month: Month
-    state: State
+    state: MonthStage
     edition: int
     run_id: int | None
     since_ms: int | None
@@ -81,12 +82,12 @@ def month_state(connection: Connection, month: Month) -> MonthState:
     query = select(month_step).where(month_step.c.month == str(month)).order_by(month_step.c.number.desc()).limit(1)
     row = connection.execute(query).one_or_none()
     if row is None:
-        return MonthState(month, State.TRIAL, 1, None, None, 0)
+        return MonthState(month, MonthStage.TRIAL, 1, None, None, 0)
     step = _step(row)
     return MonthState(month, step.state, step.edition, step.run_id, step.at_ms, step.number, step.document)
 
 
-def list_steps(connection: Connection, month: Month, *, actor: Actor) -> list[Step]:
+def list_steps(connection: Connection, month: Month, *, actor: Actor) -> list[MonthStep]:
     """The history of a month, oldest first. Reasons may name plants: a plant's user does not read them."""
     actor.require(Permission.SEE_OWN)
     steps = all_steps(connection, month)
@@ -95,7 +96,7 @@ def list_steps(connection: Connection, month: Month, *, actor: Actor) -> list[St
     return [replace(step, reason="", prepared_by="", approved_by="") for step in steps]
 
 
-def all_steps(connection: Connection, month: Month) -> list[Step]:
+def all_steps(connection: Connection, month: Month) -> list[MonthStep]:
     """The history of a month, oldest first, for the program's own use."""
     query = select(month_step).where(month_step.c.month == str(month)).order_by(month_step.c.number)
     return [_step(row) for row in connection.execute(query)]
@@ -107,9 +108,9 @@ def months_known(connection: Connection) -> list[Month]:
     return [Month.parse(text) for text in connection.execute(query).scalars()]
 
 
-def effective_steps(steps: Sequence[Step]) -> list[Step]:
+def effective_steps(steps: Sequence[MonthStep]) -> list[MonthStep]:
     """The steps by which an edition took effect, in order."""
-    return [step for step in steps if step.state is State.EFFECTIVE]
+    return [step for step in steps if step.state is MonthStage.EFFECTIVE]
 
 
 def run_in_effect(connection: Connection, month: Month) -> int | None:
@@ -127,11 +128,17 @@ def visible_run(connection: Connection, month: Month, actor: Actor) -> int | Non
     """The run a person looks at first: the one last disclosed; staff see the newest run while nothing stands pinned."""
     actor.require(Permission.SEE_OWN)
     state = month_state(connection, month)
-    if not actor.may(Permission.SEE_ALL) or state.state not in (State.TRIAL, State.CORRECTION):
+    if not actor.may(Permission.SEE_ALL) or state.state not in (MonthStage.TRIAL, MonthStage.CORRECTION):
         return state.run_id
-    settled = (run.c.month == str(month)) & (run.c.kind != WHAT_IF) & has_statement
+    settled = (run.c.month == str(month)) & run.c.kind.not_in(NEVER_DISCLOSED) & has_statement
     newest = connection.execute(select(run.c.id).where(settled).order_by(run.c.id.desc()).limit(1)).scalar()
     return state.run_id if newest is None else int(newest)
+
+
+def area_statuses(connection: Connection, run_id: int) -> dict[str, str]:
+    """The status of each settlement area in a run: final, provisional or blocked."""
+    manifest = json.loads(manifest_text(connection, run_id))
+    return {area["area"]: area["status"] for area in manifest.get("areas", ())}
 
 
 def may_see_run(connection: Connection, run_id: int, actor: Actor) -> bool:
@@ -142,12 +149,12 @@ def may_see_run(connection: Connection, run_id: int, actor: Actor) -> bool:
     return actor.may(Permission.SEE_OWN) and connection.execute(pinned).scalar() is not None
 
 
-def _step(row: Any) -> Step:
-    return Step(
+def _step(row: Any) -> MonthStep:
+    return MonthStep(
         month=Month.parse(row.month),
         number=int(row.number),
         edition=int(row.edition),
-        state=State(row.state),
+        state=MonthStage(row.state),
         run_id=int(row.run_id),
         result_hash=row.result_hash,
         at_ms=int(row.at_ms),

@@ -26,11 +26,13 @@ from collector.center.db.store import CenterStore
 from collector.center.db.verified import ABSENT, altered, check_hash
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
+from collector.center.people.heads import anchor_of
 from collector.center.runs.kept_files import whole_file
 from collector.center.runs.settle_month import DATA, RULEBOOK, STATEMENT
 from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.model.interval import format_time
 
+MADE: Final = "run.package"  # in the audit log, with the package's SHA-256
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say
 _FILE_MODE: Final = 0o100644 << 16
 _README: Final = """# {month}: 结算运行 {run} · settlement run {run}
@@ -41,9 +43,11 @@ Anybody can verify it offline, without the center.
 
 - 状态 status: {status}
 - 结果散列 result hash: `{result_hash}`
+- 结算单全部文件散列 hash over all files of the statement: `{statement_hash}`
 - 规则散列 rulebook hash: `{rulebook_hash}`
 - 结算人与时间 settled by, at: {who}, {at}
 - 审计日志链首 head of the audit log: 序号 sequence {sequence}, `{hash}`
+- 数据行链首 head of the chain of rows: 序号 sequence {link}, `{rows}`
 
 ## 核对 Verify
 
@@ -55,13 +59,14 @@ collector compare statement check
 
 第二条命令重新计算结算单,第三条逐行比对:没有差异时返回 0;`check/manifest.json` 的 `result_hash` 应与上面的结果散列一致。
 The second command computes the statement anew, the third compares it line by line and exits 0 where nothing differs;
-`result_hash` in `check/manifest.json` must be the result hash above.
+`result_hash` in `check/manifest.json` must be the result hash above. `statement_hash` is the SHA-256 of the lines
+`SHA-256  name` of all files of `statement/` but its manifest, sorted by name: `compare` refuses a manifest of another.
 
 核算依据逐条说明 Explain a line: `collector explain {month} --data data --rulebook rulebook --unit U --service S`
 
 审计日志每条记录含前一条的哈希;持有链首者可判断其前任何记录是否被改动。
 Each entry of the audit log carries the hash of the one before: who holds its head can tell whether anything before it
-was altered.
+was altered, or the end cut off: `collector center check --anchor PACKAGE`.
 """
 
 
@@ -82,9 +87,7 @@ def export_package(store: CenterStore, run_id: int, target: Path, *, actor: Acto
 
     def job(connection: Connection) -> int:
         subject = f"run {run_id}"
-        return audit.append(
-            connection, actor=actor, action="run.package", subject=subject, detail=detail, now_ms=now_ms
-        )
+        return audit.append(connection, actor=actor, action=MADE, subject=subject, detail=detail, now_ms=now_ms)
 
     store.write(job).result()
     return target
@@ -100,10 +103,11 @@ def build_package(store: CenterStore, run: OpenedRun, target: Path) -> None:
     """
     if target.exists():
         raise StoreError(tr("is there already; name a new file"), subject=str(target))
-    sequence, hash_of_head = store.read(audit.head)
+    anchor = store.read(anchor_of)
+    sequence, hash_of_head = anchor["audit"]
     facts = asdict(run.facts)
     texts = {
-        "AUDIT.json": {"sequence": sequence, "hash": hash_of_head, "store_id": store.store_id},
+        "AUDIT.json": {"sequence": sequence, "hash": hash_of_head} | anchor,
         "run.json": {name: value for name, value in facts.items() if name != "folder"},
     }
     contents = {
@@ -114,6 +118,9 @@ def build_package(store: CenterStore, run: OpenedRun, target: Path) -> None:
         "at": format_time(run.facts.at_ms),
         "sequence": sequence,
         "hash": hash_of_head,
+        "statement_hash": run.manifest.get("statement_hash", "-"),
+        "link": anchor["rows"][0],
+        "rows": anchor["rows"][1],
     }
     contents |= {f"{RULEBOOK}/{name}": data for name, data in run.rulebook_files.items()}
     contents[f"{STATEMENT}/manifest.json"] = run.manifest_text.encode()

@@ -11,6 +11,7 @@ from collector.center.settings import CenterSettings
 from collector.settlement.rulebook.calendar import DutyDays, WorkingDays, load_working_days
 from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.rulebook.rules import Rulebook
+from collector.tables.limits import InputRules
 
 SHIPPED = "rules/east-china-trial"
 
@@ -28,6 +29,11 @@ def rulebook_of(path: Path) -> Rulebook:
     """
     states = ((file.name, file.stat()) for file in sorted(path.glob("*.toml")))
     return _load(path, tuple((name, state.st_mtime_ns, state.st_size) for name, state in states))
+
+
+def input_rules(path: Path) -> InputRules:
+    """What the rulebook in a directory says about inputs. Raises as `rulebook_of`."""
+    return InputRules.of(rulebook_of(path))
 
 
 def duty_days(rulebook: Path, tables: Path | None = None) -> DutyDays:

@@ -17,33 +17,62 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, exists, insert, select, update
 
-from collector.base.errors import Problem, StoreError
-from collector.base.text import as_data, from_data, join, tr
+from collector.base.errors import Missing, Problem, StoreError
+from collector.base.text import Text, as_data, from_data, join, tr
+from collector.center.db.sealed_rows import require_rows
 from collector.center.db.tables_inputs import has_statement, run, run_file
-from collector.model.interval import Month
+from collector.center.db.tables_month import month_step
+from collector.model.interval import Month, local_day
 
 TRIAL: Final = "trial"
 WHAT_IF: Final = "what_if"
 CORRECTION: Final = "correction"
-RUN_KINDS: Final = (TRIAL, WHAT_IF, CORRECTION)
+RUNNING: Final = "running"
+RUN_KINDS: Final = (TRIAL, WHAT_IF, CORRECTION, RUNNING)
+NEVER_DISCLOSED: Final = (WHAT_IF, RUNNING)
+DISCLOSED: Final = "disclosed"
+
+
+def why_never_disclosed(kind: str) -> Text:
+    """Why a run of a kind in NEVER_DISCLOSED is never more than looked at."""
+    if kind == RUNNING:
+        return tr("is of a month that was still running: it is never final")
+    return tr("is a what-if run: it shows an effect and settles nothing")
 
 
 class RunState(StrEnum):
-    """What became of an asking. Interrupted: the process that was to make the run ended before it did."""
+    """What became of an asking. Interrupted: the process that was to make the run ended before it did.
+
+    Expired: it was done, nobody disclosed it in its days, and but for its row it is gone (`keeping.expired_runs`).
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    EXPIRED = "expired"
+
+
+class Expired(Missing):
+    """The run was there: only its row is left."""
 
 
 OPEN: Final = (RunState.QUEUED, RunState.RUNNING)
+
+
+# Percent of the time of a run of 1 000 units of which no day was measured before. It only shares out the time on
+# pages: a run that finds its days measured passes by the large steps, and its end comes sooner than was said.
+_TIME_OF: Final[Mapping[str, int]] = {
+    "sealing": 10, "laying_out": 5, "reading": 30, "measuring": 45, "closing": 2, "writing": 8,
+}  # fmt: skip
+_TOO_EARLY: Final = Fraction(1, 50)  # to say from so little how long the rest takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +83,23 @@ class RunProgress:
     done: int
     of: int
 
+    @property
+    def share(self) -> Fraction:
+        """About how much of the whole run is done, 0..1."""
+        names = list(_TIME_OF)
+        if self.doing not in names:
+            return Fraction(0)
+        before = sum(_TIME_OF[name] for name in names[: names.index(self.doing)])
+        return (before + _TIME_OF[self.doing] * Fraction(min(self.done, self.of), self.of or 1)) / 100
+
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
     """A run as it is listed. `base_run_id`: the run it is a variant of; `folder`: its name under runs/.
 
-    `status`, the hashes and `folder` are empty where it is not done. `at_ms`: when it was done, or else asked for.
+    `status`, the hashes and `folder` are empty where it was never done. `at_ms`: when it was done, or else asked for.
     `progress`: while it is running. `error`, `problems`: why it failed; each problem of the inputs is one.
+    `disclosed`: a month stood on it at some time, so that it is no trial any more.
     """
 
     id: int
@@ -78,18 +117,35 @@ class RunRow:
     asked_ms: int
     began_ms: int | None
     ended_ms: int | None
+    expired_ms: int | None
     progress: RunProgress | None
     error: str
     problems: tuple[Problem, ...]
+    disclosed: bool
+
+    @property
+    def shown_kind(self) -> str:
+        """Its kind as people call it: `disclosed` where a month stood on it, whatever it was made as."""
+        return DISCLOSED if self.disclosed else self.kind
 
     @property
     def is_open(self) -> bool:
         """Whether it is still to be made, or being made."""
         return self.state in OPEN
 
+    def left_ms(self, now_ms: int) -> int | None:
+        """About how long it will still take, by what it took so far; None where that can't be said."""
+        if self.progress is None or self.began_ms is None:
+            return None
+        taken_ms, share = now_ms - self.began_ms, self.progress.share
+        return round(taken_ms * (1 - share) / share) if taken_ms > 0 and share >= _TOO_EARLY else None
+
     @property
     def why(self) -> str:
-        """Why it failed, every problem in a line of its own."""
+        """Why it failed, every problem in a line of its own; or since when it is gone, and what to do."""
+        if self.state is RunState.EXPIRED:
+            day = local_day(self.expired_ms or 0).isoformat()
+            return tr("expired on {day}: its hashes are kept, settle again to see it", day=day)
         return join("\n", (self.error, *("  " + problem.text for problem in self.problems)))
 
 
@@ -107,10 +163,12 @@ class RunFacts:
     page_files: str | None = None
 
 
-_PLAIN: Final = tuple(n for n in RunRow.__dataclass_fields__ if n not in ("state", "progress", "error", "problems"))
+_MADE: Final = ("state", "progress", "error", "problems", "disclosed")
+_PLAIN: Final = tuple(name for name in RunRow.__dataclass_fields__ if name not in _MADE)
 _COLUMNS: Final = (
     *(run.c[name] for name in _PLAIN),
     *(run.c.state, run.c.doing, run.c.parts_done, run.c.parts, run.c.error, run.c.problems),
+    exists().where(month_step.c.run_id == run.c.id).label("disclosed"),
 )
 
 
@@ -232,13 +290,18 @@ def run_by_id(connection: Connection, run_id: int) -> RunRow:
 
     Raises:
         StoreError: there is none with this number, or it is not done.
+        Expired: it was, and its files are gone.
     """
     found = asked_run(connection, run_id)
+    if found is not None:
+        require_rows(connection, run, [(run_id,)])
     if found is None:
         raise StoreError(
             tr("there is no run with this number; `collector center runs` lists them"),
             subject=tr("run {number}", number=run_id),
         )
+    if found.state is RunState.EXPIRED:
+        raise Expired(found.why, subject=tr("run {number}", number=run_id))
     if found.state is not RunState.DONE:
         raise StoreError(
             tr("has no statement, it is {state}", state=found.state), subject=tr("run {number}", number=run_id)
@@ -286,6 +349,7 @@ def _row(row: Mapping[Any, Any]) -> RunRow:
             Problem(file, line, key, from_data(message))
             for file, line, key, message in json.loads(row["problems"] or "[]")
         ),
+        disclosed=bool(row["disclosed"]),
     )
 
 

@@ -20,16 +20,19 @@ from typing import Any, Final
 
 import msgspec
 
+from collector.base.text import as_data, from_data
 from collector.model.interval import Month
 from collector.model.register import LocalSpan
 from collector.report.segments import UnpaidTime
 from collector.settlement.inputs import Inputs
-from collector.settlement.rulebook.constant_days import Stretch
+from collector.settlement.rulebook.constant_days import ConstantDays
 from collector.settlement.statement import (
     AreaRow,
     DeterminantRow,
     Finding,
+    FormulaStep,
     LedgerRow,
+    LeftRow,
     Line,
     LineStatus,
     MonthStatus,
@@ -39,10 +42,9 @@ from collector.settlement.statement import (
     ReadingUse,
     RuleUse,
     Statement,
-    Step,
 )
 
-ROWS_VERSION: Final = 1
+ROWS_VERSION: Final = 3
 NAME: Final = "rows.msgpack"
 
 
@@ -80,46 +82,48 @@ class UnitDispatch(msgspec.Struct, frozen=True, array_like=True):
     bands: tuple[tuple[int, int, int | None, int | None], ...] = ()  # start, end, low V, high V
 
 
-class _Stored(msgspec.Struct, frozen=True, array_like=True):
-    """The file. `units`: for each unit the bytes of a `_Unit`."""
+class _RowsFile(msgspec.Struct, frozen=True, array_like=True):
+    """The file. `units`: for each unit the bytes of a `_UnitEntry`."""
 
     version: int
     month: str
     status: str
-    lines: list[tuple[str | None, ...]]
+    lines: list[tuple[str | bool | None, ...]]
     plants: list[tuple[str | None, ...]]
-    areas: list[tuple[str | None, ...]]
-    findings: list[tuple[str, str, str, bool]]
+    areas: list[tuple[str | tuple[str, ...] | None, ...]]
+    findings: list[tuple[str, str, Any, bool, tuple[str, ...], int | None, int | None, int]]
     readings: list[tuple[str, ...]]
     policy: dict[str, str]
-    ledger: list[tuple[str, ...]]
+    ledger: list[tuple[int, str, str, str, str]]  # entry, area, plant, debit, credit
     units: dict[str, bytes]
 
 
-class _Unit(msgspec.Struct, frozen=True, array_like=True):
-    """What concerns one unit. `steps`, `rules`: by service."""
+class _UnitEntry(msgspec.Struct, frozen=True, array_like=True):
+    """What concerns one unit. `steps`, `rules`: of each of its lines, in their order."""
 
-    steps: dict[str, list[tuple[str, str]]]
-    rules: dict[str, list[tuple[str, ...]]]
+    steps: list[list[tuple[Any, str]]]
+    rules: list[list[tuple[str, ...]]]
     determinants: list[tuple[Any, ...]]
     excursions: list[tuple[int, int, str | None, str | None, str | None]]
     in_service: tuple[int, int] | None
     registered: list[tuple[int, int]]
     unpaid: list[tuple[str, str, str, int]]
+    left: list[tuple[str, str, str, str, int | None, str | None, Any]]
     dispatch: UnitDispatch
 
 
 @dataclass(frozen=True, slots=True)
 class UnitRows:
-    """What a statement says of one unit beside its lines. `steps`, `rules`: by service, as `Line` holds them."""
+    """What a statement says of one unit beside its lines. `steps`, `rules`: of each line, in their order."""
 
-    steps: Mapping[str, tuple[Step, ...]]
-    rules: Mapping[str, tuple[RuleUse, ...]]
+    steps: tuple[tuple[FormulaStep, ...], ...]
+    rules: tuple[tuple[RuleUse, ...], ...]
     determinants: tuple[DeterminantRow, ...]
     excursions: tuple[PrimaryFrequencyRow, ...]
     in_service: PrimaryFrequencyService | None
     registered: tuple[tuple[int, int], ...]
     unpaid: tuple[UnpaidTime, ...]
+    left: tuple[LeftRow, ...]
     dispatch: UnitDispatch
 
 
@@ -159,12 +163,12 @@ class _Version(msgspec.Struct, frozen=True, array_like=True):
 
 
 _version_decoder: Final = msgspec.msgpack.Decoder(_Version)
-_decoder: Final = msgspec.msgpack.Decoder(_Stored)
-_unit_decoder: Final = msgspec.msgpack.Decoder(_Unit)
+_decoder: Final = msgspec.msgpack.Decoder(_RowsFile)
+_unit_decoder: Final = msgspec.msgpack.Decoder(_UnitEntry)
 
 
 def dispatch_of(
-    inputs: Inputs, stretches: Mapping[str, Sequence[Stretch]], senders: Mapping[str, Iterable[str]]
+    inputs: Inputs, stretches: Mapping[str, Sequence[ConstantDays]], senders: Mapping[str, Iterable[str]]
 ) -> dict[str, UnitDispatch]:
     """What is kept of register and dispatch side for each unit of a month."""
     found: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
@@ -184,7 +188,7 @@ def dispatch_of(
     return {unit: UnitDispatch(**{name: tuple(rows) for name, rows in kinds.items()}) for unit, kinds in found.items()}
 
 
-def _state_of(stretch: Stretch) -> RegisteredState:
+def _state_of(stretch: ConstantDays) -> RegisteredState:
     unit, area = stretch.unit, stretch.area
 
     def spans(hours: Sequence[LocalSpan]) -> tuple[tuple[int, int], ...]:
@@ -204,7 +208,7 @@ def write_run_rows(statement: Statement, dispatch: Mapping[str, UnitDispatch], f
         OSError: the disk refuses.
     """
     unpaid = _read_unpaid(folder / "statement" / "not_paid.csv")
-    stored = _Stored(
+    stored = _RowsFile(
         version=ROWS_VERSION,
         month=statement.month,
         status=statement.status.value,
@@ -215,13 +219,16 @@ def write_run_rows(statement: Statement, dispatch: Mapping[str, UnitDispatch], f
             for p in statement.plants
         ],
         areas=[
-            (a.area, a.name, str(a.compensation_yuan), _text(a.revenue_yuan), a.status.value, a.reason)
+            (a.area, a.name, str(a.compensation_yuan), _text(a.revenue_yuan), a.status.value, a.reason, a.plants)
             for a in statement.areas
         ],
-        findings=[(f.code, f.subject, f.message, f.provisional) for f in statement.findings],
+        findings=[
+            (f.code, f.subject, as_data(f.message), f.provisional, f.areas, f.first_ms, f.last_ms, f.count)
+            for f in statement.findings
+        ],
         readings=[(r.id, r.clause, r.adopted, r.from_day, r.text, r.text_zh) for r in statement.readings],
         policy={name: str(value) for name, value in sorted(statement.policy.items())},
-        ledger=[(r.plant, str(r.debit_yuan), str(r.credit_yuan), r.run) for r in statement.ledger],
+        ledger=[(r.entry, r.area, r.plant, str(r.debit_yuan), str(r.credit_yuan)) for r in statement.ledger],
         units=_unit_bytes(statement, unpaid, dispatch),
     )  # fmt: skip
     data = msgspec.msgpack.encode(stored)
@@ -248,10 +255,16 @@ def decode_run_rows(data: bytes) -> RunRows:
         lines=tuple(_line_of(month, row) for row in stored.lines),
         plants=tuple(_plant_of(month, row) for row in stored.plants),
         areas=tuple(_area_of(month, row) for row in stored.areas),
-        findings=tuple(Finding(*row) for row in stored.findings),
+        findings=tuple(
+            Finding(code, subject, from_data(text), provisional, areas, first, last, count)
+            for code, subject, text, provisional, areas, first, last, count in stored.findings
+        ),
         readings=tuple(ReadingUse(*row) for row in stored.readings),
         policy={name: Decimal(value) for name, value in stored.policy.items()},
-        ledger=tuple(LedgerRow(month, plant, Decimal(d), Decimal(c), run) for plant, d, c, run in stored.ledger),
+        ledger=tuple(
+            LedgerRow(entry, month, area, plant, Decimal(debit), Decimal(credit))
+            for entry, area, plant, debit, credit in stored.ledger
+        ),
         _units=stored.units,
     )
 
@@ -263,11 +276,12 @@ def _text(value: Decimal | Fraction | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _line_row(line: Line) -> tuple[str | None, ...]:
+def _line_row(line: Line) -> tuple[str | bool | None, ...]:
     return (
         *(line.area, line.plant, line.unit, line.service, line.article),
         *(_text(line.quantity), line.quantity_unit, _text(line.coverage)),
         *(_text(line.amount_yuan), line.status.value, line.reason, _text(line.low_yuan), _text(line.high_yuan)),
+        line.provisional,
     )
 
 
@@ -276,13 +290,13 @@ def _unit_bytes(
     unpaid: Mapping[str, list[tuple[str, str, str, int]]],
     dispatch: Mapping[str, UnitDispatch],
 ) -> dict[str, bytes]:
-    steps: dict[str, dict[str, list[tuple[str, str]]]] = defaultdict(dict)
-    rules: dict[str, dict[str, list[tuple[str, ...]]]] = defaultdict(dict)
+    steps: dict[str, list[list[tuple[Any, str]]]] = defaultdict(list)
+    rules: dict[str, list[list[tuple[str, ...]]]] = defaultdict(list)
     for line in statement.lines:
-        steps[line.unit][line.service] = [(step.text, str(step.result)) for step in line.steps]
-        rules[line.unit][line.service] = [
-            (use.id, use.article, use.value, use.unit, use.from_day, use.key) for use in line.rules
-        ]
+        steps[line.unit].append([(as_data(step.text), str(step.result)) for step in line.steps])
+        rules[line.unit].append(
+            [(use.id, use.article, use.value, use.unit, use.from_day, use.key) for use in line.rules]
+        )
     determinants: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for d in statement.determinants:
         times = (d.scope_ms, d.known_ms, d.counted_ms, d.excluded_ms, d.own_fault_ms)
@@ -293,17 +307,22 @@ def _unit_bytes(
         values = (_text(e.actual_mwh), _text(e.theoretical_mwh), _text(e.ratio))
         excursions[e.unit].append((e.start_ms, e.end_ms, *values))
     service = {s.unit: (s.in_service_ms, s.known_on_grid_ms) for s in statement.primary_frequency_service}
+    left: dict[str, list[tuple[str, str, str, str, int | None, str | None, Any]]] = defaultdict(list)
+    for r in statement.left_on_table:
+        told = (_text(r.amount_yuan), as_data(r.assumption))
+        left[r.unit].append((r.area, r.plant, r.service, r.reason, r.duration_ms, *told))
     units = sorted({*statement.registered, *steps, *determinants})
     return {
         unit: msgspec.msgpack.encode(
-            _Unit(
-                steps=steps.get(unit, {}),
-                rules=rules.get(unit, {}),
+            _UnitEntry(
+                steps=steps.get(unit, []),
+                rules=rules.get(unit, []),
                 determinants=determinants.get(unit, []),
                 excursions=excursions.get(unit, []),
                 in_service=service.get(unit),
                 registered=list(statement.registered.get(unit, ())),
                 unpaid=unpaid.get(unit, []),
+                left=left.get(unit, []),
                 dispatch=dispatch.get(unit, UnitDispatch()),
             )
         )
@@ -338,10 +357,11 @@ def _decimal(text: str | None) -> Decimal | None:
 
 
 def _line_of(month: str, row: tuple[Any, ...]) -> Line:
-    area, plant, unit, service, article, quantity, quantity_unit, coverage, amount, status, reason, low, high = row
+    area, plant, unit, service, article, quantity, quantity_unit, coverage, amount, status, reason, *bounds = row
+    low, high, provisional = bounds
     return Line(
         month, area, plant, unit, service, article, _fraction(quantity), quantity_unit, _fraction(coverage),
-        _decimal(amount), LineStatus(status), reason, _decimal(low), _decimal(high),
+        _decimal(amount), LineStatus(status), reason, _decimal(low), _decimal(high), provisional,
     )  # fmt: skip
 
 
@@ -352,18 +372,21 @@ def _plant_of(month: str, row: tuple[Any, ...]) -> PlantRow:
 
 
 def _area_of(month: str, row: tuple[Any, ...]) -> AreaRow:
-    area, name, compensation, revenue, status, reason = row
-    return AreaRow(month, area, name, Decimal(compensation), _decimal(revenue), MonthStatus(status), reason)
+    area, name, compensation, revenue, status, reason, plants = row
+    amounts = (Decimal(compensation), _decimal(revenue))
+    return AreaRow(month, area, name, *amounts, MonthStatus(status), reason, tuple(plants))
 
 
-def _unit_of(month: str, unit: str, stored: _Unit) -> UnitRows:
+def _unit_of(month: str, unit: str, stored: _UnitEntry) -> UnitRows:
     def determinant(row: tuple[Any, ...]) -> DeterminantRow:
         area, plant, service, name, value, value_unit, *times = row
         return DeterminantRow(month, area, plant, unit, service, name, _fraction(value), value_unit, *times)
 
     return UnitRows(
-        steps={s: tuple(Step(t, _fraction(r) or Fraction(0)) for t, r in rows) for s, rows in stored.steps.items()},
-        rules={s: tuple(RuleUse(*row) for row in rows) for s, rows in stored.rules.items()},
+        steps=tuple(
+            tuple(FormulaStep(from_data(t), _fraction(r) or Fraction(0)) for t, r in rows) for rows in stored.steps
+        ),
+        rules=tuple(tuple(RuleUse(*row) for row in rows) for rows in stored.rules),
         determinants=tuple(determinant(row) for row in stored.determinants),
         excursions=tuple(
             PrimaryFrequencyRow(unit, start, end, *map(_fraction, values)) for start, end, *values in stored.excursions
@@ -371,5 +394,9 @@ def _unit_of(month: str, unit: str, stored: _Unit) -> UnitRows:
         in_service=None if stored.in_service is None else PrimaryFrequencyService(unit, *stored.in_service),
         registered=tuple(stored.registered),
         unpaid=tuple(UnpaidTime(unit, *row) for row in stored.unpaid),
+        left=tuple(
+            LeftRow(area, plant, unit, service, reason, ms, _decimal(amount), from_data(assumption))
+            for area, plant, service, reason, ms, amount, assumption in stored.left
+        ),
         dispatch=stored.dispatch,
     )

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
-from collector.base.errors import InvariantBroken, StoreError
+from collector.base.durable import folder_held
+from collector.base.errors import InvariantBroken, Missing
 from collector.base.text import tr
+from collector.center.db.sealed_rows import require_rows
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.verified import read_verified
-from collector.center.runs.run_list import runs_folder
+from collector.center.runs.run_list import RUNNING, Expired, RunState, asked_run, runs_folder
 from collector.model.interval import Month
 from collector.report.saved_statement import Row, load_saved
 from collector.sheets.files import Delivered
@@ -30,10 +34,13 @@ from collector.tables.register import RegisterFile, load_register
 
 @dataclass(frozen=True, slots=True)
 class PlantName:
-    """What the register says of a plant in the month: its name, and the grid company it settles with (Art. 24)."""
+    """What the register says of a plant in the month: its name, its grid company (Art. 24), what a bill says of VAT."""
 
     name: str
     settles_with: str
+    tax_number: str = ""
+    vat_rate: str = ""
+    bank: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +109,25 @@ def load_run_statement(store: CenterStore, run_id: int) -> RunStatement:
     """
     row = store.read(lambda c: c.execute(select(run).where((run.c.id == run_id) & has_statement)).one_or_none())
     if row is None:
-        raise StoreError(tr("there is none with this number"), subject=tr("run {number}", number=run_id))
+        asked = store.read(lambda c: asked_run(c, run_id))
+        if asked is not None and asked.state is RunState.EXPIRED:
+            raise Expired(asked.why, subject=tr("run {number}", number=run_id))
+        raise Missing(tr("there is none with this number"), subject=tr("run {number}", number=run_id))
+    store.read(lambda c: require_rows(c, run, [(run_id,)]))
     folder = runs_folder(store.directory) / row.folder
+    with folder_held(folder):  # it does not expire meanwhile
+        return _load(run_id, row, folder)
+
+
+def _load(run_id: int, row: Any, folder: Path) -> RunStatement:
     saved = load_saved(folder / "statement")
     if json.loads(row.manifest) != saved.manifest:
-        raise InvariantBroken("its manifest on disk is not the one in the store", subject=f"run {run_id}")
+        raise InvariantBroken(tr("its manifest on disk is not the one in the store"), subject=f"run {run_id}")
     month = Month.parse(row.month)
     plants = tuple(_plant(cells) for cells in saved.plants)
-    _check_ledger(folder / "statement" / "ledger.csv", str(saved.manifest["files"].get("ledger.csv")), plants)
+    ledger = folder / "statement" / "ledger.csv"
+    # A running month posts nothing.
+    _check_ledger(ledger, str(saved.manifest["files"].get("ledger.csv")), () if row.kind == RUNNING else plants)
     return RunStatement(
         run_id=run_id,
         month=month,
@@ -146,19 +164,15 @@ def _money(text: str) -> Decimal | None:
 
 
 def _check_ledger(path: Path, sha256: str, plants: tuple[RunPlant, ...]) -> None:
-    """The books of the run say of every plant what its row says (Art. 20, 23): credit − debit = net."""
-    balance: dict[str, Decimal] = {}
+    """The books of the run say what its plants' rows say (Art. 20, 23): credit − debit = net, and each pool is 0."""
+    balance: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for posting in csv.DictReader(read_verified(path, sha256).decode("utf-8").splitlines()):
         amount = Decimal(posting["credit_yuan"]) - Decimal(posting["debit_yuan"])
-        balance[posting["plant"]] = balance.get(posting["plant"], Decimal(0)) + amount
-    if sum(balance.values(), Decimal(0)):
-        raise InvariantBroken("the postings do not balance", subject=str(path))
+        balance[posting["area"], posting["plant"]] += amount
     for plant in plants:
-        balance.setdefault(plant.plant, Decimal(0))
-        balance[plant.plant] -= plant.net_yuan or Decimal(0)
-    wrong = sorted(name for name, rest in balance.items() if rest and not name.startswith("pool:"))
-    if wrong:
-        raise InvariantBroken(f"the postings of {', '.join(wrong)} are not their net amounts", subject=str(path))
+        balance[plant.area, plant.plant] -= plant.net_yuan or Decimal(0)
+    if wrong := [f"{area}/{plant or 'pool'}" for (area, plant), rest in sorted(balance.items()) if rest]:
+        raise InvariantBroken(tr("the postings of {wrong} do not balance", wrong=", ".join(wrong)), subject=str(path))
 
 
 def _names(path: Path, sha256: str, month: Month) -> dict[str, PlantName]:
@@ -166,10 +180,11 @@ def _names(path: Path, sha256: str, month: Month) -> dict[str, PlantName]:
     loaded: RegisterFile = load_register(Delivered(path.name, read_verified(path, sha256), sha256), Findings())
     names: dict[str, PlantName] = {}
     if loaded.register is None:
-        raise InvariantBroken("can't be read any more", subject=str(path))
+        raise InvariantBroken(tr("can't be read any more"), subject=str(path))
     until = month.next().first_day
     states = sorted(loaded.register.plants, key=lambda s: (s.from_day is not None, s.from_day))
     for state in states:
         if state.from_day is None or state.from_day < until:
-            names[state.id] = PlantName(state.name, state.settles_with)
+            rate = "" if state.vat_rate is None else str(state.vat_rate)
+            names[state.id] = PlantName(state.name, state.settles_with, state.tax_number, rate, state.bank)
     return names

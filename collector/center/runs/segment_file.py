@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from collector.settlement.evidence import Traces
 from collector.settlement.statement import SEGMENT_SCHEMA
 
 _TEXTS: Final = frozenset({"unit", "service", "class", "reason", "value_unit"})
@@ -35,13 +36,13 @@ class SegmentFile:
             version="2.6",
         )
 
-    def note(self, make: Callable[[], pa.Table]) -> pa.Table:
-        """The table that `make` makes, written on its way: a row group a unit, rows in their order."""
-        table = make()
-        stored = table.cast(_STORED).combine_chunks()
+    def note(self, make: Callable[[], Traces]) -> Traces:
+        """What `make` makes, its segments written on their way: a row group a unit, rows in their order."""
+        traces = make()
+        stored = traces.segments.cast(_STORED).combine_chunks()
         for first, last in _runs(stored):
             self._writer.write_table(stored.slice(first, last - first))
-        return table
+        return traces
 
     def __enter__(self) -> SegmentFile:
         return self

@@ -16,12 +16,14 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from collector.base.durable import flush_tree
 from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
@@ -29,10 +31,12 @@ from collector.center.db.verified import check_hash
 from collector.center.people import audit
 from collector.center.people.access import Actor
 from collector.center.runs.asking.run_queue import AskedRun, Asking, RunUnderWay, ask
+from collector.center.runs.data_policy import reach_of
 from collector.center.runs.input_folder import PinnedFile, lay_out_folder, pin_month
-from collector.center.runs.measuring.measure_days import MonthMeasuring, Progress
+from collector.center.runs.measuring.measure_days import MeasuredCells, MonthMeasuring
 from collector.center.runs.run_list import (
     TRIAL,
+    WHAT_IF,
     RunFacts,
     RunRow,
     finish_run,
@@ -47,6 +51,7 @@ from collector.center.runs.run_rows import UnitDispatch, write_run_rows
 from collector.center.runs.segment_file import SegmentFile
 from collector.model.interval import Month
 from collector.report.folder import write_statement
+from collector.report.words import Paper
 from collector.settlement.rulebook.load import hash_of_files, load_rulebook, read_rulebook_files, rulebook_of
 from collector.settlement.statement import Segments, Statement
 
@@ -62,12 +67,12 @@ WRITING: Final = "writing"
 
 
 @dataclass(frozen=True)
-class Settled:
+class MadeRun:
     """A run that was made: how it is listed, its statement, and what had to be measured for it."""
 
     row: RunRow
     statement: Statement
-    progress: Progress
+    progress: MeasuredCells
 
 
 def settle_month(
@@ -104,21 +109,23 @@ def ask_to_settle(
     note: str = "",
     base_run_id: int | None = None,
     executor: str = "",
-) -> AskedRun[Settled]:
+) -> AskedRun[MadeRun]:
     """Ask for a run of what the store has when it begins; nothing is begun yet.
 
     Raises:
         Denied: the actor may not settle.
     """
 
-    def work(run: RunUnderWay) -> Settled:
+    def work(run: RunUnderWay) -> MadeRun:
         run.tell(SEALING)
-        pinned = pin_month(store, month, tell=partial(run.tell, SEALING))
+        files = read_rulebook_files(rulebook)
+        reach = store.read(lambda connection: reach_of(connection, month, rulebook_of(files, str(rulebook))))
+        pinned = pin_month(store, month, reach, tell=partial(run.tell, SEALING))
 
         def lay_out(data: Path) -> Mapping[str, str]:
             return store.read(lambda connection: lay_out_folder(connection, store, month, pinned, data))
 
-        return make_run(store, run, lay_out, pinned, read_rulebook_files(rulebook), executor=executor)
+        return make_run(store, run, lay_out, pinned, files, executor=executor)
 
     made_of = [hash_of_files(read_rulebook_files(rulebook))]
     asking = Asking(month, actor, made_of, kind=kind, note=note, base_run_id=base_run_id)
@@ -133,10 +140,10 @@ def measure_month(store: CenterStore, month: Month, *, rulebook: Path, executor:
     with store.hold("measuring"):
         for left in runs_folder(store.directory).glob(".measuring-*"):  # by one that was killed
             shutil.rmtree(left)
-        pinned = pin_month(store, month)
+        book = load_rulebook(rulebook)
+        pinned = pin_month(store, month, store.read(lambda connection: reach_of(connection, month, book)))
         with _new_folder(store, f".measuring-{month}") as folder:
             hashes = store.read(lambda connection: lay_out_folder(connection, store, month, pinned, folder / DATA))
-            book = load_rulebook(rulebook)
             measuring = MonthMeasuring(store, month, folder / DATA, book, pinned, hashes=hashes)
             count = len(measuring.measure(executor=executor))
             shutil.rmtree(folder)
@@ -152,11 +159,13 @@ def make_run(
     *,
     executor: str = "",
     then: Callable[[Connection], None] | None = None,
-) -> Settled:
+    last_day_of: Callable[[Path], date] | None = None,
+) -> MadeRun:
     """Settle in the run's folder, write the statement, list the run as done.
 
     `lay_out` writes the settlement folder and returns the hashes of its tables; `pinned`: its day files; `rulebook`:
-    its files; `then`: done in the transaction that lists the run.
+    its files; `then`: done in the transaction that lists the run. `last_day_of`: of a running month, whose run pins no
+    day file, the last day before its cut, from the folder laid out.
     """
     folder = run.folder
     run.tell(LAYING_OUT)
@@ -165,10 +174,14 @@ def make_run(
         (folder / RULEBOOK / name).write_bytes(data)
     book = rulebook_of(rulebook, str(folder / RULEBOOK))
     hashes = lay_out(folder / DATA)
-    measuring = MonthMeasuring(store, run.asking.month, folder / DATA, book, pinned, hashes=hashes, tell=run.tell)
+    last_day = None if last_day_of is None else last_day_of(folder / DATA)
+    measuring = MonthMeasuring(
+        store, run.asking.month, folder / DATA, book, pinned, hashes=hashes, tell=run.tell, last_day=last_day
+    )
     statement, progress = measuring.statement(executor=executor)
     run.tell(WRITING)
-    manifest, page_files = _write(statement, measuring.dispatch(), folder)
+    paper = Paper(run.id, run.asking.kind == WHAT_IF)
+    manifest, page_files = _write(statement, measuring.dispatch(), folder, paper)
     facts = RunFacts(
         status=statement.status.value,
         result_hash=statement.result_hash(),
@@ -176,7 +189,8 @@ def make_run(
         rulebook_hash=statement.rulebook_hash,
         page_files=json.dumps(page_files),
     )
-    files = [store.lake / file.plant / file.name for file in pinned]
+    flush_tree(folder)  # on the disk before it counts
+    files = [] if last_day else [store.lake / file.plant / file.name for file in pinned]
 
     def job(connection: Connection, now_ms: int) -> None:
         finish_run(connection, run.id, facts, files, now_ms=now_ms)
@@ -200,7 +214,7 @@ def make_run(
         if then is not None:
             then(connection)
 
-    return Settled(run.finish(job), statement, progress)
+    return MadeRun(run.finish(job), statement, progress)
 
 
 @contextmanager
@@ -224,7 +238,7 @@ def _new_folder(store: CenterStore, name: str) -> Iterator[Path]:
 
 
 def _write(
-    statement: Statement, dispatch: Mapping[str, UnitDispatch], folder: Path
+    statement: Statement, dispatch: Mapping[str, UnitDispatch], folder: Path, paper: Paper
 ) -> tuple[Mapping[str, Any], dict[str, str]]:
     """The statement folder and what pages read beside it; segments are built once for both.
 
@@ -232,7 +246,8 @@ def _write(
     """
     with SegmentFile(folder / SEGMENTS) as file:
         noted = [partial(file.note, part) for part in statement.segments.parts()]
-        manifest = write_statement(replace(statement, segments=Segments(lambda _: iter(noted))), folder / STATEMENT)
+        once = replace(statement, segments=Segments(lambda _: iter(noted)))
+        manifest = write_statement(once, folder / STATEMENT, paper=paper)
     rows_sha256 = write_run_rows(statement, dispatch, folder)
     with (folder / SEGMENTS).open("rb") as written:
         return manifest, {ROWS: rows_sha256, SEGMENTS: hashlib.file_digest(written, "sha256").hexdigest()}
@@ -292,7 +307,8 @@ def make_pages_again(store: CenterStore, row: RunRow) -> None:
     with _new_folder(store, f".again-{row.id}") as work:
         measuring = MonthMeasuring(store, Month.parse(row.month), folder / DATA, book, pinned, hashes=hashes)
         statement, _ = measuring.statement()
-        written, page_files = _write(statement, measuring.dispatch(), work)
+        paper = Paper(row.id, row.kind == WHAT_IF)
+        written, page_files = _write(statement, measuring.dispatch(), work, paper)
         expected, found = (
             {"result": each["result_hash"]} | {n: h for n, h in each["files"].items() if n.endswith(".csv")}
             for each in (manifest, written)
@@ -313,6 +329,7 @@ def make_pages_again(store: CenterStore, row: RunRow) -> None:
                 subject=tr("run {number}", number=row.id),
             )
         for name in page_files:
+            shutil.copymode(folder / DATA / "register.toml", work / name)  # of a disclosed run nobody may write them
             (work / name).replace(folder / name)
         shutil.rmtree(work)
     store.write(lambda connection: note_page_hashes(connection, row.id, page_files)).result()

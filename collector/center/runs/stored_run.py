@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +23,16 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from sqlalchemy import select
 
+from collector.base.durable import lock_folder
 from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
+from collector.center.db.tables_receive import lake_file
 from collector.center.db.verified import UNLISTED, Altered, read_verified
 from collector.center.lake.read_records import RecordShown, read_record_table, shown
+from collector.center.lake.seal import others_folder
 from collector.center.runs.measuring.measure_days import load_verified_side
 from collector.center.runs.plan_file import NO_ROWS, PLAN, read_plan_of
 from collector.center.runs.run_list import (
@@ -60,6 +66,7 @@ from collector.center.runs.settle_month import (
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.model.record import USABLE_BELOW
 from collector.report.segments import UnpaidTime
+from collector.settlement.evidence import Traces
 from collector.settlement.explain import Explanation, explain
 from collector.settlement.inputs import Inputs
 from collector.settlement.rulebook.load import Rulebook, rulebook_of
@@ -69,6 +76,7 @@ from collector.settlement.statement import (
     Finding,
     LedgerRow,
     Line,
+    PlaceSpan,
     PlantRow,
     PrimaryFrequencyRow,
     PrimaryFrequencyService,
@@ -92,7 +100,7 @@ class PlanStep:
 
 
 @dataclass(frozen=True, slots=True)
-class UnitDay:
+class UnitDayFacts:
     """What dispatch and register say of a unit on a local day. `state` None: it is not registered then."""
 
     day: date
@@ -111,6 +119,9 @@ class OpenedRun:
         self._store = store
         self._lock = threading.Lock()
         self._units: dict[str, UnitRows] = {}
+        # While anybody has this object, the run does not expire: the lock is let go of with it.
+        if (lock := lock_folder(self.folder)) is not None:
+            weakref.finalize(self, os.close, lock)
 
     # -- the statement -----------------------------------------------------------------------------------------------
 
@@ -171,8 +182,14 @@ class OpenedRun:
 
     @cached_property
     def plant_of(self) -> Mapping[str, str]:
-        """The plant of each unit that has a line."""
-        return {line.unit: line.plant for line in self.lines}
+        """The plant of each unit that has a line; of one that changed its plant both, which is no plant's own name.
+
+        What is measured of such a unit is the center's to show; each plant sees its own lines.
+        """
+        plants: dict[str, set[str]] = {}
+        for line in self.lines:
+            plants.setdefault(line.unit, set()).add(line.plant)
+        return {unit: ", ".join(sorted(names)) for unit, names in plants.items()}
 
     @cached_property
     def _lines_of(self) -> Mapping[str, tuple[Line, ...]]:
@@ -185,8 +202,8 @@ class OpenedRun:
         """The lines of a unit, with their steps and rules."""
         rows = self._rows_of(unit)
         return tuple(
-            replace(line, steps=rows.steps.get(line.service, ()), rules=rows.rules.get(line.service, ()))
-            for line in self._lines_of.get(unit, ())
+            replace(line, steps=steps, rules=rules)
+            for line, steps, rules in zip(self._lines_of.get(unit, ()), rows.steps, rows.rules, strict=True)
         )
 
     def determinants(self, unit: str, service: str | None = None) -> tuple[DeterminantRow, ...]:
@@ -212,13 +229,13 @@ class OpenedRun:
             table = table.filter(pc.and_(pc.less(table["start"], begin + DAY_MS), pc.greater(table["end"], begin)))
         return table
 
-    def explanation(self, unit: str, service: str) -> Explanation:
-        """Everything behind a line.
+    def explanation(self, unit: str, service: str, place: tuple[str, str] | None = None) -> Explanation:
+        """Everything behind a line. `place`: its area and plant, where the unit has several; default the first.
 
         Raises:
             RuleError: the statement has no such line; the message names those the unit has.
         """
-        return explain(self.statement_of(unit), unit, service)
+        return explain(self.statement_of(unit), unit, service, place)
 
     def statement_of(self, unit: str) -> Statement:
         """The statement as far as one unit goes: its lines, determinants and segments; findings and readings of all."""
@@ -233,16 +250,19 @@ class OpenedRun:
             plants=self.plants,
             areas=self.areas,
             determinants=rows.determinants if rows else (),
-            segments=Segments(lambda _: iter([lambda: self._segments_of(unit)])),
+            segments=Segments(lambda _: iter([lambda: Traces(self._segments_of(unit))])),
             primary_frequency=rows.excursions if rows else (),
             primary_frequency_service=(),
             ledger=self.ledger,
+            left_on_table=rows.left if rows else (),
             findings=self.findings,
             readings=self.readings,
             policy=self.policy,
             rulebook_hash=self.facts.rulebook_hash,
             kernel_version=str(self.manifest["versions"]["kernel"]),
             registered={unit: rows.registered} if rows else {},
+            formulas=self.rulebook.formulas,
+            places={unit: tuple(_place_span(state) for state in rows.dispatch.states)} if rows else {},
         )
 
     # -- what it was made from ---------------------------------------------------------------------------------------
@@ -283,12 +303,12 @@ class OpenedRun:
         """What is registered of a unit over the month, by days."""
         return self._rows_of(unit).dispatch.states
 
-    def unit_day(self, unit: str, day: date) -> UnitDay:
+    def unit_day(self, unit: str, day: date) -> UnitDayFacts:
         """Plan, voltage band, orders, reserves, exclusions and register state of a unit on a local day."""
         begin = local_midnight_ms(day)
         end, said = begin + DAY_MS, self._rows_of(unit).dispatch
         state = next((s for s in said.states if s.first_day <= day < s.until_day), None)
-        return UnitDay(
+        return UnitDayFacts(
             day=day,
             state=state,
             plan=self.plan(unit, begin, end),
@@ -310,12 +330,24 @@ class OpenedRun:
         rows = read_plan_of(self._store, self.data, sha256, unit, from_ms, to_ms)
         return tuple(PlanStep(*row) for row in rows)
 
-    def record_table(self, unit: str, from_ms: int, to_ms: int) -> pa.Table:
+    def record_table(self, unit: str, from_ms: int, to_ms: int, *, quantities: Sequence[str] | None = None) -> pa.Table:
         """Records of a unit in [from_ms, to_ms), by time, from the pinned day files: for curves.
 
         `time` (UTC ms), and per quantity of the unit its stored integer and `<quantity>_quality`; cause, era, clock.
+        `quantities`: those wanted; None: all.
         """
-        return read_record_table(self._files_of(unit, from_ms, to_ms), unit, from_ms, to_ms)
+        return read_record_table(self._files_of(unit, from_ms, to_ms), unit, from_ms, to_ms, quantities=quantities)
+
+    def original_table(self, unit: str, from_ms: int, to_ms: int) -> pa.Table:
+        """The same as it was delivered: nothing substituted, and with the records that lost their instant to another.
+
+        Several rows may have one time; a list of lost records that was let go of is left out.
+        """
+        files = self._files_of(unit, from_ms, to_ms)
+        lost = [(path, "") for path in self._others_of(unit, from_ms, to_ms) if path.exists()]
+        kept = read_record_table(files, unit, from_ms, to_ms, as_delivered=True)
+        others = read_record_table(lost, unit, from_ms, to_ms)
+        return pa.concat_tables([kept, others], promote_options="default").combine_chunks().sort_by("time")
 
     def records(self, unit: str, from_ms: int, to_ms: int, *, limit: int = 2000) -> list[RecordShown]:
         """The same row by row, decoded to the quantities' units, at most `limit` of them."""
@@ -394,6 +426,17 @@ class OpenedRun:
             if first <= day <= last
         ]
 
+    def _others_of(self, unit: str, from_ms: int, to_ms: int) -> list[Path]:
+        """The lists of records that lost their instant to those of the same files."""
+        first, last = local_day(from_ms).isoformat(), local_day(max(to_ms - 1, from_ms)).isoformat()
+        pinned = {
+            (plant, name) for plant in self._rows_of(unit).dispatch.senders for _, name in self._files.get(plant, ())
+        }
+        inside = lake_file.c.day.between(first, last) & (lake_file.c.others != "")
+        query = select(lake_file.c.plant, lake_file.c.name, lake_file.c.others).where(inside).distinct()
+        found = self._store.read(lambda c: c.execute(query).all())
+        return [others_folder(self._store, r.plant) / r.others for r in found if (r.plant, r.name) in pinned]
+
     def _plan_table(self, unit: str) -> pa.Table | None:
         if PLAN not in self.manifest["inputs"]:
             return None
@@ -407,7 +450,8 @@ class OpenedRun:
     @cached_property
     def _dispatch_side(self) -> Inputs:
         hashes = pinned_tables(self.manifest)
-        return load_verified_side(self.data, hashes, plan=(hashes[PLAN], NO_ROWS) if PLAN in hashes else None)
+        plan = (hashes[PLAN], NO_ROWS) if PLAN in hashes else None
+        return load_verified_side(self.data, hashes, self.rulebook, plan=plan)
 
 
 def _usable(table: pa.Table, name: str) -> Any:
@@ -419,22 +463,34 @@ _opened: OrderedDict[tuple[str, str, int], OpenedRun] = OrderedDict()
 _opening = threading.Lock()
 
 
+def _place_span(state: RegisteredState) -> PlaceSpan:
+    return PlaceSpan(local_midnight_ms(state.first_day), local_midnight_ms(state.until_day), state.area, state.plant)
+
+
 def open_run(store: CenterStore, run_id: int) -> OpenedRun:
-    """A run, from those opened last where it is among them.
+    """A run, from those opened last where it is among them; how it is listed is read anew, for a month may stand on it.
 
     Raises:
         StoreError: there is no such run.
     """
     key = (str(store.directory), store.store_id, run_id)
+    facts = store.read(lambda connection: run_by_id(connection, run_id))
     with _opening:
         found = _opened.get(key)
         if found is not None and found._store is store:
             _opened.move_to_end(key)
+            found.facts = facts
             return found
-    facts = store.read(lambda connection: run_by_id(connection, run_id))
     run = OpenedRun(store, facts)
+    store.read(lambda connection: run_by_id(connection, run_id))  # it may have expired before it was locked
     with _opening:
         _opened[key] = run
         while len(_opened) > _KEPT_RUNS:
             _opened.popitem(last=False)
     return run
+
+
+def forget_run(store: CenterStore, run_id: int) -> None:
+    """Let go of a run that is kept open for the next reader."""
+    with _opening:
+        _opened.pop((str(store.directory), store.store_id, run_id), None)

@@ -32,7 +32,7 @@ from collector.center.inputs.imports import list_imports, rows_in_force
 from collector.center.inputs.service import take_back
 from collector.center.inputs.stored_rows import RowsInForce
 from collector.center.inputs.undo import look_at_undoing
-from collector.center.lake.seal import count_records, seal_month_of
+from collector.center.lake.seal import count_records, enrol, seal_month_of
 from collector.center.operate.integrity import check_store
 from collector.center.people.access import Actor
 from collector.model.interval import Month
@@ -307,3 +307,31 @@ def test_a_backup_of_an_older_program_is_not_changed_by_looking_at_it(tmp_path: 
     (tmp_path / "backup.json").write_text(json.dumps({"collector_backup": 1}), "utf-8")
     with pytest.raises(StoreError, match="made by an older program"):
         CenterStore.open(tmp_path, clock=FixedClock(), create=False)
+
+
+def test_what_something_else_changed_before_an_upgrade_is_still_found_after_it(
+    new_database_url: MakeUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade takes rows as they are for good: but not those that were not this program's before."""
+    engine = engine_of(url := new_database_url())
+    with open_store(tmp_path, url) as store:
+        for plant in ("P1", "P2", "P3"):
+            store.write(lambda c, p=plant: enrol(c, {p: (["U1"], [])})).result()  # type: ignore[misc]
+        assert check_store(store) == []
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE enrolled SET units = '[]' WHERE plant = 'P1'"))
+        connection.execute(text("DELETE FROM enrolled WHERE plant = 'P2'"))
+        connection.execute(text("INSERT INTO enrolled (plant, units, gateways) VALUES ('P4', '[]', '[]')"))
+        connection.execute(text("UPDATE store SET schema_version = schema_version - 1"))
+    engine.dispose()
+
+    def upgrade(connection: Connection, **_: object) -> None:
+        connection.execute(text("UPDATE enrolled SET gateways = '[\"g\"]' WHERE plant = 'P3'"))  # as a revision may
+
+    monkeypatch.setattr(migrations, "upgrade", upgrade)
+    with open_store(tmp_path, url) as store:
+        found = check_store(store)
+    assert len(found) == 3
+    assert any('enrolled "P1": is not as it was written' in each for each in found)
+    assert any('enrolled "P2": was written' in each and "is gone" in each for each in found)
+    assert any('enrolled "P4": was not written by this program' in each for each in found)

@@ -15,7 +15,7 @@ import pytest
 
 from collector.center.inputs.conflicts import HeldRows, cells_of, csv_lines, end_ms_of, lay_over, start_ms_of
 from collector.center.inputs.imports import pack, unpack
-from collector.center.inputs.kinds import KINDS, Kind
+from collector.center.inputs.kinds import KINDS, TableKind
 from collector.center.inputs.parse import read_rows
 from collector.sheets.files import Delivered, read_delivered, read_packed
 from collector.sheets.findings import Findings
@@ -31,7 +31,7 @@ def table(kind: str, rows: list[Row], name: str = "") -> Delivered:
     return Delivered(name or f"{kind}.csv", text.getvalue().encode(), "")
 
 
-def without_contradiction(kind: Kind, rows: Iterator[Row]) -> list[Row]:
+def without_contradiction(kind: TableKind, rows: Iterator[Row]) -> list[Row]:
     """Rows as far as none claims the place of one before it, each once."""
     kept: list[Row] = []
     for row in rows:
@@ -40,12 +40,22 @@ def without_contradiction(kind: Kind, rows: Iterator[Row]) -> list[Row]:
     return kept
 
 
-def claims(kind: Kind, one: Row, other: Row) -> bool:
+def claims(kind: TableKind, one: Row, other: Row) -> bool:
     """Whether two rows want the same place: the sentence of the docs, pair by pair."""
     a, b = (dict(zip(kind.columns, row, strict=True)) for row in (one, other))
+    if kind.ranges:
+        numbers = [tuple(float(row[name]) for pair in kind.ranges for name in pair) for row in (a, b)]
+        (low, high, gap, wide), (other_low, other_high, other_gap, other_wide) = numbers
+        meet = low < other_high and other_low < high and gap < other_wide and other_gap < wide
+        return meet and a["from"] == b["from"]
     same_key = bool(kind.unique) and all(a[name] == b[name] for name in kind.unique)
     same_group = bool(kind.exclusive) and all(a[name] == b[name] for name in kind.exclusive)
     return same_key or (same_group and int(a["start"]) < int(b["end"]) and int(b["start"]) < int(a["end"]))
+
+
+def plain(row: Row) -> Row:
+    """A row with its power as one text: 300.0 is 300."""
+    return tuple(cell.removesuffix(".0") for cell in row)
 
 
 def some_row(kind: str, rng: random.Random) -> Row:
@@ -56,11 +66,21 @@ def some_row(kind: str, rng: random.Random) -> Row:
         "plan": (unit, *spans, rng.choice(["300", "300.0"]), rng.choice(["", str(START)])),
         "orders": (f"o{rng.randrange(12)}", unit, rng.choice(["spill", "reactive"]), *spans),
         "exclusions": (unit, "*", *spans, "test", rng.choice(["", 'said "so", 起'])),
+        "start_stop_table": (
+            *(str(low := rng.randrange(5)), f"{low + rng.randrange(1, 3)}{rng.choice(['', '.0'])}"),
+            *(
+                str(gap := rng.randrange(5)),
+                str(gap + rng.randrange(1, 3)),
+                "40",
+                f"2026-0{rng.randrange(1, 3)}-01",
+                "",
+            ),
+        ),
         "revenue": ("P1", f"2026-{rng.randrange(1, 9):02}", "energy", str(rng.randrange(3)), ""),
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["plan", "orders", "exclusions", "revenue"])
+@pytest.mark.parametrize("kind", ["plan", "orders", "exclusions", "revenue", "start_stop_table"])
 def test_what_is_there_and_what_is_claimed_is_what_every_pair_says(kind: str) -> None:
     rng = random.Random(kind)
     for _ in range(60):
@@ -78,7 +98,8 @@ def test_what_is_there_and_what_is_claimed_is_what_every_pair_says(kind: str) ->
 
         laid = lay_over(KINDS[kind], read_rows(kind, table(kind, file)), held_in)
         unseen = list(dict.fromkeys(file))
-        new = [n for n, row in enumerate(unseen) if row not in held]
+        there = {plain(row) for row in held}
+        new = [n for n, row in enumerate(unseen) if plain(row) not in there]
         assert np.flatnonzero(laid.new).tolist() == new
         pairs = [(n, m) for n in new for m, old in enumerate(held) if claims(KINDS[kind], unseen[n], old)]
         assert list(zip(laid.claims.tolist(), laid.claimed.tolist(), strict=True)) == pairs

@@ -27,9 +27,11 @@ from collector.cli.center.commands import app
 from collector.model.interval import Month
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.sheets.files import Delivered
+from collector.tables.limits import InputRules
 from tests.center.center_batches import NOON, FixedClock, deliver, new_store
-from tests.center.inputs.small_tables import HOUR, PLAN, REGISTER, plan_row, powers, take
+from tests.center.inputs.small_tables import HOUR, MOVING, PLAN, REGISTER, plan_row, powers, take
 from tests.patience import HANG_S
+from tests.settlement.small_month import shipped_rulebook
 
 pytestmark = pytest.mark.usefixtures("on_both")
 
@@ -98,6 +100,28 @@ def test_plans_issued_at_other_times_stand_beside_each_other(store: CenterStore)
     assert take(store, "plan", header + later).added == 1
 
 
+@pytest.mark.parametrize("written", ["300", "300.0", "3e2", "300.000", "+300"])
+def test_a_number_is_one_number_however_it_is_written(store: CenterStore, written: str) -> None:
+    take(store, "plan", PLAN + plan_row(1, "300.00"))
+    assert take(store, "plan", PLAN + plan_row(1, written)).same == 1
+    with pytest.raises(ConfigError, match="conflicts with import"):
+        take(store, "plan", PLAN + plan_row(1, written.replace("3", "4", 1)))
+    prices = "capacity_from_mw,capacity_to_mw,gap_from_h,gap_to_h,amount_wan_yuan,from\n{},600,0,8,40,2026-01-01\n"
+    take(store, "start_stop_table", prices.format("300.00"))
+    assert take(store, "start_stop_table", prices.format(written)).same == 1
+
+
+def test_what_cant_be_is_refused_by_the_rulebook_and_how_a_file_was_read_is_said(store: CenterStore) -> None:
+    rules = InputRules.of(shipped_rulebook())
+    text = (PLAN + plan_row(1, "792.001")).replace(",", ";")  # 1.2 × 660 MW = 792 MW
+    with pytest.raises(ConfigError, match=r"792\.001 MW can't be: U1 has at most 792 MW"):
+        take(store, "plan", text, rules=rules)
+    taken = take(store, "plan", text.replace("792.001", "792"), rules=rules)
+    assert (taken.added, taken.notes) == (1, ("cells are separated by semicolons, as the header shows",))
+    with pytest.raises(ConfigError, match="'jiangus' is none of anhui"):
+        take(store, "register", REGISTER.replace("jiangsu", "jiangus"), rules=rules, name="register.toml", replace=True)
+
+
 def test_each_kind_has_its_own_notion_of_the_same_place(store: CenterStore) -> None:
     at = f"{HOUR.format(1)},{HOUR.format(2)}"
     take(store, "orders", f"id,unit,kind,start,end\no1,U1,start_stop,{at}\n")
@@ -113,6 +137,122 @@ def test_each_kind_has_its_own_notion_of_the_same_place(store: CenterStore) -> N
     take(store, "exclusions", exclusion)
     assert take(store, "exclusions", exclusion.replace("test", "grid")).added == 1  # they may overlap
     assert take(store, "exclusions", exclusion).same == 1
+
+
+REVENUE = "plant,month,kind,amount_yuan,area\n"
+
+
+@pytest.mark.parametrize(("first", "second"), [("", "jiangsu"), ("jiangsu", "")])
+def test_revenue_without_an_area_is_for_the_plants_own_and_meets_what_names_it(
+    store: CenterStore, first: str, second: str
+) -> None:
+    take(store, "revenue", REVENUE + f"P1,2026-03,energy,100,{first}\n")
+    text = REVENUE + f"P1,2026-02,energy,90,{second}\nP1,2026-03,energy,101,{second}\n"
+    with pytest.raises(ConfigError) as caught:
+        take(store, "revenue", text)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.row, problem.key) == ("revenue.csv", 3, "area")
+    stored = ", ".join(filter(None, ("P1", "2026-03", "energy", "100", first)))
+    assert f"conflicts with import 2 row 2 ({stored}), for an empty area is jiangsu here" in problem.message
+    assert take(store, "revenue", REVENUE + f"P1,2026-03,energy,100,{second}\n").same == 1  # said otherwise
+    assert take(store, "revenue", text, replace=True) == Imported(3, 2, 0, 1)
+    take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong")
+    rows = store.read(lambda c: list(rows_in_force(c, store.imported, "revenue") or ()))
+    assert rows == [("P1", "2026-03", "energy", "100", first)]
+
+
+def test_an_undo_that_would_bring_revenue_back_beside_its_like_is_refused(store: CenterStore) -> None:
+    take(store, "revenue", REVENUE + "P1,2026-03,energy,100,\n")
+    take(store, "revenue", REVENUE + "P1,2026-03,energy,101,jiangsu\n", replace=True)
+    take(store, "register", MOVING, name="register.toml", replace=True)
+    take(store, "revenue", REVENUE + "P1,2026-03,energy,102,shanghai\n")  # where the first row would count now
+    with pytest.raises(StoreError, match="conflicts with import 5"):
+        take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong")
+
+
+def test_revenue_is_compared_by_the_register_of_its_own_file(store: CenterStore) -> None:
+    """P1 moves on the 15th: without an area its revenue is for the last area of the month."""
+    take(store, "revenue", REVENUE + "P1,2026-03,energy,100,jiangsu\n")
+    take(store, "register", MOVING, name="register.toml", replace=True)
+    take(store, "revenue", REVENUE + "P1,2026-03,energy,50,\n")
+    with pytest.raises(ConfigError, match=r"conflicts with import 4 row 2 .* an empty area is shanghai here"):
+        take(store, "revenue", REVENUE + "P1,2026-03,energy,51,shanghai\n")
+    text = """<! System=OMS TimeZone='+08:00' !>
+<区域::华东>
+@ 编号 名称 调度方式 低谷时段 高峰时段
+# jiangsu 江苏 annual_plan 00:00-08:00 08:00-11:00
+# shanghai 上海 annual_plan 00:00-08:00 08:00-11:00
+</区域::华东>
+<电厂::华东>
+@ 编号 名称 区域 电费口径 参与分摊
+# P1 某电厂 shanghai on_grid 1
+</电厂::华东>
+<机组::华东>
+@ 编号 电厂 机组类型 额定容量
+# U1 P1 coal 660
+</机组::华东>
+<revenue::华东>
+@ plant month kind amount_yuan area
+# P1 2026-02 energy 51 ''
+</revenue::华东>
+"""
+    take(store, "revenue", REVENUE + "P1,2026-02,energy,50,shanghai\n")
+    data = text.encode()
+    delivered = Delivered("month.e", data, hashlib.sha256(data).hexdigest())
+    done = take_tables(store, ["register", "revenue"], delivered, who="li", replace=True, rules=None)
+    assert [(each.added, each.replaced) for each in done] == [(1, 1), (1, 1)]
+
+
+def test_prices_that_overlap_those_of_another_import_are_refused(store: CenterStore) -> None:
+    header = "capacity_from_mw,capacity_to_mw,gap_from_h,gap_to_h,amount_wan_yuan,from\n"
+    take(store, "start_stop_table", header + "0,300,0,24,10,2026-01-01\n300,600,0,24,40,2026-01-01\n")
+    for beside in ("600,900,0,24", "0,600,24,48.5"):  # half-open: they touch
+        assert take(store, "start_stop_table", header + f"{beside},50,2026-01-01\n").added == 1
+    assert take(store, "start_stop_table", header + "0,600,0,24,50,2026-02-01\n").added == 1  # another date
+    with pytest.raises(ConfigError) as caught:
+        take(store, "start_stop_table", header + "900,1000,0,24,60,2026-01-01\n299.5,300.5,23,24,60,2026-01-01\n")
+    assert [(p.row, p.message.split("(")[0]) for p in caught.value.problems] == [
+        (3, "conflicts with import 2 row 2 "),
+        (3, "conflicts with import 2 row 3 "),
+    ]
+
+
+NEW_KINDS = {
+    "meter_changes": (
+        "unit,time,old_final_mwh,new_initial_mwh,document\n",
+        (f"U1,{HOUR.format(1)},1500.5,0,换表单", f"U1,{HOUR.format(1)},1500.6,0,换表单", f"U1,{HOUR.format(2)},9,0,"),
+    ),
+    "reserve_calls": (
+        "unit,kind,called,power_mw,note\n",
+        (f"U1,hot,{HOUR.format(1)},50,", f"U1,hot,{HOUR.format(1)},51,", f"U1,spinning,{HOUR.format(1)},50,"),
+    ),
+    "reserve_minimum": (
+        "area,start,end,power_mw\n",
+        (
+            f"jiangsu,{HOUR.format(1)},{HOUR.format(3)},500",
+            f"jiangsu,{HOUR.format(2)},{HOUR.format(4)},500",
+            f"jiangsu,{HOUR.format(3)},{HOUR.format(4)},500",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NEW_KINDS)
+def test_evidence_and_statistics_are_versions_as_all_tables_are(store: CenterStore, kind: str) -> None:
+    header, (first, claiming, beside) = NEW_KINDS[kind]
+    taken = take(store, kind, header + first + "\n")
+    assert (taken.added, take(store, kind, header + first + "\n").same) == (1, 1)
+    with pytest.raises(ConfigError, match="conflicts with import"):
+        take(store, kind, header + claiming + "\n")
+    assert take(store, kind, header + beside + "\n").added == 1
+    other = take(store, kind, header + claiming + "\n", replace=True)
+    assert other.replaced >= 1
+    take_back(store, other.import_id or 0, actor=Actor.at_command_line("li"), reason="wrong")
+    rows = store.read(lambda c: list(rows_in_force(c, store.imported, kind) or ()))
+    assert sorted(row[-2:] for row in rows) == sorted(
+        tuple(line.split(",")[-2:]) if kind != "reserve_minimum" else (str(row[-2]), "500")
+        for line, row in zip((first, beside), rows, strict=True)
+    )
 
 
 def test_a_file_with_only_its_header_is_delivered_and_empty(store: CenterStore) -> None:
@@ -209,7 +349,7 @@ def test_of_two_imports_at_once_the_second_sees_the_rows_of_the_first(tmp_path: 
     def take_first(store: CenterStore) -> None:
         data = (PLAN + plan_row(1, "300")).encode()
         delivered = Delivered("a.csv", data, hashlib.sha256(data).hexdigest())
-        take_tables(store, ["plan"], delivered, who="li", replace=False, services=(), finish=wait_before_the_commit)
+        take_tables(store, ["plan"], delivered, who="li", replace=False, rules=None, finish=wait_before_the_commit)
 
     with new_store(tmp_path / "state") as one, new_store(tmp_path / "state") as two, ThreadPoolExecutor(2) as pool:
         take(one, "register", REGISTER)

@@ -56,7 +56,7 @@ def give(
 ) -> Imported:
     data = text if isinstance(text, bytes) else text.encode()
     delivered = Delivered(name, data, hashlib.sha256(data).hexdigest())
-    return take_file(store, "records", delivered, actor=actor, replace=replacing, services=())
+    return take_file(store, "records", delivered, actor=actor, replace=replacing, rules=None)
 
 
 def undo(store: CenterStore, number: int) -> None:

@@ -71,7 +71,7 @@ def file_of(text: str, name: str = "plan.csv") -> Delivered:
 
 
 def take(store: CenterStore, text: str, *, replace: bool = False, finish: Finish = lambda *_: None) -> Imported:
-    return take_tables(store, ["plan"], file_of(text), who="li", replace=replace, services=(), finish=finish)[0]
+    return take_tables(store, ["plan"], file_of(text), who="li", replace=replace, rules=None, finish=finish)[0]
 
 
 def in_force(store: CenterStore) -> list[tuple[str, ...]]:
@@ -94,7 +94,7 @@ def open_store(tmp_path: Path, database_url: str) -> Callable[[], CenterStore]:
 @pytest.fixture
 def store(open_store: Callable[[], CenterStore]) -> Iterator[CenterStore]:
     with open_store() as opened:
-        deliver(opened, "register", file_of(REGISTER, "register.toml"), actor=LI, replace=False, services=())
+        deliver(opened, "register", file_of(REGISTER, "register.toml"), actor=LI, replace=False, rules=None)
         yield opened
 
 
@@ -296,9 +296,9 @@ def test_of_thousands_of_conflicts_the_first_are_named_and_the_others_counted(st
     quarters = "".join(
         f"{unit},{NOON + n * 900_000},{NOON + (n + 1) * 900_000},{{}}\n" for unit in ("U1", "U2") for n in range(2000)
     )
-    deliver(store, "plan", file_of(PLAN + quarters.replace("{}", "1")), actor=LI, replace=False, services=())
+    deliver(store, "plan", file_of(PLAN + quarters.replace("{}", "1")), actor=LI, replace=False, rules=None)
     with pytest.raises(ConfigError) as refused:
-        deliver(store, "plan", file_of(PLAN + quarters.replace("{}", "2")), actor=LI, replace=False, services=())
+        deliver(store, "plan", file_of(PLAN + quarters.replace("{}", "2")), actor=LI, replace=False, rules=None)
     problems = refused.value.problems
     assert [p.row for p in problems] == [*range(2, 22), 0]
     assert problems[-1].message == "… and 3980 more rows that conflict with imported ones"

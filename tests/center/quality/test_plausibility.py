@@ -11,15 +11,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from collector.center.quality.plausibility import CODES, DataPolicy, Found, UnitDay, check_unit_day
+from collector.center.quality.plausibility import CODES, DataPolicy, Implausibility, UnitDayRecords, check_unit_day
 from collector.model.interval import day_interval
 from collector.model.quantity import BY_NAME, parse_scaled
-from collector.model.register import UnitKind, UnitState
+from collector.model.register import RegisteredUnit, UnitKind
 from collector.wire import QuantityColumn
 
 DAY = day_interval(date(2026, 3, 10))
 POLICY = DataPolicy(hold_ms=60_000, meter_difference_ratio=Fraction(1, 100))
-COAL = UnitState("U1", "P1", UnitKind.COAL, Decimal(600), nominal_kv=Decimal(500))
+COAL = RegisteredUnit("U1", "P1", UnitKind.COAL, Decimal(600), nominal_kv=Decimal(500))
 
 
 def column(name: str, texts: Sequence[str], quality: Sequence[int] | None = None) -> QuantityColumn:
@@ -34,10 +34,10 @@ def check(
     columns: Mapping[str, Sequence[str]],
     *,
     step_s: int = 1,
-    state: UnitState | None = COAL,
+    state: RegisteredUnit | None = COAL,
     clock: Sequence[int] | None = None,
     era: Sequence[int] | None = None,
-) -> list[Found]:
+) -> list[Implausibility]:
     """Records every `step_s` from midnight."""
     size = len(next(iter(columns.values())))
     time = DAY.start_ms + np.arange(size, dtype=np.int64) * step_s * 1000
@@ -45,10 +45,10 @@ def check(
     made = {name: column(name, texts) for name, texts in columns.items()}
     clocks = zeros if clock is None else np.array(clock, dtype=np.int64)
     eras = zeros if era is None else np.array(era, dtype=np.int64)
-    return check_unit_day(UnitDay("U1", state, DAY, time, clocks, eras, made), POLICY)
+    return check_unit_day(UnitDayRecords("U1", state, DAY, time, clocks, eras, made), POLICY)
 
 
-def brief(found: Sequence[Found]) -> list[tuple[str, str, int, int]]:
+def brief(found: Sequence[Implausibility]) -> list[tuple[str, str, int, int]]:
     """Code, quantity, start and end in seconds of the day."""
     return [(f.code, f.quantity, (f.start_ms - DAY.start_ms) // 1000, (f.end_ms - DAY.start_ms) // 1000) for f in found]
 
@@ -69,7 +69,7 @@ def test_what_the_gateway_itself_marked_out_of_range_is_a_finding() -> None:
     time = DAY.start_ms + np.arange(3, dtype=np.int64) * 1000
     marked = column("frequency_hz", ["50", "99", "50"], [0, 18, 0])
     zeros = np.zeros(3, dtype=np.int64)
-    [found] = check_unit_day(UnitDay("U1", None, DAY, time, zeros, zeros, {"frequency_hz": marked}), POLICY)
+    [found] = check_unit_day(UnitDayRecords("U1", None, DAY, time, zeros, zeros, {"frequency_hz": marked}), POLICY)
     assert (found.code, found.found) == ("out_of_range", "marked out of range by the gateway")
 
 
@@ -124,7 +124,7 @@ def test_an_unsynchronised_clock_and_a_step_back_are_findings() -> None:
 @pytest.mark.parametrize(("kind", "expected"), [(UnitKind.COAL, 1), (UnitKind.HYDRO, 1), (UnitKind.PUMPED_STORAGE, 0)])
 def test_only_kinds_that_can_draw_may_draw(kind: UnitKind, expected: int) -> None:
     # 2 % of 600 MW = 12 MW
-    state = UnitState("U1", "P1", kind, Decimal(600))
+    state = RegisteredUnit("U1", "P1", kind, Decimal(600))
     found = check({"active_power_mw": ["-12", "-12.001", "-12"], "on_grid": ["1"] * 3}, state=state)
     assert [f.code for f in found] == ["negative_power"] * expected
 
@@ -182,7 +182,7 @@ def test_a_unit_at_its_reactive_limit_is_not_frozen() -> None:
     columns = {"reactive_power_mvar": ["140"] * size, "active_power_mw": [str(300 + i % 3) for i in range(size)]}
     columns["on_grid"] = ["1"] * size
     assert [f.code for f in check(columns, step_s=60)] == ["frozen"]
-    limited = UnitState("U1", "P1", UnitKind.COAL, Decimal(600), q_max_mvar=Decimal(140))
+    limited = RegisteredUnit("U1", "P1", UnitKind.COAL, Decimal(600), q_max_mvar=Decimal(140))
     assert check(columns, step_s=60, state=limited) == []
 
 

@@ -42,4 +42,4 @@ def take_register(store: CenterStore, rated: str = "600") -> None:
     import hashlib
 
     delivered = Delivered("register.toml", data, hashlib.sha256(data).hexdigest())
-    take_tables(store, ["register"], delivered, who="li", replace=True, services=())
+    take_tables(store, ["register"], delivered, who="li", replace=True, rules=None)

@@ -11,9 +11,9 @@ from collector.base.errors import ConfigError, Denied, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.receive.admission import Admission
+from collector.center.receive.admission import Admission, plants_of
 from collector.center.receive.journal import commit_group, readmit
-from collector.center.receive.keys import KeyRing, current_admission, enrol_key, list_keys
+from collector.center.receive.keys import KeyRing, current_admission, enrol_key, list_keys, note_configured_keys
 from tests.center.center_batches import NOON, batch_topic, minutes, new_signer, payload_of
 from tests.center.receive.enrolled_keys import ADMINISTRATOR, opened, revoke, settings_of, verdict
 
@@ -104,3 +104,15 @@ def test_only_an_administrator_handles_keys(tmp_path: Path) -> None:
         for role in set(Role) - {Role.ADMINISTRATOR}:
             with pytest.raises(Denied):
                 revoke(store, "0" * 16, Actor("x", role))
+
+
+def test_other_keys_in_center_toml_stand_in_the_audit_log(tmp_path: Path) -> None:
+    new_signer(tmp_path, "first")
+    new_signer(tmp_path, "second")
+    with opened(tmp_path) as store:
+        for names in ('["first.pub"]', '["first.pub"]', '["first.pub", "second.pub"]', "[]"):
+            plants = plants_of(settings_of(tmp_path, keys=names))
+            store.write(lambda c, plants=plants: note_configured_keys(c, plants, NOON)).result()  # type: ignore[misc]
+        found = store.read(lambda c: audit.list_entries(c, subject="P1"))
+    assert [len(each["detail"]["keys"]) for each in found] == [0, 2, 1]
+    assert {(each["action"], each["who"]) for each in found} == {("key.configured", "center.toml")}

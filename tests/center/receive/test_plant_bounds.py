@@ -21,11 +21,14 @@ from collector import wire
 from collector.base.clock_state import ClockState
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_receive import covered, gap, lake_day, metadata, stream, unit_day
+from collector.center.lake.retention import drop_old_payloads
+from collector.center.lake.seal import find_stale_days, seal_day
 from collector.center.receive.admission import Admission, EnrolledPlant
 from collector.center.receive.arrivals import Accepted, Rejected
 from collector.center.receive.journal import MAX_RANGES, GroupResult, commit_group, readmit
 from collector.center.receive.quarantine import held_bytes, list_quarantine
-from collector.center.settings import Receiver
+from collector.center.receive.stream_state import bytes_by_plant
+from collector.center.settings import ReceiverSettings
 from collector.model.interval import DAY_MS
 from collector.model.record import GapRecord, UnitRecord
 from collector.wire.body import assemble
@@ -34,7 +37,7 @@ from tests.center.center_batches import EPOCH, NOON, FixedClock, batch_topic, mi
 
 UNITS = ("U1", "U2")
 MAX_STREAMS = 20
-LIMITS = Receiver(max_streams_per_plant=MAX_STREAMS)
+LIMITS = ReceiverSettings(max_streams_per_plant=MAX_STREAMS)
 WINDOW_MS = (NOON - 400 * DAY_MS, NOON + 300_000)
 
 # What a group may take: so much for itself, and so much for each thing of each batch that was committed or refused.
@@ -53,13 +56,13 @@ class Work:
     steps: int = 0
 
 
-def admission_of(clock: FixedClock, limits: Receiver = LIMITS) -> Admission:
+def admission_of(clock: FixedClock, limits: ReceiverSettings = LIMITS) -> Admission:
     plants = {"P1": EnrolledPlant(frozenset(UNITS), {}), "P2": EnrolledPlant(frozenset({"V1"}), {})}
     return Admission(root="collector", plants=plants, limits=limits, clock=clock)
 
 
 def send(
-    store: CenterStore, payloads: Iterable[tuple[str, bytes]], *, limits: Receiver = LIMITS
+    store: CenterStore, payloads: Iterable[tuple[str, bytes]], *, limits: ReceiverSettings = LIMITS
 ) -> tuple[GroupResult, Work]:
     """Admit and commit one group of (plant, payload), as the receiver does, and count what that took."""
     assert isinstance(store.clock, FixedClock)
@@ -115,7 +118,7 @@ def raw_gaps(gaps: Sequence[GapRecord], sequence: int = 1) -> bytes:
     return _seal(wire.Stream("P1", "g1", EPOCH), sequence, body, None)
 
 
-def verdict(payload: bytes, clock: FixedClock, limits: Receiver = LIMITS) -> str:
+def verdict(payload: bytes, clock: FixedClock, limits: ReceiverSettings = LIMITS) -> str:
     arrival = admission_of(clock, limits).admit(batch_topic(), payload)
     assert isinstance(arrival, Accepted | Rejected)
     return arrival.code if isinstance(arrival, Rejected) else "accepted"
@@ -153,7 +156,7 @@ def test_a_gap_of_no_unit_says_no_time_and_closes_its_hole(tmp_path: Path) -> No
 
 def test_the_limits_of_days_gaps_and_units_each_have_their_code() -> None:
     clock = FixedClock()
-    limits = Receiver(max_days_per_batch=3, max_gaps_per_batch=4, max_units_per_batch=1)
+    limits = ReceiverSettings(max_days_per_batch=3, max_gaps_per_batch=4, max_units_per_batch=1)
     assert verdict(payload_of(1, on_days(3)), clock, limits) == "accepted"
     assert verdict(payload_of(1, on_days(4)), clock, limits) == "too_many_days"
     two = [GapRecord(("U1",), NOON, NOON + n, "agent_down") for n in range(2)]
@@ -164,7 +167,7 @@ def test_the_limits_of_days_gaps_and_units_each_have_their_code() -> None:
 
 
 def test_the_days_of_a_batch_are_counted_over_its_units_not_for_each() -> None:
-    limits = Receiver(max_days_per_batch=3)
+    limits = ReceiverSettings(max_days_per_batch=3)
     assert verdict(payload_of(1, on_days(3) + on_days(3, "U2")), FixedClock(), limits) == "accepted"
 
 
@@ -185,7 +188,7 @@ def test_a_million_names_in_789_bytes_are_no_rows() -> None:
 
 def test_a_hundred_thousand_days_in_216_bytes_stop_nobody(tmp_path: Path) -> None:
     """Also where the window is open: then it is the number of days that is refused."""
-    wide = Receiver(max_age_days=36_500, max_future_s=3e9)
+    wide = ReceiverSettings(max_age_days=36_500, max_future_s=3e9)
     to_6429 = payload_of(1, [record("U1", NOON + n * DAY_MS) for n in range(100_000)])
     to_1971 = payload_of(2, [record("U1", NOON - n * DAY_MS) for n in range(20_000)])
     assert len(to_6429) < 300
@@ -254,7 +257,7 @@ def test_a_plant_that_opens_streams_without_end_is_bounded_and_alone(tmp_path: P
 
 
 def test_streams_beyond_the_limit_are_taken_once_it_is_raised(tmp_path: Path) -> None:
-    limits = Receiver(max_streams_per_plant=1)
+    limits = ReceiverSettings(max_streams_per_plant=1)
     new = payload_of(1, [record("U1", NOON)], epoch=2)
     with new_store(tmp_path) as store:
         send(store, [("P1", payload_of(1, [record("U1", NOON)], epoch=1))], limits=limits)
@@ -293,7 +296,7 @@ def test_a_whole_backlog_of_one_stream_in_one_group_is_within_the_limits(tmp_pat
 
 @pytest.mark.parametrize("order", ["rising", "falling"])
 def test_marking_days_stale_costs_a_bounded_amount_for_each_day(tmp_path: Path, order: str) -> None:
-    wide = Receiver(max_days_per_batch=400)
+    wide = ReceiverSettings(max_days_per_batch=400)
     with new_store(tmp_path) as store:
         # Files of both plants are there, so that heads and tails of many are looked at.
         send(store, [("P1", payload_of(1, on_days(400, "U2")))], limits=wide)
@@ -384,3 +387,35 @@ def outside_the_window(connection: Connection) -> int:
     records = func.count().filter((unit_day.c.first_ms < first) | (unit_day.c.last_ms > last))
     gaps = func.count().filter((gap.c.from_ms < first) | (gap.c.to_ms > last))
     return sum(int(connection.execute(select(n)).scalar_one()) for n in (records, gaps))
+
+
+def test_a_plant_that_has_used_its_share_of_the_disk_is_refused_for_now_and_no_other_one(tmp_path: Path) -> None:
+    with new_store(tmp_path) as store:
+        assert isinstance(store.clock, FixedClock)
+        admission = admission_of(store.clock, LIMITS.model_copy(update={"max_bytes_per_plant": 1_000_000}))
+        payload = payload_of(1, minutes("U1", NOON - 300_000, 5))
+        admission.replace_shares({"P1": 1_000_000 - len(payload)})
+        first = admission.admit(batch_topic(), payload)
+        assert isinstance(first, Accepted)
+        second = admission.admit(batch_topic(), payload_of(2, minutes("U1", NOON - 300_000, 5)))
+        assert isinstance(second, Rejected)
+        assert second.code == "over_share"
+        assert second.code in wire.CURABLE
+        assert isinstance(admission.admit(batch_topic("P2"), honest()[1]), Accepted)
+        admission.replace_shares({})
+        assert isinstance(admission.admit(batch_topic(), payload_of(2, minutes("U1", NOON - 300_000, 5))), Accepted)
+
+
+def test_what_a_plant_uses_is_what_is_kept_of_it(tmp_path: Path) -> None:
+    with new_store(tmp_path) as store:
+        payloads = [("P1", payload_of(n, minutes("U1", NOON - 300_000 + n, 5))) for n in (1, 2, 2)] + [honest()]
+        send(store, payloads)
+        used = store.read(bytes_by_plant)
+        assert used == {"P1": len(payloads[0][1]) + len(payloads[1][1]), "P2": len(payloads[3][1])}
+        for day in store.read(find_stale_days):
+            seal_day(store, day)
+        sizes = {each.name: sum(p.stat().st_size for p in each.iterdir()) for each in store.lake.iterdir()}
+        assert store.read(bytes_by_plant) == {plant: used[plant] + sizes[plant] for plant in used}
+        store.clock.now_ms += 100 * DAY_MS  # type: ignore[attr-defined]
+        drop_old_payloads(store, keep_days=62)
+        assert store.read(bytes_by_plant) == sizes

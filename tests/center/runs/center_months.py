@@ -16,13 +16,15 @@ from collector.center.inputs.imports import KINDS, Imported, take_tables
 from collector.center.people.access import Actor
 from collector.center.receive.admission import Admission, EnrolledPlant
 from collector.center.receive.journal import commit_group
-from collector.center.runs.settle_month import Settled, ask_to_settle
+from collector.center.runs.run_list import WHAT_IF
+from collector.center.runs.settle_month import MadeRun, ask_to_settle
 from collector.model.interval import Month, local_day
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.report.folder import write_statement
+from collector.report.words import Paper
 from collector.settlement.inputs import Inputs
-from collector.settlement.rulebook.catalogue import SERVICES
+from collector.settlement.rulebook.constant_days import state_on
 from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
 from collector.sheets.files import Delivered
@@ -44,7 +46,7 @@ def take(store: CenterStore, kind: str, text: str, *, replace: bool = False) -> 
     data = text.encode()
     name = f"{kind}.{'toml' if kind == 'register' else 'csv'}"
     delivered = Delivered(name, data, hashlib.sha256(data).hexdigest())
-    return take_tables(store, [kind], delivered, who="li", replace=replace, services=SERVICES)[0]
+    return take_tables(store, [kind], delivered, who="li", replace=replace, rules=None)[0]
 
 
 class Gateway:
@@ -97,6 +99,10 @@ def fill_store(store: CenterStore, folder: Path) -> dict[str, Gateway]:
         for unit in sorted(units & inputs.unit_columns.keys()):
             layout, records = records_of(inputs, unit)
             for day in sorted({local_day(r.time_utc_ms) for r in records}):
+                states = [s for s in inputs.register.units if s.id == unit]
+                now = state_on(states, day) or states[0]
+                if now.plant != plant:
+                    continue  # a unit that passed to another plant is sent by the one it is of
                 gateways[plant].send([layout], [r for r in records if local_day(r.time_utc_ms) == day])
     take(store, "register", (folder / "register.toml").read_text("utf-8"))
     for kind in KINDS:
@@ -106,18 +112,18 @@ def fill_store(store: CenterStore, folder: Path) -> dict[str, Gateway]:
     return gateways
 
 
-def settled(store: CenterStore, month: Month = JUNE, *, rules: Path = RULES) -> Settled:
+def settled(store: CenterStore, month: Month = JUNE, *, rules: Path = RULES) -> MadeRun:
     """A run."""
     return ask_to_settle(store, month, rulebook=rules, actor=LI).carry_out()
 
 
-def assert_as_offline(store: CenterStore, run: Settled, work: Path) -> None:
-    """The run's statement is, file by file, what settling its folder offline gives."""
+def assert_as_offline(store: CenterStore, run: MadeRun, work: Path) -> None:
+    """The run's statement is, file by file, what settling its folder offline gives; papers name the run."""
     folder = store.directory / "runs" / run.row.folder
     month = Month.parse(run.row.month)
     offline = settle(month, load_folder(folder / "data"), load_rulebook(folder / "rulebook"))
     out = work / f"offline-{run.row.id}"
-    write_statement(offline, out)
+    write_statement(offline, out, paper=Paper(run.row.id, run.row.kind == WHAT_IF))
     assert run.row.result_hash == offline.result_hash()
     for path in sorted(out.iterdir()):
         assert (folder / "statement" / path.name).read_bytes() == path.read_bytes(), path.name

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from collector.base.clock_state import ClockState
 from collector.center.db.store import CenterStore
-from collector.center.runs.settle_month import Settled
+from collector.center.runs.settle_month import MadeRun
 from collector.model.interval import DAY_MS, HOUR_MS, local_midnight_ms
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from tests.center.runs.center_months import RULES, Gateway, take
@@ -116,7 +116,7 @@ def plan_rows(unit: str, days: Iterable[int], *, power: str = "400") -> list[str
     return [f"{unit},{at(day, hour)},{at(day, hour + 6)},{power},\n" for day in days for hour in (0, 6, 12, 18)]
 
 
-def measured_days(run: Settled) -> set[tuple[str, int]]:
+def measured_days(run: MadeRun) -> set[tuple[str, int]]:
     """Plant and day of June of what was measured for a run."""
     return {(cell.plant, (cell.first_day - date(2026, 6, 1)).days + 1) for cell in run.progress.measured}
 

@@ -23,9 +23,10 @@ from collector.center.runs.asking.run_queue import Asking, RunUnderWay, ask
 from collector.center.runs.measuring.result_codec import as_results, decode_results, encode_results, join_days
 from collector.center.runs.measuring.result_keys import MEASURING_VALUES
 from collector.center.runs.run_list import list_asked
+from collector.model.dispatch import OrderKind
 from collector.model.record import UnitLayout
 from collector.settlement.measure.records import RecordBook, tail_of
-from collector.settlement.measure.results import BreakerRun, Excursion, GroupEnergy, MonthTotals, Results
+from collector.settlement.measure.results import Excursion, GroupEnergy, MonthTotals, Results, StatusRun
 from collector.settlement.measure_units import measure, plan_batches
 from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.rulebook.rules import Rulebook, RuleRow
@@ -34,6 +35,8 @@ from collector.tables.folder import load_folder
 from tests.center.runs.center_months import JUNE, LI, RULES, assert_as_offline, new_store, settled, take
 from tests.center.runs.late_changes import BATCHES, NAMES, UNITS, at, fill, gateways_of, record
 from tests.settlement.made_folders import make_folder
+from tests.settlement.small_month import Case
+from tests.settlement.small_month import unit as a_unit
 
 every_unit = st.sampled_from(sorted(unit for units in UNITS.values() for unit in units))
 # Quarter hours around the month's edges and inside it.
@@ -144,9 +147,15 @@ def test_measuring_reads_the_values_that_are_in_the_key_and_no_others(tmp_path: 
     book = load_rulebook(RULES)
     parts: Mapping[str, Any] = {field.name: getattr(book, field.name) for field in fields(book)}
     read: set[str] = set()
+    months = []
     for seed in range(3000, 3016):
         make_folder(random.Random(seed), tmp_path / str(seed))
-        inputs = load_folder(tmp_path / str(seed))
+        months.append(load_folder(tmp_path / str(seed)))
+    commanded = Case(units=[a_unit(agc_lower_mw="300", agc_upper_mw="600")])
+    for second, setpoint in ((0, "400"), (10, "440")):
+        cells = {"on_grid": "1", "agc_in_service": "1", "agc_setpoint_mw": setpoint, "active_power_mw": "400"}
+        commanded.record(JUNE.interval.start_ms + second * 1000, **cells)
+    for inputs in [*months, commanded.inputs()]:
         context = prepare(JUNE, inputs, Watched(**parts))
         records = RecordBook(inputs.records, tail_ms=tail_of(context.policy.settle_ms, context.policy.hold_ms))
         Watched.read.clear()
@@ -161,7 +170,7 @@ def test_results_go_into_the_store_and_come_back_the_same() -> None:
 
     results = Results(("U1", "U2"), (7, 7), 1)
     results.columns = {"b.value": np.array([[5], [-(2**62)]]), "a.zero": np.zeros((2, 1), dtype=np.int64)}
-    results.runs = [BreakerRun("U2", 1, 2, -1)]
+    results.runs = [StatusRun(OrderKind.CONDENSER, "U2", 1, 2, 0, after=True)]
     results.groups = [GroupEnergy(7, ("U2", "U1"), 12)]
     results.excursions = [Excursion("U1", 3, 4, True, None, None, -9), Excursion("U2", 3, 4, False, 1, 2, 3)]
     back = as_results(decode_results(encode_results(results)))
@@ -184,7 +193,7 @@ def test_days_joined_to_lanes_of_a_month_add_up_as_each_day_by_itself() -> None:
             names = rng.sample(["a.value", "a.known", "b.value", "c.best"], rng.randrange(5))
             values = {name: [[rng.randrange(-(2**60), 2**60)] for _ in units] for name in names}
             results.columns = {name: np.array(column, dtype=np.int64) for name, column in values.items()}
-            results.runs = [BreakerRun(units[0], day, day + 1, 1)]
+            results.runs = [StatusRun(OrderKind.START_STOP, units[0], day, day + 1, 1)]
             results.excursions = [Excursion(units[-1], day, day + 1, True, 1, None, day)]
             parts.append(decode_results(encode_results(results)))
     joined, apart = (

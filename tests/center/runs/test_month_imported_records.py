@@ -17,7 +17,6 @@ from collector.center.operate.integrity import check_store
 from collector.center.quality.plausibility import DataPolicy
 from collector.center.quality.validation import validate_due
 from collector.center.runs.run_list import pinned_files
-from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
 from collector.sheets.files import Delivered
@@ -31,7 +30,7 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 def import_file(store: CenterStore, kind: str, path: Path, *, replace: bool = False) -> Imported:
     data = path.read_bytes()
     delivered = Delivered(path.name, data, hashlib.sha256(data).hexdigest())
-    return deliver(store, kind, delivered, actor=LI, replace=replace, services=SERVICES)
+    return deliver(store, kind, delivered, actor=LI, replace=replace, rules=None)
 
 
 def import_folder(store: CenterStore, folder: Path) -> list[Imported]:

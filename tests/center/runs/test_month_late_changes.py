@@ -14,7 +14,7 @@ import pytest
 
 from collector.center.db.store import CenterStore
 from collector.center.inputs.service import take_back
-from collector.center.runs.settle_month import Settled
+from collector.center.runs.settle_month import MadeRun
 from collector.model.record import UnitLayout
 from tests.center.runs.center_months import LI, RULES, Gateway, assert_as_offline, new_store, settled, take
 from tests.center.runs.late_changes import (
@@ -41,10 +41,10 @@ ALL: Days = {(plant, day) for plant in UNITS for day in range(1, 31)}
 class World:
     """A settled month that things happen to."""
 
-    def __init__(self, store: CenterStore, root: Path, first: Settled) -> None:
+    def __init__(self, store: CenterStore, root: Path, first: MadeRun) -> None:
         self.store, self.root, self.rules = store, root, RULES
         self.gateways: dict[str, Gateway] = gateways_of(store, sent=BATCHES)
-        self.runs: list[Settled] = [first]
+        self.runs: list[MadeRun] = [first]
 
     def again(self) -> Days:
         """Settle again, hold it against the folder offline, and say what was measured for it."""
@@ -60,7 +60,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def settled_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settled]:
+def settled_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MadeRun]:
     """The state of a store whose month is settled, and the run."""
     state = tmp_path_factory.mktemp("once") / "state"
     with new_store(state) as store:
@@ -69,7 +69,7 @@ def settled_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settle
 
 
 @pytest.fixture
-def world(settled_once: tuple[Path, Settled], tmp_path: Path) -> Iterator[World]:
+def world(settled_once: tuple[Path, MadeRun], tmp_path: Path) -> Iterator[World]:
     state, first = settled_once
     shutil.copytree(state, tmp_path / "state")
     with new_store(tmp_path / "state") as store:
@@ -152,6 +152,22 @@ TABLES: dict[str, tuple[str, str, Days]] = {
     ),
     "revenue": ("revenue", "plant,month,kind,amount_yuan\nP1,2026-06,energy,1500\n", set()),
     "a delivered rate": ("rates", "unit,month,kind,value,source\nU1,2026-06,avc_pass,0.5,x\n", set()),
+    "a meter change": (
+        "meter_changes",
+        f"unit,time,old_final_mwh,new_initial_mwh\nU1,{at(12, 6)},5,0\n",
+        {("P1", 12)},
+    ),
+    "a meter change at midnight": (
+        "meter_changes",
+        f"unit,time,old_final_mwh,new_initial_mwh\nU1,{at(12)},5,0\n",
+        {("P1", 11), ("P1", 12)},
+    ),
+    "a reserve that was called": (
+        "reserve_calls",
+        f"unit,kind,called,power_mw\nU1,hot,{at(12, 23)},5\n",
+        {("P1", 12), ("P1", 13)},
+    ),
+    "a least reserve": ("reserve_minimum", f"area,start,end,power_mw\njiangsu,{at(12)},{at(13)},5\n", set()),
     "the table of 13(4)": (
         "start_stop_table",
         "capacity_from_mw,capacity_to_mw,gap_from_h,gap_to_h,amount_wan_yuan,from,document\n"
@@ -198,7 +214,10 @@ def days_from(day: int, *plants: str) -> Days:
 REGISTERS: dict[str, tuple[Callable[[], str], Days]] = {
     "valley hours": (lambda: register(area=area_from(15, valley="01:00-08:00")), days_from(15, "P1", "P2")),
     "dispatch mode, a price": (lambda: register(area=area_from(15, mode="energy_saving")), set()),
-    "rated power": (lambda: register(first_unit=unit_from(20, rated_mw="640")), days_from(20, "P1")),
+    "rated power": (
+        lambda: register(first_unit=unit_from(20, rated_mw="640")),
+        days_from(19, "P1"),
+    ),  # by 1.2 P_N a value just after the 19th is one or none
     "AGC limit": (lambda: register(first_unit=unit_from(21, agc_upper_mw='"590"')), days_from(21, "P1")),
     "peak group": (
         lambda: register(first_unit=unit_from(22, q_min_mvar='"-100"\npeak_group = "G"')),
@@ -207,7 +226,7 @@ REGISTERS: dict[str, tuple[Callable[[], str], Days]] = {
     "droop, looked at when closing": (lambda: register(first_unit=unit_from(20, droop_ratio="0.04")), set()),
     "a unit that leaves": (
         lambda: register(first_unit=UNIT.format("U1", "P1", "600", 'droop_ratio = "0.05"\nuntil = 2026-06-28')),
-        days_from(28, "P1"),
+        days_from(27, "P1"),  # as above: the values just after the 27th have no limit then
     ),
     "a plant's basis": (lambda: register().replace('id = "P2"\nname = "P2"', 'id = "P2"\nname = "two"'), set()),
     "coverage that pays": (lambda: register(area=REGISTER.replace('"0.05"', '"0.2"')), set()),

@@ -15,17 +15,15 @@ from collector.model.interval import DAY_MS
 from tests.center.center_batches import FixedClock
 from tests.center.runs.center_months import JUNE, assert_as_offline, fill_store, new_store, settled, take
 from tests.center.runs.late_changes import PLAN, at, fill, measured_days
+from tests.settlement.golden_months import CASES, GOLDEN, rules_of
 from tests.settlement.made_folders import make_folder
-
-GOLDEN = Path(__file__).resolve().parents[2] / "golden"
-CASES = sorted(path.name for path in GOLDEN.iterdir() if (path / "when").is_dir())
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_golden_month_by_way_of_the_store_comes_out_byte_for_byte(case: str, tmp_path: Path) -> None:
     with new_store(tmp_path / "state") as store:
         fill_store(store, GOLDEN / case / "when")
-        run = settled(store)
+        run = settled(store, rules=rules_of(case))
         assert_as_offline(store, run, tmp_path)
         statement = store.directory / "runs" / run.row.folder / "statement"
         for name in ("lines.csv", "plants.csv"):
@@ -34,7 +32,8 @@ def test_a_golden_month_by_way_of_the_store_comes_out_byte_for_byte(case: str, t
 
 @pytest.mark.parametrize("seed", [*range(3000, 3008), 3342, 3430])  # the last two: lanes cut by each other
 def test_a_month_made_at_random_is_the_same_from_the_store_and_offline(seed: int, tmp_path: Path) -> None:
-    make_folder(random.Random(seed), tmp_path / "folder")
+    # Every second folder with units that change dispatching authority, plant or equipment in the month.
+    make_folder(random.Random(seed), tmp_path / "folder", moves=bool(seed % 2))
     with new_store(tmp_path / "state") as store:
         fill_store(store, tmp_path / "folder")
         first = settled(store, JUNE)

@@ -26,9 +26,9 @@ from collector.center.runs.compare import compare_runs, effect_by_plant
 from collector.center.runs.measuring.measure_days import MonthMeasuring
 from collector.center.runs.package import build_package, export_package
 from collector.center.runs.run_list import list_asked, list_runs, pinned_files
-from collector.center.runs.settle_month import Settled, measure_month, settle_month
+from collector.center.runs.settle_month import MadeRun, measure_month, settle_month
 from collector.center.runs.stored_run import open_run
-from collector.center.runs.what_if import Change, what_if
+from collector.center.runs.variants.what_if import TableChange, what_if
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from collector.report.saved_statement import load_saved
 from collector.settlement.rulebook.load import read_rulebook_files
@@ -42,7 +42,7 @@ AUDITOR = Actor("wang", Role.AUDITOR)
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settled]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MadeRun]:
     """The state of a store whose month is settled, and the run."""
     state = tmp_path_factory.mktemp("once") / "state"
     with new_store(state) as store:
@@ -51,7 +51,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settled]:
 
 
 @pytest.fixture
-def store(once: tuple[Path, Settled], tmp_path: Path) -> Iterator[CenterStore]:
+def store(once: tuple[Path, MadeRun], tmp_path: Path) -> Iterator[CenterStore]:
     shutil.copytree(once[0], tmp_path / "state")
     with new_store(tmp_path / "state") as opened:
         yield opened
@@ -88,8 +88,8 @@ def test_nothing_is_left_of_a_run_that_was_refused(store: CenterStore, tmp_path:
     without = rules_with(tmp_path / "without", "article-13.toml", "deep_peak.gate_ratio", ended)
     with pytest.raises(RuleError, match="gate_ratio"):
         settle_month(store, JUNE, rulebook=without, actor=OPERATOR)
-    take(store, "register", register().replace('id = "V1"', 'id = "V2"'), replace=True)
-    with pytest.raises(ConfigError, match="unknown unit 'V1'"):
+    take(store, "plan", PLAN + f"V1,{at(3, 6)},{at(3, 12)},9999,\n")  # what can't be was not asked of the rulebook
+    with pytest.raises(ConfigError, match="9999 MW can't be: V1"):
         settle_month(store, JUNE, rulebook=RULES, actor=OPERATOR)
     assert sorted((store.directory / "runs").iterdir()) == folders
     assert store.read(list_runs) == runs
@@ -115,14 +115,16 @@ def test_processes_measure_what_one_process_does(store: CenterStore) -> None:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
+    from collector.center.runs.data_policy import reach_of
     from collector.center.runs.input_folder import lay_out_folder, pin_month
     from collector.center.runs.measuring.measure_plant import measure_apart
     from collector.settlement.rulebook.load import load_rulebook
 
-    pinned = pin_month(store, JUNE)
+    book = load_rulebook(RULES)
+    pinned = pin_month(store, JUNE, store.read(lambda c: reach_of(c, JUNE, book)))
     data = store.directory / "data"
     hashes = store.read(lambda c: lay_out_folder(c, store, JUNE, pinned, data))
-    measuring = MonthMeasuring(store, JUNE, data, load_rulebook(RULES), pinned, hashes=hashes)
+    measuring = MonthMeasuring(store, JUNE, data, book, pinned, hashes=hashes)
     measuring.measure()
     jobs = list(measuring.jobs(measuring.cells))
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
@@ -181,7 +183,7 @@ def test_where_day_files_do_not_fit_together_the_month_is_measured_from_all_of_t
 
 
 def test_two_runs_differ_in_what_changed_between_them_and_say_why(
-    store: CenterStore, once: tuple[Path, Settled]
+    store: CenterStore, once: tuple[Path, MadeRun]
 ) -> None:
     first = once[1].row.id
     assert compare_runs(store, first, settled(store).row.id).lines == ()
@@ -201,11 +203,13 @@ def test_two_runs_differ_in_what_changed_between_them_and_say_why(
 
 
 def test_a_remedy_is_tried_before_it_is_granted_and_nothing_in_force_changes(
-    store: CenterStore, once: tuple[Path, Settled]
+    store: CenterStore, once: tuple[Path, MadeRun]
 ) -> None:
     first = once[1].row
     text = PLAN + f"U1,{at(12, 6)},{at(12, 12)},300,\n"
-    tried = what_if(store, first.id, changes=[Change("plan", delivered("plan", text))], actor=OPERATOR, note="review 7")
+    tried = what_if(
+        store, first.id, changes=[TableChange("plan", delivered("plan", text))], actor=OPERATOR, note="review 7"
+    )
     assert (tried.kind, tried.base_run_id, tried.note) == ("what_if", first.id, "review 7")
     assert settled(store).row.result_hash == first.result_hash  # what is in force is as it was
     take(store, "plan", text, replace=True)
@@ -213,18 +217,18 @@ def test_a_remedy_is_tried_before_it_is_granted_and_nothing_in_force_changes(
     assert granted.row.result_hash == tried.result_hash
     assert granted.progress.measured == ()  # the day was measured when it was tried
     assert [e.plant for e in effect_by_plant(store, first.id, tried.id)] == ["P1", "P2"]
-    careful = Change("plan", delivered("plan", text), replace=False)
+    careful = TableChange("plan", delivered("plan", text), replace=False)
     with pytest.raises(ConfigError, match="conflicts with a row in force"):
         what_if(store, first.id, changes=[careful], actor=OPERATOR)
     wrong = delivered("plan", text.replace("U1", "U9"))
     with pytest.raises(ConfigError, match="unknown unit"):
-        what_if(store, first.id, changes=[Change("plan", wrong)], actor=OPERATOR)
+        what_if(store, first.id, changes=[TableChange("plan", wrong)], actor=OPERATOR)
     with pytest.raises(Denied):
         what_if(store, first.id, actor=AUDITOR)
 
 
 def test_a_draft_rulebook_is_tried_on_a_run_that_is_there(
-    store: CenterStore, once: tuple[Path, Settled], tmp_path: Path
+    store: CenterStore, once: tuple[Path, MadeRun], tmp_path: Path
 ) -> None:
     first = once[1].row
     row = '  value = "480"\n  from = 2026-06-01\n  state = "in_force"\n  cite = "draft"'
@@ -243,16 +247,16 @@ def test_a_draft_rulebook_is_tried_on_a_run_that_is_there(
             assert after[key] == amount
     exclusion = f"unit,service,start,end,reason\nU1,avc,{at(2)},{at(3)},grid\n"
     register_too = Delivered("register.toml", register().replace('"660"', '"670"').encode(), "")
-    both = [Change("exclusions", delivered("exclusions", exclusion)), Change("register", register_too)]
+    both = [TableChange("exclusions", delivered("exclusions", exclusion)), TableChange("register", register_too)]
     again = what_if(store, tried.id, changes=both, actor=OPERATOR)  # a variant of a variant
     assert again.rulebook_hash == tried.rulebook_hash
-    assert_as_offline(store, Settled(again, once[1].statement, once[1].progress), tmp_path)
+    assert_as_offline(store, MadeRun(again, once[1].statement, once[1].progress), tmp_path)
 
 
 # ---- packages ------------------------------------------------------------------------------------------------------
 
 
-def test_a_stranger_verifies_a_package_offline(store: CenterStore, once: tuple[Path, Settled], tmp_path: Path) -> None:
+def test_a_stranger_verifies_a_package_offline(store: CenterStore, once: tuple[Path, MadeRun], tmp_path: Path) -> None:
     first = once[1].row
     head = store.read(audit.head)
     path = export_package(store, first.id, tmp_path / "june.zip", actor=LI)
@@ -291,7 +295,7 @@ def _collector(folder: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_same_run_packs_into_the_same_bytes(store: CenterStore, once: tuple[Path, Settled], tmp_path: Path) -> None:
+def test_the_same_run_packs_into_the_same_bytes(store: CenterStore, once: tuple[Path, MadeRun], tmp_path: Path) -> None:
     run = open_run(store, once[1].row.id)
     for name in ("a.zip", "b.zip"):
         build_package(store, run, tmp_path / name)
@@ -301,7 +305,7 @@ def test_the_same_run_packs_into_the_same_bytes(store: CenterStore, once: tuple[
 
 
 def test_a_run_whose_folder_is_not_whole_is_not_packed(
-    store: CenterStore, once: tuple[Path, Settled], tmp_path: Path
+    store: CenterStore, once: tuple[Path, MadeRun], tmp_path: Path
 ) -> None:
     run = open_run(store, once[1].row.id)
     (run.folder / "statement" / "lines.csv").unlink()

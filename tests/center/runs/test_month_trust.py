@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import pickle
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,21 +35,22 @@ from collector.center.receive.day_index import mark_resealed
 from collector.center.runs.compare import compare_runs, effect_by_plant
 from collector.center.runs.package import build_package
 from collector.center.runs.run_list import page_hashes
+from collector.center.runs.run_rows import ROWS_VERSION
 from collector.center.runs.run_statement import load_run_statement
-from collector.center.runs.settle_month import Settled, measure_month
+from collector.center.runs.settle_month import MadeRun, measure_month
 from collector.center.runs.stored_run import OpenedRun
-from collector.center.runs.what_if import Change, what_if
+from collector.center.runs.variants.what_if import TableChange, what_if
 from collector.model.interval import DAY_MS
 from collector.sheets.files import Delivered
 from tests.center.runs.center_months import JUNE, LI, RULES, new_store, settled
 from tests.center.runs.late_changes import at, fill
 
-NO_ORDERS = Change("orders", Delivered("orders.csv", b"id,unit,kind,start,end\n", ""))
+NO_ORDERS = TableChange("orders", Delivered("orders.csv", b"id,unit,kind,start,end\n", ""))
 KINDS = ("plan", "orders", "reserve", "voltage_band", "exclusions", "revenue")
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settled]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MadeRun]:
     """The state of a store whose month is settled, and the run."""
     state = tmp_path_factory.mktemp("once") / "state"
     with new_store(state) as store:
@@ -57,7 +59,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settled]:
 
 
 @pytest.fixture
-def store(once: tuple[Path, Settled], tmp_path: Path) -> Iterator[CenterStore]:
+def store(once: tuple[Path, MadeRun], tmp_path: Path) -> Iterator[CenterStore]:
     """A copy of it in which names of one file are one file, as in the original."""
     shutil.copytree(once[0], tmp_path / "state", copy_function=_link_records)
     with new_store(tmp_path / "state") as opened:
@@ -119,13 +121,17 @@ def said(path: Path) -> str:
     return f"{path}: is not the file the store lists: expected SHA-256 [0-9a-f]{{64}}, found "
 
 
-def statement_of(store: CenterStore, settled_run: Settled) -> dict[str, bytes]:
-    """The statement's files; ledger.csv, manifest and page name inputs and run, which are the same here, too."""
+def statement_of(store: CenterStore, settled_run: MadeRun) -> dict[str, bytes]:
+    """The statement's files without its papers, which name the run; so the manifest without their hashes."""
     folder = store.directory / "runs" / settled_run.row.folder / "statement"
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix not in (".html", ".xlsx")}
+    lines = files["manifest.json"].splitlines()
+    told = [line for line in lines if not re.match(rb'\s*"(statement_hash|statement\.(html|xlsx))"', line)]
+    assert len(told) == len(lines) - 3
+    return files | {"manifest.json": b"\n".join(told)}
 
 
-def opened(store: CenterStore, once: tuple[Path, Settled]) -> OpenedRun:
+def opened(store: CenterStore, once: tuple[Path, MadeRun]) -> OpenedRun:
     """The first run, opened by somebody who has read nothing of it yet."""
     return OpenedRun(store, once[1].row)
 
@@ -150,7 +156,7 @@ def one_file(folder: Path, pattern: str) -> Path:
 @every_damage
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cached_table_is_laid_out_again(
-    store: CenterStore, once: tuple[Path, Settled], kind: str, damage: Damage, caplog: pytest.LogCaptureFixture
+    store: CenterStore, once: tuple[Path, MadeRun], kind: str, damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = one_file(store.directory / "laid-out", f"{kind}-2026-06-*.csv")
     before = path.read_bytes()
@@ -165,7 +171,7 @@ def test_a_cached_table_is_laid_out_again(
 @every_damage
 @pytest.mark.parametrize("pattern", ["plan-*.parquet", "plan-*.digests"])
 def test_what_is_derived_from_the_plan_is_made_again(
-    store: CenterStore, once: tuple[Path, Settled], pattern: str, damage: Damage
+    store: CenterStore, once: tuple[Path, MadeRun], pattern: str, damage: Damage
 ) -> None:
     if damage is other and pattern.endswith("digests"):
         pytest.skip("any other digests are bytes turned over")
@@ -180,7 +186,7 @@ def test_what_is_derived_from_the_plan_is_made_again(
 @every_damage
 @pytest.mark.parametrize("name", [f"{kind}.csv" for kind in KINDS] + ["register.toml"])
 def test_a_table_of_a_runs_own_is_refused_and_no_other_run_has_it(
-    store: CenterStore, once: tuple[Path, Settled], name: str, damage: Damage, tmp_path: Path
+    store: CenterStore, once: tuple[Path, MadeRun], name: str, damage: Damage, tmp_path: Path
 ) -> None:
     if damage is other and name == "register.toml":
         pytest.skip("has no revenue in it")
@@ -200,7 +206,7 @@ def test_a_table_of_a_runs_own_is_refused_and_no_other_run_has_it(
     assert len(list((store.directory / "runs").iterdir())) == 2
 
 
-def test_a_table_put_beside_those_of_a_run_is_refused(store: CenterStore, once: tuple[Path, Settled]) -> None:
+def test_a_table_put_beside_those_of_a_run_is_refused(store: CenterStore, once: tuple[Path, MadeRun]) -> None:
     """It would be settled with, as a table that was delivered."""
     extra = opened(store, once).data / "start_stop_table.csv"
     extra.write_text("kind,rated_mw_from,rated_mw_to,price_yuan\n", "utf-8")
@@ -227,7 +233,7 @@ def forget_measured(store: CenterStore) -> None:
 @every_damage
 @pytest.mark.parametrize("known", [True, False])
 def test_a_damaged_day_file_is_not_measured(
-    store: CenterStore, once: tuple[Path, Settled], damage: Damage, known: bool, tmp_path: Path
+    store: CenterStore, once: tuple[Path, MadeRun], damage: Damage, known: bool, tmp_path: Path
 ) -> None:
     """`known`: what units it has was read while it was whole."""
     path = one_file(store.lake / "P1", "2026-06-03-*.parquet")
@@ -256,7 +262,7 @@ def test_a_damaged_day_file_is_not_measured(
 
 
 @pytest.mark.parametrize("damage", [flip, cut, other])
-def test_what_was_measured_of_a_day_file_stands(store: CenterStore, once: tuple[Path, Settled], damage: Damage) -> None:
+def test_what_was_measured_of_a_day_file_stands(store: CenterStore, once: tuple[Path, MadeRun], damage: Damage) -> None:
     damage(one_file(store.lake / "P1", "2026-06-03-*.parquet"))
     again = settled(store)
     assert (again.row.result_hash, again.progress.measured) == (once[1].row.result_hash, ())
@@ -300,7 +306,7 @@ ROW_DAMAGES: dict[str, Callable[[dict[bytes, bytes], bytes], bytes]] = {
 @pytest.mark.parametrize("damage", ROW_DAMAGES)
 @pytest.mark.parametrize("table", [day_result, day_segments, file_facts], ids=lambda table: table.name)
 def test_a_stored_result_that_is_not_as_it_was_stored_is_made_again(
-    store: CenterStore, once: tuple[Path, Settled], table: Table, damage: str, caplog: pytest.LogCaptureFixture
+    store: CenterStore, once: tuple[Path, MadeRun], table: Table, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = next(iter(table.primary_key))
     content = next(c for c in table.c if isinstance(c.type, LargeBinary) and c is not key)
@@ -315,7 +321,7 @@ def test_a_stored_result_that_is_not_as_it_was_stored_is_made_again(
     assert dict(store.read(lambda c: [tuple(row) for row in c.execute(select(key, content))])) == rows
 
 
-def test_lost_segments_are_measured_again(store: CenterStore, once: tuple[Path, Settled]) -> None:
+def test_lost_segments_are_measured_again(store: CenterStore, once: tuple[Path, MadeRun]) -> None:
     store.write(lambda c: c.execute(delete(day_segments))).result()
     assert statement_of(store, settled(store)) == statement_of(store, once[1])
 
@@ -326,7 +332,7 @@ def test_lost_segments_are_measured_again(store: CenterStore, once: tuple[Path, 
 @every_damage
 @pytest.mark.parametrize("name", ["rows.msgpack", "segments.parquet"])
 def test_what_pages_read_is_made_again_from_what_the_run_pinned(
-    store: CenterStore, once: tuple[Path, Settled], name: str, damage: Damage, caplog: pytest.LogCaptureFixture
+    store: CenterStore, once: tuple[Path, MadeRun], name: str, damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
     read = opened(store, once)
     expected, before = shown(read), (read.folder / name).read_bytes()
@@ -340,12 +346,12 @@ def test_what_pages_read_is_made_again_from_what_the_run_pinned(
     assert sorted(p.name for p in (store.directory / "runs").iterdir()) == sorted([read.folder.name, again.row.folder])
 
 
-def test_rows_of_another_form_are_made_again(store: CenterStore, once: tuple[Path, Settled]) -> None:
+def test_rows_of_another_form_are_made_again(store: CenterStore, once: tuple[Path, MadeRun]) -> None:
     """An older program wrote them down, hash and all."""
     read = opened(store, once)
     path, expected = read.folder / "rows.msgpack", shown(read)
     data = path.read_bytes()
-    assert data[1] == 1  # after the head of the array: the version
+    assert data[1] == ROWS_VERSION  # after the head of the array
     path.write_bytes(data[:1] + b"\x00" + data[2:])
     hashes = store.read(lambda c: page_hashes(c, 1)) | {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
     store.write(lambda c: c.execute(update(run).values(page_files=json.dumps(hashes)))).result()
@@ -353,7 +359,7 @@ def test_rows_of_another_form_are_made_again(store: CenterStore, once: tuple[Pat
     assert path.read_bytes() == data
 
 
-def test_a_run_and_results_of_a_program_that_kept_no_hashes(store: CenterStore, once: tuple[Path, Settled]) -> None:
+def test_a_run_and_results_of_a_program_that_kept_no_hashes(store: CenterStore, once: tuple[Path, MadeRun]) -> None:
     expected = shown(opened(store, once))
     store.write(lambda c: c.execute(update(run).values(page_files=None))).result()
     for table in (day_result, day_segments, file_facts):
@@ -366,7 +372,7 @@ def test_a_run_and_results_of_a_program_that_kept_no_hashes(store: CenterStore, 
 
 
 @pytest.mark.parametrize("name", ["data/revenue.csv", "data/plan.csv", "rulebook/article-13.toml"])
-def test_rows_are_not_made_from_what_was_not_pinned(store: CenterStore, once: tuple[Path, Settled], name: str) -> None:
+def test_rows_are_not_made_from_what_was_not_pinned(store: CenterStore, once: tuple[Path, MadeRun], name: str) -> None:
     read = opened(store, once)
     flip(read.folder / "rows.msgpack")
     flip(read.folder / name)
@@ -378,7 +384,7 @@ def test_rows_are_not_made_from_what_was_not_pinned(store: CenterStore, once: tu
     assert load_run_statement(store, 1).result_hash == once[1].row.result_hash  # what was settled stands
 
 
-def test_rows_that_come_out_otherwise_are_not_taken(store: CenterStore, once: tuple[Path, Settled]) -> None:
+def test_rows_that_come_out_otherwise_are_not_taken(store: CenterStore, once: tuple[Path, MadeRun]) -> None:
     read = opened(store, once)
     flip(read.folder / "rows.msgpack")
     damaged = (read.folder / "rows.msgpack").read_bytes()
@@ -394,7 +400,7 @@ def test_rows_that_come_out_otherwise_are_not_taken(store: CenterStore, once: tu
 @every_damage
 @pytest.mark.parametrize("name", ["lines.csv", "plants.csv", "ledger.csv", "statement.html"])
 def test_a_statement_file_is_the_one_the_store_knows(
-    store: CenterStore, once: tuple[Path, Settled], name: str, damage: Damage, tmp_path: Path
+    store: CenterStore, once: tuple[Path, MadeRun], name: str, damage: Damage, tmp_path: Path
 ) -> None:
     if damage is other and name == "statement.html":
         pytest.skip("cut says it")
@@ -415,7 +421,7 @@ def test_a_statement_file_is_the_one_the_store_knows(
 
 
 def test_a_manifest_that_was_changed_with_its_file_is_not_believed(
-    store: CenterStore, once: tuple[Path, Settled]
+    store: CenterStore, once: tuple[Path, MadeRun]
 ) -> None:
     again = settled(store)
     path = opened(store, once).statement_folder / "plants.csv"
@@ -431,7 +437,7 @@ def test_a_manifest_that_was_changed_with_its_file_is_not_believed(
 
 @every_damage
 def test_a_runs_rulebook_is_the_one_it_was_priced_with(
-    store: CenterStore, once: tuple[Path, Settled], damage: Damage, tmp_path: Path
+    store: CenterStore, once: tuple[Path, MadeRun], damage: Damage, tmp_path: Path
 ) -> None:
     read = opened(store, once)
     path = read.folder / "rulebook" / "article-13.toml"

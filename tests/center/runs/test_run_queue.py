@@ -29,7 +29,7 @@ from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.runs.asking.lost_runs import runs_asked
 from collector.center.runs.asking.run_queue import INTERNAL_FAULT, Asking, RunsInBackground, RunUnderWay, Stopped, ask
-from collector.center.runs.month_state import State, visible_run
+from collector.center.runs.month_state import MonthStage, visible_run
 from collector.center.runs.run_list import (
     RunFacts,
     RunProgress,
@@ -151,7 +151,7 @@ def test_only_runs_that_are_done_are_read(store: CenterStore, tmp_path: Path) ->
             with pytest.raises(StoreError, match="there is none with this number"):
                 store.write(
                     lambda c, n=number: propose_step(  # type: ignore[misc]
-                        c, MAY, State.DISCLOSED, actor=LI, now_ms=on(10), days=DAYS, run_id=n
+                        c, MAY, MonthStage.DISCLOSED, actor=LI, now_ms=on(10), days=DAYS, run_id=n
                     )
                 ).result()
         assert check_months(store) == []
@@ -172,7 +172,7 @@ def test_only_runs_that_are_done_are_read(store: CenterStore, tmp_path: Path) ->
 def test_what_is_asked_for_twice_is_made_once(store: CenterStore) -> None:
     work, never = Work(store), Work(store)
     asked = ask(store, asking(), work)
-    again = ask(store, asking(actor=Actor("zhao", Role.APPROVER)), never)
+    again = ask(store, asking(actor=Actor("zhao", Role.OPERATOR)), never)
     assert (again.row, again.is_ours) == (asked.row, False)
     with pytest.raises(StoreError, match="run 1: asked for already by li"):
         again.carry_out()

@@ -13,7 +13,7 @@ import pytest
 
 from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
-from collector.center.runs.settle_month import Settled
+from collector.center.runs.settle_month import MadeRun
 from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 from collector.model.quantity import BY_NAME
@@ -31,7 +31,7 @@ SEED = 3116  # three units, orders over the month's edge, every kind of row
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CenterStore, Settled, OpenedRun]]:
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CenterStore, MadeRun, OpenedRun]]:
     """A run, and the same opened."""
     root = tmp_path_factory.mktemp("opened")
     make_folder(random.Random(SEED), root / "folder")
@@ -42,7 +42,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CenterSto
 
 
 @pytest.fixture(scope="module")
-def offline(opened: tuple[CenterStore, Settled, OpenedRun]) -> tuple[Inputs, Statement]:
+def offline(opened: tuple[CenterStore, MadeRun, OpenedRun]) -> tuple[Inputs, Statement]:
     """The run's folder settled offline."""
     _, _, run = opened
     inputs = load_folder(run.data)
@@ -50,7 +50,7 @@ def offline(opened: tuple[CenterStore, Settled, OpenedRun]) -> tuple[Inputs, Sta
 
 
 def test_its_rows_are_those_of_the_statement(
-    opened: tuple[CenterStore, Settled, OpenedRun], offline: tuple[Inputs, Statement]
+    opened: tuple[CenterStore, MadeRun, OpenedRun], offline: tuple[Inputs, Statement]
 ) -> None:
     run, statement = opened[2], offline[1]
     assert run.lines == tuple(replace(line, steps=(), rules=()) for line in statement.lines)
@@ -68,7 +68,7 @@ def test_its_rows_are_those_of_the_statement(
 
 
 def test_a_lines_explanation_is_the_one_made_offline(
-    opened: tuple[CenterStore, Settled, OpenedRun], offline: tuple[Inputs, Statement]
+    opened: tuple[CenterStore, MadeRun, OpenedRun], offline: tuple[Inputs, Statement]
 ) -> None:
     run, statement = opened[2], offline[1]
     for line in statement.lines:
@@ -80,7 +80,7 @@ def test_a_lines_explanation_is_the_one_made_offline(
 
 
 def test_segments_of_a_unit_service_and_day_are_part_of_the_whole(
-    opened: tuple[CenterStore, Settled, OpenedRun], offline: tuple[Inputs, Statement]
+    opened: tuple[CenterStore, MadeRun, OpenedRun], offline: tuple[Inputs, Statement]
 ) -> None:
     run, statement = opened[2], offline[1]
     every = [row for table in statement.segments.tables() for row in table.to_pylist()]
@@ -97,7 +97,7 @@ def test_segments_of_a_unit_service_and_day_are_part_of_the_whole(
 
 
 def test_records_are_those_of_the_pinned_files_with_their_qualities(
-    opened: tuple[CenterStore, Settled, OpenedRun], offline: tuple[Inputs, Statement]
+    opened: tuple[CenterStore, MadeRun, OpenedRun], offline: tuple[Inputs, Statement]
 ) -> None:
     run, inputs = opened[2], offline[0]
     unit = min(inputs.unit_columns)
@@ -116,7 +116,7 @@ def test_records_are_those_of_the_pinned_files_with_their_qualities(
 
 
 def test_a_unit_day_shows_plan_orders_bands_and_what_is_registered(
-    opened: tuple[CenterStore, Settled, OpenedRun], offline: tuple[Inputs, Statement]
+    opened: tuple[CenterStore, MadeRun, OpenedRun], offline: tuple[Inputs, Statement]
 ) -> None:
     run, inputs = opened[2], offline[0]
     assert inputs.plan is not None
@@ -141,7 +141,7 @@ def test_a_unit_day_shows_plan_orders_bands_and_what_is_registered(
 
 
 def test_a_units_month_can_be_drawn_from_its_own_inputs(
-    opened: tuple[CenterStore, Settled, OpenedRun], offline: tuple[Inputs, Statement]
+    opened: tuple[CenterStore, MadeRun, OpenedRun], offline: tuple[Inputs, Statement]
 ) -> None:
     run, (inputs, statement) = opened[2], offline
     line = statement.lines[0]
@@ -155,7 +155,7 @@ def test_a_units_month_can_be_drawn_from_its_own_inputs(
 
 
 def test_a_run_is_opened_once_and_one_that_is_not_there_is_refused(
-    opened: tuple[CenterStore, Settled, OpenedRun],
+    opened: tuple[CenterStore, MadeRun, OpenedRun],
 ) -> None:
     store, _, run = opened
     assert open_run(store, run.facts.id) is run

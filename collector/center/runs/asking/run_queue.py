@@ -49,7 +49,6 @@ from collector.center.runs.run_list import (
 from collector.model.interval import Month
 
 T = TypeVar("T")
-Tell = Callable[[str, int, int], None]
 """Takes the step a run is at, and how many of how many parts of it are done."""
 
 INTERNAL_FAULT: Final = tr("an internal fault; it is in the log of the center")

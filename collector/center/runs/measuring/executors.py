@@ -46,7 +46,7 @@ def _dask(where: str) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        message = tr("needs the `scale` extra: pip install 'collector[scale]'")
+        message = tr("needs the `scale` extra: pip install '.[scale]' in the checkout")
         raise ConfigError([Problem("--executor", 0, "", message)]) from None
     with Client("tcp://" + where.removeprefix(DASK)) as client:  # type: ignore[no-untyped-call,unused-ignore]
         yield client.get_executor()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
@@ -26,14 +27,14 @@ from collector.center.runs.input_folder import REGISTER_FILE, PinnedFile
 from collector.center.runs.kept_files import find_kept_bytes, keep_file
 from collector.center.runs.measuring.executors import as_they_come, open_executor
 from collector.center.runs.measuring.file_facts import FileFacts, columns_of, read_facts
-from collector.center.runs.measuring.measure_plant import Cell, Failed, PlantJob, find_cells, measure_apart
+from collector.center.runs.measuring.measure_plant import Failed, PlantDays, PlantJob, find_cells, measure_apart
 from collector.center.runs.measuring.plant_inputs import inputs_by_plant
 from collector.center.runs.measuring.result_codec import (
     StoredResults,
     as_results,
     decode_results,
     join_days,
-    join_segments,
+    join_traces,
 )
 from collector.center.runs.measuring.result_keys import BAND_VALUES, PLAN_VALUES, DaySlices, StepDigests, step_digests
 from collector.center.runs.measuring.result_table import (
@@ -46,18 +47,19 @@ from collector.center.runs.measuring.result_table import (
 )
 from collector.center.runs.plan_file import NO_ROWS, PLAN, read_kept_plan
 from collector.center.runs.run_rows import UnitDispatch, dispatch_of
-from collector.model.dispatch import Order, OrderKind
+from collector.model.dispatch import RUN_KINDS, Order
 from collector.model.interval import Month
+from collector.settlement.evidence import Traces
 from collector.settlement.inputs import Inputs
 from collector.settlement.measure.results import Results
-from collector.settlement.measure_units import Context, clusters
+from collector.settlement.measure_units import MeasuringContext, clusters
 from collector.settlement.rulebook.load import Rulebook
 from collector.settlement.settle import close, prepare
 from collector.settlement.statement import Statement
 from collector.sheets.files import Delivered
 from collector.tables.folder import load_dispatch_side
 
-SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], pa.Table]]]
+SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], Traces]]]
 _FACTS_AT_ONCE: Final = 64
 
 # The steps of a run that are told while it is under way.
@@ -67,11 +69,11 @@ CLOSING: Final = "closing"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class MeasuredCells:
     """What a closing had to do: cells of the month, and those that were measured for it."""
 
-    cells: tuple[Cell, ...]
-    measured: tuple[Cell, ...]
+    cells: tuple[PlantDays, ...]
+    measured: tuple[PlantDays, ...]
 
 
 class MonthMeasuring:
@@ -87,19 +89,20 @@ class MonthMeasuring:
         *,
         hashes: Mapping[str, str],
         tell: Callable[[str, int, int], None] = lambda *_: None,
+        last_day: date | None = None,
     ) -> None:
         """`data`: the folder; `pinned`: its day files; `hashes`: SHA-256 of register and tables by name.
 
-        `tell`: takes the step, and how many of how many parts of it are done.
+        `tell`: takes the step, and how many of how many parts of it are done. `last_day`: of a running month.
         """
-        self._tell = tell
+        self._tell, self._last_day = tell, last_day
         self._store, self.month, self._data, self._rulebook = store, month, data, rulebook
         self._pinned, self._hashes = tuple(pinned), hashes
         self._facts: dict[str, FileFacts] = {}
         self._results: dict[bytes, bytes] = {}  # by key, as stored
         self._unnoted: tuple[list[bytes], list[str]] = [], []  # keys and hashes whose use is to be noted again
 
-    def measure(self, *, executor: str = "") -> tuple[Cell, ...]:
+    def measure(self, *, executor: str = "") -> tuple[PlantDays, ...]:
         """Measure what is lacking; returns the cells that were.
 
         Raises:
@@ -115,14 +118,14 @@ class MonthMeasuring:
         self._measure(lacking, executor)
         return lacking
 
-    def statement(self, *, executor: str = "") -> tuple[Statement, Progress]:
+    def statement(self, *, executor: str = "") -> tuple[Statement, MeasuredCells]:
         """Measure what is lacking and close. Raises as `measure`."""
         lacking = self.measure(executor=executor)
         self._tell(CLOSING, 0, 0)
         with without_looking_for_cycles():
             self._find_results(lacking)
             self._note_use()
-            return self._close(), Progress(self.cells, lacking)
+            return self._close(), MeasuredCells(self.cells, lacking)
 
     def dispatch(self) -> dict[str, UnitDispatch]:
         """What register and dispatch side say of each unit, for the pages of a run."""
@@ -136,7 +139,7 @@ class MonthMeasuring:
         plan = None
         if PLAN in self._hashes:
             plan = self._hashes[PLAN], self._plan if self._kept_digests is None else NO_ROWS
-        inputs = load_verified_side(self._data, self._hashes, plan=plan)
+        inputs = load_verified_side(self._data, self._hashes, self._rulebook, plan=plan)
         records = {f"records/{file.record_name}": file.sha256 for file in self._pinned}
         return replace(inputs, sources=dict(sorted({**inputs.sources, **records}.items())))
 
@@ -151,10 +154,10 @@ class MonthMeasuring:
 
     @cached_property
     def _digests_name(self) -> str | None:
-        """What the digests of this plan, checked against this register, are kept under."""
+        """What the digests of this plan, checked against this register and rulebook, are kept under."""
         if PLAN not in self._hashes:
             return None
-        return f"plan-{self._hashes[PLAN]}-{self._hashes[REGISTER_FILE]}.digests"
+        return f"plan-{self._hashes[PLAN]}-{self._hashes[REGISTER_FILE]}-{self._rulebook.hash[:16]}.digests"
 
     @cached_property
     def _kept_digests(self) -> StepDigests | None:
@@ -209,8 +212,9 @@ class MonthMeasuring:
         return columns_of(self._facts[file.sha256] for file in self._pinned)
 
     @cached_property
-    def _context(self) -> Context:
-        return prepare(self.month, replace(self.inputs, unit_columns=self._columns), self._rulebook)
+    def _context(self) -> MeasuringContext:
+        inputs = replace(self.inputs, unit_columns=self._columns)
+        return prepare(self.month, inputs, self._rulebook, last_day=self._last_day)
 
     @cached_property
     def _slices(self) -> DaySlices:
@@ -219,18 +223,30 @@ class MonthMeasuring:
             rulebook=self._rulebook,
             policy=self._context.policy,
             stretches=self._context.stretches,
+            around=self._context.around,
+            with_avc=self._context.with_avc,
             plan=self._plan_digests(),
             band=step_digests(self.inputs.voltage_band, BAND_VALUES, edges=False),
         )
 
     @cached_property
     def _units_of(self) -> dict[str, tuple[str, ...]]:
-        """The units of each plant that are registered in the month; no unit is of two plants."""
-        plants: dict[str, set[str]] = {}
-        for state in self.inputs.register.units:
-            if state.id in self._context.stretches:
-                plants.setdefault(state.plant, set()).add(state.id)
-        return {plant: tuple(sorted(units)) for plant, units in sorted(plants.items())}
+        """The units measured together, by plant: those of the plant that are registered in the month.
+
+        A unit is measured in one place. Plants between which one passed are measured together under the first of them.
+        """
+        together: dict[str, str] = {}  # the plant under which a plant's units are measured
+        registered = {unit: parts for unit, parts in self._context.stretches.items() if parts}
+        for parts in registered.values():
+            plants = {part.plant.id for part in parts}
+            joined = plants | {together[plant] for plant in plants if plant in together}
+            first = min(joined)
+            together |= dict.fromkeys(plants, first)
+            together |= {plant: first for plant, under in together.items() if under in joined}
+        units_of: dict[str, list[str]] = {}
+        for unit in sorted(registered):
+            units_of.setdefault(together[registered[unit][0].plant.id], []).append(unit)
+        return {plant: tuple(units) for plant, units in sorted(units_of.items())}
 
     @cached_property
     def _senders(self) -> dict[str, set[str]]:
@@ -242,16 +258,16 @@ class MonthMeasuring:
         return senders
 
     @cached_property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[PlantDays, ...]:
         """Every cell of the month, by plant and day."""
         of_sender: dict[str, list[PinnedFile]] = {}
         for file in self._pinned:
             of_sender.setdefault(file.plant, []).append(file)
         orders: dict[str, list[Order]] = {}
         for order in self.inputs.orders or ():
-            if order.kind is OrderKind.START_STOP:
+            if order.kind in RUN_KINDS:
                 orders.setdefault(order.unit, []).append(order)
-        cells: list[Cell] = []
+        cells: list[PlantDays] = []
         for plant, units in self._units_of.items():
             sending = sorted({sender for unit in units for sender in self._senders.get(unit, ())})
             cells += find_cells(
@@ -268,7 +284,7 @@ class MonthMeasuring:
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 
-    def _find_results(self, cells: Sequence[Cell]) -> None:
+    def _find_results(self, cells: Sequence[PlantDays]) -> None:
         keys, now_ms = [cell.key for cell in cells], self._store.clock.now_utc_ms()
         found = self._store.read(lambda c: find_results(c, keys, now_ms=now_ms))
         self._results.update(found.rows)
@@ -280,7 +296,7 @@ class MonthMeasuring:
             now_ms = self._store.clock.now_utc_ms()
             self._store.write(lambda c: note_use(c, keys, hashes, now_ms=now_ms)).result()
 
-    def _measure(self, lacking: Sequence[Cell], executor: str) -> None:
+    def _measure(self, lacking: Sequence[PlantDays], executor: str) -> None:
         """Measure cells, plant by plant, and store what comes back as it comes."""
         if not lacking:
             return
@@ -297,9 +313,9 @@ class MonthMeasuring:
                 finished += len(measured)
                 self._tell(MEASURING, finished, len(lacking))
 
-    def jobs(self, lacking: Sequence[Cell]) -> Iterator[PlantJob]:
+    def jobs(self, lacking: Sequence[PlantDays]) -> Iterator[PlantJob]:
         """What is to be measured, plant by plant."""
-        by_plant: dict[str, list[Cell]] = {}
+        by_plant: dict[str, list[PlantDays]] = {}
         for cell in lacking:
             by_plant.setdefault(cell.plant, []).append(cell)
         parts = inputs_by_plant(self._whole_inputs, self._units_of, by_plant)
@@ -326,7 +342,7 @@ class MonthMeasuring:
                 yield as_results(found)
         yield join_days(days, self.month.first_day.toordinal(), len(self.month.days))
 
-    def _segments(self, cells: Sequence[Cell]) -> SegmentParts:
+    def _segments(self, cells: Sequence[PlantDays]) -> SegmentParts:
         """Segments in the order in which `settle` gives them, plant by plant as they are stored."""
         keys_of: dict[str, list[bytes]] = {}
         for cell in cells:
@@ -336,14 +352,14 @@ class MonthMeasuring:
         registered = [unit for unit in self._context.stretches if unit in plant_of]
         ordered = [unit for members in clusters(self._context, registered) for unit in members]
 
-        def joined(keys: Sequence[bytes], units: Sequence[str]) -> pa.Table:
+        def joined(keys: Sequence[bytes], units: Sequence[str]) -> Traces:
             found = self._store.read(lambda c: read_segments(c, keys))
             if lost := set(keys) - found.keys():  # not as they were stored, while their results are
                 self._measure([cell for cell in cells if cell.key in lost], "")
                 found |= self._store.read(lambda c: read_segments(c, sorted(lost)))
-            return join_segments([found[key] for key in keys], units)
+            return join_traces([found[key] for key in keys], units)
 
-        def parts(units: frozenset[str] | None) -> Iterator[Callable[[], pa.Table]]:
+        def parts(units: frozenset[str] | None) -> Iterator[Callable[[], Traces]]:
             for plant, members in _runs_of(ordered, plant_of):
                 wanted = [unit for unit in members if units is None or unit in units]
                 if wanted:
@@ -352,7 +368,9 @@ class MonthMeasuring:
         return parts
 
 
-def load_verified_side(data: Path, hashes: Mapping[str, str], *, plan: tuple[str, pa.Table] | None = None) -> Inputs:
+def load_verified_side(
+    data: Path, hashes: Mapping[str, str], rulebook: Rulebook, *, plan: tuple[str, pa.Table] | None = None
+) -> Inputs:
     """The dispatch side of a laid-out folder, every file of it with the hash it is listed with and none beside them.
 
     Raises:
@@ -366,7 +384,7 @@ def load_verified_side(data: Path, hashes: Mapping[str, str], *, plan: tuple[str
     for name, sha256 in hashes.items():
         if not (data / name).exists():  # it would pass for one that was not delivered
             raise altered(data / name, sha256, ABSENT)
-    return load_dispatch_side(data, plan=plan, verify=verify)
+    return load_dispatch_side(data, rulebook, plan=plan, verify=verify)
 
 
 def _runs_of(units: Sequence[str], plant_of: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:

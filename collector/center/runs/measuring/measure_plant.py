@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Final, NoReturn
 
 import pyarrow as pa
@@ -18,17 +18,18 @@ from collector.base.errors import ConfigError, Problem, RuleError
 from collector.base.text import said_by
 from collector.center.db.verified import check_hash
 from collector.center.receive.day_index import EDGE_MS
-from collector.center.runs.input_folder import HISTORY_DAYS, RESTART_DAYS, PinnedFile
+from collector.center.runs.input_folder import PinnedFile
 from collector.center.runs.measuring.file_facts import FileFacts, edges_agree
-from collector.center.runs.measuring.result_codec import encode_results, encode_segments
+from collector.center.runs.measuring.result_codec import encode_results, encode_traces
 from collector.center.runs.measuring.result_keys import DaySlices, digest_of
-from collector.model.dispatch import Order
+from collector.model.dispatch import Order, OrderKind, days_after, days_before
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
+from collector.settlement.evidence import Traces
 from collector.settlement.inputs import Inputs
 from collector.settlement.measure.records import RecordBook, tail_of
-from collector.settlement.measure.results import BreakerRun, Results
+from collector.settlement.measure.results import Results, StatusRun
 from collector.settlement.measure.timeline import Axis, Lane
-from collector.settlement.measure_units import Batch, Context, clusters, measure
+from collector.settlement.measure_units import LaneBatch, MeasuringContext, clusters, measure
 from collector.settlement.rulebook.constant_days import Policy
 from collector.settlement.rulebook.load import Rulebook
 from collector.settlement.settle import prepare
@@ -39,7 +40,7 @@ _LANES: Final = 160  # unit-days measured in one pass: a plant of five units ove
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlantDays:
     """Units of a plant over some days, measured together, under one key.
 
     `files`: what they are measured from. `runs_only`: a day outside the month, of which breaker edges are wanted.
@@ -58,18 +59,18 @@ class Cell:
 class PlantJob:
     """Cells of one plant to be measured, with all that is read for them but the day files themselves.
 
-    `inputs`: of the plant's units only, without records. `ordered`: units and days a start-stop order touches.
+    `inputs`: of the plant's units only, without records. `ordered`: units and days whose runs an order may need.
     """
 
     month: Month
     inputs: Inputs
     rulebook: Rulebook
-    cells: tuple[Cell, ...]
-    ordered: frozenset[tuple[str, int]]
+    cells: tuple[PlantDays, ...]
+    ordered: frozenset[tuple[str, int, OrderKind]]
 
 
 @dataclass(frozen=True)
-class Measured:
+class StoredResult:
     """The stored forms of what was measured of one cell."""
 
     key: bytes
@@ -89,13 +90,13 @@ def find_cells(
     *,
     files: Sequence[PinnedFile],
     facts: Mapping[str, FileFacts],
-    context: Context,
+    context: MeasuringContext,
     slices: DaySlices,
     orders: Sequence[Order],
-) -> tuple[Cell, ...]:
+) -> tuple[PlantDays, ...]:
     """The cells of a plant: one a day, from its own file; or, where files contradict, the whole month from all.
 
-    `files`: those any of the units is in, by plant and day. `orders`: start-stop orders of these units.
+    `files`: those any of the units is in, by plant and day. `orders`: those of these units matched with runs.
     """
     sent: dict[str, dict[str, PinnedFile]] = {}
     for file in files:
@@ -106,10 +107,10 @@ def find_cells(
     ) or (len(sent) > 1 and _in_several(files, facts, units))
     columns = {unit: sorted(context.columns_of.get(unit, ())) for unit in units}
 
-    def cell(day: date, days: int, members: tuple[str, ...], *, runs_only: bool = False) -> Cell:
+    def cell(day: date, days: int, members: tuple[str, ...], *, runs_only: bool = False) -> PlantDays:
         sources = tuple(files) if in_one_piece else _files_of(sent, day, context.policy)
         key = _key(columns, slices, sources, day, days, members, runs_only=runs_only)
-        return Cell(key, plant, day, days, members, sources, runs_only)
+        return PlantDays(key, plant, day, days, members, sources, runs_only)
 
     if in_one_piece:
         cells = [cell(month.first_day, len(month.days), units)]
@@ -174,17 +175,13 @@ def _files_of(sent: Mapping[str, Mapping[str, PinnedFile]], day: date, policy: P
     return tuple(chosen)
 
 
-def _around(month: Month, context: Context, orders: Sequence[Order]) -> dict[date, tuple[str, ...]]:
-    """Days outside the month on which breaker edges of start-stop orders count, as settle looks at them."""
-    interval, first = month.interval, month.first_day
+def _around(month: Month, context: MeasuringContext, orders: Sequence[Order]) -> dict[date, tuple[str, ...]]:
+    """Days outside the month whose runs of breaker and condenser count, as settle looks at them."""
+    by_stop = context.policy.adopts("I-06", "month_of_stop")
     members: dict[date, set[str]] = {}
     for order in orders:
-        days: list[date] = []
-        if order.start_ms < interval.start_ms < order.end_ms:
-            count = min((first - local_day(order.start_ms)).days, HISTORY_DAYS)
-            days += [first - timedelta(days=n) for n in range(1, count + 1)]
-        if context.policy.adopts("I-06", "month_of_stop") and order.start_ms < interval.end_ms < order.end_ms:
-            days += [month.next().first_day + timedelta(days=n) for n in range(RESTART_DAYS)]
+        days = days_before(month, order.kind, order.start_ms, order.end_ms, context.policy.min_stop_ms)
+        days += days_after(month, order.kind, order.start_ms, order.end_ms) if by_stop else []
         for day in days:
             members.setdefault(day, set()).add(order.unit)
     return {day: tuple(sorted(of_day)) for day, of_day in sorted(members.items())}
@@ -207,7 +204,7 @@ class Failed:
         raise RuleError(self.message)
 
 
-def measure_apart(job: PlantJob) -> list[Measured] | Failed:
+def measure_apart(job: PlantJob) -> list[StoredResult] | Failed:
     """`measure_plant` in a process of a pool: what is refused comes back as a value."""
     pa.set_cpu_count(1)
     try:
@@ -218,7 +215,7 @@ def measure_apart(job: PlantJob) -> list[Measured] | Failed:
         return Failed((), said_by(error))
 
 
-def measure_plant(job: PlantJob) -> list[Measured]:
+def measure_plant(job: PlantJob) -> list[StoredResult]:
     """Measure the cells of a job.
 
     Raises:
@@ -228,7 +225,7 @@ def measure_plant(job: PlantJob) -> list[Measured]:
     """
     context = prepare(job.month, job.inputs, job.rulebook)
     policy = context.policy
-    done: list[Measured] = []
+    done: list[StoredResult] = []
     for group in _groups(job.cells):
         findings = Findings()
         files = sorted({file for cell in group for file in cell.files})
@@ -245,9 +242,9 @@ def measure_plant(job: PlantJob) -> list[Measured]:
     return done
 
 
-def _groups(cells: Sequence[Cell]) -> Iterable[list[Cell]]:
+def _groups(cells: Sequence[PlantDays]) -> Iterable[list[PlantDays]]:
     """Cells that are measured in one pass: single days of the same kind, as many as make a good size."""
-    group: list[Cell] = []
+    group: list[PlantDays] = []
     for cell in cells:
         lanes = sum(len(one.units) for one in group)
         if group and (cell.days != 1 or group[0].days != 1 or cell.runs_only != group[0].runs_only or lanes >= _LANES):
@@ -259,8 +256,11 @@ def _groups(cells: Sequence[Cell]) -> Iterable[list[Cell]]:
 
 
 def _measure_group(
-    context: Context, ordered: frozenset[tuple[str, int]], group: Sequence[Cell], book: RecordBook
-) -> Iterable[Measured]:
+    context: MeasuringContext,
+    ordered: frozenset[tuple[str, int, OrderKind]],
+    group: Sequence[PlantDays],
+    book: RecordBook,
+) -> Iterable[StoredResult]:
     """One pass over the units and days of a group, taken apart by cell."""
     lanes: list[Lane] = []
     together: list[tuple[int, ...]] = []
@@ -271,35 +271,50 @@ def _measure_group(
         together += [tuple(place[unit] for unit in members) for members in joined if len(members) > 1]
     days, runs_only = group[0].days, group[0].runs_only
     rows = book.rows(Axis(tuple(lanes), days))
-    batch = Batch(tuple(lanes), days, rows, tuple(together), runs_only=runs_only, segments=not runs_only)
-    results, segments = measure(context, batch)
+    batch = LaneBatch(tuple(lanes), days, rows, tuple(together), runs_only=runs_only, segments=not runs_only)
+    results, traces = measure(context, batch)
     at = 0
     for cell in group:
         mine = _part(results, cell, range(at, at + len(cell.units)), ordered)
         at += len(cell.units)
-        stored = None if segments is None else encode_segments(_on_days(segments, cell))
-        yield Measured(cell.key, cell.plant, cell.first_day.isoformat(), encode_results(mine), stored)
+        stored = None if traces is None else encode_traces(_on_days(traces, cell))
+        yield StoredResult(cell.key, cell.plant, cell.first_day.isoformat(), encode_results(mine), stored)
 
 
-def _part(results: Results, cell: Cell, lanes: range, ordered: frozenset[tuple[str, int]]) -> Results:
-    """What belongs to a cell. Breaker runs stay on days a start-stop order touches: no other can be part of one."""
+def _part(results: Results, cell: PlantDays, lanes: range, ordered: frozenset[tuple[str, int, OrderKind]]) -> Results:
+    """What belongs to a cell. Runs stay on days that an order of theirs touches: no other can be part of one."""
     begin = cell.first_day.toordinal()
     days, mine = range(begin, begin + cell.days), set(cell.units)
 
-    def wanted(run: BreakerRun) -> bool:
+    def wanted(run: StatusRun) -> bool:
+        if run.after:
+            first = local_day(run.start_ms).toordinal()
+            return run.unit in mine and first == days.stop and (run.unit, first - 1, run.kind) in ordered
         first, last = (local_day(ms).toordinal() for ms in (run.start_ms, run.end_ms - 1))
-        return run.unit in mine and first in days and any((run.unit, day) in ordered for day in range(first, last + 1))
+        return (
+            run.unit in mine
+            and first in days
+            and any((run.unit, day, run.kind) in ordered for day in range(first, last + 1))
+        )
 
     found = Results(cell.units, tuple(begin for _ in cell.units), cell.days)
     found.columns = {name: values[lanes.start : lanes.stop] for name, values in results.columns.items()}
     found.runs = [run for run in results.runs if wanted(run)]
     found.groups = [g for g in results.groups if g.day_ordinal in days and mine.issuperset(g.on_units)]
     found.excursions = [e for e in results.excursions if e.unit in mine and local_day(e.start_ms).toordinal() in days]
+    found.implausible = [e for e in results.implausible if e.unit in mine and local_day(e.first_ms).toordinal() in days]
+    found.called = [e for e in results.called if e.unit in mine and e.day_ordinal in days]
+    found.targets = [t for t in results.targets if t.unit in mine and t.day_ordinal in days]
     return found
 
 
-def _on_days(segments: pa.Table, cell: Cell) -> pa.Table:
-    """The segments of a batch that lie on the days of a cell; its units are all there on each of them."""
-    start = segments["start"].to_numpy()
+def _on_days(traces: Traces, cell: PlantDays) -> Traces:
+    """What a batch found on the days of a cell; its units are all there on each of them."""
     begin = local_midnight_ms(cell.first_day)
-    return segments.filter(pa.array((start >= begin) & (start < begin + cell.days * DAY_MS)))
+
+    def of(table: pa.Table, instant: str) -> pa.Table:
+        start = table[instant].to_numpy()
+        return table.filter(pa.array((start >= begin) & (start < begin + cell.days * DAY_MS)))
+
+    evidence = {name: of(table, table.column_names[1]) for name, table in traces.evidence.items()}
+    return Traces(of(traces.segments, "start"), evidence)

@@ -30,14 +30,13 @@ def inputs_by_plant(
         return found
 
     orders, reserves, exclusions = rows(inputs.orders), rows(inputs.reserves), rows(inputs.exclusions)
+    changes, calls = rows(inputs.meter_changes), rows(inputs.reserve_calls)
     register = inputs.register
     parts: dict[str, Inputs] = {}
     for plant in plants:
-        mine = replace(
-            register,
-            plants=tuple(state for state in register.plants if state.id == plant),
-            units=tuple(state for state in register.units if state.plant == plant),
-        )
+        units = tuple(state for state in register.units if plant_of.get(state.id) == plant)
+        theirs = {plant, *(state.plant for state in units)}
+        mine = replace(register, plants=tuple(s for s in register.plants if s.id in theirs), units=units)
         parts[plant] = Inputs(
             register=mine,
             records=inputs.records,
@@ -47,6 +46,8 @@ def inputs_by_plant(
             reserves=None if reserves is None else tuple(reserves[plant]),
             voltage_band=None if band is None else band.get(plant, inputs.voltage_band.slice(0, 0)),  # type: ignore[union-attr]
             exclusions=None if exclusions is None else tuple(exclusions[plant]),
+            meter_changes=None if changes is None else tuple(changes[plant]),
+            reserve_calls=None if calls is None else tuple(calls[plant]),
         )
     return parts
 

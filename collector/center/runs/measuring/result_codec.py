@@ -18,11 +18,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import zstandard
 
-from collector.settlement.measure.results import REASONS, BreakerRun, Excursion, GroupEnergy, Results
+from collector.model.dispatch import OrderKind
+from collector.settlement.evidence import Traces, joined, schema_of
+from collector.settlement.measure.results import (
+    AVC_TARGET_ROWS,
+    REASONS,
+    AvcTargets,
+    CalledPower,
+    Excursion,
+    GroupEnergy,
+    Implausible,
+    Results,
+    StatusRun,
+)
 from collector.settlement.statement import SEGMENT_SCHEMA
 
 # Part of every key: results stored in another form are measured again.
-STORED_VERSION: Final = 1
+STORED_VERSION: Final = 4
 _LEVEL: Final = 3
 Ints = npt.NDArray[np.int64]
 
@@ -35,9 +47,12 @@ class StoredResults(msgspec.Struct, frozen=True, array_like=True):
     days: int
     names: tuple[str, ...]
     values: bytes
-    runs: tuple[tuple[int, int, int, int], ...]
+    runs: tuple[tuple[str, int, int, int, int, bool], ...]
     groups: tuple[tuple[int, tuple[int, ...], int], ...]
     excursions: tuple[tuple[int, int, int, bool, int | None, int | None, int], ...]
+    targets: tuple[tuple[int, int, bytes], ...]
+    implausible: tuple[tuple[int, str, int, int, int, int, int], ...]
+    called: tuple[tuple[int, int, int, int | None, tuple[tuple[int, int], ...]], ...]
 
     def matrix(self) -> Ints:
         """The values as an array of names × lanes × days."""
@@ -59,12 +74,15 @@ def encode_results(results: Results) -> bytes:
         days=results.days,
         names=tuple(names),
         values=b"".join(array.tobytes() for array in values),
-        runs=tuple((index[r.unit], r.start_ms, r.end_ms, r.state) for r in results.runs),
+        runs=tuple((r.kind, index[r.unit], r.start_ms, r.end_ms, r.state, r.after) for r in results.runs),
         groups=tuple((g.day_ordinal, tuple(index[u] for u in g.on_units), g.energy_kwms) for g in results.groups),
         excursions=tuple(
             (index[e.unit], e.start_ms, e.end_ms, e.above, e.power_before_kw, e.power_kwms, e.beyond_uhzms)
             for e in results.excursions
         ),
+        targets=tuple((index[t.unit], t.day_ordinal, t.rows.astype("<i8").tobytes()) for t in results.targets),
+        implausible=tuple((index[event.unit], *event[1:]) for event in results.implausible),
+        called=tuple((index[event.unit], *event[1:]) for event in results.called),
     )
     return msgspec.msgpack.encode(stored)
 
@@ -110,17 +128,23 @@ def join_days(parts: Sequence[StoredResults], first_day: int, days: int) -> Resu
 
 def _add_events(results: Results, stored: StoredResults) -> None:
     units = stored.units
-    results.runs += [BreakerRun(units[r[0]], *r[1:]) for r in stored.runs]
+    results.runs += [StatusRun(OrderKind(r[0]), units[r[1]], *r[2:]) for r in stored.runs]
     results.groups += [
         GroupEnergy(day, tuple(units[lane] for lane in lanes), energy) for day, lanes, energy in stored.groups
     ]
     results.excursions += [Excursion(units[e[0]], *e[1:]) for e in stored.excursions]
+    results.implausible += [Implausible(units[event[0]], *event[1:]) for event in stored.implausible]
+    results.called += [CalledPower(units[event[0]], *event[1:]) for event in stored.called]
+    results.targets += [
+        AvcTargets(units[lane], day, np.frombuffer(rows, "<i8").reshape(AVC_TARGET_ROWS, -1))
+        for lane, day, rows in stored.targets
+    ]
 
 
 # ---- segments ------------------------------------------------------------------------------------------------------
 
 
-class _Packed(msgspec.Struct, frozen=True, array_like=True):
+class _PackedDay(msgspec.Struct, frozen=True, array_like=True):
     """Segments of one day: texts once, rows as columns. `reason`: place in `reasons`."""
 
     units: tuple[str, ...]
@@ -133,14 +157,15 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     start: bytes
     length: bytes
     value: bytes
+    evidence: dict[str, list[tuple[tuple[str, ...], bytes, bytes]]]  # by table; per column: texts, values, where known
 
 
-_packed_decoder: Final = msgspec.msgpack.Decoder(_Packed)
+_packed_decoder: Final = msgspec.msgpack.Decoder(_PackedDay)
 
 
-def encode_segments(table: pa.Table) -> bytes:
-    """A table of SEGMENT_SCHEMA as bytes."""
-    table = table.unify_dictionaries().combine_chunks()
+def encode_traces(traces: Traces) -> bytes:
+    """Segments and evidence as bytes."""
+    table = traces.segments.unify_dictionaries().combine_chunks()
 
     def coded(name: str) -> tuple[tuple[str, ...], npt.NDArray[Any]]:
         column = table[name].combine_chunks().cast(pa.string()).dictionary_encode()
@@ -152,7 +177,7 @@ def encode_segments(table: pa.Table) -> bytes:
     texts, of_row = coded("value_unit")
     unit_of = {int(s): texts[int(u)] for s, u in zip(service.tolist(), of_row.tolist(), strict=True)}
     start, end = table["start"].to_numpy(), table["end"].to_numpy()
-    packed = _Packed(
+    packed = _PackedDay(
         units=units,
         services=services,
         value_units=tuple(unit_of[n] for n in range(len(services))),
@@ -163,15 +188,37 @@ def encode_segments(table: pa.Table) -> bytes:
         start=start.astype("<i8").tobytes(),
         length=(end - start).astype("<i4").tobytes(),  # a day at most
         value=table["value"].to_numpy().astype("<i8").tobytes(),
+        evidence={
+            name: [_pack_column(rows[column]) for column in rows.column_names]
+            for name, rows in sorted(traces.evidence.items())
+            if rows.num_rows
+        },
     )
     return zstandard.compress(msgspec.msgpack.encode(packed), _LEVEL)
+
+
+def _pack_column(column: pa.ChunkedArray) -> tuple[tuple[str, ...], bytes, bytes]:
+    """A text column as places in its texts; numbers with a byte for each that is known, or none where all are."""
+    if pa.types.is_dictionary(column.type):
+        coded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+        return tuple(coded.dictionary.to_pylist()), coded.indices.to_numpy().astype("<u2").tobytes(), b""
+    known = column.is_valid().to_numpy().astype("u1").tobytes() if column.null_count else b""
+    return (), column.fill_null(0).to_numpy().astype("<i8").tobytes(), known
+
+
+def _unpack_column(texts: Sequence[str], values: bytes, known: bytes, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(kind):
+        places = np.frombuffer(values, "<u2").astype(np.int32)
+        return pa.DictionaryArray.from_arrays(pa.array(places), pa.array(list(texts), pa.string()))
+    mask = np.frombuffer(known, "u1") == 0 if known else None
+    return pa.array(np.frombuffer(values, "<i8"), kind, mask=mask)
 
 
 _CLASSES: Final = list(dict.fromkeys(cause for _, cause in REASONS))
 _REASON_TEXTS: Final = [reason for reason, _ in REASONS]
 _CLASS_OF: Final = np.array([_CLASSES.index(cause) for _, cause in REASONS], dtype=np.int32)
 _REASON_CODE: Final = {reason: code for code, reason in enumerate(_REASON_TEXTS)}
-# In what order services are measured, which is the order of their segments.
+# In what order services are measured, which is the order of their segments; those that a rulebook adds come last.
 SEGMENT_SERVICES: Final = (
     "deep_peak",
     "hydro_spill",
@@ -188,18 +235,45 @@ SEGMENT_SERVICES: Final = (
 )
 
 
-def join_segments(parts: Iterable[bytes], units: Sequence[str]) -> pa.Table:
+def join_traces(parts: Sequence[bytes], units: Sequence[str]) -> Traces:
+    """Segments and evidence of some units over all the days given: by unit in the order given, then by time."""
+    days = [_packed_decoder.decode(zstandard.decompress(data)) for data in parts]
+    names = sorted({name for day in days for name in day.evidence})
+    return Traces(_join_segments(days, units), {name: _join_evidence(name, days, units) for name in names})
+
+
+def _join_evidence(name: str, days: Iterable[_PackedDay], units: Sequence[str]) -> pa.Table:
+    schema = schema_of(name)
+    tables = [
+        pa.Table.from_arrays(
+            [_unpack_column(*packed, field.type) for packed, field in zip(day.evidence[name], schema, strict=True)],
+            schema=schema,
+        )
+        for day in days
+        if name in day.evidence
+    ]
+    table = joined(name, tables).combine_chunks()
+    unit = table["unit"].combine_chunks()
+    place = {text: number for number, text in enumerate(units)}
+    of_text = np.array([place.get(text, -1) for text in unit.dictionary.to_pylist()] or [-1])
+    place_of_row = of_text[unit.indices.to_numpy()]
+    order = np.lexsort((table[schema.names[1]].to_numpy(), place_of_row))
+    return table.take(pa.array(order[place_of_row[order] >= 0]))
+
+
+def _join_segments(days: Sequence[_PackedDay], units: Sequence[str]) -> pa.Table:
     """Segments of some units over all the days given: by unit in the order given, then service, then time."""
     place = {unit: n for n, unit in enumerate(units)}
     columns: dict[str, list[npt.NDArray[Any]]] = {
         name: [] for name in ("unit", "service", "reason", "start", "length", "value")
     }
     unit_text: dict[int, str] = {}
-    for data in parts:
-        packed = _packed_decoder.decode(zstandard.decompress(data))
+    added = {service for packed in days for service in packed.services} - set(SEGMENT_SERVICES)
+    order = (*SEGMENT_SERVICES, *sorted(added))
+    for packed in days:
         unit = np.array([place.get(u, -1) for u in packed.units] or [-1])[np.frombuffer(packed.unit, "<u2")]
         keep = unit >= 0
-        services = [SEGMENT_SERVICES.index(s) for s in packed.services]
+        services = [order.index(s) for s in packed.services]
         unit_text |= dict(zip(services, packed.value_units, strict=True))
         columns["unit"].append(unit[keep])
         columns["service"].append(np.array(services or [0])[np.frombuffer(packed.service, "u1")][keep])
@@ -210,7 +284,7 @@ def join_segments(parts: Iterable[bytes], units: Sequence[str]) -> pa.Table:
     if not columns["unit"]:
         return SEGMENT_SCHEMA.empty_table()
     joined = {name: np.concatenate(arrays) for name, arrays in columns.items()}
-    return _as_table(_merged(joined), units, unit_text)
+    return _as_table(_merged(joined), units, order, unit_text)
 
 
 def _merged(rows: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -231,9 +305,11 @@ def _merged(rows: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def _as_table(rows: dict[str, npt.NDArray[Any]], units: Sequence[str], unit_text: dict[int, str]) -> pa.Table:
+def _as_table(
+    rows: dict[str, npt.NDArray[Any]], units: Sequence[str], services: Sequence[str], unit_text: dict[int, str]
+) -> pa.Table:
     value_units = sorted(set(unit_text.values()))
-    of_service = np.zeros(len(SEGMENT_SERVICES), dtype=np.int32)
+    of_service = np.zeros(len(services), dtype=np.int32)
     for service, text in unit_text.items():
         of_service[service] = value_units.index(text)
 
@@ -243,7 +319,7 @@ def _as_table(rows: dict[str, npt.NDArray[Any]], units: Sequence[str], unit_text
     return pa.Table.from_arrays(
         [
             coded(rows["unit"], units),
-            coded(rows["service"], SEGMENT_SERVICES),
+            coded(rows["service"], services),
             pa.array(rows["start"]),
             pa.array(rows["end"]),
             coded(_CLASS_OF[rows["reason"]], _CLASSES),

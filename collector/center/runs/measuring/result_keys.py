@@ -21,14 +21,15 @@ import pyarrow as pa
 
 from collector.base.errors import RuleError
 from collector.center.runs.measuring.result_codec import STORED_VERSION
-from collector.model.dispatch import ExclusionReason, OrderKind
+from collector.model.dispatch import RUN_KINDS, ExclusionReason, OrderKind, looks_back_to_ms
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, local_midnight_ms
 from collector.settlement.inputs import Inputs
-from collector.settlement.measure.dispatch_side import Steps, compute_steps
+from collector.settlement.measure.dispatch_side import DisjointRows, compute_steps
 from collector.settlement.measure_units import KERNEL_VERSION
 from collector.settlement.rulebook.catalogue import AREA, KIND, VALUES
-from collector.settlement.rulebook.constant_days import Policy, Stretch
+from collector.settlement.rulebook.constant_days import ConstantDays, Policy
 from collector.settlement.rulebook.rules import Rulebook
+from collector.settlement.services.avc import order_min_v
 
 # The rulebook values the kernel reads (a test watches it read); a policy value or a price is none of them.
 MEASURING_VALUES: Final = (
@@ -43,6 +44,9 @@ MEASURING_VALUES: Final = (
     "avc.low_band_ratio",
     "primary_frequency.dead_band",
     "primary_frequency.nominal",
+    "agc_command.min_step_ratio",
+    "agc_command.band_ratio",
+    "agc_command.record_gap",
 )
 PLAN_VALUES: Final = ("power_kw",)
 BAND_VALUES: Final = ("low_v", "high_v")
@@ -81,7 +85,7 @@ def step_digests(table: pa.Table | None, names: Sequence[str], *, edges: bool) -
     return {unit: _by_day(steps, rows, span, edges=edges) for unit, span in ranges.items()}
 
 
-def _by_day(steps: Steps, rows: np.ndarray[Any, Any], span: tuple[int, int], *, edges: bool) -> dict[int, bytes]:
+def _by_day(steps: DisjointRows, rows: np.ndarray[Any, Any], span: tuple[int, int], *, edges: bool) -> dict[int, bytes]:
     first, last = span
     start, end = steps.start_utc_ms[first:last], steps.end_utc_ms[first:last]
     days = range(_ordinal(int(start[0]) - 1), _ordinal(int(end[-1])) + 1)
@@ -113,42 +117,54 @@ class DaySlices:
         inputs: Inputs,
         rulebook: Rulebook,
         policy: Policy,
-        stretches: Mapping[str, Sequence[Stretch]],
+        stretches: Mapping[str, Sequence[ConstantDays]],
+        around: Mapping[str, Sequence[ConstantDays]],
+        with_avc: frozenset[str],
         plan: StepDigests,
         band: StepDigests,
     ) -> None:
-        self._plan, self._band, self._rulebook = plan, band, rulebook
+        self._plan, self._band, self._rulebook, self._with_avc = plan, band, rulebook, with_avc
         self._values = cache(self._rulebook_values)
         self._states = {
             unit: [(s.first_day.toordinal(), s.until_day.toordinal(), self._state(s)) for s in parts]
             for unit, parts in stretches.items()
         }
+        self._near = {
+            unit: [(s.first_day.toordinal(), s.until_day.toordinal(), self._numbers(s, policy)) for s in around[unit]]
+            for unit in stretches
+        }
         self._rows: dict[tuple[str, int], list[tuple[Any, ...]]] = defaultdict(list)
-        self.ordered: set[tuple[str, int]] = set()  # units and days that a start-stop order touches
-        self._add_rows(inputs)
+        self.ordered: set[tuple[str, int, OrderKind]] = set()  # units and days whose runs an order may need
+        self._add_rows(inputs, policy)
         self.common = digest_of(
             KERNEL_VERSION,
             STORED_VERSION,
             [policy.hold_ms, policy.settle_ms, policy.at_limit_kvar, str(policy.on_grid_ratio)],
+            [str(policy.order_min_ratio), str(policy.plausible_ratio), *map(str, policy.plausible_voltage)],
             sorted(policy.readings.items()),
+            *([sorted(rulebook.formulas.items())] if rulebook.formulas else []),
         )
 
     def of(self, unit: str, day: int) -> bytes:
         """The slice of a unit and local day (as an ordinal)."""
-        rows, state = self._rows.get((unit, day)), b"-"
-        for first, until, found in self._states.get(unit, ()):
-            if first <= day < until:
-                state = found
+        rows = self._rows.get((unit, day))
+        # A record of the day before or after holds or judges here, and is plausible by the numbers of its own day.
+        near = [b"-"] * 3
+        for place, held in ((0, self._near), (1, self._states), (2, self._near)):
+            for first, until, part in held.get(unit, ()):
+                if first <= day + place - 1 < until:
+                    near[place] = part
         return b"".join(
             (
-                state,
+                *near,
                 self._plan.get(unit, {}).get(day, b"-"),
                 self._band.get(unit, {}).get(day, b"-"),
                 digest_of(sorted(set(rows))) if rows else b"-",
+                b"avc" if unit in self._with_avc else b"-",
             )
         )
 
-    def _state(self, stretch: Stretch) -> bytes:
+    def _state(self, stretch: ConstantDays) -> bytes:
         """What is registered, and the values measured with, while both stay the same."""
         unit, area, day = stretch.unit, stretch.area, stretch.first_day
         fields = [str(getattr(unit, name)) for name in _UNIT_FIELDS]
@@ -156,8 +172,16 @@ class DaySlices:
         values = self._values(day, area.id, str(unit.kind))
         return digest_of(unit.id, stretch.plant.id, area.id, fields, hours, values)
 
+    def _numbers(self, stretch: ConstantDays, policy: Policy) -> bytes:
+        """The numbers by which a record's value is implausible, or its AVC target no order."""
+        try:
+            least = order_min_v(self._rulebook, policy, stretch) if stretch.unit.id in self._with_avc else 0
+        except RuleError:
+            least = -1  # measuring will say what is wrong
+        return f"{stretch.unit.rated_mw} {stretch.unit.nominal_kv} {least}".encode()
+
     def _rulebook_values(self, day: date, area: str, kind: str) -> list[str]:
-        """The values measured with, of all units of an area and kind."""
+        """The values measured with, and the services paid, of all units of an area and kind."""
 
         def value(name: str) -> str:
             key = {AREA: area, KIND: kind}.get(VALUES[name].key, "")
@@ -166,16 +190,19 @@ class DaySlices:
             except RuleError:
                 return "?"  # measuring will say what is wrong
 
-        return [value(name) for name in MEASURING_VALUES]
+        values = [value(name) for name in MEASURING_VALUES]
+        return values + [s for s in self._rulebook.services if self._rulebook.pays(s, kind, day, area)]
 
-    def _add_rows(self, inputs: Inputs) -> None:
+    def _add_rows(self, inputs: Inputs, policy: Policy) -> None:
         for order in inputs.orders or ():
-            # The breaker's state just before an order, and at its end, may be what makes an occurrence.
-            edges = order.kind is OrderKind.START_STOP
-            for day, span in _days(order.start_ms, order.end_ms, edges=edges):
+            for day, span in _days(order.start_ms, order.end_ms):
                 self._rows[order.unit, day].append(("order", str(order.kind), *span))
-                if edges:
-                    self.ordered.add((order.unit, day))
+            if order.kind in RUN_KINDS:
+                # The state just before an order, and at its end, may be what makes an occurrence.
+                back = order.start_ms - looks_back_to_ms(order.kind, order.start_ms, policy.min_stop_ms)
+                for day, _ in _days(order.start_ms - back, order.end_ms + 1):
+                    self.ordered.add((order.unit, day, order.kind))
+                    self._rows[order.unit, day].append(("runs", str(order.kind)))
         for reserve in inputs.reserves or ():
             for day, span in _days(reserve.start_ms, reserve.end_ms):
                 power = "" if reserve.power_kw is None else str(reserve.power_kw)
@@ -184,11 +211,18 @@ class DaySlices:
             own = row.reason is ExclusionReason.OWN_FAULT
             for day, span in _days(row.start_ms, row.end_ms):
                 self._rows[row.unit, day].append(("exclusion", row.service, *span, own))
+        for change in inputs.meter_changes or ():  # at midnight one belongs to both days, as a reading does
+            for day, _ in _days(change.time_ms - 1, change.time_ms + 1):
+                registers = change.old_final_wh, change.new_initial_wh
+                self._rows[change.unit, day].append(("meter", change.time_ms, *registers))
+
+        for call in inputs.reserve_calls or ():  # whether it came is looked for on its day and the one after
+            for day in range(_ordinal(call.called_ms), _ordinal(call.called_ms) + 2):
+                self._rows[call.unit, day].append(("called", call.called_ms))
 
 
-def _days(start_ms: int, end_ms: int, *, edges: bool = False) -> Iterable[tuple[int, tuple[int, int]]]:
-    """Each local day a span touches, with the part of it on the day, ms after 00:00; `edges`: midnights count too."""
-    first, last = (start_ms - 1, end_ms) if edges else (start_ms, end_ms - 1)
-    for day in range(_ordinal(first), _ordinal(last) + 1):
+def _days(start_ms: int, end_ms: int) -> Iterable[tuple[int, tuple[int, int]]]:
+    """Each local day a span touches, with the part of it on the day, ms after 00:00."""
+    for day in range(_ordinal(start_ms), _ordinal(end_ms - 1) + 1):
         begin = (day - _EPOCH_ORDINAL) * DAY_MS - LOCAL_OFFSET_MS
         yield day, (max(start_ms - begin, 0), min(end_ms - begin, DAY_MS))

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Table, delete, select, update
 from collector.center.db.store import insert_new
 from collector.center.db.tables_results import day_result, day_segments, file_facts
 from collector.center.runs.measuring.file_facts import FileFacts, decode_facts, encode_facts
-from collector.center.runs.measuring.measure_plant import Measured
+from collector.center.runs.measuring.measure_plant import StoredResult
 from collector.model.interval import DAY_MS
 
 _AT_ONCE: Final = 500
@@ -29,16 +29,16 @@ logger: Final = logging.getLogger("collector.center.results")
 
 
 @dataclass(frozen=True)
-class Found(Generic[K, T]):
+class Kept(Generic[K, T]):
     """What was there, by key. `unnoted`: those of which it was not noted of late that a closing asked for them."""
 
     rows: dict[K, T] = field(default_factory=dict)
     unnoted: list[K] = field(default_factory=list)
 
 
-def find_facts(connection: Connection, hashes: Iterable[str], *, now_ms: int) -> Found[str, FileFacts]:
+def find_facts(connection: Connection, hashes: Iterable[str], *, now_ms: int) -> Kept[str, FileFacts]:
     """Facts of day files by SHA-256, as far as they are there."""
-    found: Found[str, FileFacts] = Found()
+    found: Kept[str, FileFacts] = Kept()
     columns = file_facts.c.sha256, file_facts.c.used_ms, file_facts.c.content_sha256, file_facts.c.facts
     for some in _chunks(sorted(set(hashes))):
         query = select(*columns).where(file_facts.c.sha256.in_(some))
@@ -62,7 +62,7 @@ def add_facts(connection: Connection, facts: Mapping[str, FileFacts], *, now_ms:
         _replace(connection, file_facts, "sha256", some)
 
 
-def add_results(connection: Connection, measured: Sequence[Measured], *, now_ms: int) -> None:
+def add_results(connection: Connection, measured: Sequence[StoredResult], *, now_ms: int) -> None:
     """Keep day results; one that another process has stored meanwhile is the same."""
     for some in _chunks(measured):
         rows = [
@@ -79,9 +79,9 @@ def add_results(connection: Connection, measured: Sequence[Measured], *, now_ms:
         _replace(connection, day_segments, "key", segments)
 
 
-def find_results(connection: Connection, keys: Sequence[bytes], *, now_ms: int) -> Found[bytes, bytes]:
+def find_results(connection: Connection, keys: Sequence[bytes], *, now_ms: int) -> Kept[bytes, bytes]:
     """Results by key as they were stored, as far as they are there."""
-    found: Found[bytes, bytes] = Found()
+    found: Kept[bytes, bytes] = Kept()
     columns = day_result.c.key, day_result.c.used_ms, day_result.c.content_sha256, day_result.c.results
     for some in _chunks(keys):
         query = select(*columns).where(day_result.c.key.in_(some))
@@ -106,6 +106,21 @@ def read_segments(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, 
     return found
 
 
+def find_altered_results(connection: Connection) -> Iterator[str]:
+    """Name each result, its segments or facts that are not as they were stored."""
+    for table, key, content in (
+        (file_facts, "sha256", "facts"),
+        (day_result, "key", "results"),
+        (day_segments, "key", "segments"),
+    ):
+        query = select(table.c[key], table.c[content], table.c.content_sha256).where(
+            table.c.content_sha256.is_not(None)
+        )
+        for name, stored, expected in connection.execute(query.execution_options(yield_per=50)):
+            if _content_hash(_as_bytes(name), stored) != expected:
+                yield f"{table.name} {name.hex() if isinstance(name, bytes) else name}"
+
+
 def note_use(connection: Connection, keys: Sequence[bytes], hashes: Sequence[str], *, now_ms: int) -> None:
     """Results and facts that a closing asked for are in use."""
     for table, column, wanted in ((day_result, "key", keys), (file_facts, "sha256", hashes)):
@@ -115,8 +130,13 @@ def note_use(connection: Connection, keys: Sequence[bytes], hashes: Sequence[str
 
 def _content_hash(key: bytes, content: bytes) -> str:
     digest = hashlib.sha256(key)
-    digest.update(content)
+    digest.update(_as_bytes(content))
     return digest.hexdigest()
+
+
+def _as_bytes(value: object) -> bytes:
+    """A cell as bytes: a damaged page of the database gives any type, which then has another hash."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
 
 
 def _is_whole(table: Table, key: bytes, content: bytes, expected: str | None) -> bool:

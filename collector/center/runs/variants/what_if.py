@@ -32,23 +32,23 @@ from collector.center.inputs.conflicts import (
     start_ms_of,
 )
 from collector.center.inputs.kinds import ALL_KINDS, KINDS, REGISTER
-from collector.center.inputs.parse import read_rows, read_table
+from collector.center.inputs.parse import meant_by, read_rows, read_table
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.asking.run_queue import AskedRun, Asking, RunUnderWay, ask
 from collector.center.runs.input_folder import REGISTER_FILE, PinnedFile, link_pinned, write_csv
 from collector.center.runs.plan_file import PLAN, keep_plan
 from collector.center.runs.run_list import WHAT_IF, RunRow
-from collector.center.runs.settle_month import RULEBOOK, Settled, make_run, pinned_of, read_pinned_rulebook
+from collector.center.runs.settle_month import RULEBOOK, MadeRun, make_run, pinned_of, read_pinned_rulebook
 from collector.center.runs.stored_run import OpenedRun, open_run
-from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.rulebook.load import hash_of_files
 from collector.sheets.files import Delivered, read_delivered
 from collector.sheets.findings import LISTED_PER_KIND, Findings
+from collector.tables.limits import InputRules
 from collector.tables.register import RegisterFile, load_register
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TableChange:
     """A file of an import kind. `replace`: its rows take the place of those they conflict with."""
 
     kind: str
@@ -60,7 +60,7 @@ def what_if(
     store: CenterStore,
     base_run_id: int,
     *,
-    changes: Sequence[Change] = (),
+    changes: Sequence[TableChange] = (),
     rulebook: Mapping[str, bytes] | None = None,
     actor: Actor,
     note: str = "",
@@ -86,13 +86,13 @@ def ask_what_if(
     store: CenterStore,
     base_run_id: int,
     *,
-    changes: Sequence[Change] = (),
+    changes: Sequence[TableChange] = (),
     rulebook: Mapping[str, bytes] | None = None,
     actor: Actor,
     note: str = "",
     executor: str = "",
     then: Callable[[Connection, int], None] | None = None,
-) -> AskedRun[Settled]:
+) -> AskedRun[MadeRun]:
     """Ask for such a run; nothing is begun yet. `rulebook`: its files; `then`: done with its number where it is listed.
 
     Raises:
@@ -108,7 +108,7 @@ def ask_what_if(
         )
     base = open_run(store, base_run_id)
 
-    def work(run: RunUnderWay) -> Settled:
+    def work(run: RunUnderWay) -> MadeRun:
         pinned = pinned_of(store, base.facts)
         return make_run(
             store,
@@ -127,7 +127,7 @@ def ask_what_if(
 
 
 def _lay_out(
-    store: CenterStore, base: OpenedRun, changes: Sequence[Change], pinned: Sequence[PinnedFile], data: Path
+    store: CenterStore, base: OpenedRun, changes: Sequence[TableChange], pinned: Sequence[PinnedFile], data: Path
 ) -> Mapping[str, str]:
     """The base run's folder with the changes; returns the hashes of its register and tables."""
     data.mkdir(parents=True)
@@ -138,7 +138,7 @@ def _lay_out(
     else:
         register = read_verified(base.data / REGISTER_FILE, inputs[REGISTER_FILE])
     (data / REGISTER_FILE).write_bytes(register)
-    known = _known(register)
+    known = _known(register, InputRules.of(base.rulebook))
     hashes = {REGISTER_FILE: hashlib.sha256(register).hexdigest()}
     for kind in KINDS:
         mine = [change for change in changes if change.kind == kind]
@@ -158,20 +158,20 @@ def _lay_out(
     return hashes
 
 
-def _known(register: bytes) -> RegisterFile:
+def _known(register: bytes, rules: InputRules) -> RegisterFile:
     findings = Findings()
-    known = load_register(Delivered(REGISTER_FILE, register, ""), findings)
+    known = load_register(Delivered(REGISTER_FILE, register, ""), findings, rules)
     findings.refuse_if_any()
     return known
 
 
-def _rows_after(kind: str, change: Change, held: pa.Table, known: RegisterFile) -> pa.Table:
+def _rows_after(kind: str, change: TableChange, held: pa.Table, known: RegisterFile) -> pa.Table:
     """What would be in force if a file were imported over some rows: those it leaves, then its own. Nothing is stored.
 
     Raises:
         ConfigError: as an import.
     """
-    delivered, rows = read_table(kind, change.delivered, known, SERVICES)
+    delivered, rows = read_table(kind, change.delivered, known)
     assert rows is not None  # a register is no table of rows
     apart, starts, ends = KINDS[kind].apart, start_ms_of(held), end_ms_of(held)
 
@@ -182,7 +182,7 @@ def _rows_after(kind: str, change: Change, held: pa.Table, known: RegisterFile) 
         places = np.flatnonzero(touched(start_ms, end_ms))
         yield HeldRows(places, held.take(pa.array(places)))
 
-    laid = lay_over(KINDS[kind], rows, held_in)
+    laid = lay_over(KINDS[kind], rows, held_in, meant_by(kind, known))
     if len(laid.claims) and not change.replace:
         raise ConfigError(_conflicts(kind, delivered.name, rows, held, laid))
     left = np.ones(len(held), np.bool_)
@@ -214,7 +214,7 @@ def _conflicts(kind: str, file: str, rows: pa.Table, held: pa.Table, laid: Laid)
     return problems
 
 
-def read_change(kind: str, path: Path, *, replace: bool = True) -> Change:
+def read_change(kind: str, path: Path, *, replace: bool = True) -> TableChange:
     """A change from a file.
 
     Raises:
@@ -224,4 +224,4 @@ def read_change(kind: str, path: Path, *, replace: bool = True) -> Change:
     delivered = read_delivered(path, path.name, findings)
     findings.refuse_if_any()
     assert delivered is not None  # or it was refused
-    return Change(kind, delivered, replace)
+    return TableChange(kind, delivered, replace)

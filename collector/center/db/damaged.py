@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A damaged database, said in words with the remedy, wherever it is met."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+
+from collector.base.errors import StoreError
+from collector.base.text import tr
+
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# Bytes in the place of text, and a schema that is not the one of its version, were not written by us either.
+_ELSEWHERE: Final = ("UTF-8", "utf-8", "no such column", "no such table", "already exists", "duplicate column name")
+
+
+class DamagedDatabase(StoreError):  # noqa: N818 - a state of the file, as the other errors' names are
+    """The database file is not what SQLite wrote, or nothing can be written to it."""
+
+
+class UnwritableDatabase(DamagedDatabase):
+    """It may be read and not written: the rights, or a file system that the kernel made read-only."""
+
+
+@contextmanager
+def said_if_damaged(directory: Path) -> Iterator[None]:
+    """Say what a damaged database of this state directory means and what is to be done.
+
+    Raises:
+        DamagedDatabase: in place of what SQLite raises.
+        UnwritableDatabase: this user may not write it, in place of the same.
+    """
+    try:
+        yield
+    except (DBAPIError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", 0) or 0
+        if code & 0xFF == sqlite3.SQLITE_READONLY:
+            message = tr("may be read and not written: {cause}", cause=cause)
+            raise UnwritableDatabase(message, subject=str(directory / "center.sqlite")) from error
+        if code & 0xFF not in _DAMAGED and not any(words in str(cause) for words in _ELSEWHERE):
+            raise
+        message = tr(
+            "the database is damaged ({cause}). Stop the center and keep this file; `collector center restore` makes a "
+            "store of the last backup, and the plants then send again what it lacks",
+            cause=cause,
+        )
+        raise DamagedDatabase(message, subject=str(directory / "center.sqlite")) from error

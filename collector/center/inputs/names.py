@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The names of plants as the register in force has them, for whatever is shown to people."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+
+from collector.center.inputs.imports import current_register
+
+
+def plant_names(connection: Connection) -> Mapping[str, str]:
+    """Each plant's name by its id; of one whose name changed the last of the register. A plant may have none."""
+    data = current_register(connection)
+    return {} if data is None else _names(data)
+
+
+@functools.lru_cache(maxsize=4)
+def _names(register: bytes) -> Mapping[str, str]:
+    plants = tomllib.loads(register.decode("utf-8-sig")).get("plant", [])
+    return {each["id"]: each["name"] for each in plants if each.get("name")}
