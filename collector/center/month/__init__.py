@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The work of a month: its transitions, duties and deadlines, reviews and decisions."""
+"""The work of a month: its transitions, duties and deadlines, questions, reviews and decisions."""

@@ -1,40 +1,67 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the books of every month are what was decided: statements, filings, bills, audit chain. Changes nothing."""
+"""Whether the books are what was decided: statements, filings, bills, the account, audit chain. Changes nothing."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 from sqlalchemy import select
 
+from collector.base.durable import folder_held
 from collector.base.errors import CollectorError
 from collector.center.db.store import CenterStore
+from collector.center.db.store_version import BACKUP_MANIFEST
 from collector.center.db.tables_inputs import has_statement, run
-from collector.center.db.tables_month import attachment, filing
-from collector.center.papers.bills import bills_of, scheme_rows
+from collector.center.db.tables_month import attachment, filing, month_step
+from collector.center.db.verified import Altered, verify_file
+from collector.center.papers.bills import BillRow, bills_of, scheme_rows
+from collector.center.papers.books import BookEntry, check_books, entries_of
 from collector.center.papers.filing_documents import scheme_of
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.runs.month_state import Step, all_steps, months_known
+from collector.center.runs.keeping.kept_packages import altered_packages
+from collector.center.runs.keeping.own_files import WRITABLE
+from collector.center.runs.month_state import MonthStep, all_steps, months_known
+from collector.center.runs.run_list import RUNNING, list_runs, manifest_text, page_hashes, runs_folder
 from collector.center.runs.run_statement import RunStatement, load_run_statement
+from collector.center.runs.settle_month import DATA, RULEBOOK, STATEMENT, read_pinned_rulebook
+from collector.report.folder import MANIFEST
+from collector.report.manifest import hashes_wrong
 
 _READER = Actor("check", Role.AUDITOR)
+# What reading rows and files may raise that something else has changed.
+_UNREADABLE: Final = (CollectorError, OSError, ValueError, KeyError, ArithmeticError)
 
 
 def check_months(store: CenterStore) -> list[str]:
     """Everything found wrong, in words; empty where all is well. Safe beside a running center."""
+    with folder_held(runs_folder(store.directory)):  # no run expires meanwhile
+        return _check_months(store)
+
+
+def _check_months(store: CenterStore) -> list[str]:
     statements: dict[int, RunStatement] = {}
-    found = [*_statements(store, statements), *_files(store)]
+    found = [*_statements(store, statements), *_run_files(store), *_own_files(store), *_files(store)]
+    found += [*_unknown_runs(store), *altered_packages(store)]
+    entries: list[BookEntry] = []
+    bills: list[BillRow] = []
     for month in store.read(months_known):
         steps = store.read(lambda c, m=month: all_steps(c, m))  # type: ignore[misc]
         for step in steps:
             found += _step(store, step, statements.get(step.run_id))
         try:
-            store.read(lambda c, m=month: bills_of(c, m, actor=_READER))  # type: ignore[misc]
-        except CollectorError as error:
+            bills += store.read(lambda c, m=month: bills_of(c, m, actor=_READER))  # type: ignore[misc]
+        except _UNREADABLE as error:
             found.append(f"bills of {month}: {error}")
-    return [*found, *store.read(audit.verify)]
+    try:
+        entries = store.read(entries_of)
+    except _UNREADABLE as error:
+        found.append(f"books: can't be read: {error}")
+    return [*found, *check_books(entries, bills), *store.read(audit.verify)]
 
 
 def _statements(store: CenterStore, read: dict[int, RunStatement]) -> Iterator[str]:
@@ -43,8 +70,74 @@ def _statements(store: CenterStore, read: dict[int, RunStatement]) -> Iterator[s
     for number in store.read(lambda c: c.execute(query).scalars().all()):
         try:
             read[int(number)] = load_run_statement(store, int(number))
-        except (CollectorError, OSError, ValueError, KeyError) as error:
+        except _UNREADABLE as error:
             yield f"run {number}: {error}"
+
+
+def _run_files(store: CenterStore) -> Iterator[str]:
+    """What every run was made from, priced with and wrote is as it was; also what pages read beside it.
+
+    The day files of a run are not there in a backup, where the lake has them and a restore makes them again, nor of a
+    running month, which lets go of them.
+    """
+    is_backup = (store.directory / BACKUP_MANIFEST).exists()
+    for row in store.read(list_runs):
+        folder = runs_folder(store.directory) / row.folder
+        try:
+            read_pinned_rulebook(folder / RULEBOOK, row.rulebook_hash)
+        except CollectorError as error:
+            yield f"run {row.id}: {error}"
+        manifest = json.loads(store.read(lambda c, n=row.id: manifest_text(c, n)))  # type: ignore[misc]
+        yield from hashes_wrong(manifest, f"run {row.id}")
+        for part, kind in ((DATA, "inputs"), (STATEMENT, "files")):
+            listed = manifest.get(kind, {})
+            for name, sha256 in listed.items():
+                if not (name.startswith("records/") and (is_backup or row.kind == RUNNING)):
+                    yield from _altered(folder / part / name, sha256, f"run {row.id}")
+            for path in _files_in(folder / part):
+                inside = path.relative_to(folder / part).as_posix()
+                if inside not in listed and inside != MANIFEST:
+                    yield f"run {row.id}: {path}: is none of its files; who settles this folder offline may read it"
+        pages = store.read(lambda c, n=row.id: page_hashes(c, n))  # type: ignore[misc]
+        for name, sha256 in pages.items():
+            for words in _altered(folder / name, sha256, f"run {row.id}"):
+                yield f"{words}; it counts for nothing and is made again when it is needed"
+
+
+def _own_files(store: CenterStore) -> Iterator[str]:
+    """What was disclosed shares no bytes with the lake, and nobody may write it; in a backup it is made so again."""
+    if (store.directory / BACKUP_MANIFEST).exists():
+        return
+    disclosed = set(store.read(lambda c: c.execute(select(month_step.c.run_id).distinct()).scalars().all()))
+    for row in store.read(list_runs):
+        for path in _files_in(runs_folder(store.directory) / row.folder) if row.id in disclosed else ():
+            facts = path.stat()
+            if facts.st_nlink > 1:
+                yield f"run {row.id}: {path}: is disclosed and a second name of another file: both change together"
+            if facts.st_mode & WRITABLE:
+                yield f"run {row.id}: {path}: is disclosed and may be written (mode {facts.st_mode & 0o777:o})"
+
+
+def _unknown_runs(store: CenterStore) -> Iterator[str]:
+    """Folders of runs that this database knows nothing of. A run is listed before its folder is made."""
+    runs = runs_folder(store.directory)
+    there = sorted(path for path in runs.glob("*") if not path.name.startswith("."))
+    listed = set(store.read(lambda c: c.execute(select(run.c.folder)).scalars().all()))
+    for path in there:
+        if path.name not in listed and path.exists():  # one that expired meanwhile is gone
+            yield f"{path}: no run of this store has this folder: was an older database put back, without its files?"
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Every file; but for those under way to another name."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _altered(path: Path, sha256: str, subject: str) -> Iterator[str]:
+    try:
+        verify_file(path, sha256)
+    except Altered as error:
+        yield f"{subject}: {error.difference}"
 
 
 def _files(store: CenterStore) -> Iterator[str]:
@@ -58,7 +151,7 @@ def _files(store: CenterStore) -> Iterator[str]:
                 yield f"{name} {number}: its bytes are not those of its hash"
 
 
-def _step(store: CenterStore, step: Step, statement: RunStatement | None) -> Iterator[str]:
+def _step(store: CenterStore, step: MonthStep, statement: RunStatement | None) -> Iterator[str]:
     """A step's run is the one that was pinned, and what was filed of it is what it says."""
     if statement is None:
         return

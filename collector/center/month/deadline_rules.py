@@ -15,21 +15,21 @@ from sqlalchemy import Connection
 from collector.base.errors import RuleError, StoreError
 from collector.base.text import tr
 from collector.center.month.deadlines import cycle_of
-from collector.center.runs.month_state import MonthState, State
+from collector.center.runs.month_state import MonthStage, MonthState
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import DutyDays
 
-_FIRST: Final = (State.TRIAL, State.CORRECTION)
+_FIRST: Final = (MonthStage.TRIAL, MonthStage.CORRECTION)
 
 
-def refuse_unfinished(month: Month, after: State, run: Any, now_ms: int) -> None:
+def refuse_unfinished(month: Month, after: MonthStage, run: Any, now_ms: int) -> None:
     """Refuse to disclose what can't be the month's result yet.
 
     Raises:
         StoreError: the month is not over, or its run was made before it was.
     """
     end_ms = month.interval.end_ms
-    if after is not State.DISCLOSED:
+    if after is not MonthStage.DISCLOSED:
         return
     if now_ms < end_ms:
         raise StoreError(
@@ -44,11 +44,11 @@ def refuse_unfinished(month: Month, after: State, run: Any, now_ms: int) -> None
 
 
 def against_calendar(
-    connection: Connection, state: MonthState, after: State, days: DutyDays, now_ms: int
+    connection: Connection, state: MonthState, after: MonthStage, days: DutyDays, now_ms: int
 ) -> tuple[str, ...]:
     """In what a step taken now goes against the calendar, in words; empty where it doesn't."""
-    disclosing = after is State.DISCLOSED and state.state in _FIRST
-    if not disclosing and after is not State.FILED:
+    disclosing = after is MonthStage.DISCLOSED and state.state in _FIRST
+    if not disclosing and after is not MonthStage.FILED:
         return ()
     today = local_day(now_ms)
     try:
@@ -57,8 +57,8 @@ def against_calendar(
         return (tr("{message}: whether the step is in time can't be told", message=error.message),)
     if disclosing and today > cycle.disclosure:
         return (tr("disclosed on {today}, due by {due}", today=today, due=cycle.disclosure),)
-    if after is State.FILED and today <= cycle.review:
+    if after is MonthStage.FILED and today <= cycle.review:
         return (tr("filed on {today}, while plants may ask until {until}", today=today, until=cycle.review),)
-    if after is State.FILED and today > cycle.filing:
+    if after is MonthStage.FILED and today > cycle.filing:
         return (tr("filed on {today}, due by {due}", today=today, due=cycle.filing),)
     return ()

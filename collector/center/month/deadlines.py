@@ -13,7 +13,7 @@ from datetime import date
 
 from sqlalchemy import Connection
 
-from collector.center.runs.month_state import State, all_steps
+from collector.center.runs.month_state import MonthStage, all_steps
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import Duties, DutyDays, compute_duties
 
@@ -41,7 +41,7 @@ def cycle_of(connection: Connection, month: Month, edition: int, days: DutyDays)
     opened = next(
         local_day(step.at_ms)
         for step in all_steps(connection, month)
-        if step.edition == edition and step.state is State.CORRECTION
+        if step.edition == edition and step.state is MonthStage.CORRECTION
     )
     # A result of the month before is disclosed this month; if that day is over, the next one counts.
     found = _cycle(month_before(opened), days)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from collector.base.text import tr, tr_in
 from collector.center.db.tables_inputs import run
 from collector.center.db.tables_month import month_step
 from collector.center.month.review_log import EventKind, all_reviews
@@ -29,7 +30,11 @@ READING: Final = "reading"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision. `outcome`: granted, refused or open; of a reading, what is adopted."""
+    """A decision. `outcome`: granted, refused or open; of a reading, what is adopted.
+
+    `office`: of a ruling, the office that rules on disputes of the area (Art. 29), as the register names it.
+    `text` says all of it, for programs; people read its parts: the `note` and the `content` that was proposed.
+    """
 
     at_ms: int
     kind: str
@@ -39,9 +44,12 @@ class Decision:
     decided_by: str
     document: str
     text: str
+    office: str = ""
+    note: str = ""
+    content: Mapping[str, Any] = field(default_factory=dict)
 
 
-COLUMNS: Final = ("at", "kind", "subject", "outcome", "prepared_by", "decided_by", "document", "text")
+COLUMNS: Final = ("at", "kind", "subject", "outcome", "prepared_by", "decided_by", "document", "text", "office")
 
 
 def list_decisions(connection: Connection, *, actor: Actor) -> list[Decision]:
@@ -57,7 +65,7 @@ def decisions_csv(decisions: Sequence[Decision]) -> bytes:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for d in decisions:
-        cells = (d.kind, d.subject, d.outcome, d.prepared_by, d.decided_by, d.document, d.text)
+        cells = (d.kind, d.subject, d.outcome, d.prepared_by, d.decided_by, d.document, d.text, d.office)
         writer.writerow([format_time(d.at_ms), *map(plain_text, cells)])
     return text.getvalue().encode("utf-8-sig")
 
@@ -75,6 +83,8 @@ def _proposals(connection: Connection) -> Iterator[Decision]:
             decided_by=p.decided_by or "",
             document=p.document,
             text="; ".join(note + said),
+            note=p.note,
+            content=p.content,
         )
 
 
@@ -85,9 +95,10 @@ def _rulings(connection: Connection) -> Iterator[Decision]:
         for event in review.events:
             if event.kind in outcomes:
                 subject, outcome = f"review {review.id}", outcomes[event.kind]
-                yield Decision(
-                    event.at_ms, RULING, subject, outcome, appealed[-1], event.who, event.document, event.text
-                )
+                told = (event.document, event.text, review.office)
+                # An appeal that came by letter was noted by who ruled; asked had the plant.
+                by = appealed[-1] if appealed[-1] != event.who else review.submitted_by
+                yield Decision(event.at_ms, RULING, subject, outcome, by, event.who, *told, note=event.text)
 
 
 def _readings(connection: Connection) -> Iterator[Decision]:
@@ -108,4 +119,11 @@ def _readings(connection: Connection) -> Iterator[Decision]:
             before = f", before: {adopted[ident]}" if ident in adopted else ""
             adopted[ident] = choice
             text = f"Art. {reading['clause']}, from {reading['from']}, first disclosed with {row.month}{before}"
-            yield Decision(int(row.at_ms), READING, ident, choice, row.prepared_by, row.approved_by, "", text)
+            told = tr("Art. {clause}, from {day}, first disclosed with {month}",
+                      clause=_clause(reading["clause"]), day=reading["from"], month=row.month)  # fmt: skip
+            who = (row.prepared_by, row.approved_by)
+            yield Decision(int(row.at_ms), READING, ident, choice, *who, "", text, note=told)
+
+
+def _clause(clause: str) -> str:
+    return tr_in("clause", "time") if clause == "time" else clause

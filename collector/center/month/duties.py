@@ -8,7 +8,7 @@ that are left for asking; each question has an answer of its own to be given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Final
 
@@ -19,18 +19,20 @@ from collector.center.db.tables_month import month_step
 from collector.center.month.deadlines import Cycle, cycle_of, month_before
 from collector.center.month.review_log import Review, ReviewState, list_reviews
 from collector.center.people.access import Actor, Permission
-from collector.center.runs.month_state import State, Step, all_steps, month_state
+from collector.center.runs.month_state import MonthStage, MonthStep, all_steps, month_state
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import DutyDays
 
 DONE: Final = "done"
 OPEN: Final = "open"
 LATE: Final = "late"
+PASSED: Final = "passed"
 
 
 @dataclass(frozen=True, slots=True)
 class DutyRow:
-    """Something due for a month. `status`: done, open or late (not done though the day is over).
+    """Something due for a month. `status`: done, open, late (not done though the day is over), or passed: the end of
+    the time to ask, which nobody does.
 
     `days_left`, `working_days_left`: until the due day, that day not counted; negative once it is over, None when done.
     `done_late`: it was done after its day. `review_id`: whose answer it is.
@@ -84,26 +86,28 @@ def months_due(connection: Connection, now_ms: int) -> list[Month]:
     """The months somebody has duties for: the last one, and those that took a step and are not published yet."""
     last = month_before(local_day(now_ms))
     begun = {Month.parse(text) for text in connection.execute(select(month_step.c.month).distinct()).scalars()}
-    unfinished = {m for m in begun if month_state(connection, m).state is not State.PUBLISHED}
+    unfinished = {m for m in begun if month_state(connection, m).state is not MonthStage.PUBLISHED}
     return sorted({last, *unfinished})
 
 
 def _rows(
-    cycle: Cycle, steps: Iterable[Step], reviews: Iterable[Review], today: date, days: DutyDays
+    cycle: Cycle, steps: Iterable[MonthStep], reviews: Iterable[Review], today: date, days: DutyDays
 ) -> Iterator[DutyRow]:
-    taken: dict[State, date] = {}
+    taken: dict[MonthStage, date] = {}
     for step in steps:
         taken.setdefault(step.state, local_day(step.at_ms))
     by_id = {duty.id: duty for duty in cycle.duties.duties}
-    for ident, state in (("disclosure", State.DISCLOSED), ("review", None), ("filing", State.FILED)):
+    for ident, state in (("disclosure", MonthStage.DISCLOSED), ("review", None), ("filing", MonthStage.FILED)):
         duty = by_id[ident]
-        # Nobody does the end of the time to ask: it passes.
-        done = taken.get(state) if state else (duty.due if today > duty.due else None)
-        yield _row(ident, duty.article, duty.text, duty.due, done, today, days, moved=duty.moved_from)
+        done = taken.get(state) if state else None
+        row = _row(ident, duty.article, duty.text, duty.due, done, today, days, moved=duty.moved_from)
+        if state is None and row.status == LATE:
+            row = replace(row, status=PASSED, days_left=None, working_days_left=None)
+        yield row
         if ident == "review":
             yield from _answers(reviews, today, days)
     duty = by_id["publication"]
-    done = taken.get(State.PUBLISHED)
+    done = taken.get(MonthStage.PUBLISHED)
     yield _row("publication", duty.article, duty.text, duty.due, done, today, days)
 
 

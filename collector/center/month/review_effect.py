@@ -15,8 +15,8 @@ from collector.center.people.access import Actor, Permission
 from collector.center.runs.asking.run_queue import AskedRun
 from collector.center.runs.compare import PlantEffect, effect_by_plant
 from collector.center.runs.run_list import RunRow
-from collector.center.runs.settle_month import Settled
-from collector.center.runs.what_if import Change, ask_what_if
+from collector.center.runs.settle_month import MadeRun
+from collector.center.runs.variants.what_if import TableChange, ask_what_if
 from collector.sheets.files import Delivered
 
 
@@ -33,7 +33,7 @@ def try_review(store: CenterStore, number: int, *, actor: Actor, note: str = "",
 
 def ask_to_try(
     store: CenterStore, number: int, *, actor: Actor, note: str = "", executor: str = ""
-) -> AskedRun[Settled]:
+) -> AskedRun[MadeRun]:
     """Ask for such a run; nothing is begun yet.
 
     Raises:
@@ -48,7 +48,9 @@ def ask_to_try(
             tr("attach the inputs that would change, as its remedy, first"),
             subject=tr("review {number}", number=number),
         )
-    changes = [Change(kind, Delivered(name, data, hashlib.sha256(data).hexdigest())) for kind, name, data in remedies]
+    changes = [
+        TableChange(kind, Delivered(name, data, hashlib.sha256(data).hexdigest())) for kind, name, data in remedies
+    ]
     note = f"review {number}" + (f": {note}" if note else "")
     return ask_what_if(
         store,

@@ -7,14 +7,17 @@ import hashlib
 
 from sqlalchemy import Connection, insert, select
 
-from collector.base.errors import StoreError
+from collector.base.errors import CollectorError, StoreError
 from collector.base.text import tr
+from collector.center.db.store import CenterStore
 from collector.center.db.tables_month import attachment
 from collector.center.inputs.imports import ALL_KINDS
+from collector.center.inputs.service import deliver, delivered_of, take_back
 from collector.center.month.attachments import MAX_FILES, MAX_REVIEW_BYTES, check_attachment
-from collector.center.month.review_log import REMEDY, ReviewState, review_by_id
-from collector.center.month.reviews import audit_review, lock_review
+from collector.center.month.review_log import GRANTED_STATES, REMEDY, ReviewState, review_by_id
+from collector.center.month.reviews import audit_review, link_remedy, lock_review
 from collector.center.people.access import Actor, Permission
+from collector.tables.limits import InputRules
 
 
 def attach(
@@ -75,6 +78,41 @@ def attach(
     assert key is not None
     audit_review(connection, actor, "review.attach", number, {**values, "attachment": int(key[0])}, now_ms)
     return int(key[0])
+
+
+def carry_out(store: CenterStore, number: int, *, actor: Actor, rules: InputRules | None, now_ms: int) -> list[int]:
+    """Import the remedies of a granted review in the place of what they conflict with; their imports' numbers.
+
+    All or nothing: where one is refused, those before it are taken back.
+
+    Raises:
+        Denied: the role may not import, or not prepare.
+        ConfigError: everything wrong in a remedy.
+        StoreError: the review is not granted, was carried out, has no remedy, or they change nothing.
+    """
+    actor.require(Permission.PREPARE)
+    found = store.read(lambda c: review_by_id(c, number, actor=actor))
+    subject = tr("review {number}", number=number)
+    remedies = store.read(lambda c: remedies_of(c, number, actor=actor))
+    if found.state not in GRANTED_STATES or found.carried_out or not remedies:
+        raise StoreError(tr("has no remedy that waits to be imported"), subject=subject)
+    done: list[int] = []
+    try:
+        for kind, name, data in remedies:
+            delivered = delivered_of(name, data)
+            taken = deliver(store, kind, delivered, actor=actor, replace=True, rules=rules)
+            done += [] if taken.import_id is None else [taken.import_id]
+        if not done:
+            raise StoreError(tr("its remedies are in force already; name the import"), subject=subject)
+        text = ", ".join(f"import {each}" for each in done)
+        store.write(
+            lambda c: link_remedy(c, number, actor=actor, import_id=done[-1], text=text, now_ms=now_ms)
+        ).result()
+    except CollectorError:
+        for each in reversed(done):
+            take_back(store, each, actor=actor, reason=f"{subject}: not carried out")
+        raise
+    return done
 
 
 def remedies_of(connection: Connection, number: int, *, actor: Actor) -> list[tuple[str, str, bytes]]:

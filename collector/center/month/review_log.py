@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from collector.base.errors import Denied, StoreError
+from collector.base.errors import Denied, Missing
 from collector.base.text import tr
 from collector.center.db.tables_month import attachment, review, review_event
+from collector.center.inputs.imports import known_register
 from collector.center.people.access import Actor, Permission
 from collector.model.interval import Month
 
@@ -101,6 +102,7 @@ class Review:
     """A request to look again at a line of a disclosed run, and what became of it.
 
     `claim_kind`: yuan or quantity; `line_value`: what the run says of it. `answer_due` moves when a late one is taken.
+    `office`: who rules on a dispute about it, as the register in force names it for the area (Art. 29); else empty.
     """
 
     id: int
@@ -126,6 +128,7 @@ class Review:
     state: ReviewState
     events: tuple[ReviewEvent, ...]
     attachments: tuple[AttachmentFacts, ...]
+    office: str
 
     @property
     def answered_ms(self) -> int | None:
@@ -156,14 +159,12 @@ def review_by_id(connection: Connection, number: int, *, actor: Actor) -> Review
     """One review.
 
     Raises:
-        StoreError: there is none with this number.
-        Denied: it is another plant's.
+        Missing: there is none with this number, or it is another plant's.
     """
     actor.require(Permission.SEE_OWN)
     found = _reviews(connection, review.c.id == number)
-    if not found:
-        raise StoreError(tr("there is none with this number"), subject=tr("review {number}", number=number))
-    actor.require_plant(found[0].plant)
+    if not found or not actor.may_see(found[0].plant):
+        raise Missing(tr("there is none with this number"), subject=tr("review {number}", number=number))
     return found[0]
 
 
@@ -171,8 +172,8 @@ def read_attachment(connection: Connection, number: int, *, actor: Actor) -> tup
     """An attachment and its bytes.
 
     Raises:
-        StoreError: there is none with this number.
-        Denied: it belongs to another plant's review; or is a remedy, which no plant reads.
+        Missing: there is none with this number, or it belongs to another plant's review.
+        Denied: it is a remedy, which no plant reads.
     """
     actor.require(Permission.SEE_OWN)
     query = (
@@ -181,10 +182,8 @@ def read_attachment(connection: Connection, number: int, *, actor: Actor) -> tup
         .where(attachment.c.id == number)
     )
     row = connection.execute(query).one_or_none()
-    if row is None:
-        raise StoreError(tr("there is none with this number"), subject=tr("attachment {number}", number=number))
-    if not actor.may_see(row.plant):
-        raise Denied(tr("this belongs to another plant"), subject=actor.name)
+    if row is None or not actor.may_see(row.plant):
+        raise Missing(tr("there is none with this number"), subject=tr("attachment {number}", number=number))
     if row.purpose == REMEDY and not actor.may(Permission.SEE_ALL):
         raise Denied(tr("a remedy may hold rows of other plants"), subject=actor.name)
     return _attachment(row), bytes(row.bytes)
@@ -210,10 +209,18 @@ def _reviews(connection: Connection, where: Any) -> list[Review]:
     query = select(*columns).where(attachment.c.review_id.between(first, last)).order_by(attachment.c.id)
     for row in connection.execute(query):
         files[int(row.review_id)].append(_attachment(row))
-    return [_review(row, events[int(row.id)], files[int(row.id)]) for row in rows]
+    offices = _offices(connection)
+    return [_review(row, events[int(row.id)], files[int(row.id)], offices.get(row.area, "")) for row in rows]
 
 
-def _review(row: Any, events: list[Any], files: list[AttachmentFacts]) -> Review:
+def _offices(connection: Connection) -> dict[str, str]:
+    """The office that rules on disputes by area, of those whose register row names one: its last row that does."""
+    known = known_register(connection)
+    states = () if known is None or known.register is None else known.register.areas
+    return {state.id: state.regulator for state in states if state.regulator}
+
+
+def _review(row: Any, events: list[Any], files: list[AttachmentFacts], office: str) -> Review:
     moved = [event.answer_due_day for event in events if event.answer_due_day]
     return Review(
         id=int(row.id),
@@ -239,6 +246,7 @@ def _review(row: Any, events: list[Any], files: list[AttachmentFacts]) -> Review
         state=state_after(bool(row.late), [EventKind(event.kind) for event in events]),
         events=tuple(_event(event) for event in events),
         attachments=tuple(files),
+        office=office,
     )
 
 

@@ -10,6 +10,7 @@ an import or a run that is named.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -27,12 +28,13 @@ from collector.center.month.transitions import MAX_TEXT, begin_review
 from collector.center.people import audit, four_eyes
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.month_state import disclosed_runs, month_state
-from collector.center.runs.run_list import WHAT_IF
+from collector.center.runs.run_list import NEVER_DISCLOSED
 from collector.center.runs.run_statement import RunLine, load_run_statement
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import DutyDays
 
 MAX_OPEN: Final = 500  # of a plant and month: nobody fills the store
+_DISPUTABLE: Final = (ReviewState.ANSWERED, ReviewState.REFUSED, ReviewState.GRANTED, ReviewState.LATE)
 _NUMBER: Final = re.compile(r"\d{1,12}(\.\d{1,6})?\Z", re.ASCII)
 
 
@@ -51,9 +53,17 @@ class ReviewRequest:
 
 
 def submit_review(
-    store: CenterStore, request: ReviewRequest, *, actor: Actor, days: DutyDays, now_ms: int | None = None
+    store: CenterStore,
+    request: ReviewRequest,
+    *,
+    actor: Actor,
+    days: DutyDays,
+    now_ms: int | None = None,
+    then: Callable[[Connection, int], None] | None = None,
 ) -> int:
     """Ask for a review of a line of one's own plant in a disclosed run; its number.
+
+    `then`: what belongs to it, in the same transaction; it is given the number.
 
     Raises:
         Denied: the role may not ask, the line is another plant's, or the run is not disclosed.
@@ -65,9 +75,14 @@ def submit_review(
     _check_request(request, month)
     line = _find_line(store, request, actor)
     moment = store.clock.now_utc_ms() if now_ms is None else now_ms
-    return store.write(
-        lambda c: _insert_review(c, request, line, month, actor=actor, days=days, now_ms=moment)
-    ).result()
+
+    def job(connection: Connection) -> int:
+        number = _insert_review(connection, request, line, month, actor=actor, days=days, now_ms=moment)
+        if then is not None:
+            then(connection, number)
+        return number
+
+    return store.write(job).result()
 
 
 def _insert_review(
@@ -194,9 +209,8 @@ def decide_review(
 def escalate_review(connection: Connection, number: int, *, actor: Actor, text: str, now_ms: int) -> None:
     """Appeal to the regulator: after the answer or the refusal, or where no answer came in time (Art. 27, 29)."""
     actor.require(Permission.REVIEW_SUBMIT)
-    states = (ReviewState.ASKED, ReviewState.ANSWERED, ReviewState.REFUSED, ReviewState.GRANTED, ReviewState.LATE)
-    found = _in_state(connection, number, actor, *states)
-    if found.state is ReviewState.ASKED and local_day(now_ms) <= found.answer_due:
+    found = _in_state(connection, number, actor, ReviewState.ASKED, *_DISPUTABLE)
+    if not may_be_appealed(found, now_ms):
         raise StoreError(
             tr("the answer is due on {answer_due}; wait for it", answer_due=found.answer_due),
             subject=tr("review {number}", number=number),
@@ -204,17 +218,36 @@ def escalate_review(connection: Connection, number: int, *, actor: Actor, text: 
     _append(connection, found, EventKind.APPEALED, actor=actor, now_ms=now_ms, text=_needed(text))
 
 
+def may_be_appealed(found: Review, now_ms: int) -> bool:
+    """Whether a review is in dispute: answered or decided, left aside as late, or not answered in time (Art. 27)."""
+    overdue = found.state is ReviewState.ASKED and local_day(now_ms) > found.answer_due
+    return overdue or found.state in _DISPUTABLE
+
+
 def rule_on_appeal(
-    connection: Connection, number: int, *, actor: Actor, granted: bool, text: str, document: str, now_ms: int
+    connection: Connection,
+    number: int,
+    *,
+    actor: Actor,
+    granted: bool,
+    text: str,
+    document: str,
+    now_ms: int,
+    appeal: str = "",
 ) -> None:
     """Decide an appeal as the regulator, with the number of the ruling (Art. 29).
+
+    `appeal`: number or date of the plant's letter, where it appealed to the regulator itself and not by way of the
+    center (Art. 27 sends it there): it is noted with the review, which must be one that could be appealed now.
 
     Raises:
         Denied: not the regulator, or a person who had a hand in the review.
         StoreError: there is no appeal, or the document is not named.
     """
     actor.require(Permission.REGULATE)
-    found = _in_state(connection, number, actor, ReviewState.APPEALED)
+    found = lock_review(connection, number, actor=actor)
+    if not (appeal.strip() and may_be_appealed(found, now_ms)):
+        found = _in_state(connection, number, actor, ReviewState.APPEALED)
     prepared = four_eyes.list_proposals(connection, kind="review_decision", subject=f"review {number}")
     took_part = {found.submitted_by, *(event.who for event in found.events), *(p.prepared_by for p in prepared)}
     if actor.name in took_part:
@@ -223,6 +256,10 @@ def rule_on_appeal(
         raise StoreError(
             tr("name the document (number and date) of the ruling"), subject=tr("review {number}", number=number)
         )
+    if found.state is not ReviewState.APPEALED:
+        letter = appeal.strip()[:255]
+        _append(connection, found, EventKind.APPEALED, actor=actor, now_ms=now_ms, text="", document=letter)
+        found = review_by_id(connection, number, actor=actor)
     kind = EventKind.RULED_GRANTED if granted else EventKind.RULED_REFUSED
     _append(connection, found, kind, actor=actor, now_ms=now_ms, text=_needed(text), document=document.strip()[:255])
 
@@ -259,7 +296,7 @@ def link_remedy(
         query = select(imported.c.id).where((imported.c.id == import_id) & effective)
     else:
         query = select(run.c.id).where((run.c.id == run_id) & (run.c.month == str(found.month)))
-        query = query.where((run.c.kind != WHAT_IF) & has_statement)
+        query = query.where(run.c.kind.not_in(NEVER_DISCLOSED) & has_statement)
     if connection.execute(query).scalar() is None:
         what = (
             tr("no import {import_id} is in force", import_id=import_id)

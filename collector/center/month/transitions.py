@@ -15,25 +15,31 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select
 
-from collector.base.errors import StoreError
-from collector.base.text import Text, as_data, join, tr
+from collector.base.errors import Missing, StoreError
+from collector.base.text import Text, as_data, both, join, tr
+from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import filing, month_step
 from collector.center.month.deadline_rules import against_calendar, refuse_unfinished
 from collector.center.month.review_log import all_reviews
 from collector.center.papers.bills import scheme_rows
+from collector.center.papers.books import post_result
 from collector.center.papers.filing_documents import FilingName
 from collector.center.people import audit, four_eyes
-from collector.center.people.access import Actor
-from collector.center.runs.month_state import MonthState, State, all_steps, month_state
-from collector.center.runs.run_list import WHAT_IF
+from collector.center.people.access import Actor, Permission
+from collector.center.runs.keeping.own_files import own_files
+from collector.center.runs.month_state import MonthStage, MonthState, all_steps, area_statuses, month_state
+from collector.center.runs.run_list import NEVER_DISCLOSED, RunState, asked_run, why_never_disclosed
 from collector.model.interval import Month
+from collector.report import words
+from collector.report.page import month_status
 from collector.settlement.rulebook.calendar import DutyDays
 
 STEP: Final = "month_step"
 FILING: Final = "month_filing"
 PUBLICATION: Final = "month_publication"
 KINDS: Final = (STEP, FILING, PUBLICATION)
+FINAL: Final = "final"
 MAX_TEXT: Final = 4000
 
 
@@ -45,48 +51,59 @@ class Need(StrEnum):
     REASON = "reason"
     FILINGS = "filings"  # the three documents were made of the run
     NOTHING_OPEN = "nothing_open"  # or a reason: see `what_stands_open`
+    FINAL = "final"  # every settlement area, or a reason: see `what_is_not_final`
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
     """A step that is allowed. `kind`: which kind of proposal it is, which says who prepares and who approves it."""
 
-    before: State
-    after: State
+    before: MonthStage
+    after: MonthStage
     article: str
     kind: str
     needs: frozenset[Need]
     text: Text
 
 
-def _t(before: State, after: State, article: str, kind: str, needs: tuple[Need, ...], text: Text) -> Transition:
+def _t(
+    before: MonthStage, after: MonthStage, article: str, kind: str, needs: tuple[Need, ...], text: Text
+) -> Transition:
     return Transition(before, after, article, kind, frozenset(needs), text)
 
 
 _FILED: Final = (Need.SAME_RUN, Need.FILINGS, Need.NOTHING_OPEN)
+_ANOTHER: Final = (Need.ANOTHER_RUN, Need.FINAL)
 _AGAIN: Final = (Need.ANOTHER_RUN, Need.REASON)
 
 TRANSITIONS: Final = (
-    _t(State.TRIAL, State.DISCLOSED, "26", STEP, (Need.ANOTHER_RUN,), tr("disclose the result")),
-    _t(State.DISCLOSED, State.DISCLOSED, "26", STEP, _AGAIN, tr("disclose another run")),
-    _t(State.DISCLOSED, State.IN_REVIEW, "27", STEP, (Need.SAME_RUN,), tr("open the reviews")),
-    _t(State.IN_REVIEW, State.IN_REVIEW, "27", STEP, _AGAIN, tr("disclose another run after reviews")),
-    _t(State.DISCLOSED, State.FILED, "28", STEP, _FILED, tr("file with the regulator")),
-    _t(State.IN_REVIEW, State.FILED, "28", STEP, _FILED, tr("file with the regulator")),
-    _t(State.FILED, State.DISCLOSED, "28", STEP, _AGAIN, tr("returned: disclose another run")),
-    _t(State.FILED, State.EFFECTIVE, "28", FILING, (Need.SAME_RUN,), tr("approved by the regulator")),
-    _t(State.EFFECTIVE, State.PUBLISHED, "28", PUBLICATION, (Need.SAME_RUN,), tr("published by the regulator")),
-    _t(State.PUBLISHED, State.CORRECTION, "24", STEP, (Need.SAME_RUN, Need.REASON), tr("open a correction")),
-    _t(State.CORRECTION, State.DISCLOSED, "26", STEP, (Need.ANOTHER_RUN,), tr("disclose the correction")),
+    _t(MonthStage.TRIAL, MonthStage.DISCLOSED, "26", STEP, _ANOTHER, tr("disclose the result")),
+    _t(MonthStage.DISCLOSED, MonthStage.DISCLOSED, "26", STEP, _AGAIN, tr("disclose another run")),
+    _t(MonthStage.DISCLOSED, MonthStage.IN_REVIEW, "27", STEP, (Need.SAME_RUN,), tr("open the reviews")),
+    _t(MonthStage.IN_REVIEW, MonthStage.IN_REVIEW, "27", STEP, _AGAIN, tr("disclose another run after reviews")),
+    _t(MonthStage.DISCLOSED, MonthStage.FILED, "28", STEP, _FILED, tr("file with the regulator")),
+    _t(MonthStage.IN_REVIEW, MonthStage.FILED, "28", STEP, _FILED, tr("file with the regulator")),
+    _t(MonthStage.FILED, MonthStage.DISCLOSED, "28", STEP, _AGAIN, tr("returned: disclose another run")),
+    _t(MonthStage.FILED, MonthStage.EFFECTIVE, "28", FILING, (Need.SAME_RUN,), tr("approved by the regulator")),
+    _t(
+        MonthStage.EFFECTIVE,
+        MonthStage.PUBLISHED,
+        "28",
+        PUBLICATION,
+        (Need.SAME_RUN, Need.FINAL),
+        tr("published by the regulator"),
+    ),
+    _t(MonthStage.PUBLISHED, MonthStage.CORRECTION, "24", STEP, (Need.SAME_RUN, Need.REASON), tr("open a correction")),
+    _t(MonthStage.CORRECTION, MonthStage.DISCLOSED, "26", STEP, _ANOTHER, tr("disclose the correction")),
 )
 
 
-def transitions_from(state: State) -> tuple[Transition, ...]:
+def transitions_from(state: MonthStage) -> tuple[Transition, ...]:
     """The steps that may follow a state."""
     return tuple(t for t in TRANSITIONS if t.before is state)
 
 
-def find_transition(before: State, after: State) -> Transition:
+def find_transition(before: MonthStage, after: MonthStage) -> Transition:
     """The step from one state to another.
 
     Raises:
@@ -102,10 +119,39 @@ def find_transition(before: State, after: State) -> Transition:
     )
 
 
+def prepare_step(
+    store: CenterStore,
+    month: Month,
+    to_state: MonthStage,
+    *,
+    actor: Actor,
+    days: DutyDays,
+    run_id: int | None = None,
+    reason: str = "",
+    document: str = "",
+) -> int:
+    """`propose_step` on a store: files of a run that is to be disclosed are made its own first. Raises as that, and:
+
+    Raises:
+        Altered: a file of the run is not the one it was made from.
+        OSError: the disk refuses.
+    """
+    actor.require(Permission.PREPARE)
+    asked = None if run_id is None else store.read(lambda c: asked_run(c, run_id))
+    if to_state is MonthStage.DISCLOSED and asked is not None and asked.state is RunState.DONE:
+        own_files(store, asked.id)
+    now_ms = store.clock.now_utc_ms()
+    return store.write(
+        lambda c: propose_step(
+            c, month, to_state, actor=actor, now_ms=now_ms, days=days, run_id=run_id, reason=reason, document=document
+        )
+    ).result()
+
+
 def propose_step(
     connection: Connection,
     month: Month,
-    to_state: State,
+    to_state: MonthStage,
     *,
     actor: Actor,
     now_ms: int,
@@ -126,23 +172,46 @@ def propose_step(
     state = month_state(connection, month)
     transition = find_transition(state.state, to_state)
     actor.require(four_eyes.KINDS[transition.kind].prepare)
+    content = step_content(
+        connection, state, transition, now_ms=now_ms, days=days, run_id=run_id, reason=reason, document=document
+    )  # fmt: skip
+    return four_eyes.propose(
+        connection, actor=actor, kind=transition.kind, subject=str(month), content=content, now_ms=now_ms
+    )
+
+
+def step_content(
+    connection: Connection,
+    state: MonthState,
+    transition: Transition,
+    *,
+    now_ms: int,
+    days: DutyDays,
+    run_id: int | None = None,
+    reason: str = "",
+    document: str = "",
+) -> dict[str, Any]:
+    """What is put down of a step that is to be decided, everything it needs having been looked at.
+
+    Raises:
+        StoreError: as of `propose_step`.
+    """
     content: dict[str, Any] = {
         "from": str(state.state),
-        "to": str(to_state),
+        "to": str(transition.after),
         "number": state.number + 1,
         "run_id": state.run_id if run_id is None else run_id,
         "reason": _bounded(reason),
         "document": document.strip()[:255],
     }
     content["result_hash"] = _check(connection, state, transition, content, now_ms)
-    against = against_calendar(connection, state, to_state, days, now_ms)
-    _need_reason(against, content["reason"], str(month))
+    content["areas"] = area_statuses(connection, content["run_id"])
+    against = against_calendar(connection, state, transition.after, days, now_ms)
+    _need_reason(against, content["reason"], str(state.month))
     # In words for programs, and so that a page can say it in either language.
     content["against"] = list(against)
     content["against_texts"] = [as_data(each) for each in against]
-    return four_eyes.propose(
-        connection, actor=actor, kind=transition.kind, subject=str(month), content=content, now_ms=now_ms
-    )
+    return content
 
 
 def approve_step(
@@ -177,7 +246,7 @@ def approve_step(
             ),
             subject=tr("proposal {number}", number=proposal_id),
         )
-    transition = find_transition(state.state, State(content["to"]))
+    transition = find_transition(state.state, MonthStage(content["to"]))
     if _check(connection, state, transition, content, now_ms) != content["result_hash"]:
         raise StoreError(
             tr("the run is not the one that was proposed"), subject=tr("run {number}", number=content["run_id"])
@@ -186,7 +255,7 @@ def approve_step(
     against = against_calendar(connection, state, transition.after, days, now_ms)
     _need_reason(against, reason, f"proposal {proposal_id}")
     step = {
-        "edition": state.edition + (transition.after is State.CORRECTION),
+        "edition": state.edition + (transition.after is MonthStage.CORRECTION),
         "state": str(transition.after),
         "run_id": content["run_id"],
         "result_hash": content["result_hash"],
@@ -197,6 +266,10 @@ def approve_step(
         "document": decided.document or content["document"],
     }
     take_step(connection, state, step, actor=actor, now_ms=now_ms, against=against)
+    if transition.after is MonthStage.EFFECTIVE:
+        run_id, edition = int(step["run_id"]), int(step["edition"])
+        result = scheme_rows(connection, run_id, edition)
+        post_result(connection, month, result, edition=edition, run_id=run_id, actor=actor, now_ms=now_ms)
     return month_state(connection, month)
 
 
@@ -216,12 +289,12 @@ def refuse_step(connection: Connection, proposal_id: int, *, actor: Actor, now_m
 def begin_review(connection: Connection, month: Month, *, actor: Actor, now_ms: int) -> None:
     """The first review takes a disclosed month into review by itself: nothing is decided by that (Art. 27)."""
     state = month_state(connection, month)
-    if state.state is not State.DISCLOSED:
+    if state.state is not MonthStage.DISCLOSED:
         return
     last = all_steps(connection, month)[-1]
     step = {
         "edition": state.edition,
-        "state": str(State.IN_REVIEW),
+        "state": str(MonthStage.IN_REVIEW),
         "run_id": last.run_id,
         "result_hash": last.result_hash,
         "prepared_by": actor.name,
@@ -261,10 +334,9 @@ def take_step(
 def what_stands_open(connection: Connection, month: Month, run_id: int) -> list[str]:
     """Why a run should not be filed as it is, in words; filing it needs a reason then.
 
-    Its status; reviews not done; plants with an amount and no grid company to settle it with (Art. 24).
+    Areas that are not final; reviews not done; plants with an amount and no grid company to settle it with (Art. 24).
     """
-    status = connection.execute(select(run.c.status).where(run.c.id == run_id)).scalar_one()
-    found: list[str] = [] if status == "final" else [tr("run {run_id} is {status}", run_id=run_id, status=status)]
+    found = what_is_not_final(connection, run_id)
     waiting = [review.id for review in all_reviews(connection, month) if review.is_open]
     if waiting:
         found.append(tr("reviews not done: {numbers}", numbers=", ".join(map(str, waiting))))
@@ -273,6 +345,27 @@ def what_stands_open(connection: Connection, month: Month, run_id: int) -> list[
     if lost:
         found.append(tr("no grid company in the register (settles_with): {plants}", plants=", ".join(lost)))
     return found
+
+
+def what_is_not_final(connection: Connection, run_id: int) -> list[str]:
+    """The settlement areas of a run that are not final, in words; its own status where it is worse than all of them."""
+    found: list[str] = [
+        tr("{area} is {status}", area=_area_words(area), status=_status_words(status))
+        for area, status in area_statuses(connection, run_id).items()
+        if status != FINAL
+    ]
+    status = str(connection.execute(select(run.c.status).where(run.c.id == run_id)).scalar_one())
+    if not found and status != FINAL:
+        found = [tr("run {run_id} is {status}", run_id=run_id, status=_status_words(status))]
+    return found
+
+
+def _area_words(area: str) -> Text:
+    return both(area, words.of(words.AREAS, area)[0])
+
+
+def _status_words(status: str) -> Text:
+    return both(status, month_status(status)[0])
 
 
 def _check(
@@ -284,16 +377,14 @@ def _check(
         raise StoreError(tr("name the run"), subject=str(state.month))
     row = connection.execute(select(run).where((run.c.id == run_id) & has_statement)).one_or_none()
     if row is None:
-        raise StoreError(tr("there is none with this number"), subject=tr("run {number}", number=run_id))
+        raise Missing(tr("there is none with this number"), subject=tr("run {number}", number=run_id))
     if row.month != str(state.month):
         raise StoreError(
             tr("is of {found}, not of {wanted}", found=row.month, wanted=state.month),
             subject=tr("run {number}", number=run_id),
         )
-    if row.kind == WHAT_IF:
-        raise StoreError(
-            tr("is a what-if run: it shows an effect and settles nothing"), subject=tr("run {number}", number=run_id)
-        )
+    if row.kind in NEVER_DISCLOSED:
+        raise StoreError(why_never_disclosed(row.kind), subject=tr("run {number}", number=run_id))
     refuse_unfinished(state.month, transition.after, row, now_ms)
     needs = transition.needs
     if Need.SAME_RUN in needs and run_id != state.run_id:
@@ -309,6 +400,11 @@ def _check(
         raise StoreError(tr("say why"), subject=f"{transition.before} to {transition.after}")
     if Need.FILINGS in needs:
         _check_filings(connection, run_id, state.edition)
+    if Need.FINAL in needs and not reason and (still := what_is_not_final(connection, run_id)):
+        raise StoreError(
+            tr("{names}: a step with an area that is not final needs a stated reason", names=join("; ", still)),
+            subject=tr("run {number}", number=run_id),
+        )
     if Need.NOTHING_OPEN in needs and not reason and (still := what_stands_open(connection, state.month, run_id)):
         raise StoreError(
             tr("{names}: filing it needs a stated reason", names=join("; ", still)),

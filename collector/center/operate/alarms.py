@@ -1,28 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Alarms: what somebody must look at now; raised and cleared by what the store shows, each with its time and its words.
 
-Stable codes: plant_silent · quarantine_growing · days_unsealed · disk_nearly_full · gateway_clock
+Stable codes: plant_silent · quarantine_growing · days_unsealed · disk_nearly_full · gateway_clock · gateway_twice; and
+of a running center: plant_flooding (its receiver), center_not_writing (`readiness`)
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, update
 
+from collector.base.text import tr
 from collector.center.db.store import insert_new
 from collector.center.db.tables_quality import alarm
-from collector.center.db.tables_receive import agent_state, lake_day, quarantine, store, stream
+from collector.center.db.tables_receive import agent_state, batch, lake_day, quarantine, store, stream
 from collector.center.receive.stream_state import OF_GATEWAYS
+from collector.center.receive.turns import Served
 from collector.center.settings import Alarms
 from collector.model.interval import HOUR_MS, format_time
 
-CODES: Final = ("plant_silent", "quarantine_growing", "days_unsealed", "disk_nearly_full", "gateway_clock")
+CODES: Final = (
+    "plant_silent", "quarantine_growing", "days_unsealed", "disk_nearly_full", "gateway_clock", "gateway_twice",
+    "plant_flooding", "center_not_writing",
+)  # fmt: skip
+_OVERLAP_MS: Final = 60_000  # a gateway that restarts with a new buffer never records in both, whatever is sent late
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,23 @@ def find_alarms(
         *_unsealed(connection, limits, now_ms),
         *_disk(directory, limits),
         *_clocks(connection),
+        *_twice(connection, now_ms),
     ]
+
+
+def find_flooding(before: Mapping[str, Served], now: Mapping[str, Served], passed_s: float) -> Iterator[Alarm]:
+    """Plants that were held back for half of the last `passed_s` seconds, or lost messages; by what was served then."""
+    for plant, served in sorted(now.items()):
+        former = before.get(plant, Served(0, 0, 0.0))
+        held_s, dropped = served.held_back_s - former.held_back_s, served.dropped - former.dropped
+        if not dropped and held_s < passed_s / 2:
+            continue
+        words = tr(
+            "sends more than its share: held back for {held:.0f} of the last {passed:.0f} s, "
+            "{taken} messages taken, {dropped} let go",
+            held=held_s, passed=passed_s, taken=served.messages - former.messages, dropped=dropped,
+        )  # fmt: skip
+        yield Alarm("plant_flooding", plant or tr("plants that are not enrolled, or not vouched for"), words)
 
 
 def apply_alarms(connection: Connection, standing: Collection[Alarm], *, now_ms: int) -> tuple[int, int]:
@@ -102,9 +126,14 @@ def _silent(connection: Connection, limits: Alarms, plants: Collection[str], now
         since_ms = begun_ms if heard.last_ms is None else heard.last_ms
         if now_ms - since_ms < limits.silent_after_s * 1000:
             continue
-        last = "was never heard of" if heard.last_ms is None else f"nothing heard since {format_time(since_ms)}"
-        words = "; its gateway went offline" if heard.said_goodbye else ""
-        yield Alarm("plant_silent", plant, last + words)
+        words = (
+            tr("was never heard of")
+            if heard.last_ms is None
+            else tr("nothing heard since {time}", time=format_time(since_ms))
+        )
+        if heard.said_goodbye:
+            words = tr("{silence}; its gateway went offline", silence=words)
+        yield Alarm("plant_silent", plant, words)
 
 
 def _quarantine(connection: Connection, limits: Alarms, now_ms: int) -> Iterator[Alarm]:
@@ -112,7 +141,7 @@ def _quarantine(connection: Connection, limits: Alarms, now_ms: int) -> Iterator
     counts = {row.code: int(row.n) for row in connection.execute(recent.group_by(quarantine.c.code))}
     if sum(counts.values()) >= limits.quarantined_per_h:
         words = ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
-        yield Alarm("quarantine_growing", "quarantine", f"refused within an hour: {words}")
+        yield Alarm("quarantine_growing", "quarantine", tr("refused within an hour: {counts}", counts=words))
 
 
 def _unsealed(connection: Connection, limits: Alarms, now_ms: int) -> Iterator[Alarm]:
@@ -122,13 +151,16 @@ def _unsealed(connection: Connection, limits: Alarms, now_ms: int) -> Iterator[A
     query = select(func.count().label("n"), func.min(lake_day.c.day).label("day")).where(waiting)
     row = connection.execute(query).one()
     if row.n:
-        yield Alarm("days_unsealed", "lake", f"{row.n} days wait to be written, the oldest {row.day}")
+        yield Alarm(
+            "days_unsealed", "lake", tr("{count} days wait to be written, the oldest {day}", count=row.n, day=row.day)
+        )
 
 
 def _disk(directory: Path, limits: Alarms) -> Iterator[Alarm]:
     usage = shutil.disk_usage(directory)
     if usage.free < limits.disk_free_ratio * usage.total:
-        words = f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB free"
+        free, total = f"{usage.free / 1e9:.1f}", f"{usage.total / 1e9:.1f}"
+        words = tr("{free} of {total} GB free", free=free, total=total)
         yield Alarm("disk_nearly_full", str(directory), words)
 
 
@@ -136,8 +168,32 @@ def _clocks(connection: Connection) -> Iterator[Alarm]:
     for row in connection.execute(select(agent_state).order_by(agent_state.c.plant, agent_state.c.gateway)):
         said = _said(row.bytes)
         if said.get("clock") == "unsynchronised" and said.get("online") is not False:
-            words = f"said {format_time(int(row.received_ms))} that its clock is not synchronised"
+            words = tr("said {time} that its clock is not synchronised", time=format_time(int(row.received_ms)))
             yield Alarm("gateway_clock", f"{row.plant}/{row.gateway}", words)
+
+
+def _twice(connection: Connection, now_ms: int) -> Iterator[Alarm]:
+    """Gateways under whose id two buffers record at the same time: two machines that end each other's connections."""
+    latest = select(stream).where(OF_GATEWAYS & (stream.c.last_received_ms > now_ms - HOUR_MS))
+    by_gateway: dict[tuple[str, str], list[Any]] = {}
+    for row in connection.execute(latest.order_by(stream.c.first_received_ms, stream.c.id)):
+        by_gateway.setdefault((row.plant, row.gateway), []).append(row)
+    for (plant, gateway), rows in by_gateway.items():
+        if any(_records_beside(connection, older, newer) for older, newer in pairwise(rows)):
+            words = tr("two buffers record under this id at once: a second machine, a cloned disk? Stop one of them")
+            yield Alarm("gateway_twice", f"{plant}/{gateway}", words)
+
+
+def _records_beside(connection: Connection, older: Any, newer: Any) -> bool:
+    """Whether a stream goes on recording after another of the same gateway has begun; not: only sends what is old."""
+    if older.last_received_ms <= newer.first_received_ms:
+        return False
+    with_records = select(batch.c.first_ms, batch.c.last_ms).where(batch.c.record_count > 0).limit(1)
+    begun = connection.execute(with_records.where(batch.c.stream_id == newer.id).order_by(batch.c.sequence)).first()
+    last = connection.execute(
+        with_records.where(batch.c.stream_id == older.id).order_by(batch.c.sequence.desc())
+    ).first()
+    return begun is not None and last is not None and last.last_ms > begun.first_ms + _OVERLAP_MS
 
 
 def _said(payload: bytes) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 """Backup and restore of store and lake together.
 
 The store is copied first, in one consistent state, then the day files and the files of imports that this state lists:
-they are immutable, so whatever the running center does meanwhile changes none. A restore gives the store a new id:
-every agent then sends again what it still keeps and the copy may lack.
+they are immutable, so whatever the running center does meanwhile changes none. Each is held against its hash on the
+way: of a day file that is gone or damaged the bytes are taken from a run that has its own; where nobody has them the
+damaged file is saved as it is, and the backup says so. A restore gives the store a new id: every agent then sends again
+what it still keeps and the copy may lack.
 
 In the backup the store is an SQLite file whatever it was before; a restore makes of it again what center.toml names.
 So a backup needs no programs of the database's, can be looked at like any store, and carries one from SQLite to
@@ -12,11 +14,13 @@ PostgreSQL (docs/decisions/0013-a-backup-is-a-store.md).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import logging
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,37 +28,75 @@ from sqlalchemy import Connection, exists, select, update
 from sqlalchemy.exc import DBAPIError
 
 from collector.base.clock import Clock
+from collector.base.durable import flush, flush_tree, folder_held, write_whole
 from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.engines import make_engine
-from collector.center.db.store import CenterStore, renew_store_id
+from collector.center.db.store import CenterStore
 from collector.center.db.store_copy import copy_tables
-from collector.center.db.store_version import BACKUP_MANIFEST, has_store, lock_others_out, make_tables
+from collector.center.db.store_version import (
+    BACKUP_MANIFEST,
+    RESTORING,
+    has_store,
+    lock_others_out,
+    make_tables,
+    store_id_of,
+)
 from collector.center.db.tables_inputs import has_statement, run, run_file
 from collector.center.db.tables_receive import SCHEMA_VERSION, lake_file
+from collector.center.db.verified import Altered, copy_verified
 from collector.center.inputs.stored_rows import listed_files, path_of
-from collector.center.runs.run_list import link_records
+from collector.center.operate.anchors import renew_store
+from collector.center.people.access import Actor
+from collector.center.people.heads import anchor_of
+from collector.center.runs.keeping.own_files import own_disclosed
+from collector.center.runs.run_list import link_records, record_name, runs_folder
 
 DATABASE: Final = "center.sqlite"
+_MARK: Final = "restored.json"
+DATA: Final = "data"
+logger: Final = logging.getLogger("collector.center.operate.backup")
+_RESTORE: Final = Actor.at_command_line("restore")
 
 
 def create_backup(store: CenterStore, target: Path) -> int:
     """Copy store and lake into a new folder, also beside a running center; returns the number of day files.
 
+    `what_is_altered` tells what could be saved only as it is.
+
     Raises:
         StoreError: the folder is there already, or a listed file is gone.
     """
+    if target.exists():
+        raise StoreError(tr("a backup needs a folder of its own; this one is there already"), subject=str(target))
+    part = target.with_name(f".{target.name}.part")  # under its name only when it is whole; what a kill left goes first
     try:
-        target.mkdir(parents=True)
-    except FileExistsError as error:
-        raise StoreError(
-            tr("a backup needs a folder of its own; this one is there already"), subject=str(target)
-        ) from error
-    if (store.directory / DATABASE).exists():
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        with folder_held(runs_folder(store.directory)):  # no run expires while it is copied
+            count = _fill_backup(store, part)
+        part.rename(target)
+        flush(target.parent)
+    except BaseException as error:
+        shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, OSError | sqlite3.Error | DBAPIError):
+            raise StoreError(
+                tr("no backup was made, and nothing is left of it: {error}", error=error), subject=str(target)
+            ) from error
+        raise
+    return count
+
+
+def _fill_backup(store: CenterStore, target: Path) -> int:
+    """Write everything of a backup into its folder, durably; returns the number of day files."""
+    if (store.directory / DATABASE).exists() and not store.is_read_only:
         _copy_database(store.directory / DATABASE, target / DATABASE)
     else:
         store.read(lambda connection: _write_database(connection, target / DATABASE))
-    count = _copy_lake(store, target)
+    with CenterStore.open(target, clock=store.clock, create=False) as copy:  # before anything is noted in the copy
+        anchor = copy.read(anchor_of)
+    altered: list[str] = []
+    count = _copy_lake(store, target, altered)
     for folder in (Path("lake-others"), *(Path("runs") / name for name in _run_folders(store, target))):
         for source in sorted((store.directory / folder).rglob("*")):
             inside = source.relative_to(store.directory)
@@ -68,11 +110,23 @@ def create_backup(store: CenterStore, target: Path) -> int:
         "schema_version": SCHEMA_VERSION,
         "store_id": store.store_id,
         "made_ms": store.clock.now_utc_ms(),
+        "anchor": anchor,
+        "altered": altered,
         "files": {str(path.relative_to(target)): _sha256(path) for path in files},
     }
     # Written last: a backup without it was not finished, and is not restored.
     (target / BACKUP_MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    flush_tree(target)
     return count
+
+
+def what_is_altered(backup: Path) -> list[str]:
+    """Files that were not as the store lists them when a backup was made, and are in it as they were, in words.
+
+    Raises:
+        StoreError: it is no finished backup.
+    """
+    return [str(words) for words in _read_manifest(backup).get("altered", [])]
 
 
 def restore_backup(backup: Path, state: Path, *, clock: Clock, database_url: str = "") -> str:
@@ -82,29 +136,84 @@ def restore_backup(backup: Path, state: Path, *, clock: Clock, database_url: str
         StoreError: the backup is damaged or incomplete, or there is something where the state or the store shall be.
     """
     manifest = _read_manifest(backup)
-    if state.exists() and any(state.iterdir()):
-        raise StoreError(tr("not empty: a restore never writes over a store; move it away first"), subject=str(state))
+    part = state / RESTORING  # inside, so that whoever owns the state directory needs no right to the folder above it
+    with contextlib.suppress(OSError):
+        part.rmdir()  # empty: a kill came between the last two steps
+    store_id = _filled_before(part, backup, database_url)
+    if store_id is None:
+        if state.exists() and any(path != part for path in state.iterdir()):
+            raise StoreError(
+                tr("not empty: a restore never writes over a store; move it away first"), subject=str(state)
+            )
+        store_id = _fill_whole(part, backup, manifest, clock, database_url)
+    for path in part.glob(f"{DATABASE}*") if database_url else ():
+        path.unlink()
+    # A program that opens the state meanwhile refuses it, for the folder is still there; a kill is taken up from here.
+    for path in sorted(part.iterdir()):
+        if path.name != _MARK:
+            path.rename(state / path.name)
+    flush(state)
+    (part / _MARK).unlink()
+    part.rmdir()
+    flush(state)
+    return store_id
+
+
+def _fill_whole(part: Path, backup: Path, manifest: Mapping[str, Any], clock: Clock, database_url: str) -> str:
+    """Check what can be checked before anything is copied, then fill the folder; a failure leaves nothing of it."""
     for name, sha256 in manifest["files"].items():
         path = backup / name
         if not path.is_file() or _sha256(path) != sha256:
             raise StoreError(tr("missing, or not as it was when the backup was made"), subject=str(path))
-    part = state.with_name(state.name + ".restoring")
-    shutil.rmtree(part, ignore_errors=True)
+    if database_url:
+        _refuse_unless_empty(database_url)
+    was_there = part.parent.exists()
+    try:
+        return _fill_state(part, backup, manifest, clock, database_url)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        if not was_there:
+            with contextlib.suppress(OSError):
+                part.parent.rmdir()
+        raise
+
+
+def _fill_state(part: Path, backup: Path, manifest: Mapping[str, Any], clock: Clock, database_url: str) -> str:
+    """Everything of a restore but its last step: the folder whole on the disk, the database filled."""
+    if part.exists():  # what a killed try left; of another user it can't go, and the error says whose it is
+        shutil.rmtree(part)
     for name in manifest["files"]:
         _copy(backup / name, part / name)
     with CenterStore.open(part, clock=clock, create=False) as store:
         for folder, plant, name in store.read(_pinned):
-            link_records(part / "runs" / folder / "data", [part / "lake" / plant / name])
-        store_id = store.write(lambda connection: renew_store_id(connection, clock.now_utc_ms())).result()
+            link_records(part / "runs" / folder / DATA, [part / "lake" / plant / name])
+        for words in own_disclosed(store):
+            logger.warning("%s", words)
+        store_id = store.write(lambda c: renew_store(c, actor=_RESTORE, now_ms=clock.now_utc_ms())).result()
+        flush_tree(part)
+        # Where this process is killed after the database was filled, the next attempt knows by it what was done.
+        write_whole(part / _MARK, json.dumps({"backup": _sha256(backup / BACKUP_MANIFEST), "id": store_id}).encode())
         if database_url:
             store.read(lambda connection: _fill_database(connection, database_url))
-    if database_url:
-        for path in part.glob(f"{DATABASE}*"):
-            path.unlink()
-    if state.exists():
-        state.rmdir()
-    part.rename(state)
     return store_id
+
+
+def _filled_before(part: Path, backup: Path, database_url: str) -> str | None:
+    """The id of the store that a killed restore of this backup has made, but for moving it to its place."""
+    try:
+        mark = json.loads((part / _MARK).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if mark["backup"] != _sha256(backup / BACKUP_MANIFEST):
+        return None
+    if not database_url:
+        return str(mark["id"])
+    engine = make_engine(database_url, writing=False)
+    try:
+        with engine.begin() as connection:
+            return mark["id"] if has_store(connection) and store_id_of(connection) == mark["id"] else None
+    finally:
+        engine.dispose()
 
 
 def _write_database(source: Connection, target: Path) -> None:
@@ -114,6 +223,18 @@ def _write_database(source: Connection, target: Path) -> None:
         with engine.begin() as connection:
             make_tables(connection)
             copy_tables(source, connection)
+    finally:
+        engine.dispose()
+
+
+def _refuse_unless_empty(database_url: str) -> None:
+    engine = make_engine(database_url, writing=False)
+    try:
+        with engine.begin() as connection:
+            if has_store(connection):
+                raise StoreError(tr("not empty: a restore never writes over a store"), subject=str(engine.url.database))
+    except DBAPIError as error:
+        raise StoreError(tr("not restored: {orig}", orig=error.orig), subject=str(engine.url.database)) from error
     finally:
         engine.dispose()
 
@@ -133,21 +254,51 @@ def _fill_database(source: Connection, database_url: str) -> None:
         engine.dispose()
 
 
-def _copy_lake(store: CenterStore, target: Path) -> int:
+def _copy_lake(store: CenterStore, target: Path, altered: list[str]) -> int:
+    """Day files and the files of imports; `altered` takes what is not as the copy lists it, in words."""
     with CenterStore.open(target, clock=store.clock, create=False) as copy:
         listed = copy.read(_listed)
-        for plant, name in listed:
-            source = store.lake / plant / name
-            if source.exists():
-                _copy(source, target / "lake" / plant / name)
-            elif not copy.write(lambda c, p=plant, n=name: _note_dropped(c, p, n, store.clock.now_utc_ms())).result():  # type: ignore[misc]
-                raise _not_there(source)
+        for plant, name, sha256 in listed:
+            sources = [store.lake / plant / name, *_own_copies(store, copy, plant, name)]
+            if (
+                not _save(sources, target / "lake" / plant / name, sha256, altered)
+                and not copy.write(
+                    lambda c, p=plant, n=name: _note_dropped(c, p, n, store.clock.now_utc_ms())  # type: ignore[misc]
+                ).result()
+            ):
+                raise _not_there(sources[0])
         for sha256 in copy.read(listed_files):
             source = path_of(store.imported, sha256)
-            if not source.exists():
+            if not _save([source], path_of(copy.imported, sha256), sha256, altered):
                 raise _not_there(source)
-            _copy(source, path_of(copy.imported, sha256))
     return len(listed)
+
+
+def _own_copies(store: CenterStore, copy: CenterStore, plant: str, name: str) -> Iterator[Path]:
+    """The same day file in the folders of runs that pin it: after a disclosure these are files of their own."""
+    same = (run_file.c.plant == plant) & (run_file.c.name == name)
+    query = select(run.c.folder).join(run_file, run_file.c.run_id == run.c.id).where(same).order_by(run.c.id)
+    for folder in copy.read(lambda c: c.execute(query).scalars().all()):
+        yield runs_folder(store.directory) / folder / DATA / "records" / record_name(plant, name)
+
+
+def _save(sources: Iterable[Path], target: Path, sha256: str, altered: list[str]) -> bool:
+    """Copy the first of these files that has the hash; else the first that is there, told in `altered`. False: none."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    damaged: tuple[Path, Altered] | None = None
+    for source in sources:
+        try:
+            copy_verified(source, target, sha256)
+        except Altered as error:
+            if damaged is None and source.exists():
+                damaged = source, error
+        else:
+            return True
+    if damaged is None:
+        return False
+    shutil.copyfile(damaged[0], target)
+    altered.append(damaged[1].difference)
+    return True
 
 
 def _run_folders(store: CenterStore, target: Path) -> Sequence[str]:
@@ -186,10 +337,11 @@ def _note_dropped(connection: Connection, plant: str, name: str, now_ms: int) ->
     return True
 
 
-def _listed(connection: Connection) -> list[tuple[str, str]]:
-    query = select(lake_file.c.plant, lake_file.c.name).where(lake_file.c.dropped_ms.is_(None))
-    query = query.distinct().order_by(lake_file.c.plant, lake_file.c.name)
-    return [(row.plant, row.name) for row in connection.execute(query)]
+def _listed(connection: Connection) -> list[tuple[str, str, str]]:
+    """Plant, name and SHA-256 of each day file."""
+    columns = (lake_file.c.plant, lake_file.c.name, lake_file.c.sha256)
+    query = select(*columns).where(lake_file.c.dropped_ms.is_(None)).distinct()
+    return [(r.plant, r.name, r.sha256) for r in connection.execute(query.order_by(*columns))]
 
 
 def _pinned(connection: Connection) -> list[tuple[str, str, str]]:

@@ -23,13 +23,14 @@ from collector.base.clock import clock_state
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError
 from collector.base.text import tr
-from collector.center.db.store import CenterStore
+from collector.center.db.store import READ_ONLY, CenterStore
 from collector.center.db.tables_quality import finding, validated_day
 from collector.center.db.tables_receive import lake_day, quarantine
-from collector.center.operate.alarms import Alarm, find_alarms
+from collector.center.operate.alarms import Alarm, find_alarms, list_alarms
+from collector.center.operate.readiness import ask_running_center, require_usable
 from collector.center.people import audit
 from collector.center.quality.validation import register_in_force
-from collector.center.settings import CenterSettings, Receiver
+from collector.center.settings import CenterSettings, ReceiverSettings, RunSettings
 from collector.model.interval import DAY_MS, format_time, local_day
 from collector.model.register import Register
 
@@ -45,6 +46,8 @@ _ALARM_REMEDIES: Final[Mapping[str, str]] = {
     "days_unsealed": "is the center running? its log says why a day can't be written",
     "disk_nearly_full": "make room, or lower lake.keep_payload_days",
     "gateway_clock": "see to NTP at the plant: its records count, and are flagged",
+    "plant_flooding": "call the plant: what does it send? Others are served first; see docs/center.md for its share",
+    "gateway_twice": "call the plant: which machine shall send? Stop the other, or give it a gateway.id of its own",
 }
 
 
@@ -67,16 +70,39 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
         found.append(
             Complaint("warning", "host clock", message, tr("see to NTP: `timedatectl`; duties go by this clock"))
         )
+    if store.is_read_only:
+        remedy = tr("give this user write rights, or mount the file system for writing; `mount` and dmesg say why not")
+        found.append(Complaint("error", str(store.directory), READ_ONLY, remedy))
+    else:
+        found += _lake(store.lake)
     if settings is not None:
-        found += [*_keys(settings), *_broker(settings)]
+        found += [*_running(settings), *_keys(settings), *_broker(settings)]
         plants = [plant.id for plant in settings.plant]
         alarms = store.read(lambda c: find_alarms(c, settings.alarms, plants, store.directory, now_ms=now_ms))
         found += [_of_alarm(each) for each in alarms]
+        # What only the receiver of the running center can see, as it wrote it down.
+        standing = [row for row in store.read(list_alarms) if row["code"] == "plant_flooding"]
+        found += [_of_alarm(Alarm(row["code"], row["subject"], row["text"])) for row in standing]
         found += store.read(lambda c: list(_register(register_in_force(c), settings, local_day(now_ms))))
     found += store.read(lambda c: [*_clock(c, now_ms), *_findings(c), *_quarantine(c), *_validation(c), *_audit(c)])
     if backups is not None:
         found += _backups(backups, now_ms)
     return sorted(found, key=lambda each: each.severity != "error")
+
+
+def _running(settings: CenterSettings) -> Iterator[Complaint]:
+    """What the running center can't do, in its own words."""
+    if words := ask_running_center(settings):
+        remedy = tr("its log says since when; nothing is lost: plants keep what is not acknowledged")
+        yield Complaint("error", "running center", words, remedy)
+
+
+def _lake(lake: Path) -> Iterator[Complaint]:
+    try:
+        require_usable(lake)
+    except OSError as error:
+        remedy = tr("no day is sealed or settled meanwhile; `mount`, dmesg and the folder's owner say why not")
+        yield Complaint("error", str(lake), tr("can't be read: {strerror}", strerror=error.strerror), remedy)
 
 
 def _keys(settings: CenterSettings) -> Iterator[Complaint]:
@@ -89,6 +115,9 @@ def _keys(settings: CenterSettings) -> Iterator[Complaint]:
     for file in (name, settings.mqtt.key_file, settings.mqtt.password_file, settings.web.key_file):
         if file:
             yield from _secret(Path(file))
+    for file in (settings.mqtt.ca_file, settings.mqtt.cert_file, settings.web.cert_file):
+        if file:
+            yield from _opens(Path(file))
     if name:
         yield from _loads(partial(wire.load_signing_key, Path(name)))
     for plant in settings.plant:
@@ -101,17 +130,20 @@ def _keys(settings: CenterSettings) -> Iterator[Complaint]:
             )
 
 
-def _secret(path: Path) -> Iterator[Complaint]:
+def _opens(path: Path) -> Iterator[Complaint]:
     try:
-        mode = path.stat().st_mode
+        with path.open("rb"):
+            pass
     except OSError as error:
-        yield Complaint(
-            "error",
-            str(path),
-            tr("can't be read: {strerror}", strerror=error.strerror),
-            tr("put the file there, for this user to read"),
-        )
+        message = tr("can't be read: {strerror}", strerror=error.strerror)
+        yield Complaint("error", str(path), message, tr("put the file there, for this user to read"))
+
+
+def _secret(path: Path) -> Iterator[Complaint]:
+    if unreadable := list(_opens(path)):
+        yield from unreadable
         return
+    mode = path.stat().st_mode
     if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
         message = tr("others may use it (mode {mode:o})", mode=stat.S_IMODE(mode))
         yield Complaint("error", str(path), message, tr("chmod 0640 {path}; chown root:collector {path}", path=path))
@@ -229,12 +261,20 @@ def _quarantine(connection: Connection) -> Iterator[Complaint]:
         yield Complaint("warning", "limits", tr("batches refused for now: {words}", words=words), remedy)
 
 
-def limits_in_words(limits: Receiver) -> str:
+def limits_in_words(limits: ReceiverSettings) -> str:
     """What a batch and a plant may have, as center.toml says it."""
     return (
         f"times from {limits.max_age_days} days ago to {limits.max_future_s:g} s ahead; of a batch "
         f"{limits.max_batch_bytes} bytes, {limits.max_days_per_batch} days, {limits.max_gaps_per_batch} gaps, "
-        f"{limits.max_units_per_batch} units; of a plant {limits.max_streams_per_plant} streams"
+        f"{limits.max_units_per_batch} units; of a plant {limits.max_streams_per_plant} streams, "
+        f"{limits.max_rows_per_s_per_plant} rows a second and {limits.max_bytes_per_plant} bytes"
+    )
+
+
+def runs_in_words(runs: RunSettings) -> str:
+    """How long runs are kept, as center.toml says it."""
+    return tr(
+        "kept for {days} days, and for good where disclosed, filed, reviewed or measured against", days=runs.keep_days
     )
 
 

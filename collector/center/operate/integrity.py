@@ -3,64 +3,44 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
-import collector.wire as wire
-from collector.base.errors import Garbled
+from collector.center.db.schema_check import check_schema
+from collector.center.db.sealed_rows import check_rows
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run_file
-from collector.center.db.tables_receive import batch, batch_day, covered, lake_day, lake_file, payload, stream, unit_day
-from collector.center.db.verified import Altered, read_verified
+from collector.center.db.tables_receive import batch_day, lake_day, lake_file, payload, unit_day
+from collector.center.db.tables_results import kept_file
+from collector.center.db.verified import Altered, read_named, read_verified
 from collector.center.inputs.stored_rows import listed_files, path_of
 from collector.center.lake.day_file import count_rows
-from collector.center.receive import ranges
+from collector.center.operate.journal_integrity import check_journal
+from collector.center.runs.measuring.result_table import find_altered_results
 
 
 def check_store(store: CenterStore) -> list[str]:
     """Everything found wrong, in words; empty where all is well. Safe beside a running center."""
-    return store.read(
-        lambda connection: [
-            *_payloads(connection),
-            *_sequences(connection),
-            *_files(connection, store.lake),
-            *_imports(connection, store.imported),
-        ]
-    )
+    return store.read(lambda connection: [*check_database(connection), *check_files(connection, store.directory)])
 
 
-def _payloads(connection: Connection) -> Iterator[str]:
-    """Every payload kept is the batch its row names."""
-    same = (payload.c.stream_id == batch.c.stream_id) & (payload.c.sequence == batch.c.sequence)
-    columns = (stream.c.plant, stream.c.gateway, stream.c.epoch, batch.c.sequence, batch.c.sha256, payload.c.bytes)
-    query = select(*columns).select_from(payload.join(batch, same).join(stream, stream.c.id == batch.c.stream_id))
-    for row in connection.execute(query.execution_options(yield_per=200)):
-        name = f"batch {row.plant}/{row.gateway}/{row.epoch}/{row.sequence}"
-        try:
-            envelope = wire.open_envelope(row.bytes)
-        except Garbled as error:
-            yield f"{name}: {error}"
-            continue
-        if hashlib.sha256(envelope.header).digest() != bytes(row.sha256):
-            yield f"{name}: its payload is another batch"
+def check_database(connection: Connection) -> Iterator[str]:
+    """What the database says is what was written, and agrees with itself."""
+    yield from _database(connection)
+    yield from check_schema(connection)
+    yield from check_rows(connection)
+    yield from check_journal(connection)
+    yield from _results(connection)
 
 
-def _sequences(connection: Connection) -> Iterator[str]:
-    """Covered ranges hold every stored batch, and `through` follows from them."""
-    for row in connection.execute(select(stream)):
-        name = f"stream {row.plant}/{row.gateway}/{row.epoch}"
-        query = select(covered.c.from_seq, covered.c.to_seq).where(covered.c.stream_id == row.id)
-        held = [(int(r.from_seq), int(r.to_seq)) for r in connection.execute(query)]
-        stored = connection.execute(select(batch.c.sequence).where(batch.c.stream_id == row.id)).scalars()
-        if ranges.merge(held) != sorted(held):
-            yield f"{name}: its ranges overlap or touch"
-        if ranges.merge([*held, *((int(n), int(n)) for n in stored)]) != ranges.merge(held):
-            yield f"{name}: a stored batch is not covered"
-        if ranges.through(ranges.merge(held)) != row.through:
-            yield f"{name}: through is {row.through}, its ranges give {ranges.through(ranges.merge(held))}"
+def check_files(connection: Connection, directory: Path) -> Iterator[str]:
+    """Every file that the database lists is there with its hash; those of runs are `books_integrity`'s."""
+    yield from _files(connection, directory / "lake")
+    yield from _imports(connection, directory / "imported")
+    yield from _others(connection, directory)
+    yield from _kept(connection, directory)
 
 
 def _files(connection: Connection, lake: Path) -> Iterator[str]:
@@ -86,8 +66,8 @@ def _files(connection: Connection, lake: Path) -> Iterator[str]:
         else:
             try:
                 counted = count_rows(path, row.sha256)
-            except Altered:
-                yield f"{path}: not as it was sealed"
+            except Altered as error:
+                yield error.difference
         if row.superseded_ms is not None:
             continue
         if counted is not None:
@@ -108,3 +88,41 @@ def _imports(connection: Connection, folder: Path) -> Iterator[str]:
             read_verified(path_of(folder, sha256), sha256)
         except Altered as error:
             yield error.difference
+
+
+def _database(connection: Connection) -> Iterator[str]:
+    """Pages and indexes of an SQLite file fit together, and no row names one that is not there."""
+    if connection.dialect.name != "sqlite":
+        return
+    for (words,) in connection.exec_driver_sql("PRAGMA integrity_check").all():
+        if words != "ok":
+            yield f"database: {words}"
+    for row in connection.exec_driver_sql("PRAGMA foreign_key_check").all():
+        yield f"database: row {row[1]} of {row[0]} names a row of {row[2]} that is not there"
+
+
+def _others(connection: Connection, directory: Path) -> Iterator[str]:
+    """The list of records that lost their instant is there for every current day file that names one."""
+    current = lake_file.c.superseded_ms.is_(None) & (lake_file.c.others != "")
+    for row in connection.execute(select(lake_file.c.plant, lake_file.c.others).where(current)):
+        try:
+            read_named(directory / "lake-others" / row.plant / row.others)
+        except Altered as error:
+            yield error.difference
+
+
+def _results(connection: Connection) -> Iterator[str]:
+    """What was measured is as it was stored; what is not is measured again by the next closing."""
+    for name in find_altered_results(connection):
+        yield f"{name}: is not as it was stored; it counts for nothing and is made again when it is needed"
+
+
+def _kept(connection: Connection, directory: Path) -> Iterator[str]:
+    """Tables kept between runs are as they were written, or gone."""
+    for row in connection.execute(select(kept_file)):
+        path = directory / "laid-out" / row.name
+        try:
+            if path.exists():
+                read_verified(path, row.sha256)
+        except Altered as error:
+            yield f"{error.difference}; it counts for nothing and is made again when it is needed"

@@ -31,11 +31,11 @@ def render_metrics(connection: Connection, counters: Counters | None, *, now_ms:
     """The text a scrape gets. `counters`: of the receiver of this process; None where there is none in it."""
     families = [*_of_receiver(counters), *_of_plants(connection, now_ms), *_of_store(connection)]
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Picture(families))
+    registry.register(_CenterMetrics(families))
     return generate_latest(registry)
 
 
-class _Picture(Collector):
+class _CenterMetrics(Collector):
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
 
@@ -54,10 +54,26 @@ def _of_receiver(counters: Counters | None) -> Iterator[Metric]:
     if counters is None:
         return
     for each in fields(counters):
+        if each.name == "served":
+            continue
         words = f"{each.name.replace('_', ' ')} since the start of this receiver"
         family = CounterMetricFamily(f"collector_center_{each.name}", words)
         family.add_metric((), float(getattr(counters, each.name)))
         yield family
+    served = sorted(counters.served().items())
+    rows: Iterable[Row] = [((plant,), float(each.messages)) for plant, each in served]
+    yield _counter("plant_messages", "messages of the plant's connection that were checked", rows)
+    rows = [((plant,), float(each.dropped)) for plant, each in served]
+    yield _counter("plant_dropped", "messages let go because too many of the plant waited; it sends them again", rows)
+    rows = [((plant,), each.held_back_s) for plant, each in served]
+    yield _counter("plant_held_back_seconds", "for how long more waited of the plant than its share let it have", rows)
+
+
+def _counter(name: str, words: str, rows: Iterable[Row]) -> Metric:
+    family = CounterMetricFamily(f"collector_center_{name}", words, labels=["plant"])
+    for values, number in rows:
+        family.add_metric(values, number)
+    return family
 
 
 def _of_plants(connection: Connection, now_ms: int) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from collector.base.notify import notify
+from collector.center.db.damaged import DamagedDatabase
 from collector.center.db.store import CenterStore
 
 PERIOD_S: Final = 15.0
@@ -26,7 +27,7 @@ async def say_alive(store: CenterStore, *, period_s: float = PERIOD_S) -> None:
     while True:
         try:
             await asyncio.wrap_future(store.write(lambda connection: connection.execute(text("SELECT 1")).close()))
-        except DBAPIError as error:
-            logger.warning("the store does not answer: %s", error.orig)
+        except (DBAPIError, DamagedDatabase) as error:
+            logger.warning("the store does not answer: %s", error)
         notify("WATCHDOG=1")
         await asyncio.sleep(period_s)

@@ -16,6 +16,7 @@ from http.client import HTTPException
 from typing import Any, Final
 
 from collector.base.backoff import backoff_s
+from collector.base.redirects import NoRedirect
 from collector.center.db.store import CenterStore
 from collector.center.operate.alarms import events_to_send, mark_sent
 from collector.center.settings import Alarms
@@ -29,13 +30,6 @@ EVENTS_AT_ONCE: Final = 50
 logger: Final = logging.getLogger("collector.center.operate.webhook")
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A hook answers where it was named: an alarm is not carried elsewhere."""
-
-    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
-        return None
-
-
 def post_event(limits: Alarms, event: Mapping[str, Any]) -> None:
     """Post one event.
 
@@ -45,7 +39,7 @@ def post_event(limits: Alarms, event: Mapping[str, Any]) -> None:
     body = json.dumps(event, ensure_ascii=False).encode()
     headers = {"Content-Type": "application/json; charset=utf-8"}
     request = urllib.request.Request(limits.webhook_url, data=body, headers=headers, method="POST")
-    opener = urllib.request.build_opener(_NoRedirect)
+    opener = urllib.request.build_opener(NoRedirect)
     try:
         with opener.open(request, timeout=limits.webhook_timeout_s) as answer:
             answer.read(1)

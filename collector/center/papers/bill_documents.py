@@ -18,12 +18,13 @@ from typing import Any, Final
 from collector.center.papers.bills import DIRECTION_WORDS, BillRow
 from collector.model.money import format_yuan
 from collector.report import words
-from collector.report.sheets import Book, Column, plain_text
+from collector.report.sheets import Book, SheetColumn, plain_text
 
-BILL_SCHEMA: Final = 1
+BILL_SCHEMA: Final = 2  # 1: without VAT data
 BILL_COLUMNS: Final = (
     *("schema", "month", "edition", "bill_month", "area", "plant", "plant_name", "counterparty", "direction"),
     *("amount_yuan", "signed_yuan", "net_yuan", "carried_before_yuan", "run", "document", "reason"),
+    *("tax_number", "vat_rate", "bank"),
 )
 _ZERO: Final = Decimal("0.00")
 _AMOUNTS: Final = frozenset({"amount_yuan", "signed_yuan", "net_yuan", "carried_before_yuan"})
@@ -69,6 +70,9 @@ def bill_cells(row: BillRow) -> dict[str, str]:
         "run": str(row.run_id),
         "document": row.document,
         "reason": carry.reason,
+        "tax_number": carry.vat.tax_number,
+        "vat_rate": carry.vat.vat_rate,
+        "bank": carry.vat.bank,
     }
 
 
@@ -105,11 +109,24 @@ def bill_xlsx(rows: Sequence[BillRow], *, title: str) -> bytes:
     target = io.BytesIO()
     book = Book(target, title)
     columns = (
-        *(Column("结算月份", "text", 10), Column("版次", "count", 6), Column("并入电费月份", "text", 12)),
-        *(Column("结算区域", "text"), Column("电厂", "text", 14), Column("电厂名称", "text", 24)),
-        *(Column("结算对方(电网企业)", "text", 30), Column("方向", "text", 10), Column("本次结算费用(元)", "yuan", 18)),
-        *(Column("结算费用 K(元)", "yuan", 18), Column("此前已结转(元)", "yuan", 18)),
-        *(Column("批准文号", "text", 24), Column("说明", "text", 24)),
+        *(
+            SheetColumn("结算月份", "text", 10),
+            SheetColumn("版次", "count", 6),
+            SheetColumn("并入电费月份", "text", 12),
+        ),
+        *(SheetColumn("结算区域", "text"), SheetColumn("电厂", "text", 14), SheetColumn("电厂名称", "text", 24)),
+        *(
+            SheetColumn("结算对方(电网企业)", "text", 30),
+            SheetColumn("方向", "text", 10),
+            SheetColumn("本次结算费用(元)", "yuan", 18),
+        ),
+        *(SheetColumn("结算费用 K(元)", "yuan", 18), SheetColumn("此前已结转(元)", "yuan", 18)),
+        *(SheetColumn("批准文号", "text", 24), SheetColumn("说明", "text", 24)),
+        *(
+            SheetColumn("税号", "text", 22),
+            SheetColumn("增值税率", "text", 10),
+            SheetColumn("开户行及账号", "text", 30),
+        ),
     )
     cells = [
         (
@@ -117,6 +134,7 @@ def bill_xlsx(rows: Sequence[BillRow], *, title: str) -> bytes:
             *(row.carry.plant, row.carry.plant_name, row.carry.counterparty),
             *(DIRECTION_WORDS[row.carry.direction][0], row.carry.amount_yuan, row.carry.net_yuan),
             *(row.carry.before_yuan, row.document, words.both(words.REASONS, row.carry.reason)),
+            *(row.carry.vat.tax_number, row.carry.vat.vat_rate, row.carry.vat.bank),
         )
         for row in rows
     ]
@@ -133,8 +151,12 @@ def bill_xlsx(rows: Sequence[BillRow], *, title: str) -> bytes:
 
 def _counterparties(book: Book, rows: Sequence[BillRow]) -> None:
     columns = (
-        *(Column("并入电费月份", "text", 12), Column("电网企业", "text", 30), Column("支付电厂(元)", "yuan", 18)),
-        *(Column("向电厂收取(元)", "yuan", 18), Column("差额(元)", "yuan", 18)),
+        *(
+            SheetColumn("并入电费月份", "text", 12),
+            SheetColumn("电网企业", "text", 30),
+            SheetColumn("支付电厂(元)", "yuan", 18),
+        ),
+        *(SheetColumn("向电厂收取(元)", "yuan", 18), SheetColumn("差额(元)", "yuan", 18)),
     )
     amounts = ("pays_yuan", "collects_yuan", "balance_yuan")
     cells = [

@@ -18,12 +18,25 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from collector.base.errors import InvariantBroken
+from collector.base.text import tr
 from collector.center.db.tables_month import month_step, scheme
 from collector.center.people.access import Actor, Permission
-from collector.center.runs.month_state import State, Step, all_steps, effective_steps
+from collector.center.runs.month_state import MonthStage, MonthStep, all_steps, effective_steps
 from collector.model.interval import Month, local_day
 
 _ZERO: Final = Decimal("0.00")
+
+
+@dataclass(frozen=True, slots=True)
+class VatData:
+    """What the register says of a plant for its bills (Art. 24): `vat_rate` a ratio as text; all empty where unsaid."""
+
+    tax_number: str = ""
+    vat_rate: str = ""
+    bank: str = ""
+
+
+NO_VAT: Final = VatData()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,7 @@ class SchemeRow:
     net_yuan: Decimal | None
     status: str
     reason: str
+    vat: VatData = NO_VAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,7 @@ class Carry:
     before_yuan: Decimal
     amount_yuan: Decimal | None
     reason: str
+    vat: VatData = NO_VAT
 
     @property
     def direction(self) -> str:
@@ -105,7 +120,9 @@ def compute_carry(present: Iterable[SchemeRow], before: Iterable[Carry]) -> list
         net = _ZERO if row is None else row.net_yuan
         amount = None if area in blocked or net is None else net - earlier
         name, reason = (names[plant], "") if row is None else (row.plant_name, row.reason)
-        found.append(Carry(area, plant, name, counterparty, None if amount is None else net, earlier, amount, reason))
+        vat = NO_VAT if row is None else row.vat
+        shown = None if amount is None else net
+        found.append(Carry(area, plant, name, counterparty, shown, earlier, amount, reason, vat))
     _check_balance(found)
     return found
 
@@ -115,7 +132,7 @@ def _check_balance(rows: Sequence[Carry]) -> None:
     for row in rows:
         totals[row.area] += row.amount_yuan or _ZERO
     if wrong := sorted(area for area, total in totals.items() if total):
-        raise InvariantBroken(f"what {', '.join(wrong)} carries does not sum to zero", subject="bill")
+        raise InvariantBroken(tr("what {wrong} carries does not sum to zero", wrong=", ".join(wrong)), subject="bill")
 
 
 def bill_month_of(month: Month, effective_ms: int) -> Month:
@@ -144,6 +161,7 @@ def scheme_rows(connection: Connection, run_id: int, edition: int) -> list[Schem
             net_yuan=_money(row.net_yuan),
             status=row.status,
             reason=row.reason,
+            vat=VatData(row.tax_number or "", row.vat_rate or "", row.bank or ""),
         )
         for row in connection.execute(query)
     ]
@@ -173,7 +191,7 @@ def bills_of(connection: Connection, month: Month, *, actor: Actor) -> list[Bill
 def bills_carried_to(connection: Connection, bill_month: Month, *, actor: Actor) -> list[BillRow]:
     """Everything that goes with the electricity bill of a month, from whatever settled months it comes."""
     actor.require(Permission.SEE_OWN)
-    took_effect = month_step.c.state == State.EFFECTIVE.value
+    took_effect = month_step.c.state == MonthStage.EFFECTIVE.value
     months = connection.execute(select(month_step.c.month).where(took_effect).distinct()).scalars()
     rows = [row for text in sorted(months) for row in bills_of(connection, Month.parse(text), actor=actor)]
     return [row for row in rows if row.bill_month == bill_month]
@@ -183,5 +201,5 @@ def _money(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
-def _bill(step: Step, row: Carry) -> BillRow:
+def _bill(step: MonthStep, row: Carry) -> BillRow:
     return BillRow(step.month, step.edition, bill_month_of(step.month, step.at_ms), step.run_id, step.document, row)

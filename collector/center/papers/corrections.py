@@ -178,9 +178,13 @@ def _check(lines: tuple[LineDelta, ...], plants: tuple[PlantDelta, ...]) -> None
     blocked = {plant.area for plant in plants if plant.net_yuan is None}
     for plant in plants:
         if plant.compensation_yuan != of_plant.pop((plant.area, plant.plant), _ZERO):
-            raise InvariantBroken("its change is not the sum of its lines'", subject=f"{plant.area}/{plant.plant}")
+            raise InvariantBroken(tr("its change is not the sum of its lines'"), subject=f"{plant.area}/{plant.plant}")
         net[plant.area] += plant.net_yuan or _ZERO
     if any(of_plant.values()):
-        raise InvariantBroken(f"lines of plants that did not change: {sorted(of_plant)}", subject="correction")
+        raise InvariantBroken(
+            tr("lines of plants that did not change: {plants}", plants=sorted(of_plant)), subject="correction"
+        )
     if wrong := sorted(area for area, total in net.items() if total and area not in blocked):
-        raise InvariantBroken(f"the net changes of {', '.join(wrong)} do not sum to zero", subject="correction")
+        raise InvariantBroken(
+            tr("the net changes of {wrong} do not sum to zero", wrong=", ".join(wrong)), subject="correction"
+        )

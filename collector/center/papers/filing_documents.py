@@ -18,13 +18,14 @@ from fractions import Fraction
 from typing import Any, Final
 
 from collector.base.errors import InvariantBroken
-from collector.center.papers.bills import DIRECTION_WORDS, Carry, SchemeRow
+from collector.base.text import tr
+from collector.center.papers.bills import DIRECTION_WORDS, Carry, SchemeRow, VatData
 from collector.center.runs.run_statement import RunStatement
 from collector.model.money import format_yuan
 from collector.report import words
 from collector.report.numbers import format_percent
 from collector.report.page import month_status
-from collector.report.sheets import Book, Column, plain_text
+from collector.report.sheets import Book, SheetColumn, plain_text
 
 
 class FilingName(StrEnum):
@@ -40,22 +41,21 @@ FILING_WORDS: Final = {
     FilingName.ALLOCATION: ("补偿费用分摊情况", "allocation of the cost"),
     FilingName.SCHEME: ("结算方案", "settlement scheme"),
 }
-FORMATS: Final = ("xlsx", "csv")
 _ZERO: Final = Decimal("0.00")
 _AREA_COLUMNS: Final = (
-    *(Column("结算区域 area", "text", 16), Column("补偿费用合计(元) compensation", "yuan", 22)),
-    *(Column("分摊费用合计(元) allocation", "yuan", 22), Column("上网电费等合计(元) revenue", "yuan", 22)),
-    *(Column("结算费用合计(元) net", "yuan", 18), Column("状态 status", "text", 14)),
-    Column("说明 reason", "text", 36),
+    *(SheetColumn("结算区域 area", "text", 16), SheetColumn("补偿费用合计(元) compensation", "yuan", 22)),
+    *(SheetColumn("分摊费用合计(元) allocation", "yuan", 22), SheetColumn("上网电费等合计(元) revenue", "yuan", 22)),
+    *(SheetColumn("结算费用合计(元) net", "yuan", 18), SheetColumn("状态 status", "text", 14)),
+    SheetColumn("说明 reason", "text", 36),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DocumentTable:
     """A document's main table. `totals`: which columns are summed below it; a row's cells stand in column order."""
 
     name: FilingName
-    columns: tuple[Column, ...]
+    columns: tuple[SheetColumn, ...]
     rows: tuple[tuple[Any, ...], ...]
     totals: tuple[int, ...]
 
@@ -81,19 +81,28 @@ def scheme_of(statement: RunStatement) -> list[SchemeRow]:
                 net_yuan=plant.net_yuan,
                 status=plant.status,
                 reason=statement.reasons.get(plant.area, ""),
+                vat=VatData(name.tax_number[:255], name.vat_rate[:32], name.bank[:255]),
             )
         )
     return rows
 
 
-def detail_table(statement: RunStatement) -> Table:
+def detail_table(statement: RunStatement) -> DocumentTable:
     """补偿情况明细清单: every line, with what was measured and its article."""
     columns = (
-        *(Column("结算区域 area", "text", 14), Column("电厂 plant", "text", 14), Column("电厂名称 name", "text", 22)),
-        *(Column("机组 unit", "text", 14), Column("服务 service", "text", 36), Column("条款 article", "text", 9)),
-        *(Column("计量 quantity", "quantity", 18), Column("单位 unit", "text", 8)),
-        *(Column("数据完整率 coverage", "percent", 12), Column("补偿费用(元) compensation", "yuan", 18)),
-        *(Column("状态 status", "text", 22), Column("说明 reason", "text", 40)),
+        *(
+            SheetColumn("结算区域 area", "text", 14),
+            SheetColumn("电厂 plant", "text", 14),
+            SheetColumn("电厂名称 name", "text", 22),
+        ),
+        *(
+            SheetColumn("机组 unit", "text", 14),
+            SheetColumn("服务 service", "text", 36),
+            SheetColumn("条款 article", "text", 9),
+        ),
+        *(SheetColumn("计量 quantity", "quantity", 18), SheetColumn("单位 unit", "text", 8)),
+        *(SheetColumn("数据完整率 coverage", "percent", 12), SheetColumn("补偿费用(元) compensation", "yuan", 18)),
+        *(SheetColumn("状态 status", "text", 22), SheetColumn("说明 reason", "text", 40)),
     )
     rows = tuple(
         (
@@ -104,19 +113,23 @@ def detail_table(statement: RunStatement) -> Table:
         )
         for n in statement.lines
     )
-    return Table(FilingName.DETAIL, columns, rows, (9,))
+    return DocumentTable(FilingName.DETAIL, columns, rows, (9,))
 
 
-def allocation_table(statement: RunStatement) -> Table:
+def allocation_table(statement: RunStatement) -> DocumentTable:
     """补偿费用分摊情况: A_i = R · F_i / ΣF (Art. 22), each plant with its revenue and its share of it."""
     sold: dict[str, Decimal] = defaultdict(Decimal)
     for row in statement.plants:
         sold[row.area] += row.revenue_yuan or _ZERO
     columns = (
-        *(Column("结算区域 area", "text", 14), Column("电厂 plant", "text", 14), Column("电厂名称 name", "text", 22)),
-        *(Column("上网电费等 F(元) revenue", "yuan", 22), Column("占比 share", "percent", 10)),
-        *(Column("分摊费用 A(元) allocation", "yuan", 20), Column("状态 status", "text", 16)),
-        Column("说明 reason", "text", 36),
+        *(
+            SheetColumn("结算区域 area", "text", 14),
+            SheetColumn("电厂 plant", "text", 14),
+            SheetColumn("电厂名称 name", "text", 22),
+        ),
+        *(SheetColumn("上网电费等 F(元) revenue", "yuan", 22), SheetColumn("占比 share", "percent", 10)),
+        *(SheetColumn("分摊费用 A(元) allocation", "yuan", 20), SheetColumn("状态 status", "text", 16)),
+        SheetColumn("说明 reason", "text", 36),
     )
     rows = tuple(
         (
@@ -126,18 +139,28 @@ def allocation_table(statement: RunStatement) -> Table:
         )
         for p in statement.plants
     )
-    return Table(FilingName.ALLOCATION, columns, rows, (3, 5))
+    return DocumentTable(FilingName.ALLOCATION, columns, rows, (3, 5))
 
 
-def scheme_table(rows: Iterable[SchemeRow], carries: Iterable[Carry]) -> Table:
+def scheme_table(rows: Iterable[SchemeRow], carries: Iterable[Carry]) -> DocumentTable:
     """结算方案: K_i = R_i − A_i (Art. 23), and what of it is carried to the electricity bill now (Art. 24)."""
     columns = (
-        *(Column("结算区域 area", "text", 14), Column("电厂 plant", "text", 14), Column("电厂名称 name", "text", 22)),
-        *(Column("结算对方(电网企业) settles with", "text", 30), Column("补偿费用 R(元) compensation", "yuan", 18)),
-        *(Column("分摊费用 A(元) allocation", "yuan", 18), Column("结算费用 K=R-A(元) net", "yuan", 18)),
-        *(Column("此前已结转(元) carried before", "yuan", 18), Column("本次结转(元) carried now", "yuan", 18)),
-        *(Column("方向 direction", "text", 12), Column("状态 status", "text", 16)),
-        Column("说明 reason", "text", 36),
+        *(
+            SheetColumn("结算区域 area", "text", 14),
+            SheetColumn("电厂 plant", "text", 14),
+            SheetColumn("电厂名称 name", "text", 22),
+        ),
+        *(
+            SheetColumn("结算对方(电网企业) settles with", "text", 30),
+            SheetColumn("补偿费用 R(元) compensation", "yuan", 18),
+        ),
+        *(SheetColumn("分摊费用 A(元) allocation", "yuan", 18), SheetColumn("结算费用 K=R-A(元) net", "yuan", 18)),
+        *(
+            SheetColumn("此前已结转(元) carried before", "yuan", 18),
+            SheetColumn("本次结转(元) carried now", "yuan", 18),
+        ),
+        *(SheetColumn("方向 direction", "text", 12), SheetColumn("状态 status", "text", 16)),
+        SheetColumn("说明 reason", "text", 36),
     )
     by_key = {(row.area, row.plant, row.counterparty): row for row in rows}
     cells = []
@@ -152,10 +175,10 @@ def scheme_table(rows: Iterable[SchemeRow], carries: Iterable[Carry]) -> Table:
                 *(status, words.both(words.REASONS, carry.reason)),
             )
         )
-    return Table(FilingName.SCHEME, columns, tuple(cells), (4, 5, 6, 7, 8))
+    return DocumentTable(FilingName.SCHEME, columns, tuple(cells), (4, 5, 6, 7, 8))
 
 
-def check_totals(statement: RunStatement, tables: Mapping[FilingName, Table]) -> None:
+def check_totals(statement: RunStatement, tables: Mapping[FilingName, DocumentTable]) -> None:
     """The totals of the documents are those of the run.
 
     Raises:
@@ -175,15 +198,18 @@ def check_totals(statement: RunStatement, tables: Mapping[FilingName, Table]) ->
         ("what is carried", scheme.total(8), _ZERO),
     ):
         if found != expected:
-            raise InvariantBroken(f"{name} sums to {found}, expected {expected}", subject=f"run {statement.run_id}")
+            raise InvariantBroken(
+                tr("{name} sums to {found}, expected {expected}", name=name, found=found, expected=expected),
+                subject=f"run {statement.run_id}",
+            )
 
 
-def document_xlsx(table: Table, statement: RunStatement, edition: int) -> bytes:
-    """The document for people: its table with totals, and a sheet with the areas."""
+def document_xlsx(table: DocumentTable, statement: RunStatement, edition: int, head: tuple[int, str]) -> bytes:
+    """The document for people: its table with totals, and a sheet with the areas. `head`: of the audit log."""
     target = io.BytesIO()
     chinese, english = FILING_WORDS[table.name]
     book = Book(target, f"{chinese} {statement.month}")
-    sheet, first, last = book.sheet(chinese, _note(statement, edition, english), table.columns, table.rows)
+    sheet, first, last = book.sheet(chinese, _note(statement, edition, english, head), table.columns, table.rows)
     if table.rows:
         book.label(sheet, last + 1, 1, "合计")
         for index in table.totals:
@@ -193,7 +219,7 @@ def document_xlsx(table: Table, statement: RunStatement, edition: int) -> bytes:
     return target.getvalue()
 
 
-def document_csv(table: Table) -> bytes:
+def document_csv(table: DocumentTable) -> bytes:
     """The table alone, without totals; UTF-8 with BOM, for people open it in a spreadsheet."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
@@ -218,10 +244,11 @@ def _areas(statement: RunStatement) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _note(statement: RunStatement, edition: int, english: str) -> str:
+def _note(statement: RunStatement, edition: int, english: str, head: tuple[int, str]) -> str:
     return (
         f"{statement.month} · {english} · 第{edition}版 edition {edition} · 运行 run {statement.run_id} · "
-        f"{_status(statement.status)} · SHA-256 {statement.result_hash}"
+        f"{_status(statement.status)} · SHA-256 {statement.result_hash} · "
+        f"审计链首 head of the audit log {head[0]}: {head[1]}"
     )
 
 
@@ -240,7 +267,7 @@ def _share(allocation: Decimal | None, revenue: Decimal | None, total: Decimal) 
     return Fraction(revenue) / Fraction(total)
 
 
-def _cell(column: Column, value: Any) -> str:
+def _cell(column: SheetColumn, value: Any) -> str:
     if value is None:
         return ""
     if column.kind == "text":
@@ -250,10 +277,12 @@ def _cell(column: Column, value: Any) -> str:
     return format_percent(Fraction(value)) if column.kind == "percent" else str(value)
 
 
-def document_bytes(tables: Sequence[Table], statement: RunStatement, edition: int) -> dict[tuple[str, str], bytes]:
-    """Every document in both formats, by (name, format)."""
+def document_bytes(
+    tables: Sequence[DocumentTable], statement: RunStatement, edition: int, head: tuple[int, str]
+) -> dict[tuple[str, str], bytes]:
+    """Every document in both formats, by (name, format). `head`: of the audit log, for the sheets."""
     found: dict[tuple[str, str], bytes] = {}
     for table in tables:
-        found[str(table.name), "xlsx"] = document_xlsx(table, statement, edition)
+        found[str(table.name), "xlsx"] = document_xlsx(table, statement, edition, head)
         found[str(table.name), "csv"] = document_csv(table)
     return found

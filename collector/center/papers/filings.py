@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from collector.base.errors import Denied, StoreError
+from collector.base.errors import Missing, StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_month import filing, scheme
@@ -31,8 +31,8 @@ from collector.center.papers.filing_documents import (
 )
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
-from collector.center.runs.month_state import State, Step, all_steps, month_state
-from collector.center.runs.run_list import WHAT_IF
+from collector.center.runs.month_state import MonthStage, MonthStep, all_steps, month_state
+from collector.center.runs.run_list import NEVER_DISCLOSED, why_never_disclosed
 from collector.center.runs.run_statement import load_run_statement
 from collector.model.interval import Month
 from collector.model.money import format_yuan
@@ -75,10 +75,8 @@ def make_filings(store: CenterStore, run_id: int, *, actor: Actor) -> list[Filin
     """
     actor.require(Permission.PREPARE)
     statement = load_run_statement(store, run_id)
-    if statement.kind == WHAT_IF:
-        raise StoreError(
-            tr("is a what-if run: it shows an effect and is never filed"), subject=tr("run {number}", number=run_id)
-        )
+    if statement.kind in NEVER_DISCLOSED:
+        raise StoreError(why_never_disclosed(statement.kind), subject=tr("run {number}", number=run_id))
     month = statement.month
     edition, made, carried = store.read(
         lambda c: (
@@ -93,7 +91,7 @@ def make_filings(store: CenterStore, run_id: int, *, actor: Actor) -> list[Filin
     rows = scheme_of(statement)
     tables = [detail_table(statement), allocation_table(statement), scheme_table(rows, compute_carry(rows, carried))]
     check_totals(statement, {table.name: table for table in tables})
-    documents = document_bytes(tables, statement, edition)
+    documents = document_bytes(tables, statement, edition, store.read(audit.head))
     now_ms = store.clock.now_utc_ms()
 
     def write(connection: Connection) -> list[Filing]:
@@ -124,16 +122,14 @@ def read_filing(connection: Connection, number: int, *, actor: Actor) -> tuple[F
     """A document and its bytes.
 
     Raises:
-        StoreError: there is none with this number.
-        Denied: it is not for this person, or not published yet.
+        Missing: there is none with this number, it is not for this person, or not published yet.
     """
     actor.require(Permission.SEE_OWN)
     row = connection.execute(select(filing.c.month, filing.c.bytes).where(filing.c.id == number)).one_or_none()
-    if row is None:
-        raise StoreError(tr("there is none with this number"), subject=tr("filing {number}", number=number))
-    found = next(f for f in _filings(connection, Month.parse(row.month)) if f.id == number)
-    if not _may_read(found, actor):
-        raise Denied(tr("filing {number} is not published", number=number), subject=actor.name)
+    month = [] if row is None else _filings(connection, Month.parse(row.month))
+    found = next((f for f in month if f.id == number and _may_read(f, actor)), None)
+    if row is None or found is None:
+        raise Missing(tr("there is none with this number"), subject=tr("filing {number}", number=number))
     return found, Delivered(found.file_name, bytes(row.bytes), found.sha256)
 
 
@@ -185,6 +181,9 @@ def _insert_scheme(connection: Connection, run_id: int, edition: int, rows: Sequ
             "net_yuan": None if row.net_yuan is None else format_yuan(row.net_yuan),
             "status": row.status,
             "reason": row.reason,
+            "tax_number": row.vat.tax_number,
+            "vat_rate": row.vat.vat_rate,
+            "bank": row.vat.bank,
         }
         for row in rows
     ]
@@ -199,9 +198,9 @@ def _filings(connection: Connection, month: Month) -> list[Filing]:
     return [_filing(row, month, steps) for row in connection.execute(query)]
 
 
-def _filing(row: Any, month: Month, steps: Mapping[tuple[int, int, State], Step]) -> Filing:
+def _filing(row: Any, month: Month, steps: Mapping[tuple[int, int, MonthStage], MonthStep]) -> Filing:
     key = int(row.run_id), int(row.edition)
-    filed, approved = steps.get((*key, State.FILED)), steps.get((*key, State.EFFECTIVE))
+    filed, approved = steps.get((*key, MonthStage.FILED)), steps.get((*key, MonthStage.EFFECTIVE))
     return Filing(
         id=int(row.id),
         month=month,
@@ -217,5 +216,5 @@ def _filing(row: Any, month: Month, steps: Mapping[tuple[int, int, State], Step]
         approved_ms=None if approved is None else approved.at_ms,
         approved_by="" if approved is None else approved.approved_by,
         approval_document="" if approved is None else approved.document,
-        published=(*key, State.PUBLISHED) in steps,
+        published=(*key, MonthStage.PUBLISHED) in steps,
     )

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from collector.base.errors import Denied
-from collector.base.text import tr
+from collector.base.text import Text, both, tr
 
 
 class Role(StrEnum):
@@ -44,6 +44,32 @@ class Permission(StrEnum):
     ADMINISTER = "administer"  # accounts, tokens of others, plant keys
 
 
+ROLE_WORDS: Final[Mapping[str, Text]] = {
+    Role.OPERATOR: tr("operator"),
+    Role.APPROVER: tr("approver"),
+    Role.AUDITOR: tr("auditor"),
+    Role.REGULATOR: tr("regulator"),
+    Role.PLANT: tr("plant"),
+    Role.ADMINISTRATOR: tr("administrator"),
+}
+# A refusal keeps the code in English, by which the manual and REST name it.
+PERMISSION_WORDS: Final[Mapping[str, Text]] = {
+    permission: both(permission, chinese)
+    for permission, chinese in {
+        Permission.SEE_OWN: "查看本厂",
+        Permission.SEE_ALL: "查看所有电厂",
+        Permission.SEE_AUDIT: "查看审计日志",
+        Permission.IMPORT: "导入",
+        Permission.SETTLE: "结算",
+        Permission.PREPARE: "提出",
+        Permission.APPROVE: "批准",
+        Permission.REVIEW_SUBMIT: "申请复核",
+        Permission.REVIEW_ANSWER: "答复复核",
+        Permission.REGULATE: "监管",
+        Permission.ADMINISTER: "系统管理",
+    }.items()
+}
+
 _SEES = {Permission.SEE_OWN, Permission.SEE_ALL}
 
 PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
@@ -51,7 +77,7 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
         Role.OPERATOR: frozenset(
             {*_SEES, Permission.IMPORT, Permission.SETTLE, Permission.PREPARE, Permission.REVIEW_ANSWER}
         ),
-        Role.APPROVER: frozenset({*_SEES, Permission.SEE_AUDIT, Permission.SETTLE, Permission.APPROVE}),
+        Role.APPROVER: frozenset({*_SEES, Permission.SEE_AUDIT, Permission.APPROVE}),
         Role.AUDITOR: frozenset({*_SEES, Permission.SEE_AUDIT}),
         Role.REGULATOR: frozenset({*_SEES, Permission.SEE_AUDIT, Permission.REGULATE}),
         Role.PLANT: frozenset({Permission.SEE_OWN, Permission.REVIEW_SUBMIT}),
@@ -60,9 +86,32 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
 )
 
 
+# What a token may be given of its account's rights.
+SCOPES: Final[Mapping[str, frozenset[Permission]]] = MappingProxyType(
+    {
+        "read": frozenset({*_SEES, Permission.SEE_AUDIT}),
+        "import": frozenset({Permission.IMPORT}),
+        "settle": frozenset({Permission.SETTLE}),
+        "prepare": frozenset({Permission.PREPARE}),
+        "approve": frozenset({Permission.APPROVE}),
+        "review": frozenset({Permission.REVIEW_SUBMIT, Permission.REVIEW_ANSWER}),
+        "regulate": frozenset({Permission.REGULATE}),
+        "administer": frozenset({Permission.ADMINISTER}),
+    }
+)
+
+
+def scopes_of(role: Role) -> list[str]:
+    """The scopes that give something to a role."""
+    return [name for name, permissions in SCOPES.items() if permissions & PERMISSIONS[role]]
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Whoever asks. `plant`: of the role plant only. `local`: at the command line, with the store's own rights.
+
+    `scope`: of a token, which has no other rights of its account; None: a person.
+    `second_factor`: the account has one.
 
     There the name is what was claimed; `login` is the operating system's user and machine. `shared_login`: several
     people use that one user, so that it does not tell one from another.
@@ -74,25 +123,39 @@ class Actor:
     local: bool = False
     login: str = ""
     shared_login: bool = False
+    scope: frozenset[Permission] | None = None
+    second_factor: bool = False
 
     @classmethod
     def at_command_line(cls, name: str, login: str = "", *, shared_login: bool = False) -> Actor:
         """Who may read and write the store's files may do everything but approve their own proposal."""
         return cls(name[:64], Role.ADMINISTRATOR, local=True, login=login, shared_login=shared_login)
 
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What the role may, within the token's scope."""
+        return PERMISSIONS[self.role] if self.scope is None else PERMISSIONS[self.role] & self.scope
+
     def may(self, permission: Permission) -> bool:
-        """Whether the role has the permission."""
-        return self.local or permission in PERMISSIONS[self.role]
+        """Whether the actor has the permission."""
+        return self.local or permission in self.permissions
 
     def require(self, permission: Permission) -> None:
-        """Refuse where the role has not the permission.
+        """Refuse where the role, or the token's scope, has not the permission.
 
         Raises:
             Denied: it has not.
         """
+        if not self.may(permission) and permission in PERMISSIONS[self.role]:
+            message = tr("this token's scope has no permission {permission}", permission=PERMISSION_WORDS[permission])
+            raise Denied(message, subject=self.name)
         if not self.may(permission):
             raise Denied(
-                tr("the role {role} has no permission {permission}", role=self.role, permission=permission),
+                tr(
+                    "the role {role} has no permission {permission}",
+                    role=ROLE_WORDS[self.role],
+                    permission=PERMISSION_WORDS[permission],
+                ),
                 subject=self.name,
             )
 

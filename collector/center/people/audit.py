@@ -66,14 +66,30 @@ def head(connection: Connection) -> tuple[int, str]:
 
 
 def list_entries(
-    connection: Connection, *, before: int | None = None, limit: int = 100, subject: str = ""
+    connection: Connection,
+    *,
+    before: int | None = None,
+    limit: int = 100,
+    subject: str = "",
+    who: str = "",
+    action: str = "",
+    since_ms: int | None = None,
+    until_ms: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Entries, newest first, at most `limit`; below the sequence `before`; of one subject where given."""
+    """Entries, newest first, at most `limit`; below the sequence `before`.
+
+    Where given, of one subject, person or action, and written in [since_ms, until_ms).
+    """
     query = select(audit).order_by(audit.c.sequence.desc()).limit(limit)
+    for column, value in ((audit.c.subject, subject), (audit.c.who, who), (audit.c.action, action)):
+        if value:
+            query = query.where(column == value)
     if before is not None:
         query = query.where(audit.c.sequence < before)
-    if subject:
-        query = query.where(audit.c.subject == subject)
+    if since_ms is not None:
+        query = query.where(audit.c.at_ms >= since_ms)
+    if until_ms is not None:
+        query = query.where(audit.c.at_ms < until_ms)
     return [{**row, "detail": json.loads(row["detail"])} for row in connection.execute(query).mappings()]
 
 

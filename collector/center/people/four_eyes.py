@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 
-from collector.base.errors import Denied, StoreError
+from collector.base.errors import Denied, Missing, StoreError
 from collector.base.text import tr
 from collector.center.db.tables_people import proposal
 from collector.center.people import audit
@@ -22,7 +22,7 @@ from collector.center.people.access import Actor, Permission
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ProposalKind:
     """What may be proposed: who may prepare it, who may decide it, whether a document must be named when granted."""
 
     prepare: Permission
@@ -30,13 +30,15 @@ class Kind:
     needs_document: bool = False
 
 
-KINDS: Final[Mapping[str, Kind]] = {
-    "month_step": Kind(Permission.PREPARE, Permission.APPROVE),
-    "month_filing": Kind(Permission.PREPARE, Permission.REGULATE, needs_document=True),
-    "month_publication": Kind(Permission.PREPARE, Permission.REGULATE),
-    "review_decision": Kind(Permission.REVIEW_ANSWER, Permission.APPROVE),
-    "substitution": Kind(Permission.PREPARE, Permission.APPROVE),
-    "substitution_withdrawal": Kind(Permission.PREPARE, Permission.APPROVE),
+GRANTED: Final = "granted"
+KINDS: Final[Mapping[str, ProposalKind]] = {
+    "month_step": ProposalKind(Permission.PREPARE, Permission.APPROVE),
+    "month_filing": ProposalKind(Permission.PREPARE, Permission.REGULATE, needs_document=True),
+    "month_publication": ProposalKind(Permission.PREPARE, Permission.REGULATE),
+    "review_decision": ProposalKind(Permission.REVIEW_ANSWER, Permission.APPROVE),
+    "substitution": ProposalKind(Permission.PREPARE, Permission.APPROVE),
+    "substitution_withdrawal": ProposalKind(Permission.PREPARE, Permission.APPROVE),
+    "repair": ProposalKind(Permission.PREPARE, Permission.APPROVE),
 }
 
 
@@ -76,21 +78,54 @@ def propose(
             ),
             subject=subject,
         )
+    number = _put_down(connection, actor=actor, who=actor.name, kind=kind, subject=subject, content=content, at=now_ms)
+    detail = {"proposal": number, "content": dict(content)}
+    audit.append(connection, actor=actor, action=f"{kind}.propose", subject=subject, detail=detail, now_ms=now_ms)
+    return number
+
+
+def put_down_first(
+    connection: Connection,
+    *,
+    actor: Actor,
+    prepared_by: str,
+    kind: str,
+    subject: str,
+    content: Mapping[str, Any],
+    now_ms: int,
+) -> int:
+    """Put down what an earlier act asks for already, so that it can be decided; its number.
+
+    A filing asks for its approval by itself: who decides need not wait until it is proposed once more. `prepared_by`:
+    who prepared that act.
+
+    Raises:
+        Denied: the role may not decide it.
+    """
+    actor.require(KINDS[kind].decide)
+    number = _put_down(
+        connection, actor=actor, who=prepared_by, kind=kind, subject=subject, content=content, at=now_ms
+    )  # fmt: skip
+    detail = {"proposal": number, "content": dict(content), "prepared_by": prepared_by}
+    audit.append(connection, actor=actor, action=f"{kind}.first", subject=subject, detail=detail, now_ms=now_ms)
+    return number
+
+
+def _put_down(
+    connection: Connection, *, actor: Actor, who: str, kind: str, subject: str, content: Mapping[str, Any], at: int
+) -> int:
+    login = {audit.LOGIN: actor.login} if actor.login and who == actor.name else {}
     values = {
         "kind": kind,
         "subject": subject,
-        "content": json.dumps(
-            {**content, audit.LOGIN: actor.login} if actor.login else content, ensure_ascii=False, sort_keys=True
-        ),
-        "prepared_by": actor.name,
-        "prepared_ms": now_ms,
+        "content": json.dumps({**content, **login}, ensure_ascii=False, sort_keys=True),
+        "prepared_by": who,
+        "prepared_ms": at,
         "note": "",
         "document": "",
     }
     key = connection.execute(insert(proposal).values(values)).inserted_primary_key
     assert key is not None
-    detail = {"proposal": int(key[0]), "content": dict(content)}
-    audit.append(connection, actor=actor, action=f"{kind}.propose", subject=subject, detail=detail, now_ms=now_ms)
     return int(key[0])
 
 
@@ -130,7 +165,7 @@ def decide(
     if granted and kind.needs_document and not document.strip():
         raise StoreError(tr("name the document (number and date) that approves it"), subject=subject)
     values = {
-        "decision": "granted" if granted else "refused",
+        "decision": GRANTED if granted else "refused",
         "decided_by": actor.name,
         "decided_ms": now_ms,
         "note": note,
@@ -173,7 +208,7 @@ def get_proposal(connection: Connection, number: int) -> Proposal:
     """
     row = connection.execute(select(proposal).where(proposal.c.id == number)).one_or_none()
     if row is None:
-        raise StoreError(tr("there is none with this number"), subject=tr("proposal {number}", number=number))
+        raise Missing(tr("there is none with this number"), subject=tr("proposal {number}", number=number))
     return _proposal(row)
 
 

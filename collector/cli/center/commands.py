@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.base.text import said_by
+from collector.base.text import said_by, tr
 from collector.cli.center import (
     inputs,
     papers,
     quality,
+    repair,
     review,
     runs,
     user,
@@ -28,18 +31,24 @@ from collector.cli.center.store import (
     ConfigArgument,
     ConfigOption,
     StateOption,
+    anchor_files,
     named_config,
     needed_config,
     open_store,
     rulebook_of_center,
 )
-from collector.cli.language import say
+from collector.cli.language import heads, print_text, say
+from collector.cli.panels import CENTER_PANELS, grouped
+from collector.cli.table import print_table
 
 if TYPE_CHECKING:
     from collector.center.db.store import CenterStore
     from collector.center.operate.status import CenterStatus, GatewayStatus
 
-app = typer.Typer(no_args_is_help=True, help="The dispatch side: receive, store, settle. 主站。")
+app = typer.Typer(
+    cls=grouped(CENTER_PANELS), no_args_is_help=True, help="The dispatch side: receive, store, settle. 主站。",
+    epilog="Examples: collector center status · collector center import plan p.csv · collector center settle 2026-03",
+)  # fmt: skip
 inputs.register(app)
 user.register(app)
 runs.register(app)
@@ -47,6 +56,7 @@ center_work.register(app)
 review.register(app)
 papers.register(app)
 quality.register(app)
+app.add_typer(repair.app, name="repair")
 
 
 @app.command()
@@ -126,11 +136,12 @@ def backup(
     state: StateOption = "",
 ) -> None:
     """Copy store and lake together, also beside a running center. 备份。"""
-    from collector.center.operate.backup import create_backup
+    from collector.center.operate.backup import create_backup, what_is_altered
 
     with open_store(config, state) as store:
         count = create_backup(store, target)
-    print(f"{target}: store and {count} day files")
+    print_text("{target}: store and {count} day files", target=target, count=count)
+    _say_altered(what_is_altered(target))
 
 
 @app.command()
@@ -143,26 +154,44 @@ def restore(
 ) -> None:
     """Make a state directory of a backup, and the database of CONFIG; agents then send what it lacks. 恢复。"""
     from collector.base.clock import SystemClock
-    from collector.center.operate.backup import restore_backup
+    from collector.center.operate.backup import restore_backup, what_is_altered
     from collector.center.settings import load_center
 
     if config is None and not state:
-        raise typer.BadParameter("say where: --state DIR, or --config center.toml")
+        raise typer.BadParameter(say(tr("say where: --state DIR, or --config center.toml")))
     center = load_center(config).center if config else None
     target = Path(state or (center.state_dir if center else ""))
     store_id = restore_backup(source, target, clock=SystemClock(), database_url=center.database_url if center else "")
-    print(f"{target}: restored as store {store_id}; agents send again what they keep and this copy lacks")
+    print_text(
+        "{target}: restored as store {store_id}; agents send again what they keep and this copy lacks",
+        target=target,
+        store_id=store_id,
+    )
+    _say_altered(what_is_altered(source))
+
+
+def _say_altered(words: Sequence[str]) -> None:
+    """Name what a backup holds as it was found, and exit with 1: a timer's unit fails, and somebody looks."""
+    if not words:
+        return
+    print("\n".join(words), file=sys.stderr)
+    remedy = tr("these files are in the backup as they were found; `collector center repair` makes a day good again")
+    print(say(remedy), file=sys.stderr)
+    raise typer.Exit(1)
 
 
 @app.command()
 def renew(config: ConfigOption = None, state: StateOption = "") -> None:
     """Give a store that was put back by other means than restore a new id, as restore does. 更换库标识。"""
-    from collector.center.db.store import renew_store_id
+    from collector.center.operate.anchors import renew_store
 
     with open_store(config, state) as store:
-        now_ms = store.clock.now_utc_ms()
-        store_id = store.write(lambda connection: renew_store_id(connection, now_ms)).result()
-    print(f"store {store_id}; restart the center: agents then send again what they keep and this store lacks")
+        actor, now_ms = actor_of(""), store.clock.now_utc_ms()
+        store_id = store.write(lambda connection: renew_store(connection, actor=actor, now_ms=now_ms)).result()
+    print_text(
+        "store {store_id}; restart the center: agents then send again what they keep and this store lacks",
+        store_id=store_id,
+    )
 
 
 @app.command()
@@ -170,18 +199,25 @@ def check(
     named: ConfigArgument = None,
     config: ConfigOption = None,
     state: StateOption = "",
+    anchor: Annotated[
+        list[Path] | None,
+        typer.Option("--anchor", metavar="FILE", help="A package, backup or anchor file to hold the store against."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
 ) -> None:
     """Verify store, lake and the books of every month. Changes nothing; exit 1 with findings. 校验。"""
     from collector.center.month.books_integrity import check_months
+    from collector.center.operate.anchors import check_anchors
     from collector.center.operate.integrity import check_store
 
-    with open_store(named_config(named, config), state) as store:
+    named = named_config(named, config)
+    with open_store(named, state) as store:
         findings = [*check_store(store), *check_months(store)]
+        findings += check_anchors(store, [*(anchor or ()), *anchor_files(named, state)])
     if as_json:
         print(json.dumps(findings, ensure_ascii=False, indent=2))
     else:
-        print("\n".join(findings) or "all is well")
+        print("\n".join(findings) or say(tr("all is well")))
     if findings:
         raise typer.Exit(1)
 
@@ -206,10 +242,13 @@ def quarantine(
         return
     for row in rows:
         name = f"{row['plant']}/{row['gateway']}/{row['epoch']}/{row['sequence']}"
-        line = f"{row['received']}  {row['code']:16} {name}  {row['size_bytes']} bytes, {row['repeats']} repeats"
+        line = tr(
+            "{received}  {code:16} {name}  {bytes} bytes, {repeats} repeats",
+            received=row["received"], code=row["code"], name=name, bytes=row["size_bytes"], repeats=row["repeats"],
+        )  # fmt: skip
         # A stranger may have written part of the reason: nothing of it may steer the terminal.
-        print(line + ": " + "".join(c if c.isprintable() else "�" for c in row["reason"]))
-    print(f"{len(rows)} in quarantine")
+        print(say(line) + ": " + "".join(c if c.isprintable() else "�" for c in row["reason"]))
+    print_text("{count} in quarantine", count=len(rows))
 
 
 @app.command()
@@ -233,7 +272,7 @@ def ask(
     from collector.model.interval import Interval, parse_time_ms
 
     if len(words) not in (3, 4):
-        raise typer.BadParameter("expected [CONFIG] UNIT FROM TO")
+        raise typer.BadParameter(say(tr("expected [CONFIG] UNIT FROM TO")))
     unit, start, end = words[-3:]
     file = needed_config(Path(words[0]) if len(words) == 4 else None, config)
     try:
@@ -241,13 +280,13 @@ def ask(
     except ValueError as error:
         raise typer.BadParameter(say(said_by(error))) from error
     if interval.start_ms >= interval.end_ms:
-        raise typer.BadParameter("TO is not after FROM")
+        raise typer.BadParameter(say(tr("TO is not after FROM")))
     settings = with_overrides(load_center(file), listen="", state="", broker=broker)
     actor = actor_of(who)
     with open_store(file, "") as store:
         asks = ask_again(store, settings, unit, interval, actor=actor)
     for each in asks:
-        print(f"asked {each.plant}/{each.gateway} ({each.id})")
+        print_text("asked {plant}/{gateway} ({id})", plant=each.plant, gateway=each.gateway, id=each.id)
 
 
 def _readmit(config: Path, store: CenterStore) -> None:
@@ -258,7 +297,7 @@ def _readmit(config: Path, store: CenterStore) -> None:
     admission = current_admission(store, load_center(config))
     now_ms = store.clock.now_utc_ms()
     result = store.write(lambda connection: readmit(connection, admission.admit, now_ms=now_ms)).result()
-    print(f"readmitted {result.committed} batches with {result.records} records")
+    print_text("readmitted {batches} batches with {records} records", batches=result.committed, records=result.records)
 
 
 def _month_of(now_ms: int) -> Any:
@@ -281,46 +320,38 @@ def _as_json(found: CenterStatus) -> dict[str, Any]:
 
 
 def _print_status(found: CenterStatus) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    """Units, gateways, and their buffers apart: each table fits a console of 80 columns."""
     from collector.model.interval import format_time
 
-    console = Console()
-    units = Table(title=f"{found.month}: units · 机组", title_justify="left")
-    for name in ("plant", "unit", "last record", "records", "completeness", "gaps"):
-        units.add_column(name, justify="right" if name in ("records", "completeness", "gaps") else "left")
-    for u in found.units:
-        last = "never" if u.last_record_ms is None else format_time(u.last_record_ms)
-        ratio = "" if u.completeness_ratio is None else f"{u.completeness_ratio:.2%}"
-        units.add_row(u.plant, u.unit, last, str(u.received), ratio, str(u.gaps))
-    console.print(units)
-    gateways = Table(title="gateways · 网关", title_justify="left")
-    for name in (
-        "plant",
-        "gateway",
-        "last batch",
-        "batches",
-        "records",
-        "repeats",
-        "missing",
-        "buffer, as last reported",
-    ):
-        gateways.add_column(name, justify="right" if name in ("batches", "records", "repeats", "missing") else "left")
-    for g in found.gateways:
-        last = "" if g.last_received_ms is None else format_time(g.last_received_ms)
-        counts = (str(g.batches), str(g.records), str(g.repeats), str(g.missing_sequences))
-        gateways.add_row(g.plant, g.gateway, last, *counts, _buffer_words(g))
-    console.print(gateways)
-    quarantined = ", ".join(f"{code} {count}" for code, count in sorted(found.quarantined.items())) or "empty"
-    console.print(f"quarantine · 隔离区: {quarantined}; days to be sealed · 待封存: {found.unsealed_days}")
+    def at(time_utc_ms: int | None, otherwise: str) -> str:
+        return otherwise if time_utc_ms is None else format_time(time_utc_ms)[:19].replace("T", " ")
+
+    names = heads("plant", "unit", "last record", "records", "completeness", "gaps")
+    rows = [
+        [u.plant, u.unit, at(u.last_record_ms, say(tr("never"))), u.received,
+         "" if u.completeness_ratio is None else f"{u.completeness_ratio:.2%}", u.gaps]
+        for u in found.units
+    ]  # fmt: skip
+    print_table(tr("{month}: units (times in UTC+8)", month=found.month), names, rows)
+    names = heads("plant", "gateway", "last batch", "batches", "records", "missing")
+    rows = [
+        [g.plant, g.gateway, at(g.last_received_ms, ""), g.batches, g.records, g.missing_sequences]
+        for g in found.gateways
+    ]
+    print_table(tr("gateways"), names, rows)
+    names = heads("plant", "gateway", "repeats", "buffer, as last reported")
+    print_table(tr("buffers"), names, [[g.plant, g.gateway, g.repeats, _buffer_words(g)] for g in found.gateways])
+    quarantined = ", ".join(f"{code} {count}" for code, count in sorted(found.quarantined.items())) or tr("empty")
+    print(say(tr(
+        "quarantine: {quarantined}; days to be sealed: {days}", quarantined=quarantined, days=found.unsealed_days
+    )))  # fmt: skip
 
 
 def _buffer_words(gateway: GatewayStatus) -> str:
     if gateway.state is None:
-        return "nothing reported"
+        return say(tr("nothing reported"))
     said = gateway.state.get("online")
-    online = "online" if said is True else "offline" if said is False else ""
+    online = say(tr("online")) if said is True else say(tr("offline")) if said is False else ""
     buffer = gateway.state.get("buffer")
     details = [f"{k} {v}" for k, v in buffer.items()] if isinstance(buffer, dict) else [str(buffer)] if buffer else []
     return ", ".join([*([online] if online else []), *details])

@@ -12,8 +12,8 @@ import typer
 
 from collector.base.text import said_by, tr
 from collector.cli.center.screen import actor_of
-from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store
-from collector.cli.language import say
+from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store, rulebook_of_center
+from collector.cli.language import print_text, say
 
 if TYPE_CHECKING:
     from collector.center.inputs.imports import Imported
@@ -47,13 +47,15 @@ def import_files(
     from collector.center.inputs.imports import IMPORT_KINDS, KINDS
     from collector.center.inputs.parse import kinds_in
     from collector.center.inputs.service import deliver_tables
-    from collector.settlement.rulebook.catalogue import SERVICES
+    from collector.center.runs.rulebooks import input_rules
     from collector.sheets.files import read_delivered, read_packed
     from collector.sheets.findings import Findings
 
     if kind not in (*IMPORT_KINDS, "e"):
-        raise typer.BadParameter(f"expected one of {', '.join(IMPORT_KINDS)}, or e", param_hint="KIND")
-    actor = actor_of(who)
+        raise typer.BadParameter(
+            say(tr("expected one of {kinds}, or e", kinds=", ".join(IMPORT_KINDS))), param_hint="KIND"
+        )
+    actor, rules = actor_of(who), input_rules(rulebook_of_center(config, state))
     with open_store(config, state, create=True) as store:
         for path in files:
             findings = Findings()
@@ -66,7 +68,7 @@ def import_files(
                 findings.refuse_if_any()
             # All tables of a file together: whole or not at all.
             try:
-                results = deliver_tables(store, kinds, delivered, actor=actor, replace=replace, services=SERVICES)
+                results = deliver_tables(store, kinds, delivered, actor=actor, replace=replace, rules=rules)
             except RowsInConflict as error:
                 print(say(said_by(error)), file=sys.stderr)
                 print(say(tr("the option for a replacement is --replace")), file=sys.stderr)
@@ -76,11 +78,15 @@ def import_files(
 
 
 def _say_imported(name: str, result: Imported) -> None:
+    for note in result.notes:
+        print(f"{name}: {say(note)}")
     if result.import_id is None:
-        print(f"{name}: nothing new; {result.same} rows are there already")
+        print_text("{name}: nothing new; {same} rows are there already", name=name, same=result.same)
     else:
-        counts = f"{result.added} rows added, {result.replaced} replaced, {result.same} there already"
-        print(f"{name}: import {result.import_id}: {counts}")
+        print_text(
+            "{name}: import {number}: {added} rows added, {replaced} replaced, {same} there already",
+            name=name, number=result.import_id, added=result.added, replaced=result.replaced, same=result.same,
+        )  # fmt: skip
 
 
 def show_imports(config: ConfigOption = None, state: StateOption = "", as_json: JsonOption = False) -> None:
@@ -112,4 +118,4 @@ def undo(
     actor = actor_of(who)
     with open_store(config, state) as store:
         take_back(store, number, actor=actor, reason=reason)
-    print(f"import {number} is undone")
+    print_text("import {number} is undone", number=number)

@@ -7,17 +7,16 @@ same name, or by the same user of the system.
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.base.text import from_data, said_by
+from collector.base.text import from_data, said_by, tr
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import MonthArgument, actor_of, decider_of, parse_month, show_rows, time_text, to_json
 from collector.cli.center.store import ConfigOption, DaysOption, JsonOption, StateOption, days_of_center, open_store
-from collector.cli.language import say
+from collector.cli.language import heads, print_text, say
 
 if TYPE_CHECKING:
     from collector.center.month.duties import DutyBoard
@@ -43,13 +42,15 @@ def show_month(
     from collector.center.month.deadline_rules import against_calendar
     from collector.center.month.transitions import transitions_from, what_stands_open
     from collector.center.people.four_eyes import list_proposals
-    from collector.center.runs.month_state import all_steps, month_state, months_known
+    from collector.center.runs.month_state import all_steps, area_statuses, month_state, months_known
 
     with open_store(config, state) as store:
         if not month:
             states = store.read(lambda c: [month_state(c, each) for each in months_known(c)])
             rows = [(str(s.month), *_state_words(s.state), s.edition, s.run_id, time_text(s.since_ms)) for s in states]
-            show_rows("months · 月份", ("month", "状态", "state", "edition", "run", "since"), rows, as_json=as_json)
+            show_rows(
+                tr("months"), (tr("month"), "状态", *heads("state", "edition", "run", "since")), rows, as_json=as_json
+            )
             return
         wanted = parse_month(month)
         now = store.read(lambda c: month_state(c, wanted))
@@ -57,30 +58,39 @@ def show_month(
         waiting = store.read(lambda c: list_proposals(c, subject=str(wanted), open_only=True))
         run = now.run_id
         standing = [] if run is None else store.read(lambda c: what_stands_open(c, wanted, run))
+        areas = {} if run is None else store.read(lambda c: area_statuses(c, run))
         ways, days, now_ms = transitions_from(now.state), days_of_center(config, state, None), store.clock.now_utc_ms()
         late = store.read(lambda c: {t: against_calendar(c, now, t.after, days, now_ms) for t in ways})
     if as_json:
-        print(to_json({"state": now, "steps": steps, "proposals": waiting, "open": standing}))
+        print(to_json({"state": now, "steps": steps, "proposals": waiting, "open": standing, "areas": areas}))
         return
-    title = f"{month}  {' '.join(_state_words(now.state))}  edition {now.edition}"
-    names = ("no", "state", "edition", "run", "at", "prepared", "approved", "document", "reason")
+    title = tr(
+        "{month}  {state}  edition {edition}", month=month, state=" ".join(_state_words(now.state)), edition=now.edition
+    )
+    names = heads("no", "state", "edition", "run", "at", "prepared", "approved", "document", "reason")
     cells = [
         (s.number, s.state, s.edition, s.run_id, time_text(s.at_ms), s.prepared_by, s.approved_by, s.document, s.reason)
         for s in steps
     ]
     show_rows(title, names, cells)
     for p in waiting:
-        print(
-            f"proposal {p.id} by {p.prepared_by}: to {p.content['to']}, run {p.content['run_id']}; waits for approval"
+        print_text(
+            "proposal {id} by {prepared_by}: to {to}, run {run_id}; waits for approval",
+            id=p.id,
+            prepared_by=p.prepared_by,
+            to=p.content["to"],
+            run_id=p.content["run_id"],
         )
         for each in p.content.get("against_texts", ()):
             print(f"! {say(from_data(each))}: {p.content['reason']}")
+    for area, status in areas.items():
+        print_text("area {area}: {status}", area=area, status=status)
     for each in standing:
         print(f"! {say(each)}")
     for t in ways:
-        print(f"next: {t.after}  {say(t.text)} (Art. {t.article})")
+        print_text("next: {after}  {text} (Art. {article})", after=t.after, text=say(t.text), article=t.article)
         for each in late[t]:
-            print(f"! {say(each)}: needs --reason")
+            print_text("! {each}: needs --reason", each=say(each))
 
 
 @month_app.command("propose")
@@ -98,20 +108,23 @@ def propose(
     who: WhoOption = "",
 ) -> None:
     """Prepare a step for another person to approve. 提出流程步骤,待他人批准。"""
-    from collector.center.month.transitions import propose_step
-    from collector.center.runs.month_state import State
+    from collector.center.month.transitions import prepare_step
+    from collector.center.runs.month_state import MonthStage
 
     wanted, actor = parse_month(month), actor_of(who)
     try:
-        target = State(to)
+        target = MonthStage(to)
     except ValueError:
-        raise typer.BadParameter(f"expected one of {', '.join(State)}", param_hint="STATE") from None
+        raise typer.BadParameter(
+            say(tr("expected one of {stages}", stages=", ".join(MonthStage))), param_hint="STATE"
+        ) from None
     days = days_of_center(config, state, tables)
     with open_store(config, state) as store:
         options: dict[str, Any] = {"run_id": run, "reason": reason, "document": document, "days": days}
-        now_ms = store.clock.now_utc_ms()
-        number = store.write(lambda c: propose_step(c, wanted, target, actor=actor, now_ms=now_ms, **options)).result()
-    print(f"proposal {number}: another person approves it with `collector center month approve {number}`")
+        number = prepare_step(store, wanted, target, actor=actor, **options)
+    print_text(
+        "proposal {number}: another person approves it with `collector center month approve {number}`", number=number
+    )
 
 
 @month_app.command("approve")
@@ -133,7 +146,13 @@ def approve(
         found = store.write(
             lambda c: approve_step(c, number, actor=actor, now_ms=now_ms, days=days, document=document, note=note)
         ).result()
-    print(f"{found.month} is {found.state}, edition {found.edition}, run {found.run_id}")
+    print_text(
+        "{month} is {state}, edition {edition}, run {run_id}",
+        month=found.month,
+        state=found.state,
+        edition=found.edition,
+        run_id=found.run_id,
+    )
 
 
 @month_app.command("refuse")
@@ -151,7 +170,7 @@ def refuse(
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         store.write(lambda c: refuse_step(c, number, actor=actor, now_ms=now_ms, note=note)).result()
-    print(f"proposal {number} is refused")
+    print_text("proposal {number} is refused", number=number)
 
 
 @month_app.command("delta")
@@ -175,11 +194,13 @@ def delta(
     if as_json:
         print(to_json(found))
         return
-    title = f"{month}: run {found.after_run} against run {found.before_run}"
+    title = tr(
+        "{subject}: run {after} against run {before}", subject=month, after=found.after_run, before=found.before_run
+    )
     lines = [(x.plant, x.unit, x.service, x.before_yuan, x.after_yuan, x.delta_yuan) for x in found.lines]
-    show_rows(title, ("plant", "unit", "service", "before", "after", "delta"), lines)
+    show_rows(title, heads("plant", "unit", "service", "before", "after", "delta"), lines)
     plants = [(x.area, x.plant, x.compensation_yuan, x.allocation_yuan, x.net_yuan) for x in found.plants]
-    show_rows("plants · 电厂", ("area", "plant", "compensation", "allocation", "net"), plants)
+    show_rows(tr("plants"), heads("area", "plant", "compensation", "allocation", "net"), plants)
 
 
 def duties(
@@ -195,11 +216,11 @@ def duties(
 ) -> None:
     """What is due, done or not, days left. Exit 1 where something is late. 期限与办理情况。"""
     from collector.center.month.duties import LATE, duties_of, months_due
-    from collector.model.interval import local_midnight_ms
+    from collector.model.interval import local_midnight_ms, parse_day
 
     wanted, actor = [parse_month(month)] if month else [], actor_of(who)
     try:
-        day = date.fromisoformat(on) if on else None
+        day = parse_day(on) if on else None
     except ValueError as error:
         raise typer.BadParameter(say(said_by(error)), param_hint="--on") from error
     days = days_of_center(config, state, tables)
@@ -218,8 +239,8 @@ def duties(
 
 def _show_board(board: DutyBoard) -> None:
     rows = [(r.article, r.due, r.chinese, r.english, r.status, r.done_day, r.days_left) for r in board.rows]
-    title = f"{board.month} edition {board.edition}, on {board.today}"
-    show_rows(title, ("条款", "due", "事项", "duty", "status", "done", "days left"), rows)
+    title = tr("{month} edition {edition}, on {day}", month=board.month, edition=board.edition, day=board.today)
+    show_rows(title, ("条款", tr("due"), "事项", *heads("duty", "status", "done", "days left")), rows)
     for clash in board.clashes:
         print(f"! {say(clash)}")
 

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from collector.base.text import tr
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import MonthArgument, actor_of, parse_month, show_rows, time_text, to_json
 from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store
+from collector.cli.language import heads, print_text, say
 
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write the documents into this folder.")]
 
@@ -20,6 +22,8 @@ def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command("filings")(filings)
     app.command("bills")(bills)
+    app.command("account")(account)
+    app.command("summary")(summary)
     app.command("decisions")(decisions)
     app.command("audit")(audit_log)
 
@@ -55,8 +59,8 @@ def filings(
         )
         for f in found
     ]
-    names = ("id", "edition", "run", "name", "format", "SHA-256", "made", "filed", "document")
-    show_rows(f"{month}: filings · 报送文件", names, rows, as_json=as_json)
+    names = heads("id", "edition", "run", "name", "format", "SHA-256", "made", "filed", "document")
+    show_rows(tr("{month}: filings", month=month), names, rows, as_json=as_json)
 
 
 def bills(
@@ -93,7 +97,58 @@ def bills(
         )
         for b in found
     ]
-    show_rows(f"{month}: bills · 结转电费", ("month", "edition", "bill", "plant", "with", "direction", "元"), rows)
+    names = heads("month", "edition", "bill", "plant", "with", "direction", "yuan")
+    show_rows(tr("{month}: bills", month=month), names, rows)
+
+
+def account(
+    plant: Annotated[str, typer.Argument(metavar="[PLANT]", help="Its entries; default: the balance of all.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the entries as account.csv.")] = None,
+    config: ConfigOption = None,
+    state: StateOption = "",
+    as_json: JsonOption = False,
+    who: WhoOption = "",
+) -> None:
+    """The account of a plant over all months and editions, posted when a result takes effect (Art. 20). 电厂台账。"""
+    from collector.center.papers.books import ACCOUNT_COLUMNS, account_cells, account_csv, accounts_of
+
+    actor = actor_of(who)
+    with open_store(config, state) as store:
+        found = store.read(lambda c: accounts_of(c, actor=actor, plant=plant))
+    if out is not None:
+        out.write_bytes(account_csv(found))
+    if not plant:
+        balances = [(each.plant, len(each.rows), each.closing_yuan) for each in found]
+        show_rows(tr("accounts"), heads("plant", "entries", "balance_yuan"), balances, as_json=as_json)
+        return
+    rows = [tuple(account_cells(row)[name] for name in ACCOUNT_COLUMNS) for each in found for row in each.rows]
+    show_rows(tr("{plant}: account", plant=plant), ACCOUNT_COLUMNS, rows, as_json=as_json)
+
+
+def summary(
+    year: Annotated[int, typer.Argument(metavar="YEAR", help="Of the settled months.", min=1970, max=9999)],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it as summary.csv.")] = None,
+    config: ConfigOption = None,
+    state: StateOption = "",
+    as_json: JsonOption = False,
+    who: WhoOption = "",
+) -> None:
+    """The regulator's summary of what is in effect: by month, quarter and year (Art. 10(6)). 季度、年度汇总。"""
+    from collector.center.papers.summaries import summary_of_year
+    from collector.report.numbers import format_fraction
+    from collector.report.summary import SUMMARY_COLUMNS, summary_csv
+
+    actor = actor_of(who)
+    with open_store(config, state) as store:
+        months, found = summary_of_year(store, year, actor=actor)
+    if out is not None:
+        out.write_bytes(summary_csv(found))
+    rows = [
+        (s.period, s.area, s.service, s.compensation_yuan, s.allocation_yuan, s.units, format_fraction(s.share))
+        for s in found
+    ]
+    title = tr("summary of {months}", months=", ".join(map(str, months)) or tr("no month"))
+    show_rows(title, SUMMARY_COLUMNS, rows, as_json=as_json)
 
 
 def decisions(
@@ -111,12 +166,12 @@ def decisions(
         found = store.read(lambda c: list_decisions(c, actor=actor))
     if out is not None:
         out.write_bytes(decisions_csv(found))
-    names = ("at", "kind", "subject", "outcome", "prepared", "decided", "document", "text")
+    names = heads("at", "kind", "subject", "outcome", "prepared", "decided", "document", "text", "office")
     rows = [
-        (time_text(d.at_ms), d.kind, d.subject, d.outcome, d.prepared_by, d.decided_by, d.document, d.text)
+        (time_text(d.at_ms), d.kind, d.subject, d.outcome, d.prepared_by, d.decided_by, d.document, d.text, d.office)
         for d in found
     ]
-    show_rows("decisions · 决定登记", names, rows, as_json=as_json)
+    show_rows(tr("register of decisions"), names, rows, as_json=as_json)
 
 
 def audit_log(
@@ -142,17 +197,18 @@ def audit_log(
             (e["sequence"], time_text(e["at_ms"]), _who(e), e["role"], e["action"], e["subject"], e["hash"][:12])
             for e in entries
         ]
-        show_rows("audit · 审计日志", ("no", "at", "who", "role", "action", "subject", "hash"), rows)
-    print(f"head: {sequence} {head}")
+        show_rows(tr("audit log"), heads("no", "at", "who", "role", "action", "subject", "hash"), rows)
+    print_text("head: {sequence} {head}", sequence=sequence, head=head)
     if verify:
-        print("\n".join(wrong) or f"all {sequence} entries are as they were written")
+        for line in wrong or [tr("all {count} entries are as they were written", count=sequence)]:
+            print(say(line))
     if wrong:
         raise typer.Exit(1)
 
 
 def _who(entry: Mapping[str, Any]) -> str:
     login = entry["detail"].get("login")
-    return f"{entry['who']} (as {login})" if login else str(entry["who"])
+    return tr("{who} (as {login})", who=entry["who"], login=login) if login else str(entry["who"])
 
 
 def _write(folder: Path, name: str, data: bytes) -> None:

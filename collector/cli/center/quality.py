@@ -6,13 +6,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.base.text import said_by, tr
+from collector.base.text import join, said_by, tr
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import actor_of, decider_of
 from collector.cli.center.store import (
@@ -25,7 +24,7 @@ from collector.cli.center.store import (
     open_store,
     rulebook_of_center,
 )
-from collector.cli.language import say
+from collector.cli.language import print_text, say
 
 if TYPE_CHECKING:
     from collector.center.settings import CenterSettings
@@ -72,7 +71,7 @@ def findings(
         rows = store.read(lambda c: list_findings(c, month=wanted, unit=unit, include_closed=closed))
     _show(rows, as_json, _finding_line)
     if not as_json:
-        print(f"{len(rows)} findings")
+        print_text("{count} findings", count=len(rows))
 
 
 def alarms(
@@ -88,7 +87,7 @@ def alarms(
         rows = store.read(lambda c: list_alarms(c, include_cleared=cleared))
     _show(rows, as_json, _alarm_line)
     if not as_json and not rows:
-        print("no alarm stands")
+        print_text("no alarm stands")
 
 
 def gaps(
@@ -103,10 +102,10 @@ def gaps(
     from collector.center.quality.substitution import plant_of
     from collector.center.runs.data_policy import hold_limit_s
     from collector.center.runs.rulebooks import rulebook_of
-    from collector.model.interval import Month, format_time
+    from collector.model.interval import Month, format_time, parse_day
 
     try:
-        wanted = date.fromisoformat(day)
+        wanted = parse_day(day)
     except ValueError as error:
         raise typer.BadParameter(say(said_by(error)), param_hint="DAY") from error
     rulebook = rulebook_of(rulebook_of_center(config, state))
@@ -124,7 +123,7 @@ def gaps(
         ),
     )
     if not as_json and not rows:
-        print(f"{unit} has no gap on {day}")
+        print_text("{unit} has no gap on {day}", unit=unit, day=day)
 
 
 def asks(
@@ -146,7 +145,7 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """What is wrong with this center and what to do; exit 1 with findings. 自检。"""
-    from collector.center.operate.doctor import examine, limits_in_words
+    from collector.center.operate.doctor import examine, limits_in_words, runs_in_words
     from collector.center.settings import load_center
 
     named = find_config(named_config(argument, config), state)
@@ -156,9 +155,10 @@ def doctor(
     rows = [asdict(each) for each in found]
     _show(rows, as_json, lambda r: f"{r['severity']}: {r['subject']}: {r['message']}\n    {r['remedy']}")
     if not as_json and settings is not None:
-        print(f"limits: {limits_in_words(settings.receiver)}")
+        print_text("limits: {limits}", limits=limits_in_words(settings.receiver))
+        print_text("runs: {runs}", runs=runs_in_words(settings.runs))
     if not as_json and not rows:
-        print("all is well")
+        print_text("all is well")
     if rows:
         raise typer.Exit(1)
 
@@ -198,7 +198,9 @@ def propose(
                 reason=reason, fill_s=hold_s if fill else None, now_ms=now_ms,
             )
         ).result()  # fmt: skip
-    print(f"substitution {number} is proposed; another person: collector center substitute approve {number}")
+    print_text(
+        "substitution {number} is proposed; another person: collector center substitute approve {number}", number=number
+    )
 
 
 @substitute.command("approve")
@@ -219,7 +221,7 @@ def approve(
         store.write(
             lambda c: decide_substitution(c, number, actor=actor, granted=not refuse, note=note, now_ms=now_ms)
         ).result()
-    print(f"substitution {number} is {'refused' if refuse else 'in force'}")
+    print_text("substitution {number} is {outcome}", number=number, outcome=tr("refused") if refuse else tr("in force"))
 
 
 @substitute.command("withdraw")
@@ -237,7 +239,7 @@ def withdraw(
     from collector.center.quality.substitution import decide_withdrawal, propose_withdrawal
 
     if [bool(reason), approve_it, refuse].count(True) != 1:
-        raise typer.BadParameter("expected one of --reason, --approve and --refuse")
+        raise typer.BadParameter(say(tr("expected one of --reason, --approve and --refuse")))
     actor = decider_of(who, config, state)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
@@ -245,12 +247,18 @@ def withdraw(
             store.write(
                 lambda c: propose_withdrawal(c, number, actor=actor_of(who), reason=reason, now_ms=now_ms)
             ).result()
-            print(f"proposed; another person: collector center substitute withdraw {number} --approve")
+            print_text(
+                "proposed; another person: collector center substitute withdraw {number} --approve", number=number
+            )
             return
         store.write(
             lambda c: decide_withdrawal(c, number, actor=actor, granted=approve_it, note=note, now_ms=now_ms)
         ).result()
-    print(f"substitution {number} is {'withdrawn' if approve_it else 'still in force'}")
+    print_text(
+        "substitution {number} is {outcome}",
+        number=number,
+        outcome=tr("withdrawn") if approve_it else tr("still in force"),
+    )
 
 
 @substitute.command("list")
@@ -304,7 +312,11 @@ def enroll(
     with open_store(config, "") as store:
         now_ms = store.clock.now_utc_ms()
         number = store.write(lambda c: enrol_key(c, actor=actor_of(who), plant=plant, pem=pem, now_ms=now_ms)).result()
-    print(f"{plant}: key {number} counts from now on; compare its name with the plant over the telephone")
+    print_text(
+        "{plant}: key {number} counts from now on; compare its name with the plant over the telephone",
+        plant=plant,
+        number=number,
+    )
 
 
 @key.command("revoke")
@@ -323,14 +335,14 @@ def revoke(
         now_ms = store.clock.now_utc_ms()
         known = [row for row in store.read(lambda c: list_keys(c, plants)) if row["key_id"] == key_id]
         if not known:
-            raise typer.BadParameter("no plant has this key; `collector center key list`", param_hint="KEY_ID")
+            raise typer.BadParameter(say(tr("no plant has this key; `collector center key list`")), param_hint="KEY_ID")
         for row in known:
             store.write(
                 lambda c, p=row["plant"]: revoke_key(  # type: ignore[misc]
                     c, actor=actor_of(who), plant=p, key_id=key_id, reason=reason, now_ms=now_ms
                 )
             ).result()
-            print(f"{row['plant']}: key {key_id} is revoked")
+            print_text("{plant}: key {key_id} is revoked", plant=row["plant"], key_id=key_id)
 
 
 def _settings(config: Path | None) -> CenterSettings:
@@ -356,42 +368,49 @@ def _show(rows: Sequence[Mapping[str, Any]], as_json: bool, line: Any) -> None:
         return
     for row in rows:
         # A stranger may have written part of it: nothing of it may steer the terminal.
-        print("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in line(row)))
+        print("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in say(line(row))))
 
 
 def _finding_line(row: Mapping[str, Any]) -> str:
     from collector.model.interval import format_time
 
     when = f"{format_time(row['start_ms'])}  {format_time(row['end_ms'])}"
-    gone = "  (gone)" if row["closed_ms"] is not None else ""
-    return f"{row['unit']}  {when}  {row['code']}  {row['quantity']}: {row['found']}, expected {row['expected']}{gone}"
+    gone = tr("  (gone)") if row["closed_ms"] is not None else ""
+    return tr(
+        "{unit}  {when}  {code}  {quantity}: {found}, expected {expected}{gone}",
+        unit=row["unit"], when=when, code=row["code"], quantity=row["quantity"], found=row["found"],
+        expected=row["expected"], gone=gone,
+    )  # fmt: skip
 
 
 def _alarm_line(row: Mapping[str, Any]) -> str:
     from collector.model.interval import format_time
 
-    until = "" if row["until_ms"] is None else f" until {format_time(row['until_ms'])}"
-    return f"{format_time(row['since_ms'])}{until}  {row['code']}  {row['subject']}: {row['text']}"
+    until = "" if row["until_ms"] is None else tr(" until {time}", time=format_time(row["until_ms"]))
+    return join("", (format_time(row["since_ms"]), until, f"  {row['code']}  {row['subject']}: ", row["text"]))
 
 
 def _ask_line(row: Mapping[str, Any]) -> str:
     from collector.model.interval import format_time
 
     span = f"{format_time(row['from_ms'])}/{format_time(row['to_ms'])}"
-    answer = (
-        f"{row['new_batches']} new batches, {row['repeats']} again, gaps: {', '.join(row['gap_reasons']) or 'none'}"
+    answer = tr(
+        "{count} new batches, {repeats} again, gaps: {gaps}",
+        count=row["new_batches"],
+        repeats=row["repeats"],
+        gaps=", ".join(row["gap_reasons"]) or tr("none"),
     )
     asked = f"{format_time(row['at_ms'])}  {row['who']}  {row['plant']}/{row['gateway']}  {row['unit']}  {span}"
-    return f"{asked}  {row['state']}: {answer}"
+    return join("", (f"{asked}  {row['state']}: ", answer))
 
 
 def _substitution_line(row: Mapping[str, Any]) -> str:
     from collector.model.interval import format_time
 
     span = f"{format_time(row['start_ms'])}/{format_time(row['end_ms'])}"
-    people = f"{row['prepared_by']}, {row['decided_by'] or 'nobody yet'}"
-    back = (
-        f"; {row['withdrawal_by']} proposes to take it back: {row['withdrawal_reason']}" if row["withdrawal_by"] else ""
-    )
+    decided_by = row["decided_by"] or tr("nobody yet")
+    back = ""
+    if row["withdrawal_by"]:
+        back = tr("; {who} proposes to take it back: {why}", who=row["withdrawal_by"], why=row["withdrawal_reason"])
     what = f"{row['id']}  {row['state']}  {row['unit']}  {row['quantity']} = {row['value']}  {span}"
-    return f"{what}  ({people}): {row['method']}; {row['reason']}{back}"
+    return join("", (f"{what}  ({row['prepared_by']}, ", decided_by, f"): {row['method']}; {row['reason']}", back))

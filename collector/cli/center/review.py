@@ -12,7 +12,7 @@ from collector.base.text import said_by, tr
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import actor_of, decider_of, parse_month, show_rows, time_text, to_json
 from collector.cli.center.store import ConfigOption, DaysOption, JsonOption, StateOption, days_of_center, open_store
-from collector.cli.language import say
+from collector.cli.language import heads, print_text, say
 
 if TYPE_CHECKING:
     from collector.center.month.review_log import Review
@@ -45,7 +45,7 @@ def list_all(
     if as_json:
         print(to_json(found))
         return
-    names = ("no", "month", "run", "plant", "unit", "service", "claims", "run says", "state", "answer due")
+    names = heads("no", "month", "run", "plant", "unit", "service", "claims", "run says", "state", "answer due")
     rows = [
         (
             *(r.id, str(r.month), r.run_id, r.plant, r.unit, r.service, f"{r.claim_value} {r.claim_unit}"),
@@ -53,7 +53,7 @@ def list_all(
         )
         for r in found
     ]
-    show_rows("reviews · 复核申请", names, rows)
+    show_rows(tr("reviews"), names, rows)
 
 
 @review_app.command("show")
@@ -71,15 +71,22 @@ def show(
     if as_json:
         print(to_json(found))
         return
-    names = ("at", "what", "who", "document", "text")
+    names = heads("at", "what", "who", "document", "text")
     asked = (time_text(found.submitted_ms), "asked", found.submitted_by, "", found.text)
     rows = [asked, *((time_text(e.at_ms), e.kind, e.who, e.document, e.text) for e in found.events)]
-    show_rows(f"review {number}: {found.plant} {found.unit} {found.service} · {found.state}", names, rows)
+    line = f"{found.plant} {found.unit} {found.service} · {found.state}"
+    show_rows(tr("review {number}: {line}", number=number, line=line), names, rows)
+    _tell_office(found)
     files = [(a.id, a.purpose, a.input_kind, a.name, a.size_bytes, a.sha256[:16]) for a in found.attachments]
     if files:
-        show_rows("files · 附件", ("id", "purpose", "kind", "name", "bytes", "SHA-256"), files)
+        show_rows(tr("files"), heads("id", "purpose", "kind", "name", "bytes", "SHA-256"), files)
     for p in waiting:
-        print(f"proposal {p.id} by {p.prepared_by}: {p.content['outcome']}; waits for approval")
+        print_text(
+            "proposal {id} by {prepared_by}: {outcome}; waits for approval",
+            id=p.id,
+            prepared_by=p.prepared_by,
+            outcome=p.content["outcome"],
+        )
 
 
 @review_app.command("submit")
@@ -102,7 +109,7 @@ def submit(
     from collector.model.interval import parse_time_ms
 
     if bool(yuan) == bool(quantity):
-        raise typer.BadParameter("name what is claimed: --yuan or --quantity")
+        raise typer.BadParameter(say(tr("name what is claimed: --yuan or --quantity")))
     try:
         interval = parse_time_ms(start), parse_time_ms(end)
     except ValueError as error:
@@ -112,8 +119,12 @@ def submit(
     with open_store(config, state) as store:
         number = submit_review(store, request, actor=actor_of(who), days=days_of_center(config, state, tables))
         found = _get(store, number)
-    late = f"late: the last day was {found.deadline}" if found.late else f"answer due on {found.answer_due}"
-    print(f"review {number} is taken down; {late}")
+    late = (
+        tr("late: the last day was {day}", day=found.deadline)
+        if found.late
+        else tr("answer due on {day}", day=found.answer_due)
+    )
+    print_text("review {number} is taken down; {late}", number=number, late=late)
 
 
 @review_app.command("admit")
@@ -164,12 +175,12 @@ def decide(
     from collector.center.people.four_eyes import list_proposals
 
     if (grant is None) == (approve is None):
-        raise typer.BadParameter("say --grant or --refuse, or else --approve or --send-back")
+        raise typer.BadParameter(say(tr("say --grant or --refuse, or else --approve or --send-back")))
     if approve is None and document:
         _act(config, state, who, rule_on_appeal, number, granted=grant, text=text, document=document)
     elif approve is None:
         proposal = _act(config, state, who, propose_decision, number, granted=grant, text=text)
-        print(f"proposal {proposal}: another person decides it with --approve or --send-back")
+        print_text("proposal {proposal}: another person decides it with --approve or --send-back", proposal=proposal)
     else:
         with open_store(config, state) as store:
             waiting = store.read(lambda c: list_proposals(c, subject=f"review {number}", open_only=True))
@@ -238,9 +249,11 @@ def try_remedy(
     with open_store(config, state) as store:
         row = try_review(store, number, actor=actor)
         effects = effect_of_review(store, number, actor=actor)
-    names = ("area", "plant", "Δ compensation", "Δ allocation", "Δ net")
+    names = heads("area", "plant", "Δ compensation", "Δ allocation", "Δ net")
     rows = [(e.area, e.plant, e.compensation_change_yuan, e.allocation_change_yuan, e.net_change_yuan) for e in effects]
-    show_rows(f"review {number}: run {row.id} against run {row.base_run_id}", names, rows)
+    subject = tr("review {number}", number=number)
+    title = tr("{subject}: run {after} against run {before}", subject=subject, after=row.id, before=row.base_run_id)
+    show_rows(title, names, rows)
 
 
 @review_app.command("link")
@@ -266,8 +279,16 @@ def _act(config: Path | None, state: str, who: str, what: Any, number: int, *, s
         now_ms = store.clock.now_utc_ms()
         result = store.write(lambda c: what(c, number, actor=actor, now_ms=now_ms, **more)).result()
         found = _get(store, shown or number)
-    print(f"review {found.id} is {found.state}")
+    print_text("review {id} is {state}", id=found.id, state=found.state)
+    if found.state == "appealed":
+        _tell_office(found)
     return result
+
+
+def _tell_office(found: Review) -> None:
+    """Say who rules on a dispute about a review, if the register names it."""
+    if found.office:
+        print_text("{office} rules on a dispute (Art. 29)", office=found.office)
 
 
 def _get(store: Any, number: int) -> Review:

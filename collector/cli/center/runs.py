@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from collector.base.errors import CollectorError
 from collector.base.text import said_by, tr
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import actor_of
 from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store, rulebook_of_center
 from collector.cli.explain import LangOption
-from collector.cli.language import say
+from collector.cli.language import print_text, say
 from collector.report.words import Lang
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
     from collector.center.db.store import CenterStore
     from collector.center.lake.read_records import RecordShown
+    from collector.center.people.access import Actor
     from collector.center.runs.run_list import RunRow
+    from collector.center.runs.settle_month import MadeRun
 
 ExecutorOption = Annotated[
     str, typer.Option("--executor", metavar="dask://HOST:PORT", help="Measure on a Dask cluster that sees the lake.")
@@ -52,6 +55,9 @@ def settle_month(
     who: WhoOption = "",
     note: Annotated[str, typer.Option("--note", help="A remark kept with the run.")] = "",
     executor: ExecutorOption = "",
+    running: Annotated[
+        bool, typer.Option("--running", help="Up to the last day sealed for all units; never final, pins nothing.")
+    ] = False,
 ) -> None:
     """Settle a month from what the store has now; the run pins its inputs. 结算一个月。
 
@@ -59,28 +65,53 @@ def settle_month(
     Exit 0 when a statement was written, also provisional or blocked; 1 when the inputs were refused.
     """
     from collector.center.runs.settle_month import ask_to_settle
+    from collector.center.runs.variants.running_month import ask_to_settle_running
     from collector.cli.settle.command import show
 
     wanted = _month(month)
     actor = actor_of(who)
     with open_store(config, state) as store:
         book = rulebook or rulebook_of_center(config, state)
-        asked = ask_to_settle(store, wanted, rulebook=book, actor=actor, note=note, executor=executor)
+        ask = ask_to_settle_running if running else ask_to_settle
+        asked = ask(store, wanted, rulebook=book, actor=actor, note=note, executor=executor)
         settled = None
         if asked.is_ours:
             settled = asked.carry_out()
         else:
-            print(f"run {asked.row.id}, asked for by {asked.row.who}, is the same; waiting for it", file=sys.stderr)
+            print(
+                say(
+                    tr("run {id}, asked for by {who}, is the same; waiting for it", id=asked.row.id, who=asked.row.who)
+                ),
+                file=sys.stderr,
+            )
         row = asked.ended() if settled is None else settled.row
         folder = store.directory / "runs" / row.folder
+        if running and settled is not None:
+            _settle_to_compare(store, settled, book, actor, executor)
     if settled is not None:
         show(settled.statement, folder / "statement")
         cells, measured = len(settled.progress.cells), len(settled.progress.measured)
-        print(f"{measured} of {cells} plant-days measured, the others were measured before")
+        print_text(
+            "{measured} of {cells} plant-days measured, the others were measured before", measured=measured, cells=cells
+        )
     else:
         print(f"{row.status}  {folder}/statement/statement.html")
+    if running:
+        return
     repeat = f"collector settle {wanted} --data {folder}/data --rulebook {folder}/rulebook --out DIR"
-    print(f"run {row.id}: its inputs are pinned; repeat it with: {repeat}")
+    print_text("run {id}: its inputs are pinned; repeat it with: {repeat}", id=row.id, repeat=repeat)
+
+
+def _settle_to_compare(store: CenterStore, made: MadeRun, rulebook: Path, actor: Actor, executor: str) -> None:
+    """The same days of the month before; nothing where the store has nothing of them."""
+    from collector.center.runs.variants.month_so_far import ask_same_days
+
+    try:
+        asked = ask_same_days(store, made, rulebook=rulebook, actor=actor, executor=executor)
+        if asked is not None:
+            asked.ended()
+    except CollectorError as error:
+        print(say(tr("nothing to compare with: {why}", why=said_by(error))), file=sys.stderr)
 
 
 def measure_days(
@@ -99,7 +130,7 @@ def measure_days(
         wanted = _month(month) if month else Month(yesterday.year, yesterday.month)
         book = rulebook or rulebook_of_center(config, state)
         count = measure_month(store, wanted, rulebook=book, executor=executor)
-    print(f"{wanted}: {count} plant-days measured")
+    print_text("{wanted}: {count} plant-days measured", wanted=wanted, count=count)
 
 
 def show_runs(
@@ -121,7 +152,7 @@ def show_runs(
         print(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=2))
         return
     for row in rows:
-        kind = row.kind if row.base_run_id is None else f"{row.kind} of {row.base_run_id}"
+        kind = row.kind if row.base_run_id is None else say(tr("{kind} of {run}", kind=row.kind, run=row.base_run_id))
         result = _what_became(row)
         note = f"  {row.note}" if row.note else ""
         print(f"{row.id}  {row.month}  {format_time(row.at_ms)}  {row.who}  {kind}  {result}{note}")
@@ -142,12 +173,12 @@ def try_changes(
 ) -> None:
     """Settle a run's inputs with changes, and show what it does to every plant; nothing in force changes. 试算。"""
     from collector.center.runs.compare import effect_by_plant
-    from collector.center.runs.what_if import read_change, what_if
+    from collector.center.runs.variants.what_if import read_change, what_if
     from collector.settlement.rulebook.load import read_rulebook_files
 
     pairs = [text.partition("=") for text in changes]
     if any(not path for _, _, path in pairs):
-        raise typer.BadParameter("expected KIND=FILE, e.g. plan=late.csv", param_hint="KIND=FILE")
+        raise typer.BadParameter(say(tr("expected KIND=FILE, e.g. plan=late.csv")), param_hint="KIND=FILE")
     given = [read_change(kind, Path(path), replace=not keep) for kind, _, path in pairs]
     actor = actor_of(who)
     with open_store(config, state) as store:
@@ -155,12 +186,19 @@ def try_changes(
         draft = None if rulebook is None else read_rulebook_files(rulebook)
         row = what_if(store, base.id, changes=given, rulebook=draft, actor=actor, note=note, executor=executor)
         effects = effect_by_plant(store, base.id, row.id)
-    print(f"run {row.id}: what_if of run {base.id}, {row.status}")
+    print_text("run {id}: what_if of run {base}, {status}", id=row.id, base=base.id, status=row.status)
     for effect in effects:
         amounts = (effect.compensation_change_yuan, effect.allocation_change_yuan, effect.net_change_yuan)
         texts = ("-" if amount is None else f"{amount:+.2f}" for amount in amounts)
         compensation, allocation, net = texts
-        print(f"{effect.area}  {effect.plant}  compensation {compensation}  allocation {allocation}  net {net}")
+        print_text(
+            "{area}  {plant}  compensation {compensation}  allocation {allocation}  net {net}",
+            area=effect.area,
+            plant=effect.plant,
+            compensation=compensation,
+            allocation=allocation,
+            net=net,
+        )
 
 
 def explain_line(
@@ -179,14 +217,22 @@ def explain_line(
     """Explain one line of a run, down to its records. 说明一笔费用的来历。"""
     from collector.center.runs.stored_run import open_run
     from collector.report.explained import explanation_text, records_heading
+    from collector.settlement.explain import explain_parts
 
     span = _span(records)
     with open_store(config, state) as store:
         opened = open_run(store, _run_of(store, run).id)
-        explanation = opened.explanation(unit, service)
-        print(f"run {opened.facts.id} of {opened.month}, {opened.facts.kind}, {opened.facts.status}")
-        for text in explanation_text(explanation, segments=segments, lang=lang):
-            print(text)
+        explanation, *others = explain_parts(opened.statement_of(unit), unit, service)
+        print_text(
+            "run {id} of {month}, {kind}, {status}",
+            id=opened.facts.id,
+            month=opened.month,
+            kind=opened.facts.kind,
+            status=opened.facts.status,
+        )
+        for each in (explanation, *others):
+            for text in explanation_text(each, segments=segments, lang=lang):
+                print(text)
         if span is not None:
             print(records_heading(lang))
             _print_records(opened.records(unit, *span))
@@ -195,7 +241,7 @@ def explain_line(
 
             statement, inputs = opened.statement_of(unit), opened.inputs_of(unit)
             html.write_bytes(timeline_html(explanation, statement, inputs, opened.rulebook))
-            print(f"drawn: {html.absolute()}")
+            print_text("drawn: {path}", path=html.absolute())
 
 
 def compare_two(
@@ -231,8 +277,14 @@ def pack(
         row = _run_of(store, run)
         export_package(store, row.id, target, actor=actor)
     head = package_facts(target)
-    print(f"{target}: run {row.id} of {row.month}, result hash {row.result_hash}")
-    print(f"head of the audit log: {head['sequence']} {head['hash']}")
+    print_text(
+        "{target}: run {id} of {month}, result hash {result_hash}",
+        target=target,
+        id=row.id,
+        month=row.month,
+        result_hash=row.result_hash,
+    )
+    print_text("head of the audit log: {sequence} {hash}", sequence=head["sequence"], hash=head["hash"])
 
 
 def _run_of(store: CenterStore, text: str) -> RunRow:
@@ -258,6 +310,8 @@ def _what_became(row: RunRow) -> str:
     if row.progress is not None:
         parts = f" {row.progress.done} of {row.progress.of}" if row.progress.of else ""
         return f"{row.state}: {row.progress.doing}{parts}"
+    if row.state is RunState.EXPIRED:
+        return f"{row.status}  {row.result_hash[:16]}  {say(row.why)}"
     told = row.error
     if row.problems:
         told = tr("{how_many}, the first: {problem}", how_many=told, problem=row.problems[0].text)
@@ -272,7 +326,9 @@ def _span(text: str | None) -> tuple[int, int] | None:
     try:
         start, end = (parse_time_ms(part) for part in text.split("/"))
     except ValueError as error:
-        raise typer.BadParameter(f"an interval is START/END: {error}", param_hint="--records") from error
+        raise typer.BadParameter(
+            say(tr("an interval is START/END: {error}", error=error)), param_hint="--records"
+        ) from error
     return start, end
 
 

@@ -62,9 +62,9 @@ def show_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[Any]], *
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=say(title), title_justify="left")
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(say(name), overflow="fold")
     for row in rows:
         texts = ("" if cell is None else say(cell) for cell in row)
         table.add_row(*(escape("".join(c if c.isprintable() else " " for c in text)) for text in texts))

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
+from collector.base.text import tr
+from collector.cli.language import say
 
 if TYPE_CHECKING:
     from collector.center.db.store import CenterStore
@@ -29,20 +33,26 @@ def open_store(config: Path | None, state: str, *, create: bool = False) -> Cent
         StoreError: there is no store and `create` is False.
     """
     from collector.base.clock import SystemClock
-    from collector.center.db.store import CenterStore
+    from collector.center.db.store import READ_ONLY, CenterStore
     from collector.center.settings import load_center
 
     config = find_config(config, state)
     settings = load_center(config) if config else None
     directory = state or (settings.center.state_dir if settings else "")
     url = settings.center.database_url if settings else ""
-    return CenterStore.open(Path(directory), clock=SystemClock(), database_url=url, create=create)
+    store = CenterStore.open(Path(directory), clock=SystemClock(), database_url=url, create=create)
+    if store.is_read_only:
+        print(say(tr("{directory} {is_read_only}", directory=directory, is_read_only=READ_ONLY)), file=sys.stderr)
+    return store
 
 
 def named_config(argument: Path | None, option: Path | None) -> Path | None:
     """The center.toml of a verb that takes it as an argument or as --config, whichever was given."""
     if argument is not None and option is not None and argument != option:
-        raise typer.BadParameter(f"{argument} and {option} are named; name one", param_hint="--config")
+        raise typer.BadParameter(
+            say(tr("{argument} and {option} are named; name one", argument=argument, option=option)),
+            param_hint="--config",
+        )
     return argument if option is None else option
 
 
@@ -60,8 +70,19 @@ def find_config(config: Path | None, state: str) -> Path | None:
     found = next((path for path in USUAL_PLACES if path.exists()), None)
     if found is None:
         places = " and ".join(map(str, USUAL_PLACES))
-        raise typer.BadParameter(f"name center.toml, or the state directory with --state; there is no {places}")
+        raise typer.BadParameter(
+            say(tr("name center.toml, or the state directory with --state; there is no {places}", places=places))
+        )
     return found
+
+
+def anchor_files(config: Path | None, state: str) -> list[Path]:
+    """Where center.toml has the heads of the store's chains appended, as far as anything was."""
+    from collector.center.settings import load_center
+
+    found = find_config(config, state)
+    name = load_center(found).center.anchor_file if found else ""
+    return [Path(name)] if name and Path(name).exists() else []
 
 
 def rulebook_of_center(config: Path | None, state: str) -> Path:

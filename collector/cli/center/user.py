@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.base.text import tr
 from collector.cli.center.screen import actor_of
 from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store
+from collector.cli.language import print_text, say
 
 if TYPE_CHECKING:
     from collector.center.people.access import Actor, Role
@@ -49,7 +51,8 @@ def add_user(
     state: StateOption = "",
 ) -> None:
     """Make an account; the first administrator begins here. 新建用户。"""
-    from collector.center.people.accounts import create_account, hash_password
+    from collector.center.people.accounts import create_account
+    from collector.center.people.passwords import hash_password
 
     chosen = _role(role, "--role")
     hashed = hash_password(_password(password_file))
@@ -61,7 +64,9 @@ def add_user(
                 password_hash=hashed, now_ms=now_ms,
             )
         ).result()  # fmt: skip
-    print(f"{name}: {chosen}{f' of {plant}' if plant else ''}")
+    print_text(
+        "{name}: {role}{of_plant}", name=name, role=chosen, of_plant=tr(" of {name}", name=plant) if plant else ""
+    )
 
 
 @users.command("list")
@@ -78,7 +83,8 @@ def list_users(config: ConfigOption = None, state: StateOption = "", as_json: Js
     for row in rows:
         closed = f", closed {format_time(row['disabled_ms'])}" if row["disabled_ms"] else ""
         plant = f" of {row['plant']}" if row["plant"] else ""
-        print(f"{row['name']}  {row['role']}{plant}  {row['full_name']}{closed}")
+        factor = ", second factor" if row["second_factor"] else ""
+        print(f"{row['name']}  {row['role']}{plant}  {row['full_name']}{factor}{closed}")
 
 
 @users.command("password")
@@ -86,13 +92,14 @@ def set_user_password(
     name: NameArgument, password_file: PasswordFile = None, config: ConfigOption = None, state: StateOption = ""
 ) -> None:
     """Give an account a new password; its sessions end, its tokens are revoked. 重设密码。"""
-    from collector.center.people.accounts import hash_password, set_password
+    from collector.center.people.accounts import set_password
+    from collector.center.people.passwords import hash_password
 
     hashed = hash_password(_password(password_file))
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         store.write(lambda c: set_password(c, actor=_me(), name=name, password_hash=hashed, now_ms=now_ms)).result()
-    print(f"{name}: password changed; sessions ended, tokens revoked")
+    print_text("{name}: password changed; sessions ended, tokens revoked", name=name)
 
 
 @users.command("role")
@@ -112,7 +119,23 @@ def set_user_role(
         store.write(
             lambda c: set_role(c, actor=_me(), name=name, role=chosen, plant=plant or None, now_ms=now_ms)
         ).result()
-    print(f"{name}: {chosen}{f' of {plant}' if plant else ''}; sessions ended, tokens revoked")
+    print_text(
+        "{name}: {chosen}{of_plant}; sessions ended, tokens revoked",
+        name=name,
+        chosen=chosen,
+        of_plant=tr(" of {name}", name=plant) if plant else "",
+    )
+
+
+@users.command("reset-factor")
+def reset_factor(name: NameArgument, config: ConfigOption = None, state: StateOption = "") -> None:
+    """Remove an account's second factor; its sessions end, its tokens are revoked. 解除双因素。"""
+    from collector.center.people.second_factor import remove
+
+    with open_store(config, state) as store:
+        now_ms = store.clock.now_utc_ms()
+        store.write(lambda c: remove(c, actor=_me(), name=name, now_ms=now_ms)).result()
+    print_text("{name}: second factor removed; sessions ended, tokens revoked", name=name)
 
 
 @users.command("disable")
@@ -123,7 +146,7 @@ def disable_user(name: NameArgument, config: ConfigOption = None, state: StateOp
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         store.write(lambda c: disable_account(c, actor=_me(), name=name, now_ms=now_ms)).result()
-    print(f"{name}: closed")
+    print_text("{name}: closed", name=name)
 
 
 @tokens.command("add")
@@ -131,16 +154,24 @@ def add_token(
     name: NameArgument,
     purpose: Annotated[str, typer.Argument(metavar="PURPOSE", help="What it is for.")],
     days: Annotated[int, typer.Option("--days", min=1, max=400, help="How long it lives.")] = 90,
+    scope: Annotated[
+        str,
+        typer.Option(
+            "--scope", metavar="NAMES", help="read,import,settle,prepare,approve,review,regulate,administer: some."
+        ),
+    ] = "read",
     config: ConfigOption = None,
     state: StateOption = "",
 ) -> None:
     """Make a token for an account; its secret is printed this once. 建立令牌。"""
-    from collector.center.people.accounts import create_token
+    from collector.center.people.tokens import create_token
 
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         secret = store.write(
-            lambda c: create_token(c, actor=_me(), account_name=name, name=purpose, days=days, now_ms=now_ms)
+            lambda c: create_token(
+                c, actor=_me(), account_name=name, name=purpose, scope=scope.split(","), days=days, now_ms=now_ms
+            )
         ).result()
     print(secret)
 
@@ -148,7 +179,7 @@ def add_token(
 @tokens.command("list")
 def list_all_tokens(config: ConfigOption = None, state: StateOption = "", as_json: JsonOption = False) -> None:
     """Every token, without its secret. 令牌清单。"""
-    from collector.center.people.accounts import list_tokens
+    from collector.center.people.tokens import list_tokens
     from collector.model.interval import format_time
 
     with open_store(config, state) as store:
@@ -158,7 +189,8 @@ def list_all_tokens(config: ConfigOption = None, state: StateOption = "", as_jso
         return
     for row in rows:
         revoked = f", revoked {format_time(row['revoked_ms'])}" if row["revoked_ms"] else ""
-        print(f"{row['id']}  {row['account']}  {row['name']}, until {format_time(row['expires_ms'])}{revoked}")
+        until = f"until {format_time(row['expires_ms'])}{revoked}"
+        print(f"{row['id']}  {row['account']}  {row['name']}, {row['scope'].replace(' ', ',')}, {until}")
 
 
 @tokens.command("revoke")
@@ -168,12 +200,12 @@ def revoke_one(
     state: StateOption = "",
 ) -> None:
     """Revoke a token. 吊销令牌。"""
-    from collector.center.people.accounts import revoke_token
+    from collector.center.people.tokens import revoke_token
 
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
         store.write(lambda c: revoke_token(c, number, actor=_me(), now_ms=now_ms)).result()
-    print(f"token {number}: revoked")
+    print_text("token {number}: revoked", number=number)
 
 
 def _role(text: str, hint: str) -> Role:
@@ -182,7 +214,7 @@ def _role(text: str, hint: str) -> Role:
     try:
         return Role(text)
     except ValueError as error:
-        raise typer.BadParameter(f"expected one of {', '.join(Role)}", param_hint=hint) from error
+        raise typer.BadParameter(say(tr("expected one of {roles}", roles=", ".join(Role))), param_hint=hint) from error
 
 
 def _me() -> Actor:
@@ -195,10 +227,12 @@ def _password(file: Path | None) -> str:
         try:
             return file.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
         except (OSError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"can't be read: {error}", param_hint="--password-file") from error
+            raise typer.BadParameter(
+                say(tr("can't be read: {error}", error=error)), param_hint="--password-file"
+            ) from error
     if not sys.stdin.isatty():
-        raise typer.BadParameter("no terminal to ask at: use --password-file", param_hint="--password-file")
+        raise typer.BadParameter(say(tr("no terminal to ask at: use --password-file")), param_hint="--password-file")
     first = getpass.getpass("password: ")
     if first != getpass.getpass("once more: "):
-        raise typer.BadParameter("the two entries differ")
+        raise typer.BadParameter(say(tr("the two entries differ")))
     return first

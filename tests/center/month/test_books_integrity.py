@@ -12,7 +12,7 @@ import pytest
 
 from collector.center.db.store import CenterStore
 from collector.center.month.books_integrity import check_months
-from collector.center.runs.month_state import State
+from collector.center.runs.month_state import MonthStage
 from tests.center.center_batches import FixedClock, new_store
 from tests.center.made_month import FIRST, REVENUE, SECOND, add_run, on, step, take_through
 
@@ -35,7 +35,7 @@ def force(store: CenterStore, statement: str) -> None:
 
 def test_a_month_that_nobody_touched_is_well(store: CenterStore) -> None:
     assert check_months(store) == []
-    step(store, State.CORRECTION, at=on(3, month=7), reason="x")
+    step(store, MonthStage.CORRECTION, at=on(3, month=7), reason="x")
     days = (on(8, month=7), on(17, month=7), on(20, month=7), on(24, month=7))
     take_through(store, add_run(store, SECOND, kind="correction"), at=days)
     assert check_months(store) == []
@@ -48,7 +48,7 @@ def test_a_month_that_nobody_touched_is_well(store: CenterStore) -> None:
         ("UPDATE month_step SET result_hash = 'x' WHERE number = 2", "step 2 of 2026-05: run 1 is not the one"),
         ("UPDATE scheme SET net_yuan = '1.00' WHERE plant = 'P1'", "does not sum to zero"),
         ("UPDATE scheme SET counterparty = 'x' WHERE plant = 'P1'", "is not that of run 1"),
-        ("UPDATE run SET manifest = '{}'", "run 1: .*manifest on disk"),
+        ("UPDATE run SET manifest = '{}'", "run 1: is not as this program wrote it"),
         ("UPDATE audit SET who = 'x' WHERE sequence = 3", "audit entry 3: altered"),
         ("DELETE FROM audit WHERE sequence = 3", "audit entry 4: follows 2"),
     ],

@@ -14,7 +14,7 @@ from collector.base.errors import RuleError, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.month.duties import DutyBoard, DutyRow, duties_of
 from collector.center.month.reviews import ReviewRequest, answer_review, submit_review
-from collector.center.runs.month_state import State
+from collector.center.runs.month_state import MonthStage
 from collector.model.interval import Month
 from tests.center.center_batches import FixedClock, new_store
 from tests.center.made_month import AUDITOR, DAYS, LI, MAY, PLANT_1, PLANT_2, WANG, add_run, on, step, take_through
@@ -57,7 +57,7 @@ def test_what_was_done_in_time_late_or_not_at_all(store: CenterStore) -> None:
     run = add_run(store)
     assert row(board(store, on(11)), "disclosure").status == "late"
     assert row(board(store, on(11)), "disclosure").days_left == -1
-    step(store, State.DISCLOSED, run, at=on(12), reason="late")
+    step(store, MonthStage.DISCLOSED, run, at=on(12), reason="late")
     disclosure = row(board(store, on(13)), "disclosure")
     assert (disclosure.status, disclosure.done_day, disclosure.done_late, disclosure.days_left) == (
         *("done", date(2026, 6, 12), True),
@@ -65,12 +65,14 @@ def test_what_was_done_in_time_late_or_not_at_all(store: CenterStore) -> None:
     )
     assert row(board(store, on(15)), "review").status == "open"
     assert row(board(store, on(15)), "review").days_left == 0
-    assert row(board(store, on(16)), "review").status == "done"
+    over = row(board(store, on(16)), "review")
+    # Nobody did it: it is over, not done, and not late.
+    assert (over.status, over.done_day, over.done_late, over.days_left) == ("passed", None, False, None)
 
 
 def test_each_question_has_an_answer_of_its_own_due_in_three_working_days(store: CenterStore) -> None:
     run = add_run(store)
-    step(store, State.DISCLOSED, run, at=on(10))
+    step(store, MonthStage.DISCLOSED, run, at=on(10))
     first = ask(store, run, on(11))
     second = ask(store, run, on(15), "U2", "avc")
     answers = [r for r in board(store, on(16)).rows if r.id == "answer"]
@@ -90,14 +92,14 @@ def test_an_answer_due_after_the_filing_is_shown_as_a_clash(store: CenterStore) 
     """Due on the filing day itself it is none; over Spring Festival three working days go beyond it."""
     april = Month(2026, 4)
     run = add_run(store, month=april)
-    step(store, State.DISCLOSED, run, at=on(11, month=5), month=april)
+    step(store, MonthStage.DISCLOSED, run, at=on(11, month=5), month=april)
     asked = ReviewRequest(run, "U1", "deep_peak", on(3, month=4), on(4, month=4), "yuan", "1.00", "x")
     submit_review(store, asked, actor=PLANT_1, days=DAYS, now_ms=on(15, month=5))
     # Friday 15 May: 18th, 19th, 20th: due on the filing day itself, which is no clash.
     assert board(store, on(18, month=5), month=april).clashes == ()
     january = Month(2026, 1)
     run = add_run(store, month=january)
-    step(store, State.DISCLOSED, run, at=on(10, month=2), month=january)
+    step(store, MonthStage.DISCLOSED, run, at=on(10, month=2), month=january)
     asked = ReviewRequest(run, "U1", "deep_peak", on(3, month=1), on(4, month=1), "yuan", "1.00", "x")
     number = submit_review(store, asked, actor=PLANT_1, days=DAYS, now_ms=on(13, month=2))
     # Friday 13 February: the 14th is worked, then Spring Festival to the 23rd; 24th, 25th.
@@ -109,18 +111,18 @@ def test_an_answer_due_after_the_filing_is_shown_as_a_clash(store: CenterStore) 
 
 def test_a_correction_has_the_days_of_the_next_disclosure(store: CenterStore) -> None:
     take_through(store, add_run(store))
-    step(store, State.CORRECTION, at=on(3, month=7), reason="x")
+    step(store, MonthStage.CORRECTION, at=on(3, month=7), reason="x")
     found = board(store, on(6, month=7))
     assert (found.edition, str(found.cycle_month)) == (2, "2026-06")
     assert [r.due for r in found.rows] == [date(2026, 7, d) for d in (10, 15, 20, 25)]
     assert row(found, "disclosure").status == "open"
     first = store.read(lambda c: duties_of(c, MAY, DAYS, actor=AUDITOR, now_ms=on(6, month=7), edition=1))
-    assert {r.status for r in first.rows} == {"done"}
+    assert {r.status for r in first.rows} == {"done", "passed"}  # the time to ask
 
 
 def test_a_correction_opened_after_the_disclosure_day_goes_by_the_month_after(store: CenterStore) -> None:
     take_through(store, add_run(store))
-    step(store, State.CORRECTION, at=on(13, month=7), reason="x")
+    step(store, MonthStage.CORRECTION, at=on(13, month=7), reason="x")
     found = board(store, on(14, month=7))
     assert str(found.cycle_month) == "2026-07"
     assert row(found, "disclosure").due == date(2026, 8, 10)
@@ -131,9 +133,9 @@ def test_a_year_the_calendar_does_not_know_is_refused_here_and_steps_need_a_reas
     with new_store(tmp_path / "state", FixedClock(january_8)) as store:
         run = add_run(store, month=december)
         with pytest.raises(StoreError, match="no working-day table for 2027"):
-            step(store, State.DISCLOSED, run, at=january_8, month=december)
-        taken = step(store, State.DISCLOSED, run, at=january_8, month=december, reason="the notice is not out yet")
-        assert taken.state is State.DISCLOSED
+            step(store, MonthStage.DISCLOSED, run, at=january_8, month=december)
+        taken = step(store, MonthStage.DISCLOSED, run, at=january_8, month=december, reason="the notice is not out yet")
+        assert taken.state is MonthStage.DISCLOSED
         with pytest.raises(RuleError, match="no working-day table for 2027"):
             board(store, january_8, month=december)
 

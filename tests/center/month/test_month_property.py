@@ -28,7 +28,7 @@ from collector.center.papers.bills import bills_of
 from collector.center.papers.filings import list_filings, make_filings
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.runs.month_state import State, Step, list_steps
+from collector.center.runs.month_state import MonthStage, MonthStep, list_steps
 from collector.model.interval import Month
 from tests.center.center_batches import FixedClock, new_store
 from tests.center.made_month import AUDITOR, DAYS, DEEP_PEAK, FIRST, MAY, SECOND, add_run, on
@@ -52,7 +52,7 @@ RUNS = 5  # 1 and 2 of May, 3 of April, 4 of May as what-if, 5 of May as correct
 people = st.sampled_from(ACTORS)
 preparers = st.sampled_from([a for a in ACTORS if a.local or a.role is Role.OPERATOR])
 # Mostly what the month allows next, by its place in the table: without that a random walk seldom leaves a state.
-goals = st.one_of(st.integers(0, 3), st.integers(0, 3), st.sampled_from(list(State)))
+goals = st.one_of(st.integers(0, 3), st.integers(0, 3), st.sampled_from(list(MonthStage)))
 runs = st.sampled_from([None, None, None, 1, 2, 3, 3, 4, 5, 6])
 # None: somebody who may approve it.
 deciders = st.one_of(st.none(), people)
@@ -113,19 +113,19 @@ def right_person(store: CenterStore, number: int) -> Actor:
 
 
 def propose(
-    store: CenterStore, actor: Actor, goal: int | State, run_id: int | None, at: int, *, reason: str = "理由"
+    store: CenterStore, actor: Actor, goal: int | MonthStage, run_id: int | None, at: int, *, reason: str = "理由"
 ) -> int:
     """A goal by its place in the table takes the run that fits, where none is said, and has its filings made."""
     steps = history(store)
-    state, pinned = (steps[-1].state, steps[-1].run_id) if steps else (State.TRIAL, 0)
+    state, pinned = (steps[-1].state, steps[-1].run_id) if steps else (MonthStage.TRIAL, 0)
     allowed = [t for t in TRANSITIONS if t.before is state]
-    if isinstance(goal, State):
+    if isinstance(goal, MonthStage):
         to, chosen = goal, run_id or pinned or 1
     else:
         step = allowed[goal % len(allowed)]
         another = next(number for number in (1, 5, 2) if number != pinned)
         to, chosen = step.after, run_id or (another if "another_run" in step.needs else pinned)
-    if to is State.FILED and run_id is None:
+    if to is MonthStage.FILED and run_id is None:
         make_filings(store, chosen, actor=ACTORS[0])
     return store.write(
         lambda c: propose_step(c, MAY, to, actor=actor, now_ms=at, days=DAYS, run_id=chosen, reason=reason)
@@ -134,28 +134,34 @@ def propose(
 
 def walk(store: CenterStore, count: int) -> None:
     """The first steps of a month that goes straight through, and through a correction."""
-    straight = (State.DISCLOSED, State.FILED, State.EFFECTIVE, State.PUBLISHED, State.CORRECTION)
+    straight = (
+        MonthStage.DISCLOSED,
+        MonthStage.FILED,
+        MonthStage.EFFECTIVE,
+        MonthStage.PUBLISHED,
+        MonthStage.CORRECTION,
+    )
     for place in range(count):
         to = straight[place % len(straight)]
-        run_id = (1 if place < len(straight) else 5) if to is State.DISCLOSED else None
+        run_id = (1 if place < len(straight) else 5) if to is MonthStage.DISCLOSED else None
         pinned = history(store)[-1].run_id if place else 1
-        if to is State.FILED:
+        if to is MonthStage.FILED:
             make_filings(store, pinned, actor=ACTORS[0])
         at = on(10) + place
         number = propose(store, ACTORS[1], to, run_id, at)
         approve(store, number, right_person(store, number), at)
 
 
-def history(store: CenterStore) -> list[Step]:
+def history(store: CenterStore) -> list[MonthStep]:
     return store.read(lambda c: list_steps(c, MAY, actor=AUDITOR))
 
 
-def check(store: CenterStore, before: list[Step], filed: dict[int, str]) -> None:
+def check(store: CenterStore, before: list[MonthStep], filed: dict[int, str]) -> None:
     steps = history(store)
     assert steps[: len(before)] == before
     assert len(steps) <= len(before) + 1
     assert all(s.prepared_by != s.approved_by for s in steps)
-    pairs = list(zip([State.TRIAL, *(s.state for s in steps)], [s.state for s in steps], strict=False))
+    pairs = list(zip([MonthStage.TRIAL, *(s.state for s in steps)], [s.state for s in steps], strict=False))
     assert set(pairs) <= {(t.before, t.after) for t in TRANSITIONS}
     kinds = store.read(
         lambda c: c.execute(
@@ -166,9 +172,9 @@ def check(store: CenterStore, before: list[Step], filed: dict[int, str]) -> None
     )
     assert all((row.month, row.result_hash) == (str(MAY), row.pinned) and row.kind != "what_if" for row in kinds)
     for one in steps:
-        if one.state in (State.EFFECTIVE, State.PUBLISHED):
+        if one.state in (MonthStage.EFFECTIVE, MonthStage.PUBLISHED):
             assert one.approved_by in ("jianguan", "li", "wang")  # the regulator's role, or the command line
-        if one.state is State.EFFECTIVE:
+        if one.state is MonthStage.EFFECTIVE:
             assert one.document
     decided = store.read(lambda c: c.execute(select(proposal).where(proposal.c.decision.is_not(None))).all())
     assert all(p.prepared_by != p.decided_by for p in decided)

@@ -19,21 +19,19 @@ from collector.base.resources import config_path
 from collector.center.db.store import CenterStore
 from collector.center.inputs.imports import take_tables
 from collector.center.month.review_effect import effect_of_review, try_review
-from collector.center.month.review_files import attach
+from collector.center.month.review_files import attach, carry_out
 from collector.center.month.review_log import review_by_id
 from collector.center.month.reviews import (
     ReviewRequest,
     decide_review,
-    link_remedy,
     propose_decision,
     submit_review,
 )
 from collector.center.papers.bills import bills_of
 from collector.center.papers.corrections import correction_of
 from collector.center.papers.filings import make_filings
-from collector.center.runs.month_state import State
+from collector.center.runs.month_state import MonthStage
 from collector.center.runs.settle_month import settle_month
-from collector.settlement.rulebook.catalogue import SERVICES
 from collector.sheets.files import Delivered
 from tests.center.center_batches import FixedClock, new_store
 from tests.center.made_month import AUDITOR, DAYS, LI, MAY, PLANT_1, WANG, on, step
@@ -85,7 +83,7 @@ def store(tmp_path: Path, database_url: str) -> Iterator[CenterStore]:
 def take(store: CenterStore, kind: str, text: str, *, replace: bool = False) -> int:
     data = text.encode()
     delivered = Delivered(f"{kind}.{'toml' if kind == 'register' else 'csv'}", data, hashlib.sha256(data).hexdigest())
-    number = take_tables(store, [kind], delivered, who="li", replace=replace, services=SERVICES)[0].import_id
+    number = take_tables(store, [kind], delivered, who="li", replace=replace, rules=None)[0].import_id
     assert number is not None
     return number
 
@@ -98,7 +96,7 @@ def test_the_effect_of_a_review_on_every_plant_is_seen_before_it_is_granted_and_
     store: CenterStore,
 ) -> None:
     first = settle_month(store, MAY, rulebook=RULES, actor=LI).id
-    step(store, State.DISCLOSED, first, at=on(10))
+    step(store, MonthStage.DISCLOSED, first, at=on(10), reason="本月无计划、指令")
     asked = ReviewRequest(first, "U1", "black_start", on(1, 0, 5), on(2, 0, 5), "yuan", "80000.00", "电费收入有误")
     number = submit_review(store, asked, actor=PLANT_1, days=DAYS, now_ms=on(12))
     with pytest.raises(StoreError, match="attach the inputs"):
@@ -117,17 +115,22 @@ def test_the_effect_of_a_review_on_every_plant_is_seen_before_it_is_granted_and_
     # Nothing of the trial is in force: settling again gives the first result.
     again = settle_month(store, MAY, rulebook=RULES, actor=LI)
     assert again.result_hash != tried.result_hash
+    with pytest.raises(StoreError, match="no remedy that waits"):
+        carry_out(store, number, actor=LI, rules=None, now_ms=on(15))
     proposal = act(store, propose_decision, number, LI, granted=True, text="准予")
     act(store, decide_review, proposal, WANG, approved=True)
-    imported = take(store, "revenue", REMEDY, replace=True)
+    with pytest.raises(Denied):
+        carry_out(store, number, actor=WANG, rules=None, now_ms=on(15))
+    (imported,) = carry_out(store, number, actor=LI, rules=None, now_ms=on(15))
     second = settle_month(store, MAY, rulebook=RULES, actor=LI)
     assert second.result_hash == tried.result_hash
-    act(store, link_remedy, number, LI, import_id=imported)
-    step(store, State.IN_REVIEW, second.id, at=on(16), reason="复核申请 1")
+    (done,) = [e for e in store.read(lambda c: review_by_id(c, number, actor=AUDITOR)).events if e.link_import_id]
+    assert done.link_import_id == imported
+    step(store, MonthStage.IN_REVIEW, second.id, at=on(16), reason="复核申请 1")
     make_filings(store, second.id, actor=LI)
     # Plans, orders … were not delivered: provisional, filed with a reason.
-    step(store, State.FILED, at=on(19), reason="本月无计划、指令")
-    step(store, State.EFFECTIVE, at=on(22))
+    step(store, MonthStage.FILED, at=on(19), reason="本月无计划、指令")
+    step(store, MonthStage.EFFECTIVE, at=on(22))
     bills = store.read(lambda c: bills_of(c, MAY, actor=AUDITOR))
     assert [(b.carry.plant_name, b.carry.direction, str(b.carry.amount_yuan)) for b in bills] == [
         ("一厂", "receivable", "20000.00"),
@@ -138,12 +141,12 @@ def test_the_effect_of_a_review_on_every_plant_is_seen_before_it_is_granted_and_
 
 def test_a_correction_of_real_runs_is_a_delta_of_what_was_billed(store: CenterStore) -> None:
     first = settle_month(store, MAY, rulebook=RULES, actor=LI).id
-    step(store, State.DISCLOSED, first, at=on(10))
+    step(store, MonthStage.DISCLOSED, first, at=on(10), reason="本月无计划、指令")
     make_filings(store, first, actor=LI)
-    step(store, State.FILED, at=on(19), reason="本月无计划、指令")
-    for state, day in ((State.EFFECTIVE, 22), (State.PUBLISHED, 25)):
-        step(store, state, at=on(day))
-    step(store, State.CORRECTION, at=on(3, month=7), reason="电费收入更正")
+    step(store, MonthStage.FILED, at=on(19), reason="本月无计划、指令")
+    for state, day in ((MonthStage.EFFECTIVE, 22), (MonthStage.PUBLISHED, 25)):
+        step(store, state, at=on(day), reason="本月无计划、指令")
+    step(store, MonthStage.CORRECTION, at=on(3, month=7), reason="电费收入更正")
     take(store, "revenue", REMEDY, replace=True)
     second = settle_month(store, MAY, rulebook=RULES, actor=LI, kind="correction", base_run_id=first).id
     found = correction_of(store, MAY, actor=AUDITOR, run_id=second)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert
 
-from collector.base.errors import CollectorError, ConfigError, Denied, RuleError, StoreError
+from collector.base.errors import CollectorError, ConfigError, Denied, Missing, RuleError, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported
 from collector.center.month.attachments import MAX_FILE_BYTES, check_attachment, safe_name
@@ -40,7 +40,7 @@ from collector.center.month.transitions import propose_step
 from collector.center.papers.filings import make_filings
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.runs.month_state import State, month_state
+from collector.center.runs.month_state import MonthStage, month_state
 from collector.model.interval import Month
 from collector.settlement.rulebook.calendar import DutyDays
 from tests.center.center_batches import FixedClock, new_store
@@ -61,8 +61,10 @@ from tests.center.made_month import (
     on,
     step,
 )
+from tests.center.runs.center_months import take
 from tests.patience import HANG_S
 
+REGISTERED = Path(__file__).resolve().parents[2] / "golden" / "black-start-and-thirds" / "when"
 PDF = b"%PDF-1.7\n%evidence\n"
 # Actors of both sides who could be one person with two accounts of one name are refused elsewhere (four eyes).
 REGULATOR_2 = Actor("jiangsu-office", Role.REGULATOR)
@@ -71,7 +73,7 @@ REGULATOR_2 = Actor("jiangsu-office", Role.REGULATOR)
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[CenterStore]:
     with new_store(tmp_path / "state", FixedClock(on(1))) as opened:
-        step(opened, State.DISCLOSED, add_run(opened), at=on(10))
+        step(opened, MonthStage.DISCLOSED, add_run(opened), at=on(10))
         yield opened
 
 
@@ -113,7 +115,7 @@ def test_a_review_points_at_a_line_and_an_interval_and_takes_the_month_into_revi
     # Friday 12 June; Monday, Tuesday, Wednesday are worked: due on the 17th. Asked by the 15th.
     assert (found.deadline, found.answer_due, found.late) == (date(2026, 6, 15), date(2026, 6, 17), False)
     state = store.read(lambda c: month_state(c, MAY))
-    assert (state.state, state.run_id) == (State.IN_REVIEW, 1)
+    assert (state.state, state.run_id) == (MonthStage.IN_REVIEW, 1)
     assert ask(store, text="另一时段") == 2
     assert store.read(lambda c: month_state(c, MAY)).number == state.number
 
@@ -192,7 +194,7 @@ def test_an_unknown_year_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
     december = Month(2026, 12)
     with new_store(tmp_path / "state", FixedClock(on(5, month=1, year=2027))) as store:
         run = add_run(store, month=december)
-        step(store, State.DISCLOSED, run, at=on(11, month=1, year=2027), month=december, reason="no calendar yet")
+        step(store, MonthStage.DISCLOSED, run, at=on(11, month=1, year=2027), month=december, reason="no calendar yet")
         with pytest.raises(RuleError, match="no working-day table for 2027"):
             ask(store, at=on(12, month=1, year=2027), run_id=run, from_ms=on(3, month=12), to_ms=on(4, month=12))
         assert store.read(lambda c: list_reviews(c, actor=AUDITOR)) == []
@@ -291,7 +293,7 @@ def test_without_an_answer_in_time_a_plant_may_appeal(store: CenterStore) -> Non
 
 def test_a_plant_takes_its_own_review_back_before_it_is_decided(store: CenterStore) -> None:
     number = ask(store)
-    with pytest.raises(Denied, match="another plant"):
+    with pytest.raises(Missing, match="there is none with this number"):
         act(store, withdraw_review, number, PLANT_2)
     act(store, withdraw_review, number, PLANT_1, text="数据已核对")
     assert get(store, number).state is ReviewState.WITHDRAWN
@@ -304,10 +306,10 @@ def test_a_plant_takes_its_own_review_back_before_it_is_decided(store: CenterSto
 def test_another_plants_review_is_not_shown_and_not_touched(store: CenterStore) -> None:
     number = ask(store)
     assert store.read(lambda c: list_reviews(c, actor=PLANT_2)) == []
-    with pytest.raises(Denied):
+    with pytest.raises(Missing):
         get(store, number, PLANT_2)
     for what, more in ((escalate_review, {"text": "x"}), (withdraw_review, {}), (attach, {"name": "a", "data": PDF})):
-        with pytest.raises(Denied):
+        with pytest.raises(Missing):
             act(store, what, number, PLANT_2, on(18), **more)
 
 
@@ -316,7 +318,7 @@ def test_open_reviews_hold_up_the_filing_unless_a_reason_is_stated(store: Center
     make_filings(store, 1, actor=LI)
 
     def propose(c: Connection, reason: str = "") -> int:
-        return propose_step(c, MAY, State.FILED, actor=LI, now_ms=on(20), days=DAYS, reason=reason)
+        return propose_step(c, MAY, MonthStage.FILED, actor=LI, now_ms=on(20), days=DAYS, reason=reason)
 
     with pytest.raises(StoreError, match=f"reviews not done: {number}: filing it needs a stated reason"):
         store.write(propose).result()
@@ -325,7 +327,7 @@ def test_open_reviews_hold_up_the_filing_unless_a_reason_is_stated(store: Center
 
 
 def test_a_review_of_a_run_that_another_one_replaced_is_refused(store: CenterStore) -> None:
-    step(store, State.DISCLOSED, add_run(store, {DEEP_PEAK: "1.00"}), at=on(11), reason="x")
+    step(store, MonthStage.DISCLOSED, add_run(store, {DEEP_PEAK: "1.00"}), at=on(11), reason="x")
     with pytest.raises(StoreError, match="run 2 is disclosed since"):
         ask(store)
 
@@ -333,10 +335,10 @@ def test_a_review_of_a_run_that_another_one_replaced_is_refused(store: CenterSto
 def test_reviews_of_a_correction_go_by_the_days_of_the_next_disclosure(store: CenterStore) -> None:
     """Opened on 3 July, before July's disclosure day: asked by 15 July. Opened on the 13th, it would be 15 August."""
     make_filings(store, 1, actor=LI)
-    for to, day in ((State.FILED, 19), (State.EFFECTIVE, 22), (State.PUBLISHED, 25)):
+    for to, day in ((MonthStage.FILED, 19), (MonthStage.EFFECTIVE, 22), (MonthStage.PUBLISHED, 25)):
         step(store, to, at=on(day))
-    step(store, State.CORRECTION, at=on(3, month=7), reason="x")
-    step(store, State.DISCLOSED, add_run(store, FIRST, kind="correction"), at=on(9, month=7))
+    step(store, MonthStage.CORRECTION, at=on(3, month=7), reason="x")
+    step(store, MonthStage.DISCLOSED, add_run(store, FIRST, kind="correction"), at=on(9, month=7))
     found = get(store, ask(store, at=on(15, month=7), run_id=2))
     assert (found.edition, found.deadline, found.late) == (2, date(2026, 7, 15), False)
 
@@ -344,7 +346,7 @@ def test_reviews_of_a_correction_go_by_the_days_of_the_next_disclosure(store: Ce
 def test_two_plants_who_ask_first_at_once_are_both_heard(tmp_path: Path, database_url: str) -> None:
     stores = [new_store(tmp_path / "state", FixedClock(on(1)), database_url=database_url) for _ in range(2)]
     with stores[0] as one, stores[1] as other:
-        step(one, State.DISCLOSED, add_run(one), at=on(10))
+        step(one, MonthStage.DISCLOSED, add_run(one), at=on(10))
         failures: list[BaseException] = []
         barrier = threading.Barrier(2)
 
@@ -371,7 +373,7 @@ def test_two_plants_who_ask_first_at_once_are_both_heard(tmp_path: Path, databas
 def test_of_a_withdrawal_and_a_decision_at_once_one_happens(tmp_path: Path, database_url: str) -> None:
     stores = [new_store(tmp_path / "state", FixedClock(on(1)), database_url=database_url) for _ in range(2)]
     with stores[0] as one, stores[1] as other:
-        step(one, State.DISCLOSED, add_run(one), at=on(10))
+        step(one, MonthStage.DISCLOSED, add_run(one), at=on(10))
         number = ask(one)
         proposal = act(one, propose_decision, number, LI, granted=True, text="x")
         outcomes: list[str] = []
@@ -475,7 +477,7 @@ def test_evidence_and_remedies_lie_beside_a_review_with_their_hashes(store: Cent
     assert store.read(lambda c: remedies_of(c, number, actor=LI)) == [("exclusions", "exclusions.csv", remedy)]
     facts, data = store.read(lambda c: read_attachment(c, first, actor=PLANT_1))
     assert (facts.media_type, data) == ("application/pdf", PDF)
-    with pytest.raises(Denied, match="another plant"):
+    with pytest.raises(Missing, match="there is none with this number"):
         store.read(lambda c: read_attachment(c, first, actor=PLANT_2))
     # What is imported to put one plant right may be the table, or the register, of all.
     number_of_remedy = found.attachments[1].id
@@ -504,6 +506,9 @@ def test_only_so_many_files_lie_beside_a_review(store: CenterStore) -> None:
 
 def test_the_register_lists_every_decision_ruling_and_reading(store: CenterStore) -> None:
     number = ask(store, text="=1+1")
+    assert get(store, number).office == ""  # no register names one
+    text = (REGISTERED / "register.toml").read_text("utf-8")  # of jiangsu
+    take(store, "register", text.replace('id = "jiangsu"', 'id = "jiangsu"\nregulator = "江苏能源监管办"', 1))
     decide(store, number, granted=False)
     act(store, escalate_review, number, PLANT_1, on(16), text="x")
     act(store, rule_on_appeal, number, REGULATOR, on(18), granted=True, text="=cmd", document="裁〔2026〕1号")
@@ -517,6 +522,8 @@ def test_the_register_lists_every_decision_ruling_and_reading(store: CenterStore
         ("review_decision", "review 2", "open", "li", ""),
     ]
     assert found[3].document == "裁〔2026〕1号"
+    assert [d.office for d in found] == ["", "", "", "江苏能源监管办", ""]
+    assert get(store, number).office == "江苏能源监管办"
     text = decisions_csv(found).decode("utf-8-sig")
     assert ",'=cmd" in text
     with pytest.raises(Denied):

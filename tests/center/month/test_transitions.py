@@ -24,7 +24,15 @@ from collector.center.month.transitions import (
 from collector.center.papers.filings import make_filings
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.runs.month_state import State, list_steps, may_see_run, month_state, run_in_effect, visible_run
+from collector.center.people.four_eyes import get_proposal
+from collector.center.runs.month_state import (
+    MonthStage,
+    list_steps,
+    may_see_run,
+    month_state,
+    run_in_effect,
+    visible_run,
+)
 from collector.model.interval import Month
 from tests.center.center_batches import FixedClock, new_store
 from tests.center.made_month import (
@@ -61,7 +69,7 @@ def lite(tmp_path: Path) -> Iterator[CenterStore]:
 
 def propose(
     store: CenterStore,
-    to: State,
+    to: MonthStage,
     run_id: int | None = None,
     *,
     actor: Actor = LI,
@@ -74,7 +82,9 @@ def propose(
     ).result()
 
 
-def approve(store: CenterStore, number: int, actor: Actor = WANG, *, document: str = "", at: int = on(10)) -> State:
+def approve(
+    store: CenterStore, number: int, actor: Actor = WANG, *, document: str = "", at: int = on(10)
+) -> MonthStage:
     return (
         store.write(lambda c: approve_step(c, number, actor=actor, now_ms=at, days=DAYS, document=document))
         .result()
@@ -82,23 +92,23 @@ def approve(store: CenterStore, number: int, actor: Actor = WANG, *, document: s
     )
 
 
-def state_of(store: CenterStore) -> State:
+def state_of(store: CenterStore) -> MonthStage:
     return store.read(lambda c: month_state(c, MAY)).state
 
 
 def test_a_month_goes_from_trial_to_published_and_into_a_correction(store: CenterStore) -> None:
     run = add_run(store)
-    assert state_of(store) is State.TRIAL
-    assert take_through(store, run).state is State.PUBLISHED
-    again = step(store, State.CORRECTION, at=on(3, month=7), reason="复核申请 1 的裁决")
-    assert (again.state, again.edition, again.run_id) == (State.CORRECTION, 2, run)
+    assert state_of(store) is MonthStage.TRIAL
+    assert take_through(store, run).state is MonthStage.PUBLISHED
+    again = step(store, MonthStage.CORRECTION, at=on(3, month=7), reason="复核申请 1 的裁决")
+    assert (again.state, again.edition, again.run_id) == (MonthStage.CORRECTION, 2, run)
     steps = store.read(lambda c: list_steps(c, MAY, actor=AUDITOR))
     assert [(s.number, s.state, s.edition) for s in steps] == [
-        (1, State.DISCLOSED, 1),
-        (2, State.FILED, 1),
-        (3, State.EFFECTIVE, 1),
-        (4, State.PUBLISHED, 1),
-        (5, State.CORRECTION, 2),
+        (1, MonthStage.DISCLOSED, 1),
+        (2, MonthStage.FILED, 1),
+        (3, MonthStage.EFFECTIVE, 1),
+        (4, MonthStage.PUBLISHED, 1),
+        (5, MonthStage.CORRECTION, 2),
     ]
     assert {(s.prepared_by, s.approved_by) for s in steps} == {("li", "wang"), ("li", "jianguan")}
     assert steps[2].document.startswith("华东监能市场")
@@ -112,66 +122,66 @@ def test_a_month_goes_from_trial_to_published_and_into_a_correction(store: Cente
 
 def test_no_step_leads_where_the_table_does_not(lite: CenterStore) -> None:
     add_run(lite)
-    for to in set(State) - {State.DISCLOSED}:
+    for to in set(MonthStage) - {MonthStage.DISCLOSED}:
         with pytest.raises(StoreError, match="from trial a month goes to disclosed"):
             propose(lite, to, 1)
 
 
 def test_each_state_but_published_leads_on_and_each_step_has_its_article() -> None:
-    assert all(transitions_from(state) for state in State)
+    assert all(transitions_from(state) for state in MonthStage)
     assert {t.article for t in TRANSITIONS} <= {"24", "26", "27", "28"}
     assert len({(t.before, t.after) for t in TRANSITIONS}) == len(TRANSITIONS)
 
 
 def test_who_prepares_a_step_cannot_approve_it(lite: CenterStore) -> None:
     both = Actor("li", Role.APPROVER)  # even if the account changed its role meanwhile
-    number = propose(lite, State.DISCLOSED, add_run(lite))
+    number = propose(lite, MonthStage.DISCLOSED, add_run(lite))
     with pytest.raises(Denied, match="another person"):
         approve(lite, number, both)
     local = Actor.at_command_line("li")
     with pytest.raises(Denied, match="another person"):
         approve(lite, number, local)
-    assert state_of(lite) is State.TRIAL
+    assert state_of(lite) is MonthStage.TRIAL
 
 
 @pytest.mark.parametrize("actor", [WANG, AUDITOR, REGULATOR, PLANT_1, Actor("root", Role.ADMINISTRATOR)])
 def test_only_an_operator_prepares_a_step(lite: CenterStore, actor: Actor) -> None:
     run = add_run(lite)
     with pytest.raises(Denied, match="no permission"):
-        propose(lite, State.DISCLOSED, run, actor=actor)
+        propose(lite, MonthStage.DISCLOSED, run, actor=actor)
 
 
 @pytest.mark.parametrize("actor", [ZHAO, AUDITOR, REGULATOR, PLANT_1, Actor("root", Role.ADMINISTRATOR)])
 def test_only_an_approver_approves_a_step(lite: CenterStore, actor: Actor) -> None:
-    number = propose(lite, State.DISCLOSED, add_run(lite))
+    number = propose(lite, MonthStage.DISCLOSED, add_run(lite))
     with pytest.raises(Denied, match="no permission"):
         approve(lite, number, actor)
-    assert state_of(lite) is State.TRIAL
+    assert state_of(lite) is MonthStage.TRIAL
 
 
 def test_only_the_regulator_makes_it_effective_and_names_the_document(lite: CenterStore) -> None:
     run = add_run(lite)
-    step(lite, State.DISCLOSED, run, at=on(10))
+    step(lite, MonthStage.DISCLOSED, run, at=on(10))
     make_filings(lite, run, actor=LI)
-    step(lite, State.FILED, at=on(19))
-    number = propose(lite, State.EFFECTIVE)
+    step(lite, MonthStage.FILED, at=on(19))
+    number = propose(lite, MonthStage.EFFECTIVE)
     with pytest.raises(Denied, match="no permission regulate"):
         approve(lite, number, WANG, document="文号")
     with pytest.raises(StoreError, match="name the document"):
         approve(lite, number, REGULATOR)
-    assert approve(lite, number, REGULATOR, document="〔2026〕7号") is State.EFFECTIVE
+    assert approve(lite, number, REGULATOR, document="〔2026〕7号") is MonthStage.EFFECTIVE
     assert lite.read(lambda c: month_state(c, MAY)).document == "〔2026〕7号"
 
 
 def test_of_two_who_approve_at_once_exactly_one_wins(store: CenterStore, tmp_path: Path, database_url: str) -> None:
     """Two processes' worth of stores and threads; the loser hears why, and the month took one step."""
-    number = propose(store, State.DISCLOSED, add_run(store))
+    number = propose(store, MonthStage.DISCLOSED, add_run(store))
     with new_store(tmp_path / "state", FixedClock(on(1)), database_url=database_url) as other:
         outcomes = at_once(
             lambda: approve(store, number, WANG),
             lambda: approve(other, number, SUN),
         )
-    assert sorted(type(o).__name__ for o in outcomes) == ["State", "StoreError"]
+    assert sorted(type(o).__name__ for o in outcomes) == ["MonthStage", "StoreError"]
     assert len(store.read(lambda c: list_steps(c, MAY, actor=AUDITOR))) == 1
 
 
@@ -180,22 +190,22 @@ def test_of_two_steps_approved_at_once_one_is_taken_and_the_other_is_out_of_date
 ) -> None:
     """Approval by the regulator and a disclosure of another run: whichever comes second no longer fits the month."""
     first, second = add_run(store), add_run(store, {DEEP_PEAK: "1.00"})
-    step(store, State.DISCLOSED, first, at=on(10))
+    step(store, MonthStage.DISCLOSED, first, at=on(10))
     make_filings(store, first, actor=LI)
-    step(store, State.FILED, at=on(19))
-    effective = propose(store, State.EFFECTIVE)
-    back = propose(store, State.DISCLOSED, second, reason="退回")
+    step(store, MonthStage.FILED, at=on(19))
+    effective = propose(store, MonthStage.EFFECTIVE)
+    back = propose(store, MonthStage.DISCLOSED, second, reason="退回")
     with new_store(tmp_path / "state", FixedClock(on(1)), database_url=database_url) as other:
         outcomes = at_once(
             lambda: approve(store, effective, REGULATOR, document="1号"),
             lambda: approve(other, back, WANG),
         )
-    assert sorted(type(o).__name__ for o in outcomes) == ["State", "StoreError"]
+    assert sorted(type(o).__name__ for o in outcomes) == ["MonthStage", "StoreError"]
     assert len(store.read(lambda c: list_steps(c, MAY, actor=AUDITOR))) == 3
     (refused,) = [o for o in outcomes if isinstance(o, StoreError)]
     assert "refuse it and propose anew" in str(refused)
     # What was out of date was not decided either: it is still there to be refused.
-    lost = back if state_of(store) is State.EFFECTIVE else effective
+    lost = back if state_of(store) is MonthStage.EFFECTIVE else effective
     refuser = SUN if lost == back else REGULATOR
     store.write(lambda c: refuse_step(c, lost, actor=refuser, now_ms=on(21), note="out of date")).result()
 
@@ -224,57 +234,67 @@ def test_a_run_of_another_month_or_of_no_consequence_is_never_taken(lite: Center
     trial = add_run(lite)
     draft = add_run(lite, kind="what_if")
     with pytest.raises(StoreError, match="is of 2026-04, not of 2026-05"):
-        propose(lite, State.DISCLOSED, april)
+        propose(lite, MonthStage.DISCLOSED, april)
     with pytest.raises(StoreError, match="what-if run"):
-        propose(lite, State.DISCLOSED, draft)
+        propose(lite, MonthStage.DISCLOSED, draft)
     with pytest.raises(StoreError, match="there is none with this number"):
-        propose(lite, State.DISCLOSED, 99)
+        propose(lite, MonthStage.DISCLOSED, 99)
     with pytest.raises(StoreError, match="name the run"):
-        propose(lite, State.DISCLOSED)
-    step(lite, State.DISCLOSED, trial, at=on(10))
+        propose(lite, MonthStage.DISCLOSED)
+    step(lite, MonthStage.DISCLOSED, trial, at=on(10))
     with pytest.raises(StoreError, match="is of 2026-04"):
-        propose(lite, State.FILED, april)
+        propose(lite, MonthStage.FILED, april)
     with pytest.raises(StoreError, match="stands on run 2"):
-        propose(lite, State.FILED, add_run(lite))
+        propose(lite, MonthStage.FILED, add_run(lite))
 
 
 def test_a_month_is_filed_with_its_three_documents_only(lite: CenterStore) -> None:
     run = add_run(lite)
-    step(lite, State.DISCLOSED, run, at=on(10))
+    step(lite, MonthStage.DISCLOSED, run, at=on(10))
     with pytest.raises(StoreError, match="make the filings first: detail, allocation, scheme of edition 1"):
-        propose(lite, State.FILED)
+        propose(lite, MonthStage.FILED)
     make_filings(lite, run, actor=LI)
-    assert approve(lite, propose(lite, State.FILED, at=on(19)), at=on(19)) is State.FILED
+    assert approve(lite, propose(lite, MonthStage.FILED, at=on(19)), at=on(19)) is MonthStage.FILED
 
 
 @pytest.mark.parametrize("status", ["provisional", "blocked"])
-def test_a_run_that_is_not_final_is_filed_with_a_stated_reason_only(lite: CenterStore, status: str) -> None:
-    run = add_run(lite, status=status)
-    step(lite, State.DISCLOSED, run, at=on(10))
+def test_an_area_that_is_not_final_is_disclosed_filed_and_published_with_a_stated_reason_only(
+    lite: CenterStore, status: str
+) -> None:
+    run, why = add_run(lite, status=status), "第十三条(四)标准表缺失"
+    with pytest.raises(StoreError, match=f"run 1: jiangsu is {status}: a step with an area that is not final"):
+        propose(lite, MonthStage.DISCLOSED, run)
+    number = propose(lite, MonthStage.DISCLOSED, run, reason=why)
+    assert lite.read(lambda c: get_proposal(c, number)).content["areas"] == {"jiangsu": status}
+    approve(lite, number)
     make_filings(lite, run, actor=LI)
-    with pytest.raises(StoreError, match=f"run 1 is {status}: filing it needs a stated reason"):
-        propose(lite, State.FILED)
-    assert lite.read(lambda c: what_stands_open(c, MAY, run)) == [f"run 1 is {status}"]
-    assert approve(lite, propose(lite, State.FILED, reason="第十三条(四)标准表缺失")) is State.FILED
-    assert lite.read(lambda c: list_steps(c, MAY, actor=AUDITOR))[-1].reason == "第十三条(四)标准表缺失"
+    with pytest.raises(StoreError, match=f"jiangsu is {status}: filing it needs a stated reason"):
+        propose(lite, MonthStage.FILED)
+    assert lite.read(lambda c: what_stands_open(c, MAY, run)) == [f"jiangsu is {status}"]
+    assert approve(lite, propose(lite, MonthStage.FILED, reason=why)) is MonthStage.FILED
+    assert lite.read(lambda c: list_steps(c, MAY, actor=AUDITOR))[-1].reason == why
+    step(lite, MonthStage.EFFECTIVE, at=on(22))
+    with pytest.raises(StoreError, match="needs a stated reason"):
+        propose(lite, MonthStage.PUBLISHED)
+    step(lite, MonthStage.PUBLISHED, at=on(25), reason=why)
 
 
 def test_a_plant_without_a_grid_company_holds_up_the_filing(lite: CenterStore) -> None:
     run = add_run(lite, companies={"P1": "", "P3": ""})
-    step(lite, State.DISCLOSED, run, at=on(10))
+    step(lite, MonthStage.DISCLOSED, run, at=on(10))
     make_filings(lite, run, actor=LI)
     with pytest.raises(StoreError, match=r"no grid company in the register \(settles_with\): P1, P3"):
-        propose(lite, State.FILED)
+        propose(lite, MonthStage.FILED)
 
 
 def test_another_run_is_disclosed_with_a_reason_and_counts_from_then(lite: CenterStore) -> None:
     first, second = add_run(lite), add_run(lite, {DEEP_PEAK: "1.00"})
-    step(lite, State.DISCLOSED, first, at=on(10))
+    step(lite, MonthStage.DISCLOSED, first, at=on(10))
     with pytest.raises(StoreError, match="say why"):
-        propose(lite, State.DISCLOSED, second)
+        propose(lite, MonthStage.DISCLOSED, second)
     with pytest.raises(StoreError, match="is the one the month stands on"):
-        propose(lite, State.DISCLOSED, first, reason="again")
-    step(lite, State.DISCLOSED, second, at=on(12), reason="数据更正")
+        propose(lite, MonthStage.DISCLOSED, first, reason="again")
+    step(lite, MonthStage.DISCLOSED, second, at=on(12), reason="数据更正")
     assert lite.read(lambda c: visible_run(c, MAY, PLANT_1)) == second
     # What was disclosed once stays visible: a plant may compare.
     assert lite.read(lambda c: may_see_run(c, first, PLANT_1))
@@ -288,7 +308,7 @@ def test_a_plant_sees_disclosed_runs_only_and_staff_the_newest_trial(lite: Cente
     assert lite.read(lambda c: visible_run(c, MAY, LI)) == second
     assert not lite.read(lambda c: may_see_run(c, first, PLANT_1))
     take_through(lite, second)
-    step(lite, State.CORRECTION, at=on(3, month=7), reason="x")
+    step(lite, MonthStage.CORRECTION, at=on(3, month=7), reason="x")
     third = add_run(lite, kind="correction")
     assert lite.read(lambda c: visible_run(c, MAY, PLANT_1)) == second
     assert lite.read(lambda c: visible_run(c, MAY, LI)) == third
@@ -298,19 +318,19 @@ def test_a_plant_sees_disclosed_runs_only_and_staff_the_newest_trial(lite: Cente
 
 def test_a_proposal_counts_only_while_the_month_stands_where_it_stood(lite: CenterStore) -> None:
     first, second = add_run(lite), add_run(lite, {DEEP_PEAK: "1.00"})
-    step(lite, State.DISCLOSED, first, at=on(10))
+    step(lite, MonthStage.DISCLOSED, first, at=on(10))
     make_filings(lite, first, actor=LI)
-    number = propose(lite, State.FILED, at=on(18))
+    number = propose(lite, MonthStage.FILED, at=on(18))
     lite.write(lambda c: refuse_step(c, number, actor=WANG, now_ms=on(18), note="等待复核")).result()
     with pytest.raises(StoreError, match="was decided already"):
         approve(lite, number)
-    step(lite, State.DISCLOSED, second, at=on(18), reason="x")
+    step(lite, MonthStage.DISCLOSED, second, at=on(18), reason="x")
     with pytest.raises(StoreError, match="stands on run 2"):
-        propose(lite, State.FILED, first)
+        propose(lite, MonthStage.FILED, first)
 
 
 def test_a_step_is_refused_with_a_note_and_by_another_person(lite: CenterStore) -> None:
-    number = propose(lite, State.DISCLOSED, add_run(lite))
+    number = propose(lite, MonthStage.DISCLOSED, add_run(lite))
     with pytest.raises(StoreError, match="say why it is refused"):
         lite.write(lambda c: refuse_step(c, number, actor=WANG, now_ms=on(10), note=" ")).result()
     with pytest.raises(Denied):

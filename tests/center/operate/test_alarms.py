@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol, seal_month_of
-from collector.center.operate.alarms import apply_alarms, events_to_send, find_alarms, list_alarms
+from collector.center.operate.alarms import apply_alarms, events_to_send, find_alarms, find_flooding, list_alarms
 from collector.center.operate.metrics import render_metrics
 from collector.center.operate.webhook import keep_telling, post_event, tell_once
 from collector.center.receive.arrivals import AgentState
 from collector.center.receive.journal import commit_group
 from collector.center.receive.receiver import Counters
+from collector.center.receive.turns import Served
 from collector.center.settings import Alarms
 from collector.model.interval import Month
 from tests.center.center_batches import NOON, FixedClock, deliver, minutes, new_store, open_admission, payload_of
@@ -45,6 +47,27 @@ def say(store: CenterStore, **state: Any) -> None:
     arrival = AgentState("P1", "g1", json.dumps(state).encode())
     now = store.clock.now_utc_ms()
     store.write(lambda c: commit_group(c, [arrival], now_ms=now, quarantine_max_bytes=10**6)).result()
+
+
+def test_two_machines_under_one_gateway_id_raise_an_alarm_and_a_new_buffer_does_not(tmp_path: Path) -> None:
+    clock = FixedClock()
+    minute = 60_000
+    with new_store(tmp_path, clock) as store:
+        deliver(store, [payload_of(1, minutes("U1", NOON, 2), epoch=1)])
+        clock.now_ms += minute
+        deliver(store, [payload_of(1, minutes("U1", NOON + 2 * minute, 2), epoch=2)])
+        # What the old buffer still had comes late: it was recorded before the new one began.
+        clock.now_ms += minute
+        deliver(store, [payload_of(2, minutes("U2", NOON, 2), epoch=1)])
+        assert look(store) == []
+        clock.now_ms += minute
+        deliver(store, [payload_of(3, minutes("U2", NOON + 4 * minute, 2), epoch=1)])
+        ((code, text),) = look(store)
+        assert code == "gateway_twice"
+        assert "stop one of them".casefold() in text.casefold()
+        clock.now_ms += 2 * 3_600_000
+        deliver(store, [payload_of(4, minutes("U2", NOON + 200 * minute, 2), epoch=1)])
+        assert look(store) == []
 
 
 def test_a_plant_that_falls_silent_raises_an_alarm_that_clears_when_it_speaks(tmp_path: Path) -> None:
@@ -110,7 +133,7 @@ def test_a_disk_nearly_full_raises_an_alarm(tmp_path: Path) -> None:
 
 
 @contextmanager
-def hook(answers: list[int]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def hook(answers: list[int], leads_to: str = "http://127.0.0.1:1/") -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A web server that takes events and answers with these codes in turn, 200 after them."""
     taken: list[dict[str, Any]] = []
 
@@ -121,7 +144,7 @@ def hook(answers: list[int]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             if code == 200:
                 taken.append(body)
             self.send_response(code)
-            self.send_header("Location", "http://127.0.0.1:1/")
+            self.send_header("Location", leads_to)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -190,6 +213,22 @@ def test_a_hook_that_is_not_there_is_an_error_and_no_event_is_lost(tmp_path: Pat
         post_event(Alarms(webhook_url="http://127.0.0.1:1/"), {"event": "raised"})
 
 
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_hook_that_leads_elsewhere_is_not_followed(code: int) -> None:
+    with hook([]) as (inside, told), hook([code], leads_to=inside) as (url, taken):
+        with pytest.raises(OSError, match=str(code)):
+            post_event(Alarms(webhook_url=url), {"event": "raised"})
+        assert (told, taken) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://host/x", "gopher://host/x", "//host/x", "data:,x", "http:x"]
+)
+def test_a_hook_is_spoken_to_by_http_or_https_alone(url: str) -> None:
+    with pytest.raises(ValidationError):
+        Alarms(webhook_url=url)
+
+
 def test_metrics_say_what_the_receiver_did_and_how_each_plant_is(tmp_path: Path) -> None:
     clock = FixedClock()
     with new_store(tmp_path, clock) as store:
@@ -197,10 +236,15 @@ def test_metrics_say_what_the_receiver_did_and_how_each_plant_is(tmp_path: Path)
         deliver(store, [payload_of(1, minutes("U1", NOON, 1)), payload_of(3, minutes("U1", NOON + 60_000, 1))])
         clock.now_ms = NOON + 600_000
         look(store)
-        text = store.read(lambda c: render_metrics(c, Counters(messages=2, records=2), now_ms=clock.now_ms)).decode()
+        text = store.read(
+            lambda c: render_metrics(
+                c, Counters(messages=2, records=2, served=lambda: {"P1": Served(2, 0, 1.5)}), now_ms=clock.now_ms
+            )
+        ).decode()
     lines = set(text.splitlines())
     expected: Mapping[str, str] = {
         "collector_center_messages_total": "2.0",
+        'collector_center_plant_held_back_seconds_total{plant="P1"}': "1.5",
         'collector_center_last_record_age_seconds{plant="P1"}': "540.0",
         'collector_center_last_heard_age_seconds{plant="P1"}': "600.0",
         'collector_center_missing_sequences{gateway="g1",plant="P1"}': "1.0",
@@ -208,3 +252,12 @@ def test_metrics_say_what_the_receiver_did_and_how_each_plant_is(tmp_path: Path)
         'collector_center_alarms{code="plant_silent"}': "1.0",
     }
     assert {f"{name} {value}" for name, value in expected.items()} <= lines
+
+
+def test_a_plant_that_was_held_back_for_half_of_the_time_or_lost_messages_floods() -> None:
+    before = {"P1": Served(10, 0, 5.0), "P2": Served(10, 0, 5.0), "P3": Served(10, 3, 0.0)}
+    now = {"P1": Served(90, 0, 35.0), "P2": Served(90, 0, 34.9), "P3": Served(11, 4, 0.0), "P4": Served(5, 0, 60.0)}
+    alarms = list(find_flooding(before, now, 60.0))
+    assert [(each.code, each.subject) for each in alarms] == [("plant_flooding", p) for p in ("P1", "P3", "P4")]
+    assert "30 of the last 60 s, 80 messages taken, 0 let go" in alarms[0].text
+    assert "1 messages taken, 1 let go" in alarms[1].text

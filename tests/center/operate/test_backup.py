@@ -3,20 +3,30 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from sqlalchemy import delete, select, update
+from typer.testing import CliRunner
 
 from collector.base.errors import StoreError
 from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import count_records, list_files, seal_month_of
-from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.month.books_integrity import check_months
+from collector.center.operate.backup import create_backup, restore_backup, what_is_altered
 from collector.center.operate.integrity import check_store
 from collector.center.receive.journal import readmit
 from collector.center.receive.quarantine import list_quarantine
+from collector.center.runs.month_state import MonthStage
+from collector.center.runs.run_statement import load_run_statement
+from collector.cli.center.commands import app
 from collector.model.interval import Month
 from tests.center.center_batches import (
     EPOCH,
@@ -29,6 +39,9 @@ from tests.center.center_batches import (
     open_admission,
     payload_of,
 )
+from tests.center.made_month import on, step
+from tests.center.runs.center_months import JUNE, settled
+from tests.center.runs.late_changes import fill
 
 MARCH = Month(2026, 3)
 
@@ -93,6 +106,32 @@ def test_a_backup_carries_a_store_from_one_database_to_the_other(postgresql_url:
         assert check_store(store) == []
 
 
+def test_a_restore_into_postgresql_killed_after_it_was_filled_is_finished_by_the_next(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    """Killed where only the folder is left to be moved to its place."""
+    state = tmp_path / "restored"
+    with new_store(tmp_path / "state") as store:
+        deliver(store, [payload_of(1, minutes("U1", NOON, 5))])
+        seal_month_of(store, Month(2026, 3))
+        create_backup(store, tmp_path / "backup")
+    child = os.fork()
+    if child == 0:
+
+        def look(name: str, arguments: tuple[Any, ...]) -> None:
+            if name == "os.rename" and Path(str(arguments[1])).parent == state:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(look)
+        restore_backup(tmp_path / "backup", state, clock=FixedClock(), database_url=postgresql_url)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    found = restore_backup(tmp_path / "backup", state, clock=FixedClock(), database_url=postgresql_url)
+    with CenterStore.open(state, clock=FixedClock(), database_url=postgresql_url) as store:
+        assert store.store_id == found
+        assert check_store(store) == []
+
+
 def test_a_damaged_or_unfinished_backup_is_not_restored(tmp_path: Path) -> None:
     _filled(tmp_path / "state")
     with new_store(tmp_path / "state") as store:
@@ -129,7 +168,7 @@ def test_check_finds_what_was_damaged(database_url: str, tmp_path: Path) -> None
         one.write_bytes(one.read_bytes() + b"x")
         two.unlink()
         text = "\n".join(check_store(store))
-        assert f"{one}: not as it was sealed" in text
+        assert f"{one}: is not the file the store lists" in text
         assert f"{two}: listed and not there" in text
         store.write(lambda c: c.execute(update(tables_receive.stream).values(through=9))).result()
         store.write(lambda c: c.execute(delete(tables_receive.covered))).result()
@@ -161,3 +200,68 @@ def test_a_conflict_stays_in_quarantine(tmp_path: Path) -> None:
         [row] = store.read(list_quarantine)
         assert (row["code"], row["sequence"], row["repeats"]) == ("epoch_conflict", 1, 0)
         assert store.read(lambda c: c.execute(select(tables_receive.batch.c.record_count)).scalar_one()) == 3
+
+
+# ---- a disclosed run's own files -------------------------------------------------------------------------------------
+
+DAY: Final = "2026-06-05"
+
+
+@pytest.fixture(scope="module")
+def disclosed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a store with a disclosed run, whose files are its own."""
+    state = tmp_path_factory.mktemp("disclosed") / "state"
+    with CenterStore.open(state, clock=FixedClock(on(10, month=7))) as store:
+        fill(store)
+        step(store, MonthStage.DISCLOSED, settled(store).row.id, at=on(10, month=7), month=JUNE, reason="for a trial")
+    return state
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [flip, Path.unlink])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_day_file_that_the_lake_lost_is_saved_from_the_run_that_was_disclosed(
+    disclosed: Path, tmp_path: Path, damage: Callable[[Path], None], when: str
+) -> None:
+    shutil.copytree(disclosed, tmp_path / "state")
+    with CenterStore.open(tmp_path / "state", clock=FixedClock(on(11, month=7))) as store:
+        [of_lake] = (store.lake / "P1").glob(f"{DAY}-*")
+        [own] = (store.directory / "runs").rglob(f"P1-{DAY}-*")
+        good = own.read_bytes()
+        if when == "before":
+            damage(of_lake)
+        create_backup(store, tmp_path / "backup")
+        if when == "after":
+            damage(of_lake)
+        assert check_store(store)
+        assert check_months(store) == [], "the run is whole whatever becomes of the lake"
+    assert what_is_altered(tmp_path / "backup") == []
+    restore_backup(tmp_path / "backup", tmp_path / "again", clock=FixedClock())
+    with CenterStore.open(tmp_path / "again", clock=FixedClock(), create=False) as store:
+        assert [*check_store(store), *check_months(store)] == []
+        [own] = (store.directory / "runs").rglob(f"P1-{DAY}-*")
+        assert (own.read_bytes(), own.stat().st_nlink, own.stat().st_mode & 0o777) == (good, 1, 0o400)
+        assert load_run_statement(store, 1).lines
+
+
+def test_what_nobody_has_any_more_is_saved_as_it_is_and_said(disclosed: Path, tmp_path: Path) -> None:
+    shutil.copytree(disclosed, tmp_path / "state")
+    with CenterStore.open(tmp_path / "state", clock=FixedClock(on(11, month=7))) as store:
+        [of_lake] = (store.lake / "P1").glob(f"{DAY}-*")
+        [own] = (store.directory / "runs").rglob(f"P1-{DAY}-*")
+        flip(of_lake)
+        flip(own)
+    runner = CliRunner()
+    made = runner.invoke(app, ["backup", str(tmp_path / "backup"), "--state", str(tmp_path / "state")])
+    assert (made.exit_code, f"{of_lake}: is not the file the store lists" in made.stderr) == (1, True)
+    again = runner.invoke(app, ["restore", str(tmp_path / "backup"), "--state", str(tmp_path / "again")])
+    assert (again.exit_code, f"{of_lake}: is not the file the store lists" in again.stderr) == (1, True)
+    with CenterStore.open(tmp_path / "again", clock=FixedClock(), create=False) as store:
+        named = [each for each in [*check_store(store), *check_months(store)] if DAY in each]
+        assert len(named) >= 2, "day file and run"

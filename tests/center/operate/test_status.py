@@ -12,7 +12,7 @@ from collector.base.errors import ConfigError
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol
 from collector.center.operate.status import CenterStatus, latest_month, read_status
-from collector.center.settings import Lake, Receiver, load_center, parse_broker, with_overrides
+from collector.center.settings import Lake, ReceiverSettings, load_center, parse_broker, with_overrides
 from collector.model.interval import DAY_MS, Month, local_midnight_ms
 from collector.model.record import GapRecord
 from tests.center.center_batches import NOON, FixedClock, deliver, minutes, new_store, payload_of, record
@@ -99,7 +99,7 @@ def test_a_gateways_will_counts_for_all_the_plants_it_names(tmp_path: Path) -> N
 
 def test_the_sample_is_valid_and_names_every_key_with_its_default() -> None:
     settings = load_center(SAMPLE)
-    assert settings.receiver == Receiver()
+    assert settings.receiver == ReceiverSettings()
     assert settings.lake == Lake()
     text = SAMPLE.read_text("utf-8")
     for section in (settings.center, settings.mqtt, settings.receiver, settings.lake, settings.plant[0]):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from collector.base.resources import config_path
-from collector.center.papers.articles import clauses_cited, load_articles
+from collector.settlement.rulebook.articles import clauses_cited, load_articles
 from collector.settlement.rulebook.load import load_rulebook
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, StoreError
+from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, Missing, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import Altered
 from collector.center.month.transitions import propose_step
@@ -36,7 +36,7 @@ from collector.center.papers.filing_documents import FilingName
 from collector.center.papers.filings import hand_out_filing, list_filings, make_filings, read_filing
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
-from collector.center.runs.month_state import State
+from collector.center.runs.month_state import MonthStage
 from collector.center.runs.run_list import runs_folder
 from collector.center.runs.run_statement import load_run_statement
 from collector.model.interval import Month
@@ -86,7 +86,7 @@ def carried(store: CenterStore, edition: int) -> dict[str, tuple[str, str | None
 
 
 def correct(store: CenterStore, run_id: int, *, opened: int = on(3, month=7), reason: str = "") -> None:
-    step(store, State.CORRECTION, at=opened, reason="更正")
+    step(store, MonthStage.CORRECTION, at=opened, reason="更正")
     take_through(store, run_id, at=IN_JULY, reason=reason)
 
 
@@ -124,7 +124,7 @@ def test_two_editions_worked_by_hand_are_billed_once_each(either: CenterStore) -
 
 def test_a_correction_shows_each_line_and_plant_that_changes_and_sums_to_zero(store: CenterStore) -> None:
     take_through(store, add_run(store, FIRST))
-    step(store, State.CORRECTION, at=on(3, month=7), reason="更正")
+    step(store, MonthStage.CORRECTION, at=on(3, month=7), reason="更正")
     run = add_run(store, SECOND, kind="correction")
     found = correction_of(store, MAY, actor=AUDITOR, run_id=run)
     (line,) = found.lines
@@ -146,7 +146,7 @@ def test_a_correction_shows_each_line_and_plant_that_changes_and_sums_to_zero(st
     # A plant sees its own part, and that only once the run is disclosed.
     with pytest.raises(Denied, match="not disclosed"):
         correction_of(store, MAY, actor=PLANT_1, run_id=run)
-    step(store, State.DISCLOSED, run, at=IN_JULY[0])
+    step(store, MonthStage.DISCLOSED, run, at=IN_JULY[0])
     mine = correction_of(store, MAY, actor=PLANT_2)
     assert ([line.plant for line in mine.lines], [p.plant for p in mine.plants]) == ([], ["P2"])
 
@@ -188,7 +188,7 @@ def test_an_area_blocked_later_leaves_what_was_carried(store: CenterStore) -> No
     blocked = add_run(store, SECOND, {"jiangsu": {"P1": "100", "P2": None, "P3": "300"}}, status="blocked")
     correct(store, blocked, reason="x")
     assert set(carried(store, 2).values()) == {("blocked", None)}
-    step(store, State.CORRECTION, at=on(3, month=8), reason="更正")
+    step(store, MonthStage.CORRECTION, at=on(3, month=8), reason="更正")
     days = (on(7, month=8), on(17, month=8), on(20, month=8), on(24, month=8))
     take_through(store, add_run(store, SECOND, kind="correction"), at=days)
     # Against what was carried, not against the edition between.
@@ -273,9 +273,9 @@ def test_what_takes_effect_late_goes_with_the_bill_of_that_month() -> None:
 
 def test_nothing_is_billed_before_it_takes_effect(store: CenterStore) -> None:
     run = add_run(store)
-    step(store, State.DISCLOSED, run, at=on(10))
+    step(store, MonthStage.DISCLOSED, run, at=on(10))
     make_filings(store, run, actor=LI)
-    step(store, State.FILED, at=on(20))
+    step(store, MonthStage.FILED, at=on(20))
     assert bills(store) == []
 
 
@@ -292,11 +292,12 @@ def test_the_bill_as_csv_json_and_xlsx_says_the_same_and_balances(store: CenterS
     table = list(csv.DictReader(bill_csv(rows).decode("utf-8-sig").splitlines()))
     first = table[0]
     assert (first["plant"], first["direction"], first["amount_yuan"]) == ("P1", "payable", "4200.00")
-    assert (first["signed_yuan"], first["bill_month"], first["schema"]) == ("-4200.00", "2026-06", "1")
+    assert (first["signed_yuan"], first["bill_month"], first["schema"]) == ("-4200.00", "2026-06", "2")
+    assert (first["tax_number"], first["vat_rate"], first["bank"]) == ("91320000P1", "0.13", "工行 P1")
     assert (first["plant_name"], first["counterparty"]) == ("P1电厂", "jiangsu电力公司")
     assert first["document"].startswith("华东监能市场")
     document = json.loads(bill_json(rows))
-    assert (document["schema"], document["sum_yuan"]) == (1, "0.00")
+    assert (document["schema"], document["sum_yuan"]) == (2, "0.00")
     assert [row["signed_yuan"] for row in document["rows"]] == [row["signed_yuan"] for row in table]
     assert document["counterparties"] == totals_by_counterparty(rows)
     # The grid company pays 27 600.00 and collects 4 200.00 + 23 400.00.
@@ -318,19 +319,20 @@ def test_the_bill_as_csv_json_and_xlsx_says_the_same_and_balances(store: CenterS
 
 def test_the_three_filings_are_named_numbered_and_the_same_when_made_again(store: CenterStore, tmp_path: Path) -> None:
     run = add_run(store)
-    step(store, State.DISCLOSED, run, at=on(10))
+    step(store, MonthStage.DISCLOSED, run, at=on(10))
     made = make_filings(store, run, actor=LI)
     assert [(f.name, f.format) for f in made] == [(name, kind) for name in FilingName for kind in ("xlsx", "csv")]
     assert [f.id for f in make_filings(store, run, actor=LI)] == [f.id for f in made]
-    step(store, State.FILED, at=on(20))
-    step(store, State.EFFECTIVE, at=on(22))
+    step(store, MonthStage.FILED, at=on(20))
+    step(store, MonthStage.EFFECTIVE, at=on(22))
     listed = store.read(lambda c: list_filings(c, MAY, actor=AUDITOR))
     assert {(f.filed_ms, f.approved_ms, f.approved_by) for f in listed} == {(on(20), on(22), "jianguan")}
     assert {f.approval_document for f in listed} == {"华东监能市场〔2026〕3号"}
-    # Made in another store of the same run: the same bytes.
+    # Made in another store of the same run: the same tables; a workbook also names the head of its store's audit log.
     with new_store(tmp_path / "twin", FixedClock(on(9))) as twin:
         again = make_filings(twin, add_run(twin), actor=WANG_AS_OPERATOR)
-    assert [f.sha256 for f in again] == [f.sha256 for f in made]
+    tables = [[f.sha256 for f in of if f.format == "csv"] for of in (made, again)]
+    assert tables[0] == tables[1]
 
 
 WANG_AS_OPERATOR = Actor("wang", Role.OPERATOR)
@@ -370,7 +372,7 @@ def test_filings_say_what_the_run_says(store: CenterStore) -> None:
 
 def test_the_scheme_of_a_correction_shows_what_was_carried_and_what_is_carried_now(store: CenterStore) -> None:
     take_through(store, add_run(store, FIRST))
-    step(store, State.CORRECTION, at=on(3, month=7), reason="更正")
+    step(store, MonthStage.CORRECTION, at=on(3, month=7), reason="更正")
     run = add_run(store, SECOND, kind="correction")
     make_filings(store, run, actor=LI)
     rows = table_of(store, FilingName.SCHEME, run)
@@ -398,16 +400,16 @@ def test_the_workbook_has_totals_of_the_run_and_no_text_becomes_a_formula(store:
 
 def test_who_may_read_filings(store: CenterStore) -> None:
     run = add_run(store)
-    step(store, State.DISCLOSED, run, at=on(10))
+    step(store, MonthStage.DISCLOSED, run, at=on(10))
     ids = {f.name: f.id for f in make_filings(store, run, actor=LI)}
     assert store.read(lambda c: list_filings(c, MAY, actor=PLANT_1)) == []
-    with pytest.raises(Denied, match="not published"):
+    with pytest.raises(Missing, match="there is none with this number"):
         store.read(lambda c: read_filing(c, ids[FilingName.SCHEME], actor=PLANT_1))
-    for to, at in ((State.FILED, 20), (State.EFFECTIVE, 22), (State.PUBLISHED, 25)):
+    for to, at in ((MonthStage.FILED, 20), (MonthStage.EFFECTIVE, 22), (MonthStage.PUBLISHED, 25)):
         step(store, to, at=on(at))
     # Published is the scheme, for all; detail and allocation are the regulator's.
     assert {f.name for f in store.read(lambda c: list_filings(c, MAY, actor=PLANT_1))} == {FilingName.SCHEME}
-    with pytest.raises(Denied):
+    with pytest.raises(Missing):
         store.read(lambda c: read_filing(c, ids[FilingName.DETAIL], actor=PLANT_1))
     with pytest.raises(Denied, match="no permission prepare"):
         make_filings(store, run, actor=WANG)
@@ -415,10 +417,10 @@ def test_who_may_read_filings(store: CenterStore) -> None:
 
 def test_who_was_given_a_filing_stands_in_the_audit_log(store: CenterStore) -> None:
     run = add_run(store)
-    step(store, State.DISCLOSED, run, at=on(10))
+    step(store, MonthStage.DISCLOSED, run, at=on(10))
     made = make_filings(store, run, actor=LI)[0]
     head = store.read(audit.head)
-    with pytest.raises(Denied):
+    with pytest.raises(Missing):
         store.write(lambda c: hand_out_filing(c, made.id, actor=PLANT_1, now_ms=on(11))).result()
     assert store.read(audit.head) == head
     _, file = store.write(lambda c: hand_out_filing(c, made.id, actor=AUDITOR, now_ms=on(11))).result()
@@ -460,7 +462,7 @@ def test_the_run_is_not_filed_for_another_edition(store: CenterStore) -> None:
     first, second = add_run(store), add_run(store, {DEEP_PEAK: "1.00", AVC: "2.00"})
     make_filings(store, second, actor=LI)
     take_through(store, first)
-    step(store, State.CORRECTION, at=on(3, month=7), reason="x")
-    step(store, State.DISCLOSED, second, at=IN_JULY[0])
+    step(store, MonthStage.CORRECTION, at=on(3, month=7), reason="x")
+    step(store, MonthStage.DISCLOSED, second, at=IN_JULY[0])
     with pytest.raises(CollectorError, match="of edition 2"):
-        store.write(lambda c: propose_step(c, MAY, State.FILED, actor=LI, now_ms=IN_JULY[1], days=DAYS)).result()
+        store.write(lambda c: propose_step(c, MAY, MonthStage.FILED, actor=LI, now_ms=IN_JULY[1], days=DAYS)).result()

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,16 @@ from sqlalchemy.exc import DBAPIError
 from collector.base.errors import Denied, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_people import account, session, token
-from collector.center.people import accounts, audit, four_eyes
-from collector.center.people.access import PERMISSIONS, Actor, Permission, Role
+from collector.center.people import accounts, audit, four_eyes, sessions, tokens
+from collector.center.people.access import PERMISSIONS, SCOPES, Actor, Permission, Role
+from collector.center.people.passwords import hash_password
 
 NOW_MS = 1_767_225_600_000
 ADMIN = Actor("root", Role.ADMINISTRATOR)
 ZHANG = Actor("zhang", Role.OPERATOR)
 LI = Actor("li", Role.APPROVER)
 PASSWORD = "correct horse battery"
+MAX_MS = 24 * 3_600_000
 
 
 class _Clock:
@@ -52,7 +55,7 @@ def store(tmp_path: Path, clock: _Clock) -> Iterator[CenterStore]:
 
 
 def add(store: CenterStore, name: str, role: Role = Role.OPERATOR, plant: str | None = None) -> None:
-    hashed = accounts.hash_password(PASSWORD)
+    hashed = hash_password(PASSWORD)
     store.write(
         lambda c: accounts.create_account(
             c, actor=ADMIN, name=name, full_name=name, role=role, plant=plant, password_hash=hashed, now_ms=NOW_MS
@@ -67,20 +70,22 @@ def commit_all(store: CenterStore) -> None:
 
 def test_the_right_password_opens_a_session_and_a_wrong_one_none(store: CenterStore) -> None:
     add(store, "zhang")
-    assert accounts.log_in(store, "zhang", "wrong password", address="10.0.0.1") is None
-    assert accounts.log_in(store, "nobody", PASSWORD, address="10.0.0.1") is None
-    secret = accounts.log_in(store, "zhang", PASSWORD, address="10.0.0.1")
+    assert sessions.log_in(store, "zhang", "wrong password", address="10.0.0.1") is None
+    assert sessions.log_in(store, "nobody", PASSWORD, address="10.0.0.1") is None
+    secret = sessions.log_in(store, "zhang", PASSWORD, address="10.0.0.1")
     assert secret is not None
-    assert accounts.session_actor(store, secret) == Actor("zhang", Role.OPERATOR)
-    store.write(lambda c: accounts.log_out(c, secret)).result()
-    assert accounts.session_actor(store, secret) is None
+    assert sessions.session_actor(store, secret, max_ms=MAX_MS) == Actor("zhang", Role.OPERATOR)
+    store.write(lambda c: sessions.log_out(c, secret)).result()
+    assert sessions.session_actor(store, secret, max_ms=MAX_MS) is None
 
 
 def test_neither_passwords_nor_secrets_stand_in_the_store(store: CenterStore) -> None:
     add(store, "zhang")
-    secret = accounts.log_in(store, "zhang", PASSWORD, address="x")
+    secret = sessions.log_in(store, "zhang", PASSWORD, address="x")
     made = store.write(
-        lambda c: accounts.create_token(c, actor=ZHANG, account_name="zhang", name="t", days=1, now_ms=NOW_MS)
+        lambda c: tokens.create_token(
+            c, actor=ZHANG, account_name="zhang", name="t", scope=["read"], days=1, now_ms=NOW_MS
+        )
     ).result()
     kept = store.read(lambda c: [str(tuple(r)) for t in (account, session, token) for r in c.execute(select(t))])
     assert secret is not None
@@ -89,16 +94,60 @@ def test_neither_passwords_nor_secrets_stand_in_the_store(store: CenterStore) ->
 
 def test_a_session_ends_by_itself_and_lives_on_while_it_is_used(store: CenterStore, clock: _Clock) -> None:
     add(store, "zhang")
-    secret = accounts.log_in(store, "zhang", PASSWORD, address="x")
+    secret = sessions.log_in(store, "zhang", PASSWORD, address="x")
     assert secret is not None
-    clock.now_ms += accounts.SESSION_MS - 1
-    assert accounts.session_actor(store, secret) is not None
+    clock.now_ms += sessions.IDLE_MS - 1
+    assert sessions.session_actor(store, secret, max_ms=MAX_MS) is not None
     commit_all(store)
-    clock.now_ms += accounts.SESSION_MS - 1
-    assert accounts.session_actor(store, secret) is not None
+    clock.now_ms += sessions.IDLE_MS - 1
+    assert sessions.session_actor(store, secret, max_ms=MAX_MS) is not None
     commit_all(store)
-    clock.now_ms += accounts.SESSION_MS
-    assert accounts.session_actor(store, secret) is None
+    clock.now_ms += sessions.IDLE_MS
+    assert sessions.session_actor(store, secret, max_ms=MAX_MS) is None
+
+
+def test_a_session_ends_for_good_after_its_longest_time_however_much_it_is_used(
+    store: CenterStore, clock: _Clock
+) -> None:
+    add(store, "zhang")
+    secret = sessions.log_in(store, "zhang", PASSWORD, address="x") or ""
+    for _ in range(MAX_MS // 3_600_000 - 1):
+        clock.now_ms += 3_600_000
+        assert sessions.session_actor(store, secret, max_ms=MAX_MS) is not None
+        commit_all(store)
+    clock.now_ms += 3_600_000
+    assert sessions.session_actor(store, secret, max_ms=MAX_MS) is None
+
+
+def test_a_token_does_what_its_scope_says_and_never_more_than_the_account(store: CenterStore) -> None:
+    for role in Role:
+        name = f"the-{role}"
+        add(store, name, role, "P1" if role is Role.PLANT else None)
+        for scope in SCOPES:
+            make = partial(
+                tokens.create_token, actor=ADMIN, account_name=name, name="t", scope=[scope], days=1, now_ms=NOW_MS
+            )
+            if not SCOPES[scope] & PERMISSIONS[role]:
+                with pytest.raises(StoreError, match="a scope is one or more of"):
+                    store.write(make).result()
+                continue
+            actor = tokens.token_actor(store, store.write(make).result())
+            assert actor is not None
+            may = {permission for permission in Permission if actor.may(permission)}
+            assert may == SCOPES[scope] & PERMISSIONS[role], (role, scope)
+
+
+@pytest.mark.parametrize("scope", [[], ["everything"], ["read", "import settle"]])
+def test_a_scope_that_is_none_makes_no_token(store: CenterStore, scope: list[str]) -> None:
+    add(store, "zhang")
+    make = partial(tokens.create_token, actor=ZHANG, account_name="zhang", name="t", scope=scope, days=1, now_ms=NOW_MS)
+    with pytest.raises(StoreError, match="a scope is one or more of read, import, settle, prepare, review"):
+        store.write(make).result()
+
+
+def test_every_permission_is_in_one_scope() -> None:
+    named = [permission for permissions in SCOPES.values() for permission in permissions]
+    assert sorted(named) == sorted(Permission)
 
 
 def test_after_ten_failures_even_the_right_password_waits_a_quarter_of_an_hour(
@@ -106,26 +155,28 @@ def test_after_ten_failures_even_the_right_password_waits_a_quarter_of_an_hour(
 ) -> None:
     add(store, "zhang")
     add(store, "wang")
-    for n in range(accounts.FAILURES_BY_NAME):
-        assert accounts.log_in(store, "zhang", "wrong password", address=f"10.0.0.{n}") is None
+    for n in range(sessions.FAILURES_BY_NAME):
+        assert sessions.log_in(store, "zhang", "wrong password", address=f"10.0.0.{n}") is None
     with pytest.raises(Denied, match="quarter of an hour"):
-        accounts.log_in(store, "zhang", PASSWORD, address="10.0.1.1")
-    assert accounts.log_in(store, "wang", PASSWORD, address="10.0.1.1")
-    clock.now_ms += accounts.FAILURE_WINDOW_MS
-    assert accounts.log_in(store, "zhang", PASSWORD, address="10.0.1.1")
+        sessions.log_in(store, "zhang", PASSWORD, address="10.0.1.1")
+    assert sessions.log_in(store, "wang", PASSWORD, address="10.0.1.1")
+    clock.now_ms += sessions.FAILURE_WINDOW_MS
+    assert sessions.log_in(store, "zhang", PASSWORD, address="10.0.1.1")
 
 
 def test_a_disabled_account_has_no_session_no_token_and_no_log_in(store: CenterStore) -> None:
     add(store, "zhang")
-    secret = accounts.log_in(store, "zhang", PASSWORD, address="x") or ""
+    secret = sessions.log_in(store, "zhang", PASSWORD, address="x") or ""
     made = store.write(
-        lambda c: accounts.create_token(c, actor=ADMIN, account_name="zhang", name="t", days=9, now_ms=NOW_MS)
+        lambda c: tokens.create_token(
+            c, actor=ADMIN, account_name="zhang", name="t", scope=["read"], days=9, now_ms=NOW_MS
+        )
     ).result()
-    assert accounts.token_actor(store, made) == Actor("zhang", Role.OPERATOR)
+    assert tokens.token_actor(store, made) == Actor("zhang", Role.OPERATOR, scope=SCOPES["read"])
     store.write(lambda c: accounts.disable_account(c, actor=ADMIN, name="zhang", now_ms=NOW_MS)).result()
-    assert accounts.session_actor(store, secret) is None
-    assert accounts.token_actor(store, made) is None
-    assert accounts.log_in(store, "zhang", PASSWORD, address="x") is None
+    assert sessions.session_actor(store, secret, max_ms=MAX_MS) is None
+    assert tokens.token_actor(store, made) is None
+    assert sessions.log_in(store, "zhang", PASSWORD, address="x") is None
     with pytest.raises(StoreError, match="taken"):
         add(store, "zhang")
 
@@ -148,28 +199,28 @@ def test_a_new_password_another_role_or_closing_ends_sessions_and_tokens_and_nob
 ) -> None:
     for name in ("zhang", "wang"):
         add(store, name)
-    sessions = {name: accounts.log_in(store, name, PASSWORD, address="x") or "" for name in ("zhang", "wang")}
-    tokens = {
+    opened = {name: sessions.log_in(store, name, PASSWORD, address="x") or "" for name in ("zhang", "wang")}
+    made = {
         name: store.write(
-            lambda c, n=name: accounts.create_token(  # type: ignore[misc]
-                c, actor=ADMIN, account_name=n, name="t", days=9, now_ms=NOW_MS
+            lambda c, n=name: tokens.create_token(  # type: ignore[misc]
+                c, actor=ADMIN, account_name=n, name="t", scope=["read"], days=9, now_ms=NOW_MS
             )
         ).result()
         for name in ("zhang", "wang")
     }
     store.write(change).result()
-    assert accounts.session_actor(store, sessions["zhang"]) is None
-    assert accounts.token_actor(store, tokens["zhang"]) is None
-    assert accounts.session_actor(store, sessions["wang"]) == Actor("wang", Role.OPERATOR)
-    assert accounts.token_actor(store, tokens["wang"]) == Actor("wang", Role.OPERATOR)
+    assert sessions.session_actor(store, opened["zhang"], max_ms=MAX_MS) is None
+    assert tokens.token_actor(store, made["zhang"]) is None
+    assert sessions.session_actor(store, opened["wang"], max_ms=MAX_MS) == Actor("wang", Role.OPERATOR)
+    assert tokens.token_actor(store, made["wang"]) == Actor("wang", Role.OPERATOR, scope=SCOPES["read"])
     assert store.read(audit.list_entries)[0]["detail"]["tokens_revoked"] == [1]
 
 
 def test_another_role_counts_at_the_next_log_in_and_is_in_the_audit_log(store: CenterStore) -> None:
     add(store, "zhang")
     store.write(_change_role).result()
-    secret = accounts.log_in(store, "zhang", PASSWORD, address="x") or ""
-    assert accounts.session_actor(store, secret) == Actor("zhang", Role.PLANT, "P1")
+    secret = sessions.log_in(store, "zhang", PASSWORD, address="x") or ""
+    assert sessions.session_actor(store, secret, max_ms=MAX_MS) == Actor("zhang", Role.PLANT, "P1")
     entry = next(e for e in store.read(audit.list_entries) if e["action"] == "account.role")
     assert entry["detail"]["before"] == {"role": "operator", "plant": None}
     assert (entry["detail"]["role"], entry["detail"]["plant"]) == ("plant", "P1")
@@ -193,15 +244,17 @@ def test_a_token_ends_when_revoked_and_when_its_days_are_over(store: CenterStore
 
     def make(days: int) -> str:
         return store.write(
-            lambda c: accounts.create_token(c, actor=ZHANG, account_name="zhang", name="t", days=days, now_ms=NOW_MS)
+            lambda c: tokens.create_token(
+                c, actor=ZHANG, account_name="zhang", name="t", scope=["read"], days=days, now_ms=NOW_MS
+            )
         ).result()
 
     first, second = make(1), make(2)
-    store.write(lambda c: accounts.revoke_token(c, 2, actor=ZHANG, now_ms=NOW_MS)).result()
-    assert accounts.token_actor(store, first) is not None
-    assert accounts.token_actor(store, second) is None
+    store.write(lambda c: tokens.revoke_token(c, 2, actor=ZHANG, now_ms=NOW_MS)).result()
+    assert tokens.token_actor(store, first) is not None
+    assert tokens.token_actor(store, second) is None
     clock.now_ms += 86_400_000
-    assert accounts.token_actor(store, first) is None
+    assert tokens.token_actor(store, first) is None
 
 
 @pytest.mark.parametrize("actor", [ZHANG, LI, Actor("p", Role.PLANT, "P1")], ids=lambda a: str(a.role))
@@ -219,7 +272,9 @@ def test_only_an_administrator_makes_accounts_and_others_passwords(store: Center
         ).result()
     with pytest.raises(Denied):
         store.write(
-            lambda c: accounts.create_token(c, actor=actor, account_name="wang", name="t", days=1, now_ms=0)
+            lambda c: tokens.create_token(
+                c, actor=actor, account_name="wang", name="t", scope=["read"], days=1, now_ms=0
+            )
         ).result()
 
 
@@ -231,7 +286,7 @@ def test_a_plant_belongs_to_the_role_plant_and_to_no_other(store: CenterStore, r
 
 def test_a_short_password_is_refused() -> None:
     with pytest.raises(StoreError, match="10 to 256"):
-        accounts.hash_password("123456789")
+        hash_password("123456789")
 
 
 def test_nobody_may_everything_and_no_role_both_prepares_and_approves() -> None:
@@ -345,22 +400,22 @@ def test_whoever_drops_the_guards_and_alters_an_entry_is_seen(store: CenterStore
 
 def fail(store: CenterStore, name: str, address: str) -> None:
     """A failed log-in without the time that a password takes."""
-    store.write(lambda c: accounts._note_failure(c, name, address, NOW_MS)).result()
+    store.write(lambda c: sessions._note_failure(c, name, address, NOW_MS)).result()
 
 
 def test_somebody_elses_failures_do_not_lock_out_whoever_is_known_at_an_address(store: CenterStore) -> None:
     add(store, "zhang")
-    assert accounts.log_in(store, "zhang", PASSWORD, address="10.0.0.7")
-    for n in range(accounts.FAILURES_BY_NAME):
+    assert sessions.log_in(store, "zhang", PASSWORD, address="10.0.0.7")
+    for n in range(sessions.FAILURES_BY_NAME):
         fail(store, "zhang", f"10.9.0.{n}")
     with pytest.raises(Denied, match="quarter of an hour"):
-        accounts.log_in(store, "zhang", PASSWORD, address="10.9.1.1")
-    assert accounts.log_in(store, "zhang", PASSWORD, address="10.0.0.7")
+        sessions.log_in(store, "zhang", PASSWORD, address="10.9.1.1")
+    assert sessions.log_in(store, "zhang", PASSWORD, address="10.0.0.7")
     # The address is known for this name only, and has no more tries than any other.
-    for _ in range(accounts.FAILURES_BY_NAME):
+    for _ in range(sessions.FAILURES_BY_NAME):
         fail(store, "zhang", "10.0.0.7")
     with pytest.raises(Denied, match="quarter of an hour"):
-        accounts.log_in(store, "zhang", PASSWORD, address="10.0.0.7")
+        sessions.log_in(store, "zhang", PASSWORD, address="10.0.0.7")
 
 
 def test_at_once_no_more_passwords_are_tried_than_one_after_the_other(store: CenterStore) -> None:
@@ -368,12 +423,12 @@ def test_at_once_no_more_passwords_are_tried_than_one_after_the_other(store: Cen
 
     def attempt(_: int) -> str:
         try:
-            accounts.log_in(store, "zhang", "wrong password", address="10.0.0.1")
+            sessions.log_in(store, "zhang", "wrong password", address="10.0.0.1")
         except Denied:
             return "refused"
         return "tried"
 
-    for n in range(accounts.FAILURES_BY_NAME - 2):
+    for n in range(sessions.FAILURES_BY_NAME - 2):
         fail(store, "zhang", f"10.9.0.{n}")
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(attempt, range(8)))
@@ -383,11 +438,11 @@ def test_at_once_no_more_passwords_are_tried_than_one_after_the_other(store: Cen
 def test_a_password_that_was_replaced_while_it_was_checked_opens_nothing(store: CenterStore) -> None:
     add(store, "zhang")
     found = store.read(lambda c: c.execute(select(account).where(account.c.name == "zhang")).one())
-    new = accounts.hash_password("a new password")
+    new = hash_password("a new password")
     store.write(
         lambda c: accounts.set_password(c, actor=ADMIN, name="zhang", password_hash=new, now_ms=NOW_MS)
     ).result()
-    secret = store.write(lambda c: accounts._start_session(c, found, found.password_hash, "x", NOW_MS)).result()
+    secret = store.write(lambda c: sessions._start_session(c, found, found.password_hash, "", "x", NOW_MS)).result()
     assert secret is None
-    assert accounts.log_in(store, "zhang", "a new password", address="x")
-    assert accounts.log_in(store, "zhang", PASSWORD, address="x") is None
+    assert sessions.log_in(store, "zhang", "a new password", address="x")
+    assert sessions.log_in(store, "zhang", PASSWORD, address="x") is None

@@ -9,7 +9,7 @@ from pathlib import Path
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import seal_month_of
 from collector.center.operate.alarms import list_alarms
-from collector.center.operate.watch_loop import keep_validating, keep_watch
+from collector.center.operate.keys_and_alarms_loop import keep_keys_and_alarms, keep_validating
 from collector.center.quality.validation import list_findings
 from collector.center.receive.admission import Admission
 from collector.model.interval import Month
@@ -28,7 +28,7 @@ def test_a_revoked_key_and_a_silent_plant_are_seen_while_the_center_runs(tmp_pat
 
         async def watched() -> None:
             admission = Admission.from_settings(settings, clock)
-            task = asyncio.create_task(keep_watch(store, settings, admission, every_s=0.01))
+            task = asyncio.create_task(keep_keys_and_alarms(store, settings, admission, every_s=0.01))
             await until(lambda: verdict(admission, first) == "accepted")
             await asyncio.to_thread(revoke, store, first.key_id)
             await until(lambda: verdict(admission, first).startswith("unknown_key"))

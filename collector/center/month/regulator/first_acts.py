@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the regulator decides without a proposal of the center: a filing, and the publication of what took effect.
+
+Source: Art. 28: the filing is sent to the regulator, and what it approves takes effect; the regulator publishes. The
+filing itself, prepared by one person of the center and approved by another, is what asks for the approval. Nothing else
+of a month is the regulator's to begin (docs/decisions/0052).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection
+
+from collector.base.errors import StoreError
+from collector.base.text import tr
+from collector.center.month.transitions import approve_step, find_transition, refuse_step, step_content
+from collector.center.people import four_eyes
+from collector.center.people.access import Actor, Permission
+from collector.center.runs.month_state import MonthStage, MonthState, all_steps, month_state
+from collector.model.interval import Month
+from collector.settlement.rulebook.calendar import DutyDays
+
+# Where the month stands -> what the regulator may make of it.
+FIRST_ACTS: Final = {MonthStage.FILED: MonthStage.EFFECTIVE, MonthStage.EFFECTIVE: MonthStage.PUBLISHED}
+
+
+def act_first(
+    connection: Connection,
+    month: Month,
+    to_state: MonthStage,
+    *,
+    actor: Actor,
+    granted: bool,
+    now_ms: int,
+    days: DutyDays,
+    note: str = "",
+    document: str = "",
+) -> MonthState:
+    """Approve or return a filing, or publish what took effect; what the center proposed meanwhile is decided by it.
+
+    `note`: why; needed to return it, and to publish a result with an area that is not final. `document`: the number of
+    the approval.
+
+    Raises:
+        Denied: not the regulator, or the person who prepared what is decided.
+        StoreError: the month is not there, or something it needs is missing.
+    """
+    actor.require(Permission.REGULATE)
+    state = month_state(connection, month)
+    if FIRST_ACTS.get(state.state) is not to_state:
+        raise StoreError(
+            tr("stands at {state}: the regulator decides what is filed, and publishes what took effect",
+               state=state.state),
+            subject=str(month),
+        )  # fmt: skip
+    transition = find_transition(state.state, to_state)
+    waiting = four_eyes.list_proposals(connection, kind=transition.kind, subject=str(month), open_only=True)
+    if waiting:
+        number = waiting[0].id
+    else:
+        content = step_content(connection, state, transition, now_ms=now_ms, days=days, reason=note)
+        number = four_eyes.put_down_first(
+            connection, actor=actor, prepared_by=all_steps(connection, month)[-1].prepared_by, kind=transition.kind,
+            subject=str(month), content=content, now_ms=now_ms,
+        )  # fmt: skip
+    if granted:
+        return approve_step(
+            connection, number, actor=actor, now_ms=now_ms, days=days, note=note, document=document
+        )  # fmt: skip
+    refuse_step(connection, number, actor=actor, now_ms=now_ms, note=note)
+    return month_state(connection, month)
+
+
+def returned_filing(connection: Connection, month: Month, since_ms: int) -> four_eyes.Proposal | None:
+    """How the regulator returned the filing that was made at `since_ms`, when and why; None where it did not."""
+    kind = find_transition(MonthStage.FILED, MonthStage.EFFECTIVE).kind
+    found = four_eyes.list_proposals(connection, kind=kind, subject=str(month))
+    refused = [each for each in found if each.decision == "refused" and each.prepared_ms >= since_ms]
+    return refused[-1] if refused else None
