@@ -16,8 +16,8 @@ inputs/   what people import: versions, conflicts, undo              sheets tabl
 quality/  plausibility, validation, substitutes, gaps, completeness  sheets tables                    center/quality
 runs/     7-10: a month settled as a run; read, compared, packed     sheets tables settlement report  center/runs
 papers/   filings, bills, corrections, and their documents           sheets settlement report         center/papers
-month/    transitions, duties and deadlines, reviews, decisions      sheets settlement report         center/month
+month/    transitions, duties and deadlines, reviews, decisions      sheets tables settlement report  center/month
 operate/  status, alarms, doctor, integrity, backup, loops           wire settlement                  center/operate
-web/      pages and REST, one folder a feature                       tables settlement report         center/web
+web/      pages and REST, one folder a feature                       sheets tables settlement report  center/web
 app       the process: wires the rooms together                      wire                             center
 """

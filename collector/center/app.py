@@ -21,14 +21,18 @@ import collector.wire as wire
 from collector.base.clock import Clock, SystemClock
 from collector.base.errors import InvariantBroken
 from collector.base.notify import notify
+from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol
-from collector.center.operate.upkeep_loop import keep_up
-from collector.center.operate.watch_loop import keep_validating, keep_watch
+from collector.center.operate.anchors import keep_anchoring
+from collector.center.operate.inbox.digest import keep_digesting
+from collector.center.operate.keys_and_alarms_loop import keep_keys_and_alarms, keep_validating
+from collector.center.operate.readiness import keep_telling_troubles
+from collector.center.operate.sealing_loop import keep_sealing
 from collector.center.operate.watchdog import say_alive
 from collector.center.operate.webhook import keep_telling
 from collector.center.receive.admission import Admission
-from collector.center.receive.keys import KeyRing
+from collector.center.receive.keys import KeyRing, note_configured_keys
 from collector.center.receive.receiver import Receiver
 from collector.center.runs.asking.lost_runs import mark_lost
 from collector.center.runs.data_policy import data_policy_of
@@ -57,7 +61,9 @@ async def run_center(settings: CenterSettings, clock: Clock | None = None) -> No
         plants = {plant.id: (plant.units, plant.gateways) for plant in settings.plant}
         store.write(lambda connection: enrol(connection, plants)).result()
         mark_lost(store)
-        store.read(lambda connection: KeyRing(settings).refresh(connection, admission))
+        ring = KeyRing(settings)
+        store.write(lambda connection: note_configured_keys(connection, ring.plants, clock.now_utc_ms())).result()
+        store.read(lambda connection: ring.refresh(connection, admission))
         receiver = Receiver(store, admission, settings, signer)
         logger.info("store %s in %s", store.store_id, state)
         # What was imported by now stays for good: it need not be walked through for every flood of records.
@@ -76,9 +82,12 @@ def _parts(
     """What the process does, by the names of its tasks; each runs until it is cancelled."""
     return {
         "receiver": receiver.run(),
-        "upkeep": keep_up(store, settings),
-        "watch": keep_watch(store, settings, admission),
+        "sealing": keep_sealing(store, settings),
+        "keys_and_alarms": keep_keys_and_alarms(store, settings, admission, served=receiver.turns.served),
+        "anchors": keep_anchoring(store, settings),
+        "troubles": keep_telling_troubles(store, settings),
         "webhook": keep_telling(store, settings.alarms, center=settings.center.id),
+        "digest": keep_digesting(store, settings),
         "validation": keep_validating(store, data_policy_of(lambda: rulebook_of(rulebook_path(settings)))),
         "watchdog": say_alive(store),
         "web": serve_web(build_app(store, settings, receiver.counters), settings),
@@ -99,7 +108,7 @@ async def _run_until_signal(parts: Mapping[str, Coroutine[Any, Any, None]]) -> N
 
 async def _never_ends(name: str, part: Coroutine[Any, Any, None]) -> None:
     await part
-    raise InvariantBroken("came to an end by itself", subject=name)
+    raise InvariantBroken(tr("came to an end by itself"), subject=name)
 
 
 def _first_of(group: ExceptionGroup[Exception]) -> Exception:

@@ -23,6 +23,7 @@ class Center(Section):
     """`[center]`: this machine. `id` makes the fixed MQTT client id; `signing_key_file` signs acknowledgements.
 
     `rulebook_dir`: empty for the one shipped. `shared_login`: several people work as one user of the system.
+    `anchor_file`, `anchor_webhook`: where the heads of the store's chains are told, on another disk or to the hook.
     """
 
     id: Identifier = "center"
@@ -32,13 +33,18 @@ class Center(Section):
     listen: str = "127.0.0.1:8080"
     rulebook_dir: str = ""
     shared_login: bool = False
+    anchor_file: str = ""
+    anchor_webhook: bool = False
 
 
-class Receiver(Section):
+class ReceiverSettings(Section):
     """`[receiver]`: limits on what comes in. `shared_group`: MQTT shared subscription of several receivers.
 
     `max_age_days`, `max_future_s`: how far times of records and gaps may lie from the center's own time.
-    `max_gaps_per_batch`: gaps of units, so a gap record of three units counts three.
+    `max_gaps_per_batch`: gaps of units, so a gap record of three units counts three. `max_rows_per_s_per_plant`: rows
+    of the store, not records; what comes faster waits. `max_bytes_per_plant`: batches kept and day files together.
+    `folder`: beside the broker, batches as files in `folder`/in and acknowledgements in `folder`/out, where an
+    isolation device stands between; empty: none.
     """
 
     queue_messages: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
@@ -50,10 +56,13 @@ class Receiver(Section):
     max_gaps_per_batch: Annotated[int, Field(ge=1, le=65_536)] = 4096
     max_units_per_batch: Annotated[int, Field(ge=1, le=256)] = 256
     max_streams_per_plant: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+    max_rows_per_s_per_plant: Annotated[int, Field(ge=100, le=10_000_000)] = 20_000
+    max_bytes_per_plant: Annotated[int, Field(ge=1_000_000)] = 100_000_000_000
     quarantine_max_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
     quarantine_max_rows: Annotated[int, Field(ge=100)] = 100_000
     backoff_max_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     shared_group: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
+    folder: str = ""
 
 
 class Lake(Section):
@@ -82,17 +91,60 @@ class Alarms(Section):
     webhook_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
 
 
+class DigestTo(Section):
+    """`[[digest.to]]`: an account that is told, and where; without an address by the hook only."""
+
+    account: Identifier
+    address: Annotated[str, Field(pattern=r"^([^\s@<>]+@[^\s@<>]+)?$")] = ""
+
+
+class Digest(Section):
+    """`[digest]`: what waits for whom, told once a day `at` a local time, HH:MM; empty: nobody is told.
+
+    `url`: of the pages, put before the paths of the tasks.
+    """
+
+    at: Annotated[str, Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = ""
+    language: Literal["zh", "en"] = "zh"
+    url: Annotated[str, Field(pattern=r"^(https?://[^\s]+)?$")] = ""
+    webhook_url: Annotated[str, Field(pattern=r"^(https?://[^\s]+)?$")] = ""
+    smtp_host: str = ""
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] = 25
+    smtp_tls: Literal["none", "starttls", "tls"] = "starttls"
+    smtp_user: str = ""
+    smtp_password_file: str = ""
+    sender: str = ""
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    to: list[DigestTo] = []
+
+
 class Web(Section):
-    """`[web]`: pages and REST at `center.listen`. `tls_in_front`: a proxy before us speaks TLS for us."""
+    """`[web]`: pages and REST at `center.listen`. `tls_in_front`: a proxy before us speaks TLS for us.
+
+    `session_max_h`: from log-in on, however much a session is used. `second_factor_required`: of approvers, regulators
+    and administrators. `base_path`: where a proxy has the pages, which takes it away from what it passes on.
+    `plants_see_running`: what a plant sees of a month before it is disclosed: nothing, its own
+    figures, or also the totals of the areas.
+    """
 
     cert_file: str = ""
     key_file: str = ""
     tls_in_front: bool = False
+    session_max_h: Annotated[float, Field(gt=0, le=720)] = 12.0
+    second_factor_required: bool = False
+    base_path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""
+    plants_see_running: Literal["nothing", "own", "own_and_areas"] = "own"
     max_upload_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 64_000_000
     page_rows: Annotated[int, Field(ge=10, le=1000)] = 100
 
 
-class Plant(Section):
+class RunSettings(Section):
+    """Settlement runs. `keep_days`: of runs that nothing refers to: no disclosure, filing, review, variant."""
+
+    keep_days: Annotated[int, Field(ge=1, le=3660)] = 30
+
+
+class PlantSettings(Section):
     """`[[plant]]`: who may send for which units. Several `[[plant.key]]`-s allow a change of keys without a gap.
 
     `gateways`: the order that decides when two gateways recorded the same unit and instant; others come after it.
@@ -111,11 +163,13 @@ class CenterSettings(Section):
     schema_version: Literal[1] = Field(alias="schema")
     center: Center = Center()
     mqtt: Mqtt = Mqtt()
-    receiver: Receiver = Receiver()
+    receiver: ReceiverSettings = ReceiverSettings()
     lake: Lake = Lake()
+    runs: RunSettings = RunSettings()
     alarms: Alarms = Alarms()
+    digest: Digest = Digest()
     web: Web = Web()
-    plant: list[Plant]
+    plant: list[PlantSettings]
 
 
 def load_center(path: Path) -> CenterSettings:
@@ -140,6 +194,8 @@ def _problems(file: str, settings: CenterSettings) -> list[Problem]:
         problems.extend(replace(p, file=file) for p in error.problems)
     if bool(settings.web.cert_file) != bool(settings.web.key_file):
         problems.append(Problem(file, 0, "web.key_file", tr("cert_file and key_file belong together: name both")))
+    if any(each.address for each in settings.digest.to) and not (settings.digest.smtp_host and settings.digest.sender):
+        problems.append(Problem(file, 0, "digest.smtp_host", tr("addresses need smtp_host and sender")))
     plants: set[str] = set()
     owner: dict[str, str] = {}
     for index, plant in enumerate(settings.plant, 1):
@@ -177,16 +233,21 @@ def _resolve(folder: Path, settings: CenterSettings) -> CenterSettings:
             "state_dir": resolved(settings.center.state_dir),
             "signing_key_file": resolved(settings.center.signing_key_file),
             "rulebook_dir": resolved(settings.center.rulebook_dir),
+            "anchor_file": resolved(settings.center.anchor_file),
         }
     )
     files = ("password_file", "ca_file", "cert_file", "key_file")
     mqtt = settings.mqtt.model_copy(update={name: resolved(getattr(settings.mqtt, name)) for name in files})
     web_files = {name: resolved(getattr(settings.web, name)) for name in ("cert_file", "key_file")}
     web = settings.web.model_copy(update=web_files)
+    secret = resolved(settings.digest.smtp_password_file)
+    digest = settings.digest.model_copy(update={"smtp_password_file": secret})
     plants = [
         p.model_copy(update={"public_key_files": [resolved(n) for n in p.public_key_files]}) for p in settings.plant
     ]
-    return settings.model_copy(update={"center": center, "mqtt": mqtt, "web": web, "plant": plants})
+    receiver = settings.receiver.model_copy(update={"folder": resolved(settings.receiver.folder)})
+    sections = {"center": center, "mqtt": mqtt, "receiver": receiver, "web": web, "digest": digest, "plant": plants}
+    return settings.model_copy(update=sections)
 
 
 def with_overrides(settings: CenterSettings, *, listen: str, state: str, broker: str) -> CenterSettings:

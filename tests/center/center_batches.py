@@ -12,7 +12,7 @@ from collector.center.db.store import CenterStore
 from collector.center.receive.admission import Admission, EnrolledPlant
 from collector.center.receive.arrivals import Arrival
 from collector.center.receive.journal import GroupResult, commit_group
-from collector.center.settings import Receiver
+from collector.center.settings import ReceiverSettings
 from collector.model.interval import parse_time_ms
 from collector.model.record import GapRecord, Quality, UnitLayout, UnitRecord
 
@@ -20,7 +20,9 @@ QUANTITIES = ("active_power_mw", "frequency_hz", "on_grid", "energy_export_mwh")
 NOON = parse_time_ms("2026-03-10T12:00:00+08:00")
 EPOCH = 0xFEDC_BA98_7654_3210  # above 2^63, as half of all epochs are
 UNITS = ("U1", "U2")
-WIDE = Receiver(max_age_days=36_500, max_future_s=3e9, max_days_per_batch=400)  # for tests in a time of their own
+WIDE = ReceiverSettings(
+    max_age_days=36_500, max_future_s=3e9, max_days_per_batch=400
+)  # for tests in a time of their own
 
 
 class FixedClock:

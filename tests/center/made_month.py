@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
@@ -21,7 +22,8 @@ from collector.center.db.store import CenterStore
 from collector.center.month.transitions import approve_step, propose_step
 from collector.center.papers.filings import make_filings
 from collector.center.people.access import Actor, Role
-from collector.center.runs.month_state import MonthState, State
+from collector.center.runs.keeping.own_files import own_files
+from collector.center.runs.month_state import MonthStage, MonthState
 from collector.center.runs.run_list import RunFacts, begin_run, enter_run, finish_run, runs_folder
 from collector.model.interval import HOUR_MS, Month, local_midnight_ms
 from collector.report.folder import write_statement
@@ -87,13 +89,14 @@ def add_run(
     (folder / "data" / "register.toml").write_bytes(register)
     sources = {"register.toml": hashlib.sha256(register).hexdigest()}
     object.__setattr__(statement, "sources", sources)
+    shutil.copytree(config_path("rules/east-china-trial"), folder / "rulebook")
     write_statement(statement, folder / "statement")
     manifest = (folder / "statement" / "manifest.json").read_text("utf-8")
     facts = RunFacts(
         status=status,
         result_hash=json.loads(manifest)["result_hash"],
         manifest=manifest,
-        rulebook_hash="ab" * 32,
+        rulebook_hash=BOOK.hash,
     )
     now_ms = store.clock.now_utc_ms()
 
@@ -136,6 +139,7 @@ def _statement(amounts: Amounts, revenue: Revenue, month: Month, status: MonthSt
         primary_frequency=(),
         primary_frequency_service=(),
         ledger=tuple(compute_ledger(month, plants)),
+        left_on_table=(),
         findings=(),
         readings=(ReadingUse("I-03", "13(3)", "from_lower_limit", "2009-01-01", "both gates", "两条线都须低于"),),
         policy={"hold_limit_s": Decimal(60)},
@@ -179,18 +183,21 @@ def _register(revenue: Revenue, companies: Mapping[str, str]) -> str:
             texts.append(
                 f'[[plant]]\nid = "{plant}"\nname = "{plant}电厂"\narea = "{area}"\nrevenue_basis = "on_grid"\n'
                 f"shares = true\nsettles_with = {json.dumps(company, ensure_ascii=False)}\n"
+                f'tax_number = "91320000{plant}"\nvat_rate = "0.13"\nbank = "工行 {plant}"\n'
             )
     return "\n".join(texts)
 
 
 def step(
-    store: CenterStore, to: State, run_id: int | None = None, *, at: int, month: Month = MAY, reason: str = ""
+    store: CenterStore, to: MonthStage, run_id: int | None = None, *, at: int, month: Month = MAY, reason: str = ""
 ) -> MonthState:
     """One step by li, approved by wang, or by the regulator with a document where it is the regulator's."""
+    if to is MonthStage.DISCLOSED and run_id is not None:
+        own_files(store, run_id)
     number = store.write(
         lambda c: propose_step(c, month, to, actor=LI, now_ms=at, days=DAYS, run_id=run_id, reason=reason)
     ).result()
-    regulators = to in (State.EFFECTIVE, State.PUBLISHED)
+    regulators = to in (MonthStage.EFFECTIVE, MonthStage.PUBLISHED)
     document = f"华东监能市场〔2026〕{number}号" if regulators else ""
     approver = REGULATOR if regulators else WANG
     return store.write(
@@ -206,10 +213,13 @@ def take_through(
     month: Month = MAY,
     reason: str = "",
 ) -> MonthState:
-    """From trial (or correction) to published; `at`: when disclosed, filed, effective, published."""
+    """From trial (or correction) to published; `at`: when disclosed, filed, effective, published.
+
+    `reason`: of each step that needs one, as where an area is not final.
+    """
     disclosed, filed, effective, published = at or (on(10), on(20), on(22), on(25))
-    step(store, State.DISCLOSED, run_id, at=disclosed, month=month)
+    step(store, MonthStage.DISCLOSED, run_id, at=disclosed, month=month, reason=reason)
     make_filings(store, run_id, actor=LI)
-    step(store, State.FILED, at=filed, month=month, reason=reason)
-    step(store, State.EFFECTIVE, at=effective, month=month)
-    return step(store, State.PUBLISHED, at=published, month=month)
+    step(store, MonthStage.FILED, at=filed, month=month, reason=reason)
+    step(store, MonthStage.EFFECTIVE, at=effective, month=month)
+    return step(store, MonthStage.PUBLISHED, at=published, month=month, reason=reason)

@@ -25,7 +25,8 @@ from collector.center.web.context import provide_context
 from collector.center.web.errors import answer_error
 from collector.center.web.guards import guard
 from collector.center.web.inputs import api_imports, pages_imports
-from collector.center.web.month import api_months, pages_board, pages_start
+from collector.center.web.month import api_books, api_months, pages_board, pages_books, pages_start
+from collector.center.web.paging import provide_list_query
 from collector.center.web.people import api_people, pages_account, pages_people
 from collector.center.web.quality import (
     api_gaps,
@@ -35,21 +36,43 @@ from collector.center.web.quality import (
     pages_substitutions,
 )
 from collector.center.web.receive import api_plants, api_records, pages_asks, pages_plants
-from collector.center.web.reviews import api_reviews, pages_reviews
+from collector.center.web.reviews import api_questions, api_reviews, pages_questions, pages_reviews
 from collector.center.web.rulebook import api_rulebook, pages_rulebook
-from collector.center.web.runs import api_changes, api_runs, api_unit_days, pages_compare, pages_run
-from collector.center.web.server import openapi, static_files
-from collector.center.web.server.downloads import note_download
+from collector.center.web.runs import (
+    api_changes,
+    api_files,
+    api_runs,
+    api_unit_days,
+    pages_ask,
+    pages_compare,
+    pages_drawings,
+    pages_evidence,
+    pages_run,
+    pages_running,
+)
+from collector.center.web.server import openapi, pages_style, static_files
+from collector.center.web.server.downloads import note_download, resumable
 from collector.center.web.server.openapi import openapi_config
+from collector.center.web.server.slow_bodies import give_up_slow_bodies
+from collector.center.web.session import KeptForms
+from collector.center.web.tasks import pages_tasks
 
 # Each has ROUTES, its handlers, and may have NAVIGATION: its entries, in the order of the groups.
 GROUPS: Final[Sequence[ModuleType]] = (
     static_files,
+    pages_style,
     pages_start,
     pages_board,
+    pages_tasks,
+    pages_books,
     pages_completeness,
     pages_compare,
+    pages_drawings,
+    pages_evidence,
+    pages_ask,
     pages_reviews,
+    pages_questions,
+    pages_running,
     pages_run,
     pages_rulebook,
     pages_imports,
@@ -68,8 +91,11 @@ GROUPS: Final[Sequence[ModuleType]] = (
     api_records,
     api_quality,
     api_months,
+    api_books,
     api_runs,
+    api_files,
     api_reviews,
+    api_questions,
     api_changes,
     api_gaps,
     api_rulebook,
@@ -115,6 +141,8 @@ def build_app(store: CenterStore, settings: CenterSettings, counters: Counters |
         headers["content-security-policy"] = _POLICY.format(styles=" 'unsafe-inline'" if charts else "")
         for name, value in _HEADERS.items():
             headers[name] = value
+        if settings.web.base_path and headers.get("location", "").startswith("/"):
+            headers["location"] = settings.web.base_path + headers["location"]
         if secure:
             headers["strict-transport-security"] = "max-age=31536000"
         headers.setdefault("cache-control", "no-store")
@@ -125,14 +153,15 @@ def build_app(store: CenterStore, settings: CenterSettings, counters: Counters |
     return Litestar(
         route_handlers=[routes],
         guards=[guard],
-        dependencies={"ctx": Provide(provide_context)},
+        dependencies={"ctx": Provide(provide_context), "listing": Provide(provide_list_query, sync_to_thread=False)},
         exception_handlers={Exception: answer_error, HTTPException: answer_error},
         before_send=[note_download, add_headers],
+        middleware=[give_up_slow_bodies, resumable],
         # A route without an upload has a smaller bound of its own (`routes`). The form around a file takes some room.
         request_max_body_size=settings.web.max_upload_bytes + 65_536,
         multipart_form_part_limit=50,
         openapi_config=openapi_config(),
         logging_config=None,
-        state=State({"store": store, "settings": settings, "counters": counters}),
+        state=State({"kept_forms": KeptForms(), "store": store, "settings": settings, "counters": counters}),
         lifespan=[_working],
     )

@@ -3,36 +3,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 from litestar import Request, Response
-from litestar.datastructures import Cookie, UploadFile
+from litestar.datastructures import Cookie, FormMultiDict, UploadFile
 from litestar.di import NamedDependency
 from litestar.response import Redirect
 from sqlalchemy import Connection
 
-from collector.base.errors import Denied, StoreError
+from collector.base.errors import ConfigError, Denied, StoreError
 from collector.base.text import Language, as_language, tr
 from collector.center.db.store import CenterStore
+from collector.center.operate.inbox.tasks import WaitingTask, tasks_of
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.asking.run_queue import RunsInBackground
+from collector.center.runs.rulebooks import duty_days, rulebook_path
 from collector.center.settings import CenterSettings
 from collector.center.web import render
 from collector.center.web.guards import SAFE_METHODS, is_loopback
 from collector.center.web.session import (
+    FORM_TYPES,
     LANGUAGE_COOKIE,
+    MONTH_COOKIE,
     AnyRequest,
     Caller,
+    KeptForms,
     csrf_of,
     language_cookie,
+    month_cookie,
     visitor_cookie,
 )
+from collector.center.web.which_month import chosen_month
 
 T = TypeVar("T")
 Page = Response[str]
-_FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class Context:
@@ -70,6 +77,12 @@ class Context:
         return runs
 
     @property
+    def kept_forms(self) -> KeptForms:
+        """Forms that came after their session had ended."""
+        kept: KeptForms = self.request.app.state.kept_forms
+        return kept
+
+    @property
     def secure(self) -> bool:
         """Whether cookies may only travel by TLS."""
         return bool(self.settings.web.cert_file) or self.settings.web.tls_in_front
@@ -85,6 +98,15 @@ class Context:
             passed_on = self.request.headers.getall("x-forwarded-for", [])
             return ",".join(passed_on).rpartition(",")[2].strip() or host
         return host
+
+    @functools.cached_property
+    def tasks(self) -> list[WaitingTask]:
+        """What waits for who asks; without the days of the calendar where the rulebook can't be read."""
+        try:
+            days = duty_days(rulebook_path(self.settings))
+        except ConfigError:
+            days = None
+        return self.store.read(lambda c: tasks_of(c, self.actor, days, self.now_ms))
 
     def unstripped(self, name: str) -> str:
         """A field of the form with its blanks, for passwords."""
@@ -122,6 +144,11 @@ class Context:
         found = self.files.get(name)
         return ("", b"") if found is None else (found.filename, found.file.read())
 
+    def uploads(self, name: str) -> list[tuple[str, bytes]]:
+        """Name and bytes of each file of a field that takes several; none where none was chosen."""
+        found = self._form.getall(name, []) if isinstance(self._form, FormMultiDict) else []
+        return [(each.filename, each.file.read()) for each in found if isinstance(each, UploadFile) and each.filename]
+
     def read(self, job: Callable[[Connection], T]) -> T:
         """`job` over one consistent view of the store."""
         return self.store.read(job)
@@ -130,9 +157,9 @@ class Context:
         """`job` in a transaction on the writer's thread; returns after the commit."""
         return self.store.write(job).result()
 
-    def page(self, template: str, *, status: int = 200, **values: Any) -> Page:
+    def page(self, template: str, *, status: int = 200, cookies: Sequence[Cookie] = (), **values: Any) -> Page:
         """A page from a template of `templates/`, in the caller's language."""
-        cookies: list[Cookie] = []
+        cookies = [*cookies]
         csrf = self.caller.csrf
         if not csrf:
             visitor = visitor_cookie(secure=self.secure)
@@ -140,6 +167,10 @@ class Context:
             csrf = csrf_of(visitor.value or "")
         if self.request.query_params.get("lang") == self.language:
             cookies.append(language_cookie(self.language, secure=self.secure))
+        month = chosen_month(self.request)
+        if month and month != self.request.cookies.get(MONTH_COOKIE):
+            cookies.append(month_cookie(month, secure=self.secure))
+        tasks = [] if self.caller.actor is None else self.tasks
         html = render.render_page(
             template,
             self.language,
@@ -147,6 +178,7 @@ class Context:
             actor=self.caller.actor,
             csrf=csrf,
             store=self.store,
+            tasks=tasks,
             **values,
         )
         return Response(html, media_type="text/html", status_code=status, cookies=cookies)
@@ -164,7 +196,9 @@ async def provide_context(request: Request[Any, Any, Any]) -> Context:
     """The context of a request, its form read where it has one."""
     form: Mapping[str, Any] = {}
     body = b""
-    if request.method not in SAFE_METHODS and request.content_type[0] in _FORM_TYPES:
+    # A program's upload is its body whatever it is called: curl calls everything a form unless told otherwise.
+    is_form = request.content_type[0] in FORM_TYPES and not request.url.path.startswith("/api/")
+    if request.method not in SAFE_METHODS and is_form:
         form = await request.form()
     elif request.route_handler.opt.get("upload"):
         body = await request.body()

@@ -4,27 +4,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
-from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, LinkError
+from collector.base.errors import CollectorError, ConfigError, Denied, InvariantBroken, LinkError, Missing, Problem
 from collector.base.text import Language, as_language, into, said_by, tr
 from collector.center.web import render
 from collector.center.web.code_words import HEADINGS_OF_ERRORS
+from collector.center.web.guards import FactorNeeded
 from collector.center.web.routes import API
 from collector.center.web.session import LANGUAGE_COOKIE, AnyRequest, Caller
 
 logger = logging.getLogger("collector.center.web")
-
-
-class Missing(CollectorError):  # noqa: N818 - a state of what is asked for
-    """What was asked for is not here (404)."""
 
 
 class ProblemOut(msgspec.Struct, frozen=True):
@@ -46,8 +44,8 @@ class ErrorOut(msgspec.Struct, frozen=True):
 
 
 CODES: Final = {
-    400: "malformed", 401: "not_logged_in", 403: "denied", 404: "missing", 405: "method", 409: "refused",
-    413: "too_large", 422: "findings", 429: "too_many", 500: "fault", 502: "broker",
+    400: "malformed", 401: "not_logged_in", 403: "denied", 404: "missing", 405: "method", 408: "too_slow",
+    409: "refused", 413: "too_large", 422: "findings", 429: "too_many", 500: "fault", 502: "broker",
 }  # fmt: skip
 
 
@@ -71,8 +69,12 @@ def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
         return _for_programs(request, error, status)
     if status == 401:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        follow = {"next": target} if request.method == "GET" and target != "/" else {}
+        if request.method != "GET":
+            target = _page_before(request)
+        follow = {"next": target} if target not in ("", "/") else {}
         return Redirect("/login" + (f"?{urlencode(follow)}" if follow else ""), status_code=303)
+    if isinstance(error, FactorNeeded) and request.method == "GET":
+        return Redirect("/account?notice=factor_needed", status_code=303)
     return _for_people(request, error, status)
 
 
@@ -94,7 +96,12 @@ def problems_of(error: Exception, language: str = "en") -> list[ProblemOut]:
     """The findings of a refused file, in a language."""
     if not isinstance(error, ConfigError):
         return []
-    return [ProblemOut(p.file, p.row, p.key, into(p.message, language)) for p in error.problems[:1000]]
+    return problem_rows(error.problems[:1000], language)
+
+
+def problem_rows(problems: Iterable[Problem], language: str) -> list[ProblemOut]:
+    """Findings as programs get them, in a language."""
+    return [ProblemOut(p.file, p.row, p.key, into(p.message, language)) for p in problems]
 
 
 def language_of_program(request: AnyRequest) -> Language:
@@ -103,7 +110,7 @@ def language_of_program(request: AnyRequest) -> Language:
 
 
 def _for_programs(request: AnyRequest, error: Exception, status: int) -> Response[Any]:
-    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    headers = _headers_of(error) | ({"www-authenticate": "Bearer"} if status == 401 else {})
     language = language_of_program(request)
     message = into(message_of(error, status), language)
     body = ErrorOut(status, CODES.get(status, "malformed"), message, problems_of(error, language))
@@ -117,7 +124,22 @@ def _for_people(request: AnyRequest, error: Exception, status: int) -> Response[
     heading = HEADINGS_OF_ERRORS.get(status, HEADINGS_OF_ERRORS[400])
     message = message_of(error, status) if isinstance(error, CollectorError) and status != 500 else ""
     html = render.render_page(
-        "error.html", language, request=request, actor=actor, csrf="", store=request.app.state.store,
+        "error.html", language, request=request, actor=actor,
+        csrf=caller.csrf if isinstance(caller, Caller) else "", store=request.app.state.store,
         status=status, heading=heading, message=message, problems=problems_of(error, language),
     )  # fmt: skip
-    return Response(html, status_code=status, media_type="text/html")
+    return Response(html, status_code=status, media_type="text/html", headers=_headers_of(error))
+
+
+def _page_before(request: AnyRequest) -> str:
+    """The page of ours that a form was on, where the browser names it; empty else."""
+    said = urlsplit(request.headers.get("referer", ""))
+    if said.netloc != request.headers.get("host", ""):
+        return ""
+    path = said.path.removeprefix(request.app.state.settings.web.base_path)
+    return path + (f"?{said.query}" if said.query else "")
+
+
+def _headers_of(error: Exception) -> dict[str, str]:
+    """What HTTP itself asks of an answer: which methods a 405 allows."""
+    return dict(error.headers or {}) if isinstance(error, HTTPException) else {}

@@ -20,8 +20,9 @@ from litestar.handlers import BaseRouteHandler
 
 from collector.base.errors import Denied
 from collector.base.text import tr
-from collector.center.people.access import Permission
-from collector.center.web.session import CSRF_FIELD, CSRF_HEADER, AnyRequest, Caller, find_caller
+from collector.center.people.access import Actor, Permission
+from collector.center.people.second_factor import NEEDED_BY
+from collector.center.web.session import CSRF_FIELD, CSRF_HEADER, AnyRequest, Caller, find_caller, keep_form
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MOST: Final = 2**53  # nothing has a larger number, and no database of ours takes every larger one
@@ -31,7 +32,8 @@ class Open(StrEnum):
     """What needs no permission."""
 
     PUBLIC = "public"  # anybody who reaches the port
-    LOGGED_IN = "logged_in"  # anybody with an account: one's own password, tokens
+    LOGGED_IN = "logged_in"  # anybody with an account
+    IN_PERSON = "in_person"  # the same, but no program with a token: one's own password, tokens, second factor
     LOOPBACK = "loopback"  # this machine only: supervision
 
 
@@ -41,11 +43,17 @@ class Needs:
 
     `plant`: the path or query parameter that names a plant; another plant's is refused before the handler runs.
     `own`: the handler shows a plant's user that plant's rows only, and the totals disclosed to all.
+    `without_factor`: also for who must have a second factor and has none yet.
     """
 
     what: Permission | Open
     plant: str = ""
     own: bool = False
+    without_factor: bool = False
+
+
+class FactorNeeded(Denied):
+    """Nothing may be done before a second factor is set up (`web.second_factor_required`)."""
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -68,7 +76,13 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     request.scope["user"] = caller
     if needs.what is not Open.PUBLIC:
         if caller.actor is None:
+            if request.method not in SAFE_METHODS:
+                await keep_form(request)
             raise NotAuthorizedException("log in first")
+        if needs.what is Open.IN_PERSON and caller.via == "token":
+            raise Denied(tr("this is done by a person who logged in, not with a token"), subject=caller.actor.name)
+        if not needs.without_factor and _lacks_factor(request, caller.actor):
+            raise FactorNeeded(tr("set up a second factor on “My account” first"), subject=caller.actor.name)
         if isinstance(needs.what, Permission):
             caller.actor.require(needs.what)
         if needs.plant:
@@ -77,6 +91,11 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         raise NotFoundException("nothing has this number")
     if request.method not in SAFE_METHODS and caller.via != "token":
         await _require_own_form(request, caller)
+
+
+def _lacks_factor(request: AnyRequest, actor: Actor) -> bool:
+    needed = request.app.state.settings.web.second_factor_required and actor.role in NEEDED_BY
+    return needed and not actor.second_factor
 
 
 def _parameter(request: AnyRequest, name: str) -> str:

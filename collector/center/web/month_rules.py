@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules a page judges a month by: its working days, its hold limit."""
+"""The rules a page judges a month by: its working days, its hold limit; and what inputs are judged by."""
 
 from __future__ import annotations
 
 from collector.center.runs.data_policy import hold_limit_s
-from collector.center.runs.rulebooks import duty_days, rulebook_of, rulebook_path
+from collector.center.runs.rulebooks import duty_days, input_rules, rulebook_of, rulebook_path
 from collector.center.web.context import Context
 from collector.model.interval import Month
 from collector.settlement.rulebook.calendar import DutyDays
+from collector.tables.limits import InputRules
 
 
 def days_of(ctx: Context) -> DutyDays:
@@ -17,6 +18,11 @@ def days_of(ctx: Context) -> DutyDays:
         ConfigError: everything wrong in the rulebook.
     """
     return duty_days(rulebook_path(ctx.settings))
+
+
+def rules_of_inputs(ctx: Context) -> InputRules:
+    """What the rulebook says about inputs. Raises as `days_of`."""
+    return input_rules(rulebook_path(ctx.settings))
 
 
 def hold_of(ctx: Context, month: Month) -> int:

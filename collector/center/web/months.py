@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import Connection, func, select
 
 from collector.center.db.store import CenterStore
@@ -12,20 +14,14 @@ from collector.model.interval import Month, local_day
 
 
 def known_months(store: CenterStore) -> list[str]:
-    """From the first month with records to the present one, and every month with a run; newest first."""
-    days, runs = store.read(_found)
+    """Months with records or a run, and the present one and the one before it, whose duties run; newest first."""
     today = local_day(store.clock.now_utc_ms())
     present = Month(today.year, today.month)
-    months = {str(present), *runs}
-    if days is not None:
-        month, last = Month.parse(days[0][:7]), max(Month.parse(days[1][:7]), present, key=str)
-        while str(month) <= str(last):
-            months.add(str(month))
-            month = month.next()
-    return sorted(months, reverse=True)
+    before = present.first_day - timedelta(days=1)
+    return sorted({str(present), str(Month(before.year, before.month)), *store.read(_found)}, reverse=True)
 
 
-def _found(connection: Connection) -> tuple[tuple[str, str] | None, list[str]]:
-    first, last = connection.execute(select(func.min(lake_day.c.day), func.max(lake_day.c.day))).one()
+def _found(connection: Connection) -> set[str]:
+    days = connection.execute(select(func.substr(lake_day.c.day, 1, 7)).distinct()).scalars()
     runs = connection.execute(select(run.c.month).distinct()).scalars()
-    return (None if first is None else (str(first), str(last))), [str(month) for month in runs]
+    return {str(month) for month in (*days, *runs)}

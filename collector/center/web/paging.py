@@ -12,20 +12,22 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
 from litestar import Response
+from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from collector.model.interval import Month
 from collector.report.numbers import format_fraction, format_instant
-from collector.report.sheets import Book, Column, plain_text
+from collector.report.sheets import Book, SheetColumn, plain_text
 
 T = TypeVar("T", bound=msgspec.Struct)
 R = TypeVar("R")
@@ -35,8 +37,8 @@ Cursor = Annotated[int, QueryParameter(ge=0, le=2**53, description="`next` of th
 Format = Annotated[Literal["json", "csv", "xlsx"], QueryParameter(description="csv and xlsx hold all rows")]
 
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_EXACT: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]{1,6})?")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
-_TITLE_LIMIT: Final = 31
 
 
 class Listed(msgspec.Struct, Generic[T], frozen=True):
@@ -47,13 +49,34 @@ class Listed(msgspec.Struct, Generic[T], frozen=True):
     total: int
 
 
-def listed(rows: Sequence[T], *, row: type[T], cursor: int, limit: int, form: str, name: str) -> Listed[T]:
-    """The rows as asked for: a page, or all of them as a file called `name`."""
-    if form != "json":
-        # Litestar sends a response as it is; the annotation says what the JSON looks like.
-        return cast("Listed[T]", as_file(rows, row, form, name))
-    end = cursor + limit
-    return Listed(list(rows[cursor:end]), end if end < len(rows) else None, len(rows))
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """Which rows of a list a program asks for: one page of them, or all of them as a file."""
+
+    cursor: int
+    limit: int
+    form: str
+
+    @property
+    def is_file(self) -> bool:
+        """All rows, as CSV or XLSX."""
+        return self.form != "json"
+
+    def of(self, rows: Sequence[T], row: type[T], name: str) -> Listed[T]:
+        """The rows as asked for: a page, or all of them as a file called `name`."""
+        if self.is_file:
+            # Litestar sends a response as it is; the annotation says what the JSON looks like.
+            return cast("Listed[T]", as_file(rows, row, self.form, name))
+        shown, more = window(rows, self.cursor, self.limit)
+        return Listed(list(shown), more, len(rows))
+
+
+def provide_list_query(cursor: Cursor = 0, limit: Limit = 100, format: Format = "json") -> ListQuery:  # noqa: A002
+    """The query parameters that every list of the REST interface has."""
+    return ListQuery(cursor, limit, format)
+
+
+Listing: TypeAlias = NamedDependency[ListQuery]
 
 
 def window(rows: Sequence[R], cursor: int, size: int) -> tuple[Sequence[R], int | None]:
@@ -125,19 +148,27 @@ def _csv(rows: Iterable[msgspec.Struct], columns: Sequence[str]) -> bytes:
 def _xlsx(rows: Iterable[msgspec.Struct], columns: Sequence[str], name: str) -> bytes:
     target = io.BytesIO()
     book = Book(target, name)
-    kinds = {column: "yuan" if column.endswith("_yuan") else "text" for column in columns}
-    sheet = [Column(_title(column), kind, 20) for column, kind in kinds.items()]
-    made = ([_cell(column, kinds[column], getattr(row, column)) for column in columns] for row in rows)
-    book.sheet(name[:_TITLE_LIMIT], "", sheet, made)
+    cells = [[_text(column, getattr(row, column)) for column in columns] for row in rows]
+    kinds = [_kind(column, [row[place] for row in cells]) for place, column in enumerate(columns)]
+    sheet = [SheetColumn(_title(column), kind, 20) for column, kind in zip(columns, kinds, strict=True)]
+    made = ([_cell(kind, text) for kind, text in zip(kinds, row, strict=True)] for row in cells)
+    book.sheet(name, "", sheet, made)
     book.book.close()
     return target.getvalue()
 
 
-def _cell(name: str, kind: str, value: Any) -> Any:
-    text = _text(name, value)
-    if kind == "text" or not text:
-        return text
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return None
+def _kind(column: str, cells: Iterable[str]) -> str:
+    """What a column of a sheet holds: amounts and numbers so that SUM works, where every cell of it is one; else text.
+
+    A number that a spreadsheet would not show as it is (more than 15 digits, a leading zero, an exponent) stays text.
+    """
+    given = [text for text in cells if text]
+    if not given or not all(_EXACT.fullmatch(text) and sum(map(str.isdigit, text)) <= 15 for text in given):
+        return "text"
+    if column.endswith("_yuan"):
+        return "yuan"
+    return "quantity" if any("." in text for text in given) else "count"
+
+
+def _cell(kind: str, text: str) -> Any:
+    return text if kind == "text" or not text else Decimal(text)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,12 +21,14 @@ from markupsafe import Markup
 
 from collector.base.text import Text, from_data, into, join, recognise
 from collector.center.db.store import CenterStore
+from collector.center.inputs.names import plant_names
+from collector.center.operate.inbox.tasks import WaitingTask
 from collector.center.people.access import Actor, Permission
 from collector.center.web import code_words
 from collector.center.web.months import known_months
-from collector.center.web.session import AnyRequest
+from collector.center.web.session import CSRF_FIELD, ONCE_FIELD, AnyRequest, KeptForms
+from collector.center.web.which_month import chosen_month
 from collector.model.interval import format_time
-from collector.report import words as report_words
 from collector.report.numbers import format_amount, format_fraction, format_percent, group_digits
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -43,18 +47,21 @@ class NavEntry:
     permission: Permission
     part: str | None = None
 
-    def href(self, path_month: str) -> str:
-        """Where it leads from a page of a month, or of none (empty)."""
-        if self.part is None or not path_month:
+    def href(self, month: str) -> str:
+        """Where it leads with a month chosen, or none (empty)."""
+        if not month:
             return self.path
-        return f"/months/{path_month}/{self.part}" if self.part else f"/months/{path_month}"
+        if self.part is None:
+            return f"{self.path}?month={month}"
+        return f"/months/{month}/{self.part}" if self.part else f"/months/{month}"
 
-    def is_here(self, path: str, path_month: str) -> bool:
+    def is_here(self, path: str, month: str) -> bool:
         """Whether the page at `path` belongs to it."""
-        href = self.href(path_month)
+        href = self.href(month).partition("?")[0]
         return path == href or (self.part != "" and path.startswith(f"{href}/"))
 
 
+_OWN_ADDRESS: Final = re.compile(r'\b(href|src|action)="/(?!/)')
 NAVIGATION: Final[list[NavEntry]] = []
 
 
@@ -73,13 +80,15 @@ def environment() -> jinja2.Environment:
         "time": _time,
         "date": lambda at_ms: _time(at_ms)[:10],
         "yuan": lambda amount: "" if amount is None else group_digits(format_amount(Decimal(amount))),
-        "quantity": lambda value: format_fraction(None if value is None else Fraction(value)),
+        "quantity": lambda value: group_digits(format_fraction(None if value is None else Fraction(value))),
+        "clock": lambda ms: f"{ms // 3_600_000:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d}",
         "percent": lambda value: format_percent(None if value is None else Fraction(value)),
         "digits": lambda number: group_digits(str(number)),
         "printable": _printable,
         "join": _joined,
         "from_data": from_data,
         "kept": lambda sentence: recognise(sentence, code_words.KEPT),
+        "cause": code_words.cause_words,
         "json": lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True),
     }
     made.globals |= {"static": static_path}
@@ -94,41 +103,63 @@ def render_page(
     actor: Actor | None,
     csrf: str,
     store: CenterStore,
+    tasks: Sequence[WaitingTask] = (),
     **values: Any,
 ) -> str:
     """A page as HTML."""
 
-    def code(table: str, key: str) -> str:
-        """A code in words: `code("SERVICES", line.service)`; an unknown one as it is."""
-        if (of_center := getattr(code_words, table, None)) is not None:
-            return str(into(of_center.get(key, key), language))
-        chinese, english = report_words.of(getattr(report_words, table), key)
-        return english or chinese if language == "en" else chinese
-
+    names = functools.cache(lambda: store.read(plant_names))
+    kept_forms: KeptForms = request.app.state.kept_forms
     path, query = request.url.path, dict(request.query_params)
+    month_chosen = chosen_month(request)
     frame: Mapping[str, Any] = {
         "t": lambda text, **values: Text(text, values).into(language),
         "t_in": lambda context, text, **values: Text(text, values, context).into(language),
-        "code": code,
+        "code": lambda table, key: code_words.code_in_words(table, key, language),
         "language": language,
-        "other_language_url": _with_query(path, query, lang="en" if language == "zh" else "zh"),
+        "other_language_url": _with_query(
+            path, request.query_params.multi_items(), lang="en" if language == "zh" else "zh"
+        ),
         "actor": actor,
         "may": lambda name: actor is not None and actor.may(Permission(name)),
-        "csrf_field": Markup('<input type="hidden" name="csrf" value="{}">').format(csrf),
+        "csrf_field": _FormFields(csrf),
+        "kept_form": None if actor is None else kept_forms.of(actor.name, now_ms=store.clock.now_utc_ms()),
         "path": path,
-        "path_month": _month_in(path),
+        "month_chosen": month_chosen,
         "query": query,
-        "with_query": lambda **changes: _with_query(path, query, **changes),
+        "with_query": lambda **changes: _with_query(path, request.query_params.multi_items(), **changes),
         "notice": code_words.NOTICES.get(query.get("notice", ""), ""),
         "navigation": [entry for entry in NAVIGATION if actor is not None and actor.may(entry.permission)],
-        "months": (lambda: known_months(store)) if actor is not None else list,
+        "tasks": tasks,
+        "months": (lambda: _months(store, month_chosen)) if actor is not None else list,
+        # Asked of the store by the first name that a page shows.
+        "plant_name": lambda plant: names().get(plant, ""),
     }
-    return environment().get_template(template).render({**frame, **values})
+    html = environment().get_template(template).render({**frame, **values})
+    return _under(request.app.state.settings.web.base_path, html)
 
 
-def _month_in(path: str) -> str:
-    parts = path.split("/")
-    return parts[2] if len(parts) > 2 and parts[1] == "months" else ""
+def _under(base_path: str, html: str) -> str:
+    """A page whose own addresses begin with a base path. No text of the data can look so: its quotes are escaped."""
+    return _OWN_ADDRESS.sub(rf'\1="{base_path}/', html) if base_path else html
+
+
+def _months(store: CenterStore, chosen: str) -> list[str]:
+    """What the picker offers: the chosen one too, where there is nothing of it yet."""
+    known = known_months(store)
+    return known if not chosen or chosen in known else sorted([*known, chosen], reverse=True)
+
+
+class _FormFields:
+    """What each form carries: proof that it is of this browser, and a key of its own, by which it is done once."""
+
+    def __init__(self, csrf: str) -> None:
+        self._csrf = csrf
+
+    def __html__(self) -> Markup:
+        """The hidden fields, with a new key each time."""
+        field = Markup('<input type="hidden" name="{}" value="{}">')
+        return field.format(CSRF_FIELD, self._csrf) + field.format(ONCE_FIELD, secrets.token_urlsafe(18))
 
 
 @jinja2.pass_context
@@ -147,10 +178,10 @@ def _joined(texts: Iterable[str], mark: str) -> Text:
     return join(mark, texts)
 
 
-def _with_query(path: str, query: Mapping[str, Any], **changes: object) -> str:
+def _with_query(path: str, query: Iterable[tuple[str, Any]], **changes: object) -> str:
     """This page's own address with other parameters; None takes one away. A notice is shown once."""
-    kept = {name: value for name, value in query.items() if name not in ("notice", "lang")} | changes
-    text = urlencode({name: value for name, value in kept.items() if value is not None})
+    kept = [(name, value) for name, value in query if name not in ("notice", "lang", *changes)]
+    text = urlencode([*kept, *((name, value) for name, value in changes.items() if value is not None)])
     return f"{path}?{text}" if text else path
 
 

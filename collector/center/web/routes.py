@@ -3,20 +3,35 @@
 
 The database and the files are never touched on the loop: a handler is `def`, not `async def`, and takes the `Context`.
 `notes_itself`: its file is entered in the audit log by what makes it, not by `downloads`.
+
+A form is carried out once, however often it is sent, by the key that is new each time its page is shown. Done, it leads
+on by a redirect, so that reloading the page behind it repeats nothing; sent again, it leads to the same place and does
+nothing. Where nothing was done, be it refused or failed, the same form may be sent again.
 """
 
 from __future__ import annotations
 
+import functools
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.response import Redirect
 
+from collector.base.errors import StoreError
+from collector.base.text import tr
 from collector.center.people.access import Permission
+from collector.center.people.sent_forms import UNDER_WAY, claim_form, digest_of, led_to, let_go_of, note_led_to
+from collector.center.web.context import Context
 from collector.center.web.guards import Needs, Open
+from collector.center.web.session import ONCE_FIELD
 
 API: Final = "/api/v1"
 FORM_BYTES: Final = 1_000_000
+_LOOKS: Final = 100  # for the first of two that were sent at once
+_LOOK_EVERY_S: Final = 0.1
 
 
 def page(
@@ -25,11 +40,12 @@ def page(
     *,
     plant: str = "",
     own: bool = False,
+    without_factor: bool = False,
     charts: bool = False,
     notes_itself: bool = False,
 ) -> get:
     """A page. `charts`: plotly writes styles of its own, which only such a page allows."""
-    opt = {"needs": Needs(needs, plant, own), "charts": charts, "notes_itself": notes_itself}
+    opt = {"needs": Needs(needs, plant, own, without_factor), "charts": charts, "notes_itself": notes_itself}
     return get(path, opt=opt, sync_to_thread=True, include_in_schema=False)
 
 
@@ -39,12 +55,26 @@ def action(
     *,
     plant: str = "",
     own: bool = False,
+    without_factor: bool = False,
     upload: bool = False,
     notes_itself: bool = False,
-) -> post:
-    """What a page's form does; it ends with a page or leads to one. `upload`: the form may carry a file."""
-    opt = {"needs": Needs(needs, plant, own), "upload": upload, "notes_itself": notes_itself}
-    return post(path, opt=opt, sync_to_thread=True, include_in_schema=False, status_code=200, **_body(upload))
+    again: bool = False,
+) -> Callable[[Callable[..., Response[Any]]], HTTPRouteHandler]:
+    """What a page's form does, once however often it is sent; done, it leads to a page. `upload`: it may carry a file.
+
+    `again`: nothing is wrong with doing it twice, and whoever sends it twice wants it twice: log-in, a file to keep.
+    """
+    opt = {"needs": Needs(needs, plant, own, without_factor), "upload": upload, "notes_itself": notes_itself}
+    made = post(path, opt=opt, sync_to_thread=True, include_in_schema=False, status_code=200, **_body(upload))
+
+    def declare(handler: Callable[..., Response[Any]]) -> HTTPRouteHandler:
+        @functools.wraps(handler)
+        def once(ctx: Context, **named: Any) -> Response[Any]:
+            return carry_out_once(ctx, functools.partial(handler, ctx=ctx, **named))
+
+        return made(handler if again else once)
+
+    return declare
 
 
 def api_get(
@@ -87,3 +117,50 @@ def needs_of(handler: HTTPRouteHandler) -> Needs | None:
     """What a route declared."""
     found = handler.opt.get("needs")
     return found if isinstance(found, Needs) else None
+
+
+# ---- forms, once -----------------------------------------------------------------------------------------------------
+
+
+def carry_out_once(ctx: Context, work: Callable[[], Response[Any]]) -> Response[Any]:
+    """The answer to a form: of `work`, or, where the same form was carried out before, the way to where that led.
+
+    Raises:
+        StoreError: it was sent before, and whether it was done is not known: it is still being worked on, or its
+            process was killed.
+    """
+    key = ctx.form.get(ONCE_FIELD, "")
+    if not key:
+        return work()
+    path = ctx.request.url.path
+    digest = digest_of(key, "" if ctx.caller.actor is None else ctx.caller.actor.name, path)
+    before = ctx.write(lambda c: claim_form(c, digest, now_ms=ctx.now_ms))
+    if before is not None:
+        return Redirect(_wait_for(ctx, digest, before), status_code=303)
+    address = ""
+    try:
+        answer = work()
+        address = answer.url if isinstance(answer, Redirect) else ""
+    finally:
+        if not address:
+            ctx.write(lambda c: let_go_of(c, digest))
+    ctx.write(lambda c: note_led_to(c, digest, address))
+    if ctx.caller.actor is not None:
+        ctx.kept_forms.drop(ctx.caller.actor.name, path)
+    return answer
+
+
+def _wait_for(ctx: Context, digest: str, before: str) -> str:
+    """Where the form that was sent first leads."""
+    found: str | None = before
+    for _ in range(_LOOKS):
+        if found != UNDER_WAY:
+            break
+        time.sleep(_LOOK_EVERY_S)
+        found = ctx.read(lambda c: led_to(c, digest))
+    if found:
+        return found
+    raise StoreError(
+        tr("was sent before; whether it was done is not known: look before you fill it in again"),
+        subject=tr("this form"),
+    )

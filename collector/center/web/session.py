@@ -4,6 +4,9 @@
 A form carries a CSRF token made of a secret that only this browser has: the session's, or before log-in a cookie of its
 own. Nothing of it is stored, so restarts and several processes change nothing. A bearer token needs none: no browser
 sends it by itself.
+
+A form that comes after its session has ended does nothing, and what was typed is not lost (`KeptForms`); passwords,
+codes and files are not kept.
 """
 
 from __future__ import annotations
@@ -11,22 +14,34 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from litestar import Request
+from litestar.concurrency import sync_to_thread
 from litestar.datastructures import Cookie
 
 from collector.center.db.store import CenterStore
 from collector.center.people.access import Actor
-from collector.center.people.accounts import session_actor, token_actor
+from collector.center.people.sessions import account_of_ended, session_actor
+from collector.center.people.tokens import token_actor
+from collector.model.interval import HOUR_MS
 
 SESSION_COOKIE: Final = "collector_session"
 VISITOR_COOKIE: Final = "collector_visitor"
 LANGUAGE_COOKIE: Final = "collector_language"
+MONTH_COOKIE: Final = "collector_month"
 CSRF_FIELD: Final = "csrf"
+ONCE_FIELD: Final = "once"  # the key of a form: it is carried out once
+FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 CSRF_HEADER: Final = "x-csrf-token"
 _MAX_SECRET: Final = 200
+KEPT_MS: Final = HOUR_MS
+_MOST_FORMS: Final = 256
+_MOST_CHARACTERS: Final = 100_000
+_NEVER_KEPT: Final = frozenset({CSRF_FIELD, ONCE_FIELD, "password", "current", "new", "again", "code", "key"})
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -58,7 +73,8 @@ def find_caller(store: CenterStore, request: AnyRequest) -> Caller:
         return Caller(actor, "token" if actor else "nobody")
     secret = request.cookies.get(SESSION_COOKIE, "")
     if secret and len(secret) <= _MAX_SECRET:
-        actor = session_actor(store, secret)
+        max_ms = int(request.app.state.settings.web.session_max_h * HOUR_MS)
+        actor = session_actor(store, secret, max_ms=max_ms)
         if actor is not None:
             return Caller(actor, "session", secret)
     visitor = request.cookies.get(VISITOR_COOKIE, "")
@@ -80,6 +96,76 @@ def visitor_cookie(*, secure: bool) -> Cookie:
     return Cookie(VISITOR_COOKIE, value=secrets.token_urlsafe(24), httponly=True, secure=secure, samesite="lax")
 
 
+def month_cookie(month: str, *, secure: bool) -> Cookie:
+    """Remembers the month that was looked at last, until the browser is closed."""
+    return Cookie(MONTH_COOKIE, value=month, httponly=True, secure=secure, samesite="lax")
+
+
 def language_cookie(language: str, *, secure: bool) -> Cookie:
     """Remembers the language for a year."""
     return Cookie(LANGUAGE_COOKIE, value=language, max_age=365 * 86_400, secure=secure, samesite="lax")
+
+
+# ---- forms that came too late ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KeptForm:
+    """What was typed. `path`: where it was sent to; `had_file`: a file must be chosen again on its own page."""
+
+    path: str
+    fields: tuple[tuple[str, str], ...]
+    had_file: bool
+    at_ms: int
+
+
+class KeptForms:
+    """Forms that came after their session had ended: the last of each person, for an hour, in this process.
+
+    It is shown on whatever page the same person sees after the log-in, to be sent again. Who it is says the ended
+    session, whose secret the form's CSRF token proves: nobody can put a form before another's eyes. The oldest go
+    where there are too many.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._forms: OrderedDict[str, KeptForm] = OrderedDict()
+
+    def keep(self, name: str, form: KeptForm) -> None:
+        """Keep a form in the place of the one before."""
+        with self._lock:
+            self._forms[name] = form
+            self._forms.move_to_end(name)
+            while len(self._forms) > _MOST_FORMS:
+                self._forms.popitem(last=False)
+
+    def of(self, name: str, *, now_ms: int) -> KeptForm | None:
+        """The form of a person, for an hour."""
+        found = self._forms.get(name)
+        return found if found is not None and now_ms - found.at_ms < KEPT_MS else None
+
+    def drop(self, name: str, path: str = "") -> None:
+        """It was sent again, or is not wanted any more. `path`: only the one that was sent there."""
+        with self._lock:
+            found = self._forms.get(name)
+            if found is not None and path in ("", found.path):
+                del self._forms[name]
+
+
+async def keep_form(request: AnyRequest) -> None:
+    """Keep the form of a request where its session has ended of late, and the form is that session's own."""
+    secret = request.cookies.get(SESSION_COOKIE, "")
+    if not secret or len(secret) > _MAX_SECRET or request.content_type[0] not in FORM_TYPES:
+        return
+    given = [*(await request.form()).multi_items()]
+    token = next((value for name, value in given if name == CSRF_FIELD and isinstance(value, str)), "")
+    fields = tuple((n, v) for n, v in given if isinstance(v, str) and n not in _NEVER_KEPT and v)
+    fits = sum(len(name) + len(value) for name, value in fields) <= _MOST_CHARACTERS
+    if not fits or not hmac.compare_digest(token.encode(), csrf_of(secret).encode()):
+        return
+    store = request.app.state.store
+    name = await sync_to_thread(account_of_ended, store, secret)
+    if name:
+        had_file = any(not isinstance(value, str) and value.filename for _, value in given)
+        form = KeptForm(request.url.path, fields, had_file, store.clock.now_utc_ms())
+        request.app.state.kept_forms.keep(name, form)

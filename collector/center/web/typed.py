@@ -8,10 +8,9 @@ from typing import Annotated, Final
 
 from litestar.params import PathParameter
 
-from collector.base.errors import StoreError
+from collector.base.errors import Missing, StoreError
 from collector.base.text import said_by, tr
-from collector.center.web.errors import Missing
-from collector.model.interval import Interval, day_interval, parse_time_ms
+from collector.model.interval import Interval, parse_day, parse_time_ms
 
 Day = Annotated[str, PathParameter(max_length=10, description="YYYY-MM-DD, local")]
 MAX_ASK_MS: Final = 31 * 86_400_000
@@ -36,13 +35,9 @@ def day_of(text: str) -> date:
         Missing: it names none.
     """
     try:
-        day = date.fromisoformat(text)
-        day_interval(day)
-    except (ValueError, OverflowError) as error:
-        raise Missing(tr("expected a day as YYYY-MM-DD"), subject=text[:40]) from error
-    if not 2000 <= day.year < 2100:
-        raise Missing(tr("there are no records of that year"), subject=text[:40])
-    return day
+        return parse_day(text)
+    except ValueError as error:
+        raise Missing(said_by(error), subject=text[:40]) from error
 
 
 def instant_typed(text: str) -> int:

@@ -3,11 +3,26 @@
 
 from __future__ import annotations
 
-from collector.base.text import tr
+import re
+from typing import Final
+
+from collector.base.errors import Missing
+from collector.base.text import said_by
 from collector.center.db.store import CenterStore
-from collector.center.web.errors import Missing
 from collector.center.web.months import known_months
+from collector.center.web.session import MONTH_COOKIE, AnyRequest
 from collector.model.interval import Month, local_day
+
+# What `Month.parse` takes.
+MONTH: Final = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])\Z")
+
+
+def chosen_month(request: AnyRequest) -> str:
+    """The month the reader has chosen: of the address, or else the one looked at last; empty where there is none."""
+    parts = request.url.path.split("/")
+    of_path = parts[2] if len(parts) > 2 and parts[1] == "months" else ""
+    given = (of_path, request.query_params.get("month", ""), request.cookies.get(MONTH_COOKIE, ""))
+    return next((text for text in given if MONTH.match(text)), "")
 
 
 def month_named(text: str) -> Month:
@@ -19,11 +34,13 @@ def month_named(text: str) -> Month:
     try:
         return Month.parse(text)
     except ValueError as error:
-        raise Missing(tr("expected a month as YYYY-MM"), subject=text[:40]) from error
+        raise Missing(said_by(error), subject=text[:40]) from error
 
 
-def month_at_work(store: CenterStore) -> Month:
-    """The latest month that is over and there is something of; the present one where there is nothing else."""
+def month_at_work(store: CenterStore, request: AnyRequest) -> Month:
+    """The month chosen; else the latest that is over and there is something of, else the present one."""
+    if chosen := chosen_month(request):
+        return Month.parse(chosen)
     today = local_day(store.clock.now_utc_ms())
     present = Month(today.year, today.month)
     known = [Month.parse(text) for text in known_months(store)]

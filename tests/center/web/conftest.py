@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from collector.center.month.transitions import approve_step, propose_step
-from collector.center.runs.month_state import State
+from collector.center.runs.month_state import MonthStage
 from collector.center.runs.settle_month import settle_month
 from collector.model.interval import Month, parse_time_ms
 from tests.center.made_month import DAYS
@@ -24,16 +26,30 @@ JUNE = Month(2026, 6)
 @pytest.fixture(scope="session")
 def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """June 2026, disclosed; shared by all tests, so nothing may be changed in it that another one counts on."""
-    root = tmp_path_factory.mktemp("worked")
+    with june_world(tmp_path_factory.mktemp("worked")) as made:
+        yield made
+
+
+@contextmanager
+def june_world(root: Path, *, disclosed: bool = True) -> Iterator[World]:
+    """A world in which June 2026 was received, imported, settled on the 6th of July and, unless said, disclosed."""
     make_folder(random.Random(SEED), root / "folder")
     with world(root / "state") as made:
         fill_store(made.store, root / "folder")
         made.clock.now_ms = parse_time_ms("2026-07-06T10:00:00+08:00")
-        olga, anna, now_ms = made.actor("olga"), made.actor("anna"), made.clock.now_ms
-        run = settle_month(made.store, JUNE, rulebook=RULES, actor=olga)
-        number = made.store.write(
-            lambda c: propose_step(c, JUNE, State.DISCLOSED, actor=olga, run_id=run.id, now_ms=now_ms, days=DAYS)
-        ).result()
-        made.store.write(lambda c: approve_step(c, number, actor=anna, now_ms=now_ms, days=DAYS)).result()
-        made.run_id = run.id
+        made.run_id = settle_month(made.store, JUNE, rulebook=RULES, actor=made.actor("olga")).id
+        if disclosed:
+            disclose_june(made)
         yield made
+
+
+def disclose_june(made: World) -> None:
+    """Disclose the run of June, by two people."""
+    olga, anna, now_ms = made.actor("olga"), made.actor("anna"), made.clock.now_ms
+    number = made.store.write(
+        lambda c: propose_step(
+            c, JUNE, MonthStage.DISCLOSED, actor=olga, run_id=made.run_id, now_ms=now_ms, days=DAYS,
+            reason="有区域待定",
+        )
+    ).result()  # fmt: skip
+    made.store.write(lambda c: approve_step(c, number, actor=anna, now_ms=now_ms, days=DAYS)).result()

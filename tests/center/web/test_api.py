@@ -22,6 +22,7 @@ from collector.center.runs.rulebooks import rulebook_path
 from collector.center.runs.settle_month import settle_month
 from collector.center.runs.stored_run import open_run
 from collector.center.web.paging import as_file, as_row
+from collector.center.web.session import SESSION_COOKIE
 from collector.model.interval import Month
 from tests.center.web.web_world import World, routes_of, world
 
@@ -102,7 +103,7 @@ def test_a_plant_sees_its_own_lines_and_the_totals_of_all(
     assert {r["plant"] for r in get(browser, f"{base}/lines?limit=1000", tokens["paul"])["items"]} == {"P1"}
     assert {r["plant"] for r in get(browser, f"{base}/plants", tokens["paul"])["items"]} == {"P1"}
     assert get(browser, f"{base}/areas", tokens["paul"]) == get(browser, f"{base}/areas", tokens["olga"])
-    assert get(browser, f"{base}/units/U0/determinants", tokens["paul"], 403)["code"] == "denied"
+    assert get(browser, f"{base}/units/U0/determinants", tokens["paul"], 404)["code"] == "missing"
     assert get(browser, f"{base}/units/U2/determinants", tokens["paul"])["total"] > 0
 
 
@@ -144,7 +145,14 @@ def test_a_table_as_a_file_holds_the_same_and_no_formula(
     told = list(csv.DictReader(io.StringIO(text.content.decode("utf-8-sig"))))
     assert [r["amount_yuan"] for r in told] == [r["amount_yuan"] or "" for r in rows]
     book = openpyxl.load_workbook(io.BytesIO(browser.get(f"{path}?format=xlsx", headers=tokens["olga"]).content))
-    assert book.worksheets[0].max_row == len(rows) + 3
+    sheet = book.worksheets[0]
+    assert sheet.max_row == len(rows) + 3
+    # Numbers are numbers, so that SUM works; an empty cell stays empty, and is no 0.
+    heads = [cell.value for cell in sheet[3]]
+    for name in ("quantity", "coverage", "amount_yuan", "low_yuan"):
+        column = [sheet.cell(row, heads.index(name) + 1).value for row in range(4, sheet.max_row + 1)]
+        assert column == [None if row[name] is None else pytest.approx(float(row[name]), abs=5e-7) for row in rows]
+    assert all(isinstance(sheet.cell(4, heads.index(name) + 1).value, str) for name in ("unit", "article", "month"))
 
 
 def test_without_a_broker_nothing_was_asked(worked: World, browser: TestClient[Litestar], tokens: Tokens) -> None:
@@ -157,10 +165,13 @@ def test_without_a_broker_nothing_was_asked(worked: World, browser: TestClient[L
     assert empty.status_code == 409
 
 
-def test_a_token_of_ones_own_is_made_and_revoked_by_a_program(
+def test_a_token_of_ones_own_is_made_in_a_session_and_revoked_by_a_program(
     worked: World, browser: TestClient[Litestar], tokens: Tokens
 ) -> None:
-    made = browser.post("/api/v1/tokens", json={"name": "nightly", "days": 3}, headers=tokens["paul"]).json()["token"]
+    browser.cookies.set(SESSION_COOKIE, worked.session_of("paul"))
+    form = {"x-csrf-token": worked.csrf_of("paul")}
+    made = browser.post("/api/v1/tokens", json={"name": "夜间", "days": 3}, headers=form).json()["token"]
+    browser.cookies.clear()
     mine = {"authorization": f"Bearer {made}"}
     assert get(browser, "/me", mine)["plant"] == "P1"
     number = get(browser, "/tokens?limit=1000", mine)["items"][-1]["id"]
@@ -206,7 +217,9 @@ def test_a_file_is_imported_undone_and_found_in_the_audit_log(tmp_path: Any) -> 
         assert wrong.status_code == 422
         assert {p["file"] for p in wrong.json()["problems"]} == {"plan.csv"}
         assert client.post("/api/v1/imports/plan?name=plan.csv", content=plan, headers=head).json()["added"] == 1
-        again = client.post("/api/v1/imports/plan?name=plan.csv", content=plan, headers=head).json()
+        # What curl --data-binary says of a file unless told otherwise.
+        as_form = head | {"Content-Type": "application/x-www-form-urlencoded"}
+        again = client.post("/api/v1/imports/plan?name=plan.csv", content=plan, headers=as_form).json()
         assert (again["import_id"], again["same"]) == (None, 1)
         assert client.get("/api/v1/imports/2/file", headers=head).content == plan
         assert client.get("/api/v1/inputs/plan", headers=head).json()["total"] == 1

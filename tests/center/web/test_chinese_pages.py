@@ -11,7 +11,8 @@ import pytest
 
 from collector.base.text import into, recognise
 from collector.center.web.code_words import KEPT
-from tests.center.web.web_world import JUNE, World, pages_of_month, world
+from collector.report.evidence import TITLES
+from tests.center.web.web_world import JUNE, PEOPLE, World, pages_of_month, world
 
 OTHERS = ["/", "/imports", "/audit", "/decisions", "/alarms", "/asks", "/substitutions", "/plants", "/quarantine"]
 OTHERS += [
@@ -47,6 +48,45 @@ def test_no_page_of_a_worked_month_shows_english(worked: World, who: str) -> Non
             answer = browser.get(address)
             if answer.headers.get("content-type", "").startswith("text/html"):
                 assert english_in(answer.text) == [], address
+
+
+# What a page may show in Latin letters: names of people, plants, units and files, hashes, signs of units and formulas.
+NAMES = {*PEOPLE, *(name.title() for name in PEOPLE), "collector", "test", "li", "English"}
+ALLOWED = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}|[0-9.]*P_N|tC|[A-Z]{1,6}[0-9_]*|[A-Z0-9]{4}|[A-Z]-[A-Z]\d|MWh|Mvarh?|kV|MW/min|SHA-256|[0-9a-f]{6,}|[PU]\d(/[PU]\d)?|[A-Zt]_[A-Z]\w*|tan|arccos"
+    r"|[\w-]+\.(csv|e|xlsx|toml|html|json|pdf)|\*\.toml|o\d+|G-P\d|I-\d\w*|v\d"
+)
+
+
+def words_in(page: str) -> list[str]:
+    """Every English word or code that a reader of a Chinese page meets, also in titles, labels and choices."""
+    shown = re.sub(r"(?s)<(script|style|textarea)\b.*?</\1>|<code class=.hash.>.*?</code>", "|", page)
+    said = re.findall(r'(?:title|aria-label|placeholder|alt)="([^"]*)"', shown)
+    text = html.unescape(re.sub(r"<[^>]+>", "|", shown) + "|".join(said))
+    text = re.sub(r"/(api|months|imports|reviews|filings|runs)[\w/.{}:-]*", "", text)  # addresses
+    found = re.findall(r"[A-Za-z0-9_*][\w.*/'-]*[A-Za-z]\w*", text, re.ASCII)
+    return sorted({each for each in found if each not in NAMES and not ALLOWED.fullmatch(each)})
+
+
+def test_an_english_word_or_code_would_be_found() -> None:
+    assert words_in("<td>own_fault</td><td title='x' aria-label=\"Unit\">数 yuan</td>") == ["Unit", "own_fault", "yuan"]
+    assert words_in("<p>P1 的 lines.csv，AGC 12 MWh，olga</p><code class='hash'>be11abcd</code>") == []
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_no_page_of_a_worked_month_shows_an_english_word_or_code(worked: World, who: str) -> None:
+    run = f"{JUNE}/runs/{worked.run_id}"
+    wrong: dict[str, list[str]] = {}
+    with worked.browser(who, "zh") as browser:
+        evidence = [f"{run}/evidence/{name}" for name in TITLES]
+        for address in [*pages_of_month(worked), *OTHERS, *evidence, "/tasks", "/books?plant=P1", "/login"]:
+            answer = browser.get(address)
+            page = answer.text
+            if address.endswith("/rulebook"):  # a row of the rulebook is found in its file by its id
+                page = re.sub(r"<code>[\w.]+</code>", "", page)
+            if answer.headers.get("content-type", "").startswith("text/html") and (found := words_in(page)):
+                wrong[address] = found
+    assert wrong == {}
 
 
 REFUSED = [

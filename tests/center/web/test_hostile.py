@@ -64,6 +64,42 @@ def test_a_number_too_large_for_any_store_is_no_fault_of_ours(shared: World) -> 
     assert asked > 10
 
 
+# Each is refused, or taken for what it says; what a program adds to a date must not run over the calendar's end.
+MONTHS = ("9999-12", "0001-01", "0000-01", "2026-13", "2026-00", "10000-01", "1999-12", "2099-12", "2000-01", "2026-6")
+DAYS = ("9999-12-31", "0001-01-01", "2026-02-30", "2026-W01-1", "20260601", "2100-01-01", "2000-01-01", "2099-12-31")
+DATED = ("month", "day", "from", "to", "from_ms", "to_ms")
+INSTANTS = (0, -62_135_596_800_000, 253_402_300_799_999, 999_999_999_999_999, 2**53, -(2**53))
+
+
+def test_no_month_day_or_instant_that_an_address_names_is_a_fault_of_ours(worked: World) -> None:
+    with worked.browser("olga") as browser:
+        for route in (each for each in routes_of(worked.app) if each.method == "GET"):
+            here = route.path.replace("999999", str(worked.run_id))
+            tried = [here.replace("2026-03-10", day) for day in DAYS if "day" in route.parameters]
+            tried += [here.replace("/2026-03", f"/{month}") for month in MONTHS if "month" in route.parameters]
+            texts = (DAYS[0], MONTHS[0], *INSTANTS)
+            tried += [f"{here}?{'&'.join(f'{name}={text}' for name in DATED)}" for text in texts]
+            tried.append(f"{here}?from_ms={INSTANTS[1]}&to_ms={INSTANTS[2]}&from={INSTANTS[1]}&to={INSTANTS[2]}")
+            for address in tried:
+                answer = browser.get(address)
+                assert answer.status_code < 500, (address, answer.text)
+
+
+@pytest.mark.parametrize("name", ["a[b]", "*%3F:", "'quoted'", "tab%09", "%F0%9F%98%80" * 20, "x" * 64])
+def test_a_table_comes_as_a_workbook_whatever_is_named_in_its_address(shared: World, name: str) -> None:
+    with shared.browser() as browser:
+        path = f"/api/v1/plants/P1/units/{name}/records?format=xlsx"
+        assert browser.get(path, headers=shared.token_of("olga")).status_code == 200
+
+
+def test_a_method_that_a_route_does_not_know_is_told_which_it_knows(shared: World) -> None:
+    with shared.browser() as browser:
+        for route in routes_of(shared.app):
+            answer = browser.request("DELETE", route.path)
+            assert answer.status_code == 405, route.path
+            assert route.method in answer.headers["allow"].split(", "), route.path
+
+
 def test_a_month_with_a_line_end_leads_nowhere(shared: World) -> None:
     with shared.browser() as browser:
         answer = browser.get("/go?month=2026-03%0a", headers=shared.token_of("olga"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The upkeep of a center in a real browser: what a person does, nothing to complain of, nothing from outside."""
+"""Running a center in a real browser: what a person does, nothing to complain of, nothing from outside."""
 
 from __future__ import annotations
 
@@ -62,15 +62,17 @@ def test_an_operator_imports_with_mistakes_then_well_and_takes_it_back(
     with tab(browser, address) as (page, seen):
         log_in(page, "olga")
         page.get_by_role("link", name="导入", exact=True).click()
-        for kind, name in (("register", "register.toml"), ("plan", "wrong.csv"), ("plan", "plan.csv")):
-            page.select_option("select[name=kind]", kind)
+        for name in ("register.toml", "wrong.csv", "plan.csv"):
             page.set_input_files("input[name=file]", str(tmp_path / name))
-            page.get_by_role("button", name="导入").click()
+            page.get_by_role("button", name="查看影响").click()
             if name == "wrong.csv":
-                expect(page.get_by_role("alert")).to_contain_text("wrong.csv")
+                expect(page.get_by_role("heading", level=1)).to_contain_text("wrong.csv")
+                expect(page.get_by_role("alert")).to_contain_text("不能导入")
                 expect(page.locator("main")).to_contain_text("U9")
-                expect(page.locator("main")).to_contain_text("整体未导入")
+                page.get_by_role("button", name="放弃").click()
+                expect(page.get_by_role("status")).to_contain_text("未导入")
             else:
+                page.get_by_role("button", name="导入").click()
                 expect(page.get_by_role("status")).to_contain_text("完成")
         page.get_by_role("link", name="English").click()
         row = page.locator("tr", has_text="plan.csv")

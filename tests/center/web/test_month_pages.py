@@ -15,6 +15,7 @@ import pytest
 
 from collector.center.runs.stored_run import open_run
 from collector.center.web import render
+from collector.report.evidence import TITLES
 from collector.report.words import SERVICES
 from tests.center.web.web_world import JUNE as HERE
 from tests.center.web.web_world import World, pages_of_month
@@ -62,6 +63,8 @@ def test_the_totals_of_the_page_are_those_of_the_lines(worked: World) -> None:
     with worked.browser("olga") as browser:
         rows = list(csv.DictReader(io.StringIO(browser.get(f"{HERE}/runs/{worked.run_id}/files/lines.csv").text)))
         page = browser.get(f"{HERE}/runs/{worked.run_id}").text
+        as_e_text = browser.get(f"{HERE}/runs/{worked.run_id}/files/statement.e").text
+    assert len(re.findall(r"^# ", as_e_text.split("</lines::")[0], re.MULTILINE)) == len(rows)
     total = sum((Decimal(row["amount_yuan"]) for row in rows if row["amount_yuan"]), Decimal(0))
     assert str(total) in re.sub(r"[^0-9.\-]", "", text_of(page))
 
@@ -137,3 +140,47 @@ def test_a_form_without_its_button_decides_nothing(worked: World) -> None:
     with worked.browser("anna") as browser:
         answer = browser.post("/proposals/1/decide", data={"csrf": worked.csrf_of("anna"), "note": "x"})
     assert answer.status_code == 409
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_evidence_shows_a_plant_s_user_its_own_units_and_staff_all(worked: World, language: str) -> None:
+    run = open_run(worked.store, worked.run_id)
+    with worked.browser("olga", language) as browser:
+        for name in TITLES:
+            if f"{name}.csv" in run.manifest["files"]:
+                page = browser.get(f"{HERE}/runs/{worked.run_id}/evidence/{name}")
+                assert page.status_code == 200
+                # What a file says in both languages, a page says in the reader's.
+                other = {"zh": ("假定(英文)", "英文说明"), "en": ("assumption, in Chinese", "in Chinese")}[language]
+                assert not any(f">{heading}<" in page.text for heading in other)
+        everything = browser.get(f"/api/v1/runs/{worked.run_id}/evidence/deep_peak").text
+    assert everything.encode() == run.statement_file("deep_peak.csv")
+    mine = {line.unit for line in run.lines if line.plant == "P1"}
+    with worked.browser("paul", language) as browser:
+        for name in TITLES:
+            if f"{name}.csv" in run.manifest["files"] and name not in ("findings", "left_totals"):
+                rows = csv.DictReader(io.StringIO(browser.get(f"/api/v1/runs/{worked.run_id}/evidence/{name}").text))
+                assert {row["unit"] for row in rows} <= mine
+        totals = browser.get(f"/api/v1/runs/{worked.run_id}/evidence/left_totals").text
+        assert {row["plant"] for row in csv.DictReader(io.StringIO(totals))} == {"P1"}
+        assert browser.get(f"{HERE}/runs/{worked.run_id}/evidence/findings").status_code == 404
+        assert browser.get(f"/api/v1/runs/{worked.run_id}/evidence/findings").status_code == 404
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_what_was_found_is_said_in_sentences_and_has_its_code_in_files_only(worked: World, language: str) -> None:
+    run = open_run(worked.store, worked.run_id)
+    codes = {f.code for f in run.findings}
+    assert codes
+    line = next(line for line in run.lines if any(f.subject == f"{line.unit}/{line.service}" for f in run.findings))
+    top = f"{HERE}/runs/{worked.run_id}"
+    with worked.browser("olga", language) as browser:
+        for address in (top, f"{top}/evidence/findings", f"{top}/lines/{line.unit}/{line.service}"):
+            shown = text_of(browser.get(address).text)
+            assert codes.isdisjoint(re.findall(r"[a-z_]+_[a-z_]+", shown)), address
+            assert f"{line.unit}/{line.service}" not in shown, address
+            assert f"{line.unit} {SERVICES[line.service][language == 'en']}" in shown, address
+            if "/lines/" in address and language == "zh":  # names of values and of what was measured, units
+                assert not re.search(r"[a-z]+_[a-z_]+|policy\.|t_[A-Z]|E_deep|yuan|MWh| h ", shown)
+        rows = csv.DictReader(io.StringIO(browser.get(f"/api/v1/runs/{worked.run_id}/evidence/findings").text))
+        assert {row["code"] for row in rows} == codes

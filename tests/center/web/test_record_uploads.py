@@ -48,8 +48,10 @@ def test_records_are_uploaded_by_the_page(own: World) -> None:
     with own.browser("olga") as client:
         form = {"csrf": own.csrf_of("olga"), "kind": "records"}
         answer = client.post("/imports", data=form, files={"file": ("r.csv", RECORDS.format(1).encode())})
-        assert answer.status_code == 200
-        assert "运行记录" in answer.text
+        assert answer.status_code == 303
+        page = client.get(answer.headers["location"]).text
+        assert ("运行记录" in page, "完成：新增" in page) == (True, True)
+        assert "完成：新增" not in client.get("/imports").text
     assert [row["kind"] for row in own.store.read(list_imports)] == ["records"]
 
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from collector.base.errors import ConfigError
+from collector.center.operate.readiness import ask_running_center
 from collector.center.settings import CenterSettings
 from collector.center.web.app import build_app
 from collector.center.web.server.serve import serve_web
@@ -51,6 +52,28 @@ def test_supervision_of_this_machine_is_answered_on_loopback(tmp_path: Path) -> 
         settings = settings_of(tmp_path, f"127.0.0.1:{port}")
         answer = served(own, settings, lambda: httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=HANG_S))
         assert (answer.status_code, answer.text) == (200, "ready\n")
+
+
+def test_a_center_that_cant_commit_is_not_ready_and_doctor_says_why(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    with world(tmp_path) as own:
+        settings = settings_of(tmp_path, f"127.0.0.1:{port}")
+        own.store.health.asked()
+        own.store.health.ended("database or disk is full")
+        url = f"http://127.0.0.1:{port}/readyz"
+        answers = [served(own, settings, lambda: httpx.get(url, timeout=HANG_S))]
+        said: list[str | None] = []
+
+        def look() -> httpx.Response:
+            answer = httpx.get(url, timeout=HANG_S)
+            said.append(ask_running_center(settings))
+            return answer
+
+        answers.append(served(own, settings, look))
+    words = "the last commit failed: database or disk is full"
+    assert [(a.status_code, a.text) for a in answers] == [(503, f"{words}\n")] * 2
+    assert said == [words]
+    assert ask_running_center(settings) is None  # nobody answers
 
 
 def test_with_a_certificate_pages_come_by_tls(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from collector.base.resources import config_path
 from collector.center.month.transitions import propose_step
 from collector.center.people.access import Actor
-from collector.center.runs.month_state import State
+from collector.center.runs.month_state import MonthStage
 from collector.center.web.app import build_app
 from tests.center.made_month import DAYS, MAY, add_run, on
 from tests.center.web.web_world import World, world
@@ -53,7 +53,7 @@ def test_the_audit_page_says_what_came_from_the_command_line_and_by_which_login(
     li = Actor.at_command_line("li", "root@center")
     late.store.write(
         lambda c: propose_step(
-            c, MAY, State.DISCLOSED, actor=li, now_ms=late.clock.now_ms, days=DAYS, run_id=late.run_id, reason="x"
+            c, MAY, MonthStage.DISCLOSED, actor=li, now_ms=late.clock.now_ms, days=DAYS, run_id=late.run_id, reason="x"
         )
     ).result()
     with late.browser("aldo", "zh") as browser:

@@ -9,12 +9,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import uvloop
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from collector.center.web.app import build_app
 from collector.center.web.server.serve import serve_web
@@ -24,10 +25,10 @@ from tests.patience import HANG_S, wait_until
 
 
 @contextmanager
-def site(world: World) -> Iterator[str]:
+def site(world: World, **web: Any) -> Iterator[str]:
     """The address of the world's pages, served as the center does, in a loop of a thread of its own."""
     (port,) = free_ports(1)
-    settings = settings_of(world.store.directory, f"127.0.0.1:{port}")
+    settings = settings_of(world.store.directory, f"127.0.0.1:{port}", **web)
     stop: list[asyncio.AbstractEventLoop | asyncio.Event] = []
     begun = threading.Event()
 
@@ -83,6 +84,10 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+# What is expected of a page comes about in its time, as everywhere; Playwright's own five seconds are none.
+expect.set_options(timeout=1000 * HANG_S)
+
+
 @dataclass
 class Seen:
     """What a page did besides what was asked of it."""
@@ -111,9 +116,9 @@ def _note(seen: Seen, kind: str, text: str) -> None:
         seen.complaints.append(f"{kind}: {text}")
 
 
-def log_in(page: Page, name: str) -> None:
+def log_in(page: Page, name: str, base_path: str = "") -> None:
     """Through the log-in, as a person does."""
-    page.goto("/login")
+    page.goto(f"{base_path}/login")
     page.fill("input[name=name]", name)
     page.fill("input[name=password]", PASSWORD)
     page.click("main button")

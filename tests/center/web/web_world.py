@@ -15,10 +15,11 @@ from litestar.testing import TestClient
 
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol
-from collector.center.people import accounts
-from collector.center.people.access import Actor, Role
+from collector.center.people import accounts, sessions, tokens
+from collector.center.people.access import Actor, Role, scopes_of
+from collector.center.people.passwords import hash_password
 from collector.center.runs.stored_run import open_run
-from collector.center.settings import CenterSettings, Plant, Web
+from collector.center.settings import CenterSettings, PlantSettings, Web
 from collector.center.web.app import build_app
 from collector.center.web.guards import Needs
 from collector.center.web.routes import API, needs_of
@@ -27,7 +28,7 @@ from tests.center.center_batches import FixedClock
 
 PASSWORD = "correct horse battery"
 # argon2 takes its time on purpose; one hash serves every account of the tests.
-_HASH = accounts.hash_password(PASSWORD)
+_HASH = hash_password(PASSWORD)
 # name -> role, plant
 PEOPLE = {
     "olga": (Role.OPERATOR, None),
@@ -44,7 +45,10 @@ def settings_of(directory: Path, listen: str = "127.0.0.1:8080", **web: Any) -> 
     """center.toml of two trial plants."""
     base = CenterSettings(
         schema=1,
-        plant=[Plant(id="P0", units=["U0", "U1"], unsigned=True), Plant(id="P1", units=["U2"], unsigned=True)],
+        plant=[
+            PlantSettings(id="P0", units=["U0", "U1"], unsigned=True),
+            PlantSettings(id="P1", units=["U2"], unsigned=True),
+        ],
     )
     center = base.center.model_copy(update={"state_dir": str(directory), "listen": listen})
     # Nobody listens there: a test that reaches for a broker is told so at once.
@@ -67,7 +71,7 @@ class World:
     def session_of(self, name: str) -> str:
         """The secret of a running session."""
         if name not in self.sessions:
-            secret = accounts.log_in(self.store, name, PASSWORD, address="127.0.0.1")
+            secret = sessions.log_in(self.store, name, PASSWORD, address="127.0.0.1")
             assert secret is not None
             self.sessions[name] = secret
         return self.sessions[name]
@@ -81,7 +85,9 @@ class World:
         if name not in self.tokens:
             actor, now_ms = self.actor(name), self.clock.now_ms
             self.tokens[name] = self.store.write(
-                lambda c: accounts.create_token(c, actor=actor, account_name=name, name="test", days=1, now_ms=now_ms)
+                lambda c: tokens.create_token(
+                    c, actor=actor, account_name=name, name="test", scope=scopes_of(actor.role), days=1, now_ms=now_ms
+                )
             ).result()
         return {"authorization": f"Bearer {self.tokens[name]}"}
 
@@ -139,6 +145,7 @@ class Route:
     path: str
     needs: Needs | None
     parameters: frozenset[str]
+    options: frozenset[str] = frozenset()
 
     @property
     def api(self) -> bool:
@@ -151,7 +158,8 @@ def routes_of(app: Litestar) -> Iterator[Route]:
             for method in set(handler.http_methods) - {"OPTIONS"}:
                 path = re.sub(r"\{(\w+)(?::(\w+))?\}", _sample, route.path)
                 names = frozenset(re.findall(r"\{(\w+)", route.path))
-                yield Route(str(method), path, needs_of(handler), names)
+                options = frozenset(name for name, given in handler.opt.items() if given is True)
+                yield Route(str(method), path, needs_of(handler), names, options)
 
 
 def _sample(found: re.Match[str]) -> str:
@@ -159,6 +167,11 @@ def _sample(found: re.Match[str]) -> str:
 
 
 JUNE = "/months/2026-06"
+# Pages that are of no month.
+OTHER_PAGES = (
+    "/tasks", "/books", "/books?plant=P1", "/imports", "/asks", "/substitutions", "/alarms", "/findings", "/plants",
+    "/quarantine", "/users", "/account", "/decisions", "/audit", "/style", "/login",
+)  # fmt: skip
 
 
 def pages_of_month(world: World) -> list[str]:
@@ -174,14 +187,19 @@ def pages_of_month(world: World) -> list[str]:
         f"{JUNE}/completeness/2026-06-03/{line.plant}/{line.unit}",
         f"{JUNE}/reviews",
         f"{JUNE}/reviews?all=true",
+        f"{JUNE}/questions",
         run,
         f"{run}/lines",
         f"{run}/lines?status=blocked",
         f"{run}/lines/{line.unit}/{line.service}",
         f"{run}/lines/{line.unit}/{line.service}?day=2026-06-03",
         f"{run}/days/{line.unit}/2026-06-03",
+        f"{run}/units/{line.unit}",
+        f"{JUNE}/beside",
+        f"{JUNE}/beside?unit={line.unit}",
         f"{run}/records/{line.unit}?from={start}&to={start + 3_600_000}",
         f"{run}/files/lines.csv",
         f"{JUNE}/compare?a={world.run_id}&b={world.run_id}",
         f"{JUNE}/what-if",
+        f"{JUNE}/running",
     ]

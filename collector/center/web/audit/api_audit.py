@@ -12,7 +12,7 @@ from collector.center.month.decisions import list_decisions
 from collector.center.people import audit, four_eyes
 from collector.center.people.access import Permission
 from collector.center.web.context import Ctx
-from collector.center.web.paging import Cursor, Format, Limit, Listed, as_file, as_row, listed
+from collector.center.web.paging import Listed, Listing, as_row
 from collector.center.web.routes import api_get
 
 MOST: Final = 100_000
@@ -58,7 +58,10 @@ class ProposalOut(msgspec.Struct, frozen=True):
 
 
 class RegisterOut(msgspec.Struct, frozen=True):
-    """An entry of the register of decisions. `outcome`: granted, refused, withdrawn or open; what a reading adopts."""
+    """An entry of the register of decisions. `outcome`: granted, refused, withdrawn or open; what a reading adopts.
+
+    `office`: of a ruling, the office that rules on disputes of the area (Art. 29).
+    """
 
     at_ms: int
     kind: str
@@ -68,25 +71,33 @@ class RegisterOut(msgspec.Struct, frozen=True):
     decided_by: str
     document: str
     text: str
+    office: str
 
 
 @api_get("/audit", Permission.SEE_AUDIT, table=True)
 def list_audit(
     ctx: Ctx,
+    listing: Listing,
     subject: Subject = "",
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
+    who: Annotated[str, QueryParameter(max_length=64)] = "",
+    action: Annotated[str, QueryParameter(max_length=64)] = "",
+    from_ms: Annotated[int | None, QueryParameter(ge=0, le=2**53)] = None,
+    to_ms: Annotated[int | None, QueryParameter(ge=0, le=2**53)] = None,
 ) -> Listed[AuditOut]:
     """The audit log, newest first. A file holds the newest 100 000 entries."""
     total = ctx.read(audit.head)[0]
-    whole = format != "json"
-    most = MOST if whole else limit + 1
-    found = ctx.read(lambda c: audit.list_entries(c, before=cursor or None, limit=most, subject=subject))
+    most = MOST if listing.is_file else listing.limit + 1
+    found = ctx.read(
+        lambda c: audit.list_entries(
+            c, before=listing.cursor or None, limit=most, subject=subject, who=who, action=action,
+            since_ms=from_ms, until_ms=to_ms,
+        )
+    )  # fmt: skip
     rows = [as_row(AuditOut, entry) for entry in found]
-    if whole:
-        return as_file(rows, AuditOut, format, "audit")  # type: ignore[return-value]  # sent as it is
-    return Listed(rows[:limit], rows[limit - 1].sequence if len(rows) > limit else None, total)
+    if listing.is_file:
+        return listing.of(rows, AuditOut, "audit")
+    shown = rows[: listing.limit]
+    return Listed(shown, shown[-1].sequence if len(rows) > listing.limit else None, total)
 
 
 @api_get("/audit/chain", Permission.SEE_AUDIT)
@@ -97,30 +108,23 @@ def verify_audit(ctx: Ctx) -> ChainOut:
 
 
 @api_get("/decisions", Permission.SEE_ALL, table=True)
-def register(
-    ctx: Ctx,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[RegisterOut]:
+def register(ctx: Ctx, listing: Listing) -> Listed[RegisterOut]:
     """The register of decisions: proposals decided and open, rulings on appeals, readings adopted; oldest first."""
     rows = [as_row(RegisterOut, each) for each in ctx.read(lambda c: list_decisions(c, actor=ctx.actor))]
-    return listed(rows, row=RegisterOut, cursor=cursor, limit=limit, form=format, name="decisions")
+    return listing.of(rows, RegisterOut, "decisions")
 
 
 @api_get("/proposals", Permission.SEE_ALL, table=True)
 def list_proposals(
     ctx: Ctx,
+    listing: Listing,
     subject: Subject = "",
     waiting: Annotated[bool, QueryParameter(description="only what waits for a decision")] = False,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
 ) -> Listed[ProposalOut]:
     """What was proposed to another person, oldest first."""
     found = ctx.read(lambda c: four_eyes.list_proposals(c, subject=subject, open_only=waiting))
     rows = [as_row(ProposalOut, each) for each in found]
-    return listed(rows, row=ProposalOut, cursor=cursor, limit=limit, form=format, name="proposals")
+    return listing.of(rows, ProposalOut, "proposals")
 
 
 ROUTES: Final = [list_audit, verify_audit, register, list_proposals]

@@ -3,26 +3,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Final
 
 from litestar import Response
 from litestar.params import QueryParameter
 
-from collector.base.text import tr
-from collector.center.month.decisions import list_decisions
+from collector.base.text import join, tr, tr_in
+from collector.center.month.decisions import READING, Decision, list_decisions
 from collector.center.operate.metrics import render_metrics
+from collector.center.operate.readiness import why_not_ready
 from collector.center.people import audit
 from collector.center.people.access import Permission
+from collector.center.runs.rulebooks import rulebook_of, rulebook_path
+from collector.center.web.audit.audit_words import ACTIONS, said_action, said_detail, said_subject
 from collector.center.web.context import Ctx, Page
 from collector.center.web.guards import Open
-from collector.center.web.paging import Cursor, window
+from collector.center.web.listing import ListColumn, list_page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
+from collector.center.web.typed import day_of
+from collector.model.interval import DAY_MS, local_midnight_ms
 
 NAVIGATION: Final = (
     NavEntry(tr("Decisions"), "/decisions", Permission.SEE_ALL),
     NavEntry(tr("Audit"), "/audit", Permission.SEE_AUDIT),
 )
+
+_DECISIONS: Final = (
+    ListColumn("at_ms", tr("Time"), "time"),
+    ListColumn("kind", tr("Kind"), words="PROPOSALS", choose=True),
+    ListColumn("subject", tr("Subject"), value=lambda d: said_subject(d.subject)),
+    ListColumn(
+        "outcome", tr("Decision"), "tag", words="DECISIONS", choose=True,
+        tags={"granted": "good", "refused": "bad", "open": "warn"},
+    ),
+    ListColumn("prepared_by", tr("Prepared by"), choose=True),
+    ListColumn("decided_by", tr("Decided by"), choose=True),
+    ListColumn("office", tr("Rules on a dispute (Art. 29)"), choose=True),
+    ListColumn("document", tr_in("number", "Document")),
+    ListColumn("text", tr("Note"), value=lambda d: join("; ", filter(None, (d.note, said_detail(d.content))))),
+)  # fmt: skip
 
 
 @page("/healthz", Open.LOOPBACK)
@@ -33,9 +54,9 @@ def health() -> Response[str]:
 
 @page("/readyz", Open.LOOPBACK)
 def ready(ctx: Ctx) -> Response[str]:
-    """The store answers too."""
-    ctx.read(audit.head)
-    return Response("ready\n", media_type="text/plain")
+    """The store answers, and commits what it is given: else 503 with everything that keeps it from doing so."""
+    found = why_not_ready(ctx.store)
+    return Response("\n".join(found or ["ready"]) + "\n", media_type="text/plain", status_code=503 if found else 200)
 
 
 @page("/audit", Permission.SEE_AUDIT)
@@ -43,18 +64,31 @@ def audit_page(
     ctx: Ctx,
     before: Annotated[int | None, QueryParameter(ge=1, le=2**62)] = None,
     subject: Annotated[str, QueryParameter(max_length=255)] = "",
+    who: Annotated[str, QueryParameter(max_length=64)] = "",
+    doing: Annotated[str, QueryParameter(name="action", max_length=64)] = "",
+    since: Annotated[str, QueryParameter(max_length=10)] = "",
+    until: Annotated[str, QueryParameter(max_length=10)] = "",
     verify: Annotated[bool, QueryParameter()] = False,
 ) -> Page:
-    """Who changed and disclosed what, newest first; with `verify` the whole chain is recomputed."""
+    """Who changed and disclosed what, newest first, by person, action and days; `verify`: the chain is recomputed."""
     rows = ctx.settings.web.page_rows
-    entries = ctx.read(lambda c: audit.list_entries(c, before=before, limit=rows + 1, subject=subject))
+    first, last = (None if not text else local_midnight_ms(day_of(text)) for text in (since, until))
+    entries = ctx.read(
+        lambda c: audit.list_entries(
+            c, before=before, limit=rows + 1, subject=subject, who=who, action=doing,
+            since_ms=first, until_ms=None if last is None else last + DAY_MS,
+        )
+    )  # fmt: skip
     sequence, digest = ctx.read(audit.head)
     return ctx.page(
         "audit.html",
-        entries=entries[:rows],
+        entries=[
+            (each, said_action(each["action"]), said_detail(each["detail"]), said_subject(each["subject"]))
+            for each in entries[:rows]
+        ],
         older=entries[rows - 1]["sequence"] if len(entries) > rows else None,
-        before=before,
-        subject=subject,
+        chosen={"subject": subject, "who": who, "action": doing, "since": since, "until": until},
+        actions=ACTIONS,
         head=(sequence, digest),
         wrong=ctx.read(audit.verify) if verify else None,
     )
@@ -69,11 +103,19 @@ def metrics(ctx: Ctx) -> Response[bytes]:
 
 
 @page("/decisions", Permission.SEE_ALL)
-def decisions_page(ctx: Ctx, cursor: Cursor = 0) -> Page:
+def decisions_page(ctx: Ctx) -> Page | Response[bytes]:
     """The register of decisions, newest first."""
-    rows = ctx.read(lambda c: list_decisions(c, actor=ctx.actor))[::-1]
-    shown, older = window(rows, cursor, ctx.settings.web.page_rows)
-    return ctx.page("decisions.html", rows=shown, older=older, count=len(rows))
+    readings = rulebook_of(rulebook_path(ctx.settings)).readings
+
+    def adopted(row: Decision) -> Decision:
+        """What a reading says, in the reader's language, in the place of its code."""
+        reading = readings.get(row.subject) if row.kind == READING else None
+        if reading is None or ctx.language != "zh":
+            return row
+        return replace(row, outcome=reading.choices_zh.get(row.outcome, row.outcome))
+
+    rows = [adopted(each) for each in ctx.read(lambda c: list_decisions(c, actor=ctx.actor))[::-1]]
+    return list_page(ctx, "decisions.html", _DECISIONS, rows, name="decisions")
 
 
 ROUTES: Final = [health, ready, metrics, decisions_page, audit_page]

@@ -9,16 +9,20 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
-from collector.base.errors import StoreError
-from collector.base.text import tr
-from collector.center.inputs.imports import IMPORT_KINDS, KINDS, list_imports, rows_in_force
+from collector.base.errors import ConfigError, Missing
+from collector.base.text import into, tr
+from collector.center.inputs.imports import IMPORT_KINDS, KINDS, known_register, list_imports, rows_in_force
+from collector.center.inputs.preview import preview
 from collector.center.inputs.service import deliver, delivered_of, read_import, take_back
 from collector.center.people.access import Permission
 from collector.center.web.context import Ctx
-from collector.center.web.errors import Missing
-from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, attachment, listed
+from collector.center.web.errors import ProblemOut, language_of_program, problem_rows
+from collector.center.web.inputs.import_templates import template
+from collector.center.web.inputs.marked_file import marked_xlsx
+from collector.center.web.month_rules import rules_of_inputs
+from collector.center.web.paging import XLSX, Listed, Listing, as_row, attachment
 from collector.center.web.routes import api_get, api_post
-from collector.settlement.rulebook.catalogue import SERVICES
+from collector.center.web.which_month import month_at_work
 
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]
 ImportKind = Annotated[str, PathParameter(max_length=40, description=", ".join(IMPORT_KINDS))]
@@ -41,12 +45,46 @@ class ImportOut(msgspec.Struct, frozen=True):
 
 
 class ImportedOut(msgspec.Struct, frozen=True):
-    """What a delivery did. `import_id`: null where every row was there already and nothing changed."""
+    """What a delivery did. `import_id`: null where every row was there already and nothing changed.
+
+    `notes`: how the file was read, where there was a choice.
+    """
 
     import_id: int | None
     added: int
     same: int
     replaced: int
+    notes: list[str]
+
+
+class YuanChangeOut(msgspec.Struct, frozen=True):
+    """What a plant's revenue of a month would be, and is; null where there is none in force."""
+
+    plant: str
+    month: str
+    before_yuan: str | None
+    after_yuan: str
+
+
+class PreviewOut(msgspec.Struct, frozen=True):
+    """What taking a file would do. `first`: its first rows, along `columns`; `rows`: how many it has.
+
+    `added`, `same`, `replaced`: its new rows, those in force already, and those in force that would make way, of which
+    `conflicts` names the first. `changes`: of a register or records, in words. `yuan`: of revenue.
+    """
+
+    kind: str
+    columns: list[str]
+    first: list[list[str]]
+    rows: int
+    added: int
+    same: int
+    replaced: int
+    conflicts: list[ProblemOut]
+    months: list[str]
+    changes: list[str]
+    yuan: list[YuanChangeOut]
+    notes: list[str]
 
 
 class ReasonIn(msgspec.Struct, frozen=True):
@@ -65,23 +103,18 @@ class RowOut(msgspec.Struct, frozen=True):
 @api_get("/imports", Permission.SEE_ALL, table=True)
 def list_all(
     ctx: Ctx,
+    listing: Listing,
     kind: Annotated[str, QueryParameter(max_length=40)] = "",
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
 ) -> Listed[ImportOut]:
     """Every import, newest first."""
     rows = [as_row(ImportOut, each) for each in reversed(ctx.read(list_imports)) if kind in ("", each["kind"])]
-    return listed(rows, row=ImportOut, cursor=cursor, limit=limit, form=format, name="imports")
+    return listing.of(rows, ImportOut, "imports")
 
 
 @api_get("/imports/{number:int}/file", Permission.SEE_ALL, media_type="application/octet-stream")
 def import_file(ctx: Ctx, number: Number) -> Response[bytes]:
     """The file as it was delivered."""
-    try:
-        facts, data = ctx.read(lambda c: read_import(c, number))
-    except StoreError as error:
-        raise Missing(error.message, subject=error.subject) from error
+    facts, data = ctx.read(lambda c: read_import(c, number))
     return attachment(data, facts["name"], "application/octet-stream")
 
 
@@ -94,8 +127,55 @@ def take(
 ) -> ImportedOut:
     """Take a file (CSV, XLSX, E text, register TOML, records Parquet) that is the body of this request, or nothing."""
     delivered = delivered_of(name, ctx.body)
-    result = deliver(ctx.store, kind, delivered, actor=ctx.actor, replace=replace, services=SERVICES)
+    result = deliver(ctx.store, kind, delivered, actor=ctx.actor, replace=replace, rules=rules_of_inputs(ctx))
     return as_row(ImportedOut, result)
+
+
+@api_post("/imports/{kind:str}/check", Permission.IMPORT, upload=True)
+def check(
+    ctx: Ctx,
+    kind: ImportKind,
+    name: Annotated[str, QueryParameter(min_length=1, max_length=200, description="file name, with its ending")],
+) -> PreviewOut:
+    """What taking the file that is the body of this request would change; nothing is stored, all findings are told."""
+    found = preview(ctx.store, kind, delivered_of(name, ctx.body), rules_of_inputs(ctx))
+    language = language_of_program(ctx.request)
+    return as_row(
+        PreviewOut,
+        found,
+        first=[list(row) for row in found.first],
+        conflicts=problem_rows(found.conflicts, language),
+        changes=[str(into(each, language)) for each in found.changes],
+        notes=[str(into(each, language)) for each in found.notes],
+        yuan=[as_row(YuanChangeOut, each) for each in found.yuan],
+    )
+
+
+@api_post("/imports/{kind:str}/marked", Permission.IMPORT, upload=True, media_type=XLSX)
+def marked(
+    ctx: Ctx,
+    kind: ImportKind,
+    name: Annotated[str, QueryParameter(min_length=1, max_length=200, description="file name, with its ending")],
+) -> Response[bytes]:
+    """The file that is the body of this request as XLSX, its refused cells marked; nothing is stored."""
+    delivered, data = delivered_of(name, ctx.body), None
+    try:
+        preview(ctx.store, kind, delivered, rules_of_inputs(ctx))
+    except ConfigError as error:
+        data = marked_xlsx(kind, delivered, error.problems, language_of_program(ctx.request))
+    if data is None:
+        raise Missing(tr("nothing of it can be marked"), subject=delivered.name)
+    return attachment(data, f"{delivered.name.rpartition('.')[0]}-marked.xlsx", XLSX)
+
+
+@api_get("/imports/templates/{name:str}", Permission.SEE_ALL, media_type="application/octet-stream")
+def template_file(ctx: Ctx, name: FromPath[str]) -> Response[bytes]:
+    """A file to begin with, of a kind and a form: plan.csv, plan.xlsx, register.toml."""
+    kind, _, form = name.rpartition(".")
+    made = template(kind, form, ctx.read(known_register), month_at_work(ctx.store, ctx.request))
+    if made is None:
+        raise Missing(tr("there is no such template"), subject=name[:64])
+    return attachment(made.data, made.name, "application/octet-stream")
 
 
 @api_post("/imports/{number:int}/undo", Permission.IMPORT)
@@ -106,20 +186,14 @@ def undo(ctx: Ctx, number: Number, data: JSONBody[ReasonIn]) -> ImportOut:
 
 
 @api_get("/inputs/{kind:str}", Permission.SEE_ALL, table=True)
-def in_force(
-    ctx: Ctx,
-    kind: FromPath[str],
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[RowOut]:
+def in_force(ctx: Ctx, listing: Listing, kind: FromPath[str]) -> Listed[RowOut]:
     """The rows of a kind that are in force, as a month settled now would take them."""
     if kind not in KINDS:
         raise Missing(tr("expected one of {names}", names=", ".join(KINDS)), subject=kind[:40])
     columns = list(KINDS[kind].columns)
     cells = ctx.read(lambda c: rows_in_force(c, ctx.store.imported, kind)) or ()
     rows = [RowOut(columns, list(row)) for row in cells]
-    return listed(rows, row=RowOut, cursor=cursor, limit=limit, form=format, name=kind)
+    return listing.of(rows, RowOut, kind)
 
 
-ROUTES: Final = [list_all, import_file, take, undo, in_force]
+ROUTES: Final = [list_all, import_file, take, check, marked, template_file, undo, in_force]

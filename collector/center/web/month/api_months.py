@@ -3,31 +3,35 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Final, Literal
 
 import msgspec
 from litestar import Response
 from litestar.params import JSONBody, PathParameter
 
-from collector.base.errors import RuleError, StoreError
+from collector.base.errors import Missing, RuleError, StoreError
 from collector.base.text import tr
 from collector.center.month.duties import duties_of
-from collector.center.month.transitions import approve_step, propose_step, refuse_step
+from collector.center.month.regulator.first_acts import act_first
+from collector.center.month.transitions import approve_step, prepare_step, refuse_step
 from collector.center.papers.bill_documents import bill_cells
 from collector.center.papers.bills import bills_of
 from collector.center.papers.filings import hand_out_filing, list_filings, make_filings
 from collector.center.people import four_eyes
 from collector.center.people.access import Permission
 from collector.center.runs.asking.lost_runs import runs_asked
-from collector.center.runs.month_state import State, list_steps, month_state, visible_run
+from collector.center.runs.asking.run_queue import AskedRun
+from collector.center.runs.month_state import MonthStage, area_statuses, list_steps, month_state, visible_run
 from collector.center.runs.rulebooks import rulebook_path
 from collector.center.runs.run_list import CORRECTION, TRIAL
-from collector.center.runs.settle_month import ask_to_settle
+from collector.center.runs.settle_month import MadeRun, ask_to_settle
+from collector.center.runs.variants.running_month import ask_to_settle_running
 from collector.center.web.context import Ctx
-from collector.center.web.errors import Missing, language_of_program
+from collector.center.web.errors import language_of_program
 from collector.center.web.month_rules import days_of
 from collector.center.web.months import known_months
-from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, attachment, listed
+from collector.center.web.paging import Listed, Listing, as_row, attachment
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.shapes import DoneOut, JobOut, MonthPath, NumberOut, job_out
 from collector.center.web.which_month import month_named
@@ -40,7 +44,7 @@ StateName = Literal["trial", "disclosed", "in_review", "filed", "effective", "pu
 
 
 class MonthOut(msgspec.Struct, frozen=True):
-    """Where a month stands. `visible_run_id`: the run the caller would look at first."""
+    """Where a month stands. `visible_run_id`: the run the caller would look at first; `areas`: its status by area."""
 
     month: str
     state: str
@@ -48,6 +52,7 @@ class MonthOut(msgspec.Struct, frozen=True):
     run_id: int | None
     since_ms: int | None
     visible_run_id: int | None
+    areas: dict[str, str]
 
 
 class MonthStepOut(msgspec.Struct, frozen=True):
@@ -89,6 +94,18 @@ class StepDecisionIn(msgspec.Struct, frozen=True):
     document: Document = ""
 
 
+class RegulateIn(msgspec.Struct, frozen=True):
+    """What the regulator makes of a month: effective (of what is filed) or published. `document`: of the approval.
+
+    `note`: why; needed to return a filing, and to publish with an area that is not final.
+    """
+
+    to: Literal["effective", "published"]
+    granted: bool
+    note: Note = ""
+    document: Document = ""
+
+
 class DutyOut(msgspec.Struct, frozen=True):
     """A duty of the calendar. `status` and days left as of today."""
 
@@ -107,9 +124,14 @@ class DutyOut(msgspec.Struct, frozen=True):
 
 
 class SettleIn(msgspec.Struct, frozen=True):
-    """A run to be made of what the store has now."""
+    """A run to be made of what the store has now. `running`: up to the last day sealed for all units, never final.
+
+    `last`: of a running one, at most up to this local day, to compare a month that is over with one that is not.
+    """
 
     note: Note = ""
+    running: bool = False
+    last: date | None = None
 
 
 class FilingOut(msgspec.Struct, frozen=True):
@@ -150,13 +172,16 @@ class BillOut(msgspec.Struct, frozen=True):
     run: str
     document: str
     reason: str
+    tax_number: str
+    vat_rate: str
+    bank: str
 
 
 @api_get("/months", Permission.SEE_OWN, own=True, table=True)
-def months(ctx: Ctx, cursor: Cursor = 0, limit: Limit = 100, format: Format = "json") -> Listed[MonthOut]:  # noqa: A002
+def months(ctx: Ctx, listing: Listing) -> Listed[MonthOut]:
     """Months there is something of, newest first."""
     rows = [_month(ctx, Month.parse(text)) for text in known_months(ctx.store)]
-    return listed(rows, row=MonthOut, cursor=cursor, limit=limit, form=format, name="months")
+    return listing.of(rows, MonthOut, "months")
 
 
 @api_get("/months/{month:str}", Permission.SEE_OWN, own=True)
@@ -167,21 +192,17 @@ def one_month(ctx: Ctx, month: MonthPath) -> MonthOut:
 
 def _month(ctx: Ctx, month: Month) -> MonthOut:
     state = ctx.read(lambda c: month_state(c, month))
-    return as_row(MonthOut, state, visible_run_id=ctx.read(lambda c: visible_run(c, month, ctx.actor)))
+    run_id = ctx.read(lambda c: visible_run(c, month, ctx.actor))
+    areas = {} if run_id is None else ctx.read(lambda c: area_statuses(c, run_id))
+    return as_row(MonthOut, state, visible_run_id=run_id, areas=areas)
 
 
 @api_get("/months/{month:str}/steps", Permission.SEE_OWN, own=True, table=True)
-def steps(
-    ctx: Ctx,
-    month: MonthPath,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[MonthStepOut]:
+def steps(ctx: Ctx, listing: Listing, month: MonthPath) -> Listed[MonthStepOut]:
     """The steps a month took, oldest first."""
     wanted = month_named(month)
     rows = [as_row(MonthStepOut, each) for each in ctx.read(lambda c: list_steps(c, wanted, actor=ctx.actor))]
-    return listed(rows, row=MonthStepOut, cursor=cursor, limit=limit, form=format, name=f"steps-{month}")
+    return listing.of(rows, MonthStepOut, f"steps-{month}")
 
 
 @api_post("/months/{month:str}/steps", Permission.PREPARE)
@@ -189,11 +210,9 @@ def propose(ctx: Ctx, month: MonthPath, data: JSONBody[StepIn]) -> NumberOut:
     """Propose the next step of a month; another person decides the proposal."""
     wanted = month_named(month)
     return NumberOut(
-        ctx.write(
-            lambda c: propose_step(
-                c, wanted, State(data.to), actor=ctx.actor, now_ms=ctx.now_ms, days=days_of(ctx),
-                run_id=data.run_id, reason=data.reason, document=data.document,
-            )
+        prepare_step(
+            ctx.store, wanted, MonthStage(data.to), actor=ctx.actor, days=days_of(ctx),
+            run_id=data.run_id, reason=data.reason, document=data.document,
         )
     )  # fmt: skip
 
@@ -218,14 +237,28 @@ def decide(ctx: Ctx, month: MonthPath, number: Number, data: JSONBody[StepDecisi
     return _month(ctx, wanted)
 
 
+@api_post("/proposals/{number:int}/withdraw", Permission.PREPARE)
+def withdraw(ctx: Ctx, number: Number) -> DoneOut:
+    """Take one's own proposal back while nobody decided it."""
+    ctx.write(lambda c: four_eyes.withdraw(c, number, actor=ctx.actor, now_ms=ctx.now_ms))
+    return DoneOut()
+
+
+@api_post("/months/{month:str}/regulate", Permission.REGULATE)
+def regulate(ctx: Ctx, month: MonthPath, data: JSONBody[RegulateIn]) -> MonthOut:
+    """Approve or return a filing, or publish, as the regulator, without waiting for a proposal of the center."""
+    wanted, days = month_named(month), days_of(ctx)
+    ctx.write(
+        lambda c: act_first(
+            c, wanted, MonthStage(data.to), actor=ctx.actor, granted=data.granted, now_ms=ctx.now_ms, days=days,
+            note=data.note, document=data.document,
+        )
+    )  # fmt: skip
+    return _month(ctx, wanted)
+
+
 @api_get("/months/{month:str}/duties", Permission.SEE_OWN, own=True, table=True)
-def duties(
-    ctx: Ctx,
-    month: MonthPath,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[DutyOut]:
+def duties(ctx: Ctx, listing: Listing, month: MonthPath) -> Listed[DutyOut]:
     """The calendar's duties of a month, with the days left."""
     wanted = month_named(month)
     try:
@@ -233,7 +266,7 @@ def duties(
     except RuleError as error:
         raise StoreError(error.message, subject=error.subject) from error
     rows = [as_row(DutyOut, each) for each in board.rows]
-    return listed(rows, row=DutyOut, cursor=cursor, limit=limit, form=format, name=f"duties-{month}")
+    return listing.of(rows, DutyOut, f"duties-{month}")
 
 
 @api_post("/months/{month:str}/settle", Permission.SETTLE)
@@ -244,16 +277,17 @@ def settle(ctx: Ctx, month: MonthPath, data: JSONBody[SettleIn]) -> JobOut:
     """
     wanted = month_named(month)
     state = ctx.read(lambda c: month_state(c, wanted))
-    kind = CORRECTION if state.state is State.CORRECTION or state.edition > 1 else TRIAL
+    kind = CORRECTION if state.state is MonthStage.CORRECTION or state.edition > 1 else TRIAL
     store, rulebook, actor = ctx.store, rulebook_path(ctx.settings), ctx.actor
-    return job_out(
-        ctx.runs.start(
-            lambda: ask_to_settle(
-                store, wanted, rulebook=rulebook, actor=actor, kind=kind, note=data.note, base_run_id=state.run_id
-            )
-        ),
-        language_of_program(ctx.request),
-    )
+
+    def wish() -> AskedRun[MadeRun]:
+        if data.running:
+            return ask_to_settle_running(store, wanted, rulebook=rulebook, actor=actor, note=data.note, last=data.last)
+        return ask_to_settle(
+            store, wanted, rulebook=rulebook, actor=actor, kind=kind, note=data.note, base_run_id=state.run_id
+        )
+
+    return job_out(ctx.runs.start(wish), language_of_program(ctx.request))
 
 
 @api_get("/months/{month:str}/job", Permission.SEE_ALL)
@@ -266,17 +300,11 @@ def last_job(ctx: Ctx, month: MonthPath) -> JobOut:
 
 
 @api_get("/months/{month:str}/filings", Permission.SEE_OWN, own=True, table=True)
-def filings(
-    ctx: Ctx,
-    month: MonthPath,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[FilingOut]:
+def filings(ctx: Ctx, listing: Listing, month: MonthPath) -> Listed[FilingOut]:
     """The documents of a month; a plant's user sees the scheme once it is published."""
     wanted = month_named(month)
     rows = [as_row(FilingOut, each) for each in ctx.read(lambda c: list_filings(c, wanted, actor=ctx.actor))]
-    return listed(rows, row=FilingOut, cursor=cursor, limit=limit, form=format, name=f"filings-{month}")
+    return listing.of(rows, FilingOut, f"filings-{month}")
 
 
 @api_post("/months/{month:str}/filings", Permission.PREPARE)
@@ -299,28 +327,20 @@ def file_run(ctx: Ctx, month: MonthPath) -> DoneOut:
 )
 def filing_file(ctx: Ctx, number: Number) -> Response[bytes]:
     """A document as it was made."""
-    try:
-        _, file = ctx.write(lambda c: hand_out_filing(c, number, actor=ctx.actor, now_ms=ctx.now_ms))
-    except StoreError as error:
-        raise Missing(error.message, subject=error.subject) from error
+    _, file = ctx.write(lambda c: hand_out_filing(c, number, actor=ctx.actor, now_ms=ctx.now_ms))
     return attachment(file.data, file.name, "application/octet-stream")
 
 
 @api_get("/months/{month:str}/bills", Permission.SEE_OWN, own=True, table=True)
-def bills(
-    ctx: Ctx,
-    month: MonthPath,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[BillOut]:
+def bills(ctx: Ctx, listing: Listing, month: MonthPath) -> Listed[BillOut]:
     """Net amounts carried to the electricity bill; one's own for a plant's user."""
     wanted = month_named(month)
     found = ctx.read(lambda c: bills_of(c, wanted, actor=ctx.actor))
     rows = [as_row(BillOut, bill_cells(each)) for each in found]
-    return listed(rows, row=BillOut, cursor=cursor, limit=limit, form=format, name=f"bills-{month}")
+    return listing.of(rows, BillOut, f"bills-{month}")
 
 
 ROUTES: Final = [
-    months, one_month, steps, propose, decide, duties, settle, last_job, filings, file_run, filing_file, bills,
+    months, one_month, steps, propose, decide, withdraw, regulate, duties, settle, last_job, filings, file_run,
+    filing_file, bills,
 ]  # fmt: skip

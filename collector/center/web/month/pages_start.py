@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final
 
 from litestar.params import QueryParameter
@@ -12,8 +11,7 @@ from collector.center.web import render
 from collector.center.web.context import Ctx, Page
 from collector.center.web.guards import Open
 from collector.center.web.routes import page
-
-MONTH: Final = r"^[0-9]{4}-(0[1-9]|1[0-2])\Z"
+from collector.center.web.which_month import MONTH
 
 
 @page("/", Open.LOGGED_IN, own=True)
@@ -26,15 +24,17 @@ def start(ctx: Ctx) -> Page:
 @page("/go", Open.LOGGED_IN, own=True)
 def go_to_month(
     ctx: Ctx,
-    month: Annotated[str, QueryParameter(pattern=MONTH)],
+    month: Annotated[str, QueryParameter(pattern=f"^{MONTH.pattern}")],
     origin: Annotated[str, QueryParameter(name="from", max_length=2000)] = "",
 ) -> Page:
-    """The same page of another month; from a page that has none the month's own."""
-    if re.match(r"/months/[0-9]{4}-[0-9]{2}(/|$)", origin) and "//" not in origin:
-        parts = origin.split("/")
+    """The same page of another month; from a page of no month the same page, with the month kept for the next one."""
+    parts = origin.split("/")
+    if len(parts) > 2 and parts[1] == "months" and MONTH.match(parts[2]) and "//" not in origin:
         # What is named by a number (a run, a review) belongs to its month; its list is what the other month has.
         kept = parts[3:4]
         return ctx.redirect("/".join(["/months", month, *kept]))
+    if any(entry.path == origin and entry.part is None for entry in render.NAVIGATION):
+        return ctx.redirect(origin, month=month)
     return ctx.redirect(f"/months/{month}")
 
 

@@ -10,8 +10,9 @@ from litestar.params import FromPath
 
 from collector.base.errors import Denied, StoreError
 from collector.base.text import said_by, tr
-from collector.center.people import accounts
+from collector.center.people import accounts, second_factor
 from collector.center.people.access import Permission, Role
+from collector.center.people.passwords import hash_password
 from collector.center.receive.keys import enrolled_units
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.render import NavEntry
@@ -32,7 +33,7 @@ def create_action(ctx: Ctx) -> Page:
     form = ctx.form
     try:
         role = _role(form)
-        hashed = accounts.hash_password(ctx.unstripped("password"))
+        hashed = hash_password(ctx.unstripped("password"))
         ctx.write(
             lambda c: accounts.create_account(
                 c, actor=ctx.actor, name=form.get("name", ""), full_name=form.get("full_name", ""),
@@ -48,7 +49,7 @@ def create_action(ctx: Ctx) -> Page:
 def password_action(ctx: Ctx, name: FromPath[str]) -> Page:
     """Give somebody a new password."""
     try:
-        hashed = accounts.hash_password(ctx.unstripped("password"))
+        hashed = hash_password(ctx.unstripped("password"))
     except StoreError as error:
         return _page(ctx, status=422, refused=said_by(error))
     ctx.write(lambda c: accounts.set_password(c, actor=ctx.actor, name=name, password_hash=hashed, now_ms=ctx.now_ms))
@@ -65,6 +66,16 @@ def role_action(ctx: Ctx, name: FromPath[str]) -> Page:
     except (Denied, StoreError) as error:
         return _page(ctx, status=422, refused=said_by(error))
     return ctx.redirect("/users", notice="user_role")
+
+
+@action("/users/{name:str}/second-factor/remove", Permission.ADMINISTER)
+def factor_action(ctx: Ctx, name: FromPath[str]) -> Page:
+    """Remove the second factor of somebody who lost the device and the recovery codes; one's own needs a code."""
+    try:
+        ctx.write(lambda c: second_factor.remove(c, actor=ctx.actor, name=name, now_ms=ctx.now_ms))
+    except StoreError as error:
+        return _page(ctx, status=422, refused=said_by(error))
+    return ctx.redirect("/users", notice="user_factor")
 
 
 @action("/users/{name:str}/disable", Permission.ADMINISTER)
@@ -96,4 +107,4 @@ def _page(ctx: Context, *, status: int = 200, refused: str = "", typed: Mapping[
     )
 
 
-ROUTES: Final = [users_page, create_action, password_action, role_action, disable_action]
+ROUTES: Final = [users_page, create_action, password_action, role_action, factor_action, disable_action]

@@ -13,7 +13,7 @@ from collector.center.quality.gap_map import find_gaps, list_gaps, map_day, map_
 from collector.center.receive.asks import ask_again, list_asks
 from collector.center.web.context import Ctx, own_plant
 from collector.center.web.month_rules import hold_of
-from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
+from collector.center.web.paging import Cursor, Format, Limit, Listed, Listing, ListQuery, as_row
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.shapes import Instant, MonthPath
 from collector.center.web.typed import Day, asked_interval, day_of
@@ -111,7 +111,7 @@ def month_map(
     hold_s = hold_of(ctx, wanted)
     found = ctx.read(lambda c: map_month(c, wanted, now_ms=ctx.now_ms, hold_limit_s=hold_s))
     rows = [as_row(PlantDayOut, each) for each in found if ctx.actor.may_see(each.plant)]
-    return listed(rows, row=PlantDayOut, cursor=cursor, limit=limit, form=format, name=f"map-{month}")
+    return ListQuery(cursor, limit, format).of(rows, PlantDayOut, f"map-{month}")
 
 
 @api_get("/days/{day:str}/map", Permission.SEE_OWN, own=True, table=True)
@@ -127,56 +127,44 @@ def day_map(
     hold_s = hold_of(ctx, Month(shown.year, shown.month))
     found = ctx.read(lambda c: map_day(c, shown, now_ms=ctx.now_ms, hold_limit_s=hold_s, plant=own_plant(ctx)))
     rows = [UnitHoursOut(each.plant, each.unit, list(each.known_min), list(each.elapsed_min)) for each in found]
-    return listed(rows, row=UnitHoursOut, cursor=cursor, limit=limit, form=format, name=f"map-{day}")
+    return ListQuery(cursor, limit, format).of(rows, UnitHoursOut, f"map-{day}")
 
 
 @api_get("/months/{month:str}/gap-records", Permission.SEE_OWN, own=True, table=True)
 def gap_records(
     ctx: Ctx,
+    listing: Listing,
     month: MonthPath,
     unit: Annotated[str, QueryParameter(max_length=64)] = "",
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
 ) -> Listed[GapRecordOut]:
     """Gap records that touch a month; of one's own plant for a plant's user."""
     interval = month_named(month).interval
     found = ctx.read(lambda c: list_gaps(c, interval, plant=own_plant(ctx), unit=unit))
     rows = [as_row(GapRecordOut, each) for each in found]
-    return listed(rows, row=GapRecordOut, cursor=cursor, limit=limit, form=format, name=f"gap-records-{month}")
+    return listing.of(rows, GapRecordOut, f"gap-records-{month}")
 
 
 @api_get("/plants/{plant:str}/units/{unit:str}/days/{day:str}/gaps", Permission.SEE_OWN, plant="plant", table=True)
-def gaps(
-    ctx: Ctx,
-    plant: Plant,
-    unit: Unit,
-    day: Day,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[GapOut]:
+def gaps(ctx: Ctx, listing: Listing, plant: Plant, unit: Unit, day: Day) -> Listed[GapOut]:
     """Every gap of a unit's local day, per quantity, with its reason."""
     shown = day_of(day)
     hold_s = hold_of(ctx, Month(shown.year, shown.month))
     lake = ctx.store.lake
     found = ctx.read(lambda c: find_gaps(c, lake, unit, plant, shown, now_ms=ctx.now_ms, hold_limit_s=hold_s))
     rows = [as_row(GapOut, each) for each in found]
-    return listed(rows, row=GapOut, cursor=cursor, limit=limit, form=format, name=f"gaps-{day}")
+    return listing.of(rows, GapOut, f"gaps-{day}")
 
 
 @api_get("/asks", Permission.SEE_OWN, own=True, table=True)
 def asks(
     ctx: Ctx,
+    listing: Listing,
     unit: Annotated[str, QueryParameter(max_length=64)] = "",
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
 ) -> Listed[AskedOut]:
     """What was asked again and what came of it, newest first; of one's own plant for a plant's user."""
     found = ctx.read(lambda c: list_asks(c, plant=own_plant(ctx), unit=unit))
     rows = [as_row(AskedOut, each) for each in found]
-    return listed(rows, row=AskedOut, cursor=cursor, limit=limit, form=format, name="asks")
+    return listing.of(rows, AskedOut, "asks")
 
 
 @api_post("/asks", Permission.IMPORT)

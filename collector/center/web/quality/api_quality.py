@@ -24,7 +24,7 @@ from collector.center.quality.validation import list_findings
 from collector.center.runs.data_policy import hold_limit_s
 from collector.center.runs.rulebooks import rulebook_of, rulebook_path
 from collector.center.web.context import Ctx, own_plant
-from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
+from collector.center.web.paging import Listed, Listing, as_row
 from collector.center.web.routes import api_get, api_post
 from collector.center.web.shapes import DecisionIn, DoneOut, Instant, MonthPath, NumberOut, Text
 from collector.center.web.which_month import month_named
@@ -122,67 +122,51 @@ class WhyIn(msgspec.Struct, frozen=True):
 
 
 @api_get("/months/{month:str}/completeness", Permission.SEE_OWN, own=True, table=True)
-def completeness(
-    ctx: Ctx,
-    month: MonthPath,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[UnitStatusOut]:
+def completeness(ctx: Ctx, listing: Listing, month: MonthPath) -> Listed[UnitStatusOut]:
     """Units over a month: last record, records, known minutes, gaps; one's own for a plant's user."""
     wanted = month_named(month)
     rulebook = rulebook_of(rulebook_path(ctx.settings))
     hold_s = ctx.read(lambda c: hold_limit_s(c, wanted, rulebook))
     found = ctx.read(lambda c: read_status(c, wanted, now_ms=ctx.now_ms, hold_limit_s=hold_s)).units
     rows = [as_row(UnitStatusOut, each) for each in found if ctx.actor.may_see(each.plant)]
-    return listed(rows, row=UnitStatusOut, cursor=cursor, limit=limit, form=format, name=f"completeness-{month}")
+    return listing.of(rows, UnitStatusOut, f"completeness-{month}")
 
 
 @api_get("/alarms", Permission.SEE_OWN, own=True, table=True)
 def alarms(
     ctx: Ctx,
+    listing: Listing,
     cleared: Annotated[bool, QueryParameter(description="those that stand no longer, too")] = False,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
 ) -> Listed[AlarmOut]:
     """Alarms, newest first; of one's own plant for a plant's user."""
     found = ctx.read(lambda c: list_alarms(c, include_cleared=cleared, plant=own_plant(ctx)))
     rows = [as_row(AlarmOut, each) for each in found]
-    return listed(rows, row=AlarmOut, cursor=cursor, limit=limit, form=format, name="alarms")
+    return listing.of(rows, AlarmOut, "alarms")
 
 
 @api_get("/findings", Permission.SEE_OWN, own=True, table=True)
 def findings(
     ctx: Ctx,
+    listing: Listing,
     month: Annotated[str, QueryParameter(max_length=7)] = "",
     plant: OfPlant = "",
     unit: OfUnit = "",
     closed: Annotated[bool, QueryParameter(description="those that are gone, too")] = False,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
 ) -> Listed[FindingOut]:
     """What is implausible in the records stored, by day; of one's own plant for a plant's user."""
     wanted = month_named(month) if month else None
     whose = own_plant(ctx) or plant
     found = ctx.read(lambda c: list_findings(c, month=wanted, plant=whose, unit=unit, include_closed=closed))
     rows = [as_row(FindingOut, each) for each in found]
-    return listed(rows, row=FindingOut, cursor=cursor, limit=limit, form=format, name="findings")
+    return listing.of(rows, FindingOut, "findings")
 
 
 @api_get("/substitutions", Permission.SEE_OWN, own=True, table=True)
-def substitutions(
-    ctx: Ctx,
-    unit: OfUnit = "",
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[SubstitutionOut]:
+def substitutions(ctx: Ctx, listing: Listing, unit: OfUnit = "") -> Listed[SubstitutionOut]:
     """Values put in place of others, oldest first; of one's own plant for a plant's user."""
     found = ctx.read(lambda c: list_substitutions(c, unit=unit, plant=own_plant(ctx)))
     rows = [as_row(SubstitutionOut, each) for each in found]
-    return listed(rows, row=SubstitutionOut, cursor=cursor, limit=limit, form=format, name="substitutions")
+    return listing.of(rows, SubstitutionOut, "substitutions")
 
 
 @api_post("/substitutions", Permission.PREPARE)

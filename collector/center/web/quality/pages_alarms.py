@@ -5,27 +5,50 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
+from litestar import Response
 from litestar.params import QueryParameter
 
-from collector.base.text import tr
+from collector.base.text import tr, tr_in
 from collector.center.operate.alarms import list_alarms
 from collector.center.people.access import Permission
 from collector.center.quality.validation import list_findings
 from collector.center.web.context import Ctx, Page, own_plant
-from collector.center.web.paging import Cursor, window
+from collector.center.web.listing import ListColumn, list_page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
 from collector.center.web.which_month import month_named
 
 NAVIGATION: Final = (NavEntry(tr("Alarms"), "/alarms", Permission.SEE_OWN),)
 
+_ALARMS: Final = (
+    ListColumn(
+        "state", tr("State"), "tag", words="ALARM_STATES", choose=True, tags={"stands": "bad", "cleared": ""},
+        value=lambda row: "cleared" if row["until_ms"] else "stands",
+    ),
+    ListColumn("code", tr("Kind"), words="ALARMS", choose=True),
+    ListColumn("subject", tr("Subject")),
+    ListColumn("since_ms", tr("Since"), "time"),
+    ListColumn("until_ms", tr_in("alarm", "Until"), "time"),
+    ListColumn("text", tr("What"), "kept"),
+)  # fmt: skip
+_FINDINGS: Final = (
+    ListColumn("day", tr("Day"), "day"),
+    ListColumn("plant", tr("Plant"), "plant", choose=True),
+    ListColumn("unit", tr("Unit"), choose=True),
+    ListColumn("code", tr_in("heading", "Finding"), words="FINDING_CODES", choose=True),
+    ListColumn("quantity", tr_in("recorded", "Quantity"), words="QUANTITIES", choose=True),
+    ListColumn("start_ms", tr_in("stretch", "From"), "time"),
+    ListColumn("end_ms", tr_in("stretch", "To"), "time"),
+    ListColumn("found", tr_in("value", "Found"), "kept"),
+    ListColumn("expected", tr("Expected"), "kept"),
+)
+
 
 @page("/alarms", Permission.SEE_OWN, own=True)
-def alarms_page(ctx: Ctx, cleared: Annotated[bool, QueryParameter()] = False, cursor: Cursor = 0) -> Page:
+def alarms_page(ctx: Ctx, cleared: Annotated[bool, QueryParameter()] = False) -> Page | Response[bytes]:
     """Alarms that stand, or with those that were cleared; of one's own plant for a plant's user."""
     rows = ctx.read(lambda c: list_alarms(c, include_cleared=cleared, plant=own_plant(ctx)))
-    shown, older = window(rows, cursor, ctx.settings.web.page_rows)
-    return ctx.page("alarms.html", rows=shown, older=older, count=len(rows), cleared=cleared, now_ms=ctx.now_ms)
+    return list_page(ctx, "alarms.html", _ALARMS, rows, name="alarms", cleared=cleared)
 
 
 @page("/findings", Permission.SEE_OWN, own=True)
@@ -33,13 +56,11 @@ def findings_page(
     ctx: Ctx,
     month: Annotated[str, QueryParameter(max_length=7)] = "",
     unit: Annotated[str, QueryParameter(max_length=64)] = "",
-    cursor: Cursor = 0,
-) -> Page:
+) -> Page | Response[bytes]:
     """What is implausible in the stored days, newest day first."""
     wanted = month_named(month) if month else None
     rows = ctx.read(lambda c: list_findings(c, month=wanted, unit=unit, plant=own_plant(ctx)))[::-1]
-    shown, older = window(rows, cursor, ctx.settings.web.page_rows)
-    return ctx.page("findings.html", rows=shown, older=older, count=len(rows), unit=unit)
+    return list_page(ctx, "findings.html", _FINDINGS, rows, name="findings")
 
 
 ROUTES: Final = [alarms_page, findings_page]

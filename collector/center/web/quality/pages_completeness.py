@@ -11,36 +11,47 @@ from typing import Annotated, Final
 
 from litestar.params import FromPath, QueryParameter
 
+from collector.base.errors import Missing
 from collector.base.text import tr
 from collector.center.people.access import Permission
 from collector.center.quality.gap_map import PlantDay, find_gaps, map_day, map_month
 from collector.center.quality.validation import list_findings
 from collector.center.web.context import Ctx, Page
-from collector.center.web.errors import Missing
 from collector.center.web.month_rules import hold_of
 from collector.center.web.paging import window
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
+from collector.center.web.typed import day_of
 from collector.center.web.which_month import month_named
-from collector.model.interval import Month
+from collector.model.interval import Month, day_interval
 
 _STEPS: Final = ((0.999, "c4"), (0.98, "c3"), (0.9, "c2"), (0.5, "c1"))
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell of a map. `shade`: its class; `text`: percent, empty before its time has begun."""
+class MapSquare:
+    """A cell of a map. `shade`: its class; `text`: percent, cut and never rounded, empty before its time has begun."""
 
     shade: str
     text: str
 
 
-def cell(known_min: int, elapsed_min: int) -> Cell:
-    """How much of a cell's elapsed time is known; 100 only where all of it is."""
+def cell(known_min: int, elapsed_min: int) -> MapSquare:
+    """How much of a cell's elapsed time is known; 100 only where all of it is, 0 only where none is.
+
+    Between 99 and 100 two decimals tell what the colours tell apart.
+    """
     if not elapsed_min:
-        return Cell("cx", "")
+        return MapSquare("cx", "")
     shade = next((name for least, name in _STEPS if known_min >= least * elapsed_min), "c0")
-    return Cell(shade, str(known_min * 100 // elapsed_min))
+    return MapSquare(shade, _percent(known_min, elapsed_min))
+
+
+def _percent(known_min: int, elapsed_min: int) -> str:
+    hundredths = known_min * 10_000 // elapsed_min
+    if 9_900 <= hundredths < 10_000:
+        return f"{hundredths // 100}.{hundredths % 100:02d}"
+    return "<1" if known_min and hundredths < 100 else str(hundredths // 100)
 
 
 @page("/months/{month:str}/completeness", Permission.SEE_OWN, own=True)
@@ -68,7 +79,7 @@ def _by_plant(days: list[PlantDay]) -> Mapping[str, list[PlantDay]]:
     return found
 
 
-def _total(days: list[PlantDay]) -> Cell:
+def _total(days: list[PlantDay]) -> MapSquare:
     return cell(sum(d.known_min for d in days), sum(d.elapsed_min for d in days))
 
 
@@ -104,10 +115,7 @@ def day_named(month: str, day: str) -> tuple[Month, date]:
         Missing: it names none, or a day of another month.
     """
     wanted = month_named(month)
-    try:
-        shown = date.fromisoformat(day)
-    except ValueError as error:
-        raise Missing(tr("expected a day as YYYY-MM-DD"), subject=day[:40]) from error
+    shown = day_of(day)
     if shown not in wanted.days:
         raise Missing(tr("no day of {wanted}", wanted=wanted), subject=day[:40])
     return wanted, shown
@@ -137,6 +145,7 @@ def gaps_page(
         rows=rows,
         older=older,
         count=len(found),
+        begun=day_interval(shown).start_ms < ctx.now_ms,
         findings=ctx.read(lambda c: list_findings(c, plant=plant, unit=unit, day=str(shown))),
     )
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from litestar import Response
 from litestar.params import FromPath
 
 from collector.base.errors import StoreError
-from collector.base.text import said_by, tr
+from collector.base.text import said_by, tr, tr_in
 from collector.center.people.access import Permission
 from collector.center.quality.substitution import (
     decide_substitution,
@@ -19,7 +20,7 @@ from collector.center.quality.substitution import (
     propose_withdrawal,
 )
 from collector.center.web.context import Context, Ctx, Page, own_plant
-from collector.center.web.paging import Cursor, window
+from collector.center.web.listing import ListColumn, list_page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.typed import instant_typed
@@ -28,15 +29,34 @@ from collector.model.quantity import QUANTITIES
 
 NAVIGATION: Final = (NavEntry(tr("Substitutions"), "/substitutions", Permission.SEE_OWN),)
 
+_COLUMNS: Final = (
+    ListColumn("id", tr("No."), "n"),
+    ListColumn("plant", tr("Plant"), "plant", choose=True),
+    ListColumn("unit", tr("Unit"), choose=True),
+    ListColumn("quantity", tr_in("recorded", "Quantity"), words="QUANTITIES", choose=True),
+    ListColumn("start_ms", tr_in("stretch", "From"), "time"),
+    ListColumn("end_ms", tr_in("stretch", "To"), "time"),
+    ListColumn("value", tr_in("substitution", "Value"), "n"),
+    ListColumn("method", tr("Method")),
+    ListColumn("reason", tr("Reason")),
+    ListColumn("prepared_by", tr("Prepared by"), choose=True),
+    ListColumn("decided_by", tr("Decided by"), choose=True),
+    ListColumn(
+        "state", tr("State"), "tag", words="SUBSTITUTION_STATES", choose=True,
+        tags={"open": "warn", "in_force": "good", "refused": "bad", "withdrawn": ""},
+    ),
+    ListColumn("act", "", "own"),
+)  # fmt: skip
+
 
 @page("/substitutions", Permission.SEE_OWN, own=True)
-def substitutions_page(ctx: Ctx, cursor: Cursor = 0) -> Page:
+def substitutions_page(ctx: Ctx) -> Page | Response[bytes]:
     """Every substitution, newest first; the form for those who may propose one, filled from the address."""
-    return _page(ctx, cursor, typed={**ctx.request.query_params})
+    return _page(ctx, typed={**ctx.request.query_params})
 
 
 @action("/substitutions", Permission.PREPARE)
-def propose_action(ctx: Ctx) -> Page:
+def propose_action(ctx: Ctx) -> Page | Response[bytes]:
     """Propose a substitution; what was typed stays where it is refused."""
     form = ctx.form
     try:
@@ -52,7 +72,7 @@ def propose_action(ctx: Ctx) -> Page:
             )
         )  # fmt: skip
     except StoreError as error:
-        return _page(ctx, 0, status=422, refused=said_by(error), typed=form)
+        return _page(ctx, status=422, refused=said_by(error), typed=form)
     return ctx.redirect("/substitutions", notice="substitution_proposed")
 
 
@@ -81,20 +101,13 @@ def withdrawal_action(ctx: Ctx, number: FromPath[int]) -> Page:
     return ctx.redirect("/substitutions", notice=notice)
 
 
-def _page(ctx: Context, cursor: int, *, typed: Mapping[str, str], status: int = 200, refused: str = "") -> Page:
+def _page(ctx: Context, *, typed: Mapping[str, str], status: int = 200, refused: str = "") -> Page | Response[bytes]:
     rows = ctx.read(lambda c: list_substitutions(c, plant=own_plant(ctx)))[::-1]
-    shown, older = window(rows, cursor, ctx.settings.web.page_rows)
-    quantities = [(q.name, f"{q.zh} {q.name}" if ctx.language == "zh" else q.name) for q in QUANTITIES]
-    return ctx.page(
-        "substitutions.html",
-        status=status,
-        rows=shown,
-        older=older,
-        count=len(rows),
-        typed=typed,
-        refused=refused,
-        quantities=quantities,
-    )
+    quantities = [(q.name, q.zh if ctx.language == "zh" else q.name) for q in QUANTITIES]
+    return list_page(
+        ctx, "substitutions.html", _COLUMNS, rows, name="substitutions",
+        status=status, typed=typed, refused=refused, quantities=quantities,
+    )  # fmt: skip
 
 
 ROUTES: Final = [substitutions_page, propose_action, decide_action, withdraw_action, withdrawal_action]

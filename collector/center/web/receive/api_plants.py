@@ -15,7 +15,7 @@ from collector.center.receive.admission import plants_of
 from collector.center.receive.keys import current_admission, enrol_key, enrolled_units, list_keys, revoke_key
 from collector.center.receive.quarantine import list_quarantine
 from collector.center.web.context import Ctx
-from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
+from collector.center.web.paging import Listed, Listing, as_row
 from collector.center.web.routes import api_get, api_post
 
 Plant = Annotated[str, QueryParameter(max_length=64, description="of this plant only")]
@@ -101,28 +101,28 @@ class ReadmittedOut(msgspec.Struct, frozen=True):
 
 
 @api_get("/plants", Permission.SEE_OWN, own=True, table=True)
-def list_plants(ctx: Ctx, cursor: Cursor = 0, limit: Limit = 100, format: Format = "json") -> Listed[PlantOut]:  # noqa: A002
+def list_plants(ctx: Ctx, listing: Listing) -> Listed[PlantOut]:
     """Plants that may send and their units; one's own for a plant's user."""
     found = ctx.read(enrolled_units)
     rows = [PlantOut(plant, units) for plant, units in sorted(found.items()) if ctx.actor.may_see(plant)]
-    return listed(rows, row=PlantOut, cursor=cursor, limit=limit, form=format, name="plants")
+    return listing.of(rows, PlantOut, "plants")
 
 
 @api_get("/gateways", Permission.SEE_OWN, own=True, table=True)
-def list_gateways(ctx: Ctx, cursor: Cursor = 0, limit: Limit = 100, format: Format = "json") -> Listed[GatewayOut]:  # noqa: A002
+def list_gateways(ctx: Ctx, listing: Listing) -> Listed[GatewayOut]:
     """Gateways: what came, what is missing, what they last said; one's own for a plant's user."""
     found = ctx.read(read_gateways)
     rows = [as_row(GatewayOut, each) for each in found if ctx.actor.may_see(each.plant)]
-    return listed(rows, row=GatewayOut, cursor=cursor, limit=limit, form=format, name="gateways")
+    return listing.of(rows, GatewayOut, "gateways")
 
 
 @api_get("/keys", Permission.SEE_OWN, own=True, table=True)
-def list_all_keys(ctx: Ctx, cursor: Cursor = 0, limit: Limit = 100, format: Format = "json") -> Listed[KeyOut]:  # noqa: A002
+def list_all_keys(ctx: Ctx, listing: Listing) -> Listed[KeyOut]:
     """Keys that count and keys revoked; one's own for a plant's user."""
     known = plants_of(ctx.settings)
     found = ctx.read(lambda c: list_keys(c, known))
     rows = [as_row(KeyOut, each) for each in found if ctx.actor.may_see(each["plant"])]
-    return listed(rows, row=KeyOut, cursor=cursor, limit=limit, form=format, name="keys")
+    return listing.of(rows, KeyOut, "keys")
 
 
 @api_post("/keys", Permission.ADMINISTER)
@@ -144,17 +144,11 @@ def revoke(ctx: Ctx, data: JSONBody[RevokeIn]) -> KeyIdOut:
 
 
 @api_get("/quarantine", Permission.SEE_ALL, table=True)
-def list_quarantined(
-    ctx: Ctx,
-    plant: Plant = "",
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[QuarantineOut]:
+def list_quarantined(ctx: Ctx, listing: Listing, plant: Plant = "") -> Listed[QuarantineOut]:
     """What could not be accepted, oldest first."""
     found = ctx.read(list_quarantine)
     rows = [as_row(QuarantineOut, each) for each in found if plant in ("", each["plant"])]
-    return listed(rows, row=QuarantineOut, cursor=cursor, limit=limit, form=format, name="quarantine")
+    return listing.of(rows, QuarantineOut, "quarantine")
 
 
 @api_post("/quarantine/readmit", Permission.IMPORT)

@@ -11,7 +11,7 @@ from litestar.params import PathParameter, QueryParameter
 from collector.center.lake.recent_records import newest_instant, stored_values
 from collector.center.people.access import Permission
 from collector.center.web.context import Ctx
-from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
+from collector.center.web.paging import Cursor, Format, Limit, Listed, ListQuery, as_row
 from collector.center.web.routes import api_get
 from collector.model.interval import Interval
 
@@ -54,7 +54,7 @@ def stored_records(
         lake = ctx.store.lake
         found = ctx.read(lambda c: stored_values(c, lake, plant, unit, interval, quantity))
         rows = [as_row(StoredValueOut, each) for each in found]
-    return listed(rows, row=StoredValueOut, cursor=cursor, limit=limit, form=format, name=f"records-{unit}")
+    return ListQuery(cursor, limit, format).of(rows, StoredValueOut, f"records-{unit}")
 
 
 ROUTES: Final = [stored_records]

@@ -5,27 +5,43 @@ from __future__ import annotations
 
 from typing import Final
 
+from litestar import Response
+
 from collector.base.errors import LinkError, StoreError
-from collector.base.text import said_by, tr
+from collector.base.text import said_by, tr, tr_in
 from collector.center.people.access import Permission
 from collector.center.receive.asks import ask_again, list_asks
 from collector.center.web.context import Context, Ctx, Page, own_plant
-from collector.center.web.paging import Cursor, window
+from collector.center.web.listing import ListColumn, list_page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.typed import asked_interval, instant_typed
 
 NAVIGATION: Final = (NavEntry(tr("Ask again"), "/asks", Permission.SEE_OWN),)
 
+_COLUMNS: Final = (
+    ListColumn("at_ms", tr_in("time", "Asked"), "time"),
+    ListColumn("plant", tr("Plant"), "plant", choose=True),
+    ListColumn("gateway", tr("Gateway"), choose=True),
+    ListColumn("unit", tr("Unit"), choose=True),
+    ListColumn("from_ms", tr_in("stretch", "From"), "time"),
+    ListColumn("to_ms", tr_in("stretch", "To"), "time"),
+    ListColumn("who", tr("Who"), choose=True),
+    ListColumn("state", tr("State"), "tag", words="ASK_STATES", choose=True, tags={"answered": "good", "open": "warn"}),
+    ListColumn("new_batches", tr("New batches"), "digits"),
+    ListColumn("repeats", tr("Repeats"), "digits"),
+    ListColumn("gap_reasons", tr("Gap records"), value=lambda row: ", ".join(row["gap_reasons"])),
+)
+
 
 @page("/asks", Permission.SEE_OWN, own=True)
-def asks_page(ctx: Ctx, cursor: Cursor = 0) -> Page:
+def asks_page(ctx: Ctx) -> Page | Response[bytes]:
     """What was asked again, newest first; the form for those who may ask, filled from the address of a gap."""
-    return _page(ctx, cursor, typed={**ctx.request.query_params})
+    return _page(ctx, typed={**ctx.request.query_params})
 
 
 @action("/asks", Permission.IMPORT)
-def ask_action(ctx: Ctx) -> Page:
+def ask_action(ctx: Ctx) -> Page | Response[bytes]:
     """Ask again for records of a unit and interval."""
     form = ctx.form
     try:
@@ -33,14 +49,13 @@ def ask_action(ctx: Ctx) -> Page:
         unit = form.get("unit", "")
         ask_again(ctx.store, ctx.settings, unit, asked_interval(unit, start, end), actor=ctx.actor)
     except (StoreError, LinkError) as error:
-        return _page(ctx, 0, status=422, refused=said_by(error), typed=form)
+        return _page(ctx, status=422, refused=said_by(error), typed=form)
     return ctx.redirect("/asks", notice="asked")
 
 
-def _page(ctx: Context, cursor: int, *, typed: dict[str, str], status: int = 200, refused: str = "") -> Page:
+def _page(ctx: Context, *, typed: dict[str, str], status: int = 200, refused: str = "") -> Page | Response[bytes]:
     rows = ctx.read(lambda c: list_asks(c, plant=own_plant(ctx)))
-    shown, older = window(rows, cursor, ctx.settings.web.page_rows)
-    return ctx.page("asks.html", status=status, rows=shown, older=older, count=len(rows), typed=typed, refused=refused)
+    return list_page(ctx, "asks.html", _COLUMNS, rows, name="asks", status=status, typed=typed, refused=refused)
 
 
 ROUTES: Final = [asks_page, ask_action]

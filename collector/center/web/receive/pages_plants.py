@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from litestar import Response
 from litestar.params import FromPath
 
 from collector.base.errors import ConfigError, StoreError
@@ -17,13 +18,25 @@ from collector.center.receive.admission import plants_of
 from collector.center.receive.keys import current_admission, enrol_key, enrolled_units, list_keys, revoke_key
 from collector.center.receive.quarantine import list_quarantine
 from collector.center.web.context import Context, Ctx, Page
-from collector.center.web.paging import Cursor, window
+from collector.center.web.listing import ListColumn, list_page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
+from collector.model.interval import parse_time_ms
 
 NAVIGATION: Final = (
     NavEntry(tr("Plants and keys"), "/plants", Permission.SEE_OWN),
     NavEntry(tr("Quarantine"), "/quarantine", Permission.SEE_ALL),
+)
+
+_QUARANTINE: Final = (
+    ListColumn("received", tr("Received"), "time", value=lambda row: parse_time_ms(row["received"])),
+    ListColumn("plant", tr("Plant"), "plant", choose=True),
+    ListColumn("gateway", tr("Gateway"), choose=True),
+    ListColumn("sequence", tr("Sequence"), "n"),
+    ListColumn("code", tr("Code"), "code", choose=True),
+    ListColumn("reason", tr("Reason")),
+    ListColumn("size_bytes", tr("Bytes"), "digits"),
+    ListColumn("repeats", tr("Repeats"), "digits"),
 )
 
 
@@ -56,11 +69,9 @@ def revoke_action(ctx: Ctx, key_id: FromPath[str]) -> Page:
 
 
 @page("/quarantine", Permission.SEE_ALL)
-def quarantine_page(ctx: Ctx, cursor: Cursor = 0) -> Page:
+def quarantine_page(ctx: Ctx) -> Page | Response[bytes]:
     """What was not accepted, newest first."""
-    rows = ctx.read(list_quarantine)[::-1]
-    shown, older = window(rows, cursor, ctx.settings.web.page_rows)
-    return ctx.page("quarantine.html", rows=shown, older=older, count=len(rows))
+    return list_page(ctx, "quarantine.html", _QUARANTINE, ctx.read(list_quarantine)[::-1], name="quarantine")
 
 
 @action("/quarantine/readmit", Permission.IMPORT)

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Final
 
 from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import ConfigError, Problem, StoreError
-from collector.base.text import tr
+from collector.base.text import tr, tr_in
 from collector.center.inputs.imports import ALL_KINDS
-from collector.center.month.review_files import attach
+from collector.center.month.attachments import MAX_FILES, check_attachment
+from collector.center.month.questions.early_questions import confirm_question
+from collector.center.month.questions.question_log import question_of_review
+from collector.center.month.review_files import attach, carry_out
 from collector.center.month.review_log import (
     GRANTED_STATES,
     REVIEW_WORDS,
@@ -29,23 +33,24 @@ from collector.center.month.reviews import (
     decide_review,
     escalate_review,
     link_remedy,
+    may_be_appealed,
     propose_decision,
     rule_on_appeal,
     submit_review,
     withdraw_review,
 )
-from collector.center.papers.articles import clauses_cited
 from collector.center.people import four_eyes
 from collector.center.people.access import Permission
 from collector.center.runs.month_state import visible_run
 from collector.center.web.context import Context, Ctx, Page, words_of
-from collector.center.web.month_rules import days_of
-from collector.center.web.paging import attachment, window
+from collector.center.web.listing import ListColumn, list_page
+from collector.center.web.month_rules import days_of, rules_of_inputs
+from collector.center.web.paging import attachment
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
 from collector.center.web.which_month import month_named
-from collector.model.interval import format_time, local_day, parse_time_ms
-from collector.report.words import SERVICES
+from collector.model.interval import local_day, parse_time_ms
+from collector.settlement.rulebook.articles import clauses_cited
 
 _OFFSET: Final = "+08:00"
 
@@ -55,22 +60,39 @@ def reviews_page(
     ctx: Ctx,
     month: FromPath[str],
     all_of_them: Annotated[bool, QueryParameter(name="all")] = False,
-    cursor: Annotated[int, QueryParameter(ge=0, le=10**9)] = 0,
-) -> Page:
+) -> Page | Response[bytes]:
     """The reviews of a month, those that wait for something first; a plant's user sees its own."""
     wanted = month_named(month)
     found = ctx.read(lambda c: list_reviews(c, actor=ctx.actor, month=wanted))
     shown = [r for r in found if all_of_them or r.is_open or r.state is ReviewState.LATE]
-    rows, older = window(sorted(shown, key=lambda r: (r.answer_due, r.id)), cursor, ctx.settings.web.page_rows)
-    return ctx.page(
+    today, state_words = local_day(ctx.now_ms), _state_words(ctx)
+
+    def overdue(review: Review) -> str:
+        late = review.is_open and review.state is ReviewState.ASKED and today > review.answer_due
+        return f"{review.answer_due}" + (f" {tr('overdue').into(ctx.language)}" if late else "")
+
+    columns = (
+        ListColumn("id", tr("No."), "n", href=lambda r: f"/months/{wanted}/reviews/{r.id}"),
+        ListColumn("plant", tr("Plant"), "plant", choose=True),
+        ListColumn("unit", tr("Unit"), choose=True),
+        ListColumn("service", tr("Service"), words="SERVICES", choose=True),
+        ListColumn("from_ms", tr_in("stretch", "From"), "time"),
+        ListColumn("to_ms", tr_in("stretch", "To"), "time"),
+        ListColumn("line_value", tr("The run says"), "n"),
+        ListColumn("claim_value", tr("Claimed"), "n"),
+        ListColumn("claim_unit", tr_in("measure", "Unit"), choose=True),
+        ListColumn("submitted_ms", tr("Asked"), "time"),
+        ListColumn("answer_due", tr("Answer due"), value=overdue),
+        ListColumn("state", tr("State"), choose=True, value=lambda r: state_words[str(r.state)]),
+    )
+    return list_page(
+        ctx,
         "reviews.html",
+        columns,
+        sorted(shown, key=lambda r: (r.answer_due, r.id)),
+        name=f"{wanted}-reviews",
         month=wanted,
-        rows=rows,
-        older=older,
-        count=len(shown),
         all_of_them=all_of_them,
-        today=local_day(ctx.now_ms),
-        state_words=_state_words(ctx),
         run_id=ctx.read(lambda c: visible_run(c, wanted, ctx.actor)),
     )
 
@@ -79,34 +101,15 @@ def _state_words(ctx: Context) -> Mapping[str, str]:
     return {str(state): words_of(ctx, words) for state, words in REVIEW_WORDS.items()}
 
 
-@page("/months/{month:str}/reviews/new", Permission.REVIEW_SUBMIT, own=True)
-def ask_page(
-    ctx: Ctx,
-    month: FromPath[str],
-    run: Annotated[int, QueryParameter(ge=1, le=2**53)],
-    unit: Annotated[str, QueryParameter(max_length=64)],
-    service: Annotated[str, QueryParameter(max_length=64)],
-) -> Page:
-    """The form of a question about a line of one's own plant."""
-    wanted = month_named(month)
-    inside = wanted.interval
-    return ctx.page(
-        "review_new.html",
-        month=wanted,
-        run_id=run,
-        unit=unit,
-        service=service,
-        first=format_time(inside.start_ms)[:16],
-        last=format_time(inside.end_ms)[:16],
-        known=service in SERVICES,
-        clauses=clauses_cited("27"),
-    )
-
-
-@action("/months/{month:str}/reviews", Permission.REVIEW_SUBMIT, own=True)
+@action("/months/{month:str}/reviews", Permission.REVIEW_SUBMIT, own=True, upload=True)
 def ask_action(ctx: Ctx, month: FromPath[str]) -> Page:
-    """Ask; what is not one's own plant's is refused by `submit_review`."""
+    """Ask, with evidence beside it; what is not one's own plant's is refused by `submit_review`."""
     form = ctx.form
+    files = ctx.uploads("file")
+    for name, data in files:  # before anything is asked: a refused file leaves no half of it
+        check_attachment(name, data)
+    if len(files) > MAX_FILES:
+        raise StoreError(tr("at most {count} files", count=MAX_FILES), subject="file")
     request = ReviewRequest(
         run_id=ctx.number("run"),
         unit=form.get("unit", ""),
@@ -117,7 +120,13 @@ def ask_action(ctx: Ctx, month: FromPath[str]) -> Page:
         claim_value=form.get("claim_value", ""),
         text=form.get("text", ""),
     )
-    number = submit_review(ctx.store, request, actor=ctx.actor, days=days_of(ctx), now_ms=ctx.now_ms)
+    question, days = ctx.number_or_none("question"), days_of(ctx)
+    if question is None:
+        number = submit_review(ctx.store, request, actor=ctx.actor, days=days, now_ms=ctx.now_ms)
+    else:
+        number = confirm_question(ctx.store, question, request, actor=ctx.actor, days=days, now_ms=ctx.now_ms)
+    for name, data in files:
+        ctx.write(partial(attach, number=number, actor=ctx.actor, name=name, data=data, now_ms=ctx.now_ms))
     return ctx.redirect(f"/months/{month_named(month)}/reviews/{number}", notice="review_asked")
 
 
@@ -144,6 +153,7 @@ def review_page(ctx: Ctx, month: FromPath[str], number: FromPath[int]) -> Page:
         today=local_day(ctx.now_ms),
         can=_can(ctx, found),
         kinds=ALL_KINDS,
+        question=ctx.read(lambda c: question_of_review(c, number)),
         clauses=clauses_cited("27, 29"),
     )
 
@@ -151,17 +161,17 @@ def review_page(ctx: Ctx, month: FromPath[str], number: FromPath[int]) -> Page:
 def _can(ctx: Context, found: Review) -> frozenset[str]:
     """What this person may do with a review as it stands; the functions behind the forms ask again."""
     state, may = found.state, ctx.actor.may
-    undecided = state in (ReviewState.ASKED, ReviewState.ANSWERED)
+    undecided, disputed = state in (ReviewState.ASKED, ReviewState.ANSWERED), may_be_appealed(found, ctx.now_ms)
     possible = {
         "admit": may(Permission.REVIEW_ANSWER) and state is ReviewState.LATE,
         "answer": may(Permission.REVIEW_ANSWER) and undecided,
         "decide": may(Permission.APPROVE) and undecided,
-        "appeal": may(Permission.REVIEW_SUBMIT)
-        and (state in (ReviewState.ANSWERED, ReviewState.REFUSED, ReviewState.GRANTED, ReviewState.LATE)
-             or (state is ReviewState.ASKED and local_day(ctx.now_ms) > found.answer_due)),
-        "rule": may(Permission.REGULATE) and state is ReviewState.APPEALED,
+        "appeal": may(Permission.REVIEW_SUBMIT) and disputed,
+        "rule": may(Permission.REGULATE) and (state is ReviewState.APPEALED or disputed),
         "withdraw": may(Permission.REVIEW_SUBMIT)
         and state in (ReviewState.LATE, ReviewState.ASKED, ReviewState.ANSWERED, ReviewState.APPEALED),
+        "import": may(Permission.IMPORT) and may(Permission.PREPARE) and state in GRANTED_STATES
+        and not found.carried_out and any(a.purpose == "remedy" for a in found.attachments),
         "carry_out": may(Permission.PREPARE) and state in GRANTED_STATES and not found.carried_out,
         "attach": (may(Permission.REVIEW_ANSWER) or may(Permission.REVIEW_SUBMIT))
         and (found.is_open or state is ReviewState.LATE),
@@ -216,7 +226,7 @@ def rule_action(ctx: Ctx, number: FromPath[int]) -> Page:
     ctx.write(
         lambda c: rule_on_appeal(
             c, number, actor=ctx.actor, granted=granted, text=ctx.form.get("text", ""),
-            document=ctx.form.get("document", ""), now_ms=ctx.now_ms,
+            document=ctx.form.get("document", ""), now_ms=ctx.now_ms, appeal=ctx.form.get("appeal", ""),
         )
     )  # fmt: skip
     return _back(ctx, number)
@@ -231,6 +241,13 @@ def carried_out_action(ctx: Ctx, number: FromPath[int]) -> Page:
             c, number, actor=ctx.actor, import_id=import_id, run_id=run_id, text=text, now_ms=ctx.now_ms
         )
     )  # fmt: skip
+    return _back(ctx, number)
+
+
+@action("/reviews/{number:int}/remedy", Permission.IMPORT)
+def remedy_action(ctx: Ctx, number: FromPath[int]) -> Page:
+    """Import what a granted review asks for, and say that it was carried out."""
+    carry_out(ctx.store, number, actor=ctx.actor, rules=rules_of_inputs(ctx), now_ms=ctx.now_ms)
     return _back(ctx, number)
 
 
@@ -259,6 +276,6 @@ def _back(ctx: Context, number: int) -> Page:
 
 NAVIGATION: Final = (NavEntry(tr("Reviews"), "/this/reviews", Permission.SEE_OWN, "reviews"),)
 ROUTES: Final = [
-    reviews_page, ask_page, ask_action, review_page, answer_action, decide_action, appeal_action, rule_action,
-    carried_out_action, attach_action, attached_file,
+    reviews_page, ask_action, review_page, answer_action, decide_action, appeal_action, rule_action,
+    carried_out_action, remedy_action, attach_action, attached_file,
 ]  # fmt: skip

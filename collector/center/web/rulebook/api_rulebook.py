@@ -10,7 +10,7 @@ import msgspec
 from collector.center.people.access import Permission
 from collector.center.runs.rulebooks import rulebook_of, rulebook_path
 from collector.center.web.context import Ctx
-from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
+from collector.center.web.paging import Listed, Listing, as_row
 from collector.center.web.routes import api_get
 
 
@@ -67,7 +67,7 @@ def rulebook(ctx: Ctx) -> RulebookOut:
 
 
 @api_get("/rulebook/values", Permission.SEE_OWN, own=True, table=True)
-def values(ctx: Ctx, cursor: Cursor = 0, limit: Limit = 100, format: Format = "json") -> Listed[RuleValueOut]:  # noqa: A002
+def values(ctx: Ctx, listing: Listing) -> Listed[RuleValueOut]:
     """Every dated value."""
     found = rulebook_of(rulebook_path(ctx.settings))
     rows = [
@@ -75,11 +75,11 @@ def values(ctx: Ctx, cursor: Cursor = 0, limit: Limit = 100, format: Format = "j
         for value in found.values.values()
         for row in value.rows
     ]
-    return listed(rows, row=RuleValueOut, cursor=cursor, limit=limit, form=format, name="rulebook-values")
+    return listing.of(rows, RuleValueOut, "rulebook-values")
 
 
 @api_get("/rulebook/readings", Permission.SEE_OWN, own=True, table=True)
-def readings(ctx: Ctx, cursor: Cursor = 0, limit: Limit = 100, format: Format = "json") -> Listed[OpenReadingOut]:  # noqa: A002
+def readings(ctx: Ctx, listing: Listing) -> Listed[OpenReadingOut]:
     """Every open clause and what is adopted."""
     found = rulebook_of(rulebook_path(ctx.settings))
     rows = [
@@ -92,7 +92,7 @@ def readings(ctx: Ctx, cursor: Cursor = 0, limit: Limit = 100, format: Format = 
         )
         for each in found.readings.values()
     ]
-    return listed(rows, row=OpenReadingOut, cursor=cursor, limit=limit, form=format, name="rulebook-readings")
+    return listing.of(rows, OpenReadingOut, "rulebook-readings")
 
 
 ROUTES: Final = [rulebook, values, readings]

@@ -11,15 +11,17 @@ from typing import Final
 
 from litestar.params import FromPath
 
-from collector.base.text import tr
-from collector.center.papers.articles import Clause, clauses_cited
+from collector.base.text import into, tr
 from collector.center.people.access import Permission
 from collector.center.runs.rulebooks import rulebook_of, rulebook_path
 from collector.center.web.context import Ctx, Page
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
 from collector.center.web.which_month import month_named
-from collector.settlement.rulebook.rules import Reading, ReadingRow, Rulebook, RuleState, RuleValue, Service
+from collector.report import words as report_words
+from collector.settlement.rulebook.articles import Clause, clauses_cited
+from collector.settlement.rulebook.rules import ReadingRow, Rulebook, RuleReading, RuleState, RuleValue, Service
+from collector.settlement.units import unit_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class ArticleShown:
 class ReadingShown:
     """A reading, what is adopted on the day looked at, and its history."""
 
-    reading: Reading
+    reading: RuleReading
     adopted: str
     rows: tuple[ReadingRow, ...]
     clauses: tuple[Clause, ...]
@@ -67,10 +69,19 @@ def rulebook_page(ctx: Ctx, month: FromPath[str]) -> Page:
         "rulebook.html",
         rulebook=rulebook,
         month=wanted,
+        unit_in_words=lambda unit: str(into(unit_text(unit), ctx.language)),
+        key_in_words=lambda key: _key_words(key, ctx.language),
         articles=articles_shown(rulebook, wanted.first_day),
         readings=[_reading(r, wanted.first_day) for r in rulebook.readings.values()],
         placeholders=sum(row.placeholder for value in rulebook.values.values() for row in value.rows),
     )
+
+
+def _key_words(key: str, language: str) -> str:
+    """For which kind of unit, mode of dispatch or area a value holds, in words."""
+    table = report_words.KEYS if key in report_words.KEYS else report_words.AREAS
+    chinese, english = report_words.of(table, key)
+    return chinese if language == "zh" else english or chinese
 
 
 def articles_shown(rulebook: Rulebook, day: date) -> list[ArticleShown]:
@@ -129,7 +140,7 @@ def _latest(rows: Mapping[tuple[str, str, date], RuleState], day: date) -> set[t
     return set({name[:2]: name for name in sorted(begun)}.values())
 
 
-def _reading(reading: Reading, day: date) -> ReadingShown:
+def _reading(reading: RuleReading, day: date) -> ReadingShown:
     begun = [row for row in sorted(reading.rows, key=lambda r: r.from_day) if row.from_day <= day]
     return ReadingShown(
         reading=reading,

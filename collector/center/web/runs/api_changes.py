@@ -3,29 +3,26 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
-from litestar.background_tasks import BackgroundTask
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import File
 
+from collector.base.errors import Missing
 from collector.base.text import tr
 from collector.center.inputs.imports import ALL_KINDS
 from collector.center.inputs.service import delivered_of
 from collector.center.month.review_effect import ask_to_try
 from collector.center.people.access import Permission
 from collector.center.runs.compare import PlantEffect, compare_runs, effect_by_plant
-from collector.center.runs.package import export_package
-from collector.center.runs.what_if import Change, ask_what_if
+from collector.center.runs.keeping.kept_packages import keep_package, kept_package
+from collector.center.runs.variants.what_if import TableChange, ask_what_if
 from collector.center.web.context import Ctx
-from collector.center.web.errors import Missing, language_of_program
-from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
-from collector.center.web.routes import api_get, api_post
+from collector.center.web.errors import language_of_program
+from collector.center.web.paging import Listed, Listing, as_row
+from collector.center.web.routes import API, api_get, api_post
 from collector.center.web.runs.api_runs import opened
 from collector.center.web.shapes import JobOut, job_out
 
@@ -63,14 +60,7 @@ class EmptyIn(msgspec.Struct, frozen=True):
 
 
 @api_get("/runs/{number:int}/compare/{other:int}", Permission.SEE_ALL, table=True)
-def differences(
-    ctx: Ctx,
-    number: Number,
-    other: Number,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[DifferenceOut]:
+def differences(ctx: Ctx, listing: Listing, number: Number, other: Number) -> Listed[DifferenceOut]:
     """Lines that differ between a run and another of its month, each with what can have caused it."""
     opened(ctx, number)
     opened(ctx, other)
@@ -79,23 +69,16 @@ def differences(
         DifferenceOut(each.subject, each.service, dict(each.before), dict(each.after), list(each.causes))
         for each in found
     ]
-    return listed(rows, row=DifferenceOut, cursor=cursor, limit=limit, form=format, name=f"compare-{number}-{other}")
+    return listing.of(rows, DifferenceOut, f"compare-{number}-{other}")
 
 
 @api_get("/runs/{number:int}/effect/{other:int}", Permission.SEE_ALL, table=True)
-def effect(
-    ctx: Ctx,
-    number: Number,
-    other: Number,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[EffectOut]:
+def effect(ctx: Ctx, listing: Listing, number: Number, other: Number) -> Listed[EffectOut]:
     """What another run of the month changes for every plant, also for those to whom nothing changes."""
     opened(ctx, number)
     opened(ctx, other)
     rows = [_effect(each) for each in effect_by_plant(ctx.store, number, other)]
-    return listed(rows, row=EffectOut, cursor=cursor, limit=limit, form=format, name=f"effect-{number}-{other}")
+    return listing.of(rows, EffectOut, f"effect-{number}-{other}")
 
 
 @api_post("/runs/{number:int}/what-if/{kind:str}", Permission.SETTLE, upload=True)
@@ -110,7 +93,7 @@ def try_file(
     run = opened(ctx, number)
     if kind not in ALL_KINDS:
         raise Missing(tr("expected one of {names}", names=", ".join(ALL_KINDS)), subject=kind[:40])
-    changes = [Change(kind, delivered_of(name, ctx.body))]
+    changes = [TableChange(kind, delivered_of(name, ctx.body))]
     store, actor = ctx.store, ctx.actor
     asking = partial(ask_what_if, store, run.facts.id, changes=changes, actor=actor, note=note)
     return job_out(ctx.runs.start(asking), language_of_program(ctx.request))
@@ -127,20 +110,24 @@ def try_review(ctx: Ctx, number: Number, data: JSONBody[EmptyIn]) -> JobOut:
 
 @api_post("/runs/{number:int}/package", Permission.SEE_ALL, media_type="application/zip", notes_itself=True)
 def package(ctx: Ctx, number: Number) -> File:
-    """The run as a package that a third party verifies offline; giving it out is noted in the audit log."""
-    run = opened(ctx, number)
-    folder = Path(tempfile.mkdtemp(prefix="package-", dir=ctx.store.directory))
-    name = f"{run.facts.month}-run{number}.zip"
-    try:
-        path = export_package(ctx.store, number, folder / name, actor=ctx.actor)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return File(path, filename=name, media_type="application/zip", background=BackgroundTask(_forget, folder))
+    """The run as a package that a third party verifies offline; giving it out is noted in the audit log.
+
+    `content-location` says where the same file can be had for a day, whole or from where a transfer broke off.
+    """
+    opened(ctx, number)
+    made = keep_package(ctx.store, number, actor=ctx.actor)
+    headers = {"content-location": f"{ctx.settings.web.base_path}{API}/runs/{number}/packages/{made.made_ms}"}
+    return File(made.path, filename=made.path.name, media_type="application/zip", headers=headers)
 
 
-async def _forget(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+@api_get("/runs/{number:int}/packages/{made_ms:int}", Permission.SEE_ALL, media_type="application/zip")
+def made_package(
+    ctx: Ctx, number: Number, made_ms: Annotated[int, PathParameter(ge=0, le=2**53, description="when it was made")]
+) -> File:
+    """A package that was made within the last day."""
+    opened(ctx, number)
+    found = kept_package(ctx.store, number, made_ms)
+    return File(found.path, filename=found.path.name, media_type="application/zip")
 
 
 def _effect(found: PlantEffect) -> EffectOut:
@@ -158,4 +145,4 @@ def _effect(found: PlantEffect) -> EffectOut:
     )
 
 
-ROUTES: Final = [differences, effect, try_file, try_review, package]
+ROUTES: Final = [differences, effect, try_file, try_review, package, made_package]

@@ -10,16 +10,16 @@ from typing import Annotated, Any, Final, Literal
 
 from litestar.params import PathParameter, QueryParameter
 
-from collector.base.errors import RuleError, StoreError
+from collector.base.errors import Missing, RuleError, StoreError
 from collector.base.text import tr
 from collector.center.people.access import Permission
 from collector.center.runs.asking.lost_runs import mark_lost, runs_asked
 from collector.center.runs.month_state import may_see_run
-from collector.center.runs.run_list import asked_run
+from collector.center.runs.run_list import Expired, asked_run
 from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.center.web.context import Context, Ctx
-from collector.center.web.errors import Missing, language_of_program
-from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
+from collector.center.web.errors import language_of_program
+from collector.center.web.paging import Listed, Listing, as_row
 from collector.center.web.routes import api_get
 from collector.center.web.runs.api_runs_rows import (
     AreaOut,
@@ -46,7 +46,9 @@ LISTED_PROBLEMS: Final = 5
 Number = Annotated[int, PathParameter(ge=1, le=2**53)]
 Unit = Annotated[str, PathParameter(max_length=64)]
 Service = Annotated[str, PathParameter(max_length=64)]
-InState = Annotated[Literal["", "queued", "running", "done", "failed", "interrupted"], QueryParameter(name="state")]
+InState = Annotated[
+    Literal["", "queued", "running", "done", "failed", "interrupted", "expired"], QueryParameter(name="state")
+]
 OfService = Annotated[str, QueryParameter(max_length=64)]
 Instant = Annotated[int, QueryParameter(ge=0, le=4_102_444_800_000, description="UTC milliseconds")]
 
@@ -54,18 +56,19 @@ Instant = Annotated[int, QueryParameter(ge=0, le=4_102_444_800_000, description=
 @api_get("/runs", Permission.SEE_OWN, own=True, table=True)
 def runs(
     ctx: Ctx,
+    listing: Listing,
     month: Annotated[str, QueryParameter(max_length=7)] = "",
     in_state: InState = "",
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
 ) -> Listed[RunOut]:
     """Runs, newest first, from the moment they are asked for; those disclosed for a plant's user."""
     wanted = month_named(month) if month else None
     asked = [each for each in reversed(runs_asked(ctx.store, wanted)) if in_state in ("", each.state)]
     found = ctx.read(lambda c: [each for each in asked if may_see_run(c, each.id, ctx.actor)])
-    rows = [run_out(each, language_of_program(ctx.request), most_problems=LISTED_PROBLEMS) for each in found]
-    return listed(rows, row=RunOut, cursor=cursor, limit=limit, form=format, name="runs")
+    rows = [
+        run_out(each, language_of_program(ctx.request), now_ms=ctx.now_ms, most_problems=LISTED_PROBLEMS)
+        for each in found
+    ]
+    return listing.of(rows, RunOut, "runs")
 
 
 @api_get("/runs/{number:int}", Permission.SEE_OWN, own=True)
@@ -79,19 +82,17 @@ def one_run(ctx: Ctx, number: Number) -> RunOut:
         found = ctx.read(lambda c: asked_run(c, number))
     if found is None:
         raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=number))
-    return run_out(found, language_of_program(ctx.request))
+    return run_out(found, language_of_program(ctx.request), now_ms=ctx.now_ms)
 
 
 @api_get("/runs/{number:int}/lines", Permission.SEE_OWN, own=True, table=True)
 def lines(
     ctx: Ctx,
+    listing: Listing,
     number: Number,
     plant: Annotated[str, QueryParameter(max_length=64)] = "",
     unit: Annotated[str, QueryParameter(max_length=64)] = "",
     service: OfService = "",
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
 ) -> Listed[LineOut]:
     """A line per unit and service; one's own for a plant's user."""
     chosen = [
@@ -102,103 +103,58 @@ def lines(
         and unit in ("", line.unit)
         and service in ("", line.service)
     ]
-    return listed(chosen, row=LineOut, cursor=cursor, limit=limit, form=format, name=f"lines-run-{number}")
+    return listing.of(chosen, LineOut, f"lines-run-{number}")
 
 
 @api_get("/runs/{number:int}/plants", Permission.SEE_OWN, own=True, table=True)
-def plants(
-    ctx: Ctx,
-    number: Number,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[PlantRowOut]:
+def plants(ctx: Ctx, listing: Listing, number: Number) -> Listed[PlantRowOut]:
     """Compensation, allocation and net by plant; one's own for a plant's user."""
     rows = [as_row(PlantRowOut, row) for row in opened(ctx, number).plants if ctx.actor.may_see(row.plant)]
-    return listed(rows, row=PlantRowOut, cursor=cursor, limit=limit, form=format, name=f"plants-run-{number}")
+    return listing.of(rows, PlantRowOut, f"plants-run-{number}")
 
 
 @api_get("/runs/{number:int}/areas", Permission.SEE_OWN, own=True, table=True)
-def areas(
-    ctx: Ctx,
-    number: Number,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[AreaOut]:
+def areas(ctx: Ctx, listing: Listing, number: Number) -> Listed[AreaOut]:
     """The totals of each settlement area, which are disclosed to all."""
     rows = [as_row(AreaOut, row) for row in opened(ctx, number).areas]
-    return listed(rows, row=AreaOut, cursor=cursor, limit=limit, form=format, name=f"areas-run-{number}")
+    return listing.of(rows, AreaOut, f"areas-run-{number}")
 
 
 @api_get("/runs/{number:int}/findings", Permission.SEE_ALL, table=True)
-def run_findings(
-    ctx: Ctx,
-    number: Number,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[RunFindingOut]:
+def run_findings(ctx: Ctx, listing: Listing, number: Number) -> Listed[RunFindingOut]:
     """What a reader of the statement must know."""
     rows = [as_row(RunFindingOut, row) for row in opened(ctx, number).findings]
-    return listed(rows, row=RunFindingOut, cursor=cursor, limit=limit, form=format, name=f"findings-run-{number}")
+    return listing.of(rows, RunFindingOut, f"findings-run-{number}")
 
 
 @api_get("/runs/{number:int}/readings", Permission.SEE_OWN, own=True, table=True)
-def readings(
-    ctx: Ctx,
-    number: Number,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[ReadingOut]:
+def readings(ctx: Ctx, listing: Listing, number: Number) -> Listed[ReadingOut]:
     """The readings of open clauses that were adopted; the same for all."""
     rows = [as_row(ReadingOut, row) for row in opened(ctx, number).readings]
-    return listed(rows, row=ReadingOut, cursor=cursor, limit=limit, form=format, name=f"readings-run-{number}")
+    return listing.of(rows, ReadingOut, f"readings-run-{number}")
 
 
 @api_get("/runs/{number:int}/units/{unit:str}/determinants", Permission.SEE_OWN, own=True, table=True)
 def determinants(
-    ctx: Ctx,
-    number: Number,
-    unit: Unit,
-    service: OfService = "",
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
+    ctx: Ctx, listing: Listing, number: Number, unit: Unit, service: OfService = ""
 ) -> Listed[DeterminantOut]:
     """What was measured of a unit."""
     run = opened_for_unit(ctx, number, unit)
     rows = [determinant_out(row) for row in run.determinants(unit, service or None)]
-    return listed(rows, row=DeterminantOut, cursor=cursor, limit=limit, form=format, name=f"determinants-{unit}")
+    return listing.of(rows, DeterminantOut, f"determinants-{unit}")
 
 
 @api_get("/runs/{number:int}/units/{unit:str}/segments", Permission.SEE_OWN, own=True, table=True)
-def segments(
-    ctx: Ctx,
-    number: Number,
-    unit: Unit,
-    service: OfService = "",
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[SegmentOut]:
+def segments(ctx: Ctx, listing: Listing, number: Number, unit: Unit, service: OfService = "") -> Listed[SegmentOut]:
     """The stretches of a unit's month with what they count for, and why not."""
     run = opened_for_unit(ctx, number, unit)
     rows = segment_rows(run.segments(unit, service or None))
-    return listed(rows, row=SegmentOut, cursor=cursor, limit=limit, form=format, name=f"segments-{unit}")
+    return listing.of(rows, SegmentOut, f"segments-{unit}")
 
 
 @api_get("/runs/{number:int}/units/{unit:str}/records", Permission.SEE_OWN, own=True, table=True)
 def records(
-    ctx: Ctx,
-    number: Number,
-    unit: Unit,
-    from_ms: Instant,
-    to_ms: Instant,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
+    ctx: Ctx, listing: Listing, number: Number, unit: Unit, from_ms: Instant, to_ms: Instant
 ) -> Listed[RecordOut]:
     """Records of a unit as the run pinned them, [from_ms, to_ms), at most 2 000 of them."""
     run = opened_for_unit(ctx, number, unit)
@@ -214,15 +170,25 @@ def records(
         )
         for each in run.records(unit, from_ms, to_ms)
     ]
-    return listed(rows, row=RecordOut, cursor=cursor, limit=limit, form=format, name=f"records-{unit}")
+    return listing.of(rows, RecordOut, f"records-{unit}")
 
 
 @api_get("/runs/{number:int}/units/{unit:str}/explanation/{service:str}", Permission.SEE_OWN, own=True)
-def explanation(ctx: Ctx, number: Number, unit: Unit, service: Service) -> ExplanationOut:
-    """Everything behind one line: steps, rulebook values with their articles, determinants, time not paid."""
+def explanation(
+    ctx: Ctx,
+    number: Number,
+    unit: Unit,
+    service: Service,
+    area: Annotated[str, QueryParameter(max_length=64)] = "",
+    plant: Annotated[str, QueryParameter(max_length=64)] = "",
+) -> ExplanationOut:
+    """Everything behind one line: steps, rulebook values with their articles, determinants, time not paid.
+
+    `area`, `plant`: which line, where the unit changed one of them in the month; both or none.
+    """
     run = opened_for_unit(ctx, number, unit)
     try:
-        found = run.explanation(unit, service)
+        found = run.explanation(unit, service, (area, plant) if area or plant else None)
     except RuleError as error:
         raise Missing(error.message, subject=error.subject) from error
     return ExplanationOut(
@@ -253,6 +219,8 @@ def opened(ctx: Context, number: int) -> OpenedRun:
         raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=number))
     try:
         return open_run(ctx.store, number)
+    except Expired:
+        raise
     except StoreError as error:
         raise Missing(tr("no such run that you may see"), subject=error.subject) from error
 
@@ -261,14 +229,12 @@ def opened_for_unit(ctx: Context, number: int, unit: str) -> OpenedRun:
     """A run whose rows of a unit the caller may see.
 
     Raises:
-        Missing: there is no such run, it is not disclosed, or it has no such unit.
-        Denied: the unit is another plant's.
+        Missing: there is no such run, it is not disclosed, or it has no such unit, or none of this person's plant.
     """
     run = opened(ctx, number)
     plant = run.plant_of.get(unit)
-    if plant is None:
-        raise Missing(tr("this run does not speak of it"), subject=tr("unit {unit}", unit=unit))
-    ctx.actor.require_plant(plant)
+    if plant is None or not ctx.actor.may_see(plant):
+        raise Missing(tr("no such unit in this run that you may see"), subject=tr("unit {unit}", unit=unit))
     return run
 
 

@@ -17,19 +17,26 @@ from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, DeterminantRow
 
 
 class ProgressOut(msgspec.Struct, frozen=True):
-    """How far a run is: `doing`, the step; `done` of `of` parts of it, 0 of 0 where it has none."""
+    """How far a run is: `doing`, the step; `done` of `of` parts of it, 0 of 0 where it has none.
+
+    `share`: about how much of the whole run is done, 0..1; `left_ms`: about how long it will still take, null where
+    that can't be said yet.
+    """
 
     doing: str
     done: int
     of: int
+    share: str
+    left_ms: int | None
 
 
 class RunOut(msgspec.Struct, frozen=True):
     """A run: what it was made for, its status, and the hashes by which anybody can check it.
 
-    `state`: queued, running, done, failed, or interrupted where the process that made it ended; only a run that is done
-    has a status, hashes and rows. `at_ms`: when it was done, or else asked for. `progress`: while it is running.
-    `error`, `problems`: why it failed; a list gives the first five problems, `problem_count` says how many there are.
+    `state`: queued, running, done, failed, interrupted where the process that made it ended, or expired; only a run
+    that is done has rows; one that expired has status and hashes still. `at_ms`: when it was done, or else asked for.
+    `progress`: while it is running. `disclosed`: a month stood on it. `error`, `problems`: why it failed; a list gives
+    the first five problems, `problem_count` says how many there are.
     """
 
     id: int
@@ -37,6 +44,7 @@ class RunOut(msgspec.Struct, frozen=True):
     at_ms: int
     who: str
     kind: str
+    disclosed: bool
     base_run_id: int | None
     status: str
     result_hash: str
@@ -50,14 +58,17 @@ class RunOut(msgspec.Struct, frozen=True):
     error: str
     problem_count: int
     problems: list[ProblemOut]
+    expired_ms: int | None
 
 
-def run_out(row: RunRow, language: Language, *, most_problems: int | None = None) -> RunOut:
+def run_out(row: RunRow, language: Language, *, now_ms: int, most_problems: int | None = None) -> RunOut:
     """A run, with its first problems or all of them; why it failed, in a language."""
     return as_row(
         RunOut,
         row,
-        progress=None if row.progress is None else as_row(ProgressOut, row.progress),
+        progress=None
+        if row.progress is None
+        else as_row(ProgressOut, row.progress, share=f"{float(row.progress.share):.3f}", left_ms=row.left_ms(now_ms)),
         error=into(row.error, language),
         problem_count=len(row.problems),
         problems=[ProblemOut(p.file, p.row, p.key, into(p.message, language)) for p in row.problems[:most_problems]],

@@ -11,7 +11,7 @@ from litestar.params import QueryParameter
 from collector.center.papers.corrections import correction_of
 from collector.center.people.access import Permission
 from collector.center.web.context import Ctx
-from collector.center.web.paging import Cursor, Format, Limit, Listed, as_row, listed
+from collector.center.web.paging import Listed, Listing, as_row
 from collector.center.web.routes import api_get
 from collector.center.web.runs.api_runs import Number, OfService, Unit, opened, opened_for_unit
 from collector.center.web.runs.api_runs_rows import UnpaidOut
@@ -105,63 +105,40 @@ def unit_day(ctx: Ctx, number: Number, unit: Unit, day: Day) -> UnitDayOut:
 
 
 @api_get("/runs/{number:int}/units/{unit:str}/unpaid", Permission.SEE_OWN, own=True, table=True)
-def unpaid(
-    ctx: Ctx,
-    number: Number,
-    unit: Unit,
-    service: OfService = "",
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[UnpaidOut]:
+def unpaid(ctx: Ctx, listing: Listing, number: Number, unit: Unit, service: OfService = "") -> Listed[UnpaidOut]:
     """Time of a unit that was not paid, by class and reason."""
     found = opened_for_unit(ctx, number, unit).unpaid(unit, service or None)
     rows = [UnpaidOut(each.cause, each.reason, each.duration_ms) for each in found]
-    return listed(rows, row=UnpaidOut, cursor=cursor, limit=limit, form=format, name=f"unpaid-{unit}")
+    return listing.of(rows, UnpaidOut, f"unpaid-{unit}")
 
 
 @api_get("/runs/{number:int}/units/{unit:str}/excursions", Permission.SEE_OWN, own=True, table=True)
-def excursions(
-    ctx: Ctx,
-    number: Number,
-    unit: Unit,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[ExcursionOut]:
+def excursions(ctx: Ctx, listing: Listing, number: Number, unit: Unit) -> Listed[ExcursionOut]:
     """Excursions of the frequency, and what a unit did in each."""
     found, _ = opened_for_unit(ctx, number, unit).primary_frequency(unit)
     rows = [as_row(ExcursionOut, each) for each in found]
-    return listed(rows, row=ExcursionOut, cursor=cursor, limit=limit, form=format, name=f"excursions-{unit}")
+    return listing.of(rows, ExcursionOut, f"excursions-{unit}")
 
 
 @api_get("/runs/{number:int}/ledger", Permission.SEE_OWN, own=True, table=True)
-def ledger(
-    ctx: Ctx,
-    number: Number,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
-) -> Listed[LedgerOut]:
+def ledger(ctx: Ctx, listing: Listing, number: Number) -> Listed[LedgerOut]:
     """The postings of a run, which balance; one's own for a plant's user."""
     rows = [as_row(LedgerOut, row) for row in opened(ctx, number).ledger if ctx.actor.may_see(row.plant)]
-    return listed(rows, row=LedgerOut, cursor=cursor, limit=limit, form=format, name=f"ledger-run-{number}")
+    return listing.of(rows, LedgerOut, f"ledger-run-{number}")
 
 
 @api_get("/months/{month:str}/correction", Permission.SEE_ALL, table=True)
 def correction(
     ctx: Ctx,
+    listing: Listing,
     month: MonthPath,
     run_id: Annotated[int | None, QueryParameter(ge=1, le=2**53, description="default: the newest")] = None,
-    cursor: Cursor = 0,
-    limit: Limit = 100,
-    format: Format = "json",  # noqa: A002
 ) -> Listed[DeltaOut]:
     """The lines that a correction of a month changes, as deltas to the run in effect."""
     wanted = month_named(month)
     found = correction_of(ctx.store, wanted, actor=ctx.actor, run_id=run_id)
     rows = [as_row(DeltaOut, each) for each in found.lines]
-    return listed(rows, row=DeltaOut, cursor=cursor, limit=limit, form=format, name=f"correction-{month}")
+    return listing.of(rows, DeltaOut, f"correction-{month}")
 
 
 ROUTES: Final = [unit_day, unpaid, excursions, ledger, correction]

@@ -16,21 +16,37 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from collector.base.text import Text, both, join, tr, tr_in
 from collector.center.runs.run_rows import RegisteredState
 from collector.center.runs.stored_run import OpenedRun
 from collector.model.interval import DAY_MS, local_midnight_ms
-from collector.model.record import USABLE_BELOW
+from collector.model.quantity import BY_NAME
+from collector.model.record import USABLE_BELOW, Quality
+from collector.report import words
 from collector.report.timeline.drawing import Block, Step, fewer_steps
 from collector.settlement.rulebook.load import Rulebook
 
 STATES: Final = ("on_grid", "agc_in_service", "avc_in_service", "condenser", "spilling")
+ORDER_WORDS: Final[Mapping[str, Text]] = {
+    "start_stop": tr_in("order", "start-stop"),
+    "spill": tr_in("order", "spill"),
+    "reactive": tr_in("order", "reactive"),
+    "condenser": tr_in("order", "condenser"),
+}
+EXCLUSION_WORDS: Final[Mapping[str, Text]] = {
+    "own_fault": tr_in("exclusion", "own fault"),
+    "test": tr_in("exclusion", "test"),
+    "dispatch": tr_in("exclusion", "dispatch"),
+    "grid": tr_in("exclusion", "grid"),
+}
 CURVES: Final = {"power": "active_power_mw", "reactive": "reactive_power_mvar", "setpoint": "agc_setpoint_mw"}
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """A row of blocks below the curves. `kind`: state, dispatch or service; `name`: the status, kind or service.
+class BlockRow:
+    """A row of blocks below the curves. `kind`: state, dispatch, service or substituted; `name`: which of them.
 
     A block is (start, end, class or status, words that say more).
     """
@@ -41,15 +57,36 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
+class PutIn:
+    """A stretch of a day in which a quantity goes by what was put in place of what was delivered, or of nothing.
+
+    Lowest and highest stored value of each; `delivered` None: nothing usable was.
+    """
+
+    quantity: str
+    start_ms: int
+    end_ms: int
+    delivered: tuple[int, int] | None
+    put_in: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class DayDrawing:
-    """Everything of one day. `limits`: name and kW. `curves`: by name of `CURVES`, and `plan`."""
+    """Everything of one day. `limits`: name and kW. `curves`: by name of `CURVES`, and `plan`.
+
+    `substitutes`, `originals`: of a curve where something else was put in place of what was delivered, the two beside
+    each other; only over those stretches. The original is empty where nothing was delivered.
+    """
 
     day: date
     curves: Mapping[str, list[Step]]
+    substitutes: Mapping[str, list[Step]]
+    originals: Mapping[str, list[Step]]
+    put_in: tuple[PutIn, ...]
     limits: tuple[tuple[str, int], ...]
     valley: tuple[Block, ...]
     peak: tuple[Block, ...]
-    lanes: tuple[Lane, ...]
+    lanes: tuple[BlockRow, ...]
 
 
 def draw_day(run: OpenedRun, unit: str, day: date) -> DayDrawing:
@@ -62,20 +99,36 @@ def draw_day(run: OpenedRun, unit: str, day: date) -> DayDrawing:
     hold_ms = int(run.policy["hold_limit_s"] * 1000)
     said = run.unit_day(unit, day)
     table = run.record_table(unit, begin - hold_ms, begin + DAY_MS)
-    curves = {name: fewer_steps(_steps(table, column, begin, hold_ms)) for name, column in CURVES.items()}
+    whole = {name: _steps(table, column, begin, hold_ms) for name, column in CURVES.items()}
+    replaced = _substituted(table, begin, hold_ms)
+    delivered = run.original_table(unit, begin - hold_ms, begin + DAY_MS) if replaced else table
+    stretches = {name: replaced[column] for name, column in CURVES.items() if column in replaced}
+    before = {name: _steps(_without_substitutes(delivered, name), name, begin, hold_ms) for name in replaced}
     plan = [
         (max(s.start_ms - begin, 0), min(s.end_ms - begin, DAY_MS), s.power_kw)
         for s in said.plan
         if s.power_kw is not None
     ]
-    states = [Lane("state", name, _on(_steps(table, name, begin, hold_ms))) for name in STATES]
+    states = [BlockRow("state", name, _on(_steps(table, name, begin, hold_ms))) for name in STATES]
     lanes = [lane for lane in states if lane.blocks]
+    lanes += [
+        BlockRow("substituted", name, tuple((a, b, "substituted", "") for a, b in found))
+        for name, found in replaced.items()
+    ]
     lanes += _dispatch(run, unit, day)
     lanes += _services(run, unit, day)
     return DayDrawing(
         day=day,
-        curves=curves | {"plan": plan},
-        limits=() if said.state is None else tuple(_limits(said.state, run.rulebook, day)),
+        curves={name: fewer_steps(steps) for name, steps in whole.items()} | {"plan": plan},
+        substitutes={name: fewer_steps(_inside(whole[name], found)) for name, found in stretches.items()},
+        originals={name: fewer_steps(_inside(before[CURVES[name]], found)) for name, found in stretches.items()},
+        put_in=tuple(
+            PutIn(name, a, b, _range(_inside(before[name], [(a, b)])), _range(_inside(steps, [(a, b)])) or (0, 0))
+            for name, found in replaced.items()
+            for steps in [_steps(table, name, begin, hold_ms)]
+            for a, b in found
+        ),
+        limits=() if said.state is None else tuple(limits_on(said.state, run.rulebook, day)),
         valley=() if said.state is None else tuple(_hours(said.state.valley_hours)),
         peak=() if said.state is None else tuple(_hours(said.state.peak_hours)),
         lanes=tuple(lanes),
@@ -102,23 +155,67 @@ def _steps(table: pa.Table, name: str, begin: int, hold_ms: int) -> list[Step]:
     return list(zip(begins.tolist(), np.minimum(ends - begin, DAY_MS).tolist(), values[starts].tolist(), strict=True))
 
 
+def _substituted(table: pa.Table, begin: int, hold_ms: int) -> dict[str, list[tuple[int, int]]]:
+    """Where the day goes by a value that was put in place of a delivered one, by quantity."""
+    found = {}
+    for name in BY_NAME:
+        if name not in table.column_names:
+            continue
+        marked = pc.equal(table[f"{name}_quality"].fill_null(0), int(Quality.SUBSTITUTED))
+        if pc.any(marked).as_py():
+            # A record holds until the next one, whether that one is marked or not.
+            mark = pa.table(
+                {"time": table["time"], name: marked.cast(pa.int64()), f"{name}_quality": table[f"{name}_quality"]}
+            )
+            found[name] = [(a, b) for a, b, value in _steps(mark, name, begin, hold_ms) if value]
+    return {name: stretches for name, stretches in found.items() if stretches}
+
+
+def _without_substitutes(table: pa.Table, name: str) -> pa.Table:
+    """The records whose value of a quantity nobody put in."""
+    if name not in table.column_names:
+        return table
+    return table.filter(pc.not_equal(table[f"{name}_quality"].fill_null(0), int(Quality.SUBSTITUTED)))
+
+
+def _inside(steps: Sequence[Step], stretches: Sequence[tuple[int, int]]) -> list[Step]:
+    """Steps cut to stretches; both in the order of time."""
+    return [
+        (max(a, first), min(b, last), value)
+        for first, last in stretches
+        for a, b, value in steps
+        if max(a, first) < min(b, last)
+    ]
+
+
+def _range(steps: Sequence[Step]) -> tuple[int, int] | None:
+    values = [value for *_, value in steps]
+    return (min(values), max(values)) if values else None
+
+
 def _on(steps: Sequence[Step]) -> tuple[tuple[int, int, str, str], ...]:
     return tuple((a, b, "on", "") for a, b, value in steps if value == 1)
 
 
-def _dispatch(run: OpenedRun, unit: str, day: date) -> list[Lane]:
+def _dispatch(run: OpenedRun, unit: str, day: date) -> list[BlockRow]:
     """Orders, reserves, exclusions and voltage bands that touch the day."""
     begin = local_midnight_ms(day)
     said = run.unit_day(unit, day).dispatch
 
-    blocks = {
-        "orders": [(a, b, "on", f"{kind} {name}") for name, kind, a, b in said.orders],
-        "reserve": [(a, b, "on", f"{kind} {'' if kw is None else kw / 1000} MW") for kind, a, b, kw in said.reserves],
-        "exclusions": [(a, b, "excluded", f"{service} {why} {note}") for service, a, b, why, note in said.exclusions],
+    blocks: dict[str, list[tuple[int, int, str, str]]] = {
+        "orders": [(a, b, "on", join(" ", (ORDER_WORDS.get(kind, kind), name))) for name, kind, a, b in said.orders],
+        "reserve": [
+            (a, b, "on", join(" ", (_said(words.CODED["kind"], kind), "" if kw is None else f"{kw / 1000} MW")))
+            for kind, a, b, kw in said.reserves
+        ],
+        "exclusions": [
+            (a, b, "excluded", join(" ", (_said(words.SERVICES, service), EXCLUSION_WORDS.get(why, why), note)))
+            for service, a, b, why, note in said.exclusions
+        ],
         "voltage_band": [(a, b, "on", f"{_kv(low)} – {_kv(high)} kV") for a, b, low, high in said.bands],
     }
     return [
-        Lane(
+        BlockRow(
             "dispatch",
             name,
             tuple((max(a - begin, 0), min(b - begin, DAY_MS), what, text) for a, b, what, text in rows),
@@ -128,11 +225,16 @@ def _dispatch(run: OpenedRun, unit: str, day: date) -> list[Lane]:
     ]
 
 
+def _said(table: Mapping[str, words.Words], code: str) -> Text:
+    chinese, english = words.of(table, code)
+    return both(english or code, chinese) if code != "*" else tr("every service")
+
+
 def _kv(volts: int | None) -> str:
     return "" if volts is None else f"{volts / 1000:g}"
 
 
-def _services(run: OpenedRun, unit: str, day: date) -> Iterator[Lane]:
+def _services(run: OpenedRun, unit: str, day: date) -> Iterator[BlockRow]:
     """What each service made of the day: its segments, by class; `text` is the reason's code."""
     begin = local_midnight_ms(day)
     lanes: dict[str, list[tuple[int, int, str, str]]] = {}
@@ -140,7 +242,7 @@ def _services(run: OpenedRun, unit: str, day: date) -> Iterator[Lane]:
         a, b = max(row["start"] - begin, 0), min(row["end"] - begin, DAY_MS)
         lanes.setdefault(row["service"], []).append((a, b, row["class"], row["reason"]))
     for service, blocks in lanes.items():
-        yield Lane("service", service, tuple(_joined(blocks)))
+        yield BlockRow("service", service, tuple(_joined(blocks)))
 
 
 def _joined(blocks: Sequence[tuple[int, int, str, str]]) -> Iterator[tuple[int, int, str, str]]:
@@ -157,7 +259,8 @@ def _joined(blocks: Sequence[tuple[int, int, str, str]]) -> Iterator[tuple[int, 
         yield held
 
 
-def _limits(state: RegisteredState, rulebook: Rulebook, day: date) -> Iterator[tuple[str, int]]:
+def limits_on(state: RegisteredState, rulebook: Rulebook, day: date) -> Iterator[tuple[str, int]]:
+    """The limits of a unit on a day, by the register and the rulebook: name and kW."""
     yield "rated", round(state.rated_mw * 1000)
     if state.kind == "coal":
         for name, value_id, key in (

@@ -4,15 +4,11 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Final
 
-from litestar.background_tasks import BackgroundTask
 from litestar.params import FromPath, QueryParameter
 from litestar.response import File
 
@@ -24,11 +20,11 @@ from collector.center.month.review_effect import ask_to_try
 from collector.center.month.review_log import review_by_id
 from collector.center.people.access import Permission
 from collector.center.runs.compare import compare_runs, effect_by_plant
+from collector.center.runs.keeping.kept_packages import keep_package, kept_package
 from collector.center.runs.month_state import visible_run
-from collector.center.runs.package import export_package
 from collector.center.runs.run_list import list_runs
 from collector.center.runs.stored_run import open_run
-from collector.center.runs.what_if import Change, ask_what_if
+from collector.center.runs.variants.what_if import TableChange, ask_what_if
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.paging import window
 from collector.center.web.routes import action, page
@@ -95,7 +91,7 @@ def what_if_action(ctx: Ctx, month: FromPath[str]) -> Page:
     return ctx.redirect(f"/months/{wanted}", notice="run_begun")
 
 
-def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:
+def _changes(ctx: Context) -> tuple[list[TableChange], dict[str, bytes]]:
     """The files of the form: inputs of a kind, and a file of the rulebook."""
     changes, rulebook_files = [], {}
     name, data = ctx.upload("file")
@@ -103,7 +99,7 @@ def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:
         kind = ctx.form.get("kind", "")
         if kind not in ALL_KINDS:
             raise ConfigError([Problem(name, 0, "kind", tr("expected one of {names}", names=", ".join(ALL_KINDS)))])
-        changes.append(Change(kind, delivered_of(name, data)))
+        changes.append(TableChange(kind, delivered_of(name, data)))
     name, data = ctx.upload("rulebook")
     if data:
         if not RULEBOOK_FILE.match(name):
@@ -114,7 +110,7 @@ def _changes(ctx: Context) -> tuple[list[Change], dict[str, bytes]]:
     return changes, rulebook_files
 
 
-def _start(ctx: Context, base: int, changes: Sequence[Change], rulebook: Mapping[str, bytes]) -> None:
+def _start(ctx: Context, base: int, changes: Sequence[TableChange], rulebook: Mapping[str, bytes]) -> None:
     store, actor, note = ctx.store, ctx.actor, ctx.form.get("note", "")[:1000]
     # The rulebook of the run with files replaced or added.
     draft = {**open_run(store, base).rulebook_files, **rulebook} if rulebook else None
@@ -130,21 +126,19 @@ def try_action(ctx: Ctx, number: FromPath[int]) -> Page:
 
 
 @action("/months/{month:str}/runs/{run_id:int}/package", Permission.SEE_ALL, notes_itself=True)
-def package_action(ctx: Ctx, month: FromPath[str], run_id: FromPath[int]) -> File:
-    """The run as a package a third party verifies offline; giving it out is noted in the audit log."""
+def package_action(ctx: Ctx, month: FromPath[str], run_id: FromPath[int]) -> Page:
+    """Make the run's package, which a third party verifies offline, and lead to it; who had it made is noted."""
     run = opened_for(ctx, month, run_id)
-    folder = Path(tempfile.mkdtemp(prefix="package-", dir=ctx.store.directory))
-    name = f"{run.facts.month}-run{run_id}.zip"
-    try:
-        path = export_package(ctx.store, run_id, folder / name, actor=ctx.actor)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return File(path, filename=name, media_type="application/zip", background=BackgroundTask(_forget, folder))
+    made = keep_package(ctx.store, run_id, actor=ctx.actor)
+    return ctx.redirect(f"/months/{run.month}/runs/{run_id}/packages/{made.made_ms}")
 
 
-async def _forget(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+@page("/months/{month:str}/runs/{run_id:int}/packages/{made_ms:int}", Permission.SEE_ALL)
+def package_file(ctx: Ctx, month: FromPath[str], run_id: FromPath[int], made_ms: FromPath[int]) -> File:
+    """A package while it is kept."""
+    opened_for(ctx, month, run_id)
+    found = kept_package(ctx.store, run_id, made_ms)
+    return File(found.path, filename=found.path.name, media_type="application/zip")
 
 
-ROUTES: Final[Sequence[Any]] = [compare_page, what_if_page, what_if_action, try_action, package_action]
+ROUTES: Final[Sequence[Any]] = [compare_page, what_if_page, what_if_action, try_action, package_action, package_file]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Final
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pyarrow as pa
@@ -20,34 +21,43 @@ import pyarrow.compute as pc
 from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
-from collector.base.errors import StoreError
-from collector.base.text import tr
-from collector.center.papers.articles import clauses_cited
+from collector.base.errors import Missing, StoreError
+from collector.base.text import into, tr, tr_in
+from collector.center.month.review_log import list_reviews
+from collector.center.papers.bills import DIRECTION_WORDS
+from collector.center.papers.plant_tables import PLANT_TABLES
 from collector.center.people.access import Permission
 from collector.center.runs.month_state import may_see_run, visible_run
+from collector.center.runs.run_list import Expired
 from collector.center.runs.stored_run import OpenedRun, open_run
-from collector.center.web.code_words import CURVES, LANES, LIMITS
-from collector.center.web.context import Context, Ctx, Page
-from collector.center.web.errors import Missing
-from collector.center.web.paging import attachment, window
+from collector.center.web.context import Context, Ctx, Page, words_of
+from collector.center.web.listing import ListColumn, list_page
+from collector.center.web.paging import attachment
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import page
-from collector.center.web.runs.day_drawing import DayDrawing, draw_day
+from collector.center.web.runs.own_statement import differences, disclosure_of, own_bill, own_bills, own_file, own_files
+from collector.center.web.typed import day_of
 from collector.center.web.which_month import month_named
 from collector.model.interval import DAY_MS, local_day, local_midnight_ms
 from collector.report import words as report_words
-from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Line, LineStatus
+from collector.report.evidence import TITLES, finding_texts, subject_words
+from collector.report.explained import rule_words
+from collector.settlement.rulebook.articles import clauses_cited
+from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, Finding, Line, LineStatus
+from collector.settlement.units import unit_text
+from collector.sheets.efile_writer import efile_text, etable_of_csv
 
 SEGMENTS_SHOWN: Final = 120
+E_TEXT: Final = "statement.e"  # made when it is asked for: no file of the run
+_WAN: Final = 10_000
 RECORDS_SHOWN: Final = 600
-_FILES: Final = {
+STATEMENT_FILES: Final = {
     "statement.xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "statement.html": "text/html",
-    "lines.csv": "text/csv",
-    "plants.csv": "text/csv",
-    "determinants.csv": "text/csv",
-    "ledger.csv": "text/csv",
-    "primary_frequency.csv": "text/csv",
+    **{
+        f"{name}.csv": "text/csv"
+        for name in ("lines", "plants", "determinants", "segments", "not_paid", "ledger", *TITLES)
+    },
     "manifest.json": "application/json",
 }
 
@@ -64,6 +74,27 @@ class ServiceTotal:
     waiting: int
 
 
+def files_of_statement(run: OpenedRun) -> list[str]:
+    """The files of a whole statement that one may take."""
+    return [*(name for name in STATEMENT_FILES if name in run.manifest["files"]), E_TEXT]
+
+
+def file_of_statement(run: OpenedRun, name: str) -> tuple[bytes, str]:
+    """A file of the whole statement, and its media type.
+
+    Raises:
+        Missing: the run has no such file.
+    """
+    if name not in files_of_statement(run):
+        raise Missing(tr("no such file of the statement"), subject=name[:64])
+    if name != E_TEXT:
+        return run.statement_file(name), STATEMENT_FILES[name]
+    month = run.facts.month
+    tables = [etable_of_csv(each, month, run.statement_file(f"{each}.csv")) for each in ("lines", "plants", "summary")]
+    facts = {"Data": month, "Run": str(run.facts.id), "Result": str(run.manifest["result_hash"])}
+    return efile_text(facts, tables), "text/plain"
+
+
 def opened_for(ctx: Context, month: str, run_id: int) -> OpenedRun:
     """A run this person may see, of the month its address names.
 
@@ -75,6 +106,8 @@ def opened_for(ctx: Context, month: str, run_id: int) -> OpenedRun:
         raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=run_id))
     try:
         run = open_run(ctx.store, run_id)
+    except Expired:
+        raise
     except StoreError as error:
         raise Missing(tr("no such run that you may see"), subject=tr("run {number}", number=run_id)) from error
     if run.facts.month != str(wanted):
@@ -107,24 +140,62 @@ def run_page(ctx: Ctx, month: FromPath[str], run_id: FromPath[int]) -> Page:
     """Totals, plants, services and findings of a run."""
     run = opened_for(ctx, month, run_id)
     staff = ctx.actor.may(Permission.SEE_ALL)
-    plants = [p for p in run.plants if ctx.actor.may_see(p.plant)]
+    if not staff:
+        return _own_page(ctx, run)
+    plants = run.plants
     open_lines = [line for line in lines_seen(ctx, run) if line.status in (LineStatus.BLOCKED, LineStatus.PENDING)]
     by_value = sorted(lines_seen(ctx, run), key=_uncertain_yuan, reverse=True)[:20]
     return ctx.page(
         "run.html",
         month=run.month,
         run=run,
-        staff=staff,
         total=sum((area.compensation_yuan for area in run.areas), Decimal(0)),
         plants=plants,
         services=service_totals(run.lines),
         open_lines=open_lines[:50],
         open_count=len(open_lines),
         uncertain=[line for line in by_value if _uncertain_yuan(line)],
-        findings=run.findings if staff else [],
-        files=[name for name in _FILES if staff and name in run.manifest["files"]],
+        findings=told(ctx, run.findings, run.lines),
+        files=files_of_statement(run),
         bars=_bars(ctx, run),
+        evidence=_evidence(ctx, run),
     )
+
+
+def _evidence(ctx: Context, run: OpenedRun) -> list[tuple[str, str]]:
+    """The evidence files a person may see, with their titles; findings are for staff."""
+    staff = ctx.actor.may(Permission.SEE_ALL)
+    files = run.manifest["files"]
+    return [(n, words_of(ctx, w)) for n, w in TITLES.items() if f"{n}.csv" in files and (staff or n != "findings")]
+
+
+def _own_page(ctx: Context, run: OpenedRun) -> Page:
+    """The statement of the plant whose user asks."""
+    plant = ctx.actor.plant or ""
+    found = disclosure_of(ctx, run)
+    return ctx.page(
+        "own_statement.html",
+        month=run.month,
+        run=run,
+        plants=[p for p in run.plants if p.plant == plant],
+        lines=lines_seen(ctx, run),
+        disclosed=found,
+        changes=[] if found is None or found.before is None else differences(ctx, run, plant, found.before),
+        bills=own_bills(ctx, run.month, plant),
+        directions={name: words_of(ctx, w) for name, w in DIRECTION_WORDS.items()},
+        reviews=len(ctx.read(lambda c: list_reviews(c, actor=ctx.actor, month=run.month))),
+        files=own_files(run),
+        titles={name: words_of(ctx, w) for name, w in PLANT_TABLES.items()},
+        services=service_totals(run.lines),
+        evidence=_evidence(ctx, run),
+    )
+
+
+def told(ctx: Context, findings: Sequence[Finding], lines: Iterable[Line]) -> list[tuple[Finding, str, str]]:
+    """Findings, each with its subject and what it says in the reader's language; their codes are in CSV and REST."""
+    place = 0 if ctx.language == "zh" else 1
+    texts = finding_texts(findings, lines)
+    return [(f, subject_words(f.subject)[place], text[place]) for f, text in zip(findings, texts, strict=True)]
 
 
 def lines_seen(ctx: Context, run: OpenedRun) -> list[Line]:
@@ -133,8 +204,10 @@ def lines_seen(ctx: Context, run: OpenedRun) -> list[Line]:
 
 
 def _uncertain_yuan(line: Line) -> Decimal:
-    """How far apart the bounds of a line with missing time are."""
-    return Decimal(0) if line.low_yuan is None or line.high_yuan is None else line.high_yuan - line.low_yuan
+    """How far apart the bounds of a line with missing time are; an open upper one is the widest."""
+    if line.low_yuan is None:
+        return Decimal(0)
+    return Decimal("Infinity") if line.high_yuan is None else line.high_yuan - line.low_yuan
 
 
 def service_totals(lines: Iterable[Line]) -> list[ServiceTotal]:
@@ -153,8 +226,7 @@ def service_totals(lines: Iterable[Line]) -> list[ServiceTotal]:
             paid=sum(line.status is LineStatus.PAID for line in of[service]),
             waiting=sum(line.status in (LineStatus.BLOCKED, LineStatus.PENDING) for line in of[service]),
         )
-        for service in report_words.SERVICES
-        if service in of
+        for service in report_words.in_order(of)
     ]
 
 
@@ -171,54 +243,49 @@ def _bars(ctx: Context, run: OpenedRun) -> dict[str, Any] | None:
     shown = sorted(rows, key=lambda p: max(p.compensation_yuan, p.allocation_yuan or Decimal(0)), reverse=True)[:60]
     names = [p.plant if len(run.areas) < 2 else f"{p.plant} · {p.area}" for p in shown]
     return {
-        "unit": tr("yuan").into(ctx.language),
+        "unit": tr("10 000 yuan").into(ctx.language),
         "traces": [
             {
                 "name": tr("Compensation").into(ctx.language),
                 "x": names,
-                "y": [float(p.compensation_yuan) for p in shown],
+                "y": [float(p.compensation_yuan) / _WAN for p in shown],
             },
             {
                 "name": tr("Allocation").into(ctx.language),
                 "x": names,
-                "y": [-float(p.allocation_yuan or 0) for p in shown],
+                # What is not allocated has no bar: a bar of 0 would say that it costs nothing.
+                "y": [None if p.allocation_yuan is None else -float(p.allocation_yuan) / _WAN for p in shown],
             },
         ],
     }
 
 
 @page("/months/{month:str}/runs/{run_id:int}/lines", Permission.SEE_OWN, own=True)
-def lines_page(
-    ctx: Ctx,
-    month: FromPath[str],
-    run_id: FromPath[int],
-    plant: Annotated[str, QueryParameter(max_length=64)] = "",
-    service: Annotated[str, QueryParameter(max_length=64)] = "",
-    status: Annotated[str, QueryParameter(max_length=16)] = "",
-    cursor: Annotated[int, QueryParameter(ge=0, le=10**9)] = 0,
-) -> Page:
-    """The lines of a run, by plant, service and status."""
+def lines_page(ctx: Ctx, month: FromPath[str], run_id: FromPath[int]) -> Page | Response[bytes]:
+    """The lines of a run, as the address chooses them."""
     run = opened_for(ctx, month, run_id)
-    seen = lines_seen(ctx, run)
-    found = [
-        line
-        for line in seen
-        if plant in ("", line.plant) and service in ("", line.service) and status in ("", line.status.value)
-    ]
-    rows, older = window(found, cursor, ctx.settings.web.page_rows)
-    return ctx.page(
-        "lines.html",
-        month=run.month,
-        run=run,
-        rows=rows,
-        older=older,
-        count=len(found),
-        total=_sum(found),
-        plants=sorted({line.plant for line in seen}),
-        services=[s for s in report_words.SERVICES if any(line.service == s for line in seen)],
-        statuses=[status.value for status in LineStatus],
-        chosen={"plant": plant, "service": service, "status": status},
+    here = f"/months/{run.month}/runs/{run_id}/lines"
+
+    def explained(line: Line) -> str:
+        return f"{here}/{quote(line.unit, safe='')}/{line.service}?{urlencode({'of': f'{line.area}/{line.plant}'})}"
+
+    columns = (
+        ListColumn("area", tr("Area"), words="AREAS", choose=True),
+        ListColumn("plant", tr("Plant"), "plant", choose=True),
+        ListColumn("unit", tr("Unit"), choose=True),
+        ListColumn("service", tr("Service"), words="SERVICES", choose=True, href=explained),
+        ListColumn("article", tr("Clause")),
+        ListColumn("quantity", tr("Quantity"), "quantity"),
+        ListColumn("quantity_unit", tr_in("measure", "Unit"), words="UNITS"),
+        ListColumn("coverage", tr("Coverage"), "percent"),
+        ListColumn("amount_yuan", tr("Amount (yuan)"), "yuan", total=True),
+        ListColumn("low_yuan", tr("Low"), "yuan", off=True),
+        ListColumn("high_yuan", tr("High"), "yuan", off=True),
+        ListColumn("status", tr("Status"), "tag", words="STATUSES", choose=True),
+        ListColumn("reason", tr("Reason"), words="REASONS", choose=True),
     )
+    name = f"{run.month}-run{run_id}-lines"
+    return list_page(ctx, "lines.html", columns, lines_seen(ctx, run), name=name, month=run.month, run=run)
 
 
 @page("/months/{month:str}/runs/{run_id:int}/lines/{unit:str}/{service:str}", Permission.SEE_OWN, own=True)
@@ -229,14 +296,19 @@ def line_page(
     unit: FromPath[str],
     service: FromPath[str],
     day: Annotated[str, QueryParameter(max_length=10)] = "",
+    of: Annotated[str, QueryParameter(max_length=129)] = "",
 ) -> Page:
-    """One line down to its formula, rulebook rows, determinants and segments, beside the article."""
+    """One line down to its formula, rulebook rows, determinants and segments, beside the article.
+
+    `of`: AREA/PLANT of the line, where the unit changed one of them in the month.
+    """
     run = opened_for(ctx, month, run_id)
     plant = unit_of(ctx, run, unit)
-    if service not in {line.service for line in run.lines_of(unit)}:
+    place = partition(of)
+    if not any(place in (None, (x.area, x.plant)) for x in run.lines_of(unit) if x.service == service):
         raise Missing(tr("the run has no such line"), subject=f"{unit}/{service[:64]}")
-    explanation = run.explanation(unit, service)
-    shown = _day_in(run, day)
+    explanation = run.explanation(unit, service, place)
+    shown = day_in(run, day)
     segments = explanation.segments
     rows = _of_day(segments, shown) if shown else segments
     return ctx.page(
@@ -247,23 +319,36 @@ def line_page(
         unit=unit,
         e=explanation,
         line=explanation.line,
+        rules=[
+            (*(str(into(word, ctx.language)) for word in rule_words(rule)), rule.from_day)
+            for rule in explanation.line.rules
+        ],
+        in_words=lambda unit: str(into(unit_text(unit), ctx.language)),
         clauses=clauses_cited(explanation.line.article),
         days=_days(segments, run),
         day=shown,
         segments=[_segment(row) for row in rows.slice(0, SEGMENTS_SHOWN).to_pylist()],
         segment_count=len(rows),
-        findings=explanation.findings if ctx.actor.may(Permission.SEE_ALL) else [],
-        services=[line.service for line in run.lines_of(unit)],
+        findings=told(ctx, explanation.findings, run.lines_of(unit)) if ctx.actor.may(Permission.SEE_ALL) else [],
+        services=list(dict.fromkeys(line.service for line in run.lines_of(unit))),
     )
 
 
-def _day_in(run: OpenedRun, text: str) -> date | None:
+def partition(of: str) -> tuple[str, str] | None:
+    """Area and plant from AREA/PLANT; None where nothing is named."""
+    area, _, plant = of.partition("/")
+    return (area, plant) if of else None
+
+
+def day_in(run: OpenedRun, text: str) -> date | None:
+    """A day of the run's month; None where none is named.
+
+    Raises:
+        Missing: it is no day of it.
+    """
     if not text:
         return None
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = date.min
+    day = day_of(text)
     if day not in run.month.days:
         raise Missing(tr("no day of {month}", month=run.month), subject=text)
     return day
@@ -295,62 +380,6 @@ def _segment(row: dict[str, Any]) -> dict[str, Any]:
     divisor = SEGMENT_VALUE_DIVISOR.get(row["value_unit"], 1)
     value = None if row["value"] is None or row["class"] != "counted" else Decimal(row["value"]) / divisor
     return row | {"shown": value, "day": local_day(row["start"]), "minutes": (row["end"] - row["start"]) / 60_000}
-
-
-@page("/months/{month:str}/runs/{run_id:int}/days/{unit:str}/{day:str}", Permission.SEE_OWN, own=True, charts=True)
-def day_page(ctx: Ctx, month: FromPath[str], run_id: FromPath[int], unit: FromPath[str], day: FromPath[str]) -> Page:
-    """The timeline of a unit's day: curves, limits, hours, states, dispatch, and what each service made of it."""
-    run = opened_for(ctx, month, run_id)
-    plant = unit_of(ctx, run, unit)
-    shown = _day_in(run, day)
-    assert shown is not None  # a path parameter is never empty
-    drawing = draw_day(run, unit, shown)
-    days = list(run.month.days)
-    place = days.index(shown)
-    return ctx.page(
-        "unit_day.html",
-        month=run.month,
-        run=run,
-        plant=plant,
-        unit=unit,
-        day=shown,
-        before=days[place - 1] if place else None,
-        after=days[place + 1] if place + 1 < len(days) else None,
-        units=sorted(u for u, p in run.plant_of.items() if ctx.actor.may_see(p) and p == plant),
-        drawing=_drawing(ctx, drawing),
-        classes=list(report_words.CLASSES),
-        services=[line.service for line in run.lines_of(unit)],
-    )
-
-
-def _drawing(ctx: Context, drawing: DayDrawing) -> dict[str, Any]:
-    """What charts.js draws, its names in the reader's language."""
-    index = int(ctx.language == "en")
-
-    def words(table: Any, code: str) -> str:
-        both = report_words.of(table, code)
-        return both[index] or both[0]
-
-    lanes = []
-    for lane in drawing.lanes:
-        if lane.kind == "service":
-            name = words(report_words.SERVICES, lane.name)
-            blocks = [
-                (a, b, cause, f"{words(report_words.CLASSES, cause)} · {words(report_words.REASONS, reason)}")
-                for a, b, cause, reason in lane.blocks
-            ]
-        else:
-            name = LANES[lane.name].into(ctx.language)
-            blocks = [(a, b, cause, text or name) for a, b, cause, text in lane.blocks]
-        lanes.append({"name": name, "blocks": blocks, "colour": "#4a78b5" if lane.kind == "state" else "#c08a2d"})
-    return {
-        **{name: list(steps) for name, steps in drawing.curves.items()},
-        "limits": [(LIMITS[name].into(ctx.language), kw) for name, kw in drawing.limits],
-        "valley": drawing.valley,
-        "peak": drawing.peak,
-        "lanes": lanes,
-        "words": {name: text.into(ctx.language) for name, text in CURVES.items()},
-    }
 
 
 @page("/months/{month:str}/runs/{run_id:int}/records/{unit:str}", Permission.SEE_OWN, own=True)
@@ -390,12 +419,22 @@ def records_page(
 def run_file(ctx: Ctx, month: FromPath[str], run_id: FromPath[int], name: FromPath[str]) -> Response[bytes]:
     """A file of the statement."""
     run = opened_for(ctx, month, run_id)
-    if name not in _FILES or name not in run.manifest["files"]:
-        raise Missing(tr("no such file of the statement"), subject=name[:64])
-    return attachment(run.statement_file(name), f"{run.facts.month}-run{run_id}-{name}", _FILES[name])
+    data, media_type = file_of_statement(run, name)
+    return attachment(data, f"{run.facts.month}-run{run_id}-{name}", media_type)
+
+
+@page("/months/{month:str}/runs/{run_id:int}/own/{name:str}", Permission.SEE_OWN, own=True)
+def own_run_file(ctx: Ctx, month: FromPath[str], run_id: FromPath[int], name: FromPath[str]) -> Response[bytes]:
+    """A file of a plant's own rows: of the statement, its evidence, the inputs behind them, or the bill."""
+    run = opened_for(ctx, month, run_id)
+    plant = ctx.actor.plant
+    if plant is None:
+        raise Missing(tr("only a plant's user has files of its own"), subject=name[:64])
+    data, media_type = own_bill(ctx, run, plant, name) or own_file(ctx, run, plant, name)
+    return attachment(data, f"{run.facts.month}-run{run_id}-{plant}-{name}", media_type)
 
 
 NAVIGATION: Final = (NavEntry(tr("Statement"), "/this/runs", Permission.SEE_OWN, "runs"),)
 ROUTES: Final[Sequence[Any]] = [
-    runs_page, run_page, lines_page, line_page, day_page, records_page, run_file,
+    runs_page, run_page, lines_page, line_page, records_page, run_file, own_run_file,
 ]  # fmt: skip

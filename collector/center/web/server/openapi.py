@@ -7,20 +7,20 @@ Litestar describes what the handlers take and give; what holds everywhere is add
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from litestar import Litestar, Response, Router
 from litestar.openapi.config import OpenAPIConfig
 
+from collector import __version__
 from collector.center.web.context import Ctx, Page
 from collector.center.web.errors import CODES
 from collector.center.web.guards import Needs, Open
 from collector.center.web.paging import XLSX
 from collector.center.web.routes import API, api_get, needs_of
 
-ERRORS: Final = (400, 401, 403, 404, 405, 409, 413, 422, 429, 500, 502)
+ERRORS: Final = (400, 401, 403, 404, 405, 408, 409, 413, 422, 429, 500, 502)
 _PROBLEM: Final = {
     "type": "object",
     "required": ["file", "row", "key", "message"],
@@ -45,7 +45,7 @@ def openapi_config() -> OpenAPIConfig:
     """What Litestar shall describe; its own viewers load scripts from elsewhere and are not offered."""
     return OpenAPIConfig(
         title="collector center",
-        version=importlib.metadata.version("collector"),
+        version=__version__,
         description="Everything the center's pages show. Times are UTC milliseconds, money is decimal text in yuan.",
         openapi_router=Router(
             API + "/schema",

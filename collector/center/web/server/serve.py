@@ -25,6 +25,7 @@ HEADER_TIMEOUT_MS: Final = 10_000
 RETRY_S: Final = 10.0
 STOP_S: Final = 5.0
 THREADS: Final = 8
+UNDER_WAY: Final = 4096  # requests at once; granian's own 256 could all be bodies that never come
 
 
 def use_own_threads() -> None:
@@ -75,6 +76,8 @@ def _server(app: Litestar, settings: CenterSettings, host: str, port: int) -> Se
             http=HTTPModes.auto if cert else HTTPModes.http1,
             http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, keep_alive=True),
             websockets=False,
+            backlog=1024,
+            backpressure=UNDER_WAY,
             log_enabled=False,
             ssl_cert=Path(cert) if cert else None,
             ssl_key=Path(key) if key else None,

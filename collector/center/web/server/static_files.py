@@ -14,8 +14,8 @@ from typing import Final
 from litestar import Response
 from litestar.params import FromPath
 
+from collector.base.errors import Missing
 from collector.base.text import tr
-from collector.center.web.errors import Missing
 from collector.center.web.guards import Open
 from collector.center.web.render import STATIC
 from collector.center.web.routes import page

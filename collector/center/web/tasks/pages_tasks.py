@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What waits for whoever looks: since when, due when, and the page where it is done."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from collector.base.text import into, tr
+from collector.center.people.access import Permission
+from collector.center.web.context import Ctx, Page
+from collector.center.web.errors import language_of_program
+from collector.center.web.paging import Listed, Listing
+from collector.center.web.render import NavEntry
+from collector.center.web.routes import api_get, page
+from collector.model.interval import local_day
+
+
+class TaskOut(msgspec.Struct, frozen=True):
+    """Something that waits for the caller. `path`: the page where it is done; `due`: local day, null where none is."""
+
+    kind: str
+    text: str
+    since_ms: int
+    due: str | None
+    late: bool
+    path: str
+
+
+@page("/tasks", Permission.SEE_OWN, own=True)
+def tasks_page(ctx: Ctx) -> Page:
+    """The inbox."""
+    return ctx.page("tasks.html", today=local_day(ctx.now_ms))
+
+
+@api_get("/tasks", Permission.SEE_OWN, own=True, table=True)
+def tasks(ctx: Ctx, listing: Listing) -> Listed[TaskOut]:
+    """What waits for the caller, the most urgent first."""
+    language, today = language_of_program(ctx.request), local_day(ctx.now_ms)
+    rows = [
+        TaskOut(
+            each.kind, str(into(each.text, language)), each.since_ms,
+            None if each.due is None else each.due.isoformat(), each.is_late(today), each.path,
+        )
+        for each in ctx.tasks
+    ]  # fmt: skip
+    return listing.of(rows, TaskOut, "tasks")
+
+
+NAVIGATION: Final = (NavEntry(tr("Tasks"), "/tasks", Permission.SEE_OWN),)
+ROUTES: Final = [tasks_page, tasks]

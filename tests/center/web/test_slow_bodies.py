@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A body that does not come, or breaks off, ends its request; one that comes in time is the application's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from litestar.exceptions import ClientException
+
+from collector.center.web.server.slow_bodies import give_up_slow_bodies
+from tests.patience import HANG_S
+
+
+def ask(messages: list[dict[str, Any]], method: str = "POST", length: str = "") -> list[Any]:
+    """What an application that reads to the end is given; after the messages nothing comes any more."""
+    given: list[Any] = []
+
+    async def receive() -> Any:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop(0)
+
+    async def send(_message: Any) -> None:
+        raise AssertionError
+
+    async def read(_scope: Any, receive: Any, _send: Any) -> None:
+        while not given or given[-1].get("more_body"):
+            given.append(await receive())
+
+    async def run() -> None:
+        scope: Any = {"type": "http", "method": method, "headers": [(b"content-length", length.encode())]}
+        async with asyncio.timeout(HANG_S):
+            await give_up_slow_bodies(read, wait_s=0.01)(scope, receive, send)
+
+    asyncio.run(run())
+    return given
+
+
+def part(more: bool) -> dict[str, Any]:
+    return {"type": "http.request", "body": b"a", "more_body": more}
+
+
+def test_a_body_that_never_ends_is_given_up() -> None:
+    for messages in ([], [part(True)], [part(True), part(True)]):
+        with pytest.raises(ClientException) as raised:
+            ask(messages)
+        assert raised.value.status_code == 408
+
+
+@pytest.mark.parametrize("length", ["", "3", "-1", "many"])
+def test_a_body_in_time_arrives_whole(length: str) -> None:
+    assert len(ask([part(True), part(True), part(False)], length=length)) == 3
+
+
+def test_a_client_that_goes_away_is_no_fault_of_ours() -> None:
+    with pytest.raises(ClientException, match="broke off"):
+        ask([part(True), {"type": "http.disconnect"}])
