@@ -44,7 +44,7 @@ def measure() -> list[Figure]:
             Path(name) / "b",
             gateway="g1",
             plants_of_unit=dict.fromkeys(layouts, "p1"),
-            settings=agent_config.Buffer(),
+            settings=agent_config.BufferConfig(),
             layouts=layouts,
             signers={"p1": Signer(Ed25519PrivateKey.generate())},
             now_utc_ms=signals.START_MS,

@@ -73,17 +73,3 @@ def wait_for_log(log: Path, text: str, *, timeout_s: float = PATIENCE_S) -> None
         if time.monotonic() > until_s:
             raise TimeoutError(log.read_text("utf-8")[-2000:])
         time.sleep(0.05)
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds of a process so far, its ended children not included."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def peak_mb(pid: int) -> float:
-    """The most memory a process has had resident."""
-    for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"no VmHWM of {pid}")

@@ -3,38 +3,46 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`ratio` = value ÷ floor_value. `target` is the bound the value (or the ratio, where `unit` is "ratio") must hold.
+    """`ratio` = value ÷ floor_value. `target` is the bound the value, or with `of_ratio` the ratio, must hold.
 
-    `at_most` tells on which side of the target is good.
+    `at_most` tells on which side of the target is good. What must hold on any machine, as memory must, has no floor.
     """
 
     name: str
     value: float
     unit: str
-    floor: str
-    floor_value: float
+    floor: str | None
+    floor_value: float | None
     target: float
     of_ratio: bool = False
     at_most: bool = True
 
+    @classmethod
+    def absolute(cls, name: str, value: float, unit: str, target: float, *, at_most: bool = True) -> Figure:
+        """A figure whose target holds on any machine."""
+        return cls(name, value, unit, None, None, target, at_most=at_most)
+
     @property
-    def ratio(self) -> float:
-        """The figure against its floor."""
-        return self.value / self.floor_value if self.floor_value else float("inf")
+    def ratio(self) -> float | None:
+        """The figure against its floor; None: it has none."""
+        if self.floor_value is None:
+            return None
+        return self.value / self.floor_value if self.floor_value else math.inf
 
     @property
     def ok(self) -> bool:
         """Whether the target is held."""
-        measured = self.ratio if self.of_ratio else self.value
+        measured = self.ratio if self.of_ratio and self.ratio is not None else self.value
         return measured <= self.target if self.at_most else measured >= self.target
 
     def row(self) -> dict[str, Any]:
@@ -53,3 +61,16 @@ def median_s(run: Callable[[], object], times: int = 3) -> float:
         run()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
+
+
+def exponent(cost_of: Mapping[int, float]) -> float:
+    """How cost grows with size: the e of cost ∝ size^e, by least squares over the logarithms."""
+    return statistics.linear_regression(
+        [math.log(size) for size in cost_of], [math.log(cost) for cost in cost_of.values()]
+    ).slope
+
+
+def curve(what: str, cost_of: Mapping[int, float], unit: str, target: float) -> Figure:
+    """The exponent of a cost curve as a figure; its name tells what was measured at each size."""
+    points = ", ".join(f"{size}: {cost:.3g} {unit}" for size, cost in sorted(cost_of.items()))
+    return Figure.absolute(f"{what} ({points})", exponent(cost_of), "exponent", target)

@@ -25,13 +25,14 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from bench.figure import Figure
 from collector.agent.app import look_for_cycles_rarely
-from collector.agent.device.modbus.driver import ModbusDevice, ModbusLine
-from collector.agent.device.modbus.plan import Limits, plan_reads
+from collector.agent.device.modbus.driver import ModbusDevice
+from collector.agent.device.modbus.line import ModbusLine
+from collector.agent.device.modbus.plan import RequestLimits, plan_reads
 from collector.agent.record.recorder import Recorder
-from collector.agent.record.sources import Source
+from collector.agent.record.sources import QuantitySource
 from collector.base.clock import SystemClock
 from collector.base.clock_state import ClockState
-from collector.model.quantity import QUANTITIES, Kind, Quantity
+from collector.model.quantity import QUANTITIES, Quantity, QuantityKind
 from collector.model.record import Quality
 from collector.points import Point
 
@@ -47,7 +48,7 @@ _KINDS = (("int32", "ABCD"), ("float32", "CDAB"), ("uint32", "CDAB"), ("float32"
 
 def _number(quantity: Quantity) -> int:
     """A plausible value in the unit of its table."""
-    if quantity.kind is Kind.STATUS:
+    if quantity.kind is QuantityKind.STATUS:
         return 1
     return 50 if quantity.unit == "Hz" else 251
 
@@ -127,7 +128,7 @@ async def _compare(port: int, count: int) -> tuple[float, float]:
     devices = [
         ModbusDevice(
             f"d{i}", ModbusLine(f"l{i}", host="127.0.0.1", port=port), points, SystemClock(), slave=count,
-            timeout_s=5.0, limits=Limits(max_gap=12),
+            timeout_s=5.0, limits=RequestLimits(max_gap=12),
         )
         for i in range(_LINKS)
     ]  # fmt: skip
@@ -137,7 +138,7 @@ async def _compare(port: int, count: int) -> tuple[float, float]:
         answer = await device.read(points, budget_s=5.0)
         assert len(answer.readings) == count
         assert all(r.quality is Quality.GOOD for r in answer.readings)
-        assert len(plan_reads(points, Limits(max_gap=12))) == 1
+        assert len(plan_reads(points, RequestLimits(max_gap=12))) == 1
 
     def bare(client: AsyncModbusTcpClient) -> Callable[[], Awaitable[None]]:
         async def read() -> None:
@@ -148,7 +149,7 @@ async def _compare(port: int, count: int) -> tuple[float, float]:
         return read
 
     def ours(device: ModbusDevice) -> Callable[[], Awaitable[None]]:
-        recorder = Recorder([Source(p, p.unit, 3000) for p in points], period_ms=1000, last={})
+        recorder = Recorder([QuantitySource(p, p.unit, 3000) for p in points], period_ms=1000, last={})
         tick_ms = 0
 
         async def read() -> None:

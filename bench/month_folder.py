@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from collector.center.lake.day_file import decimal_array, write_table
 from collector.center.lake.pieces import DAY, HEAD, TAIL
 from collector.model.interval import DAY_MS, Month, format_time
-from collector.model.quantity import BY_NAME, Kind
+from collector.model.quantity import BY_NAME, QuantityKind
 from collector.model.record import Quality
 
 MONTH: Final = Month.parse("2026-03")
@@ -175,7 +175,7 @@ def _unit_records(unit: int, night: int, rng: np.random.Generator) -> pa.Table:
 def _column(name: str, signal: Array, present: Array) -> Any:
     """A signal in steps of its telemetry: 0.01 MW, Mvar and kV, 1 mHz, 1 kWh."""
     quantity = BY_NAME[name]
-    if quantity.kind is Kind.STATUS:
+    if quantity.kind is QuantityKind.STATUS:
         return pa.array(signal.astype(np.int8), mask=~present)
     step = 10 if quantity.scale == 1000 else 1000
     stored = np.rint(signal * (quantity.scale // step)).astype(np.int64) * step

@@ -18,8 +18,9 @@ from pathlib import Path
 import aiomqtt
 
 import collector.wire as wire
-from bench.center_process import cpu_s, free_port, running_broker, running_center
+from bench.center_process import free_port, running_broker, running_center
 from bench.figure import Figure
+from bench.process import cpu_s
 from bench.signals import layouts, ticks
 
 BATCHES = 2000

@@ -20,8 +20,9 @@ import aiomqtt
 from sqlalchemy import func, select
 
 import collector.wire as wire
-from bench.center_process import cpu_s, free_port, peak_mb, running_broker, running_center, wait_for_log
+from bench.center_process import free_port, running_broker, running_center, wait_for_log
 from bench.figure import Figure
+from bench.process import cpu_s, peak_mb
 from bench.signals import WIDE, layouts, ticks
 from collector.base.clock import SystemClock
 from collector.center.db import tables_receive
@@ -51,10 +52,10 @@ def measure() -> list[Figure]:
         one_s, two_s = _seal(Path(name))
     region = f"{PLANTS} plants x {UNITS} units x 1 s x {MINUTES} min"
     return [
-        Figure(f"{region}, per core", alone, "records/s", "target", TARGET_PER_CORE, TARGET_PER_CORE, at_most=False),
+        Figure.absolute(f"{region}, per core", alone, "records/s", TARGET_PER_CORE, at_most=False),
         Figure("the same while 300 plant-days are sealed", beside, "records/s", "alone", alone, 0.7, True, False),
-        Figure("memory of the receiving process", memory_mb, "MB", "target", 500.0, 500.0),
-        Figure(f"seal a plant-day of {UNITS} units at 1 s", one_s, "s", "target", 6.0, 6.0),
+        Figure.absolute("memory of the receiving process", memory_mb, "MB", 500.0),
+        Figure.absolute(f"seal a plant-day of {UNITS} units at 1 s", one_s, "s", 6.0),
         Figure("the same by two processes", two_s, "s", "by one", one_s, 1.2, True),
     ]
 

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from collector.base.clock_state import ClockState
-from collector.center.settings import Receiver
+from collector.center.settings import ReceiverSettings
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Quality, UnitLayout, UnitRecord
 
 START_MS = 1_772_294_400_000  # 2026-03-01 00:00 local
 QUANTITY_NAMES = tuple(q.name for q in QUANTITIES)
-WIDE = Receiver(max_age_days=36_500)  # these signals are of a month of their own, whenever they are measured
+WIDE = ReceiverSettings(max_age_days=36_500)  # these signals are of a month of their own, whenever they are measured
 _GOOD = (Quality.GOOD,) * len(QUANTITY_NAMES)
 
 

@@ -39,7 +39,6 @@ NAMES: dict[str, str] = {
     "Month": "collector.model.interval:Month",
     "Receiver": "collector.center.receive.receiver:Receiver",
     "Recorder": "collector.agent.record.recorder:Recorder",
-    "SERVICES": "collector.settlement.rulebook.catalogue:SERVICES",
     "SystemClock": "collector.base.clock:SystemClock",
     "Timetable": "collector.agent.record.schedule:Timetable",
     "Uplink": "collector.agent.uplink.uplink:Uplink",
@@ -49,6 +48,7 @@ NAMES: dict[str, str] = {
     "channels_of": "collector.agent.record.wiring:channels_of",
     "config_path": "collector.base.resources:config_path",
     "deliver": "collector.center.inputs.service:deliver",
+    "input_rules": "collector.center.runs.rulebooks:input_rules",
     "generate_key_pair": "collector.wire:generate_key_pair",
     "layouts_with_all_units": "collector.agent.record.wiring:layouts_with_all_units",
     "load_agent": "collector.points.agent_config:load_agent",
@@ -58,7 +58,7 @@ NAMES: dict[str, str] = {
     "local_day": "collector.model.interval:local_day",
     "plants_of_unit": "collector.agent.record.wiring:plants_of_unit",
     "seal_month_of": "collector.center.lake.seal:seal_month_of",
-    "settle_run": "collector.center.runs.settle_month:settle_run",
+    "ask_to_settle": "collector.center.runs.settle_month:ask_to_settle",
     "sources_of": "collector.agent.record.wiring:sources_of",
 }
 _PATIENCE_S: Final = 60.0
@@ -271,13 +271,15 @@ def _take(store: Any, kind: str, name: str, text: str) -> None:
     data = text.encode()
     delivered = _ours("Delivered")(name, data, hashlib.sha256(data).hexdigest())
     actor = _ours("Actor").at_command_line("li")
-    _ours("deliver")(store, kind, delivered, actor=actor, replace=False, services=_ours("SERVICES"))
+    rules = _ours("input_rules")(_ours("config_path")("rules/east-china-trial"))
+    _ours("deliver")(store, kind, delivered, actor=actor, replace=False, rules=rules)
 
 
 def _close(store: Any, month: Any) -> str:
     """Settle; the line of the statement."""
     rules, actor = _ours("config_path")("rules/east-china-trial"), _ours("Actor").at_command_line("li")
-    lines = _ours("settle_run")(store, month, rulebook=rules, actor=actor).statement.lines
+    asked = _ours("ask_to_settle")(store, month, rulebook=rules, actor=actor)
+    lines = asked.carry_out().statement.lines
     line = next((line for line in lines if line.quantity), lines[0])
     return f"{line.unit} {line.service} {line.quantity} {line.amount_yuan} {line.status} {line.reason}"
 

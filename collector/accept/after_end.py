@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
-from collector.accept.compare import Comparison, Found
-from collector.accept.outcome import Outcome, both, judged, not_applicable, some
-from collector.accept.phases import Facts
+from collector.accept.compare import PhaseResult, RecordComparison
+from collector.accept.outcome import CheckOutcome, both, judged, not_applicable, some
+from collector.accept.phases import PhaseFacts
 from collector.accept.plan import Plan
 from collector.agent.buffer.capacity import Capacity
 
@@ -19,14 +19,14 @@ READ_ONLY_BY_CONSTRUCTION = (
 )
 
 
-class Judgement:
+class EndChecks:
     """Makes the outcome of each check whose phase was run."""
 
-    def __init__(self, plan: Plan, facts: Facts, comparison: Comparison, in_lake: Callable[[], int]) -> None:
+    def __init__(self, plan: Plan, facts: PhaseFacts, comparison: RecordComparison, in_lake: Callable[[], int]) -> None:
         self.plan, self.facts, self.comparison, self.in_lake = plan, facts, comparison, in_lake
         self.limits = plan.settings.limits
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Iterator[CheckOutcome]:
         """The outcomes in the order of the checks' codes."""
         yield from self.cycle()
         yield self.changes()
@@ -40,16 +40,16 @@ class Judgement:
         yield check_capacity(self.plan, self.facts.capacity)
         yield self.read_only()
 
-    def _look(self, name: str, silenced: tuple[str, ...] = ()) -> Found | None:
+    def _look(self, name: str, silenced: tuple[str, ...] = ()) -> PhaseResult | None:
         stretch = self.facts.stretches.get(name)
         if stretch is None:
             return None
         noticed_ms = self.facts.noticed_ms if silenced else 0
         return self.comparison.look(stretch.from_ms, stretch.to_ms, silenced=silenced, noticed_ms=noticed_ms)
 
-    def cycle(self) -> Iterator[Outcome]:
+    def cycle(self) -> Iterator[CheckOutcome]:
         """Check the undisturbed phase: one record per tick and unit, with the right values."""
-        found = self._look("cycle") or Found()
+        found = self._look("cycle") or PhaseResult()
         limits = self.limits
         share = Decimal(found.usable) / found.values if found.values else Decimal(0)
         good = len(found.missing) + found.in_gaps <= limits.missing_records and share >= Decimal(limits.usable_ratio)
@@ -77,7 +77,7 @@ class Judgement:
             evidence=some(found.wrong),
         )  # fmt: skip
 
-    def changes(self) -> Outcome:
+    def changes(self) -> CheckOutcome:
         """Check that status changes of the undisturbed phase were recorded."""
         stretch = self.facts.stretches.get("cycle")
         if self.comparison.truth is None or stretch is None:
@@ -96,7 +96,7 @@ class Judgement:
             evidence=some(wrong),
         )  # fmt: skip
 
-    def silence(self) -> Outcome:
+    def silence(self) -> CheckOutcome:
         """Check that a silenced device gives no usable value, that all others do, and that it recovers."""
         found = self._look("silence", self.facts.silenced)
         if found is None:
@@ -118,15 +118,15 @@ class Judgement:
             evidence=some(found.silent_usable + found.missing + found.unusable + found.wrong),
         )  # fmt: skip
 
-    def network_cut(self) -> Outcome:
+    def network_cut(self) -> CheckOutcome:
         """Check that nothing is missing after a network cut, and that the cut took effect."""
         return self._outage("network_cut", self.facts.swallowed_bytes)
 
-    def broker_restart(self) -> Outcome:
+    def broker_restart(self) -> CheckOutcome:
         """Check that nothing is missing after the broker was killed."""
         return self._outage("broker_restart", None)
 
-    def _outage(self, name: str, swallowed_bytes: int | None) -> Outcome:
+    def _outage(self, name: str, swallowed_bytes: int | None) -> CheckOutcome:
         found = self._look(name)
         if found is None:
             return not_applicable(name, "未安排", "not played")
@@ -143,7 +143,7 @@ class Judgement:
             limit=both("一条不缺", "none missing"), evidence=[*evidence, *some(found.missing + found.wrong)],
         )  # fmt: skip
 
-    def catch_up(self) -> Outcome:
+    def catch_up(self) -> CheckOutcome:
         """Check the real time in which the backlog of the cut was sent."""
         took_s = self.facts.catch_up_s.get("network_cut")
         if took_s is None:
@@ -155,7 +155,7 @@ class Judgement:
             limit=f"≤ {self.limits.catch_up_s} s",
         )  # fmt: skip
 
-    def agent_kill(self) -> Outcome:
+    def agent_kill(self) -> CheckOutcome:
         """Check that around kills of the agent each tick has one record or lies in a gap record."""
         found = self._look("agent_kill")
         if found is None:
@@ -171,7 +171,7 @@ class Judgement:
             evidence=some(found.missing + found.doubled + found.wrong),
         )  # fmt: skip
 
-    def stored_once(self) -> Outcome:
+    def stored_once(self) -> CheckOutcome:
         """Check that from the first tick to the last no record is stored twice."""
         comparison, end_ms = self.comparison, self.facts.end_ms
         found = comparison.look(comparison.first_ms - 1, end_ms, silenced=self.facts.silenced)
@@ -190,7 +190,7 @@ class Judgement:
             evidence=some(found.missing + doubled + made_up),
         )  # fmt: skip
 
-    def center(self) -> Outcome:
+    def center(self) -> CheckOutcome:
         """Check that the center refused nothing, and that the day files hold all records of the journal."""
         stored = self.comparison.stored
         in_lake, places = self.in_lake(), len(stored.by_place)
@@ -208,7 +208,7 @@ class Judgement:
             evidence=[f"{code}: {count}" for code, count in stored.quarantined.items()],
         )  # fmt: skip
 
-    def read_only(self) -> Outcome:
+    def read_only(self) -> CheckOutcome:
         """Check by the simulators' own log that no write request reached them."""
         if not self.plan.is_simulated:
             return not_applicable("read_only", *READ_ONLY_BY_CONSTRUCTION)
@@ -223,7 +223,7 @@ class Judgement:
         )  # fmt: skip
 
 
-def check_capacity(plan: Plan, capacity: Capacity | None) -> Outcome:
+def check_capacity(plan: Plan, capacity: Capacity | None) -> CheckOutcome:
     """Check how long an empty buffer lasts at the data rate of this configuration."""
     if capacity is None:
         return judged("capacity", good=False, measured="–", limit="", evidence=("no buffer",))

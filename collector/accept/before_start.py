@@ -9,22 +9,22 @@ from decimal import Decimal
 from typing import Any, Final
 
 from collector.accept.layout import toml_text
-from collector.accept.outcome import Outcome, both, judged, not_applicable, some
+from collector.accept.outcome import CheckOutcome, both, judged, not_applicable, some
 from collector.accept.plan import Plan
 from collector.accept.trial_plant import Stand
-from collector.accept.truth import Source, sources_of, value_at
-from collector.agent.operate.check import DevicePlan, compute_plan, find_problems
+from collector.accept.truth import TrueSource, sources_of, value_at
+from collector.agent.operate.config_check import DevicePlan, compute_plan, find_problems
 from collector.base.config import read_toml
 from collector.base.errors import ConfigError
-from collector.model.quantity import BY_NAME, QUANTITIES, Kind, to_scaled
-from collector.points.agent_config import AgentConfig, Device, load_agent
+from collector.model.quantity import BY_NAME, QUANTITIES, QuantityKind, to_scaled
+from collector.points.agent_config import AgentConfig, DeviceConfig, load_agent
 from collector.points.point import cells_of
 
 USABLE: Final = frozenset({"good", "substituted", "late_tag"})
 _BEYOND: Final = 997  # registers beyond the last one of the table: no device has registers so far beyond it
 
 
-def check_configuration(plan: Plan) -> tuple[Outcome, AgentConfig | None]:
+def check_configuration(plan: Plan) -> tuple[CheckOutcome, AgentConfig | None]:
     """Check the files under test in their place; the configuration is None where they do not load."""
     try:
         config = load_agent(plan.agent_file)
@@ -41,7 +41,7 @@ def check_configuration(plan: Plan) -> tuple[Outcome, AgentConfig | None]:
     return judged("configuration", good=not problems, measured=measured, limit=limit, evidence=some(problems)), config
 
 
-def check_points_read(config: AgentConfig, rows: Sequence[Mapping[str, Any]]) -> Outcome:
+def check_points_read(config: AgentConfig, rows: Sequence[Mapping[str, Any]]) -> CheckOutcome:
     """Check `rows` of `agent read`: one row for each point, each with a usable quality."""
     points = sum(len(points) for points in config.points.values())
     bad = [
@@ -54,10 +54,10 @@ def check_points_read(config: AgentConfig, rows: Sequence[Mapping[str, Any]]) ->
     )  # fmt: skip
 
 
-def check_points_true(stand: Stand, rows: Sequence[Mapping[str, Any]]) -> Outcome:
+def check_points_true(stand: Stand, rows: Sequence[Mapping[str, Any]]) -> CheckOutcome:
     """Compare the same rows with the simulated plant's values; simulated time stands still while they are read."""
     assert stand.layout.scenario_file is not None
-    places: dict[tuple[str, str], tuple[tuple[str, str], Source]] = {
+    places: dict[tuple[str, str], tuple[tuple[str, str], TrueSource]] = {
         (source.device, source.point): (key, source)
         for key, sources in sources_of(stand.config).items()
         for source in sources
@@ -83,7 +83,7 @@ def check_points_true(stand: Stand, rows: Sequence[Mapping[str, Any]]) -> Outcom
     )  # fmt: skip
 
 
-def check_illegal_address(stand: Stand) -> Outcome:
+def check_illegal_address(stand: Stand) -> CheckOutcome:
     """Check that an extra row with an illegal Modbus address is refused while all other rows are read."""
     device = next((d for d in stand.config.settings.device if _can_probe(stand.config, d)), None)
     if device is None:
@@ -107,19 +107,19 @@ def check_illegal_address(stand: Stand) -> Outcome:
     )  # fmt: skip
 
 
-def _can_probe(config: AgentConfig, device: Device) -> bool:
+def _can_probe(config: AgentConfig, device: DeviceConfig) -> bool:
     return device.protocol.startswith("modbus") and any(
         p.area in ("holding", "input") for p in config.points[device.id]
     )
 
 
-def _probe_config(stand: Stand, device: Device) -> Any:
+def _probe_config(stand: Stand, device: DeviceConfig) -> Any:
     """An agent.toml with only this device, its table copied with one row beyond the end."""
     points = stand.config.points[device.id]
     area = next(p.area for p in points if p.area in ("holding", "input"))
     beyond = max(p.address + p.registers for p in points if p.area == area) + _BEYOND
     used = {p.quantity for p in points}
-    quantity = next(q for q in QUANTITIES if q.name not in used and q.kind is Kind.ANALOG)
+    quantity = next(q for q in QUANTITIES if q.name not in used and q.kind is QuantityKind.ANALOG)
     rows = [dict(cells_of(point, device.protocol), quantity=point.quantity) for point in points]
     for row in rows:
         row["unit"] = next(p.unit for p in points if p.name == row["name"]) or device.unit
@@ -137,7 +137,7 @@ def _probe_config(stand: Stand, device: Device) -> Any:
     return path
 
 
-def check_read_time(plan: Plan, config: AgentConfig, took_s: Mapping[str, float] | None) -> Outcome:
+def check_read_time(plan: Plan, config: AgentConfig, took_s: Mapping[str, float] | None) -> CheckOutcome:
     """Compare reading time and period: measured or, in simulated time, computed from the read plan."""
     share = Decimal(plan.settings.limits.read_time_ratio)
     plans: list[DevicePlan] = compute_plan(config)
@@ -155,11 +155,11 @@ def check_read_time(plan: Plan, config: AgentConfig, took_s: Mapping[str, float]
     )  # fmt: skip
 
 
-def check_clock(plan: Plan, config: AgentConfig, health: Mapping[str, Any]) -> Outcome:
+def check_clock(plan: Plan, config: AgentConfig, health: Mapping[str, Any]) -> CheckOutcome:
     """Check the gateway's clock and the clocks of the devices."""
     limits = plan.settings.limits
     # In simulated time an arrival between two instants is stamped with the later one.
-    stride_ms = config.settings.gateway.record_period_s * 1000 if plan.is_driven else 0
+    stride_ms = config.settings.gateway.record_period_ms if plan.is_driven else 0
     limit_ms = limits.device_clock_offset_ms + stride_ms
     offsets = {d["device"]: d["clock_offset_ms"] for d in health["devices"] if d.get("clock_offset_ms") is not None}
     off = [f"{name}: {ms} ms" for name, ms in offsets.items() if abs(ms) > limit_ms]

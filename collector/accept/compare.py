@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from collector.accept.stored import Row, Stored
-from collector.accept.truth import Source, Truth
+from collector.accept.stored import StoredRecord, StoredRecords
+from collector.accept.truth import TrueSource, Truth
 from collector.model.interval import format_time
 from collector.model.record import Cause
 
@@ -16,7 +16,7 @@ Key = tuple[str, str]
 
 
 @dataclass
-class Found:
+class PhaseResult:
     """The result for a stretch of time. `missing`: records neither stored nor in a gap record; `silent_usable`: usable
     values of silenced sources."""
 
@@ -39,11 +39,11 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RecordComparison:
     """The reference of a run. `truth` None: unknown (real devices). `tolerance`: allowed besides the register steps."""
 
-    stored: Stored
-    sources: dict[Key, list[Source]]
+    stored: StoredRecords
+    sources: dict[Key, list[TrueSource]]
     period_ms: int
     stale_after_periods: int
     truth: Truth | None
@@ -63,9 +63,9 @@ class Comparison:
         """The ticks after `from_ms` up to and including `to_ms`."""
         return iter(range((from_ms // self.period_ms + 1) * self.period_ms, to_ms + 1, self.period_ms))
 
-    def look(self, from_ms: int, to_ms: int, *, silenced: Sequence[str] = (), noticed_ms: int = 0) -> Found:
+    def look(self, from_ms: int, to_ms: int, *, silenced: Sequence[str] = (), noticed_ms: int = 0) -> PhaseResult:
         """Compare a stretch; `silenced`: devices that do not answer; `noticed_ms`: time until their link detects it."""
-        found = Found()
+        found = PhaseResult()
         grace_ms = from_ms + noticed_ms + self.stale_after_periods * self._longest_ms(silenced)
         for time_ms in self.ticks(from_ms, to_ms):
             for unit in self.units:
@@ -87,7 +87,7 @@ class Comparison:
         every = (source for sources in self.sources.values() for source in sources)
         return max((source.period_ms for source in every if source.device in devices), default=0)
 
-    def _look_at(self, row: Row, found: Found, silenced: Sequence[str], *, in_grace: bool) -> None:
+    def _look_at(self, row: StoredRecord, found: PhaseResult, silenced: Sequence[str], *, in_grace: bool) -> None:
         for (unit, quantity), sources in self.sources.items():
             if unit != row.unit:
                 continue
@@ -105,7 +105,7 @@ class Comparison:
             elif value is not None:
                 self._compare(row.time_ms, (unit, quantity), value, found, fall_back=bool(silenced))
 
-    def _compare(self, time_ms: int, key: Key, value: int, found: Found, *, fall_back: bool) -> None:
+    def _compare(self, time_ms: int, key: Key, value: int, found: PhaseResult, *, fall_back: bool) -> None:
         """Check that the plant had this value within the period of its source."""
         if self.truth is None:
             return

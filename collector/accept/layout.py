@@ -17,11 +17,18 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from collector.accept.plan import Plan as AcceptancePlan
-from collector.accept.plan import longest_period_s
+from collector.accept.plan import longest_period_ms
 from collector.base.config import Mqtt, read_toml
 from collector.model.interval import format_time
-from collector.model.quantity import BY_NAME, Kind
-from collector.points.agent_config import AgentConfig, Device, Gateway, Plant, Uplink, load_agent
+from collector.model.quantity import BY_NAME, QuantityKind
+from collector.points.agent_config import (
+    AgentConfig,
+    DeviceConfig,
+    GatewayConfig,
+    PlantConfig,
+    UplinkConfig,
+    load_agent,
+)
 from collector.wire import generate_key_pair
 
 LEAD_MS: Final = 500  # simulated time before the agent starts: at the very start the plant's values have not moved yet
@@ -33,7 +40,7 @@ _DRIVEN_DEVICE: Final = {"timeout_s": 5.0, "backoff_max_s": 0.5}
 _DRIVEN: Final = {("mqtt", "keepalive_s"): 2, ("uplink", "ack_timeout_s"): 2.0, ("uplink", "backoff_max_s"): 0.5}
 
 _SECTIONS: Final[dict[str, type[BaseModel]]] = {
-    "gateway": Gateway, "mqtt": Mqtt, "uplink": Uplink, "plant": Plant, "device": Device,
+    "gateway": GatewayConfig, "mqtt": Mqtt, "uplink": UplinkConfig, "plant": PlantConfig, "device": DeviceConfig,
 }  # fmt: skip
 
 
@@ -221,14 +228,14 @@ def tagged_statuses(config: AgentConfig) -> Iterator[tuple[str, str]]:
     for device in config.settings.device:
         for point in config.points[device.id] if device.protocol == "iec104" else ():
             tagged = point.area in _TAGGED and not point.backup and point.quantity in _SWITCHED
-            if tagged and BY_NAME[point.quantity].kind is Kind.STATUS:
+            if tagged and BY_NAME[point.quantity].kind is QuantityKind.STATUS:
                 yield point.unit or device.unit, point.quantity
 
 
 def warm_up_ms(config: AgentConfig) -> int:
     """Time until every device has been due, the slowest twice, and 104 stations have been interrogated, ms."""
     has_stations = any(device.protocol == "iec104" for device in config.settings.device)
-    return 2 * longest_period_s(config) * 1000 + (_WARM_MS if has_stations else _WARM_MS // 5)
+    return 2 * longest_period_ms(config) + (_WARM_MS if has_stations else _WARM_MS // 5)
 
 
 def _write_center(config: AgentConfig, folder: Path, port: int) -> None:

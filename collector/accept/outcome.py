@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class Verdict(StrEnum):
+class CheckVerdict(StrEnum):
     """The verdict on a check."""
 
     PASS = "pass"
@@ -42,11 +42,11 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CheckOutcome:
     """The outcome of a check. `measured`, `limit`, `reason`: texts for the report; `evidence`: lines and file names."""
 
     check: Check
-    verdict: Verdict
+    verdict: CheckVerdict
     measured: str = ""
     limit: str = ""
     reason: str = ""
@@ -109,12 +109,12 @@ CHECKS: Final[dict[str, Check]] = {check.code: check for check in _CHECKS}
 BY_NAME: Final[dict[str, Check]] = {check.name: check for check in _CHECKS}
 
 
-def judged(name: str, *, good: bool, measured: str, limit: str, evidence: Sequence[str] = ()) -> Outcome:
+def judged(name: str, *, good: bool, measured: str, limit: str, evidence: Sequence[str] = ()) -> CheckOutcome:
     """The outcome of a check that was done."""
-    verdict = Verdict.PASS if good else Verdict.FAIL
-    return Outcome(BY_NAME[name], verdict, measured, limit, evidence=tuple(evidence))
+    verdict = CheckVerdict.PASS if good else CheckVerdict.FAIL
+    return CheckOutcome(BY_NAME[name], verdict, measured, limit, evidence=tuple(evidence))
 
 
-def not_applicable(name: str, zh: str, en: str) -> Outcome:
+def not_applicable(name: str, zh: str, en: str) -> CheckOutcome:
     """The outcome of a check that does not apply, with the reason."""
-    return Outcome(BY_NAME[name], Verdict.NOT_APPLICABLE, reason=both(zh, en))
+    return CheckOutcome(BY_NAME[name], CheckVerdict.NOT_APPLICABLE, reason=both(zh, en))

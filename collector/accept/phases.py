@@ -14,7 +14,7 @@ from collector.accept.layout import warm_up_ms
 from collector.accept.trial_plant import Stand
 from collector.accept.truth import sources_of
 from collector.agent.buffer.capacity import Capacity, compute_capacity
-from collector.points.agent_config import Device, load_agent
+from collector.points.agent_config import DeviceConfig, load_agent
 
 _RECOVERY_PERIODS: Final = 5
 _RECOVERY_S: Final = 180.0
@@ -22,7 +22,7 @@ _DOWN_MS: Final = (0, 0, 700, 2000, 5000)
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Phase:
     """The records after `from_ms` up to and including `to_ms`, UTC; `took_s`: duration in real time."""
 
     from_ms: int
@@ -31,14 +31,14 @@ class Stretch:
 
 
 @dataclass
-class Facts:
+class PhaseFacts:
     """Facts noted during the phases. `silenced`: devices of the agent under test; `backlog`: batches waiting after a
     cut.
 
     `noticed_ms`: time a 104 link had to detect that its station is silent.
     """
 
-    stretches: dict[str, Stretch] = field(default_factory=dict)
+    stretches: dict[str, Phase] = field(default_factory=dict)
     health: dict[str, Any] = field(default_factory=dict)
     silenced: tuple[str, ...] = ()
     noticed_ms: int = 0
@@ -59,9 +59,9 @@ class Phases:
     def __init__(self, stand: Stand, wanted: Callable[[str], bool], say: Callable[[str, str], None]) -> None:
         self.stand, self.wanted, self.say = stand, wanted, say
         self.steps = stand.plan.settings.steps
-        self.facts = Facts()
+        self.facts = PhaseFacts()
 
-    def play(self) -> Facts:
+    def play(self) -> PhaseFacts:
         """Run all wanted phases, then stop everything in order."""
         self.say("启动采集,等待各装置读数", "the agent starts, every device is read")
         self.stand.start_agent()
@@ -197,7 +197,7 @@ class Phases:
         """Run `action` and note its stretch: from now to the last tick that must be written when it ends."""
         from_ms, begun_s = self.stand.now_ms(), time.monotonic()
         action()
-        self.facts.stretches[name] = Stretch(from_ms, self.stand.last_tick_ms(), time.monotonic() - begun_s)
+        self.facts.stretches[name] = Phase(from_ms, self.stand.last_tick_ms(), time.monotonic() - begun_s)
 
     def _usable(self, devices: tuple[str, ...]) -> list[bool]:
         """Whether each point of these devices is usable, as the running agent reports."""
@@ -230,5 +230,5 @@ class Phases:
         return None
 
 
-def _place(device: Device) -> tuple[object, ...]:
+def _place(device: DeviceConfig) -> tuple[object, ...]:
     return device.serial, device.host, device.port, device.slave, device.address

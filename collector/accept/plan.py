@@ -26,7 +26,7 @@ from collector.points.agent_config import AgentConfig, load_agent
 DecimalText = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
 
 
-class Acceptance(Section):
+class ReportCover(Section):
     """`[acceptance]`: the cover of the report. `out`: folder of reports, relative to the working directory."""
 
     kind: Literal["factory", "site"]
@@ -54,7 +54,7 @@ class Simulate(Section):
     time: Literal["driven", "real"] = "driven"
 
 
-class Steps(Section):
+class StepDurations(Section):
     """`[steps]`: duration of the steps. Cycles are record periods; seconds are in the time of the records.
 
     `silence_device`: the device to silence; empty: the first whose loss can be seen in the records.
@@ -68,7 +68,7 @@ class Steps(Section):
     kills: Annotated[int, Field(ge=1, le=200)] = 3
 
 
-class Limits(Section):
+class PassLimits(Section):
     """`[limits]`: limits for a pass. A record that is lost without a gap record, doubled or invented never passes."""
 
     missing_records: Annotated[int, Field(ge=0)] = 0
@@ -92,11 +92,11 @@ class PlanSettings(Section):
     """The content of PLAN.toml."""
 
     schema_version: Literal[1] = Field(alias="schema")
-    acceptance: Acceptance
+    acceptance: ReportCover
     under_test: UnderTest = UnderTest()
     simulate: Simulate | None = None
-    steps: Steps = Steps()
-    limits: Limits = Limits()
+    steps: StepDurations = StepDurations()
+    limits: PassLimits = PassLimits()
     checks: Checks = Checks()
 
 
@@ -170,7 +170,8 @@ def _problems(settings: PlanSettings) -> Iterable[tuple[str, str]]:
     if settings.under_test.start:
         for module, extra in (("pyarrow", "center"), ("amqtt", "demo")):
             if importlib.util.find_spec(module) is None:
-                yield "under_test.start", f"needs {module} to start a trial center: pip install 'collector[{extra}]'"
+                remedy = f"pip install '.[{extra}]' in the checkout"
+                yield "under_test.start", f"needs {module} to start a trial center: {remedy}"
 
 
 def _served_file(scenario: Path) -> Path:
@@ -190,7 +191,7 @@ def _device_problems(file: str, settings: PlanSettings, served: Path) -> list[Pr
     return [Problem(file, 0, "steps.silence_device", message)]
 
 
-def longest_period_s(config: AgentConfig) -> int:
-    """The longest polling period of all devices, s; 104 devices, which report spontaneously, do not count."""
+def longest_period_ms(config: AgentConfig) -> int:
+    """The longest polling period of all devices, ms; 104 devices, which report spontaneously, do not count."""
     base_s = config.settings.gateway.record_period_s
-    return max((d.period_s or base_s) for d in config.settings.device)
+    return round(max((d.period_s or base_s) for d in config.settings.device) * 1000)

@@ -11,17 +11,17 @@ from functools import partial
 from pathlib import Path
 
 from collector.accept import before_start
-from collector.accept.after_end import Judgement
+from collector.accept.after_end import EndChecks
 from collector.accept.cable import Cable
-from collector.accept.compare import Comparison
+from collector.accept.compare import RecordComparison
 from collector.accept.layout import Layout, lay_out
-from collector.accept.outcome import BY_NAME, CHECKS, Outcome, Verdict, both, not_applicable
-from collector.accept.phases import Facts, Phases
+from collector.accept.outcome import BY_NAME, CHECKS, CheckOutcome, CheckVerdict, both, not_applicable
+from collector.accept.phases import PhaseFacts, Phases
 from collector.accept.plan import Plan
 from collector.accept.stored import count_in_lake, read_stored
 from collector.accept.trial_plant import Stand
 from collector.accept.truth import Truth, go_through, sources_of
-from collector.agent.operate.doctor import is_locked
+from collector.agent.operate.doctor_buffer import is_locked
 from collector.agent.paths import buffer_path
 from collector.base.errors import CollectorError
 from collector.base.text import tr
@@ -39,7 +39,7 @@ class Acceptance:
 
     plan: Plan
     out: Path
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: dict[str, CheckOutcome] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
     config: AgentConfig | None = None
     broken_off: str = ""
@@ -48,19 +48,19 @@ class Acceptance:
     def passed(self) -> bool:
         """Whether every wanted check was done and passed; False for a plan that leaves every check out."""
         verdicts = [outcome.verdict for outcome in self.rows()]
-        done = Verdict.PASS in verdicts and Verdict.NOT_DONE not in verdicts
-        return done and Verdict.FAIL not in verdicts and not self.broken_off
+        done = CheckVerdict.PASS in verdicts and CheckVerdict.NOT_DONE not in verdicts
+        return done and CheckVerdict.FAIL not in verdicts and not self.broken_off
 
-    def rows(self) -> list[Outcome]:
+    def rows(self) -> list[CheckOutcome]:
         """The outcomes of all checks, in the order of their codes."""
-        return [self.outcomes.get(code, Outcome(check, Verdict.NOT_DONE)) for code, check in CHECKS.items()]
+        return [self.outcomes.get(code, CheckOutcome(check, CheckVerdict.NOT_DONE)) for code, check in CHECKS.items()]
 
     def wanted(self, name: str) -> bool:
         """Whether a check is wanted: the plan does not leave it out."""
         left_out = self.plan.settings.checks.leave_out
         return name not in left_out and BY_NAME[name].code not in left_out
 
-    def add(self, outcome: Outcome, took_s: float = 0.0) -> None:
+    def add(self, outcome: CheckOutcome, took_s: float = 0.0) -> None:
         """Keep the outcome of a check, unless the plan leaves it out."""
         if self.wanted(outcome.check.name):
             outcome = replace(outcome, duration_s=outcome.duration_s or took_s)
@@ -73,7 +73,7 @@ class Acceptance:
                 self.outcomes[check.code] = not_applicable(name, "计划中未列入", "left out by the plan")
 
 
-def run_acceptance(acceptance: Acceptance, say: Say, show: Callable[[Outcome], None]) -> None:
+def run_acceptance(acceptance: Acceptance, say: Say, show: Callable[[CheckOutcome], None]) -> None:
     """Run all checks of the plan; `show` receives each outcome. All processes have ended on return.
 
     Raises:
@@ -81,7 +81,7 @@ def run_acceptance(acceptance: Acceptance, say: Say, show: Callable[[Outcome], N
     """
     acceptance.leave_out()
 
-    def keep(outcomes: Iterable[Outcome], took_s: float = 0.0) -> None:
+    def keep(outcomes: Iterable[CheckOutcome], took_s: float = 0.0) -> None:
         for outcome in outcomes:
             acceptance.add(outcome, took_s)
             if acceptance.wanted(outcome.check.name):
@@ -123,7 +123,7 @@ def _do(acceptance: Acceptance, stand: Stand, say: Say, keep: Callable[..., None
     say("核对", "what is stored is compared")
     keep(_judge_health(acceptance, facts))
     durations = {name: stretch.took_s for name, stretch in facts.stretches.items()}
-    for outcome in Judgement(acceptance.plan, facts, *_comparison(acceptance, stand.layout, facts)).outcomes():
+    for outcome in EndChecks(acceptance.plan, facts, *_comparison(acceptance, stand.layout, facts)).outcomes():
         keep([outcome], durations.get(outcome.check.name, 0.0))
 
 
@@ -148,7 +148,7 @@ def _before(acceptance: Acceptance, stand: Stand, say: Say, keep: Callable[..., 
         keep([not_applicable("illegal_address", zh, en)])
 
 
-def _judge_health(acceptance: Acceptance, facts: Facts) -> Iterable[Outcome]:
+def _judge_health(acceptance: Acceptance, facts: PhaseFacts) -> Iterable[CheckOutcome]:
     assert acceptance.config is not None
     took_s = {d["device"]: d["last_read_s"] for d in facts.health["devices"] if d.get("last_read_s") is not None}
     measured = None if acceptance.plan.is_driven else took_s
@@ -158,15 +158,17 @@ def _judge_health(acceptance: Acceptance, facts: Facts) -> Iterable[Outcome]:
     ]
 
 
-def _comparison(acceptance: Acceptance, layout: Layout, facts: Facts) -> tuple[Comparison, Callable[[], int]]:
+def _comparison(
+    acceptance: Acceptance, layout: Layout, facts: PhaseFacts
+) -> tuple[RecordComparison, Callable[[], int]]:
     """The center's records with the truth, where it is known, ready to compare."""
     stored = read_stored(layout.center_dir)
     truth: Truth | None = None
     if acceptance.plan.is_driven and layout.scenario_file is not None:
         truth = go_through(layout.scenario_file, layout.config, until_ms=facts.end_ms)
     gateway = layout.config.settings.gateway
-    comparison = Comparison(
-        stored, sources_of(layout.config), gateway.record_period_s * 1000, gateway.stale_after_periods, truth,
+    comparison = RecordComparison(
+        stored, sources_of(layout.config), gateway.record_period_ms, gateway.stale_after_periods, truth,
         acceptance.plan.tolerance,
     )  # fmt: skip
     return comparison, partial(count_in_lake, layout.center_dir, stored)

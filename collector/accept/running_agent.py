@@ -11,7 +11,7 @@ import msgspec
 
 from collector.accept import before_start
 from collector.accept.after_end import READ_ONLY_BY_CONSTRUCTION, check_capacity
-from collector.accept.outcome import CHECKS, Outcome, both, judged, not_applicable, some
+from collector.accept.outcome import CHECKS, CheckOutcome, both, judged, not_applicable, some
 from collector.accept.plan import Plan
 from collector.agent.buffer.capacity import compute_capacity
 from collector.agent.operate.status_server import ask_agent
@@ -55,7 +55,7 @@ def _page(config: AgentConfig, name: str) -> Any:
 def _outcomes(
     plan: Plan, config: AgentConfig, first: Mapping[str, Any], last: Mapping[str, Any],
     points: list[dict[str, Any]], took_s: float,
-) -> Iterator[Outcome]:  # fmt: skip
+) -> Iterator[CheckOutcome]:  # fmt: skip
     bad = [f"{p['device']} {p['point']}: {p['quality']}" for p in points if p["quality"] not in before_start.USABLE]
     good = len(points) - len(bad)
     yield judged(
@@ -81,7 +81,7 @@ def _outcomes(
 
 def _cycle(
     plan: Plan, config: AgentConfig, first: Mapping[str, Any], last: Mapping[str, Any], took_s: float
-) -> Outcome:
+) -> CheckOutcome:
     """Check ticks written and missed, and the number of reads of each device."""
     written = last["ticks"]["written"] - first["ticks"]["written"]
     missed = last["ticks"]["missed"] - first["ticks"]["missed"]
@@ -106,7 +106,7 @@ def _cycle(
     )  # fmt: skip
 
 
-def _center(config: AgentConfig, last: Mapping[str, Any]) -> Outcome:
+def _center(config: AgentConfig, last: Mapping[str, Any]) -> CheckOutcome:
     """Check the connection to the center, by the center's own acknowledgements."""
     uplink, buffer = last["uplink"], last["buffer"]
     limit_s = config.settings.buffer.batch_max_age_s + config.settings.uplink.ack_timeout_s + _ACK_SLACK_S

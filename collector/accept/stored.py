@@ -20,7 +20,7 @@ CENTER_FILE = "center.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StoredRecord:
     """One record at the center; rows are in order of arrival in their stream."""
 
     unit: str
@@ -31,11 +31,11 @@ class Row:
 
 
 @dataclass
-class Stored:
+class StoredRecords:
     """All committed records. `by_place`: rows by unit and instant; more than one row is a doubled record."""
 
-    rows: list[Row] = field(default_factory=list)
-    by_place: dict[tuple[str, int], list[Row]] = field(default_factory=lambda: defaultdict(list))
+    rows: list[StoredRecord] = field(default_factory=list)
+    by_place: dict[tuple[str, int], list[StoredRecord]] = field(default_factory=lambda: defaultdict(list))
     gaps: list[GapRecord] = field(default_factory=list)
     batches: int = 0
     repeats: int = 0
@@ -47,14 +47,14 @@ class Stored:
         return any(unit in gap.units and gap.from_ms <= time_ms < gap.to_ms for gap in self.gaps)
 
 
-def read_stored(center_dir: Path) -> Stored:
+def read_stored(center_dir: Path) -> StoredRecords:
     """Read the journal of a center.
 
     Raises:
         StoreError: the journal can't be read.
     """
     database = center_dir / CENTER_FILE
-    found = Stored()
+    found = StoredRecords()
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as db:
             payloads = [row[0] for row in db.execute("SELECT bytes FROM payload ORDER BY stream_id, sequence")]
@@ -69,19 +69,19 @@ def read_stored(center_dir: Path) -> Stored:
     return found
 
 
-def _take(found: Stored, payload: bytes) -> None:
+def _take(found: StoredRecords, payload: bytes) -> None:
     batch = decode_batch(open_envelope(payload))
     names = {layout.unit: layout.quantities for layout in batch.layouts}
     for record in batch.records:
         pairs = zip(record.values, record.qualities, strict=True)
         values = dict(zip(names[record.unit], pairs, strict=True))
-        row = Row(record.unit, record.time_utc_ms, record.cause, record.device_time_utc_ms, values)
+        row = StoredRecord(record.unit, record.time_utc_ms, record.cause, record.device_time_utc_ms, values)
         found.rows.append(row)
         found.by_place[row.unit, row.time_ms].append(row)
     found.gaps += batch.gaps
 
 
-def count_in_lake(center_dir: Path, stored: Stored) -> int:
+def count_in_lake(center_dir: Path, stored: StoredRecords) -> int:
     """Records of their own day in the day files, sealed now; the center must have stopped."""
     from collector.center.lake.seal import count_records, seal_month
 

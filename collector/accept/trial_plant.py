@@ -30,7 +30,7 @@ class Stand:
     def __init__(self, plan: Plan, layout: Layout, processes: Processes, cable: Cable) -> None:
         self.plan, self.layout, self.processes, self.cable = plan, layout, processes, cable
         self.config = layout.config
-        self.period_ms = self.config.settings.gateway.record_period_s * 1000
+        self.period_ms = self.config.settings.gateway.record_period_ms
         self._control: SimulatorControl | None = None
         self._clock = SystemClock()
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 from collector.accept.layout import tagged_statuses
 from collector.model.quantity import BY_NAME
 from collector.points import RAW_UNITS, Point
-from collector.points.agent_config import AgentConfig, Device
+from collector.points.agent_config import AgentConfig, DeviceConfig
 
 Values = Mapping[tuple[str, str], int | None]
 _FLOAT32_STEP: Final = 2**-22  # relative: one of its 24 bits, up or down
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TrueSource:
     """The source of a quantity of a unit. `step`: one step of its register, in stored integers."""
 
     device: str
@@ -45,9 +46,9 @@ class Truth:
     instants: set[tuple[int, str]] = field(default_factory=set)  # (time, unit)
 
 
-def sources_of(config: AgentConfig) -> dict[tuple[str, str], list[Source]]:
+def sources_of(config: AgentConfig) -> dict[tuple[str, str], list[TrueSource]]:
     """The sources of every recorded (unit, quantity), the primary source first."""
-    found: dict[tuple[str, str], list[Source]] = {}
+    found: dict[tuple[str, str], list[TrueSource]] = {}
     for device in config.settings.device:
         for point in config.points[device.id]:
             if point.quantity:
@@ -57,10 +58,10 @@ def sources_of(config: AgentConfig) -> dict[tuple[str, str], list[Source]]:
     return found
 
 
-def _source(config: AgentConfig, device: Device, point: Point) -> Source:
-    period_s = device.period_s or config.settings.gateway.record_period_s
+def _source(config: AgentConfig, device: DeviceConfig, point: Point) -> TrueSource:
+    period_s: Fraction | float = device.period_s or config.settings.gateway.record_period_s
     if point.period_s and device.protocol != "iec104":
-        period_s = int(point.period_s)
+        period_s = point.period_s
     if device.protocol == "iec104":
         period_s = config.settings.gateway.record_period_s  # the device reports spontaneously
     factor = abs(RAW_UNITS[point.raw_unit][1]) * BY_NAME[point.quantity].scale
@@ -70,11 +71,16 @@ def _source(config: AgentConfig, device: Device, point: Point) -> Source:
 
         layout = layout_of(point.address)
         raw_step = raw_step / 10 ** (layout.decimals if layout else 0)
+    elif device.protocol.startswith("dlt698"):
+        from simulators.faces.dlt698 import layout_of as attribute_of
+
+        attribute = attribute_of(point.address)
+        raw_step = raw_step / 10 ** (attribute.decimals if attribute else 0)
     is_float = point.type.startswith("float") or point.area in ("13", "36", "9", "21", "34")
-    step = -(-(0 if is_float and not device.protocol.startswith("dlt645") else raw_step) * factor // 1)
+    step = -(-(0 if is_float and not device.protocol.startswith("dlt") else raw_step) * factor // 1)
     dead_band = -(-(point.deadband or 0) * abs(point.scale) * factor // 1)
     relative = _FLOAT32_STEP if is_float else 0.0
-    return Source(device.id, point.name, point.backup, period_s * 1000, int(step + dead_band) + 1, relative)
+    return TrueSource(device.id, point.name, point.backup, round(period_s * 1000), int(step + dead_band) + 1, relative)
 
 
 def go_through(scenario_file: Path, config: AgentConfig, *, until_ms: int) -> Truth:
@@ -91,7 +97,7 @@ def go_through(scenario_file: Path, config: AgentConfig, *, until_ms: int) -> Tr
 
     scenario = load_scenario(scenario_file)
     world = World(scenario, board := Board())
-    period_ms = config.settings.gateway.record_period_s * 1000
+    period_ms = config.settings.gateway.record_period_ms
     wanted = list(sources_of(config))
     tagged = set(tagged_statuses(config))
     found = Truth()

@@ -9,6 +9,7 @@ accept     `collector accept`                     everything  accept
 agent/     `collector agent …`                    everything  cli
 compare    `collector compare`, `quarter`         everything  cli
 points     `collector points …`                   everything  points
+points_convert  `collector points convert`        everything  points
 rulebook   `collector rulebook …`                 everything  cli
 calendar   `collector calendar`                   everything  cli
 explain    `collector explain`                    everything  cli
@@ -16,6 +17,9 @@ settle/    `collector settle`, over the cores     everything  cli
 simulate/  `collector simulate`                   everything  simulators
 verify/    `collector verify`                     everything  verify
 center/    `collector center …`                   everything  cli
+quickstart/  `collector quickstart`                everything  cli
 demo/      `collector demo`                       everything  e2e
+version    `collector --version`                  everything  cli
+panels     the groups of verbs in the help        everything  cli
 main       the verbs put together                 everything  cli
 """

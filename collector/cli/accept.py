@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from collector.base.text import tr
+from collector.cli.language import say
+
 if TYPE_CHECKING:
-    from collector.accept.outcome import Outcome
+    from collector.accept.outcome import CheckOutcome
     from collector.accept.plan import Plan
     from collector.accept.run import Acceptance
 
@@ -89,10 +92,10 @@ def _new_folder(out: Path, started: str) -> Path:
         except FileExistsError:
             continue
         return folder
-    raise typer.BadParameter(f"{out} is full of reports", param_hint="--out")
+    raise typer.BadParameter(say(tr("{out} is full of reports", out=out)), param_hint="--out")
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: CheckOutcome) -> str:
     from rich.markup import escape
 
     colour = {"pass": "green", "fail": "bold red"}.get(outcome.verdict.value, "dim")

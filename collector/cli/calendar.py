@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,13 +32,13 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     ) -> None:
         """Show the duties of a month: disclosure, reviews, answers, filing, publication. 披露、复核、报送日历。"""
-        from collector.model.interval import Month
+        from collector.model.interval import Month, parse_day
         from collector.settlement.rulebook.calendar import DutyDays, compute_duties, load_working_days
         from collector.settlement.rulebook.load import load_rulebook
 
         try:
             wanted = Month.parse(month)
-            questions = [date.fromisoformat(text) for text in received or ()]
+            questions = [parse_day(text) for text in received or ()]
         except ValueError as error:
             raise typer.BadParameter(say(said_by(error))) from error
         working = load_working_days(tables or config_path("calendar"))

@@ -10,7 +10,7 @@ import typer
 
 from collector.base.resources import config_path
 from collector.base.text import said_by, tr
-from collector.cli.language import say
+from collector.cli.language import print_text, say
 from collector.report.words import Lang
 
 RULEBOOK = "rules/east-china-trial"
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
         """Explain one line of a statement. 说明一笔费用的来历。"""
         from collector.model.interval import Month, parse_time_ms
         from collector.report.explained import explanation_text, records_heading
-        from collector.settlement.explain import explain, records_of
+        from collector.settlement.explain import explain_parts, records_of
         from collector.settlement.rulebook.load import load_rulebook
         from collector.settlement.settle import settle
         from collector.tables.folder import load_folder
@@ -55,12 +55,13 @@ def register(app: typer.Typer) -> None:
                 raise ValueError(tr("an interval is START/END, got {records!r}", records=records))
         except ValueError as error:
             raise typer.BadParameter(say(said_by(error))) from error
-        inputs = load_folder(data)
         book = load_rulebook(rulebook or config_path(RULEBOOK))
+        inputs = load_folder(data, book)
         statement = settle(wanted, inputs, book)
-        explanation = explain(statement, unit, service)
-        for text in explanation_text(explanation, segments=segments, lang=lang):
-            print(text)
+        explanation, *others = explain_parts(statement, unit, service)
+        for each in (explanation, *others):
+            for text in explanation_text(each, segments=segments, lang=lang):
+                print(text)
         if segment is not None:
             span = _segment_span(explanation.segments.to_pylist(), segment)
         if span:
@@ -74,10 +75,10 @@ def register(app: typer.Typer) -> None:
             from collector.report.timeline.page import timeline_html
 
             html.write_bytes(timeline_html(explanation, statement, inputs, book))
-            print(f"drawn: {html.absolute()}")
+            print_text("drawn: {path}", path=html.absolute())
 
 
 def _segment_span(rows: list[dict[str, Any]], number: int) -> list[int]:
     if number > len(rows):
-        raise typer.BadParameter(f"there are {len(rows)} segments", param_hint="--segment")
+        raise typer.BadParameter(say(tr("there are {count} segments", count=len(rows))), param_hint="--segment")
     return [rows[number - 1]["start"], rows[number - 1]["end"]]

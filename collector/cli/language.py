@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
-from collector.base.text import Language, into
+from collector.base.text import Language, Text, into, tr
 
 
 def terminal_language() -> Language:
@@ -18,3 +19,13 @@ def terminal_language() -> Language:
 def say(text: object) -> str:
     """A text as this terminal shows it."""
     return str(into(text, terminal_language()))
+
+
+def print_text(text: str, /, **values: Any) -> None:
+    """Print a text as this terminal shows it. As with `tr`, it is written out at the call and collected from there."""
+    print(say(tr(text, **values)))
+
+
+def heads(*texts: str) -> tuple[Text, ...]:
+    """The heads of a table, each written out at the call as with `tr`."""
+    return tuple(map(tr, texts))

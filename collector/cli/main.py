@@ -8,28 +8,47 @@ extra has all plant-side verbs and `--help` answers at once.
 from __future__ import annotations
 
 import io
+import os
 import sys
+from pathlib import Path
 
 import typer
 
 from collector.base.errors import CollectorError
-from collector.base.text import said_by
+from collector.base.ownership import remedy_for, remedy_of
+from collector.base.text import said_by, tr
 from collector.cli import accept, explain, points, rulebook
 from collector.cli.agent import commands as agent
 from collector.cli.center import commands as center
 from collector.cli.demo import command as demo
 from collector.cli.language import say
+from collector.cli.panels import ROOT_PANELS, grouped
+from collector.cli.quickstart import command as quickstart
 from collector.cli.settle import command as settle
 from collector.cli.simulate import command as simulate
 from collector.cli.verify import command as verify
+from collector.cli.version import print_version
 
 app = typer.Typer(
-    name="collector", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    name="collector", cls=grouped(ROOT_PANELS), no_args_is_help=True, pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: boxes would cost three times the time of the help itself
     help="Ancillary-service records from plant devices to the monthly statement. 辅助服务:采集、上送、结算。",
+    epilog="Examples: collector quickstart trial · collector agent check agent.toml · collector center status",
 )  # fmt: skip
 app.add_typer(agent.app, name="agent")
 app.add_typer(center.app, name="center")
 app.add_typer(points.app, name="points")
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=print_version, is_eager=True,
+                                 help="Version, commit and versions of the schemas, and exit."),
+) -> None:  # fmt: skip
+    del version  # print_version ends the program
+
+
+quickstart.register(app)
 demo.register(app)
 accept.register(app)
 settle.register(app)
@@ -40,21 +59,36 @@ verify.register(app)
 
 
 def main() -> None:
-    """Entry point: every error of ours becomes words on stderr and exit code 1."""
+    """Entry point: every error of ours becomes words on stderr and exit code 1.
+
+    Files are for the user who runs it and nobody else, whatever the shell or the service says: books, statements, keys.
+    """
+    os.umask(0o077)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Chinese shows `?`, and the work is not lost
     try:
         app()
-    except CollectorError as error:
-        print(say(said_by(error)), file=sys.stderr)
+    except (CollectorError, PermissionError) as error:
+        for text in filter(None, (said_by(error), remedy_for(error))):
+            print(say(text), file=sys.stderr)
         sys.exit(1)
+    except SystemExit as ended:
+        # "path … is not readable" is usage to Typer; whose the file is, is what helps.
+        named = (Path(word) for word in sys.argv[1:] if os.sep in word)
+        if ended.code == 2 and (closed := remedy_of(named, os.R_OK)):
+            print(say(closed), file=sys.stderr)
+        raise
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
         if missing in ("collector", "simulators"):
             raise
-        remedy = "pip install 'collector[center,demo]'"
-        print(f"this verb needs {missing}, which is not installed: {remedy}", file=sys.stderr)
+        remedy = tr(
+            "this verb needs {module}, which is not installed here: in the checkout, pip install '.[center,demo]'; "
+            "from packages, collector-center",
+            module=missing,
+        )
+        print(say(remedy), file=sys.stderr)
         sys.exit(1)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector points`: lint a table before the visit, diff two versions of it. Findings in both languages."""
+"""`collector points`: convert a maker's sheet, lint before the visit, diff two versions. In both languages."""
 
 from __future__ import annotations
 
@@ -11,29 +11,40 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from collector.base.text import tr
+from collector.cli.points_convert import convert
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from collector.points.diff import Change, Difference
-    from collector.points.lint import Report
+    from collector.points.diff import PointChange, PointTableDifference
+    from collector.points.lint import LintReport
 
-app = typer.Typer(no_args_is_help=True, help="Point tables before the visit. 点表:检查、比较。")
+app = typer.Typer(no_args_is_help=True, help="Point tables before the visit. 点表:转换、检查、比较。")
+app.command()(convert)
 
 
 class Protocol(StrEnum):
-    """What decides how the address columns are read."""
+    """What decides how the address columns are read: the protocols of `[[device]]`, told without loading its model."""
 
     MODBUS_TCP = "modbus_tcp"
+    MODBUS_UDP = "modbus_udp"
     MODBUS_RTU = "modbus_rtu"
     MODBUS_RTU_OVER_TCP = "modbus_rtu_over_tcp"
+    MODBUS_ASCII = "modbus_ascii"
+    MODBUS_ASCII_OVER_TCP = "modbus_ascii_over_tcp"
     IEC104 = "iec104"
     DLT645 = "dlt645"
     DLT645_OVER_TCP = "dlt645_over_tcp"
+    DLT698 = "dlt698"
+    DLT698_OVER_TCP = "dlt698_over_tcp"
 
 
 ProtocolOption = Annotated[
     Protocol | None, typer.Option("--protocol", help="Read the addresses so. Left out: told by the table. 规约")
+]
+IgnoredOption = Annotated[
+    list[str] | None,
+    typer.Option("--ignore-column", metavar="HEADING", help="Pass over a column; as often as there are some. 忽略的列"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -45,13 +56,14 @@ _REASON_ZH = {"new": "新增", "address": "地址变", "meaning": "含义变"}
 def lint(
     file: Annotated[Path, typer.Argument(help="CSV or XLSX.", show_default=False)],
     protocol: ProtocolOption = None,
+    ignore_column: IgnoredOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Everything the agent would refuse, and what is rarely right. Exit 1 where there is an error. 检查点表"""
     from collector.points.lint import lint_table
     from collector.sheets.findings import Severity
 
-    report = lint_table(file, protocol.value if protocol else None)
+    report = lint_table(file, protocol.value if protocol else None, ignore_column or ())
     if as_json:
         print(json.dumps(_report_json(report), ensure_ascii=False, indent=2))
     else:
@@ -60,7 +72,7 @@ def lint(
         raise typer.Exit(1)
 
 
-def _report_json(report: Report) -> dict[str, object]:
+def _report_json(report: LintReport) -> dict[str, object]:
     from collector.sheets.findings import Severity
 
     findings = [
@@ -80,7 +92,7 @@ def _report_json(report: Report) -> dict[str, object]:
     }
 
 
-def _show_report(report: Report) -> None:
+def _show_report(report: LintReport) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -119,14 +131,15 @@ def diff(
     old: Annotated[Path, typer.Argument(help="The version before.", show_default=False)],
     new: Annotated[Path, typer.Argument(help="The version after.", show_default=False)],
     protocol: ProtocolOption = None,
+    ignore_column: IgnoredOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Points added, removed, changed, renamed; what to verify again. Exit 1 where something differs. 比较两版点表"""
     from collector.base.errors import ConfigError, Problem
     from collector.points.diff import compare_points, load_version
 
-    first, first_family = load_version(old, protocol.value if protocol else None)
-    second, family = load_version(new, protocol.value if protocol else None)
+    first, first_family = load_version(old, protocol.value if protocol else None, ignore_column or ())
+    second, family = load_version(new, protocol.value if protocol else None, ignore_column or ())
     if first_family != family:
         message = tr(
             "is a table of {family}, {old} one of {first_family}: they can't be compared",
@@ -144,10 +157,10 @@ def diff(
         raise typer.Exit(1)
 
 
-def _difference_json(old: str, new: str, difference: Difference, family: str) -> dict[str, object]:
+def _difference_json(old: str, new: str, difference: PointTableDifference, family: str) -> dict[str, object]:
     from collector.points.point import cells_of
 
-    def change(c: Change) -> dict[str, object]:
+    def change(c: PointChange) -> dict[str, object]:
         cells = [{"column": cell.column, "old": cell.old, "new": cell.new} for cell in c.cells]
         return {"device": c.device, "name": c.name, "old_row": c.old_row, "new_row": c.new_row, "cells": cells,
                 "verify_again": bool(c.reasons)}  # fmt: skip
@@ -164,7 +177,7 @@ def _difference_json(old: str, new: str, difference: Difference, family: str) ->
     }  # fmt: skip
 
 
-def _show_difference(difference: Difference) -> None:
+def _show_difference(difference: PointTableDifference) -> None:
     from rich.console import Console
     from rich.text import Text
 

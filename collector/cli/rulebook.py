@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ import typer
 
 from collector.base.resources import config_path
 from collector.base.text import said_by
-from collector.cli.language import say
+from collector.cli.language import print_text, say
 
 if TYPE_CHECKING:
     from collector.settlement.rulebook.text import RuleLine
@@ -30,7 +29,7 @@ def check(directory: Annotated[Path, typer.Argument(help="A rulebook directory."
 
     book = load_rulebook(directory)
     counts = f"{len(book.values)} values, {len(book.services)} services, {len(book.readings)} readings"
-    print(f"{book.id}: sound, {counts}, {book.hash}")
+    print_text("{id}: sound, {counts}, {hash}", id=book.id, counts=counts, hash=book.hash)
 
 
 @app.command("show")
@@ -40,12 +39,13 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List a rulebook's rows."""
+    from collector.model.interval import parse_day
     from collector.settlement.rulebook.load import load_rulebook
     from collector.settlement.rulebook.text import rule_lines, rule_lines_on
 
     book = load_rulebook(directory or config_path(RULEBOOK))
     try:
-        lines = list(rule_lines_on(book, date.fromisoformat(on)) if on else rule_lines(book))
+        lines = list(rule_lines_on(book, parse_day(on)) if on else rule_lines(book))
     except ValueError as error:
         raise typer.BadParameter(say(said_by(error)), param_hint="--on") from error
     if as_json:

@@ -24,12 +24,12 @@ def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[obj
 
     cells = [[say(cell) for cell in row] for row in rows]
     shown = [index for index in range(len(headings)) if any(row[index] for row in cells)]
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=say(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for index in shown:
         numbers = all(_is_number(row[index]) for row in cells)
         sentences = any(" " in row[index] for row in cells) and not any("\n" in row[index] for row in cells)
         table.add_column(
-            headings[index],
+            say(headings[index]),
             overflow="fold",
             justify="right" if numbers else "left",
             no_wrap=index == shown[0] or not sentences,

@@ -3,31 +3,33 @@
 
 from __future__ import annotations
 
-from collector.accept.compare import Comparison, Key
-from collector.accept.stored import Row, Stored
-from collector.accept.truth import Source, Truth
+from collector.accept.compare import Key, RecordComparison
+from collector.accept.stored import StoredRecord, StoredRecords
+from collector.accept.truth import TrueSource, Truth
 from collector.model.record import Cause, GapRecord, Quality
 
 P, B = ("U", "active_power_mw"), ("U", "on_grid")
 
 
-def source(device: str, *, period_ms: int = 1000, step: int = 1, backup: bool = False) -> Source:
-    return Source(device, "point", backup, period_ms, step, 0.0)
+def source(device: str, *, period_ms: int = 1000, step: int = 1, backup: bool = False) -> TrueSource:
+    return TrueSource(device, "point", backup, period_ms, step, 0.0)
 
 
-def row(time_ms: int, power: int | None, *, quality: Quality = Quality.GOOD, on: int = 1) -> Row:
+def row(time_ms: int, power: int | None, *, quality: Quality = Quality.GOOD, on: int = 1) -> StoredRecord:
     values = {"active_power_mw": (power, quality), "on_grid": (on, Quality.GOOD)}
-    return Row("U", time_ms, Cause.TICK, None, values)
+    return StoredRecord("U", time_ms, Cause.TICK, None, values)
 
 
-def comparison(rows: list[Row], *, gaps: list[GapRecord] | None = None, power: Source | None = None) -> Comparison:
-    stored = Stored(rows=rows, gaps=gaps or [])
+def comparison(
+    rows: list[StoredRecord], *, gaps: list[GapRecord] | None = None, power: TrueSource | None = None
+) -> RecordComparison:
+    stored = StoredRecords(rows=rows, gaps=gaps or [])
     for each in rows:
         stored.by_place[each.unit, each.time_ms].append(each)
     ticks: dict[int, dict[Key, int | None]] = {t: {P: 100 + t // 1000, B: 1} for t in range(1000, 11_000, 1000)}
     truth = Truth(ticks, [(3217, "U", "on_grid", 0)], {(3217, "U")})
     sources = {P: [power or source("governor")], B: [source("telecontrol"), source("governor", backup=True)]}
-    return Comparison(stored, sources, 1000, 3, truth, lambda _: 0)
+    return RecordComparison(stored, sources, 1000, 3, truth, lambda _: 0)
 
 
 def test_a_clean_stretch_has_nothing_to_tell() -> None:
@@ -77,16 +79,16 @@ def test_a_missing_value_is_unusable_and_not_compared() -> None:
 
 
 def test_a_record_between_ticks_and_a_change_that_never_was_are_made_up() -> None:
-    change = Row("U", 3217, Cause.CHANGE, 3217, {"on_grid": (0, Quality.GOOD)})
-    other = Row("U", 4217, Cause.CHANGE, 4217, {"on_grid": (1, Quality.GOOD)})
+    change = StoredRecord("U", 3217, Cause.CHANGE, 3217, {"on_grid": (0, Quality.GOOD)})
+    other = StoredRecord("U", 4217, Cause.CHANGE, 4217, {"on_grid": (1, Quality.GOOD)})
     assert comparison([row(1000, 101), change]).made_up(9000) == []
     assert comparison([row(1500, 101), other]).made_up(9000) == ["U 1500 tick", "U 4217 change"]
 
 
 def test_a_change_must_have_its_tag_and_its_value() -> None:
-    right = Row("U", 3217, Cause.CHANGE, 3217, {"on_grid": (0, Quality.GOOD)})
-    late = Row("U", 3300, Cause.CHANGE, 3300, {"on_grid": (0, Quality.GOOD)})
-    wrong = Row("U", 3217, Cause.CHANGE, 3217, {"on_grid": (1, Quality.GOOD)})
+    right = StoredRecord("U", 3217, Cause.CHANGE, 3217, {"on_grid": (0, Quality.GOOD)})
+    late = StoredRecord("U", 3300, Cause.CHANGE, 3300, {"on_grid": (0, Quality.GOOD)})
+    wrong = StoredRecord("U", 3217, Cause.CHANGE, 3217, {"on_grid": (1, Quality.GOOD)})
     assert comparison([right]).changes(0, 9000, 0) == (1, [])
     assert comparison([late]).changes(0, 9000, 100) == (1, [])
     for bad in (late, wrong):

@@ -10,7 +10,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from collector.accept.outcome import CHECKS, Outcome, Verdict, judged
+from collector.accept.outcome import CHECKS, CheckOutcome, CheckVerdict, judged
 from collector.accept.plan import Plan, load_plan
 from collector.accept.report.write import write_report
 from collector.accept.run import Acceptance, break_off
@@ -67,14 +67,14 @@ def test_all_must_be_done_and_nothing_may_fail(
 ) -> None:
     acceptance = Acceptance(plan, tmp_path)
     for check in CHECKS.values():
-        acceptance.add(Outcome(check, Verdict(first if check.code == "A01" else others)))
+        acceptance.add(CheckOutcome(check, CheckVerdict(first if check.code == "A01" else others)))
     assert acceptance.passed is passed
 
 
 def test_a_run_that_was_broken_off_says_so_and_has_not_passed(plan: Plan, tmp_path: Path) -> None:
     acceptance = Acceptance(plan, tmp_path)
     for check in CHECKS.values():
-        acceptance.add(Outcome(check, Verdict.PASS))
+        acceptance.add(CheckOutcome(check, CheckVerdict.PASS))
     break_off(acceptance, "操作人员中止", "by the operator")
     found = write(acceptance)
     assert found["passed"] is False
@@ -110,5 +110,5 @@ def test_a_running_agent_is_judged_by_what_it_says_twice(
     points = [{"device": "governor-1", "point": "P", "quality": "good"}]
     first = health(written=100, reads=100)
     outcomes = {o.check.name: o.verdict for o in _outcomes(plan, config, first, last, points, 60.0)}
-    assert {name for name, verdict in outcomes.items() if verdict is Verdict.FAIL} == failed | {"capacity"}
+    assert {name for name, verdict in outcomes.items() if verdict is CheckVerdict.FAIL} == failed | {"capacity"}
     assert set(outcomes) == {check.name for check in CHECKS.values()} - {"configuration"}

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from collector.accept.layout import lay_out, tagged_statuses, toml_text
 from collector.accept.outcome import CHECKS
-from collector.accept.plan import Acceptance, Checks, Limits, Steps, UnderTest, load_plan
+from collector.accept.plan import Checks, PassLimits, ReportCover, StepDurations, UnderTest, load_plan
 from collector.base.errors import ConfigError
 from collector.points.agent_config import load_agent
 from simulators.plant.scenario import load_scenario
@@ -56,7 +56,13 @@ def test_without_simulators_an_agent_must_be_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("section", "model"),
-    [("acceptance", Acceptance), ("under_test", UnderTest), ("steps", Steps), ("limits", Limits), ("checks", Checks)],
+    [
+        ("acceptance", ReportCover),
+        ("under_test", UnderTest),
+        ("steps", StepDurations),
+        ("limits", PassLimits),
+        ("checks", Checks),
+    ],
 )
 def test_the_shipped_plan_shows_every_key_with_its_default(section: str, model: type[BaseModel]) -> None:
     shown = tomllib.loads(SHIPPED.read_text("utf-8"))[section]

@@ -70,6 +70,13 @@ def test_a_month_from_disclosure_to_the_bill(run: Run, tmp_path: Path) -> None:
     run("month", "approve", "3", "--who", "wang")
     run("month", "propose", "2026-05", "effective", "--who", "li")
     run("month", "approve", "4", "--document", "华东监能市场〔2026〕5号", "--who", "sun")
+    shown = json.loads(run("summary", "2026", "--json", "--out", str(tmp_path / "summary.csv"), "--who", "li").output)
+    written = list(csv.DictReader((tmp_path / "summary.csv").read_text("utf-8-sig").splitlines()))
+    assert written
+    # A share of nothing is empty in both, never 0.
+    assert [(r["period"], r["service"], r["share"]) for r in shown] == [
+        (r["period"], r["service"], r["share"]) for r in written
+    ]
     run("bills", "2026-05", "--out", str(tmp_path / "bill"))
     rows = list(csv.DictReader((tmp_path / "bill/bill-2026-05.csv").read_text("utf-8-sig").splitlines()))
     assert [(r["plant"], r["signed_yuan"], r["document"]) for r in rows] == [

@@ -68,7 +68,7 @@ def test_a_month_is_settled_tried_compared_explained_and_packed(center: Verb, tm
     )
     assert explained.exit_code == 0, explained.output
     assert "run 3 of 2026-06, what_if" in explained.output
-    assert "E_up" in explained.output
+    assert "AGC energy, up" in explained.output
     assert explained.output.count("active_power_mw") == 4  # two records at 06 and two at 08 o'clock
     assert "<svg" in page.read_text("utf-8")
     packed = center("package", "2026-06", str(tmp_path / "june.zip"), "--who", "li")

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from collector.base.clock import SystemClock
 from collector.center.db.store import CenterStore
-from collector.center.people.accounts import log_in, token_actor
 from collector.center.people.audit import list_entries
+from collector.center.people.sessions import log_in
+from collector.center.people.tokens import token_actor
 from collector.cli.main import app
 
 SECRET = "correct horse battery"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections import defaultdict
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,16 @@ def test_a_folder_with_something_wrong_in_several_files_says_all_of_it(tmp_path:
     assert len(whole.value.problems) >= 3
     assert parts.value.problems == whole.value.problems
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_a_running_month_in_parts_is_that_of_the_whole(tmp_path: Path) -> None:
+    data, day = tmp_path / "data", date(2026, 6, 12)
+    make_folder(random.Random(11), data)
+    a_file_per_unit(data)
+    write_statement(settle(JUNE, load_folder(data), BOOK, last_day=day), tmp_path / "whole")
+    (tmp_path / "aside").mkdir()
+    settled = settle_parts(JUNE, data, BOOK, tmp_path / "aside", fewest=2, last_day=day)
+    assert settled is not None
+    write_statement(settled.statement, tmp_path / "parts", written=settled.written)
+    assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+    assert "yesterday.csv" in files_of(tmp_path / "whole")

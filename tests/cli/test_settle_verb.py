@@ -54,7 +54,7 @@ def test_a_month_is_settled_to_the_fen_and_the_files_are_named(tmp_path: Path) -
     with (out / "lines.csv").open(newline="") as file:
         line = next(csv.DictReader(file))
     assert line.pop("article").startswith("13")
-    assert ",".join(line.values()) == "2026-03,shanghai,P1,U1,deep_peak,360.000000,MWh,1.000000,3600.00,paid,"
+    assert ",".join(line.values()) == "2026-03,shanghai,P1,U1,deep_peak,360.000000,MWh,1.000000,3600.00,paid,,,,0"
     assert (out / "plants.csv").read_text().splitlines()[1] == (
         "2026-03,shanghai,P1,3600.00,1000.00,3600.00,0.00,final"
     )
@@ -89,7 +89,8 @@ def test_a_month_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_delivered_in_full_is_provisional_and_says_which(tmp_path: Path) -> None:
     data, out = make(tmp_path / "data", [rows()]), tmp_path / "out"
-    (data / "plan.csv").unlink()
+    for name in ("plan.csv", "rates.csv", "start_stop_table.csv"):  # the last two are optional
+        (data / name).unlink()
     result = CliRunner().invoke(app(), ["settle", "2026-03", "--data", str(data), "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "plan.csv" in result.output

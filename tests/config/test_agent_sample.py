@@ -10,9 +10,17 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from collector.agent.operate.check import compute_plan, find_problems
+from collector.agent.operate.config_check import compute_plan, find_problems
 from collector.base.config import Mqtt
-from collector.points.agent_config import Buffer, Device, Gateway, Plant, Unit, Uplink, load_agent
+from collector.points.agent_config import (
+    BufferConfig,
+    DeviceConfig,
+    GatewayConfig,
+    PlantConfig,
+    UnitConfig,
+    UplinkConfig,
+    load_agent,
+)
 
 SAMPLE = Path(__file__).parents[2] / "config" / "agent.toml"
 
@@ -25,8 +33,8 @@ def test_the_sample_passes_the_check_as_shipped() -> None:
 
 @pytest.mark.parametrize(
     ("section", "model"),
-    [("gateway", Gateway), ("mqtt", Mqtt), ("uplink", Uplink), ("buffer", Buffer), ("plant", Plant), ("unit", Unit),
-     ("device", Device)],
+    [("gateway", GatewayConfig), ("mqtt", Mqtt), ("uplink", UplinkConfig), ("buffer", BufferConfig),
+     ("plant", PlantConfig), ("unit", UnitConfig), ("device", DeviceConfig)],
 )  # fmt: skip
 def test_the_sample_shows_every_key_with_its_default_and_a_sentence(section: str, model: type[BaseModel]) -> None:
     data = tomllib.loads(SAMPLE.read_text("utf-8"))[section]

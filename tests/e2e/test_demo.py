@@ -69,6 +69,16 @@ def test_the_kill_shows_as_a_gap_record_of_each_unit_and_in_the_coverage(
     assert coverage["coal-1", "avc"] == str((Decimal(44_639) / 44_640).quantize(Decimal("0.000001")))
 
 
+def test_the_first_day_is_shown_settled_while_the_month_goes_on(demo: tuple[Path, str]) -> None:
+    out, printed = demo
+    assert printed.index("first day settled, never final") < printed.index("statement beside the truth")
+    with (out / "first-day" / "statement" / "determinants.csv").open(encoding="utf-8", newline="") as file:
+        hours = {(row["unit"], row["determinant"]): row for row in csv.DictReader(file)}
+    for unit in ("coal-1", "coal-2", "hydro-1"):
+        row = hours[unit, "t_AVC"]
+        assert (row["scope_s"], row["known_s"]) == ("86400.000", "86400.000"), unit
+
+
 def test_the_broker_was_away_for_two_simulated_days(result: dict[str, Any]) -> None:
     assert result["broker_down_s"] == 2 * 86_400
 

@@ -128,13 +128,17 @@ def run_close(today: str, runs: str, tmp_path: Path) -> list[str]:
     ("today", "month"), [("2026-04-05", "2026-03"), ("2026-03-31", "2026-02"), ("2026-01-08", "2025-12")]
 )
 def test_the_month_before_is_settled_once_from_the_fifth_on(today: str, month: str, tmp_path: Path) -> None:
-    assert run_close(today, "", tmp_path) == [f"center runs {month}", f"center settle {month}", "center duties"]
+    running = f"center settle {today[:7]}"
+    expected = [f"center runs {month}", f"center settle {month}", running, "center duties"]
+    assert run_close(today, "", tmp_path) == expected
     (tmp_path / "started").unlink()
-    assert run_close(today, "7  trial", tmp_path) == [f"center runs {month}", "center duties"]
+    assert run_close(today, "7  trial", tmp_path) == [f"center runs {month}", running, "center duties"]
 
 
-def test_before_the_fifth_only_the_duties_are_listed(tmp_path: Path) -> None:
-    assert run_close("2026-04-04", "", tmp_path) == ["center duties"]
+def test_before_the_fifth_only_the_running_month_is_settled_and_the_duties_are_listed(tmp_path: Path) -> None:
+    assert run_close("2026-04-04", "", tmp_path) == ["center settle 2026-04", "center duties"]
+    (tmp_path / "started").unlink()
+    assert run_close("2026-04-01", "", tmp_path) == ["center duties"]  # no day of the month is over
 
 
 def test_words_to_systemd_arrive_as_one_datagram(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

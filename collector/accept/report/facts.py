@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from collector import __version__
 from collector.accept.run import Acceptance
 from collector.base.errors import ConfigError
 from collector.points.agent_config import load_agent
 
-_PACKAGES = ("collector", "pymodbus", "c104", "serialx", "aiomqtt", "pyarrow", "amqtt")
+_PACKAGES = ("pymodbus", "c104", "serialx", "aiomqtt", "pyarrow", "amqtt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def facts_of(acceptance: Acceptance, *, started: str, ended: str) -> list[Fact]:
 
 def versions() -> dict[str, str]:
     """The versions of the installed packages that matter."""
-    found = {"python": platform.python_version()}
+    found = {"collector": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
-from collector.accept.outcome import Outcome, Verdict
+from collector.accept.outcome import CheckOutcome, CheckVerdict
 from collector.accept.report.facts import Fact
 from collector.accept.run import Acceptance
 
@@ -52,11 +52,11 @@ def page_html(acceptance: Acceptance, facts: Sequence[Fact], files: Mapping[str,
     return "\n".join(parts) + "\n"
 
 
-def _result(acceptance: Acceptance, rows: Sequence[Outcome]) -> str:
+def _result(acceptance: Acceptance, rows: Sequence[CheckOutcome]) -> str:
     counts = Counter(row.verdict for row in rows)
-    shown = ",".join(f"{verdict.words} {counts[verdict]}" for verdict in Verdict if counts[verdict])
+    shown = ",".join(f"{verdict.words} {counts[verdict]}" for verdict in CheckVerdict if counts[verdict])
     kind = "pass" if acceptance.passed else "fail"
-    words = Verdict(kind).words
+    words = CheckVerdict(kind).words
     if acceptance.broken_off:
         words = f"中止,未完成 broken off: {acceptance.broken_off}"
     return f'<div class="result {kind}">{escape(words)}<small>{escape(shown)}</small></div>'
@@ -68,7 +68,7 @@ def _head(facts: Sequence[Fact]) -> str:
     return f'<table class="head">{"".join(rows)}</table>'
 
 
-def _checks(rows: Sequence[Outcome]) -> str:
+def _checks(rows: Sequence[CheckOutcome]) -> str:
     body = "".join(_check(row) for row in rows)
     heads = (("编号", "code"), ("项目与做法", "check, and what was done"), ("结果与限值", "measured and limit"),
              ("结论", "verdict"))  # fmt: skip
@@ -77,7 +77,7 @@ def _checks(rows: Sequence[Outcome]) -> str:
     return f'{head}<table class="checks"><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def _check(row: Outcome) -> str:
+def _check(row: CheckOutcome) -> str:
     check = row.check
     done = f'<p class="note">{escape(check.done_zh)}\n<span class="en">{escape(check.done_en)}</span></p>'
     result = escape(row.measured or row.reason).replace(" · ", "<br>", 1)

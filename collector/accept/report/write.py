@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from collector.accept.outcome import Outcome
+from collector.accept.outcome import CheckOutcome
 from collector.accept.report.facts import Fact, facts_of, hashes
 from collector.accept.report.page import page_html
 from collector.accept.run import Acceptance
@@ -54,7 +54,7 @@ def write_report(acceptance: Acceptance, *, started: str, ended: str) -> Path:
     return page
 
 
-def _cells(row: Outcome) -> tuple[str, ...]:
+def _cells(row: CheckOutcome) -> tuple[str, ...]:
     check = row.check
     return (
         check.code, check.name, check.zh, check.en, check.done_zh, check.done_en, row.measured, row.limit,

@@ -34,12 +34,13 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
     from collector.center.inputs.service import deliver, delivered_of
     from collector.center.people import accounts
     from collector.center.people.access import Role
+    from collector.center.people.passwords import hash_password
+    from collector.center.runs.rulebooks import input_rules
     from collector.center.runs.settle_month import settle_month
     from collector.cli.center.screen import actor_of
     from collector.cli.settle.command import RULEBOOK
-    from collector.settlement.rulebook.catalogue import SERVICES
 
-    actor = actor_of(ACCOUNT)
+    actor, rules = actor_of(ACCOUNT), input_rules(config_path(RULEBOOK))
     with CenterStore.open(center_dir, clock=SystemClock(), create=False) as store:
         now_ms = store.clock.now_utc_ms()
         for kind in ALL_KINDS:
@@ -47,10 +48,10 @@ def settle_at_center(center_dir: Path, data: Path, month: Month) -> CenterResult
             if not path.exists():
                 continue
             delivered = delivered_of(path.name, path.read_bytes())
-            deliver(store, kind, delivered, actor=actor, replace=False, services=SERVICES)
+            deliver(store, kind, delivered, actor=actor, replace=False, rules=rules)
         row = settle_month(store, month, rulebook=config_path(RULEBOOK), actor=actor, note="demo")
         password = secrets.token_urlsafe(9)
-        hashed = accounts.hash_password(password)
+        hashed = hash_password(password)
         store.write(
             lambda c: accounts.create_account(
                 c, actor=actor, name=ACCOUNT, full_name="Demo", role=Role.OPERATOR, plant=None,

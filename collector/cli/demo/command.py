@@ -30,11 +30,11 @@ def register(app: typer.Typer) -> None:
         from collector.cli.demo.center import settle_at_center
         from collector.cli.demo.result import compute_result, lay_out_folder
         from collector.cli.demo.run import run_month
-        from collector.cli.demo.screen import Screen
+        from collector.cli.demo.screen import DemoScreen
 
         started_s = time.monotonic()
         clear(out)
-        with Screen() as screen:
+        with DemoScreen() as screen:
             run = run_month(out.resolve(), broker, screen)
             screen.stage("sealing the lake, settling offline and at the center · 入湖、结算")
             files = lay_out_folder(run)

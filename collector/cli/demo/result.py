@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import resource
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.base.resources import config_path
 from collector.cli.demo.center import CenterResult
+from collector.cli.demo.first_day import link_or_copy
 from collector.cli.demo.run import Run
 from collector.model.interval import Month, format_time
 from collector.model.record import Cause
@@ -24,7 +23,7 @@ from collector.trial.processes import Usage
 from simulators.plant.inputs import write_inputs
 
 if TYPE_CHECKING:
-    from collector.center.receive.totals import StoredGap
+    from collector.center.operate.totals import StoredGap
 
 TOLERANCE = Decimal("0.001")  # of a quantity; a gap of minutes in a month is smaller
 LEAST_TICKS = 44_000
@@ -103,11 +102,7 @@ def lay_out_folder(run: Run) -> tuple[Path, ...]:
     before = Month(run.month.year - (run.month.month == 1), (run.month.month - 2) % 12 + 1)
     files = [f for m in (before, run.month, run.month.next()) for f in seal_month(run.center_dir, m)]
     for file in files:
-        target = records / f"{file.parent.name}-{file.name}"
-        try:
-            os.link(file, target)
-        except OSError:
-            shutil.copyfile(file, target)
+        link_or_copy(file, records / f"{file.parent.name}-{file.name}")
     return tuple(files)
 
 
@@ -128,7 +123,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _count(run: Run, files: tuple[Path, ...], lines: list[dict[str, str]], plants: list[dict[str, str]]) -> Result:
     from collector.agent.buffer.buffer import read_counts
     from collector.center.lake.seal import count_records
-    from collector.center.receive.totals import read_totals
+    from collector.center.operate.totals import read_totals
 
     buffer, center = read_counts(run.agent_dir), read_totals(run.center_dir)
     down = run.broker_down

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from collector.base.resources import config_path
+from collector.cli.demo.first_day import FirstDay, Lines
 from collector.model.interval import DAY_MS, HOUR_MS, Interval, Month
 from collector.trial.processes import Processes, SimulatorControl, Usage, advance_time, wait_for_port, wait_until
 from simulators.plant.scenario import Instance, Scenario, free_ports, instantiate, load_scenario
@@ -35,6 +36,10 @@ class Progress(Protocol):
 
     def event(self, text: str) -> None:
         """Something worth a line happened."""
+        ...
+
+    def first_lines(self, day: str, lines: Lines) -> None:
+        """The first day is settled."""
         ...
 
 
@@ -83,18 +88,19 @@ def run_month(out: Path, broker: str, progress: Progress) -> Run:
     _write_keys(instance, scenario, address)
     run = Run(out, scenario, instance)
     with Processes(out / "logs") as processes:
-        _Month(run, processes, progress, None if broker else broker_port).play()
+        _DemoMonth(run, processes, progress, None if broker else broker_port).play()
     run.usage = processes.usage
     return run
 
 
-class _Month:
+class _DemoMonth:
     """The run while it runs. `broker_port` None: the broker is somebody else's and is left alone."""
 
     def __init__(self, run: Run, processes: Processes, progress: Progress, broker_port: int | None) -> None:
         self.run, self.processes, self.progress, self.broker_port = run, processes, progress, broker_port
         self.control_port = int(run.instance.control.rpartition(":")[2])
         self.time_port = int(run.instance.time_server.rpartition(":")[2])
+        self.first_day = FirstDay(run.out / "first-day", run.center_dir / "lake", run.scenario, processes)
 
     def play(self) -> None:
         """From the first process to the last."""
@@ -172,6 +178,8 @@ class _Month:
     def drain(self) -> None:
         """Every sealed batch acknowledged, then the agent's and the center's own orderly end."""
         self.wait_until(lambda: pending_batches(self.run.agent_dir) == 0, "every batch acknowledged", DRAIN_TIMEOUT_S)
+        # Long done, but on a machine so slow that the month had passed before the day's file was whole.
+        self.wait_until(lambda: self.first_day.is_settled, "the first day's file", DRAIN_TIMEOUT_S)
         self.processes.stop("agent")
         self.processes.stop("center")
         if self.broker_port is not None:
@@ -182,10 +190,13 @@ class _Month:
         return self.control.ask("status")
 
     def wait_until(self, reached: Callable[[], bool], what: str, timeout_s: float = RUN_TIMEOUT_S) -> None:
-        """Wait, and tell how far time has come."""
+        """Wait, and print_text how far time has come."""
 
         def look() -> bool:
-            self.progress.time(self.status()["now_utc_ms"], self.run.scenario.run)
+            now_utc_ms = self.status()["now_utc_ms"]
+            self.progress.time(now_utc_ms, self.run.scenario.run)
+            if lines := self.first_day.look(now_utc_ms):
+                self.progress.first_lines(self.run.month.first_day.isoformat(), lines)
             return reached()
 
         wait_until(look, processes=self.processes, timeout_s=timeout_s, what=what)
@@ -210,7 +221,7 @@ def _write_keys(instance: Instance, scenario: Scenario, address: str) -> None:
         '[center]\nid = "demo-center"\nstate_dir = "../center"\nsigning_key_file = "keys/center.pem"',
         f'[mqtt]\nhost = "{host}"\nport = {port}\nroot = "demo"',
         "[receiver]\nmax_age_days = 36500\nmax_future_s = 3e9",  # its plants live in a time of their own
-        "[lake]\nseal_after_s = 5.0\ncheck_every_s = 2.0",
+        "[lake]\nseal_after_s = 3.0\ncheck_every_s = 1.0",
     ]
     agent = instance.agent_file.read_text("utf-8")
     generate_key_pair(keys / "center.pem", keys / "center.pub")

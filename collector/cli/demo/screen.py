@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -14,11 +15,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from collector.cli.demo.center import CenterResult
+from collector.cli.demo.first_day import Lines
 from collector.cli.demo.result import LineResult, Result
 from collector.model.interval import Interval, format_time
 
 
-class Screen:
+class DemoScreen:
     """The terminal; on anything else the same words without movement."""
 
     def __init__(self) -> None:
@@ -51,6 +53,21 @@ class Screen:
         """Something worth a line happened."""
         self.console.print(f"  • {text}")
 
+    def first_lines(self, day: str, lines: Lines) -> None:
+        """The lines of the first day that have an amount; never final."""
+        table = Table(
+            title=f"first day settled, never final · 首日已结算,非最终: {day}", box=box.SIMPLE, padding=(0, 1, 0, 0)
+        )
+        for heading in ("unit\n机组", "service\n服务"):
+            table.add_column(heading, no_wrap=True)
+        for heading in ("measured\n计量", "yuan\n元"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for line in lines:
+            if line["amount_yuan"]:
+                measured = f"{_number(line['quantity'])} {line['quantity_unit']}"
+                table.add_row(line["unit"], line["service"], measured, f"{Decimal(line['amount_yuan']):,.2f}")
+        self.console.print(table)
+
     def show(self, result: Result, center: CenterResult, out: Path) -> None:
         """The statement, where the files are, the comparison, and how to look at the month in the browser."""
         self.console.print(_lines_table(result))
@@ -59,8 +76,11 @@ class Screen:
         for name in ("statement/statement.html", "statement/lines.csv", "demo.json", "logs"):
             self.console.print(f"  {out / name}", style="cyan", highlight=False, soft_wrap=True)
         config = out / "config" / "center.toml"
+        # As it was called, to be copied.
+        program = sys.argv[0] if Path(sys.argv[0]).name == "collector" else "collector"
+        command = f"{program} center run {config}"
         self.console.print("in the browser · 在浏览器中查看:", end=" ")
-        self.console.print(f"collector center run {config}", style="cyan", highlight=False, soft_wrap=True)
+        self.console.print(command, style="cyan", highlight=False, soft_wrap=True)
         address = f"http://127.0.0.1:8080/months/{result.month}"
         self.console.print(f"  {address}  {center.name} / {center.password}", highlight=False, soft_wrap=True)
         verdict = f"finished in {result.wall_s:g} s, largest process {result.peak_memory_mb:g} MB"
@@ -96,7 +116,7 @@ def _plants_table(result: Result) -> Table:
         table.add_column(heading)
     for heading in ("compensation\n补偿费用", "allocation\n分摊费用", "net\n结算费用"):
         table.add_column(heading, justify="right")
-    table.add_column("status")
+    table.add_column("status\n状态")
     for row in result.plants:
         amounts = [row[k] for k in ("compensation_yuan", "allocation_yuan", "net_yuan")]
         table.add_row(row["area"], row["plant"], *(f"{Decimal(a):,.2f}" if a else "–" for a in amounts), row["status"])

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# One Debian package: packages/build_deb.sh agent|center OUT [COMMIT]
+#
+# Built as root in a bare root of the Debian release it is for (mmdebstrap), so that the virtual environment under
+# /opt has that release's Python and the paths it will have. COMMIT: default what is checked out; an older one is made
+# by the same recipe. The wheels are those of requirements/*.txt with their hashes, kept in build/wheelhouse.
+# SUITE: bookworm (12) or trixie (13). ARCH: only the machine's own; arm64 is built on arm64, or under qemu-user.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+side=$1 out=$2 commit=${3:-HEAD}
+suite=${SUITE:-bookworm} arch=$(dpkg --print-architecture)
+work=$(mktemp -d /var/tmp/collector-deb.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+name=collector-$side opt=/opt/collector-$side
+root=${ROOT_TAR:-build/$suite-$arch.tar}
+mkdir -p build/wheelhouse "$out"
+
+[ -f "$root" ] || {
+  echo "making a bare root of $suite (about 60 MB are fetched)"
+  mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,systemd-standalone-sysusers,systemd-standalone-tmpfiles,procps "$suite" "$root"
+}
+mkdir "$work/root" "$work/source" "$work/pkg"
+tar -C "$work/root" -xf "$root" --exclude=./dev/*
+git archive "$commit" | tar -C "$work/source" -x
+if [ -f "$work/source/setup.py" ]; then git rev-parse --short=12 "$commit" >"$work/source/collector/base/commit.txt"; fi
+python=$(basename "$(readlink "$work/root/usr/bin/python3")")
+
+# The wheels: by hash where that commit has lock files, else at the versions it pins.
+lock=$work/source/requirements/$side.txt
+host=${HOST_PYTHON:-.venv/bin/python}
+fetch=(env PIP_CONSTRAINT= "$host" -m pip download --quiet --disable-pip-version-check --python-version "${python#python}"
+  --only-binary :all: --find-links build/wheelhouse)
+wheels=$work/root/wheels
+if [ -f "$lock" ]; then
+  echo "fetching the wheels of $side (agent: about 40 MB; center: about 110 MB), those not in build/wheelhouse"
+  "${fetch[@]}" --dest build/wheelhouse --require-hashes -r "$lock"
+  mkdir "$wheels" && cp build/wheelhouse/*.whl "$wheels/"
+  in_root=(--require-hashes -r "/source/requirements/$side.txt")
+else
+  mkdir "$wheels"
+  mapfile -t required < <("$host" packages/requirements_of.py "$work/source/pyproject.toml" "$side")
+  "${fetch[@]}" --dest "$wheels" --constraint "$work/source/constraints.txt" "${required[@]}"
+  mapfile -t in_root < <(cd "$wheels" && printf '/wheels/%s\n' *.whl)
+fi
+
+cp -a "$work/source" "$work/root/source"
+cat >"$work/root/build.sh" <<SH
+set -eu
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+$python -m venv $opt
+$opt/bin/pip install --quiet --no-index --find-links /wheels ${in_root[*]}
+$opt/bin/pip install --quiet --no-index --no-deps --no-build-isolation /source
+if [ -f /source/packages/manpages.py ]; then $opt/bin/python /source/packages/manpages.py /man; fi
+$opt/bin/python -c 'from importlib.metadata import distribution as d; import collector
+print(getattr(collector, "__version__", None) or d("collector").version)' >/version
+$opt/bin/pip uninstall --quiet --yes setuptools pip
+find $opt -name __pycache__ -prune -exec rm -rf {} +
+find $opt/lib -type d \( -name tests -o -name test \) -path '*site-packages*' -prune -exec rm -rf {} +
+$python -m compileall -q --invalidation-mode unchecked-hash $opt/lib || true
+SH
+mkdir -p "$work/root/dev" && for each in null:3 zero:5 urandom:9; do
+  mknod -m 666 "$work/root/dev/${each%:*}" c 1 "${each#*:}"; done
+unshare --net --mount --pid --fork chroot "$work/root" /bin/sh /build.sh
+
+# What the package holds.
+pkg=$work/pkg
+mkdir -p "$pkg/opt" "$pkg/DEBIAN" "$pkg/lib/systemd/system" "$pkg/usr/lib/sysusers.d" "$pkg/usr/lib/tmpfiles.d" \
+  "$pkg/etc/collector" "$pkg/usr/share/doc/$name" "$pkg/usr/share/man/man1"
+cp -a "$work/root$opt" "$pkg/opt/"
+if [ -d "$work/root/man" ]; then cp "$work/root"/man/*.1 "$pkg/usr/share/man/man1/" && gzip -9n "$pkg"/usr/share/man/man1/*.1; fi
+for unit in "$work/source"/systemd/*; do
+  case $side/$(basename "$unit") in agent/collector-agent.*|center/collector-center.*|center/collector-close.*)
+    sed -e "s#/opt/collector/bin/#$opt/bin/#g" -e "s#file:/opt/collector/docs/#file:/usr/share/doc/$name/#" \
+      "$unit" >"$pkg/lib/systemd/system/$(basename "$unit")" ;; esac
+done
+cp "$work/source"/docs/*.md "$work/source"/README*.md "$work/source/CHANGELOG.md" "$pkg/usr/share/doc/$name/"
+gzip -9n "$pkg/usr/share/doc/$name/CHANGELOG.md"
+cat packages/copyright >"$pkg/usr/share/doc/$name/copyright"
+sed "s/@NAME@/$name/g" packages/sysusers.conf >"$pkg/usr/lib/sysusers.d/$name.conf"
+cp "packages/tmpfiles-$side.conf" "$pkg/usr/lib/tmpfiles.d/$name.conf"
+cp "$work/source/config/$side.toml" "$pkg/etc/collector/$side.toml"
+if [ "$side" = agent ]; then mkdir "$pkg/etc/collector/points" && cp "$work/source"/config/points/*.csv "$pkg/etc/collector/points/"
+else mkdir -p "$pkg/usr/share/doc/$name/examples" && cp -r "$work/source/config/mosquitto" "$pkg/usr/share/doc/$name/examples/"; fi
+(cd "$pkg" && find etc -type f | sort | sed 's#^#/#') >"$pkg/DEBIAN/conffiles"
+for script in postinst prerm postrm; do
+  sed -e "s/@NAME@/$name/g" -e "s/@SIDE@/$side/g" "packages/$script" >"$pkg/DEBIAN/$script" && chmod 0755 "$pkg/DEBIAN/$script"; done
+version=$(sed 's/\.dev/~dev/' "$work/root/version")+$(. "$work/root/etc/os-release" && echo "deb$VERSION_ID")
+recommended="systemd-timesyncd | time-daemon"
+if [ "$side" = center ]; then recommended="mosquitto, $recommended"; fi
+next=${python#python3.}; next=$((next + 1))
+cat >"$pkg/DEBIAN/control" <<CONTROL
+Package: $name
+Version: $version
+Architecture: $arch
+Maintainer: collector developers <collector@example.org>
+Section: misc
+Priority: optional
+Installed-Size: $(du -sk "$pkg/opt" | cut -f1)
+Depends: python3 (>= 3.${python#python3.}), python3 (<< 3.$next), systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles, procps, libc6
+Recommends: $recommended
+Homepage: https://example.org/collector
+Description: $(sed -n "s/^$side: //p" packages/descriptions)
+ Reads generating units' devices, keeps every record until the dispatch center has it, and settles the ancillary
+ services of the East China rules to the fen. This is the $side side.
+CONTROL
+find "$pkg" -type d -exec chmod 0755 {} + && find "$pkg/etc" "$pkg/lib" "$pkg/usr" -type f -exec chmod 0644 {} +
+(cd "$pkg" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) >"$pkg/DEBIAN/md5sums"
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$commit") dpkg-deb --root-owner-group -Zxz -z3 --build "$pkg" "$out/${name}_${version}_$arch.deb"

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Help in groups, completion in the shell, and the center's status on a console of 80 columns and in a pipe."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from collector.center.operate.status import CenterStatus, GatewayStatus, UnitStatus
+from collector.cli.center.commands import _print_status
+from collector.cli.main import app
+from collector.cli.panels import CENTER_PANELS, ROOT_PANELS
+from collector.model.interval import Month
+from tests.patience import HANG_S
+
+
+@pytest.mark.parametrize(("words", "panels"), [((), ROOT_PANELS), (("center",), CENTER_PANELS)])
+def test_every_verb_stands_in_one_panel_in_the_order_of_the_work(words: tuple[str, ...], panels: Any) -> None:
+    command: Any = get_command(app)
+    for word in words:
+        command = command.commands[word]
+    listed = [verb for verbs in panels.values() for verb in verbs]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == set(command.commands)
+    shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).output
+    places = [shown.index(panel.partition(" · ")[0]) for panel in panels]
+    assert places == sorted(places)
+    assert "Examples" in shown
+
+
+def test_the_shell_completes_verbs() -> None:
+    environment = os.environ | {"_COLLECTOR_COMPLETE": "complete_bash", "COMP_WORDS": "collector center sta",
+                                "COMP_CWORD": "2"}  # fmt: skip
+    program = Path(sys.executable).with_name("collector")
+    done = subprocess.run([str(program)], env=environment, capture_output=True, text=True, timeout=HANG_S)
+    assert done.stdout.split() == ["status"]
+
+
+def test_status_is_no_wider_than_a_console_and_whole_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    last_ms = int(datetime(2026, 3, 31, 15, 59, 58, tzinfo=UTC).timestamp() * 1000)
+    unit = UnitStatus(plant="nanhe", unit="coal-unit-12", last_record_ms=last_ms, received=2_678_400, known_min=44_582,
+                      elapsed_min=44_640, gaps=14)  # fmt: skip
+    buffer = {"online": True, "buffer": {"pending": 12, "sealed": 44_640, "evicted": 0, "records": 2_678_400}}
+    gateway = GatewayStatus(plant="nanhe", gateway="gateway-1-standby", epochs=1, batches=44_640, records=2_678_400,
+                            repeats=3, missing_sequences=0, last_received_ms=last_ms, state=buffer,
+                            state_received_ms=last_ms)  # fmt: skip
+    month = Month.parse("2026-03")
+    _print_status(CenterStatus(month=month, units=(unit,), gateways=(gateway,), quarantined={}, unsealed_days=3))
+    shown = capsys.readouterr().out
+    tables = shown[: shown.index("buffers")].splitlines()
+    assert max(len(line.rstrip()) for line in tables) <= 80
+    for whole in ("2026-03-31 23:59:58", "gateway-1-standby", "coal-unit-12", "99.87%", "pending 12"):
+        assert whole in shown
+    assert "…" not in shown

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bench itself: the form of its figures, the exponent of a cost curve, memory of a process, its own output only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.figure import Figure, curve, exponent
+
+
+def test_a_figure_is_held_against_its_target_by_value_or_by_ratio() -> None:
+    assert Figure("f", 6.0, "s", "floor", 2.0, 3.0, of_ratio=True).ok
+    assert not Figure("f", 6.2, "s", "floor", 2.0, 3.0, of_ratio=True).ok
+    assert Figure("f", 2.0, "1/s", "floor", 4.0, 0.5, of_ratio=True, at_most=False).ok
+    absolute = Figure.absolute("f", 401.0, "MB", 400.0).row()
+    assert absolute == {
+        "name": "f", "value": 401.0, "unit": "MB", "floor": None, "floor_value": None, "ratio": None, "target": 400.0,
+        "ok": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_the_exponent_of_a_cost_curve_is_that_of_the_cost(power: float) -> None:
+    assert exponent({size: 3.0 * size**power for size in (1, 10, 100, 1000)}) == pytest.approx(power, abs=1e-9)
+    assert curve("units", {10: 1.0, 100: 20.0}, "s", 1.1).name == "units (10: 1 s, 100: 20 s)"
+
+
+def test_the_peak_of_a_process_is_its_own_and_not_that_of_the_one_that_started_it() -> None:
+    ballast = bytearray(b"x") * (300 << 20)
+    script = "from bench.process import peak_mb; print(peak_mb())"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert float(done.stdout) < len(ballast) / (1 << 20) / 3
+
+
+def test_a_module_is_measured_apart_and_only_its_figures_are_printed(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    command = [sys.executable, "-m", "bench", "--out", str(out), "wire"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    rows = json.loads(out.read_text("utf-8"))
+    assert {"name", "value", "unit", "floor", "floor_value", "ratio", "target", "ok"} == set(rows[0])
+    printed = [line for line in done.stdout.splitlines() if line[:5] in ("ok   ", "MISS ")]
+    assert [line[5:].split("  ")[0] for line in printed] == [row["name"] for row in rows]
+    assert done.stderr == ""
+    assert rows[0]["name"] in out.with_suffix(".md").read_text("utf-8")
