@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from collector.center.month.review_log import ReviewState
-from collector.center.runs.month_state import State
+from collector.center.runs.month_state import MonthStage
 from collector.center.settings import CenterSettings
 from collector.cli.main import app
 from collector.model.record import Quality
@@ -31,7 +31,24 @@ from simulators.faults.faults import KINDS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-NAMES = ("install-gateway", "simulate", "verify", "accept", "center", "month", "settle", "extend", "point-tables")
+NAMES = (
+    "install-gateway",
+    "simulate",
+    "verify",
+    "accept",
+    "center",
+    "month",
+    "settle",
+    "extend",
+    "point-tables",
+    "wire",
+    "security",
+    "index",
+    "architecture",
+    "troubleshooting",
+    "faq",
+    "containers",
+)
 TWINS = [(ROOT / "README.md", ROOT / "README.zh-CN.md")] + [(DOCS / f"{n}.md", DOCS / f"{n}.zh-CN.md") for n in NAMES]
 PAGES = [page for twin in TWINS for page in twin]
 EVERY = [*PAGES, *sorted((DOCS / "decisions").glob("*.md"))]
@@ -77,6 +94,8 @@ def find_command(words: list[str]) -> tuple[Any, list[str]]:
 
 def parse(words: list[str]) -> None:
     """Parse a command line as the program would, without running it."""
+    if words == ["--version"]:
+        return
     command, rest = find_command(words)
     if not hasattr(command, "commands"):
         command.make_context("collector", rest)
@@ -178,7 +197,7 @@ def keys_of(text: str) -> set[str]:
     """Every `section.key` of a TOML text, also those that are commented out."""
     section, found = "", set()
     for line in text.splitlines():
-        if header := re.match(r"\[\[?(\w+)\]\]?\s*(#.*)?$", line):
+        if header := re.match(r"(?:# )?\[\[?(?:\w+\.)?(\w+)\]\]?\s*(#.*)?$", line):
             section = f"{header[1]}."
         elif key := re.match(r"(?:# )?(\w+) = ", line):
             found.add(section + key[1])
@@ -255,7 +274,7 @@ def test_refusals_of_the_center_are_those_there_are(language: str) -> None:
 def test_states_of_months_and_reviews_are_those_there_are(language: str) -> None:
     text = page_of("month", language)
     months, reviews = {"en": ("The states", "Reviews"), "zh-CN": ("状态", "复核申请")}[language]
-    assert first_column(text, months) == [[str(state) for state in State]]
+    assert first_column(text, months) == [[str(state) for state in MonthStage]]
     assert first_column(text, reviews) == [[str(state) for state in ReviewState]]
 
 
@@ -300,6 +319,15 @@ def test_statuses_reasons_findings_and_services_are_those_there_are(language: st
     # `not_delivered` is a finding.
     assert {reason for reason in REASONS if reason in texts} - {"not_delivered"} <= set(shown) <= set(REASONS)
     # A line without an amount is a finding by its status; an uncertain edge is told by the line's reason too.
-    assert set(findings) == finding_codes() | {"pending", "blocked"}
+    blocked_area = {"no_revenue", "negative_revenue", "zero_revenue"}  # reasons of an area, told as findings too
+    assert set(findings) == finding_codes() | {"pending", "blocked"} | blocked_area
     section = text.split(f"## {explain}")[1].split("\n## ")[0]
     assert set(re.findall(r"\b[a-z]+(?:_[a-z]+)*\b", section)) >= set(SERVICES) - {"primary_frequency"}
+
+
+@each_language
+def test_every_promise_of_the_page_on_security_names_tests_that_exist(language: str) -> None:
+    rows = re.findall(r"^\| .+ \| .+ \| (`tests/.+) \|$", page_of("security", language), re.MULTILINE)
+    assert len(rows) >= 15
+    for place in (place for row in rows for place in re.findall(r"`([^`]+)`", row)):
+        assert (ROOT / place).exists(), place

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The reference of verbs and of configuration is the one that the program of today generates."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.make_reference import SAMPLES, meanings_of, pages
+
+DOCS = Path(__file__).parents[2] / "docs"
+MADE = pages()
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_reference_page_is_what_the_program_generates(name: str) -> None:
+    assert (DOCS / name).read_text("utf-8") == MADE[name], "run `make reference`"
+
+
+def test_every_key_has_a_meaning_in_its_sample() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| .* \| (.*) \|$", MADE["configuration.md"], re.MULTILINE)
+    assert len(rows) > 100
+    # Keys whose name says it all where their table is shown once more.
+    assert {key for key, meaning in rows if not meaning.strip()} <= {"id", "plant", "port"}
+    assert all(len(meanings_of(name)) > 20 for name in SAMPLES)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The site of the documentation (`make docs`) shows every page, and its pages need nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import yaml
+
+from docs.site_hooks import on_page_markdown, on_post_page
+
+ROOT = Path(__file__).parents[2]
+SITE: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
+
+
+def named(nav: Any) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+    for each in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
+        yield from named(each)
+
+
+def test_the_navigation_names_each_page_once_under_its_language() -> None:
+    english, chinese = (list(named(part)) for part in SITE["nav"])
+    # Each decision is reached from the list of them.
+    there = {path.name for path in (ROOT / "docs").glob("*.md")} | {"decisions/README.md"}
+    assert len(english) == len(set(english))
+    assert len(chinese) == len(set(chinese))
+    assert set(english) == {name for name in there if not name.endswith(".zh-CN.md")}
+    assert set(chinese) == {name for name in there if name.endswith(".zh-CN.md")}
+
+
+def test_the_site_is_strict_and_asks_nothing_of_the_network() -> None:
+    assert SITE["strict"] is True
+    assert SITE["theme"]["font"] is False
+    assert "offline" in SITE["plugins"]
+    page = '<script src="https://unpkg.com/iframe-worker/shim"></script>'
+    assert on_post_page(page, page=SimpleNamespace(url="decisions/0001.html")) == (
+        '<script src="../assets/frame-worker.js"></script>'
+    )
+    assert (ROOT / "docs/assets/frame-worker.js").exists()
+
+
+def test_a_link_out_of_the_pages_keeps_its_text_alone() -> None:
+    text = (
+        "[a sample](../config/agent.toml), [a driver](examples/driver/), [a page](settle.md#duties), ![](screens/x.png)"
+    )
+    assert on_page_markdown(text) == "a sample, a driver, [a page](settle.md#duties), ![](screens/x.png)"
