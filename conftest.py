@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 # What programs print is compared with English, whatever the language of who runs the tests.
 os.environ["COLLECTOR_LANGUAGE"] = "en"
 
-pytest_plugins = ["simulators.run.pytest_plugin"]
+pytest_plugins = ["simulators.run.pytest_plugin", "tests.skips"]
 
 # How long an example takes, or its making, says something of the machine and nothing of the program.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -34,3 +34,8 @@ accept      acceptance: a trial, and a report to sign           points wire agen
 cli         the verbs; errors into exit codes; all that prints  everything                                 cli
 simulators  simulated devices and plants, with own codecs       points                                     simulators
 """
+
+from typing import Final
+
+# The one place a version is written (docs/release.md); pyproject.toml, packages, pages and manifests read it here.
+__version__: Final = "0.2.0.dev0"

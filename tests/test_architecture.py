@@ -39,7 +39,7 @@ HOMES: Final[dict[str, set[str]]] = {
     "c104": {"collector/agent/device/iec104/link.py"},
     "serialx": {"collector/agent/device/serial.py", "simulators/"},
     "sqlalchemy": {"collector/center/"},
-    "argon2": {"collector/center/people/accounts.py"},
+    "argon2": {"collector/center/people/passwords.py"},
     "litestar": {"collector/center/web/"},
     "granian": {"collector/center/web/server/serve.py"},
     "amqtt": {"collector/trial/broker.py"},
@@ -200,6 +200,17 @@ def test_the_model_needs_the_standard_library_only() -> None:
         if name.startswith("collector.model"):
             outside = {i.split(".")[0] for i in imports(name)} - set(sys.stdlib_module_names) - {"collector"}
             assert not outside, f"{name} imports {outside}"
+
+
+def test_a_public_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for name, path in modules().items():
+        if name.startswith("collector."):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(name)
+    shared = {name: where for name, where in places.items() if len(where) > 1}
+    assert not shared, shared
 
 
 def test_no_test_imports_another_test() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = {".py", ".toml", ".csv", ".html", ".css", ".js", ".mo", ".service", ".timer"}
+SHIPPED = {".py", ".toml", ".csv", ".html", ".css", ".js", ".mo", ".service", ".timer", ".conf", ".acl"}
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     source = out / "source"
     # Built from a copy, so that no build folder is left in the checkout.
     source.mkdir()
-    for name in ("collector", "simulators", "config", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("collector", "simulators", "config", "pyproject.toml", "setup.py", "README.md", "LICENSE"):
         (source / name).symlink_to(ROOT / name)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
                "--disable-pip-version-check", "--wheel-dir", str(out), str(source)]  # fmt: skip

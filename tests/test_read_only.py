@@ -16,7 +16,8 @@ MODBUS_READS = {"read_coils", "read_discrete_inputs", "read_holding_registers", 
 C104_NAMES = {"Client", "Connection", "ConnectionState", "Init", "Frz", "IncomingMessage", "Station", "Type", "Umc",
               "Coi"}  # fmt: skip
 LIBRARY_OF = {
-    "device/modbus/driver.py": "pymodbus", "device/iec104/link.py": "c104", "device/serial.py": "serialx",
+    "device/modbus/line.py": "pymodbus", "device/modbus/framing.py": "pymodbus", "device/iec104/link.py": "c104",
+    "device/serial.py": "serialx",
 }  # fmt: skip
 FORBIDDEN_CALLS = {
     "clock_sync", "transmit", "execute", "report_slave_id", "mask_write_register",
@@ -43,13 +44,16 @@ def test_no_writing_call_exists() -> None:
 
 
 def test_modbus_offers_functions_one_to_four_and_no_other() -> None:
-    tree = ast.parse((DRIVERS / "modbus" / "driver.py").read_text("utf-8"))
+    tree = ast.parse((DRIVERS / "modbus" / "line.py").read_text("utf-8"))
     called = {n.attr for n in attributes(tree) if isinstance(n.value, ast.Name) and n.value.id == "client"}
     reads = {name for name in called if "read" in name or "write" in name}
     assert reads == MODBUS_READS
     theirs = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("pymodbus")]
     imported = {alias.name for node in theirs for alias in node.names}
     assert not {name for name in imported if "Request" in name or "Write" in name}
+    for path in (DRIVERS / "modbus").glob("*.py"):
+        own = {node.attr for node in attributes(ast.parse(path.read_text("utf-8")))}
+        assert not own & {"write", "send", "sendto", "pdu_send", "low_level_send"}, path
 
 
 def test_104_takes_nothing_from_c104_but_what_listens_and_interrogates() -> None:
@@ -59,14 +63,14 @@ def test_104_takes_nothing_from_c104_but_what_listens_and_interrogates() -> None
     called = {n.func.attr for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}
     assert "add_point" not in called, "a point that is not there can't be commanded"
     starts = [k.value for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "init"]
-    assert [ast.unparse(value) for value in starts] == ["c104.Init.NONE"]
+    assert [ast.unparse(value) for value in starts] == ["c104.Init.MUTED"]
     freezes = [k.value for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "freeze"]
     assert [ast.unparse(value) for value in freezes] == ["c104.Frz.READ"]
     on_connection = {
         n.func.attr for n in ast.walk(tree)
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and "_connection" in ast.unparse(n.func.value)
     }  # fmt: skip
-    assert on_connection == {"unmute", "interrogation", "counter_interrogation"}
+    assert on_connection == {"interrogation", "counter_interrogation", "on_receive_raw"}
 
 
 def test_645_encodes_reading_and_reading_on_and_nothing_else() -> None:
@@ -75,13 +79,32 @@ def test_645_encodes_reading_and_reading_on_and_nothing_else() -> None:
         ast.unparse(n.args[1]) for n in ast.walk(tree)
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "_encode"
     }  # fmt: skip
-    assert controls == {"_READ", "_READ_NEXT"}
+    assert controls == {"_READ", "_READ_NEXT", "_READ_1997", "_READ_NEXT_1997"}
     from collector.agent.device.dlt645 import codec
 
     assert (codec._READ, codec._READ_NEXT) == (0x11, 0x12)
-    sent = ast.parse((DRIVERS / "dlt645" / "line.py").read_text("utf-8"))
+    assert (codec._READ_1997, codec._READ_NEXT_1997) == (0x01, 0x02)
+    sent = ast.parse((DRIVERS / "meter_line.py").read_text("utf-8"))
     writes = [n for n in ast.walk(sent) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith(".write")]
     assert [ast.unparse(n.args[0]) for n in writes] == ["request"]
+
+
+def test_698_encodes_get_of_attributes_and_nothing_else() -> None:
+    from collector.agent.device.dlt698 import codec
+
+    assert (codec._REQUEST, codec._GET, codec._NORMAL, codec._LIST) == (0x43, 5, 1, 2)
+    tree = ast.parse((DRIVERS / "dlt698" / "codec.py").read_text("utf-8"))
+    apdus = [
+        ast.unparse(n.args[1]) for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "_encode"
+    ]  # fmt: skip
+    assert {apdu.partition(", service")[0] for apdu in apdus} == {"bytes((_GET, _NORMAL", "bytes((_GET, _LIST"}
+    line = ast.parse((DRIVERS / "dlt698" / "line.py").read_text("utf-8"))
+    sent = [n.args[0] for n in ast.walk(line) if isinstance(n, ast.Call) and ast.unparse(n.func) == "self.exchange"]
+    assert len(sent) == 2
+    assert all(ast.unparse(request).startswith("encode_get(") for request in sent)
+    for path in (DRIVERS / "dlt698").glob("*.py"):
+        assert not {node.attr for node in attributes(ast.parse(path.read_text("utf-8")))} & {"write", "send"}, path
 
 
 def test_only_the_drivers_import_a_protocol_library() -> None:

@@ -10,6 +10,7 @@ CollectorError
 │   └── DriverFault  a bug of the driver: any other exception it raised
 ├── LinkError        broker or network
 ├── StoreError       buffer, journal, lake
+│   └── Missing      there is no such thing, or none that this person may know of
 ├── RuleError        the rulebook has no (or two) answers
 ├── Denied           a person may not do or see this
 └── InvariantBroken  a bug or a damaged store: the process stops
@@ -63,16 +64,20 @@ class Problem:
 
 
 class ConfigError(CollectorError):
-    """All problems found in a file that a person wrote, reported together. `head`: how many there are, in words."""
+    """All problems found in a file that a person wrote, reported together. `head`: how many there are, in words.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    `unlisted`: how many more there are than `problems`.
+    """
+
+    def __init__(self, problems: Sequence[Problem], unlisted: int = 0) -> None:
         self.problems = tuple(problems)
-        count = len(self.problems)
+        self.unlisted = unlisted
+        count = len(self.problems) + unlisted
         self.head = tr("1 problem") if count == 1 else tr("{count} problems", count=count)
         super().__init__(join("\n", (self.head, *("  " + problem.text for problem in self.problems))))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.problems,)
+        return type(self), (self.problems, self.unlisted)
 
 
 class DeviceError(CollectorError):
@@ -113,6 +118,10 @@ class LinkError(CollectorError):
 
 class StoreError(CollectorError):
     """The buffer, the journal or the lake is damaged, full, or in use by another process."""
+
+
+class Missing(StoreError):  # noqa: N818 - a state of what is asked for
+    """There is no such thing, or none that this person may know of: the two are told apart to nobody."""
 
 
 class RuleError(CollectorError):

@@ -7,9 +7,12 @@ Plans and voltage bands are long tables and are held as columns (settlement/inpu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
+
+from collector.model.interval import DAY_MS, Month, local_day
 
 
 class OrderKind(StrEnum):
@@ -102,6 +105,38 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterChange:
+    """A meter taken out at its last register, and the one put in at its first; it joins the two registers (Art. 19)."""
+
+    unit: str
+    time_ms: int
+    old_final_wh: int
+    new_initial_wh: int
+    document: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveCall:
+    """A reserve that was called: evidence of Art. 7(5)(6). `power_kw` None: the cell was empty."""
+
+    unit: str
+    kind: ReserveKind
+    called_ms: int
+    power_kw: int | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveMinimum:
+    """The least reserve of an area over [start, end) (Art. 10(2)); `power_kw` None: the cell was empty."""
+
+    area: str
+    start_ms: int
+    end_ms: int
+    power_kw: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class StartStopRow:
     """A row of the table of Art. 13(4), half-open in capacity and gap; amount in 万元."""
 
@@ -112,3 +147,31 @@ class StartStopRow:
     amount_wan_yuan: Decimal
     from_day: date
     document: str
+
+
+# The kinds of orders matched with runs when a month is added up.
+RUN_KINDS: Final = (OrderKind.START_STOP, OrderKind.CONDENSER)
+HISTORY_DAYS: Final = 62  # days before the month whose runs are looked at for orders that began there
+_RESTART_DAYS: Final = 2  # days after the month, if a stop counts in its own month: restarts follow within 24 hours
+
+
+def looks_back_to_ms(kind: OrderKind, start_ms: int, min_stop_ms: int) -> int:
+    """The first instant whose status an order may need: a hole at its start is seen whole, as far as a day back."""
+    return start_ms - (min(max(min_stop_ms, 1), DAY_MS) if kind is OrderKind.START_STOP else 1)
+
+
+def days_before(month: Month, kind: OrderKind, start_ms: int, end_ms: int, min_stop_ms: int) -> list[date]:
+    """Days before a month whose runs of breaker or condenser an order reaching into it needs, the latest first."""
+    begin_ms, first = month.interval.start_ms, month.first_day
+    back_to_ms = looks_back_to_ms(kind, start_ms, min_stop_ms)
+    if kind not in RUN_KINDS or not back_to_ms < begin_ms < end_ms:
+        return []
+    count = min((first - local_day(back_to_ms)).days, HISTORY_DAYS)
+    return [first - timedelta(days=n) for n in range(1, count + 1)]
+
+
+def days_after(month: Month, kind: OrderKind, start_ms: int, end_ms: int) -> list[date]:
+    """Days after a month whose runs of the breaker an order begun in it needs (reading I-06, month of stop)."""
+    if kind is not OrderKind.START_STOP or not start_ms < month.interval.end_ms < end_ms:
+        return []
+    return [month.next().first_day + timedelta(days=n) for n in range(_RESTART_DAYS)]

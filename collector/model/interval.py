@@ -19,6 +19,7 @@ LOCAL_OFFSET_MS: Final = 8 * 3_600_000
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 QUARTER_HOUR_MS: Final = 900_000
+YEARS: Final = range(2000, 2100)  # of months and days that are asked for: the neighbours of each are dates, too
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -50,6 +51,20 @@ def day_interval(day: date) -> Interval:
     return Interval(start, start + DAY_MS)
 
 
+def parse_day(text: str) -> date:
+    """Parse a local day of the years 2000 to 2099, written like `2026-03-01`.
+
+    Raises:
+        ValueError: the text is not such a day.
+    """
+    day = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII) else None
+    if day is None:
+        raise ValueError(tr("a day is written YYYY-MM-DD, got {text!r}", text=text))
+    if day.year not in YEARS:
+        raise ValueError(tr("no day of the years 2000 to 2099: {text!r}", text=text))
+    return day
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Month:
     """A local calendar month."""
@@ -59,15 +74,17 @@ class Month:
 
     @classmethod
     def parse(cls, text: str) -> Month:
-        """Parse a month written like `2026-03`.
+        """Parse a month of the years 2000 to 2099, written like `2026-03`.
 
         Raises:
             ValueError: the text is not such a month.
         """
         if not re.fullmatch(r"\d{4}-\d{2}", text, re.ASCII):
             raise ValueError(tr("a month is written YYYY-MM, got {text!r}", text=text))
-        date(int(text[:4]), int(text[5:]), 1)
-        return cls(int(text[:4]), int(text[5:]))
+        year, month = int(text[:4]), int(text[5:])
+        if year not in YEARS or not 1 <= month <= 12:
+            raise ValueError(tr("no month of the years 2000 to 2099: {text!r}", text=text))
+        return cls(year, month)
 
     def __str__(self) -> str:
         return f"{self.year:04d}-{self.month:02d}"
@@ -102,27 +119,44 @@ def is_covered(start_ms: int, end_ms: int, spans: Iterable[tuple[int, int]]) -> 
 
 
 _ISO: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})\Z", re.ASCII)
+_AT_24: Final = re.compile(r"(\d{4}-\d{2}-\d{2}[T ])24(:00(?::00(?:\.0{1,6})?)?(?:Z|[+-]\d{2}:?\d{2}))\Z", re.ASCII)
 _INTEGER: Final = re.compile(r"-?\d{1,15}\Z", re.ASCII)
 
 
+_INSTANTS: Final = range(local_midnight_ms(date(1900, 1, 1)), local_midnight_ms(date(2200, 1, 1)))
+
+
 def parse_time_ms(text: str) -> int:
-    """Parse UTC ms from ISO 8601 with offset, or from an integer that is already UTC ms.
+    """Parse UTC ms from ISO 8601 with offset, or from an integer that is already UTC ms. 24:00 is the next midnight.
 
     Raises:
-        ValueError: no offset, no such day, or finer than a millisecond.
+        ValueError: no offset, no such day, finer than a millisecond, or not of the years 1900 to 2199.
     """
-    if _INTEGER.match(text):
-        return int(text)
+    time_utc_ms = int(text) if _INTEGER.match(text) else _parse_iso_ms(text)
+    if time_utc_ms not in _INSTANTS:
+        raise ValueError(tr("no time of the years 1900 to 2199: {text!r}", text=text))
+    return time_utc_ms
+
+
+def _parse_iso_ms(text: str) -> int:
     if not _ISO.match(text):
         hint = tr("; add the offset, e.g. +08:00") if re.match(r"\d{4}-\d{2}-\d{2}", text) else ""
         raise ValueError(
             tr("a time is ISO 8601 with offset or integer UTC ms, got {text!r}{hint}", text=text, hint=hint)
         )
-    moment = datetime.fromisoformat(text)
+    late = _AT_24.match(text)
+    moment = datetime.fromisoformat(f"{late[1]}00{late[2]}" if late else text)
+    if late:
+        moment += timedelta(days=1)
     micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     if micros % 1000:
         raise ValueError(tr("finer than a millisecond: {text!r}", text=text))
     return micros // 1000
+
+
+def local_time_text(moment: datetime) -> str:
+    """A reading of the local clock as an instant of ISO 8601: what a date cell of a spreadsheet means."""
+    return moment.isoformat(timespec="milliseconds") + "+08:00"
 
 
 def format_time(time_utc_ms: int) -> str:

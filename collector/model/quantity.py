@@ -16,7 +16,7 @@ from typing import Final
 from collector.base.text import tr
 
 
-class Kind(Enum):
+class QuantityKind(Enum):
     """How a quantity behaves in time."""
 
     ANALOG = "analog"
@@ -31,7 +31,7 @@ class Quantity:
     name: str
     unit: str
     scale: int
-    kind: Kind
+    kind: QuantityKind
     low: Decimal
     high: Decimal
     zh: str
@@ -81,11 +81,11 @@ def from_scaled(value: int, scale: int) -> Decimal:
 
 
 def _analog(name: str, unit: str, scale: int, low: str, high: str, zh: str) -> Quantity:
-    return Quantity(name, unit, scale, Kind.ANALOG, Decimal(low), Decimal(high), zh)
+    return Quantity(name, unit, scale, QuantityKind.ANALOG, Decimal(low), Decimal(high), zh)
 
 
 def _status(name: str, zh: str) -> Quantity:
-    return Quantity(name, "", 1, Kind.STATUS, Decimal(0), Decimal(1), zh)
+    return Quantity(name, "", 1, QuantityKind.STATUS, Decimal(0), Decimal(1), zh)
 
 
 QUANTITIES: Final[tuple[Quantity, ...]] = (
@@ -102,7 +102,7 @@ QUANTITIES: Final[tuple[Quantity, ...]] = (
     _status("condenser", "调相运行"),
     _status("spilling", "弃水"),
     _status("primary_frequency_in_service", "一次调频投入"),
-    Quantity("energy_export_mwh", "MWh", 1_000_000, Kind.COUNTER, Decimal(0), Decimal(10**10), "正向有功电量"),
+    Quantity("energy_export_mwh", "MWh", 1_000_000, QuantityKind.COUNTER, Decimal(0), Decimal(10**10), "正向有功电量"),
 )
 
 BY_NAME: Final[dict[str, Quantity]] = {q.name: q for q in QUANTITIES}

@@ -43,10 +43,6 @@ class RevenueBasis(StrEnum):
     TWO_PART = "two_part"
 
 
-# Settlement areas of Art. 6(2) and 21.
-AREA_IDS = ("east_china_grid", "shanghai", "jiangsu", "zhejiang", "anhui", "fujian")
-
-
 @dataclass(frozen=True, slots=True)
 class LocalSpan:
     """A daily span of local time in minutes after 00:00; it crosses midnight where end ≤ start. 24:00 is 1440."""
@@ -57,7 +53,7 @@ class LocalSpan:
 
 @dataclass(frozen=True, slots=True)
 class AreaState:
-    """A settlement area as registered over a span of days."""
+    """A settlement area as registered over a span of days. `regulator`: who rules on its disputes (Art. 29)."""
 
     id: str
     name: str
@@ -65,13 +61,17 @@ class AreaState:
     valley_hours: tuple[LocalSpan, ...]
     peak_hours: tuple[LocalSpan, ...]
     hours_filing: str | None = None
+    regulator: str = ""
     from_day: date | None = None
     until_day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlantState:
-    """A plant as registered over a span of days."""
+    """A plant as registered over a span of days.
+
+    `settles_with`: its grid company (Art. 24). `tax_number`, `vat_rate` (ratio) and `bank` stand on its bills.
+    """
 
     id: str
     name: str
@@ -79,12 +79,15 @@ class PlantState:
     revenue_basis: RevenueBasis
     shares: bool
     settles_with: str = ""
+    tax_number: str = ""
+    vat_rate: Decimal | None = None
+    bank: str = ""
     from_day: date | None = None
     until_day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class UnitState:
+class RegisteredUnit:
     """A generating unit as registered over a span of days. Powers in MW, voltage in kV, exact decimals.
 
     `area` is None where the unit belongs to its plant's area (the dispatching authority decides, I-02).
@@ -113,9 +116,13 @@ class UnitState:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """The content of register.toml. `policy`: overrides of the rulebook's data policy, exact decimals by key."""
+    """The content of register.toml. `policy`: overrides of the rulebook's data policy, exact decimals by key.
+
+    `ignore_columns`: headings that are passed over in every table.
+    """
 
     policy: Mapping[str, Decimal]
     areas: tuple[AreaState, ...]
     plants: tuple[PlantState, ...]
-    units: tuple[UnitState, ...]
+    units: tuple[RegisteredUnit, ...]
+    ignore_columns: tuple[str, ...] = ()

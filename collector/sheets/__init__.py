@@ -4,6 +4,6 @@
 Settlement tables and point tables are read by the same hands; what a cell means is said in the rooms tables and points.
 
 `files` bytes of a regular file, text, rows of a CSV · `xlsx` worksheets as rows of text · `efile`, `efile_words` tables
-of E text · `grid` a header and its rows, from any of them · `findings` all that is wrong, each once · `messages` why a
-file can't be read, in both languages
+of E text, written by `efile_writer` · `grid` a header and its rows, from any of them · `findings` all that is wrong,
+each once · `messages` why a file can't be read, in both languages
 """

@@ -62,7 +62,7 @@ class EGrid:
 
 
 @dataclass
-class _Block:
+class _OpenTable:
     """A table as it is being read."""
 
     line: int
@@ -113,8 +113,8 @@ class _Reader:
         self._name = name
         self._findings = findings
         self._zone = ""
-        self._block: _Block | None = None
-        self._done: list[_Block] = []
+        self._block: _OpenTable | None = None
+        self._done: list[_OpenTable] = []
 
     def take(self, number: int, line: str) -> None:
         """One line without its end."""
@@ -193,7 +193,7 @@ class _Reader:
                 "; there are {names} and their Chinese names", names=", ".join(TABLE_WORDS)
             )
             self._wrong(number, found[1], tr("unknown table{hint}", hint=hint))
-        self._block = _Block(number, found[1], found[2] or "", table)
+        self._block = _OpenTable(number, found[1], found[2] or "", table)
 
     def _close(self, number: int, line: str) -> None:
         found, block = _CLOSE.match(line), self._block
@@ -207,7 +207,7 @@ class _Reader:
         self._done.append(block)
         self._block = None
 
-    def _take_headings(self, block: _Block, number: int, line: str) -> None:
+    def _take_headings(self, block: _OpenTable, number: int, line: str) -> None:
         form = _Form.ONE if line.startswith("@@") else _Form.COLUMNS if line.startswith("@#") else _Form.ROWS
         if block.form is not None:
             self._wrong(
@@ -219,7 +219,7 @@ class _Reader:
             self._wrong(number, block.class_name, tr("has a number, a name and at least one value"))
         block.form, block.form_line, block.headings = form, number, cells
 
-    def _take_row(self, block: _Block, number: int, line: str) -> None:
+    def _take_row(self, block: _OpenTable, number: int, line: str) -> None:
         cells = self._cells(number, line[1:])
         if block.form is None:
             self._wrong(number, block.class_name, tr("stands before the headings (@ …)"))
@@ -251,7 +251,7 @@ class _Reader:
             place = found.end()
         return tuple(cells)
 
-    def _records(self, block: _Block) -> tuple[tuple[str, ...], tuple[tuple[int, tuple[str, ...]], ...]]:
+    def _records(self, block: _OpenTable) -> tuple[tuple[str, ...], tuple[tuple[int, tuple[str, ...]], ...]]:
         """Columns and records of a finished block, whichever way it was laid out."""
         assert block.table is not None
         if block.form is _Form.ROWS:
@@ -308,7 +308,7 @@ def register_text(grids: Mapping[str, EGrid]) -> str:
     return "\n".join(lines) + "\n"
 
 
-_LISTS: Final = frozenset({"valley_hours", "peak_hours"})
+_LISTS: Final = frozenset({"valley_hours", "peak_hours", "ignore_columns"})
 _TRUTHS: Final = {"0": "false", "1": "true", "false": "false", "true": "true", "否": "false", "是": "true"}
 _TRUTH_KEYS: Final = frozenset({"shares", "avc", "black_start"})
 _DATE_KEYS: Final = frozenset({"from", "until"})

@@ -37,7 +37,8 @@ class Delivered:
     """A file as it was read. `name`: its name in the folder, with `/`; `sha256`: hexadecimal.
 
     `kept`: its bytes, or a zstd frame of them where `packed`: a month's plan of a region takes a fiftieth so. `table`:
-    which one is meant of a file that holds several (E text).
+    which table of formats.md is meant; it names the headings, and the one table of a file that holds several (E text).
+    `ignored`: headings that are passed over.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Delivered:
     sha256: str
     table: str = ""
     packed: bool = False
+    ignored: frozenset[str] = frozenset()
 
     @property
     def data(self) -> bytes:
@@ -136,7 +138,12 @@ def _pack_long(path: Path, name: str, limit: int) -> Delivered | None:
 
 
 def decode_text(data: bytes) -> str:
-    """The text of a CSV or E file: UTF-8, a BOM tolerated, GBK recognised.
+    """The text of a CSV or E file. Raises as `decode`."""
+    return decode(data)[0]
+
+
+def decode(data: bytes) -> tuple[str, str]:
+    """The text of a CSV or E file and its encoding: UTF-8, a BOM tolerated, or GBK.
 
     Raises:
         Unreadable: it is no such text.
@@ -147,7 +154,7 @@ def decode_text(data: bytes) -> str:
         raise Unreadable("nul", data.count(b"\n", 0, at) + 1)
     for encoding in ("utf-8-sig", "gb18030"):
         try:
-            return data.decode(encoding)
+            return data.decode(encoding), "GBK" if encoding == "gb18030" else "UTF-8"
         except UnicodeDecodeError:
             continue
     raise Unreadable("encoding")
@@ -159,13 +166,13 @@ def other_delimiter(cells: Sequence[str]) -> str:
     return next((name for sign, name in names.items() if len(cells) == 1 and cells[0].count(sign) >= 2), "")
 
 
-def csv_rows(lines: Iterable[str], lines_before: int = 0) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(lines: Iterable[str], lines_before: int = 0, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of every row of a CSV, blank ones too. `line`: the one in which it ends, in the file as a whole.
 
     Raises:
         Unreadable: from here on it is no proper CSV.
     """
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         for cells in reader:
             yield lines_before + reader.line_num, [cell.strip() for cell in cells]

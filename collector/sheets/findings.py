@@ -11,7 +11,7 @@ from typing import Final
 
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import both, into, join, tr
-from collector.sheets.messages import OF_GRID, Text
+from collector.sheets.messages import OF_GRID, FindingText
 
 # A mistake repeated down a column is one mistake for the reader; ten different ones must all be seen.
 LISTED_PER_KIND: Final = 20
@@ -27,7 +27,7 @@ class Severity(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TableFinding:
     """One finding. `row` as the spreadsheet shows it (0: the file as a whole); `column` as the file heads it.
 
     `code`, empty where there is none, tells programs which finding it is; those with a code speak Chinese too.
@@ -75,13 +75,15 @@ def _shown(text: str) -> str:
     return cut if cut.isprintable() else "".join(s if s.isprintable() or s == "\u3000" else "\ufffd" for s in cut)
 
 
-def worded(texts: Mapping[str, Text], code: str, file: str, row: int, column: str, /, **values: object) -> Finding:
+def worded(
+    texts: Mapping[str, FindingText], code: str, file: str, row: int, column: str, /, **values: object
+) -> TableFinding:
     """The finding with a code of `texts`; `values` fill the templates of its text."""
     text = texts[code]
     in_zh = {name: into(value, "zh") for name, value in values.items()}
     en, remedy_en = (_shown(template.format_map(values)) for template in (text.en, text.remedy_en))
     zh, remedy_zh = (_shown(template.format_map(in_zh)) for template in (text.zh, text.remedy_zh))
-    return Finding(_shown(file), row, _shown(column), en, Severity(text.severity), code, zh, remedy_en, remedy_zh)
+    return TableFinding(_shown(file), row, _shown(column), en, Severity(text.severity), code, zh, remedy_en, remedy_zh)
 
 
 class Findings:
@@ -89,19 +91,29 @@ class Findings:
 
     def __init__(self, *, listed_per_kind: int = LISTED_PER_KIND) -> None:
         self._listed_per_kind = listed_per_kind
-        self._counts: dict[Finding, int] = {}
-        self._kinds: dict[tuple[str, str, str], list[Finding]] = {}
-        self._unlisted: dict[tuple[str, str, str], int] = {}
+        self._counts: dict[TableFinding, int] = {}
+        self._kinds: dict[tuple[str, str, str], list[TableFinding]] = {}
+        self._unlisted: dict[tuple[str, str, str], tuple[TableFinding, int, int]] = {}  # the first, its count, how many
+        self._notes: dict[TableFinding, None] = {}
+
+    def note(self, file: str, message: str) -> None:
+        """Note how a file was read, where there was a choice; it is no problem."""
+        self._notes[TableFinding(_shown(file), 0, "", message, Severity.NOTE)] = None
+
+    @property
+    def notes(self) -> tuple[TableFinding, ...]:
+        """How files were read, by file."""
+        return tuple(sorted(self._notes, key=lambda note: note.file))
 
     def add(self, file: str, row: int, column: str, message: str, *, kind: str = "", count: int = 1) -> None:
         """Note a problem at `row` (header = 1; 0: the file) of `column`; `count` rows share it."""
-        self.take(Finding(_shown(file), row, _shown(column), _shown(message)), kind, count)
+        self.take(TableFinding(_shown(file), row, _shown(column), _shown(message)), kind, count)
 
     def refuse(self, file: str, refused: Unreadable) -> None:
         """Note that a file as a whole can't be read."""
         self.take(worded(OF_GRID, refused.code, file, refused.row, "", **refused.values))
 
-    def take(self, finding: Finding, kind: str = "", count: int = 1) -> None:
+    def take(self, finding: TableFinding, kind: str = "", count: int = 1) -> None:
         """Note a finding; `count` rows share it."""
         file, column = finding.file, finding.column
         if kind == "empty" and any(f.row == finding.row for f in self._kinds.get((file, column, "cell"), ())):
@@ -114,35 +126,45 @@ class Findings:
             listed.append(finding)
             self._counts[finding] = count
         else:
-            self._unlisted[key] = self._unlisted.get(key, 0) + count
+            self._leave_out(key, (finding, count, 1))
+
+    def _leave_out(self, key: tuple[str, str, str], more: tuple[TableFinding, int, int]) -> None:
+        first, count, before = self._unlisted.get(key, (more[0], more[1], 0))
+        self._unlisted[key] = (first, count, before + more[2])
 
     def __bool__(self) -> bool:
         return bool(self._counts)
 
     def extend(self, other: Findings) -> None:
         """Take over the findings of another list (one per file where files are read side by side)."""
+        self._notes |= other._notes
         for key, listed in other._kinds.items():
             for finding in listed:
                 self.take(finding, key[2], other._counts[finding])
-            if hidden := other._unlisted.get(key, 0):
-                self._unlisted[key] = self._unlisted.get(key, 0) + hidden
+            if hidden := other._unlisted.get(key):
+                self._leave_out(key, hidden)
 
     @property
-    def found(self) -> tuple[Finding, ...]:
+    def found(self) -> tuple[TableFinding, ...]:
         """Those listed, in the order of their rows."""
         return tuple(sorted(self._counts, key=lambda finding: finding.row))
 
     def problems(self) -> tuple[Problem, ...]:
-        """All of them, by file, row and column; after the last listed of a kind, how many more there are."""
+        """All of them, by file, row and column; after the last listed of a kind, how many more there are.
+
+        One more is listed itself: a line that says so would be as long.
+        """
+        listed = [*self._counts.items()]
+        listed += [(finding, count) for finding, count, hidden in self._unlisted.values() if hidden == 1]
         problems = [
             finding.problem(tr(" (and {count} more rows)", count=count - 1) if count > 1 else "")
-            for finding, count in self._counts.items()
+            for finding, count in listed
         ]
-        for key, hidden in self._unlisted.items():
-            last = max(self._kinds[key], key=lambda finding: finding.row)
-            problems.append(
-                Problem(last.file, last.row, last.column, tr("… and {hidden} more like it below", hidden=hidden))
-            )
+        for key, (_, _, hidden) in self._unlisted.items():
+            if hidden > 1:
+                last = max(self._kinds[key], key=lambda finding: finding.row)
+                message = tr("… and {hidden} more like it below", hidden=hidden)
+                problems.append(Problem(last.file, last.row, last.column, message))
         return tuple(sorted(problems))
 
     def refuse_if_any(self) -> None:
@@ -150,4 +172,5 @@ class Findings:
         ConfigError: there are findings; it carries them all.
         """
         if self:
-            raise ConfigError(self.problems())
+            # A line that says how many more there are is no problem itself.
+            raise ConfigError(self.problems(), sum(hidden - 1 for _, _, hidden in self._unlisted.values()))

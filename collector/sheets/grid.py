@@ -6,16 +6,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final, Protocol
 
 from collector.base.text import said_by, tr
+from collector.model.interval import local_time_text
 from collector.sheets.efile import is_efile, table_in
-from collector.sheets.files import Delivered, csv_rows, decode_text, other_delimiter
+from collector.sheets.efile_words import COUNTING, column_of
+from collector.sheets.files import Delivered, csv_rows, decode
 from collector.sheets.findings import Findings, Unreadable, nearest, worded
 from collector.sheets.messages import OF_GRID
 from collector.sheets.xlsx import MAX_COLUMNS, Odd, Worksheet, open_workbook
@@ -23,6 +27,12 @@ from collector.sheets.xlsx import MAX_COLUMNS, Odd, Worksheet, open_workbook
 MAX_UNPACKED_BYTES: Final = 512 * 1024**2
 MAX_SHEET_ROWS: Final = 1_048_576  # what a worksheet has
 ParsedRow = tuple[int, Mapping[str, Any]]
+SEPARATORS: Final = (",", ";", "\t")
+# Columns that are passed over have this name in the header: no heading of a file is so.
+PASSED_OVER: Final = "\0"
+_INSTANTS: Final = frozenset({"time", "start", "end", "issued", "called"})
+_DATES: Final = frozenset({*_INSTANTS, "from", "month"})
+_SERIAL: Final = re.compile(r"\d{1,5}(\.\d+)?\Z", re.ASCII)  # days since 1900, to 2173; UTC ms have 12 digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +92,13 @@ class CsvGrid:
     header: tuple[str, ...]
     text: str
     lines_before: int = 0
+    separator: str = ","
 
     def rows(self, findings: Findings) -> Iterator[tuple[int, Sequence[str]]]:
         """Rows of another length than the header are found and left out."""
         width = len(self.header)
         try:
-            for number, (line, cells) in enumerate(csv_rows(_lines(self.text), self.lines_before)):
+            for number, (line, cells) in enumerate(csv_rows(_lines(self.text), self.lines_before, self.separator)):
                 if number == 0 or not any(cells):
                     continue
                 if len(cells) != width:
@@ -111,31 +122,52 @@ def _lines(text: str) -> Iterator[str]:
 def open_grid(delivered: Delivered, findings: Findings, lines_before: int = 0) -> Grid | None:
     """The table in a CSV, XLSX or E file. None where the file as a whole was refused."""
     if is_efile(delivered):
-        return table_in(delivered, delivered.table, findings)
+        found = table_in(delivered, delivered.table, findings)
+        return found and replace(found, header=named(found.header, delivered))
     try:
         if delivered.suffix == ".xlsx":
             return _read_workbook(delivered, findings)
-        text = decode_text(delivered.data)
+        text, encoding = decode(delivered.data)
     except Unreadable as refused:
         findings.refuse(delivered.name, refused)
         return None
     if "\n" not in text:
         text = text.replace("\r", "\n")  # lines of an old Macintosh
-    header = csv_header(text)
-    if header is None:
+    header, separator = csv_header(text) or ((), ",")
+    if not header:
         findings.add(delivered.name, 0, "", tr("is empty; a file without rows still has its header"))
         return None
-    if sign := other_delimiter(header):
-        findings.refuse(delivered.name, Unreadable("delimiter", text=sign))
-        return None
-    return CsvGrid(delivered.name, header, text, lines_before)
+    note_separator(delivered.name, separator, findings)
+    if encoding != "UTF-8":
+        findings.note(delivered.name, tr("read as {encoding} text", encoding=encoding))
+    return CsvGrid(delivered.name, named(header, delivered), text, lines_before, separator)
+
+
+def named(header: Sequence[str], delivered: Delivered) -> tuple[str, ...]:
+    """The columns that headings name: their own names, or the Chinese words of E text.
+
+    `PASSED_OVER`: columns to be ignored, and running numbers.
+    """
+    columns = ((heading, column_of(delivered.table, heading)) for heading in header)
+    counting = COUNTING if delivered.table else frozenset[str]()
+    return tuple(
+        PASSED_OVER if heading in counting or {heading, column} & delivered.ignored else column
+        for heading, column in columns
+    )
+
+
+def note_separator(file: str, separator: str, findings: Findings) -> None:
+    """Say what stands between cells where it is no comma."""
+    if separator != ",":
+        semicolons = tr("cells are separated by semicolons, as the header shows")
+        findings.note(file, semicolons if separator == ";" else tr("cells are separated by tabs, as the header shows"))
 
 
 def _read_workbook(delivered: Delivered, findings: Findings) -> SheetGrid | None:
     """The only sheet with content. None where there is none, or more than one."""
     name, bounds = delivered.name, {"max_bytes": MAX_UNPACKED_BYTES, "max_rows": MAX_SHEET_ROWS}
     with open_workbook(delivered.data, **bounds) as sheets:
-        grids = [grid for sheet in sheets if (grid := _read_sheet(name, sheet, findings)) is not None]
+        grids = [grid for sheet in sheets if (grid := _read_sheet(delivered, sheet, findings)) is not None]
     if len(grids) == 1:
         return grids[0]
     findings.add(
@@ -144,8 +176,9 @@ def _read_workbook(delivered: Delivered, findings: Findings) -> SheetGrid | None
     return None
 
 
-def _read_sheet(name: str, sheet: Worksheet, findings: Findings) -> SheetGrid | None:
+def _read_sheet(delivered: Delivered, sheet: Worksheet, findings: Findings) -> SheetGrid | None:
     """One sheet; None where it has no content."""
+    name = delivered.name
     header: tuple[str, ...] = ()
     header_row = 0
     body: list[tuple[int, tuple[str, ...]]] = []
@@ -161,11 +194,13 @@ def _read_sheet(name: str, sheet: Worksheet, findings: Findings) -> SheetGrid | 
             findings.add(name, odd.row, column, said_by(error), kind="cell")
             return ""
 
+    dated: list[int] = []
     for row, cells in sheet.rows(text_of):
         if cells and not header:
-            header, header_row = cells, row
+            header, header_row = named(cells, delivered), row
+            dated = [index for index, column in enumerate(header) if column in _DATES]
         elif cells:
-            body.append((row, cells))
+            body.append((row, _without_serials(cells, header, dated, sheet)))
     if not header:
         return None
     last_row = body[-1][0] if body else header_row
@@ -175,28 +210,46 @@ def _read_sheet(name: str, sheet: Worksheet, findings: Findings) -> SheetGrid | 
     return SheetGrid(name, header, tuple(body))
 
 
+def _without_serials(
+    cells: tuple[str, ...], header: Sequence[str], dated: Sequence[int], sheet: Worksheet
+) -> tuple[str, ...]:
+    """A row whose dates that lost their format, numbers of days, are dates again."""
+    there = [index for index in dated if index < len(cells) and _SERIAL.match(cells[index])]
+    if not there:
+        return cells
+    changed = list(cells)
+    for index in there:
+        with contextlib.suppress(ValueError):  # no date of that column: the number is refused as it stands
+            changed[index] = _date_text(sheet.date_of(float(cells[index])), header[index])
+    return tuple(changed)
+
+
 def _date_text(value: date | time | timedelta, column: str) -> str:
-    """Excel turns typed months and days into dates; an instant it can't hold, for want of an offset."""
+    """A date cell as text: of a column of instants the local time, else the month or day a typed one became."""
     if not isinstance(value, datetime):
-        return str(value)
-    if column == "month" and (value.day, value.time()) == (1, time()):
-        return f"{value:%Y-%m}"
-    if column == "from" and value.time() == time():
-        return f"{value:%Y-%m-%d}"
-    remedy = tr("write it as text like 2026-03-01T00:00:00+08:00")
-    raise ValueError(
-        tr("holds an Excel date ({value}), which has no offset; {remedy}", value=value.isoformat(), remedy=remedy)
-    )
+        value = datetime.combine(value, time()) if isinstance(value, date) else value
+    if isinstance(value, datetime):
+        if column in _INSTANTS:
+            return local_time_text(value)
+        if column == "month" and (value.day, value.time()) == (1, time()):
+            return f"{value:%Y-%m}"
+        if column == "from" and value.time() == time():
+            return f"{value:%Y-%m-%d}"
+        raise ValueError(tr("holds an Excel date ({value}), which no date belongs to", value=value.isoformat()))
+    if column in _DATES:
+        raise ValueError(tr("holds a time of day ({value}) without its date; write both", value=value))
+    return str(value)
 
 
-def csv_header(text: str) -> tuple[str, ...] | None:
-    """The cells of the first line; None where there is none."""
-    try:
-        cells = next(csv.reader(io.StringIO(text[:65_536], newline="")), [])
-    except csv.Error:
-        return None
-    header = tuple(cell.strip() for cell in cells)
-    return header if any(header) else None
+def csv_header(text: str) -> tuple[tuple[str, ...], str] | None:
+    """The cells of the first line and what separates them: the sign that gives most. None where there is no line."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    for separator in SEPARATORS:
+        with contextlib.suppress(csv.Error):
+            cells = next(csv.reader(io.StringIO(text[:65_536], newline=""), delimiter=separator), [])
+            found.append((tuple(cell.strip() for cell in cells), separator))
+    header, separator = max(found, key=lambda each: len(each[0]), default=((), ","))
+    return (header, separator) if any(header) else None
 
 
 def check_header(name: str, header: Sequence[str], fields: Sequence[Field], findings: Findings) -> dict[str, int]:
@@ -212,6 +265,8 @@ def check_header(name: str, header: Sequence[str], fields: Sequence[Field], find
         )
         return places
     for index, column in enumerate(header):
+        if column == PASSED_OVER:
+            continue
         if column in places:
             findings.add(name, 1, column, tr("is there twice; keep one"))
         elif column in known:

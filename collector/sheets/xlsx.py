@@ -79,6 +79,20 @@ class Worksheet:
                 texts.pop()
             yield row, tuple(texts)
 
+    def date_of(self, days: float) -> date | time | timedelta:
+        """The date of a number of days, by the era of the workbook (1900 or 1904).
+
+        Raises:
+            ValueError: there is none.
+        """
+        from openpyxl.utils.datetime import from_excel
+
+        try:
+            found: date | time | timedelta = from_excel(days, self._sheet.parent.epoch)
+        except OverflowError as error:
+            raise ValueError(str(error)) from error
+        return found
+
     def merges(self) -> Iterator[tuple[str, int, int]]:
         """(range, first row, last row) of merged cells."""
         for piece in self._pieces():

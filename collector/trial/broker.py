@@ -11,12 +11,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 
-async def serve(listen: str) -> None:
-    """Run a broker on HOST:PORT until SIGTERM or SIGINT; prints `listening HOST:PORT` once it accepts connections."""
+async def serve(listen: str, tls: Path | None = None) -> None:
+    """Run a broker on HOST:PORT until SIGTERM or SIGINT; prints `listening HOST:PORT` once it accepts connections.
+
+    `tls`: a folder with ca.pem, broker.pem and broker.key; then in TLS only, and a certificate shown must be the CA's.
+    """
     from amqtt.broker import Broker
 
     stop = asyncio.Event()
@@ -25,7 +30,7 @@ async def serve(listen: str) -> None:
         loop.add_signal_handler(name, stop.set)
     broker = Broker(
         {
-            "listeners": {"default": {"type": "tcp", "bind": listen}},
+            "listeners": {"default": {"type": "tcp", "bind": listen} | (_tls_files(tls) if tls else {})},
             "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
         }
     )
@@ -39,17 +44,27 @@ async def serve(listen: str) -> None:
         logging.getLogger("collector.broker").info("broker ended roughly: %r", error)
 
 
+def _tls_files(folder: Path) -> dict[str, object]:
+    names = {"cafile": "ca.pem", "certfile": "broker.pem", "keyfile": "broker.key"}
+    return {"ssl": True} | {key: str(folder / name) for key, name in names.items()}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the process."""
     parser = argparse.ArgumentParser(prog="collector-broker", description=__doc__)
     parser.add_argument("--listen", default="127.0.0.1:1883", metavar="HOST:PORT")
+    parser.add_argument("--tls", type=Path, metavar="DIR", help="ca.pem, broker.pem and broker.key")
+    parser.add_argument("--mosquitto", metavar="PROGRAM", help="run this one in place of the embedded broker")
+    parser.add_argument("--config", metavar="FILE", help="its configuration")
     options = parser.parse_args(arguments)
+    if options.mosquitto:
+        os.execv(options.mosquitto, [options.mosquitto, "-c", options.config])
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     # amqtt logs every lost connection as an error with its traceback; the other end of each one logs it already.
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
     logging.getLogger("transitions").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # amqtt leaves exceptions of half-open connections to it
-    asyncio.run(serve(options.listen))
+    asyncio.run(serve(options.listen, options.tls))
 
 
 if __name__ == "__main__":

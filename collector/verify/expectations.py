@@ -17,11 +17,11 @@ from typing import Final
 
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import said_by, tr
-from collector.model.quantity import Kind
+from collector.model.quantity import QuantityKind
 from collector.points.findings import TableFindings
 from collector.points.grid import read_sheet
 from collector.report.sheets import FORMULA_STARTS, plain_text
-from collector.verify.items import LEVELS, Item, Step
+from collector.verify.items import LEVELS, Item, PointStep
 from collector.verify.judge import parse_expected, parse_tolerance
 from collector.verify.session import Expectations, ExpectedRow
 
@@ -83,8 +83,8 @@ def empty_sheet(items: Sequence[Item]) -> bytes:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(_SHEET_COLUMNS)
     for item in items:
-        measured = item.quantity.kind is Kind.ANALOG
-        for step in [Step(level) for level in LEVELS] if measured else item.default_steps():
+        measured = item.quantity.kind is QuantityKind.ANALOG
+        for step in [PointStep(level) for level in LEVELS] if measured else item.default_steps():
             cells = (item.device, item.point.name, item.point.description, item.address, step.name, step.expected, "")
             writer.writerow([plain_text(cell) for cell in (*cells, item.quantity.unit)])
     return text.getvalue().encode("utf-8-sig")

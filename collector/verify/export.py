@@ -12,15 +12,15 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Final
 
+from collector import __version__
 from collector.model.interval import format_time
 from collector.points.agent_config import AgentConfig
 from collector.report.sheets import plain_text
 from collector.verify.items import Item
 from collector.verify.session import Session
-from collector.verify.sheet import EXPECTATION, Row, State, center_agrees, count_states
+from collector.verify.sheet import EXPECTATION, StepRow, StepState, center_agrees, count_states
 
 # Column → (Chinese, English)
 COLUMNS: Final = {
@@ -36,8 +36,8 @@ COLUMNS: Final = {
     "who": ("对点人", "by"), "at": ("时间", "at"), "attempts": ("次数", "attempts"), "note": ("备注", "note"),
 }  # fmt: skip
 STATES: Final = {
-    State.PASSED: ("合格", "passed"), State.FAILED: ("不合格", "failed"), State.OPEN: ("未对", "open"),
-    State.AGAIN: ("须重对", "again"), State.CENTER_DIFFERS: ("主站不符", "center differs"),
+    StepState.PASSED: ("合格", "passed"), StepState.FAILED: ("不合格", "failed"), StepState.OPEN: ("未对", "open"),
+    StepState.AGAIN: ("须重对", "again"), StepState.CENTER_DIFFERS: ("主站不符", "center differs"),
 }  # fmt: skip
 REASONS: Final = {
     "address": ("地址变", "address"), "meaning": ("含义变", "meaning"), "expectation": ("期望值变", "expectation"),
@@ -55,15 +55,15 @@ class Document:
     facts: tuple[tuple[str, str, str], ...]
     rows: tuple[dict[str, str], ...]
     history: tuple[dict[str, str], ...]
-    counts: Counter[State]
+    counts: Counter[StepState]
 
     @property
     def open_rows(self) -> list[dict[str, str]]:
         """The rows that have not passed."""
-        return [row for row in self.rows if row["state"] != State.PASSED.value]
+        return [row for row in self.rows if row["state"] != StepState.PASSED.value]
 
 
-def make_document(config: AgentConfig, rows: Sequence[Row], session: Session) -> Document:
+def make_document(config: AgentConfig, rows: Sequence[StepRow], session: Session) -> Document:
     """Make the sheet of a session."""
     gateway = config.settings.gateway.id
     counts = count_states(rows)
@@ -79,7 +79,7 @@ def make_document(config: AgentConfig, rows: Sequence[Row], session: Session) ->
         ("起止", "From and to", _span(session)),
         ("期望值表", "Expectations", _sheet_of(session)),
         ("对点记录", "Session, SHA-256", session.sha256),
-        ("软件版本", "Program", f"collector {version('collector')}"),
+        ("软件版本", "Program", f"collector {__version__}"),
     ]
     facts += [(f"点表 {name}", "Point table, SHA-256", sha256) for name, sha256 in _tables(config)]
     return Document(
@@ -91,7 +91,7 @@ def make_document(config: AgentConfig, rows: Sequence[Row], session: Session) ->
     )
 
 
-def row_texts(row: Row) -> dict[str, str]:
+def row_texts(row: StepRow) -> dict[str, str]:
     """A row as text by column, and `state`."""
     item, verdict, stored = row.item, row.verdict, row.stored
     texts = dict.fromkeys(COLUMNS, "") | _point_texts(item) | {"step": row.step.name, "state": row.state.value}

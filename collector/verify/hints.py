@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from collector.agent.operate.read_once import decodings
+from collector.agent.operate.read_once import decodings, other_bases
 from collector.model.quantity import from_scaled
-from collector.points.point import INTEGER_RANGE
+from collector.points.point import INTEGER_RANGE, NORMALISED, RAW_UNITS
 from collector.verify.items import Item
 from collector.verify.judge import meets
 
@@ -25,11 +25,27 @@ class Candidate:
     value: str
     fits: bool
 
+    @property
+    def name(self) -> str:
+        """What it is read as."""
+        return f"{self.type} {self.order}".strip()
+
 
 def candidates_of(item: Item, raw: bytes, expected: str, tolerance: str) -> list[Candidate]:
-    """Other types and byte orders for the registers read, fitting ones first; none for bits and other protocols."""
+    """Other types and byte orders for the registers read, other meanings of the factor of a normalised value of 104;
+    fitting ones first, none for anything else."""
     point = item.point
-    if item.family != "modbus" or not raw or point.bit is not None or point.type == "bit":
+    if point.area in NORMALISED and len(raw) >= 2:
+        return [
+            Candidate(
+                f"norm_base {base}",
+                "",
+                text := _decimal(item, value * RAW_UNITS[point.raw_unit][1]),
+                meets(text, expected, tolerance),
+            )
+            for base, value in other_bases(point, raw)
+        ]
+    if item.family != "modbus" or not raw or point.bit is not None or point.type == "bit" or point.states:
         return []
     found = []
     for kind, order, value in decodings(raw):
@@ -42,7 +58,7 @@ def candidates_of(item: Item, raw: bytes, expected: str, tolerance: str) -> list
 def explain(item: Item, raw: bytes, value: str, expected: str, tolerance: str) -> list[str]:
     """Sentences on changes that would make the value right, if any is found; only people change the point table."""
     found = [
-        f"按 {c.type} {c.order} 解码为 {c.value},与期望相符 read as {c.type} {c.order} it is {c.value}: as expected"
+        f"按 {c.name} 解码为 {c.value},与期望相符 read as {c.name} it is {c.value}: as expected"
         for c in candidates_of(item, raw, expected, tolerance)
         if c.fits
     ]

@@ -9,9 +9,9 @@ from typing import Final
 
 from collector.agent.device.factory import line_name
 from collector.agent.operate.read_once import address_text
-from collector.model.quantity import BY_NAME, Kind, Quantity
+from collector.model.quantity import BY_NAME, Quantity, QuantityKind
 from collector.points import Point
-from collector.points.agent_config import AgentConfig, Device
+from collector.points.agent_config import AgentConfig, DeviceConfig
 from collector.points.diff import ADDRESS, MEANING, reasons_for
 from collector.points.load import family_of
 from collector.points.point import cells_of
@@ -26,7 +26,7 @@ PLACE: Final = "place"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PointStep:
     """One step at a point. `expected`, `tolerance`: decimal text in the quantity's unit, or empty."""
 
     name: str
@@ -62,12 +62,14 @@ class Item:
     @property
     def is_status(self) -> bool:
         """Whether the point is a 遥信, with two states."""
-        return self.quantity.kind is Kind.STATUS
+        return self.quantity.kind is QuantityKind.STATUS
 
     @property
     def kind_zh(self) -> str:
         """The kind of the point: 遥信, 遥测 or 遥脉."""
-        return {Kind.STATUS: "遥信", Kind.ANALOG: "遥测", Kind.COUNTER: "遥脉"}[self.quantity.kind]
+        return {QuantityKind.STATUS: "遥信", QuantityKind.ANALOG: "遥测", QuantityKind.COUNTER: "遥脉"}[
+            self.quantity.kind
+        ]
 
     @property
     def address(self) -> str:
@@ -78,11 +80,11 @@ class Item:
         order = f" {point.order}" if point.registers > 1 else ""
         return f"{address_text(point)} {point.type}{order}"
 
-    def default_steps(self) -> tuple[Step, ...]:
+    def default_steps(self) -> tuple[PointStep, ...]:
         """The steps of a point that no sheet names: both states of a status, else one value."""
         if self.is_status:
-            return Step(OPENED, "0"), Step(CLOSED, "1")
-        return (Step(READING if self.quantity.kind is Kind.COUNTER else VALUE),)
+            return PointStep(OPENED, "0"), PointStep(CLOSED, "1")
+        return (PointStep(READING if self.quantity.kind is QuantityKind.COUNTER else VALUE),)
 
 
 def items_of(config: AgentConfig) -> list[Item]:
@@ -115,7 +117,7 @@ def changes(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ...]:
     return reasons_for(changed)
 
 
-def _place(device: Device) -> str:
+def _place(device: DeviceConfig) -> str:
     """Protocol, line and address on it, which identify the device."""
     line = line_name(device).removesuffix(f" {device.id}")
     if device.protocol == "iec104":

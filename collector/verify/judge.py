@@ -17,6 +17,7 @@ from collector.agent.device.iec104.asdu import FAMILIES
 from collector.base.text import tr
 from collector.model.quantity import parse_decimal
 from collector.points import RAW_UNITS
+from collector.points.identifiers import attribute_of
 from collector.points.point import decimal_text
 from collector.verify.items import CLOSED, OPENED, Item
 
@@ -98,6 +99,9 @@ def _count(item: Item, expected: Fraction) -> Fraction:
     if item.family == "dlt645":
         layout = layout_of(point.address)
         return factor * Fraction(1, 10**layout.decimals) if layout else factor
+    if item.family == "dlt698":
+        attribute = attribute_of(point.address)
+        return factor * Fraction(1, 10**attribute.decimals) if attribute else factor
     if item.family == "iec104":
         family = FAMILIES.get(int(point.area))
         if family == _SHORT_FLOAT:

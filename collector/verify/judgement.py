@@ -8,10 +8,10 @@ pass a value that was not observed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import version
 
+from collector import __version__
 from collector.verify.hints import explain
-from collector.verify.items import Item, Step
+from collector.verify.items import Item, PointStep
 from collector.verify.judge import default_tolerance, meets
 from collector.verify.observe import Observation
 from collector.verify.session import Verdict
@@ -21,7 +21,7 @@ from collector.verify.session import Verdict
 class Judgement:
     """A comparison. `obstacles`: reasons why the step can't pass; empty: it may. `hints`: possible remedies."""
 
-    step: Step
+    step: PointStep
     obstacles: tuple[str, ...]
     hints: tuple[str, ...] = ()
 
@@ -31,10 +31,10 @@ class Judgement:
         return not self.obstacles
 
 
-def judge(item: Item, step: Step, seen: Observation, *, max_age_s: float) -> Judgement:
+def judge(item: Item, step: PointStep, seen: Observation, *, max_age_s: float) -> Judgement:
     """Judge a step. `step`: with expected value and tolerance; an empty tolerance means the device's resolution."""
     tolerance = step.tolerance or default_tolerance(item, step.expected)
-    step = Step(step.name, step.expected, tolerance)
+    step = PointStep(step.name, step.expected, tolerance)
     obstacles = []
     if not seen.usable:
         obstacles.append(f"品质不可用 quality {seen.quality}" + (f": {seen.error}" if seen.error else ""))
@@ -60,7 +60,7 @@ def make_verdict(
         value=seen.value, value_unit=seen.unit, quality=seen.quality, raw=seen.raw.hex(" "),
         device_time_utc_ms=seen.device_time_utc_ms, read_utc_ms=seen.time_utc_ms, source=seen.source,
         verdict="pass" if passed else "fail", who=printable(who), at_utc_ms=at_utc_ms, note=printable(note),
-        program=version("collector"), cells=dict(item.cells),
+        program=__version__, cells=dict(item.cells),
     )  # fmt: skip
 
 

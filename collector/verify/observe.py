@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from collector.agent.operate.doctor import is_locked
+from collector.agent.operate.doctor_buffer import is_locked
 from collector.agent.operate.health import PointNow
 from collector.agent.operate.read_once import read_devices
 from collector.agent.operate.status_server import ask_agent

@@ -11,7 +11,7 @@ from string import Template
 from typing import Final
 
 from collector.verify.export import COLUMNS, SIGNATURES, STATES, Document
-from collector.verify.sheet import State
+from collector.verify.sheet import StepState
 
 _HEADINGS: Final = (
     "point", "address", "step", "expected", "tolerance", "value", "quality", "raw", "stored", "verdict", "who", "at",
@@ -64,7 +64,7 @@ def _cell(name: str, row: Mapping[str, str]) -> str:
 
 
 def _english(row: Mapping[str, str]) -> str:
-    return STATES[State(row["state"])][1] + (f": {escape(row['reasons'])}" if row["reasons"] else "")
+    return STATES[StepState(row["state"])][1] + (f": {escape(row['reasons'])}" if row["reasons"] else "")
 
 
 def _open(rows: Sequence[Mapping[str, str]]) -> str:

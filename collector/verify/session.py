@@ -79,7 +79,7 @@ class Verdict(msgspec.Struct, frozen=True, tag_field="kind", tag="verdict"):
     cells: dict[str, str]
 
 
-class Stored(msgspec.Struct, frozen=True, tag_field="kind", tag="stored"):
+class CenterValue(msgspec.Struct, frozen=True, tag_field="kind", tag="stored"):
     """The value the center stored for verdict number `of` (the first is 1). `value`: empty where it has none."""
 
     of: int
@@ -90,7 +90,7 @@ class Stored(msgspec.Struct, frozen=True, tag_field="kind", tag="stored"):
     at_utc_ms: int
 
 
-Line = Head | Expectations | Verdict | Stored
+Line = Head | Expectations | Verdict | CenterValue
 _DECODER: Final = msgspec.json.Decoder(Line)
 
 
@@ -103,7 +103,7 @@ class Session:
 
     gateway: str
     verdicts: list[Verdict] = field(default_factory=list)
-    stored: dict[int, Stored] = field(default_factory=dict)
+    stored: dict[int, CenterValue] = field(default_factory=dict)
     expectations: Expectations | None = None
     started_utc_ms: int | None = None
     sha256: str = ""
@@ -116,7 +116,7 @@ class Session:
         """
         if isinstance(line, Verdict):
             self.verdicts.append(line)
-        elif isinstance(line, Stored):
+        elif isinstance(line, CenterValue):
             self.stored[line.of] = line
         elif isinstance(line, Expectations):
             self.expectations = line
@@ -203,7 +203,7 @@ def open_session(path: Path, gateway: str, now_utc_ms: int) -> Iterator[Pen]:
     """
     try:
         is_new = not path.exists()
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
         message = tr("can't be written: {strerror}; --session names another place", strerror=error.strerror)
         raise StoreError(message, subject=str(path)) from error

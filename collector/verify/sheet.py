@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from collector.verify.items import Item, Step, changes
+from collector.verify.items import Item, PointStep, changes
 from collector.verify.judge import meets
-from collector.verify.session import Session, Stored, Verdict
+from collector.verify.session import CenterValue, Session, Verdict
 
 Key = tuple[str, str]
 
 
-class State(StrEnum):
+class StepState(StrEnum):
     """The state of a step."""
 
     OPEN = "open"
@@ -35,23 +35,23 @@ EXPECTATION: Final = "expectation"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StepRow:
     """A step of a point. `number`: number of its verdict in the session; `attempts`: how often it was judged.
 
     `reasons`: why it must be repeated: address, meaning, expectation.
     """
 
     item: Item
-    step: Step
-    state: State
+    step: PointStep
+    state: StepState
     verdict: Verdict | None = None
     number: int = 0
     attempts: int = 0
     reasons: tuple[str, ...] = ()
-    stored: Stored | None = None
+    stored: CenterValue | None = None
 
 
-def make_sheet(items: Sequence[Item], session: Session) -> list[Row]:
+def make_sheet(items: Sequence[Item], session: Session) -> list[StepRow]:
     """Make the rows of all steps, in the order of the points."""
     given = _verdicts_of(items, session)
     expected = _expected_of(session)
@@ -63,29 +63,29 @@ def make_sheet(items: Sequence[Item], session: Session) -> list[Row]:
     return rows
 
 
-def count_states(rows: Iterable[Row]) -> Counter[State]:
+def count_states(rows: Iterable[StepRow]) -> Counter[StepState]:
     """The number of steps in each state."""
     return Counter(row.state for row in rows)
 
 
-def is_done(rows: Iterable[Row]) -> bool:
+def is_done(rows: Iterable[StepRow]) -> bool:
     """Whether every step passed."""
-    return all(row.state is State.PASSED for row in rows)
+    return all(row.state is StepState.PASSED for row in rows)
 
 
-def _expected_of(session: Session) -> dict[Key, list[Step]]:
-    found: dict[Key, list[Step]] = {}
+def _expected_of(session: Session) -> dict[Key, list[PointStep]]:
+    found: dict[Key, list[PointStep]] = {}
     for row in session.expectations.rows if session.expectations else ():
-        found.setdefault((row.device, row.point), []).append(Step(row.step, row.expected, row.tolerance))
+        found.setdefault((row.device, row.point), []).append(PointStep(row.step, row.expected, row.tolerance))
     return found
 
 
-def _steps(item: Item, wanted: list[Step] | None, given: Mapping[str, object]) -> list[Step]:
+def _steps(item: Item, wanted: list[PointStep] | None, given: Mapping[str, object]) -> list[PointStep]:
     """The sheet's steps, else the default steps; for a measured point without a sheet, the steps judged so far."""
     if wanted is not None:
         return wanted
     steps = list(item.default_steps())
-    others = [Step(name) for name in given if name not in {step.name for step in steps}]
+    others = [PointStep(name) for name in given if name not in {step.name for step in steps}]
     if others and not item.is_status and steps[0].name not in given:
         return others
     return steps + others
@@ -107,31 +107,31 @@ def _verdicts_of(items: Sequence[Item], session: Session) -> dict[Key, dict[str,
     return found
 
 
-def _row(item: Item, step: Step, numbers: Sequence[int], session: Session) -> Row:
+def _row(item: Item, step: PointStep, numbers: Sequence[int], session: Session) -> StepRow:
     if not numbers:
-        return Row(item, step, State.OPEN)
+        return StepRow(item, step, StepState.OPEN)
     number = numbers[-1]
     verdict = session.verdicts[number - 1]
-    row = Row(item, step, State.PASSED, verdict, number, len(numbers), stored=session.stored.get(number))
+    row = StepRow(item, step, StepState.PASSED, verdict, number, len(numbers), stored=session.stored.get(number))
     reasons = changes(verdict.cells, item.cells)
     wanted, had = (step.expected, step.tolerance), (verdict.expected, verdict.tolerance)
     if any(now and now != then for now, then in zip(wanted, had, strict=True)):
         reasons = (*reasons, EXPECTATION)
     if reasons:
-        return replace(row, state=State.AGAIN, reasons=reasons)
+        return replace(row, state=StepState.AGAIN, reasons=reasons)
     if verdict.verdict == "fail":
-        return replace(row, state=State.FAILED)
+        return replace(row, state=StepState.FAILED)
     if row.stored is not None and not center_agrees(row.stored, verdict):
-        return replace(row, state=State.CENTER_DIFFERS)
+        return replace(row, state=StepState.CENTER_DIFFERS)
     return row
 
 
-def center_agrees(stored: Stored, verdict: Verdict) -> bool:
+def center_agrees(stored: CenterValue, verdict: Verdict) -> bool:
     """Whether the center stored the expected value; False for a value of unusable quality."""
     return meets(stored.value, verdict.expected, verdict.tolerance)
 
 
-def default_step(item: Item, rows: Sequence[Row], expected: str) -> Step | None:
+def default_step(item: Item, rows: Sequence[StepRow], expected: str) -> PointStep | None:
     """The step meant where none is named: the only one, or the only one that expects this value; None: ambiguous."""
     steps = [row.step for row in rows if row.item.key == item.key]
     if len(steps) == 1:

@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.base.errors import ConfigError, LinkError, Problem
+from collector.base.redirects import NoRedirect
 from collector.base.text import tr
 from collector.model.interval import parse_time_ms
 from collector.model.record import Quality
-from collector.verify.session import Stored
-from collector.verify.sheet import Row
+from collector.verify.session import CenterValue
+from collector.verify.sheet import StepRow
 
 _TIMEOUT_S: Final = 30.0
 _MOST_BYTES: Final = 64 * 1024**2
@@ -48,14 +49,16 @@ class Value:
     quality: str
 
 
-def match_stored(rows: Sequence[Row], ask: Ask, *, record_period_s: int, source: str, now_utc_ms: int) -> list[Stored]:
+def match_stored(
+    rows: Sequence[StepRow], ask: Ask, *, record_period_ms: int, source: str, now_utc_ms: int
+) -> list[CenterValue]:
     """The stored value of each verdict that counts; verdicts without a record are left out."""
     found = []
     for row in rows:
         if row.verdict is None or row.reasons or row.item.point.backup:
             continue
         start_ms = row.verdict.read_utc_ms
-        end_ms = start_ms + min(_PERIODS * record_period_s * 1000, _LONGEST_MS)
+        end_ms = start_ms + min(_PERIODS * record_period_ms, _LONGEST_MS)
         quantity = row.item.point.quantity
         values = [
             value
@@ -66,7 +69,7 @@ def match_stored(rows: Sequence[Row], ask: Ask, *, record_period_s: int, source:
         if first is not None:
             usable = Quality[first.quality.upper()].usable
             value = first.value if usable else ""
-            found.append(Stored(row.number, value, first.quality, first.time_utc_ms, source, now_utc_ms))
+            found.append(CenterValue(row.number, value, first.quality, first.time_utc_ms, source, now_utc_ms))
     return found
 
 
@@ -110,7 +113,7 @@ def from_center(url: str, token: str, ca_file: Path | None = None) -> Ask:
         context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError([Problem(str(ca_file), 0, "", tr("is no certificate: {error}", error=error))]) from error
-    opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
+    opener = urllib.request.build_opener(NoRedirect, urllib.request.HTTPSHandler(context=context))
 
     def ask(plant: str, unit: str, from_ms: int, to_ms: int, quantity: str) -> Iterable[Value]:
         path = f"/api/v1/plants/{urllib.parse.quote(plant, safe='')}/units/{urllib.parse.quote(unit, safe='')}/records"
@@ -121,13 +124,6 @@ def from_center(url: str, token: str, ca_file: Path | None = None) -> Ask:
         return list(_of_json(_fetch(opener, request, url)))
 
     return ask
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects, so that the token is not sent elsewhere."""
-
-    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
-        return None
 
 
 def _fetch(opener: urllib.request.OpenerDirector, request: urllib.request.Request, url: str) -> Any:

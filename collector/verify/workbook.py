@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import Final
 
-from collector.report.sheets import Book, Column
+from collector.report.sheets import Book, SheetColumn
 from collector.verify.export import COLUMNS, SIGNATURES, Document
 
 _WIDE: Final = {"description": 24, "place": 30, "point": 20, "address": 22, "raw": 18, "note": 24, "quantity": 18}
@@ -41,14 +41,14 @@ def sheet_xlsx(document: Document) -> bytes:
         "未完成", f"未合格的步骤 steps that have not passed: {len(opened)}", _columns(names), _cells(opened, names)
     )
     book.sheet("全部记录", "每次结论 every verdict given", _columns(_HISTORY), _cells(document.history, _HISTORY))
-    facts = [Column("项目 item", "text", 34), Column("内容", "text", 80)]
+    facts = [SheetColumn("项目 item", "text", 34), SheetColumn("内容", "text", 80)]
     book.sheet("概况", document.title, facts, [(f"{zh} {en}", text) for zh, en, text in document.facts])
     book.book.close()
     return target.getvalue()
 
 
-def _columns(names: Iterable[str]) -> list[Column]:
-    return [Column(f"{COLUMNS[name][0]}\n{COLUMNS[name][1]}", "text", _width(name)) for name in names]
+def _columns(names: Iterable[str]) -> list[SheetColumn]:
+    return [SheetColumn(f"{COLUMNS[name][0]}\n{COLUMNS[name][1]}", "text", _width(name)) for name in names]
 
 
 def _width(name: str) -> int:

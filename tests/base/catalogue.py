@@ -26,6 +26,7 @@ PO: Final = CATALOGUE.with_suffix(".po")
 HOUSE: Final = Path(collector.__file__).parent
 # Each with its context; empty where there is none.
 Key = tuple[str, str]
+_CALLS: Final = ("tr", "tr_in", "print_text", "heads")
 _UNDATED: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _HEADER: Final = r"""# SPDX-License-Identifier: GPL-3.0-or-later
 # Chinese texts of the collector; `make texts` keeps this file.
@@ -45,7 +46,7 @@ def written_out() -> dict[Key, str]:
     """
     found: dict[Key, str] = {}
     for path in sorted(HOUSE.rglob("*.py")):
-        if path.name != "text.py":
+        if path.name not in ("text.py", "language.py"):
             found |= dict.fromkeys(_of_module(path), str(path.relative_to(HOUSE)))
     for path in sorted(HOUSE.rglob("templates/*.html")):
         found |= dict.fromkeys(_of_template(path), path.name)
@@ -54,14 +55,17 @@ def written_out() -> dict[Key, str]:
 
 def _of_module(path: Path) -> Iterator[Key]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("tr", "tr_in"):
-            texts = node.args
-            if len(texts) != (2 if node.func.id == "tr_in" else 1):
-                raise ValueError(f"{path}:{node.lineno}: a text and its values by name")
-            said = [text.value for text in texts if isinstance(text, ast.Constant) and isinstance(text.value, str)]
-            if len(said) != len(texts):
-                raise ValueError(f"{path}:{node.lineno}: the text is not written out")
-            yield said[0] if len(said) > 1 else "", said[-1]
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CALLS):
+            continue
+        said = [text.value for text in node.args if isinstance(text, ast.Constant) and isinstance(text.value, str)]
+        if len(said) != len(node.args):
+            raise ValueError(f"{path}:{node.lineno}: the text is not written out")
+        if node.func.id == "heads":
+            yield from (("", text) for text in said)
+            continue
+        if len(said) != (2 if node.func.id == "tr_in" else 1):
+            raise ValueError(f"{path}:{node.lineno}: a text and its values by name")
+        yield said[0] if len(said) > 1 else "", said[-1]
 
 
 def _of_template(path: Path) -> Iterator[Key]:

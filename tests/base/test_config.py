@@ -65,7 +65,8 @@ def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
     assert refusals(tmp_path, text, POINTS.replace("int16", "int17")) == [
         "agent.toml: unit[1].plant: no [[plant]] has id 'P2'",
         "governor.csv:2: type: got 'int17', expected one of bit, int16, uint16, int32, uint32, int64, uint64, float32, "
-        "float64, bcd16, bcd32; did you mean 'int16'?",
+        "float64, bcd16, bcd24, bcd32, bcd48, bcd64, float16, int8_hi, int8_lo, uint8_hi, uint8_lo, mod10k32, "
+        "mod10k48, mod10k64; did you mean 'int16'?",
     ]
 
 
