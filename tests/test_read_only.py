@@ -16,7 +16,7 @@ MODBUS_READS = {"read_coils", "read_discrete_inputs", "read_holding_registers", 
 C104_NAMES = {"Client", "Connection", "ConnectionState", "Init", "Frz", "IncomingMessage", "Station", "Type", "Umc",
               "Coi"}  # fmt: skip
 LIBRARY_OF = {
-    "device/modbus/line.py": "pymodbus", "device/modbus/framing.py": "pymodbus", "device/iec104/link.py": "c104",
+    "device/modbus/exchange.py": "pymodbus", "device/modbus/framing.py": "pymodbus", "device/iec104/link.py": "c104",
     "device/serial.py": "serialx",
 }  # fmt: skip
 FORBIDDEN_CALLS = {

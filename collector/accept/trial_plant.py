@@ -13,7 +13,7 @@ from typing import Any, Final
 from collector.accept.cable import Cable
 from collector.accept.layout import LEAD_MS, Layout
 from collector.accept.plan import Plan
-from collector.agent.buffer.buffer import Counts, read_counts
+from collector.agent.buffer.counts import Counts, read_counts
 from collector.base.clock import SystemClock
 from collector.base.errors import CollectorError, StoreError
 from collector.base.text import tr

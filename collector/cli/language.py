@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from collector.base.text import Language, Text, into, tr
+
+SEVERITIES: Final[Mapping[str, Text]] = {"error": tr("error"), "warning": tr("warning")}
 
 
 def terminal_language() -> Language:

@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 
 from collector.agent.app import run_agent
-from collector.agent.buffer.buffer import read_counts
+from collector.agent.buffer.counts import read_counts
 from collector.base.clock import SystemClock
 from collector.base.errors import StoreError
 from collector.model.record import GapRecord, UnitLayout, UnitRecord

@@ -18,7 +18,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from typer.testing import CliRunner
 
 from collector.agent.app import run_agent
-from collector.agent.buffer.buffer import read_counts
+from collector.agent.buffer.counts import read_counts
 from collector.agent.operate.read_once import candidates, read_devices
 from collector.base.clock import SystemClock
 from collector.cli.agent.commands import app

@@ -20,7 +20,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from collector.agent.buffer.buffer import Counts, read_counts
+from collector.agent.buffer.counts import Counts, read_counts
 from collector.base.errors import CollectorError
 from collector.trial.processes import Processes, SimulatorControl, advance_time, wait_for_port
 from simulators.plant.scenario import free_ports

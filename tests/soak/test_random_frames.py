@@ -28,8 +28,8 @@ from collector.agent.device.dlt698.codec import (
 from collector.agent.device.frames import Unfinished
 from collector.agent.device.iec104.asdu import decode_apdu, decode_time
 from collector.agent.device.modbus.block import BlockDecoder
+from collector.agent.device.modbus.exchange import reply_data
 from collector.agent.device.modbus.framing import NumberedFramer, Reply, RtuFramer, WantedReply
-from collector.agent.device.modbus.line import reply_data
 from collector.agent.device.modbus.plan import Block, RequestLimits, plan_reads
 from collector.base.errors import DeviceError, Garbled
 from collector.points import load_points

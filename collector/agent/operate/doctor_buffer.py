@@ -12,8 +12,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
-from collector.agent.buffer.buffer import compute_counts
 from collector.agent.buffer.capacity import Capacity, compute_capacity, open_beside
+from collector.agent.buffer.counts import compute_counts
 from collector.agent.operate.doctor_words import CODES, Trouble
 from collector.agent.operate.health import alarm_of
 from collector.agent.paths import buffer_path

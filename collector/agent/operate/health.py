@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from collector.agent.buffer.buffer import Counts
+from collector.agent.buffer.counts import Counts
 from collector.agent.device.contract import Explaining, Showing
 from collector.agent.record.poll import Channel
 from collector.agent.record.recorder import Newest

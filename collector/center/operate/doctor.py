@@ -22,7 +22,7 @@ import collector.wire as wire
 from collector.base.clock import clock_state
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError
-from collector.base.text import tr
+from collector.base.text import Text, join, tr
 from collector.center.db.store import READ_ONLY, CenterStore
 from collector.center.db.tables_quality import finding, validated_day
 from collector.center.db.tables_receive import lake_day, quarantine
@@ -40,14 +40,18 @@ _CLOCK_SLACK_MS: Final = 300_000
 _NAMED: Final = 8
 Severity = Literal["error", "warning"]
 
-_ALARM_REMEDIES: Final[Mapping[str, str]] = {
-    "plant_silent": "call the plant: is its gateway on, does it reach the broker? `collector agent doctor` there",
-    "quarantine_growing": "`collector center quarantine` says who and why; docs/center.md says what each code means",
-    "days_unsealed": "is the center running? its log says why a day can't be written",
-    "disk_nearly_full": "make room, or lower lake.keep_payload_days",
-    "gateway_clock": "see to NTP at the plant: its records count, and are flagged",
-    "plant_flooding": "call the plant: what does it send? Others are served first; see docs/center.md for its share",
-    "gateway_twice": "call the plant: which machine shall send? Stop the other, or give it a gateway.id of its own",
+_ALARM_REMEDIES: Final[Mapping[str, Text]] = {
+    "plant_silent": tr("call the plant: is its gateway on, does it reach the broker? `collector agent doctor` there"),
+    "quarantine_growing": tr(
+        "`collector center quarantine` says who and why; docs/center.md says what each code means"
+    ),
+    "days_unsealed": tr("is the center running? its log says why a day can't be written"),
+    "disk_nearly_full": tr("make room, or lower lake.keep_payload_days"),
+    "gateway_clock": tr("see to NTP at the plant: its records count, and are flagged"),
+    "plant_flooding": tr(
+        "call the plant: what does it send? Others are served first; see docs/center.md for its share"
+    ),
+    "gateway_twice": tr("call the plant: which machine shall send? Stop the other, or give it a gateway.id of its own"),
 }
 
 
@@ -68,7 +72,7 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
     if clock_state(store.clock) is ClockState.UNSYNCHRONISED:
         message = tr("the host says that it is not synchronised")
         found.append(
-            Complaint("warning", "host clock", message, tr("see to NTP: `timedatectl`; duties go by this clock"))
+            Complaint("warning", tr("host clock"), message, tr("see to NTP: `timedatectl`; duties go by this clock"))
         )
     if store.is_read_only:
         remedy = tr("give this user write rights, or mount the file system for writing; `mount` and dmesg say why not")
@@ -94,7 +98,7 @@ def _running(settings: CenterSettings) -> Iterator[Complaint]:
     """What the running center can't do, in its own words."""
     if words := ask_running_center(settings):
         remedy = tr("its log says since when; nothing is lost: plants keep what is not acknowledged")
-        yield Complaint("error", "running center", words, remedy)
+        yield Complaint("error", tr("running center"), words, remedy)
 
 
 def _lake(lake: Path) -> Iterator[Complaint]:
@@ -168,25 +172,27 @@ def _broker(settings: CenterSettings) -> Iterator[Complaint]:
         remedy = tr("is the broker running? mqtt.host and mqtt.port; a firewall between")
         yield Complaint(
             "error",
-            f"broker {host}:{port}",
+            tr("broker {host}:{port}", host=host, port=port),
             tr("can't be reached: {strerror}", strerror=error.strerror or error),
             remedy,
         )
     if not settings.mqtt.ca_file and host not in ("127.0.0.1", "::1", "localhost"):
         remedy = tr("set mqtt.ca_file, mqtt.cert_file and mqtt.key_file")
-        yield Complaint("warning", f"broker {host}:{port}", tr("is reached without TLS"), remedy)
+        yield Complaint(
+            "warning", tr("broker {host}:{port}", host=host, port=port), tr("is reached without TLS"), remedy
+        )
 
 
 def _of_alarm(alarm: Alarm) -> Complaint:
     severity: Severity = "error" if alarm.code in ("disk_nearly_full", "plant_silent") else "warning"
-    return Complaint(severity, alarm.subject, f"{alarm.code}: {alarm.text}", _ALARM_REMEDIES[alarm.code])
+    return Complaint(severity, alarm.subject, join(": ", (alarm.code, alarm.text)), _ALARM_REMEDIES[alarm.code])
 
 
 def _register(register: Register, settings: CenterSettings, today: date) -> Iterator[Complaint]:
     """Units that center.toml and the register in force do not both know."""
     if not register.units:
         yield Complaint(
-            "warning", "register", tr("none was imported"), tr("`collector center import register register.toml`")
+            "warning", tr("register"), tr("none was imported"), tr("`collector center import register register.toml`")
         )
         return
     owners = {unit: plant.id for plant in settings.plant for unit in plant.units}

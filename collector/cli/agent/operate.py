@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from collector.base.text import tr, tr_in
-from collector.cli.language import heads, print_text, say, terminal_language
+from collector.cli.language import SEVERITIES, heads, print_text, say, terminal_language
 from collector.cli.table import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from collector.agent.buffer.buffer import Counts
+    from collector.agent.buffer.counts import Counts
     from collector.agent.operate.health import DeviceHealth, Health, PointNow
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="agent.toml")]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 
-_SEVERITIES: Final = {"error": tr("error"), "warning": tr("warning")}
 _GAP: Final = 2  # between columns of the live table
 _COLOURS: Final = {"good": "green", "substituted": "cyan", "late_tag": "cyan", "stale": "yellow"}
 
@@ -41,8 +40,8 @@ def status(config: ConfigFile, as_json: AsJson = False) -> None:
     """Buffer, links and clock, of a running agent or of a stopped one's buffer. 运行状态。"""
     import msgspec
 
-    from collector.agent.buffer.buffer import compute_counts
     from collector.agent.buffer.capacity import open_beside
+    from collector.agent.buffer.counts import compute_counts
     from collector.agent.operate.doctor_buffer import records_ahead, refusals
     from collector.agent.operate.health import Health
     from collector.agent.operate.status_server import ask_agent
@@ -241,7 +240,7 @@ def doctor(config: ConfigFile, as_json: AsJson = False) -> None:
         print(json.dumps([asdict(f) for f in found], ensure_ascii=False, indent=2))
     else:
         for finding in found:
-            print(f"{say(_SEVERITIES[finding.severity])}: {say(finding.subject)}: {say(finding.message)}")
+            print(f"{say(SEVERITIES[finding.severity])}: {say(finding.subject)}: {say(finding.message)}")
             print(f"    → {say(finding.remedy)}")
         print(say(tr("{count} findings", count=len(found)) if found else tr("nothing is wrong")))
     if any(finding.severity == "error" for finding in found):

@@ -24,7 +24,7 @@ from collector.cli.center.store import (
     open_store,
     rulebook_of_center,
 )
-from collector.cli.language import print_text, say
+from collector.cli.language import SEVERITIES, print_text, say
 
 if TYPE_CHECKING:
     from collector.center.settings import CenterSettings
@@ -153,7 +153,7 @@ def doctor(
     with open_store(named, state) as store:
         found = examine(store, settings, backups=backups)
     rows = [asdict(each) for each in found]
-    _show(rows, as_json, lambda r: f"{r['severity']}: {r['subject']}: {r['message']}\n    {r['remedy']}")
+    _show(rows, as_json, _complaint_line)
     if not as_json and settings is not None:
         print_text("limits: {limits}", limits=limits_in_words(settings.receiver))
         print_text("runs: {runs}", runs=runs_in_words(settings.runs))
@@ -388,6 +388,11 @@ def _alarm_line(row: Mapping[str, Any]) -> str:
 
     until = "" if row["until_ms"] is None else tr(" until {time}", time=format_time(row["until_ms"]))
     return join("", (format_time(row["since_ms"]), until, f"  {row['code']}  {row['subject']}: ", row["text"]))
+
+
+def _complaint_line(found: Mapping[str, Any]) -> str:
+    head = f"{say(SEVERITIES[found['severity']])}: {say(found['subject'])}: {say(found['message'])}"
+    return f"{head}\n    {say(found['remedy'])}"
 
 
 def _ask_line(row: Mapping[str, Any]) -> str:

@@ -121,7 +121,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _count(run: Run, files: tuple[Path, ...], lines: list[dict[str, str]], plants: list[dict[str, str]]) -> Result:
-    from collector.agent.buffer.buffer import read_counts
+    from collector.agent.buffer.counts import read_counts
     from collector.center.lake.seal import count_records
     from collector.center.operate.totals import read_totals
 

@@ -204,7 +204,7 @@ class _DemoMonth:
 
 def pending_batches(agent_dir: Path) -> int:
     """Sealed and not yet freed, by the buffer's own count."""
-    from collector.agent.buffer.buffer import read_counts
+    from collector.agent.buffer.counts import read_counts
 
     return read_counts(agent_dir).pending
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from collector.agent.buffer.buffer import Buffer, read_counts
+from collector.agent.buffer.buffer import Buffer
 from collector.agent.buffer.buffer_file import TakenOver
+from collector.agent.buffer.counts import read_counts
 from collector.base.errors import InvariantBroken, StoreError
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Cause, GapRecord, Quality, UnitLayout, UnitRecord

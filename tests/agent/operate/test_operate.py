@@ -17,8 +17,8 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from collector.agent.buffer.buffer import Counts
 from collector.agent.buffer.capacity import compute_capacity
+from collector.agent.buffer.counts import Counts
 from collector.agent.device.contract import Answer
 from collector.agent.operate.doctor import examine
 from collector.agent.operate.doctor_buffer import refusals

@@ -4,7 +4,8 @@
 A request given up may be answered later, in any order with others. Only the shape of an answer (slave, function, byte
 count) tells requests apart, so a shape is in doubt while an answer of it is owed: until that many came unasked, or
 until nothing of it can come any more. `late_s` after it was given up a request is taken to stay without answer; the
-line that was seen to be later than half of it is given twice what was seen.
+line that was seen to be later than half of it is given twice what was seen, for an hour: one slow answer does not make
+a line slow for ever.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collector.agent.device.modbus.framing import WantedReply
 
 Places = tuple[int, int]
 _LONGEST_S: Final = 60.0
+_REMEMBERED_S: Final = 3600.0
 
 
 @dataclass(slots=True)
@@ -41,7 +43,8 @@ class Owed:
     """The shapes in doubt of a line. `late_s`: how long after it was given up a request may still be answered."""
 
     def __init__(self, late_s: float) -> None:
-        self.late_s = late_s
+        self.late_s = self._expected_s = late_s
+        self._widened_s = 0.0
         self._doubts: dict[WantedReply, Doubt] = {}
         # Slave and function -> when a request was last given up.
         self._given_up_s: dict[tuple[int, int], float] = {}
@@ -61,8 +64,15 @@ class Owed:
             return None
         return doubt
 
+    def expect(self, late_s: float) -> None:
+        """Answers may always come so late, whatever is seen."""
+        self._expected_s = max(self._expected_s, late_s)
+        self.late_s = max(self.late_s, late_s)
+
     def give_up(self, shape: WantedReply, places: Places, now_s: float) -> None:
         """A request got no answer in time."""
+        if not self._doubts and now_s > self._widened_s + _REMEMBERED_S:
+            self.late_s = self._expected_s
         self._given_up_s[shape.slave, shape.function] = now_s
         self.miss(shape, places, now_s)
 
@@ -87,13 +97,13 @@ class Owed:
         doubt = self.of(shape, now_s)
         if doubt is None or not answers:
             return
-        self._widen(2 * (now_s - min(since for _, since in doubt.owed)))
+        self._widen(2 * (now_s - min(since for _, since in doubt.owed)), now_s)
         if answers >= len(doubt.owed) and not self.has_strayed(now_s):
             del self._doubts[shape]
 
     def stray(self, shape: WantedReply, now_s: float) -> None:
         """An answer came that is owed to nobody: a second time, or later than was thought possible."""
-        self._widen(2 * self.late_s)
+        self._widen(2 * self.late_s, now_s)
         self._strayed_s = now_s
         self.miss(shape, None, now_s)
 
@@ -101,5 +111,7 @@ class Owed:
         """Whether answers were out of count of late."""
         return now_s < self._strayed_s + _LONGEST_S
 
-    def _widen(self, late_s: float) -> None:
+    def _widen(self, late_s: float, now_s: float) -> None:
+        if late_s > self._expected_s:
+            self._widened_s = now_s
         self.late_s = max(self.late_s, min(late_s, _LONGEST_S))
