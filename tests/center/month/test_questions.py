@@ -17,6 +17,7 @@ from collector.center.month.questions.early_questions import (
     answer_question,
     ask_early,
     confirm_question,
+    units_to_ask_about,
     withdraw_question,
 )
 from collector.center.month.questions.question_log import (
@@ -33,6 +34,7 @@ from collector.center.people.access import Actor
 from collector.center.runs.month_state import MonthStage, month_state
 from collector.model.interval import HOUR_MS, local_midnight_ms
 from tests.center.center_batches import FixedClock, new_store
+from tests.center.inputs.small_tables import REGISTER, take
 from tests.center.made_month import AUDITOR, DAYS, LI, MAY, PLANT_1, PLANT_2, REGULATOR, add_run, on, step
 
 ASKED = EarlyRequest("U1", date(2026, 5, 7), "deep_peak", "it ran at 200 MW from 2 to 4")
@@ -104,6 +106,41 @@ def test_what_is_refused_leaves_the_question_as_it_was_and_asks_for_no_review(st
     assert found(store, number).state is QuestionState.ASKED
     with pytest.raises(StoreError, match="is disclosed"):
         ask(store, now_ms=on(9))
+
+
+def test_a_unit_that_changed_hands_is_asked_about_by_whoever_had_it_that_day(store: CenterStore) -> None:
+    """U1 goes from P1 to P2 on the 10th; of U9 the register knows nothing, and U2 is P1's there, whoever enrolled it."""
+    second = """[[plant]]
+id = "P2"
+name = "two"
+area = "jiangsu"
+revenue_basis = "on_grid"
+shares = true
+settles_with = "x"
+"""
+    unit = '[[unit]]\nid = "U1"\nplant = "P1"\nkind = "coal"\nrated_mw = "660"\n'
+    moved = unit + "until = 2026-05-10\n" + unit.replace("P1", "P2") + "from = 2026-05-10\n"
+    take(
+        store,
+        "register",
+        REGISTER.replace("[[unit]]", second + "[[unit]]", 1).replace(unit, moved),
+        name="register.toml",
+    )
+    store.write(lambda c: enrol(c, {"P1": (["U1"], []), "P2": (["U2", "U9"], [])})).result()
+
+    def offered(actor: Actor) -> dict[str, tuple[str, ...]]:
+        return store.read(lambda c: units_to_ask_about(c, actor, MAY))
+
+    assert offered(PLANT_1) == {"U1": ("P1",), "U2": ("P1",)}
+    assert offered(PLANT_2) == {"U1": ("P2",), "U9": ("P2",)}
+    assert offered(REGULATOR) == {"U1": ("P1", "P2"), "U2": ("P1",), "U9": ("P2",)}
+    now_ms = local_midnight_ms(date(2026, 5, 20))
+    before, after = EarlyRequest("U1", date(2026, 5, 9), "", "x"), EarlyRequest("U1", date(2026, 5, 10), "", "x")
+    assert found(store, ask(store, before, PLANT_1, now_ms)).plant == "P1"
+    assert found(store, ask(store, after, PLANT_2, now_ms)).plant == "P2"
+    for asked, actor in ((after, PLANT_1), (before, PLANT_2)):
+        with pytest.raises(Denied, match="your plant"):
+            ask(store, asked, actor, now_ms)
 
 
 @pytest.mark.parametrize(

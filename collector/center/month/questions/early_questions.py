@@ -9,6 +9,7 @@ same way; its questions are the center's to answer and never become a review.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -129,24 +130,39 @@ def confirm_question(
     return submit_review(store, request, actor=actor, days=days, now_ms=now_ms, then=confirm)
 
 
-def units_to_ask_about(connection: Connection, actor: Actor) -> dict[str, str]:
-    """The units somebody may ask about, each with its plant (of one that changed hands the last), in order."""
-    units = {unit: plant for plant, names in enrolled_units(connection).items() for unit in names}
-    known = known_register(connection)
-    if known is not None and known.register is not None:
-        units |= {unit.id: unit.plant for unit in known.register.units}
-    return {unit: plant for unit, plant in sorted(units.items()) if actor.may_see(plant)}
+def units_to_ask_about(connection: Connection, actor: Actor, month: Month) -> dict[str, tuple[str, ...]]:
+    """The units somebody may ask about, in order, each with the plants that have it on days of the month."""
+    found: dict[str, tuple[str, ...]] = {}
+    for unit, owners in sorted(_owners(connection).items()):
+        plants = dict.fromkeys(owner for day in month.days if (owner := _owner_on(owners, day)) is not None)
+        if seen := tuple(plant for plant in plants if actor.may_see(plant)):
+            found[unit] = seen
+    return found
 
 
 def _plant_of(connection: Connection, unit: str, day: date) -> str | None:
-    """Whose a unit is on a day: by the register in force, else by center.toml."""
+    """Whose a unit is on a day."""
+    return _owner_on(_owners(connection).get(unit, ()), day)
+
+
+def _owner_on(owners: Sequence[tuple[str, date, date]], day: date) -> str | None:
+    return next((plant for plant, from_day, until_day in owners if from_day <= day < until_day), None)
+
+
+def _owners(connection: Connection) -> dict[str, list[tuple[str, date, date]]]:
+    """Who had each unit, from a day until before another; the first that fits counts.
+
+    By the register in force; on days of which it says nothing by center.toml, as its records are then taken.
+    """
+    owners: dict[str, list[tuple[str, date, date]]] = {}
     known = known_register(connection)
-    rows = () if known is None or known.register is None else known.register.units
-    of_unit = [row for row in rows if row.id == unit]
-    for row in of_unit:
-        if (row.from_day or date.min) <= day < (row.until_day or date.max):
-            return row.plant
-    return next((plant for plant, names in enrolled_units(connection).items() if unit in names), None)
+    if known is not None and known.register is not None:
+        for row in known.register.units:
+            owners.setdefault(row.id, []).append((row.plant, row.from_day or date.min, row.until_day or date.max))
+    for plant, units in enrolled_units(connection).items():
+        for unit in units:
+            owners.setdefault(unit, []).append((plant, date.min, date.max))
+    return owners
 
 
 def _open(connection: Connection, number: int, actor: Actor) -> EarlyQuestion:

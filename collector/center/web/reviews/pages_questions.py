@@ -70,7 +70,7 @@ def questions_page(
         month=wanted,
         may_ask=asks and (regulates or stage in _BEFORE) and wanted.first_day <= today,
         too_late=asks and not regulates and stage not in _BEFORE,
-        units=ctx.read(lambda c: units_to_ask_about(c, ctx.actor)) if asks else {},
+        units=ctx.read(lambda c: units_to_ask_about(c, ctx.actor, wanted)) if asks else {},
         services=list(SERVICES),
         filled={"unit": unit, "day": day or last.isoformat(), "service": service},
         last=last,
