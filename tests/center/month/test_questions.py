@@ -109,7 +109,7 @@ def test_what_is_refused_leaves_the_question_as_it_was_and_asks_for_no_review(st
 
 
 def test_a_unit_that_changed_hands_is_asked_about_by_whoever_had_it_that_day(store: CenterStore) -> None:
-    """U1 goes from P1 to P2 on the 10th; of U9 the register knows nothing, and U2 is P1's there, whoever enrolled it."""
+    """U1 goes from P1 to P2 on the 10th; of U9 the register knows nothing; U2 is P1's there, enrolled or not."""
     second = """[[plant]]
 id = "P2"
 name = "two"
