@@ -71,7 +71,7 @@ _READS: Final[dict[str, _Read]] = {
 }  # fmt: skip
 
 
-class Request(NamedTuple):
+class ReadRequest(NamedTuple):
     """A block of a slave as it is asked for again and again. `places`: registers or coils; `subject`: for errors."""
 
     read: _Read
@@ -108,7 +108,7 @@ class Exchange:
         self._silences = 0
         self._last_number = 0
 
-    def given_up(self, asked: Request, timeout_s: float) -> None:
+    def given_up(self, asked: ReadRequest, timeout_s: float) -> None:
         """A request is not waited for any longer; its answer may still come. For who keeps account of them."""
 
     def _new_framer(self) -> Framer:
@@ -152,7 +152,7 @@ class Exchange:
         client = kind(
             self._host or "serial", port=self._port, name=self.name, retries=0, reconnect_delay=0,
             trace_connect=self._trace_connect,
-            # Request timeouts are handled here, not a second time inside the library: its `asyncio.wait_for` would also
+            # ReadRequest timeouts are handled here, not a second time inside the library: its `asyncio.wait_for` would also
             # forget, before Python 3.12, a cancellation that arrives together with the answer.
             timeout=None,  # type: ignore[arg-type]
         )  # fmt: skip
@@ -193,15 +193,15 @@ class Exchange:
             self._last_number = client.ctx.next_tid
             client.close()
 
-    def request_for(self, slave: int, block: Block) -> Request:
+    def request_for(self, slave: int, block: Block) -> ReadRequest:
         """The request for a block of a slave."""
         size = (block.count + 7) // 8 if block.area in BIT_AREAS else 2 * block.count
-        return Request(
+        return ReadRequest(
             _READS[block.area], block.address, block.count, WantedReply(slave, FUNCTIONS[block.area], size),
             f"{self.name} slave {slave} {block.area} {block.address}+{block.count}",
         )  # fmt: skip
 
-    async def ask(self, asked: Request, timeout_s: float) -> bytes:
+    async def ask(self, asked: ReadRequest, timeout_s: float) -> bytes:
         """One exchange; again where a connection that had been open before was closed under it. The answer's PDU.
 
         Raises:
@@ -242,7 +242,7 @@ class Exchange:
             assert isinstance(reply, Reply)
             return reply.pdu
 
-    def _unanswered(self, asked: Request, timeout_s: float) -> Silent | Garbled:
+    def _unanswered(self, asked: ReadRequest, timeout_s: float) -> Silent | Garbled:
         framer, subject = self.framer, asked.subject
         framer.give_up()
         self.given_up(asked, timeout_s)

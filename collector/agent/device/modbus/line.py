@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from collector.agent.device.modbus.exchange import Exchange, Request, reply_data
+from collector.agent.device.modbus.exchange import Exchange, ReadRequest, reply_data
 from collector.agent.device.modbus.framing import shown
 from collector.agent.device.modbus.owed import Doubt, Owed
 from collector.agent.device.modbus.plan import Block, Framing
@@ -58,7 +58,7 @@ class ModbusLine(Exchange):
         if serial is not None and framing == "rtu":
             self._gap_s = max(_SHORTEST_GAP_S, _GAP_CHARACTERS * serial.bits_per_byte / serial.baud)
         self._lock = asyncio.Lock()
-        self._requests: dict[tuple[int, str, int, int], Request] = {}
+        self._requests: dict[tuple[int, str, int, int], ReadRequest] = {}
         # Slave -> requests whose answers may still come.
         self._owed: Counter[int] = Counter()
         self._late = Owed(max(late_s, quiet_s))
@@ -82,13 +82,13 @@ class ModbusLine(Exchange):
             pdu = await (self._ask_until_in_step if slave in self._owed else self.ask)(asked, timeout_s)
         return reply_data(pdu, block, asked.wanted, asked.subject)
 
-    def _remember(self, slave: int, block: Block) -> Request:
+    def _remember(self, slave: int, block: Block) -> ReadRequest:
         if len(self._requests) >= _REQUESTS:
             self._requests.clear()
         asked = self._requests[slave, block.area, block.address, block.count] = self.request_for(slave, block)
         return asked
 
-    async def _read_in_doubt(self, asked: Request, block: Block, doubt: Doubt, timeout_s: float) -> bytes:
+    async def _read_in_doubt(self, asked: ReadRequest, block: Block, doubt: Doubt, timeout_s: float) -> bytes:
         """Read a block while an answer of its shape is owed."""
         if not self._is_shared(asked, doubt):
             pdu = await self._ask_until_in_step(asked, timeout_s)
@@ -106,18 +106,18 @@ class ModbusLine(Exchange):
                 )
         return reply_data(await self._ask_until_proved(asked, timeout_s), block, asked.wanted, asked.subject)
 
-    def _is_shared(self, asked: Request, doubt: Doubt) -> bool:
+    def _is_shared(self, asked: ReadRequest, doubt: Doubt) -> bool:
         """Whether other places are read by requests of this shape, now owed an answer or not."""
         return doubt.is_of_others(asked.key) or any(
             other.wanted == asked.wanted and other.key != asked.key for other in self._requests.values()
         )
 
-    def _unsure(self, asked: Request) -> Unsure:
+    def _unsure(self, asked: ReadRequest) -> Unsure:
         return Unsure(
             tr("not read: a late answer to another request could be taken for its own"), subject=asked.subject
         )
 
-    async def _ask_until_proved(self, asked: Request, timeout_s: float) -> bytes:
+    async def _ask_until_proved(self, asked: ReadRequest, timeout_s: float) -> bytes:
         """Of more answers than are owed one at least is to this request, whatever their order; all must be the same."""
         late, places = self._late, asked.key
         doubt = late.of(asked.wanted, _now_s())
@@ -185,7 +185,7 @@ class ModbusLine(Exchange):
             return bool(framer.surplus)
         return any(head in framer.surplus for head in heads)
 
-    async def _ask_until_in_step(self, asked: Request, timeout_s: float) -> bytes:
+    async def _ask_until_in_step(self, asked: ReadRequest, timeout_s: float) -> bytes:
         slave = asked.wanted.slave
         await self._drain(timeout_s, asked.subject)
         needed = min(self._owed[slave], _MOST_OWED) + 1
@@ -226,14 +226,14 @@ class ModbusLine(Exchange):
                     tr("the line does not become silent: {octets}", octets=shown(self.framer.surplus)), subject=subject
                 )
 
-    async def ask(self, asked: Request, timeout_s: float) -> bytes:
+    async def ask(self, asked: ReadRequest, timeout_s: float) -> bytes:
         """As `Exchange.ask`; a refusal that may have been another request's leaves this one owed its answer."""
         pdu = await super().ask(asked, timeout_s)
         if pdu[0] & 0x80 and self._late.refusal_is_unsure(asked.wanted, _now_s()):
             self._late.miss(asked.wanted, asked.key, _now_s())
         return pdu
 
-    def given_up(self, asked: Request, timeout_s: float) -> None:
+    def given_up(self, asked: ReadRequest, timeout_s: float) -> None:
         """Keep account of an answer that may still come, where numbers don't tell it."""
         if not self.numbered:
             self._owed[asked.wanted.slave] += 1
