@@ -152,7 +152,7 @@ class Exchange:
         client = kind(
             self._host or "serial", port=self._port, name=self.name, retries=0, reconnect_delay=0,
             trace_connect=self._trace_connect,
-            # ReadRequest timeouts are handled here, not a second time inside the library: its `asyncio.wait_for` would also
+            # A request's time is limited here, not a second time inside the library: its `asyncio.wait_for` would also
             # forget, before Python 3.12, a cancellation that arrives together with the answer.
             timeout=None,  # type: ignore[arg-type]
         )  # fmt: skip
