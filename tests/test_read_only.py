@@ -44,7 +44,7 @@ def test_no_writing_call_exists() -> None:
 
 
 def test_modbus_offers_functions_one_to_four_and_no_other() -> None:
-    tree = ast.parse((DRIVERS / "modbus" / "line.py").read_text("utf-8"))
+    tree = ast.parse((DRIVERS / "modbus" / "exchange.py").read_text("utf-8"))
     called = {n.attr for n in attributes(tree) if isinstance(n.value, ast.Name) and n.value.id == "client"}
     reads = {name for name in called if "read" in name or "write" in name}
     assert reads == MODBUS_READS
