@@ -68,7 +68,7 @@ def do_import(folder: Path) -> None:
 
 def do_undo(folder: Path) -> None:
     with opened(folder / "state") as store:
-        take_back(store, 3, actor=LI, reason="x")
+        take_back(store, 3, actor=LI, reason="x", rules=None)
 
 
 def do_seal(folder: Path) -> None:

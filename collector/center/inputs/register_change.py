@@ -81,6 +81,15 @@ def check_in_force(
         raise ConfigError(problems)
 
 
+def first_unfit(kind: str, rows: pa.Table, known: RegisterFile) -> str | None:
+    """What a register first makes wrong in rows that would count again; None: they can be settled beside it."""
+    if kind in ("plan", "voltage_band"):
+        numbers = np.arange(len(rows), dtype=np.int64)
+        found = _wrong_schedule(kind, HeldRows(numbers, rows), known)
+        return next((reason for _, reason in found), None)
+    return next((reason for _, reason in problems_of_rows(kind, rows, known)), None)
+
+
 def _differing(new: Register | None, old: Register | None) -> Callable[[str], frozenset[str] | None]:
     """By column the ids of the old register whose states differ; None: all, for the limits or headings differ."""
     if new is None or old is None or (new.policy, new.ignore_columns) != (old.policy, old.ignore_columns):

@@ -139,13 +139,15 @@ def _require_kind(actor: Actor, kind: str) -> None:
         raise StoreError(tr("expected one of {names}", names=", ".join(IMPORT_KINDS)), subject=kind[:40])
 
 
-def take_back(store: CenterStore, number: int, *, actor: Actor, reason: str) -> None:
-    """Undo an import; what it had replaced is in force again.
+def take_back(store: CenterStore, number: int, *, actor: Actor, reason: str, rules: InputRules | None) -> None:
+    """Undo an import; what it had replaced is in force again, checked as if it were delivered now.
+
+    `rules`: what the rulebook says about inputs; None: not checked by it.
 
     Raises:
         Denied: the role may not.
-        StoreError: no reason, no such import, undone already, a later import stands in the way, or records have gone
-            into a day file for good.
+        StoreError: no reason, no such import, undone already, a later import or what can't be (a limit, a unit that
+            is gone) stands in the way, or records have gone into a day file for good.
     """
     actor.require(Permission.IMPORT)
     subject = tr("import {number}", number=number)
@@ -166,7 +168,7 @@ def take_back(store: CenterStore, number: int, *, actor: Actor, reason: str) -> 
     if records:
         store.write(finish).result()
     else:
-        undo_table(store, number, finish)
+        undo_table(store, number, rules, finish)
 
 
 def read_import(connection: Connection, number: int) -> tuple[dict[str, Any], bytes]:

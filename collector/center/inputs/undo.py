@@ -16,25 +16,30 @@ from collector.center.inputs.conflicts import lay_over
 from collector.center.inputs.imports import (
     LOCK,
     MovedError,
-    known_register,
+    current_register,
+    needed_register,
     state_of,
     whole_register,
     write_unless_moved,
 )
 from collector.center.inputs.kinds import KINDS, REGISTER
-from collector.center.inputs.parse import meant_by
-from collector.center.inputs.register_change import check_in_force
+from collector.center.inputs.parse import load_delivered, meant_by
+from collector.center.inputs.register_change import check_in_force, first_unfit
 from collector.center.inputs.stored_rows import RowsInForce, rows_replaced_by
+from collector.sheets.files import Delivered
+from collector.sheets.findings import Findings
+from collector.tables.limits import InputRules
+from collector.tables.register import RegisterFile, load_register
 
 
-def undo_table(store: CenterStore, number: int, finish: Callable[[Connection], None]) -> None:
+def undo_table(store: CenterStore, number: int, rules: InputRules | None, finish: Callable[[Connection], None]) -> None:
     """Take an import of a table back, whatever it has replaced; looked at beside the writer. `finish`: writes it down.
 
     Raises as `look_at_undoing`.
     """
 
     def look_first(connection: Connection) -> tuple[int, int, int]:
-        look_at_undoing(connection, store.imported, number)
+        look_at_undoing(connection, store.imported, number, rules)
         return state_of(connection)
 
     with store.hold(LOCK):
@@ -46,11 +51,14 @@ def undo_table(store: CenterStore, number: int, finish: Callable[[Connection], N
             return
 
 
-def look_at_undoing(connection: Connection, folder: Path, import_id: int) -> None:
+def look_at_undoing(connection: Connection, folder: Path, import_id: int, rules: InputRules | None) -> None:
     """Whether an import of a table can be taken back; nothing is written. `folder`: of the files of imports.
 
+    What would count again is held against the register and the limits as what is taken is: both may have changed since.
+
     Raises:
-        StoreError: no such import, undone already, or a later import stands in the way.
+        StoreError: no such import, undone already, a later import stands in the way, or what would count again can't
+            be settled.
         Altered: the file of an import is not as it was written.
     """
     subject = tr("import {number}", number=import_id)
@@ -61,10 +69,11 @@ def look_at_undoing(connection: Connection, folder: Path, import_id: int) -> Non
     if blocker is not None:
         raise StoreError(tr("import {blocker} replaced rows of it: undo that first", blocker=blocker), subject=subject)
     if kind == REGISTER:
-        _look_at_register_before(connection, folder, import_id)
+        _look_at_register_before(connection, folder, import_id, rules)
         return
     others = RowsInForce(connection, folder, kind, but=import_id)
-    meant = meant_by(kind, whole_register(connection))
+    known = _checked_register(connection, rules)
+    meant = meant_by(kind, known)
     for back in rows_replaced_by(connection, folder, kind, import_id):
         claimed = lay_over(KINDS[kind], back, others.met, meant).claimed
         if len(claimed):
@@ -75,15 +84,32 @@ def look_at_undoing(connection: Connection, folder: Path, import_id: int) -> Non
                 ),
                 subject=subject,
             )
+        unfit = first_unfit(kind, back, known) if known is not None else None
+        if unfit is not None:
+            raise StoreError(
+                tr("what it replaced could not be settled beside the register in force: {reason}", reason=unfit),
+                subject=subject,
+            )
 
 
-def _look_at_register_before(connection: Connection, folder: Path, import_id: int) -> None:
-    """Whether what is in force fits the register that would count again; without any, a settling asks for one."""
-    before = known_register(connection, but=import_id)
-    if before is None:
+def _checked_register(connection: Connection, rules: InputRules | None) -> RegisterFile | None:
+    """The register in force with the limits of what can be; None where there is none to check by."""
+    if whole_register(connection) is None:
+        return None
+    return load_register(needed_register(connection), Findings(), rules)
+
+
+def _look_at_register_before(connection: Connection, folder: Path, import_id: int, rules: InputRules | None) -> None:
+    """Whether the register that would count again, and what is in force beside it, could be settled.
+
+    Without any register a settling asks for one.
+    """
+    data = current_register(connection, but=import_id)
+    if data is None:
         return
     subject = tr("import {number}", number=import_id)
     try:
+        before = load_delivered(Delivered("register.toml", data, ""), rules)
         check_in_force(connection, folder, "register.toml", before, whole_register(connection), {})
     except ConfigError as error:
         raise StoreError(error.problems[0].message, subject=subject) from None

@@ -110,7 +110,8 @@ def carry_out(store: CenterStore, number: int, *, actor: Actor, rules: InputRule
         ).result()
     except CollectorError:
         for each in reversed(done):
-            take_back(store, each, actor=actor, reason=f"{subject}: not carried out")
+            # Without the limits: what was in force a moment ago is back, whatever the rulebook says of it by now.
+            take_back(store, each, actor=actor, reason=f"{subject}: not carried out", rules=None)
         raise
     return done
 

@@ -114,8 +114,9 @@ def undo(
 ) -> None:
     """Take an import back; what it had replaced is in force again. 撤销导入。"""
     from collector.center.inputs.service import take_back
+    from collector.center.runs.rulebooks import input_rules
 
-    actor = actor_of(who)
+    actor, rules = actor_of(who), input_rules(rulebook_of_center(config, state))
     with open_store(config, state) as store:
-        take_back(store, number, actor=actor, reason=reason)
+        take_back(store, number, actor=actor, reason=reason, rules=rules)
     print_text("import {number} is undone", number=number)

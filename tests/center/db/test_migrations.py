@@ -207,10 +207,10 @@ def test_rows_of_imports_become_files_and_what_is_in_force_stays(new_database_ur
         assert check_store(store) == []
         assert [row["id"] for row in store.read(list_imports)] == [1, 2, 3, 4, 6, 7]
         with pytest.raises(StoreError, match="import 3 replaced rows of it"):
-            store.read(lambda c: look_at_undoing(c, store.imported, 2))
+            store.read(lambda c: look_at_undoing(c, store.imported, 2, None))
         with pytest.raises(StoreError, match="import 6 replaced rows of it"):
-            store.read(lambda c: look_at_undoing(c, store.imported, 1))
-        take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong")
+            store.read(lambda c: look_at_undoing(c, store.imported, 1, None))
+        take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong", rules=None)
         assert store.read(lambda c: next(rows_in_force(c, store.imported, "plan") or iter(())))[3] == "300.50"
 
 

@@ -76,7 +76,7 @@ def test_whatever_was_imported_is_read_without_complaint(store: CenterStore, kin
         try:
             if number % 5 == 4:
                 mine = [i["id"] for i in store.read(list_imports) if i["kind"] == kind and i["undone_ms"] is None]
-                take_back(store, rng.choice(mine), actor=LI, reason="wrong")
+                take_back(store, rng.choice(mine), actor=LI, reason="wrong", rules=InputRules.of(rulebook))
                 done["undone"] += 1
             else:
                 text = header + "".join(sorted(rows))
@@ -125,7 +125,7 @@ def test_a_register_beside_which_what_is_in_force_is_refused_is_refused_itself(c
             take(own, "register", second, name="register.toml", replace=True, rules=rules)
         assert caught.match(reason)
         more = second + '[[unit]]\nid = "U9"\nplant = "P2"\nkind = "coal"\nrated_mw = "660"\n'
-        take_back(own, 2, actor=LI, reason="wrong")
+        take_back(own, 2, actor=LI, reason="wrong", rules=None)
         take(own, "register", more if "P2" in second else second, name="register.toml", replace=True, rules=rules)
 
 
@@ -136,9 +136,9 @@ def test_a_register_that_rows_were_imported_by_is_not_taken_back_from_under_them
         take(own, "register", more, name="register.toml", replace=True)
         take(own, "exclusions", f"unit,service,start,end,reason\nU1,*,{SPAN},test\nU9,*,{SPAN},test\n")
         with pytest.raises(StoreError, match="row 3 of import 3"):
-            take_back(own, 2, actor=LI, reason="wrong")
-        take_back(own, 3, actor=LI, reason="wrong")
-        take_back(own, 2, actor=LI, reason="wrong")
+            take_back(own, 2, actor=LI, reason="wrong", rules=None)
+        take_back(own, 3, actor=LI, reason="wrong", rules=None)
+        take_back(own, 2, actor=LI, reason="wrong", rules=None)
 
 
 def test_a_register_that_is_not_as_it_was_imported_is_replaced_and_taken_back(tmp_path: Path) -> None:
@@ -150,5 +150,77 @@ def test_a_register_that_is_not_as_it_was_imported_is_replaced_and_taken_back(tm
         own.write(lambda c: c.execute(wrong)).result()
         with pytest.raises(ConfigError, match="unknown unit 'U1'"):
             take(own, "register", REGISTER.replace('"U1"', '"U7"'), name="register.toml", replace=True)
-        take_back(own, 3, actor=LI, reason="damaged")
+        take_back(own, 3, actor=LI, reason="damaged", rules=None)
         assert take(own, "register", MOVING, name="register.toml", replace=True).added == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "reason"),
+    [("plan", f"U1,{SPAN},500,", "at most 360 MW"), ("reserve", f"U1,hot,{SPAN},500", "at most 300 MW")],
+)
+def test_a_register_is_not_taken_back_from_under_a_power_that_the_one_before_does_not_allow(
+    kind: str, row: str, reason: str, tmp_path: Path
+) -> None:
+    # 500 MW are no more than 1.2 × 660 or 660, but beyond 1.2 × 300 and 300: with the smaller rating back, no settling.
+    rules, small = InputRules.of(shipped_rulebook()), MOVING.replace('"660"', '"300"', 1)
+    with new_store(tmp_path / "state") as own:
+        take(own, "register", small, name="register.toml", rules=rules)
+        take(own, "register", MOVING, name="register.toml", replace=True, rules=rules)
+        take(own, kind, ",".join(KINDS[kind].columns) + f"\n{row}\n", rules=rules)
+        with pytest.raises(StoreError, match=reason):
+            take_back(own, 2, actor=LI, reason="wrong", rules=rules)
+        take_back(own, 3, actor=LI, reason="wrong", rules=rules)
+        take_back(own, 2, actor=LI, reason="wrong", rules=rules)
+
+
+def test_a_register_that_can_t_be_does_not_come_back(tmp_path: Path) -> None:
+    # AGC up to 900 MW of 660 is beyond 1.1 × P_N: taken by a program that did not look, it is not what counts again.
+    rules = InputRules.of(shipped_rulebook())
+    wrong = MOVING.replace('rated_mw = "660"', 'rated_mw = "660"\nagc_lower_mw = "330"\nagc_upper_mw = "900"', 1)
+    with new_store(tmp_path / "state") as own:
+        take(own, "register", wrong, name="register.toml")
+        take(own, "register", MOVING, name="register.toml", replace=True, rules=rules)
+        with pytest.raises(StoreError, match="agc_limit_ratio"):
+            take_back(own, 2, actor=LI, reason="wrong", rules=rules)
+
+
+# Rows that another import replaced, the register that came after, and why they can't count again.
+GONE = {
+    "a plan's limit": ("plan", f"U1,{SPAN},500,", f"U1,{SPAN},50,", '"300"', "at most 360 MW"),
+    "a reserve's limit": ("reserve", f"U1,hot,{SPAN},500", f"U1,hot,{SPAN},50", '"300"', "at most 300 MW"),
+    "a call's limit": (
+        "reserve_calls",
+        f"U1,hot,{HOUR.format(1)},500,",
+        f"U1,hot,{HOUR.format(1)},50,",
+        '"300"',
+        "300",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GONE)
+def test_rows_that_were_replaced_come_back_only_if_they_could_be_taken_now(case: str, tmp_path: Path) -> None:
+    kind, before, after, rated, reason = GONE[case]
+    rules, header = InputRules.of(shipped_rulebook()), ",".join(KINDS[kind].columns) + "\n"
+    with new_store(tmp_path / "state") as own:
+        take(own, "register", MOVING, name="register.toml", rules=rules)
+        take(own, kind, f"{header}{before}\n", rules=rules)
+        take(own, kind, f"{header}{after}\n", replace=True, rules=rules)
+        smaller = MOVING.replace('"660"', rated, 1)
+        take(own, "register", smaller, name="register.toml", replace=True, rules=rules)
+        with pytest.raises(StoreError, match=f"could not be settled beside the register in force: .*{reason}"):
+            take_back(own, 3, actor=LI, reason="wrong", rules=rules)
+        take_back(own, 4, actor=LI, reason="wrong", rules=rules)
+        take_back(own, 3, actor=LI, reason="wrong", rules=rules)
+
+
+def test_a_unit_that_left_the_register_keeps_its_replaced_rows_from_coming_back(tmp_path: Path) -> None:
+    header = ",".join(KINDS["exclusions"].columns) + "\n"
+    with new_store(tmp_path / "state") as own:
+        take(own, "register", MOVING, name="register.toml")
+        take(own, "orders", f"id,unit,kind,start,end\no1,U2,spill,{SPAN}\n")
+        take(own, "orders", f"id,unit,kind,start,end\no1,U1,spill,{SPAN}\n", replace=True)
+        take(own, "exclusions", header)
+        take(own, "register", LEAN, name="register.toml", replace=True)
+        with pytest.raises(StoreError, match="unknown unit 'U2'"):
+            take_back(own, 3, actor=LI, reason="wrong", rules=None)

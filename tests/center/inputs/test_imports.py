@@ -67,11 +67,11 @@ def test_replaced_rows_are_kept_and_come_back_when_the_import_is_undone(store: C
     assert second == Imported(3, 1, 1, 2)
     assert powers(store) == ["333", "320"]
     with pytest.raises(StoreError, match="import 3 replaced rows of it"):
-        take_back(store, 2, actor=Actor.at_command_line("li"), reason="wrong")
-    take_back(store, 3, actor=Actor.at_command_line("wang"), reason="wrong")
+        take_back(store, 2, actor=Actor.at_command_line("li"), reason="wrong", rules=None)
+    take_back(store, 3, actor=Actor.at_command_line("wang"), reason="wrong", rules=None)
     assert powers(store) == ["300", "310", "320"]
     with pytest.raises(StoreError, match="undone already"):
-        take_back(store, 3, actor=Actor.at_command_line("wang"), reason="wrong")
+        take_back(store, 3, actor=Actor.at_command_line("wang"), reason="wrong", rules=None)
     assert store.read(list_imports)[-1]["undone_by"] == "wang"
 
 
@@ -80,14 +80,14 @@ def test_an_undo_that_would_bring_back_a_conflict_is_refused(store: CenterStore)
     take(store, "plan", PLAN + plan_row(1, "333"), replace=True)
     take(store, "plan", PLAN + plan_row(2, "310"))  # takes the hour that the replacement left free
     with pytest.raises(StoreError, match="conflicts with import 4"):
-        take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong")
+        take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong", rules=None)
     assert powers(store) == ["333", "310"]
 
 
 def test_an_undone_import_can_be_made_again(store: CenterStore) -> None:
     text = PLAN + plan_row(1, "300")
     take(store, "plan", text)
-    take_back(store, 2, actor=Actor.at_command_line("li"), reason="wrong")
+    take_back(store, 2, actor=Actor.at_command_line("li"), reason="wrong", rules=None)
     assert store.read(lambda c: rows_in_force(c, store.imported, "plan")) is None  # not delivered
     assert take(store, "plan", text) == Imported(3, 1, 0, 0)
 
@@ -156,7 +156,7 @@ def test_revenue_without_an_area_is_for_the_plants_own_and_meets_what_names_it(
     assert f"conflicts with import 2 row 2 ({stored}), for an empty area is jiangsu here" in problem.message
     assert take(store, "revenue", REVENUE + f"P1,2026-03,energy,100,{second}\n").same == 1  # said otherwise
     assert take(store, "revenue", text, replace=True) == Imported(3, 2, 0, 1)
-    take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong")
+    take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong", rules=None)
     rows = store.read(lambda c: list(rows_in_force(c, store.imported, "revenue") or ()))
     assert rows == [("P1", "2026-03", "energy", "100", first)]
 
@@ -167,7 +167,7 @@ def test_an_undo_that_would_bring_revenue_back_beside_its_like_is_refused(store:
     take(store, "register", MOVING, name="register.toml", replace=True)
     take(store, "revenue", REVENUE + "P1,2026-03,energy,102,shanghai\n")  # where the first row would count now
     with pytest.raises(StoreError, match="conflicts with import 5"):
-        take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong")
+        take_back(store, 3, actor=Actor.at_command_line("li"), reason="wrong", rules=None)
 
 
 def test_revenue_is_compared_by_the_register_of_its_own_file(store: CenterStore) -> None:
@@ -247,7 +247,7 @@ def test_evidence_and_statistics_are_versions_as_all_tables_are(store: CenterSto
     assert take(store, kind, header + beside + "\n").added == 1
     other = take(store, kind, header + claiming + "\n", replace=True)
     assert other.replaced >= 1
-    take_back(store, other.import_id or 0, actor=Actor.at_command_line("li"), reason="wrong")
+    take_back(store, other.import_id or 0, actor=Actor.at_command_line("li"), reason="wrong", rules=None)
     rows = store.read(lambda c: list(rows_in_force(c, store.imported, kind) or ()))
     assert sorted(row[-2:] for row in rows) == sorted(
         tuple(line.split(",")[-2:]) if kind != "reserve_minimum" else (str(row[-2]), "500")

@@ -60,7 +60,7 @@ def give(
 
 
 def undo(store: CenterStore, number: int) -> None:
-    take_back(store, number, actor=LI, reason="wrong")
+    take_back(store, number, actor=LI, reason="wrong", rules=None)
 
 
 def refusal(store: CenterStore, text: str | bytes, *, name: str = "r.csv") -> list[tuple[int, str, str]]:

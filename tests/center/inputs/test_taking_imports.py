@@ -120,14 +120,14 @@ def test_taking_back_an_import_writes_once_however_much_it_replaced(store: Cente
     take(store, DAY)
     take(store, OTHER, replace=True)
     mine = watched(store, lambda _: None)
-    take_back(mine, 3, actor=LI, reason="wrong")
+    take_back(mine, 3, actor=LI, reason="wrong", rules=None)
     assert cast(Watched, mine).writes == 1
     assert powers(store) == [str(300 + hour) for hour in range(1, 10)]
     with pytest.raises(StoreError, match="undone already"):
-        take_back(store, 3, actor=LI, reason="wrong")
+        take_back(store, 3, actor=LI, reason="wrong", rules=None)
     assert take(store, OTHER, replace=True) == Imported(4, 9, 0, 9)
     with pytest.raises(StoreError, match="import 4 replaced rows of it"):
-        take_back(store, 2, actor=LI, reason="wrong")
+        take_back(store, 2, actor=LI, reason="wrong", rules=None)
 
 
 def test_the_second_of_two_imports_waits_for_the_first_and_sees_its_rows(
@@ -223,7 +223,7 @@ def test_an_import_killed_halfway_leaves_what_was_there(
     with pytest.raises(StoreError, match="none with this number"):
         store.read(lambda c: read_import(c, 3))
     with pytest.raises(StoreError, match="none with this number"):
-        take_back(store, 3, actor=LI, reason="x")
+        take_back(store, 3, actor=LI, reason="x", rules=None)
     with store.hold("imports"):  # the database's server may take a moment to notice that its client is gone
         pass
     remove_strays(store)
@@ -243,7 +243,7 @@ def test_a_file_that_nothing_lists_stays_for_a_day(store: CenterStore) -> None:
     long_ago = stray.stat().st_mtime - DAY_AGO_S
     for path in store.imported.iterdir():
         os.utime(path, (long_ago, long_ago))
-    take_back(store, 2, actor=LI, reason="x")
+    take_back(store, 2, actor=LI, reason="x", rules=None)
     remove_strays(store)
     assert [f"{sha256}.parquet" for sha256 in store.read(listed_files)] == files(store)  # undone is not gone
 
@@ -279,7 +279,7 @@ def test_a_file_of_rows_that_was_changed_or_is_gone_is_refused_and_found(store: 
 def test_a_backup_holds_the_rows_of_imports_and_a_restore_brings_them(store: CenterStore, tmp_path: Path) -> None:
     take(store, DAY)
     take(store, OTHER, replace=True)
-    take_back(store, 3, actor=LI, reason="x")
+    take_back(store, 3, actor=LI, reason="x", rules=None)
     create_backup(store, tmp_path / "backup")
     restore_backup(tmp_path / "backup", tmp_path / "restored", clock=FixedClock())
     with CenterStore.open(tmp_path / "restored", clock=FixedClock()) as restored:

@@ -80,7 +80,7 @@ def test_an_undone_import_leaves_the_runs_made_with_it_and_the_next_run_as_if_it
         assert number is not None
         with_it = settled(store)
         assert with_it.row.result_hash != before.row.result_hash
-        take_back(store, number, actor=LI, reason="x")
+        take_back(store, number, actor=LI, reason="x", rules=None)
         again = settled(store)
         assert again.row.result_hash == before.row.result_hash
         assert_as_offline(store, with_it, tmp_path)  # its folder and files are as they were
@@ -95,7 +95,7 @@ def test_a_month_whose_every_record_was_taken_back_is_settled_as_one_without_rec
         settled(store)
         number = done.import_id
         assert number is not None
-        take_back(store, number, actor=LI, reason="x")
+        take_back(store, number, actor=LI, reason="x", rules=None)
         run = settled(store)
         assert_as_offline(store, run, tmp_path)
         days = validate_due(store, policy_of=lambda _register, _day: DataPolicy(60_000, Fraction(1)))

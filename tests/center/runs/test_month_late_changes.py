@@ -184,7 +184,7 @@ def test_a_late_row_reaches_the_days_it_touches_and_undone_it_is_as_if_it_never_
     assert taken.import_id is not None
     assert world.again() == expected
     number = taken.import_id
-    take_back(world.store, number, actor=LI, reason="wrong")
+    take_back(world.store, number, actor=LI, reason="wrong", rules=None)
     assert world.again() == set()
     assert world.runs[-1].row.result_hash == world.runs[0].row.result_hash
 

@@ -204,6 +204,35 @@ def test_a_row_takes_the_shape_of_the_interface() -> None:
     assert as_row(Hostile, {"name": "n", "amount_yuan": "1", "at_ms": 5, "detail": {}}, name="m").name == "m"
 
 
+def test_an_import_is_not_undone_where_what_it_replaced_can_t_be_by_the_rulebook(tmp_path: Any) -> None:
+    # 720 MW are 1.2 × 600, which the register allowed; now the unit has 500 MW, whose plans end at 600.
+    def register(rated: str) -> bytes:
+        text = '[[area]]\nid = "jiangsu"\ndispatch_mode = "annual_plan"\nvalley_hours = []\npeak_hours = []\n'
+        text += '[[plant]]\nid = "P1"\narea = "jiangsu"\nrevenue_basis = "on_grid"\nshares = true\n'
+        return f'{text}[[unit]]\nid = "U2"\nplant = "P1"\nkind = "coal"\nrated_mw = "{rated}"\n'.encode()
+
+    def plan(mw: str) -> bytes:
+        return f"unit,start,end,power_mw\nU2,2026-03-01T00:00:00+08:00,2026-03-02T00:00:00+08:00,{mw}\n".encode()
+
+    with world(tmp_path) as own, own.browser() as client:
+        head = own.token_of("olga")
+        files = (
+            ("register", register("600")),
+            ("plan", plan("720")),
+            ("plan", plan("300")),
+            ("register", register("500")),
+        )
+        for kind, data in files:
+            name = "register.toml" if kind == "register" else "plan.csv"
+            taken = client.post(f"/api/v1/imports/{kind}?name={name}&replace=true", content=data, headers=head)
+            assert taken.status_code == 200, taken.text
+        refused = client.post("/api/v1/imports/3/undo", json={"reason": "wrong day"}, headers=head)
+        assert refused.status_code == 409
+        assert "at most 600 MW" in refused.text
+        (row,) = client.get("/api/v1/inputs/plan", headers=head).json()["items"]
+        assert "300" in str(row)
+
+
 def test_a_file_is_imported_undone_and_found_in_the_audit_log(tmp_path: Any) -> None:
     register = b'[[area]]\nid = "jiangsu"\ndispatch_mode = "annual_plan"\nvalley_hours = []\npeak_hours = []\n'
     register += b'[[plant]]\nid = "P1"\narea = "jiangsu"\nrevenue_basis = "on_grid"\nshares = true\n'

@@ -181,7 +181,7 @@ def template_file(ctx: Ctx, name: FromPath[str]) -> Response[bytes]:
 @api_post("/imports/{number:int}/undo", Permission.IMPORT)
 def undo(ctx: Ctx, number: Number, data: JSONBody[ReasonIn]) -> ImportOut:
     """Take an import back; what it had replaced is in force again."""
-    take_back(ctx.store, number, actor=ctx.actor, reason=data.reason)
+    take_back(ctx.store, number, actor=ctx.actor, reason=data.reason, rules=rules_of_inputs(ctx))
     return as_row(ImportOut, ctx.read(lambda c: read_import(c, number))[0])
 
 

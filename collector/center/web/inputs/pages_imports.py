@@ -166,7 +166,7 @@ def template_file(ctx: Ctx, name: FromPath[str]) -> Response[bytes]:
 def undo_action(ctx: Ctx, number: FromPath[int]) -> Page:
     """Take an import back."""
     reason = ctx.form.get("reason", "")
-    take_back(ctx.store, number, actor=ctx.actor, reason=reason)
+    take_back(ctx.store, number, actor=ctx.actor, reason=reason, rules=rules_of_inputs(ctx))
     return ctx.redirect("/imports", notice="import_undone")
 
 
