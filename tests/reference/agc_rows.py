@@ -135,15 +135,20 @@ def _judge(
         return None
     if max(records[1].time - first.time, first.time - before.time) > APART_MS:
         return None, None, None, "records_apart"
-    if not followed or local_day(first.time) != local_day(records[-1].time):
-        return None
-    powers = [record.active_kw for record in records]
-    known = [power for power in powers if power is not None]
-    steered = all(all_of(case.on_at(record), record.agc_in_service) is True for record in records)
+    powers, same_day = [record.active_kw for record in records], local_day(first.time) == local_day(records[-1].time)
     close = all(two.time - one.time <= APART_MS for one, two in pairwise(records))
+    for record in records:  # the first that shows AGC out, or lacks what would show the next command, ends it
+        steered = all_of(case.on_at(record), record.agc_in_service)
+        if steered is False:
+            return None
+        if steered is None or record.agc_setpoint_kw is None:
+            return (None, None, None, "no_value") if close and same_day else None
+    if not followed or not same_day:
+        return None
+    known = [power for power in powers if power is not None]
     band = BAND_RATIO * state.unit.rated_mw * 1000
     step = target - first.active_kw
-    if len(known) < len(powers) or not steered or not close or abs(step) <= band:
+    if len(known) < len(powers) or not close:
         return None
     gone = [(power - first.active_kw) * (1 if step > 0 else -1) for power in known]  # towards the set-point
     size = abs(step)
@@ -159,6 +164,8 @@ def _judge(
         off = sum(abs(power - target) * (two.time - one.time) for one, power, two in held)
         accuracy = Fraction(off, 1000 * (records[-1].time - records[arrival].time))
     third = next((i for i, way in enumerate(gone) if 4 * way >= 3 * size), None)
+    if size <= band:
+        return None, None, accuracy, ""  # arrived at once: it can't leave by more than the band and stay on this side
     if third is None:
         return response, None, accuracy, "not_reached"
     if third == quarter:

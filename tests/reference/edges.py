@@ -17,7 +17,7 @@ from .measured import BLOCKED, PENDING, Case, Measured, integrate, of_kind
 from .model import Order, Record
 from .register import State
 from .slices import COUNTED, Slice, condenser, held_records
-from .times import HOUR_MS
+from .times import HOUR_MS, Span
 
 ZERO = Fraction(0)
 FAR = 1 << 60
@@ -43,9 +43,10 @@ class Occurrence:
     state: State | None
 
 
-def known_status(case: Case, status: Callable[[Record], Truth]) -> list[Known]:
+def known_status(case: Case, status: Callable[[Record, int], Truth]) -> list[Known]:
     """The stretches at which a status is known, neighbours of one value joined, of all records that a month may use.
 
+    A status is told of a record and an instant at which it holds: without a breaker column P_N at that instant decides.
     Records after the month's end: up to end + settle_s + hold_limit_s, no others.
     """
     policy = case.folder.policy
@@ -53,13 +54,15 @@ def known_status(case: Case, status: Callable[[Record], Truth]) -> list[Known]:
     usable = [record for record in case.records().records if record.time <= last]
     found: list[Known] = []
     for held in held_records(usable, policy.hold_ms):
-        state = status(held.record)
-        if state is None:
-            continue
-        if found and found[-1].state == state and found[-1].end == held.start:
-            found[-1] = Known(found[-1].start, held.end, state)
-        else:
-            found.append(Known(held.start, held.end, state))
+        cuts = case.register.changes(Span(held.start, held.end))
+        for start, end in pairwise([held.start, *sorted(cuts), held.end]):
+            state = status(held.record, start)
+            if state is None:
+                continue
+            if found and found[-1].state == state and found[-1].end == start:
+                found[-1] = Known(found[-1].start, end, state)
+            else:
+                found.append(Known(start, end, state))
     return found
 
 
@@ -265,7 +268,7 @@ def measure_condenser_start(case: Case) -> Measured:
         truth=lambda piece: None if piece.condenser is None else False, rate=lambda *_: None, price=lambda _: ZERO,
     )  # fmt: skip
     found = tally.measured("no_order")
-    known = known_status(case, lambda record: condenser(record, mine.columns))
+    known = known_status(case, lambda record, _: condenser(record, mine.columns))
     for order in (row for row in case.folder.orders if _is(row, case, "condenser")):
         for before, now in pairwise(known):
             if before.state or not now.state or before.end < order.start or now.start >= order.end:

@@ -80,7 +80,7 @@ def _breaker(case: Case, rng: random.Random) -> dict[tuple[int, int], list[tuple
     """For each hole of the breaker status: from when it is what."""
     found: dict[tuple[int, int], list[tuple[int, bool]]] = {}
     far = 1 << 60
-    known = known_status(case, lambda record: record.on_grid)
+    known = known_status(case, lambda record, _: record.on_grid)
     stretches = [(-far, -far, None), *((k.start, k.end, k.state) for k in known), (far, far, None)]
     for (_, start, before), (end, _, after) in pairwise(stretches):
         if start >= end:

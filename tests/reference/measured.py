@@ -69,9 +69,9 @@ class Case:
         """What the register says of the unit at an instant."""
         return self.register.at(self.unit, time)
 
-    def on_at(self, record: Record) -> Truth:
-        """Whether the unit is on the grid at a record's own time."""
-        state = self.register.in_force(self.unit, record.time)
+    def on_at(self, record: Record, time: int | None = None) -> Truth:
+        """Whether the unit is on the grid at a record's own time, or at another at which it holds."""
+        state = self.register.in_force(self.unit, record.time if time is None else time)
         return on_grid(record, self.records().columns, None if state is None else state.unit)
 
     def exclusion_at(self, service: str, time: int) -> str:

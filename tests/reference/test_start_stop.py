@@ -61,6 +61,21 @@ def test_an_occurrence_lies_inside_its_order_and_24_hours_and_belongs_to_the_mon
     assert verdict(line) == (("26000.00", "paid", "") if count else ("0.00", "zero", "rounded"))
 
 
+def test_without_a_breaker_column_a_record_tells_on_or_off_by_the_register_of_each_instant(tmp_path: Path) -> None:
+    # Registered from 2 June. The record of 1 June, 23:57, shows 0 MW and holds into that day: off from midnight on, so
+    # nothing could close on 2 June before the unit is known on again, and that is after the order.
+    case = (
+        Build(tmp_path, hold_s=600)
+        .unit(kind="gas", rated_mw="100", from_="2026-06-02")
+        .order("start_stop", START, at(2, "12:00"))
+    )
+    for minute in range(-3, 24 * 60, 5):
+        clock = 24 * 60 + minute
+        time = at(1 + clock // 1440, f"{clock // 60 % 24:02d}:{clock % 60:02d}")
+        case.record(time, active_power_mw=0 if minute < 18 * 60 else 90)
+    assert verdict(line_of(case.settle(), "gas_start_stop")) == ("0.00", "zero", "rounded")
+
+
 def test_one_order_pays_one_occurrence(tmp_path: Path) -> None:
     edges = [(START, 1), (at(3, "01:00"), 0), (at(3, "02:00"), 1), (at(3, "03:00"), 0), (at(3, "04:00"), 1)]
     case = stops(tmp_path, *edges).order("start_stop", at(3), at(4))

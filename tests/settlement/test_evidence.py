@@ -8,6 +8,8 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
+import pytest
+
 from collector.base.text import into
 from collector.model.interval import Month
 from tests.settlement.small_month import JUNE, Case, at, unit
@@ -197,6 +199,48 @@ def test_an_output_missing_at_the_next_command_leaves_open_only_what_was_not_rea
     assert (told(first)[3], told(second)[3]) == ("no_value", "no_value")
     first, _ = follow((0, "400", "400"), (10, "440", "400"), (20, "440", "410"), (30, "440", "430"), (40, "400", ""))
     assert told(first) == (10_000, 120_000_000, None, "")
+
+
+@pytest.mark.parametrize("lost", ["agc_setpoint_mw", "agc_in_service", "on_grid"])
+def test_a_record_that_does_not_show_whether_another_command_came_leaves_the_command_unjudged(lost: str) -> None:
+    # From 400 to 440 MW at second 10, risen by 10 MW a record; at second 20 a value is missing. Nothing is said of it:
+    # neither that the unit did not answer (at second 10 it had not yet) nor, once it had, how near it stayed.
+    def row(*outputs: int, missing: int) -> dict[str, object]:
+        case = Case(units=[unit(agc_lower_mw="300", agc_upper_mw="600")])
+        for number, mw in enumerate(outputs):
+            cells = {"on_grid": "1", "agc_in_service": "1", "agc_setpoint_mw": "400" if number == 0 else "440"}
+            cells |= {lost: ""} if number == missing else {}
+            case.record(at(1, 1) + 10_000 * number, active_power_mw=str(mw), **cells)
+        (only,) = rows_of(case, "agc_commands")
+        return only
+
+    assert told(row(400, 400, 410, 420, 430, 440, missing=2)) == (None, None, None, "no_value")
+    assert told(row(400, 400, 410, 420, 430, 440, 440, missing=6)) == (None, None, None, "no_value")
+
+
+def test_agc_known_out_ends_a_command_whatever_else_its_record_lacks() -> None:
+    # Left 400 by more than 3 MW at second 20; a quarter (410) there, three quarters (430) never: AGC is out at 30.
+    case = Case(units=[unit(agc_lower_mw="300", agc_upper_mw="600")])
+    steps = ((0, "1", "400", "400"), (10, "1", "440", "400"), (20, "1", "440", "410"), (30, "0", "", "430"))
+    for second, agc, setpoint, power in steps:
+        cells = {"agc_in_service": agc, "agc_setpoint_mw": setpoint, "active_power_mw": power}
+        case.record(at(1, 1) + second * 1000, on_grid="1", **cells)
+    (row,) = rows_of(case, "agc_commands")
+    assert told(row) == (10_000, None, None, "not_reached")
+
+
+def test_a_command_inside_the_band_has_arrived_at_once_and_has_no_response_to_give() -> None:
+    # At 438 MW the set-point goes from 430 to 440: 2 MW off, inside the band of 3 MW. 2 MW for 10 s, then 1 MW (439)
+    # for 10 s up to the next command: 1.5 MW. Half of the step's 2 MW is done: another command did not come too early.
+    steps = ((0, "430", "438"), (10, "440", "438"), (20, "440", "439"), (30, "460", "439"), (40, "460", "450"))
+    first, _ = follow(*steps)
+    assert told(first) == (None, None, 1_500_000, "")
+    # On its set-point to the kW a quarter of nothing is done at once, also if the next command comes at once.
+    first, _ = follow((0, "430", "440"), (10, "440", "440"), (20, "460", "440"), (30, "460", "450"))
+    assert told(first) == (None, None, 0, "")
+    # 2 MW off and nothing of it done when the next comes: superseded, as any command is.
+    first, _ = follow((0, "430", "438"), (10, "440", "438"), (20, "460", "438"), (30, "460", "450"))
+    assert told(first) == (None, None, None, "superseded")
 
 
 def test_a_trip_that_ends_a_command_is_no_answer_to_it() -> None:

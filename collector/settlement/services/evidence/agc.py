@@ -5,6 +5,8 @@ A command (evidence, unpaid; definitions dated in the rulebook, the Northeast's 
 set-point of at least 1 % of P_N between two records on grid with AGC in service. The command is followed until the next
 one, and over midnight only as far as the records go that a day is measured with (`tail_of`). The output of the record
 that shows the next command still answers the one before: what is reached there is not reached after that command.
+A command whose set-point lies within the band of the output has arrived at once: it has an accuracy, no response and
+no rate, unless another comes before a quarter of its step.
 """
 
 from __future__ import annotations
@@ -78,6 +80,7 @@ class _Commands:
     last: Ints
     until: Ints  # the record that ends it, if there is one to look at, else `last`
     followed: Bools  # whether another command ended it
+    lost: Bools  # whether breaker, AGC or set-point is missing where it ended: another command may have come there
     band_kw: Ints
     apart: Ints  # how many records before each row came too long after the one before them
 
@@ -94,7 +97,7 @@ def put_commands(facts: Facts, scope: Bools) -> None:
     count = len(found.row)
     lost = np.append(0, np.cumsum(~power.valid))
     reason = np.zeros(count, dtype=np.int64)
-    reason[lost[found.last + 1] > lost[found.row]] = _CODE["no_value"]
+    reason[found.lost | (lost[found.last + 1] > lost[found.row])] = _CODE["no_value"]
     reason[found.apart[found.until + 1] > found.apart[found.row]] = _CODE["records_apart"]
     response, rate, accuracy = (Values(np.zeros(count, np.int64), np.zeros(count, np.bool_)) for _ in range(3))
     for index in np.flatnonzero(reason == 0).tolist():
@@ -146,8 +149,10 @@ def _commands(facts: Facts, scope: Bools, setpoint: Values) -> _Commands | None:
     step = np.abs(np.diff(setpoint.values))
     row = np.flatnonzero((step > 0) & (places.gap_ms[1:] <= facts.policy.hold_ms) & served[1:] & served[:-1]) + 1
     row = row[least.valid[cell[row]] & (step[row - 1] >= least.values[cell[row]])]
-    # The next command of the lane ends one, also if it comes after the lane; so does AGC or the breaker going out.
+    # The next command of the lane ends one, also if it comes after the lane; so does AGC or the breaker going out. A
+    # record that does not tell whether they are in, or which set-point holds, ends what can be said of it.
     end = ~served
+    out = np.append((agc.valid & (agc.values != 1)) | facts.on_of_rows.false, False)
     end[row] = True
     ends = np.append(np.flatnonzero(end), len(rows.lane))
     own = places.inside(row)
@@ -166,7 +171,10 @@ def _commands(facts: Facts, scope: Bools, setpoint: Values) -> _Commands | None:
     until = np.where(following < reach, following, last)
     most = most_ms.values
     apart = np.append(0, np.cumsum(places.gap_ms > (most[cell] if np.ptp(most) else most[0])))
-    return _Commands(row, last, until, (following < reach) & is_command[following], band.values[cell[row]], apart)
+    followed = is_command[following]
+    ended = following < reach
+    lost = ended & ~followed & ~out[following]
+    return _Commands(row, last, until, ended & followed, lost, band.values[cell[row]], apart)
 
 
 def _judge(
@@ -193,7 +201,7 @@ def _judge(
         if len(held):
             keep(2, Fraction(int((away * held).sum()) * 1000, int(held.sum())))
     if abs(step) <= band_kw:
-        return 0  # it was there already: nothing to answer, nothing to move
+        return 0  # it was there already: it can't leave by more than the band towards a set-point inside it
     left = np.flatnonzero(done > band_kw)
     if not len(left):
         return _CODE["no_response"]
