@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 from sqlalchemy import Engine, create_engine, event
 
+from collector.center.db.seals.seal_key import KEY_OPTION
+
 BUSY_TIMEOUT_MS: Final = 60_000
 _WAL_ATTEMPTS: Final = 100
 _WAL_PAUSE_S: Final = 0.05
@@ -27,13 +29,16 @@ def read_only_url(database: Path) -> str:
     return f"sqlite:///file:{quote(str(database.absolute()))}?mode=ro{fixed}&uri=true"
 
 
-def make_engine(url: str, *, writing: bool, foreign_keys: bool = True) -> Engine:
+def make_engine(url: str, *, writing: bool, foreign_keys: bool = True, seal_key: bytes | None = None) -> Engine:
     """An engine of one connection for a writer, of several for readers.
 
-    `foreign_keys`: False where tables are made anew, which SQLite's checking would not allow.
+    `foreign_keys`: False where tables are made anew, which SQLite's checking would not allow. `seal_key`: of an opened
+    store, by which rows are sealed and held against their seals.
     """
     # pre_ping: a database server that was restarted meanwhile is not met with yesterday's connection.
-    engine = create_engine(url, pool_size=1 if writing else 4, max_overflow=0 if writing else 16, pool_pre_ping=True)
+    sizes = {"pool_size": 1, "max_overflow": 0} if writing else {"pool_size": 4, "max_overflow": 16}
+    options = {} if seal_key is None else {KEY_OPTION: seal_key}
+    engine = create_engine(url, **sizes, pool_pre_ping=True, execution_options=options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_read_only if "mode=ro" in url else _prepare_sqlite)
         if foreign_keys:

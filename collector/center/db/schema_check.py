@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, PrimaryKeyConstraint, UniqueConstraint, text
 
 from collector.center.db.all_tables import metadata
 from collector.center.db.tables_month import APPEND_ONLY
@@ -22,15 +22,36 @@ _COLUMNS: Final = {
     "postgresql": "SELECT c.table_name, c.column_name FROM information_schema.columns c JOIN pg_tables t "
     "ON t.schemaname = c.table_schema AND t.tablename = c.table_name WHERE c.table_schema = current_schema()",
 }
+# Name, whether it keeps rows apart, its columns in their order, and which rows it is over, where not all.
 _INDEXES: Final = {
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index'",
-    "postgresql": "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()",
+    "sqlite": 'SELECT l.name, l."unique", '
+    "(SELECT group_concat(i.name, ' ') FROM (SELECT name FROM pragma_index_info(l.name) ORDER BY seqno) i), "
+    "substr(m.sql, instr(m.sql, ' WHERE ') + 7) AS rows_of, m.sql NOT LIKE '% WHERE %' OR m.sql IS NULL AS whole "
+    "FROM sqlite_master t JOIN pragma_index_list(t.name) l "
+    "LEFT JOIN sqlite_master m ON m.type = 'index' AND m.name = l.name WHERE t.type = 'table'",
+    "postgresql": "SELECT c.relname, i.indisunique, "
+    "(SELECT string_agg(a.attname, ' ' ORDER BY k.place) FROM unnest(i.indkey::smallint[]) WITH ORDINALITY "
+    "k(number, place) JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number), "
+    "pg_get_expr(i.indpred, i.indrelid), i.indpred IS NULL FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+    "WHERE c.relnamespace = current_schema()::regnamespace AND NOT i.indisprimary "
+    "AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('u', 'p'))",
+}
+# Columns that rows are kept apart by without an index of their own name: of the key, and of `unique`.
+_UNIQUE: Final = {
+    "sqlite": "SELECT t.name, (SELECT group_concat(name, ' ') FROM (SELECT name FROM pragma_index_info(l.name) "
+    "ORDER BY name)) FROM sqlite_master t JOIN pragma_index_list(t.name) l WHERE l.origin IN ('u', 'pk') "
+    "UNION SELECT t.name, (SELECT group_concat(name, ' ') FROM (SELECT name FROM pragma_table_info(t.name) "
+    "WHERE pk > 0 ORDER BY name)) FROM sqlite_master t WHERE t.type = 'table'",
+    "postgresql": "SELECT c.relname, (SELECT string_agg(a.attname, ' ' ORDER BY a.attname::text COLLATE \"C\") "
+    "FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = ANY(k.conkey)) FROM pg_constraint k "
+    "JOIN pg_class c ON c.oid = k.conrelid WHERE k.contype IN ('u', 'p') "
+    "AND c.relnamespace = current_schema()::regnamespace",
 }
 
 
 def check_schema(connection: Connection) -> Iterator[str]:
     """Everything that is missing, or there and not this program's, in words."""
-    columns, indexes = _found(connection)
+    columns = _columns(connection)
     for name, table in metadata.tables.items():
         if name not in columns:
             yield f"database: table {name} is gone"
@@ -39,16 +60,56 @@ def check_schema(connection: Connection) -> Iterator[str]:
         yield from (f"database: column {name}.{each} is gone" for each in sorted(made - columns[name]))
         foreign = sorted(columns[name] - made)
         yield from (f"database: column {name}.{each} is none of this program's" for each in foreign)
-        yield from (f"database: index {each.name} is gone" for each in table.indexes if each.name not in indexes)
+    yield from _indexes(connection, {name for name in metadata.tables if name in columns})
     yield from _triggers(connection)
+    if connection.dialect.name == "postgresql":  # does what a trigger does, under another name
+        rules = text("SELECT rulename, tablename FROM pg_rules WHERE schemaname = current_schema()")
+        for rule in connection.execute(rules):
+            yield f"database: rule {rule.rulename} on {rule.tablename} is none of this program's"
 
 
-def _found(connection: Connection) -> tuple[dict[str, set[str]], set[str]]:
-    """Columns by table, and the names of all indexes; asked at once, for a question for each table is slow."""
+def _columns(connection: Connection) -> dict[str, set[str]]:
+    """Columns by table; asked at once, for a question for each table is slow."""
     columns: dict[str, set[str]] = {}
     for table, column in connection.execute(text(_COLUMNS[connection.dialect.name])):
         columns.setdefault(table, set()).add(column)
-    return columns, set(connection.execute(text(_INDEXES[connection.dialect.name])).scalars())
+    return columns
+
+
+def _indexes(connection: Connection, there: set[str]) -> Iterator[str]:
+    """Indexes and keys, which keep two rows from being where one belongs."""
+    dialect = connection.dialect.name
+    found = {
+        name: (bool(unique), columns, "" if whole else _plain(rows))
+        for name, unique, columns, rows, whole in connection.execute(text(_INDEXES[dialect]))
+        if not name.startswith("sqlite_autoindex_")
+    }
+    apart: dict[str, set[str]] = {}
+    for name, columns in connection.execute(text(_UNIQUE[dialect])):
+        apart.setdefault(name, set()).add(columns)
+    for table in metadata.tables.values():
+        if table.name not in there:
+            continue
+        for index in table.indexes:
+            rows = index.dialect_options[dialect]["where"]
+            words = "" if rows is None else _plain(str(rows.compile(dialect=connection.dialect)))
+            made = bool(index.unique), " ".join(column.name for column in index.columns), words
+            what = found.pop(str(index.name), None)
+            if what is None:
+                yield f"database: index {index.name} is gone"
+            elif what != made:
+                yield f"database: index {index.name} is not as this program made it"
+        keys = [each for each in table.constraints if isinstance(each, PrimaryKeyConstraint | UniqueConstraint)]
+        for key in keys:
+            columns = " ".join(sorted(column.name for column in key.columns))
+            if columns not in apart.get(table.name, ()):
+                yield f"database: two rows of {table.name} may have the same {columns}"
+    yield from (f"database: index {name} is none of this program's" for name in sorted(found))
+
+
+def _plain(condition: str) -> str:
+    """A condition without table, brackets and blanks, as both databases and the metadata say it."""
+    return "".join(condition.rpartition(".")[2].replace("(", "").replace(")", "").split()).lower()
 
 
 def _triggers(connection: Connection) -> Iterator[str]:

@@ -34,8 +34,9 @@ from collector.base.text import tr
 from collector.center.db import tables_receive
 from collector.center.db.damaged import DamagedDatabase, said_if_damaged
 from collector.center.db.engines import make_engine, read_only_url
-from collector.center.db.sealed_rows import RowChanges
-from collector.center.db.store_version import RESTORING, bring_up_to_date, find_store_id
+from collector.center.db.seals.seal_key import read_key
+from collector.center.db.seals.sealed_rows import RowChanges
+from collector.center.db.store_version import RESTORING, bring_up_to_date, find_store_id, renew_key
 
 T = TypeVar("T")
 READ_ONLY: Final = tr(
@@ -113,13 +114,27 @@ class CenterStore:
             directory.mkdir(parents=True, exist_ok=True)
             url = database_url or (read_only_url(database) if is_read_only else f"sqlite:///{database}")
             with said_if_damaged(directory):
-                store_id = _prepare(url, directory, now_ms=clock.now_utc_ms(), create=create)
+                store_id, key = _prepare(url, directory, now_ms=clock.now_utc_ms(), create=create)
         except (OSError, DBAPIError) as error:
             raise StoreError(tr("can't be opened: {error}", error=error), subject=str(directory)) from error
-        engine, readers = make_engine(url, writing=True), make_engine(url, writing=False)
+        engine, readers = (make_engine(url, writing=writing, seal_key=key) for writing in (True, False))
         store = cls(engine=engine, readers=readers, directory=directory, store_id=store_id, clock=clock)
         store.is_read_only = is_read_only and not database_url
         return store
+
+    @staticmethod
+    def renew_key(directory: Path, *, database_url: str = "") -> None:
+        """Make another key for the seals of a store that nobody has open (`store_version.renew_key`).
+
+        Raises:
+            StoreError: there is no store of this program's schema.
+        """
+        engine = make_engine(database_url or f"sqlite:///{directory / 'center.sqlite'}", writing=True)
+        try:
+            with said_if_damaged(directory):
+                renew_key(engine, directory)
+        finally:
+            engine.dispose()
 
     @property
     def lake(self) -> Path:
@@ -275,21 +290,23 @@ def _lock_number(connection: Connection, name: str, *, wait: bool) -> bool:
     return wait or bool(found)
 
 
-def _prepare(url: str, directory: Path, *, now_ms: int, create: bool) -> str:
-    """The store's id; made or brought up to date first, where it must be."""
+def _prepare(url: str, directory: Path, *, now_ms: int, create: bool) -> tuple[str, bytes]:
+    """The store's id and the key of its seals; made or brought up to date first, where it must be."""
     readers = make_engine(url, writing=False)
     try:
         with readers.begin() as connection:
             store_id = find_store_id(connection, str(directory))
+            if store_id is not None:
+                return store_id, read_key(connection, directory)
+        engine = make_engine(url, writing=True, foreign_keys=False)
+        try:
+            store_id = bring_up_to_date(engine, now_ms=now_ms, directory=directory, create=create)
+        finally:
+            engine.dispose()
+        with readers.begin() as connection:
+            return store_id, read_key(connection, directory)
     finally:
         readers.dispose()
-    if store_id is not None:
-        return store_id
-    engine = make_engine(url, writing=True, foreign_keys=False)
-    try:
-        return bring_up_to_date(engine, now_ms=now_ms, directory=directory, create=create)
-    finally:
-        engine.dispose()
 
 
 def renew_store_id(connection: Connection, now_ms: int) -> str:

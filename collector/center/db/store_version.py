@@ -18,7 +18,8 @@ from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db import tables_receive
 from collector.center.db.all_tables import metadata
-from collector.center.db.sealed_rows import altered_places, seal_everything
+from collector.center.db.seals.seal_key import make_key, read_key, with_key
+from collector.center.db.seals.sealed_rows import altered_places, seal_everything, seal_links
 
 # Alembic's own table, as it makes it. `store.schema_version` says the same to programs from before Alembic.
 VERSION_TABLE: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
@@ -75,12 +76,31 @@ def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bo
                 raise StoreError(message, subject=str(directory))
             if not create:
                 raise StoreError(tr("no center store yet: `collector center run` makes one"), subject=str(directory))
-            return _make(connection, now_ms)
+            return _make(connection, directory, now_ms)
         if (directory / BACKUP_MANIFEST).exists():
             message = tr("a backup made by an older program: restore it, and look at what was restored")
             raise StoreError(message, subject=str(directory))
         _upgrade(connection, directory, now_ms)
         return store_id_of(connection)
+
+
+def renew_key(engine: Engine, directory: Path) -> None:
+    """Make another key for the seals of a store, because the one of now is lost, or known to somebody.
+
+    Where it is lost nobody can tell any more which links of the chain this program wrote: all are taken as they are.
+
+    Raises:
+        StoreError: there is no store of this program's schema.
+    """
+    with engine.begin() as connection:
+        lock_others_out(connection)
+        if find_store_id(connection, str(directory)) is None:
+            raise StoreError(tr("no center store yet: `collector center run` makes one"), subject=str(directory))
+        try:
+            before = read_key(connection, directory)
+        except StoreError:
+            before = None
+        seal_links(with_key(connection, make_key(connection, directory, anew=True)), before=before)
 
 
 def lock_others_out(connection: Connection) -> None:
@@ -96,8 +116,16 @@ def has_store(connection: Connection) -> bool:
 
 
 def store_id_of(connection: Connection) -> str:
-    """The id of a store that is there."""
-    return str(connection.execute(select(tables_receive.store.c.store_id)).scalar_one())
+    """The id of a store that is there.
+
+    Raises:
+        StoreError: it has several: something else wrote into its table.
+    """
+    found = connection.execute(select(tables_receive.store.c.store_id)).scalars().all()
+    if len(found) != 1:
+        message = tr("has {count} rows in its table store, and must have one: restore a backup", count=len(found))
+        raise StoreError(message, subject="center store")
+    return str(found[0])
 
 
 def revision_of(version: int) -> str:
@@ -109,7 +137,8 @@ def _version(connection: Connection) -> int:
     """The schema version of the store; 0 where there is none."""
     if not inspect(connection).has_table(tables_receive.store.name):
         return 0
-    return int(connection.execute(select(tables_receive.store.c.schema_version)).scalar() or 0)
+    store_id_of(connection)  # has one row, or is damaged
+    return int(connection.execute(select(tables_receive.store.c.schema_version)).scalar_one())
 
 
 def make_tables(connection: Connection) -> None:
@@ -119,7 +148,7 @@ def make_tables(connection: Connection) -> None:
     connection.execute(insert(VERSION_TABLE), {"version_num": revision_of(tables_receive.SCHEMA_VERSION)})
 
 
-def _make(connection: Connection, now_ms: int) -> str:
+def _make(connection: Connection, directory: Path, now_ms: int) -> str:
     make_tables(connection)
     values = {
         "id": 1,
@@ -128,18 +157,28 @@ def _make(connection: Connection, now_ms: int) -> str:
         "since_ms": now_ms,
     }
     connection.execute(insert(tables_receive.store), values)
+    make_key(connection, directory)
     return str(values["store_id"])
+
+
+def _key_before(connection: Connection, directory: Path) -> bytes | None:
+    """The key of a store of an earlier schema; None where that had none."""
+    has_one = any(each["name"] == "seal_key_sha256" for each in inspect(connection).get_columns("store"))
+    return read_key(connection, directory) if has_one else None
 
 
 def _upgrade(connection: Connection, directory: Path, now_ms: int) -> None:
     from collector.center.db import migrations  # half a second, and rarely needed
 
-    altered = altered_places(connection)
+    key = _key_before(connection, directory)
+    altered = altered_places(connection, key)
     if not inspect(connection).has_table(VERSION_TABLE.name):
         migrations.stamp(connection, revision_of(1))
     migrations.upgrade(connection, directory=directory)
     connection.execute(update(tables_receive.store).values(schema_version=tables_receive.SCHEMA_VERSION))
-    seal_everything(connection, now_ms, altered)
+    seal_everything(with_key(connection, key or make_key(connection, directory)), now_ms, altered)
+    if key is None:
+        seal_links(connection)
     if connection.dialect.name == "sqlite":
         lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         if lost:

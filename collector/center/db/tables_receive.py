@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # Of the newest revision in migrations/versions/.
-SCHEMA_VERSION: Final = 14
+SCHEMA_VERSION: Final = 15
 metadata: Final = MetaData()
 # SQLite gives an automatic key to INTEGER only; the same column is a bigint on PostgreSQL.
 _Key = BigInteger().with_variant(Integer(), "sqlite")
@@ -40,10 +40,12 @@ store: Final = Table(
     Column("since_ms", BigInteger, nullable=False),
     # Payloads received before it may be gone; null: none were let go of.
     Column("payloads_before_ms", BigInteger, nullable=True),
+    # Of the key that links of the chain of rows are sealed with (`seals/seal_key.py`).
+    Column("seal_key_sha256", String(64), nullable=True),
 )
 
-# The chain of hashes of the rows that decisions, imports and runs stand in (`sealed_rows.py`). `name`, `key`: of which
-# table, which row; `before`, `after`: its hash, empty where it was not there.
+# The chain of hashes of the rows that decisions, imports and runs stand in (`seals/sealed_rows.py`). `name`, `key`: of
+# which table, which row; `before`, `after`: its hash, empty where it was not there; `mac`: the seal of `hash`.
 row_seal: Final = Table(
     "row_seal",
     metadata,
@@ -55,6 +57,7 @@ row_seal: Final = Table(
     Column("after", String(64), nullable=False),
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
+    Column("mac", String(64), nullable=True),
     Index("row_seal_by_row", "name", "key"),
 )
 

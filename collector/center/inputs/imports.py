@@ -28,7 +28,7 @@ from sqlalchemy import Connection, func, insert, select, text
 
 from collector.base.errors import Problem, StoreError
 from collector.base.text import tr
-from collector.center.db.sealed_rows import require_rows
+from collector.center.db.seals.sealed_rows import require_rows
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported
 from collector.center.db.verified import Altered, check_hash

@@ -36,6 +36,7 @@ from collector.center.people.heads import STEP_FIELDS, anchor_of
 from collector.center.settings import Alarms, CenterSettings
 
 RENEWED: Final = "store.renew"
+NEW_KEY: Final = "store.new_key"
 EVERY_S: Final = 600.0
 
 logger: Final = logging.getLogger("collector.center.operate.anchors")
@@ -48,6 +49,13 @@ def renew_store(connection: Connection, *, actor: Actor, now_ms: int) -> str:
     detail = {name: before[name] for name in ("store_id", "audit", "rows")}
     audit.append(connection, actor=actor, action=RENEWED, subject=store_id, detail=detail, now_ms=now_ms)
     return store_id
+
+
+def note_new_key(connection: Connection, *, actor: Actor, now_ms: int) -> None:
+    """Write into the log that the seals of the chain are under another key from here on."""
+    before = anchor_of(connection)
+    detail = {name: before[name] for name in ("audit", "rows")}
+    audit.append(connection, actor=actor, action=NEW_KEY, subject=before["store_id"], detail=detail, now_ms=now_ms)
 
 
 def check_anchor(connection: Connection, anchor: Mapping[str, Any], where: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from collector.base.durable import flush, flush_tree, folder_held, write_whole
 from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.engines import make_engine
+from collector.center.db.seals.seal_key import KEY_FILE
 from collector.center.db.store import CenterStore
 from collector.center.db.store_copy import copy_tables
 from collector.center.db.store_version import (
@@ -89,6 +91,7 @@ def create_backup(store: CenterStore, target: Path) -> int:
 
 def _fill_backup(store: CenterStore, target: Path) -> int:
     """Write everything of a backup into its folder, durably; returns the number of day files."""
+    _copy_secret(store.directory / KEY_FILE, target / KEY_FILE)
     if (store.directory / DATABASE).exists() and not store.is_read_only:
         _copy_database(store.directory / DATABASE, target / DATABASE)
     else:
@@ -183,7 +186,7 @@ def _fill_state(part: Path, backup: Path, manifest: Mapping[str, Any], clock: Cl
     if part.exists():  # what a killed try left; of another user it can't go, and the error says whose it is
         shutil.rmtree(part)
     for name in manifest["files"]:
-        _copy(backup / name, part / name)
+        (_copy_secret if name == KEY_FILE else _copy)(backup / name, part / name)
     with CenterStore.open(part, clock=clock, create=False) as store:
         for folder, plant, name in store.read(_pinned):
             link_records(part / "runs" / folder / DATA, [part / "lake" / plant / name])
@@ -361,6 +364,11 @@ def _copy_database(source: Path, target: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
+
+
+def _copy_secret(source: Path, target: Path) -> None:
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(source.read_bytes())
 
 
 def _sha256(path: Path) -> str:

@@ -23,12 +23,14 @@ from collector.base.clock import clock_state
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError
 from collector.base.text import Text, join, tr
+from collector.center.db.seals.sealed_rows import altered_rows
 from collector.center.db.store import READ_ONLY, CenterStore
-from collector.center.db.tables_quality import finding, validated_day
+from collector.center.db.tables_quality import finding, plant_key, validated_day
 from collector.center.db.tables_receive import lake_day, quarantine
 from collector.center.operate.alarms import Alarm, find_alarms, list_alarms
 from collector.center.operate.readiness import ask_running_center, require_usable
 from collector.center.people import audit
+from collector.center.people.accounts import altered_access
 from collector.center.quality.validation import register_in_force
 from collector.center.settings import CenterSettings, ReceiverSettings, RunSettings
 from collector.model.interval import DAY_MS, format_time, local_day
@@ -88,7 +90,9 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
         standing = [row for row in store.read(list_alarms) if row["code"] == "plant_flooding"]
         found += [_of_alarm(Alarm(row["code"], row["subject"], row["text"])) for row in standing]
         found += store.read(lambda c: list(_register(register_in_force(c), settings, local_day(now_ms))))
-    found += store.read(lambda c: [*_clock(c, now_ms), *_findings(c), *_quarantine(c), *_validation(c), *_audit(c)])
+    found += store.read(
+        lambda c: [*_clock(c, now_ms), *_findings(c), *_quarantine(c), *_validation(c), *_audit(c), *_access(c)]
+    )
     if backups is not None:
         found += _backups(backups, now_ms)
     return sorted(found, key=lambda each: each.severity != "error")
@@ -298,6 +302,17 @@ def _audit(connection: Connection) -> Iterator[Complaint]:
         yield Complaint(
             "error", "audit log", words, tr("compare with the head printed in the last package; keep this store")
         )
+
+
+def _access(connection: Connection) -> Iterator[Complaint]:
+    """Accounts, log-ins, tokens and plants' keys that something else wrote."""
+    if found := [*altered_access(connection), *altered_rows(connection, plant_key)]:
+        named = ", ".join(found[:_NAMED]) + (
+            tr(" and {count} more", count=len(found) - _NAMED) if len(found) > _NAMED else ""
+        )
+        message = tr("not as this program wrote them, so nobody gets in by them: {named}", named=named)
+        remedy = tr("who can write the database? An account is put right by `collector center user role`")
+        yield Complaint("error", "accounts", message, remedy)
 
 
 def _backups(folder: Path, now_ms: int) -> Iterator[Complaint]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select
 
 from collector.center.db.schema_check import check_schema
-from collector.center.db.sealed_rows import check_rows
+from collector.center.db.seals.seal_key import find_altered_key
+from collector.center.db.seals.sealed_rows import check_rows
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run_file
 from collector.center.db.tables_receive import batch_day, lake_day, lake_file, payload, unit_day
@@ -37,6 +38,8 @@ def check_database(connection: Connection) -> Iterator[str]:
 
 def check_files(connection: Connection, directory: Path) -> Iterator[str]:
     """Every file that the database lists is there with its hash; those of runs are `books_integrity`'s."""
+    if (words := find_altered_key(connection, directory)) is not None:
+        yield words
     yield from _files(connection, directory / "lake")
     yield from _imports(connection, directory / "imported")
     yield from _others(connection, directory)

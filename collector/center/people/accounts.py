@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from collector.base.errors import Denied, Missing, StoreError
 from collector.base.text import tr
-from collector.center.db.tables_people import account, session, token
+from collector.center.db.seals.sealed_rows import altered_rows, row_holds
+from collector.center.db.tables_people import account, recovery_code, session, token
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission, Role
 
+NO_PASSWORD: Final = "!"  # in the place of a hash: no password fits
+logger: Final = logging.getLogger("collector.center.people.accounts")
 NAME: Final = re.compile(r"[a-z][a-z0-9._-]{1,63}")
 
 
@@ -79,6 +83,9 @@ def set_role(
 ) -> None:
     """Give an account another role; its sessions end and its tokens are revoked: they were given to the old one.
 
+    One that is not as this program wrote it is put right by this: its password and second factor go, too, for nobody
+    knows whose they are.
+
     Raises:
         Denied: the actor is no administrator, or it is the actor's own account.
         StoreError: there is no such account, or role and plant do not fit.
@@ -88,10 +95,15 @@ def set_role(
         raise Denied(tr("nobody changes their own role"), subject=name)
     if (role is Role.PLANT) != bool(plant):
         raise StoreError(tr("the role plant, and no other, needs a plant"), subject=name)
-    number = account_number(connection, name)
+    number = account_number(connection, name, as_written=False)
     before = connection.execute(select(account.c.role, account.c.plant).where(account.c.id == number)).one()
-    connection.execute(update(account).where(account.c.id == number).values(role=str(role), plant=plant))
+    values: dict[str, Any] = {"role": str(role), "plant": plant}
+    was_altered = not row_holds(connection, account, [number])
+    if was_altered:
+        values |= {"password_hash": NO_PASSWORD, "totp_key": None, "totp_step": None}
+    connection.execute(update(account).where(account.c.id == number).values(values))
     detail = {
+        **({"was_altered": True} if was_altered else {}),
         "before": {"role": before.role, "plant": before.plant},
         "role": str(role),
         "plant": plant,
@@ -110,7 +122,7 @@ def disable_account(connection: Connection, *, actor: Actor, name: str, now_ms: 
     actor.require(Permission.ADMINISTER)
     if actor.name == name and not actor.local:
         raise Denied(tr("nobody closes their own account"), subject=name)
-    number = account_number(connection, name)
+    number = account_number(connection, name, as_written=False)
     connection.execute(update(account).where(account.c.id == number).values(disabled_ms=now_ms))
     detail = {"tokens_revoked": end_access(connection, number, now_ms)}
     audit.append(connection, actor=actor, action="account.disable", subject=name, detail=detail, now_ms=now_ms)
@@ -133,13 +145,47 @@ def end_access(connection: Connection, number: int, now_ms: int) -> list[int]:
     return found
 
 
-def account_number(connection: Connection, name: str) -> int:
-    """The number of an account.
+def account_number(connection: Connection, name: str, *, as_written: bool = True) -> int:
+    """The number of an account; by default of one that is as this program wrote it.
 
     Raises:
-        StoreError: there is no such account.
+        StoreError: there is no such account, or it is not as it was written.
     """
     number = connection.execute(select(account.c.id).where(account.c.name == name)).scalar()
     if number is None:
         raise Missing(tr("there is no such account"), subject=name)
+    if as_written:
+        require_account(connection, int(number), name)
     return int(number)
+
+
+def require_account(connection: Connection, number: int, name: str) -> None:
+    """Refuse an account that is not as this program wrote it: what it may do, and who knows its password, nobody knows.
+
+    Raises:
+        StoreError: it is so.
+    """
+    if not row_holds(connection, account, [number]):
+        message = tr(
+            "this account is not as this program wrote it, and nobody gets in by it: `collector center check` says "
+            "more; `collector center user role` gives it its role anew and takes its password away"
+        )
+        raise StoreError(message, subject=name)
+
+
+def sealed_only(connection: Connection, found: Any, table: Table, key: str | int) -> Any:
+    """What a secret opened, where its own row and its account's (`found.id`) are as this program wrote them; else None.
+
+    `table`, `key`: the row of the secret.
+    """
+    if found is None:
+        return None
+    if row_holds(connection, table, [key]) and row_holds(connection, account, [found.id]):
+        return found
+    logger.error("%s of %s: not as this program wrote it; nobody gets in by it", table.name, found.name)
+    return None
+
+
+def altered_access(connection: Connection) -> list[str]:
+    """The rows that let people in and are not as this program wrote them, by table and key."""
+    return [words for table in (account, session, token, recovery_code) for words in altered_rows(connection, table)]

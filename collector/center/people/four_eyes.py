@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from collector.base.errors import Denied, Missing, StoreError
 from collector.base.text import tr
+from collector.center.db.seals.sealed_rows import row_holds
 from collector.center.db.tables_people import proposal
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
@@ -143,12 +144,16 @@ def decide(
 
     Raises:
         Denied: the role may not decide it, or it is the person (at the command line, the login) who prepared it.
-        StoreError: there is none with this number, it is decided, or the document it needs is not named.
+        StoreError: there is none with this number, it is decided or not as it was written, or the document it needs
+            is not named.
     """
     found = get_proposal(connection, number)
     subject = tr("proposal {number}", number=number)
     kind = KINDS[found.kind]
     actor.require(kind.decide)
+    if not row_holds(connection, proposal, [number]):  # who prepared it is what two people rest on
+        message = tr("is not as this program wrote it and can't be decided: `collector center check` says more")
+        raise StoreError(message, subject=subject)
     if actor.name == found.prepared_by:
         raise Denied(tr("who prepares can't decide: another person must"), subject=actor.name)
     if actor.login and actor.login == found.content.get(audit.LOGIN) and not actor.shared_login:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
-from collector.center.db import sealed_rows
+from collector.center.db.seals import sealed_rows
 from collector.center.db.tables_month import month_step
 from collector.center.db.tables_receive import row_seal
 from collector.center.db.tables_receive import store as store_table

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from collector.base.errors import StoreError
 from collector.base.text import tr
+from collector.center.db.seals.sealed_rows import row_holds
 from collector.center.db.tables_people import account, recovery_code
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission, Role
@@ -109,6 +110,8 @@ def use_code(connection: Connection, number: int, code: str, *, actor: Actor, no
         return connection.execute(update(account).where(later).values(totp_step=step)).rowcount == 1
     mine = (recovery_code.c.account_id == number) & recovery_code.c.used_ms.is_(None)
     this = mine & (recovery_code.c.code_sha256 == _sha256(typed))
+    if not row_holds(connection, recovery_code, (number, _sha256(typed))):
+        return False
     if connection.execute(update(recovery_code).where(this).values(used_ms=now_ms)).rowcount != 1:
         return False
     left = int(connection.execute(select(func.count()).select_from(recovery_code).where(mine)).scalar_one())

@@ -21,6 +21,7 @@ from collector.center.db.tables_people import account, login_failure, session
 from collector.center.db.tables_people import audit as audit_log
 from collector.center.people import audit, second_factor
 from collector.center.people.access import Actor, Role
+from collector.center.people.accounts import require_account, sealed_only
 from collector.center.people.passwords import is_password, renewed_hash
 from collector.center.people.tokens import sha256_of
 
@@ -43,6 +44,7 @@ def log_in(store: CenterStore, name: str, password: str, *, code: str = "", addr
 
     Raises:
         Denied: too many failures for this name or from this address; try again later.
+        StoreError: the account is not as this program wrote it.
     """
     now_ms = store.clock.now_utc_ms()
     name, address = name[:64], address[:64]
@@ -58,6 +60,7 @@ def is_password_of(store: CenterStore, name: str, password: str, *, address: str
 
     Raises:
         Denied: too many failures for this name or from this address; try again later.
+        StoreError: the account is not as this program wrote it.
     """
     now_ms = store.clock.now_utc_ms()
     return _find_by_password(store, name[:64], password, address[:64], now_ms) is not None
@@ -73,13 +76,13 @@ def session_actor(store: CenterStore, secret: str, *, max_ms: int) -> Actor | No
     now_ms = store.clock.now_utc_ms()
     digest = sha256_of(secret)
     query = (
-        select(account.c.name, account.c.role, account.c.plant, account.c.totp_key, session.c.seen_ms)
+        select(account.c.id, account.c.name, account.c.role, account.c.plant, account.c.totp_key, session.c.seen_ms)
         .join(session, session.c.account_id == account.c.id)
         .where((session.c.secret_sha256 == digest) & (session.c.expires_ms > now_ms))
         .where(session.c.created_ms > now_ms - max_ms)
         .where(account.c.disabled_ms.is_(None))
     )
-    row = store.read(lambda c: c.execute(query).one_or_none())
+    row = store.read(lambda c: sealed_only(c, c.execute(query).one_or_none(), session, digest))
     if row is None:
         return None
     if now_ms - row.seen_ms >= SEEN_EVERY_MS:
@@ -106,6 +109,7 @@ def _find_by_password(store: CenterStore, name: str, password: str, address: str
         query = select(account).where((account.c.name == name) & account.c.disabled_ms.is_(None))
         found = store.read(lambda c: c.execute(query).one_or_none())
         if is_password(found.password_hash if found else None, password) and found is not None:
+            store.read(lambda c: require_account(c, found.id, name))
             return found
         store.write(lambda c: _note_failure(c, name, address, now_ms)).result()
         return None

@@ -16,7 +16,7 @@ from collector.center.db.store import CenterStore
 from collector.center.db.tables_people import account, token
 from collector.center.people import audit
 from collector.center.people.access import SCOPES, Actor, Permission, Role, scopes_of
-from collector.center.people.accounts import account_number
+from collector.center.people.accounts import account_number, sealed_only
 
 TOKEN_PREFIX: Final = "ct_"  # what a leaked one is recognised by
 
@@ -94,12 +94,18 @@ def list_tokens(connection: Connection, account_name: str = "") -> list[dict[str
 def token_actor(store: CenterStore, secret: str) -> Actor | None:
     """Whose token it is; None where there is none, or no longer."""
     query = (
-        select(account.c.name, account.c.role, account.c.plant, account.c.totp_key, token.c.scope)
+        select(account.c.id, account.c.name, account.c.role, account.c.plant, account.c.totp_key)
+        .add_columns(token.c.scope, token.c.id.label("number"))
         .join(token, token.c.account_id == account.c.id)
         .where((token.c.secret_sha256 == sha256_of(secret)) & (token.c.expires_ms > store.clock.now_utc_ms()))
         .where(token.c.revoked_ms.is_(None) & account.c.disabled_ms.is_(None))
     )
-    row = store.read(lambda c: c.execute(query).one_or_none())
+
+    def find(connection: Connection) -> Any:
+        found = connection.execute(query).one_or_none()
+        return sealed_only(connection, found, token, found.number if found else 0)
+
+    row = store.read(find)
     if row is None:
         return None
     scope = frozenset[Permission]().union(*(SCOPES[name] for name in row.scope.split()))

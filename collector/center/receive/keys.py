@@ -8,6 +8,7 @@ enrolled. Its batches go to quarantine as `unknown_key`; the plant sends them ag
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, func, insert, select, update
 import collector.wire as wire
 from collector.base.errors import StoreError
 from collector.base.text import tr
+from collector.center.db.seals.sealed_rows import row_holds
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_people import audit as audit_log
 from collector.center.db.tables_quality import plant_key
@@ -29,7 +31,9 @@ from collector.center.settings import CenterSettings
 from collector.model.interval import format_time
 
 CONFIGURED: Final = "key.configured"
+REVOKED: Final = "key.revoke"
 MAX_PEM_BYTES: Final = 10_000
+logger: Final = logging.getLogger("collector.center.receive.keys")
 
 
 def enrol_key(connection: Connection, *, actor: Actor, plant: str, pem: bytes, now_ms: int) -> str:
@@ -83,7 +87,7 @@ def revoke_key(connection: Connection, *, actor: Actor, plant: str, key_id: str,
     else:
         connection.execute(update(plant_key).where(where).values(values))
     detail = {"key_id": key_id, "reason": reason}
-    audit.append(connection, actor=actor, action="key.revoke", subject=plant, detail=detail, now_ms=now_ms)
+    audit.append(connection, actor=actor, action=REVOKED, subject=plant, detail=detail, now_ms=now_ms)
 
 
 def note_configured_keys(connection: Connection, plants: Mapping[str, EnrolledPlant], now_ms: int) -> None:
@@ -105,15 +109,27 @@ def with_stored_keys(connection: Connection, plants: Mapping[str, EnrolledPlant]
     """The plants of center.toml with the keys that count now."""
     keys: dict[str, dict[str, Ed25519PublicKey]] = {plant: dict(known.keys) for plant, known in plants.items()}
     revoked: dict[str, dict[str, str]] = {plant: {} for plant in plants}
+    for plant, key_id in _revoked_by_log(connection):  # also where the row that says so is gone
+        if plant in plants and keys[plant].pop(key_id, None) is not None:
+            revoked[plant][key_id] = "was revoked"
     for row in connection.execute(select(plant_key)):
         if row.plant not in plants:
             continue
-        if row.revoked_ms is not None:
+        if not row_holds(connection, plant_key, [row.id]):  # its batches wait at the plant until a key is enrolled
+            keys[row.plant].pop(row.key_id, None)
+            revoked[row.plant][row.key_id] = "is not as it was enrolled: `collector center check` says more"
+            logger.error("key %s of %s: not as this program wrote it; it does not count", row.key_id, row.plant)
+        elif row.revoked_ms is not None:
             keys[row.plant].pop(row.key_id, None)
             revoked[row.plant][row.key_id] = f"was revoked {format_time(int(row.revoked_ms))}"
         else:
             keys[row.plant][row.key_id] = wire.parse_public_key(row.public_key.encode(), row.key_id)
     return {p: replace(known, keys=keys[p], revoked=revoked[p]) for p, known in plants.items()}
+
+
+def _revoked_by_log(connection: Connection) -> list[tuple[str, str]]:
+    query = select(audit_log.c.subject, audit_log.c.detail).where(audit_log.c.action == REVOKED)
+    return [(row.subject, json.loads(row.detail)["key_id"]) for row in connection.execute(query)]
 
 
 def list_keys(connection: Connection, plants: Mapping[str, EnrolledPlant]) -> list[dict[str, Any]]:

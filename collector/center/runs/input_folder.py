@@ -25,7 +25,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 
 from collector.base.errors import StoreError
 from collector.base.text import tr
-from collector.center.db.sealed_rows import require_rows
+from collector.center.db.seals.sealed_rows import require_rows
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported
 from collector.center.db.tables_receive import lake_day, lake_file, unit_day

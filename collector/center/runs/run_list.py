@@ -25,7 +25,7 @@ from sqlalchemy import Connection, exists, insert, select, update
 
 from collector.base.errors import Missing, Problem, StoreError
 from collector.base.text import Text, as_data, from_data, join, tr
-from collector.center.db.sealed_rows import require_rows
+from collector.center.db.seals.sealed_rows import require_rows
 from collector.center.db.tables_inputs import has_statement, run, run_file
 from collector.center.db.tables_month import month_step
 from collector.model.interval import Month, local_day

@@ -20,7 +20,7 @@ from sqlalchemy import select
 from collector.base.durable import folder_held
 from collector.base.errors import InvariantBroken, Missing
 from collector.base.text import tr
-from collector.center.db.sealed_rows import require_rows
+from collector.center.db.seals.sealed_rows import require_rows
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.verified import read_verified

@@ -35,6 +35,7 @@ from collector.cli.center.store import (
     named_config,
     needed_config,
     open_store,
+    place_of_store,
     rulebook_of_center,
 )
 from collector.cli.language import heads, print_text, say
@@ -181,10 +182,25 @@ def _say_altered(words: Sequence[str]) -> None:
 
 
 @app.command()
-def renew(config: ConfigOption = None, state: StateOption = "") -> None:
+def renew(
+    config: ConfigOption = None,
+    state: StateOption = "",
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Another seal.key in place of one that is lost; stop the center first.")
+    ] = False,
+) -> None:
     """Give a store that was put back by other means than restore a new id, as restore does. 更换库标识。"""
-    from collector.center.operate.anchors import renew_store
+    from collector.center.db.store import CenterStore
+    from collector.center.operate.anchors import note_new_key, renew_store
 
+    if new_key:
+        directory, url = place_of_store(config, state)
+        CenterStore.renew_key(directory, database_url=url)
+        with open_store(config, state) as store:
+            actor, now_ms = actor_of(""), store.clock.now_utc_ms()
+            store.write(lambda connection: note_new_key(connection, actor=actor, now_ms=now_ms)).result()
+        print_text("{path}: a new key; the rows are sealed with it as they are now", path=directory / "seal.key")
+        return
     with open_store(config, state) as store:
         actor, now_ms = actor_of(""), store.clock.now_utc_ms()
         store_id = store.write(lambda connection: renew_store(connection, actor=actor, now_ms=now_ms)).result()

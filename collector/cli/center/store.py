@@ -34,16 +34,26 @@ def open_store(config: Path | None, state: str, *, create: bool = False) -> Cent
     """
     from collector.base.clock import SystemClock
     from collector.center.db.store import READ_ONLY, CenterStore
-    from collector.center.settings import load_center
 
-    config = find_config(config, state)
-    settings = load_center(config) if config else None
-    directory = state or (settings.center.state_dir if settings else "")
-    url = settings.center.database_url if settings else ""
-    store = CenterStore.open(Path(directory), clock=SystemClock(), database_url=url, create=create)
+    directory, url = place_of_store(config, state)
+    store = CenterStore.open(directory, clock=SystemClock(), database_url=url, create=create)
     if store.is_read_only:
         print(say(tr("{directory} {is_read_only}", directory=directory, is_read_only=READ_ONLY)), file=sys.stderr)
     return store
+
+
+def place_of_store(config: Path | None, state: str) -> tuple[Path, str]:
+    """The state directory and the address of the database (empty: SQLite in it); `state` goes before center.toml's.
+
+    Raises:
+        ConfigError: center.toml is wrong.
+    """
+    from collector.center.settings import load_center
+
+    found = find_config(config, state)
+    settings = load_center(found) if found else None
+    directory = state or (settings.center.state_dir if settings else "")
+    return Path(directory), settings.center.database_url if settings else ""
 
 
 def named_config(argument: Path | None, option: Path | None) -> Path | None:

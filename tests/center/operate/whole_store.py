@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, func, insert, select
 
 from collector import wire
 from collector.center.db.all_tables import metadata
-from collector.center.db.sealed_rows import sealed_tables
+from collector.center.db.seals.sealed_rows import sealed_tables
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol
 from collector.center.people.access import Actor, Role

@@ -86,6 +86,7 @@ ACTIONS: Final[Mapping[str, Text]] = {
     "second_factor.set_up": tr("set up a second factor"),
     "session.start": tr("logged in"),
     "store.renew": tr("the store got a new name after a restore"),
+    "store.new_key": tr("the rows of the store got seals under a new key"),
     "substitution.decide": tr("decided a substitution"),
     "substitution.propose": tr("proposed a substitution"),
     "substitution.withdraw": tr("took back the proposal of a substitution"),

@@ -46,6 +46,8 @@ def login_action(ctx: Ctx) -> Page:
         return ctx.page(
             "login.html", status=429, wrong=tr("Too many failures: try again in a quarter of an hour"), name=name
         )
+    except StoreError as error:  # the account was changed by something else than this program
+        return ctx.page("login.html", status=403, wrong=said_by(error), name=name)
     if secret is None:
         return ctx.page("login.html", status=403, wrong=tr("Name, password or code is wrong"), name=name)
     target = own_path(ctx.request.query_params.get("next", ""))

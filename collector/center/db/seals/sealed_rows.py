@@ -4,7 +4,8 @@
 A transaction that writes such a row appends a link before it commits: which row, its hash before and after, and the
 hash of the link before. So `check_rows` finds a row that anything but this program changed, added or deleted, also
 where the program itself wrote the row again afterwards; and who knows the head of the chain finds that its end was cut
-(`center/operate/anchors.py`).
+(`center/operate/anchors.py`). Anybody can compute these hashes; the seal of a link only who has the store's key
+(`seal_key`), so a link that was written past this program counts nowhere.
 
 Every table of the store is sealed but those of `UNSEALED`, which says what each is held against instead.
 """
@@ -12,6 +13,7 @@ Every table of the store is sealed but those of `UNSEALED`, which says what each
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from sqlalchemy import (
     Select,
     Table,
     Update,
+    bindparam,
     event,
     func,
     insert,
@@ -33,10 +36,12 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    update,
 )
 
 from collector.base.errors import StoreError
 from collector.base.text import tr
+from collector.center.db.seals.seal_key import mac_of, seal_key_of
 from collector.center.db.tables_receive import metadata, row_seal
 from collector.model.interval import format_time
 
@@ -58,7 +63,6 @@ UNSEALED: Final[Mapping[str, str]] = {
     "lake_day": "says what is to be sealed; day files are held against the journal",
     "finding": "is found again when its day is validated; moves no money",
     "validated_day": "says what was validated; a day of another basis is validated again",
-    "session": "is a log-in of some hours, of which the secret alone opens anything",
     "login_failure": "counts failed log-ins of some hours",
     "sent_form": "keeps a form of a page from being carried out twice within a day",
     "file_facts": "can be made again from the day file; held against its own hash",
@@ -68,9 +72,12 @@ UNSEALED: Final[Mapping[str, str]] = {
 }
 VOLATILE: Final[Mapping[str, frozenset[str]]] = {
     "run": frozenset({"doing", "parts_done", "parts"}),  # how far a run is while it is made
+    # Renewed with every use; the longest time of a session goes by when it began, which is sealed.
+    "session": frozenset({"seen_ms", "expires_ms"}),
 }
 _AT_ONCE: Final = 200
 _CHANGES: Final = "row_changes"
+_NO_SEAL: Final = "a link that this program did not write"  # in the place of a hash: fits no row
 _FAR: Final = 253_402_300_800_000  # the year 10 000 as ms: no instant behind it can be written as a date
 _FIELDS: Final = ("sequence", "at_ms", "name", "key", "before", "after", "previous")
 
@@ -151,23 +158,27 @@ class RowChanges:
             if place not in self.inserted:
                 before: str | None = self.found[place]
             else:  # a row that was there already, and was not changed, is none of this transaction's
-                before = GONE if known.get(place, GONE) == GONE else self.found.get(place)
+                before = GONE if known.get(place, GONE) in (GONE, _NO_SEAL) else self.found.get(place)
             if before is not None and before != now.get(place, GONE):
                 changes.append((place, before, now.get(place, GONE)))
         _append(self.connection, changes, now_ms)
 
 
-def altered_places(connection: Connection) -> set[Place]:
+def altered_places(connection: Connection, key: bytes | None) -> set[Place]:
     """Rows that are not as the chain says, in a store of an earlier schema: asked before a migration changes them.
 
     What had no column then is left out of a hash as what is empty is. Tables of which the chain says nothing yet were
-    not sealed then.
+    not sealed then. `key`: None where the links of that schema had no seals.
     """
     database = inspect(connection)
     if not database.has_table(row_seal.name):
         return set()
-    query = select(row_seal.c.name, row_seal.c.key, row_seal.c.after).order_by(row_seal.c.sequence)
-    last = {(row.name, row.key): row.after for row in connection.execute(query)}
+    columns = list(row_seal.columns) if key else [each for each in row_seal.columns if each.name != "mac"]
+    last = {
+        (link["name"], link["key"]): link["after"]
+        for link in connection.execute(select(*columns).order_by(row_seal.c.sequence)).mappings()
+        if key is None or _is_sealed(link, key)
+    }
     altered: set[Place] = set()
     for table in sealed_tables():
         if table.name not in {name for name, _ in last} or not database.has_table(table.name):
@@ -198,6 +209,23 @@ def seal_everything(connection: Connection, now_ms: int, altered: Collection[Pla
     _append(connection, [each for each in (*changed, *gone) if each[0] not in altered], now_ms)
 
 
+def seal_links(connection: Connection, *, before: bytes | None = None) -> None:
+    """Give every link the seal of the store's key: where there was none yet, or the key is another one now.
+
+    `before`: the key until now, where it is known; then a link without its seal gets none.
+    """
+    key = seal_key_of(connection)
+    links = connection.execute(select(row_seal)).mappings().all()
+    change = update(row_seal).where(row_seal.c.sequence == bindparam("number")).values(mac=bindparam("seal"))
+    sealed = [
+        {"number": link["sequence"], "seal": mac_of(key, link["hash"])}
+        for link in links
+        if before is None or _is_sealed(link, before)
+    ]
+    for start in range(0, len(sealed), _AT_ONCE):
+        connection.execute(change, sealed[start : start + _AT_ONCE])
+
+
 def head(connection: Connection) -> tuple[int, str]:
     """Sequence and hash of the latest link; (0, zeros) where there is none."""
     row = connection.execute(select(row_seal).order_by(row_seal.c.sequence.desc()).limit(1)).one_or_none()
@@ -207,7 +235,7 @@ def head(connection: Connection) -> tuple[int, str]:
 def check_rows(connection: Connection) -> Iterator[str]:
     """Every row that is not as this program last wrote it, and every broken link, in words."""
     last: dict[Place, Any] = {}
-    sequence, previous = 0, NOTHING_BEFORE
+    sequence, previous, key = 0, NOTHING_BEFORE, seal_key_of(connection)
     links = select(row_seal).order_by(row_seal.c.sequence).execution_options(yield_per=1000)
     for link in connection.execute(links).mappings():
         name, place = f"link {link['sequence']} of the chain of rows", (link["name"], link["key"])
@@ -219,6 +247,10 @@ def check_rows(connection: Connection) -> Iterator[str]:
             yield f"{name}: follows {sequence}; links in between are gone"
         if link["previous"] != previous or _link_hash(link) != link["hash"]:
             yield f"{name}: altered after it was written"
+        elif not _is_sealed(link, key):  # what it says of its row is not believed
+            yield f"{name}: was not written by this program"
+            sequence, previous = int(link["sequence"]), str(link["hash"])
+            continue
         if link["before"] != (last[place]["after"] if place in last else GONE):
             yield f"{_words(place)}: was changed by something else before {format_time(link['at_ms'])}"
         sequence, previous = int(link["sequence"]), str(link["hash"])
@@ -254,6 +286,25 @@ def require_rows(connection: Connection, table: Table, keys: Iterable[Sequence[A
                 found=now.get(place) or "no such row",
             )
             raise StoreError(message, subject=_words(place))
+
+
+def row_holds(connection: Connection, table: Table, key: Sequence[Any]) -> bool:
+    """Whether a row that lets somebody in, or somebody decide, is as this program wrote it."""
+    place = table.name, json.dumps(list(key))
+    now, known = _digests(connection, [place]), _last_links(connection, [place])
+    changes = connection.info.get(_CHANGES)
+    if changes is not None and (place in changes.inserted or place in changes.found):
+        return place in changes.inserted or changes.found[place] == known.get(place, GONE)
+    return now.get(place, GONE) == known.get(place, GONE)
+
+
+def altered_rows(connection: Connection, table: Table) -> list[str]:
+    """The rows of a small table that are not as this program wrote them, or are gone, by table and key."""
+    now = dict(_all_digests(connection, table))
+    keys = select(row_seal.c.key).where(row_seal.c.name == table.name).distinct()
+    places = now.keys() | {(table.name, key) for key in connection.execute(keys).scalars()}
+    known = _last_links(connection, places)
+    return [_words(each) for each in sorted(places) if now.get(each, GONE) != known.get(each, GONE)]
 
 
 def sealed_tables() -> list[Table]:
@@ -318,10 +369,13 @@ def _digests(connection: Connection, places: Iterable[Place]) -> dict[Place, str
 def _last_links(connection: Connection, places: Iterable[Place]) -> dict[Place, str]:
     """What the chain says of these rows, where it says anything."""
     found: dict[Place, str] = {}
+    seal = seal_key_of(connection)
     for name, keys in _by_table(places):
         where = (row_seal.c.name == name) & row_seal.c.key.in_(keys)
-        query = select(row_seal.c.key, row_seal.c.after).where(where).order_by(row_seal.c.sequence)
-        found.update({(name, row.key): row.after for row in connection.execute(query)})
+        latest = select(func.max(row_seal.c.sequence)).where(where).group_by(row_seal.c.key)
+        for link in connection.execute(select(row_seal).where(row_seal.c.sequence.in_(latest))).mappings():
+            holds = _is_link(link) and _is_sealed(link, seal)
+            found[name, link["key"]] = link["after"] if holds else _NO_SEAL
     return found
 
 
@@ -341,13 +395,14 @@ def _all_digests(connection: Connection, table: Table) -> Iterator[tuple[Place, 
 
 def _append(connection: Connection, changes: Iterable[tuple[Place, str, str]], now_ms: int) -> None:
     sequence, previous = head(connection)
+    key = seal_key_of(connection)
     links = []
-    for (name, key), before, after in changes:
+    for (name, row), before, after in changes:
         sequence += 1
-        link: dict[str, Any] = {"sequence": sequence, "at_ms": now_ms, "name": name, "key": key}
+        link: dict[str, Any] = {"sequence": sequence, "at_ms": now_ms, "name": name, "key": row}
         link |= {"before": before, "after": after, "previous": previous}
         previous = link["hash"] = _link_hash(link)
-        links.append(link)
+        links.append(link | {"mac": mac_of(key, previous)})
     if links:
         connection.execute(insert(row_seal), links)
 
@@ -356,6 +411,11 @@ def _is_link(link: RowFacts) -> bool:
     """Whether each cell is of the type we write: on a damaged page of the database it may be of any."""
     numbers = all(isinstance(link[name], int) and 0 <= link[name] < _FAR for name in ("sequence", "at_ms"))
     return numbers and all(isinstance(link[name], str) for name in _FIELDS[2:])
+
+
+def _is_sealed(link: RowFacts, key: bytes) -> bool:
+    """Whether a link was written with the store's key, and is as it was written."""
+    return link["hash"] == _link_hash(link) and hmac.compare_digest(mac_of(key, link["hash"]), str(link["mac"]))
 
 
 def _link_hash(link: RowFacts) -> str:
