@@ -46,7 +46,7 @@ def audit_actions() -> set[str]:
     """Every action that the center enters in its audit log: those written out, and those made of a kind."""
     texts = "".join(path.read_text("utf-8") for path in (HOUSE / "center").rglob("*.py"))
     told = {
-        *re.findall(r'(?:action=|action = |: Final = |action, \w+ = |actor, )"([a-z_]+\.[a-z_]+)"', texts),
+        *re.findall(r'(?:action=|action = |(?<!_FILE): Final = |action, \w+ = |actor, )"([a-z_]+\.[a-z_]+)"', texts),
         *(f"{kind}.{verb}" for kind in four_eyes.KINDS for verb in ("propose", "decide", "withdraw")),
         *(f"{kind}.first" for kind in (FILING, PUBLICATION)),
         *(f"review.{kind}" for kind in EventKind),
