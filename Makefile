@@ -6,7 +6,7 @@ OUT ?= bench-out/bench.json
 
 DEMO := $(if $(wildcard .venv.stamp),.venv.stamp,.venv.demo.stamp)
 
-.PHONY: help install demo test soak deb bundle packages-test check texts docs reference screens lock sbom bench clean
+.PHONY: help install demo test full-test soak deb bundle packages-test check texts docs reference screens lock sbom bench clean
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -34,11 +34,14 @@ demo: $(DEMO)  ## the whole chain on this machine: devices to statement, compare
 	$(BIN)/collector demo --out demo-out
 
 test: .venv.stamp  ## all tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -rs
+	$(BIN)/python -m pytest -n 3 --dist worksteal -rs
+
+full-test: .venv.stamp  ## all tests, the random and repeated ones at their full size, pages in every language and width
+	FULL=1 BROWSER=1 $(BIN)/python -m pytest -n 2 --dist worksteal -rs
 
 # Ten to thirty minutes on two cores; the figures of each test are printed at the end.
 soak: .venv.stamp  ## faults at length: 200 kills, 100 damaged buffers, 24 h in compressed time, a million frames per codec
-	SOAK=1 STARTS=50 KILLS=200 DAMAGES=100 HOURS=24 FRAMES=1000000 LINK_FRAMES=500000 $(BIN)/python -m pytest -n 2 --dist worksteal -rP --show-capture=stdout -o faulthandler_timeout=0 \
+	SOAK=1 FULL=1 STARTS=50 KILLS=200 DAMAGES=100 HOURS=24 FRAMES=1000000 LINK_FRAMES=500000 $(BIN)/python -m pytest -n 2 --dist worksteal -rP --show-capture=stdout -o faulthandler_timeout=0 \
 		tests/crash tests/soak tests/contract/test_driver_faults.py tests/center/receive/test_receiver.py tests/agent/buffer/test_buffer_lives.py tests/interop/test_iec104_peers.py
 
 check: .venv.stamp  ## style, types, import arrows

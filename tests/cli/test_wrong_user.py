@@ -51,28 +51,39 @@ port = 1502
 """
 
 
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """A center's folder with a store and a backup of it; not below pytest's folder, which is root's alone."""
+    place = Path(tempfile.mkdtemp(prefix="collector-users-"))
+    (place / "agent").mkdir()
+    shutil.copy(ROOT / "config/points/governor_modbus.csv", place)
+    (place / "password").write_text("correct horse battery\n")
+    write_settings(place)
+    make = [sys.executable, "-m", "collector.cli.main", "center"]
+    config = ["--config", str(place / "center.toml")]
+    add = ["user", "add", "li", "--role", "auditor", "--password-file", str(place / "password")]
+    subprocess.run([*make, *add, *config], check=True, capture_output=True, timeout=HANG_S)
+    subprocess.run([*make, "backup", str(place / "backup"), *config], check=True, capture_output=True, timeout=HANG_S)
+    for path in place.iterdir():
+        path.chmod(0o644 if path.is_file() else 0o700)
+    place.chmod(0o755)
+    yield place
+    shutil.rmtree(place)
+
+
+def write_settings(place: Path) -> None:
+    for file, text in (("center.toml", CENTER), ("agent.toml", AGENT)):
+        (place / file).write_text(text.format(folder=place))
+
+
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """`root/` and `wrong/` with the same store, both made by root; not below pytest's folder, which is root's alone."""
+def folder(made: Path) -> Iterator[Path]:
+    """`root/` and `wrong/` with the same store, both made by root."""
     top = Path(tempfile.mkdtemp(prefix="collector-users-"))
     top.chmod(0o755)
     for name in ("root", "wrong"):
-        place = top / name
-        (place / "agent").mkdir(parents=True)
-        for file, text in (("center.toml", CENTER), ("agent.toml", AGENT)):
-            (place / file).write_text(text.format(folder=place))
-        (place / "password").write_text("correct horse battery\n")
-        shutil.copy(ROOT / "config/points/governor_modbus.csv", place)
-        make = [sys.executable, "-m", "collector.cli.main", "center"]
-        config = ["--config", str(place / "center.toml")]
-        add = ["user", "add", "li", "--role", "auditor", "--password-file", str(place / "password")]
-        subprocess.run([*make, *add, *config], check=True, capture_output=True, timeout=HANG_S)
-        subprocess.run(
-            [*make, "backup", str(place / "backup"), *config], check=True, capture_output=True, timeout=HANG_S
-        )
-        for path in place.iterdir():
-            path.chmod(0o644 if path.is_file() else 0o700)
-        place.chmod(0o755)
+        shutil.copytree(made, top / name)
+        write_settings(top / name)
     yield top
     shutil.rmtree(top)
 

@@ -16,8 +16,9 @@ import pytest
 from tests.crash.arrivals import compare
 from tests.crash.chain import running_chain
 from tests.crash.plant_truth import truth
+from tests.size import sized
 
-KILLS = int(os.environ.get("KILLS", "20"))
+KILLS = int(os.environ.get("KILLS", sized(10, 20)))
 
 
 @pytest.mark.crash

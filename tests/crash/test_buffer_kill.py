@@ -19,8 +19,9 @@ import pytest
 from collector.agent.buffer.buffer import Buffer, Position
 from collector.wire import decode_batch, open_envelope
 from tests.crash.buffer_victim import T0, open_buffer
+from tests.size import sized
 
-KILLS = int(os.environ.get("KILLS", "20"))
+KILLS = int(os.environ.get("KILLS", sized(10, 20)))
 ROOT = Path(__file__).parents[2]
 
 

@@ -28,6 +28,7 @@ from collector.points.load import load_points
 from collector.sheets.findings import Severity
 from tests.points.maker_sheets import ACREL, ALL, CHINT, EATON, PLANT, SIEMENS, STATION, Maker, write
 from tests.points.point_tables import write_cells
+from tests.size import sized
 
 EXPECTED = {
     "acrel": """
@@ -367,7 +368,7 @@ cells = st.sampled_from(
     rows=st.lists(st.lists(cells, min_size=1, max_size=7), max_size=9),
     protocol=st.sampled_from(["", "iec104", "dlt645"]),
 )
-@settings(max_examples=300)
+@settings(max_examples=sized(80, 300))
 def test_any_sheet_is_a_proposal_and_never_an_exception(rows: list[list[str]], protocol: str) -> None:
     from collector.points.convert.sheet import find_table
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from collector.points.lint import LintReport, lint_table
 from collector.sheets.findings import Severity
 from tests.points.point_tables import write_cells
+from tests.size import sized
 
 ROOT = Path(__file__).parents[2]
 # name, quantity, area, type, address, raw_unit, then whatever a case needs
@@ -254,7 +255,7 @@ def test_the_tables_shipped_have_no_error_and_no_warning() -> None:
 
 
 @given(data=st.binary(max_size=300), shape=st.sampled_from([b"", "名称,量,区,类型,地址\n".encode(), b"PK\x03\x04"]))
-@settings(max_examples=150)
+@settings(max_examples=sized(50, 150))
 def test_any_bytes_are_a_report_and_never_an_exception(data: bytes, shape: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "t.csv"
@@ -298,7 +299,7 @@ cell = st.sampled_from(
     rows=st.lists(st.lists(cell, min_size=23, max_size=23), min_size=1, max_size=4),
     protocol=st.sampled_from(["modbus_rtu", "iec104", "dlt645", "dlt698", None]),
 )
-@settings(max_examples=200)
+@settings(max_examples=sized(60, 200))
 def test_any_cells_are_a_report_and_never_an_exception(rows: list[list[str]], protocol: str | None) -> None:
     from collector.points import COLUMNS as ALL
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from collector.points import COLUMNS, IEC104_TYPES, ORDERS, Point, load_points
 from collector.points.point import NORMALISED, decimal_text
 from tests.points.point_tables import FORMS, write_points
+from tests.size import sized
 
 decimals = st.builds(lambda whole, digits: Fraction(whole, 10**digits), st.integers(-(10**6), 10**6), st.integers(0, 6))
 texts = st.text("有功功率断路器ABCabc019 ,\"'", max_size=12).map(str.strip)
@@ -50,7 +51,7 @@ def is_utf8(data: bytes) -> bool:
 
 
 @given(data=st.data())
-@settings(max_examples=120)
+@settings(max_examples=sized(40, 120))
 def test_a_written_table_loads_to_the_same_points(data: st.DataObject) -> None:
     protocol = data.draw(st.sampled_from(["modbus_tcp", "iec104", "dlt645", "dlt698"]))
     table = [data.draw(points(protocol, row)) for row in range(data.draw(st.integers(1, 4)))]

@@ -16,6 +16,7 @@ from collector.model.dispatch import Rate, StartStopRow
 from collector.model.register import RegisteredUnit
 from collector.settlement.rulebook.catalogue import SERVICES
 from tests.settlement.small_month import Case, at, unit
+from tests.size import sized
 
 STEP = 300_000
 DAYS = 3
@@ -125,7 +126,7 @@ def with_gaps(case: Case, rng: random.Random) -> None:
 bounded: Counter[str] = Counter()
 
 
-@settings(max_examples=60)
+@settings(max_examples=sized(20, 60))
 @given(seed=st.integers(0, 2**32))
 def check_a_month(seed: int) -> None:
     rng = random.Random(seed)

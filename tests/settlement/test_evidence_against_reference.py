@@ -25,6 +25,7 @@ from tests.reference.plausible import without_implausible
 from tests.reference.register import Register
 from tests.reference.times import month_span
 from tests.settlement.made_folders import DAY_MS, JUNE_1, make_folder
+from tests.size import sized
 
 _BOOK = load_rulebook(Path(__file__).resolve().parents[2] / "config" / "rules" / "east-china-trial")
 
@@ -112,7 +113,7 @@ def compare(seed: int) -> tuple[int, int, int]:
         return len(expected), sum(row[5] is not None for row in expected), len(found)
 
 
-@settings(max_examples=15, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sized(8, 15), derandomize=True, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(min_value=0, max_value=2**40))
 def test_evidence_of_primary_frequency_and_meters_equals_the_reference(seed: int) -> None:
     compare(seed)

@@ -23,6 +23,7 @@ from collector.tables.limits import InputRules
 from tests.center.inputs.small_tables import take
 from tests.center.runs.center_months import JUNE, new_store, settled
 from tests.settlement.small_month import shipped_rulebook
+from tests.size import sized
 
 BOOK = shipped_rulebook()
 NUMBERS = (
@@ -148,7 +149,7 @@ FOLDERS = st.tuples(registers(), RECORDS, st.fixed_dictionaries({}, optional=TAB
 
 
 @given(FOLDERS)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sized(50, 150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_folder_of_hostile_tables_is_refused_by_name_or_settles(made: tuple[str, str, dict[str, str]]) -> None:
     register, records, tables = made
     with tempfile.TemporaryDirectory() as root:
@@ -166,7 +167,7 @@ def test_a_folder_of_hostile_tables_is_refused_by_name_or_settles(made: tuple[st
 
 
 @given(st.tuples(registers(), st.fixed_dictionaries({}, optional=TABLES)))
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sized(6, 12), deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_the_center_takes_of_hostile_tables_it_settles_or_refuses_by_name(
     made: tuple[str, dict[str, str]],
 ) -> None:
@@ -196,7 +197,7 @@ def test_the_tables_made_here_are_taken_often_enough_to_prove_anything() -> None
     counts = {"taken": 0, "made": 0}
 
     @given(FOLDERS)
-    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=sized(25, 60), deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def count(made: tuple[str, str, dict[str, str]]) -> None:
         counts["made"] += 1
         with tempfile.TemporaryDirectory() as root:

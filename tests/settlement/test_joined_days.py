@@ -19,6 +19,7 @@ from collector.settlement.measure_units import measure, plan_batches
 from collector.settlement.services.avc_orders import find_orders, order_table
 from collector.settlement.settle import prepare
 from tests.settlement.small_month import JUNE, Case, amount, area, at, shipped_rulebook, unit
+from tests.size import sized
 
 STEP_MS = 300_000
 DAYS = 4
@@ -85,7 +86,7 @@ def wandering(rng: random.Random) -> Case:
     return case
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=sized(6, 20), deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_standing_target_is_followed_over_midnight_however_the_days_are_measured(seed: int) -> None:
     inputs = wandering(random.Random(seed)).inputs()

@@ -15,8 +15,9 @@ import pytest
 
 from tests.settlement.made_events import make_events
 from tests.settlement.whole_statement import FILES, Compared
+from tests.size import sized
 
-MONTHS = int(os.environ.get("MONTHS", "12"))
+MONTHS = int(os.environ.get("MONTHS", sized(6, 12)))
 FIRST = int(os.environ.get("SEED", "0"))
 PARTS = 2  # so that two workers share them
 

@@ -21,6 +21,7 @@ from collector.sheets.efile import read_efile
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
 from collector.tables.folder import TABLES, load_folder
+from tests.size import sized
 from tests.tables.made_folder import RECORDS, REGISTER, T0, T0_MS, T1, found, make
 
 
@@ -51,7 +52,7 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@settings(max_examples=60)
+@settings(max_examples=sized(25, 60))
 @given(st.data())
 def test_damaged_files_are_read_or_refused(name: str, data: st.DataObject) -> None:
     content = bytearray(SAMPLES[name])
@@ -64,7 +65,7 @@ def test_damaged_files_are_read_or_refused(name: str, data: st.DataObject) -> No
             load_folder(Path(folder))
 
 
-@settings(max_examples=100)
+@settings(max_examples=sized(30, 100))
 @given(
     st.sampled_from([f"{name}.csv" for name in TABLES] + ["register.toml", "records/b.csv", "orders.xlsx"]), st.binary()
 )

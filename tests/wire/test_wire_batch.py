@@ -37,6 +37,7 @@ from collector.wire import (
     verify_signature,
 )
 from collector.wire.body import QUANTITY_CODES
+from tests.size import sized
 from tests.wire.wire_strategies import batches
 
 SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
@@ -80,7 +81,7 @@ def assert_times(one: BatchTimes, other: BatchTimes) -> None:
 
 
 @given(batches())
-@settings(max_examples=200)
+@settings(max_examples=sized(60, 200))
 @example(Batch(STREAM, 1, (LAYOUT,), (), ()))
 def test_decoding_an_encoded_batch_gives_it_back(batch: Batch) -> None:
     payload = encode_batch(batch, SIGNER)
@@ -254,14 +255,14 @@ def test_what_can_not_be_said_is_refused_when_encoding() -> None:
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=300)
+@settings(max_examples=sized(80, 300))
 def test_random_bytes_are_garbled_and_nothing_else(noise: bytes) -> None:
     with pytest.raises(Garbled):
         decode_batch(open_envelope(noise))
 
 
 @given(batches(), st.data())
-@settings(max_examples=150)
+@settings(max_examples=sized(50, 150))
 def test_a_body_with_bytes_exchanged_is_garbled_or_a_batch(batch: Batch, data: st.DataObject) -> None:
     good = encode_batch(batch, None)
     index, columns = map(bytearray, unpacked(good))

@@ -24,6 +24,7 @@ from collector.agent.device.dlt645.codec import (
 )
 from collector.agent.device.frames import Unfinished
 from collector.base.errors import DeviceError, Garbled, Refused
+from tests.size import sized
 
 # Answer of meter 000000000012 to 00010000: 57 34 12 00 is 1234.57 kWh. Sum of 2 × 68, 12, 91, 08,
 # 33 33 34 33 and 8A 67 45 33: D0 + 12 + 91 + 08 + CD + 169 = 3B1.
@@ -164,7 +165,7 @@ def test_the_clock_is_read_as_it_shows() -> None:
     assert decode_clock(b"", b"") is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=sized(80, 300))
 @given(st.lists(st.binary(max_size=300) | st.sampled_from([ENERGY, b"\x68" * 9, ENERGY[:14]]), max_size=6))
 def test_any_bytes_give_only_frames_garbled_and_need_more_and_little_is_kept(chunks: list[bytes]) -> None:
     reader = FrameReader()

@@ -34,6 +34,7 @@ from collector.model.record import GapRecord, UnitRecord
 from collector.wire.body import assemble
 from collector.wire.envelope import _seal
 from tests.center.center_batches import EPOCH, NOON, FixedClock, batch_topic, minutes, new_store, payload_of, record
+from tests.size import sized
 
 UNITS = ("U1", "U2")
 MAX_STREAMS = 20
@@ -354,7 +355,7 @@ BATCHES = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=sized(15, 40), deadline=None)
 @given(st.lists(st.lists(BATCHES, max_size=12), min_size=1, max_size=4))
 def test_whatever_a_plant_sends_the_other_is_served_and_the_work_is_bounded(turns: list[list[bytes]]) -> None:
     clock = FixedClock()

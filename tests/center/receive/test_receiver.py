@@ -32,8 +32,9 @@ from tests.center.center_process import (
     wait_for_through,
 )
 from tests.patience import HANG_S
+from tests.size import sized
 
-KILLS = int(os.environ.get("KILLS", "8"))
+KILLS = int(os.environ.get("KILLS", sized(4, 8)))
 
 
 def test_what_is_sent_is_stored_acknowledged_with_a_signature_and_sealed(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from tests.center.runs.late_changes import BATCHES, NAMES, UNITS, at, fill, gate
 from tests.settlement.made_folders import make_folder
 from tests.settlement.small_month import Case
 from tests.settlement.small_month import unit as a_unit
+from tests.size import sized
 
 every_unit = st.sampled_from(sorted(unit for units in UNITS.values() for unit in units))
 # Quarter hours around the month's edges and inside it.
@@ -115,7 +116,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(
-    max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=sized(4, 8),
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(acts=st.lists(changes, min_size=1, max_size=6))
 def test_any_late_changes_come_out_as_offline(state: Path, acts: list[Act]) -> None:
