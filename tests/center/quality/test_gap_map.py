@@ -49,6 +49,19 @@ def test_the_months_map_counts_minutes_of_a_plants_units_by_day(tmp_path: Path) 
     assert cells["P1", "2026-03-11"] == (0, 0)  # not begun
 
 
+def test_the_months_map_ends_with_the_day_that_is_not_over(tmp_path: Path) -> None:
+    clock = FixedClock(MIDNIGHT + 90 * MINUTE)
+    with opened(tmp_path, clock) as store:
+        # Up to 00:19, each held for ten minutes: to 00:29 of 90 minutes; of the day before all after 23:40.
+        deliver(store, [payload_of(1, minutes("U1", MIDNIGHT - 20 * MINUTE, 40))])
+        found = store.read(lambda c: map_month(c, Month(2026, 3), now_ms=clock.now_ms, hold_limit_s=600))
+    cells = {cell.day: (cell.known_min, cell.elapsed_min) for cell in found if cell.plant == "P1"}
+    assert cells["2026-03-09"] == (20, 2 * 1440)
+    assert cells["2026-03-10"] == (29, 2 * 90)
+    assert cells["2026-03-08"] == (0, 2 * 1440)
+    assert cells["2026-03-11"] == (0, 0)
+
+
 def test_the_days_map_holds_a_record_as_long_as_the_policy_says_also_over_midnight(tmp_path: Path) -> None:
     clock = FixedClock(MIDNIGHT + 2 * HOUR + 30 * MINUTE)
     with opened(tmp_path, clock) as store:

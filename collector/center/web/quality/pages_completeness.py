@@ -66,6 +66,7 @@ def completeness_page(ctx: Ctx, month: FromPath[str]) -> Page:
         month=wanted,
         limit_s=limit_s,
         days=wanted.days,
+        places=[f"/months/{wanted}/completeness/{each}" for each in wanted.days],
         rows={plant: [cell(d.known_min, d.elapsed_min) for d in days] for plant, days in _by_plant(seen).items()},
         totals={plant: _total(days) for plant, days in _by_plant(seen).items()},
         whole=_total(seen),

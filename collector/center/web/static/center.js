@@ -28,3 +28,13 @@ for (const form of document.querySelectorAll("form[method=post]")) {
 window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("form[method=post] button")) button.disabled = false;
 });
+
+// A square of a map says on hover whose it is: its row and its column.
+document.addEventListener("mouseover", (event) => {
+  const link = event.target.closest(".heat td a");
+  if (!link || link.title) return;
+  const cell = link.parentElement;
+  const row = [...cell.parentElement.querySelectorAll("th")].map((each) => each.textContent.trim());
+  const head = cell.closest("table").tHead.rows[0].cells[cell.cellIndex];
+  link.title = `${row.join(" ")} · ${head.dataset.name ?? head.textContent.trim()}: ${link.textContent} %`;
+});
