@@ -47,6 +47,14 @@ def test_no_translation_is_an_english_sentence() -> None:
     assert left == []
 
 
+def test_marks_beside_chinese_are_full_width() -> None:
+    han = HAN.pattern.replace("]", "\u3001-\u303f\uff00-\uffef]")
+    half = re.compile(f"{han}[,;:?!(]|[,;:?!]{han}|\\([^()]*{han}[^()]*\\)")
+    assert half.search("电厂, 机组")
+    assert half.search("余额 (元)")
+    assert {text: chinese for (_, text), chinese in translated().items() if half.search(chinese)} == {}
+
+
 def test_nothing_told_to_people_is_written_in_english_alone() -> None:
     """A message of an error, a problem or an alarm, a line or a head on a terminal: `tr`, or both languages in it."""
     told = {name for name, of in vars(errors).items() if isinstance(of, type) and issubclass(of, Exception)}
