@@ -63,6 +63,11 @@ class NavEntry:
 
 _OWN_ADDRESS: Final = re.compile(r'\b(href|src|action)="/(?!/)')
 NAVIGATION: Final[list[NavEntry]] = []
+# What stands between two texts of a template.
+_MARKS: Final = {
+    "zh": {"colon": "：", "comma": "，", "semicolon": "；"},
+    "en": {"colon": ": ", "comma": ", ", "semicolon": "; "},
+}
 
 
 @functools.cache
@@ -117,6 +122,7 @@ def render_page(
         "t_in": lambda context, text, **values: Text(text, values, context).into(language),
         "code": lambda table, key: code_words.code_in_words(table, key, language),
         "language": language,
+        **_MARKS["zh" if language == "zh" else "en"],
         "other_language_url": _with_query(
             path, request.query_params.multi_items(), lang="en" if language == "zh" else "zh"
         ),

@@ -11,6 +11,7 @@ import pytest
 
 from collector.base.text import into, recognise
 from collector.center.web.code_words import KEPT
+from collector.center.web.render import TEMPLATES
 from collector.report.evidence import TITLES
 from tests.center.web.web_world import JUNE, PEOPLE, World, pages_of_month, world
 
@@ -39,6 +40,12 @@ def test_an_english_sentence_would_be_found() -> None:
     assert english_in("<p>编号 7：the run has no such line</p>") == ["the run has no"]
     assert english_in("<p>冲突;--replace !</p>") == ["--replace"]
     assert english_in("<p>电厂 P1 机组 U1 active_power_mw</p><code>one two three four</code>") == []
+
+
+def test_templates_leave_the_marks_between_two_texts_to_the_language() -> None:
+    """`{{ colon }}`, `{{ comma }}`, `{{ semicolon }}`: what is written out would be half width on a Chinese page."""
+    written = re.compile(r"\}\}(?:</\w+>)?[:,;] |join\(\"[,;]")
+    assert [path.name for path in sorted(TEMPLATES.glob("*.html")) if written.search(path.read_text("utf-8"))] == []
 
 
 @pytest.mark.parametrize("who", ["olga", "anna", "aldo", "rita", "paul", "admin"])

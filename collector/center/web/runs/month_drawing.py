@@ -22,6 +22,7 @@ from collector.center.web.runs.day_drawing import limits_on
 from collector.model.interval import DAY_MS, HOUR_MS, local_midnight_ms
 from collector.model.record import USABLE_BELOW
 from collector.report.timeline.drawing import Step
+from collector.settlement.outside_scope import OUTSIDE
 
 POWER: Final = "active_power_mw"
 Int64s = npt.NDArray[np.int64]
@@ -115,11 +116,16 @@ def _day(number: int, day: date, start: Int64s, end: Int64s, kw: Int64s, segment
 
 
 def _class_ms(segments: pa.Table, begin: int) -> dict[str, int]:
-    """How long each class took of a day."""
+    """How long each class took of a day; what no segment covers lies outside the scope of the service."""
     inside = pc.and_(pc.less(segments["start"], begin + DAY_MS), pc.greater(segments["end"], begin))
     rows = segments.filter(inside)
     length = np.minimum(rows["end"].to_numpy(), begin + DAY_MS) - np.maximum(rows["start"].to_numpy(), begin)
     found: dict[str, int] = {}
     for cause, taken in zip(rows["class"].cast(pa.string()).to_pylist(), length.tolist(), strict=True):
         found[cause] = found.get(cause, 0) + taken
-    return found
+    spans = sorted(zip(rows["start"].to_pylist(), rows["end"].to_pylist(), strict=True))
+    covered, until = 0, begin
+    for start, end in spans:
+        covered += max(min(end, begin + DAY_MS) - max(start, until), 0)
+        until = max(until, end)
+    return found | {OUTSIDE: DAY_MS - covered}

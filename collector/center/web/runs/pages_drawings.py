@@ -35,6 +35,7 @@ from collector.center.web.which_month import month_named
 from collector.model.interval import HOUR_MS, Month
 from collector.model.quantity import BY_NAME, from_scaled
 from collector.report import words as report_words
+from collector.settlement.outside_scope import OUTSIDE
 
 MOST_MONTHS: Final = 6  # colours that are told apart
 _WAN: Final = 10_000
@@ -275,6 +276,7 @@ def _hours_data(ctx: Context, rows: Sequence[UnitDayFiguresOut]) -> dict[str, An
             "y": [float(getattr(row, f"{name}_h")) for row in rows],
         }
         for name in _CLASSES
+        if name != OUTSIDE  # the rest of the day: drawn, it would leave no room for what is asked about
     ]
     return {"kind": "stack", "unit": "h", "rare": True, "traces": [each for each in traces if any(each["y"])]}
 

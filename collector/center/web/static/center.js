@@ -38,3 +38,6 @@ document.addEventListener("mouseover", (event) => {
   const head = cell.closest("table").tHead.rows[0].cells[cell.cellIndex];
   link.title = `${row.join(" ")} · ${head.dataset.name ?? head.textContent.trim()}: ${link.textContent} %`;
 });
+
+// On a phone the navigation is wider than the screen: the entry of this page is in sight.
+document.querySelector("nav[aria-label] > ul [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
