@@ -17,12 +17,14 @@ from typer.testing import CliRunner, Result
 
 from collector.base.errors import CollectorError, Denied
 from collector.base.resources import config_path
+from collector.center.lake.seal import enrol
 from collector.cli.center.commands import app
 from collector.cli.login import system_login, system_user
 from tests.center.center_batches import FixedClock, new_store
 from tests.center.made_month import add_run, on
 
 Run = Callable[..., Result]
+LATE_NOTE = ("--note", "made up for later")
 LATE = ("--reason", "made up for later")  # the verbs take the machine's own clock
 
 
@@ -30,6 +32,7 @@ LATE = ("--reason", "made up for later")  # the verbs take the machine's own clo
 def state(tmp_path: Path) -> Path:
     with new_store(tmp_path / "state", FixedClock(on(1))) as store:
         add_run(store)
+        store.write(lambda c: enrol(c, {"P1": (["U1"], [])})).result()
     return tmp_path / "state"
 
 
@@ -99,6 +102,43 @@ def test_a_month_from_disclosure_to_the_bill(run: Run, tmp_path: Path) -> None:
     found = json.loads(run("decisions", "--json", "--out", str(tmp_path / "decisions.csv")).output)
     assert [d["outcome"] for d in found if d["kind"] == "month_step"] == ["granted", "refused", "granted"]
     assert "month_filing" in (tmp_path / "decisions.csv").read_text("utf-8-sig")
+
+
+def test_the_regulators_own_acts_from_its_letter(run: Run, tmp_path: Path) -> None:
+    run("month", "propose", "2026-05", "disclosed", "--run", "1", *LATE, "--who", "li")
+    run("month", "approve", "1", "--who", "wang")
+    run("filings", "2026-05", "--make", "1", "--who", "li", "--out", str(tmp_path / "filings"))
+    run("month", "propose", "2026-05", "filed", *LATE, "--who", "li")
+    run("month", "approve", "2", "--who", "wang")
+    run("regulate", "2026-05", "--approve", "--return", "--who", "sun", code=2)
+    run("regulate", "2026-05", "--publish", "--who", "sun", code=1)  # it has not taken effect
+    run("regulate", "2026-05", "--approve", "--document", "5号", "--who", "li", code=1)  # who prepared the filing
+    approved = run("regulate", "2026-05", "--approve", "--document", "5号", "--who", "sun").output
+    assert "is effective, edition 1, run 1" in approved
+    assert "is published" in run("regulate", "2026-05", "--publish", *LATE_NOTE, "--who", "sun").output
+    assert json.loads(run("month", "show", "2026-05", "--json").output)["open"] == []
+
+
+def test_a_question_from_paper_to_its_review(run: Run, tables: str) -> None:
+    assert "question 1 is taken down" in run(
+        "question", "ask", "U1", "2026-05-03", "--text", "少计两小时", "--who", "one"
+    ).output  # fmt: skip
+    run("question", "ask", "U1", "2026-05-33", "--text", "x", code=2)
+    assert "question 1 is answered" in run("question", "answer", "1", "--text", "核查中", "--who", "li").output
+    run("question", "ask", "U1", "2026-05-04", "--text", "误登", "--who", "one")
+    assert "question 2 is withdrawn" in run("question", "withdraw", "2", "--who", "one").output
+    run("month", "propose", "2026-05", "disclosed", "--run", "1", *LATE, "--who", "li")
+    run("month", "approve", "1", "--who", "wang")
+    claim = ("--run", "1", "--service", "deep_peak", "--from", "2026-05-03T12:00:00+08:00",
+             "--to", "2026-05-03T14:00:00+08:00", "--text", "少计两小时")  # fmt: skip
+    run("question", "confirm", "1", *claim, "--tables", tables, code=2)  # how much is claimed is not said
+    confirmed = run("question", "confirm", "1", *claim, "--yuan", "3660.01", "--tables", tables, "--who", "one").output
+    assert "question 1 is review 1 now" in confirmed
+    found = json.loads(run("question", "list", "2026-05", "--json").output)
+    assert [each["events"][-1]["kind"] for each in found] == ["confirmed", "withdrawn"]
+    assert json.loads(run("question", "list", "--open", "--json").output) == []
+    assert "少计两小时" in run("review", "show", "1").output
+    run("question", "answer", "1", "--text", "x", "--who", "li", code=1)  # closed
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,7 +76,8 @@ def map_month(connection: Connection, month: Month, *, now_ms: int, hold_limit_s
     for plant, units in sorted(_units(connection, known).items()):
         counted = [count_by_day(known[plant, unit], span) for unit in units if (plant, unit) in known]
         sums = [sum(of_day) for of_day in zip(*counted, strict=True)]
-        for day, elapsed_min, known_min in zip_longest(days, elapsed, sums, fillvalue=0):
+        sums += [0] * (len(days) - len(sums))  # the days that have not begun
+        for day, elapsed_min, known_min in zip(days, elapsed, sums, strict=True):
             cells.append(PlantDay(plant, day.isoformat(), known_min, elapsed_min * len(units)))
     return cells
 

@@ -17,6 +17,7 @@ from collector.cli.center import (
     inputs,
     papers,
     quality,
+    question,
     repair,
     review,
     runs,
@@ -55,6 +56,7 @@ user.register(app)
 runs.register(app)
 center_work.register(app)
 review.register(app)
+question.register(app)
 papers.register(app)
 quality.register(app)
 app.add_typer(repair.app, name="repair")

@@ -16,10 +16,15 @@ from collector.cli.language import heads, print_text, say
 
 if TYPE_CHECKING:
     from collector.center.month.review_log import Review
+    from collector.center.month.reviews import ReviewRequest
 
 review_app = typer.Typer(no_args_is_help=True, help="Reviews: asked, answered, decided, appealed. 复核申请。")
 NumberArgument = Annotated[int, typer.Argument(metavar="REVIEW", help="Its number, as `review list` shows it.")]
 TextOption = Annotated[str, typer.Option("--text", help="In words.")]
+FromOption = Annotated[str, typer.Option("--from", metavar="TIME", help="ISO 8601 with offset, or UTC ms.")]
+ToOption = Annotated[str, typer.Option("--to", metavar="TIME", help="Not included.")]
+YuanOption = Annotated[str, typer.Option("--yuan", help="The amount claimed.")]
+QuantityOption = Annotated[str, typer.Option("--quantity", help="The quantity claimed, in the line's unit.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -94,28 +99,20 @@ def submit(
     run: Annotated[int, typer.Option("--run", help="The disclosed run.")],
     unit: Annotated[str, typer.Option("--unit")],
     service: Annotated[str, typer.Option("--service")],
-    start: Annotated[str, typer.Option("--from", metavar="TIME", help="ISO 8601 with offset, or UTC ms.")],
-    end: Annotated[str, typer.Option("--to", metavar="TIME", help="Not included.")],
+    start: FromOption,
+    end: ToOption,
     text: TextOption,
-    yuan: Annotated[str, typer.Option("--yuan", help="The amount claimed.")] = "",
-    quantity: Annotated[str, typer.Option("--quantity", help="The quantity claimed, in the line's unit.")] = "",
+    yuan: YuanOption = "",
+    quantity: QuantityOption = "",
     tables: DaysOption = None,
     config: ConfigOption = None,
     state: StateOption = "",
     who: WhoOption = "",
 ) -> None:
     """Take down a review that came on paper; plants ask in the pages. 登记书面复核申请。"""
-    from collector.center.month.reviews import ReviewRequest, submit_review
-    from collector.model.interval import parse_time_ms
+    from collector.center.month.reviews import submit_review
 
-    if bool(yuan) == bool(quantity):
-        raise typer.BadParameter(say(tr("name what is claimed: --yuan or --quantity")))
-    try:
-        interval = parse_time_ms(start), parse_time_ms(end)
-    except ValueError as error:
-        raise typer.BadParameter(say(said_by(error))) from error
-    kind, value = ("yuan", yuan) if yuan else ("quantity", quantity)
-    request = ReviewRequest(run, unit, service, *interval, kind, value, text)
+    request = review_request(run, unit, service, start, end, yuan=yuan, quantity=quantity, text=text)
     with open_store(config, state) as store:
         number = submit_review(store, request, actor=actor_of(who), days=days_of_center(config, state, tables))
         found = _get(store, number)
@@ -125,6 +122,27 @@ def submit(
         else tr("answer due on {day}", day=found.answer_due)
     )
     print_text("review {number} is taken down; {late}", number=number, late=late)
+
+
+def review_request(
+    run: int, unit: str, service: str, start: str, end: str, *, yuan: str, quantity: str, text: str
+) -> ReviewRequest:
+    """What is asked for, from the command line's words.
+
+    Raises:
+        typer.BadParameter: not one of --yuan and --quantity, or a time that is none.
+    """
+    from collector.center.month.reviews import ReviewRequest
+    from collector.model.interval import parse_time_ms
+
+    if bool(yuan) == bool(quantity):
+        raise typer.BadParameter(say(tr("name what is claimed: --yuan or --quantity")))
+    try:
+        interval = parse_time_ms(start), parse_time_ms(end)
+    except ValueError as error:
+        raise typer.BadParameter(say(said_by(error))) from error
+    kind, value = ("yuan", yuan) if yuan else ("quantity", quantity)
+    return ReviewRequest(run, unit, service, *interval, kind, value, text)
 
 
 @review_app.command("admit")
