@@ -19,7 +19,8 @@ CENTER_PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Data · 数据": ("import", "imports", "undo", "gaps", "findings", "substitute"),
     "A month · 月度结算": ("settle", "measure", "runs", "explain", "compare", "what-if", "package"),
     "Steps and papers · 流程与文书": (
-        "duties", "month", "question", "review", "regulate", "filings", "bills", "account", "summary", "decisions", "audit",
+        "duties", "month", "question", "review", "regulate", "filings", "bills", "account", "summary", "decisions",
+        "audit",
     ),
     "Upkeep · 维护": ("backup", "restore", "renew", "check", "repair"),
     "People and keys · 人员与密钥": ("user", "token", "key"),

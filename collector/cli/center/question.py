@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector center question …` and `collector center regulate`: questions about a day, and the regulator's own acts."""
+"""`collector center question …`, `collector center regulate`: questions about a day, and the regulator's own acts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def register(app: typer.Typer) -> None:
 @question_app.command("list")
 def list_all(
     month: Annotated[str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: all.")] = "",
-    open_only: Annotated[bool, typer.Option("--open", help="Only what is neither a review now nor taken back.")] = False,
+    open_only: Annotated[
+        bool, typer.Option("--open", help="Only what is neither a review now nor taken back.")
+    ] = False,
     config: ConfigOption = None,
     state: StateOption = "",
     as_json: JsonOption = False,
@@ -81,7 +83,11 @@ def ask(
 
 @question_app.command("answer")
 def answer(
-    number: QuestionArgument, text: TextOption, config: ConfigOption = None, state: StateOption = "", who: WhoOption = ""
+    number: QuestionArgument,
+    text: TextOption,
+    config: ConfigOption = None,
+    state: StateOption = "",
+    who: WhoOption = "",
 ) -> None:
     """Answer a question; may be done again. 答复问询。"""
     from collector.center.month.questions.early_questions import answer_question
