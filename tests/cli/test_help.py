@@ -60,3 +60,10 @@ def test_status_is_no_wider_than_a_console_and_whole_in_a_pipe(capsys: pytest.Ca
     for whole in ("2026-03-31 23:59:58", "gateway-1-standby", "coal-unit-12", "99.87%", "pending 12"):
         assert whole in shown
     assert "…" not in shown
+
+
+def test_help_loads_nothing_that_only_a_verb_at_work_needs() -> None:
+    heavy = {"asyncio", "cryptography", "numpy", "pyarrow", "pydantic", "rich", "sqlalchemy", "uvloop"}
+    code = f"import sys, collector.cli.main; print(sorted({heavy!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True)
+    assert done.stdout.strip() == "[]"

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.base.clock import SystemClock
-from collector.base.config import Identifier
 from collector.base.errors import CollectorError
 from collector.base.text import tr
 from collector.cli.language import say
@@ -77,6 +75,7 @@ def _wish(
     Raises:
         typer.BadParameter: a name or a place can't be one.
     """
+    from collector.base.clock import SystemClock
     from collector.cli.quickstart.layout import Wish
     from simulators.plant.scenario import free_ports
 
@@ -111,6 +110,8 @@ def _wish(
 
 def _check_name(option: str, name: str) -> None:
     from pydantic import TypeAdapter, ValidationError
+
+    from collector.base.config import Identifier
 
     try:
         TypeAdapter(Identifier).validate_python(name)

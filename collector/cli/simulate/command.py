@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 import sys
@@ -41,6 +40,8 @@ def simulate(
     On a terminal faults are switched by typing `fault DEVICE KIND [VALUE [PROBABILITY]]` and `clear DEVICE KIND`, and
     values set by `set UNIT QUANTITY VALUE` and `unset UNIT QUANTITY`.
     """
+    import asyncio
+
     import uvloop
 
     from simulators.faults.file import load_faults
@@ -66,6 +67,8 @@ def simulate(
 
 
 async def _run(simulation: Simulation, control: str, time: str, seconds: float) -> None:
+    import asyncio
+
     from collector.cli.simulate.screen import run_screen
     from simulators.run.simulation import opened
 
