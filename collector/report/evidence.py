@@ -34,7 +34,6 @@ SHEET_ROWS: Final = 3_000
 PAGE_ROWS: Final = 500
 # Reasons of time outside a scope in which the unit was not asked for the service, or not in these hours.
 _NOTHING_ASKED: Final = frozenset({"outside_order", "outside_reserve", "outside_valley"})
-_COUNT_BYTES: Final = 1 << 20
 Row = Sequence[str]
 
 # Every evidence file, in the order of its sheets: its title.
@@ -235,8 +234,8 @@ def _excursions(statement: Statement) -> Iterable[Row]:
         yield row.unit, format_instant(row.start_ms), format_instant(row.end_ms), *energies
 
 
-def measured_tables(folder: Path) -> dict[str, EvidenceTable]:
-    """The tables written while measuring, with their first rows."""
+def measured_tables(folder: Path, counts: Mapping[str, int]) -> dict[str, EvidenceTable]:
+    """The tables written while measuring, with their first rows; `counts`: how many rows each file has."""
     found = {}
     for name in EVIDENCE:
         path = folder / f"{name}.csv"
@@ -244,14 +243,8 @@ def measured_tables(folder: Path) -> dict[str, EvidenceTable]:
             reader = csv.reader(file)
             columns, seen = next(reader), dict[str, str]()  # texts come again and again: one object for all
             rows = [[seen.setdefault(cell, cell) for cell in row] for row in itertools.islice(reader, SHEET_ROWS)]
-        count = len(rows) if len(rows) < SHEET_ROWS else _lines(path) - 1
-        found[name] = EvidenceTable(name, columns, rows, count)
+        found[name] = EvidenceTable(name, columns, rows, counts[name])
     return found
-
-
-def _lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(_COUNT_BYTES), b""))
 
 
 def table_csv(table: EvidenceTable) -> bytes:

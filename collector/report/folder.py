@@ -84,9 +84,9 @@ def _fill(
 ) -> dict[str, Any]:
     measured = write_segments(statement.segments, work, spread=spread, before=written)
     pa.default_memory_pool().release_unused()  # no tables from here on; the workbook needs the memory
-    unpaid = with_outside_time(statement, measured)
+    unpaid = with_outside_time(statement, measured.unpaid)
     made = made_tables(statement, unpaid)
-    evidence = {**made, **measured_tables(work)}
+    evidence = {**made, **measured_tables(work, measured.rows)}
     tables = [evidence[name] for name in TITLES if name in evidence]
     contents: dict[str, Callable[[], bytes] | None] = {
         "statement.xlsx": lambda: _workbook(statement, unpaid, tables, paper),  # first, because it takes longest

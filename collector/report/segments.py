@@ -7,6 +7,8 @@ independent, so they may be formatted in parallel.
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import shutil
 from collections import Counter
@@ -38,6 +40,7 @@ _MICRO: Final = 1_000_000
 _DAY_S: Final = 86_400
 _INSTANT: Final = np.dtype([("date", "S10"), ("T", "S1"), ("time", "S8"), ("offset", "S6")])
 _COPY_BYTES: Final = 1 << 20
+_PLAIN: Final = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
 _FEW_DISTINCT: Final = 1_000_000  # a number of evidence stored finer than this (energy) hardly comes twice
 _KEYS: Final = ["unit", "service", "class", "reason"]
 UnpaidTimes = Counter[tuple[str, str, str, str]]  # ms by unit, service, class, reason
@@ -55,20 +58,36 @@ class UnpaidTime:
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenSegments:
-    """Segments and evidence already written, as lines of their CSV files, to files of their own; and the unpaid time.
+class TraceTexts:
+    """Segments and evidence as lines of their CSV files, by the name of the file without its ending; their numbers of
+    rows; and the unpaid time."""
 
-    `paths`: by the name of the file without its ending.
-    """
+    lines: Mapping[str, Any]
+    rows: Mapping[str, int]
+    times: UnpaidTimes
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenSegments:
+    """The same, the lines already written to files of their own."""
 
     paths: Mapping[str, Path]
+    rows: Mapping[str, int]
     times: UnpaidTimes
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenTraces:
+    """What was written: the unpaid time, sorted, and the rows of each file."""
+
+    unpaid: tuple[UnpaidTime, ...]
+    rows: Mapping[str, int]
 
 
 def write_segments(
     segments: Segments, folder: Path, *, spread: Spread = map, before: Iterable[WrittenSegments] = ()
-) -> tuple[UnpaidTime, ...]:
-    """Write segments.csv and the evidence files; returns the unpaid time, sorted.
+) -> WrittenTraces:
+    """Write segments.csv and the evidence files.
 
     `before`: written files to begin with, in this order.
 
@@ -76,6 +95,7 @@ def write_segments(
         OSError: a file can't be written.
     """
     unpaid: UnpaidTimes = Counter()
+    rows = Counter(dict.fromkeys(TRACES, 0))
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / f"{name}.csv").open("wb")) for name in TRACES}
         for name, columns in TRACES.items():
@@ -85,11 +105,13 @@ def write_segments(
                 with path.open("rb") as lines:
                     shutil.copyfileobj(lines, files[name], _COPY_BYTES)
             unpaid.update(written.times)
-        for texts, times in spread(_format, segments.parts()):
-            for name, text in texts.items():
+            rows.update(written.rows)
+        for texts in spread(_format, segments.parts()):
+            for name, text in texts.lines.items():
                 files[name].write(text)
-            unpaid.update(times)
-    return tuple(sorted(UnpaidTime(*key, duration) for key, duration in unpaid.items()))
+            unpaid.update(texts.times)
+            rows.update(texts.rows)
+    return WrittenTraces(tuple(sorted(UnpaidTime(*key, duration) for key, duration in unpaid.items())), rows)
 
 
 def with_outside_time(statement: Statement, unpaid: Iterable[UnpaidTime]) -> tuple[UnpaidTime, ...]:
@@ -98,19 +120,22 @@ def with_outside_time(statement: Statement, unpaid: Iterable[UnpaidTime]) -> tup
     return tuple(sorted([*unpaid, *outside]))
 
 
-def _format(part: Callable[[], Traces]) -> tuple[dict[str, Any], UnpaidTimes]:
+def _format(part: Callable[[], Traces]) -> TraceTexts:
     return format_traces(part())
 
 
-def format_traces(traces: Traces) -> tuple[dict[str, Any], UnpaidTimes]:
-    """Lines of each file as bytes, and the unpaid time of the segments."""
-    texts = {name: _as_csv(_evidence_text(name, table)) for name, table in traces.evidence.items() if table.num_rows}
-    if not traces.segments.num_rows:
-        return texts, Counter()
-    return {SEGMENTS: _as_csv(_as_text(traces.segments)), **texts}, _unpaid(traces.segments)
+def format_traces(traces: Traces) -> TraceTexts:
+    """Lines of each file, and the unpaid time of the segments."""
+    tables = {SEGMENTS: traces.segments, **traces.evidence}
+    rows = {name: table.num_rows for name, table in tables.items() if table.num_rows}
+    lines = {name: _as_csv(_as_text(name, tables[name])) for name in rows}
+    return TraceTexts(lines, rows, _unpaid(traces.segments) if SEGMENTS in rows else Counter())
 
 
-def _evidence_text(name: str, table: pa.Table) -> pa.Table:
+def _as_text(name: str, table: pa.Table) -> pa.Table:
+    if name == SEGMENTS:
+        return _segments_as_text(table)
+
     def text(column: EvidenceColumn) -> Any:
         found = table[column.name]
         if column.form == "number":
@@ -128,18 +153,24 @@ def _known_times(times: Any) -> Any:
 
 
 def _as_csv(text: pa.Table) -> Any:
-    for style in ("none", "needed"):
-        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style=style)
-        sink = pa.BufferOutputStream()
-        try:
-            pyarrow.csv.write_csv(text, sink, options)
-        except pa.ArrowInvalid:  # an id holds a comma or a quote: quote every text
-            continue
-        return sink.getvalue()
-    raise AssertionError("quoting writes anything")
+    sink = pa.BufferOutputStream()
+    try:
+        pyarrow.csv.write_csv(text, sink, _PLAIN)
+    except pa.ArrowInvalid:  # an id holds a comma or a quote
+        return _quoted(text)
+    return sink.getvalue()
 
 
-def _as_text(table: pa.Table) -> pa.Table:
+def _quoted(text: pa.Table) -> bytes:
+    """The same with quotes around what needs them. Arrow would quote every text, so that the bytes would depend on
+    which units are written together."""
+    lines = io.StringIO(newline="")
+    columns = (pc.fill_null(column.cast(pa.string()), "").to_pylist() for column in text.itercolumns())
+    csv.writer(lines, lineterminator="\n").writerows(zip(*columns, strict=True))
+    return lines.getvalue().encode()
+
+
+def _segments_as_text(table: pa.Table) -> pa.Table:
     columns = {
         "unit": table["unit"].cast(pa.string()),
         "service": table["service"].cast(pa.string()),
@@ -197,6 +228,8 @@ def _values(table: pa.Table) -> Any:
 
 def _decimal_texts(column: Any, divisor: int) -> Any:
     """Stored integers as decimals with six places; as texts, each distinct number once, where few are distinct."""
+    if column.null_count == len(column):
+        return pa.nulls(len(column), pa.string())
     if divisor > _FEW_DISTINCT:
         return _decimals(column, divisor)
     distinct = column.combine_chunks().dictionary_encode()

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import time
@@ -13,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import openpyxl
+import pyarrow as pa
 import pytest
 from openpyxl.worksheet.worksheet import Worksheet
 
@@ -21,8 +24,9 @@ from collector.report import words
 from collector.report.evidence import TITLES
 from collector.report.folder import write_statement
 from collector.report.numbers import format_fraction, format_percent, group_digits
-from collector.report.segments import write_segments
+from collector.report.segments import format_traces, write_segments
 from collector.report.workbook import SHEETS
+from collector.settlement.evidence import Traces
 from collector.settlement.measure.results import REASONS
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.statement import MonthStatus
@@ -91,7 +95,7 @@ def test_one_hash_stands_for_all_files_beside_that_of_the_result_both_with_a_ver
 
 
 def test_segments_are_written_by_column_and_unpaid_time_is_added_up(tmp_path: Path) -> None:
-    unpaid = write_segments(segments(), tmp_path)
+    unpaid = write_segments(segments(), tmp_path).unpaid
     # 1 296 000 000 000 kWms ÷ 3 600 000 000 = 360 MWh
     assert text(tmp_path, "segments.csv") == (
         "unit,service,start,end,class,reason,value,value_unit\n"
@@ -105,12 +109,24 @@ def test_segments_are_written_by_column_and_unpaid_time_is_added_up(tmp_path: Pa
     ]
 
 
-def test_a_segment_of_a_unit_with_a_comma_is_quoted(tmp_path: Path) -> None:
+def _renamed(name: str) -> pa.Table:
     table = segment_table()
-    unit = table["unit"].cast("string").combine_chunks()
-    renamed = table.set_column(0, "unit", type(unit).from_pandas(["U,1"] * 3).dictionary_encode())
-    write_segments(segments(renamed), tmp_path)
-    assert text(tmp_path, "segments.csv").splitlines()[1].startswith('"U,1","deep_peak",')
+    return table.set_column(0, "unit", pa.array([name] * table.num_rows).dictionary_encode())
+
+
+def test_a_unit_with_a_comma_is_quoted_and_nothing_else() -> None:
+    lines = bytes(format_traces(Traces(_renamed("U,1"))).lines["segments"])
+    assert lines.startswith(b'"U,1",deep_peak,')
+    assert next(csv.reader(io.StringIO(lines.decode())))[0] == "U,1"
+    assert lines.replace(b'"U,1"', b"U1") == bytes(format_traces(Traces(_renamed("U1"))).lines["segments"])
+
+
+def test_units_written_together_have_the_lines_of_each_alone() -> None:
+    tables = [_renamed("U,1"), _renamed("U2")]
+    together = format_traces(Traces(pa.concat_tables(tables).unify_dictionaries()))
+    alone = [format_traces(Traces(table)) for table in tables]
+    assert bytes(together.lines["segments"]) == b"".join(bytes(each.lines["segments"]) for each in alone)
+    assert together.rows == {"segments": sum(each.rows["segments"] for each in alone)}
 
 
 def test_the_folder_is_complete_and_the_manifest_names_every_file(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def units_of(run: OpenedRun, plant: str) -> frozenset[str]:
 def _segments(run: OpenedRun, plant: str) -> Iterator[Sequence[str]]:
     """By unit, from the file that pages read: the CSV of a region's month has millions of rows."""
     for unit in sorted(units_of(run, plant)):
-        text = format_traces(Traces(run.segments(unit)))[0].get(SEGMENTS)
+        text = format_traces(Traces(run.segments(unit))).lines.get(SEGMENTS)
         if text is not None:
             yield from csv.reader(io.StringIO(bytes(text).decode(), newline=""))
 

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
+
 from collector.base.errors import CollectorError
-from collector.report.segments import TRACES, WrittenSegments, format_traces
+from collector.report.segments import TraceTexts, WrittenSegments, format_traces
+from collector.settlement.evidence import Traces, joined
 from collector.settlement.measure.results import Results
 from collector.settlement.measure_units import MeasuringContext, clusters
 from collector.settlement.settle import Measuring, close, prepare, registered, settle
@@ -120,19 +122,26 @@ class _Work:
         units = [unit for unit in registered(self.context) if part.holds(unit)]
         context = replace(self.context, columns_of=records.unit_columns)
         results: list[Results] = []
-        times: Counter[tuple[str, str, str, str]] = Counter()
-        paths = {name: self.aside / f"{number}-{name}.csv" for name in TRACES}
-        with ExitStack() as stack:
-            files = {name: stack.enter_context(path.open("wb")) for name, path in paths.items()}
-            for measured, traces in Measuring(self.month, context, records.table, units).batches():
-                results.append(measured)
-                if traces is not None:
-                    texts, unpaid = format_traces(traces)
-                    for name, text in texts.items():
-                        files[name].write(text)
-                    times.update(unpaid)
+        found: list[Traces] = []
+        for measured, traces in Measuring(self.month, context, records.table, units).batches():
+            results.append(measured)
+            if traces is not None:
+                found.append(traces)
+        texts = format_traces(_as_one(found)) if found else TraceTexts({}, {}, Counter())
+        paths = {name: self.aside / f"{number}-{name}.csv" for name in texts.lines}
+        for name, path in paths.items():
+            path.write_bytes(texts.lines[name])
         notes = tuple((note.file, note.message) for note in findings.notes)
-        return _PartResults(records.unit_columns, records.sources, results, WrittenSegments(paths, times), notes)
+        return _PartResults(
+            records.unit_columns, records.sources, results, WrittenSegments(paths, texts.rows, texts.times), notes
+        )
+
+
+def _as_one(found: list[Traces]) -> Traces:
+    """The traces of the batches of a part as one, in their order: to format them costs by the call, too."""
+    names = dict.fromkeys(name for traces in found for name in traces.evidence)
+    evidence = {name: joined(name, (t.evidence[name] for t in found if name in t.evidence)) for name in names}
+    return Traces(pa.concat_tables([traces.segments for traces in found]).unify_dictionaries(), evidence)
 
 
 def _closed(
