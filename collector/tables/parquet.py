@@ -81,7 +81,7 @@ def _convert_together(
 ) -> list[LongTable | None]:
     """Convert the files as one table and split it again; on any error one by one, to find the file and the row."""
     if len(files) > 1:
-        whole = pa.concat_tables([table for _, _, table in files]).unify_dictionaries().combine_chunks()
+        whole = pa.concat_tables([table for _, _, table in files]).unify_dictionaries()
         built, wrong = _built(whole, columns, threads=threads)
         if not wrong:
             ends = np.cumsum([len(table) for _, _, table in files]).tolist()

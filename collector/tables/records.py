@@ -183,9 +183,10 @@ def _read(group: Sequence[tuple[Delivered, Findings]], *, threads: bool) -> list
 
 def check_units(long: LongTable, units: Collection[str] | None, findings: Findings) -> None:
     """Find units that are not in the register, each once per file, with its first row and number of rows."""
-    if units is None:
+    known = frozenset(units or ())
+    if units is None or all(known.issuperset(chunk.dictionary.to_pylist()) for chunk in long.table["unit"].chunks):
         return
-    unknown = sorted(set(unit_names(long.table)) - set(units))
+    unknown = sorted(set(unit_names(long.table)) - known)
     if not unknown:
         return
     first: dict[str, tuple[int, int]] = {}
