@@ -9,7 +9,7 @@ column it is never a condenser (rules.md section 2).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Final, TypeVar
@@ -349,15 +349,27 @@ class Facts:
             code[~scope] = 0
         return Tally(service, within, own, counted, missing, would, code)
 
+    def tally_for(self, service: str, like: Tally, scope: Bools, conditions: Sequence[Condition],
+                  needs: Sequence[tuple[Bools, str]]) -> Tally:  # fmt: skip
+        """The tally of a service judged by the same scope, conditions and needs as that of `like`."""
+        classes = {self.dispatch.exclusion_class(name) for name in (service, like.service)}
+        stretches = [stretch for lane in self.lane_stretches for _, _, stretch in lane]
+        if len(classes) > 1 or any(self._pays(service, s) != self._pays(like.service, s) for s in stretches):
+            return self.tally(service, scope, conditions, needs)
+        for name in ("scope", "known", "counted", "excluded", "own_fault"):
+            if (times := self.results.columns.get(f"{like.service}.{name}")) is not None:
+                self.results.put(service, name, times)
+        return replace(like, service=service, code=None if like.code is None else like.code.copy())
+
     def _while_paid(self, service: str, scope: Bools) -> Bools:
-        """The part of a scope in which the rulebook pays the service: to units of its kinds, on days it is in force."""
-
-        def paid(stretch: ConstantDays) -> bool:
-            return self.rulebook.pays(service, str(stretch.unit.kind), stretch.first_day, stretch.area.id)
-
-        if all(paid(stretch) for lane in self.lane_stretches for _, _, stretch in lane):
+        """The part of a scope in which the rulebook pays the service."""
+        if all(self._pays(service, stretch) for lane in self.lane_stretches for _, _, stretch in lane):
             return scope
-        return scope & self.per_piece(lambda stretch: 1 if paid(stretch) else None).valid
+        return scope & self.per_piece(lambda stretch: 1 if self._pays(service, stretch) else None).valid
+
+    def _pays(self, service: str, stretch: ConstantDays) -> bool:
+        """Whether the rulebook pays a service on a stretch: to units of its kinds, on days it is in force."""
+        return self.rulebook.pays(service, str(stretch.unit.kind), stretch.first_day, stretch.area.id)
 
     def _codes(
         self, conditions: Sequence[Condition], needs: Sequence[tuple[Bools, str]]

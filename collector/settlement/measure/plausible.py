@@ -56,11 +56,10 @@ class Plausible:
         self._axis, self._rows, self._around, self._policy = axis, rows, around, policy
         self._limits: dict[str, Ints] = {}
         columns = dict(rows.columns)
-        limits: Ints | None = None
         for name in POWERS:
             column = columns.get(name)
-            if column is not None and len(column.values):
-                limits = self._power_limits() if limits is None else limits
+            if column is not None and len(column.values) and self._may_exceed(column.values):
+                limits = self._power_limits()
                 self._take_out(columns, name, column.valid & (np.abs(column.values) > limits), limits)
         self.rows = LaneRecords(rows.lane, rows.time_utc_ms, columns)
 
@@ -101,10 +100,17 @@ class Plausible:
             columns[name] = Values(columns[name].values, columns[name].valid & ~bad)
             self.bad[name], self._limits[name] = bad, limits
 
+    def _power_limit(self, stretch: ConstantDays) -> int:
+        return scaled(self._policy.plausible_ratio * Fraction(stretch.unit.rated_mw) * 1000)
+
     def _power_limits(self) -> Ints:
-        return self._by_row(
-            lambda s: scaled(self._policy.plausible_ratio * Fraction(s.unit.rated_mw) * 1000), _NO_LIMIT
-        )
+        return self._by_row(self._power_limit, _NO_LIMIT)
+
+    def _may_exceed(self, values: Ints) -> bool:
+        """Whether any power is beyond the least limit of the batch: in most none is, and no row need be judged."""
+        parts = [part for lane in self._axis.lanes for part in self._around.get(lane.unit, ())]
+        least = min(map(self._power_limit, parts), default=_NO_LIMIT)
+        return bool(values.max() > least or values.min() < -least)
 
     def _voltage_limits(self) -> tuple[Ints, Ints]:
         low, high = self._policy.plausible_voltage

@@ -64,6 +64,10 @@ REASONS: Final[tuple[tuple[str, str], ...]] = (
 )
 CLASS_OF: Final[dict[str, str]] = dict(REASONS)
 REASON_CODES: Final[dict[str, int]] = {reason: code for code, (reason, _) in enumerate(REASONS)}
+_REASON_TEXTS: Final = pa.array([reason for reason, _ in REASONS])
+_CLASSES: Final = tuple(dict.fromkeys(cause for _, cause in REASONS))
+_CLASS_TEXTS: Final = pa.array(_CLASSES)
+_CLASS_CODES: Final = np.array([_CLASSES.index(cause) for _, cause in REASONS], dtype=np.int32)  # by reason code
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,8 +327,6 @@ class SegmentSink:
         self._lanes.append(lane[first])
         zeros = pa.array(np.zeros(count, dtype=np.int32))
         codes = code[first].astype(np.int32)
-        classes = list(dict.fromkeys(c for _, c in REASONS))
-        class_of = np.array([classes.index(c) for _, c in REASONS], dtype=np.int32)
         self._tables.append(
             pa.Table.from_arrays(
                 [
@@ -332,8 +334,8 @@ class SegmentSink:
                     pa.DictionaryArray.from_arrays(zeros, pa.array([service])),
                     pa.array(start),
                     pa.array(end),
-                    pa.DictionaryArray.from_arrays(pa.array(class_of[codes]), pa.array(classes)),
-                    pa.DictionaryArray.from_arrays(pa.array(codes), pa.array([r for r, _ in REASONS])),
+                    pa.DictionaryArray.from_arrays(pa.array(_CLASS_CODES[codes]), _CLASS_TEXTS),
+                    pa.DictionaryArray.from_arrays(pa.array(codes), _REASON_TEXTS),
                     pa.array(value),
                     pa.DictionaryArray.from_arrays(zeros, pa.array([unit])),
                 ],

@@ -252,17 +252,18 @@ class Timeline:
 
     def inside(self, spans: Spans) -> Bools:
         """Mask of the pieces inside any of the spans, whose ends must be edges."""
-        change = np.zeros(len(self) + 1, dtype=np.int32)
-        np.add.at(change, self.at(spans.start), 1)
-        np.add.at(change, self.at(spans.end), -1)
-        return np.asarray(np.cumsum(change[:-1]) > 0)
+        mask = np.zeros(len(self), dtype=np.bool_)
+        for first, until in zip(self.at(spans.start).tolist(), self.at(spans.end).tolist(), strict=True):
+            mask[first:until] = True
+        return mask
 
     def row_of(self, spans: Spans) -> Ints:
         """The row of the span that covers each piece, -1 for none; the spans must not overlap."""
-        change = np.zeros(len(self) + 1, dtype=np.int64)
-        np.add.at(change, self.at(spans.start), spans.row + 1)
-        np.add.at(change, self.at(spans.end), -(spans.row + 1))
-        return np.asarray(np.cumsum(change[:-1]) - 1, dtype=np.int64)
+        order = np.argsort(spans.start, kind="stable")
+        edges = np.stack([self.at(spans.start[order]), self.at(spans.end[order])], axis=1).ravel()
+        rows = np.full(2 * len(order) + 1, -1, dtype=np.int64)  # of the gap before each span, and of the span
+        rows[1::2] = spans.row[order]
+        return np.repeat(rows, np.diff(edges, prepend=0, append=len(self)))
 
 
 def _distinct(values: Ints) -> Ints:

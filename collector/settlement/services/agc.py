@@ -104,10 +104,10 @@ def _measure_energy(facts: Facts, scope: Bools, agc: Tri, deep_peak: Bools | Non
         conditions.append(Condition(Tri.known(~deep_peak), "deep_peak_paid"))
     needs = [(plan.valid, "no_plan"), (after.valid, "no_power")]
     reach = partial(_reach_kw, facts, plan, after)
-    for service, sign in ((UP, 1), (DOWN, -1)):
-        tally = facts.tally(service, scope, conditions, needs)
-        if service == UP:
-            put_quarter_hours(facts, tally, plan, after)
+    up = facts.tally(UP, scope, conditions, needs)
+    put_quarter_hours(facts, up, plan, after)
+    down = facts.tally_for(DOWN, up, scope, conditions, needs)
+    for service, tally, sign in ((UP, up, 1), (DOWN, down, -1)):
         signed = facts.timeline.length * moved.values * sign
         energy = signed * tally.counted
         if facts.policy.adopts("I-08b", "per_record"):
