@@ -8,11 +8,14 @@ the result.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from collector.base.text import tr
 from collector.model.dispatch import (
@@ -52,6 +55,7 @@ from collector.tables.limits import PowerLimits
 from collector.tables.register import RegisterFile
 
 Values = Mapping[str, Any]
+_Number = TypeVar("_Number", Decimal, int)
 
 _KINDS_OF_BASIS: Final[Mapping[RevenueBasis, frozenset[RevenueKind]]] = {
     RevenueBasis.ON_GRID: frozenset({RevenueKind.ENERGY}),
@@ -269,16 +273,16 @@ def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[Sta
         for row, v in having(rows, (low, high)):
             if v[low] >= v[high]:
                 findings.add(delivered.name, row, high, tr("is not above {low}", low=low))
-    boxes = having(rows, (*numbers, "from"))
-    for place, (row, v) in enumerate(boxes):
-        for other_row, other in boxes[:place]:
-            if v["from"] == other["from"] and _boxes_overlap(v, other):
-                message = tr(
-                    "capacity and gap overlap row {other_row} of the same date; one pair must have one amount",
-                    other_row=other_row,
-                )
-                findings.add(delivered.name, row, "capacity_from_mw", message, kind="overlap")
-                break
+    boxes: dict[date, list[Box[Decimal]]] = defaultdict(list)
+    for row, v in having(rows, (*numbers, "from")):
+        boxes[v["from"]].append(Box(row, *(v[name] for name in numbers)))
+    overlaps = {row: other for same_day in boxes.values() for row, other in find_overlaps(same_day).items()}
+    for row, other_row in sorted(overlaps.items()):
+        message = tr(
+            "capacity and gap overlap row {other_row} of the same date; one pair must have one amount",
+            other_row=other_row,
+        )
+        findings.add(delivered.name, row, "capacity_from_mw", message, kind="overlap")
     return tuple(
         StartStopRow(
             **{name: v[name] for name in (*numbers, "amount_wan_yuan")},
@@ -289,11 +293,48 @@ def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[Sta
     )
 
 
-def _boxes_overlap(one: Values, other: Values) -> bool:
-    return all(
-        one[low] < other[high] and other[low] < one[high]
-        for low, high in (("capacity_from_mw", "capacity_to_mw"), ("gap_from_h", "gap_to_h"))
-    )
+class Box(NamedTuple, Generic[_Number]):
+    """Capacities [from, to) and gaps [from, to) of a row of the table."""
+
+    row: int
+    capacity_from: _Number
+    capacity_to: _Number
+    gap_from: _Number
+    gap_to: _Number
+
+
+def find_overlaps(boxes: Iterable[Box[_Number]]) -> dict[int, int]:
+    """Rows that overlap an earlier one in capacity and gap, each with one such row; n rows take n log n comparisons.
+
+    A row that overlaps only rows found is not found beside them. A row whose capacities or gaps end before they begin
+    overlaps none.
+    """
+    found: dict[int, int] = {}
+    proper = [box for box in boxes if box.capacity_from < box.capacity_to and box.gap_from < box.gap_to]
+    leaving = sorted(proper, key=attrgetter("capacity_to"))
+    here: list[Box[_Number]] = []  # the rows at the capacity looked at, by gap; no two of them overlap
+    left = 0
+    for box in sorted(proper, key=attrgetter("capacity_from")):
+        while leaving[left].capacity_to <= box.capacity_from:
+            _remove(here, leaving[left])
+            left += 1
+        at = bisect_right(here, box.gap_from, key=attrgetter("gap_to"))
+        while at < len(here) and here[at].gap_from < box.gap_to:
+            later, earlier = max(box.row, here[at].row), min(box.row, here[at].row)
+            found.setdefault(later, earlier)
+            if later == box.row:
+                break
+            del here[at]
+        else:
+            here.insert(at, box)
+    return found
+
+
+def _remove(here: list[Box[_Number]], box: Box[_Number]) -> None:
+    """Take a row out, if it is there: not of two that overlapped."""
+    at = bisect_left(here, box.gap_from, key=attrgetter("gap_from"))
+    if at < len(here) and here[at].row == box.row:
+        del here[at]
 
 
 # ---- what these tables share ---------------------------------------------------------------------------------------
