@@ -268,7 +268,8 @@ def _close(
     stretches = {unit: _clip(parts, first) for unit, parts in context.stretches.items()}
     parts = list(results)
     totals = MonthTotals(parts, first.toordinal(), days)
-    totals.add(find_orders(month, parts, stretches, context.around, rulebook))
+    for found in find_orders(month, parts, stretches, context.around, rulebook):
+        totals.add(found)
     case = Case(
         month=month,
         rulebook=rulebook,

@@ -8,7 +8,7 @@ becomes the standing one. Since a run may last for days, this is done when the d
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ REASONS: Final = (*NOT_JUDGED, OUTSIDE)
 _JUDGED: Final = len(REASONS)
 _FAR: Final = 1 << 62
 _MILLI: Final = 1000
+_UNITS_TOGETHER: Final = 10  # whose targets are looked at in one pass: each has thousands a month
 
 
 def order_table(orders: Mapping[str, Ints], units: frozenset[str] | None) -> pa.Table:
@@ -68,8 +69,8 @@ def find_orders(
     stretches: Mapping[str, Sequence[ConstantDays]],
     around: Mapping[str, Sequence[ConstantDays]],
     rulebook: Rulebook,
-) -> Results:
-    """The orders of every unit, and their numbers by day, as further results of the month.
+) -> Iterator[Results]:
+    """The orders of every unit, and their numbers by day, as further results of the month, some units at a time.
 
     `around`: what is in force at judging records, also behind the month or its cut.
     """
@@ -77,10 +78,21 @@ def find_orders(
     for part in parts:
         for targets in part.targets:
             by_unit[targets.unit].append(targets)
-    units, days = tuple(sorted(by_unit)), len(month.days)
+    units = sorted(by_unit)
+    for first in range(0, len(units), _UNITS_TOGETHER):
+        some = {unit: by_unit[unit] for unit in units[first : first + _UNITS_TOGETHER]}
+        yield _find_some(month, some, stretches, around, rulebook)
+
+
+def _find_some(
+    month: Month,
+    by_unit: Mapping[str, Sequence[AvcTargets]],
+    stretches: Mapping[str, Sequence[ConstantDays]],
+    around: Mapping[str, Sequence[ConstantDays]],
+    rulebook: Rulebook,
+) -> Results:
+    units, days = tuple(by_unit), len(month.days)
     found = Results(units, (month.first_day.toordinal(),) * len(units), days)
-    if not units:
-        return found
     # Units one after the other, so that one pass finds the orders of all; the first target of each begins a run.
     of_units = [sorted(by_unit[unit], key=lambda t: t.day_ordinal) for unit in units]
     rows = np.concatenate([t.rows for of_unit in of_units for t in of_unit], axis=1)
