@@ -17,7 +17,7 @@ ROOT_PANELS: Final[Mapping[str, tuple[str, ...]]] = {
 CENTER_PANELS: Final[Mapping[str, tuple[str, ...]]] = {
     "Every day · 日常": ("run", "status", "doctor", "alarms", "quarantine", "ask", "asks"),
     "Data · 数据": ("import", "imports", "undo", "gaps", "findings", "substitute"),
-    "A month · 月度结算": ("settle", "measure", "runs", "explain", "compare", "what-if", "package"),
+    "A month · 月度结算": ("settle", "measure", "worker", "runs", "explain", "compare", "what-if", "package"),
     "Steps and papers · 流程与文书": (
         "duties", "month", "question", "review", "regulate", "filings", "bills", "account", "summary", "decisions",
         "audit",

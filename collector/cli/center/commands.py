@@ -22,6 +22,7 @@ from collector.cli.center import (
     review,
     runs,
     user,
+    worker,
 )
 from collector.cli.center import (
     month as center_work,
@@ -59,6 +60,7 @@ review.register(app)
 question.register(app)
 papers.register(app)
 quality.register(app)
+worker.register(app)
 app.add_typer(repair.app, name="repair")
 
 

@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where measuring runs: in this process, in processes of this machine (spawned), or on a Dask cluster."""
+"""Where measuring runs: in this process, in processes of this machine (spawned), or on a Dask cluster.
+
+The cluster is a scheduler (`dask scheduler`) and workers that see the lake under the same path (`collector center
+worker`). What comes back is stored as it comes: a worker that dies costs its jobs under way, a scheduler that dies
+those not stored yet.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from collector.base.errors import ConfigError, Problem
+from collector.base.errors import ConfigError, Problem, StoreError
 from collector.base.text import tr
 from collector.center.lake.sealing_processes import end_with_parent
 
 DASK: Final = "dask://"
+CONNECT_S: Final = 10
+WORKER_S: Final = 60  # how long the first worker of a cluster is waited for
+_RETRIES: Final = 5  # of a job whose worker died under it
 _ALONE: Final = 4  # jobs up to which a pool is not worth starting
 _Job = TypeVar("_Job")
 _Done = TypeVar("_Done")
@@ -26,6 +35,7 @@ def open_executor(where: str = "", *, jobs: int | None = None) -> Iterator[Execu
 
     Raises:
         ConfigError: the `scale` extra is not installed, or the address is none.
+        StoreError: the cluster can't be reached, has no worker, or was lost; what was measured before is stored.
     """
     if where:
         with _dask(where) as executor:
@@ -39,17 +49,50 @@ def open_executor(where: str = "", *, jobs: int | None = None) -> Iterator[Execu
         yield pool
 
 
+def scheduler_of(where: str, option: str) -> str:
+    """The address of a Dask scheduler, as Dask writes it.
+
+    Raises:
+        ConfigError: it is none; `option` is named.
+    """
+    host, colon, port = where.removeprefix(DASK).rpartition(":")
+    if not where.startswith(DASK) or not colon or not host or not port.isdecimal():
+        raise ConfigError([Problem(option, 0, "", tr("expected dask://HOST:PORT, got {where!r}", where=where))])
+    return f"tcp://{host}:{port}"
+
+
+def require_dask(option: str) -> None:
+    """Raise ConfigError where Dask is not installed."""
+    if importlib.util.find_spec("distributed") is None:
+        message = tr("needs the `scale` extra: pip install '.[scale]' in the checkout")
+        raise ConfigError([Problem(option, 0, "", message)])
+
+
 @contextmanager
 def _dask(where: str) -> Iterator[Executor]:
-    if not where.startswith(DASK) or ":" not in where.removeprefix(DASK):
-        raise ConfigError([Problem("--executor", 0, "", tr("expected dask://HOST:PORT, got {where!r}", where=where))])
+    address = scheduler_of(where, "--executor")
+    require_dask("--executor")
+    from distributed import Client
+    from distributed.scheduler import KilledWorker
+
+    lost = tr("the cluster was lost; what it had measured is stored, settle again")
     try:
-        from distributed import Client
-    except ModuleNotFoundError:
-        message = tr("needs the `scale` extra: pip install '.[scale]' in the checkout")
-        raise ConfigError([Problem("--executor", 0, "", message)]) from None
-    with Client("tcp://" + where.removeprefix(DASK)) as client:  # type: ignore[no-untyped-call,unused-ignore]
-        yield client.get_executor()
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+    except OSError as error:
+        raise StoreError(tr("can't be reached; is `dask scheduler` running there?"), subject=where) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=WORKER_S)
+        except OSError as error:
+            message = tr("has no worker; start some with `collector center worker {where}`", where=where)
+            raise StoreError(message, subject=where) from error
+        try:
+            yield client.get_executor(retries=_RETRIES)
+        except KilledWorker as error:
+            message = tr("workers die while they measure; their logs say why (memory?)")
+            raise StoreError(message, subject=where) from error
+        except (CancelledError, OSError) as error:
+            raise StoreError(lost, subject=where) from error
 
 
 def as_they_come(pool: Executor, work: Callable[[_Job], _Done], jobs: Sequence[_Job]) -> Iterator[_Done]:

@@ -7,6 +7,7 @@ left out. Results do not depend on which days are measured together, nor where, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +16,7 @@ from typing import Final, NoReturn
 import pyarrow as pa
 
 from collector.base.errors import ConfigError, Problem, RuleError
-from collector.base.text import said_by
+from collector.base.text import said_by, tr
 from collector.center.db.verified import check_hash
 from collector.center.receive.day_index import EDGE_MS
 from collector.center.runs.input_folder import PinnedFile
@@ -29,7 +30,7 @@ from collector.settlement.inputs import Inputs
 from collector.settlement.measure.records import RecordBook, tail_of
 from collector.settlement.measure.results import Results, StatusRun
 from collector.settlement.measure.timeline import Axis, Lane
-from collector.settlement.measure_units import LaneBatch, MeasuringContext, clusters, measure
+from collector.settlement.measure_units import KERNEL_VERSION, LaneBatch, MeasuringContext, clusters, measure
 from collector.settlement.rulebook.constant_days import Policy
 from collector.settlement.rulebook.load import Rulebook
 from collector.settlement.settle import prepare
@@ -60,6 +61,7 @@ class PlantJob:
     """Cells of one plant to be measured, with all that is read for them but the day files themselves.
 
     `inputs`: of the plant's units only, without records. `ordered`: units and days whose runs an order may need.
+    `kernel`: the version asked for; its results are stored under keys that hold it.
     """
 
     month: Month
@@ -67,6 +69,7 @@ class PlantJob:
     rulebook: Rulebook
     cells: tuple[PlantDays, ...]
     ordered: frozenset[tuple[str, int, OrderKind]]
+    kernel: str = KERNEL_VERSION
 
 
 @dataclass(frozen=True)
@@ -207,12 +210,24 @@ class Failed:
 def measure_apart(job: PlantJob) -> list[StoredResult] | Failed:
     """`measure_plant` in a process of a pool: what is refused comes back as a value."""
     pa.set_cpu_count(1)
+    here = f"{os.uname().nodename}:{os.getpid()}"
+    if job.kernel != KERNEL_VERSION:  # it would be stored as what it is not
+        message = tr(
+            "the worker {here} measures by kernel {own}, asked for was {kernel}: give it this version",
+            here=here, own=KERNEL_VERSION, kernel=job.kernel,
+        )  # fmt: skip
+        return Failed((), message)
     try:
         return measure_plant(job)
     except ConfigError as error:
         return Failed(error.problems, said_by(error))
     except RuleError as error:
         return Failed((), said_by(error))
+    except OSError as error:
+        message = tr(
+            "{path}: {reason}; does {here} see the lake?", path=error.filename, reason=error.strerror, here=here
+        )
+        return Failed((), message)
 
 
 def measure_plant(job: PlantJob) -> list[StoredResult]:
