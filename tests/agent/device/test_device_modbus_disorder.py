@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Modbus lines without numbers whose answers come late in the worst order while all values move.
-
-Time is the event loop's own here: it passes only while nothing else is left to do, so a case of minutes takes none.
-"""
+"""Modbus lines without numbers whose answers come late in the worst order while all values move."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-import selectors
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from contextlib import AsyncExitStack
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -24,108 +21,44 @@ from collector.base.clock import SystemClock
 from collector.base.errors import DeviceError, Silent
 from collector.model.record import Quality
 from tests.agent.device.agent_points import point
-from tests.contract.device_peers import crc16
+from tests.agent.device.disorder import (
+    LATE_S,
+    LATENESS,
+    MOVES,
+    TIMEOUT_S,
+    Disorder,
+    Schedule,
+    Wire,
+    modbus_answer,
+    run_in_made_time,
+)
+from tests.patience import HANG_S
 
-TIMEOUT_S, QUIET_S, LATE_S = 0.3, 0.05, 3.0
-# What is held at address a after n requests is 1000 * (n + 1) + a, in 4 bytes: it tells its place and its age.
-MOVES = 1000
-
-Schedule = Callable[[int], list[float]]
-
-
-class _Skips(selectors.DefaultSelector):
-    """Waits no time."""
-
-    now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise AssertionError("nothing will ever happen again")
-        self.now_s += timeout
-        return cast(list[Any], super().select(0))
+QUIET_S = 0.05
+# Over real lines a case takes seconds: these seeds are always tried, more of them when somebody asks.
+SEEDS = int(os.environ.get("DISORDER_SEEDS", "2"))
 
 
-class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._skips = _Skips()
-        super().__init__(self._skips)
-
-    def time(self) -> float:
-        return self._skips.now_s
+def wire_of(framing: str, schedule: Schedule, *, moves: bool = True) -> Wire:
+    return Wire(lambda request, number: modbus_answer(framing, request, number if moves else 0), schedule)
 
 
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        runner.run(cast(Any, scenario()))
-
-
-class Wire(asyncio.Transport):
-    """A line in memory. `schedule`: for the number of a request, after how many seconds its answer comes, each time."""
-
-    bits_per_byte, baud = 10, 9600
-
-    def __init__(self, framing: str, schedule: Schedule, *, moves: bool = True) -> None:
-        super().__init__()
-        self.framing, self.schedule, self.moves, self.asked = framing, schedule, moves, list[int]()
-        self._ears: list[asyncio.Protocol] = []
-
-    def connector(self, protocol: Callable[[], asyncio.Protocol]) -> Callable[[], Awaitable[Any]]:
-        async def connect() -> Any:
-            self._ears.append(protocol())
-            self._ears[-1].connection_made(self)
-            return self, self._ears[-1]
-
-        return connect
-
-    def is_closing(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        """The wire stays."""
-
-    abort = close
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        del name
-        return default
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        request = bytes(data)
-        number = len(self.asked)
-        head, body = b"", request[:-2]
-        if self.framing == "ascii":
-            body = bytes.fromhex(request[1:-4].decode())
-        elif self.framing == "tcp":
-            head, body = b"\0\7\0\0", request[6:]
-        address, count = int.from_bytes(body[2:4], "big"), int.from_bytes(body[4:6], "big")
-        self.asked.append(address)
-        turn = number + 1 if self.moves else 1
-        held = b"".join((MOVES * turn + a).to_bytes(4, "big") for a in range(address, address + count, 2))
-        answer = body[:2] + bytes([len(held)]) + held
-        if self.framing == "ascii":
-            frame = b":" + (answer + bytes([-sum(answer) & 0xFF])).hex().upper().encode() + b"\r\n"
-        elif self.framing == "tcp":
-            frame = head + len(answer).to_bytes(2, "big") + answer
-        else:
-            frame = answer + crc16(answer)
-        for wait_s in self.schedule(number):
-            asyncio.get_running_loop().call_later(wait_s, self._send, frame)
-
-    def _send(self, frame: bytes) -> None:
-        self._ears[-1].data_received(frame)
-
-
-def line_on(wire: Wire, *, quiet_s: float = QUIET_S) -> ModbusLine:
-    serial = cast(SerialLine, wire)
-    own = wire.framing == "tcp"
+def line_on(wire: Wire, framing: str, *, quiet_s: float = QUIET_S) -> ModbusLine:
+    own = framing == "tcp"
     return ModbusLine(
-        "line", serial=serial, framing=cast(Framing, wire.framing), any_number=own, quiet_s=quiet_s, late_s=LATE_S
-    )
+        "line", serial=cast(SerialLine, wire), framing=cast(Framing, framing), any_number=own, quiet_s=quiet_s,
+        late_s=LATE_S,
+    )  # fmt: skip
 
 
 def single(address: int) -> Block:
     """A block of one point: the same shape at every address."""
-    return Block("holding", address, 2, (point("active_power_mw", name=f"p{address}", address=address, type="int32"),))
+    return Block(
+        "holding",
+        address,
+        2,
+        (point("active_power_mw", name=f"p{address}", address=address, type="int32", raw_unit="kW"),),
+    )
 
 
 def double(address: int) -> Block:
@@ -145,8 +78,8 @@ def test_an_answer_that_overtakes_no_other_but_comes_after_all_checks_is_never_a
     """The first answer comes while the seventh request waits: the line had been in step again for long by its order."""
 
     async def scenario() -> None:
-        wire = Wire(framing, lambda n: [1.0] if n == 0 else [0.1] if n < 4 else [0.29])
-        line = line_on(wire)
+        wire = wire_of(framing, lambda n: [1.0] if n == 0 else [0.1] if n < 4 else [0.29])
+        line = line_on(wire, framing)
         with pytest.raises(Silent):
             await line.request(1, single(0), TIMEOUT_S)
         for _ in range(40):
@@ -156,14 +89,14 @@ def test_an_answer_that_overtakes_no_other_but_comes_after_all_checks_is_never_a
                 except DeviceError:
                     await asyncio.sleep(0.02)
 
-    run(scenario)
+    run_in_made_time(scenario)
 
 
 @pytest.mark.parametrize("framing", WIRES)
 def test_a_block_of_several_points_is_read_in_parts_of_another_shape_meanwhile(framing: str) -> None:
     async def scenario() -> None:
-        wire = Wire(framing, lambda n: [] if n == 0 else [0.1])
-        line = line_on(wire)
+        wire = wire_of(framing, lambda n: [] if n == 0 else [0.1])
+        line = line_on(wire, framing)
         with pytest.raises(Silent):
             await line.request(1, double(0), TIMEOUT_S)
         for _ in range(5):
@@ -172,18 +105,18 @@ def test_a_block_of_several_points_is_read_in_parts_of_another_shape_meanwhile(f
                 assert places_of(data) == [address, address + 2, address + 4]
         await asyncio.sleep(LATE_S)
         await line.request(1, double(0), TIMEOUT_S)
-        asked = len(wire.asked)
+        asked = wire.asked
         await line.request(1, double(100), TIMEOUT_S)
-        assert len(wire.asked) == asked + 1
+        assert wire.asked == asked + 1
 
-    run(scenario)
+    run_in_made_time(scenario)
 
 
 def test_values_that_rest_are_read_at_once_and_those_that_move_when_the_answer_can_come_no_more() -> None:
     async def scenario() -> None:
         for moves in (False, True):
-            wire = Wire("rtu", lambda n: [] if n == 0 else [0.1], moves=moves)
-            line, loop = line_on(wire), asyncio.get_running_loop()
+            wire = wire_of("rtu", lambda n: [] if n == 0 else [0.1], moves=moves)
+            line, loop = line_on(wire, "rtu"), asyncio.get_running_loop()
             with pytest.raises(Silent):
                 await line.request(1, single(0), TIMEOUT_S)
             since_s = loop.time()
@@ -197,22 +130,19 @@ def test_values_that_rest_are_read_at_once_and_those_that_move_when_the_answer_c
             assert waited_s > LATE_S if moves else waited_s < 1
             assert waited_s < 2 * LATE_S
 
-    run(scenario)
+    run_in_made_time(scenario)
 
 
 def test_a_late_answer_that_came_ends_the_doubt_at_once() -> None:
     async def scenario() -> None:
-        wire = Wire("rtu", lambda n: [0.6] if n == 0 else [0.1])
-        line = line_on(wire)
+        wire = wire_of("rtu", lambda n: [0.6] if n == 0 else [0.1])
+        line = line_on(wire, "rtu")
         with pytest.raises(Silent):
             await line.request(1, single(0), TIMEOUT_S)
         await asyncio.sleep(0.5)
         assert places_of(await line.request(1, single(100), TIMEOUT_S)) == [100]
 
-    run(scenario)
-
-
-LATENESS = st.one_of(st.just(0.01), st.floats(0.001, 0.29), st.floats(0.3, LATE_S), st.none())
+    run_in_made_time(scenario)
 
 
 @pytest.mark.parametrize("framing", WIRES)
@@ -231,8 +161,8 @@ def test_no_order_of_late_answers_makes_a_value_anothers(
             wait_s = waits[number] if number < len(waits) else 0.01
             return [] if wait_s is None else [wait_s] * (1 + merged)
 
-        wire = Wire(framing, schedule)
-        line = line_on(wire, quiet_s=quiet_ms / 1000)
+        wire = wire_of(framing, schedule)
+        line = line_on(wire, framing, quiet_s=quiet_ms / 1000)
         blocks, good = [single(0), single(100), single(200), double(300), double(400)], 0
         for block in order.choices(blocks, k=600):
             try:
@@ -243,28 +173,21 @@ def test_no_order_of_late_answers_makes_a_value_anothers(
                 continue
             assert places_of(data) == [block.address + i for i in range(0, block.count, 2)]
             good += 1
-            if good > 12 and len(wire.asked) > len(waits):
+            if good > 12 and wire.asked > len(waits):
                 return
         raise AssertionError("it never came back")
 
-    run(scenario)
+    run_in_made_time(scenario)
 
 
 def test_a_request_that_is_held_back_does_not_make_the_device_mute_or_silent() -> None:
     """One place that never answers: its neighbour of the same shape is read in every turn that the time allows."""
 
     async def scenario() -> None:
-        class Mute(Wire):
-            def write(self, data: bytes | bytearray | memoryview) -> None:
-                if bytes(data)[3] == 0:
-                    self.asked.append(0)
-                else:
-                    super().write(data)
-
-        wire = Mute("rtu", lambda _: [0.01])
+        wire = Wire(lambda request, n: b"" if request[3] == 0 else modbus_answer("rtu", request, n), lambda _: [0.01])
         points = (single(0).points[0], single(100).points[0])
         device = ModbusDevice(
-            "d", line_on(wire), points, SystemClock(), slave=1, timeout_s=TIMEOUT_S, limits=RequestLimits()
+            "d", line_on(wire, "rtu"), points, SystemClock(), slave=1, timeout_s=TIMEOUT_S, limits=RequestLimits()
         )
         good = []
         for _ in range(60):
@@ -276,4 +199,73 @@ def test_a_request_that_is_held_back_does_not_make_the_device_mute_or_silent() -
         assert any(good[:8])
         assert sum(good) > 40
 
-    run(scenario)
+    run_in_made_time(scenario)
+
+
+def request_bytes(framing: str, pending: bytes) -> int:
+    if framing == "ascii":
+        return pending.find(b"\n") + 1 or len(pending) + 1
+    return 12 if framing == "tcp" else 8
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize(("framing", "carrier"), [("rtu", "socket"), ("ascii", "socket"), ("tcp", "socket"),
+                                                  ("rtu", "pty"), ("ascii", "pty")])  # fmt: skip
+def test_over_real_lines_no_disorder_makes_a_value_anothers_and_all_come_back(
+    framing: str, carrier: str, seed: int
+) -> None:
+    """Two slaves on a line, each with places of one shape and a wider block, read by the driver as the agent does."""
+    points = tuple(single(address).points[0] for address in (0, 100, 200)) + double(300).points
+
+    async def scenario() -> None:
+        disorder = Disorder(
+            lambda request, n: modbus_answer(framing, request, n), lambda pending: request_bytes(framing, pending),
+            random.Random(seed),
+        )  # fmt: skip
+        async with AsyncExitStack() as stack:
+            form, own = cast(Framing, framing), framing == "tcp"
+            if carrier == "pty":
+                serial = SerialLine(await stack.enter_async_context(disorder.on_a_pty()), 115_200, "even")
+                line = ModbusLine("line", serial=serial, framing=form, quiet_s=QUIET_S, late_s=LATE_S)
+            else:
+                port = await stack.enter_async_context(disorder.on_a_socket())
+                line = ModbusLine(
+                    "line", host="127.0.0.1", port=port, framing=form, any_number=own, quiet_s=QUIET_S, late_s=LATE_S
+                )
+            stack.callback(line.drop)
+            slaves = {
+                number: ModbusDevice(
+                    f"d{number}",
+                    line,
+                    points,
+                    SystemClock(),
+                    slave=number,
+                    timeout_s=disorder.TIMEOUT_S,
+                    limits=RequestLimits(),
+                )
+                for number in (1, 2)
+            }
+            good: dict[tuple[int, str], int] = {}
+
+            async def have_all_come_back() -> bool:
+                for number, slave in slaves.items():
+                    try:
+                        answer = await slave.read(points, budget_s=5.0)
+                    except DeviceError:
+                        good.clear()
+                        continue
+                    for reading in answer.readings:
+                        named = (number, reading.point.name)
+                        if not reading.quality.usable:
+                            good.clear()
+                            continue
+                        assert reading.value is not None
+                        assert reading.value % MOVES == reading.point.address + 500 * (number - 1), named
+                        good[named] = good.get(named, 0) + 1
+                everything = len(good) == len(slaves) * len(points) and min(good.values()) > 2
+                return everything and disorder.asked > disorder.disorderly
+
+            while not await have_all_come_back():  # noqa: ASYNC110 - it reads
+                await asyncio.sleep(0.02)
+
+    asyncio.run(asyncio.wait_for(scenario(), HANG_S))
