@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the drivers of meters share, whatever their protocol: a line of several meters, guards, failures, the clock."""
+"""What the drivers of meters share, whatever their protocol: a line of several meters, guards, failures, the clock.
+
+What a meter refuses as unknown, or says nothing to while it answers other requests, is left alone for some time
+(`_apart`): by identifier, or by attribute of DL/T 698.45.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from collector.agent.device.contract import Answer, Reading, failed, suspect_where_shifted
 from collector.agent.device.meter_line import ExchangeLine
 from collector.agent.device.registers import Guard, Scaling, scaling_of
+from collector.agent.device.turns import LONGEST_REST_S, Rest
 from collector.base.clock import Clock
-from collector.base.errors import DeviceError
+from collector.base.errors import DeviceError, Refused, Silent
 from collector.base.text import tr
 from collector.points import Point
 from collector.points.agent_config import DeviceConfig as Settings
@@ -31,6 +37,7 @@ class Meter(Generic[L]):
         self._guards: dict[str, Guard] = {p.name: Guard.parse(p.guard) for p in points if p.guard}
         self._clock_due_utc_ms = 0
         self._errors: list[DeviceError] = []
+        self._apart: dict[int, tuple[Rest, DeviceError]] = {}
 
     async def open(self) -> None:
         """Connect the line; no effect if it is open. Raises `Silent`."""
@@ -47,6 +54,49 @@ class Meter(Generic[L]):
     def _failed(self, points: Sequence[Point], error: DeviceError) -> list[Reading]:
         self._errors.append(error)
         return failed(points, error, self._clock.now_utc_ms())
+
+    def _requests(
+        self, sharing: Mapping[int, Sequence[Point]], now_s: float, readings: list[Reading]
+    ) -> tuple[list[int], list[int]]:
+        """What to ask now, and what to ask after it because it got no answer, one at most; readings of those at rest.
+
+        `sharing`: the points of each identifier or attribute; `now_s`: real time.
+        """
+        asked, mute = [], list[int]()
+        for place, points in sharing.items():
+            rest, error = self._apart.get(place, (None, None))
+            if rest is None or (rest.over_at_s <= now_s and isinstance(error, Refused)):
+                asked.append(place)
+            elif rest.over_at_s <= now_s and not mute:
+                mute.append(place)
+            elif error is not None:
+                readings += failed(points, error, self._clock.now_utc_ms())
+        return (asked, mute) if asked else (mute, [])
+
+    def _leave_alone(self, place: int, error: DeviceError, longest_s: float) -> None:
+        rest, before = self._apart.get(place, (Rest(), error))
+        if isinstance(before, Refused) is not isinstance(error, Refused):
+            rest = Rest()
+        rest.lengthen(asyncio.get_running_loop().time(), longest_s)
+        self._apart[place] = (rest, error)
+
+    async def _read_mute(self, place: int, points: Sequence[Point], *, ask: bool) -> list[Reading]:
+        """Ask again for what got no answer in earlier reads; not where nothing answers, or time is up."""
+        if not ask:
+            return failed(points, self._apart[place][1], self._clock.now_utc_ms())
+        try:
+            return await self._read_alone(place, points)
+        except Silent as error:
+            self._leave_alone(place, error, LONGEST_REST_S)
+            return self._failed(points, error)
+
+    async def _read_alone(self, place: int, points: Sequence[Point]) -> list[Reading]:
+        """Ask for one identifier or attribute, and make the readings of its points. Raises only `Silent`."""
+        raise NotImplementedError
+
+    def _forgive_silence(self) -> None:
+        """Nothing answers at all: silence is the meter's, not an identifier's."""
+        self._apart = {place: found for place, found in self._apart.items() if isinstance(found[1], Refused)}
 
     def _answer(self, readings: list[Reading], clock_offset_ms: int | None) -> Answer:
         # The area column has no meaning for a meter: a guard point guards all points of its meter.

@@ -10,10 +10,10 @@ it is never set.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from collector.agent.device.contract import Answer, Reading, failed
+from collector.agent.device.contract import Answer, Reading
 from collector.agent.device.dlt645.codec import (
     CLOCK,
     CLOCK_1997,
@@ -27,7 +27,7 @@ from collector.agent.device.dlt645.codec import (
 )
 from collector.agent.device.dlt645.line import MeterLine
 from collector.agent.device.meter import Meter
-from collector.agent.device.turns import FIRST_REST_S, LONGEST_REST_S, Rest, Turns
+from collector.agent.device.turns import FIRST_REST_S, Rest, Turns
 from collector.base.clock import Clock
 from collector.base.errors import ConfigError, DeviceError, Garbled, Problem, Refused, Silent
 from collector.model.record import Quality
@@ -54,8 +54,7 @@ class Dlt645Device(Meter[MeterLine]):
         self._pause_s = settings.pause_ms / 1000
         self._layouts = layouts_of(points)
         self._is_of_1997 = all(is_of_1997(identifier) for identifier in self._layouts)
-        # Identifiers the meter refused as unknown, or was silent to; and its newest data of those it ever answered.
-        self._apart: dict[int, tuple[Rest, DeviceError]] = {}
+        # The newest data of the identifiers it ever answered.
         self._answered: dict[int, bytes] = {}
         self._turns: Turns[int] = Turns(settings.id, lambda identifier: identifier)
 
@@ -77,7 +76,7 @@ class Dlt645Device(Meter[MeterLine]):
         turns = self._turns
         for identifier in turns.asked(asked, loop.time, end):
             try:
-                readings += await self._read_identifier(identifier, by_identifier[identifier])
+                readings += await self._read_alone(identifier, by_identifier[identifier])
             except Silent as error:
                 turns.silent(identifier, error)
         for identifier, reason, is_mute in turns.unanswered():
@@ -88,8 +87,7 @@ class Dlt645Device(Meter[MeterLine]):
             ask = turns.heard and loop.time() < end
             readings += await self._read_mute(identifier, by_identifier[identifier], ask=ask)
         if asked and not turns.heard:
-            # Nothing answers at all: silence is the meter's, not an identifier's.
-            self._apart = {i: found for i, found in self._apart.items() if isinstance(found[1], Refused)}
+            self._forgive_silence()
         offset_ms = await self._measure_clock() if not self._errors and loop.time() < end else None
         return self._answer(readings, offset_ms)
 
@@ -98,53 +96,21 @@ class Dlt645Device(Meter[MeterLine]):
             self._address, identifier, timeout_s=self._settings.timeout_s, pause_s=self._pause_s
         )
 
-    def _requests(
-        self, by_identifier: Mapping[int, Sequence[Point]], now_s: float, readings: list[Reading]
-    ) -> tuple[list[int], list[int]]:
-        """The identifiers to ask now, and one to ask after them because it got no answer; readings of those at rest."""
-        asked, mute = [], list[int]()
-        for identifier, points in by_identifier.items():
-            rest, error = self._apart.get(identifier, (None, None))
-            if rest is None or (rest.over_at_s <= now_s and isinstance(error, Refused)):
-                asked.append(identifier)
-            elif rest.over_at_s <= now_s and not mute:
-                mute.append(identifier)
-            elif error is not None:
-                readings += failed(points, error, self._clock.now_utc_ms())
-        return (asked, mute) if asked else (mute, [])
-
-    def _leave_alone(self, identifier: int, error: DeviceError, longest_s: float) -> None:
-        rest, before = self._apart.get(identifier, (Rest(), error))
-        if isinstance(before, Refused) is not isinstance(error, Refused):
-            rest = Rest()
-        rest.lengthen(asyncio.get_running_loop().time(), longest_s)
-        self._apart[identifier] = (rest, error)
-
-    async def _read_identifier(self, identifier: int, points: Sequence[Point]) -> list[Reading]:
+    async def _read_alone(self, place: int, points: Sequence[Point]) -> list[Reading]:
         """Read one identifier and make the readings of its points. Raises only `Silent`."""
         try:
-            data = await self._ask(identifier)
-            readings = self._decode(self._layouts[identifier], data, points)
+            data = await self._ask(place)
+            readings = self._decode(self._layouts[place], data, points)
         except Refused as error:
             if error.code is not None and error.code & NO_SUCH_DATA:
-                longest_s = FIRST_REST_S if identifier in self._answered else self._settings.retry_refused_s
-                self._leave_alone(identifier, error, longest_s)
+                longest_s = FIRST_REST_S if place in self._answered else self._settings.retry_refused_s
+                self._leave_alone(place, error, longest_s)
             return self._failed(points, error)
         except Garbled as error:
             return self._failed(points, error)
-        self._apart.pop(identifier, None)
-        self._answered[identifier] = data
+        self._apart.pop(place, None)
+        self._answered[place] = data
         return readings
-
-    async def _read_mute(self, identifier: int, points: Sequence[Point], *, ask: bool) -> list[Reading]:
-        """Ask for an identifier again that got no answer in earlier reads; not where nothing answers, or time is up."""
-        if not ask:
-            return failed(points, self._apart[identifier][1], self._clock.now_utc_ms())
-        try:
-            return await self._read_identifier(identifier, points)
-        except Silent as error:
-            self._leave_alone(identifier, error, LONGEST_REST_S)
-            return self._failed(points, error)
 
     def _decode(self, layout: NumberFormat, data: bytes, points: Sequence[Point]) -> list[Reading]:
         now = self._clock.now_utc_ms()

@@ -3,9 +3,13 @@
 
 The point table names an element of an attribute (`00100201`: forward active energy, total); the whole attribute is
 asked for, once for all rows of it, and its elements are taken from the answer. A point's raw value is the number in the
-standard's unit (kWh, W, var, V, Hz), decimals applied; `scale` is the ratio of the transformers. An attribute that the
-meter refuses is left alone for some time. The meter's clock is read from time to time to measure its offset; it is
-never set.
+standard's unit (kWh, W, var, V, Hz), decimals applied; `scale` is the ratio of the transformers. The meter's clock is
+read from time to time to measure its offset; it is never set.
+
+Where a request for several attributes gets no answer, or none that can be read, one of them may be the reason, or the
+meter knows no such requests, or its answer would be too long: each attribute is asked by itself for some time, so that
+the others are read and the one is found. An attribute that is refused, or gets no answer while others do, is left alone
+for some time.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from collector.agent.device.contract import Answer, Reading, failed
+from collector.agent.device.contract import Answer, Reading
 from collector.agent.device.dlt698.codec import (
     CLOCK,
     TEMPORARY,
@@ -52,7 +56,7 @@ class Dlt698Device(Meter[GetLine]):
         self._place = MeterPlace(settings.address.zfill(12), settings.logical_address, settings.client_address)
         self._list = 1 if settings.one_point_per_request else ATTRIBUTES_PER_REQUEST
         check_attributes(points)
-        self._refused: dict[int, tuple[Rest, Refused]] = {}
+        self._singly = Rest()
         self._newest: dict[int, bytes] = {}
         self._turns: Turns[tuple[int, ...]] = Turns(settings.id, lambda attributes: attributes)
 
@@ -74,22 +78,26 @@ class Dlt698Device(Meter[GetLine]):
             sharing.setdefault(_attribute(point), []).append(point)
         self._errors = []
         readings: list[Reading] = []
-        asked = []
-        for attribute, rows in sharing.items():
-            rest, error = self._refused.get(attribute, (None, None))
-            if rest is None or error is None or rest.over_at_s <= loop.time():
-                asked.append(attribute)
-            else:
-                readings += failed(rows, error, self._clock.now_utc_ms())
+        asked, mute = self._requests(sharing, loop.time(), readings)
+        size = 1 if loop.time() < self._singly.over_at_s else self._list
+        requests = [tuple(asked[start : start + size]) for start in range(0, len(asked), size)]
         turns = self._turns
-        requests = [tuple(asked[start : start + self._list]) for start in range(0, len(asked), self._list)]
         for request in turns.asked(requests, loop.time, end):
             try:
                 readings += await self._read_request({a: sharing[a] for a in request})
             except Silent as error:
                 turns.silent(request, error)
-        for request, reason, _ in turns.unanswered():
+        for request, reason, is_mute in turns.unanswered():
             readings += self._failed([p for a in request for p in sharing[a]], reason)
+            if len(request) > 1 and (is_mute or not turns.heard):
+                self._ask_singly()
+            elif is_mute:
+                self._apart[request[0]] = (Rest(), reason)  # once more in the next read, then it rests
+        for attribute in mute:
+            ask = turns.heard and loop.time() < end
+            readings += await self._read_mute(attribute, sharing[attribute], ask=ask)
+        if asked and not turns.heard:
+            self._forgive_silence()
         offset_ms = await self._measure_clock() if not self._errors and loop.time() < end else None
         return self._answer(readings, offset_ms)
 
@@ -102,27 +110,35 @@ class Dlt698Device(Meter[GetLine]):
         try:
             results = await self._get(tuple(rows))
         except (Refused, Garbled) as error:
+            if len(rows) > 1:
+                self._ask_singly()
             return self._failed([p for points in rows.values() for p in points], error)
+        if len(rows) > 1:
+            self._singly = Rest()
         readings: list[Reading] = []
         for attribute, points in rows.items():
             result = results[attribute]
             if isinstance(result, int):
                 readings += self._failed(points, self._refusal(attribute, result))
                 continue
-            self._refused.pop(attribute, None)
+            self._apart.pop(attribute, None)
             self._newest[attribute] = result
             readings += [self._reading(point) for point in points]
         return readings
+
+    async def _read_alone(self, place: int, points: Sequence[Point]) -> list[Reading]:
+        return await self._read_request({place: list(points)})
+
+    def _ask_singly(self) -> None:
+        self._singly.lengthen(asyncio.get_running_loop().time(), self._settings.retry_refused_s)
 
     def _refusal(self, attribute: int, dar: int) -> Refused:
         error = Refused(
             dar_words(dar), subject=f"{self._line.name} meter {self._place.address} {attribute:08X}", code=dar
         )
         if dar not in TEMPORARY:
-            rest = self._refused.get(attribute, (Rest(), error))[0]
             longest_s = FIRST_REST_S if attribute in self._newest else self._settings.retry_refused_s
-            rest.lengthen(asyncio.get_running_loop().time(), longest_s)
-            self._refused[attribute] = (rest, error)
+            self._leave_alone(attribute, error, longest_s)
         return error
 
     def _reading(self, point: Point) -> Reading:
