@@ -202,6 +202,28 @@ def test_a_request_that_is_held_back_does_not_make_the_device_mute_or_silent() -
     run_in_made_time(scenario)
 
 
+@pytest.mark.parametrize("framing", WIRES)
+@pytest.mark.parametrize("late_s", [1.1 * TIMEOUT_S, 2 * TIMEOUT_S])
+@pytest.mark.parametrize("late", range(4))
+def test_one_late_answer_costs_its_line_two_reads(framing: str, late_s: float, late: int) -> None:
+    """Four places of one shape that move, the worst there is. Counted twice, an answer cost six seconds, then more."""
+    points = tuple(single(address).points[0] for address in (0, 100, 200, 300))
+
+    async def scenario() -> None:
+        wire = wire_of(framing, lambda n: [late_s if n == 40 + late else 0.01])
+        device = ModbusDevice(
+            "d", line_on(wire, framing), points, SystemClock(), slave=1, timeout_s=TIMEOUT_S, limits=RequestLimits()
+        )
+        spoilt = 0
+        for _ in range(100):
+            answer = await device.read(points, budget_s=5.0)
+            spoilt += any(not reading.quality.usable for reading in answer.readings)
+            await asyncio.sleep(1.0)
+        assert 1 <= spoilt <= 2
+
+    run_in_made_time(scenario)
+
+
 def request_bytes(framing: str, pending: bytes) -> int:
     if framing == "ascii":
         return pending.find(b"\n") + 1 or len(pending) + 1

@@ -139,7 +139,7 @@ class ModbusLine(Exchange):
             is_proved = len(set(first[2:])) > 1
         finally:
             if not is_proved:
-                self._note_late()
+                self._note_surplus()
                 doubt.renew(None, _now_s())
                 doubt.tried.add(places)
         return first
@@ -158,6 +158,11 @@ class ModbusLine(Exchange):
         Gives the slips of a slave so far. Nothing to do on a line that is `numbered`.
         """
         await asyncio.sleep(self._quiet_s if self._repeats else self._gap_s)
+        self._note_surplus()
+        return self._slips[slave]
+
+    def _note_surplus(self) -> None:
+        """Judge what came that nobody waited for. Once: an answer counted twice would seem to have come twice."""
         if self._has_slipped():
             wanted = self.framer.wanted
             self._slips[wanted.slave] += 1
@@ -169,7 +174,6 @@ class ModbusLine(Exchange):
         elif self._late:
             self._note_late()
         self.framer.surplus = b""
-        return self._slips[slave]
 
     def _has_slipped(self) -> bool:
         """Whether a reply like the last one came after it; an adapter's noise and other slaves' frames do not count."""
@@ -198,9 +202,9 @@ class ModbusLine(Exchange):
             if self._has_slipped():
                 self._repeats = self.framer.twice
                 if not self._repeats:
-                    self._note_late()
-                    self._owed[slave] = max(1, self._owed[slave] - 1)
                     octets = shown(self.framer.surplus)
+                    self._note_surplus()
+                    self._owed[slave] = max(1, self._owed[slave] - 2)
                     raise Garbled(
                         tr("answers are out of step with the requests: {octets}", octets=octets), subject=asked.subject
                     )
