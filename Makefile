@@ -62,6 +62,7 @@ reference: .venv.stamp  ## docs/reference.md and docs/configuration.md, from the
 
 screens: .venv.stamp  ## docs/screens/*.png: the pages most used, looked at in Chromium
 	$(BIN)/python -m tests.center.web.make_screens
+	$(BIN)/python -m tests.agent.operate.page.make_page_screens
 
 lock: .venv.stamp  ## requirements/*.txt from constraints.txt and the package index, and docs/licences.md
 	$(BIN)/python -m requirements.lock

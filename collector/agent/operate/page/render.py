@@ -127,7 +127,7 @@ class LivePage:
         rows = []
         for p in points:
             quantity = BY_NAME[p.quantity]
-            name = quantity.zh if self._language == "zh" else p.quantity.replace("_", " ")
+            name = quantity.zh if self._language == "zh" else _words(p.quantity, quantity.unit)
             mark = "good" if p.quality in _GOOD else "bad"
             rows.append(
                 f"<td>{escape(p.generating_unit)}</td><td>{escape(p.point)}</td><td class='less'>{escape(name)}</td>"
@@ -151,3 +151,8 @@ class LivePage:
 
 def _ms(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds * 1000:.1f}"
+
+
+def _words(quantity: str, unit: str) -> str:
+    """The words of a quantity's name without its unit, which has a column of its own."""
+    return quantity.removesuffix(f"_{unit.lower()}").replace("_", " ")
