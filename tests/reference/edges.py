@@ -7,7 +7,7 @@ Source: Art. 13(4), (5), (7), 15(3)1, readings I-01, I-06.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -124,7 +124,7 @@ def possible_instants(case: Case, service: rule.Service, known: list[Known], ord
     """
     min_stop_ms = case.folder.policy.min_stop_ms
     holes = _holes(known)
-    borders = [case.span.start, case.span.end, *case.register.changes(case.span)]
+    borders = [case.span.start, case.span.end, case.folder.revised, *case.register.changes(case.span)]
     borders += [price.start for price in case.folder.price_table]
     for start, end in _excluded_spans(case, service.id):
         borders += [start, end]
@@ -180,11 +180,10 @@ def measure_start_stop(case: Case, service: rule.Service) -> Measured:
         possible = list(possible_instants(case, service, known, order))
         if first is None:
             uncertain |= bool(possible)
-        elif first.state is not None and case.span.start <= first.d < case.span.end and case.holds(first.state):
-            # else paid in another month, or in the area at its closing: one per order
-            paid.append(first)
-            if service.id == "coal_start_stop":
-                differs |= _could_differ(case, service, known, first, possible)
+        elif first.state is not None and case.span.start <= first.d < case.span.end:
+            # else paid in another month: one per order, in the area at its closing
+            paid += [first] if case.holds(first.state) else []
+            differs |= _could_differ(case, service, known, first, order)
     found = tally.measured("no_order")
     found.quantity = Fraction(len(paid))
     found.determinants[service.id]["value"] = Fraction(len(paid))
@@ -206,22 +205,40 @@ def _first_payable(case: Case, service: rule.Service, occurrences: list[Occurren
     return None
 
 
-def _could_differ(
-    case: Case, service: rule.Service, known: list[Known], paid: Occurrence, possible: list[tuple[int, int]]
-) -> bool:
-    """Whether the table pays something else for an occurrence that may have been the first of its order.
+def _could_differ(case: Case, service: rule.Service, known: list[Known], paid: Occurrence, order: Order) -> bool:
+    """Whether the part is paid something else if another occurrence was the first of its order.
+
+    Another row of the table, another price or P_N on its day, or none, as it closed in another part.
 
     One that opens in a hole after a known off is not the first: the unit must have come back before, unless that one
     is excluded.
     """
-    seen = coal_yuan(case, paid.b, paid.d)
-    free = not is_touched(case, service.id, paid.a - rule.START_STOP_LIMIT_MS, paid.d)
+    seen = _yuan_in_part(case, service.id, paid.b, paid.d)
+    free = not is_touched(case, service.id, order.start, paid.d)
     after_off = [(hole.start, hole.end) for hole in _holes(known) if hole.before is False]
     return any(
-        coal_yuan(case, o, c) != seen
-        for o, c in possible
+        _yuan_in_part(case, service.id, o, c) != seen
+        for o, c in possible_instants(replace(case, part=None), service, known, order)
         if c <= paid.d and not (free and any(start < o <= end for start, end in after_off))
     )
+
+
+def _yuan_in_part(case: Case, service: str, opening: int, closing: int) -> Fraction | None:
+    """What the part is paid for a stop and restart: nothing if it closes in another."""
+    state = case.state_at(closing)
+    if state is None or not case.holds(state):
+        return ZERO
+    if service == "coal_start_stop":
+        return coal_yuan(case, opening, closing)
+    return _per_mw(case, service, closing) * state.unit.rated_mw
+
+
+def _per_mw(case: Case, service: str, closing: int) -> Fraction:
+    """The price of a start-stop that closes then, yuan/MW."""
+    if service == "hydro_start_stop":
+        return rule.HYDRO_START_STOP_YUAN_PER_MW
+    revised = closing >= case.folder.revised
+    return rule.REVISED_GAS_START_STOP_YUAN_PER_MW if revised else rule.GAS_START_STOP_YUAN_PER_MW
 
 
 def _is(order: Order, case: Case, kind: str) -> bool:
@@ -230,13 +247,10 @@ def _is(order: Order, case: Case, kind: str) -> bool:
 
 def _price(case: Case, service: str, paid: list[Occurrence], found: Measured) -> None:
     """Prices the occurrences with the register and the table in force at the closing."""
-    rated = [one.state.unit.rated_mw for one in paid if one.state is not None]
-    if service == "gas_start_stop":
-        old, new = rule.GAS_START_STOP_YUAN_PER_MW, rule.REVISED_GAS_START_STOP_YUAN_PER_MW
-        prices_of = [new if one.d >= case.folder.revised else old for one in paid if one.state is not None]
-        found.yuan = sum((price * mw for price, mw in zip(prices_of, rated, strict=True)), ZERO)
-    elif service == "hydro_start_stop":
-        found.yuan = sum((rule.HYDRO_START_STOP_YUAN_PER_MW * mw for mw in rated), ZERO)
+    if service != "coal_start_stop":
+        found.yuan = sum(
+            (_per_mw(case, service, one.d) * one.state.unit.rated_mw for one in paid if one.state is not None), ZERO
+        )
     else:
         prices = [coal_yuan(case, one.b, one.d) for one in paid]
         found.yuan = sum((price for price in prices if price is not None), ZERO)

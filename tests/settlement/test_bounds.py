@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from collector.model.dispatch import StartStopRow
-from tests.settlement.small_month import FOREVER, Case, at, line_of, unit
+from tests.settlement.small_month import FOREVER, Case, area, at, line_of, unit
 
 
 def bounds(case: Case, service: str) -> tuple[str, str, str]:
@@ -74,6 +74,38 @@ def test_a_coal_order_is_bounded_by_the_amounts_its_gaps_may_have_and_open_where
     assert bounds(case, "coal_start_stop") == ("200000.00", "500000.00", "500000.00")
     case.table[0] = replace(case.table[0], gap_from_h=Decimal("2.5"))  # 2 to 2.5 h have no row
     assert bounds(case, "coal_start_stop") == ("200000.00", "500000.00", "None")
+
+
+def in_place_of_another(*, rated: str = "390", of: str | None = None) -> Case:
+    """390 MW of gas, with another rating or area from 3 June on: off 20:00 to 04:00, unknown for an hour before it."""
+    before, after = unit(kind="gas", rated="390"), unit(kind="gas", rated=rated, area=of)
+    states = [replace(before, until_day=date(2026, 6, 3)), replace(after, from_day=date(2026, 6, 3))]
+    case = Case(units=states, areas=(area(), area(ident="shanghai")))
+    for day, hour, on in ((1, 0, "1"), (2, 18, ""), (2, 19, "1"), (2, 20, "0"), (3, 4, "1")):
+        case.record(at(day, hour), on_grid=on)
+    return case.order("start_stop", at(2), at(3, 12))
+
+
+def test_an_order_paid_at_another_capacity_than_one_hidden_before_it_has_bounds_and_is_provisional() -> None:
+    # The certain one closes on 3 June at 300 MW: 260 × 300. In the hour of 2 June a first one may have come and gone,
+    # which would use the order up, at 390 MW: 260 × 390.
+    case = in_place_of_another(rated="300")
+    line = line_of(case.settle(), "gas_start_stop")
+    assert bounds(case, "gas_start_stop") == ("78000.00", "78000.00", "101400.00")
+    assert (line.status.value, line.provisional) == ("paid", True)
+    # Without a change the hidden one pays the same: nothing to bound, final.
+    case = in_place_of_another(rated="390")
+    assert bounds(case, "gas_start_stop") == ("None", "101400.00", "None")
+    assert not line_of(case.settle(), "gas_start_stop").provisional
+
+
+def test_an_order_paid_in_one_area_may_have_been_used_up_in_the_one_before() -> None:
+    # From 3 June on the unit is dispatched by Shanghai. The certain one closes there; a hidden one of 2 June would have
+    # been paid in Jiangsu, and Shanghai would then pay nothing.
+    lines = {line.area: line for line in in_place_of_another(of="shanghai").settle().lines}
+    told = {name: (str(x.low_yuan), str(x.amount_yuan), str(x.high_yuan), x.provisional) for name, x in lines.items()}
+    assert told["shanghai"] == ("0.00", "101400.00", "101400.00", True)
+    assert told["jiangsu"] == ("0.00", "0.00", "101400.00", True)
 
 
 def test_own_fault_with_lost_records_pays_as_if_on_grid_and_at_most_as_if_off() -> None:

@@ -10,7 +10,7 @@ month is added up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -55,7 +55,8 @@ class OrderResult:
     """What became of an order. `paid` at `place`; `used`: paid, here, or in another month or part of it.
 
     `certain`: all of its certain occurrences, each with whether it is excluded. `hidden`: without a payable certain one
-    those that could close this month; with one, those that could have come in its place.
+    those that could close in this part of the month; with one that closes in the month, those of any part that could
+    have come in its place.
     """
 
     order: Order
@@ -99,21 +100,23 @@ class Orders:
             place = self._place_at(instant) if here else None
             if excluded or (here and place is None):
                 continue
-            if place is None or place not in self.mine:  # paid in another month, or in another part of this one
+            if place is None:  # paid in another month
                 return OrderResult(order, certain, None, None, True, ())
-            hidden = self._hidden(Span(order.start_ms, one.d), first_only=True)
-            return OrderResult(order, certain, one, place, True, tuple(hidden))
+            hidden = tuple(self._hidden(Span(order.start_ms, one.d), first_only=True))
+            if place not in self.mine:  # paid in another part of this month
+                return OrderResult(order, certain, None, None, True, hidden)
+            return OrderResult(order, certain, one, place, True, hidden)
         hidden = self._hidden(Span(order.start_ms, order.end_ms - 1), first_only=False)
         return OrderResult(order, certain, None, None, False, tuple(hidden))
 
     def _hidden(self, inside: Span, *, first_only: bool) -> Iterator[Hidden]:
-        """What holes may hide of an order, outside exclusions; `first_only`: what could be its first occurrence."""
+        """What holes may hide of an order, outside exclusions; `first_only`: what could be its first, in any part."""
         free = list(_between(self.excluded, inside))
         for one in possible_occurrences(self._whole, inside, self.max_gap_ms, self._min_stop_ms):
             if first_only and one.after_off and len(free) == 1:
                 continue
             for allowed in free:
-                for place in self.mine:
+                for place in self.places if first_only else self.mine:
                     opening, closing = one.opening.within(allowed), one.closing.within(allowed)
                     if self._by_restart:
                         closing = closing.within(_instants(place))
@@ -122,6 +125,13 @@ class Orders:
                     found = Hidden(place, opening, closing)
                     if opening and closing and found.gaps_ms(self.max_gap_ms):
                         yield found
+
+    def instead(
+        self, result: OrderResult, amounts: Callable[[Hidden], Iterable[Fraction | None]]
+    ) -> Iterator[Fraction | None]:
+        """What hidden occurrences could pay in this part: nothing where they close in another one."""
+        for hidden in result.hidden:
+            yield from amounts(hidden) if hidden.place in self.mine else [Fraction(0)]
 
     def _touched(self, one: Occurrence) -> bool:
         """Whether any instant from opening to closing, both included, is excluded."""
@@ -168,17 +178,27 @@ def _between(excluded: _Spans, inside: Span) -> Iterator[Span]:
 
 
 def price_by_capacity(account: Account, service: str) -> Draft:
-    """Price each occurrence by P_N: gas at 260 元/MW, hydro at 20 元/MW."""
-    orders, priced = Orders(account, service), Priced(account, service)
+    """Price each occurrence by P_N and price at its closing: gas at 260 元/MW, hydro at 20 元/MW."""
+    orders, priced, beside = Orders(account, service), Priced(account, service), Priced(account, service)
+    value_id, differs = f"{service}.price", False
+
+    def yuan(place: ConstantDays) -> Fraction | None:
+        price, factor = beside.price(value_id, place), beside.factor(place)
+        return None if price is None or factor is None else price * Fraction(place.unit.rated_mw) * factor
+
     for result in orders.results:
-        if result.paid is not None and result.place is not None:
+        if result.paid is None and not result.hidden:
+            continue
+        seen = Fraction(0) if result.place is None else yuan(result.place)
+        others = set(orders.instead(result, lambda hidden: [yuan(hidden.place)]))
+        differs |= result.used and not others <= {seen}
+        if account.bound is not Bound.MEASURED:
+            worth = _worth(account.bound, seen, others, certain=result.paid is not None)
+            priced.amount = None if priced.amount is None or worth is None else priced.amount + worth
+        elif result.paid is not None and result.place is not None:
             rated, label = Fraction(result.place.unit.rated_mw), _label(result.order, result.paid)
-            priced.add(f"{service}.price", result.place, rated, unit="MW", quantity=Fraction(1), label=label)
-    if account.bound is Bound.HIGH:  # each uncertain order may have been fulfilled once
-        for result in orders.uncertain:
-            place = max((hidden.place for hidden in result.hidden), key=lambda s: s.unit.rated_mw)
-            priced.add(f"{service}.price", place, Fraction(place.unit.rated_mw), unit="MW")
-    return _settled(priced.draft(), orders, service)
+            priced.add(value_id, result.place, rated, unit="MW", quantity=Fraction(1), label=label)
+    return _settled(priced.draft(), orders, service, differs=differs)
 
 
 def _label(order: Order, one: Occurrence) -> str:
@@ -190,15 +210,15 @@ def price_coal(account: Account) -> Draft:
     orders, priced = Orders(account, COAL), Priced(account, COAL)
     pending = differs = False
     for result in orders.results:
-        seen = None
+        seen: Fraction | None = Fraction(0)
         if result.paid is not None and result.place is not None:
             seen = _table_yuan(priced, result.place, result.paid.gap_ms, result.paid.d)
             priced.quantity += 1
             pending |= seen is None
-        elif not result.uncertain:
+        elif not result.hidden:
             continue
-        others = {amount for hidden in result.hidden for amount in _table_amounts(priced, hidden, orders.max_gap_ms)}
-        differs |= result.paid is not None and not others <= {seen}
+        others = set(orders.instead(result, lambda hidden: _table_amounts(priced, hidden, orders.max_gap_ms)))
+        differs |= result.used and not others <= {seen}
         worth = _worth(account.bound, seen, others, certain=result.paid is not None)
         if worth is None:
             pending |= account.bound is not Bound.MEASURED
