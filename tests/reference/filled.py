@@ -5,6 +5,7 @@ Used to hold the bounds of a line: whatever the missing time turns out to be, th
 
 - P from 0 to P_N, inside the AGC limits while AGC is in service; Q inside its registered limits, else inside P_N;
 - a breaker in a hole shorter than min_stop_s has one edge between two different known states, none between equal ones;
+  without a breaker column output and condenser status are such as to show it;
 - a record that lacks only the AVC target or a voltage stays so: an order there is not judged, and that is known;
 - where no record holds there may have been one per hold limit.
 """
@@ -17,9 +18,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 from .edges import known_status
+from .exact_numbers import round_half_away
 from .measured import Case
 from .model import BandRow, Folder, PowerRow, Record, UnitRecords
 from .register import Register, State
+from .regulation import ON_GRID_RATIO
 from .slices import cut_month
 from .times import Span, month_span
 
@@ -66,13 +69,15 @@ def _fill_records(case: Case, rng: random.Random) -> UnitRecords:
     for start, until in edges:
         found += [Record(time=at) for at in range(start, until, policy.hold_ms)]
     found.sort(key=lambda record: record.time)
-    switches = _breaker(case, rng) if "on_grid" in mine.columns else {}
+    switches = _breaker(case, rng)
     mood = rng.choice((0.02, 0.5, 0.98))  # how often a missing status is 1
     states: dict[str, bool] = {}
     filled = []
     for record in found:
         state = _limits(case, record.time)
-        filled.append(record if state is None else _fill_one(record, state, mine, switches, states, mood, rng))
+        untold = state is not None and case.on_at(record) is None
+        on = _on_at(record.time, switches) if untold else None
+        filled.append(record if state is None else _fill_one(record, state, mine, on, states, mood, rng))
     return UnitRecords(mine.columns, tuple(filled))
 
 
@@ -80,7 +85,7 @@ def _breaker(case: Case, rng: random.Random) -> dict[tuple[int, int], list[tuple
     """For each hole of the breaker status: from when it is what."""
     found: dict[tuple[int, int], list[tuple[int, bool]]] = {}
     far = 1 << 60
-    known = known_status(case, lambda record, _: record.on_grid)
+    known = known_status(case, case.on_at)
     stretches = [(-far, -far, None), *((k.start, k.end, k.state) for k in known), (far, far, None)]
     for (_, start, before), (end, _, after) in pairwise(stretches):
         if start >= end:
@@ -110,12 +115,12 @@ def _fill_one(
     record: Record,
     state: State,
     mine: UnitRecords,
-    switches: dict[tuple[int, int], list[tuple[int, bool]]],
+    on: bool | None,
     states: dict[str, bool],
     mood: float,
     rng: random.Random,
 ) -> Record:
-    """Empty cells of the columns that the unit has, by what is registered at the time."""
+    """Empty cells of the columns that the unit has, by what is registered then. `on`: where its record is silent."""
     unit, columns = state.unit, mine.columns
     rated = int(unit.rated_mw * 1000)
     change: dict[str, object] = {}
@@ -129,8 +134,13 @@ def _fill_one(
         return value  # type: ignore[no-any-return]
 
     if record.on_grid is None and "on_grid" in columns:
-        change["on_grid"] = _on_at(record.time, switches)
-    avc_missing = record.avc_in_service is None or (record.on_grid is None and "on_grid" in columns)
+        change["on_grid"] = on
+    derived = on if "on_grid" not in columns else None  # then output and condenser are such as to show it
+    threshold = round_half_away(ON_GRID_RATIO * unit.rated_mw * 1000)
+    if derived is not None and record.condenser is None and "condenser" in columns:
+        running = derived and (record.active_kw is not None or rng.random() < 0.3)
+        record = replace(record, condenser=running)
+    avc_missing = record.avc_in_service is None or on is not None
     agc = status("agc_in_service")
     status("avc_in_service")
     status("condenser")
@@ -149,6 +159,10 @@ def _fill_one(
         low, high = 0, rated
         if agc and unit.agc_range_kw is not None:
             low, high = unit.agc_lower_kw or 0, (unit.agc_lower_kw or 0) + unit.agc_range_kw
+        if derived is False:
+            low, high = 0, threshold
+        elif derived and not record.condenser:
+            low = max(low, threshold + 1)
         change["active_kw"] = rng.choice((low, high, rng.randint(low, high)))
     if record.reactive_kvar is None and "reactive_power_mvar" in columns:
         low = -rated if unit.q_min_kvar is None else unit.q_min_kvar

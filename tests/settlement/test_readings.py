@@ -17,16 +17,9 @@ from collector.base.errors import ConfigError
 from collector.model.interval import Month
 from collector.settlement.rulebook.catalogue import READINGS
 from collector.settlement.rulebook.load import read_rulebook_files, rulebook_of
-from collector.settlement.rulebook.rules import ReadingRow, Rulebook
 from collector.settlement.settle import settle
+from tests.settlement.made_readings import adopting
 from tests.settlement.small_month import JUNE, RULES, Case, amount, area, at, line_of, shipped_rulebook, unit
-
-
-def adopting(reading: str, choice: str) -> Rulebook:
-    """The shipped rulebook with one reading changed."""
-    book = shipped_rulebook()
-    row = ReadingRow(choice, date(2009, 1, 1), "test")
-    return replace(book, readings={**book.readings, reading: replace(book.readings[reading], rows=(row,))})
 
 
 def deep() -> Case:

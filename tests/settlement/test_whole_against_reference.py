@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every file of a statement beside the slow reference, on months full of events; `MONTHS=3000` for a long run.
+"""Every file of a statement beside the slow reference, on months full of events; `MONTHS=3000 FILLS=5` for a long run.
 
 Some months run by an example revision of the rule, in force from their second day.
 """
@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.reference.regulation import SERVICES
 from tests.settlement.made_events import make_events
 from tests.settlement.whole_statement import FILES, Compared
 from tests.size import sized
 
 MONTHS = int(os.environ.get("MONTHS", sized(6, 12)))
 FIRST = int(os.environ.get("SEED", "0"))
+FILLS = int(os.environ.get("FILLS", "2"))
+BOUNDED = {service.id for service in SERVICES} - {"black_start"}
 PARTS = 2  # so that two workers share them
 
 
@@ -31,10 +34,12 @@ def test_every_file_of_a_statement_says_what_the_reference_says(part: int, tmp_p
         month = make_events(random.Random(seed), root / "in")
         try:
             also = {"running": seed % 4 == 0, "revised": seed % 6 == 5}
-            result = compared.month(root / "in", month, root / "out", random.Random(seed), **also)
+            result = compared.month(root / "in", month, root / "out", random.Random(seed), fills=FILLS, **also)
         except AssertionError as wrong:
             raise AssertionError(f"the month of seed {seed} ({month}): {wrong}") from wrong
         paid.update(line["service"] for line in result.lines if line["status"] == "paid")
     assert set(compared.figures) == {*FILES, "bounds", *(["running"] if part == 0 else [])}
     assert all(compared.figures[name] > 0 for name in FILES), compared.figures
     assert len(paid) > 9, paid
+    if MONTHS >= 600:  # every service whose missing time may be filled, with own fault and without
+        assert compared.held >= {(name, fault) for name in BOUNDED for fault in (False, True)}, compared.held

@@ -121,15 +121,25 @@ class Compared:
 
     def __init__(self) -> None:
         self.figures: dict[str, int] = defaultdict(int)
+        self.held: set[tuple[str, bool]] = set()  # services whose bounds were held, and whether at own fault
 
     def month(
-        self, folder: Path, month: str, out: Path, rng: random.Random, *, running: bool = False, revised: bool = False
+        self,
+        folder: Path,
+        month: str,
+        out: Path,
+        rng: random.Random,
+        *,
+        running: bool = False,
+        revised: bool = False,
+        fills: int = 1,
     ) -> Result:
         """Settle a folder twice and compare every file that the reference knows.
 
         Args:
             rng: Draws what missing time turns out to be, to hold the bounds.
             running: Also while it ran, after the first day that has registered units.
+            fills: How often missing time is drawn.
             revised: By the example revision, in force from the second day that has registered units.
         """
         book, since = _BOOK, FOREVER
@@ -140,7 +150,8 @@ class Compared:
         files = written(folder, month, out, book)
         for name, compare in FILES.items():
             self.figures[name] += compare(expected, files)
-        self.figures["bounds"] += bounds(expected, files, rng)
+        for _ in range(fills):
+            self.figures["bounds"] += bounds(expected, files, rng, self.held)
         if running:
             pieces = [piece for case in expected.cases.values() for piece in case.all_slices if piece.state is not None]
             first = min(piece.start for piece in pieces)
@@ -383,21 +394,30 @@ def summary(expected: Result, files: dict[str, Rows]) -> int:
     return agreed
 
 
-def bounds(expected: Result, files: dict[str, Rows], rng: random.Random) -> int:
-    """Whatever the missing time turns out to be, each amount lies between low_yuan and high_yuan."""
+def bounds(expected: Result, files: dict[str, Rows], rng: random.Random, held: set[tuple[str, bool]]) -> int:
+    """Whatever the missing time turns out to be, each amount lies between low_yuan and high_yuan.
+
+    Args:
+        held: Gets the services of lines with bounds, and whether own fault is among their time.
+    """
     agreed = 0
     case = next(iter(expected.cases.values()))
     data = case.folder
     truth = settle_data(fill(data, case.month, rng), case.month)
     rows = {(row["area"], row["plant"], row["unit"], row["service"]): row for row in files["lines"]}
+    faulty = {
+        (row["area"], row["plant"], row["unit"], row["service"])
+        for row in files["determinants"]
+        if number(row["own_fault_s"])
+    }
     for line in truth.lines:
         key = line["area"], line["plant"], line["unit"], line["service"]
         row, true = rows[key], line["amount_yuan"]
-        derived = "on_grid" not in data.records_of(line["unit"]).columns
-        if true is None or row["status"] == "pending" or (derived and "start_stop" in line["service"]):
+        if true is None or row["status"] == "pending":
             continue
         low, high, amount = (number(row[x]) for x in ("low_yuan", "high_yuan", "amount_yuan"))
         if row["low_yuan"] or row["high_yuan"]:
+            held.add((line["service"], key in faulty))
             inside = (low is None or low <= true) and (high is None or true <= high)
             assert inside, (
                 f"{key}: filled it comes to {true} ({line['quantity']}), not in [{low}, {high}] about {amount}"

@@ -424,6 +424,20 @@ class Facts:
             most = self.timeline.add_by_cell(pieces, length if best is None else length * best(pieces))
             self.results.put(tally.service, "best", most)
 
+    def put_shaken(self, tally: Tally, pieces: Ints, most: Ints) -> None:
+        """Write the bounds where the mean of a quarter hour counts that is missing in part (I-05, I-09).
+
+        With another mean any of its time may count, or none. `pieces`: what was counted, integrated; `most`: the
+        largest integrand of each piece.
+        """
+        first = self.timeline.quarter_start
+        some = np.logical_or.reduceat(tally.missing, first)
+        shaken = tally.within & np.repeat(some, np.diff(first, append=len(self.timeline)))
+        shaken = shaken if tally.own is None else shaken & ~tally.own
+        gain = self.timeline.length * most - pieces
+        self.results.put(tally.service, "best", self.timeline.sum_by_cell(gain * shaken))
+        self.results.put(tally.service, "worst", self.timeline.sum_by_cell(pieces * shaken))
+
     def put_open(self, tally: Tally, unknown: Bools) -> None:
         """Write the own-fault time that is known by rule but lacks values which could move the line (I-19)."""
         if tally.own is not None:

@@ -103,9 +103,12 @@ def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
         short = facts.timeline.length * alone.shortfall_kw * would
         facts.results.put(SERVICE, "own_value", facts.timeline.sum_by_cell(short))
     _put_above(facts, tally, judged, shown, counted_from.values - gate.values, ramp)
-    facts.put_best(tally, lambda pieces: _best_kw(facts, judged, counted_from.values, groups)[pieces])
     if groups:
         energy += shown.split_kwms * tally.counted
+    if gated is power:
+        facts.put_best(tally, lambda pieces: _best_kw(facts, judged, counted_from.values, groups)[pieces])
+    else:
+        facts.put_shaken(tally, energy, _best_kw(facts, judged, counted_from.values, groups))
     facts.trace(tally, energy, "MWh")
     put(facts, tally, shown, energy)
     return tally.counted
@@ -134,9 +137,12 @@ def _best_kw(facts: Facts, judged: _Judged, counted_from_kw: Ints, groups: list[
     best = np.where(facts.power.valid, np.maximum(judged.shortfall_kw, 0), counted_from_kw)
     start, count = facts.timeline.cell_start, facts.timeline.cell_count
     for members in groups:
-        for _, first, until, _ in members:  # a group's limit is rounded once, its members' limits each by itself
-            part = slice(int(start[first]), int(start[until - 1] + count[until - 1]))
-            best[part] = counted_from_kw[part] + 1
+        parts = [slice(int(start[first]), int(start[until - 1] + count[until - 1])) for _, first, until, _ in members]
+        # A group's limit is rounded once, its members' limits each by itself. By the capacity of all members (I-04) the
+        # one on grid may have the shortfall of all.
+        whole = sum(counted_from_kw[part] + 1 for part in parts)
+        for part in parts:
+            best[part] = whole if facts.policy.adopts("I-04", "all_members") else counted_from_kw[part] + 1
     return best
 
 

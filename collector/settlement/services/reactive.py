@@ -36,7 +36,8 @@ def measure(facts: Facts) -> None:
         ordered = ordered | facts.timeline.inside(facts.band_spans)
     scope = registered & ordered
     power, reactive, voltage = facts.power, facts.value("reactive_power_mvar"), facts.value("bus_voltage_kv")
-    if facts.policy.adopts("I-09", "quarter_hour_mean"):
+    by_means = facts.policy.adopts("I-09", "quarter_hour_mean")
+    if by_means:
         running = scope & facts.on.true & facts.condenser.false
         power, reactive, voltage = (facts.quarter_mean(v, running) for v in (power, reactive, voltage))
     in_band = _in_band(facts, voltage)
@@ -52,6 +53,9 @@ def measure(facts: Facts) -> None:
         ]
         tally = facts.tally(service, scope, conditions)
         facts.finish(tally, excess.values, "Mvarh", best=partial(_best_kvar, facts, service, supplied, excess))
+        if by_means:
+            counted = facts.timeline.length * excess.values * tally.counted
+            facts.put_shaken(tally, counted, _most_kvar(facts, service, supplied))
 
 
 def _best_kvar(facts: Facts, service: str, supplied: Values, excess: Values, pieces: Ints) -> Ints:
@@ -59,14 +63,21 @@ def _best_kvar(facts: Facts, service: str, supplied: Values, excess: Values, pie
 
     Where that is unknown too: the registered limit, else the number of the rated output.
     """
-
-    def most(stretch: ConstantDays) -> int:
-        limit = stretch.unit.q_max_mvar if service == LAG else stretch.unit.q_min_mvar
-        return scaled(abs(Fraction(stretch.unit.rated_mw if limit is None else limit)) * 1000)
-
-    limit = facts.per_day(most).values[facts.timeline.cell_of(pieces)]
+    limit = facts.per_day(partial(_limit_kvar, service)).values[facts.timeline.cell_of(pieces)]
     at_most = np.where(supplied.valid[pieces], supplied.values[pieces], limit)
     return np.maximum(np.where(excess.valid[pieces], excess.values[pieces], at_most), 0)
+
+
+def _most_kvar(facts: Facts, service: str, supplied: Values) -> Ints:
+    """The most that a mean over a quarter hour could pay, kvar: the limit, or what is known if that is more."""
+    limit = facts.per_piece(partial(_limit_kvar, service)).values
+    return np.maximum(limit, np.where(supplied.valid, supplied.values, 0))
+
+
+def _limit_kvar(service: str, stretch: ConstantDays) -> int:
+    """The registered limit, else the number of the rated output."""
+    limit = stretch.unit.q_max_mvar if service == LAG else stretch.unit.q_min_mvar
+    return scaled(abs(Fraction(stretch.unit.rated_mw if limit is None else limit)) * 1000)
 
 
 def _free(facts: Facts, service: str, power_kw: Ints) -> Ints:

@@ -106,8 +106,8 @@ class Orders:
             if place not in self.mine:  # paid in another part of this month
                 return OrderResult(order, certain, None, None, True, hidden)
             return OrderResult(order, certain, one, place, True, hidden)
-        hidden = self._hidden(Span(order.start_ms, order.end_ms - 1), first_only=False)
-        return OrderResult(order, certain, None, None, False, tuple(hidden))
+        hidden = tuple(self._hidden(Span(order.start_ms, order.end_ms - 1), first_only=False))
+        return OrderResult(order, certain, None, None, False, hidden)
 
     def _hidden(self, inside: Span, *, first_only: bool) -> Iterator[Hidden]:
         """What holes may hide of an order, outside exclusions; `first_only`: what could be its first, in any part."""
