@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +30,7 @@ from tests.reference.reserves import arrived_ms, planned_at
 from tests.reference.reserves import changes as reserve_changes
 from tests.reference.settle import Result, settle_data, settle_reference, settle_running
 from tests.reference.times import local_day, local_midnight, month_span
+from tests.settlement.consistency import assert_consistent, read_tables
 
 RULES = Path(__file__).resolve().parents[2] / "config" / "rules" / "east-china-trial"
 _BOOK = load_rulebook(RULES)
@@ -48,11 +48,7 @@ def tables_only(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[An
 def written(folder: Path, month: str, out: Path, book: Rulebook = _BOOK) -> dict[str, Rows]:
     """The CSV files of the statement that the program writes of a folder, by name."""
     write_statement(settle(Month.parse(month), load_folder(folder), book), out, spread=tables_only)
-    found = {}
-    for path in sorted(out.glob("*.csv")):
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            found[path.stem] = list(csv.DictReader(file))
-    return found
+    return read_tables(out)
 
 
 def revised_book(root: Path, first_day: str) -> Rulebook:
@@ -148,6 +144,7 @@ class Compared:
             book = revised_book(out.with_name("rules"), day_of(since))
         expected = settle_reference(folder, month, revised=since)
         files = written(folder, month, out, book)
+        assert_consistent(files)
         for name, compare in FILES.items():
             self.figures[name] += compare(expected, files)
         for _ in range(fills):
@@ -568,10 +565,8 @@ def run_on(root: Path, month: str, expected: Result, cut: int, out: Path, book: 
     """The same month while it runs, up to a cut: its lines, what is shared, and what the last day changed."""
     last_day = datetime.fromtimestamp(cut / 1000 - 1, LOCAL).date()
     write_statement(settle(Month.parse(month), load_folder(root), book, last_day=last_day), out, spread=tables_only)
-    files = {}
-    for name in ("lines", "plants", "yesterday"):
-        with (out / f"{name}.csv").open(encoding="utf-8-sig", newline="") as file:
-            files[name] = list(csv.DictReader(file))
+    files = read_tables(out)
+    assert_consistent(files)
     data = next(iter(expected.cases.values())).folder
     now, before = settle_running(data, month, cut), settle_running(data, month, cut - 24 * HOUR_MS)
     agreed = 0
