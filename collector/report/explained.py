@@ -25,6 +25,8 @@ from collector.settlement.units import unit_text
 
 _DIGITS: Final = "零一二三四五六七八九"
 _NUMBER: Final = re.compile(r"\d+")
+_ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d+)?)\+08:00")
+_DAY: Final = re.compile(r"/(\d{4}-\d\d-\d\d)$")
 
 
 def explanation_text(explanation: Explanation, *, segments: int = 40, lang: Lang = Lang.BOTH) -> Iterator[str]:
@@ -34,7 +36,7 @@ def explanation_text(explanation: Explanation, *, segments: int = 40, lang: Lang
         yield ""
         lang = Lang.EN
     for text in _letter(explanation, segments):
-        yield str(into(text, lang))
+        yield _ISO.sub(r"\1 \2", str(into(text, lang)))
 
 
 def records_heading(lang: Lang) -> str:
@@ -66,7 +68,9 @@ def _letter(explanation: Explanation, segments: int) -> Iterator[str]:
         told = join("; ", (both(f"{r.text} ({r.id})", r.text_zh or r.text) for r in explanation.readings))
         yield tr("Where the text leaves a choice open, this is how it is read: {readings}.", readings=told)
     for finding in explanation.findings:
-        yield tr("To be known: {text}.", text=finding.message)
+        day = _DAY.search(finding.subject)
+        about = tr("{day}: {text}", day=day[1], text=finding.message) if day else finding.message
+        yield tr("To be known: {text}.", text=about)
     yield from _segments(explanation, segments)
 
 

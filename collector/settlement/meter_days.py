@@ -86,7 +86,8 @@ def meter_findings(account: Account, days: Sequence[MeterDay]) -> list[Finding]:
             found.append(Finding("meter_differs", f"{each.unit}/{each.day}", message, areas=areas))
         if each.ran_back_ms is not None:
             message = tr(
-                "the register ran back before {first} (last before {last}); was the meter changed (meter_changes.csv)?",
+                "the register ran back before {first} (last before {last}); was the meter changed? "
+                "Its change belongs in the table of meter changes",
                 first=format_time(each.ran_back_ms[0]),
                 last=format_time(each.ran_back_ms[1]),
             )

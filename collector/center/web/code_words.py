@@ -330,7 +330,10 @@ KEPT: Final = (
     tr("an order's breaker edge can't be told for certain"),
     tr("the accident plan that designates the unit is not named"),
     tr("telemetry {telemetry} MWh, meter {meter} MWh"),
-    tr("the register ran back before {first} (last before {last}); was the meter changed (meter_changes.csv)?"),
+    tr(
+        "the register ran back before {first} (last before {last}); was the meter changed? "
+        "Its change belongs in the table of meter changes"
+    ),
     tr("{count} days not compared, the first {first}, the last {last}"),
     tr("{hours} h stamped by a clock that was not synchronised: counted and used (I-17)"),
     tr("{hours} h stamped by a clock that was not synchronised: taken as missing (I-17)"),

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Final
 
 from collector.base.text import both, join, tr
 from collector.model.interval import format_time
 from collector.model.quantity import BY_NAME
 from collector.settlement.measure.results import Implausible
-from collector.settlement.services.pricing import Account
+from collector.settlement.services.pricing import Account, plain
 from collector.settlement.statement import Finding
+from collector.settlement.units import unit_text
 
 _KW_FOR_MW = 1000
-_NAMES: Final = {"active_power_mw": "有功", "reactive_power_mvar": "无功", "bus_voltage_kv": "母线电压"}
+_NAMES: Final = {
+    "active_power_mw": (both("active power", "有功"), "MW"),
+    "reactive_power_mvar": (both("reactive power", "无功"), "Mvar"),
+    "bus_voltage_kv": (both("bus voltage", "母线电压"), "kV"),
+}
 _SHARE_OF_LIMIT = 12  # a thousandth of the greatest value between a twelfth of the limit and the limit: kW for MW
 
 
@@ -33,13 +39,14 @@ def list_implausible(account: Account) -> Iterator[Finding]:
         first, last = min(event.first_ms for event in events), max(event.last_ms for event in events)
         scale = BY_NAME[name].scale
         message = tr(
-            "{name}: {count} values can't be, {first} to {last}, up to {peak}; limit {limit}",
-            name=both(name, _NAMES.get(name, name)),
+            "{name}: values that can't be ({count}), {first} to {last}, up to {peak} {unit}; limit {limit} {unit}",
+            name=_NAMES[name][0],
+            unit=unit_text(_NAMES[name][1]),
             count=count,
             first=format_time(first),
             last=format_time(last),
-            peak=f"{peak.peak / scale:g}",
-            limit=f"{peak.limit / scale:g}",
+            peak=plain(Fraction(peak.peak, scale)),
+            limit=plain(Fraction(peak.limit, scale)),
         )
         if peak.limit <= peak.peak * _SHARE_OF_LIMIT // _KW_FOR_MW <= peak.limit * _SHARE_OF_LIMIT:
             message = join("; ", (message, tr("{factor} times too large: kW for MW?", factor=_KW_FOR_MW)))
