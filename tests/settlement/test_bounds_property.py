@@ -27,9 +27,9 @@ from tests.size import sized
 STEP = 300_000
 DAYS = 3
 UNTIL = date(2026, 6, 1 + DAYS)
-MONTHS = int(os.environ.get("MONTHS", "40"))
+MONTHS = int(os.environ.get("MONTHS", sized(20, 40)))
 FIRST = int(os.environ.get("SEED", "0"))
-PART = 40  # months of one test: enough for every service to be among them, and no more than its time allows
+PART = 40  # months of one test: enough for every service with own fault and without, no more than its time allows
 EVERY_BOUNDED = set(SERVICES) - {"primary_frequency", "black_start"}
 # What may be empty while other cells of the record are there. AVC targets and voltages are only lost with all the rest:
 # an order that can't be judged for want of them is counted so, it is no missing time of AVC.
@@ -162,9 +162,13 @@ def hold(seed: int, book: Rulebook | None, held: Counter[tuple[str, bool]]) -> N
 @pytest.mark.parametrize("first", range(FIRST, FIRST + MONTHS, PART))
 def test_what_a_month_truly_comes_to_lies_between_the_bounds_of_the_month_with_gaps(first: int) -> None:
     held: Counter[tuple[str, bool]] = Counter()
-    for seed in range(first, first + PART):
+    until = min(first + PART, FIRST + MONTHS)
+    for seed in range(first, until):
         hold(seed, None, held)
-    assert set(held) == {(service, fault) for service in EVERY_BOUNDED for fault in (False, True)}, held
+    if until - first == PART:
+        assert set(held) == {(service, fault) for service in EVERY_BOUNDED for fault in (False, True)}, held
+    elif first == FIRST and MONTHS >= PART // 2:
+        assert {service for service, _ in held} == EVERY_BOUNDED, held
 
 
 OTHERS = [(reading, choice) for reading, choices in READINGS.items() for choice in choices[1:]]

@@ -20,7 +20,7 @@ from tests.size import sized
 
 MONTHS = int(os.environ.get("MONTHS", sized(6, 12)))
 FIRST = int(os.environ.get("SEED", "0"))
-FILLS = int(os.environ.get("FILLS", "2"))
+FILLS = int(os.environ.get("FILLS", sized(1, 2)))
 BOUNDED = {service.id for service in SERVICES} - {"black_start"}
 PARTS = 2  # so that two workers share them
 
