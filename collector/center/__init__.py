@@ -8,6 +8,7 @@ The rooms, lowest first: each may import the rows above its own, never one below
 
 room      what it does                                               may import                       tests/
 settings  center.toml                                                -                                center
+kept_words  sentences stored in English, for either language         -                                center
 db/       the store: engines, one writer, tables, migrations         -                                center/db
 people/   accounts, permissions, four eyes, the audit log            -                                center/people
 receive/  5 receive: journal, acknowledge; keys, quarantine, asks    wire                             center/receive

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from collector import __version__
+from collector.base.text import tr
 from collector.report.numbers import format_amount, format_instant
 from collector.settlement.statement import RESULT_HASH_VERSION, Statement
 
@@ -32,7 +33,12 @@ def hashes_wrong(manifest: Mapping[str, Any], subject: str) -> Iterator[str]:
     if manifest.get("statement_hash_version") == STATEMENT_HASH_VERSION:
         found = statement_hash(manifest["files"])
         if manifest["statement_hash"] != found:
-            yield f"{subject}: statement_hash is {manifest['statement_hash']}, its files give {found}"
+            yield tr(
+                "{subject}: statement_hash is {statement_hash}, its files give {found}",
+                subject=subject,
+                statement_hash=manifest["statement_hash"],
+                found=found,
+            )
 
 
 def run_id(statement: Statement) -> str:

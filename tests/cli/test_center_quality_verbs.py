@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from collector.center.lake.seal import enrol, seal_month_of
+from collector.center.operate.alarms import Alarm, apply_alarms
 from collector.cli.main import app
 from collector.model.interval import Month
 from tests.center.center_batches import NOON, deliver, minutes, new_signer, new_store, payload_of, record
@@ -163,3 +166,61 @@ def test_the_doctor_finds_files_brokers_and_units_that_do_not_fit(config: str, t
 def test_the_doctor_finds_a_secret_that_others_can_read(config: str, tmp_path: Path) -> None:
     (tmp_path / "center.pem").chmod(0o644)
     assert complaints(config)[str(tmp_path / "center.pem")] == "others may use it (mode 644)"
+
+
+def test_alarms_and_check_are_told_in_chinese_too(config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "sends more than its share: held back 50 of the last 60 s, 9 messages taken, 0 let go"
+    with new_store(tmp_path / "state") as store:
+        standing = [
+            Alarm("plant_flooding", each, words) for each in ("P1", "plants that are not enrolled, or not vouched for")
+        ]
+        store.write(lambda c: apply_alarms(c, standing, now_ms=NOON)).result()
+    with sqlite3.connect(tmp_path / "state" / "center.sqlite") as database:
+        database.execute("DELETE FROM plant_key")
+        database.execute("UPDATE enrolled SET units = '[]'")
+    database.close()
+    told = {
+        "alarms": ("held back 50 of the last 60 s", "发送超出份额：最近 60 秒中有 50 秒被延缓"),
+        "doctor": ("held back 50 of the last 60 s", "最近 60 秒中有 50 秒被延缓"),
+        "check": ('enrolled "P1": is not as it was written at', 'enrolled "P1"：不是'),
+    }
+    for place, language in enumerate(("en", "zh")):
+        monkeypatch.setenv("COLLECTOR_LANGUAGE", language)
+        for verb, sentences in told.items():
+            _, said = run(verb, "--config", config)
+            assert sentences[place] in said, (verb, language)
+
+
+# What each verb that lists something prints of a store with something in it.
+LISTS = ("status", "doctor", "alarms", "findings", "imports", "runs", "log", "user list", "token list", "quarantine",
+         "asks", "gaps U1 2026-03-10", "substitutions", "key list", "check")  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", LISTS)
+def test_no_verb_prints_an_english_sentence_on_a_chinese_terminal(
+    config: str, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(
+        "user",
+        "add",
+        "li",
+        "--role",
+        "plant",
+        "--plant",
+        "P1",
+        "--password-file",
+        _password(tmp_path),
+        "--config",
+        config,
+    )
+    run("token", "add", "li", "cron", "--scope", "read", "--config", config)
+    run("user", "disable", "li", "--config", config)
+    monkeypatch.setenv("COLLECTOR_LANGUAGE", "zh")
+    _, said = run(*verb.split(), "--config", config)
+    bare = re.sub(r"`[^`]*`|\S*[/._]\S*", "", said)
+    assert re.findall(r"(?:\b[a-z]{2,}\b[ ,;]+){4}", bare) == [], said
+
+
+def _password(folder: Path) -> str:
+    (folder / "password").write_text("correct horse battery", "utf-8")
+    return str(folder / "password")

@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection, PrimaryKeyConstraint, UniqueConstraint, text
 
+from collector.base.text import tr
 from collector.center.db.all_tables import metadata
 from collector.center.db.tables_month import APPEND_ONLY
 from collector.center.db.tables_people import audit
@@ -54,18 +55,26 @@ def check_schema(connection: Connection) -> Iterator[str]:
     columns = _columns(connection)
     for name, table in metadata.tables.items():
         if name not in columns:
-            yield f"database: table {name} is gone"
+            yield tr("database: table {name} is gone", name=name)
             continue
         made = {column.name for column in table.columns}
-        yield from (f"database: column {name}.{each} is gone" for each in sorted(made - columns[name]))
+        yield from (
+            tr("database: column {name}.{each} is gone", name=name, each=each) for each in sorted(made - columns[name])
+        )
         foreign = sorted(columns[name] - made)
-        yield from (f"database: column {name}.{each} is none of this program's" for each in foreign)
+        yield from (
+            tr("database: column {name}.{each} is none of this program's", name=name, each=each) for each in foreign
+        )
     yield from _indexes(connection, {name for name in metadata.tables if name in columns})
     yield from _triggers(connection)
     if connection.dialect.name == "postgresql":  # does what a trigger does, under another name
         rules = text("SELECT rulename, tablename FROM pg_rules WHERE schemaname = current_schema()")
         for rule in connection.execute(rules):
-            yield f"database: rule {rule.rulename} on {rule.tablename} is none of this program's"
+            yield tr(
+                "database: rule {rulename} on {tablename} is none of this program's",
+                rulename=rule.rulename,
+                tablename=rule.tablename,
+            )
 
 
 def _columns(connection: Connection) -> dict[str, set[str]]:
@@ -96,15 +105,15 @@ def _indexes(connection: Connection, there: set[str]) -> Iterator[str]:
             made = bool(index.unique), " ".join(column.name for column in index.columns), words
             what = found.pop(str(index.name), None)
             if what is None:
-                yield f"database: index {index.name} is gone"
+                yield tr("database: index {name} is gone", name=index.name)
             elif what != made:
-                yield f"database: index {index.name} is not as this program made it"
+                yield tr("database: index {name} is not as this program made it", name=index.name)
         keys = [each for each in table.constraints if isinstance(each, PrimaryKeyConstraint | UniqueConstraint)]
         for key in keys:
             columns = " ".join(sorted(column.name for column in key.columns))
             if columns not in apart.get(table.name, ()):
-                yield f"database: two rows of {table.name} may have the same {columns}"
-    yield from (f"database: index {name} is none of this program's" for name in sorted(found))
+                yield tr("database: two rows of {name} may have the same {columns}", name=table.name, columns=columns)
+    yield from (tr("database: index {name} is none of this program's", name=name) for name in sorted(found))
 
 
 def _plain(condition: str) -> str:
@@ -125,10 +134,16 @@ def _triggers(connection: Connection) -> Iterator[str]:
     for row in connection.execute(text(query)):
         raises = guards.pop(row.name, None)
         if raises is None:
-            yield f"database: trigger {row.name} is none of this program's; what it did counts as this program's doing"
+            yield tr(
+                "database: trigger {name} is none of this program's; what it did counts as this program's doing",
+                name=row.name,
+            )
         elif " ".join(str(row.what).split()) != raises:
-            yield f"database: trigger {row.name} is not as this program made it"
-    yield from (f"database: trigger {name} is gone, which keeps rows from being changed" for name in sorted(guards))
+            yield tr("database: trigger {name} is not as this program made it", name=row.name)
+    yield from (
+        tr("database: trigger {name} is gone, which keeps rows from being changed", name=name)
+        for name in sorted(guards)
+    )
 
 
 def _guards(dialect: str) -> dict[str, str]:

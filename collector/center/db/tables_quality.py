@@ -99,6 +99,7 @@ plant_key: Final = Table(
 )
 
 # `standing`: 1 while the alarm stands, else empty, so that one subject has at most one standing alarm of a code.
+# `seen_ms`: when a receiver last saw what only receivers see, each of itself.
 # `raised_sent_ms`, `cleared_sent_ms`: when the webhook took it, 0 where there is none.
 alarm: Final = Table(
     "alarm",
@@ -109,6 +110,7 @@ alarm: Final = Table(
     Column("since_ms", BigInteger, nullable=False),
     Column("until_ms", BigInteger, nullable=True),
     Column("standing", Integer, nullable=True),
+    Column("seen_ms", BigInteger, nullable=True),
     Column("text", String(1000), nullable=False),
     Column("raised_sent_ms", BigInteger, nullable=True),
     Column("cleared_sent_ms", BigInteger, nullable=True),

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # Of the newest revision in migrations/versions/.
-SCHEMA_VERSION: Final = 15
+SCHEMA_VERSION: Final = 16
 metadata: Final = MetaData()
 # SQLite gives an automatic key to INTEGER only; the same column is a bigint on PostgreSQL.
 _Key = BigInteger().with_variant(Integer(), "sqlite")

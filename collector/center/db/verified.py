@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from collector.base.errors import StoreError
-from collector.base.text import tr
+from collector.base.text import join, tr
 from collector.model.interval import format_time
 
-ABSENT: Final = "no file"  # said in the place of a hash that was found
-UNLISTED: Final = "no such file"  # said in the place of one that was expected
+ABSENT: Final = tr("no file")  # said in the place of a hash that was found
+UNLISTED: Final = tr("no such file")  # said in the place of one that was expected
 NAMED_DIGITS: Final = 12  # of the SHA-256, in the name of a file
 _PIECE: Final = 1 << 20
 
@@ -43,7 +43,7 @@ def altered(path: Path, expected: str, found: str) -> Altered:
         remedy=remedy,
     )
     error = Altered(message, subject=str(path))
-    error.difference = f"{path}: {difference}"
+    error.difference = join(": ", (str(path), difference))
     return error
 
 
@@ -62,7 +62,7 @@ def read_verified(path: Path, sha256: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise altered(path, sha256, f"{ABSENT} ({error.strerror})") from error
+        raise altered(path, sha256, tr("no file ({strerror})", strerror=error.strerror)) from error
     check_hash(path, sha256, hashlib.sha256(data).hexdigest())
     return data
 
@@ -77,7 +77,7 @@ def read_named(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise altered(path, expected, f"{ABSENT} ({error.strerror})") from error
+        raise altered(path, expected, tr("no file ({strerror})", strerror=error.strerror)) from error
     check_hash(path, expected, hashlib.sha256(data).hexdigest()[:NAMED_DIGITS])
     return data
 
@@ -92,7 +92,7 @@ def verify_file(path: Path, sha256: str) -> None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise altered(path, sha256, f"{ABSENT} ({error.strerror})") from error
+        raise altered(path, sha256, tr("no file ({strerror})", strerror=error.strerror)) from error
     check_hash(path, sha256, found)
 
 
@@ -107,7 +107,7 @@ def copy_verified(source: Path, target: Path, sha256: str) -> None:
     try:
         file = source.open("rb")
     except OSError as error:
-        raise altered(source, sha256, f"{ABSENT} ({error.strerror})") from error
+        raise altered(source, sha256, tr("no file ({strerror})", strerror=error.strerror)) from error
     with file, target.open("wb") as copy:
         while piece := file.read(_PIECE):
             digest.update(piece)

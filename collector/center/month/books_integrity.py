@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from collector.base.durable import folder_held
 from collector.base.errors import CollectorError
+from collector.base.text import join, tr
 from collector.center.db.store import CenterStore
 from collector.center.db.store_version import BACKUP_MANIFEST
 from collector.center.db.tables_inputs import has_statement, run
@@ -56,11 +57,11 @@ def _check_months(store: CenterStore) -> list[str]:
         try:
             bills += store.read(lambda c, m=month: bills_of(c, m, actor=_READER))  # type: ignore[misc]
         except _UNREADABLE as error:
-            found.append(f"bills of {month}: {error}")
+            found.append(tr("bills of {month}: {error}", month=month, error=error))
     try:
         entries = store.read(entries_of)
     except _UNREADABLE as error:
-        found.append(f"books: can't be read: {error}")
+        found.append(tr("books: can't be read: {error}", error=error))
     return [*found, *check_books(entries, bills), *store.read(audit.verify)]
 
 
@@ -71,7 +72,7 @@ def _statements(store: CenterStore, read: dict[int, RunStatement]) -> Iterator[s
         try:
             read[int(number)] = load_run_statement(store, int(number))
         except _UNREADABLE as error:
-            yield f"run {number}: {error}"
+            yield tr("run {number}: {error}", number=number, error=error)
 
 
 def _run_files(store: CenterStore) -> Iterator[str]:
@@ -86,22 +87,26 @@ def _run_files(store: CenterStore) -> Iterator[str]:
         try:
             read_pinned_rulebook(folder / RULEBOOK, row.rulebook_hash)
         except CollectorError as error:
-            yield f"run {row.id}: {error}"
+            yield tr("run {number}: {error}", number=row.id, error=error)
         manifest = json.loads(store.read(lambda c, n=row.id: manifest_text(c, n)))  # type: ignore[misc]
-        yield from hashes_wrong(manifest, f"run {row.id}")
+        yield from hashes_wrong(manifest, tr("run {number}", number=row.id))
         for part, kind in ((DATA, "inputs"), (STATEMENT, "files")):
             listed = manifest.get(kind, {})
             for name, sha256 in listed.items():
                 if not (name.startswith("records/") and (is_backup or row.kind == RUNNING)):
-                    yield from _altered(folder / part / name, sha256, f"run {row.id}")
+                    yield from _altered(folder / part / name, sha256, tr("run {number}", number=row.id))
             for path in _files_in(folder / part):
                 inside = path.relative_to(folder / part).as_posix()
                 if inside not in listed and inside != MANIFEST:
-                    yield f"run {row.id}: {path}: is none of its files; who settles this folder offline may read it"
+                    yield tr(
+                        "run {id}: {path}: is none of its files; who settles this folder offline may read it",
+                        id=row.id,
+                        path=path,
+                    )
         pages = store.read(lambda c, n=row.id: page_hashes(c, n))  # type: ignore[misc]
         for name, sha256 in pages.items():
-            for words in _altered(folder / name, sha256, f"run {row.id}"):
-                yield f"{words}; it counts for nothing and is made again when it is needed"
+            for words in _altered(folder / name, sha256, tr("run {number}", number=row.id)):
+                yield tr("{words}; it counts for nothing and is made again when it is needed", words=words)
 
 
 def _own_files(store: CenterStore) -> Iterator[str]:
@@ -113,9 +118,18 @@ def _own_files(store: CenterStore) -> Iterator[str]:
         for path in _files_in(runs_folder(store.directory) / row.folder) if row.id in disclosed else ():
             facts = path.stat()
             if facts.st_nlink > 1:
-                yield f"run {row.id}: {path}: is disclosed and a second name of another file: both change together"
+                yield tr(
+                    "run {id}: {path}: is disclosed and a second name of another file: both change together",
+                    id=row.id,
+                    path=path,
+                )
             if facts.st_mode & WRITABLE:
-                yield f"run {row.id}: {path}: is disclosed and may be written (mode {facts.st_mode & 0o777:o})"
+                yield tr(
+                    "run {id}: {path}: is disclosed and may be written (mode {mode:o})",
+                    id=row.id,
+                    path=path,
+                    mode=facts.st_mode & 0o777,
+                )
 
 
 def _unknown_runs(store: CenterStore) -> Iterator[str]:
@@ -125,7 +139,10 @@ def _unknown_runs(store: CenterStore) -> Iterator[str]:
     listed = set(store.read(lambda c: c.execute(select(run.c.folder)).scalars().all()))
     for path in there:
         if path.name not in listed and path.exists():  # one that expired meanwhile is gone
-            yield f"{path}: no run of this store has this folder: was an older database put back, without its files?"
+            yield tr(
+                "{path}: no run of this store has this folder: was an older database put back, without its files?",
+                path=path,
+            )
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -137,28 +154,30 @@ def _altered(path: Path, sha256: str, subject: str) -> Iterator[str]:
     try:
         verify_file(path, sha256)
     except Altered as error:
-        yield f"{subject}: {error.difference}"
+        yield join(": ", (subject, error.difference))
 
 
 def _files(store: CenterStore) -> Iterator[str]:
     """Every filing and every attachment has the bytes its hash names."""
-    for table, name in ((filing, "filing"), (attachment, "attachment")):
+    for table, name in ((filing, tr("filing")), (attachment, tr("attachment"))):
         ids = store.read(lambda c, t=table: c.execute(select(t.c.id).order_by(t.c.id)).scalars().all())  # type: ignore[misc]
         for number in ids:
             query = select(table.c.sha256, table.c.bytes).where(table.c.id == number)
             row = store.read(lambda c, q=query: c.execute(q).one())  # type: ignore[misc]
             if hashlib.sha256(bytes(row.bytes)).hexdigest() != row.sha256:
-                yield f"{name} {number}: its bytes are not those of its hash"
+                yield tr("{name} {number}: its bytes are not those of its hash", name=name, number=number)
 
 
 def _step(store: CenterStore, step: MonthStep, statement: RunStatement | None) -> Iterator[str]:
     """A step's run is the one that was pinned, and what was filed of it is what it says."""
     if statement is None:
         return
-    name = f"step {step.number} of {step.month}"
+    name = tr("step {number} of {month}", number=step.number, month=step.month)
     if statement.result_hash != step.result_hash:
-        yield f"{name}: run {step.run_id} is not the one that was pinned"
+        yield tr("{name}: run {run_id} is not the one that was pinned", name=name, run_id=step.run_id)
     rows = store.read(lambda c: scheme_rows(c, step.run_id, step.edition))
     expected = sorted(scheme_of(statement), key=lambda row: (row.area, row.plant))
     if rows and rows != expected:
-        yield f"{name}: the settlement scheme in the store is not that of run {step.run_id}"
+        yield tr(
+            "{name}: the settlement scheme in the store is not that of run {run_id}", name=name, run_id=step.run_id
+        )

@@ -30,6 +30,9 @@ CODES: Final = (
     "plant_silent", "quarantine_growing", "days_unsealed", "disk_nearly_full", "gateway_clock", "gateway_twice",
     "plant_flooding", "center_not_writing",
 )  # fmt: skip
+# What each receiver sees of itself alone: stands for all until none has seen it for as long as a flooding is watched.
+SEEN_BY_ONE: Final = frozenset({"plant_flooding"})
+UNSEEN_MS: Final = 60_000
 _OVERLAP_MS: Final = 60_000  # a gateway that restarts with a new buffer never records in both, whatever is sent late
 
 
@@ -72,7 +75,7 @@ def find_flooding(before: Mapping[str, Served], now: Mapping[str, Served], passe
         if not dropped and held_s < passed_s / 2:
             continue
         words = tr(
-            "sends more than its share: held back for {held:.0f} of the last {passed:.0f} s, "
+            "sends more than its share: held back {held:.0f} of the last {passed:.0f} s, "
             "{taken} messages taken, {dropped} let go",
             held=held_s, passed=passed_s, taken=served.messages - former.messages, dropped=dropped,
         )  # fmt: skip
@@ -80,16 +83,24 @@ def find_flooding(before: Mapping[str, Served], now: Mapping[str, Served], passe
 
 
 def apply_alarms(connection: Connection, standing: Collection[Alarm], *, now_ms: int) -> tuple[int, int]:
-    """Write down what was raised and cleared since; how many of each. Words of a standing alarm are kept as raised."""
-    rows = connection.execute(select(alarm).where(alarm.c.standing == 1).with_for_update())
+    """Write down what was raised and cleared since; how many of each. Words of a standing alarm are kept as raised.
+
+    `standing`: everything that the store shows, and what this receiver sees of its own.
+    """
+    rows = connection.execute(select(alarm).where(alarm.c.standing == 1).with_for_update()).all()
     known = {(row.code, row.subject): int(row.id) for row in rows}
+    fresh = {row.id for row in rows if row.code in SEEN_BY_ONE and (row.seen_ms or 0) > now_ms - UNSEEN_MS}
     now = {(each.code, each.subject[:255]): each for each in standing}
     new = [each for key, each in now.items() if key not in known]
     for each in new:
         values = {"code": each.code, "subject": each.subject[:255], "since_ms": now_ms, "standing": 1}
         # Another receiver may have raised it in this very moment; the row that is there already is as good.
         connection.execute(insert_new(connection, alarm).values(values | {"text": each.text[:1000]}))
-    gone = sorted(number for key, number in known.items() if key not in now)
+    for each in now.values():
+        if each.code in SEEN_BY_ONE:
+            same = (alarm.c.code == each.code) & (alarm.c.subject == each.subject[:255]) & (alarm.c.standing == 1)
+            connection.execute(update(alarm).where(same).values(seen_ms=now_ms))
+    gone = sorted(number for key, number in known.items() if key not in now and number not in fresh)
     if gone:
         cleared = {"until_ms": now_ms, "standing": None}
         connection.execute(update(alarm).where(alarm.c.id.in_(gone)).values(cleared))

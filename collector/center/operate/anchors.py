@@ -61,25 +61,44 @@ def note_new_key(connection: Connection, *, actor: Actor, now_ms: int) -> None:
 def check_anchor(connection: Connection, anchor: Mapping[str, Any], where: str) -> Iterator[str]:
     """In what the store is not the one that an anchor was taken of. `where`: the file it stands in."""
     reach = _reach(connection, anchor["store_id"])
-    name = f"{where}, of {anchor['at']}"
+    name = tr("{file}, of {time}", file=where, time=anchor["at"])
     if reach is None:
-        yield f"{name}: is of store {anchor['store_id']}, which this one never was"
+        yield tr("{name}: is of store {store_id}, which this one never was", name=name, store_id=anchor["store_id"])
         return
     for chain, table in (("audit", audit_table), ("rows", row_seal)):
         sequence, expected = anchor[chain]
         if not sequence or sequence > reach.get(chain, sequence):
             continue
         found = connection.execute(select(table.c.hash).where(table.c.sequence == sequence)).scalar()
-        what = "audit entry" if chain == "audit" else "link of the chain of rows"
+        what = tr("audit entry") if chain == "audit" else tr("link of the chain of rows")
         if found is None:
-            yield f"{name}: there was {what} {sequence}; the end of the chain is gone"
+            yield tr(
+                "{name}: there was {what} {sequence}; the end of the chain is gone",
+                name=name,
+                what=what,
+                sequence=sequence,
+            )
         elif found != expected:
-            yield f"{name}: {what} {sequence} is another one than then; expected {expected}, found {found}"
+            yield tr(
+                "{name}: {what} {sequence} is another one than then; expected {expected}, found {found}",
+                name=name,
+                what=what,
+                sequence=sequence,
+                expected=expected,
+                found=found,
+            )
     if not reach:  # a month of an earlier store may have gone on after the backup that this one was made of
         for month, step in anchor["months"].items():
             same = [month_step.c[key] == step[key] for key in STEP_FIELDS]
             if connection.execute(select(month_step.c.id).where(month_step.c.month == month, *same)).first() is None:
-                yield f"{name}: {month} stood as {step['state']} with run {step['run_id']}, {step['result_hash']}"
+                yield tr(
+                    "{name}: {month} stood as {state} with run {run_id}, {result_hash}",
+                    name=name,
+                    month=month,
+                    state=step["state"],
+                    run_id=step["run_id"],
+                    result_hash=step["result_hash"],
+                )
 
 
 def _reach(connection: Connection, store_id: str) -> dict[str, int] | None:

@@ -31,7 +31,7 @@ from sqlalchemy.exc import DBAPIError
 from collector.base.clock import Clock
 from collector.base.durable import flush, flush_tree, folder_held, write_whole
 from collector.base.errors import StoreError
-from collector.base.text import tr
+from collector.base.text import as_data, from_data, tr
 from collector.center.db.engines import make_engine
 from collector.center.db.seals.seal_key import KEY_FILE
 from collector.center.db.store import CenterStore
@@ -114,7 +114,7 @@ def _fill_backup(store: CenterStore, target: Path) -> int:
         "store_id": store.store_id,
         "made_ms": store.clock.now_utc_ms(),
         "anchor": anchor,
-        "altered": altered,
+        "altered": [as_data(words) for words in altered],
         "files": {str(path.relative_to(target)): _sha256(path) for path in files},
     }
     # Written last: a backup without it was not finished, and is not restored.
@@ -129,7 +129,7 @@ def what_is_altered(backup: Path) -> list[str]:
     Raises:
         StoreError: it is no finished backup.
     """
-    return [str(words) for words in _read_manifest(backup).get("altered", [])]
+    return [from_data(words) for words in _read_manifest(backup).get("altered", [])]
 
 
 def restore_backup(backup: Path, state: Path, *, clock: Clock, database_url: str = "") -> str:

@@ -27,6 +27,7 @@ from collector.center.db.seals.sealed_rows import altered_rows
 from collector.center.db.store import READ_ONLY, CenterStore
 from collector.center.db.tables_quality import finding, plant_key, validated_day
 from collector.center.db.tables_receive import lake_day, quarantine
+from collector.center.kept_words import in_words
 from collector.center.operate.alarms import Alarm, find_alarms, list_alarms
 from collector.center.operate.readiness import ask_running_center, require_usable
 from collector.center.people import audit
@@ -88,7 +89,7 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
         found += [_of_alarm(each) for each in alarms]
         # What only the receiver of the running center can see, as it wrote it down.
         standing = [row for row in store.read(list_alarms) if row["code"] == "plant_flooding"]
-        found += [_of_alarm(Alarm(row["code"], row["subject"], row["text"])) for row in standing]
+        found += [_of_alarm(Alarm(row["code"], in_words(row["subject"]), in_words(row["text"]))) for row in standing]
         found += store.read(lambda c: list(_register(register_in_force(c), settings, local_day(now_ms))))
     found += store.read(
         lambda c: [*_clock(c, now_ms), *_findings(c), *_quarantine(c), *_validation(c), *_audit(c), *_access(c)]
@@ -273,11 +274,18 @@ def _quarantine(connection: Connection) -> Iterator[Complaint]:
 
 def limits_in_words(limits: ReceiverSettings) -> str:
     """What a batch and a plant may have, as center.toml says it."""
-    return (
-        f"times from {limits.max_age_days} days ago to {limits.max_future_s:g} s ahead; of a batch "
-        f"{limits.max_batch_bytes} bytes, {limits.max_days_per_batch} days, {limits.max_gaps_per_batch} gaps, "
-        f"{limits.max_units_per_batch} units; of a plant {limits.max_streams_per_plant} streams, "
-        f"{limits.max_rows_per_s_per_plant} rows a second and {limits.max_bytes_per_plant} bytes"
+    return tr(
+        "times from {age} days ago to {future:g} s ahead; of a batch {bytes} bytes, {days} days, {gaps} gaps, "
+        "{units} units; of a plant {streams} streams, {rows} rows a second and {plant_bytes} bytes",
+        age=limits.max_age_days,
+        future=limits.max_future_s,
+        bytes=limits.max_batch_bytes,
+        days=limits.max_days_per_batch,
+        gaps=limits.max_gaps_per_batch,
+        units=limits.max_units_per_batch,
+        streams=limits.max_streams_per_plant,
+        rows=limits.max_rows_per_s_per_plant,
+        plant_bytes=limits.max_bytes_per_plant,
     )
 
 

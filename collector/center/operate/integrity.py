@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
+from collector.base.text import tr
 from collector.center.db.schema_check import check_schema
 from collector.center.db.seals.seal_key import find_altered_key
 from collector.center.db.seals.sealed_rows import check_rows
@@ -65,7 +66,7 @@ def _files(connection: Connection, lake: Path) -> Iterator[str]:
         if not path.exists():
             # A superseded one that no run pins may be let go at any moment, also at this one.
             if row.superseded_ms is None or (row.plant, row.name) in pinned:
-                yield f"{path}: listed and not there"
+                yield tr("{path}: listed and not there", path=path)
         else:
             try:
                 counted = count_rows(path, row.sha256)
@@ -76,12 +77,20 @@ def _files(connection: Connection, lake: Path) -> Iterator[str]:
         if counted is not None:
             rows, delivered = counted
             if rows != row.row_count:
-                yield f"{path}: {rows} records, listed with {row.row_count}"
+                yield tr(
+                    "{path}: {rows} records, listed with {row_count}", path=path, rows=rows, row_count=row.row_count
+                )
             if day in expected - dropped and delivered + row.other_count != counts.get(day, 0):
-                both = f"{delivered} delivered records and {row.other_count} others"
-                yield f"{path}: {both}, the journal received {counts.get(day)}"
+                both = tr(
+                    "{delivered} delivered records and {other_count} others",
+                    delivered=delivered,
+                    other_count=row.other_count,
+                )
+                yield tr("{path}: {both}, the journal received {count}", path=path, both=both, count=counts.get(day))
         expected.discard(day)
-    yield from (f"{plant} {day}: sealed, and no file is listed" for plant, day in sorted(expected))
+    yield from (
+        tr("{plant} {day}: sealed, and no file is listed", plant=plant, day=day) for plant, day in sorted(expected)
+    )
 
 
 def _imports(connection: Connection, folder: Path) -> Iterator[str]:
@@ -99,9 +108,14 @@ def _database(connection: Connection) -> Iterator[str]:
         return
     for (words,) in connection.exec_driver_sql("PRAGMA integrity_check").all():
         if words != "ok":
-            yield f"database: {words}"
+            yield tr("database: {words}", words=words)
     for row in connection.exec_driver_sql("PRAGMA foreign_key_check").all():
-        yield f"database: row {row[1]} of {row[0]} names a row of {row[2]} that is not there"
+        yield tr(
+            "database: row {row} of {table} names a row of {other} that is not there",
+            row=row[1],
+            table=row[0],
+            other=row[2],
+        )
 
 
 def _others(connection: Connection, directory: Path) -> Iterator[str]:
@@ -117,7 +131,9 @@ def _others(connection: Connection, directory: Path) -> Iterator[str]:
 def _results(connection: Connection) -> Iterator[str]:
     """What was measured is as it was stored; what is not is measured again by the next closing."""
     for name in find_altered_results(connection):
-        yield f"{name}: is not as it was stored; it counts for nothing and is made again when it is needed"
+        yield tr(
+            "{name}: is not as it was stored; it counts for nothing and is made again when it is needed", name=name
+        )
 
 
 def _kept(connection: Connection, directory: Path) -> Iterator[str]:
@@ -128,4 +144,6 @@ def _kept(connection: Connection, directory: Path) -> Iterator[str]:
             if path.exists():
                 read_verified(path, row.sha256)
         except Altered as error:
-            yield f"{error.difference}; it counts for nothing and is made again when it is needed"
+            yield tr(
+                "{difference}; it counts for nothing and is made again when it is needed", difference=error.difference
+            )

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, exists, select
 
 import collector.wire as wire
 from collector.base.errors import Garbled
+from collector.base.text import join, said_by, tr
 from collector.center.db.tables_receive import (
     batch,
     batch_day,
@@ -72,12 +73,12 @@ def _payloads(connection: Connection, lost: _Lost) -> Iterator[str]:
             envelope = wire.open_envelope(row.bytes)
             found = wire.decode_times(envelope)
         except Garbled as error:
-            yield f"{name}: {error}"
+            yield join(": ", (name, said_by(error)))
             continue
         if hashlib.sha256(envelope.header).digest() != bytes(row.sha256):
-            yield f"{name}: its payload is another batch"
+            yield tr("{name}: its payload is another batch", name=name)
             continue
-        yield from (f"{name}: {words}" for words in _facts(row, envelope, found))
+        yield from (join(": ", (name, words)) for words in _facts(row, envelope, found))
         for each in found.gaps:
             if each.epoch is not None and each.from_seq is not None and each.to_seq is not None:
                 lost[row.plant, row.gateway, f"{each.epoch:016x}"].append((each.from_seq, each.to_seq))
@@ -86,15 +87,24 @@ def _payloads(connection: Connection, lost: _Lost) -> Iterator[str]:
             for part in parts:
                 sums[row.plant, part.unit, part.day].append(part)
         elif place in days or not _counts_for_nothing(row, set_aside):
-            yield f"{name}: its days are listed as {sorted(d for _, d in days.get(place, ()))}"
+            yield tr(
+                "{name}: its days are listed as {days}", name=name, days=sorted((d for _, d in days.get(place, ())))
+            )
         expected = Counter((u, *_of_gap(g)) for g in found.gaps for u in g.units)
         if gaps.get(place, Counter()) != expected:
-            yield f"{name}: its gaps are listed otherwise than it says"
+            yield tr("{name}: its gaps are listed otherwise than it says", name=name)
     yield from _minutes(connection, sums)
     for listed in connection.execute(select(stream)):
         if listed.kept_bytes != kept[listed.id]:
-            name = f"stream {listed.plant}/{listed.gateway}/{listed.epoch}"
-            yield f"{name}: {listed.kept_bytes} bytes are listed as kept, its payloads have {kept[listed.id]}"
+            name = tr(
+                "stream {plant}/{gateway}/{epoch}", plant=listed.plant, gateway=listed.gateway, epoch=listed.epoch
+            )
+            yield tr(
+                "{name}: {kept_bytes} bytes are listed as kept, its payloads have {found}",
+                name=name,
+                kept_bytes=listed.kept_bytes,
+                found=kept[listed.id],
+            )
 
 
 def _counts_for_nothing(row: Any, set_aside: set[tuple[str, str, str, int]]) -> bool:
@@ -114,10 +124,15 @@ def _facts(row: Any, envelope: wire.Envelope, found: wire.BatchTimes) -> Iterato
     if row.gateway not in (IMPORTED, REPLACING):
         mine = wire.Stream(row.plant, row.gateway, int(row.epoch, 16))
         if (envelope.stream, envelope.sequence) != (mine, row.sequence):
-            yield f"its payload is {envelope.sequence} of {envelope.stream}"
+            yield tr("its payload is {sequence} of {stream}", sequence=envelope.sequence, stream=envelope.stream)
     for name, expected in said.items():
         if getattr(row, name) != expected:
-            yield f"{name} is listed as {getattr(row, name)}, its payload gives {expected}"
+            yield tr(
+                "{name} is listed as {listed}, its payload gives {expected}",
+                name=name,
+                listed=getattr(row, name),
+                expected=expected,
+            )
 
 
 def _minutes(connection: Connection, sums: dict[_UnitDay, list[UnitPart]]) -> Iterator[str]:
@@ -139,29 +154,49 @@ def _minutes(connection: Connection, sums: dict[_UnitDay, list[UnitPart]]) -> It
             max(part.last_ms for part in parts),
             minutes,
         ):
-            yield f"{row.plant} {row.unit} {row.day}: what is listed of the day is not what its batches hold"
+            yield tr(
+                "{plant} {unit} {day}: what is listed of the day is not what its batches hold",
+                plant=row.plant,
+                unit=row.unit,
+                day=row.day,
+            )
     for plant, unit, day in sums:
-        yield f"{plant} {unit} {day}: batches hold records of the day, and it is not listed"
+        yield tr(
+            "{plant} {unit} {day}: batches hold records of the day, and it is not listed",
+            plant=plant,
+            unit=unit,
+            day=day,
+        )
 
 
 def _batches(connection: Connection) -> Iterator[str]:
     """Payloads belong to batches; a payload is gone only where retention let go of that time; days name batches."""
     here = (batch.c.stream_id == payload.c.stream_id) & (batch.c.sequence == payload.c.sequence)
     for row in connection.execute(select(payload.c.stream_id, payload.c.sequence).where(~exists().where(here))):
-        yield f"stream {row.stream_id}, payload {row.sequence}: belongs to no batch"
+        yield tr(
+            "stream {stream_id}, payload {sequence}: belongs to no batch",
+            stream_id=row.stream_id,
+            sequence=row.sequence,
+        )
     before_ms = connection.execute(select(store.c.payloads_before_ms)).scalar() or 0
     kept = exists().where(here)
     columns = (stream.c.plant, stream.c.gateway, stream.c.epoch, batch.c.sequence, batch.c.received_ms)
     query = select(*columns).join_from(batch, stream, stream.c.id == batch.c.stream_id)
     for lost in connection.execute(query.where(~kept & (batch.c.received_ms >= before_ms))):
-        yield f"{_name(lost)}: its payload of {format_time(lost.received_ms)} is gone"
+        yield tr("{batch}: its payload of {time} is gone", batch=_name(lost), time=format_time(lost.received_ms))
     named = (batch.c.stream_id == batch_day.c.stream_id) & (batch.c.sequence == batch_day.c.sequence)
     for of_day in connection.execute(select(batch_day).where(~exists().where(named))):
-        yield f"{of_day.plant} {of_day.day}: names batch {of_day.sequence} of stream {of_day.stream_id}, which is gone"
+        yield tr(
+            "{plant} {day}: names batch {sequence} of stream {stream_id}, which is gone",
+            plant=of_day.plant,
+            day=of_day.day,
+            sequence=of_day.sequence,
+            stream_id=of_day.stream_id,
+        )
     there = (lake_day.c.plant == batch_day.c.plant) & (lake_day.c.day == batch_day.c.day)
     unlisted = select(batch_day.c.plant, batch_day.c.day).distinct().where(~exists().where(there))
     for day in connection.execute(unlisted):
-        yield f"{day.plant} {day.day}: has batches, and is not listed to be sealed"
+        yield tr("{plant} {day}: has batches, and is not listed to be sealed", plant=day.plant, day=day.day)
 
 
 def _sequences(connection: Connection, lost: _Lost) -> Iterator[str]:
@@ -172,31 +207,36 @@ def _sequences(connection: Connection, lost: _Lost) -> Iterator[str]:
     known = select(stream.c.id)
     for table in (covered, batch, gap):
         for number in connection.execute(select(table.c.stream_id).distinct().where(table.c.stream_id.not_in(known))):
-            yield f"stream {number[0]}: is not listed, and {table.name} names it"
+            yield tr("stream {number}: is not listed, and {table} names it", number=number[0], table=table.name)
     untold = _untold_gaps(connection)
     if connection.execute(select(quarantine.c.id).where(quarantine.c.topic == "").limit(1)).first():
         untold = None  # refusals that were only counted
     for row in connection.execute(select(stream)):
-        name = f"stream {row.plant}/{row.gateway}/{row.epoch}"
+        name = tr("stream {plant}/{gateway}/{epoch}", plant=row.plant, gateway=row.gateway, epoch=row.epoch)
         query = select(covered.c.from_seq, covered.c.to_seq).where(covered.c.stream_id == row.id)
         held = [(int(r.from_seq), int(r.to_seq)) for r in connection.execute(query)]
         stored = connection.execute(
             select(batch.c.sequence, batch.c.received_ms).where(batch.c.stream_id == row.id)
         ).all()
         if ranges.merge(held) != sorted(held):
-            yield f"{name}: its ranges overlap or touch"
+            yield tr("{name}: its ranges overlap or touch", name=name)
         told = ranges.merge([(int(each.sequence), int(each.sequence)) for each in stored])
         if ranges.merge([*held, *told]) != ranges.merge(held):
-            yield f"{name}: a stored batch is not covered"
+            yield tr("{name}: a stored batch is not covered", name=name)
         settled = ranges.merge([*told, *lost[row.plant, row.gateway, row.epoch], *_settled_otherwise(connection, row)])
         known_all = untold is not None and (row.plant, row.gateway) not in untold
         if known_all and ranges.merge([*held, *settled]) != settled:
-            yield f"{name}: sequences are settled that were neither stored nor refused nor declared lost"
+            yield tr("{name}: sequences are settled that were neither stored nor refused nor declared lost", name=name)
         if ranges.through(ranges.merge(held)) != row.through:
-            yield f"{name}: through is {row.through}, its ranges give {ranges.through(ranges.merge(held))}"
+            yield tr(
+                "{name}: through is {through}, its ranges give {found}",
+                name=name,
+                through=row.through,
+                found=ranges.through(ranges.merge(held)),
+            )
         times = [int(each.received_ms) for each in stored]
         if times and not row.first_received_ms <= min(times) <= max(times) <= row.last_received_ms:
-            yield f"{name}: its batches came outside of the time it is listed with"
+            yield tr("{name}: its batches came outside of the time it is listed with", name=name)
 
 
 def _untold_gaps(connection: Connection) -> set[tuple[str, str]] | None:
@@ -221,12 +261,18 @@ def _quarantine(connection: Connection) -> Iterator[str]:
     query = select(quarantine.c.id, quarantine.c.sha256, quarantine.c.bytes).execution_options(yield_per=50)
     for row in connection.execute(query):
         if row.bytes and hashlib.sha256(row.bytes).digest() != bytes(row.sha256):
-            yield f"quarantine {row.id}: its bytes are not those of its hash"
+            yield tr("quarantine {id}: its bytes are not those of its hash", id=row.id)
 
 
 def _days(connection: Connection) -> Iterator[str]:
     for row in connection.execute(select(lake_day).where(lake_day.c.sealed > lake_day.c.wanted)):
-        yield f"{row.plant} {row.day}: sealed as {row.sealed}, and {row.wanted} is the latest there is"
+        yield tr(
+            "{plant} {day}: sealed as {sealed}, and {wanted} is the latest there is",
+            plant=row.plant,
+            day=row.day,
+            sealed=row.sealed,
+            wanted=row.wanted,
+        )
 
 
 def _days_of_batches(connection: Connection) -> dict[tuple[int, int], set[tuple[str, str]]]:
@@ -257,4 +303,10 @@ def _set_aside(connection: Connection) -> set[tuple[str, str, str, int]]:
 
 
 def _name(row: Any) -> str:
-    return f"batch {row.plant}/{row.gateway}/{row.epoch}/{row.sequence}"
+    return tr(
+        "batch {plant}/{gateway}/{epoch}/{sequence}",
+        plant=row.plant,
+        gateway=row.gateway,
+        epoch=row.epoch,
+        sequence=row.sequence,
+    )

@@ -193,7 +193,7 @@ def check_books(entries: Sequence[BookEntry], bills: Iterable[BillRow]) -> Itera
     Numbers without a gap; each pool and each reversed pair is 0; the account of a plant is the sum of its bills.
     """
     if [entry.entry for entry in entries] != list(range(1, len(entries) + 1)):
-        yield "the numbers of the books' entries have a gap"
+        yield tr("the numbers of the books' entries have a gap")
     by_number = {entry.entry: entry for entry in entries}
     balance: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     accounts: dict[str, Decimal] = defaultdict(Decimal)
@@ -207,15 +207,15 @@ def check_books(entries: Sequence[BookEntry], bills: Iterable[BillRow]) -> Itera
             or (old.month, old.area, old.plant, old.signed_yuan + entry.signed_yuan)
             != (entry.month, entry.area, entry.plant, _ZERO)
         ):
-            yield f"entry {entry.entry} does not take back entry {entry.reverses}"
+            yield tr("entry {entry} does not take back entry {reverses}", entry=entry.entry, reverses=entry.reverses)
     for (month, area), rest in sorted(balance.items()):
         if rest:
-            yield f"the entries of {area} in {month} sum to {rest}, expected 0"
+            yield tr("the entries of {area} in {month} sum to {rest}, expected 0", area=area, month=month, rest=rest)
     for bill in bills:
         accounts[bill.carry.plant] -= bill.carry.amount_yuan or _ZERO
     for plant, rest in sorted(accounts.items()):
         if rest:
-            yield f"the account of {plant} is {rest} more than its bills"
+            yield tr("the account of {plant} is {rest} more than its bills", plant=plant, rest=rest)
 
 
 def _standing(entries: Sequence[BookEntry]) -> list[BookEntry]:

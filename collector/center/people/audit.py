@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, text
 
+from collector.base.text import tr
 from collector.center.db.tables_people import audit
 from collector.center.people.access import Actor
 
@@ -99,12 +100,12 @@ def verify(connection: Connection) -> list[str]:
     sequence, previous = 0, NOTHING_BEFORE
     query = select(audit).order_by(audit.c.sequence).execution_options(yield_per=1000)
     for row in map(dict, connection.execute(query).mappings()):
-        name = f"audit entry {row['sequence']}"
+        name = tr("audit entry {sequence}", sequence=row["sequence"])
         if row["sequence"] != sequence + 1:
-            wrong.append(f"{name}: follows {sequence}; entries in between are gone")
+            wrong.append(tr("{name}: follows {sequence}; entries in between are gone", name=name, sequence=sequence))
         if row["previous"] != previous:
-            wrong.append(f"{name}: does not continue the entry before it")
+            wrong.append(tr("{name}: does not continue the entry before it", name=name))
         if entry_hash(row) != row["hash"]:
-            wrong.append(f"{name}: altered after it was written")
+            wrong.append(tr("{name}: altered after it was written", name=name))
         sequence, previous = int(row["sequence"]), str(row["hash"])
     return wrong

@@ -20,7 +20,8 @@ from urllib.parse import urlencode
 from litestar import Response
 
 from collector.base.errors import StoreError
-from collector.base.text import Text, into, recognise, tr
+from collector.base.text import Text, into, tr
+from collector.center.kept_words import in_words
 from collector.center.web import code_words
 from collector.center.web.context import Context, Page
 from collector.center.web.paging import XLSX, attachment
@@ -69,7 +70,7 @@ class ListColumn:
         if self.kind == "time":
             return format_instant(value)
         if self.kind == "kept":
-            return str(into(recognise(str(value), code_words.KEPT), language))
+            return str(into(in_words(str(value)), language))
         return str(into(value, language)) if isinstance(value, str) else str(value)
 
     @property

@@ -19,9 +19,10 @@ from urllib.parse import urlencode
 import jinja2
 from markupsafe import Markup
 
-from collector.base.text import Text, from_data, into, join, recognise
+from collector.base.text import Text, from_data, into, join
 from collector.center.db.store import CenterStore
 from collector.center.inputs.names import plant_names
+from collector.center.kept_words import in_words
 from collector.center.operate.inbox.tasks import WaitingTask
 from collector.center.people.access import Actor, Permission
 from collector.center.web import code_words
@@ -92,7 +93,7 @@ def environment() -> jinja2.Environment:
         "printable": _printable,
         "join": _joined,
         "from_data": from_data,
-        "kept": lambda sentence: recognise(sentence, code_words.KEPT),
+        "kept": in_words,
         "cause": code_words.cause_words,
         "json": lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True),
     }

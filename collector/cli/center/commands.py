@@ -179,7 +179,7 @@ def _say_altered(words: Sequence[str]) -> None:
     """Name what a backup holds as it was found, and exit with 1: a timer's unit fails, and somebody looks."""
     if not words:
         return
-    print("\n".join(words), file=sys.stderr)
+    print("\n".join(map(say, words)), file=sys.stderr)
     remedy = tr("these files are in the backup as they were found; `collector center repair` makes a day good again")
     print(say(remedy), file=sys.stderr)
     raise typer.Exit(1)
@@ -237,7 +237,7 @@ def check(
     if as_json:
         print(json.dumps(findings, ensure_ascii=False, indent=2))
     else:
-        print("\n".join(findings) or say(tr("all is well")))
+        print("\n".join(map(say, findings)) or say(tr("all is well")))
     if findings:
         raise typer.Exit(1)
 
@@ -250,6 +250,7 @@ def quarantine(
     as_json: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
 ) -> None:
     """What was refused and is kept, and why; look at it again with --readmit. 隔离区。"""
+    from collector.center.kept_words import in_words
     from collector.center.receive.quarantine import list_quarantine
 
     file = needed_config(named, config)
@@ -267,7 +268,8 @@ def quarantine(
             received=row["received"], code=row["code"], name=name, bytes=row["size_bytes"], repeats=row["repeats"],
         )  # fmt: skip
         # A stranger may have written part of the reason: nothing of it may steer the terminal.
-        print(say(line) + ": " + "".join(c if c.isprintable() else "�" for c in row["reason"]))
+        reason = say(in_words(row["reason"]))
+        print(say(line) + ": " + "".join(c if c.isprintable() else "�" for c in reason))
     print_text("{count} in quarantine", count=len(rows))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.base.text import said_by, tr
+from collector.base.text import join, said_by, tr
 from collector.cli.center.screen import actor_of
 from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store, rulebook_of_center
 from collector.cli.language import print_text, say
@@ -100,9 +100,12 @@ def show_imports(config: ConfigOption = None, state: StateOption = "", as_json: 
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return
     for row in rows:
-        undone = f", undone {format_time(row['undone_ms'])} by {row['undone_by']}" if row["undone_ms"] else ""
-        counts = f"{row['added']} added, {row['replaced']} replaced"
-        print(f"{row['id']}  {format_time(row['at_ms'])}  {row['who']}  {row['kind']}  {row['name']}: {counts}{undone}")
+        undone = ""
+        if row["undone_ms"]:
+            undone = tr(", undone {time} by {who}", time=format_time(row["undone_ms"]), who=row["undone_by"])
+        counts = tr("{added} added, {replaced} replaced", added=row["added"], replaced=row["replaced"])
+        what = f"{row['id']}  {format_time(row['at_ms'])}  {row['who']}  {row['kind']}  {row['name']}: "
+        print(say(join("", (what, counts, undone))))
 
 
 def undo(

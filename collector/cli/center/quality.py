@@ -372,22 +372,34 @@ def _show(rows: Sequence[Mapping[str, Any]], as_json: bool, line: Any) -> None:
 
 
 def _finding_line(row: Mapping[str, Any]) -> str:
+    from collector.center.kept_words import in_words
     from collector.model.interval import format_time
 
     when = f"{format_time(row['start_ms'])}  {format_time(row['end_ms'])}"
     gone = tr("  (gone)") if row["closed_ms"] is not None else ""
     return tr(
         "{unit}  {when}  {code}  {quantity}: {found}, expected {expected}{gone}",
-        unit=row["unit"], when=when, code=row["code"], quantity=row["quantity"], found=row["found"],
-        expected=row["expected"], gone=gone,
+        unit=row["unit"], when=when, code=row["code"], quantity=row["quantity"], found=in_words(row["found"]),
+        expected=in_words(row["expected"]), gone=gone,
     )  # fmt: skip
 
 
 def _alarm_line(row: Mapping[str, Any]) -> str:
+    from collector.center.kept_words import in_words
     from collector.model.interval import format_time
 
     until = "" if row["until_ms"] is None else tr(" until {time}", time=format_time(row["until_ms"]))
-    return join("", (format_time(row["since_ms"]), until, f"  {row['code']}  {row['subject']}: ", row["text"]))
+    return join(
+        "",
+        (
+            format_time(row["since_ms"]),
+            until,
+            f"  {row['code']}  ",
+            in_words(row["subject"]),
+            ": ",
+            in_words(row["text"]),
+        ),
+    )
 
 
 def _complaint_line(found: Mapping[str, Any]) -> str:

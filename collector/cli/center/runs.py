@@ -308,7 +308,7 @@ def _what_became(row: RunRow) -> str:
     if row.state is RunState.DONE:
         return f"{row.status}  {row.result_hash[:16]}  runs/{row.folder}"
     if row.progress is not None:
-        parts = f" {row.progress.done} of {row.progress.of}" if row.progress.of else ""
+        parts = say(tr(" {done} of {count}", done=row.progress.done, count=row.progress.of)) if row.progress.of else ""
         return f"{row.state}: {row.progress.doing}{parts}"
     if row.state is RunState.EXPIRED:
         return f"{row.status}  {row.result_hash[:16]}  {say(row.why)}"

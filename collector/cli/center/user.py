@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collector.base.text import tr
+from collector.base.text import join, tr
 from collector.cli.center.screen import actor_of
 from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store
 from collector.cli.language import print_text, say
@@ -81,10 +81,10 @@ def list_users(config: ConfigOption = None, state: StateOption = "", as_json: Js
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return
     for row in rows:
-        closed = f", closed {format_time(row['disabled_ms'])}" if row["disabled_ms"] else ""
-        plant = f" of {row['plant']}" if row["plant"] else ""
-        factor = ", second factor" if row["second_factor"] else ""
-        print(f"{row['name']}  {row['role']}{plant}  {row['full_name']}{factor}{closed}")
+        closed = tr(", closed {time}", time=format_time(row["disabled_ms"])) if row["disabled_ms"] else ""
+        plant = tr(" of {name}", name=row["plant"]) if row["plant"] else ""
+        factor = tr(", second factor") if row["second_factor"] else ""
+        print(say(join("", (f"{row['name']}  {row['role']}", plant, f"  {row['full_name']}", factor, closed))))
 
 
 @users.command("password")
@@ -188,9 +188,10 @@ def list_all_tokens(config: ConfigOption = None, state: StateOption = "", as_jso
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return
     for row in rows:
-        revoked = f", revoked {format_time(row['revoked_ms'])}" if row["revoked_ms"] else ""
-        until = f"until {format_time(row['expires_ms'])}{revoked}"
-        print(f"{row['id']}  {row['account']}  {row['name']}, {row['scope'].replace(' ', ',')}, {until}")
+        revoked = tr(", revoked {time}", time=format_time(row["revoked_ms"])) if row["revoked_ms"] else ""
+        until = tr("until {time}", time=format_time(row["expires_ms"]))
+        what = f"{row['id']}  {row['account']}  {row['name']}, {row['scope'].replace(' ', ',')}, "
+        print(say(join("", (what, until, revoked))))
 
 
 @tokens.command("revoke")

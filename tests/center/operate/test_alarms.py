@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +17,21 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from collector.base.text import into
 from collector.center.db.store import CenterStore
+from collector.center.kept_words import KEPT, in_words
 from collector.center.lake.seal import enrol, seal_month_of
-from collector.center.operate.alarms import apply_alarms, events_to_send, find_alarms, find_flooding, list_alarms
+from collector.center.operate import alarms
+from collector.center.operate.alarms import (
+    UNSEEN_MS,
+    Alarm,
+    apply_alarms,
+    events_to_send,
+    find_alarms,
+    find_flooding,
+    list_alarms,
+)
+from collector.center.operate.integrity import check_store
 from collector.center.operate.metrics import render_metrics
 from collector.center.operate.webhook import keep_telling, post_event, tell_once
 from collector.center.receive.arrivals import AgentState
@@ -257,7 +271,61 @@ def test_metrics_say_what_the_receiver_did_and_how_each_plant_is(tmp_path: Path)
 def test_a_plant_that_was_held_back_for_half_of_the_time_or_lost_messages_floods() -> None:
     before = {"P1": Served(10, 0, 5.0), "P2": Served(10, 0, 5.0), "P3": Served(10, 3, 0.0)}
     now = {"P1": Served(90, 0, 35.0), "P2": Served(90, 0, 34.9), "P3": Served(11, 4, 0.0), "P4": Served(5, 0, 60.0)}
-    alarms = list(find_flooding(before, now, 60.0))
-    assert [(each.code, each.subject) for each in alarms] == [("plant_flooding", p) for p in ("P1", "P3", "P4")]
-    assert "30 of the last 60 s, 80 messages taken, 0 let go" in alarms[0].text
-    assert "1 messages taken, 1 let go" in alarms[1].text
+    found = list(find_flooding(before, now, 60.0))
+    assert [(each.code, each.subject) for each in found] == [("plant_flooding", p) for p in ("P1", "P3", "P4")]
+    assert "30 of the last 60 s, 80 messages taken, 0 let go" in found[0].text
+    assert "1 messages taken, 1 let go" in found[1].text
+
+
+# ---- several receivers on one store ----------------------------------------------------------------------------------
+
+FLOODS = Alarm(
+    "plant_flooding", "P1", "sends more than its share: held back 50 of the last 60 s, 9 messages taken, 0 let go"
+)
+
+
+def test_what_one_receiver_sees_another_does_not_clear(tmp_path: Path) -> None:
+    """Two receivers share the messages of a plant, and one of them gets its flood."""
+    clock = FixedClock()
+    with new_store(tmp_path, clock) as first, new_store(tmp_path, clock) as second:
+
+        def look_at(store: CenterStore, *found: Alarm) -> tuple[int, int]:
+            return store.write(lambda c: apply_alarms(c, found, now_ms=clock.now_ms)).result()
+
+        raised = [look_at(first, FLOODS)]
+        for _ in range(12):  # two minutes, in which one sees it and the other does not
+            clock.now_ms += 5_000
+            raised.append(look_at(second))
+            clock.now_ms += 5_000
+            raised.append(look_at(first, FLOODS))
+        assert raised == [(1, 0)] + [(0, 0)] * 24
+        assert [row["since_ms"] for row in first.read(list_alarms)] == [NOON]
+        # The first is killed, or the plant is quiet: nobody has seen it for as long as a flooding is watched.
+        clock.now_ms += UNSEEN_MS - 1
+        assert look_at(second) == (0, 0)
+        clock.now_ms += 1
+        assert look_at(second) == (0, 1)
+        assert look_at(first, FLOODS) == (1, 0)
+        assert check_store(first) == []
+
+
+def test_what_the_store_shows_is_cleared_by_whoever_looks_first(tmp_path: Path) -> None:
+    clock = FixedClock()
+    with new_store(tmp_path, clock) as first, new_store(tmp_path, clock) as second:
+        silent = Alarm("plant_silent", "P1", "was never heard of")
+        for store, found in ((first, [silent]), (second, [])):
+            store.write(lambda c, found=found: apply_alarms(c, found, now_ms=clock.now_ms)).result()  # type: ignore[misc]
+        assert first.read(list_alarms) == []
+
+
+def test_every_sentence_of_an_alarm_is_known_where_it_is_read_again() -> None:
+    """An alarm is stored in English; pages and terminal tell it in the reader's language by the sentences of KEPT."""
+    tree = ast.parse(Path(alarms.__file__).read_text("utf-8"))
+    said = {
+        re.sub(r"\{(\w+)[^}]*\}", r"{\1}", ast.literal_eval(node.args[0]))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tr"
+    }
+    assert len(said) > 5
+    assert said <= {str(text) for text in KEPT}
+    assert re.search("[\u4e00-\u9fff]", into(in_words(FLOODS.text), "zh"))

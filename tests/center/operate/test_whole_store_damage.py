@@ -11,7 +11,7 @@ import random
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from sqlalchemy import Column, Connection, Table, select
 from sqlalchemy.exc import IntegrityError
 
 from collector.base.errors import CollectorError, StoreError
+from collector.base.text import into
 from collector.center.db.all_tables import metadata
 from collector.center.db.engines import make_engine
 from collector.center.db.schema_check import check_schema
@@ -32,6 +33,7 @@ from tests.center.center_batches import FixedClock
 from tests.center.operate.whole_store import empty_tables, fill_whole
 from tests.center.runs.center_months import new_store
 
+HAN: Final = re.compile("[\u4e00-\u9fff]")
 # Of tables whose every change, and whose rows' absence, is harmless for the reason that UNSEALED gives.
 WHOLLY: Final = ("agent_state", "finding", "validated_day", "login_failure", "sent_form")
 HARMLESS: Final = {
@@ -121,13 +123,20 @@ def check_all(connection: Connection) -> Iterator[str]:
     yield from check_files(connection, Path(connection.engine.url.database or "").parent)
 
 
+def said(findings: Iterable[str]) -> list[str]:
+    """Findings, each of which is told to a Chinese reader too."""
+    found = list(findings)
+    assert [each for each in found if not HAN.search(into(each, "zh"))] == []
+    return found
+
+
 def findings_of(connection: Connection, table: Table, damage: Callable[[], object]) -> list[str] | None:
     """What the check says after a damage, which is undone; None where the database itself refuses it."""
     check = check_rows if table.name not in UNSEALED else check_all
     savepoint = connection.begin_nested()
     try:
         damage()
-        return list(check(connection))
+        return said(check(connection))
     except IntegrityError:
         return None
     finally:
@@ -257,7 +266,7 @@ def test_a_table_or_guard_that_is_gone_or_another_is_found(once: Path, tmp_path:
     database.close()
     try:
         with CenterStore.open(tmp_path, clock=FixedClock(), create=False) as store:
-            found = store.read(lambda c: list(check_schema(c)))
+            found = said(store.read(lambda c: list(check_schema(c))))
     except StoreError as error:  # a store that is not opened is no less found
         found = [str(error)]
     assert any(SCHEMA_DAMAGES[statements] in each for each in found)
@@ -335,7 +344,7 @@ def damage_file(path: Path, how: str, other: Path) -> None:
 
 
 def check_everything(store: CenterStore) -> list[str]:
-    return [*check_store(store), *check_months(store)]
+    return said([*check_store(store), *check_months(store)])
 
 
 @pytest.mark.parametrize("kind", [kind for kind, harmless in KINDS.items() if not harmless])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.base.text import into, recognise
-from collector.center.web.code_words import KEPT
+from collector.base.text import into
+from collector.center.kept_words import in_words
 from collector.center.web.render import TEMPLATES
 from collector.report.evidence import TITLES
 from tests.center.web.web_world import JUNE, PEOPLE, World, pages_of_month, world
@@ -155,4 +155,4 @@ def test_findings_in_the_data_are_told_in_chinese() -> None:
         "telemetry 1.5 MWh": "遥测积分 1.5 MWh",
         "never less": "只增不减",
     }
-    assert {found: into(recognise(found, KEPT), "zh") for found in told} == told
+    assert {found: into(in_words(found), "zh") for found in told} == told

@@ -74,10 +74,11 @@ VOLATILE: Final[Mapping[str, frozenset[str]]] = {
     "run": frozenset({"doing", "parts_done", "parts"}),  # how far a run is while it is made
     # Renewed with every use; the longest time of a session goes by when it began, which is sealed.
     "session": frozenset({"seen_ms", "expires_ms"}),
+    "alarm": frozenset({"seen_ms"}),  # renewed while it stands
 }
 _AT_ONCE: Final = 200
 _CHANGES: Final = "row_changes"
-_NO_SEAL: Final = "a link that this program did not write"  # in the place of a hash: fits no row
+_NO_SEAL: Final = tr("a link that this program did not write")  # in the place of a hash: fits no row
 _FAR: Final = 253_402_300_800_000  # the year 10 000 as ms: no instant behind it can be written as a date
 _FIELDS: Final = ("sequence", "at_ms", "name", "key", "before", "after", "previous")
 
@@ -238,33 +239,39 @@ def check_rows(connection: Connection) -> Iterator[str]:
     sequence, previous, key = 0, NOTHING_BEFORE, seal_key_of(connection)
     links = select(row_seal).order_by(row_seal.c.sequence).execution_options(yield_per=1000)
     for link in connection.execute(links).mappings():
-        name, place = f"link {link['sequence']} of the chain of rows", (link["name"], link["key"])
+        name, place = tr("link {sequence} of the chain of rows", sequence=link["sequence"]), (link["name"], link["key"])
         if not _is_link(link):
-            yield f"{name}: altered after it was written"
+            yield tr("{name}: altered after it was written", name=name)
             sequence, previous = sequence + 1, str(link["hash"])
             continue
         if link["sequence"] != sequence + 1:
-            yield f"{name}: follows {sequence}; links in between are gone"
+            yield tr("{name}: follows {sequence}; links in between are gone", name=name, sequence=sequence)
         if link["previous"] != previous or _link_hash(link) != link["hash"]:
-            yield f"{name}: altered after it was written"
+            yield tr("{name}: altered after it was written", name=name)
         elif not _is_sealed(link, key):  # what it says of its row is not believed
-            yield f"{name}: was not written by this program"
+            yield tr("{name}: was not written by this program", name=name)
             sequence, previous = int(link["sequence"]), str(link["hash"])
             continue
         if link["before"] != (last[place]["after"] if place in last else GONE):
-            yield f"{_words(place)}: was changed by something else before {format_time(link['at_ms'])}"
+            yield tr(
+                "{place}: was changed by something else before {time}",
+                place=_words(place),
+                time=format_time(link["at_ms"]),
+            )
         sequence, previous = int(link["sequence"]), str(link["hash"])
         last[place] = link
     for table in sealed_tables():
         for place, digest in _all_digests(connection, table):
             link = last.pop(place, None)
             if link is None or link["after"] == GONE:
-                yield f"{_words(place)}: was not written by this program"
+                yield tr("{place}: was not written by this program", place=_words(place))
             elif link["after"] != digest:
-                yield f"{_words(place)}: is not as it was written at {format_time(link['at_ms'])}"
+                yield tr(
+                    "{place}: is not as it was written at {time}", place=_words(place), time=format_time(link["at_ms"])
+                )
     for place, link in last.items():
         if link["after"] != GONE:
-            yield f"{_words(place)}: was written at {format_time(link['at_ms'])} and is gone"
+            yield tr("{place}: was written at {time} and is gone", place=_words(place), time=format_time(link["at_ms"]))
 
 
 def require_rows(connection: Connection, table: Table, keys: Iterable[Sequence[Any]]) -> None:
@@ -282,8 +289,8 @@ def require_rows(connection: Connection, table: Table, keys: Iterable[Sequence[A
             message = tr(
                 "is not as this program wrote it: expected {expected}, found {found}. Nothing was computed from it, "
                 "what was settled before stands; `collector center check` says more; restore a backup from before",
-                expected=known.get(place) or "no such row",
-                found=now.get(place) or "no such row",
+                expected=known.get(place) or tr("no such row"),
+                found=now.get(place) or tr("no such row"),
             )
             raise StoreError(message, subject=_words(place))
 

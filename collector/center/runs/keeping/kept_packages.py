@@ -78,7 +78,7 @@ def altered_packages(store: CenterStore) -> Iterator[str]:
         run_id = int(folder.name.partition("-")[0])
         for path in folder.glob("*.zip"):
             if not _was_made_here(store, run_id, path) and path.exists():  # its day may be over by now
-                yield f"{path}: is not as it was made; it is not handed out"
+                yield tr("{path}: is not as it was made; it is not handed out", path=path)
 
 
 def _was_made_here(store: CenterStore, run_id: int, path: Path) -> bool:
