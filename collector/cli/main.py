@@ -7,16 +7,18 @@ extra has all plant-side verbs and `--help` answers at once.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import typer
 
 from collector.base.errors import CollectorError
 from collector.base.ownership import remedy_for, remedy_of
-from collector.base.text import said_by, tr
+from collector.base.text import join, said_by, tr
 from collector.cli import accept, explain, points, rulebook
 from collector.cli.agent import commands as agent
 from collector.cli.center import commands as center
@@ -28,6 +30,9 @@ from collector.cli.settle import command as settle
 from collector.cli.simulate import command as simulate
 from collector.cli.verify import command as verify
 from collector.cli.version import print_version
+
+# What a disk answers that takes nothing more.
+OF_THE_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 app = typer.Typer(
     name="collector", cls=grouped(ROOT_PANELS), no_args_is_help=True, pretty_exceptions_enable=False,
@@ -72,6 +77,12 @@ def main() -> None:
     except (CollectorError, PermissionError) as error:
         for text in filter(None, (said_by(error), remedy_for(error))):
             print(say(text), file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in OF_THE_DISK:
+            raise
+        words = tr("not written: {strerror}. Make room, and do it again", strerror=error.strerror)
+        print(say(join(": ", filter(None, (error.filename and str(error.filename), words)))), file=sys.stderr)
         sys.exit(1)
     except SystemExit as ended:
         # "path … is not readable" is usage to Typer; whose the file is, is what helps.

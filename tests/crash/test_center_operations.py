@@ -13,8 +13,10 @@ import resource
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +33,7 @@ from collector.center.month.books_integrity import check_months
 from collector.center.month.transitions import prepare_step
 from collector.center.operate.backup import create_backup, restore_backup
 from collector.center.operate.integrity import check_store
+from collector.center.operate.readiness import why_not_ready
 from collector.center.operate.repair import JOURNAL, approve_repair, propose_repair
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
@@ -44,6 +47,7 @@ from tests.center.center_batches import NOON, FixedClock, deliver, minutes, payl
 from tests.center.made_month import DAYS, on
 from tests.center.runs.center_months import JUNE, LI, settled, take
 from tests.center.runs.late_changes import PLAN, fill, plan_rows
+from tests.patience import HANG_S
 
 OLD_STORE: Final = Path(__file__).parents[1] / "center" / "db" / "data" / "store_1_sqlite.sql"
 JUNE_IS_OVER: Final = on(10, month=7)
@@ -52,6 +56,7 @@ SOAK: Final = "SOAK" in os.environ
 SAMPLED: Final = 2
 DAY: Final = "2026-06-05"
 OPERATOR, APPROVER = Actor("li", Role.OPERATOR), Actor("wang", Role.APPROVER)
+SMALL_BYTES: Final = 128 << 20  # the store's copies, and more room than a center calls full
 FULL_AT_BYTES: Final = (1, 5_000, 40_000, 200_000) if SOAK else (5_000, 40_000)
 FILE_EVENTS: Final = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.link", "os.rmdir", "os.truncate"})
 EXITED_WELL, REFUSED = 0, 3
@@ -201,6 +206,8 @@ def well(folder: Path) -> list[str]:
 def copy_of(once: Path, folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(once, folder, copy_function=partial(shutil.copyfile))
+    for key in folder.glob("*/seal.key"):
+        key.chmod(0o600)
     return folder
 
 
@@ -283,6 +290,79 @@ def test_a_repair_on_a_full_disk_is_finished_when_there_is_room(once: Path, tmp_
         assert child(do_approve, folder, most_bytes=most_bytes)[0] in (REFUSED, EXITED_WELL)
         child(do_approve, folder)
         assert (well(folder), repairs_done(folder)) == ([], 1), f"at most {most_bytes} bytes"
+
+
+@contextmanager
+def small_file_system(path: Path) -> Iterator[None]:
+    """A file system of 128 MB at `path`; without the right to mount the test is skipped."""
+    path.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_BYTES}", "tmpfs", str(path)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+@contextmanager
+def filled(folder: Path, *, left_bytes: int) -> Iterator[None]:
+    """The file system of a folder with so many bytes left, taken by somebody else's file."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        with suppress(OSError):
+            while file.write(bytes(1 << 20)):
+                pass
+        with suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        os.ftruncate(file.fileno(), ballast.stat().st_size - left_bytes)
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+def repair_verb(state: Path, *words: str) -> tuple[int, str]:
+    """Exit status and standard error of `collector center repair …`, of people who share a user of the system."""
+    config = state.parents[2] / "center.toml"
+    plant = '[[plant]]\nid = "P1"\nunits = ["U1"]\nunsigned = true\n'
+    config.write_text(f'schema = 1\n[center]\nstate_dir = "{state}"\nshared_login = true\n{plant}', "utf-8")
+    command = [sys.executable, "-m", "collector.cli.main", "center", "repair", *words, "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
+    return done.returncode, done.stderr.strip()
+
+
+PROPOSE: Final = ("propose", "P1", DAY, "--reason", "a disk was bad", "--who", "li")
+
+
+@pytest.mark.parametrize("left_bytes", [0, 16_384, 65_536])
+def test_a_full_file_system_refuses_a_repair_in_a_line_loses_nothing_and_readyz_tells(
+    once: Path, tmp_path: Path, left_bytes: int
+) -> None:
+    """The proposal, then the approval; in between and afterwards there is room."""
+    with small_file_system(tmp_path / "small"):
+        folder = copy_of(once, tmp_path / "small" / "all")
+        state = folder / "state"
+        damage_day(folder)
+        with opened(state) as store:  # as a running center has it open
+            assert why_not_ready(store) == []
+            audited = store.read(audit.head)
+            for done in (0, 1):
+                with filled(tmp_path / "small", left_bytes=left_bytes):
+                    code, said = repair_verb(state, *(PROPOSE if not done else ("approve", "1", "--who", "wang")))
+                    assert (code == 0) or (code == 1 and said and "\n" not in said and "Traceback" not in said), said
+                    assert left_bytes or code == 1
+                    assert any("the disk is full" in each for each in why_not_ready(store))
+                assert why_not_ready(store) == []
+                if not done and code == 1:  # nothing is half there, and it is proposed as if for the first time
+                    assert (store.read(list_proposals), store.read(audit.head)) == ([], audited)
+                    assert repair_verb(state, *PROPOSE) == (0, "")
+                assert [each.id for each in store.read(list_proposals)] == [1]
+            if code == 1:
+                assert repair_verb(state, "approve", "1", "--who", "wang") == (0, "")
+        assert (well(folder), repairs_done(folder), leftovers(folder)) == ([], 1, [])
 
 
 def copy_without(folder: Path, name: str) -> Path:

@@ -15,6 +15,8 @@ from collector.base.errors import StoreError
 from collector.base.text import tr
 
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_REFUSED: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+_DISK_FULL: Final = "53100"  # of PostgreSQL
 # Bytes in the place of text, and a schema that is not the one of its version, were not written by us either.
 _ELSEWHERE: Final = ("UTF-8", "utf-8", "no such column", "no such table", "already exists", "duplicate column name")
 
@@ -27,13 +29,17 @@ class UnwritableDatabase(DamagedDatabase):
     """It may be read and not written: the rights, or a file system that the kernel made read-only."""
 
 
+class FullDatabase(UnwritableDatabase):
+    """There is no room for what is to be written, or the disk refuses it. What was committed before stands."""
+
+
 @contextmanager
 def said_if_damaged(directory: Path) -> Iterator[None]:
     """Say what a damaged database of this state directory means and what is to be done.
 
     Raises:
         DamagedDatabase: in place of what SQLite raises.
-        UnwritableDatabase: this user may not write it, in place of the same.
+        UnwritableDatabase: this user may not write it, or the disk is full, in place of the same.
     """
     try:
         yield
@@ -43,6 +49,9 @@ def said_if_damaged(directory: Path) -> Iterator[None]:
         if code & 0xFF == sqlite3.SQLITE_READONLY:
             message = tr("may be read and not written: {cause}", cause=cause)
             raise UnwritableDatabase(message, subject=str(directory / "center.sqlite")) from error
+        if code in _REFUSED or getattr(cause, "sqlstate", None) == _DISK_FULL:
+            message = tr("nothing was written: {cause}. Make room, and do it again; what was there stands", cause=cause)
+            raise FullDatabase(message, subject=str(directory)) from error
         if code & 0xFF not in _DAMAGED and not any(words in str(cause) for words in _ELSEWHERE):
             raise
         message = tr(

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, text
-from sqlalchemy.exc import OperationalError
 
 from collector.base.errors import StoreError
+from collector.center.db.damaged import FullDatabase
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_people import login_failure
 from collector.center.operate.alarms import list_alarms
@@ -37,7 +37,7 @@ def fill_the_disk(store: CenterStore) -> None:
         connection.execute(text(f"PRAGMA max_page_count = {pages}")).close()
         write_much(connection)
 
-    with pytest.raises(OperationalError, match="full"):
+    with pytest.raises(FullDatabase, match="full"):
         store.write(job).result()
 
 
