@@ -206,8 +206,6 @@ def well(folder: Path) -> list[str]:
 def copy_of(once: Path, folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(once, folder, copy_function=partial(shutil.copyfile))
-    for key in folder.glob("*/seal.key"):
-        key.chmod(0o600)
     return folder
 
 

@@ -23,6 +23,7 @@ from collector.base.clock import clock_state
 from collector.base.clock_state import ClockState
 from collector.base.errors import ConfigError
 from collector.base.text import Text, join, tr
+from collector.center.db.seals.seal_key import KEY_FILE
 from collector.center.db.seals.sealed_rows import altered_rows
 from collector.center.db.store import READ_ONLY, CenterStore
 from collector.center.db.tables_quality import finding, plant_key, validated_day
@@ -81,7 +82,7 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
         remedy = tr("give this user write rights, or mount the file system for writing; `mount` and dmesg say why not")
         found.append(Complaint("error", str(store.directory), READ_ONLY, remedy))
     else:
-        found += _lake(store.lake)
+        found += [*_lake(store.lake), *_seal_key(store.directory / KEY_FILE)]
     if settings is not None:
         found += [*_running(settings), *_keys(settings), *_broker(settings)]
         plants = [plant.id for plant in settings.plant]
@@ -156,6 +157,13 @@ def _secret(path: Path) -> Iterator[Complaint]:
     if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
         message = tr("others may use it (mode {mode:o})", mode=stat.S_IMODE(mode))
         yield Complaint("error", str(path), message, tr("chmod 0640 {path}; chown root:collector {path}", path=path))
+
+
+def _seal_key(path: Path) -> Iterator[Complaint]:
+    mode = path.stat().st_mode if path.exists() else 0
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        message = tr("others may use it (mode {mode:o})", mode=stat.S_IMODE(mode))
+        yield Complaint("error", str(path), message, tr("chmod 0600 {path}", path=path))
 
 
 def _loads(load: Callable[[], object]) -> Iterator[Complaint]:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select, update
 
 from collector.base.durable import flush
 from collector.base.errors import StoreError
-from collector.base.text import tr
+from collector.base.text import said_by, tr
 from collector.center.db.tables_receive import store
 
 KEY_FILE: Final = "seal.key"
@@ -98,14 +98,9 @@ def with_key(connection: Connection, key: bytes) -> Connection:
 def find_altered_key(connection: Connection, directory: Path) -> str | None:
     """What is wrong with the file of the key now, in words."""
     try:
-        found = read_key(connection, directory)
+        read_key(connection, directory)
     except (StoreError, OSError) as error:
-        return str(error)
-    mode = (directory / KEY_FILE).stat().st_mode
-    if found and mode & 0o077:
-        return tr(
-            "{path}: others may read the key (mode {mode:o}): chmod 0600", path=directory / KEY_FILE, mode=mode & 0o777
-        )
+        return said_by(error)
     return None
 
 
