@@ -51,7 +51,11 @@ def _check_months(store: CenterStore) -> list[str]:
     entries: list[BookEntry] = []
     bills: list[BillRow] = []
     for month in store.read(months_known):
-        steps = store.read(lambda c, m=month: all_steps(c, m))  # type: ignore[misc]
+        try:
+            steps = store.read(lambda c, m=month: all_steps(c, m))  # type: ignore[misc]
+        except _UNREADABLE as error:
+            found.append(tr("steps of {month}: {error}", month=month, error=error))
+            steps = []
         for step in steps:
             found += _step(store, step, statements.get(step.run_id))
         try:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 
 from collector.base.durable import flush
 from collector.base.errors import StoreError
-from collector.base.text import tr
+from collector.base.text import said_by, tr
 from collector.center.db.store import CenterStore, renew_store_id
 from collector.center.db.tables_month import month_step
 from collector.center.db.tables_people import audit as audit_table
@@ -127,7 +127,7 @@ def read_anchors(path: Path) -> list[dict[str, Any]]:
             found = [json.loads(path.read_bytes())["anchor"]]
         else:
             found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        if all({"store_id", "at", "audit", "rows", "months"} <= each.keys() for each in found):
+        if found and all({"store_id", "at", "audit", "rows", "months"} <= each.keys() for each in found):
             return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(tr("holds no anchors: {error}", error=error), subject=str(path)) from error
@@ -135,9 +135,16 @@ def read_anchors(path: Path) -> list[dict[str, Any]]:
 
 
 def check_anchors(store: CenterStore, paths: Iterable[Path]) -> list[str]:
-    """In what the store is not the one that the anchors in some files were taken of."""
-    anchors = [(str(path), anchor) for path in paths for anchor in read_anchors(path)]
-    return store.read(lambda c: [words for where, each in anchors for words in check_anchor(c, each, where)])
+    """In what the store is not the one that the anchors in some files were taken of; files that hold none, too."""
+    anchors: list[tuple[str, dict[str, Any]]] = []
+    found: list[str] = []
+    for path in paths:
+        try:
+            anchors += [(str(path), anchor) for anchor in read_anchors(path)]
+        except StoreError as error:
+            found.append(said_by(error))
+    found += store.read(lambda c: [words for where, each in anchors for words in check_anchor(c, each, where)])
+    return found
 
 
 async def keep_anchoring(

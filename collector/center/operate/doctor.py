@@ -84,7 +84,7 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
     else:
         found += [*_lake(store.lake), *_seal_key(store.directory / KEY_FILE)]
     if settings is not None:
-        found += [*_running(settings), *_keys(settings), *_broker(settings)]
+        found += [*_running(settings), *_keys(settings), *_broker(settings), *_anchors(settings)]
         plants = [plant.id for plant in settings.plant]
         alarms = store.read(lambda c: find_alarms(c, settings.alarms, plants, store.directory, now_ms=now_ms))
         found += [_of_alarm(each) for each in alarms]
@@ -105,6 +105,14 @@ def _running(settings: CenterSettings) -> Iterator[Complaint]:
     if words := ask_running_center(settings):
         remedy = tr("its log says since when; nothing is lost: plants keep what is not acknowledged")
         yield Complaint("error", tr("running center"), words, remedy)
+
+
+def _anchors(settings: CenterSettings) -> Iterator[Complaint]:
+    """A file of anchors that is not there keeps nothing: it was never written, or somebody took it away."""
+    name = settings.center.anchor_file
+    if name and not (Path(name).exists() and Path(name).stat().st_size):
+        remedy = tr("a running center writes it every ten minutes; where it did, somebody took it away: look who")
+        yield Complaint("warning", name, tr("holds no anchors"), remedy)
 
 
 def _lake(lake: Path) -> Iterator[Complaint]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
+from collector.center.db.seals.sealed_rows import require_rows
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import month_step
 from collector.center.people.access import Actor, Permission
@@ -78,11 +79,16 @@ class MonthState:
 
 
 def month_state(connection: Connection, month: Month) -> MonthState:
-    """The present state of a month."""
+    """The present state of a month.
+
+    Raises:
+        StoreError: its last step was written by something else: who sees which run as the month's hangs on it.
+    """
     query = select(month_step).where(month_step.c.month == str(month)).order_by(month_step.c.number.desc()).limit(1)
     row = connection.execute(query).one_or_none()
     if row is None:
         return MonthState(month, MonthStage.TRIAL, 1, None, None, 0)
+    require_rows(connection, month_step, [(row.id,)])
     step = _step(row)
     return MonthState(month, step.state, step.edition, step.run_id, step.at_ms, step.number, step.document)
 
@@ -97,9 +103,15 @@ def list_steps(connection: Connection, month: Month, *, actor: Actor) -> list[Mo
 
 
 def all_steps(connection: Connection, month: Month) -> list[MonthStep]:
-    """The history of a month, oldest first, for the program's own use."""
+    """The history of a month, oldest first, for the program's own use.
+
+    Raises:
+        StoreError: one of the steps was written, or changed, by something else.
+    """
     query = select(month_step).where(month_step.c.month == str(month)).order_by(month_step.c.number)
-    return [_step(row) for row in connection.execute(query)]
+    rows = connection.execute(query).all()
+    require_rows(connection, month_step, [(row.id,) for row in rows])
+    return [_step(row) for row in rows]
 
 
 def months_known(connection: Connection) -> list[Month]:

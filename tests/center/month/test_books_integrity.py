@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
 from collector.center.month.books_integrity import check_months
-from collector.center.runs.month_state import MonthStage
+from collector.center.people.access import Actor, Role
+from collector.center.runs.month_state import MonthStage, all_steps, month_state, visible_run
+from collector.model.interval import Month
 from tests.center.center_batches import FixedClock, new_store
 from tests.center.made_month import FIRST, REVENUE, SECOND, add_run, on, step, take_through
 
@@ -45,7 +48,10 @@ def test_a_month_that_nobody_touched_is_well(store: CenterStore) -> None:
     ("statement", "says"),
     [
         ("UPDATE filing SET bytes = x'00' WHERE id = 2", "filing 2: its bytes"),
-        ("UPDATE month_step SET result_hash = 'x' WHERE number = 2", "step 2 of 2026-05: run 1 is not the one"),
+        (
+            "UPDATE month_step SET result_hash = 'x' WHERE number = 2",
+            "steps of 2026-05: month_step 2: is not as this program",
+        ),
         ("UPDATE scheme SET net_yuan = '1.00' WHERE plant = 'P1'", "does not sum to zero"),
         ("UPDATE scheme SET counterparty = 'x' WHERE plant = 'P1'", "is not that of run 1"),
         ("UPDATE run SET manifest = '{}'", "run 1: is not as this program wrote it"),
@@ -58,6 +64,23 @@ def test_what_was_changed_in_the_database_is_found(store: CenterStore, statement
     found = check_months(store)
     assert found
     assert any(re.search(says, each) for each in found), found
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE month_step SET state = 'trial', run_id = 2 WHERE number = (SELECT max(number) FROM month_step)",
+        "INSERT INTO month_step SELECT id + 9, month, number + 9, edition, 'published', 2, result_hash, at_ms, "
+        "prepared_by, approved_by, proposal_id, reason, document FROM month_step WHERE number = 1",
+    ],
+)
+def test_no_step_that_something_else_wrote_says_which_run_a_plant_sees(store: CenterStore, statement: str) -> None:
+    add_run(store, FIRST, REVENUE)
+    force(store, statement)
+    for look in (month_state, all_steps, lambda c, m: visible_run(c, m, Actor("p", Role.PLANT, "P1"))):
+        with pytest.raises(StoreError, match="is not as this program wrote it"):
+            store.read(lambda c, look=look: look(c, Month(2026, 5)))  # type: ignore[misc]
+    assert any("steps of 2026-05: month_step" in each for each in check_months(store))
 
 
 @pytest.mark.parametrize("name", ["statement/lines.csv", "statement/manifest.json", "data/register.toml"])

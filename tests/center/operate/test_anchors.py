@@ -120,7 +120,11 @@ def test_a_step_that_was_taken_out_of_a_month_is_found(tmp_path: Path) -> None:
 
 def test_a_file_without_anchors_is_named(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    for text in ("x", json.dumps({"store_id": 1}), json.dumps([1])):
+    for text in ("", "x", json.dumps({"store_id": 1}), json.dumps([1])):
         path.write_text(text, "utf-8")
         with pytest.raises(StoreError, match="holds no anchors"):
             read_anchors(path)
+        with new_store(tmp_path / "state") as store:  # a finding like others: it hides none of them
+            assert [each[: len(f"{path}: holds no anchors")] for each in check_anchors(store, [path, path])] == [
+                f"{path}: holds no anchors"
+            ] * 2
