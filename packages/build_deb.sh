@@ -5,7 +5,7 @@
 # Built as root in a bare root of the Debian release it is for (mmdebstrap), so that the virtual environment under
 # /opt has that release's Python and the paths it will have. COMMIT: default what is checked out; an older one is made
 # by the same recipe. The wheels are those of requirements/*.txt with their hashes, kept in build/wheelhouse.
-# SUITE: bookworm (12) or trixie (13). ARCH: only the machine's own; arm64 is built on arm64, or under qemu-user.
+# SUITE: bookworm (12) or trixie (13). The processor is the machine's own: an arm64 package is built on arm64.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 side=$1 out=$2 commit=${3:-HEAD}
@@ -61,21 +61,22 @@ $python -m compileall -q --invalidation-mode unchecked-hash $opt/lib || true
 SH
 mkdir -p "$work/root/dev" && for each in null:3 zero:5 urandom:9; do
   mknod -m 666 "$work/root/dev/${each%:*}" c 1 "${each#*:}"; done
-unshare --net --mount --pid --fork chroot "$work/root" /bin/sh /build.sh
+# Nothing of this machine's settings goes in: pip reads its own from the environment.
+unshare --net --mount --pid --fork env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 chroot "$work/root" /bin/sh /build.sh
 
 # What the package holds.
 pkg=$work/pkg
-mkdir -p "$pkg/opt" "$pkg/DEBIAN" "$pkg/lib/systemd/system" "$pkg/usr/lib/sysusers.d" "$pkg/usr/lib/tmpfiles.d" \
+mkdir -p "$pkg/opt" "$pkg/DEBIAN" "$pkg/usr/lib/systemd/system" "$pkg/usr/lib/sysusers.d" "$pkg/usr/lib/tmpfiles.d" \
   "$pkg/etc/collector" "$pkg/usr/share/doc/$name" "$pkg/usr/share/man/man1"
 cp -a "$work/root$opt" "$pkg/opt/"
 if [ -d "$work/root/man" ]; then cp "$work/root"/man/*.1 "$pkg/usr/share/man/man1/" && gzip -9n "$pkg"/usr/share/man/man1/*.1; fi
 for unit in "$work/source"/systemd/*; do
   case $side/$(basename "$unit") in agent/collector-agent.*|center/collector-center.*|center/collector-close.*)
     sed -e "s#/opt/collector/bin/#$opt/bin/#g" -e "s#file:/opt/collector/docs/#file:/usr/share/doc/$name/#" \
-      "$unit" >"$pkg/lib/systemd/system/$(basename "$unit")" ;; esac
+      "$unit" >"$pkg/usr/lib/systemd/system/$(basename "$unit")" ;; esac
 done
-cp "$work/source"/docs/*.md "$work/source"/README*.md "$work/source/CHANGELOG.md" "$pkg/usr/share/doc/$name/"
-gzip -9n "$pkg/usr/share/doc/$name/CHANGELOG.md"
+cp "$work/source"/docs/*.md "$work/source"/README*.md "$pkg/usr/share/doc/$name/"
+gzip -9n <"$work/source/CHANGELOG.md" >"$pkg/usr/share/doc/$name/changelog.gz"
 cat packages/copyright >"$pkg/usr/share/doc/$name/copyright"
 sed "s/@NAME@/$name/g" packages/sysusers.conf >"$pkg/usr/lib/sysusers.d/$name.conf"
 cp "packages/tmpfiles-$side.conf" "$pkg/usr/lib/tmpfiles.d/$name.conf"
@@ -101,9 +102,11 @@ Depends: python3 (>= 3.${python#python3.}), python3 (<< 3.$next), systemd | syst
 Recommends: $recommended
 Homepage: https://example.org/collector
 Description: $(sed -n "s/^$side: //p" packages/descriptions)
- Reads generating units' devices, keeps every record until the dispatch center has it, and settles the ancillary
- services of the East China rules to the fen. This is the $side side.
+ Reads generating units' devices, keeps every record until the dispatch
+ center has it, and settles the ancillary services of the East China rules
+ to the fen. This is the $side side.
 CONTROL
-find "$pkg" -type d -exec chmod 0755 {} + && find "$pkg/etc" "$pkg/lib" "$pkg/usr" -type f -exec chmod 0644 {} +
+find "$pkg" -type d -exec chmod 0755 {} + && find "$pkg/etc" "$pkg/usr" -type f -exec chmod 0644 {} +
 (cd "$pkg" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) >"$pkg/DEBIAN/md5sums"
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$commit") dpkg-deb --root-owner-group -Zxz -z3 --build "$pkg" "$out/${name}_${version}_$arch.deb"
+# zstd, which dpkg of Debian 12 reads: 3 s where xz takes 40, for a package larger by 9 % (measured on the agent's).
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$commit") dpkg-deb --root-owner-group -Zzstd -z9 --build "$pkg" "$out/${name}_${version}_$arch.deb"

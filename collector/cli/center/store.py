@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -77,7 +78,9 @@ def find_config(config: Path | None, state: str) -> Path | None:
     """The center.toml named, or where it usually is; None where the state directory is named instead."""
     if config is not None or state:
         return config
-    found = next((path for path in USUAL_PLACES if path.exists()), None)
+    # Under runuser the caller's own folder may be closed to the service's user: nothing of it is meant then.
+    may_look = [path for path in USUAL_PLACES if path.is_absolute() or os.access(".", os.X_OK)]
+    found = next((path for path in may_look if path.exists()), None)
     if found is None:
         places = " and ".join(map(str, USUAL_PLACES))
         raise typer.BadParameter(

@@ -18,6 +18,22 @@ if TYPE_CHECKING:
     from collector.cli.quickstart.layout import Wish
 
 _BROKER_PORT, _PAGES_PORT = 8883, 8080
+_FIRST_SIMULATOR_PORT = 15020
+_HERE = ("localhost", "127.0.0.1")
+# What the manuals have one do on each machine, with the files of a quick start in place of hand-written ones.
+_ON_CENTER = """\
+  install -d -o root -g mosquitto -m 0750 /etc/mosquitto/certs
+  install -o root -g mosquitto -m 0640 -t /etc/mosquitto/certs broker/*.pem broker/*.key
+  install -o root -g mosquitto -m 0640 -t /etc/mosquitto broker/collector.acl
+  install -m 0644 -t /etc/mosquitto/conf.d broker/collector.conf
+  systemctl restart mosquitto
+  install -o root -g collector -m 0640 -t /etc/collector center/*
+  runuser -u collector -- collector center import register /etc/collector/register.toml
+  runuser -u collector -- collector center user add admin --role administrator
+  systemctl enable --now collector-center"""
+_ON_GATEWAY = "  install -o root -g collector -m 0640 -t /etc/collector gateway/*"
+_SIMULATED = "  runuser -u collector -- collector simulate /etc/collector/{name} --time real &"
+_START_AGENT = "  systemctl enable --now collector-agent"
 
 
 def register(app: typer.Typer) -> None:
@@ -56,20 +72,22 @@ def quickstart(
     if is_new and folder.exists() and any(folder.iterdir()):
         raise CollectorError(tr("holds files that are not a quick start's: choose another folder"), subject=str(folder))
     if is_new:
-        written = lay_out(folder, _wish(plant, units, gateway, device or [], points, broker, listen))
+        wish = _wish(plant, units, gateway, device or [], points, broker, listen, write_only=write_only)
+        written = lay_out(folder, wish)
         print(say(tr("{count} files written below {folder}", count=len(written), folder=folder)))
     else:
         print(say(tr("{folder} is there already: its files are used as they are, and options that change them are not",
                      folder=folder)))  # fmt: skip
-    if write_only or not _is_all_here(folder):
+    if write_only or not _is_for_here(folder):
         _say_what_to_carry(folder)
         return
     _run(folder, seconds, embedded=embedded)
 
 
 def _wish(
-    plant: str, units: str, gateway: str, devices: list[str], points: Path | None, broker: str, listen: str
-) -> Wish:
+    plant: str, units: str, gateway: str, devices: list[str], points: Path | None, broker: str, listen: str, *,
+    write_only: bool,
+) -> Wish:  # fmt: skip
     """What is asked for, with questions on a terminal for what was not said.
 
     Raises:
@@ -99,12 +117,17 @@ def _wish(
         if not host or not port.isdecimal():
             raise typer.BadParameter(say(tr("expected HOST:PORT, got {place!r}", place=place)), param_hint="--device")
     host, _, port = broker.partition(":")
-    spare = free_ports(2 + len(names))
+    for_services = write_only or host not in _HERE
+    if for_services:  # which ports are free there is not known here
+        ports = [_BROKER_PORT, _PAGES_PORT, *range(_FIRST_SIMULATOR_PORT, _FIRST_SIMULATOR_PORT + len(names))]
+    else:
+        spare = free_ports(2 + len(names))
+        ports = [_free(_BROKER_PORT, spare[0]), _free(_PAGES_PORT, spare[1]), *spare[2:]]
     return Wish(
         plant=plant, units=names, gateway=gateway, broker_host=host,
-        broker_port=int(port) if port.isdecimal() else _free(_BROKER_PORT, spare[0]),
-        listen=listen or f"127.0.0.1:{_free(_PAGES_PORT, spare[1])}", devices=devices, simulator_ports=spare[2:],
-        points=points, month=f"{local_day(SystemClock().now_utc_ms()):%Y-%m}",
+        broker_port=int(port) if port.isdecimal() else ports[0], listen=listen or f"127.0.0.1:{ports[1]}",
+        devices=devices, simulator_ports=ports[2:], points=points, for_services=for_services,
+        month=f"{local_day(SystemClock().now_utc_ms()):%Y-%m}",
     )  # fmt: skip
 
 
@@ -133,11 +156,11 @@ def _free(wanted: int, other: int) -> int:
     return wanted
 
 
-def _is_all_here(folder: Path) -> bool:
-    """Whether the broker is this machine, so that everything can be started here."""
+def _is_for_here(folder: Path) -> bool:
+    """Whether the files keep their state beside them, so that everything is started here; else they are for services."""
     from collector.center.settings import load_center
 
-    return load_center(folder / "center" / "center.toml").mqtt.host in ("localhost", "127.0.0.1")
+    return Path(load_center(folder / "center" / "center.toml").center.state_dir).is_relative_to(folder)
 
 
 def _run(folder: Path, seconds: float, *, embedded: bool) -> None:
@@ -156,12 +179,17 @@ def _run(folder: Path, seconds: float, *, embedded: bool) -> None:
 
 
 def _say_what_to_carry(folder: Path) -> None:
-    """Which folder goes to which machine, and the page that says how it is installed there."""
-    for name, words in (
-        ("gateway", tr("to the gateway, into /etc/collector; docs/install-gateway.md from step 2")),
-        ("broker", tr("to the broker's machine, into /etc/mosquitto; docs/center.md, The broker")),
-        ("center", tr("to the center, into /etc/collector; docs/center.md")),
-        ("ca", tr("nowhere: ca.key makes certificates that the broker believes; keep it off these machines")),
-    ):
-        print(say(tr("{folder}: {words}", folder=folder / name, words=words)))
-    print(say(tr("there state_dir is /var/lib/collector, and /var/lib/collector-center at the center")))
+    """Which folder goes to which machine, and what is done with it there."""
+    from collector.cli.quickstart.layout import SIMULATED
+
+    print(say(tr("{center} and {broker}: to the center's machine; there, as root, in the folder that holds them:",
+                 center=folder / "center", broker=folder / "broker")))  # fmt: skip
+    print(_ON_CENTER)
+    print(say(tr("{gateway}: to the gateway; there, as root, in the folder that holds it:",
+                 gateway=folder / "gateway")))  # fmt: skip
+    print(_ON_GATEWAY)
+    if (folder / "gateway" / SIMULATED).exists():
+        print(_SIMULATED.format(name=SIMULATED))
+    print(_START_AGENT)
+    print(say(tr("{ca}: nowhere; ca.key makes certificates that the broker believes", ca=folder / "ca")))
+    print(say(tr("programs and services are installed first: docs/fifteen-minutes.md tells every step")))

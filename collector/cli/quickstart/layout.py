@@ -17,11 +17,15 @@ from collector.cli.quickstart.authority import Authority
 from collector.wire import generate_key_pair
 
 POINTS = "governor.csv"
+SIMULATED = "simulated-plant.toml"
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the quick start is asked for. `devices`: HOST:PORT of each unit's device; empty: they are simulated."""
+    """What the quick start is asked for. `devices`: HOST:PORT of each unit's device; empty: they are simulated.
+
+    `for_services`: the files go to the machines' /etc, where services use them; else everything runs in the folder.
+    """
 
     plant: str
     units: Sequence[str]
@@ -33,11 +37,16 @@ class Wish:
     simulator_ports: Sequence[int]
     points: Path | None
     month: str
+    for_services: bool
+
+    def state_dir(self, service: str) -> str:
+        """Where a service keeps its state (StateDirectory= of its unit), or the folder beside the configuration."""
+        return f"/var/lib/{service}" if self.for_services else "state"
 
 
 def lay_out(folder: Path, wish: Wish) -> list[Path]:
     """Write what is missing below a folder; returns what was written, in the order of writing."""
-    for name in ("ca", "broker", "center", "gateway", "simulators"):
+    for name in ("ca", "broker", "center", "gateway"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     before = {path for path in folder.rglob("*") if path.is_file()}
     authority = Authority(folder / "ca")
@@ -56,7 +65,7 @@ def lay_out(folder: Path, wish: Wish) -> list[Path]:
     _once(folder / "center" / "register.toml", _register(wish))
     _once(folder / "gateway" / "agent.toml", _agent(wish))
     if not wish.devices:
-        _once(folder / "simulators" / "plant.toml", _simulated(wish))
+        _once(folder / "gateway" / SIMULATED, _simulated(wish))
     return sorted({path for path in folder.rglob("*") if path.is_file()} - before)
 
 
@@ -81,7 +90,7 @@ def _center(wish: Wish) -> str:
 schema = 1
 
 [center]
-state_dir = "state"                # in production /var/lib/collector-center
+state_dir = "{wish.state_dir("collector-center")}"
 signing_key_file = "center.key"
 listen = "{wish.listen}"
 
@@ -109,7 +118,7 @@ schema = 1
 
 [gateway]
 id = "{wish.gateway}"
-state_dir = "state"                # in production /var/lib/collector
+state_dir = "{wish.state_dir("collector")}"
 
 [mqtt]
 host = "{wish.broker_host}"
@@ -177,7 +186,7 @@ def _simulated(wish: Wish) -> str:
     head, _, rest = shipped.partition("[[unit]]")
     unit = "[[unit]]" + rest.partition("[[unit]]")[0]
     month = next(line for line in head.splitlines() if line.startswith("month = "))
-    head = head.replace('"../agent.toml"', '"../gateway/agent.toml"').replace(month, f'month = "{wish.month}"')
+    head = head.replace('"../agent.toml"', '"agent.toml"').replace(month, f'month = "{wish.month}"')
     for old, new in (("P1", wish.plant), ("示例电厂", wish.plant)):
         head, unit = head.replace(f'"{old}"', f'"{new}"'), unit.replace(f'"{old}"', f'"{new}"')
     return head + "".join(unit.replace('"U1"', f'"{name}"') for name in wish.units)

@@ -23,6 +23,7 @@ from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.operate.status import latest_month, read_gateways
 from collector.center.settings import load_center
+from collector.cli.quickstart.layout import SIMULATED
 from collector.points.agent_config import load_agent
 from collector.trial.processes import Processes, wait_for_port, wait_until
 
@@ -53,8 +54,8 @@ def running(folder: Path, *, embedded: bool) -> Iterator[tuple[Processes, Place]
     with Processes(folder / "logs") as processes:
         broker = _start_broker(folder, center.mqtt.port, processes, embedded=embedded)
         processes.start("center", "collector.cli.main", "center", "run", str(folder / "center" / "center.toml"))
-        if (folder / "simulators" / "plant.toml").exists():
-            scenario = str(folder / "simulators" / "plant.toml")
+        if (folder / "gateway" / SIMULATED).exists():
+            scenario = str(folder / "gateway" / SIMULATED)
             processes.start("simulators", "collector.cli.main", "simulate", scenario, "--time", "real")
             for device in load_agent(folder / "gateway" / "agent.toml").settings.device:
                 wait_for_port(device.port or 0, processes=processes)
