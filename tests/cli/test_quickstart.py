@@ -22,6 +22,7 @@ from collector.base.clock import SystemClock
 from collector.center.db.store import CenterStore
 from collector.center.people.accounts import list_accounts
 from collector.center.settings import load_center
+from collector.cli.quickstart.layout import Wish, lay_out
 from collector.cli.quickstart.run import ACCOUNT, prepare_store
 from collector.points.agent_config import load_agent
 from simulators.plant.scenario import free_ports
@@ -99,10 +100,15 @@ def test_what_is_carried_fits_together_and_nothing_is_written_over(tmp_path: Pat
     done = run_watched([*PROGRAM, str(folder), *options], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     for place in ("gateway", "broker", "center", "ca"):
-        assert f"{folder / place}: " in done.stdout
+        assert str(folder / place) in done.stdout
+    assert "systemctl enable --now collector-center" in done.stdout
+    assert "simulate" not in done.stdout
     agent, center = load_agent(folder / "gateway" / "agent.toml"), load_center(folder / "center" / "center.toml")
     assert [device.host for device in agent.settings.device] == ["10.0.0.11", "10.0.0.12"]
     assert center.plant[0].units == ["U1", "U2"]
+    assert (agent.settings.gateway.state_dir, center.center.state_dir) == (
+        "/var/lib/collector", "/var/lib/collector-center",
+    )  # fmt: skip
     check = [*PROGRAM[:-1], "agent", "check", str(folder / "gateway" / "agent.toml")]
     checked = subprocess.run(check, capture_output=True, text=True, timeout=HANG_S)
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -148,8 +154,9 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_an_account_whose_making_was_killed_is_made_at_the_next_start(tmp_path: Path) -> None:
     folder = tmp_path / "killed"
-    done = run_watched([*PROGRAM, str(folder), "--write-only"], tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    lay_out(folder, Wish(plant="P1", units=["U1"], gateway="gateway-1", broker_host="localhost", broker_port=1,
+                         listen="127.0.0.1:2", devices=["127.0.0.1:3"], simulator_ports=[], points=None,
+                         month="2026-03", for_services=False))  # fmt: skip
     password = folder / "center" / "password"
     password.write_text("nobody's\n", "utf-8")  # the kill came between the file and the account
     assert prepare_store(folder) == password

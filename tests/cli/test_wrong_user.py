@@ -88,10 +88,10 @@ def folder(made: Path) -> Iterator[Path]:
     shutil.rmtree(top)
 
 
-def told_to_nobody(verbs: list[list[str]]) -> list[tuple[int, str]]:
+def told_to_nobody(verbs: list[list[str]], *, cwd: Path = ROOT) -> list[tuple[int, str]]:
     script = Path(__file__).with_name("as_another_user.py")
     done = subprocess.run([sys.executable, str(script)], input=json.dumps(verbs), capture_output=True, text=True,
-                          cwd=ROOT, timeout=HANG_S)  # fmt: skip
+                          cwd=cwd, timeout=HANG_S)  # fmt: skip
     assert done.returncode == 0, done.stderr
     return [(code, words) for code, words in json.loads(done.stdout)]
 
@@ -109,6 +109,16 @@ def test_every_verb_names_the_owner_and_the_remedy(folder: Path) -> None:
         assert code == 1, (verb, words)
         assert f"{closed} belongs to root, and nobody may not use it: as root, chown -R nobody: {closed}" in words, verb
         assert "Traceback" not in words
+
+
+@needs_root
+def test_the_callers_own_folder_is_not_looked_into_where_it_is_closed(folder: Path) -> None:
+    """`runuser -u collector -- collector center …` from root's own folder means /etc/collector, and says no more."""
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    ((code, words),) = told_to_nobody([["center", "status"]], cwd=closed)
+    assert "center.toml, or the state directory" in words or "/etc/collector" in words, words
+    assert code != 0
 
 
 @needs_root

@@ -157,7 +157,7 @@ def _free(wanted: int, other: int) -> int:
 
 
 def _is_for_here(folder: Path) -> bool:
-    """Whether the files keep their state beside them, so that everything is started here; else they are for services."""
+    """Whether the files keep their state beside them and everything is started here; else they are for services."""
     from collector.center.settings import load_center
 
     return Path(load_center(folder / "center" / "center.toml").center.state_dir).is_relative_to(folder)
