@@ -67,9 +67,12 @@ unshare --net --mount --pid --fork env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_
 # What the package holds.
 pkg=$work/pkg
 mkdir -p "$pkg/opt" "$pkg/DEBIAN" "$pkg/usr/lib/systemd/system" "$pkg/usr/lib/sysusers.d" "$pkg/usr/lib/tmpfiles.d" \
-  "$pkg/etc/collector" "$pkg/usr/share/doc/$name" "$pkg/usr/share/man/man1"
+  "$pkg/etc/collector" "$pkg/usr/share/doc/$name"
 cp -a "$work/root$opt" "$pkg/opt/"
-if [ -d "$work/root/man" ]; then cp "$work/root"/man/*.1 "$pkg/usr/share/man/man1/" && gzip -9n "$pkg"/usr/share/man/man1/*.1; fi
+# Where both sides are installed, each has the same pages: they go with the program that is chosen (postinst).
+if [ -d "$work/root/man" ]; then
+  mkdir -p "$pkg$opt/share/man/man1" && cp "$work/root"/man/*.1 "$pkg$opt/share/man/man1/" && gzip -9n "$pkg$opt"/share/man/man1/*.1
+fi
 for unit in "$work/source"/systemd/*; do
   case $side/$(basename "$unit") in agent/collector-agent.*|center/collector-center.*|center/collector-close.*)
     sed -e "s#/opt/collector/bin/#$opt/bin/#g" -e "s#file:/opt/collector/docs/#file:/usr/share/doc/$name/#" \

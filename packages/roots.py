@@ -46,6 +46,21 @@ class Root:
         assert not good or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
+    def run_at_terminal(self, *command: str, answers: Sequence[str]) -> str:
+        """The output of a command that asks at a terminal; it is answered prompt by prompt, as a person would."""
+        terminal, inside = os.openpty()
+        process = subprocess.Popen(self.entered(command), stdin=inside, stdout=inside, stderr=inside, env=ENVIRONMENT)
+        os.close(inside)
+        said, left = b"", list(answers)
+        with contextlib.suppress(OSError):  # how a terminal tells that its last program has gone
+            while part := os.read(terminal, 4096):
+                said += part
+                if left and said.endswith(b": "):
+                    os.write(terminal, f"{left.pop(0)}\n".encode())
+        os.close(terminal)
+        assert process.wait() == 0, f"{command}: {said.decode()}"
+        return said.decode()
+
     def entered(self, command: Sequence[str], user: str = "root") -> list[str]:
         """The command as this machine starts it, with its own environment."""
         as_user = [] if user == "root" else ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]

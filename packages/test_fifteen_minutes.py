@@ -90,12 +90,15 @@ class Machine:
         if command.endswith("&"):
             self._begin(["/bin/bash", "-c", f"cd {self.folder} && exec {command.removesuffix('&')}"])
             return ""
-        inside, self.root.network = self.root.network, [] if command.startswith("apt ") else self.root.network
-        answers = "y\n" if command.startswith("apt ") else f"{PASSWORD}\n{PASSWORD}\n"
-        try:
-            return self.root.run("/bin/bash", "-c", f"cd {self.folder} && {command}", answers=answers)
-        finally:
-            self.root.network = inside
+        shell = ["/bin/bash", "-c", f"cd {self.folder} && {command}"]
+        if " user add " in command:
+            return self.root.run_at_terminal(*shell, answers=[PASSWORD, PASSWORD])
+        if command.startswith("apt "):
+            return Root(self.root.folder).run(*shell, answers="y\n")  # by this machine's network
+        said = self.root.run(*shell, good=" agent doctor " not in command)
+        if " agent doctor " in command:  # which may find that nobody sets this machine's clock, and nothing else
+            assert set(re.findall(r"^(?:error|warning): (\w+)", said, re.MULTILINE)) <= {"clock"}, said
+        return said
 
     def _start(self, unit: str) -> None:
         if unit == "mosquitto":  # RuntimeDirectory= of its unit, and its ExecStart
@@ -152,15 +155,13 @@ def test_the_page_leads_from_two_packages_to_the_first_record(machines: dict[str
 
     def records() -> int:
         found = center.root.run("/bin/bash", "-c", f"cd {center.folder} && {look} --json")
-        return sum(unit["records"] for unit in json.loads(found)["units"])
+        return sum(unit["received"] for unit in json.loads(found)["units"])
 
     began_s = time.monotonic()
-    wait_until(records, "a record at the center", progress=lambda: gateway.root.path("/tmp").stat().st_mtime, every_s=1)
+    wait_until(records, "a record at the center", every_s=1)
     center.transcript.append(f"{time.monotonic() - began_s:6.1f} s  until the first record is stored")
     assert "U1" in center.type(look, machines)
     page = seen(center, "http://127.0.0.1:8080/plants")
     assert "P1" in page
     assert GATEWAY in page
     center.transcript.append(page)
-    doctor = gateway.type("runuser -u collector -- collector agent doctor /etc/collector/agent.toml; true", machines)
-    assert "Traceback" not in doctor
