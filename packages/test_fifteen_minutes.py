@@ -145,7 +145,7 @@ def seen(machine: Machine, address: str) -> str:
 
 
 def test_the_page_leads_from_two_packages_to_the_first_record(machines: dict[str, Machine]) -> None:
-    center, gateway = machines[CENTER], machines[GATEWAY]
+    center = machines[CENTER]
     lines = list(commands())
     assert {machine for machine, _ in lines} == set(machines)
     for machine, line in lines[:-1]:
