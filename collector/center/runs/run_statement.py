@@ -127,7 +127,7 @@ def _load(run_id: int, row: Any, folder: Path) -> RunStatement:
     plants = tuple(_plant(cells) for cells in saved.plants)
     ledger = folder / "statement" / "ledger.csv"
     # A running month posts nothing.
-    _check_ledger(ledger, str(saved.manifest["files"].get("ledger.csv")), () if row.kind == RUNNING else plants)
+    check_ledger(ledger, str(saved.manifest["files"].get("ledger.csv")), () if row.kind == RUNNING else plants)
     return RunStatement(
         run_id=run_id,
         month=month,
@@ -163,16 +163,25 @@ def _money(text: str) -> Decimal | None:
     return Decimal(text) if text else None
 
 
-def _check_ledger(path: Path, sha256: str, plants: tuple[RunPlant, ...]) -> None:
+def check_ledger(path: Path, sha256: str, plants: tuple[RunPlant, ...]) -> None:
     """The books of the run say what its plants' rows say (Art. 20, 23): credit − debit = net, and each pool is 0."""
     balance: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    for posting in csv.DictReader(read_verified(path, sha256).decode("utf-8").splitlines()):
-        amount = Decimal(posting["credit_yuan"]) - Decimal(posting["debit_yuan"])
-        balance[posting["area"], posting["plant"]] += amount
+    postings = list(csv.DictReader(read_verified(path, sha256).decode("utf-8").splitlines()))
+    names_areas = all("area" in posting for posting in postings)
+    for posting in postings:
+        account = posting["plant"]
+        # In runs of 0.1.0 a pool's account is `pool:AREA`, and a plant's is one over all areas.
+        area, account = (posting["area"], account) if names_areas else _account_without_area(account)
+        balance[area, account] += Decimal(posting["credit_yuan"]) - Decimal(posting["debit_yuan"])
     for plant in plants:
-        balance[plant.area, plant.plant] -= plant.net_yuan or Decimal(0)
+        balance[plant.area if names_areas else "", plant.plant] -= plant.net_yuan or Decimal(0)
     if wrong := [f"{area}/{plant or 'pool'}" for (area, plant), rest in sorted(balance.items()) if rest]:
         raise InvariantBroken(tr("the postings of {wrong} do not balance", wrong=", ".join(wrong)), subject=str(path))
+
+
+def _account_without_area(account: str) -> tuple[str, str]:
+    """Area and plant, one of them empty, of an account of 0.1.0."""
+    return (account.removeprefix("pool:"), "") if account.startswith("pool:") else ("", account)
 
 
 def _names(path: Path, sha256: str, month: Month) -> dict[str, PlantName]:
