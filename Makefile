@@ -6,9 +6,9 @@ OUT ?= bench-out/bench.json
 
 DEMO := $(if $(wildcard .venv.stamp),.venv.stamp,.venv.demo.stamp)
 
-.PHONY: help install demo test full-test soak deb bundle packages-test check texts docs reference screens lock sbom bench clean
+.PHONY: help install demo test full-test browser-test soak deb bundle packages-test check texts docs reference screens lock sbom bench clean
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 # constraints.txt pins every version, so a fresh machine gets what was tested. A demo needs 60 % of what the tests need.
 .venv.stamp: EXTRA = test
@@ -38,6 +38,10 @@ test: .venv.stamp  ## all tests
 
 full-test: .venv.stamp  ## all tests, the random and repeated ones at their full size, pages in every language and width
 	FULL=1 BROWSER=1 $(BIN)/python -m pytest -n 2 --dist worksteal -rs
+
+# Half an hour on two cores. CI looks at one of each kind of page and reader; here is the breadth, and pictures to look at.
+browser-test: .venv.stamp  ## every test in a browser at full size, and each role's pages as pictures in build/screens
+	BROWSER=1 $(BIN)/python -m pytest -n 2 --dist loadfile -rs $$(grep -rl web_browser tests --include='test_*.py')
 
 # Ten to thirty minutes on two cores; the figures of each test are printed at the end.
 soak: .venv.stamp  ## faults at length: 200 kills, 100 damaged buffers, 24 h in compressed time, a million frames per codec
