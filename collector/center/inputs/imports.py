@@ -131,11 +131,13 @@ def take_tables(
     replace: bool,
     rules: InputRules | None,
     finish: Finish = lambda *_: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[Imported]:
     """Take tables of a file, all or none; a register among them is what the others are checked against.
 
     `rules`: what the rulebook says about inputs; None: they are not checked by it. `finish`: what else is to be written
-    in the transaction that lists them, given what each of them did.
+    in the transaction that lists them, given what each of them did. `tell`: takes the step a table is at: reading,
+    comparing, writing.
 
     Raises:
         ConfigError: everything wrong in a table, or rows that conflict with those in force.
@@ -147,10 +149,11 @@ def take_tables(
             state = store.read(state_of)
             register = as_toml(delivered) if REGISTER in kinds else store.read(needed_register)
             known, notes = load_delivered(register, rules), Findings()
-            listings = [
-                _prepare(store, kind, *read_table(kind, delivered, known, notes), known, replace=replace)
-                for kind in kinds
-            ]
+            listings = []
+            for kind in kinds:
+                tell("reading")
+                read = read_table(kind, delivered, known, notes)
+                listings.append(_prepare(store, kind, *read, known, replace=replace, tell=tell))
             if REGISTER in kinds and listings[kinds.index(REGISTER)].packed:
                 _check_in_force(store, delivered.name, known, listings)
             said = tuple(note.message for note in notes.notes)
@@ -170,16 +173,25 @@ def take_tables(
 
 
 def _prepare(
-    store: CenterStore, kind: str, delivered: Delivered, rows: pa.Table | None, known: RegisterFile, *, replace: bool
+    store: CenterStore,
+    kind: str,
+    delivered: Delivered,
+    rows: pa.Table | None,
+    known: RegisterFile,
+    *,
+    replace: bool,
+    tell: Callable[[str], None],
 ) -> Listing:
     """Compare a file's rows with those in force and write those that are new to the disk. Raises as `take_tables`."""
     if rows is None:
         return store.read(lambda c: _look_at_register(c, delivered, replace=replace))
+    tell("comparing")
     taking = store.read(lambda c: look(c, store.imported, kind, delivered, rows, known, replace=replace))
     added = int(np.count_nonzero(taking.new))
     counts = (added, len(rows) - added, sum(map(len, taking.replaced.values())))
     if not taking.changes:
         return Listing(kind, delivered, counts)
+    tell("writing")
     written = write_rows(store.imported, KINDS[kind], rows, taking.new)
     return Listing(kind, delivered, counts, pack(delivered), taking.replaced, *written)
 

@@ -75,8 +75,9 @@ def deliver_tables(
     actor: Actor,
     replace: bool,
     rules: InputRules | None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[Imported]:
-    """Take what a file has of some kinds, all or nothing; records come last. `rules`: as for `take_tables`.
+    """Take what a file has of some kinds, all or nothing; records come last. `rules`, `tell`: as for `take_tables`.
 
     Raises:
         Denied: the role may not.
@@ -88,6 +89,7 @@ def deliver_tables(
     now_ms, lake = store.clock.now_utc_ms(), store.lake
     tables = [kind for kind in kinds if kind != RECORDS]
     # Records in an E file may be of units of its own register, which counts from the last transaction on.
+    tell("reading")
     file = store.read(lambda c: read_file(c, delivered)) if RECORDS in kinds and not tables else None
     records: list[Imported] = []
 
@@ -101,9 +103,10 @@ def deliver_tables(
             )
 
     if not tables:
+        tell("writing")
         store.write(lambda c: finish(c, ())).result()
         return records
-    done = take_tables(store, tables, delivered, who=actor.name, replace=replace, rules=rules, finish=finish)
+    done = take_tables(store, tables, delivered, who=actor.name, replace=replace, rules=rules, finish=finish, tell=tell)
     return [*done, *records]
 
 

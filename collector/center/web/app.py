@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 
 from collector.center.db.store import CenterStore
+from collector.center.inputs.under_way import TakingsInBackground
 from collector.center.receive.receiver import Counters
 from collector.center.runs.asking.run_queue import RunsInBackground
 from collector.center.settings import CenterSettings
@@ -118,11 +119,12 @@ _HEADERS: Final = {
 
 @asynccontextmanager
 async def _working(app: Litestar) -> AsyncIterator[None]:
-    """While the application runs it makes runs; the one under way is finished before it ends."""
-    app.state.runs = RunsInBackground()
+    """While the application runs it makes runs and takes files; those under way are finished before it ends."""
+    app.state.runs, app.state.takings = RunsInBackground(), TakingsInBackground()
     try:
         yield
     finally:
+        await asyncio.to_thread(app.state.takings.close)
         await asyncio.to_thread(app.state.runs.close)
 
 

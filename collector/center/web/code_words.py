@@ -96,6 +96,12 @@ RUN_STATES: Final[Mapping[str, Text]] = {
     "expired": tr_in("run", "expired"),
 }
 
+TAKING_STEPS: Final[Mapping[str, Text]] = {
+    "waiting": tr("waiting for its turn"),
+    "reading": tr("reading the file"),
+    "comparing": tr("comparing with what is in force"),
+    "writing": tr("writing its rows"),
+}
 RUN_DOINGS: Final[Mapping[str, Text]] = {
     "sealing": tr("sealing days"),
     "laying_out": tr("laying out the inputs"),

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from collector.base.errors import ConfigError, Denied, StoreError
 from collector.base.text import Language, as_language, tr
 from collector.center.db.store import CenterStore
+from collector.center.inputs.under_way import TakingsInBackground
 from collector.center.operate.inbox.tasks import WaitingTask, tasks_of
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.asking.run_queue import RunsInBackground
@@ -75,6 +76,12 @@ class Context:
         """What makes the runs that are asked for here: they take longer than a page may."""
         runs: RunsInBackground = self.request.app.state.runs
         return runs
+
+    @property
+    def takings(self) -> TakingsInBackground:
+        """What takes the large files that are sent here."""
+        takings: TakingsInBackground = self.request.app.state.takings
+        return takings
 
     @property
     def kept_forms(self) -> KeptForms:

@@ -12,6 +12,7 @@ import pytest
 import collector
 from collector.base.text import Text
 from collector.center.inputs.imports import IMPORT_KINDS
+from collector.center.inputs.under_way import TIME_OF_STEPS
 from collector.center.month.decisions import READING, RULING
 from collector.center.month.questions.question_log import QuestionState
 from collector.center.month.review_log import EventKind
@@ -74,6 +75,7 @@ ALARMS = re.findall(r'Alarm\("(\w+)"', Path(alarms.__file__).read_text("utf-8"))
         (code_words.RUN_KINDS, RUN_KINDS),
         (code_words.RUN_STATES, set(RunState) - {RunState.DONE}),
         (code_words.RUN_DOINGS, DOINGS),
+        (code_words.TAKING_STEPS, TIME_OF_STEPS),
         (code_words.ALARMS, ALARMS),
         (code_words.QUANTITIES, BY_NAME),
         (code_words.FINDING_CODES, plausibility.CODES),

@@ -12,10 +12,12 @@ from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 from collector.base.errors import ConfigError, Missing
 from collector.base.text import into, tr
 from collector.center.inputs.imports import IMPORT_KINDS, KINDS, known_register, list_imports, rows_in_force
+from collector.center.inputs.pending import keep_pending
 from collector.center.inputs.preview import preview
 from collector.center.inputs.service import deliver, delivered_of, read_import, take_back
+from collector.center.inputs.under_way import DONE, Taking, list_takings, needed_taking
 from collector.center.people.access import Permission
-from collector.center.web.context import Ctx
+from collector.center.web.context import Context, Ctx
 from collector.center.web.errors import ProblemOut, language_of_program, problem_rows
 from collector.center.web.inputs.import_templates import template
 from collector.center.web.inputs.marked_file import marked_xlsx
@@ -87,6 +89,29 @@ class PreviewOut(msgspec.Struct, frozen=True):
     notes: list[str]
 
 
+class TakingOut(msgspec.Struct, frozen=True):
+    """A file that is being taken, or was within a day. `state`: running, done, failed, or interrupted (nothing counts).
+
+    `step`: waiting, reading, comparing or writing; `share`: about how much is done, 0 to 1; `left_s`: about how long it
+    still takes, null where that can't be said. `import_ids`: what it became. `error`, `problems`: why it failed.
+    """
+
+    token: str
+    who: str
+    name: str
+    kinds: list[str]
+    asked_ms: int
+    began_ms: int | None
+    ended_ms: int | None
+    state: str
+    step: str
+    share: float
+    left_s: int | None
+    import_ids: list[int]
+    error: str
+    problems: list[ProblemOut]
+
+
 class ReasonIn(msgspec.Struct, frozen=True):
     """Why."""
 
@@ -129,6 +154,42 @@ def take(
     delivered = delivered_of(name, ctx.body)
     result = deliver(ctx.store, kind, delivered, actor=ctx.actor, replace=replace, rules=rules_of_inputs(ctx))
     return as_row(ImportedOut, result)
+
+
+@api_post("/imports/{kind:str}/later", Permission.IMPORT, upload=True)
+def take_later(
+    ctx: Ctx,
+    kind: ImportKind,
+    name: Annotated[str, QueryParameter(min_length=1, max_length=200, description="file name, with its ending")],
+    replace: Annotated[bool, QueryParameter(description="conflicting rows take the place of stored ones")] = False,
+) -> TakingOut:
+    """Have a large file taken that is the body of this request; how far it is stands at `/imports/takings/{token}`."""
+    token = keep_pending(ctx.store, name, ctx.body, actor=ctx.actor)
+    rules = rules_of_inputs(ctx)
+    return _taking_out(ctx, ctx.takings.start(ctx.store, token, [kind], actor=ctx.actor, replace=replace, rules=rules))
+
+
+@api_get("/imports/takings", Permission.IMPORT, table=True)
+def takings(ctx: Ctx, listing: Listing) -> Listed[TakingOut]:
+    """The large files that are being taken or were within a day, the latest first."""
+    rows = [_taking_out(ctx, each) for each in list_takings(ctx.store, actor=ctx.actor)]
+    return listing.of(rows, TakingOut, "takings")
+
+
+@api_get("/imports/takings/{token:str}", Permission.IMPORT)
+def one_taking(ctx: Ctx, token: FromPath[str]) -> TakingOut:
+    """How far a large file is."""
+    return _taking_out(ctx, needed_taking(ctx.store, token, actor=ctx.actor))
+
+
+def _taking_out(ctx: Context, taking: Taking) -> TakingOut:
+    language, left_ms = language_of_program(ctx.request), taking.left_ms(ctx.now_ms)
+    return TakingOut(
+        token=taking.token, who=taking.who, name=taking.name, kinds=taking.kinds, asked_ms=taking.asked_ms,
+        began_ms=taking.began_ms, ended_ms=taking.ended_ms, state=taking.state, step=taking.step,
+        share=1.0 if taking.state == DONE else float(taking.share), left_s=None if left_ms is None else left_ms // 1000,
+        import_ids=taking.numbers, error=into(taking.why, language), problems=problem_rows(taking.found, language),
+    )  # fmt: skip
 
 
 @api_post("/imports/{kind:str}/check", Permission.IMPORT, upload=True)
@@ -196,4 +257,6 @@ def in_force(ctx: Ctx, listing: Listing, kind: FromPath[str]) -> Listed[RowOut]:
     return listing.of(rows, RowOut, kind)
 
 
-ROUTES: Final = [list_all, import_file, take, check, marked, template_file, undo, in_force]
+ROUTES: Final = [
+    list_all, import_file, take, take_later, takings, one_taking, check, marked, template_file, undo, in_force,
+]  # fmt: skip

@@ -16,6 +16,7 @@ from collector.center.inputs.imports import IMPORT_KINDS, REGISTER, Imported, kn
 from collector.center.inputs.pending import forget_pending, keep_pending, pending_file
 from collector.center.inputs.preview import Preview, preview, recognise_kinds
 from collector.center.inputs.service import deliver, deliver_tables, delivered_of, take_back
+from collector.center.inputs.under_way import AT_ONCE_BYTES, DONE, RUNNING, Taking, list_takings, taking_of
 from collector.center.people.access import Permission
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.errors import ProblemOut, problems_of
@@ -94,7 +95,16 @@ def check_action(ctx: Ctx) -> Page | Response[bytes]:
 
 @page("/imports/pending/{token:str}", Permission.IMPORT)
 def pending_page(ctx: Ctx, token: FromPath[str], kind: OfKind = "") -> Page:
-    """What a file is and would change, with yuan where it can be said; or everything that is wrong with it."""
+    """What a file is and would change, with yuan where it can be said; or everything that is wrong with it.
+
+    Of a file that is being taken how far that is, and why it came to nothing where it did.
+    """
+    taking = taking_of(ctx.store, token)
+    if taking is not None and taking.who == ctx.actor.name:
+        if taking.state == DONE:
+            return _to_imports(ctx, taking.numbers)
+        if taking.state == RUNNING:
+            return ctx.page("import_under_way.html", taking=taking, now_ms=ctx.now_ms)
     delivered = pending_file(ctx.store, token, actor=ctx.actor)
     kinds = [kind] if kind else recognise_kinds(delivered)
     found: list[Preview] = []
@@ -118,6 +128,7 @@ def pending_page(ctx: Ctx, token: FromPath[str], kind: OfKind = "") -> Page:
         kinds=IMPORT_KINDS,
         kind=kind or (kinds[0] if kinds else ""),
         taken=",".join(each.kind for each in found),
+        taking=taking,
     )
 
 
@@ -144,6 +155,10 @@ def take_action(ctx: Ctx, token: FromPath[str]) -> Page:
         return ctx.redirect("/imports", notice="import_forgotten")
     delivered = pending_file(ctx.store, token, actor=ctx.actor)
     kinds, replace = ctx.form.get("kind", "").split(","), ctx.form.get("replace") == "1"
+    if len(delivered.kept) > AT_ONCE_BYTES:
+        rules = rules_of_inputs(ctx)
+        ctx.takings.start(ctx.store, token, kinds, actor=ctx.actor, replace=replace, rules=rules)
+        return ctx.redirect(f"/imports/pending/{token}")
     done = deliver_tables(
         ctx.store, kinds, delivered, actor=ctx.actor, replace=replace, rules=rules_of_inputs(ctx)
     )  # fmt: skip
@@ -193,16 +208,28 @@ def _page(
         message="" if error is None or isinstance(error, ConfigError) else said_by(error),
         problems=[] if error is None else problems_of(error, ctx.language),
         done=done,
+        takings=_unfinished(ctx),
+        now_ms=ctx.now_ms,
         most=ctx.settings.web.max_upload_bytes,
     )
 
 
 def _led_on(ctx: Context, done: Sequence[Imported]) -> Page:
     """To the list, which says what was taken."""
-    numbers = [each.import_id for each in done if each.import_id is not None]
+    return _to_imports(ctx, [each.import_id for each in done if each.import_id is not None])
+
+
+def _to_imports(ctx: Context, numbers: Sequence[int]) -> Page:
     return (
         ctx.redirect("/imports", done=numbers[-1]) if numbers else ctx.redirect("/imports", notice="import_nothing_new")
     )
+
+
+def _unfinished(ctx: Context) -> list[Taking]:
+    """Files of today that are being taken, or came to nothing, for those who import."""
+    if not ctx.actor.may(Permission.IMPORT):
+        return []
+    return [each for each in list_takings(ctx.store, actor=ctx.actor) if each.state != DONE]
 
 
 def _imported(connection: Connection, number: int) -> Imported | None:

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Large files being taken: seen by every process of the store, with how far each is and what came of it.
+
+A file that waits to be taken (`pending`) is taken by a thread of the process that was asked for it. How far it is
+stands in takings/<token>. As with runs, whoever takes it holds a lock of the store, which ends with the process: where
+a file is said to be under way and its lock is free, the taking was cut off. Nothing of it counts, and it waits still.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from collector.base.clock import SystemClock
+from collector.base.durable import write_whole
+from collector.base.errors import CollectorError, ConfigError, Missing, Problem, StoreError
+from collector.base.text import as_data, from_data, said_by, tr
+from collector.center.db.store import CenterStore
+from collector.center.inputs.pending import KEPT_S, forget_pending, pending_file
+from collector.center.inputs.service import deliver_tables
+from collector.center.people.access import Actor, Permission
+from collector.tables.limits import InputRules
+
+AT_ONCE_BYTES: Final = 2_000_000  # a smaller file is taken while its sender waits: some 35 000 rows of a plan
+RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
+# Step -> percent of the whole time, of a region's plan.
+TIME_OF_STEPS: Final[Mapping[str, int]] = {"waiting": 0, "reading": 25, "comparing": 10, "writing": 65}
+_TOKEN: Final = re.compile(r"[0-9a-f]{32}\Z")
+
+logger: Final = logging.getLogger("collector.center.inputs.under_way")
+
+
+class Taking(msgspec.Struct, frozen=True):
+    """A file that is being taken, or was within a day. `numbers`: the imports it became.
+
+    `began_ms`: None while others are before it. `error`, `problems`: why it failed, as `as_data` writes texts.
+    """
+
+    token: str
+    who: str
+    name: str
+    kinds: list[str]
+    asked_ms: int
+    state: str = RUNNING
+    step: str = "waiting"
+    began_ms: int | None = None
+    ended_ms: int | None = None
+    numbers: list[int] = []
+    error: Any = None
+    problems: list[list[Any]] = []
+
+    @property
+    def share(self) -> Fraction:
+        """About how much of it is done, 0..1: what the steps before the present one take."""
+        names = list(TIME_OF_STEPS)
+        return Fraction(sum(TIME_OF_STEPS[name] for name in names[: names.index(self.step)]), 100)
+
+    def left_ms(self, now_ms: int) -> int | None:
+        """About how long it will still take, by what it took so far; None where that can't be said."""
+        if self.state != RUNNING or self.began_ms is None or not self.share:
+            return None
+        return round(max(now_ms - self.began_ms, 0) * (1 - self.share) / self.share)
+
+    @property
+    def why(self) -> str:
+        """Why it failed; empty where it did not."""
+        return "" if self.error is None else from_data(self.error)
+
+    @property
+    def found(self) -> list[Problem]:
+        """Everything wrong in the file."""
+        return [Problem(file, row, key, from_data(message)) for file, row, key, message in self.problems]
+
+
+class TakingsInBackground:
+    """Takes files for a process that has other things to do: one after the other, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="center-import")
+        self._stopping = threading.Event()
+
+    def start(
+        self, store: CenterStore, token: str, kinds: Sequence[str], *, actor: Actor, replace: bool,
+        rules: InputRules | None,
+    ) -> Taking:  # fmt: skip
+        """Ask for a file that waits, and have it taken.
+
+        Raises:
+            Denied: the role may not import.
+            Missing: no such file waits.
+            StoreError: it is being taken already.
+        """
+        actor.require(Permission.IMPORT)
+        delivered = pending_file(store, token, actor=actor)
+        with contextlib.ExitStack() as claiming:
+            if not claiming.enter_context(store.hold(_lock(token), wait=False, once=True)):
+                raise StoreError(tr("is being taken already"), subject=delivered.name)
+            taking = Taking(token, actor.name, delivered.name, list(kinds), store.clock.now_utc_ms())
+            _write(store, taking)
+            claim = claiming.pop_all()
+
+        def take(tell: Callable[[str], None]) -> list[int]:
+            done = deliver_tables(
+                store, kinds, delivered, actor=actor, replace=replace, rules=rules, tell=tell
+            )  # fmt: skip
+            return [each.import_id for each in done if each.import_id is not None]
+
+        self._pool.submit(self._carry_out, store, taking, take, claim)
+        return taking
+
+    def close(self) -> None:
+        """Wait for the one under way; those behind it are not begun, and say that they were cut off."""
+        self._stopping.set()
+        self._pool.shutdown(wait=True)
+
+    def _carry_out(
+        self,
+        store: CenterStore,
+        taking: Taking,
+        take: Callable[[Callable[[str], None]], list[int]],
+        claim: contextlib.ExitStack,
+    ) -> None:
+        with claim:
+            if self._stopping.is_set():
+                return
+            now, order = store.clock.now_utc_ms, list(TIME_OF_STEPS)
+            told = msgspec.structs.replace(taking, began_ms=now())
+
+            def tell(step: str) -> None:
+                nonlocal told
+                if order.index(step) > order.index(told.step):  # of several tables the first one tells
+                    told = msgspec.structs.replace(told, step=step)
+                    _write(store, told)
+
+            try:
+                numbers = take(tell)
+            except Exception as error:
+                _write(store, msgspec.structs.replace(_failed(told, error), ended_ms=now()))
+                return
+            _write(store, msgspec.structs.replace(told, state=DONE, ended_ms=now(), numbers=numbers))
+            forget_pending(store, taking.token)
+
+
+def _failed(told: Taking, error: Exception) -> Taking:
+    """With everything that is wrong in the file, or what else stood in the way."""
+    if isinstance(error, ConfigError):
+        listed = [[p.file, p.row, p.key, as_data(p.message)] for p in error.problems]
+        return msgspec.structs.replace(told, state=FAILED, error=as_data(error.head), problems=listed)
+    if isinstance(error, CollectorError | OSError):  # a full disk is told as it is
+        return msgspec.structs.replace(told, state=FAILED, error=as_data(said_by(error)))
+    logger.error("%s was not taken", told.name, exc_info=error)
+    fault = tr("an internal fault; it is in the log of the center")
+    return msgspec.structs.replace(told, state=FAILED, error=as_data(fault))
+
+
+def taking_of(store: CenterStore, token: str) -> Taking | None:
+    """How far the taking of a file is; None where nobody asked for it, or days ago."""
+    path = _folder(store) / token
+    if not _TOKEN.match(token) or not path.is_file():
+        return None
+    found = msgspec.json.decode(path.read_bytes(), type=Taking)
+    if found.state != RUNNING:
+        return found
+    with store.hold(_lock(token), wait=False, once=True) as free:
+        if not free:
+            return found
+        found = msgspec.json.decode(path.read_bytes(), type=Taking)  # it ended before it let go of the lock
+        if found.state == RUNNING:
+            found = msgspec.structs.replace(found, state=INTERRUPTED, ended_ms=store.clock.now_utc_ms())
+            if not store.is_read_only:
+                _write(store, found)
+    return found
+
+
+def needed_taking(store: CenterStore, token: str, *, actor: Actor) -> Taking:
+    """How far the taking of a file is.
+
+    Raises:
+        Denied: the role may not import.
+        Missing: nobody asked for it, or days ago.
+    """
+    actor.require(Permission.IMPORT)
+    found = taking_of(store, token)
+    if found is None:
+        raise Missing(tr("no such file is being taken"), subject=token[:32])
+    return found
+
+
+def list_takings(store: CenterStore, *, actor: Actor) -> list[Taking]:
+    """Every file that is being taken or was within a day, the latest first.
+
+    Raises:
+        Denied: the role may not import.
+    """
+    actor.require(Permission.IMPORT)
+    folder = _folder(store)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    found = [each for name in names if (each := taking_of(store, name)) is not None]
+    return sorted(found, key=lambda each: each.asked_ms, reverse=True)
+
+
+def _write(store: CenterStore, taking: Taking) -> None:
+    folder = _folder(store)
+    folder.mkdir(exist_ok=True)
+    old_s = SystemClock().now_utc_ms() / 1000 - KEPT_S  # the machine's clock, as the file system's is
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process removed it
+            if path.stat().st_mtime < old_s:
+                path.unlink()
+    write_whole(folder / taking.token, msgspec.json.encode(taking))
+
+
+def _folder(store: CenterStore) -> Path:
+    return store.directory / "takings"
+
+
+def _lock(token: str) -> str:
+    return f"taking-{token}"
