@@ -66,8 +66,8 @@ _OWN_ADDRESS: Final = re.compile(r'\b(href|src|action)="/(?!/)')
 NAVIGATION: Final[list[NavEntry]] = []
 # What stands between two texts of a template.
 _MARKS: Final = {
-    "zh": {"colon": "：", "comma": "，", "semicolon": "；"},
-    "en": {"colon": ": ", "comma": ", ", "semicolon": "; "},
+    "zh": {"colon": "：", "comma": "，"},
+    "en": {"colon": ": ", "comma": ", "},
 }
 
 

@@ -199,7 +199,7 @@ def said_detail(detail: Mapping[str, Any]) -> Text:
     """The details as `name: value`, without what is empty or has no words; long values are cut."""
     whole = {**detail, **detail["content"]} if isinstance(detail.get("content"), Mapping) else detail
     parts = [
-        join(": ", (_KEYS[name], _value(name, value)))
+        tr("{name}: {value}", name=_KEYS[name], value=_value(name, value))
         for name, value in whole.items()
         if name in _KEYS and value not in (None, "", [], {})
     ]
