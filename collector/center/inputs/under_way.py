@@ -39,7 +39,7 @@ _TOKEN: Final = re.compile(r"[0-9a-f]{32}\Z")
 logger: Final = logging.getLogger("collector.center.inputs.under_way")
 
 
-class Taking(msgspec.Struct, frozen=True):
+class FileUnderWay(msgspec.Struct, frozen=True):
     """A file that is being taken, or was within a day. `numbers`: the imports it became.
 
     `began_ms`: None while others are before it. `error`, `problems`: why it failed, as `as_data` writes texts.
@@ -91,7 +91,7 @@ class TakingsInBackground:
     def start(
         self, store: CenterStore, token: str, kinds: Sequence[str], *, actor: Actor, replace: bool,
         rules: InputRules | None,
-    ) -> Taking:  # fmt: skip
+    ) -> FileUnderWay:  # fmt: skip
         """Ask for a file that waits, and have it taken.
 
         Raises:
@@ -104,7 +104,7 @@ class TakingsInBackground:
         with contextlib.ExitStack() as claiming:
             if not claiming.enter_context(store.hold(_lock(token), wait=False, once=True)):
                 raise StoreError(tr("is being taken already"), subject=delivered.name)
-            taking = Taking(token, actor.name, delivered.name, list(kinds), store.clock.now_utc_ms())
+            taking = FileUnderWay(token, actor.name, delivered.name, list(kinds), store.clock.now_utc_ms())
             _write(store, taking)
             claim = claiming.pop_all()
 
@@ -125,7 +125,7 @@ class TakingsInBackground:
     def _carry_out(
         self,
         store: CenterStore,
-        taking: Taking,
+        taking: FileUnderWay,
         take: Callable[[Callable[[str], None]], list[int]],
         claim: contextlib.ExitStack,
     ) -> None:
@@ -150,7 +150,7 @@ class TakingsInBackground:
             forget_pending(store, taking.token)
 
 
-def _failed(told: Taking, error: Exception) -> Taking:
+def _failed(told: FileUnderWay, error: Exception) -> FileUnderWay:
     """With everything that is wrong in the file, or what else stood in the way."""
     if isinstance(error, ConfigError):
         listed = [[p.file, p.row, p.key, as_data(p.message)] for p in error.problems]
@@ -162,18 +162,18 @@ def _failed(told: Taking, error: Exception) -> Taking:
     return msgspec.structs.replace(told, state=FAILED, error=as_data(fault))
 
 
-def taking_of(store: CenterStore, token: str) -> Taking | None:
+def taking_of(store: CenterStore, token: str) -> FileUnderWay | None:
     """How far the taking of a file is; None where nobody asked for it, or days ago."""
     path = _folder(store) / token
     if not _TOKEN.match(token) or not path.is_file():
         return None
-    found = msgspec.json.decode(path.read_bytes(), type=Taking)
+    found = msgspec.json.decode(path.read_bytes(), type=FileUnderWay)
     if found.state != RUNNING:
         return found
     with store.hold(_lock(token), wait=False, once=True) as free:
         if not free:
             return found
-        found = msgspec.json.decode(path.read_bytes(), type=Taking)  # it ended before it let go of the lock
+        found = msgspec.json.decode(path.read_bytes(), type=FileUnderWay)  # it ended before it let go of the lock
         if found.state == RUNNING:
             found = msgspec.structs.replace(found, state=INTERRUPTED, ended_ms=store.clock.now_utc_ms())
             if not store.is_read_only:
@@ -181,7 +181,7 @@ def taking_of(store: CenterStore, token: str) -> Taking | None:
     return found
 
 
-def needed_taking(store: CenterStore, token: str, *, actor: Actor) -> Taking:
+def needed_taking(store: CenterStore, token: str, *, actor: Actor) -> FileUnderWay:
     """How far the taking of a file is.
 
     Raises:
@@ -195,7 +195,7 @@ def needed_taking(store: CenterStore, token: str, *, actor: Actor) -> Taking:
     return found
 
 
-def list_takings(store: CenterStore, *, actor: Actor) -> list[Taking]:
+def list_takings(store: CenterStore, *, actor: Actor) -> list[FileUnderWay]:
     """Every file that is being taken or was within a day, the latest first.
 
     Raises:
@@ -208,7 +208,7 @@ def list_takings(store: CenterStore, *, actor: Actor) -> list[Taking]:
     return sorted(found, key=lambda each: each.asked_ms, reverse=True)
 
 
-def _write(store: CenterStore, taking: Taking) -> None:
+def _write(store: CenterStore, taking: FileUnderWay) -> None:
     folder = _folder(store)
     folder.mkdir(exist_ok=True)
     old_s = SystemClock().now_utc_ms() / 1000 - KEPT_S  # the machine's clock, as the file system's is

@@ -20,7 +20,7 @@ from collector.center.inputs.under_way import (
     AT_ONCE_BYTES,
     INTERRUPTED,
     TIME_OF_STEPS,
-    Taking,
+    FileUnderWay,
     list_takings,
     taking_of,
 )
@@ -149,7 +149,7 @@ def test_what_was_cut_off_is_said_so_counts_for_nothing_and_is_taken_again(direc
 
 
 def test_the_share_grows_and_says_how_long_is_left() -> None:
-    steps = [Taking("", "olga", "plan.csv", ["plan"], 0, step=step, began_ms=1000) for step in TIME_OF_STEPS]
+    steps = [FileUnderWay("", "olga", "plan.csv", ["plan"], 0, step=step, began_ms=1000) for step in TIME_OF_STEPS]
     assert [int(each.share * 100) for each in steps] == [0, 0, 25, 35]
     assert [each.left_ms(22_000) for each in steps] == [None, None, 63_000, 39_000]
 

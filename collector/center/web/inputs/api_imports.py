@@ -15,7 +15,7 @@ from collector.center.inputs.imports import IMPORT_KINDS, KINDS, known_register,
 from collector.center.inputs.pending import keep_pending
 from collector.center.inputs.preview import preview
 from collector.center.inputs.service import deliver, delivered_of, read_import, take_back
-from collector.center.inputs.under_way import DONE, Taking, list_takings, needed_taking
+from collector.center.inputs.under_way import DONE, FileUnderWay, list_takings, needed_taking
 from collector.center.people.access import Permission
 from collector.center.web.context import Context, Ctx
 from collector.center.web.errors import ProblemOut, language_of_program, problem_rows
@@ -182,7 +182,7 @@ def one_taking(ctx: Ctx, token: FromPath[str]) -> TakingOut:
     return _taking_out(ctx, needed_taking(ctx.store, token, actor=ctx.actor))
 
 
-def _taking_out(ctx: Context, taking: Taking) -> TakingOut:
+def _taking_out(ctx: Context, taking: FileUnderWay) -> TakingOut:
     language, left_ms = language_of_program(ctx.request), taking.left_ms(ctx.now_ms)
     return TakingOut(
         token=taking.token, who=taking.who, name=taking.name, kinds=taking.kinds, asked_ms=taking.asked_ms,

@@ -16,7 +16,7 @@ from collector.center.inputs.imports import IMPORT_KINDS, REGISTER, Imported, kn
 from collector.center.inputs.pending import forget_pending, keep_pending, pending_file
 from collector.center.inputs.preview import Preview, preview, recognise_kinds
 from collector.center.inputs.service import deliver, deliver_tables, delivered_of, take_back
-from collector.center.inputs.under_way import AT_ONCE_BYTES, DONE, RUNNING, Taking, list_takings, taking_of
+from collector.center.inputs.under_way import AT_ONCE_BYTES, DONE, RUNNING, FileUnderWay, list_takings, taking_of
 from collector.center.people.access import Permission
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.errors import ProblemOut, problems_of
@@ -225,7 +225,7 @@ def _to_imports(ctx: Context, numbers: Sequence[int]) -> Page:
     )
 
 
-def _unfinished(ctx: Context) -> list[Taking]:
+def _unfinished(ctx: Context) -> list[FileUnderWay]:
     """Files of today that are being taken, or came to nothing, for those who import."""
     if not ctx.actor.may(Permission.IMPORT):
         return []
