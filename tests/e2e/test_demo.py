@@ -7,7 +7,6 @@ import csv
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,31 +18,17 @@ from tests.patience import run_watched
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """The folder of a finished demo and what it printed."""
-    out = tmp_path_factory.mktemp("demo") / "out"
-    command = [sys.executable, "-m", "collector.cli.main", "demo", "--out", str(out)]
-    done = run_watched(command, out.parent)
-    assert done.returncode == 0, done.stdout + done.stderr
-    yield out, done.stdout
-    shutil.rmtree(out)
+Demo = tuple[Path, str]  # the folder of a finished demo and what it printed
+Result = dict[str, Any]  # demo.json
 
 
-@pytest.fixture(scope="module")
-def result(demo: tuple[Path, str]) -> dict[str, Any]:
-    """demo.json."""
-    found: dict[str, Any] = json.loads((demo[0] / "demo.json").read_text("utf-8"))
-    return found
-
-
-def test_every_record_is_counted_alike_by_recorder_buffer_and_lake(result: dict[str, Any]) -> None:
+def every_record_is_counted_alike_by_recorder_buffer_and_lake(_: Demo, result: Result) -> None:
     assert result["records_recorded"] == result["records_buffered"] == result["records_in_lake"]
     assert result["least_ticks_of_a_unit"] >= 44_000
     assert result["batches_committed"] == result["batches_sent"] > 0
 
 
-def test_the_devices_were_asked_as_often_as_configured(result: dict[str, Any]) -> None:
+def the_devices_were_asked_as_often_as_configured(_: Demo, result: Result) -> None:
     ticks = result["least_ticks_of_a_unit"]
     for device, requests in result["device_requests"].items():
         if device.endswith("governor"):
@@ -54,9 +39,7 @@ def test_the_devices_were_asked_as_often_as_configured(result: dict[str, Any]) -
             assert requests >= ticks // 15, device
 
 
-def test_the_kill_shows_as_a_gap_record_of_each_unit_and_in_the_coverage(
-    demo: tuple[Path, str], result: dict[str, Any]
-) -> None:
+def the_kill_shows_as_a_gap_record_of_each_unit_and_in_the_coverage(demo: Demo, result: Result) -> None:
     assert result["kills"] == 1
     # The tick read at 13:00 was never committed; time ran on three minutes: 13:03 is the first record again.
     spans = {(gap["unit"], gap["from"], gap["to"], gap["reason"]) for gap in result["gaps"]}
@@ -69,7 +52,7 @@ def test_the_kill_shows_as_a_gap_record_of_each_unit_and_in_the_coverage(
     assert coverage["coal-1", "avc"] == str((Decimal(44_639) / 44_640).quantize(Decimal("0.000001")))
 
 
-def test_the_first_day_is_shown_settled_while_the_month_goes_on(demo: tuple[Path, str]) -> None:
+def the_first_day_is_shown_settled_while_the_month_goes_on(demo: Demo, _: Result) -> None:
     out, printed = demo
     assert printed.index("first day settled, never final") < printed.index("statement beside the truth")
     with (out / "first-day" / "statement" / "determinants.csv").open(encoding="utf-8", newline="") as file:
@@ -79,11 +62,11 @@ def test_the_first_day_is_shown_settled_while_the_month_goes_on(demo: tuple[Path
         assert (row["scope_s"], row["known_s"]) == ("86400.000", "86400.000"), unit
 
 
-def test_the_broker_was_away_for_two_simulated_days(result: dict[str, Any]) -> None:
+def the_broker_was_away_for_two_simulated_days(_: Demo, result: Result) -> None:
     assert result["broker_down_s"] == 2 * 86_400
 
 
-def test_every_line_has_a_truth_and_agrees_with_it(result: dict[str, Any]) -> None:
+def every_line_has_a_truth_and_agrees_with_it(_: Demo, result: Result) -> None:
     assert {line["service"] for line in result["lines"]} >= {
         "deep_peak", "gas_start_stop", "agc_basic", "agc_up", "agc_down", "avc", "black_start",
     }  # fmt: skip
@@ -93,7 +76,7 @@ def test_every_line_has_a_truth_and_agrees_with_it(result: dict[str, Any]) -> No
     assert result["failures"] == []
 
 
-def test_what_plants_pay_is_what_plants_get(result: dict[str, Any]) -> None:
+def what_plants_pay_is_what_plants_get(_: Demo, result: Result) -> None:
     areas = {plant["area"] for plant in result["plants"]}
     assert len(areas) == 2
     for area in areas:
@@ -101,13 +84,13 @@ def test_what_plants_pay_is_what_plants_get(result: dict[str, Any]) -> None:
         assert sum(Decimal(row["net_yuan"]) for row in rows) == 0
 
 
-def test_the_screen_ends_with_the_statement_and_where_it_is(demo: tuple[Path, str]) -> None:
+def the_screen_ends_with_the_statement_and_where_it_is(demo: Demo, _: Result) -> None:
     assert "agc_basic" in demo[1]
     assert "measured = truth" in demo[1]
     assert str(demo[0] / "statement" / "statement.html") in demo[1].replace("\n", "")
 
 
-def test_nothing_is_left_running(demo: tuple[Path, str]) -> None:
+def nothing_is_left_running(demo: Demo, _: Result) -> None:
     left = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -117,3 +100,33 @@ def test_nothing_is_left_running(demo: tuple[Path, str]) -> None:
         if str(demo[0]) in line:
             left.append(line)
     assert left == []
+
+
+CHECKS = (
+    every_record_is_counted_alike_by_recorder_buffer_and_lake,
+    the_devices_were_asked_as_often_as_configured,
+    the_kill_shows_as_a_gap_record_of_each_unit_and_in_the_coverage,
+    the_first_day_is_shown_settled_while_the_month_goes_on,
+    the_broker_was_away_for_two_simulated_days,
+    every_line_has_a_truth_and_agrees_with_it,
+    what_plants_pay_is_what_plants_get,
+    the_screen_ends_with_the_statement_and_where_it_is,
+    nothing_is_left_running,
+)
+
+
+def test_a_month_from_devices_to_its_statement(tmp_path: Path) -> None:
+    """One test, as workers that share the tests of a file would each run the whole month."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "collector.cli.main", "demo", "--out", str(out)]
+    done = run_watched(command, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    demo, result = (out, done.stdout), json.loads((out / "demo.json").read_text("utf-8"))
+    wrong = []
+    for check in CHECKS:
+        try:
+            check(demo, result)
+        except AssertionError as error:
+            wrong.append(f"{check.__name__}: {error}")
+    shutil.rmtree(out)
+    assert wrong == [], "\n".join(wrong)

@@ -108,7 +108,7 @@ def test_an_area_whose_revenue_cannot_carry_the_shares_is_blocked_with_its_reaso
     assert (str(row.compensation_yuan), pool.reason, statement.ledger) == ("120000.00", reason, ())
     (told,) = [finding for finding in statement.findings if finding.code == reason]
     assert told.subject == "P1"
-    assert into(told.message, "zh").endswith(":江苏的费用不能分摊")
+    assert into(told.message, "zh").endswith("：江苏的费用不能分摊")
     assert into(told.message, "en").endswith(": Jiangsu can't be allocated")
 
 

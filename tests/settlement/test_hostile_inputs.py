@@ -197,7 +197,7 @@ def test_the_tables_made_here_are_taken_often_enough_to_prove_anything() -> None
     counts = {"taken": 0, "made": 0}
 
     @given(FOLDERS)
-    @settings(max_examples=sized(25, 60), deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def count(made: tuple[str, str, dict[str, str]]) -> None:
         counts["made"] += 1
         with tempfile.TemporaryDirectory() as root:

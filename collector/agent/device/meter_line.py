@@ -103,10 +103,9 @@ class ExchangeLine(Generic[F]):
 
     def drop(self) -> None:
         """Close at once; an exchange under way is lost."""
-        transport, self._transport = self._transport, None
-        self._silences = 0
-        if transport is not None:
-            transport.abort()
+        if self._transport is not None:
+            self._transport.abort()  # first: a line that is forgotten and not closed stays in use
+        self._transport, self._silences = None, 0
 
     @property
     def received_bytes(self) -> int:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from collector.base.errors import ConfigError, StoreError
 from collector.center.app import run_center
-from collector.center.db.damaged import UnwritableDatabase
+from collector.center.db.damaged import FullDatabase, UnwritableDatabase
 from collector.center.db.store import CenterStore
 from collector.center.operate import alarms, doctor, readiness
 from collector.center.operate.readiness import keep_telling_troubles, why_not_ready
@@ -80,7 +80,7 @@ def disk_full(_: CenterStore, patch: pytest.MonkeyPatch) -> Iterator[None]:
 def commit_fails(store: CenterStore, _: pytest.MonkeyPatch) -> Iterator[None]:
     """A database that may not grow: what SQLite then says is what it says of a full disk."""
     set_pragma(store, "max_page_count = 1")  # never less than there are
-    with pytest.raises(DBAPIError, match="full"):
+    with pytest.raises(FullDatabase, match="full"):
         commit_many(store)
     yield
     set_pragma(store, "max_page_count = 1000000")

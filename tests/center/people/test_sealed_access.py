@@ -356,6 +356,7 @@ def test_a_store_of_before_is_sealed_once_and_its_sessions_end(house: House) -> 
         _number_anew(connection)
         for statement in (
             "ALTER TABLE row_seal DROP COLUMN mac", "ALTER TABLE store DROP COLUMN seal_key_sha256",
+            "ALTER TABLE alarm DROP COLUMN seen_ms",
             "UPDATE store SET schema_version = 14", "UPDATE alembic_version SET version_num = '0014'",
             "UPDATE account SET role = 'administrator' WHERE name = 'anna'",
         ):  # fmt: skip

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
-from sqlalchemy.exc import OperationalError
 
 from collector.base.clock import SystemClock
 from collector.base.errors import StoreError
 from collector.center.db import tables_receive
+from collector.center.db.damaged import FullDatabase
 from collector.center.db.store import CenterStore, renew_store_id
 from collector.center.receive import ranges
 from collector.center.receive.arrivals import Rejected
@@ -206,7 +206,7 @@ def test_a_full_disk_stores_nothing_of_the_group_and_later_all_of_it(store: Cent
     pages = store.write(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar_one()).result()
     store.write(lambda c: c.exec_driver_sql(f"PRAGMA max_page_count={pages}").scalar_one()).result()
     group = [payload_of(n, minutes("U1", NOON + n * 86_400_000, 500)) for n in range(2, 82)]
-    with pytest.raises(OperationalError, match="full"):
+    with pytest.raises(FullDatabase, match="full"):
         deliver(store, group)
     assert (_count(store, "batch"), _count(store, "payload"), _count(store, "lake_day")) == (1, 1, 1)
     store.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1000000").scalar_one()).result()

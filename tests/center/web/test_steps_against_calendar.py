@@ -41,7 +41,7 @@ def test_the_board_says_that_a_reason_is_needed_and_shows_it_to_who_approves(lat
         assert browser.post(f"{HERE}/step", data=form | {"reason": "meter data came late"}).status_code == 303
     with late.browser("anna", "zh") as browser:
         page = browser.get(HERE).text
-        assert "与日历不符: 2026-06-12 披露，期限为 2026-06-10" in page
+        assert "与日历不符：2026-06-12 披露，期限为 2026-06-10" in page
         assert "meter data came late" in page
         assert "逾期办结" not in page
         form = {"csrf": late.csrf_of("anna"), "decision": "approve"}
