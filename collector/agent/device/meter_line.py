@@ -30,7 +30,12 @@ class _Ear(asyncio.Protocol, Generic[F]):
         self.garbled = False
         self.lost = False
         self.received_bytes = 0
+        self.transport: asyncio.BaseTransport | None = None
         self._news = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what is open, so that it can be closed though `open` came to nothing."""
+        self.transport = transport
 
     def data_received(self, data: bytes) -> None:
         """Keep received bytes until `frame` is called."""
@@ -86,7 +91,7 @@ class ExchangeLine(Generic[F]):
         if self._transport is not None and not self._ear.lost:
             return False
         self.drop()
-        ear = _Ear(self._reader())
+        ear = self._ear = _Ear(self._reader())
         try:
             async with asyncio.timeout(timeout_s):
                 if self._serial is not None:
@@ -98,14 +103,16 @@ class ExchangeLine(Generic[F]):
             raise Silent(tr("no connection within {timeout_s} s", timeout_s=timeout_s), subject=self.name) from error
         except OSError as error:
             raise Silent(tr("no connection: {reason}", reason=reason_of(error)), subject=self.name) from error
-        self._transport, self._ear = cast(asyncio.Transport, transport), ear
+        self._transport = cast(asyncio.Transport, transport)
         return True
 
     def drop(self) -> None:
         """Close at once; an exchange under way is lost."""
-        if self._transport is not None:
-            self._transport.abort()  # first: a line that is forgotten and not closed stays in use
-        self._transport, self._silences = None, 0
+        opened = self._ear.transport
+        if opened is not None:
+            opened.abort()  # type: ignore[attr-defined]  # first: a line that is forgotten and not closed stays in use
+        self._transport = self._ear.transport = None
+        self._silences = 0
 
     @property
     def received_bytes(self) -> int:
