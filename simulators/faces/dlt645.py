@@ -53,11 +53,11 @@ _PARAMETERS: Final = {
 
 # Of 1997, by the first three of the four digits. Energies begin with 9, and nothing has a sign.
 _OLD: Final = {
-    "B61": NumberFormat(2, 0, signed=False),  # XXX V
-    "B62": NumberFormat(2, 2, signed=False),  # XX.XX A
-    "B63": NumberFormat(3, 4, signed=False),  # XX.XXXX kW
-    "B64": NumberFormat(2, 2, signed=False),  # XX.XX kvar
-    "B65": NumberFormat(2, 3, signed=False),  # X.XXX
+    "B61": NumberFormat(2, 0, signed=False),  # V, three digits
+    "B62": NumberFormat(2, 2, signed=False),  # A, 2 decimals
+    "B63": NumberFormat(3, 4, signed=False),  # kW, 4 decimals
+    "B64": NumberFormat(2, 2, signed=False),  # kvar, 2 decimals
+    "B65": NumberFormat(2, 3, signed=False),  # power factor, 3 decimals
     **dict.fromkeys(("901", "902", "911", "912", "913", "914", "915", "916"), ENERGY),
 }
 

@@ -30,12 +30,12 @@ class _Ear(asyncio.Protocol, Generic[F]):
         self.garbled = False
         self.lost = False
         self.received_bytes = 0
-        self.transport: asyncio.BaseTransport | None = None
+        self.transport: asyncio.Transport | None = None
         self._news = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what is open, so that it can be closed though `open` came to nothing."""
-        self.transport = transport
+        """Keep what is open from the first moment: what is not known here can't be closed."""
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """Keep received bytes until `frame` is called."""
@@ -79,7 +79,6 @@ class ExchangeLine(Generic[F]):
         self.lock = asyncio.Lock()
         self._host, self._port, self._serial, self._reader = host, port, serial, reader
         self._silences = 0
-        self._transport: asyncio.Transport | None = None
         self._ear = _Ear(reader())
 
     async def open(self, timeout_s: float) -> bool:
@@ -88,30 +87,28 @@ class ExchangeLine(Generic[F]):
         Raises:
             Silent: the serial server does not answer, or the serial line can't be opened.
         """
-        if self._transport is not None and not self._ear.lost:
+        if self._ear.transport is not None and not self._ear.lost:
             return False
         self.drop()
         ear = self._ear = _Ear(self._reader())
         try:
             async with asyncio.timeout(timeout_s):
                 if self._serial is not None:
-                    transport: object = (await self._serial.connect(lambda: ear))[0]
+                    await self._serial.connect(lambda: ear)
                 else:
                     loop = asyncio.get_running_loop()
-                    transport = (await loop.create_connection(lambda: ear, self._host, self._port))[0]
+                    await loop.create_connection(lambda: ear, self._host, self._port)
         except TimeoutError as error:
             raise Silent(tr("no connection within {timeout_s} s", timeout_s=timeout_s), subject=self.name) from error
         except OSError as error:
             raise Silent(tr("no connection: {reason}", reason=reason_of(error)), subject=self.name) from error
-        self._transport = cast(asyncio.Transport, transport)
         return True
 
     def drop(self) -> None:
         """Close at once; an exchange under way is lost."""
-        opened = self._ear.transport
-        if opened is not None:
-            opened.abort()  # type: ignore[attr-defined]  # first: a line that is forgotten and not closed stays in use
-        self._transport = self._ear.transport = None
+        if self._ear.transport is not None:
+            self._ear.transport.abort()  # first: a line that is forgotten and not closed stays in use
+        self._ear.transport = None
         self._silences = 0
 
     @property
@@ -151,12 +148,12 @@ class ExchangeLine(Generic[F]):
     async def _once(
         self, request: bytes, accept: Callable[[F], A | None], timeout_s: float, subject: str, words: Callable[[], str]
     ) -> A:
-        ear = self._ear
-        assert self._transport is not None
+        ear, transport = self._ear, self._ear.transport
+        assert transport is not None
         ear.forget()
         try:
             async with asyncio.timeout(timeout_s):
-                self._transport.write(request)
+                transport.write(request)
                 while True:
                     if (answer := accept(await ear.frame())) is not None:
                         self._silences = 0

@@ -127,25 +127,24 @@ class Exchange:
         if self._client is not None and self._client.connected:
             return
         self.drop()
-        client = self._new_client()
+        client = self._client = self._new_client()  # kept before it is open: closed whatever comes between
         self._refusal = ""
         try:
             async with asyncio.timeout(timeout_s):
                 connected = await client.connect()
         except TimeoutError as error:
-            client.close()
+            self.drop()
             raise Silent(tr("no connection within {timeout_s} s", timeout_s=timeout_s), subject=self.name) from error
-        except asyncio.CancelledError:
-            client.close()
+        except BaseException:
+            self.drop()
             raise
         if not connected:
-            client.close()
+            self.drop()
             raise Silent(
                 tr("no connection: {reason}", reason=self._refusal or tr("no reason given")), subject=self.name
             )
         # A gateway may send a late answer to the next connection: numbers go on where they were.
         client.ctx.next_tid = self._last_number
-        self._client = client
 
     def _new_client(self) -> ModbusBaseClient:
         kind = AsyncModbusUdpClient if self._framing == "udp" else AsyncModbusTcpClient
@@ -190,7 +189,7 @@ class Exchange:
         client, self._client = self._client, None
         self._silences = 0
         if client is not None:
-            self._last_number = client.ctx.next_tid
+            self._last_number = client.ctx.next_tid or self._last_number  # 0: it was never open
             client.close()
 
     def request_for(self, slave: int, block: Block) -> ReadRequest:
