@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import chain, cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -287,6 +288,36 @@ def test_the_systems_reason_is_given_where_a_line_can_not_be_opened(tmp_path: Pa
             for line in (ModbusLine("l", host="127.0.0.1", port=port), MeterLine("l", host="127.0.0.1", port=port)):
                 with pytest.raises(Silent, match="Connection refused"):
                     await line.open(HANG_S)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("made", [ModbusLine, MeterLine])
+def test_a_line_whose_opening_came_to_nothing_is_not_in_use_by_ourselves(made: type[ModbusLine | MeterLine]) -> None:
+    """A mistake of ours after the system opened it: the port is exclusive, and nobody else would ever close it."""
+
+    class Mistaken(SerialLine):
+        mistakes = 1
+
+        async def connect(self, protocol_factory: Callable[[], asyncio.Protocol]) -> Any:
+            opened = await super().connect(protocol_factory)
+            if self.mistakes:
+                self.mistakes -= 1
+                raise RuntimeError("a mistake")
+            return opened
+
+    async def scenario() -> None:
+        near, far = os.openpty()
+        tty.setraw(far)
+        serial = Mistaken(os.ttyname(far), 9600, "none")
+        line = ModbusLine("l", serial=serial, framing="rtu") if made is ModbusLine else MeterLine("l", serial=serial)
+        with pytest.raises(RuntimeError):
+            await line.open(HANG_S)
+        line.drop()
+        await line.open(HANG_S)
+        line.drop()
+        for end in (near, far):
+            os.close(end)
 
     run(scenario)
 
