@@ -73,6 +73,7 @@ def _dask(where: str) -> Iterator[Executor]:
     address = scheduler_of(where, "--executor")
     require_dask("--executor")
     from distributed import Client
+    from distributed.comm import CommClosedError
     from distributed.scheduler import KilledWorker
 
     lost = tr("the cluster was lost; what it had measured is stored, settle again")
@@ -91,7 +92,7 @@ def _dask(where: str) -> Iterator[Executor]:
         except KilledWorker as error:
             message = tr("workers die while they measure; their logs say why (memory?)")
             raise StoreError(message, subject=where) from error
-        except (CancelledError, OSError) as error:
+        except (CancelledError, CommClosedError) as error:  # not every OSError: a full disk is none of the cluster's
             raise StoreError(lost, subject=where) from error
 
 
