@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which commit this program was made of. `setup.py` writes it into what is built; a checkout asks git."""
+"""The commit this program was built from. `setup.py` writes it into the package; a checkout asks git."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BUILT_FROM: Final = Path(__file__).with_name("commit.txt")
 
 
 def commit() -> str:
-    """The first 12 digits, with `+` where the checkout differs from that commit; `unknown` where nothing tells."""
+    """The first 12 digits, with `+` where the checkout differs from that commit; `unknown` where there is no git."""
     if BUILT_FROM.is_file():
         return BUILT_FROM.read_text("utf-8").strip()
     if not (ROOT / ".git").exists():

@@ -74,7 +74,7 @@ class SystemClock:
         return self._monotonic_s()
 
     def _measure_ahead_ms(self) -> int:
-        """How far the wall clock is ahead of the monotonic one, ms: constant but for steps (both are slewed alike)."""
+        """The wall clock minus the monotonic clock, ms. Only a step changes it: both clocks are slewed alike."""
         while True:
             before_s = self._monotonic_s()
             wall_ns = self._wall_ns()

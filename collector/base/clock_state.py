@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far the gateway's clock can be trusted: the clock state stored in every record."""
+"""The state of the gateway's clock, stored in every record: how far its time stamps can be trusted."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_looking_for_cycles() -> Iterator[None]:
-    """Run a block without the cyclic collector, e.g. a settlement: its millions of small objects live to its end."""
+    """Run a block, e.g. a settlement, without the cyclic collector: its objects live to its end anyway."""
     was_on = gc.isenabled()
     gc.disable()
     try:

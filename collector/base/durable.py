@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are on the disk when a call returns: what a power cut may not take back. And a lock on a folder: many may
-read what is in it, or one may take it away; it ends with the process, however it ends, and nothing is written for it.
+"""Files that are on the disk when a call returns, so that a power cut can't take them back; and a lock on a folder.
+
+Many processes may hold the lock of a folder for reading, or one alone for removing the folder. The kernel releases the
+lock when its process ends, however it ends; no lock file is written.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def flush(path: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file beside its place and let it come there: whatever happens, the old or the new one is there, whole.
+    """Write a file under a temporary name, then rename it: after a crash the old or the new file is there, whole.
 
     Raises:
         OSError: the disk refuses; the old file stays.
@@ -42,8 +44,9 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def flush_tree(folder: Path) -> None:
-    """Bring every file and folder in a folder to the disk, and its name; second names of files that are there already
-    cost no flush of the file.
+    """Flush every file and folder in a folder, and the folder's own name, to the disk.
+
+    A file with a second name (hard link) is on the disk already and is not flushed again.
 
     Raises:
         OSError: the disk refuses.
@@ -56,9 +59,9 @@ def flush_tree(folder: Path) -> None:
 
 
 def lock_folder(folder: Path, *, alone: bool = False) -> int | None:
-    """A descriptor that holds the lock until it is closed; None where there is no such folder.
+    """A descriptor that holds the lock of a folder until it is closed; None where there is no such folder.
 
-    `alone`: nobody else may hold it, and nobody is waited for: None too where somebody does.
+    `alone`: take the exclusive lock. It does not wait: None too where somebody else holds the lock.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -77,7 +80,7 @@ def lock_folder(folder: Path, *, alone: bool = False) -> int | None:
 
 @contextlib.contextmanager
 def folder_held(folder: Path, *, alone: bool = False) -> Iterator[bool]:
-    """Hold the lock of a folder; gives whether it is held: always where it is shared, or there is nothing to hold."""
+    """Hold the lock of a folder. Yields False only where an exclusive lock (`alone`) is held by somebody else."""
     descriptor = lock_folder(folder, alone=alone)
     try:
         yield descriptor is not None or not folder.exists()

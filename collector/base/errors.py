@@ -121,7 +121,7 @@ class StoreError(CollectorError):
 
 
 class Missing(StoreError):  # noqa: N818 - a state of what is asked for
-    """There is no such thing, or none that this person may know of: the two are told apart to nobody."""
+    """The thing asked for does not exist, or this person may not know of it: the answer is the same for both."""
 
 
 class RuleError(CollectorError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose a file is that could not be used, and what to do about it: for errors that come of the wrong user.
+"""The owner of a file that could not be used, and the command that helps: for errors of the wrong user.
 
 The program runs as the user of a service; a verb that root ran once leaves files which that user can't open.
 """
@@ -16,7 +16,7 @@ from collector.base.errors import CollectorError
 from collector.base.text import Text, tr
 
 _SQLITE: Final = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_IOERR_ACCESS")
-# PostgreSQL to whoever is not the user that has an account there; its sentences have no code of their own.
+# PostgreSQL's answer to a user without an account there; these sentences have no code of their own.
 _NOT_THEIR_DATABASE: Final = ("Peer authentication failed", 'role "root" does not exist')
 
 
@@ -31,7 +31,7 @@ def remedy_for(error: BaseException) -> Text | None:
 
 
 def remedy_of(paths: Iterable[Path], mode: int = os.R_OK | os.W_OK) -> Text | None:
-    """The same for the first of some paths that this user may not read, or read and write."""
+    """The owner and the command, as `remedy_for`, for the first of some paths that this user may not read, or write."""
     found = next(filter(None, (first_closed(path, mode) for path in paths)), None)
     if found is None:
         return None
@@ -71,14 +71,14 @@ def first_closed(path: Path, mode: int = os.R_OK | os.W_OK) -> Path | None:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and those it came of."""
+    """An error and its causes, the error first."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _paths(chain: Sequence[BaseException]) -> Iterator[Path]:
-    """What errors say of files; only where rights can be the cause."""
+    """The paths that errors name; none where file rights can't be the cause."""
     if not any(map(_is_of_rights, chain)):
         return
     for each in chain:

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, get_args
 Language = Literal["zh", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 CATALOGUE: Final = Path(__file__).parent / "locale" / "zh.mo"
-# The context of a text that only joins others: nothing of it is looked up.
+# The context of a text that only joins other texts: it has no entry of its own in the catalogue.
 _JOINED: Final = "\0"
 # The context of a text that brings its own Chinese.
 _BOTH: Final = "\0both"
@@ -35,7 +35,7 @@ class Text(str):
     _values: Mapping[str, Any]
 
     def __new__(cls, template: str, values: Mapping[str, Any], context: str = "") -> Text:
-        """`{name}` in the template takes the value of that name; without values braces mean themselves."""
+        """Make the text: `{name}` in the template takes that value; without values, braces mean themselves."""
         made = super().__new__(cls, template.format_map(values) if values else template)
         made._context, made._template, made._values = context, template, values
         return made
@@ -67,12 +67,12 @@ class Text(str):
 
 
 def tr(text: str, /, **values: Any) -> Text:
-    """A text for people. `text` is written out at the call, as tests/base/catalogue.py collects it from there."""
+    """A text for people. `text` must be a literal at the call: tests/base/catalogue.py collects it from the source."""
     return Text(text, _told(values))
 
 
 def tr_in(context: str, text: str, /, **values: Any) -> Text:
-    """As `tr`, where one English text has several Chinese ones: `context` says which is meant."""
+    """A text as `tr` makes it, where one English text has several Chinese ones: `context` says which is meant."""
     return Text(text, _told(values), context)
 
 
@@ -93,9 +93,9 @@ def into(value: Any, language: str) -> Any:
 
 
 def as_data(text: str) -> Any:
-    """A text as JSON keeps it, so that what was stored can still be said in either language; see `from_data`.
+    """The JSON form of a text, so that a stored text can still be shown in either language; see `from_data`.
 
-    A value that is neither text nor a number of JSON is kept as its words.
+    A value that is neither text nor a JSON number is kept as its words.
     """
     if not isinstance(text, Text):
         return text
@@ -106,16 +106,16 @@ def as_data(text: str) -> Any:
 
 
 def from_data(data: Any) -> Any:
-    """The text that `as_data` made data of; what is no such data, as a text stored in words, stays as it is."""
+    """The text that `as_data` converted; anything else, such as a text stored as plain words, is returned unchanged."""
     if not isinstance(data, Mapping) or data.keys() != {"text", "values", "context"}:
         return data
     return Text(data["text"], {name: from_data(value) for name, value in data["values"].items()}, data["context"])
 
 
 def recognise(sentence: str, known: Sequence[Text]) -> str:
-    """Which of the known texts an English sentence is that was kept in a file without its values; else the sentence.
+    """The known text that an English sentence was made from; the sentence itself where none fits.
 
-    `known`: made without values, so that their templates can be seen.
+    For sentences that a file keeps without their values. `known`: made without values, so that the templates show.
     """
     for text in known:
         parts = re.split(r"\{(\w+)\}", text._template)
@@ -128,21 +128,21 @@ def recognise(sentence: str, known: Sequence[Text]) -> str:
 
 @functools.cache
 def catalogue() -> gettext.NullTranslations:
-    """The Chinese texts, read at the first of them that is needed."""
+    """The Chinese catalogue, read from its file at first use."""
     with CATALOGUE.open("rb") as file:
         return gettext.GNUTranslations(file)
 
 
 def as_language(text: str) -> Language:
-    """A language of ours; Chinese for anything else."""
+    """The supported language of a code: English for `en`, Chinese for anything else."""
     return "en" if text == "en" else "zh"
 
 
 def said_by(error: BaseException) -> str:
-    """What an exception says: the text it was raised with, so that it can still be said in another language."""
+    """The text an exception was raised with, so that it can still be shown in another language."""
     return error.args[0] if error.args and isinstance(error.args[0], Text) else str(error)
 
 
 def _told(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    # Of an exception only the words: it may hold what can't be pickled.
+    # An exception is kept as its text only: it may hold values that can't be pickled.
     return {name: said_by(value) if isinstance(value, BaseException) else value for name, value in values.items()}
