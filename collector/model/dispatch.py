@@ -149,19 +149,22 @@ class StartStopRow:
     document: str
 
 
-# The kinds of orders matched with runs when a month is added up.
+# The kinds of order that are matched with runs when a month is summed.
 RUN_KINDS: Final = (OrderKind.START_STOP, OrderKind.CONDENSER)
-HISTORY_DAYS: Final = 62  # days before the month whose runs are looked at for orders that began there
+HISTORY_DAYS: Final = 62  # days before the month that are searched for orders that began there
 _RESTART_DAYS: Final = 2  # days after the month, if a stop counts in its own month: restarts follow within 24 hours
 
 
 def looks_back_to_ms(kind: OrderKind, start_ms: int, min_stop_ms: int) -> int:
-    """The first instant whose status an order may need: a hole at its start is seen whole, as far as a day back."""
+    """The first instant whose status an order may need: its start less the shortest stop, a day at most."""
     return start_ms - (min(max(min_stop_ms, 1), DAY_MS) if kind is OrderKind.START_STOP else 1)
 
 
 def days_before(month: Month, kind: OrderKind, start_ms: int, end_ms: int, min_stop_ms: int) -> list[date]:
-    """Days before a month whose runs of breaker or condenser an order reaching into it needs, the latest first."""
+    """Days before a month whose runs an order that reaches into the month needs, the latest first.
+
+    Runs are those of the breaker or the condenser.
+    """
     begin_ms, first = month.interval.start_ms, month.first_day
     back_to_ms = looks_back_to_ms(kind, start_ms, min_stop_ms)
     if kind not in RUN_KINDS or not back_to_ms < begin_ms < end_ms:
@@ -171,7 +174,7 @@ def days_before(month: Month, kind: OrderKind, start_ms: int, end_ms: int, min_s
 
 
 def days_after(month: Month, kind: OrderKind, start_ms: int, end_ms: int) -> list[date]:
-    """Days after a month whose runs of the breaker an order begun in it needs (reading I-06, month of stop)."""
+    """Days after a month whose breaker runs an order begun in it needs (reading I-06, month of stop)."""
     if kind is not OrderKind.START_STOP or not start_ms < month.interval.end_ms < end_ms:
         return []
     return [month.next().first_day + timedelta(days=n) for n in range(_RESTART_DAYS)]

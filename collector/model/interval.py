@@ -19,7 +19,7 @@ LOCAL_OFFSET_MS: Final = 8 * 3_600_000
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 QUARTER_HOUR_MS: Final = 900_000
-YEARS: Final = range(2000, 2100)  # of months and days that are asked for: the neighbours of each are dates, too
+YEARS: Final = range(2000, 2100)  # accepted in input; a year's neighbours are still valid dates
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -31,7 +31,7 @@ class Interval:
     end_ms: int
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether the two intervals share an instant."""
+        """True if the two intervals share an instant."""
         return self.start_ms < other.end_ms and other.start_ms < self.end_ms
 
 
@@ -95,7 +95,7 @@ class Month:
         return date(self.year, self.month, 1)
 
     def next(self) -> Month:
-        """The month after."""
+        """The following month."""
         return Month(self.year + self.month // 12, self.month % 12 + 1)
 
     @property
@@ -111,7 +111,7 @@ class Month:
 
 
 def is_covered(start_ms: int, end_ms: int, spans: Iterable[tuple[int, int]]) -> bool:
-    """Whether [start, end) lies wholly in the union of half-open spans."""
+    """True if [start, end) lies wholly in the union of half-open spans."""
     for a, b in sorted(spans):
         if a <= start_ms < b:
             start_ms = b
@@ -155,7 +155,7 @@ def _parse_iso_ms(text: str) -> int:
 
 
 def local_time_text(moment: datetime) -> str:
-    """A reading of the local clock as an instant of ISO 8601: what a date cell of a spreadsheet means."""
+    """Local clock time as ISO 8601 text with offset, e.g. of a date cell in a spreadsheet."""
     return moment.isoformat(timespec="milliseconds") + "+08:00"
 
 

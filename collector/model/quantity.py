@@ -17,7 +17,7 @@ from collector.base.text import tr
 
 
 class QuantityKind(Enum):
-    """How a quantity behaves in time."""
+    """The behaviour of a quantity in time: an instantaneous value, a status, or a counter that only grows."""
 
     ANALOG = "analog"
     STATUS = "status"

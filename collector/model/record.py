@@ -11,7 +11,7 @@ from collector.base.clock_state import ClockState
 
 
 class Quality(IntEnum):
-    """Quality of a value: may the settlement use it, and why not. Codes are stored and sent: never renumber."""
+    """Quality of a value: may the settlement use it, and if not, why. Codes are stored and sent: never renumber."""
 
     GOOD = 0
     SUBSTITUTED = 1  # entered or computed instead of read, and marked so by its source
@@ -26,7 +26,7 @@ class Quality(IntEnum):
 
     @property
     def usable(self) -> bool:
-        """Whether the settlement may use the value."""
+        """True if the settlement may use the value."""
         return self < USABLE_BELOW
 
 
@@ -68,11 +68,11 @@ class UnitRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GapRecord:
-    """An interval for which records of units will never be delivered, and why.
+    """An interval for which records of units will never be delivered, and the reason.
 
-    `from_ms` inclusive to `to_ms` exclusive, UTC. Where batches were lost (`evicted`, `unreadable`) `epoch`,
-    `from_seq` and `to_seq` (both included) name them, which closes the hole in the sequence; a gap with another reason
-    (e.g. `agent_down`) names none.
+    `from_ms` inclusive to `to_ms` exclusive, UTC. Where batches were lost (`evicted`, `unreadable`) `epoch`, `from_seq`
+    and `to_seq` (both included) name them, which closes the hole in the sequence; a gap with another reason (e.g.
+    `agent_down`) names none.
     """
 
     units: tuple[str, ...]

@@ -53,7 +53,7 @@ class LocalSpan:
 
 @dataclass(frozen=True, slots=True)
 class AreaState:
-    """A settlement area as registered over a span of days. `regulator`: who rules on its disputes (Art. 29)."""
+    """A settlement area as registered over a span of days. `regulator`: decides its disputes (Art. 29)."""
 
     id: str
     name: str
@@ -118,7 +118,7 @@ class RegisteredUnit:
 class Register:
     """The content of register.toml. `policy`: overrides of the rulebook's data policy, exact decimals by key.
 
-    `ignore_columns`: headings that are passed over in every table.
+    `ignore_columns`: headings of columns that are ignored in every table.
     """
 
     policy: Mapping[str, Decimal]
