@@ -33,7 +33,7 @@ MAX_E_BYTES: Final = 256 * 1024**2
 _HEAD: Final = re.compile(r"<!(.*)!>\s*\Z")
 _OPEN: Final = re.compile(r"<([^\s:<>/!]+)(?:::([^\s<>]+))?(\s[^<>]*)?>\Z")
 _CLOSE: Final = re.compile(r"</([^\s:<>]+)(?:::([^\s<>]+))?\s*>\Z")
-# A name begins after a blank or `=` only: tried at every place of a long one, it would take the square of its length.
+# A name begins after a blank or `=` only. Tried at every character, a long name would take quadratic time.
 _FACT: Final = re.compile(r"(?<![^\s=])([^\s=]++)\s*=\s*('[^']*'|\"[^\"]*\"|\S+)")
 _CELL: Final = re.compile(r"'([^']*)'(?=\s|\Z)|\"([^\"]*)\"(?=\s|\Z)|([^\s'\"]\S*)")
 _NOTHING: Final = frozenset({"NULL", "null", "Null", "-"})
@@ -49,21 +49,21 @@ class _Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EGrid:
-    """One table of an E file. A row is the line of the record; where records are columns, that of the headings."""
+    """One table of an E file. A record's row is its line; where records are columns, the line of the headings."""
 
     name: str
     header: tuple[str, ...]
     body: tuple[tuple[int, tuple[str, ...]], ...]
 
     def rows(self, findings: Findings) -> Iterator[tuple[int, Sequence[str]]]:
-        """Every record; all were checked as the file was read."""
+        """Every record; `findings` stays unused, as the records were checked when the file was read."""
         del findings
         yield from self.body
 
 
 @dataclass
 class _OpenTable:
-    """A table as it is being read."""
+    """A table whose end has not been read yet."""
 
     line: int
     class_name: str
@@ -76,7 +76,7 @@ class _OpenTable:
 
 
 def is_efile(delivered: Delivered) -> bool:
-    """Whether a delivered file is E text: by its name."""
+    """True if a delivered file is E text, by the suffix of its name."""
     return delivered.suffix == SUFFIX
 
 
@@ -107,7 +107,7 @@ def read_efile(delivered: Delivered, findings: Findings) -> dict[str, EGrid] | N
 
 
 class _Reader:
-    """Line after line; keeps where it is."""
+    """Reads an E file line by line and keeps the state between lines."""
 
     def __init__(self, name: str, findings: Findings) -> None:
         self._name = name
@@ -117,7 +117,7 @@ class _Reader:
         self._done: list[_OpenTable] = []
 
     def take(self, number: int, line: str) -> None:
-        """One line without its end."""
+        """Read one line, given without its line end."""
         if not line or line.startswith("//"):
             return
         if line.startswith("<!"):
@@ -141,12 +141,12 @@ class _Reader:
             )
 
     def end(self) -> None:
-        """The file is over."""
+        """Finish: report a table that is still open at the end of the file."""
         if self._block is not None:
             self._wrong(self._block.line, self._block.class_name, tr("this table has no end; was the file cut off?"))
 
     def grids(self) -> dict[str, EGrid]:
-        """What was read, table by table; blocks of one table together, columns in the order of the first."""
+        """The tables that were read. Blocks of one table are joined, columns in the order of the first block."""
         grids: dict[str, EGrid] = {}
         for block in self._done:
             if block.table is None or block.form is None:
@@ -252,7 +252,7 @@ class _Reader:
         return tuple(cells)
 
     def _records(self, block: _OpenTable) -> tuple[tuple[str, ...], tuple[tuple[int, tuple[str, ...]], ...]]:
-        """Columns and records of a finished block, whichever way it was laid out."""
+        """Columns and records of a finished block, in whichever of the three forms it is written."""
         assert block.table is not None
         if block.form is _Form.ROWS:
             kept = [n for n, heading in enumerate(block.headings) if heading not in COUNTING]
@@ -264,7 +264,7 @@ class _Reader:
         return header, tuple((block.form_line, cells) for cells in records)
 
     def _timed(self, cell: str) -> str:
-        """A time without offset in the zone that the head names."""
+        """A time cell with the offset of the head's TimeZone added where the cell has none."""
         return cell + self._zone if self._zone and _BARE_TIME.match(cell) else cell
 
     def _wrong(self, number: int, column: str, message: str, kind: str = "") -> None:
@@ -272,7 +272,7 @@ class _Reader:
 
 
 def table_in(delivered: Delivered, table: str, findings: Findings) -> EGrid | None:
-    """One table of an E file. None where the file was refused or has no such table, which is found."""
+    """One table of an E file. None where the file was refused, or has no such table: that is a finding."""
     before = bool(findings)
     grids = read_efile(delivered, findings)
     if grids is None:
@@ -291,7 +291,10 @@ def tables_in(delivered: Delivered) -> tuple[str, ...]:
 
 
 def register_text(grids: Mapping[str, EGrid]) -> str:
-    """The register's tables as register.toml, to be checked as that is. Lists are separated by `;`, booleans 0 or 1."""
+    """The register's tables as the text of register.toml, which is then checked like one.
+
+    Lists are separated by `;`, booleans are 0 or 1.
+    """
     lines: list[str] = []
     for name in ("policy", "area", "plant", "unit"):
         grid = grids.get(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The declared list of what tables and columns of an E file may be called besides their names in formats.md."""
+"""The names that tables and columns of an E file may have besides their names in formats.md."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ _OF_TABLE: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }  # fmt: skip
 
-# A running number in front of the rows says nothing about them.
+# Headings of a running number: the column is ignored.
 COUNTING: Final = frozenset({"序号", "顺序", "Num", "num", "No", "no", "NO"})
 
 
 def column_of(table: str, heading: str) -> str:
-    """The column a heading names, in Chinese or in both languages ("机组 unit"); the heading itself if it is none."""
+    """The column that a heading means, in Chinese or in both languages ("机组 unit"); else the heading itself."""
     found = _OF_TABLE.get(table, {}).get(heading) or _COMMON.get(heading)
     if found is None:
         chinese, _, english = heading.rpartition(" ")
@@ -88,14 +88,14 @@ def column_of(table: str, heading: str) -> str:
 
 
 def heading_of(table: str, column: str) -> str:
-    """A column's heading in both languages, as `column_of` reads it; its name alone where it has no Chinese word."""
+    """The heading of a column in both languages, as `column_of` reads it; its name alone where there is no Chinese."""
     words = {**_COMMON, **_OF_TABLE.get(table, {})}
     chinese = next((word for word, name in words.items() if name == column), "")
     return f"{chinese} {column}".strip()
 
 
 def table_of(name: str) -> str | None:
-    """The table a block's class names; None where it is none of ours."""
+    """The table that a block's class means; None where it is not one of ours."""
     wanted = name.casefold()
     for table, words in TABLE_WORDS.items():
         if wanted == table or wanted in (word.casefold() for word in words):

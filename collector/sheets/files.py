@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes and text of a file, and nothing else's: regular files of bounded size; rows of a CSV.
+"""Bytes, text and CSV rows of a file: regular files of bounded size only.
 
 A folder may come from another company: a link may point at /etc, a pipe never ends, a file may be larger than memory.
 """
@@ -28,7 +28,7 @@ _PACK_ABOVE_BYTES: Final = 8 * 1024**2
 _PIECE_BYTES: Final = 1024**2
 # Opening a pipe does not wait for its writer.
 _REGULAR: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-# In a folder of somebody else's no link is followed.
+# In another company's folder no link is followed.
 OPEN_FLAGS: Final = _REGULAR | getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -36,9 +36,9 @@ OPEN_FLAGS: Final = _REGULAR | getattr(os, "O_NOFOLLOW", 0)
 class Delivered:
     """A file as it was read. `name`: its name in the folder, with `/`; `sha256`: hexadecimal.
 
-    `kept`: its bytes, or a zstd frame of them where `packed`: a month's plan of a region takes a fiftieth so. `table`:
-    which table of formats.md is meant; it names the headings, and the one table of a file that holds several (E text).
-    `ignored`: headings that are passed over.
+    `kept`: its bytes; where `packed`, a zstd frame of them: a region's plan of a month shrinks to a fiftieth. `table`:
+    the table of formats.md that is meant; it decides the headings and, in a file of several tables (E text), which one
+    is read. `ignored`: headings of columns that are ignored.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Delivered:
 
     @property
     def data(self) -> bytes:
-        """The bytes; of a packed file made at every call: `pieces` holds few of them at once."""
+        """All bytes at once; a packed file is unpacked at every call. `pieces` needs less memory."""
         return b"".join(self.pieces()) if self.packed else self.kept
 
     def pieces(self) -> Iterator[bytes]:
-        """The bytes, some at a time."""
+        """The bytes, unpacked piece by piece."""
         if self.packed:
             yield from zstandard.ZstdDecompressor().read_to_iter(self.kept, write_size=_PIECE_BYTES)
         else:
@@ -62,7 +62,7 @@ class Delivered:
 
     @property
     def suffix(self) -> str:
-        """`.csv`, `.xlsx`, `.parquet`, `.toml`, `.e`: lower case."""
+        """The suffix in lower case: `.csv`, `.xlsx`, `.parquet`, `.toml`, `.e`."""
         return Path(self.name).suffix.lower()
 
 
@@ -70,7 +70,7 @@ def read_regular(path: Path, limit: int, flags: int = _REGULAR) -> bytes:
     """The bytes of a regular file.
 
     Raises:
-        Unreadable: it is none, can't be read, or has more bytes than `limit`.
+        Unreadable: not a regular file, unreadable, or more bytes than `limit`.
     """
     try:
         descriptor = os.open(path, flags)
@@ -81,7 +81,7 @@ def read_regular(path: Path, limit: int, flags: int = _REGULAR) -> bytes:
             if status.st_size > limit:
                 raise Unreadable("too_big", size=f"{status.st_size} bytes", limit=f"{limit} bytes")
             data = file.read(status.st_size + 1)
-            if len(data) > status.st_size:  # it grows
+            if len(data) > status.st_size:  # the file is growing
                 data += file.read(limit + 1 - len(data))
     except OSError as error:
         raise Unreadable("unreadable", reason=error.strerror) from error
@@ -91,12 +91,12 @@ def read_regular(path: Path, limit: int, flags: int = _REGULAR) -> bytes:
 
 
 def read_delivered(path: Path, name: str, findings: Findings) -> Delivered | None:
-    """Read a file once, so that what is hashed is what is computed from. None where it was refused."""
+    """Read a file once, so that the hash is of the same bytes that are computed from. None where it was refused."""
     return _read(path, name, findings, pack=False)
 
 
 def read_packed(path: Path, name: str, findings: Findings) -> Delivered | None:
-    """The same, a long file packed as it is read."""
+    """Read a file as `read_delivered` does; a long one is compressed while it is read."""
     return _read(path, name, findings, pack=True)
 
 
@@ -117,7 +117,7 @@ def _read(path: Path, name: str, findings: Findings, *, pack: bool) -> Delivered
 
 
 def _pack_long(path: Path, name: str, limit: int) -> Delivered | None:
-    """A long regular file, packed piece by piece; None for any other, which `read_regular` reads or refuses.
+    """A long regular file, compressed piece by piece; None for any other file, which `read_regular` reads or refuses.
 
     Raises:
         Unreadable: the file changed meanwhile.
@@ -146,7 +146,7 @@ def decode(data: bytes) -> tuple[str, str]:
     """The text of a CSV or E file and its encoding: UTF-8, a BOM tolerated, or GBK.
 
     Raises:
-        Unreadable: it is no such text.
+        Unreadable: the bytes are not text in one of these encodings.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Unreadable("utf16")
@@ -161,16 +161,16 @@ def decode(data: bytes) -> tuple[str, str]:
 
 
 def other_delimiter(cells: Sequence[str]) -> str:
-    """TAB or ; where it stands between the cells of a first row instead of commas, else nothing."""
+    """The separator of a first row that has no commas: TAB or ;, else an empty text."""
     names = {"\t": "TAB", ";": ";"}
     return next((name for sign, name in names.items() if len(cells) == 1 and cells[0].count(sign) >= 2), "")
 
 
 def csv_rows(lines: Iterable[str], lines_before: int = 0, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of every row of a CSV, blank ones too. `line`: the one in which it ends, in the file as a whole.
+    """(line, cells) of every row of a CSV, blank ones too. `line`: the file's line in which the row ends.
 
     Raises:
-        Unreadable: from here on it is no proper CSV.
+        Unreadable: the CSV is malformed from here on.
     """
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a file: everything at once, each finding once, long repetitions counted instead of listed."""
+"""All problems of a file at once, each once; long repetitions are counted instead of listed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_TEXT: Final = 400
 
 
 class Severity(Enum):
-    """error: can't be right; warning: rarely right; note: worth knowing before the visit."""
+    """Severity of a finding. error: can't be right; warning: rarely right; note: worth knowing before the visit."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -30,7 +30,7 @@ class Severity(Enum):
 class TableFinding:
     """One finding. `row` as the spreadsheet shows it (0: the file as a whole); `column` as the file heads it.
 
-    `code`, empty where there is none, tells programs which finding it is; those with a code speak Chinese too.
+    `code` tells programs which finding it is; empty where there is none. A finding with a code has a Chinese text too.
     """
 
     file: str
@@ -44,7 +44,7 @@ class TableFinding:
     remedy_zh: str = ""
 
     def problem(self, more: str = "") -> Problem:
-        """The finding as a refusal of the configuration."""
+        """The finding as a problem of a ConfigError."""
         message = both(self.message, self.message_zh) if self.message_zh else self.message
         if self.remedy:
             message = join("; ", (message, both(self.remedy, self.remedy_zh)))
@@ -52,7 +52,7 @@ class TableFinding:
 
 
 class Unreadable(Exception):  # noqa: N818 - a state of the file
-    """A file that can't be read as a whole: a code of messages.py, the row where there is one, values of its text."""
+    """A file that can't be read at all: a code of messages.py, the row where there is one, values for its text."""
 
     def __init__(self, code: str, row: int = 0, /, **values: object) -> None:
         super().__init__(code)
@@ -68,7 +68,7 @@ def nearest(text: str, known: Iterable[str]) -> str:
 
 
 def _shown(text: str) -> str:
-    """A text out of a file as it may be printed: bounded, and nothing in it moves a cursor."""
+    """A text from a file made safe to print: cut to a limit, and without control characters."""
     if len(text) <= LONGEST_TEXT and text.isprintable():
         return text
     cut = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
@@ -87,22 +87,23 @@ def worded(
 
 
 class Findings:
-    """A growing list of findings. `kind` groups what is the same mistake: only the first of a kind are listed."""
+    """A growing list of findings. Findings of one `kind` are the same mistake: only the first of them are listed."""
 
     def __init__(self, *, listed_per_kind: int = LISTED_PER_KIND) -> None:
         self._listed_per_kind = listed_per_kind
         self._counts: dict[TableFinding, int] = {}
         self._kinds: dict[tuple[str, str, str], list[TableFinding]] = {}
-        self._unlisted: dict[tuple[str, str, str], tuple[TableFinding, int, int]] = {}  # the first, its count, how many
+        # first finding beyond the limit, its count, how many are hidden
+        self._unlisted: dict[tuple[str, str, str], tuple[TableFinding, int, int]] = {}
         self._notes: dict[TableFinding, None] = {}
 
     def note(self, file: str, message: str) -> None:
-        """Note how a file was read, where there was a choice; it is no problem."""
+        """Note how a file was read where there was a choice, e.g. of a separator; this is no problem."""
         self._notes[TableFinding(_shown(file), 0, "", message, Severity.NOTE)] = None
 
     @property
     def notes(self) -> tuple[TableFinding, ...]:
-        """How files were read, by file."""
+        """The notes on how files were read, by file."""
         return tuple(sorted(self._notes, key=lambda note: note.file))
 
     def add(self, file: str, row: int, column: str, message: str, *, kind: str = "", count: int = 1) -> None:
@@ -117,7 +118,7 @@ class Findings:
         """Note a finding; `count` rows share it."""
         file, column = finding.file, finding.column
         if kind == "empty" and any(f.row == finding.row for f in self._kinds.get((file, column, "cell"), ())):
-            return  # the cell was refused as it was read, and is empty only for that
+            return  # only empty because the cell was refused when it was read
         if finding in self._counts:
             return
         key = (file, column, kind or finding.message)
@@ -146,13 +147,13 @@ class Findings:
 
     @property
     def found(self) -> tuple[TableFinding, ...]:
-        """Those listed, in the order of their rows."""
+        """The listed findings, in the order of their rows."""
         return tuple(sorted(self._counts, key=lambda finding: finding.row))
 
     def problems(self) -> tuple[Problem, ...]:
-        """All of them, by file, row and column; after the last listed of a kind, how many more there are.
+        """All problems by file, row and column; after the last listed of a kind, the number of further ones.
 
-        One more is listed itself: a line that says so would be as long.
+        Where only one more is hidden it is listed itself: a line that counts it would be as long.
         """
         listed = [*self._counts.items()]
         listed += [(finding, count) for finding, count, hidden in self._unlisted.values() if hidden == 1]

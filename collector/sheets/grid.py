@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A header and rows of text, whatever file they came in; the checks every table shares.
+"""A header and rows of text, from any kind of file; the checks that every table shares.
 
 `row` counts as an editor or a spreadsheet does: the header is row 1, blank lines count and are skipped.
 """
@@ -25,10 +25,10 @@ from collector.sheets.messages import OF_GRID
 from collector.sheets.xlsx import MAX_COLUMNS, Odd, Worksheet, open_workbook
 
 MAX_UNPACKED_BYTES: Final = 512 * 1024**2
-MAX_SHEET_ROWS: Final = 1_048_576  # what a worksheet has
+MAX_SHEET_ROWS: Final = 1_048_576  # the limit of a worksheet
 ParsedRow = tuple[int, Mapping[str, Any]]
 SEPARATORS: Final = (",", ";", "\t")
-# Columns that are passed over have this name in the header: no heading of a file is so.
+# Ignored columns have this name in the header: no heading in a file can be this.
 PASSED_OVER: Final = "\0"
 _INSTANTS: Final = frozenset({"time", "start", "end", "issued", "called"})
 _DATES: Final = frozenset({*_INSTANTS, "from", "month"})
@@ -50,7 +50,7 @@ class Grid(Protocol):
 
     @property
     def name(self) -> str:
-        """The file."""
+        """The name of the file."""
         ...
 
     @property
@@ -59,20 +59,20 @@ class Grid(Protocol):
         ...
 
     def rows(self, findings: Findings) -> Iterator[tuple[int, Sequence[str]]]:
-        """(row, cells) of every row that is not blank; can be asked for again."""
+        """(row, cells) of every row that is not blank; may be called again for another pass."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SheetGrid:
-    """A worksheet already in memory."""
+    """A worksheet that is already in memory."""
 
     name: str
     header: tuple[str, ...]
     body: tuple[tuple[int, tuple[str, ...]], ...]
 
     def rows(self, findings: Findings) -> Iterator[tuple[int, Sequence[str]]]:
-        """A sheet is rectangular; only cells beyond the header can be wrong."""
+        """Rows of the sheet. A sheet is rectangular, so only cells beyond the header can be wrong."""
         width = len(self.header)
         for row, cells in self.body:
             if any(cells[width:]):
@@ -95,7 +95,7 @@ class CsvGrid:
     separator: str = ","
 
     def rows(self, findings: Findings) -> Iterator[tuple[int, Sequence[str]]]:
-        """Rows of another length than the header are found and left out."""
+        """Rows of the text. A row of another length than the header is reported and left out."""
         width = len(self.header)
         try:
             for number, (line, cells) in enumerate(csv_rows(_lines(self.text), self.lines_before, self.separator)):
@@ -132,7 +132,7 @@ def open_grid(delivered: Delivered, findings: Findings, lines_before: int = 0) -
         findings.refuse(delivered.name, refused)
         return None
     if "\n" not in text:
-        text = text.replace("\r", "\n")  # lines of an old Macintosh
+        text = text.replace("\r", "\n")  # line ends of old Macintosh files
     header, separator = csv_header(text) or ((), ",")
     if not header:
         findings.add(delivered.name, 0, "", tr("is empty; a file without rows still has its header"))
@@ -144,9 +144,9 @@ def open_grid(delivered: Delivered, findings: Findings, lines_before: int = 0) -
 
 
 def named(header: Sequence[str], delivered: Delivered) -> tuple[str, ...]:
-    """The columns that headings name: their own names, or the Chinese words of E text.
+    """The columns that headings mean: their own names, or the Chinese words of E text.
 
-    `PASSED_OVER`: columns to be ignored, and running numbers.
+    `PASSED_OVER` stands for ignored columns and running numbers.
     """
     columns = ((heading, column_of(delivered.table, heading)) for heading in header)
     counting = COUNTING if delivered.table else frozenset[str]()
@@ -157,7 +157,7 @@ def named(header: Sequence[str], delivered: Delivered) -> tuple[str, ...]:
 
 
 def note_separator(file: str, separator: str, findings: Findings) -> None:
-    """Say what stands between cells where it is no comma."""
+    """Note the separator of cells where it is not a comma."""
     if separator != ",":
         semicolons = tr("cells are separated by semicolons, as the header shows")
         findings.note(file, semicolons if separator == ";" else tr("cells are separated by tabs, as the header shows"))
@@ -213,19 +213,19 @@ def _read_sheet(delivered: Delivered, sheet: Worksheet, findings: Findings) -> S
 def _without_serials(
     cells: tuple[str, ...], header: Sequence[str], dated: Sequence[int], sheet: Worksheet
 ) -> tuple[str, ...]:
-    """A row whose dates that lost their format, numbers of days, are dates again."""
+    """A row with dates restored where cells lost their date format and show a number of days."""
     there = [index for index in dated if index < len(cells) and _SERIAL.match(cells[index])]
     if not there:
         return cells
     changed = list(cells)
     for index in there:
-        with contextlib.suppress(ValueError):  # no date of that column: the number is refused as it stands
+        with contextlib.suppress(ValueError):  # not a date in that column: the number stays and is refused
             changed[index] = _date_text(sheet.date_of(float(cells[index])), header[index])
     return tuple(changed)
 
 
 def _date_text(value: date | time | timedelta, column: str) -> str:
-    """A date cell as text: of a column of instants the local time, else the month or day a typed one became."""
+    """A date cell as text: the local time in a column of instants, else the month or day that a typed text became."""
     if not isinstance(value, datetime):
         value = datetime.combine(value, time()) if isinstance(value, date) else value
     if isinstance(value, datetime):
@@ -242,7 +242,7 @@ def _date_text(value: date | time | timedelta, column: str) -> str:
 
 
 def csv_header(text: str) -> tuple[tuple[str, ...], str] | None:
-    """The cells of the first line and what separates them: the sign that gives most. None where there is no line."""
+    """The cells of the first line and their separator: the one that gives most cells. None where there is no line."""
     found: list[tuple[tuple[str, ...], str]] = []
     for separator in SEPARATORS:
         with contextlib.suppress(csv.Error):
@@ -253,7 +253,7 @@ def csv_header(text: str) -> tuple[tuple[str, ...], str] | None:
 
 
 def check_header(name: str, header: Sequence[str], fields: Sequence[Field], findings: Findings) -> dict[str, int]:
-    """Where each known column is. Unknown, doubled and missing ones are found."""
+    """The place of each known column. Unknown, doubled and missing columns are reported."""
     known = [field.name for field in fields]
     places: dict[str, int] = {}
     if len(header) > MAX_COLUMNS:
@@ -292,8 +292,8 @@ def check_header(name: str, header: Sequence[str], fields: Sequence[Field], find
 def parse_rows(grid: Grid, fields: Sequence[Field], findings: Findings) -> list[ParsedRow]:
     """Every row of a short table: (row, values by column).
 
-    An empty or absent optional cell is None. A cell that was refused is not among the values, so that what else is
-    wrong with its row is found in the same pass (`having`).
+    An empty or absent optional cell is None. A refused cell is left out of the values, so that other problems of its
+    row are found in the same pass (`having`).
     """
     places = check_header(grid.name, grid.header, fields, findings)
     result: list[ParsedRow] = []

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class FindingText(NamedTuple):
-    """Templates in the manner of `str.format`."""
+    """Texts of a finding: templates in the manner of `str.format`."""
 
     severity: str
     en: str

@@ -2,9 +2,9 @@
 """The worksheets of a workbook as rows of text, with the limits a hostile workbook needs.
 
 A workbook is a ZIP of XML: its uncompressed size is bounded before anything is parsed (a ZIP member never yields more
-than it declares), rows and columns while they are read. A number is read as the shortest decimal that names it, written
-out, which is what the reader of the sheet sees. What a spreadsheet shows and a file does not hold is told with its
-place: formulas (what they show depends on who computed them last), errors, numbers that became dates, merged cells.
+than it declares), rows and columns while they are read. A number is read as its shortest decimal form, written out, as
+a person sees it in the sheet. Cells whose display differs from the stored value are reported with their place: formulas
+(the value depends on the program that computed them last), errors, numbers that became dates, merged cells.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 
 _PIECE_BYTES: Final = 1024**2
 _COLUMN: Final = re.compile(rb'r="([A-Z]{1,3})\d')
-# A cell that holds something: `<c r="B7" s="1"/>` is only painted.
+# A cell with content: `<c r="B7" s="1"/>` has only a style.
 _FILLED_CELL: Final = re.compile(rb'<(?:\w+:)?c\s(?:[^<>]*\s)?r="([A-Z]{1,3})\d+"[^<>]*(?<!/)>')
 _UNPLACED_CELL: Final = re.compile(rb'<(?:\w+:)?c(?:>|\s(?![^<>]*\br="))')
 _MERGE: Final = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3}(\d{1,7}):[A-Z]{1,3}(\d{1,7}))"')
@@ -36,7 +36,7 @@ _MERGE: Final = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3}(\d{1,7}):[A
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A cell of which a CSV would not hold what people see. `code`: formula, error_value or date; `index`: from 0."""
+    """A cell that a CSV would not hold as people see it. `code`: formula, error_value or date; `index`: from 0."""
 
     code: str
     row: int
@@ -45,7 +45,7 @@ class Odd:
 
     @property
     def place(self) -> str:
-        """As a spreadsheet names it: C4."""
+        """The cell's name in a spreadsheet, e.g. C4."""
         return f"{_letters(self.index)}{self.row}"
 
 
@@ -59,17 +59,17 @@ class Worksheet:
         self._max_rows = max_rows
 
     def rows(self, text_of_odd: Callable[[Odd], str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-        """(row, cells) of every row, the blank ones before the last too; without the empty cells at its end.
+        """(row, cells) of every row, including blank rows before the last, without empty cells at the row's end.
 
         Raises:
-            Unreadable: more rows or columns than are read.
+            Unreadable: more rows or columns than the limits.
         """
         limit = f"{self._max_rows} rows, {MAX_COLUMNS} columns"
         width = self._width()
         if width > MAX_COLUMNS:
             raise Unreadable("too_big", size=f"a cell in column {_letters(width - 1)}", limit=limit)
         self._sheet.reset_dimensions()  # the declared size may be wrong
-        # Never the 16 384 columns each of a million crafted rows may claim, nor rows up to whatever number one claims.
+        # Never read the 16 384 columns that each of a million crafted rows may claim, nor rows up to a claimed number.
         rows = self._sheet.iter_rows(max_row=self._max_rows + 1, max_col=max(width, 1))
         for row, cells in enumerate(rows, 1):
             if row > self._max_rows:
@@ -100,7 +100,7 @@ class Worksheet:
                 yield place.decode(), int(top), int(bottom)
 
     def _width(self) -> int:
-        """How many columns hold something; of those that are read, the painted ones count too (it is quicker)."""
+        """The number of columns with content; up to the limit, columns with only a style count too (quicker)."""
         width = 0
         for piece in self._pieces():
             if _UNPLACED_CELL.search(piece):
@@ -112,7 +112,7 @@ class Worksheet:
         return width
 
     def _pieces(self) -> Iterator[bytes]:
-        """The XML, which openpyxl does not tell everything of in its read-only way; no piece ends within a tag."""
+        """The sheet's XML in pieces, none of which ends within a tag: openpyxl's read-only mode leaves parts out."""
         rest = b""
         with self._archive.open(self._sheet._worksheet_path) as part:
             while read := part.read(_PIECE_BYTES):
@@ -126,10 +126,12 @@ class Worksheet:
 
 @contextmanager
 def open_workbook(data: bytes, *, max_bytes: int, max_rows: int) -> Iterator[list[Worksheet]]:
-    """Its worksheets, at least one; charts are left out. `max_bytes`: unpacked; `max_rows`: of one sheet.
+    """The worksheets of a workbook, at least one, without charts.
+
+    `max_bytes`: limit of the unpacked size; `max_rows`: of one sheet.
 
     Raises:
-        Unreadable: it is no workbook, or one that unpacks to more than is read.
+        Unreadable: not a workbook, or one that unpacks to more than the limit.
     """
     if data.startswith(OLE):
         raise Unreadable("old_excel")
@@ -184,7 +186,7 @@ def _number(letters: bytes) -> int:
 
 
 def _letters(index: int) -> str:
-    """The name a spreadsheet gives its column: 0 -> A, 26 -> AA."""
+    """The name of a column in a spreadsheet: 0 -> A, 26 -> AA."""
     name, rest = "", index + 1
     while rest:
         rest, digit = divmod(rest - 1, 26)
