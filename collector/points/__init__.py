@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Point tables (点表): rows of a CSV or XLSX become checked, frozen points; agent and simulators read the same table.
 
-A row says where a value lives in a device and what it means. Raw register units exist only here: value =
-(raw × scale + offset) × sign, in `raw_unit`, becomes the stored integer of its quantity (model/quantity.py).
+A row says where a value is in a device and what it means. Raw register units exist only here: value = (raw × scale +
+offset) × sign, in `raw_unit`, becomes the stored integer of its quantity (model/quantity.py).
 
-`grid` a file into rows of text · `words` the words of the trade · `cells`, `load` rows into points ·
-`notation` 4xxxx addresses · `messages`, `lint_messages`, `findings` what can be wrong, in both languages · `lint` what
-deserves a look before the visit · `identifiers` data identifiers of meters · `convert/` a maker's sheet into a
-proposed table · `diff` what changed between two versions and must be verified again (对点).
+`grid` a file as rows of text · `words` the words of the trade · `cells`, `load` rows into points · `notation` 4xxxx
+addresses · `messages`, `lint_messages`, `findings` all possible problems, in both languages · `lint` doubtful rows to
+look at before the visit · `identifiers` data identifiers of meters · `convert/` a maker's sheet into a proposed table ·
+`diff` changes between two versions that must be verified again (对点).
 """
 
 from collector.points.load import load_points

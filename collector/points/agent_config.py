@@ -72,7 +72,7 @@ class UplinkConfig(Section):
 
     @property
     def is_one_way(self) -> bool:
-        """Whether nothing comes back from the center."""
+        """True if the center never answers: no acknowledgements come back."""
         return self.ack == "none"
 
 
@@ -208,7 +208,7 @@ def load_agent(path: Path) -> AgentConfig:
 
 
 def _check_device_column(path: Path, settings: AgentSettings, problems: list[Problem]) -> None:
-    """A misspelt id in a table's device column would silently drop its rows."""
+    """Refuse a device column with an unknown id: such rows would silently belong to no device."""
     known = {device.id for device in settings.device}
     for name in dict.fromkeys(device.points for device in settings.device):
         for device_id, row in load_device_ids(path.parent / name).items():

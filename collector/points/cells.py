@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One row while it is read: cells into numbers, words of the trade into ours, every problem with its place."""
+"""One row while it is read: cells become numbers and our own words, every problem with its place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from collector.points.words import EMPTY_WORDS, QUANTITY_WORDS, SIGN_WORDS, UNIT
 _DECIMAL = re.compile(r"([+-]?\d{1,20})(?:\.0+)?\Z", re.ASCII)
 _STATE: Final = re.compile(r"([^=:]+)[=:]([01])\Z")
 _HEXADECIMAL = re.compile(r"([+-]?)(?:0[xX]([0-9A-Fa-f]{1,16})|([0-9A-Fa-f]{1,16})[Hh])\Z", re.ASCII)
-# A dash in these is text.
+# In these columns a dash is text, not an empty cell.
 _TEXTS: Final = frozenset({"name", "description", "device", "unit", "guard", "sign"})
 _QUANTITIES: Final[dict[str, str]] = {
     fold(word): name
@@ -28,13 +28,13 @@ _QUANTITIES: Final[dict[str, str]] = {
 
 
 def without_zeros(text: str) -> str:
-    """A whole number that a spreadsheet gave a decimal point, without it: 3.0 -> 3; any other text as it is."""
+    """A whole number without the decimal point that a spreadsheet added: 3.0 -> 3; any other text unchanged."""
     found = _DECIMAL.match(text)
     return found[1] if found else text
 
 
 def parse_whole(text: str) -> int | None:
-    """A whole number as tables write it: 16, 0016, 16.0 (from a spreadsheet), 0x10, 10H; None where it is none."""
+    """A whole number as tables write it: 16, 0016, 16.0 (from a spreadsheet), 0x10, 10H; None for any other text."""
     if found := _DECIMAL.match(text):
         return int(found[1])
     if found := _HEXADECIMAL.match(text):
@@ -43,7 +43,7 @@ def parse_whole(text: str) -> int | None:
 
 
 def parse_states(text: str) -> tuple[tuple[int, int], ...] | None:
-    """The states of a status, as 1=1; 2=0: raw value and what it means; None where the text is no such list."""
+    """The states of a status, e.g. 1=1; 2=0: raw value and its meaning; None where the text is not such a list."""
     plain = re.sub(r"\s*([=:])\s*", r"\1", unicodedata.normalize("NFKC", text))
     found: dict[int, int] = {}
     for part in filter(None, re.split(r"[;,、\s]+", plain)):
@@ -56,7 +56,7 @@ def parse_states(text: str) -> tuple[tuple[int, int], ...] | None:
 
 @lru_cache(4096)
 def _fraction(text: str) -> Fraction:
-    """Shared: a table says the same factor thousands of times."""
+    """The exact number of a text, cached: a table repeats the same factor thousands of times."""
     return Fraction(parse_decimal(text))
 
 
@@ -70,21 +70,21 @@ class Row:
 
     @property
     def file(self) -> str:
-        """The file it stands in."""
+        """The name of the table's file."""
         return self._findings.file
 
     def find(self, code: str, key: str, /, **values: object) -> None:
-        """Remember a problem of the cell under `key`."""
+        """Report a problem of the cell under `key`, and remember that the column is bad."""
         self.bad.add(key)
         self._findings.find(code, self.number, key, **values)
 
     def text(self, key: str) -> str:
-        """The cell; empty also where it is a dash that says so."""
+        """The text of a cell; empty too where a dash stands for an empty cell."""
         text = self._cells.get(key, "").strip()
         return "" if text in EMPTY_WORDS and key not in _TEXTS else text
 
     def written(self) -> frozenset[str]:
-        """The columns in which this row says something."""
+        """The columns of this row that are not empty."""
         return frozenset(key for key in self._cells if self.text(key))
 
     def number_of(self, key: str) -> Fraction | None:
@@ -113,7 +113,7 @@ class Row:
         return None
 
     def word(self, key: str, vocabulary: Vocabulary, default: str | None = None) -> str:
-        """Our word for the cell; `default` where it is empty, a problem where there is none."""
+        """Our word for the cell's text; `default` where the cell is empty (without a default that is a problem)."""
         text = without_zeros(self.text(key))
         folded = fold(text)
         if not text:
@@ -131,11 +131,11 @@ class Row:
         return default or vocabulary.choices[0]
 
     def heading(self, key: str) -> str:
-        """How the file heads a column."""
+        """The heading of a column as the file writes it."""
         return self._findings.headings.get(key, "")
 
     def sign(self) -> int:
-        """1 or -1."""
+        """The sign of the value: 1 or -1."""
         text = without_zeros(self.text("sign")) or "1"
         if text in SIGN_WORDS:
             return int(SIGN_WORDS[text])

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two versions of a point table by point name, and what must be verified again (对点) because it reads another value.
+"""Two versions of a point table compared by point name: which points must be verified again (对点).
 
-Meanings are compared, not files: 03 and holding, 0x10 and 16, CSV and XLSX, order of rows are no differences.
+A point must be verified again where it reads another value. Meanings are compared, not text: 03 and holding, 0x10 and
+16, CSV and XLSX, the order of rows are no differences.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collector.points.lint import guess_family
 from collector.points.load import family_of, read_entries
 from collector.points.point import COLUMNS, Point, cells_of
 
-# What a row reads, and what the value means; a change elsewhere (range, deadband, period, words) reads the same value.
+# A change of place or meaning; a change elsewhere (range, deadband, period, words) reads the same value.
 ADDRESS: Final = frozenset({"device", "area", "type", "address", "common_address", "registers", "bit", "order"})
 MEANING: Final = frozenset(
     {"unit", "quantity", "scale", "offset", "raw_unit", "sign", "backup", "guard", "no_value", "norm_base", "map"}
@@ -27,7 +28,7 @@ Key = tuple[str, str]  # device, name
 
 
 def reasons_for(changed: Set[str]) -> tuple[str, ...]:
-    """Why a point with these columns changed must be verified again: address, meaning, or neither."""
+    """The reasons to verify a point again whose columns changed: address, meaning, or none."""
     return tuple(name for name, columns in (("address", ADDRESS), ("meaning", MEANING)) if changed & columns)
 
 
@@ -42,7 +43,7 @@ class CellChange:
 
 @dataclass(frozen=True, slots=True)
 class PointChange:
-    """A point in both versions, rows as the spreadsheets show them. `name`, `device`: as in the new one."""
+    """A point in both versions, rows as the spreadsheets show them. `name`, `device`: of the new version."""
 
     device: str
     name: str
@@ -52,13 +53,16 @@ class PointChange:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it must be verified again: address, meaning, or neither."""
+        """The reasons to verify the point again: address, meaning, or none."""
         return reasons_for({cell.column for cell in self.cells})
 
 
 @dataclass(frozen=True, slots=True)
 class PointTableDifference:
-    """`renamed`: nothing but the name differs. `no_longer_read`: (unit, quantity) that lost every source."""
+    """The difference of two versions of a point table.
+
+    `renamed`: points with a new name and nothing else new. `no_longer_read`: (unit, quantity) that lost every source.
+    """
 
     added: tuple[Point, ...]
     removed: tuple[Point, ...]
@@ -68,12 +72,12 @@ class PointTableDifference:
 
     @property
     def equal(self) -> bool:
-        """Nothing differs."""
+        """True if the versions do not differ."""
         return not (self.added or self.removed or self.renamed or self.changed)
 
     @property
     def verify_again(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-        """(device, name, reasons) of what must be verified before its values count, in the order of the new table."""
+        """(device, name, reasons) of every point to verify before its values count, in the order of the new table."""
         rows: list[tuple[int, str, str, tuple[str, ...]]]
         rows = [(p.row, p.device, p.name, ("new",)) for p in self.added]
         rows += [(c.new_row, c.device, c.name, c.reasons) for c in self.changed if c.reasons]
@@ -81,7 +85,7 @@ class PointTableDifference:
 
 
 def load_version(path: Path, protocol: str | None = None, ignored: Iterable[str] = ()) -> tuple[tuple[Point, ...], str]:
-    """All points of a table and its protocol family; `protocol` None: told by the table.
+    """All points of a table and its protocol family; with `protocol` None the family is guessed from the table.
 
     Raises:
         ConfigError: every problem of the table.
@@ -97,7 +101,7 @@ def load_version(path: Path, protocol: str | None = None, ignored: Iterable[str]
 
 
 def compare_points(old: tuple[Point, ...], new: tuple[Point, ...], family: str) -> PointTableDifference:
-    """What differs between two versions of a table."""
+    """The difference of two versions of a table."""
     before, after = {_key(p): p for p in old}, {_key(p): p for p in new}
     removed = {key: p for key, p in before.items() if key not in after}
     added = {key: p for key, p in after.items() if key not in before}
@@ -122,7 +126,7 @@ def _sources(points: tuple[Point, ...]) -> set[tuple[str, str]]:
 
 
 def _take_renamed(removed: dict[Key, Point], added: dict[Key, Point], family: str) -> tuple[PointChange, ...]:
-    """Pairs equal in all but the name, taken out of both; two candidates alike are no pair."""
+    """Pairs equal in all but the name, removed from both sides; where two candidates are alike, no pair is made."""
     gone, come = _by_rest(removed, family), _by_rest(added, family)
     pairs = [(gone[rest][0], keys[0]) for rest, keys in come.items() if len(keys) == 1 == len(gone.get(rest, ()))]
     return tuple(_change(removed.pop(old), added.pop(new), family) for old, new in pairs)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A point table as header and rows of cells, from a CSV or a workbook (the sheet 点表, else its first).
 
-What is read decides, not the name of the file. Rows count as a spreadsheet shows them (the first line is row 1, blank
-ones count). Title lines above the header are tolerated when the header is among the first ten rows.
+The content decides the format, not the file name. Rows count as a spreadsheet shows them (the first line is row 1,
+blank ones count). Title lines above the header are tolerated when the header is among the first ten rows.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class PointSheet:
-    """`headings`: column -> heading as the file writes it; `rows`: (row, cells by column), blank rows left out."""
+    """A table under its headings.
+
+    `headings`: column -> heading in the file; `rows`: (row, cells by column), blank rows left out.
+    """
 
     file: str
     header_row: int
@@ -49,13 +52,13 @@ class PointSheet:
 
 
 def read_table(path: Path, findings: TableFindings, ignored: Iterable[str] = ()) -> PointSheet | None:
-    """The table in a file. `ignored`: headings of columns that are passed over. None where the file was refused."""
+    """The table in a file; None where the file was refused. `ignored`: headings of columns to ignore."""
     sheet = read_sheet(path, findings)
     return None if sheet is None else _table(sheet, findings, frozenset(map(fold, ignored)))
 
 
 def read_sheet(path: Path, findings: TableFindings) -> Sheet | None:
-    """The rows of a file, whatever their headings. None where the file as a whole was refused."""
+    """The rows of a file, with whatever headings. None where the file as a whole was refused."""
     try:
         data = read_regular(path, MAX_BYTES)
         return _read_workbook(data, findings) if data.startswith((ZIP, OLE)) else _read_csv(data)
@@ -105,7 +108,7 @@ def _table(sheet: Sheet, findings: TableFindings, ignored: frozenset[str]) -> Po
 
 
 def _header_index(rows: Sequence[Sequence[str]]) -> int | None:
-    """The first row that names both name and address; failing that, the one that names most columns, at least two."""
+    """The first row that names both name and address; else the row that names most columns, at least two."""
     known = [{column_of(cell) for cell in cells if cell} - {None, ""} for cells in rows[:HEADER_WITHIN]]
     full = [index for index, columns in enumerate(known) if {"name", "address"} <= columns]
     if full:
@@ -123,7 +126,7 @@ def _no_header(rows: Sequence[Sequence[str]], findings: TableFindings) -> None:
 
 
 def _columns(row: int, header: Sequence[str], findings: TableFindings, ignored: frozenset[str]) -> dict[str, int]:
-    """Where each known column is; unknown ones and two of one meaning are found."""
+    """The place of each known column; unknown columns, and two of one meaning, are reported."""
     places: dict[str, int] = {}
     for index, heading in enumerate(header):
         key = column_of(heading) if heading and fold(heading) not in ignored else ""
@@ -138,7 +141,7 @@ def _columns(row: int, header: Sequence[str], findings: TableFindings, ignored: 
 
 
 def _fits(row: int, cells: Sequence[str], header: Sequence[str], ragged: bool, findings: TableFindings) -> bool:
-    """Whether every cell stands below a heading, and every heading above a cell."""
+    """True if every cell is below a heading, and every heading above a cell."""
     if ragged and len(cells) != len(header):
         findings.find("cell_count", row, count=len(cells), expected=len(header))
         return False
@@ -153,7 +156,7 @@ def _fits(row: int, cells: Sequence[str], header: Sequence[str], ragged: bool, f
 
 
 def _check_characters(row: int, cells: Mapping[str, str], findings: TableFindings) -> None:
-    """A cell may be shown in a terminal and in pages: control characters other than line breaks have no business."""
+    """Refuse control characters other than line breaks: a cell may be shown in a terminal and in pages."""
     for key, cell in cells.items():
         allowed = "\n\r\t" if key == "description" else ""
         odd = next((c for c in cell if not c.isprintable() and c not in allowed and c != "\u3000"), None)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The data identifiers of DL/T 645 and the attributes of DL/T 698.45 that are read: what a meter can say.
+"""The data identifiers of DL/T 645 and the attributes of DL/T 698.45 that the program reads from meters.
 
 Source: DL/T 645-2007, tables A.1, A.3, A.6; DL/T 645-1997, appendix A; DL/T 698.45-2017, annex E (objects of energies,
-variables, parameters). Identifiers of 1997 have two bytes, the first 90H or more: as numbers they are none of 2007.
+variables, parameters). Identifiers of 1997 have two bytes, the first 90H or more: no identifier of 2007 is the same
+number.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ _RATES_1997: Final = 0xE
 
 
 def is_of_1997(identifier: int) -> bool:
-    """Whether an identifier has the two bytes of the edition of 1997, which asks with other control codes."""
+    """True if an identifier has the two bytes of the edition of 1997, which asks with other control codes."""
     return identifier in _OF_1997
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lint of a point table before the visit: all that load refuses, and what is allowed but rarely right.
+"""Lint of a point table before the visit: all that load refuses, and entries that are allowed but rarely right.
 
-Looks at the table alone: which device and what limits read it is known to `agent check`.
+Lint looks at the table alone: device and read limits are known to `agent check`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from collector.sheets.findings import Severity, TableFinding
 
 @dataclass(frozen=True, slots=True)
 class LintReport:
-    """What lint found. `family`: modbus, iec104, dlt645, dlt698, or empty where the table does not tell."""
+    """The result of lint. `family`: modbus, iec104, dlt645, dlt698, or empty where the table does not decide."""
 
     file: str
     family: str
@@ -35,13 +35,15 @@ class LintReport:
     findings: tuple[TableFinding, ...]
 
     def count(self, severity: Severity) -> int:
-        """How many findings of a severity."""
+        """The number of findings of a severity."""
         return sum(finding.severity is severity for finding in self.findings)
 
 
 def lint_table(path: Path, protocol: str | None = None, ignored: Iterable[str] = ()) -> LintReport:
-    """Read and judge a table. `protocol`, `ignored` as in `load_points`; None: told by the table. Never raises for its
-    content."""
+    """Read and judge a table; bad content gives findings, never an exception.
+
+    `protocol`, `ignored` as in `load_points`; with `protocol` None the family is guessed from the table.
+    """
     findings = TableFindings(str(path))
     table = read_table(path, findings, ignored)
     family = ""
@@ -63,9 +65,9 @@ def lint_table(path: Path, protocol: str | None = None, ignored: Iterable[str] =
 
 
 def guess_family(table: PointSheet) -> str:
-    """The protocol family a table is written for; empty where it could be two."""
+    """The protocol family a table is written for; empty where two are possible."""
     areas = {fold(cells["area"]) for _, cells in table.rows if cells.get("area")}
-    shared = {"1", "01", "3", "03"}  # function codes and ASDU types alike
+    shared = {"1", "01", "3", "03"}  # codes that are both a function code and an ASDU type
     if (areas - shared) & set(IEC104_AREA_WORDS.words) - set(MODBUS_AREA_WORDS.words):
         return "iec104"
     if (areas - shared) & set(MODBUS_AREA_WORDS.words):
@@ -97,7 +99,7 @@ def _lint_device(entries: list[Entry], family: str, table: PointSheet, findings:
 
 
 def _lint_sources(points: list[Point], findings: TableFindings) -> None:
-    """Primary and backup of one quantity: a status the bill hangs on deserves two sources, and two different ones."""
+    """Check primary and backup of a quantity: a status that the bill depends on should have two different sources."""
     sources = {(p.unit, p.quantity, p.backup): p for p in points if p.quantity}
     single: dict[str, list[Point]] = {}
     for (unit, name, backup), point in sources.items():
@@ -114,7 +116,7 @@ def _lint_sources(points: list[Point], findings: TableFindings) -> None:
 
 
 def place_of(point: Point) -> tuple[object, ...]:
-    """Where in a device the value is read."""
+    """The place in a device from which the value is read."""
     return point.area, point.common_address, point.address, point.bit_text
 
 

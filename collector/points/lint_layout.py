@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lint of where values live: registers, byte orders, information objects, data identifiers; one device at a time."""
+"""Lint of places in a device: registers, byte orders, information objects, data identifiers; one device at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collector.points.point import BIT_AREAS, Point
 
 # A longer hole is two different parts of a device, not a split request.
 SHORT_HOLE: Final = 16
-# What an ASDU type carries (with its time-tagged forms).
+# The kind of value of an ASDU type (with its time-tagged forms).
 _CARRIES: Final = {
     **dict.fromkeys(("1", "3", "20", "30", "31"), QuantityKind.STATUS),
     **dict.fromkeys(("5", "32", "9", "11", "13", "21", "34", "35", "36"), QuantityKind.ANALOG),
@@ -41,7 +41,7 @@ _IDENTIFIERS: Final = {"dlt645": {
 
 
 def _may_share(one: Point, other: Point) -> bool:
-    """Whether two rows at one place are meant so: units that share a busbar share its voltage and frequency."""
+    """True if two rows may share a place on purpose: units on one busbar share its voltage and frequency."""
     return one.quantity == other.quantity and one.unit != other.unit and bool(one.quantity) and one.area == other.area
 
 
@@ -49,8 +49,8 @@ def lint_registers(points: list[Point], findings: TableFindings) -> None:
     """Overlaps and repetitions within each area, and short holes that split requests."""
     for area in sorted({point.area for point in points}):
         inside = sorted((p for p in points if p.area == area), key=lambda p: (p.address, p.registers, p.row))
-        end, last = -1, None  # first register after all seen so far, and the point that reaches it
-        near: dict[tuple[int, str, int | None, str], Point] = {}  # those that reach as far as here, one of a kind
+        end, last = -1, None  # first register after all seen so far, and the point that ends there
+        near: dict[tuple[int, str, int | None, str], Point] = {}  # points that reach as far as here, one of a kind
         for point in inside:
             near = {place: other for place, other in near.items() if other.address + other.registers > point.address}
             for other in near.values():
@@ -93,7 +93,7 @@ def _span(point: Point) -> str:
 
 
 def lint_orders(entries: list[Entry], findings: TableFindings) -> None:
-    """Byte orders that are missing or differ where the neighbours of the same device say another."""
+    """Byte orders that are missing, or differ from those of the neighbours in the same device."""
     wide = [e for e in entries if e.point.registers > 1]
     said = [e for e in wide if "order" in e.written]
     if wide and not said:
@@ -114,7 +114,7 @@ def lint_orders(entries: list[Entry], findings: TableFindings) -> None:
 
 
 def lint_objects(points: list[Point], findings: TableFindings) -> None:
-    """IEC 60870-5-104: information objects that can't be, repeat, or carry another kind of value."""
+    """IEC 60870-5-104: information objects that are impossible, repeated, or of another kind of value."""
     with_station = next((p for p in points if p.common_address is not None), None)
     places: dict[tuple[int | None, int, int | None], Point] = {}
     for point in points:
@@ -135,7 +135,7 @@ def _compare_kinds(point: Point, findings: TableFindings) -> None:
     carried = _CARRIES.get(
         point.area, QuantityKind.STATUS if point.bit is not None else QuantityKind.ANALOG
     )  # a bit string
-    # Stations do send energy as a measured value; a status travels as one only where a map says what its codes mean.
+    # Stations do send energy as a measured value; a status travels as one only where a map gives its codes a meaning.
     if carried is wanted or point.states or (carried, wanted) == (QuantityKind.ANALOG, QuantityKind.COUNTER):
         return
     (carries, carries_zh), (kind, kind_zh) = _KIND_WORDS[carried], _KIND_WORDS[wanted]
@@ -144,7 +144,7 @@ def _compare_kinds(point: Point, findings: TableFindings) -> None:
 
 
 def lint_identifiers(points: list[Point], family: str, findings: TableFindings) -> None:
-    """DL/T 645 and 698.45: identifiers that repeat, or that no meter answers with this quantity."""
+    """DL/T 645 and 698.45: identifiers that are repeated, or that never carry this quantity."""
     places: dict[int, Point] = {}
     for point in points:
         other = places.setdefault(point.address, point)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lint of what values mean: declared ranges against what is plausible, units, steps, statuses, sentinels, guards."""
+"""Lint of the meaning of values: declared ranges against plausible ones, units, steps, statuses, sentinels, guards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collector.points.load import guard_range
 from collector.points.point import BIT_AREAS, INTEGER_RANGE, MODBUS_AREAS, RAW_UNITS, Point, decimal_text
 from collector.points.words import AREA_ZH
 
-# A range that stays below this says the unit is a thousand times too small (in the quantity's unit).
+# A range that stays below this means that the unit is a thousand times too small (in the quantity's unit).
 _TINY: Final = {"MW": Fraction(1, 10), "Mvar": Fraction(1, 10), "kV": Fraction(1)}
 _NOMINAL_HZ: Final = 50
 
@@ -63,7 +63,7 @@ def _shown(limit: Fraction | None) -> str:
 
 
 def _lint_small(point: Point, quantity: Quantity, findings: TableFindings) -> None:
-    """A range or a type that can only ever give a trifle: mostly kW headed MW the other way round, or a wrong scale."""
+    """A range or type that reaches only tiny values: mostly kW labelled MW the other way round, or a wrong scale."""
     least = _TINY.get(quantity.unit)
     if least is None:
         return
@@ -84,9 +84,9 @@ def _type_of(point: Point) -> str:
 
 
 def _lint_reach(point: Point, findings: TableFindings) -> None:
-    """A declared limit that no raw value gives, on 104 and meters; of registers it refuses the table when it is read.
+    """A declared limit that no raw value reaches, on 104 and meters; on registers such a table is already refused.
 
-    A little beyond the end of a measuring range is usual; ten times is another meaning of the factor.
+    A limit a little beyond the end of a measuring range is usual; ten times beyond means another factor.
     """
     limits = {key: limit for key, limit in (("min", point.low), ("max", point.high)) if limit is not None}
     if point.reach is None or point.area in MODBUS_AREAS or not limits:
@@ -101,7 +101,7 @@ def _lint_reach(point: Point, findings: TableFindings) -> None:
 
 
 def lint_sentinels(points: list[Point], findings: TableFindings) -> None:
-    """Counters and states in registers that would believe a device which fills its registers with ones for no value."""
+    """Counters and states without a sentinel, read from registers that a device may fill with ones for "no value"."""
     names = []
     for point in points:
         quantity = BY_NAME.get(point.quantity)
@@ -128,7 +128,7 @@ def lint_sentinels(points: list[Point], findings: TableFindings) -> None:
 
 
 def lint_arithmetic(points: list[Point], family: str, findings: TableFindings) -> None:
-    """Signs, statuses, sentinels and guards that can't do what they say."""
+    """Signs, statuses, sentinels and guards that can't work as written."""
     for point in points:
         quantity = BY_NAME.get(point.quantity)
         if point.scale < 0 and point.sign < 0:

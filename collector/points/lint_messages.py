@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What lint finds in a table that can be read, by stable code: severity, words and remedy, in English and Chinese.
+"""The findings of lint in a readable table, by stable code: severity, words and remedy, in English and Chinese.
 
 Data only, as in `messages.py`.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows of a table into checked points; a table with one problem gives no points, and all its problems at once."""
+"""Rows of a table into checked points. A table with one problem gives no points, and all its problems at once."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ _GUARD_RANGE = re.compile(r"(.+?)\.\.(.+)\Z")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of a table: the point, and the columns in which the row itself says something."""
+    """A row of a table: the point, and the columns that the row itself fills."""
 
     point: Point
     written: frozenset[str]
 
 
 def family_of(protocol: str) -> str:
-    """modbus, iec104, dlt645 or dlt698: what decides how the address columns are read."""
+    """The family of a protocol: modbus, iec104, dlt645 or dlt698; it decides how address columns are read."""
     return "modbus" if protocol.startswith("modbus") else protocol.removesuffix("_over_tcp")
 
 
@@ -107,7 +107,7 @@ def load_device_ids(path: Path) -> dict[str, int]:
 def read_entries(
     table: PointSheet, protocol: str, findings: TableFindings, *, device: str | None = None
 ) -> list[Entry]:
-    """The sound rows of a table, those for `device` or all; what is wrong with the others goes to `findings`."""
+    """The sound rows of a table, for `device` or for all; problems of the others go to `findings`."""
     family = family_of(protocol)
     missing = [key for key in _REQUIRED[family] if key not in table.headings]
     for key in missing:
@@ -128,7 +128,7 @@ def read_entries(
 
 
 def by_device(points: Iterable[Point]) -> dict[str, list[Point]]:
-    """Device id (empty if none is named) -> the rows it reads, in order: its own and those meant for every device."""
+    """Device id (empty if none is named) -> the rows it reads, in order: its own and those for every device."""
     points = list(points)
     own: dict[str, list[Point]] = {}
     for point in points:
@@ -191,7 +191,7 @@ def _highest_bit(kind: str, family: str, area: str) -> int:
 
 
 def _bits(row: Row, highest: int) -> tuple[int | None, int]:
-    """The bit of a row, or the lowest of the bits that it takes as one number, and how many they are."""
+    """The bit of a row, or the lowest of the bits that form one number, and their count."""
     first, dots, last = row.text("bit").partition("..")
     if not dots:
         return row.whole("bit", 0, highest), 1
@@ -241,7 +241,7 @@ def _address(row: Row, family: str, area: str) -> int:
         return 0
     if family.startswith("dlt"):
         digits = text.lower().removeprefix("0x").removesuffix("h")
-        # Eight digits whose number is one of 1997 would be asked as such; four that are none of 1997, as one of 2007.
+        # Eight digits with the number of a 1997 identifier would be asked in that way; four that are none, as 2007.
         wanted = "[9a-f][0-9a-f]{3}|[0-9a-f]{8}" if family == "dlt645" else "[0-9a-f]{8}"
         if re.fullmatch(wanted, digits) is None or (len(digits) == 8 and is_of_1997(int(digits, 16))):
             row.find("identifier", "address", text=text)
@@ -253,7 +253,7 @@ def _address(row: Row, family: str, area: str) -> int:
 
 
 def _is_dotted(row: Row, text: str, area: str) -> bool:
-    """40006.1 is bit 1 of 40006, or 40006.10 that a spreadsheet shortened; 40006.0 is a number, but for a bit of it."""
+    """True for 40006.1: bit 1 of 40006, or 40006.10 that a spreadsheet shortened. 40006.0 is 40006 but for a bit."""
     found = _DOTTED.match(text)
     if found is None:
         return False
@@ -266,7 +266,7 @@ def _is_dotted(row: Row, text: str, area: str) -> bool:
 
 
 def _is_notation(row: Row, text: str, area: str) -> bool:
-    """4xxxx notation is refused with the address to write: which base was meant is not ours to guess."""
+    """True for 4xxxx notation, which is refused with the address to write: the program does not guess the base."""
     notation = find_notation(text)
     if notation is None:
         return False
@@ -306,7 +306,7 @@ def _check_meaning(row: Row, point: Point) -> None:
 
 
 def _check_states(row: Row, point: Point, *, is_status: bool) -> None:
-    """What a status is read from, and what its map may stand beside."""
+    """Check the type that a status is read from, and the columns that its map may be combined with."""
     if not point.states:
         if is_status and "type" not in row.bad and point.type.startswith(("float", "bcd")) and row.text("type"):
             row.find("status_type", "type", text=point.type)
@@ -322,7 +322,7 @@ def _check_states(row: Row, point: Point, *, is_status: bool) -> None:
 
 
 def guard_range(text: str) -> tuple[Fraction, Fraction] | None:
-    """What a guard cell demands, both ends included; None where it is neither a number nor a range."""
+    """The range that a guard cell demands, both ends included; None where it is neither a number nor a range."""
     found = _GUARD_RANGE.match(text)
     first, last = (found[1], found[2]) if found else (text, text)
     try:
@@ -333,7 +333,7 @@ def guard_range(text: str) -> tuple[Fraction, Fraction] | None:
 
 
 def _check_width(row: Row, point: Point) -> None:
-    """The type must fit the area, the width and the value range that the row itself declares."""
+    """Check the type against the area, the width and the value range that the row declares."""
     if row.bad & {"type", "area"}:
         return
     single_bit = point.area in BIT_AREAS
@@ -368,7 +368,7 @@ def _check_range(row: Row, point: Point) -> None:
 
 
 def _check_duplicates(points: list[Point], findings: TableFindings) -> None:
-    """A name once, a primary and a backup source of a quantity once, for each device that reads the rows."""
+    """A name, and a primary and backup source of a quantity, may occur once for each device that reads the rows."""
     for rows in by_device(points).values():
         names: dict[str, Point] = {}
         meanings: dict[tuple[str, str, bool], Point] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a point table is refused, by stable code: severity, words and remedy, in English and Chinese.
+"""The reasons for refusing a point table, by stable code: severity, words and remedy, in English and Chinese.
 
 Data only. A code never changes its meaning; docs/point-tables.md lists them all and a test compares.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A point: where a value lives in a device and what it means. The types, areas, orders and units a table may name."""
+"""A point: the place of a value in a device, and its meaning. The types, areas, orders and units a table may name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from collector.model.quantity import BY_NAME
 from collector.points.identifiers import attribute_of, identifier_text, layout_of
 
-# 16-bit registers a type fills; None: it lives in a single bit or in an information object, not in registers.
+# 16-bit registers of a type; None: a single bit or an information object, not registers.
 REGISTERS: Final[dict[str, int | None]] = {
     "bit": None, "int16": 1, "uint16": 1, "int32": 2, "uint32": 2, "int64": 4, "uint64": 4,
     "float32": 2, "float64": 4, "bcd16": 1, "bcd32": 2,
@@ -31,13 +31,13 @@ _OBJECT_RANGE: Final[dict[str, tuple[int, int]]] = {
     **dict.fromkeys(("15", "37"), INTEGER_RANGE["int32"]), **dict.fromkeys(("7", "33"), INTEGER_RANGE["uint32"]),
 }  # fmt: skip
 MODBUS_AREAS: Final = ("coil", "discrete", "holding", "input")
-# What stands under area of a DL/T 698.45 row, which needs none, so that its address is known for what it is.
+# The area column of a DL/T 698.45 row. It needs none, but the word marks its address as an OAD.
 OAD: Final = "OAD"
 BIT_AREAS: Final = frozenset({"coil", "discrete"})
 # Byte orders of a value of several registers, named as the trade does (ABCD = most significant byte first).
 ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")
 IEC104_TYPES: Final = (1, 3, 5, 7, 9, 11, 13, 15, 20, 21, 30, 31, 32, 33, 34, 35, 36, 37)
-# Types of 104 that hold several states: one of them is read by its bit. 16 of single points, 32 of a bit string.
+# Types of 104 that pack several states, read one by one by their bit: 16 single points, 32 of a bit string.
 PACKED: Final = frozenset({"20"})
 BIT_STRINGS: Final = frozenset({"7", "33"})
 # Single and double points, whose two states the standard names.
@@ -45,7 +45,7 @@ TWO_STATES: Final = frozenset({"1", "3", "30", "31"})
 # Normalised values: a 16-bit code that means a fraction. Source: IEC 60870-5-101, 7.2.6.6.
 NORMALISED: Final = frozenset({"9", "21", "34"})
 NORM_BASE: Final = 32768
-# What a table may say of the code: its factor is per code; or it is the value at code 32767, or at 32768.
+# The meaning of the factor in a table: per code; or the value at code 32767, or at 32768.
 NORM_BASES: Final = (1, 32767, NORM_BASE)
 # Engineering unit -> (unit of the quantity table, factor to it).
 RAW_UNITS: Final[dict[str, tuple[str, Fraction]]] = {
@@ -67,15 +67,15 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One row. `address`: register or coil (0-based), information object address, data identifier of DL/T 645, or OAD
-    of DL/T 698.45.
+    """One row of a point table.
 
-    `unit` is the generating unit; empty means the device's. `area`: a Modbus area; for 104 the ASDU type as a number.
-    `low`, `high`: range in `raw_unit` narrower than the quantity's. `no_value`: raw integers that mean "no value".
-    `guard`: "min..max" or one value; a guard point has no quantity, its block is suspect where it does not match.
-    `norm_base`: the 16-bit code of a normalised value at which it is 1; None: 32768, as the standard has it.
-    `bit`: the only bit wanted, or the lowest of `bit_count` that are one number. `states`: of a status whose raw value
-    is not 0 or 1 itself: pairs of a raw value and the 0 or 1 it means; any other raw value is none.
+    `address`: register or coil (0-based), information object address, data identifier of DL/T 645, or OAD of DL/T
+    698.45. `unit` is the generating unit; empty means the device's. `area`: a Modbus area; for 104 the ASDU type as a
+    number. `low`, `high`: range in `raw_unit` narrower than the quantity's. `no_value`: raw integers that mean "no
+    value". `guard`: "min..max" or one value; a guard point has no quantity, its block is suspect where it does not
+    match. `norm_base`: the 16-bit code of a normalised value that means 1; None: 32768, as in the standard. `bit`: the
+    only bit to read, or the lowest of `bit_count` bits that form one number. `states`: for a status whose raw value is
+    not itself 0 or 1: pairs of a raw value and the 0 or 1 it means; any other raw value gives none.
     """
 
     file: str
@@ -108,24 +108,24 @@ class Point:
 
     @property
     def registers(self) -> int:
-        """How many 16-bit registers (or coils) it fills."""
+        """The number of 16-bit registers (or coils) of the value."""
         return REGISTERS[self.type] or 1
 
     @property
     def factor(self) -> Fraction:
-        """What one step of the raw value is, before offset and sign, in `raw_unit`."""
+        """One step of the raw value, before offset and sign, in `raw_unit`."""
         return self.scale / (self.norm_base or NORM_BASE) if self.area in NORMALISED else self.scale
 
     @property
     def bit_text(self) -> str:
-        """Its bit, or bits, as a table says them: 3, or 2..3."""
+        """The bit or bits as a table writes them: 3, or 2..3."""
         if self.bit is None or self.bit_count == 1:
             return "" if self.bit is None else str(self.bit)
         return f"{self.bit}..{self.bit + self.bit_count - 1}"
 
     @property
     def raw_ends(self) -> tuple[Fraction | int, Fraction | int] | None:
-        """Lowest and highest raw value that can come; None where there are no such ends, as for a float."""
+        """Lowest and highest raw value; None where there are no such limits, as for a float."""
         if self.bit is not None:
             return 0, (1 << self.bit_count) - 1
         if self.area.isdigit():  # the type of a 104 object
@@ -137,7 +137,7 @@ class Point:
 
     @property
     def reach(self) -> tuple[Fraction, Fraction] | None:
-        """Lowest and highest value that can come, in `raw_unit`; None where there are no such ends, as for a float."""
+        """Lowest and highest value, in `raw_unit`; None where there are no such limits, as for a float."""
         ends = self.raw_ends
         if ends is None:
             return None
@@ -154,7 +154,7 @@ class Point:
 
 
 def decimal_text(value: Fraction) -> str:
-    """A number as its exact decimal text, as every cell of a table is one; one that has no end, to six digits."""
+    """A number as exact decimal text, which every table cell is; to six digits where the decimals never end."""
     rest = value.denominator
     for prime in (2, 5):
         while rest % prime == 0:
@@ -171,7 +171,7 @@ def decimal_text(value: Fraction) -> str:
 
 
 def cells_of(point: Point, protocol: str) -> Mapping[str, str]:
-    """What a table would say of it, per column, in one spelling; equal cells mean equal points."""
+    """The cells of a point by column, in one spelling; equal cells mean equal points."""
     numbers = {"scale": point.scale, "offset": point.offset, "min": point.low, "max": point.high,
                "deadband": point.deadband, "period_s": point.period_s}  # fmt: skip
     modbus = protocol.startswith("modbus")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The words of the trade: headings and cell values in English and Chinese, each to the one word this program uses.
+"""The words of the trade: headings and cell values in English and Chinese, mapped to the words of this program.
 
-Data and two lookups. What the trade says of two things alike (小端, 遥信, INT) is a trap: refused, with both meanings.
+Data and two lookups. A word that the trade uses for two meanings (小端, 遥信, INT) is refused, with both meanings.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-# column -> heading in Chinese, then what else it is headed.
+# column -> heading in Chinese, then other headings for it.
 HEADINGS: Final[dict[str, tuple[str, ...]]] = {
     "name": ("名称", "点名", "测点名称", "测点名", "信号名称", "point", "point name", "tag"),
     "description": ("描述", "说明", "点描述", "测点描述", "desc", "comment"),
@@ -41,18 +41,18 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
     "norm_base": ("归一化基数", "满码", "满码值", "norm base", "full code"),
     "map": ("状态映射", "映射", "状态定义", "状态值", "mapping", "states", "enum"),
 }  # fmt: skip
-# Columns every table has for its readers; they carry nothing for this program and may say anything.
+# Columns for human readers; the program ignores their content.
 FOR_READERS: Final = ("序号", "no", "number", "备注", "remark", "remarks", "note", "notes")
 
 
 def fold(text: str) -> str:
-    """A word without what does not tell words apart: case, full width, spaces, `_`, `-`, `.`, line breaks."""
+    """A word without the differences that do not matter: case, full width, spaces, `_`, `-`, `.`, line breaks."""
     return re.sub(r"[\s_\-.]+", "", unicodedata.normalize("NFKC", text).casefold())
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The words of one kind of cell. `words`: folded word -> ours; `traps`: folded word -> its meanings."""
+    """The words of one kind of cell. `words`: folded word -> ours; `traps`: folded word -> its several meanings."""
 
     choices: tuple[str, ...]
     words: Mapping[str, str]
@@ -63,7 +63,7 @@ class Vocabulary:
     def of(
         cls, words: Mapping[str, tuple[str, ...]], traps: Mapping[str, str] | None = None, writing: str = ""
     ) -> Vocabulary:
-        """From our word -> the others; our word counts itself."""
+        """Build from our word -> its other words; our word counts itself."""
         folded = {fold(word): ours for ours, others in words.items() for word in (ours, *others)}
         return cls(tuple(words), folded, {fold(k): v for k, v in (traps or {}).items()}, frozenset(writing.split()))
 
@@ -75,7 +75,7 @@ _COLUMNS: Final[dict[str, str]] = {
 
 
 def column_of(heading: str) -> str | None:
-    """The column a heading means; empty for a column meant for readers, None where it is unknown."""
+    """The column that a heading means; empty for a column for human readers, None where it is unknown."""
     return _COLUMNS.get(fold(heading))
 
 
@@ -162,7 +162,7 @@ QUANTITY_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "agc_in_service": ("AGC投退",), "avc_in_service": ("AVC投退",), "frequency_hz": ("电网频率",),
     "primary_frequency_in_service": ("一次调频投退",),
 }  # fmt: skip
-# Case tells mW from MW: only spellings nobody misreads.
+# Case tells mW from MW: only spellings that can't be confused.
 UNIT_WORDS: Final[dict[str, str]] = {
     "兆瓦": "MW", "千瓦": "kW", "KW": "kW", "瓦": "W", "兆乏": "Mvar", "MVar": "Mvar", "MVAR": "Mvar", "MVAr": "Mvar",
     "千乏": "kvar", "kVar": "kvar", "KVar": "kvar", "KVAR": "kvar", "kVAr": "kvar", "乏": "var", "Var": "var",
@@ -171,5 +171,5 @@ UNIT_WORDS: Final[dict[str, str]] = {
     "万千瓦": "万kW", "万KW": "万kW", "万千乏": "万kvar", "万千瓦时": "万kWh", "万度": "万kWh", "万KWh": "万kWh",
     "万kW·h": "万kWh", "度": "kWh", "瓦时": "Wh", "无": "",
 }  # fmt: skip
-# What people write into a cell to say that it is empty (a lone minus under `sign` is refused: it may mean -1).
+# Texts that mean an empty cell (a lone minus under `sign` is refused: it may mean -1).
 EMPTY_WORDS: Final = frozenset({"/", "—", "--", "——", "-"})

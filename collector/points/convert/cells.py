@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cells as makers write them: addresses, types, factors, units. Pure; what can't be told is None."""
+"""Cells as makers write them: addresses, types, factors, units. Pure; None where a cell is ambiguous."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _NUMBER: Final = r"\d+(?:\.\d+)?(?:[eE]-?\d+)?"
 
 @dataclass(frozen=True, slots=True)
 class MakerAddress:
-    """One address. `digits`: as written; `hexadecimal`: written so; `area`: the digit before an x; `bit`: dotted."""
+    """One address of a sheet.
+
+    `digits`: as written; `hexadecimal`: written in hex; `area`: the digit before an x; `bit`: the number after a dot.
+    """
 
     number: int
     digits: str
@@ -46,7 +49,7 @@ def read_address(text: str, *, hexadecimal: bool) -> MakerAddress | None:
 
 
 def read_type(text: str, registers: int | None) -> str | None:
-    """Our type for a maker's words; "" where the cell says that it is text or a time, None where it can't be told."""
+    """Our type for a maker's words; "" for a text or a time, None where the words do not decide."""
     word = fold(text)
     if not word:
         return None
@@ -82,8 +85,11 @@ def read_type(text: str, registers: int | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Unit and factor of a row. `unit`: ours, None where there is none; `times`: how many of ours the written unit is;
-    `other`: a unit that settlement does not know."""
+    """Unit and factor of a row.
+
+    `unit`: ours, None where there is none; `times`: how many of our unit the written unit is, e.g. 10000 for 万kWh;
+    `other`: a unit of a quantity that settlement does not use.
+    """
 
     unit: str | None
     factor: Fraction | None
@@ -116,7 +122,7 @@ def read_unit(text: str) -> Measure:
 
 def read_factor(text: str) -> Fraction | None:
     """A factor cell: 0.1, ×0.1, 10^-2, 1/100, /100, ÷10, 除以10, 乘以0.1; None where it is no number."""
-    text = re.sub(r"\b0,(?=\d+\Z)", "0.", text.strip())  # 0,01 can be nothing else
+    text = re.sub(r"\b0,(?=\d+\Z)", "0.", text.strip())  # 0,01: the comma is a decimal comma
     word = re.sub(r"\s+|倍|raw|数值|寄存器值|实际值=?|value=?|读数", "", text.strip(), flags=re.IGNORECASE)
     if found := re.fullmatch(rf"(?:[/÷]|除以|1/)({_NUMBER})", word):
         return 1 / Fraction(found[1])
@@ -132,7 +138,7 @@ def read_factor(text: str) -> Fraction | None:
 
 
 def read_order(text: str) -> str | None:
-    """The byte order that a text states: of a whole value, high or low word first."""
+    """The byte order that a text states for a whole value: high or low word first."""
     word = fold(text)
     if re.search(
         r"cdab|3412|低字在前|低字节?字在前|lowword(first)?|lswfirst|lsbfirst|低位字在前|wordswap|littleendianword", word

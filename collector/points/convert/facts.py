@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What holds for a whole sheet: its protocol, what its addresses count from, the order of words."""
+"""Facts of a whole sheet: its protocol, the base its addresses count from, the order of words."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ _ONE: Final = re.compile(
 
 
 class SheetFacts:
-    """The facts of a sheet. `base`: number of the first register; `modicon`: "m" where addresses are 4xxxx, "x" 4x0001;
-    `decisions`: what the sheet leaves open of them."""
+    """The facts of a sheet.
+
+    `base`: number of the first register; `modicon`: "m" where addresses are 4xxxx, "x" where they are 4x0001;
+    `decisions`: the facts that the sheet leaves open.
+    """
 
     def __init__(self, sheet: MakerSheet, options: Options) -> None:
         self.options, self.decisions = options, dict[str, Text]()
@@ -54,7 +57,7 @@ class SheetFacts:
         return found or (read_address(hexa, hexadecimal=True) if hexa else None)
 
     def _guess_base(self) -> tuple[int, Text, str]:
-        """Base of the addresses, why, and "4" or "40" where they are in 4xxxx notation (first number 1 or 0)."""
+        """The base of the addresses, the reason, and "4" or "40" for 4xxxx notation (first number 1 or 0)."""
         found = list(self.addresses.values())
         if self.family != "modbus" or not found:
             return 0, tr("addresses as they stand"), ""
@@ -94,7 +97,7 @@ class SheetFacts:
         return 0, tr("taken as counting from 0, to be decided"), ""
 
     def _compare_columns(self) -> int | None:
-        """How far the chosen column is above the other one, where a row has two that are one apart."""
+        """How far the chosen address column is above the other one, where rows have two that differ by one."""
         apart: Counter[int] = Counter()
         for row in self._sheet.rows:
             chosen = self.addresses.get(row.number)
@@ -118,7 +121,7 @@ class SheetFacts:
 
 
 def registers_of(row: MakerRow) -> int | None:
-    """How many registers the sheet gives a row, by a column of its own or by the span of its address."""
+    """The number of registers of a row, from a column of its own or from the span of its address."""
     for role, per in (("registers", 1), ("bytes", 2)):
         text = row.text(role).split("\n")[0]
         if re.fullmatch(r"\d(,\s*\d)+", text):

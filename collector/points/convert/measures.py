@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unit and factor of a value, by what the sheet says of its row."""
+"""Unit and factor of a value, from the cells of its row."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from collector.points.convert.proposal import ProposedRow
 from collector.points.convert.sheet import MakerRow
 from collector.points.point import NORMALISED, RAW_UNITS, decimal_text
 
-# A full value below this is none of a power plant (in the quantity's unit).
+# A full value below this belongs to no power plant (in the quantity's unit).
 _TINY: Final = {"MW": Fraction(1), "Mvar": Fraction(1), "kV": Fraction(1), "Hz": Fraction(1)}
 
 
 def measure(row: MakerRow, proposed: ProposedRow, wanted: str) -> None:
-    """Unit and factor. A factor that can only divide, as 100 for a frequency in Hz, is turned round and said."""
+    """Fill unit and factor. A factor that can only be a divisor, e.g. 100 for Hz, is inverted, with a reason."""
     cells, why = proposed.cells, proposed.why
     unit = read_unit(row.text("raw_unit").split("\n")[0])
     written = row.text("scale").split("\n")[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a value lives, by what the sheet says of its row: area and register, or type and address of a 104 object."""
+"""The place of a value, from the cells of its row: area and register, or type and address of a 104 object."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def place_register(
     facts: SheetFacts, row: MakerRow, address: MakerAddress, proposed: ProposedRow, bit: int | None, *,
     status: bool, listed: bool,
 ) -> None:  # fmt: skip
-    """Fill area, address, type, bit and order of a register, with why. `listed`: the sheet lists its states."""
+    """Fill area, address, type, bit and order of a register, with reasons. `listed`: the sheet lists its states."""
     cells, why = proposed.cells, proposed.why
     cells["area"] = _area(facts, row, address, proposed, status=status)
     number = address.number
@@ -115,7 +115,7 @@ def _area(facts: SheetFacts, row: MakerRow, address: MakerAddress, proposed: Pro
 def place_object(
     facts: SheetFacts, row: MakerRow, address: MakerAddress, proposed: ProposedRow, kind: QuantityKind
 ) -> None:
-    """Fill type and address of a 104 object, with why."""
+    """Fill type and address of a 104 object, with reasons."""
     cells, why = proposed.cells, proposed.why
     cells["address"] = str(address.number)
     words = row.text("type", "area", "remark") + " " + row.section + " " + facts.notes

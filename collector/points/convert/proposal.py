@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a proposal is made of, and the table to be, as rows of text."""
+"""The parts of a proposal, and the proposed table as rows of text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person has decided beforehand; empty where not."""
+    """Decisions that a person has already taken; a field is empty where none was taken."""
 
     protocol: str = ""
     device: str = ""
@@ -29,7 +29,7 @@ class Options:
 
 @dataclass(slots=True)
 class ProposedRow:
-    """One row of the table to be. `why`: a sentence per guess; `rank`: among rows of the same quantity."""
+    """One row of the proposed table. `why`: a sentence per guess; `rank`: among rows of the same quantity."""
 
     source: int
     cells: dict[str, str]
@@ -41,7 +41,7 @@ class ProposedRow:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A row of the sheet that is not in the proposal."""
+    """A row of the sheet that the proposal leaves out."""
 
     row: int
     text: str
@@ -50,7 +50,7 @@ class LeftOut:
 
 @dataclass(slots=True)
 class TableProposal:
-    """A proposed table. `decisions`: what a person must decide, each once."""
+    """A proposed table. `decisions`: each decision left to a person, once."""
 
     protocol: str
     rows: list[ProposedRow] = field(default_factory=list)
@@ -60,7 +60,7 @@ class TableProposal:
 
 
 def table_of(proposal: TableProposal, language: str) -> list[list[str]]:
-    """The proposed table as rows of text, headings first; the last column says why, for its readers."""
+    """The proposed table as rows of text, headings first; the last column gives the reasons."""
     rows = [list(COLUMNS)]
     for row in proposal.rows:
         why = join("; ", [tr("row {row}", row=row.source), *row.why])
@@ -69,5 +69,5 @@ def table_of(proposal: TableProposal, language: str) -> list[list[str]]:
 
 
 def _used(rows: list[list[str]]) -> list[bool]:
-    """Columns in which some row says something, and those a table must have."""
+    """True for each column that some row fills, and for the seven that every table must have."""
     return [index < 7 or any(row[index] for row in rows[1:]) for index in range(len(rows[0]))]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A proposal from a maker's table: rows for settlement with why, what a person must decide, what is left out.
+"""A proposal from a maker's table: rows for settlement with reasons, decisions left to a person, rows left out.
 
-A decision is wanted wherever the sheet allows two readings: counting from 0 or 1, the order of words, the type, the
+A decision is needed wherever the sheet allows two readings: counting from 0 or 1, the order of words, the type, the
 direction of energy. The proposal then holds the first reading and says so; options of the command settle it.
 """
 
@@ -125,7 +125,7 @@ class _Proposer:
                  "unit": self._options.unit}  # fmt: skip
         proposed = ProposedRow(row.number, cells, why, rank, machine)
         status = quantity.kind is QuantityKind.STATUS
-        # Bits of one register are listed with their numbers: those are no states.
+        # Bits of one register are listed with their numbers too: those are not states.
         listed = (read_states(row.text(role)) for role in ("remark", "description", "range", "type", "scale", "name"))
         states = next(filter(None, listed), None) if status and bit is None else None
         if self._facts.family == "iec104":
@@ -143,7 +143,7 @@ class _Proposer:
         self._result.rows.append(proposed)
 
     def _direct(self, row: MakerRow, proposed: ProposedRow) -> None:
-        """Energy to the grid among the counters of a meter, by the words of its language."""
+        """Rank the counters of a meter that mean energy to the grid, by the words of its language."""
         text = row.text("name", "description")
         if FORWARD.search(text):
             proposed.rank += 2
@@ -155,7 +155,7 @@ class _Proposer:
             proposed.rank -= 2
 
     def _choose(self) -> None:
-        """One row for each quantity of a machine: the best; the others are listed with it."""
+        """Keep the best row for each quantity of a machine; the other candidates are named beside it."""
         groups: dict[tuple[str, str], list[ProposedRow]] = {}
         for row in self._result.rows:
             groups.setdefault((row.machine, row.cells["quantity"]), []).append(row)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The table in a maker's sheet: below cover, titles and notes, above signatures, under one or two rows of headings.
 
-Merged cells are filled: a heading over two columns, a device or a function code beside many rows. A row with one text
-only is the title of a section, and is kept with the rows below it: "遥测", "Input registers (function 04)".
+Merged cells are filled: a heading over two columns, a device or a function code beside many rows. A row with a single
+text is the title of a section, and is kept with the rows below it: "遥测", "Input registers (function 04)".
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _USEFUL: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class MakerRow:
-    """One row. `cells`: by role, several columns of one role apart by line breaks; `section`: the title above it."""
+    """One row. `cells`: by role, line breaks between several columns of one role; `section`: the title above it."""
 
     number: int
     cells: dict[str, str]
     section: str
 
     def text(self, *roles: str) -> str:
-        """The cells of these roles, in one line each."""
+        """The cells of some roles, joined into one line."""
         return " ".join(filter(None, (self.cells.get(role, "") for role in roles)))
 
 
@@ -60,10 +60,10 @@ class MakerSheet:
 
 
 def read_maker_sheets(path: Path, sheet: str = "") -> list[MakerSheet]:
-    """The tables of a file, the largest first; of one sheet where it is named.
+    """The tables of a file, the largest first; only those of one sheet where it is named.
 
     Raises:
-        Unreadable: it can't be read, there is no such sheet, or no sheet holds a table.
+        Unreadable: the file can't be read, has no such sheet, or no sheet holds a table.
     """
     data = read_regular(path, MAX_BYTES)
     grids: list[tuple[str, list[tuple[str, ...]]]] = []
@@ -92,7 +92,7 @@ def read_maker_sheets(path: Path, sheet: str = "") -> list[MakerSheet]:
 
 
 def _shown(_odd: Odd) -> str:
-    """A formula, an error or a date has no text that can be trusted."""
+    """An empty text: a formula, an error or a date has no text that can be trusted."""
     return ""
 
 
@@ -145,13 +145,13 @@ def find_table(title: str, rows: Sequence[tuple[str, ...]]) -> MakerSheet | None
 
 
 def _joined(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """One heading per column: the row below says more of the one above, where both say something else."""
+    """One heading per column: of two heading rows the texts are joined, upper first, where both are filled."""
     width = max((len(row) for row in rows), default=0)
     columns = ([row[index].strip() if index < len(row) else "" for row in rows] for index in range(width))
     found = []
     for texts in columns:
         said = list(dict.fromkeys(filter(None, texts)))
-        # A sub-heading that is one by itself counts alone: "Modbus address" over "Hex" and "Decimal".
+        # A sub-heading that is a heading in itself counts alone: "Modbus address" over "Hex" and "Decimal".
         found.append(said[-1] if len(said) > 1 and role_of(said[-1]) else " ".join(said))
     return found
 

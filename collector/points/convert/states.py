@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The states of a status as makers list them in words: 0-停 1-运, 1=投入,2=退出, 00 中间 01 分 10 合 11 故障.
 
-A state that is neither on nor off (a fault, between two positions, a mode nobody knows) is left out of the map: it is
-no value. What the words leave open is a decision, never a guess.
+A state that is neither on nor off (a fault, between two positions, an unknown mode) is left out of the map: it gives no
+value. An unclear word is a decision for a person, never a guess.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STATE: Final = re.compile(
     r"([A-Za-z一-鿿][A-Za-z一-鿿 ]*)",
     re.IGNORECASE,
 )  # fmt: skip
-# Looked for in this order: 未投入 is off, 投入 on, 合闸位置不定 neither.
+# Searched in this order: 未投入 is off, 投入 on, 合闸位置不定 neither.
 _NEITHER: Final = re.compile(
     r"故障|中间|不定|检修|无效|未定义|保留|预留|过渡|错误|fault|fail|invalid|undefined|reserved|transit|intermediate|between|"
     r"unknown|error|not used", re.IGNORECASE,
@@ -38,8 +38,11 @@ _ON: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """What a text lists. `values`: raw value -> 0 or 1; `words`: every raw value with its word; `open`: those whose
-    word says neither on, nor off, nor that there is no state."""
+    """The states in a text.
+
+    `values`: raw value -> 0 or 1; `words`: every raw value with its word; `open`: raw values whose word says neither
+    on, nor off, nor that there is no state.
+    """
 
     values: Mapping[int, int]
     words: Mapping[int, str]
@@ -47,7 +50,7 @@ class States:
 
 
 def read_states(text: str) -> States | None:
-    """The states that a text lists; None where it does not list one that is on and one that is off."""
+    """The states that a text lists; None unless it lists at least one that is on and one that is off."""
     found = [(code, word.strip()) for code, word in _STATE.findall(text)]
     binary = len(found) > 2 and all(re.fullmatch("[01]{2}", code) for code, _ in found)
     words: dict[int, str] = {}
@@ -67,7 +70,7 @@ def read_states(text: str) -> States | None:
 
 
 def propose_map(states: States, row: int, proposed: ProposedRow) -> None:
-    """Fill the map of a status, or turn the two states of a 104 point round, with why."""
+    """Fill the map of a status, or swap the two states of a 104 point, with reasons."""
     cells, values = proposed.cells, dict(sorted(states.values.items()))
     shown = ", ".join(f"{code} {word}" for code, word in states.words.items())
     if cells["area"] in TWO_STATES:

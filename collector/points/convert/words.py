@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What makers call their columns and their values, in English and Chinese. Data and lookups.
+"""The names that makers give their columns and values, in English and Chinese. Data and lookups.
 
-A name means a settlement quantity where a rule below matches it and no word says that it is something else: one phase,
-a demand, a maximum, an apparent or reactive energy.
+A name means a settlement quantity where a rule below matches it and no word marks another quantity: one phase, a
+demand, a maximum, an apparent or reactive energy.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HEADINGS: Final = {
 
 
 def role_of(heading: str) -> str | None:
-    """The role of a column by its heading; None where nothing is known of it."""
+    """The role of a column by its heading; None for an unknown heading."""
     bare = re.sub(r"[((\[].*?[))\]]|[*:: :]", "", heading)
     for text in (heading, bare):
         folded = fold(text.replace(" ", "_"))
@@ -55,7 +55,7 @@ def role_of(heading: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A quantity and the pattern of its names. `best`: a pattern that ranks one of several above the others."""
+    """A quantity and the pattern of its names. `best`: a pattern of the names to prefer among several."""
 
     quantity: str
     pattern: re.Pattern[str]
@@ -91,7 +91,7 @@ RULES: Final = (
                             r"(delta|line).*volt|UL1-?L2|电压.*(AB|Uab)|AB.*电压",
           r"母线|bus|平均|aver|\bav\b|mean"),
 )  # fmt: skip
-# Names that are never of a settlement quantity, with why.
+# Names that are never a settlement quantity, with the reason.
 NOT_MEANT: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), reason)
     for pattern, reason in (
@@ -112,7 +112,7 @@ NOT_MEANT: Final = tuple(
         (r"mains|市电|station service|厂用", tr("of another place")),
     )
 )  # fmt: skip
-# Energy to the grid: what a generator's meter counts as it runs, by its own words.
+# Energy to the grid in the words of a generator's meter.
 OUT: Final = re.compile(
     r"export|反向|送出|上网|generated|produced|out of|delivered(?!.*into)|发电|ExpEp|Rev", re.IGNORECASE
 )
@@ -131,7 +131,7 @@ UNITS: Final[dict[str, tuple[str, str]]] = {
     "kvar": ("kvar", "1"), "mvar": ("Mvar", "1"), "var": ("var", "1"), "kv": ("kV", "1"), "v": ("V", "1"), "hz": ("Hz", "1"),
     "vac": ("V", "1"),
 }  # fmt: skip
-# Units of quantities that settlement does not know.
+# Units of quantities that settlement does not use.
 OTHER_UNITS: Final = frozenset(
     [
         "a",
@@ -172,7 +172,7 @@ OTHER_UNITS: Final = frozenset(
 
 
 def what_is(text: str) -> tuple[Rule, int] | Text:
-    """The rule that a name matches and its rank, or why it is nothing for settlement."""
+    """The rule that a name matches and its rank, or the reason why settlement does not use the value."""
     reason = next((why for pattern, why in NOT_MEANT if pattern.search(text)), None)
     for rule in RULES:
         if rule.pattern.search(text):
