@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Between steps 4 and 5: one batch and one ack, to and from bytes; version, checksum, signature, topic names.
+"""One batch and one ack, to and from bytes, between steps 4 and 5: version, checksum, signature, topic names.
 
 Limits are in `batch.py`. Invalid bytes of any kind raise only `Garbled`, whose `code` is reported to the sender.
 """
@@ -78,7 +78,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The types with arrays in them, and numpy, when somebody names them: an agent does without."""
+    """Import the types that hold arrays, and numpy, at first use: an agent does not need them."""
     if name not in ("BatchColumns", "BatchTimes", "QuantityColumn", "UnitColumns"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from collector.wire import columns

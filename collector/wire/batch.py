@@ -27,7 +27,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", re.ASCII)
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` is a valid name of a plant, gateway, unit or reason: safe in a topic and in a file name."""
+    """True if `text` is a valid name of a plant, gateway, unit or reason: safe in a topic and in a file name."""
     return _NAME.match(text) is not None
 
 
@@ -56,10 +56,10 @@ class Batch:
 
     @property
     def first_ms(self) -> int:
-        """Earliest time of its records, UTC ms; of its gaps where it has no records."""
+        """Earliest time of the records, UTC ms; of the gaps where there are no records."""
         return min((r.time_utc_ms for r in self.records), default=min((g.from_ms for g in self.gaps), default=0))
 
     @property
     def last_ms(self) -> int:
-        """Latest time of its records, UTC ms; of its gaps where it has no records."""
+        """Latest time of the records, UTC ms; of the gaps where there are no records."""
         return max((r.time_utc_ms for r in self.records), default=max((g.to_ms for g in self.gaps), default=0))

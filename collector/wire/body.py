@@ -9,13 +9,13 @@ good) takes no bytes. zstd (`envelope.py`) then compresses repetitions.
 
 A missing value repeats the value before it and carries `ABSENT` in its state, beside the quality.
 
-Schema version 2 has two parts: an *index* of units, times and gaps, which is all that a receiver needs, and the columns
-but that of the times (`Columns`), which who makes day files decodes. Nothing stands in both, so neither can contradict
-the other. Units whose records have the same times share an axis in the index; of an axis that is regular there are the
-count, the first time and the step. In version 1 all stands in one part (`Body`); it is read, and made no more.
+Schema version 2 has two parts: an *index* of units, times and gaps, which is all that a receiver needs, and the other
+columns (`Columns`), which only the writer of day files decodes. No fact is in both parts, so they can't contradict each
+other. Units whose records have the same times share an axis in the index; a regular axis is stored as count, first time
+and step. In version 1 all is one part (`Body`); version 1 is still read, but no longer written.
 
-The agent makes bodies of records (`records.py`) in plain Python: numpy is a tenth of the memory it may take. The center
-reads and makes them as arrays (`columns.py`). A test holds the bytes of the two against each other.
+The agent encodes records (`records.py`) in plain Python: numpy alone would take a tenth of its memory limit. The center
+reads and writes bodies as arrays (`columns.py`). A test compares the bytes of the two encoders.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class PackedGap(msgspec.Struct, frozen=True, array_like=True):
 class RecordTimes(msgspec.Struct, frozen=True, array_like=True):
     """Times of records: the first after the header's `first_ms`, then steps of `step_ms`.
 
-    Where steps differ, `planes` holds how far each but the first is from `step_ms`: divided by `divisor`, zigzag coded,
-    `width` bytes each.
+    Where steps differ, `planes` holds the difference of each step but the first from `step_ms`: divided by `divisor`,
+    zigzag coded, `width` bytes each.
     """
 
     count: _Count
@@ -93,7 +93,7 @@ class RecordTimes(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Index(msgspec.Struct, frozen=True, array_like=True):
-    """What a receiver needs. `axis_of`: the axis of each unit; empty where there is only one."""
+    """The index of a body: all a receiver needs. `axis_of`: the axis of each unit; empty where there is only one."""
 
     units: _Names
     axis_of: bytes
@@ -102,7 +102,7 @@ class Index(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Columns(msgspec.Struct, frozen=True, array_like=True):
-    """The rest of the records. `layouts`: quantity codes of each unit, in its order; its columns as in `Packed`."""
+    """The columns but the times. `layouts`: quantity codes of each unit, in its order; the columns as in `Packed`."""
 
     layouts: Annotated[list[bytes], msgspec.Meta(max_length=MAX_UNITS)]
     widths: bytes
@@ -112,7 +112,7 @@ class Columns(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True):
-    """A body of version 1, in one. `layouts`: quantity codes of each unit, in its order; its columns as in `Packed`."""
+    """A body of version 1, in one part. `layouts`: quantity codes of each unit, in order; columns as in `Packed`."""
 
     units: _Names
     layouts: Annotated[list[bytes], msgspec.Meta(max_length=MAX_UNITS)]
@@ -178,7 +178,7 @@ def assemble(
 
 
 def _axis(times: Sequence[int], start_ms: int) -> list[int | bytes]:
-    """An `RecordTimes` without the fields at its end that have their defaults."""
+    """A `RecordTimes` without the trailing fields that have their defaults."""
     if not times:
         return [0]
     step_ms = times[1] - times[0] if len(times) > 1 else 0
@@ -191,10 +191,12 @@ def _axis(times: Sequence[int], start_ms: int) -> list[int | bytes]:
 
 
 def narrow(numbers: Sequence[int]) -> tuple[int, bytes]:
-    """Numbers zigzag coded in the narrowest width, which is told, the bytes of one significance together, least first.
+    """The narrowest width of some numbers, and the numbers encoded in it.
+
+    They are zigzag coded, all bytes of one significance together, the lowest first.
 
     Raises:
-        OverflowError: one needs more than 8 bytes.
+        OverflowError: a number needs more than 8 bytes.
     """
     coded = [2 * n if n >= 0 else -2 * n - 1 for n in numbers]
     peak = max(coded)

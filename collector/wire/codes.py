@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 FINAL: Final = frozenset({"oversized", "malformed", "bad_checksum", "topic", "foreign_unit"})
-# An unknown version is cured by a newer center.
+# `unknown_version` is curable: a newer center will read it.
 CURABLE: Final = frozenset(
     {"time_out_of_range", "too_many_days", "too_many_gaps", "too_many_streams", "over_share", "unknown_version"}
 )

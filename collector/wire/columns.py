@@ -67,11 +67,11 @@ class QuantityColumn(NamedTuple):
 
     @property
     def usable(self) -> Bools:
-        """Where there is a value that counts."""
+        """Mask of the records with a present, usable value."""
         return self.present & (self.qualities < USABLE_BELOW)
 
     def select(self, keep: Bools | npt.NDArray[np.intp] | slice) -> QuantityColumn:
-        """Of some of the records."""
+        """The column for a selection of the records."""
         return QuantityColumn(self.values[keep], self.present[keep], self.qualities[keep])
 
 
@@ -92,7 +92,7 @@ class UnitColumns:
     columns: dict[str, QuantityColumn]
 
     def select(self, keep: Bools | npt.NDArray[np.intp] | slice) -> Self:
-        """The same with some of its records."""
+        """The unit's columns for a selection of its records."""
         return replace(
             self,
             time_utc_ms=self.time_utc_ms[keep],
@@ -107,7 +107,7 @@ class UnitColumns:
 
 @dataclass(frozen=True, slots=True)
 class UnitTimes:
-    """When the records of one unit were, in the order they were recorded."""
+    """The times of one unit's records, in the order in which they were recorded."""
 
     unit: str
     time_utc_ms: Int64s
@@ -115,7 +115,7 @@ class UnitTimes:
 
 @dataclass(frozen=True, slots=True)
 class BatchTimes:
-    """What a receiver needs of a batch: `units` in its order, also those without records, and its gaps."""
+    """The part of a batch that a receiver needs: `units` in its order, also those without records, and its gaps."""
 
     units: tuple[UnitTimes, ...]
     gaps: tuple[GapRecord, ...]
@@ -130,7 +130,7 @@ class BatchColumns:
 
     @property
     def times(self) -> BatchTimes:
-        """Without the values."""
+        """The times and gaps, without the values."""
         return BatchTimes(tuple(UnitTimes(unit.unit, unit.time_utc_ms) for unit in self.units), self.gaps)
 
 
@@ -158,7 +158,7 @@ def encode_unit_columns(units: Sequence[UnitColumns]) -> EncodedBody:
 
 
 def _table_of_columns(codes: Sequence[bytes], counts: Sequence[int], units: Sequence[UnitColumns]) -> Int64s:
-    """All columns of all records."""
+    """The table of all columns of all records."""
     union = union_of(codes)
     table = np.zeros((FIXED + 2 * len(union), sum(counts)), dtype=np.int64)
     position = 0
@@ -171,7 +171,7 @@ def _table_of_columns(codes: Sequence[bytes], counts: Sequence[int], units: Sequ
         table[TAG_AGE, part] = np.where(unit.tagged, unit.device_time_utc_ms - unit.time_utc_ms, 0)
         for code, cells in zip(unit_codes, unit.columns.values(), strict=True):
             row = FIXED + union.index(code)
-            # A missing value repeats the one before, 0 at the start.
+            # A missing value repeats the value before, 0 at the start.
             last = np.maximum.accumulate(np.where(cells.present, np.arange(count), 0))
             table[row, part] = np.where(cells.present, cells.values, 0)[last]
             table[row + len(union), part] = cells.qualities.astype(np.int64) | np.where(cells.present, 0, ABSENT)
@@ -181,10 +181,10 @@ def _table_of_columns(codes: Sequence[bytes], counts: Sequence[int], units: Sequ
 
 
 def decode_body(raw: bytes) -> BatchColumns:
-    """The columns of an uncompressed body of version 1.
+    """Decode an uncompressed body of version 1.
 
     Raises:
-        Garbled: anything that no encoder can have written.
+        Garbled: bytes that no encoder can have written.
     """
     with _told():
         body = _BODY.decode(raw)
@@ -198,7 +198,7 @@ def decode_body(raw: bytes) -> BatchColumns:
 
 
 def decode_index(raw: bytes, first_ms: int) -> BatchTimes:
-    """The index of a body of version 2. `first_ms`: as the header has it.
+    """Decode the index of a body of version 2. `first_ms`: from the header.
 
     Raises:
         Garbled: as `decode_body`.
@@ -217,7 +217,7 @@ def decode_index(raw: bytes, first_ms: int) -> BatchTimes:
 
 
 def decode_rest(index: BatchTimes, raw: bytes) -> BatchColumns:
-    """The columns of a body of version 2, whose index is decoded already.
+    """Decode the columns of a body of version 2 whose index is decoded already.
 
     Raises:
         Garbled: as `decode_body`.
@@ -238,7 +238,7 @@ def decode_rest(index: BatchTimes, raw: bytes) -> BatchColumns:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Whatever is wrong in the bytes, as the one error that the other side is told."""
+    """Turn every error of malformed bytes into `Garbled`, which is reported to the sender."""
     try:
         yield
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
@@ -278,7 +278,7 @@ def _gaps(gaps: Sequence[PackedGap]) -> tuple[GapRecord, ...]:
 
 
 def _times(axis: RecordTimes, start_ms: int) -> Int64s:
-    """The times of an axis; arithmetic is modulo 2^64, and what comes of it is looked at."""
+    """The times of an axis. Arithmetic is modulo 2^64; the result is checked."""
     steps = np.full(axis.count, axis.step_ms, dtype=np.int64)
     steps[:1] = start_ms + axis.first_ms
     if axis.width not in (0, *WIDTHS) or len(axis.planes) != axis.width * max(axis.count - 2, 0):
@@ -299,7 +299,7 @@ def _unpack(packed: Packed, counts: Sequence[int], layouts: Sequence[bytes], fix
 def _units(
     names: Sequence[str], layouts: Sequence[bytes], counts: Sequence[int], table: Int64s
 ) -> tuple[UnitColumns, ...]:
-    """The columns of each unit out of the table of all."""
+    """Split the table of all columns into the columns of each unit."""
     union = union_of(layouts)
     size = sum(counts)
     _check_fixed(table)

@@ -17,7 +17,7 @@ from collector.wire.body import WIDTHS, Packed
 
 Int64s = npt.NDArray[np.int64]
 
-_GCD_PROBE: Final = 16  # so many differences are tried before the common divisor of a whole column is computed
+_GCD_PROBE: Final = 16  # this many differences are tried before the common divisor of a whole column is computed
 
 
 def _starts(counts: Sequence[int]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -52,7 +52,7 @@ def pack(table: Int64s, counts: Sequence[int]) -> Packed:
 
 
 def signed(planes: bytes, width: int) -> Int64s:
-    """Zigzag coded numbers of so many bytes each, the bytes of one significance together."""
+    """Decode zigzag coded numbers of `width` bytes each, all bytes of one significance together."""
     octets = np.ascontiguousarray(np.frombuffer(planes, np.uint8).reshape(width, -1).T)
     coded = octets.view(f"<u{width}")[:, 0].astype(np.uint64)
     return (coded >> np.uint64(1)).view(np.int64) ^ -(coded & np.uint64(1)).view(np.int64)

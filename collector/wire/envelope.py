@@ -2,11 +2,11 @@
 """One batch, to and from bytes: header, signature, compressed body.
 
 The payload is a msgpack array [header, signature, body]. The header is itself a msgpack array, kept as bytes because
-the signature is over exactly these bytes; it names schema version, plant, gateway, epoch, sequence, record count,
-first and last time, SHA-256 of the body as sent, and the key. The body is an index and columns (see `body.py`), each
-packed. Opening an envelope checks the SHA-256 and costs a few µs; the signature, the index and the columns are looked
-at by separate calls, in this order, so that nothing is unpacked for a stranger. Arrays are loaded when somebody asks
-for them: an agent makes batches, and hardly ever reads one.
+the signature is over exactly these bytes; it names schema version, plant, gateway, epoch, sequence, record count, first
+and last time, SHA-256 of the body as sent, and the key. The body is an index and columns (see `body.py`), each
+compressed. Opening an envelope checks the SHA-256 and costs a few µs; separate calls check the signature and decode the
+index and the columns, in this order, so that nothing from an unknown sender is unpacked. Modules with arrays are
+imported at first use: an agent makes batches, and hardly ever reads one.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from collector.wire.records import encode_body
 if TYPE_CHECKING:
     from collector.wire.columns import BatchColumns, BatchTimes, UnitColumns
 
-SCHEMA_VERSION: Final = 2  # of what is made; see body.py
+SCHEMA_VERSION: Final = 2  # of batches written here; see body.py
 READ_VERSIONS: Final = (1, 2)
-_PACKED_FROM: Final = 128  # bytes of an index from which it may become shorter by packing
+_PACKED_FROM: Final = 128  # bytes of an index above which compression may shorten it
 ZSTD_LEVEL: Final = 5  # on 240 records: 3 is 2 % larger, 19 is 3 % smaller and 20 times slower
 _DIGEST_BYTES: Final = 32
 
@@ -64,7 +64,7 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Parts(msgspec.Struct, frozen=True, array_like=True):
-    """A body of version 2. `index`: a zstd frame, or bare where that is shorter."""
+    """A body of version 2. `index`: a zstd frame, or uncompressed where that is shorter."""
 
     index: bytes
     columns: bytes
@@ -189,7 +189,7 @@ def open_envelope(payload: bytes) -> Envelope:
 
 
 def payload_length(begun: bytes) -> int | None:
-    """The length in bytes of the payload that begins with `begun`; None where it can't be told or is no payload."""
+    """The length in bytes of the payload that begins with `begun`; None for too few bytes or no payload."""
     at = 1
     for _ in range(3):
         width = _BYTES_HEAD.get(begun[at]) if at < len(begun) else None
@@ -226,7 +226,7 @@ def verify_signature(envelope: Envelope, public_key: Ed25519PublicKey) -> None:
 
 
 def decode_times(envelope: Envelope) -> BatchTimes:
-    """What a receiver needs of a batch: units, times of records, gaps. Of version 2 nothing else is decoded.
+    """Decode the part of a batch that a receiver needs: units, times of records, gaps; in version 2 nothing else.
 
     Raises:
         Garbled: codes `malformed`, `oversized`; also where header and body disagree.

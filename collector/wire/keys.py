@@ -41,7 +41,7 @@ class Signer:
 
 
 def is_signed_by(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
-    """Whether `signature` of `message` was made with the private key that belongs to `key`."""
+    """True if `signature` of `message` was made with the private key that belongs to `key`."""
     try:
         key.verify(signature, message)
     except InvalidSignature:

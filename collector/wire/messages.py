@@ -53,11 +53,11 @@ class Ack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return int(self.epoch_hex, 16)
 
     def settles(self, sequence: int) -> bool:
-        """Whether `sequence` is settled: committed, refused as this plant's own, or declared lost."""
+        """True if `sequence` is settled: committed, refused as this plant's own, or declared lost."""
         return sequence <= self.through or any(first <= sequence <= last for first, last in self.also)
 
     def covers(self, sequence: int) -> bool:
-        """Whether the ack names `sequence` in any way."""
+        """True if the ack names `sequence` in any way."""
         return self.settles(sequence) or any(sequence == refused for refused, _ in self.refused)
 
 
@@ -116,7 +116,7 @@ def encode_ask(ask: Ask, signer: Signer | None) -> bytes:
 
 
 def decode_ask(payload: bytes, center_key: Ed25519PublicKey | None) -> Ask:
-    """An ask, checked as `decode_ack` and for asking exactly one thing.
+    """Decode an ask; it must ask for exactly one thing, and its signature is checked as in `decode_ack`.
 
     Raises:
         Garbled: oversized, malformed, or bad_signature.

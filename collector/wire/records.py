@@ -34,7 +34,7 @@ def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], ga
         raise ValueError(f"the gaps name more than {MAX_GAP_UNITS} units, or one of them a unit twice")
     if not ordered:
         return assemble(list(by_unit), codes, [()] * len(counts), None, gaps)
-    # A record is a tuple: all columns of them at once.
+    # A record is a tuple, so one zip gives all columns.
     _, times, values, qualities, causes, eras, clocks, tags = zip(*ordered, strict=True)
     tagged = [int(tag is not None) for tag in tags]
     ages = [0 if tag is None else tag - time_ms for tag, time_ms in zip(tags, times, strict=True)]
@@ -82,7 +82,7 @@ def _quantity_columns(
 
 
 def _has_none(column: Sequence[int | None]) -> bool:
-    """Whether a value is None: adding the values up is three times as fast as comparing each with None."""
+    """True if a value is None: summing the values is three times as fast as comparing each with None."""
     try:
         sum(column)  # type: ignore[arg-type]
     except TypeError:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Messages as files, where no connection may be: an isolation device carries them from one folder to another.
+"""Messages as files, where no connection is allowed: an isolation device carries them from one folder to another.
 
-`FolderClient` is as much of an MQTT client as both sides use, so that nothing else of them knows the difference. A file
-is named by its topic (`~` for `/`) and the SHA-256 of what it holds: a message that is sent again is the same file, and
-one that has been copied only in part is told by its name and left until it is whole.
+`FolderClient` offers the part of an MQTT client that both sides use, so that the rest of them needs no change. A file
+name holds the topic (`~` for `/`) and the SHA-256 of the content: a message that is sent again is the same file, and a
+file that is copied only in part does not match its name and is left until it is whole.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _POLL_S: Final = 1.0
 
 
 def put(folder: Path, topic: str, payload: bytes, *, only_last: bool = False) -> Path:
-    """Write a message for the other side; no effect where it is there already. `only_last`: remove those before it.
+    """Write a message for the other side; no effect where it is already there. `only_last`: remove earlier ones.
 
     Raises:
         OSError: the disk refuses.
@@ -41,18 +41,18 @@ def put(folder: Path, topic: str, payload: bytes, *, only_last: bool = False) ->
 
 
 def waiting(folder: Path) -> list[Path]:
-    """The messages in a folder, those that came first, first."""
+    """The messages in a folder, the oldest first."""
     found = []
     for path in folder.glob(f"*{SUFFIX}"):
         try:
             found.append((path.stat().st_mtime_ns, path.name, path))
         except FileNotFoundError:
-            continue  # carried away meanwhile
+            continue  # carried away in the meantime
     return [path for _, _, path in sorted(found)]
 
 
 def read(path: Path) -> aiomqtt.Message | None:
-    """A message; None where it is gone, or not there as a whole yet."""
+    """Read a message; None where the file is gone, or not there as a whole yet."""
     topic, digest = _named(path)
     try:
         payload = path.read_bytes()
@@ -64,15 +64,15 @@ def read(path: Path) -> aiomqtt.Message | None:
 
 
 def _named(path: Path) -> tuple[str, str]:
-    """Topic and hash that a file's name tells; the topic is empty where it tells none."""
+    """Topic and hash from a file's name; the topic is empty where the name holds none."""
     topic, _, digest = path.name.removesuffix(SUFFIX).rpartition("~")
     return topic.replace("~", "/"), digest
 
 
 class FolderClient:
-    """Publishes into `outward` and receives from `inward`; a message received is deleted once it has been dealt with.
+    """Publishes into `outward` and receives from `inward`; a received message is deleted after it was handled.
 
-    `max_packet_bytes`, `on_refused`: as a broker's client has them; a folder has no limit and refuses nothing.
+    `max_packet_bytes`, `on_refused`: attributes of a broker's client; a folder has no limit and refuses nothing.
     """
 
     max_packet_bytes: int | None = None
@@ -90,19 +90,19 @@ class FolderClient:
     async def __aexit__(self, *_: object) -> None: ...
 
     async def subscribe(self, topic: str | Sequence[tuple[str, int]], qos: int = 1) -> None:  # noqa: ARG002
-        """Receive what these topics have."""
+        """Receive the messages of these topics."""
         self._filters += [topic] if isinstance(topic, str) else [name for name, _ in topic]
 
     async def publish(self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False) -> None:  # noqa: ARG002
-        """Write a message; of retained ones only the last is there."""
+        """Write a message; of retained messages only the last one stays."""
         await asyncio.to_thread(put, self._outward, topic, payload, only_last=retain)
 
     @property
     async def messages(self) -> AsyncIterator[aiomqtt.Message]:
-        """What arrives, for ever."""
+        """The messages as they arrive, without end."""
         while True:
             for path in await asyncio.to_thread(waiting, self._inward):
-                # By its name first: what nobody here wants lies there for others, and is not read at every look.
+                # Check the name first: files for other receivers stay here and must not be read each time.
                 if not self._is_due(path) or not self._is_wanted(_named(path)[0]):
                     continue
                 message = await asyncio.to_thread(read, path)
@@ -114,7 +114,7 @@ class FolderClient:
     def _is_wanted(self, topic: str) -> bool:
         try:
             return any(aiomqtt.Topic(topic).matches(name) for name in self._filters)
-        except ValueError:  # no topic
+        except ValueError:  # not a topic
             return False
 
     def _is_due(self, path: Path) -> bool:  # noqa: ARG002

@@ -16,7 +16,7 @@ LEAVES: Final[tuple[str, ...]] = get_args(Leaf)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The address of a message: plant, gateway, and which of the gateway's topics."""
+    """The address of a message: plant, gateway, and the leaf, one of the gateway's topics."""
 
     plant: str
     gateway: str
@@ -29,7 +29,7 @@ def topic(root: str, plant: str, gateway: str, leaf: Leaf) -> str:
 
 
 def subscription(root: str, leaf: Leaf, plant: str = "+") -> str:
-    """The topic filter by which the center hears one kind of message of every gateway, of one plant or of all."""
+    """The topic filter by which the center receives one kind of message from every gateway, of one plant or all."""
     return f"{root}/v1/{plant}/+/{leaf}"
 
 
