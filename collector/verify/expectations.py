@@ -56,7 +56,7 @@ def load_expectations(path: Path, items: Sequence[Item], now_utc_ms: int) -> Exp
         by_name.setdefault(item.point.name, []).append(item)
     for number, cells in enumerate(sheet.rows[1:], 2):
         if problems and number == 2:
-            break  # without its columns nothing else can be checked
+            break  # nothing else can be checked without these columns
         if any(cells):
             for row in _read_row(_Cells(str(path), number, cells, places, problems), by_name):
                 key = (row.device, row.point, row.step)

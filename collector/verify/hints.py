@@ -27,13 +27,15 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """What it is read as."""
+        """The name of the decoding: type and byte order."""
         return f"{self.type} {self.order}".strip()
 
 
 def candidates_of(item: Item, raw: bytes, expected: str, tolerance: str) -> list[Candidate]:
-    """Other types and byte orders for the registers read, other meanings of the factor of a normalised value of 104;
-    fitting ones first, none for anything else."""
+    """Other decodings of the same bytes, fitting ones first.
+
+    For registers other types and byte orders; for a normalised value of 104 other meanings of its factor; else none.
+    """
     point = item.point
     if point.area in NORMALISED and len(raw) >= 2:
         return [

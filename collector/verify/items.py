@@ -61,7 +61,7 @@ class Item:
 
     @property
     def is_status(self) -> bool:
-        """Whether the point is a 遥信, with two states."""
+        """True if the point is a 遥信, with two states."""
         return self.quantity.kind is QuantityKind.STATUS
 
     @property

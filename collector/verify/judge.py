@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Expected values and tolerances in exact arithmetic, and whether a value meets them.
+"""Expected values and tolerances in exact arithmetic, and the comparison of a value with them.
 
 The default tolerance is the resolution of the device: one count of its integer, one last digit of its meter, the last
 binary digit of a floating point number, the dead band of a point that reports spontaneously; at least one step of the
@@ -34,7 +34,7 @@ def parse_expected(item: Item, text: str) -> str:
     """Parse an expected value to plain decimal text in the quantity's unit; a state to 0 or 1.
 
     Raises:
-        ValueError: the text is no such value.
+        ValueError: not a number, or not a state.
     """
     text = text.strip()
     if item.is_status:
@@ -112,7 +112,7 @@ def _count(item: Item, expected: Fraction) -> Fraction:
 
 
 def meets(value: str, expected: str, tolerance: str) -> bool:
-    """Whether a value is within the tolerance of the expected one; False where there is no value."""
+    """True if a value is within the tolerance of the expected one; False where there is no value."""
     if not value or not expected:
         return False
     return abs(Fraction(value) - Fraction(expected)) <= Fraction(tolerance)

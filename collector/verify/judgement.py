@@ -27,7 +27,7 @@ class Judgement:
 
     @property
     def fits(self) -> bool:
-        """Whether the step may pass."""
+        """True if the step may pass."""
         return not self.obstacles
 
 

@@ -52,7 +52,7 @@ class Observation:
 
     @property
     def usable(self) -> bool:
-        """Whether there is a value of usable quality."""
+        """True if there is a value of usable quality."""
         return bool(self.value) and Quality[self.quality.upper()].usable
 
 

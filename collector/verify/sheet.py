@@ -69,7 +69,7 @@ def count_states(rows: Iterable[StepRow]) -> Counter[StepState]:
 
 
 def is_done(rows: Iterable[StepRow]) -> bool:
-    """Whether every step passed."""
+    """True if every step passed."""
     return all(row.state is StepState.PASSED for row in rows)
 
 
@@ -127,7 +127,7 @@ def _row(item: Item, step: PointStep, numbers: Sequence[int], session: Session) 
 
 
 def center_agrees(stored: CenterValue, verdict: Verdict) -> bool:
-    """Whether the center stored the expected value; False for a value of unusable quality."""
+    """True if the center stored the expected value; False for a value of unusable quality."""
     return meets(stored.value, verdict.expected, verdict.tolerance)
 
 
