@@ -17,8 +17,10 @@ Key = tuple[str, str]
 
 @dataclass
 class PhaseResult:
-    """The result for a stretch of time. `missing`: records neither stored nor in a gap record; `silent_usable`: usable
-    values of silenced sources."""
+    """The result for a stretch of time.
+
+    `missing`: records neither stored nor in a gap record; `silent_usable`: usable values of silenced sources.
+    """
 
     wanted: int = 0
     held: int = 0

@@ -32,8 +32,7 @@ class Phase:
 
 @dataclass
 class PhaseFacts:
-    """Facts noted during the phases. `silenced`: devices of the agent under test; `backlog`: batches waiting after a
-    cut.
+    """Facts noted during the phases. `silenced`: devices of the agent under test; `backlog`: batches left by a cut.
 
     `noticed_ms`: time a 104 link had to detect that its station is silent.
     """
@@ -200,7 +199,7 @@ class Phases:
         self.facts.stretches[name] = Phase(from_ms, self.stand.last_tick_ms(), time.monotonic() - begun_s)
 
     def _usable(self, devices: tuple[str, ...]) -> list[bool]:
-        """Whether each point of these devices is usable, as the running agent reports."""
+        """For each point of these devices, whether the running agent reports it usable."""
         return [point["quality"] in USABLE for point in self.stand.points() if point["device"] in devices]
 
     def _all_usable(self, devices: tuple[str, ...]) -> bool:

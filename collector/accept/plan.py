@@ -112,17 +112,17 @@ class Plan:
 
     @property
     def is_simulated(self) -> bool:
-        """Whether the devices are simulated, so that faults can be injected."""
+        """True if the devices are simulated, so that faults can be injected."""
         return self.scenario_file is not None
 
     @property
     def is_driven(self) -> bool:
-        """Whether time is simulated, so that the true values at every instant are known."""
+        """True if time is simulated, so that the true values at every instant are known."""
         return self.settings.simulate is not None and self.settings.simulate.time == "driven"
 
     @property
     def starts(self) -> bool:
-        """Whether the acceptance starts the installation."""
+        """True if the acceptance starts the installation."""
         return self.settings.under_test.start
 
     def tolerance(self, truth: int) -> int:

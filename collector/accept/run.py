@@ -46,7 +46,7 @@ class Acceptance:
 
     @property
     def passed(self) -> bool:
-        """Whether every wanted check was done and passed; False for a plan that leaves every check out."""
+        """True if every wanted check was done and passed; False for a plan that leaves every check out."""
         verdicts = [outcome.verdict for outcome in self.rows()]
         done = CheckVerdict.PASS in verdicts and CheckVerdict.NOT_DONE not in verdicts
         return done and CheckVerdict.FAIL not in verdicts and not self.broken_off
@@ -56,7 +56,7 @@ class Acceptance:
         return [self.outcomes.get(code, CheckOutcome(check, CheckVerdict.NOT_DONE)) for code, check in CHECKS.items()]
 
     def wanted(self, name: str) -> bool:
-        """Whether a check is wanted: the plan does not leave it out."""
+        """True if a check is wanted: the plan does not leave it out."""
         left_out = self.plan.settings.checks.leave_out
         return name not in left_out and BY_NAME[name].code not in left_out
 

@@ -43,7 +43,7 @@ class StoredRecords:
     quarantined: dict[str, int] = field(default_factory=dict)
 
     def in_gap(self, unit: str, time_ms: int) -> bool:
-        """Whether a gap record covers this unit and instant."""
+        """True if a gap record covers this unit and instant."""
         return any(unit in gap.units and gap.from_ms <= time_ms < gap.to_ms for gap in self.gaps)
 
 

@@ -35,7 +35,7 @@ class Stand:
         self._clock = SystemClock()
 
     def start(self) -> None:
-        """Start everything but the agent."""
+        """Start every process but the agent."""
         self.start_broker()
         self.processes.start("center", _MAIN, "center", "run", str(self.layout.center_file))
         if self.layout.scenario_file is None:
