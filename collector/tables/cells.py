@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parsers of one cell: stripped text → value. Each raises ValueError with what was found, expected and to do.
+"""Parsers of one cell: stripped text → value. Each raises ValueError with found, expected and remedy.
 
 Empty cells are not parsed: they are *missing*, and the caller knows whether that is allowed.
 """
@@ -27,7 +27,7 @@ LATEST_MS: Final = 7_258_118_400_000  # 2200-01-01
 # A million MW, Mvar or kV is a misplaced decimal point; a month of that power in kW·ms still fits 64 bits.
 LARGEST_ANALOG: Final = 1_000_000
 LARGEST_COUNTER: Final = 10**10
-LARGEST_YUAN: Final = 10**11  # the revenue of a grid region in a year
+LARGEST_YUAN: Final = 10**11  # above the yearly revenue of a grid region
 
 
 def parse_instant(text: str) -> int:

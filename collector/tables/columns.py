@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The columns of long tables, the form of their cells, and the checked table they become."""
+"""The columns of long tables, the form of their cells, and the type of the checked table."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class CellForm(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a long table and what becomes of it: `target` is its name inside, `scale` makes its integer.
+    """A column of a long table. `target`: its name inside the program; `scale`: factor to its stored integer.
 
-    `written`: the name under which its texts are kept beside the integers, as they were written; empty: they are not.
+    `written`: the name under which its texts are kept unchanged beside the integers; empty: they are not kept.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Column:
 class LongTable:
     """A checked table. `rows_of`: file rows of table rows; it reads the file again, so it is used only for findings.
 
-    `lacking`: per unit the columns of the file that it does not have (a day file holds all units of a plant).
+    `lacking`: per unit, the columns of the file that the unit does not have (a day file holds all units of a plant).
     """
 
     name: str
@@ -90,7 +90,7 @@ class LongTable:
     lacking: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def where(self, mask: np.ndarray[Any, Any]) -> LongTable:
-        """Only the rows of `mask`; their rows in the file stay known."""
+        """The table with only the rows of `mask`; their rows in the file stay known."""
         if bool(mask.all()):
             return self
         kept = np.flatnonzero(mask)
@@ -102,7 +102,10 @@ class LongTable:
         return LongTable(self.name, self.table.filter(pa.array(mask)), rows_of, self.lacking)
 
     def filled(self, names: Sequence[str]) -> LongTable:
-        """Only the rows with a value in all of `names`: where cells were refused, other rows can still be checked."""
+        """The table with only the rows that have a value in all of `names`.
+
+        After a cell was refused, a check of several columns can still be made on the other rows.
+        """
         lacking = [name for name in names if self.table[name].null_count]
         if not lacking:
             return self
@@ -113,12 +116,12 @@ class LongTable:
 
 
 def with_texts(columns: Sequence[Column]) -> tuple[Column, ...]:
-    """The columns, the texts of numbers kept beside their integers."""
+    """The columns, changed so that the texts of analog values are kept beside their integers."""
     return tuple(replace(c, written=c.name) if c.form is CellForm.ANALOG else c for c in columns)
 
 
 def empty_table(columns: Sequence[Column]) -> pa.Table:
-    """No rows, the right types."""
+    """A table without rows, with the right types."""
     types = {c.target: UNIT_TYPE if c.form is CellForm.UNIT else pa.int64() for c in columns}
     types |= {c.written: UNIT_TYPE for c in columns if c.written}
     return pa.table({name: pa.array([], type_) for name, type_ in types.items()})

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The short tables of the dispatching side, row by row: orders, reserves and their calls, exclusions, revenue, rates,
-meter changes, price table.
+"""The short tables of the dispatching side, row by row.
 
-The other cells of a row with a refused cell are checked too, so that one pass finds every mistake; such a row is not in
-the result.
+They are orders, reserves and their calls, exclusions, revenue, rates, meter changes, price table. The other cells of a
+row with a refused cell are checked too, so that one pass finds every mistake; such a row is not in the result.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ def read_reserves(
 def read_exclusions(
     delivered: Delivered, units: Collection[str] | None, services: Collection[str], findings: Findings
 ) -> tuple[Exclusion, ...]:
-    """exclusions.csv: `service` one of `services` or `*`; they may overlap, their union counts."""
+    """exclusions.csv: `service` is one of `services` or `*`; rows may overlap, their union counts."""
     fields = (
         _UNIT,
         Field("service", one_of({*services, "*"})),
@@ -170,7 +169,7 @@ def _check_revenue(file: str, row: int, v: Values, known: RegisterFile, findings
 
 
 def area_unsaid(states: Iterable[PlantState], plant: str, month: str) -> str:
-    """The area that revenue without one is for, as it is settled: the plant's last one of the month; "" if unknown."""
+    """The area for which revenue without an area is settled: the plant's last one of the month; "" if unknown."""
     found = _states_in(states, plant, Month.parse(month))
     return found[-1].area if found else ""
 
@@ -306,13 +305,13 @@ class Box(NamedTuple, Generic[_Number]):
 def find_overlaps(boxes: Iterable[Box[_Number]]) -> dict[int, int]:
     """Rows that overlap an earlier one in capacity and gap, each with one such row; n rows take n log n comparisons.
 
-    A row that overlaps only rows found is not found beside them. A row whose capacities or gaps end before they begin
-    overlaps none.
+    A row that overlaps only rows already reported is not reported itself. A row whose capacities or gaps end before
+    they begin overlaps none.
     """
     found: dict[int, int] = {}
     proper = [box for box in boxes if box.capacity_from < box.capacity_to and box.gap_from < box.gap_to]
     leaving = sorted(proper, key=attrgetter("capacity_to"))
-    here: list[Box[_Number]] = []  # the rows at the capacity looked at, by gap; no two of them overlap
+    here: list[Box[_Number]] = []  # rows whose capacities include the present one, by gap; no two of them overlap
     left = 0
     for box in sorted(proper, key=attrgetter("capacity_from")):
         while leaving[left].capacity_to <= box.capacity_from:
@@ -331,7 +330,7 @@ def find_overlaps(boxes: Iterable[Box[_Number]]) -> dict[int, int]:
 
 
 def _remove(here: list[Box[_Number]], box: Box[_Number]) -> None:
-    """Take a row out, if it is there: not of two that overlapped."""
+    """Remove a row from the list if it is there; of two overlapping rows one never was."""
     at = bisect_left(here, box.gap_from, key=attrgetter("gap_from"))
     if at < len(here) and here[at].row == box.row:
         del here[at]
@@ -348,7 +347,7 @@ def _rows(
     *,
     of: str = "unit",
 ) -> list[ParsedRow]:
-    """Parse the rows of a table of units or areas; that these are known, and intervals, are checked."""
+    """Parse the rows of a table of units or areas; unknown ids and impossible intervals are reported."""
     grid = open_grid(delivered, findings)
     rows = parse_rows(grid, fields, findings) if grid else []
     unknown: dict[str, list[int]] = defaultdict(list)
@@ -375,7 +374,7 @@ def _check_reserves(file: str, rows: Iterable[ParsedRow], findings: Findings) ->
 def _check_power(
     file: str, rows: Iterable[ParsedRow], limits: PowerLimits | None, findings: Findings, *, at: str = ""
 ) -> None:
-    """Check that powers can be, over their interval or, where there is none, at the instant `at`."""
+    """Check powers against the limits, over their interval or, where there is none, at the instant `at`."""
     first, last = (at, at) if at else ("start", "end")
     if limits is None:
         return
@@ -386,7 +385,7 @@ def _check_power(
 
 
 def _whole(rows: Iterable[ParsedRow], fields: Sequence[Field]) -> list[ParsedRow]:
-    """The rows without a refused cell whose interval, if any, does not end before it starts."""
+    """The rows without a refused cell whose interval, if any, starts before it ends."""
     whole = having(rows, (field.name for field in fields))
     return [(row, v) for row, v in whole if "start" not in v or v["start"] < v["end"]]
 

@@ -55,7 +55,7 @@ TABLES: Final = (
 def load_folder(directory: Path, rulebook: Rulebook | None = None) -> Inputs:
     """Read and check the folder. It may cover any months: records and rows of other months are not used.
 
-    `rulebook`: says which areas there are and what can't be; None: that is not checked.
+    `rulebook`: gives the known areas and the limits of plausible values; None: neither is checked.
 
     Raises:
         ConfigError: every problem of every file, each once.
@@ -72,9 +72,9 @@ def load_dispatch_side(
 ) -> Inputs:
     """Read and check all but the records, for a caller that has measured them already; the inputs hold none.
 
-    `plan`: SHA-256 and rows of a plan.csv that was found good before; it is read again only to say where in it stands
-    what the register makes wrong. `rulebook`: as for `load_folder`. `verify`: called with each file as it was read,
-    before anything is made of it; what it raises goes through.
+    `plan`: SHA-256 and rows of a plan.csv that passed its checks before; it is read again only to report the row that
+    the register makes wrong. `rulebook`: as for `load_folder`. `verify`: called with each file right after reading; its
+    exceptions pass through.
 
     Raises:
         ConfigError: every problem of every file, each once.
@@ -154,7 +154,7 @@ def _load(
 
 
 def _still_good(plan: pa.Table, units: Collection[str] | None, limits: PowerLimits | None) -> bool:
-    """Whether a plan that was found good is good beside this register too."""
+    """True if a plan that passed its checks before passes them with this register too."""
     return set(unit_names(plan)) <= set(units or ()) and not (limits and limits.beyond(plan))
 
 
@@ -178,7 +178,7 @@ def _register(
 
 
 def _find(directory: Path, name: str, findings: Findings) -> Delivered | None:
-    """The one file of a kind, as CSV, XLSX or E text. None where it was not delivered, or was refused."""
+    """The one file of a table, as CSV, XLSX or E text. None where it was not delivered, or was refused."""
     candidates = tuple(directory / f"{name}{suffix}" for suffix in SUFFIXES)
     paths = [path for path in candidates if path.exists() or path.is_symlink()]
     if len(paths) > 1:
@@ -189,7 +189,7 @@ def _find(directory: Path, name: str, findings: Findings) -> Delivered | None:
 
 
 def _check_names(directory: Path, findings: Findings) -> None:
-    """Find unknown file names: a misspelt name would look like a file that was not delivered."""
+    """Report unknown file names: a misspelt name would look like a file that was not delivered."""
     known = [f"{name}{suffix}" for name in TABLES for suffix in SUFFIXES] + ["register.toml"]
     for path in sorted(directory.iterdir()):
         name = path.name

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can't be: inputs beyond a limit of the data policy, which says kW delivered for MW, or 万元 for 元 (formats.md).
+"""Limits of plausible inputs: beyond one, a value is e.g. kW delivered for MW, or 万元 for 元 (formats.md).
 
 A power is judged by its absolute value against the smallest P_N in force over its row; exactly at a limit is allowed.
-The limits are dated values of the rulebook, and keys of a register's [policy].
+The limits are dated values of the rulebook's data policy, and keys of a register's [policy].
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Span = tuple[int, int, int]  # start and end, UTC ms; limit, kW
 
 @dataclass(frozen=True)
 class InputRules:
-    """What a rulebook says about inputs: the services and areas there are, and the limits by their first days."""
+    """The rules of a rulebook for inputs: its services and areas, and the limits by their first days."""
 
     services: frozenset[str]
     areas: frozenset[str]
@@ -50,7 +50,7 @@ class InputRules:
 
     @classmethod
     def of(cls, rulebook: Rulebook) -> InputRules:
-        """Those of a rulebook."""
+        """Take the rules from a rulebook."""
         limits: dict[str, tuple[tuple[date, Fraction | None], ...]] = {}
         for key, ident in LIMITS.items():
             edges = {day for row in rulebook.values[ident].rows for day in (row.from_day, row.until_day) if day}
@@ -59,7 +59,7 @@ class InputRules:
         return cls(frozenset(rulebook.services), frozenset(rulebook.areas), limits)
 
     def limit(self, key: str, policy: Mapping[str, Decimal], day: date) -> Fraction | None:
-        """A limit on a day, the register's own where it has one; None where there is none."""
+        """The limit on a day, the register's own where it has one; None where there is none."""
         if key in policy:
             return Fraction(policy[key])
         rows = self._limits[key]
@@ -81,7 +81,7 @@ class InputRules:
 
 @dataclass(frozen=True)
 class PowerLimits:
-    """Of one kind of row the limits of each unit over time. `key`: of the data policy, which sets them."""
+    """The limits of each unit over time, for one kind of row. `key`: the key of the data policy that sets them."""
 
     key: str
     spans: Mapping[str, Sequence[Span]]
@@ -90,7 +90,7 @@ class PowerLimits:
     def of(
         cls, key: str, units: Iterable[RegisteredUnit], rules: InputRules, policy: Mapping[str, Decimal]
     ) -> PowerLimits:
-        """The limits of registered units; at times at which a unit is not registered it has none."""
+        """The limits of registered units; while a unit is not registered it has no limit."""
         spans: dict[str, list[Span]] = {}
         for unit in units:
             first, until = unit.from_day or date.min, unit.until_day or date.max
@@ -108,7 +108,7 @@ class PowerLimits:
         return min(found, default=None)
 
     def problem(self, unit: str, start_ms: int, end_ms: int, power_kw: int) -> Text | None:
-        """What is wrong with a power over [start, end); None where it can be."""
+        """The problem of a power over [start, end); None where it is plausible."""
         limit = self.smallest_kw(unit, start_ms, end_ms)
         if limit is None or abs(power_kw) <= limit:
             return None
@@ -121,13 +121,13 @@ class PowerLimits:
         )
 
     def beyond(self, table: pa.Table) -> list[int]:
-        """The places of the rows of a table (unit, start, end, power_kw) that can't be."""
+        """The indices of the rows of a table (unit, start, end, power_kw) that are beyond a limit."""
         most = max((len(spans) for spans in self.spans.values()), default=0)
         found: list[int] = []
         offset = 0
         for batch in table.select(["unit", "start", "end", "power_kw"]).to_batches():
             names = batch["unit"].dictionary.to_pylist()
-            limits = np.full((len(names) + 1, most, 3), 2**62, np.int64)  # no span: begins at the end of time
+            limits = np.full((len(names) + 1, most, 3), 2**62, np.int64)  # unused span: begins at the end of time
             for code, name in enumerate(names):
                 for place, span in enumerate(self.spans.get(name, ())):
                     limits[code, place] = span
@@ -148,7 +148,7 @@ def _beyond(batch: Any, limits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def decimal_of(value: Fraction) -> Decimal:
-    """A limit as it is said."""
+    """A limit as the decimal shown to people."""
     return Decimal(value.numerator) / Decimal(value.denominator)
 
 

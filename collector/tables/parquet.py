@@ -2,9 +2,9 @@
 """The reader of records as Parquet: from any program, and the day files of the lake.
 
 Types accepted: unit text or dictionary; time integer UTC ms, timestamp with time zone, or text; values decimals,
-integers or floats (read as the shortest decimal that names the float), statuses integers or booleans. A day file of the
-lake also has the quality of each quantity (an unusable value is missing) and the `place` of a row: 0 the day itself, -1
-and 1 copies of rows of the neighbouring days. Values as delivered before substitution (`_original`) are not read.
+integers or floats (read as the shortest decimal of the float), statuses integers or booleans. A day file of the lake
+also has the quality of each quantity (an unusable value is missing) and the `place` of a row: 0 the day itself, -1 and
+1 copies of rows of the neighbouring days. Values as delivered before substitution (`_original`) are not read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_ROWS: Final = 200_000_000
 MAX_UNCOMPRESSED_BYTES: Final = 16 * 1024**3
 _ROWS_TOGETHER: Final = 262_144
 _UNREAD: Final = ("cause", "era", "device_time")
-# Columns of a day file that the settlement does not compute with.
+# Columns of a day file that the settlement does not use.
 _SIDES: Final = ("quality", "original", "original_quality")
 LAKE_COLUMNS: Final = frozenset({*_UNREAD, *(f"{name}_{side}" for name in BY_NAME for side in _SIDES)})
 PLACE: Final = "place"
@@ -72,7 +72,7 @@ def read_parquet(
 
 
 def _joins(table: pa.Table, others: Sequence[pa.Table]) -> bool:
-    """Whether a table can be converted together with others."""
+    """True if a table can be converted together with others."""
     return len(table) + sum(len(other) for other in others) <= _ROWS_TOGETHER and table.schema.equals(others[0].schema)
 
 
@@ -100,7 +100,7 @@ def _convert_together(
 def _built(
     table: pa.Table, columns: Mapping[str, Column], *, threads: bool
 ) -> tuple[pa.Table, list[tuple[Column, _WrongError]]]:
-    """The converted columns, and the errors of the others."""
+    """The converted columns, and the errors of those that failed."""
     present = [columns[name] for name in table.column_names if name in columns]
 
     def attempt(column: Column) -> Any:
@@ -122,7 +122,7 @@ def _long(name: str, raw: pa.Table, table: pa.Table) -> LongTable:
 
 
 def _usable(table: pa.Table, name: str) -> Any:
-    """The column, null where its quality is not usable."""
+    """The column with null where its quality is not usable."""
     if f"{name}_quality" not in table.column_names:
         return table[name]
     quality = table[f"{name}_quality"]
@@ -136,7 +136,7 @@ def _usable(table: pa.Table, name: str) -> Any:
 
 
 def _lacking(table: pa.Table, unit: Any) -> dict[str, frozenset[str]]:
-    """Per unit the quantities that its records do not carry: their quality is null throughout."""
+    """The quantities that each unit's records do not carry: their quality is null throughout."""
     lacking: dict[str, set[str]] = {}
     there = set(table.column_names)
     for name in [name for name in BY_NAME if f"{name}_quality" in there and name in there]:
@@ -252,7 +252,7 @@ def _status(raw: Any) -> Any:
     kind = raw.type
     if pa.types.is_null(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         values = raw.cast(pa.int64())
-    elif pa.types.is_floating(kind):  # pandas makes floats of integers with gaps
+    elif pa.types.is_floating(kind):  # pandas turns integers with gaps into floats
         try:
             values = raw.cast(pa.int64())
         except pa.ArrowInvalid:
@@ -287,7 +287,7 @@ def _floats(chunk: Any, scale: int, high: int) -> Any:
     values = (chunk.fill_null(0) if chunk.null_count else chunk).to_numpy(zero_copy_only=False)
     if not len(values):
         return pa.array([], pa.int64())
-    low, top = values.min(), values.max()  # NaN spreads into both
+    low, top = values.min(), values.max()  # one NaN makes both NaN
     if not np.isfinite(low) or not np.isfinite(top):
         raise _WrongError(tr("holds NaN or infinity; store null where the value is missing"))
     if max(-low, top) > 2.0 * high / scale:

@@ -20,10 +20,10 @@ from collector.tables.cells import parse_instant
 from collector.tables.columns import UNIT_TYPE, CellForm, Column, empty_table
 from collector.tables.rounding import decimal_to_scaled
 
-# Digits after the point, tried in turn: 0, those that a column keeps, which needs no rounding; 9 suffice for any
+# Digits after the point, tried in turn: 0 (a column's own digits, without rounding); 9 suffice for any
 # instrument, 20 for floats printed by a program.
 _FRACTION_DIGITS: Final = (0, 9, 20)
-_HOUR_24: Final = re.compile("[T ]24:")  # the end of a day, which Arrow does not know
+_HOUR_24: Final = re.compile("[T ]24:")  # the end of a day, a form that Arrow does not accept
 
 
 class _OddError(Exception):
@@ -31,7 +31,7 @@ class _OddError(Exception):
 
 
 def try_quick(delivered: Delivered, columns: Sequence[Column], *, threads: bool) -> tuple[pa.Table, str] | None:
-    """Read a table and say what separates its cells; None where anything is unusual. `threads`: use all cores."""
+    """Read a table and its separator; None where anything is unusual. `threads`: use all cores."""
     try:
         return _read_quick(delivered, columns, threads=threads)
     except (_OddError, pa.ArrowException, UnicodeDecodeError):
@@ -46,7 +46,7 @@ def _read_quick(delivered: Delivered, columns: Sequence[Column], *, threads: boo
     if head is None or b"\0" in data:
         raise _OddError
     separator = head[1]
-    # Those passed over have names by their places, as two of them may be headed alike.
+    # Ignored columns are named by their places, as two of them may have one heading.
     header = [f"{PASSED_OVER}{n}" if c == PASSED_OVER else c for n, c in enumerate(named(head[0], delivered))]
     present = [column for column in columns if column.name in header]
     wanted = [name for name in header if not name.startswith(PASSED_OVER)]
@@ -105,7 +105,7 @@ def _parse(
 
 
 def _digits(column: Column, least: int) -> int:
-    """The digits after the point that a column is read with: at least those that are kept."""
+    """The digits after the point with which a column is read: at least those of its stored integer."""
     return max(least, len(str(column.scale)) - 1)
 
 
@@ -121,7 +121,7 @@ def _table(raw: pa.Table, present: Sequence[Column], least: int) -> pa.Table:
 
 
 def _numbers_and_texts(raw: Any, column: Column, digits: int) -> tuple[Any, Any]:
-    """Numbers read as texts: as integers, each distinct text parsed once, and as texts, empty where there is none."""
+    """A column of numbers read as texts: its integers, each distinct text parsed once, and the texts, "" for null."""
     if column.filled and raw.null_count:
         raise _OddError
     texts = raw.unify_dictionaries().combine_chunks()
@@ -155,7 +155,7 @@ def _column(raw: Any, column: Column, digits: int) -> Any:
 
 
 def _instants(raw: Any) -> Any:
-    """Times read as texts, each distinct one parsed once: those at 24:00 one by one, all others by Arrow."""
+    """Instants of a column of texts, each distinct text parsed once: 24:00 by our parser, all others by Arrow."""
     texts = raw.unify_dictionaries().combine_chunks()
     at_24 = pc.match_substring_regex(texts.dictionary, _HOUR_24.pattern)
     try:

@@ -40,7 +40,7 @@ def read_long(
         note_separator(delivered.name, separator, findings)
     else:
         blocks = (_read_block(block, columns, findings, before) for block, before in blocks_of(delivered))
-        # In two rounds: memory of pieces as small as a block's is not given back while any of them is in use.
+        # In two rounds: the allocator frees no memory of small pieces while one of them is in use.
         table = _joined([_joined(some) for some in iter(lambda: list(islice(blocks, _BLOCKS_A_ROUND)), [])])
     if any(column.required and column.target not in table.column_names for column in columns):
         return None
@@ -48,14 +48,14 @@ def read_long(
 
 
 def _joined(blocks: list[pa.Table]) -> pa.Table:
-    """Blocks one after the other, each column in one piece; they are let go of column by column."""
+    """Concatenate blocks, each column into one piece; the blocks' memory is freed column by column."""
     whole = pa.concat_tables(blocks, promote_options="default")
     blocks.clear()
     columns = {name: whole[name] for name in whole.column_names}
     del whole
     for name in list(columns):
         columns[name] = columns.pop(name).unify_dictionaries().combine_chunks()
-        pa.default_memory_pool().release_unused()  # else the process keeps what the pieces took
+        pa.default_memory_pool().release_unused()  # else the process keeps the memory of the pieces
     return pa.table(columns)
 
 
@@ -84,7 +84,7 @@ def blocks_of(delivered: Delivered) -> Iterator[tuple[Delivered, int]]:
 
 
 def _pieces_of_blocks(delivered: Delivered) -> Iterator[bytes]:
-    """Its bytes, about a block at a time."""
+    """The bytes of a file in pieces of about one block."""
     some = bytearray()
     for piece in delivered.pieces():
         for start in range(0, len(piece), _BLOCK_BYTES):

@@ -35,7 +35,7 @@ class UnitRange:
     until: str | None
 
     def holds(self, unit: str) -> bool:
-        """Whether a unit belongs to the part."""
+        """True if a unit belongs to the part."""
         return self.first <= unit and (self.until is None or unit < self.until)
 
 
@@ -61,7 +61,7 @@ def find_parts(
 
 
 def unit_extent(path: Path) -> Extent | None:
-    """The lowest and highest unit id, as far as the ends of a file show it; None: they don't."""
+    """The lowest and highest unit id, as far as the ends of a file show it; None where they do not."""
     tell = {".parquet": _of_parquet, ".csv": _of_csv}.get(path.suffix.lower())
     if tell is None:
         return None

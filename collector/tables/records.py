@@ -70,7 +70,7 @@ def read_records(
 ) -> Records | None:
     """Read `folder` (named records/ in findings). `units`: the registered ids; None where the register is unreadable.
 
-    `ignored`: headings that are passed over.
+    `ignored`: headings of columns to ignore.
 
     Returns None where the folder holds no usable record; `findings` tells whether the folder is refused.
     """
@@ -88,7 +88,7 @@ def read_record_files(
 ) -> Records:
     """Read chosen files like `read_records`, in the order of their names; findings name them records/NAME.
 
-    `cores`: number of cores to use (default: all). `ignored`: headings that are passed over.
+    `cores`: number of cores to use (default: all). `ignored`: headings of columns to ignore.
     """
     cores = cores or os.cpu_count() or 1
     read = partial(_read_some, threads=len(paths) < cores, ignored=ignored)
@@ -128,7 +128,7 @@ def list_record_files(folder: Path, findings: Findings) -> list[Path] | None:
     paths: list[Path] = []
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.name.startswith((".", "~$")):
-            continue  # a file of an editor or of the file system
+            continue  # a hidden or temporary file
         if path.suffix.lower() in RECORD_SUFFIXES:
             paths.append(path)
         else:
@@ -182,7 +182,7 @@ def _read(group: Sequence[tuple[Delivered, Findings]], *, threads: bool) -> list
 
 
 def check_units(long: LongTable, units: Collection[str] | None, findings: Findings) -> None:
-    """Find units that are not in the register, each once per file, with its first row and number of rows."""
+    """Report units that are not in the register, each once per file, with its first row and number of rows."""
     known = frozenset(units or ())
     if units is None or all(known.issuperset(chunk.dictionary.to_pylist()) for chunk in long.table["unit"].chunks):
         return
@@ -244,7 +244,7 @@ class _JoinedFiles:
 
 
 def _join(files: Sequence[LongTable], findings: Findings) -> pa.Table:
-    """Join the files into one table by unit, then time; resolve copies, find duplicates."""
+    """Join the files into one table by unit, then time; resolve copies, report duplicates."""
     if not files:
         return empty_table([column for column in RECORD_COLUMNS if column.required])
     rows = _JoinedFiles.of(files)

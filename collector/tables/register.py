@@ -65,7 +65,7 @@ _POLICY_NUMBERS: Final = (
     *LIMITS,
 )
 MAX_UNKNOWN_KEYS: Final = 100
-# tomllib keeps every prefix of a dotted key: 40 GB for a key of 100 000 parts. No key of ours has three.
+# tomllib keeps every prefix of a dotted key: 40 GB for a key of 100 000 parts. Our keys have two at most.
 DEEP_KEY: Final = re.compile(
     r"""(?<![\w"'-])(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""", re.ASCII
 )
@@ -88,8 +88,8 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 class RegisterFile:
     """The register as read: only the states without a finding.
 
-    The ids are all those in the file, to check the other files against; None where the file is unreadable. `rules`:
-    what the rulebook says about inputs; None: nothing is checked by it.
+    The ids are all those in the file, to check the other files against; None where the file is unreadable. `rules`: the
+    rulebook's rules for inputs; None: they are not checked.
     """
 
     register: Register | None
@@ -100,23 +100,23 @@ class RegisterFile:
 
     @property
     def services(self) -> Collection[str]:
-        """What an exclusion may name: the rulebook's services, or those that the program knows."""
+        """The services that an exclusion may name: the rulebook's, or the built-in list without a rulebook."""
         return SERVICES if self.rules is None else self.rules.services
 
     @property
     def ignored(self) -> frozenset[str]:
-        """Headings that are passed over in every table."""
+        """Headings of columns that are ignored in every table."""
         return frozenset(self.register.ignore_columns) if self.register else frozenset()
 
     def power_limits(self, key: str) -> PowerLimits | None:
-        """The limits of a kind of power; None where there is no rulebook or no register."""
+        """The limits for a kind of power; None where there is no rulebook or no register."""
         if self.rules is None or self.register is None:
             return None
         return PowerLimits.of(key, self.register.units, self.rules, self.register.policy)
 
 
 def load_register(delivered: Delivered, findings: Findings, rules: InputRules | None = None) -> RegisterFile:
-    """Parse and check register.toml. `rules`: what the rulebook says about inputs; None: not checked by it."""
+    """Parse and check register.toml. `rules`: the rulebook's rules for inputs; None: they are not checked."""
     try:
         text = delivered.data.decode("utf-8-sig")
         if deep := DEEP_KEY.search(text):
@@ -267,7 +267,7 @@ def _dates(table: _RegisterTable) -> tuple[date | None, date | None]:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What states are checked by: the rulebook, where there is one, and the register's own [policy]."""
+    """The rules that states are checked against: the rulebook, where there is one, and the register's own [policy]."""
 
     rules: InputRules | None
     policy: Mapping[str, Decimal]
@@ -419,7 +419,7 @@ def _check_dates(tables: Iterable[_RegisterTable]) -> None:
 
 
 def _check_groups(tables: Iterable[_RegisterTable]) -> None:
-    """Check that a peak group lies inside one plant (rules.md section 2)."""
+    """Check that all units of a peak group belong to one plant (rules.md section 2)."""
     plants: dict[str, str] = {}
     for table in tables:
         group, plant = table.data.get("peak_group"), table.data.get("plant")

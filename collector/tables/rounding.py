@@ -27,7 +27,7 @@ def _chunk_to_scaled(chunk: Any, digits: int, scale: int) -> Any:
         # rare: more digits than 64 bits hold; Arrow rounds in 128 bits, several times slower
         chunk = pc.round(chunk, ndigits=kept, round_mode="half_towards_infinity").cast(pa.decimal128(38, kept))
         low, high = _words(chunk)
-        beyond = np.where(high < 0, _INT64.min, _INT64.max)  # beyond every limit, as the number is
+        beyond = np.where(high < 0, _INT64.min, _INT64.max)  # like the number itself, beyond every limit
         return with_nulls(np.where(high == low >> 63, low, beyond), chunk)
     if digits == kept:
         return with_nulls(low, chunk)
@@ -39,7 +39,7 @@ def _chunk_to_scaled(chunk: Any, digits: int, scale: int) -> Any:
 
 
 def _words(chunk: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The low and high 64 bits of each decimal128; if the high ones are only the sign, the low ones hold the number."""
+    """The low and high 64 bits of each decimal128; where the high ones hold only the sign, the low are the number."""
     words = np.frombuffer(chunk.buffers()[1], np.int64)[2 * chunk.offset : 2 * (chunk.offset + len(chunk))]
     return words[::2], words[1::2]
 
@@ -56,7 +56,7 @@ def with_nulls(values: np.ndarray[Any, Any], chunk: Any) -> Any:
 
 
 def floats_to_scaled(values: np.ndarray[Any, Any], scale: int) -> np.ndarray[Any, Any]:
-    """Round finite floats to stored integers, half away from zero, by the shortest decimal that names the float.
+    """Round finite floats to stored integers, half away from zero, by the shortest decimal of each float.
 
     float × scale rounds correctly unless it lies near a tie; only there the decimal text is needed.
     """

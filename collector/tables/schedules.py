@@ -61,7 +61,7 @@ def read_schedule(
     findings: Findings,
     limits: PowerLimits | None = None,
 ) -> LongTable | None:
-    """A schedule along its columns; None where one that is needed can't be had. `limits`: of its powers."""
+    """A schedule in checked columns; None where a required one is missing. `limits`: of its powers."""
     long = read_long(delivered, columns, findings, threads=True)
     if long is None:
         return None
@@ -90,7 +90,7 @@ def read_schedule(
 
 
 def _check_limits(long: LongTable, limits: PowerLimits, findings: Findings) -> None:
-    """Find the powers that can't be."""
+    """Report the powers that are beyond the limits."""
     beyond = limits.beyond(long.table)
     rows = long.rows_of(set(beyond)) if beyond else {}
     for index in beyond:
@@ -100,7 +100,7 @@ def _check_limits(long: LongTable, limits: PowerLimits, findings: Findings) -> N
 
 
 def _no_values(count: int) -> Any:
-    """A column of nulls that takes the memory of one block."""
+    """A column of nulls with the memory of one block, however long."""
     block, more = pa.nulls(_BLOCK_ROWS, pa.int64()), count % _BLOCK_ROWS
     return pa.chunked_array([*[block] * (count // _BLOCK_ROWS), block.slice(0, more)], pa.int64())
 
@@ -147,9 +147,9 @@ def _check_overlap(long: LongTable, findings: Findings) -> None:
 
 
 def _runs_on(table: pa.Table) -> bool:
-    """Whether the rows stand unit by unit, each beginning no earlier than the one before ends: as they mostly come.
+    """True if the rows are grouped by unit and in order of time without overlap, which is the usual case.
 
-    Looked at by the chunk, so that nothing of a long table is copied.
+    Checked chunk by chunk, so that nothing of a long table is copied.
     """
     seen: set[int] = set()
     last, last_end = -1, 0

@@ -59,7 +59,7 @@ def parse_number(raw: Any) -> Decimal:
 
 
 def parse_analog_value(raw: Any) -> Decimal:
-    """Parse a power or voltage: a month of it in kW·ms fits 64 bits, as a month of records does."""
+    """Parse a power or voltage, limited so that a month of it in kW·ms fits 64 bits, as a month of records does."""
     value = parse_number(raw)
     if abs(value) > LARGEST_ANALOG:
         raise ValueError(tr("{raw} is beyond any plausible value", raw=raw))
