@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How people look at an agent: status, doctor, check, reading once, metrics, reload."""
+"""The views of an agent for people: status, doctor, check, reading once, metrics, reload."""

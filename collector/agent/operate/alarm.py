@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The buffer's alarms: said once when unsent data reach 70 and 90 % of it, and once when they are below again; and
-once for each code by which the center refuses batches that are kept, and once when none of them is left."""
+"""The alarms of the buffer, each logged once when it begins and once when it is over.
+
+Fill: unsent data reach 70 or 90 % of the buffer. Refusal: the center refuses batches with a code for which they are
+kept; one alarm a code.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _LEVELS: Final = {"critical": logging.ERROR, "warning": logging.WARNING}
 async def watch_buffer(
     measure: Callable[[], Capacity], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> None:
-    """Look every minute, for ever. `measure` reads the file and is called in a thread."""
+    """Check the buffer every minute, without end. `measure` reads the file and is called in a thread."""
     told = ""
     codes: set[str] = set()
     while True:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`agent check`: what can be known of a configuration without touching a device: problems, and the read plan."""
+"""`agent check`: everything that can be checked without touching a device: problems, and the read plan."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from collector.points import Point
 from collector.points.agent_config import AgentConfig, DeviceConfig
 
 _MODBUS_TCP_EXTRA_BYTES = 8
-# A device that turns a request around inside a plant network; what it really takes, `agent read` shows.
+# A usual answer time inside a plant network; `agent read` shows the real one.
 _ROUND_TRIP_S = 0.01
 _DLT645_REQUEST_BYTES = 20
 # Preamble, head, identifier and tail of an answer.
@@ -31,11 +31,11 @@ _DLT698_ATTRIBUTE_BYTES = 4 + 4 + 3 + 3 * 5
 
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """What one cycle of a device costs. `requests`: Modbus requests, frames to a meter, or 104 interrogations.
+    """The cost of one cycle of a device. `requests`: Modbus requests, frames to a meter, or 104 interrogations.
 
     `bytes`: request and reply of a cycle, framing included, without TCP/IP. `cycle_s`: seconds a cycle takes: bits over
     baud rate on a serial line, else a usual round trip per request, and the pauses. `worst_s`: seconds until a dead
-    device lets its line go.
+    device frees its line.
     """
 
     device: str
@@ -62,13 +62,13 @@ def _plan(config: AgentConfig, device: DeviceConfig) -> DevicePlan:
         extra = _MODBUS_TCP_EXTRA_BYTES if device.protocol == "modbus_tcp" else 0
         requests, count = len(blocks), sum(block.request_bytes + extra for block in blocks)
     elif device.protocol == "iec104":
-        # An interrogation per station: its frame, confirmation and end, and one object each of every point.
+        # An interrogation per station: its frame, confirmation and end, and one object for each point.
         period_s = float(device.interrogation_period_s)
         requests = len(device.common_addresses)
         objects = {(p.common_address, p.address): p for p in points}.values()
         count = requests * 3 * 16 + sum(_IEC104_HEAD_BYTES + OBJECT_BYTES[int(p.area)] for p in objects)
     elif device.protocol.startswith("dlt698"):
-        # The list of attributes out, and each with a mean of three elements back.
+        # The list of attributes out; three elements on average come back for each.
         attributes = {p.address & ~0xFF for p in points}
         per_request = 1 if device.one_point_per_request else ATTRIBUTES_PER_REQUEST
         requests = -(-len(attributes) // per_request)
@@ -93,11 +93,11 @@ def _plan(config: AgentConfig, device: DeviceConfig) -> DevicePlan:
     )
 
 
-_IEC104_HEAD_BYTES = 15  # APCI, ASDU head and object address, one object a frame
+_IEC104_HEAD_BYTES = 15  # APCI, ASDU head and object address, one object per frame
 
 
 def find_problems(config: AgentConfig, file: str) -> list[Problem]:
-    """What loading alone does not find: widths, guards, lines, files, units without points, periods too short."""
+    """Problems that loading does not check: widths, guards, lines, files, units without points, periods too short."""
     problems = [*_gateway_problems(config, file), *_line_problems(config, file)]
     for index, device in enumerate(config.settings.device, 1):
         key = f"device[{index}]"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`agent doctor`: what is wrong with this gateway, in words, and what to do about it.
+"""`agent doctor`: the problems of this gateway in words, each with its remedy.
 
-Looks at the files, the buffer and, where it runs, the agent itself; where it does not run, at the way to the broker.
-Nothing is changed and no device is asked.
+It checks the files, the buffer and, where the agent runs, the agent itself; else the connection to the broker. Nothing
+is changed and no device is read.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _OLD_ACK_S: Final = 180.0
 _POINTS_NAMED: Final = 5
 _AHEAD_MS: Final = 60_000
 
-# A device's clock further off is told; hours are rather another time zone than a bad clock.
+# A larger offset of a device's clock is reported; hours mean another time zone rather than a bad clock.
 _CLOCK_OFF_MS: Final = 60_000
 
 
 def examine(file: Path, language: str = "en") -> list[Trouble]:
-    """Everything found, the worst first. A running agent is looked at whatever is in its files by now.
+    """Everything found, the worst first. A running agent is examined even if its files have changed or are bad.
 
-    `language`: of what a running agent says in words of its own.
+    `language`: for the texts that a running agent makes itself.
 
     Raises:
         ConfigError: the file can't be read, or names no gateway.
@@ -68,7 +68,7 @@ def examine(file: Path, language: str = "en") -> list[Trouble]:
 
 
 def _running_agent(socket_file: Path, config: AgentConfig | None, language: str) -> Iterator[Trouble]:
-    """What the agent itself says; where none runs, what stands in its way."""
+    """The problems that the agent reports itself; where none runs, the problems that keep it from running."""
     try:
         answer, points = ask_agent(socket_file, "/status", language=language), ask_agent(socket_file, "/points")
     except LinkError as error:
@@ -111,8 +111,8 @@ def _keys(config: AgentConfig) -> Iterator[Trouble]:
 
 
 def seen_from_inside(health: Health, points: Sequence[PointNow]) -> list[Trouble]:
-    """What a running agent knows to be wrong, the worst first."""
-    # Of a device that does not answer at all that is said, and not of each of its points again.
+    """The problems that a running agent knows of, the worst first."""
+    # A device that does not answer at all is one problem; its points are not listed again.
     gone = {device.device for device in health.devices if not device.answers}
     found = [*_running(health), *_points([point for point in points if point.device not in gone])]
     return sorted(dict.fromkeys(found), key=lambda f: f.severity)
@@ -287,7 +287,7 @@ def _points(points: list[PointNow]) -> Iterator[Trouble]:
 
 
 def _by_device(points: Iterable[PointNow]) -> Iterator[tuple[str, int, str]]:
-    """Device, number of its points, and the first names."""
+    """Device, number of its points, and the first few of their names."""
     names: dict[str, list[str]] = {}
     for point in points:
         names.setdefault(point.device, []).append(point.point)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What doctor finds in the buffer file, beside a running agent or without one."""
+"""The findings of doctor in the buffer file, beside a running agent or without one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOT_TAKEN_MS: Final = 3_600_000
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the buffer."""
+    """True if a process holds the buffer."""
     try:
         descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -45,12 +45,12 @@ def is_locked(path: Path) -> bool:
 
 
 def one_way_troubles(config: AgentConfig) -> Iterator[Trouble]:
-    """What a one-way device leaves unknown, and whether it still takes anything."""
+    """The batches that a one-way device leaves unconfirmed, and files that it no longer takes."""
     uplink = config.settings.uplink
     if not uplink.is_one_way:
         return
     unconfirmed = 0
-    # What is wrong with the buffer itself is said elsewhere.
+    # `buffer_troubles` reports problems of the buffer itself.
     with suppress(StoreError, sqlite3.Error), closing(open_beside(buffer_path(config))) as db:
         unconfirmed = compute_counts(db).unconfirmed
     yield Trouble(
@@ -79,7 +79,7 @@ def one_way_troubles(config: AgentConfig) -> Iterator[Trouble]:
 
 
 def buffer_troubles(config: AgentConfig) -> Iterator[Trouble]:
-    """Everything that is wrong with the buffer and the room it has; reads the file beside a running agent."""
+    """Every problem of the buffer and its disk space; reads the file beside a running agent."""
     path = buffer_path(config)
     for aside in sorted(path.parent.glob(f"{path.name}.damaged-*")):
         if not aside.name.endswith(("-wal", "-shm")):
@@ -109,11 +109,11 @@ def buffer_troubles(config: AgentConfig) -> Iterator[Trouble]:
 
 
 def times_ahead(path: Path, now_ms: int) -> Iterator[Trouble]:
-    """Records of a time that has not come: the clock was wrong when they were made."""
+    """Records with a time in the future: the clock was wrong when they were made."""
     try:
         ahead = records_ahead(path, now_ms)
     except StoreError:
-        return  # said below
+        return  # buffer_troubles reports this
     if ahead is not None:
         yield Trouble(
             "error",
@@ -124,7 +124,7 @@ def times_ahead(path: Path, now_ms: int) -> Iterator[Trouble]:
 
 
 def records_ahead(path: Path, now_ms: int) -> tuple[int, int] | None:
-    """How many batches hold records more than a minute ahead of `now_ms`, and the last time of any (UTC ms).
+    """The number of batches with records more than a minute after `now_ms`, and the last time of any (UTC ms).
 
     Raises:
         StoreError: the buffer can't be read.

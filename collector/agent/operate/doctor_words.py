@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What doctor says of the center's refusals, of bad qualities, and of what a device itself says of its points."""
+"""Doctor's words for the center's refusals, for bad qualities, and for a device's own reasons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One thing that is wrong. `subject`: file, device, link; `remedy`: what to do."""
+    """One problem. `subject`: file, device, link; `remedy`: the action to take."""
 
     severity: Severity
     subject: str
@@ -22,7 +22,7 @@ class Trouble:
     remedy: str
 
 
-# What a refusal of the center means, and whose turn it is.
+# The meaning of a refusal by the center, and who must act.
 CODES: Final = {
     "unknown_key": tr("the center does not know the plant's key: send it the .pub file and have it enrolled"),
     "bad_signature": tr("the signature does not fit: compare plant.signing_key_file with the key the center has"),
@@ -52,7 +52,7 @@ QUALITIES: Final = {
 }
 
 
-# What a device itself says of its points: severity, in words, whose turn it is.
+# A device's own reason for a bad point: severity, words, who must act.
 WHY: Final[dict[str, tuple[Severity, str, str]]] = {
     Why.INVALID: (
         "error",
@@ -106,7 +106,7 @@ CLOCKS: Final = {
     "unknown": tr("nobody says whether it is synchronised; every record says so"),
 }
 
-# Qualities as people say them.
+# Qualities in words.
 QUALITY_NAMES: Final = {
     "good": tr("good"), "substituted": tr("substituted"), "late_tag": tr("late tag"), "stale": tr("stale"),
     "invalid": tr("invalid"), "out_of_range": tr("out of range"), "suspect": tr("suspect"), "silent": tr("silent"),
@@ -115,5 +115,5 @@ QUALITY_NAMES: Final = {
 
 
 def way_of(place: str) -> Text:
-    """The way of the uplink in words. `place`: HOST:PORT of a broker, or a folder."""
+    """The connection of the uplink in words. `place`: HOST:PORT of a broker, or a folder."""
     return tr("folder {folder}", folder=place) if place.startswith("/") else tr("broker {broker}", broker=place)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a running agent is, as one picture: what `agent status`, `doctor`, metrics, /readyz and the state message tell.
+"""The health of a running agent in one snapshot, for `agent status`, `doctor`, metrics, /readyz and the state message.
 
-Made when somebody asks; nothing here costs anything while nobody does.
+The snapshot is made on request; nothing here costs anything in between.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ ALARMS: Final = ((0.9, "critical"), (0.7, "warning"))
 
 
 class DeviceHealth(msgspec.Struct, frozen=True):
-    """One device since the start. `answers`: its last read gave something. Durations in seconds, times in UTC ms.
+    """One device since the start. `answers`: its last read gave a value. Durations in seconds, times in UTC ms.
 
-    `clock_offset_ms`: how far its clock is ahead of ours; None where the protocol tells no time, or none came yet.
-    `faults`: failures by a mistake of its driver, `last_fault` the last of them, empty where there was none.
-    `oddities`: what it sent that was no value of any point, in words, with the number of messages.
+    `clock_offset_ms`: its clock minus ours; None where the protocol has no time, or none came yet. `faults`: failures
+    by a bug of its driver, `last_fault` the last of them, empty where there was none. `oddities`: messages of the
+    device that are not values of a point, in words, with their number.
     """
 
     device: str
@@ -53,12 +53,12 @@ class DeviceHealth(msgspec.Struct, frozen=True):
 
 
 class UplinkHealth(msgspec.Struct, frozen=True):
-    """The way to the center. `last_ack_age_s`: since its last valid word; `unrecognised`: its codes for our batches.
+    """The link to the center. `last_ack_age_s`: since its last valid message.
 
-    `broker`: its HOST:PORT, or the folder of an uplink by files. `broker_code`: MQTT's reason for which the broker last
-    refused something, None where it refuses nothing; then `last_error` says it in words. `short_sessions`: connections
-    in a row that ended soon after they began.
-    `divided`: batches sealed again in parts, being larger than the broker takes. `is_one_way`: nothing comes back.
+    `unrecognised`: its codes for our batches. `broker`: its HOST:PORT, or the folder of an uplink by files.
+    `broker_code`: MQTT's reason of the broker's last refusal, None where it refuses nothing; `last_error` then has the
+    words. `short_sessions`: connections in a row that ended soon after they began. `divided`: batches sealed again in
+    parts because they were larger than the broker takes. `is_one_way`: nothing comes back.
     """
 
     broker: str
@@ -76,9 +76,10 @@ class UplinkHealth(msgspec.Struct, frozen=True):
 
 
 class TickHealth(msgspec.Struct, frozen=True):
-    """Ticks since the start. `missed`: never recorded (a gap record says so).
+    """Ticks since the start. `missed`: never recorded (a gap record names them).
 
-    `clock_steps`: backwards. `last_step_ms`: of the clock, negative where it was set back, to `last_step_utc_ms`.
+    `clock_steps`: backwards. `last_step_ms`: size of the clock's last step, negative where it was set back;
+    `last_step_utc_ms`: the time after it.
     """
 
     written: int
@@ -93,9 +94,10 @@ class TickHealth(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """The whole agent. `store_error`: why the buffer takes nothing at present, empty while it does.
+    """The whole agent. `store_error`: the reason why the buffer takes nothing at present, empty while it does.
 
-    `tasks`: of its loop; `memory_bytes`: resident, 0 where the kernel does not say. Both stay flat over months.
+    `tasks`: number of asyncio tasks; `memory_bytes`: resident, 0 where the kernel does not say. Both stay flat over
+    months.
     """
 
     gateway: str
@@ -121,7 +123,7 @@ class Health(msgspec.Struct, frozen=True):
 
     @property
     def not_ready(self) -> str:
-        """Why this agent does not do its work, empty while it does: the store refuses, or no device answers."""
+        """The reason why this agent is not ready, empty while it is: the store refuses, or no device answers."""
         if self.store_error:
             return tr("the store refuses: {store_error}", store_error=self.store_error)
         if not any(device.answers for device in self.devices):
@@ -140,7 +142,7 @@ def step_words(ticks: TickHealth) -> str:
 
 
 def resident_bytes() -> int:
-    """Memory this process holds, 0 where the kernel does not say."""
+    """Resident memory of this process; 0 where the kernel does not say."""
     try:
         return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize()
     except (OSError, ValueError, IndexError):
@@ -148,12 +150,12 @@ def resident_bytes() -> int:
 
 
 def alarm_of(unsent_ratio: float) -> str:
-    """The alarm at a fill of the buffer."""
+    """The alarm for a fill ratio of the buffer."""
     return next((name for limit, name in ALARMS if unsent_ratio >= limit), "")
 
 
 def devices_of(channels: Iterable[Channel]) -> list[DeviceHealth]:
-    """Health per device: what its jobs (one per period) have seen together."""
+    """Health per device, summed over its jobs (one per period)."""
     found = []
     for channel in channels:
         for name in dict.fromkeys(job.device.name for job in channel.jobs):
@@ -183,10 +185,10 @@ def devices_of(channels: Iterable[Channel]) -> list[DeviceHealth]:
 
 
 class PointNow(msgspec.Struct, frozen=True):
-    """One point at present. `value`: decimal text in `unit`, empty where there is none.
+    """The present state of one point. `value`: decimal text in `unit`, empty where there is none.
 
-    `why`: the device's own reason for its quality, see `contract.Why`; empty where the quality says it all.
-    `raw`: the bytes of the newest value as received, hexadecimal; empty where nothing came.
+    `why`: the device's own reason for its quality, see `contract.Why`; empty where the quality says it all. `raw`: the
+    bytes of the newest value as received, hexadecimal; empty where nothing came.
     """
 
     device: str
@@ -202,7 +204,7 @@ class PointNow(msgspec.Struct, frozen=True):
 
 
 def points_now(newest: Sequence[Newest], now_utc_ms: int, channels: Iterable[Channel] = ()) -> list[PointNow]:
-    """What is known of every point, for people. `channels`: with the devices that explain their points."""
+    """The present state of every point. `channels`: with the devices that give reasons for their points."""
     devices = {job.device.name: job.device for channel in channels for job in channel.jobs}
     raws = {name: device.raws() for name, device in devices.items() if isinstance(device, Showing)}
     found = []

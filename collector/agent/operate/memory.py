@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Memory that was needed for a moment goes back to the system."""
+"""Returns memory that was needed for a moment to the operating system."""
 
 from __future__ import annotations
 
 import ctypes
 from typing import Final
 
-# Of glibc's malloc.h.
+# From glibc's malloc.h.
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _LARGE_BYTES: Final = 64 * 1024
@@ -14,10 +14,10 @@ _KEPT_BYTES: Final = 128 * 1024
 
 
 def return_large_blocks() -> None:
-    """Have large blocks mapped each by itself and unmapped when they are freed.
+    """Make malloc map each large block by itself, so that freeing it returns its memory.
 
-    Left alone, glibc takes the largest block freed so far as its measure, up to 32 MB: after the first batch that was
-    sealed, its arrays stay in the heap. Another C library is left as it is.
+    By default glibc raises its threshold to the largest block freed so far, up to 32 MB: after the first sealed batch
+    its arrays stay in the heap. Another C library is left as it is.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agent's health in Prometheus' words; made anew for every scrape, so nothing is counted twice anywhere."""
+"""The agent's health as Prometheus metrics, computed for every scrape, so that no value is kept twice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = tuple[Sequence[str], float]
 
 
 def render_metrics(health: Health) -> bytes:
-    """The text a scrape gets."""
+    """The text of a scrape."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_HealthMetrics(health))
     return generate_latest(registry)

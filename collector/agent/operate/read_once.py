@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`agent read`: devices once, for a person: what came, what it means, and what else the same bytes could mean."""
+"""`agent read`: read devices once, for a person: bytes, meaning, and other possible meanings of the same bytes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PointReading:
 
 
 async def read_devices(config: AgentConfig, clock: Clock, wanted: str) -> list[tuple[PointReading, Point, bytes]]:
-    """Read every device, or the one named, once; one line after the other is left, lines are read side by side."""
+    """Read every device, or the one named, once: devices of a line one after the other, lines in parallel."""
     lines: dict[str, list[DeviceOnLine]] = {}
     for built in build_devices(config, clock):
         if wanted in ("", built.settings.id):
@@ -70,7 +70,7 @@ async def read_device(built: DeviceOnLine, clock: Clock) -> list[tuple[PointRead
         oddities = device.oddities if isinstance(device, Explaining) else ()
         error = "; ".join(dict.fromkeys((*map(str, errors), *map(str, oddities))))
         if isinstance(device, Findable) and readings and all(r.quality is Quality.SILENT for r in readings):
-            # Nothing answers: whoever does is worth knowing, and nobody else uses the line now.
+            # No answer: search for any meter on the line, which nobody else uses now.
             error = await _with_found(device, error)
     finally:
         with suppress(DeviceError), contained(device.name):
@@ -99,7 +99,7 @@ def _row(built: DeviceOnLine, reading: Reading, error: str) -> PointReading:
 
 
 def address_text(point: Point) -> str:
-    """Where a point lives, as the trade says it."""
+    """The address of a point as it is usually written, e.g. `holding 100` or `1/16385 type 13`."""
     bit = "" if point.bit is None else f".{point.bit_text}"
     if point.area.isdigit():
         station = "" if point.common_address is None else f"{point.common_address}/"
@@ -108,14 +108,14 @@ def address_text(point: Point) -> str:
 
 
 def other_bases(point: Point, data: bytes) -> list[tuple[int, Fraction]]:
-    """What a normalised value is by each other meaning of its factor, in `raw_unit`. `data`: as received."""
+    """The values of a normalised value for each other meaning of its factor, in `raw_unit`. `data`: as received."""
     code = int.from_bytes(data[:2], "little", signed=True)
     others = [base for base in NORM_BASES if base != (point.norm_base or NORM_BASE)]
     return [(base, (code * point.scale / base + point.offset) * point.sign) for base in others]
 
 
 def decodings(data: bytes) -> list[tuple[str, str, int | float]]:
-    """What the registers of a value could mean: (type, order, raw value) of every type they are wide enough for.
+    """All decodings of a value's registers: (type, order, raw value) of every type of that width.
 
     A 16-bit value has two orders only; decodings that give the same number are listed once.
     """
@@ -131,9 +131,9 @@ def decodings(data: bytes) -> list[tuple[str, str, int | float]]:
 
 
 def candidates(point: Point, data: bytes) -> list[tuple[str, str, str]]:
-    """What else the bytes of a point could mean, as text; what looks alike is listed once.
+    """Other meanings of the bytes of a point, as text; equal ones are listed once.
 
-    Of registers: type, order, raw value; of a normalised value of 104: meaning of the factor, nothing, value in
+    For registers: type, order, raw value; for a normalised value of 104: meaning of the factor, "", value in
     `raw_unit`.
     """
     if point.area in NORMALISED and len(data) >= 2:

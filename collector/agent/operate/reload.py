@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Another configuration while the agent runs (SIGHUP): checked as a whole first, then only what differs is exchanged.
+"""A new configuration while the agent runs (SIGHUP): first checked as a whole, then only the differences are applied.
 
-Devices, points and units may change. All the rest (gateway, broker, uplink, buffer, plants) takes a restart: a reload
-that touches it is refused, so that nobody believes it in force. A line whose devices are the same goes on untouched,
-with its connections; the others are closed and opened anew, and their values hold meanwhile as long as they are fresh.
+Devices, points and units may change. All the rest (gateway, broker, uplink, buffer, plants) needs a restart: a reload
+that changes it is refused, so that nobody thinks it is in force. A line with unchanged devices keeps running with its
+connections; the others are closed and opened again, and their last values stay valid as long as they are fresh.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Described = tuple[DeviceConfig, tuple[Point, ...]]
 
 
 def load_again(path: Path, running: AgentConfig) -> AgentConfig:
-    """The configuration as it stands on the disk now.
+    """The configuration on the disk now.
 
     Raises:
-        ConfigError: every problem in it, and what can't change without a restart.
+        ConfigError: every problem in it, and every change that needs a restart.
     """
-    # Loaded with the first reload: it knows the drivers of every protocol, and most gateways have one or two.
+    # Imported at the first reload: it imports the drivers of every protocol, and most gateways use one or two.
     from collector.agent.operate.config_check import find_problems
 
     found = load_agent(path)
@@ -45,7 +45,7 @@ def load_again(path: Path, running: AgentConfig) -> AgentConfig:
 
 
 def kept_lines(before: AgentConfig, after: AgentConfig) -> set[str]:
-    """Lines whose devices and points are the same in both."""
+    """Lines whose devices and points are the same in both configurations."""
     old, new = _lines(before), _lines(after)
     return {line for line, described in new.items() if old.get(line) == described}
 
@@ -58,6 +58,6 @@ def _lines(config: AgentConfig) -> Mapping[str, list[Described]]:
 
 
 def merge_devices(running: Sequence[DeviceOnLine], fresh: Sequence[DeviceOnLine], kept: set[str]) -> list[DeviceOnLine]:
-    """The devices of the new configuration, those on kept lines as they run."""
+    """The devices of the new configuration; on kept lines, the running ones."""
     old = {built.settings.id: built for built in running}
     return [old[built.settings.id] if built.line in kept else built for built in fresh]

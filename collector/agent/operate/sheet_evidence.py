@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a live device says of a table proposed from its maker's sheet: whether addresses count from 0 or 1, which order.
+"""Evidence from a live device for a table proposed from its maker's sheet: base of the addresses, byte order.
 
-The device is read once per base; each value is decoded in every order. The reading decides where one combination gives
-values that a power plant can have and no other does; the values are told either way. Only reading functions are used.
+The device is read once per base; each value is decoded in every order. The reading decides where exactly one
+combination gives values that are possible in a power plant; the values are reported in any case. Only reading functions
+are used.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from collector.points import ORDERS, Point
 from collector.points.agent_config import AgentConfig, AgentSettings
 from collector.points.convert.proposal import TableProposal
 
-# A float of a device is no denormal and no astronomic number.
+# A real value is neither denormal nor astronomically large.
 _LEAST: Final = 1e-6
 _GREATEST: Final = 1e12
 _NOMINAL_HZ: Final = (45_000_000, 55_000_000)  # stored integers
 
 
 def settle_by_reading(proposal: TableProposal, points: tuple[Point, ...], agent: Path, device: str) -> None:
-    """Read the proposed points of a device of agent.toml, say what came, and settle what the reading decides.
+    """Read the proposed points of a device of agent.toml, report the values, and settle the decisions they answer.
 
     Raises:
         ConfigError: agent.toml can't be read, or has no such device.
@@ -71,7 +72,11 @@ def _read(config: AgentConfig, device: str, points: tuple[Point, ...]) -> Mappin
 
 
 def _judge(points: tuple[Point, ...], raws: Mapping[str, bytes], order: str) -> tuple[int, list[str]]:
-    """How many values a power plant can have, a frequency counting thrice, less those it can't; and all in words."""
+    """The score of one decoding, and its values in words.
+
+    The score is the number of values that are possible in a power plant, a frequency counting thrice, less the
+    impossible ones.
+    """
     score, said = 0, []
     for point in points:
         raw = raws.get(point.name)

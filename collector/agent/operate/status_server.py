@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a running agent answers questions: HTTP on loopback (`gateway.metrics_listen`) and on a socket in its state
-folder, which `agent status`, `watch` and `doctor` of the same machine use.
+"""The HTTP server of a running agent: loopback (`gateway.metrics_listen`) and a socket in its state folder.
 
-GET only: /metrics, /healthz, /readyz, /status, /capacity, /points, /tables. Nothing here changes anything. A request
-is a few lines and is read within seconds; more than a few at a time wait.
+`agent status`, `watch` and `doctor` on the same machine use the socket. GET only: /metrics, /healthz, /readyz, /status,
+/capacity, /points, /tables. Nothing here changes anything. A request is a few lines and is read within seconds; more
+than a few at a time wait.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class StatusPage:
-    """An answer. `further`: lines of its head beside those of every answer, each with its line end."""
+    """An answer. `further`: additional header lines, each with its line end."""
 
     status: int
     kind: str
@@ -47,7 +47,7 @@ class StatusPage:
 
 @dataclass(frozen=True, slots=True)
 class StatusRequest:
-    """What was asked. `query`: last value of each name; `headers`: by name in small letters."""
+    """A request. `query`: last value of each name; `headers`: by name in lower case."""
 
     path: str
     query: Mapping[str, str]
@@ -58,7 +58,7 @@ Route = Callable[[StatusRequest], Awaitable[StatusPage]]
 
 
 class StatusServer:
-    """The server. `routes`: path → what makes its page, on the loop."""
+    """The server. `routes`: path → function that makes its page, called on the loop."""
 
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self._routes = dict(routes)
@@ -67,10 +67,10 @@ class StatusServer:
         self._socket: Path | None = None
 
     async def listen(self, host: str, port: int) -> None:
-        """Answer on a place.
+        """Answer on an address.
 
         Raises:
-            LinkError: somebody else listens there, or it is not of this machine.
+            LinkError: the port is in use, or the address is not one of this machine.
         """
         try:
             self._servers.append(await asyncio.start_server(self._serve, host, port, limit=_REQUEST_BYTES))
@@ -80,7 +80,7 @@ class StatusServer:
             ) from error
 
     async def listen_in(self, path: Path) -> None:
-        """Answer on a socket file, readable by the agent's own user and root; a failure is told, not fatal."""
+        """Answer on a socket file, readable by the agent's own user and root; a failure is logged, not fatal."""
         try:
             _remove(path)
             self._servers.append(await asyncio.start_unix_server(self._serve, path, limit=_REQUEST_BYTES))
@@ -111,7 +111,7 @@ class StatusServer:
                 writer.write(head.encode("ascii") + page.body)
                 await writer.drain()
         except (TimeoutError, OSError):
-            return  # whoever asked has gone, or never said what they want
+            return  # the client has gone, or never sent a request
         finally:
             writer.close()
 
@@ -146,7 +146,7 @@ def _parse(target: str, head: str) -> StatusRequest:
 
 
 def _remove(path: Path) -> None:
-    """What a killed agent left; nobody else can be using it, for the buffer is locked by us."""
+    """Remove the socket of a killed agent; no other agent can use it, as this one holds the buffer's lock."""
     path.unlink(missing_ok=True)
 
 
@@ -158,7 +158,7 @@ def loopback(place: str) -> tuple[str, int]:
     """HOST and PORT of a listening address of this machine alone.
 
     Raises:
-        ConfigError: it is no HOST:PORT, or others can reach it.
+        ConfigError: not HOST:PORT, or other machines can reach it.
     """
     host, port = split_place(place, "gateway.metrics_listen")
     if not is_loopback(host):
@@ -167,10 +167,10 @@ def loopback(place: str) -> tuple[str, int]:
 
 
 def split_place(place: str, key: str) -> tuple[str, int]:
-    """HOST and PORT of a listening address; of this machine alone where no host is named. `key`: who names it.
+    """HOST and PORT of a listening address; loopback where no host is named. `key`: the setting, for the error.
 
     Raises:
-        ConfigError: it is no HOST:PORT.
+        ConfigError: not HOST:PORT.
     """
     host, _, port = place.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
@@ -180,7 +180,7 @@ def split_place(place: str, key: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """True if only this machine can reach an address."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -193,11 +193,11 @@ def _no_place(place: str, key: str) -> ConfigError:
 
 
 def ask_agent(path: Path, page: str, *, timeout_s: float = 5.0, language: str = "en") -> bytes | None:
-    """A page of the agent whose socket this is, its texts in a language; None where none runs.
+    """A page of the agent that owns this socket, its texts in a language; None where no agent runs.
 
     Raises:
-        LinkError: one is there and does not answer.
-        PermissionError: it is another user's.
+        LinkError: an agent is there and does not answer.
+        PermissionError: the socket is another user's.
     """
     connection = http.client.HTTPConnection("localhost", timeout=timeout_s)
     connection.sock = socket.socket(socket.AF_UNIX)
@@ -210,7 +210,8 @@ def ask_agent(path: Path, page: str, *, timeout_s: float = 5.0, language: str = 
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     except PermissionError as error:
-        raise PermissionError(error.errno, error.strerror, str(path)) from None  # whose it is, is the remedy
+        # the remedy depends on the file's owner
+        raise PermissionError(error.errno, error.strerror, str(path)) from None
     except (OSError, http.client.HTTPException) as error:
         raise LinkError(tr("the agent does not answer: {error!r}", error=error), subject=str(path)) from error
     finally:

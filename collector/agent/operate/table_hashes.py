@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which point tables an agent goes by, as one hash a device: whether what runs is what stands in the files."""
+"""The point tables in use, as one hash per device: to compare a running agent with its files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collector.points.point import cells_of
 
 
 def loaded_tables(config: AgentConfig, only: str = "") -> dict[str, str]:
-    """Device → hash of everything that decides what is read from it and what it means; of one device or of all."""
+    """Device → hash of everything that decides which values are read and their meaning; of one device or of all."""
     found = {}
     for device in config.settings.device:
         if only not in ("", device.id):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`agent watch`: pictures of all points, one a second: from the running agent, or read here where none runs."""
+"""`agent watch`: all points once a second, from the running agent, or read here where none runs."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _FIRST_LOOK_S: Final = 3.0
 
 
 async def pictures(file: Path, *, once: bool) -> AsyncIterator[tuple[str, list[PointNow]]]:
-    """(where it comes from, the points) for ever, or once. `file`: agent.toml, good or not while its agent runs.
+    """(source, points) without end, or once. `file`: agent.toml, which may be bad while its agent runs.
 
     Raises:
         ConfigError: no agent runs, and the configuration can't be used.
         StoreError: an agent runs and can't be asked: reading beside it would disturb it.
-        LinkError: it is there and does not answer.
+        LinkError: an agent is there and does not answer.
     """
     path = find_socket(file)
     answer = await asyncio.to_thread(ask_agent, path, "/points")
@@ -77,7 +77,7 @@ async def _read_here(config: AgentConfig, clock: Clock, *, once: bool) -> AsyncI
                 channel.start(clock.now_utc_ms())
                 recorder.feed(channel.collect())
             now_ms = clock.now_utc_ms()
-            # What waits for its tick is taken in, as the agent would, so that memory stays what it is.
+            # Take in the readings that wait for their tick, as the agent would, so that they don't fill the memory.
             recorder.settle(now_ms)
             yield points_now(recorder.newest(now_ms), now_ms, channels)
             if once:

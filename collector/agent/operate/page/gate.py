@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may see the live page: whoever brings the token that lies beside the buffer. Asked once, then a cookie."""
+"""Access to the live page: a person shows the token that lies beside the buffer once, then a cookie."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_token(path: Path) -> str:
     """The token of a gateway; made at its first use, readable by the agent's own user alone.
 
     Raises:
-        StoreError: it can't be read or written, or is too short to keep anybody out.
+        StoreError: the token can't be read or written, or is too short to be safe.
     """
     try:
         if not path.exists():
@@ -40,7 +40,7 @@ def read_token(path: Path) -> str:
 
 
 def is_known(request: StatusRequest, token: str) -> bool:
-    """Whether the request carries the token as its cookie."""
+    """True if the request carries the token as its cookie."""
     try:
         morsel = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
     except CookieError:
@@ -49,7 +49,7 @@ def is_known(request: StatusRequest, token: str) -> bool:
 
 
 def admit(request: StatusRequest, token: str) -> StatusPage | None:
-    """The answer to somebody who shows the token: a cookie and the way to the page; None where it is not shown."""
+    """The answer to a request with the right token: a cookie and a redirect to the page; None without it."""
     if not hmac.compare_digest(request.query.get("token", "").encode(), token.encode()):
         return None
     cookie = f"Set-Cookie: {COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict\r\n"

@@ -22,7 +22,7 @@ _CLOCKS: Final = {
 
 
 class LivePage:
-    """Words of one language and what is shown in them."""
+    """Renders the live page in one language."""
 
     def __init__(self, language: str) -> None:
         self._language = language
@@ -49,7 +49,7 @@ class LivePage:
         return self.frame(escape(health.gateway), f"{head}<main>{''.join(parts)}</main>", is_live=True)
 
     def ask_for_token(self, place: str) -> str:
-        """The page for those who have not shown the token yet. `place`: the file it lies in."""
+        """The page that asks for the token. `place`: the path of its file."""
         say = self.say
         where = tr("It lies in {place}; the agent's user and root can read it.", place=place)
         form = (
@@ -60,7 +60,7 @@ class LivePage:
         return self.frame(say(tr("Token of this page")), form, is_live=False)
 
     def frame(self, title: str, body: str, *, is_live: bool) -> str:
-        """A document around the body; without scripts the browser itself asks again."""
+        """A whole document around the body; without scripts, the browser reloads it by itself."""
         again = '<noscript><meta http-equiv="refresh" content="5"></noscript>' if is_live else ""
         script = '<script src="/page.js" defer></script>' if is_live else ""
         return (

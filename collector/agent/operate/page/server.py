@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The live page's own little server: the token at the door, the page behind it, its style and script beside it."""
+"""The live page's own small server: token check, page, style and script."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Look = Callable[[], Awaitable[tuple[Health, Capacity, list[PointNow]]]]
 
 
 class LivePageServer:
-    """Serves the live page of one agent. `look`: gives what is shown; `token_file`: see `gate`."""
+    """Serves the live page of one agent. `look`: returns the data to show; `token_file`: see `gate`."""
 
     def __init__(self, look: Look, token_file: Path) -> None:
         self._look = look
@@ -45,8 +45,8 @@ class LivePageServer:
         """Answer on HOST:PORT, or on :PORT of this machine alone.
 
         Raises:
-            ConfigError: no such place.
-            LinkError: somebody else listens there.
+            ConfigError: `place` is not an address.
+            LinkError: the port is in use.
         """
         host, port = split_place(place, "--page")
         await self._server.listen(host, port)
@@ -59,7 +59,7 @@ class LivePageServer:
         await self._server.close()
 
     async def _page(self, request: StatusRequest) -> StatusPage:
-        # Loaded when somebody looks: many gateways never need it.
+        # Imported at the first request: many gateways never need it.
         from collector.agent.operate.doctor import seen_from_inside
         from collector.agent.operate.page.render import LivePage
 
@@ -75,7 +75,7 @@ class LivePageServer:
 
 
 def _language(request: StatusRequest) -> tuple[str, str]:
-    """The reader's language, and a header that keeps it where it was chosen just now."""
+    """The reader's language, and a cookie header that keeps it where it was just chosen."""
     chosen = request.query.get("lang", "")
     if chosen in LANGUAGES:
         return chosen, f"Set-Cookie: {_LANGUAGE_COOKIE}={chosen}; Path=/; SameSite=Strict\r\n"
