@@ -28,7 +28,7 @@ _SESSION_EXPIRY_S: Final = 7 * 86_400
 _CALL_TIMEOUT_S: Final = 10.0
 _FAREWELL_S: Final = 2.0
 _INCOMING_AT_MOST: Final = 1000  # further messages are dropped: the center sends acks again
-# MQTT 5.0, 2.4: reason codes from here on are refusals. 128 itself says nothing; paho gives it to any lost connection.
+# MQTT 5.0, 2.4: codes from here on are refusals. 128 is "unspecified"; paho gives it to any lost connection.
 _UNSPECIFIED: Final = 128
 PACKET_TOO_LARGE: Final = 149
 TAKEN_OVER: Final = 142

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a broker's reason code means on a gateway, and what to do. Source: MQTT 5.0, 2.4.
+"""The meaning of a broker's reason code on a gateway, and the remedy. Source: MQTT 5.0, 2.4.
 
 paho gives the five return codes of 3.1.1 (CONNACK) the numbers of MQTT 5.
 """
@@ -48,5 +48,5 @@ def reason_code(error: BaseException) -> ReasonCode | None:
 
 
 def spell(code: ReasonCode) -> str:
-    """A reason as people look it up: MQTT's name and number."""
+    """A reason in searchable form: MQTT's name and number."""
     return f"{code} (MQTT reason {code.value})"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The uplink by files, where an isolation device stands between gateway and center.
 
-Batches lie in `folder`/out, each once, until the device takes them; acknowledgements and asks come in `folder`/in. What
-frees a batch is the same as over a broker: the center's own signed acknowledgement.
+Each batch is one file in `folder`/out until the device takes it; acknowledgements and asks arrive in `folder`/in. A
+batch is freed as over a broker: by the center's own signed acknowledgement.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collector.wire.spool import FolderClient
 
 
 class FolderConnector:
-    """Opens the folder as `Connector` opens connections."""
+    """Opens the folder in the way `Connector` opens connections."""
 
     def __init__(self, config: AgentConfig) -> None:
         self._folder = config.resolve(config.settings.uplink.folder).absolute()
@@ -27,7 +27,7 @@ class FolderConnector:
     async def connected(
         self, will: aiomqtt.Will, farewell: Callable[[FolderClient], Awaitable[None]]
     ) -> AsyncIterator[FolderClient]:
-        """The folder, until it is left. A will can't be kept here: nobody sees that this side is gone.
+        """The folder as a client, within a block. It has no will: nobody would notice that this side is gone.
 
         Raises:
             OSError: the folder can't be used.

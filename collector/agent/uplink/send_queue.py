@@ -99,7 +99,7 @@ class Flights:
     def begin(self, newest: Mapping[str, Position], sent: Mapping[str, Position | None] | None = None) -> None:
         """Begin a new connection: nothing is in flight, every batch not acknowledged is sent again.
 
-        `sent`: per plant up to where nothing is, because no acknowledgement ever comes.
+        `sent`: per plant the last batch not to send again, because no acknowledgement ever comes (one-way).
         """
         self._flights.clear()
         self._lanes.clear()
@@ -171,7 +171,7 @@ class Flights:
             flight.is_overtaken |= any(p.stream == position.stream and p > position for p in landed[-1:])
 
     def is_overtaken(self, position: Position) -> bool:
-        """Whether the center has settled a later batch of the same stream since this one was published."""
+        """True if the center has settled a later batch of the same stream since this one was published."""
         flight = self._flights.get(position)
         return flight is not None and flight.is_overtaken
 

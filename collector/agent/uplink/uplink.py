@@ -47,9 +47,9 @@ _LOG = logging.getLogger(__name__)
 _STATE_PERIOD_S: Final = 60.0
 _STORE_RETRY_S: Final = 1.0
 _BACKOFF_FIRST_S: Final = 0.5
-# A connection that lasted so long was a good one. Two machines under one gateway id end each other's at once.
+# A connection of at least this length was a good one. Two machines with one gateway id end each other's at once.
 _STEADY_S: Final = 30.0
-SHORT_SESSIONS: Final = 3  # so many in a row, without a reason from the broker, are told
+SHORT_SESSIONS: Final = 3  # this many in a row, without a reason from the broker, are reported
 
 T = TypeVar("T")
 Client = BrokerClient | FolderClient
@@ -114,7 +114,7 @@ class Uplink:
         # For status and health: broker connection, its last loss, the center's last valid message (loop time, s).
         self.is_connected = False
         self.last_error = ""
-        self.broker_code: int | None = None  # the last reason of the broker for not taking something, MQTT's number
+        self.broker_code: int | None = None  # the broker's last reason to refuse something, MQTT's number
         self._session_code: int | None = None
         self._was_connected = False
         self._unconfirmed: dict[Position, int] = {}  # published in this connection, no PUBACK yet: bytes
@@ -137,7 +137,7 @@ class Uplink:
             while True:
                 began_s = loop.time()
                 try:
-                    # A task of its own: on 3.11 a TaskGroup whose child fails leaves its task counted as cancelled,
+                    # A separate task: on 3.11 a TaskGroup whose child fails leaves its task counted as cancelled,
                     # and this task must be able to tell whether somebody ended it.
                     await asyncio.create_task(self._session(), name="uplink-session")
                 except* (aiomqtt.MqttError, OSError, TimeoutError) as errors:
@@ -154,7 +154,7 @@ class Uplink:
             self._executor.shutdown(wait=False)
 
     def _lost(self, error: Exception, *, lasted_s: float) -> None:
-        """Say why a connection ended, and count the batches it took along."""
+        """Log why a connection ended, and count the losses of its unconfirmed batches."""
         code = reason_code(error)
         if code is not None:
             self._refused(code)
@@ -263,7 +263,7 @@ class Uplink:
             if choice is None:
                 return
             if await self._divided(choice.outgoing):
-                continue  # its parts come in their turn
+                continue  # its parts are sent in their turn
             if self._flights.depart(request, choice, loop.time()):
                 if self._uplink.is_one_way:
                     await self._hand_over(client, choice.outgoing)
@@ -277,7 +277,7 @@ class Uplink:
             return False
         await self._call(self._buffer.limit_batches, limit)
         if not await self._call(self._buffer.divide, outgoing.position):
-            return False  # one record alone, or asked for again after it was freed: the broker may have changed
+            return False  # one record alone, or freed and asked for again: the broker may have changed
         self.divided += 1
         _LOG.warning(
             "plant=%s batch=%s has %d bytes, the broker takes %d: sealed again in parts",
@@ -286,7 +286,7 @@ class Uplink:
         return True
 
     async def _hand_over(self, client: Client, outgoing: Outgoing) -> None:
-        """Write a batch for a one-way device; that it is written is all that will ever be known."""
+        """Write a batch for a one-way device. Nothing else will ever confirm it, so it counts as handed over."""
         await client.publish(self._topic(outgoing.plant, "batch"), outgoing.payload, qos=1)
         await self._call(self._buffer.hand_over, outgoing.plant, outgoing.position, self._uplink.keep_days)
         self._flights.land([outgoing.position])
