@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All tables of the store: importing this is what fills `metadata`."""
+"""All tables of the store: importing this module fills `metadata`."""
 
 from __future__ import annotations
 

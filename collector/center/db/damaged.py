@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A damaged database, said in words with the remedy, wherever it is met."""
+"""A damaged database, reported in words with the remedy, wherever it is found."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from collector.base.text import tr
 
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _REFUSED: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
-_DISK_FULL: Final = "53100"  # of PostgreSQL
-# Bytes in the place of text, and a schema that is not the one of its version, were not written by us either.
+_DISK_FULL: Final = "53100"  # PostgreSQL's code
+# Bytes in place of text, and a schema unlike that of its version, are signs of foreign writes too.
 _ELSEWHERE: Final = ("UTF-8", "utf-8", "no such column", "no such table", "already exists", "duplicate column name")
 
 
 class DamagedDatabase(StoreError):  # noqa: N818 - a state of the file, as the other errors' names are
-    """The database file is not what SQLite wrote, or nothing can be written to it."""
+    """The database file is not as SQLite wrote it, or nothing can be written to it."""
 
 
 class UnwritableDatabase(DamagedDatabase):
-    """It may be read and not written: the rights, or a file system that the kernel made read-only."""
+    """The database can be read but not written: file rights, or a file system that the kernel made read-only."""
 
 
 class FullDatabase(UnwritableDatabase):
-    """There is no room for what is to be written, or the disk refuses it. What was committed before stands."""
+    """The disk is full or refuses a write. Everything committed before is kept."""
 
 
 @contextmanager
 def said_if_damaged(directory: Path) -> Iterator[None]:
-    """Say what a damaged database of this state directory means and what is to be done.
+    """Turn errors of a damaged database of this state directory into words with the remedy.
 
     Raises:
-        DamagedDatabase: in place of what SQLite raises.
-        UnwritableDatabase: this user may not write it, or the disk is full, in place of the same.
+        DamagedDatabase: in place of SQLite's error.
+        UnwritableDatabase: this user may not write it, or the disk is full.
     """
     try:
         yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SQLAlchemy engines as the center needs them: when a transaction begins, what it sees, how safely it is written."""
+"""SQLAlchemy engines for the center: when a transaction begins, what it sees, how safely it is written."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _WAL_PAUSE_S: Final = 0.05
 
 
 def read_only_url(database: Path) -> str:
-    """The address of an SQLite file that can't be written, nor anything beside it.
+    """The URL of an SQLite file that is opened without writing anything, not even files beside it.
 
-    Without a WAL beside it nobody has it open, and SQLite is told that it does not change; else the WAL's index must be
-    there too, for SQLite would have to make it.
+    Without a WAL beside it nobody has the file open, and SQLite is told that it does not change; else the WAL's index
+    must exist too, as SQLite would have to create it.
     """
     wal = database.with_name(database.name + "-wal")
     fixed = "" if wal.exists() and wal.stat().st_size else "&immutable=1"
@@ -32,10 +32,10 @@ def read_only_url(database: Path) -> str:
 def make_engine(url: str, *, writing: bool, foreign_keys: bool = True, seal_key: bytes | None = None) -> Engine:
     """An engine of one connection for a writer, of several for readers.
 
-    `foreign_keys`: False where tables are made anew, which SQLite's checking would not allow. `seal_key`: of an opened
-    store, by which rows are sealed and held against their seals.
+    `foreign_keys`: False where a migration recreates tables, which SQLite's checks would refuse. `seal_key`: of an
+    opened store; rows are sealed with it and checked against their seals.
     """
-    # pre_ping: a database server that was restarted meanwhile is not met with yesterday's connection.
+    # pre_ping: after a restart of the database server, dead connections of the pool are replaced.
     sizes = {"pool_size": 1, "max_overflow": 0} if writing else {"pool_size": 4, "max_overflow": 16}
     options = {} if seal_key is None else {KEY_OPTION: seal_key}
     engine = create_engine(url, **sizes, pool_pre_ping=True, execution_options=options)
@@ -46,7 +46,7 @@ def make_engine(url: str, *, writing: bool, foreign_keys: bool = True, seal_key:
         statement = "BEGIN IMMEDIATE" if writing else "BEGIN"
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(statement))
     elif not writing:
-        # A sealing reads several tables; like SQLite's, its view must not move between them.
+        # A sealing run reads several tables; as in SQLite, all of them must show one state.
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
     return engine
 
@@ -56,7 +56,7 @@ def _prepare_read_only(connection: Any, _record: object) -> None:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # sqlite3 would begin transactions itself, late and deferred; ours begin where `begin` says.
+    # sqlite3 would begin transactions itself, late and deferred; here `begin` begins them.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}").close()
     _use_wal(connection)
@@ -65,7 +65,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _use_wal(connection: Any) -> None:
-    """Switch to WAL, once in a file's life; SQLite does not wait for others that do so at the same moment."""
+    """Switch to WAL, once in a file's life, with retries: SQLite does not wait for others that do the same."""
     for attempt in range(1, _WAL_ATTEMPTS + 1):
         try:
             connection.execute("PRAGMA journal_mode=WAL").close()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the database has the tables, columns, indexes and guards that this program made, and no triggers besides.
+"""Check that the database has this program's tables, columns, indexes and guards, and no other triggers.
 
-A foreign trigger writes inside of this program's own transactions, so that the chain of rows takes what it wrote for
-this program's (`sealed_rows`); a guard that is gone lets the log and the books be changed.
+A foreign trigger writes inside this program's own transactions, so that the chain of rows takes its writes for this
+program's (`sealed_rows`); without a guard, the log and the books can be changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COLUMNS: Final = {
     "postgresql": "SELECT c.table_name, c.column_name FROM information_schema.columns c JOIN pg_tables t "
     "ON t.schemaname = c.table_schema AND t.tablename = c.table_name WHERE c.table_schema = current_schema()",
 }
-# Name, whether it keeps rows apart, its columns in their order, and which rows it is over, where not all.
+# Name, whether it is unique, its columns in order, and its row condition where it is partial.
 _INDEXES: Final = {
     "sqlite": 'SELECT l.name, l."unique", '
     "(SELECT group_concat(i.name, ' ') FROM (SELECT name FROM pragma_index_info(l.name) ORDER BY seqno) i), "
@@ -37,7 +37,7 @@ _INDEXES: Final = {
     "WHERE c.relnamespace = current_schema()::regnamespace AND NOT i.indisprimary "
     "AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('u', 'p'))",
 }
-# Columns that rows are kept apart by without an index of their own name: of the key, and of `unique`.
+# Unique column sets without a named index of ours: primary keys, and `unique`.
 _UNIQUE: Final = {
     "sqlite": "SELECT t.name, (SELECT group_concat(name, ' ') FROM (SELECT name FROM pragma_index_info(l.name) "
     "ORDER BY name)) FROM sqlite_master t JOIN pragma_index_list(t.name) l WHERE l.origin IN ('u', 'pk') "
@@ -51,7 +51,7 @@ _UNIQUE: Final = {
 
 
 def check_schema(connection: Connection) -> Iterator[str]:
-    """Everything that is missing, or there and not this program's, in words."""
+    """Everything of the schema that is missing or foreign, in words."""
     columns = _columns(connection)
     for name, table in metadata.tables.items():
         if name not in columns:
@@ -78,7 +78,7 @@ def check_schema(connection: Connection) -> Iterator[str]:
 
 
 def _columns(connection: Connection) -> dict[str, set[str]]:
-    """Columns by table; asked at once, for a question for each table is slow."""
+    """Columns by table, in one query: a query for each table is slow."""
     columns: dict[str, set[str]] = {}
     for table, column in connection.execute(text(_COLUMNS[connection.dialect.name])):
         columns.setdefault(table, set()).add(column)
@@ -86,7 +86,7 @@ def _columns(connection: Connection) -> dict[str, set[str]]:
 
 
 def _indexes(connection: Connection, there: set[str]) -> Iterator[str]:
-    """Indexes and keys, which keep two rows from being where one belongs."""
+    """Missing or changed indexes and keys, which keep rows unique."""
     dialect = connection.dialect.name
     found = {
         name: (bool(unique), columns, "" if whole else _plain(rows))
@@ -117,7 +117,7 @@ def _indexes(connection: Connection, there: set[str]) -> Iterator[str]:
 
 
 def _plain(condition: str) -> str:
-    """A condition without table, brackets and blanks, as both databases and the metadata say it."""
+    """A condition without table, brackets and blanks, so that both databases and the metadata give the same text."""
     return "".join(condition.rpartition(".")[2].replace("(", "").replace(")", "").split()).lower()
 
 
@@ -147,7 +147,7 @@ def _triggers(connection: Connection) -> Iterator[str]:
 
 
 def _guards(dialect: str) -> dict[str, str]:
-    """What the database says of each guard, by name: the whole of it in SQLite, its function's body in PostgreSQL."""
+    """The text of each guard by name: the whole statement in SQLite, the function's body in PostgreSQL."""
     made: dict[str, str] = {}
     for table in (*APPEND_ONLY, audit):
         message = "the audit log is append-only" if table is audit else f"{table.name} is append-only"

@@ -46,7 +46,7 @@ READ_ONLY: Final = tr(
 
 @dataclass
 class WriterHealth:
-    """Kept by the writer of one process; any thread may ask. Durations go by the monotonic clock."""
+    """The state of a process's writer thread; any thread may ask. Durations use the monotonic clock."""
 
     clock: Clock
     failure: str = ""
@@ -55,13 +55,15 @@ class WriterHealth:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def asked(self) -> None:
-        """One more job waits."""
+        """Count a new waiting job."""
         with self._lock:
             self._asked_s.append(self.clock.monotonic_s())
 
     def ended(self, failure: str | None) -> None:
-        """The first of them is done. `failure`: what the database or the disk said, "" where the job's writing is
-        committed, None where that tells nothing: it wrote nothing, or refused by itself.
+        """Count the oldest waiting job as done.
+
+        `failure`: the error of the database or the disk; "" where the job's writes are committed; None where the job
+        says nothing about them: it wrote nothing, or refused by itself.
         """
         with self._lock:
             self._asked_s.popleft()
@@ -70,7 +72,7 @@ class WriterHealth:
                 self.failure = failure
 
     def waited(self) -> tuple[int, float]:
-        """How many jobs wait, and for how many seconds nothing was done for them."""
+        """The number of waiting jobs, and the seconds for which the writer has finished none."""
         with self._lock:
             if not self._asked_s:
                 return 0, 0.0
@@ -91,13 +93,13 @@ class CenterStore:
         self.store_id = store_id
         self.clock = clock
         self.health = WriterHealth(clock)
-        self.is_read_only = False  # the state can only be looked at: nothing is written, and nobody is locked out
+        self.is_read_only = False  # True: nothing can be written, nobody is locked out
 
     @classmethod
     def open(cls, directory: Path, *, clock: Clock, database_url: str = "", create: bool = True) -> CenterStore:
         """Open the store of a state directory, creating it where allowed, and bring it up to this program's schema.
 
-        The lake lies beside the database.
+        The lake is beside the database.
 
         Raises:
             StoreError: there is none and `create` is False, it can't be opened, or a newer program made it.
@@ -124,7 +126,7 @@ class CenterStore:
 
     @staticmethod
     def renew_key(directory: Path, *, database_url: str = "") -> None:
-        """Make another key for the seals of a store that nobody has open (`store_version.renew_key`).
+        """Replace the key for the seals of a store that nobody has open (`store_version.renew_key`).
 
         Raises:
             StoreError: there is no store of this program's schema.
@@ -138,12 +140,12 @@ class CenterStore:
 
     @property
     def lake(self) -> Path:
-        """Where the day files are."""
+        """The folder of the day files."""
         return self.directory / "lake"
 
     @property
     def imported(self) -> Path:
-        """Where the rows of imports are, a file an import."""
+        """The folder of the imported rows, one file an import."""
         return self.directory / "imported"
 
     def write(self, job: Callable[[Connection], T]) -> Future[T]:
@@ -153,13 +155,13 @@ class CenterStore:
         return self._writer.submit(self._transaction, job)
 
     def require_writable(self) -> None:
-        """Refuse where the state can only be looked at.
+        """Refuse a write where the store is open for reading only.
 
         Raises:
-            StoreError: it is so.
+            StoreError: the store is read-only.
         """
         if self.is_read_only:
-            # Whose it is, and what to do, is said from the cause.
+            # The cause gives the owner and the remedy.
             closed = first_closed(self.directory) or self.directory
             cause = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(closed))
             raise StoreError(READ_ONLY, subject=str(self.directory)) from cause
@@ -188,10 +190,12 @@ class CenterStore:
             return job(connection)
 
     def read_within(self, job: Callable[[Connection], object], wait_s: float) -> None:
-        """`read`, for whoever must not hang where the database does; the one asked before is waited for first.
+        """`read` with a time limit, for callers that must not hang with the database.
+
+        A query still running from an earlier call is waited for first.
 
         Raises:
-            TimeoutError: no answer yet.
+            TimeoutError: no answer in time.
         """
         if self._asked is None or self._asked.done():
             self._asked = self._asker.submit(self.read, job)
@@ -199,15 +203,15 @@ class CenterStore:
 
     @property
     def has_one_writer(self) -> bool:
-        """Whether all processes write in turn, as SQLite has it."""
+        """True if all processes write in turn, as with SQLite."""
         return self._engine.dialect.name == "sqlite"
 
     @contextlib.contextmanager
     def hold(self, name: str, *, wait: bool = True, once: bool = False) -> Iterator[bool]:
-        """Hold a lock among all processes that use the store; it ends with the process, however it ends.
+        """Hold a lock among all processes that use the store; it is released when its process ends, however it ends.
 
-        Gives whether it is held: without `wait`, not where somebody else holds it. `once`: nobody takes a lock of
-        this name again, so that no file is left of it.
+        Yields True where it is held; False where it is somebody else's and `wait` is False. `once`: nobody will take a
+        lock of this name again, so its file is removed.
         """
         if self.is_read_only:
             if wait:
@@ -225,11 +229,11 @@ class CenterStore:
                         path.unlink(missing_ok=True)
             return
         with self._readers.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.detach()  # closed afterwards, and however many locks are held, readers find the pool full
+            connection.detach()  # a connection of its own: however many locks are held, readers find room in the pool
             try:
                 yield _lock_number(connection, name, wait=wait)
             finally:
-                with contextlib.suppress(DBAPIError):  # a session that broke off has let go of it
+                with contextlib.suppress(DBAPIError):  # a broken connection has released it already
                     connection.execute(text("SELECT pg_advisory_unlock_all()"))
 
     def claim_receiver(self) -> None:
@@ -249,7 +253,7 @@ class CenterStore:
         self._claim = claim
 
     def close(self) -> None:
-        """Finish the jobs handed in and let go of everything."""
+        """Finish the waiting jobs and release everything."""
         self._writer.shutdown(wait=True)
         self._asker.shutdown(wait=False)
         self._engine.dispose()
@@ -271,7 +275,7 @@ def _changes_of(connection: Connection) -> int:
 
 
 def _lock_file(file: IO[str], *, wait: bool) -> bool:
-    """Lock a file until it is closed; False where another one has it and it isn't to be waited for."""
+    """Lock a file until it is closed; False where another process has it and `wait` is False."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
@@ -280,9 +284,9 @@ def _lock_file(file: IO[str], *, wait: bool) -> bool:
 
 
 def _lock_number(connection: Connection, name: str, *, wait: bool) -> bool:
-    """The same by a number of the database's, of this store alone."""
+    """Lock a name by an advisory lock of PostgreSQL, for this store alone; False as in `_lock_file`."""
     function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
-    # A host that vanishes without a word holds it for a minute and a half, not for hours.
+    # A host that vanishes without a word keeps the lock for a minute and a half, not for hours.
     for setting, seconds in (("idle", 60), ("interval", 10), ("count", 3)):
         connection.execute(text(f"SET tcp_keepalives_{setting} = {seconds}"))
     query = text(f"SELECT {function}(hashtext(:name), hashtext(current_schema()))")
@@ -291,7 +295,7 @@ def _lock_number(connection: Connection, name: str, *, wait: bool) -> bool:
 
 
 def _prepare(url: str, directory: Path, *, now_ms: int, create: bool) -> tuple[str, bytes]:
-    """The store's id and the key of its seals; made or brought up to date first, where it must be."""
+    """The store's id and the key of its seals; the store is made or upgraded first, where needed."""
     readers = make_engine(url, writing=False)
     try:
         with readers.begin() as connection:
@@ -310,14 +314,14 @@ def _prepare(url: str, directory: Path, *, now_ms: int, create: bool) -> tuple[s
 
 
 def renew_store_id(connection: Connection, now_ms: int) -> str:
-    """What a restore must do: a new id tells every agent that acknowledgements of the old store no longer count."""
+    """Give a restored store a new id: every agent then knows that acknowledgements of the old one no longer count."""
     store_id = secrets.token_hex(16)
     connection.execute(tables_receive.store.update().values(store_id=store_id, since_ms=now_ms))
     return store_id
 
 
 def insert_new(connection: Connection, table: Table) -> Insert:
-    """An INSERT that leaves a row already there as it is."""
+    """An INSERT that leaves an existing row unchanged."""
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
     return postgresql.insert(table).on_conflict_do_nothing()

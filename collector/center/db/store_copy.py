@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A store's rows from one database to another, whatever the two are: how PostgreSQL is backed up and restored.
+"""Copies a store's rows from one database to another: the backup and restore of PostgreSQL.
 
-The same tables stand in both, so a row is carried over as it is. Read in the caller's transaction, which sees one
+Both have the same tables, so rows are copied unchanged. They are read in the caller's transaction, which sees one
 state; a store of any size passes in portions.
 """
 
@@ -14,11 +14,11 @@ from sqlalchemy.sql.schema import Table
 
 from collector.center.db.all_tables import metadata
 
-_ROWS_AT_ONCE: Final = 500  # payloads among them: a few MB
+_ROWS_AT_ONCE: Final = 500  # with payloads: a few MB
 
 
 def copy_tables(source: Connection, target: Connection) -> None:
-    """Fill the empty tables of `target` with the rows of `source`, parents before those that name them."""
+    """Fill the empty tables of `target` with the rows of `source`, parents before children."""
     for table in metadata.sorted_tables:
         query = select(table).order_by(*table.primary_key.columns).execution_options(yield_per=_ROWS_AT_ONCE)
         for rows in source.execute(query).mappings().partitions():
@@ -28,7 +28,7 @@ def copy_tables(source: Connection, target: Connection) -> None:
 
 
 def _continue_key(connection: Connection, table: Table) -> None:
-    """New keys begin after those that were carried over."""
+    """Set the key sequence of a table to continue after the copied rows."""
     column = table.autoincrement_column
     if column is None:
         return

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which schema a store has, and the way from there to this program's.
+"""The schema version of a store, and its upgrade to this program's.
 
-A store made today gets its tables from the metadata and is stamped with the newest revision; an older one is brought up
-by Alembic, which is loaded only then. Both happen in one transaction under a lock: of two processes that open a store
+A store made today gets its tables from the metadata and is stamped with the newest revision; an older one is upgraded
+by Alembic, which is imported only then. Both happen in one transaction under a lock: of two processes that open a store
 at once one does the work and the other finds it done, and one that is killed halfway has done nothing.
 """
 
@@ -21,19 +21,19 @@ from collector.center.db.all_tables import metadata
 from collector.center.db.seals.seal_key import make_key, read_key, with_key
 from collector.center.db.seals.sealed_rows import altered_places, seal_everything, seal_links
 
-# Alembic's own table, as it makes it. `store.schema_version` says the same to programs from before Alembic.
+# Alembic's own table, as Alembic makes it. `store.schema_version` says the same to programs older than that.
 VERSION_TABLE: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
-# A folder with this file is a backup: its hashes would no longer fit if it was brought up to date in place.
+# A folder with this file is a backup: an upgrade in place would break its hashes.
 BACKUP_MANIFEST: Final = "backup.json"
-# The folder in a state directory that a restore fills; while anything is in it the restore is not finished.
+# The folder in a state directory that a restore fills; a file in it means an unfinished restore.
 RESTORING: Final = ".restoring"
-# Folders of a state directory in which only a store makes files.
+# Folders of a state directory that only a store fills.
 FILES_OF_A_STORE: Final = ("lake", "imported", "runs")
-_LOCK_NUMBER: Final = 0x636F6C6C6563746F  # of this program among the advisory locks of a PostgreSQL database
+_LOCK_NUMBER: Final = 0x636F6C6C6563746F  # this program's, among the advisory locks of a PostgreSQL database
 
 
 def find_store_id(connection: Connection, subject: str) -> str | None:
-    """The id of a store that needs nothing; None where it is to be made or brought up to date.
+    """The id of a store of this schema; None where it must be made or upgraded.
 
     Raises:
         StoreError: a newer program made it.
@@ -53,9 +53,9 @@ def find_store_id(connection: Connection, subject: str) -> str | None:
 
 
 def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bool) -> str:
-    """Make the store or carry it to this program's schema; returns its id, a new one at creation.
+    """Make the store or upgrade it to this program's schema; returns its id, a new one at creation.
 
-    `engine` must not enforce foreign keys on SQLite, where some changes make a table anew.
+    `engine` must not enforce foreign keys on SQLite, where some changes recreate a table.
 
     Raises:
         StoreError: there is none and `create` is False, or files of one are there; it belongs to a backup, or its rows
@@ -85,9 +85,9 @@ def bring_up_to_date(engine: Engine, *, now_ms: int, directory: Path, create: bo
 
 
 def renew_key(engine: Engine, directory: Path) -> None:
-    """Make another key for the seals of a store, because the one of now is lost, or known to somebody.
+    """Replace the key for the seals of a store, because it is lost, or known to somebody.
 
-    Where it is lost nobody can tell any more which links of the chain this program wrote: all are taken as they are.
+    After a loss nobody can tell which links of the chain this program wrote: all of them are accepted as they are.
 
     Raises:
         StoreError: there is no store of this program's schema.
@@ -106,17 +106,17 @@ def renew_key(engine: Engine, directory: Path) -> None:
 def lock_others_out(connection: Connection) -> None:
     """Let no other process make or upgrade this store until the transaction ends."""
     if connection.dialect.name == "postgresql":
-        # SQLite needs none: its writers begin with BEGIN IMMEDIATE.
+        # SQLite needs no lock: its writers begin with BEGIN IMMEDIATE.
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
 
 
 def has_store(connection: Connection) -> bool:
-    """Whether there is a store of whatever age."""
+    """True if there is a store of any schema version."""
     return _version(connection) > 0
 
 
 def store_id_of(connection: Connection) -> str:
-    """The id of a store that is there.
+    """The id of an existing store.
 
     Raises:
         StoreError: it has several: something else wrote into its table.
@@ -137,12 +137,12 @@ def _version(connection: Connection) -> int:
     """The schema version of the store; 0 where there is none."""
     if not inspect(connection).has_table(tables_receive.store.name):
         return 0
-    store_id_of(connection)  # has one row, or is damaged
+    store_id_of(connection)  # raises unless there is exactly one row
     return int(connection.execute(select(tables_receive.store.c.schema_version)).scalar_one())
 
 
 def make_tables(connection: Connection) -> None:
-    """All tables, empty; the row of `store` that makes them a store is the caller's to write."""
+    """Create all tables, empty; the caller writes the row of `store` that makes them a store."""
     metadata.create_all(connection)
     VERSION_TABLE.create(connection)
     connection.execute(insert(VERSION_TABLE), {"version_num": revision_of(tables_receive.SCHEMA_VERSION)})
@@ -162,13 +162,13 @@ def _make(connection: Connection, directory: Path, now_ms: int) -> str:
 
 
 def _key_before(connection: Connection, directory: Path) -> bytes | None:
-    """The key of a store of an earlier schema; None where that had none."""
+    """The key of a store of an earlier schema; None where that schema had no key."""
     has_one = any(each["name"] == "seal_key_sha256" for each in inspect(connection).get_columns("store"))
     return read_key(connection, directory) if has_one else None
 
 
 def _upgrade(connection: Connection, directory: Path, now_ms: int) -> None:
-    from collector.center.db import migrations  # half a second, and rarely needed
+    from collector.center.db import migrations  # takes half a second, and is rarely needed
 
     key = _key_before(connection, directory)
     altered = altered_places(connection, key)

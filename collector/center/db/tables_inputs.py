@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of what people import, and of the runs made from it. What was imported is never deleted: it is replaced
-or undone."""
+"""Tables of imports and of the runs made from them. An import is never deleted: it is replaced or undone."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from collector.center.db.tables_receive import metadata as metadata
 
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 
-# One delivered file: who, when, its hash and its very bytes, packed. Its rows are a file of their own
+# One delivered file: who, when, its hash and its bytes, compressed. Its rows are a file of their own
 # (`inputs/stored_rows.py`), written before this row is; `rows_sha256`: its hash and name, null for a register and for
 # records. `first_ms`, `last_ms`: the time its rows touch, 0 where the kind has no intervals.
 imported: Final = Table(
@@ -35,8 +34,8 @@ imported: Final = Table(
     Column("bytes", LargeBinary, nullable=False),
 )
 
-# Of which rows of an import another one took the place; it counts while both imports do. `places`: a bitmap along the
-# rows of the first one's file, packed. A register is one row.
+# Rows of an import that another import replaced; valid while both imports count. `places`: a compressed bitmap
+# along the rows of the first one's file. A register counts as one row.
 replaced_rows: Final = Table(
     "replaced_rows",
     metadata,
@@ -46,9 +45,9 @@ replaced_rows: Final = Table(
 )
 
 # A settlement run, from the moment it is asked for: queued, running, then done, failed or interrupted (`run_list`);
-# one that is done may expire: its folder, its day files and its pins go, the row stays.
-# What it was made from lies in its folder, the day files as links to the pinned ones. `status`, the hashes and
-# `manifest` are empty unless it is done, `folder` also names the half-made one while it is running. `at_ms`: when it
+# a done run may expire: its folder, its day files and its pins are removed, the row stays.
+# Its inputs are in its folder, the day files as links to the pinned ones. `status`, the hashes and
+# `manifest` are empty unless it is done; while it runs, `folder` names the unfinished folder. `at_ms`: when it
 # was done, or else asked for.
 run: Final = Table(
     "run",
@@ -73,14 +72,14 @@ run: Final = Table(
     Column("began_ms", BigInteger, nullable=True),
     Column("ended_ms", BigInteger, nullable=True),
     Column("expired_ms", BigInteger, nullable=True),
-    # by what two askings are known to want the same (SHA-256), and the name of the lock whose holder makes the run
+    # the hash (SHA-256) that is equal for equal requests, and the name of the lock that the run's maker holds
     Column("job", String(64), nullable=True),
     Column("worker", String(32), nullable=True),
-    # how far it is: the step, and so many of so many parts of it
+    # progress: the step, the parts done, and their number
     Column("doing", String(32), nullable=True),
     Column("parts_done", Integer, nullable=True),
     Column("parts", Integer, nullable=True),
-    # why it failed: in one text, and as a JSON list of [file, row, key, message]
+    # the reason of a failure: as text, and as a JSON list of [file, row, key, message]
     Column("error", Text, nullable=True),
     Column("problems", Text, nullable=True),
 )
@@ -93,7 +92,7 @@ run_file: Final = Table(
     Column("name", String(200), primary_key=True),
 )
 
-# Which runs have a statement: the only ones to be read, compared, disclosed, packed, checked and backed up.
+# Runs with a statement: only these are read, compared, disclosed, packed, checked and backed up.
 has_statement: Final = run.c.state == "done"
 
 effective: Final = imported.c.undone_ms.is_(None)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of a month's work: its steps, what was filed, the questions and reviews. Rows are only ever added.
+"""Tables of a month's work: its steps, filings, questions and reviews. Rows are only ever added.
 
-Where a month stands is its latest step, where a review or a question stands its latest event; neither is written a
-second time.
+The latest step is the state of a month; the latest event is the state of a review or a question. No column repeats it.
 Amounts and quantities are decimals as text.
 """
 
@@ -32,8 +31,8 @@ from collector.center.db.tables_receive import metadata as metadata
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 
 # `number` counts the steps of a month, so that of two taken at once only one can be written. `prepared_by` and
-# `approved_by` are two people; both are one where a step follows of itself (the first review). `result_hash`: the
-# run's, as it was when the step was taken.
+# `approved_by` are two people; one and the same where a step is automatic (the first review). `result_hash`: of
+# the run, when the step was taken.
 month_step: Final = Table(
     "month_step",
     metadata,
@@ -71,7 +70,7 @@ filing: Final = Table(
     Index("filing_by_month", "month", "edition"),
 )
 
-# The rows of the settlement scheme that is filed: what bills are carried from. Amounts are empty where an area is
+# The rows of the filed settlement scheme: bills take their amounts from here. Amounts are empty where an area is
 # blocked.
 scheme: Final = Table(
     "scheme",
@@ -96,7 +95,7 @@ scheme: Final = Table(
 )
 
 # The account (Art. 20): postings of results that took effect, numbered without a gap. `plant` is empty on the side of
-# an area's pool; `reverses`: the entry that this one takes back; `edition` and `run_id`: of the result that was posted.
+# an area's pool; `reverses`: the entry that this one cancels; `edition` and `run_id`: of the result that was posted.
 ledger_entry: Final = Table(
     "ledger_entry",
     metadata,
@@ -114,8 +113,8 @@ ledger_entry: Final = Table(
     Index("ledger_entry_by_plant", "plant", "entry"),
 )
 
-# A request to look again (复核申请) at a line and an interval, as it was asked. `line_value`: what the run says of
-# what is claimed, empty where it says nothing; days are local dates.
+# A request to review (复核申请) a line and an interval, as it was made. `line_value`: the run's value of the claimed
+# line, empty where it has none; days are local dates.
 review: Final = Table(
     "review",
     metadata,
@@ -142,7 +141,7 @@ review: Final = Table(
     Index("review_by_month", "month", "plant"),
 )
 
-# What happened to a review, numbered. `link_import_id`, `link_run_id`: what carried a granted one out, or tried it.
+# The events of a review, numbered. `link_import_id`, `link_run_id`: the import and run that carry out a granted one.
 review_event: Final = Table(
     "review_event",
     metadata,
@@ -161,7 +160,7 @@ review_event: Final = Table(
     UniqueConstraint("review_id", "number"),
 )
 
-# `purpose`: evidence (what somebody shows) or remedy (a file of `input_kind` to be imported if the review is granted).
+# `purpose`: evidence (a document shown) or remedy (a file of `input_kind`, imported if the review is granted).
 attachment: Final = Table(
     "attachment",
     metadata,
@@ -179,8 +178,8 @@ attachment: Final = Table(
     UniqueConstraint("review_id", "purpose", "sha256"),
 )
 
-# What was asked of a unit's day before its month was disclosed (问询), or by the regulator at any time. `service` is
-# empty where the whole day is meant, `role` is the asker's; the day is local.
+# A question about a unit's day, before its month was disclosed (问询), or by the regulator at any time. `service` is
+# empty for the whole day, `role` is the asker's; the day is local.
 early_question: Final = Table(
     "early_question",
     metadata,
@@ -197,7 +196,7 @@ early_question: Final = Table(
     Index("early_question_by_month", "month", "plant"),
 )
 
-# What happened to a question, numbered. `review_id`: the review it became.
+# The events of a question, numbered. `review_id`: the review it became.
 question_event: Final = Table(
     "question_event",
     metadata,
@@ -219,7 +218,7 @@ APPEND_ONLY: Final = (
 
 
 def append_only_guards(name: str) -> dict[str, tuple[str, ...]]:
-    """Statements by dialect that make a table refuse to be changed, whoever has the connection."""
+    """Statements by dialect that make a table refuse every update and delete, from any connection."""
     message = f"{name} is append-only"
     return {
         "sqlite": tuple(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of people: who they are, that they are logged in, what they proposed and decided, and the audit log."""
+"""Tables of people: accounts, sessions, proposals and decisions, and the audit log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collector.center.db.tables_receive import metadata as metadata
 
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 
-# `plant`: whose user it is, for the role plant only. A name is never given to somebody else, so no row is deleted.
+# `plant`: the user's plant, for the role plant only. A name is never given to another person, so rows stay.
 account: Final = Table(
     "account",
     metadata,
@@ -25,12 +25,12 @@ account: Final = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("created_by", String(64), nullable=False),
     Column("disabled_ms", BigInteger, nullable=True),
-    # The second factor: its key in base32, None without one; the latest time step whose code was used.
+    # The second factor: its key in base32, None without one; the latest time step with a used code.
     Column("totp_key", String(64), nullable=True),
     Column("totp_step", BigInteger, nullable=True),
 )
 
-# For who lost the device of the second factor: each lets in once.
+# For a lost device of the second factor: each code is good for one log-in.
 recovery_code: Final = Table(
     "recovery_code",
     metadata,
@@ -39,7 +39,7 @@ recovery_code: Final = Table(
     Column("used_ms", BigInteger, nullable=True),
 )
 
-# Of the secret in the browser's cookie only the SHA-256 is kept: who reads the store can't become anybody.
+# Only the SHA-256 of the cookie's secret is kept: a reader of the store can't use a session.
 session: Final = Table(
     "session",
     metadata,
@@ -50,7 +50,7 @@ session: Final = Table(
     Column("expires_ms", BigInteger, nullable=False),
 )
 
-# For programs: of the account's rights those that `scope` names, apart by blanks; the secret is shown once when made.
+# For programs: the account's rights within `scope` (names separated by blanks); the secret is shown once, when made.
 token: Final = Table(
     "token",
     metadata,
@@ -64,7 +64,7 @@ token: Final = Table(
     Column("revoked_ms", BigInteger, nullable=True),
 )
 
-# Failed log-ins of the last hours, by name and by address; kept in the store so that every process counts together.
+# Failed log-ins of the last hours, by name and by address; in the store, so that all processes count together.
 login_failure: Final = Table(
     "login_failure",
     metadata,
@@ -76,8 +76,8 @@ login_failure: Final = Table(
     Index("login_failure_by_address", "address", "at_ms"),
 )
 
-# A form of the pages that was sent, by the SHA-256 of its key, for a day (`people/sent_forms.py`). `led_to`: the
-# address it led to; empty while it is worked on.
+# A submitted form of a page, by the SHA-256 of its key, kept for a day (`people/sent_forms.py`). `led_to`: the
+# address of its result; empty while it is processed.
 sent_form: Final = Table(
     "sent_form",
     metadata,
@@ -86,7 +86,7 @@ sent_form: Final = Table(
     Column("led_to", Text, nullable=False),
 )
 
-# What one person prepared and another decides. `content`: JSON object of the kind; `decision`: granted or refused.
+# Prepared by one person, decided by another. `content`: JSON object of the kind; `decision`: granted or refused.
 proposal: Final = Table(
     "proposal",
     metadata,
@@ -103,7 +103,7 @@ proposal: Final = Table(
     Column("document", String(255), nullable=False),
     Index("proposal_by_subject", "kind", "subject"),
 )
-# Two people proposing the same at once: one of them is refused.
+# Of two identical proposals made at once, one is refused.
 _open: Final = proposal.c.decision.is_(None)
 Index("proposal_open", proposal.c.kind, proposal.c.subject, unique=True, sqlite_where=_open, postgresql_where=_open)
 
@@ -123,7 +123,7 @@ audit: Final = Table(
     Index("audit_by_subject", "subject"),
 )
 
-# The chain shows a change; these refuse it, whoever has the connection.
+# The chain shows a change; these triggers refuse it, from any connection.
 AUDIT_GUARDS: Final = {
     "sqlite": tuple(
         f"CREATE TRIGGER IF NOT EXISTS audit_no_{verb.lower()} BEFORE {verb} ON audit "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of what is watched: findings in the records, substituted values, plant keys, alarms, what was asked again."""
+"""Tables of monitoring: findings in the records, substituted values, plant keys, alarms, recall requests (补召)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from collector.center.db.tables_receive import metadata as metadata
 
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 
-# What validation found in a sealed day; closed when a later look at the day no longer shows it, never deleted.
+# A finding of validation in a sealed day; closed when a later validation no longer shows it, never deleted.
 finding: Final = Table(
     "finding",
     metadata,
@@ -44,8 +44,8 @@ finding: Final = Table(
     Index("finding_by_day", "day", "plant"),
 )
 
-# Which file of a day was looked at last, beside which list of records that lost their instant, and by what: a day is
-# due again when one of them is another.
+# The last validation of a day: its file, the list of records that lost their instant, and the version of the checks.
+# The day is due again when one of these differs.
 validated_day: Final = Table(
     "validated_day",
     metadata,
@@ -58,9 +58,9 @@ validated_day: Final = Table(
     PrimaryKeyConstraint("plant", "day"),
 )
 
-# A new value in place of what was delivered, for one quantity and interval. `value`: exact decimal text in the
-# quantity's unit. `fill_s`: where no record is, one is made each so many seconds; empty: existing records only.
-# In force: approved and not withdrawn. Who approved, when and why, is in the proposal.
+# A new value in place of delivered ones, for one quantity and interval. `value`: exact decimal text in the
+# quantity's unit. `fill_s`: where records are missing, one is made every so many seconds; empty: existing records
+# only. In force: approved and not withdrawn. The proposal says who approved it, when and why.
 substitution: Final = Table(
     "substitution",
     metadata,
@@ -99,8 +99,8 @@ plant_key: Final = Table(
 )
 
 # `standing`: 1 while the alarm stands, else empty, so that one subject has at most one standing alarm of a code.
-# `seen_ms`: when a receiver last saw what only receivers see, each of itself.
-# `raised_sent_ms`, `cleared_sent_ms`: when the webhook took it, 0 where there is none.
+# `seen_ms`: when a receiver last saw a condition that only receivers see.
+# `raised_sent_ms`, `cleared_sent_ms`: when the webhook accepted it, 0 where there is no webhook.
 alarm: Final = Table(
     "alarm",
     metadata,
@@ -118,8 +118,8 @@ alarm: Final = Table(
     Index("alarm_by_time", "since_ms"),
 )
 
-# 补召: one row per gateway asked. Whether and by what it was answered is read from batches and gaps; `repeats_before`:
-# how often its batches of that time had come again until then, because the same bytes once more are an answer too.
+# 补召: one row per gateway asked. The answer is read from batches and gaps; `repeats_before`: how often batches of
+# that time had been repeated until then, because the same bytes once more are an answer too.
 asked: Final = Table(
     "asked",
     metadata,

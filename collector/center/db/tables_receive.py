@@ -25,10 +25,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-# Of the newest revision in migrations/versions/.
+# The newest revision in migrations/versions/.
 SCHEMA_VERSION: Final = 16
 metadata: Final = MetaData()
-# SQLite gives an automatic key to INTEGER only; the same column is a bigint on PostgreSQL.
+# SQLite gives automatic keys to INTEGER only; on PostgreSQL the same column is a bigint.
 _Key = BigInteger().with_variant(Integer(), "sqlite")
 
 store: Final = Table(
@@ -38,14 +38,14 @@ store: Final = Table(
     Column("store_id", String(32), nullable=False),
     Column("schema_version", Integer, nullable=False),
     Column("since_ms", BigInteger, nullable=False),
-    # Payloads received before it may be gone; null: none were let go of.
+    # Payloads received before it may be gone; null: none were dropped.
     Column("payloads_before_ms", BigInteger, nullable=True),
-    # Of the key that links of the chain of rows are sealed with (`seals/seal_key.py`).
+    # Of the key that seals the links of the chain of rows (`seals/seal_key.py`).
     Column("seal_key_sha256", String(64), nullable=True),
 )
 
-# The chain of hashes of the rows that decisions, imports and runs stand in (`seals/sealed_rows.py`). `name`, `key`: of
-# which table, which row; `before`, `after`: its hash, empty where it was not there; `mac`: the seal of `hash`.
+# The chain of hashes over the rows of decisions, imports and runs (`seals/sealed_rows.py`). `name`, `key`: table and
+# row; `before`, `after`: the row's hash, empty where it did not exist; `mac`: the seal of `hash`.
 row_seal: Final = Table(
     "row_seal",
     metadata,
@@ -69,7 +69,7 @@ stream: Final = Table(
     Column("gateway", String(64), nullable=False),
     Column("epoch", String(16), nullable=False),
     Column("through", BigInteger, nullable=False),
-    # Of the payloads that are kept.
+    # Size of the payloads that are still kept.
     Column("kept_bytes", BigInteger, nullable=False, default=0),
     Column("first_received_ms", BigInteger, nullable=False),
     Column("last_received_ms", BigInteger, nullable=False),
@@ -113,7 +113,7 @@ payload: Final = Table(
     Index("payload_by_age", "received_ms"),
 )
 
-# Which local days a batch has records in: what a day file is sealed from.
+# The local days of a batch's records; a day file is sealed from these batches.
 batch_day: Final = Table(
     "batch_day",
     metadata,
@@ -156,7 +156,7 @@ gap: Final = Table(
     Index("gap_by_plant", "plant", "from_ms"),
 )
 
-# What could not be accepted, whole. `bytes` is empty where the quarantine was full: the hash still names it.
+# Refused batches, whole. `bytes` is empty where the quarantine was full: the hash still identifies the batch.
 quarantine: Final = Table(
     "quarantine",
     metadata,
@@ -177,7 +177,7 @@ quarantine: Final = Table(
     UniqueConstraint("sha256", "topic", "code"),
 )
 
-# What each gateway last said of itself on its state topic, as it came.
+# The last message of each gateway on its state topic, unchanged.
 agent_state: Final = Table(
     "agent_state",
     metadata,
@@ -188,7 +188,7 @@ agent_state: Final = Table(
     PrimaryKeyConstraint("plant", "gateway"),
 )
 
-# What center.toml says of each plant, for those who read the store without it. `units`, `gateways`: JSON lists.
+# The plants of center.toml, for processes that read the store without it. `units`, `gateways`: JSON lists.
 enrolled: Final = Table(
     "enrolled",
     metadata,
@@ -209,8 +209,8 @@ lake_day: Final = Table(
     PrimaryKeyConstraint("plant", "day"),
 )
 
-# Every day file ever sealed; the current one of a day has no `superseded_ms`, one that was let go has `dropped_ms`.
-# `others`: the list of records that lost their instant to those of the file; '' where none did, null: not written down.
+# Every day file ever sealed; the current one of a day has no `superseded_ms`, a removed one has `dropped_ms`.
+# `others`: the list of records that lost their instant to those of the file; '' where none did, null: not recorded.
 lake_file: Final = Table(
     "lake_file",
     metadata,

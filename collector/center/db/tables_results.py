@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of what was measured, each row under the hash of everything that made it. All of it can be made again.
+"""Tables of measured results, each row under the hash of all its inputs. Every row can be computed again.
 
-`content_sha256`: over key and content of the row, so that neither can be another's; a row without it (an older program
-stored it) or with another one counts for nothing.
+`content_sha256`: over key and content of the row, so that neither can be swapped with another's; a row without it (from
+an older program) or with a wrong one is ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table
 
 from collector.center.db.tables_receive import metadata as metadata
 
-# What a day file says of the units in it (center/runs/measuring/file_facts.py), by the file's SHA-256.
+# Facts about the units in a day file (center/runs/measuring/file_facts.py), by the file's SHA-256.
 file_facts: Final = Table(
     "file_facts",
     metadata,
@@ -23,7 +23,7 @@ file_facts: Final = Table(
     Column("facts", LargeBinary, nullable=False),
 )
 
-# A day result of a plant's units (center/runs/measuring/result_codec.py). `used_ms`: when a closing last asked for it.
+# A day result of a plant's units (center/runs/measuring/result_codec.py). `used_ms`: its last use by a closing.
 day_result: Final = Table(
     "day_result",
     metadata,
@@ -38,7 +38,7 @@ day_result: Final = Table(
     Index("day_result_by_use", "used_ms"),
 )
 
-# Its segments, apart, for a closing adds results up without looking at them.
+# Its segments, in a table of their own, as a closing sums results without reading segments.
 day_segments: Final = Table(
     "day_segments",
     metadata,
@@ -47,7 +47,7 @@ day_segments: Final = Table(
     Column("segments", LargeBinary, nullable=False),
 )
 
-# A file under laid-out/ (center/runs/kept_files.py), and what its bytes hash to.
+# A file under laid-out/ (center/runs/kept_files.py), and the hash of its bytes.
 kept_file: Final = Table(
     "kept_file",
     metadata,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes of stored files, hashed as they are read and held against the SHA-256 that stands in the store.
+"""Bytes of stored files, hashed while they are read and compared with the SHA-256 in the store.
 
-A name proves nothing and a disk may answer with other bytes than were written, so whatever money is made from comes
+A name proves nothing and a disk may return other bytes than were written, so every file that decides money is read
 through here: read once, hashed, and only then parsed.
 """
 
@@ -16,20 +16,23 @@ from collector.base.errors import StoreError
 from collector.base.text import join, tr
 from collector.model.interval import format_time
 
-ABSENT: Final = tr("no file")  # said in the place of a hash that was found
-UNLISTED: Final = tr("no such file")  # said in the place of one that was expected
-NAMED_DIGITS: Final = 12  # of the SHA-256, in the name of a file
+ABSENT: Final = tr("no file")  # shown in place of the hash that was found
+UNLISTED: Final = tr("no such file")  # shown in place of the hash that was expected
+NAMED_DIGITS: Final = 12  # of the SHA-256, in a file's name
 _PIECE: Final = 1 << 20
 
 
 class Altered(StoreError):  # noqa: N818 - a state of the file, as the other errors' names are
-    """A stored file is not the one the store lists. `difference`: the same without the remedy, for what is remade."""
+    """A stored file is not the one the store lists. `difference`: the message without its remedy.
+
+    The remedy is left out for files that are simply made again.
+    """
 
     difference: str = ""
 
 
 def altered(path: Path, expected: str, found: str) -> Altered:
-    """What is said of a file whose hash is not the one that stands in the store."""
+    """The error for a file whose hash is not the one in the store."""
     difference = tr(
         "is not the file the store lists: expected SHA-256 {expected}, found {found}", expected=expected, found=found
     )
@@ -48,7 +51,7 @@ def altered(path: Path, expected: str, found: str) -> Altered:
 
 
 def check_hash(path: Path, expected: str, found: str) -> None:
-    """Raise `Altered` where what was read is not what was listed."""
+    """Raise `Altered` where the hash of the bytes read is not the listed one."""
     if found != expected:
         raise altered(path, expected, found or ABSENT)
 
@@ -68,7 +71,7 @@ def read_verified(path: Path, sha256: str) -> bytes:
 
 
 def read_named(path: Path) -> bytes:
-    """The bytes of a file named by its content: what stands after the last hyphen is how its SHA-256 begins.
+    """The bytes of a file named by its content: after the last hyphen its name has the first digits of its SHA-256.
 
     Raises:
         Altered: it is another file, or none.
@@ -83,7 +86,7 @@ def read_named(path: Path) -> bytes:
 
 
 def verify_file(path: Path, sha256: str) -> None:
-    """Read a file of any size for its hash alone.
+    """Check the hash of a file of any size without keeping its bytes.
 
     Raises:
         Altered: it is another file, or none.
@@ -97,7 +100,7 @@ def verify_file(path: Path, sha256: str) -> None:
 
 
 def copy_verified(source: Path, target: Path, sha256: str) -> None:
-    """Copy a file whose hash is `sha256`, or leave nothing. Writing into the copy changes no other file.
+    """Copy a file whose hash is `sha256`, or leave nothing. Writing to the copy changes no other file.
 
     Raises:
         Altered: it is another file, or none.

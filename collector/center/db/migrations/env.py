@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Alembic runs around the revisions: on the connection it is given, in the transaction that is open on it."""
+"""Alembic's environment: runs the revisions on the given connection, in its open transaction."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What shows that a row of the store is as this program wrote it: a chain of hashes, each under a key of the store."""
+"""Proof that a row of the store is as this program wrote it: a chain of hashes, sealed with a key of the store."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The key that links of the chain of rows are sealed with: a secret file of the state directory, not of the database.
+"""The key that seals the links of the chain of rows: a secret file of the state directory, outside the database.
 
-The chain's own hashes can be computed by anybody. So whoever can write the database and not the state directory could
-add a row and its link, and be believed; with the key in a file apart the link does not hold. The store keeps the key's
-SHA-256, so that another file in its place is told from it. A backup carries the file as it carries the store.
+Anybody can compute the hashes of the chain. Without a key, a person who can write to the database could add a row and
+its link, and both would be accepted. With the key in a file apart, such a link fails. The store keeps the key's
+SHA-256, so that another file in its place is noticed. A backup includes the file as it includes the store.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collector.base.text import said_by, tr
 from collector.center.db.tables_receive import store
 
 KEY_FILE: Final = "seal.key"
-KEY_OPTION: Final = "seal_key"  # the execution option of a connection that holds the key
+KEY_OPTION: Final = "seal_key"  # execution option of a connection, with the key
 _KEY_BYTES: Final = 32
 
 
@@ -39,15 +39,15 @@ def mac_of(key: bytes, link_hash: str) -> str:
 
 
 def fingerprint_of(key: bytes) -> str:
-    """What the store keeps of its key: SHA-256 (hex)."""
+    """The fingerprint of a key that the store keeps: SHA-256 (hex)."""
     return hashlib.sha256(key).hexdigest()
 
 
 def read_key(connection: Connection, directory: Path) -> bytes:
-    """The key of a store that is there.
+    """Read the key of an existing store.
 
     Raises:
-        StoreError: it is not in its file.
+        StoreError: the key is not in its file.
     """
     expected = connection.execute(select(store.c.seal_key_sha256)).scalar()
     path = directory / KEY_FILE
@@ -67,9 +67,9 @@ def read_key(connection: Connection, directory: Path) -> bytes:
 
 
 def make_key(connection: Connection, directory: Path, *, anew: bool = False) -> bytes:
-    """The key of a store that has none yet, written down in both places; with `anew` another one in any case.
+    """Make the key of a store that has none yet, in both places; with `anew` replace an existing key.
 
-    A file that is there without a store that names it was left by a kill before the commit, and is as good.
+    A key file without a store that names it was left by a kill before the commit, and is used.
 
     Raises:
         OSError: the disk refuses.
@@ -90,13 +90,13 @@ def make_key(connection: Connection, directory: Path, *, anew: bool = False) -> 
 
 
 def with_key(connection: Connection, key: bytes) -> Connection:
-    """The connection, sealing with this key."""
+    """The connection with the option to seal with this key."""
     options: dict[str, Any] = {KEY_OPTION: key}
     return connection.execution_options(**options)
 
 
 def find_altered_key(connection: Connection, directory: Path) -> str | None:
-    """What is wrong with the file of the key now, in words."""
+    """The present problem of the key's file, in words; None where it is right."""
     try:
         read_key(connection, directory)
     except (StoreError, OSError) as error:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows that decisions, imports and runs stand in, each with its hash in a chain that only grows: table `row_seal`.
+"""The chain of hashes over the rows of decisions, imports and runs: table `row_seal`, which only grows.
 
-A transaction that writes such a row appends a link before it commits: which row, its hash before and after, and the
-hash of the link before. So `check_rows` finds a row that anything but this program changed, added or deleted, also
-where the program itself wrote the row again afterwards; and who knows the head of the chain finds that its end was cut
-(`center/operate/anchors.py`). Anybody can compute these hashes; the seal of a link only who has the store's key
-(`seal_key`), so a link that was written past this program counts nowhere.
+A transaction that writes such a row appends a link before it commits: the row's table and key, its hash before and
+after, and the hash of the link before. So `check_rows` finds a row that anything but this program changed, added or
+deleted, also where the program itself wrote the row again afterwards; and anyone who knows the head of the chain
+notices that its end was cut (`center/operate/anchors.py`). Anybody can compute these hashes, but the seal of a link
+needs the store's key (`seal_key`), so a link written past this program counts nowhere.
 
-Every table of the store is sealed but those of `UNSEALED`, which says what each is held against instead.
+Every table of the store is sealed except those in `UNSEALED`, which says how each of those is checked instead.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from collector.center.db.tables_receive import metadata, row_seal
 from collector.model.interval import format_time
 
 NOTHING_BEFORE: Final = "0" * 64
-GONE: Final = ""  # in the place of the hash of a row that is not there
+GONE: Final = ""  # in place of a hash: the row does not exist
 
 UNSEALED: Final[Mapping[str, str]] = {
     "row_seal": "is the chain; its own hashes hold it",
@@ -71,15 +71,15 @@ UNSEALED: Final[Mapping[str, str]] = {
     "kept_file": "names a file that can be made again",
 }
 VOLATILE: Final[Mapping[str, frozenset[str]]] = {
-    "run": frozenset({"doing", "parts_done", "parts"}),  # how far a run is while it is made
-    # Renewed with every use; the longest time of a session goes by when it began, which is sealed.
+    "run": frozenset({"doing", "parts_done", "parts"}),  # progress of a run
+    # Renewed with every use; a session's longest time counts from its begin, which is sealed.
     "session": frozenset({"seen_ms", "expires_ms"}),
     "alarm": frozenset({"seen_ms"}),  # renewed while it stands
 }
 _AT_ONCE: Final = 200
 _CHANGES: Final = "row_changes"
-_NO_SEAL: Final = tr("a link that this program did not write")  # in the place of a hash: fits no row
-_FAR: Final = 253_402_300_800_000  # the year 10 000 as ms: no instant behind it can be written as a date
+_NO_SEAL: Final = tr("a link that this program did not write")  # in place of a hash: fits no row
+_FAR: Final = 253_402_300_800_000  # the year 10 000 as ms: later instants can't be written as a date
 _FIELDS: Final = ("sequence", "at_ms", "name", "key", "before", "after", "previous")
 
 Place = tuple[str, str]  # name of the table, key of the row
@@ -88,10 +88,10 @@ RowFacts = Mapping[str, Any] | RowMapping
 
 @dataclass
 class RowChanges:
-    """What one transaction does to sealed rows.
+    """The changes of one transaction to sealed rows.
 
-    `found`: the hash of each row that it changes or deletes, as it was before. `inserted`: the rows that it adds; some
-    of them may have been there. `newer_than`: of tables that many rows were added to at once, the last key before.
+    `found`: the hash of each row that it changes or deletes, from before. `inserted`: the rows that it adds; some of
+    them may have existed. `newer_than`: for tables that got many rows at once, the last key before.
     """
 
     connection: Connection
@@ -101,7 +101,7 @@ class RowChanges:
 
     @classmethod
     def follow(cls, connection: Connection) -> RowChanges:
-        """Note what the connection writes from now on, until its transaction ends."""
+        """Record the writes of the connection from now on, until its transaction ends."""
         changes = cls(connection)
         connection.info[_CHANGES] = changes
         event.listen(connection, "before_execute", changes._look)
@@ -137,7 +137,7 @@ class RowChanges:
             self.inserted.update((table.name, key_of(table, values)) for values in many)
 
     def seal(self, now_ms: int) -> None:
-        """Append a link for each row that is not as it was; the last thing a transaction does."""
+        """Append a link for each row that changed; the last thing a transaction does."""
         self.connection.info.pop(_CHANGES, None)
         event.remove(self.connection, "before_execute", self._look)
         event.remove(self.connection, "after_execute", self._note_inserted)
@@ -150,7 +150,7 @@ class RowChanges:
         if not touched:
             return
         if self.connection.dialect.name == "postgresql":
-            # Last of all locks, so that nobody who holds it waits for another one.
+            # The last lock to be taken, so that nobody who holds it waits for another one.
             self.connection.execute(text("LOCK TABLE row_seal IN EXCLUSIVE MODE"))
         now = _digests(self.connection, touched)
         known = _last_links(self.connection, touched)
@@ -158,7 +158,7 @@ class RowChanges:
         for place in sorted(touched):
             if place not in self.inserted:
                 before: str | None = self.found[place]
-            else:  # a row that was there already, and was not changed, is none of this transaction's
+            else:  # the row existed before and was not changed by this transaction
                 before = GONE if known.get(place, GONE) in (GONE, _NO_SEAL) else self.found.get(place)
             if before is not None and before != now.get(place, GONE):
                 changes.append((place, before, now.get(place, GONE)))
@@ -166,9 +166,9 @@ class RowChanges:
 
 
 def altered_places(connection: Connection, key: bytes | None) -> set[Place]:
-    """Rows that are not as the chain says, in a store of an earlier schema: asked before a migration changes them.
+    """Rows that do not match the chain, in a store of an earlier schema: asked before a migration changes them.
 
-    What had no column then is left out of a hash as what is empty is. Tables of which the chain says nothing yet were
+    A column that did not exist then is left out of a hash, like an empty one. Tables without links in the chain were
     not sealed then. `key`: None where the links of that schema had no seals.
     """
     database = inspect(connection)
@@ -196,10 +196,10 @@ def altered_places(connection: Connection, key: bytes | None) -> set[Place]:
 
 
 def seal_everything(connection: Connection, now_ms: int, altered: Collection[Place] = ()) -> None:
-    """Take every row as it is now for good: after a migration, which writes rows past `RowChanges`.
+    """Append links for all rows as they are now: after a migration, which writes rows past `RowChanges`.
 
-    `altered`: those that something else had changed, added or removed before; they stay as the chain has them, so that
-    `check_rows` goes on finding them.
+    `altered`: rows that were changed, added or removed by something else before; they get no new link, so that
+    `check_rows` still finds them.
     """
     found = {place: digest for table in sealed_tables() for place, digest in _all_digests(connection, table)}
     last = {
@@ -211,9 +211,9 @@ def seal_everything(connection: Connection, now_ms: int, altered: Collection[Pla
 
 
 def seal_links(connection: Connection, *, before: bytes | None = None) -> None:
-    """Give every link the seal of the store's key: where there was none yet, or the key is another one now.
+    """Seal every link with the store's key: for links without seals, or after the key was replaced.
 
-    `before`: the key until now, where it is known; then a link without its seal gets none.
+    `before`: the key until now, where it is known; a link that does not fit it gets no new seal.
     """
     key = seal_key_of(connection)
     links = connection.execute(select(row_seal)).mappings().all()
@@ -248,7 +248,7 @@ def check_rows(connection: Connection) -> Iterator[str]:
             yield tr("{name}: follows {sequence}; links in between are gone", name=name, sequence=sequence)
         if link["previous"] != previous or _link_hash(link) != link["hash"]:
             yield tr("{name}: altered after it was written", name=name)
-        elif not _is_sealed(link, key):  # what it says of its row is not believed
+        elif not _is_sealed(link, key):  # its statement about its row is not accepted
             yield tr("{name}: was not written by this program", name=name)
             sequence, previous = int(link["sequence"]), str(link["hash"])
             continue
@@ -275,13 +275,14 @@ def check_rows(connection: Connection) -> Iterator[str]:
 
 
 def require_rows(connection: Connection, table: Table, keys: Iterable[Sequence[Any]]) -> None:
-    """What money is made from is held against the chain when it is used.
+    """Check rows that decide money against the chain, at their use.
 
     Raises:
         StoreError: the first of these rows that is not as this program wrote it.
     """
     places = {(table.name, json.dumps(list(key))) for key in keys}
-    if (changes := connection.info.get(_CHANGES)) is not None:  # what this very transaction wrote is sealed at its end
+    # rows written in this very transaction are sealed at its end
+    if (changes := connection.info.get(_CHANGES)) is not None:
         places -= changes.inserted | changes.found.keys()
     now, known = _digests(connection, places), _last_links(connection, places)
     for place in sorted(places):
@@ -296,7 +297,7 @@ def require_rows(connection: Connection, table: Table, keys: Iterable[Sequence[A
 
 
 def row_holds(connection: Connection, table: Table, key: Sequence[Any]) -> bool:
-    """Whether a row that lets somebody in, or somebody decide, is as this program wrote it."""
+    """True if a row is as this program wrote it: for rows that give access or a decision."""
     place = table.name, json.dumps(list(key))
     now, known = _digests(connection, [place]), _last_links(connection, [place])
     changes = connection.info.get(_CHANGES)
@@ -325,7 +326,7 @@ def key_of(table: Table, row: RowFacts) -> str:
 
 
 def digest_of(table: Table, row: RowFacts) -> str:
-    """SHA-256 (hex) over the names and values of a row. Empty columns are left out: one added later changes no hash."""
+    """SHA-256 (hex) over the names and values of a row. Empty columns are left out: a new column changes no hash."""
     return _digest(table.name, {column.name: row[column.name] for column in table.columns})
 
 
@@ -351,7 +352,7 @@ def _sealed_table_of(statement: Any) -> Table | None:
 
 
 def _is_volatile(statement: Update | Delete, table: Table) -> bool:
-    """Whether it writes nothing that is hashed."""
+    """True if a statement writes only columns that are not hashed."""
     if isinstance(statement, Delete) or not statement._values:
         return False
     left_out = VOLATILE.get(table.name, frozenset())
@@ -364,7 +365,7 @@ def _rows_at(table: Table, keys: Collection[str]) -> Select[Any]:
 
 
 def _digests(connection: Connection, places: Iterable[Place]) -> dict[Place, str]:
-    """The hashes of these rows as they are now."""
+    """The present hashes of these rows."""
     found: dict[Place, str] = {}
     for name, keys in _by_table(places):
         table = metadata.tables[name]
@@ -374,7 +375,7 @@ def _digests(connection: Connection, places: Iterable[Place]) -> dict[Place, str
 
 
 def _last_links(connection: Connection, places: Iterable[Place]) -> dict[Place, str]:
-    """What the chain says of these rows, where it says anything."""
+    """The hashes of these rows by the chain, where it has any."""
     found: dict[Place, str] = {}
     seal = seal_key_of(connection)
     for name, keys in _by_table(places):
@@ -415,13 +416,13 @@ def _append(connection: Connection, changes: Iterable[tuple[Place, str, str]], n
 
 
 def _is_link(link: RowFacts) -> bool:
-    """Whether each cell is of the type we write: on a damaged page of the database it may be of any."""
+    """True if each cell has the type we write: on a damaged page of the database it may have any."""
     numbers = all(isinstance(link[name], int) and 0 <= link[name] < _FAR for name in ("sequence", "at_ms"))
     return numbers and all(isinstance(link[name], str) for name in _FIELDS[2:])
 
 
 def _is_sealed(link: RowFacts, key: bytes) -> bool:
-    """Whether a link was written with the store's key, and is as it was written."""
+    """True if a link was written with the store's key, and is unchanged."""
     return link["hash"] == _link_hash(link) and hmac.compare_digest(mac_of(key, link["hash"]), str(link["mac"]))
 
 
