@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may do what: one table of roles and permissions, asked by every function that changes or shows something.
+"""The rights of people: one table of roles and permissions, checked by every function that changes or shows data.
 
-A plant's people see and do what concerns their own plant, and the totals that are disclosed to all (Art. 26). Nobody
-approves what they prepared themselves: that is `collector.center.people.four_eyes`, whatever the role.
+A plant's people see and do what concerns their own plant, and see the totals that are disclosed to all (Art. 26).
+Nobody approves their own proposal: `collector.center.people.four_eyes` holds that for every role.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from collector.base.text import Text, both, tr
 
 
 class Role(StrEnum):
-    """The offices of the people who work here."""
+    """The roles of people."""
 
     OPERATOR = "operator"  # settlement staff: imports, settles, prepares
     APPROVER = "approver"  # decides what an operator prepared
     AUDITOR = "auditor"  # sees everything, changes nothing
     REGULATOR = "regulator"  # the supervising authority: filings, appeals
     PLANT = "plant"  # a plant's own staff
-    ADMINISTRATOR = "administrator"  # accounts and keys; no say in a month
+    ADMINISTRATOR = "administrator"  # accounts and keys; no part in a month's decisions
 
 
 class Permission(StrEnum):
-    """What a route or a function may need."""
+    """The permissions that a route or a function may require."""
 
     SEE_OWN = "see_own"  # one's own plant, and the disclosed totals
     SEE_ALL = "see_all"  # every plant, completeness, runs, imports, findings
     SEE_AUDIT = "see_audit"
-    IMPORT = "import"  # dispatch-side inputs, and taking them back; readmitting from quarantine; 补召
+    IMPORT = "import"  # dispatch-side inputs and their undoing; readmitting from quarantine; 补召
     SETTLE = "settle"  # trial and what-if runs
     PREPARE = "prepare"  # propose a step of the month, a substitution, a correction
-    APPROVE = "approve"  # decide what somebody else proposed
+    APPROVE = "approve"  # decide another person's proposal
     REVIEW_SUBMIT = "review_submit"  # 复核申请 of one's own plant
     REVIEW_ANSWER = "review_answer"
     REGULATE = "regulate"  # approve a filing with a document number, decide an appeal
@@ -52,7 +52,7 @@ ROLE_WORDS: Final[Mapping[str, Text]] = {
     Role.PLANT: tr("plant"),
     Role.ADMINISTRATOR: tr("administrator"),
 }
-# A refusal keeps the code in English, by which the manual and REST name it.
+# A refusal also names the English code, as the manual and REST do.
 PERMISSION_WORDS: Final[Mapping[str, Text]] = {
     permission: both(permission, chinese)
     for permission, chinese in {
@@ -86,7 +86,7 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
 )
 
 
-# What a token may be given of its account's rights.
+# The scopes of a token: parts of its account's rights.
 SCOPES: Final[Mapping[str, frozenset[Permission]]] = MappingProxyType(
     {
         "read": frozenset({*_SEES, Permission.SEE_AUDIT}),
@@ -102,19 +102,18 @@ SCOPES: Final[Mapping[str, frozenset[Permission]]] = MappingProxyType(
 
 
 def scopes_of(role: Role) -> list[str]:
-    """The scopes that give something to a role."""
+    """The scopes that contain a permission of the role."""
     return [name for name, permissions in SCOPES.items() if permissions & PERMISSIONS[role]]
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Whoever asks. `plant`: of the role plant only. `local`: at the command line, with the store's own rights.
+    """The person or program that asks. `plant`: for the role plant only.
 
-    `scope`: of a token, which has no other rights of its account; None: a person.
-    `second_factor`: the account has one.
-
-    There the name is what was claimed; `login` is the operating system's user and machine. `shared_login`: several
-    people use that one user, so that it does not tell one from another.
+    `local`: at the command line, with the store's own rights; `name` is then only claimed, `login` is the operating
+    system's user and machine, and `shared_login` says that several people use this login, so that it does not identify
+    one of them. `scope`: of a token, which has no other rights of its account; None: a person. `second_factor`: the
+    account has one.
     """
 
     name: str
@@ -128,23 +127,23 @@ class Actor:
 
     @classmethod
     def at_command_line(cls, name: str, login: str = "", *, shared_login: bool = False) -> Actor:
-        """Who may read and write the store's files may do everything but approve their own proposal."""
+        """The actor of a command: a reader of the store's files may do everything except approve their own proposal."""
         return cls(name[:64], Role.ADMINISTRATOR, local=True, login=login, shared_login=shared_login)
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What the role may, within the token's scope."""
+        """The permissions of the role, within the token's scope."""
         return PERMISSIONS[self.role] if self.scope is None else PERMISSIONS[self.role] & self.scope
 
     def may(self, permission: Permission) -> bool:
-        """Whether the actor has the permission."""
+        """True if the actor has the permission."""
         return self.local or permission in self.permissions
 
     def require(self, permission: Permission) -> None:
-        """Refuse where the role, or the token's scope, has not the permission.
+        """Refuse where the role, or the token's scope, lacks the permission.
 
         Raises:
-            Denied: it has not.
+            Denied: the permission is missing.
         """
         if not self.may(permission) and permission in PERMISSIONS[self.role]:
             message = tr("this token's scope has no permission {permission}", permission=PERMISSION_WORDS[permission])
@@ -160,7 +159,7 @@ class Actor:
             )
 
     def may_see(self, plant: str) -> bool:
-        """Whether what belongs to a plant may be shown."""
+        """True if data of a plant may be shown to the actor."""
         return self.may(Permission.SEE_ALL) or (self.may(Permission.SEE_OWN) and self.plant == plant)
 
     def require_plant(self, plant: str) -> None:

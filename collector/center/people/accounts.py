@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Accounts: who somebody is. What they may do is `access`; how they show who they are, `passwords` and `sessions`."""
+"""Accounts: the identities of people. Their rights: `access`; proof of identity: `passwords` and `sessions`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collector.center.db.tables_people import account, recovery_code, session, t
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission, Role
 
-NO_PASSWORD: Final = "!"  # in the place of a hash: no password fits
+NO_PASSWORD: Final = "!"  # in place of a hash: no password fits
 logger: Final = logging.getLogger("collector.center.people.accounts")
 NAME: Final = re.compile(r"[a-z][a-z0-9._-]{1,63}")
 
@@ -32,7 +32,7 @@ def create_account(
     password_hash: str,
     now_ms: int,
 ) -> int:
-    """Create an account; its number. `password_hash`: of `hash_password`.
+    """Create an account and return its number. `password_hash`: from `hash_password`.
 
     Raises:
         Denied: the actor is no administrator.
@@ -62,9 +62,9 @@ def create_account(
 
 
 def set_password(connection: Connection, *, actor: Actor, name: str, password_hash: str, now_ms: int) -> None:
-    """Give an account a new password; its sessions end and its tokens are revoked, whoever may hold them.
+    """Give an account a new password; its sessions end and its tokens are revoked.
 
-    One's own, or as an administrator anybody's.
+    Anybody may set their own, an administrator anybody's.
 
     Raises:
         Denied: somebody else's, and the actor is no administrator.
@@ -81,10 +81,10 @@ def set_password(connection: Connection, *, actor: Actor, name: str, password_ha
 def set_role(
     connection: Connection, *, actor: Actor, name: str, role: Role, plant: str | None = None, now_ms: int
 ) -> None:
-    """Give an account another role; its sessions end and its tokens are revoked: they were given to the old one.
+    """Give an account another role; its sessions end and its tokens are revoked: they were given to the old role.
 
-    One that is not as this program wrote it is put right by this: its password and second factor go, too, for nobody
-    knows whose they are.
+    An account row changed by something else than this program is repaired by this: its password and second factor are
+    removed too, as nobody knows whose they are.
 
     Raises:
         Denied: the actor is no administrator, or it is the actor's own account.
@@ -113,7 +113,7 @@ def set_role(
 
 
 def disable_account(connection: Connection, *, actor: Actor, name: str, now_ms: int) -> None:
-    """Close an account: its sessions end, its tokens are revoked, its name stays in what it did.
+    """Close an account: its sessions end, its tokens are revoked, its name stays in the records of its actions.
 
     Raises:
         Denied: the actor is no administrator, or it is the actor's own account.
@@ -137,7 +137,7 @@ def list_accounts(connection: Connection) -> list[dict[str, Any]]:
 
 
 def end_access(connection: Connection, number: int, now_ms: int) -> list[int]:
-    """End an account's sessions and revoke its tokens; the numbers of those that were still good."""
+    """End an account's sessions and revoke its tokens; returns the numbers of the tokens that were valid."""
     connection.execute(delete(session).where(session.c.account_id == number))
     alive = (token.c.account_id == number) & token.c.revoked_ms.is_(None)
     found = [int(each) for each in connection.execute(select(token.c.id).where(alive).order_by(token.c.id)).scalars()]
@@ -146,7 +146,7 @@ def end_access(connection: Connection, number: int, now_ms: int) -> list[int]:
 
 
 def account_number(connection: Connection, name: str, *, as_written: bool = True) -> int:
-    """The number of an account; by default of one that is as this program wrote it.
+    """The number of an account; by default the account must be as this program wrote it.
 
     Raises:
         StoreError: there is no such account, or it is not as it was written.
@@ -160,10 +160,10 @@ def account_number(connection: Connection, name: str, *, as_written: bool = True
 
 
 def require_account(connection: Connection, number: int, name: str) -> None:
-    """Refuse an account that is not as this program wrote it: what it may do, and who knows its password, nobody knows.
+    """Refuse an account that is not as this program wrote it: its rights and its password may be anybody's.
 
     Raises:
-        StoreError: it is so.
+        StoreError: the account is not as it was written.
     """
     if not row_holds(connection, account, [number]):
         message = tr(
@@ -174,7 +174,7 @@ def require_account(connection: Connection, number: int, name: str) -> None:
 
 
 def sealed_only(connection: Connection, found: Any, table: Table, key: str | int) -> Any:
-    """What a secret opened, where its own row and its account's (`found.id`) are as this program wrote them; else None.
+    """The row found by a secret if this row and its account (`found.id`) are as this program wrote them; else None.
 
     `table`, `key`: the row of the secret.
     """
@@ -187,5 +187,5 @@ def sealed_only(connection: Connection, found: Any, table: Table, key: str | int
 
 
 def altered_access(connection: Connection) -> list[str]:
-    """The rows that let people in and are not as this program wrote them, by table and key."""
+    """The rows that give people access and are not as this program wrote them, by table and key."""
     return [words for table in (account, session, token, recovery_code) for words in altered_rows(connection, table)]

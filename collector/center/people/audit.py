@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The audit log: every change and every disclosure, append-only, each entry chained to the one before by SHA-256.
 
-Who knows the head's hash (it is printed in every package) can tell whether anything before it was altered.
+Anyone with the head's hash (it is printed in every package) can check whether anything before it was altered.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _FIELDS: Final = ("sequence", "at_ms", "who", "role", "action", "subject", "deta
 def append(
     connection: Connection, *, actor: Actor, action: str, subject: str, detail: Mapping[str, Any], now_ms: int
 ) -> int:
-    """Write an entry in the caller's transaction, so that it is there exactly when the change is; its sequence.
+    """Append an entry in the transaction of the change itself, so that both or neither are stored; returns its number.
 
-    `action`: what was done, as object.verb ("import.undo"); `detail`: what a later reader needs, JSON values only. What
-    is done at the command line carries the operating system's user beside the name that was claimed.
+    `action`: object.verb, e.g. "import.undo"; `detail`: facts for a later reader, JSON values only. An action at the
+    command line carries the operating system's user beside the claimed name.
     """
     if connection.dialect.name == "postgresql":
-        # One after the other: a sequence has no holes and a chain no forks. SQLite has one writer anyway.
+        # Entries one after the other: sequences without holes, a chain without forks. SQLite has one writer anyway.
         connection.execute(text("LOCK TABLE audit IN EXCLUSIVE MODE"))
     sequence, previous = head(connection)
     entry = {
@@ -49,7 +49,7 @@ def append(
 
 
 def detail_text(detail: Mapping[str, Any]) -> str:
-    """What is known of an entry, as it is written: equal details are equal texts."""
+    """The details of an entry as text: equal details give equal texts."""
     return json.dumps(detail, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
@@ -79,7 +79,7 @@ def list_entries(
 ) -> list[dict[str, Any]]:
     """Entries, newest first, at most `limit`; below the sequence `before`.
 
-    Where given, of one subject, person or action, and written in [since_ms, until_ms).
+    Where given: only those of one subject, person or action, and those written in [since_ms, until_ms).
     """
     query = select(audit).order_by(audit.c.sequence.desc()).limit(limit)
     for column, value in ((audit.c.subject, subject), (audit.c.who, who), (audit.c.action, action)):
@@ -95,7 +95,7 @@ def list_entries(
 
 
 def verify(connection: Connection) -> list[str]:
-    """What is wrong with the chain, in words; empty where every entry is as it was written."""
+    """The problems of the chain, in words; empty where every entry is as it was written."""
     wrong: list[str] = []
     sequence, previous = 0, NOTHING_BEFORE
     query = select(audit).order_by(audit.c.sequence).execution_options(yield_per=1000)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Four eyes: one person prepares, another decides, once. The table of proposals is the register of decisions.
 
-What a granted proposal brings about is done by its owner in the transaction that decides it. At the command line a name
-is only claimed: there the operating system's user must be another one too, unless people are said to share it.
+The owner of a proposal's kind carries out a granted one in the transaction that decides it. At the command line a name
+is only claimed: there the operating system's user must differ too, unless people are declared to share it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collector.center.people.access import Actor, Permission
 
 @dataclass(frozen=True, slots=True)
 class ProposalKind:
-    """What may be proposed: who may prepare it, who may decide it, whether a document must be named when granted."""
+    """A kind of proposal: who may prepare it, who may decide it, whether granting it needs a document number."""
 
     prepare: Permission
     decide: Permission
@@ -63,7 +63,7 @@ class Proposal:
 def propose(
     connection: Connection, *, actor: Actor, kind: str, subject: str, content: Mapping[str, Any], now_ms: int
 ) -> int:
-    """Prepare something for another person to decide; its number.
+    """Prepare something for another person to decide; returns the proposal's number.
 
     Raises:
         Denied: the role may not prepare it.
@@ -95,10 +95,10 @@ def put_down_first(
     content: Mapping[str, Any],
     now_ms: int,
 ) -> int:
-    """Put down what an earlier act asks for already, so that it can be decided; its number.
+    """Record the proposal that an earlier act implies, so that it can be decided; returns its number.
 
-    A filing asks for its approval by itself: who decides need not wait until it is proposed once more. `prepared_by`:
-    who prepared that act.
+    For example, a filing implies a request for approval: its approver need not wait for a separate proposal.
+    `prepared_by`: the person who prepared that act.
 
     Raises:
         Denied: the role may not decide it.
@@ -140,7 +140,7 @@ def decide(
     document: str = "",
     now_ms: int,
 ) -> Proposal:
-    """Decide a proposal, once; the row as it is then.
+    """Decide a proposal, once; returns the row after the decision.
 
     Raises:
         Denied: the role may not decide it, or it is the person (at the command line, the login) who prepared it.
@@ -151,7 +151,7 @@ def decide(
     subject = tr("proposal {number}", number=number)
     kind = KINDS[found.kind]
     actor.require(kind.decide)
-    if not row_holds(connection, proposal, [number]):  # who prepared it is what two people rest on
+    if not row_holds(connection, proposal, [number]):  # four eyes depend on the name of the preparer
         message = tr("is not as this program wrote it and can't be decided: `collector center check` says more")
         raise StoreError(message, subject=subject)
     if actor.name == found.prepared_by:
@@ -176,7 +176,7 @@ def decide(
         "note": note,
         "document": document.strip(),
     }
-    # Two at once: the condition lets exactly one of them change the row.
+    # Of two decisions at once, this condition lets exactly one change the row.
     undecided = (proposal.c.id == number) & proposal.c.decision.is_(None)
     if connection.execute(update(proposal).where(undecided).values(values)).rowcount != 1:
         raise StoreError(tr("was decided already"), subject=subject)
@@ -187,7 +187,7 @@ def decide(
 
 
 def withdraw(connection: Connection, number: int, *, actor: Actor, note: str = "", now_ms: int) -> None:
-    """Take one's own proposal back while it is undecided.
+    """Withdraw one's own proposal while it is undecided.
 
     Raises:
         Denied: somebody else prepared it.
@@ -220,7 +220,7 @@ def get_proposal(connection: Connection, number: int) -> Proposal:
 def list_proposals(
     connection: Connection, *, kind: str = "", subject: str = "", open_only: bool = False
 ) -> list[Proposal]:
-    """Proposals, oldest first: the register of decisions, or with `open_only` what waits for one."""
+    """Proposals, oldest first: the register of decisions, or with `open_only` the undecided ones."""
     query = select(proposal).order_by(proposal.c.id)
     if kind:
         query = query.where(proposal.c.kind == kind)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The heads of the store's chains, as they are told to whoever may hold the store against them later."""
+"""The heads of the store's chains, in the form given to people who may check the store against them later."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ STEP_FIELDS: Final = ("edition", "state", "run_id", "result_hash")
 
 
 def anchor_of(connection: Connection) -> dict[str, Any]:
-    """Store, sequence and hash of the last audit entry and of the last link of the chain of rows, and where each month
-    stands with which result; JSON values. `at`: when the last link was made.
+    """The heads of both chains and the state of each month, as JSON values.
+
+    These are store, sequence and hash of the last audit entry and of the last link of the chain of rows, and each
+    month's step with its result. `at`: when the last link was made.
     """
     months: dict[str, Any] = {}
     for row in connection.execute(select(month_step).order_by(month_step.c.number)).mappings():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Passwords: argon2id hashes, checked in a time that tells nothing of which names exist."""
+"""Passwords: argon2id hashes. A check takes equally long for unknown names, so that it does not reveal names."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def hash_password(password: str) -> str:
 
 
 def renewed_hash(password_hash: str, password: str) -> str | None:
-    """A hash by today's parameters of a password just checked; None where the present one is by them."""
+    """A new hash of a password just checked, where its present one has outdated parameters; else None."""
     return _hasher.hash(password) if _hasher.check_needs_rehash(password_hash) else None
 
 
 def is_password(password_hash: str | None, password: str) -> bool:
-    """Whether a password has this hash. None: there is no such account, and the answer takes as long."""
+    """True if a password has this hash. None means no such account: the check then takes as long and fails."""
     try:
         return len(password) <= MAX_PASSWORD and _hasher.verify(password_hash or _hash_of_nobody(), password)
     except (VerificationError, InvalidHashError):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The second factor of a log-in: time-based one-time codes (RFC 6238), and recovery codes for a lost device.
 
-Codes are what every authenticator shows: SHA-1, 30 s, 6 digits. One of the step before or after counts, too, for a
-clock that is off; none counts twice. Unlike a password the shared key must lie readable in the store; of recovery
-codes, each good once, only a SHA-256 is kept.
+Codes are those of every authenticator: SHA-1, 30 s, 6 digits. The codes of the step before and after are accepted too,
+for a clock that is off; no code is accepted twice. Unlike a password, the shared key must be readable in the store; of
+recovery codes, each good once, only a SHA-256 is kept.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from collector.center.people import audit
 from collector.center.people.access import Actor, Permission, Role
 from collector.center.people.accounts import account_number, end_access
 
-# Whose log-in moves a month or opens the others' doors; `web.second_factor_required` makes it a must for them.
+# Roles that move a month or give access to others; `web.second_factor_required` makes it a must for them.
 NEEDED_BY: Final = frozenset({Role.APPROVER, Role.REGULATOR, Role.ADMINISTRATOR})
 STEP_MS: Final = 30_000
 DIGITS: Final = 6
 RECOVERY_CODES: Final = 10
 _KEY_BYTES: Final = 20  # 160 bits, as RFC 4226 (4, R6) recommends
-_RECOVERY_BYTES: Final = 10  # too many to guess, so a plain hash keeps them
+_RECOVERY_BYTES: Final = 10  # too many values to guess, so a plain hash is safe
 
 
 def one_time_code(key: bytes, step: int, digits: int = DIGITS) -> str:
@@ -44,18 +44,18 @@ def one_time_code(key: bytes, step: int, digits: int = DIGITS) -> str:
 
 
 def new_key() -> str:
-    """A key as a person types it into an authenticator: base32, 32 characters."""
+    """A new key in the form that a person types into an authenticator: base32, 32 characters."""
     return base64.b32encode(secrets.token_bytes(_KEY_BYTES)).decode()
 
 
 def key_uri(name: str, key: str, center: str) -> str:
-    """The address by which an authenticator on the same device takes a key."""
+    """The URI that passes a key to an authenticator on the same device."""
     issuer = quote(f"collector {center}", safe="")
     return f"otpauth://totp/{issuer}:{quote(name, safe='')}?secret={key}&issuer={issuer}"
 
 
 def set_up(connection: Connection, *, actor: Actor, key: str, code: str, now_ms: int) -> list[str]:
-    """Make a key one's own second factor, shown to be in the authenticator by a code; the recovery codes, told once.
+    """Set the actor's second factor to a key, proved by a code of it; returns the recovery codes, shown this once.
 
     Raises:
         StoreError: the code is not the key's, the key is none of `new_key`, or there is a second factor already.
@@ -99,7 +99,7 @@ def remove(connection: Connection, *, actor: Actor, name: str, code: str = "", n
 
 
 def use_code(connection: Connection, number: int, code: str, *, actor: Actor, now_ms: int) -> bool:
-    """Whether a code lets an account in; it counts this once. An account without a second factor needs none."""
+    """True if a code admits an account, and use the code up. An account without a second factor needs no code."""
     key = connection.execute(select(account.c.totp_key).where(account.c.id == number)).scalar()
     if key is None:
         return True

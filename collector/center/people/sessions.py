@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sessions: log-in by password and second factor, and whose session a cookie is.
+"""Sessions: log-in by password and second factor, and the account of a session's cookie.
 
 Of a session's secret only a SHA-256 is kept. Failed log-ins are counted in the store by name and by address, so several
-processes count together and a restart forgets nothing. A password is checked outside of any transaction: it takes its
-time on purpose, and the store has one writer.
+processes count together and a restart forgets nothing. A password is checked outside of any transaction: the check is
+slow on purpose, and the store has one writer.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ from collector.center.people.passwords import is_password, renewed_hash
 from collector.center.people.tokens import sha256_of
 
 IDLE_MS: Final = 8 * 3_600_000  # a working day; renewed while in use
-ENDED_KNOWN_MS: Final = 24 * 3_600_000  # whose it was is known for so long, for a form that comes too late
+# the account of an ended session is known this long, for a form that comes too late
+ENDED_KNOWN_MS: Final = 24 * 3_600_000
 SEEN_EVERY_MS: Final = 60_000
 FAILURE_WINDOW_MS: Final = 15 * 60_000
 FAILURES_BY_NAME: Final = 10
 FAILURES_BY_ADDRESS: Final = 50
-KNOWN_MS: Final = 90 * 86_400_000  # how long an address somebody logged in from is known
+KNOWN_MS: Final = 90 * 86_400_000  # an address with a successful log-in is known this long
 
 _STARTED: Final = "session.start"
 _checking: Final = threading.Lock()
 
 
 def log_in(store: CenterStore, name: str, password: str, *, code: str = "", address: str) -> str | None:
-    """The secret of a new session; None where name, password or code is wrong, and nobody is told which.
+    """Log in: the secret of a new session; None where name, password or code is wrong, without saying which.
 
     `code`: of the second factor. `address`: of the client.
 
@@ -56,7 +57,7 @@ def log_in(store: CenterStore, name: str, password: str, *, code: str = "", addr
 
 
 def is_password_of(store: CenterStore, name: str, password: str, *, address: str) -> bool:
-    """Whether it is the password of an open account: asked again of who is logged in. Failures count as at log-in.
+    """True if it is the password of an open account: for a person logged in. Failures count as at log-in.
 
     Raises:
         Denied: too many failures for this name or from this address; try again later.
@@ -67,12 +68,12 @@ def is_password_of(store: CenterStore, name: str, password: str, *, address: str
 
 
 def log_out(connection: Connection, secret: str) -> None:
-    """End a session; one that is over already changes nothing."""
+    """End a session; no effect where it has ended already."""
     connection.execute(delete(session).where(session.c.secret_sha256 == sha256_of(secret)))
 
 
 def session_actor(store: CenterStore, secret: str, *, max_ms: int) -> Actor | None:
-    """Whose session it is; None where there is none, or no longer. One that is used lives on, up to `max_ms` in all."""
+    """The actor of a session; None where there is none, or it has ended. Use prolongs it, up to `max_ms` in all."""
     now_ms = store.clock.now_utc_ms()
     digest = sha256_of(secret)
     query = (
@@ -93,16 +94,16 @@ def session_actor(store: CenterStore, secret: str, *, max_ms: int) -> Actor | No
 
 
 def account_of_ended(store: CenterStore, secret: str) -> str:
-    """Whose session this was, where it ended by its time within the last day; empty else."""
+    """The account of a session that ended by its time within the last day; else empty."""
     query = select(account.c.name).join(session, session.c.account_id == account.c.id)
     mine = (session.c.secret_sha256 == sha256_of(secret)) & account.c.disabled_ms.is_(None)
     return store.read(lambda c: c.execute(query.where(mine)).scalar()) or ""
 
 
 def _find_by_password(store: CenterStore, name: str, password: str, address: str, now_ms: int) -> Any:
-    """The row of an open account whose password it is; None where it is not, which counts as a failure.
+    """The row of an open account with this password; None counts as a failure.
 
-    One at a time: each check takes 64 MB and a core, and of many at once none would see the others' failures.
+    One check at a time: each takes 64 MB and a core, and many at once would not see each other's failures.
     """
     with _checking:
         store.read(lambda c: _refuse_too_many(c, name, address, now_ms))
@@ -119,7 +120,7 @@ def _refuse_too_many(connection: Connection, name: str, address: str, now_ms: in
     of_name, of_address = login_failure.c.name == name, login_failure.c.address == address
     refused = _failures(connection, of_address, now_ms) >= FAILURES_BY_ADDRESS
     if not refused and _failures(connection, of_name, now_ms) >= FAILURES_BY_NAME:
-        # Else anybody could keep anybody out: where somebody logged in before, only what failed there counts.
+        # Else anybody could lock anybody out: from an address with an earlier log-in, only its own failures count.
         known = _logged_in_from(connection, name, address, now_ms)
         refused = not known or _failures(connection, of_name & of_address, now_ms) >= FAILURES_BY_NAME
     if refused:
@@ -146,8 +147,10 @@ def _note_failure(connection: Connection, name: str, address: str, now_ms: int) 
 def _start_session(
     connection: Connection, found: Any, renewed: str | None, code: str, address: str, now_ms: int
 ) -> str | None:
-    """The secret of a new session; None where the code is wrong, which counts as a failure; or where the account was
-    closed or its password replaced since it was checked."""
+    """The secret of a new session; None where the code is wrong, which counts as a failure.
+
+    None too where the account was closed or its password replaced since the check.
+    """
     actor = Actor(found.name, Role(found.role), found.plant)
     if not second_factor.use_code(connection, found.id, code, actor=actor, now_ms=now_ms):
         _note_failure(connection, found.name, address, now_ms)

@@ -18,7 +18,7 @@ from collector.center.people import audit
 from collector.center.people.access import SCOPES, Actor, Permission, Role, scopes_of
 from collector.center.people.accounts import account_number, sealed_only
 
-TOKEN_PREFIX: Final = "ct_"  # what a leaked one is recognised by
+TOKEN_PREFIX: Final = "ct_"  # marks a leaked secret as a token of ours
 
 
 def create_token(
@@ -31,9 +31,9 @@ def create_token(
     days: int,
     now_ms: int,
 ) -> str:
-    """The secret of a new token, shown this once. One's own, or as an administrator anybody's.
+    """Create a token of one's own account, or as an administrator of any; returns its secret, shown this once.
 
-    `scope`: what of the account's rights it has, by names of `SCOPES`.
+    `scope`: its part of the account's rights, by names of `SCOPES`.
 
     Raises:
         Denied: somebody else's, and the actor is no administrator.
@@ -92,7 +92,7 @@ def list_tokens(connection: Connection, account_name: str = "") -> list[dict[str
 
 
 def token_actor(store: CenterStore, secret: str) -> Actor | None:
-    """Whose token it is; None where there is none, or no longer."""
+    """The actor of a token; None where there is none, or it has ended."""
     query = (
         select(account.c.id, account.c.name, account.c.role, account.c.plant, account.c.totp_key)
         .add_columns(token.c.scope, token.c.id.label("number"))
@@ -113,7 +113,7 @@ def token_actor(store: CenterStore, secret: str) -> Actor | None:
 
 
 def _scope_of(names: Collection[str], role: Role) -> str:
-    """A scope as it is kept: names in the order of `SCOPES`, apart by blanks."""
+    """A scope as stored: names in the order of `SCOPES`, separated by blanks."""
     fitting = scopes_of(role)
     if not names or not set(names) <= set(fitting):
         raise StoreError(
@@ -123,5 +123,5 @@ def _scope_of(names: Collection[str], role: Role) -> str:
 
 
 def sha256_of(secret: str) -> str:
-    """What is kept of a secret, hex."""
+    """The SHA-256 of a secret in hex, which is all that the store keeps of it."""
     return hashlib.sha256(secret.encode()).hexdigest()
